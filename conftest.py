@@ -1,0 +1,58 @@
+"""Runs ``async def`` tests with trio, without nurseries of its own, so that a failing assertion is
+shown as it is and not inside an exception group.
+
+A test that takes the fixture ``mock_clock`` runs under a frozen virtual clock (real children as
+puppets, time moves by ``mock_clock.jump``); one that takes ``autojump_clock`` under a clock that
+jumps whenever all tasks are blocked (fakes only: it would also jump while a real child runs).
+"""
+
+from __future__ import annotations
+
+import inspect
+import signal
+from collections.abc import Iterator
+from types import FrameType
+
+import pytest
+import trio
+import trio.testing
+
+#: Seconds of real time one test may take before it is failed with a traceback of where it hangs.
+WATCHDOG = 120
+
+
+@pytest.fixture
+def mock_clock() -> trio.testing.MockClock:
+    return trio.testing.MockClock(rate=0)
+
+
+@pytest.fixture
+def autojump_clock() -> trio.testing.MockClock:
+    return trio.testing.MockClock(autojump_threshold=0)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object:
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    names = inspect.signature(pyfuncitem.obj).parameters
+    arguments = {name: pyfuncitem.funcargs[name] for name in names}
+    clocks = [value for value in arguments.values() if isinstance(value, trio.abc.Clock)]
+
+    async def run() -> None:
+        await pyfuncitem.obj(**arguments)
+
+    trio.run(run, clock=clocks[0] if clocks else None)
+    return True
+
+
+@pytest.fixture(autouse=True)
+def _watchdog() -> Iterator[None]:
+    def expired(signum: int, frame: FrameType | None) -> None:
+        raise TimeoutError(f"test took longer than {WATCHDOG} s")
+
+    before = signal.signal(signal.SIGALRM, expired)
+    signal.alarm(WATCHDOG)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)

@@ -1,0 +1,67 @@
+"""trio-supervisor: runs other programs and keeps them running.
+
+The layers, each importing only from those below it:
+
+    cli/      the commands: tsupervisord, tsupervisorctl and their companions
+    web/      HTTP faces: connection, XML-RPC door, log streams, pages
+    runtime/  trio, file descriptors and processes: the supervisor itself
+    core/     pure rules: configuration, states, events, codecs; no trio, no clock, no fds
+
+The public API is what ``__all__`` names; the sub-packages are internal. Importing this package
+imports neither trio nor h11 (PEP 562), because ``tsupervisorctl`` must start fast.
+"""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"
+
+TYPE_CHECKING = False  # typing's flag without importing typing: type checkers know the name
+if TYPE_CHECKING:
+    from trio_supervisor.core.config import Config as Config
+    from trio_supervisor.core.errors import ConfigError as ConfigError
+    from trio_supervisor.core.errors import RequestError as RequestError
+    from trio_supervisor.core.errors import SupervisorError as SupervisorError
+    from trio_supervisor.core.states import State as State
+    from trio_supervisor.runtime.load import load_config as load_config
+    from trio_supervisor.runtime.process import Process as Process
+    from trio_supervisor.runtime.supervisor import Supervisor as Supervisor
+    from trio_supervisor.runtime.supervisor import open_supervisor as open_supervisor
+
+_HOME = {
+    "Config": "core.config",
+    "ConfigError": "core.errors",
+    "Process": "runtime.process",
+    "RequestError": "core.errors",
+    "State": "core.states",
+    "Supervisor": "runtime.supervisor",
+    "SupervisorError": "core.errors",
+    "load_config": "runtime.load",
+    "open_supervisor": "runtime.supervisor",
+}
+
+__all__ = [
+    "Config",
+    "ConfigError",
+    "Process",
+    "RequestError",
+    "State",
+    "Supervisor",
+    "SupervisorError",
+    "load_config",
+    "open_supervisor",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from its home module on first use."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value: object = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

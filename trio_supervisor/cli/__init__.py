@@ -1,0 +1,1 @@
+"""The commands. The client side imports neither trio nor h11 nor xmlrpc.client."""

@@ -1,0 +1,1 @@
+"""Pure rules: values in, values out; bytes in, events out. No trio, fds, clock, environment."""

@@ -1,0 +1,179 @@
+"""Every error that is ours. Each ``str()`` is exactly the line a person sees."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from trio_supervisor.core.states import FaultCode
+
+
+class SupervisorError(Exception):
+    """Base of all errors of this package; never raised itself."""
+
+
+class InternalError(SupervisorError):
+    """A rule of ours was broken by ourselves: a bug, not the user's fault."""
+
+
+class ConfigError(SupervisorError):
+    """A configuration cannot be used (config.md section 11).
+
+    ``str()`` is the message with its place appended; the parts are kept for ``--check``.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        section: str | None = None,
+        option: str | None = None,
+        file: str | None = None,
+        line: int | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.section = section
+        self.option = option
+        self.file = file
+        self.line = line
+        self.hint = hint
+
+    def __str__(self) -> str:
+        text = self.message
+        if self.section is not None:
+            text += f" in section {self.section!r}"
+        where = []
+        if self.option is not None:
+            where.append(f"option: {self.option!r}")
+        if self.file is not None:
+            where.append(f"file: {self.file!r}")
+        if self.line is not None:
+            where.append(f"line: {self.line}")
+        if where:
+            text += f" ({', '.join(where)})"
+        if self.hint is not None:
+            text += f"; {self.hint}"
+        return text
+
+
+class ServerError(SupervisorError):
+    """An HTTP server's socket cannot be opened (process.md 15.4)."""
+
+
+class RequestError(SupervisorError):
+    """A request that cannot be carried out; ``code`` is its XML-RPC fault number.
+
+    ``detail`` follows the fault's name: ``BAD_NAME: zz`` (interfaces.md 2.5).
+    """
+
+    code: ClassVar[FaultCode]
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.code.name}: {self.detail}" if self.detail else self.code.name
+
+
+class UnknownMethod(RequestError):
+    """No such remote method."""
+
+    code = FaultCode.UNKNOWN_METHOD
+
+
+class IncorrectParameters(RequestError):
+    """Wrong number or types of arguments."""
+
+    code = FaultCode.INCORRECT_PARAMETERS
+
+
+class BadArguments(RequestError):
+    """Offset and length of a log read do not fit together."""
+
+    code = FaultCode.BAD_ARGUMENTS
+
+
+class SignatureUnsupported(RequestError):
+    """Help or signature was asked for a method that does not exist."""
+
+    code = FaultCode.SIGNATURE_UNSUPPORTED
+
+
+class ShuttingDown(RequestError):
+    """The supervisor is shutting down or restarting."""
+
+    code = FaultCode.SHUTDOWN_STATE
+
+
+class BadName(RequestError):
+    """No process or group has this name; ``detail`` is the name as given."""
+
+    code = FaultCode.BAD_NAME
+
+
+class BadSignal(RequestError):
+    """Not a signal; ``detail`` is the signal as given."""
+
+    code = FaultCode.BAD_SIGNAL
+
+
+class NoFile(RequestError):
+    """A command or a log does not exist, or a child's stdin is closed."""
+
+    code = FaultCode.NO_FILE
+
+
+class NotExecutable(RequestError):
+    """The command exists but cannot be run."""
+
+    code = FaultCode.NOT_EXECUTABLE
+
+
+class Failed(RequestError):
+    """Something went wrong for a reason given in ``detail``."""
+
+    code = FaultCode.FAILED
+
+
+class AbnormalTermination(RequestError):
+    """A start ended in another state than RUNNING."""
+
+    code = FaultCode.ABNORMAL_TERMINATION
+
+
+class SpawnFailed(RequestError):
+    """A start attempt failed; retries may go on."""
+
+    code = FaultCode.SPAWN_ERROR
+
+
+class AlreadyStarted(RequestError):
+    """The process is STARTING, RUNNING or BACKOFF."""
+
+    code = FaultCode.ALREADY_STARTED
+
+
+class NotRunning(RequestError):
+    """The process has nothing to stop, signal or write to."""
+
+    code = FaultCode.NOT_RUNNING
+
+
+class AlreadyAdded(RequestError):
+    """The group is active already."""
+
+    code = FaultCode.ALREADY_ADDED
+
+
+class StillRunning(RequestError):
+    """The group has processes outside the stopped set."""
+
+    code = FaultCode.STILL_RUNNING
+
+
+class CantReread(RequestError):
+    """The configuration cannot be read again; ``detail`` is the ConfigError's text."""
+
+    code = FaultCode.CANT_REREAD

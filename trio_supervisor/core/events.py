@@ -1,0 +1,257 @@
+"""Event types, their names and payloads (interfaces.md 1.1 and 1.4).
+
+The name hierarchy is the class hierarchy: subscribing to a name is ``isinstance`` with its class.
+Values are frozen when an event is made, so late readers see the moment of the event (P-011).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from trio_supervisor.core.states import State
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Root of the hierarchy; abstract, like every class without a payload of its own."""
+
+    name: ClassVar[str] = "EVENT"
+
+    def payload(self) -> str:
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessState(Event):
+    """A process changed its state; ``from_state`` is the state it left."""
+
+    name: ClassVar[str] = "PROCESS_STATE"
+    process: str
+    group: str
+    from_state: State
+
+    def extra(self) -> str:
+        return ""
+
+    def payload(self) -> str:
+        return (
+            f"processname:{self.process} groupname:{self.group} "
+            f"from_state:{self.from_state.name}{self.extra()}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _WithTries(ProcessState):
+    tries: int
+
+    def extra(self) -> str:
+        return f" tries:{self.tries}"
+
+
+@dataclass(frozen=True, slots=True)
+class _WithPid(ProcessState):
+    pid: int
+
+    def extra(self) -> str:
+        return f" pid:{self.pid}"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessStateStarting(_WithTries):
+    name: ClassVar[str] = "PROCESS_STATE_STARTING"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessStateBackoff(_WithTries):
+    name: ClassVar[str] = "PROCESS_STATE_BACKOFF"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessStateRunning(_WithPid):
+    name: ClassVar[str] = "PROCESS_STATE_RUNNING"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessStateStopping(_WithPid):
+    name: ClassVar[str] = "PROCESS_STATE_STOPPING"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessStateStopped(_WithPid):
+    name: ClassVar[str] = "PROCESS_STATE_STOPPED"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessStateExited(ProcessState):
+    name: ClassVar[str] = "PROCESS_STATE_EXITED"
+    expected: bool
+    pid: int
+
+    def extra(self) -> str:
+        return f" expected:{int(self.expected)} pid:{self.pid}"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessStateFatal(ProcessState):
+    name: ClassVar[str] = "PROCESS_STATE_FATAL"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessStateUnknown(ProcessState):
+    name: ClassVar[str] = "PROCESS_STATE_UNKNOWN"
+
+
+def as_text(data: bytes) -> str:
+    """Child output as event text: UTF-8, or a marked bytes literal (P-281)."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return f"Undecodable: {data!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessLog(Event):
+    """A chunk of output of a process (interfaces.md 1.4.2)."""
+
+    name: ClassVar[str] = "PROCESS_LOG"
+    channel: ClassVar[str] = ""
+    process: str
+    group: str
+    pid: int
+    data: bytes
+
+    def payload(self) -> str:
+        return (
+            f"processname:{self.process} groupname:{self.group} pid:{self.pid} "
+            f"channel:{self.channel}\n{as_text(self.data)}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessLogStdout(ProcessLog):
+    name: ClassVar[str] = "PROCESS_LOG_STDOUT"
+    channel: ClassVar[str] = "stdout"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessLogStderr(ProcessLog):
+    name: ClassVar[str] = "PROCESS_LOG_STDERR"
+    channel: ClassVar[str] = "stderr"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessCommunication(Event):
+    """What a process wrote between the capture tokens (interfaces.md 1.4.3)."""
+
+    name: ClassVar[str] = "PROCESS_COMMUNICATION"
+    process: str
+    group: str
+    pid: int
+    data: bytes
+
+    def payload(self) -> str:
+        return (
+            f"processname:{self.process} groupname:{self.group} pid:{self.pid}\n"
+            f"{as_text(self.data)}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessCommunicationStdout(ProcessCommunication):
+    name: ClassVar[str] = "PROCESS_COMMUNICATION_STDOUT"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessCommunicationStderr(ProcessCommunication):
+    name: ClassVar[str] = "PROCESS_COMMUNICATION_STDERR"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteCommunication(Event):
+    """Sent by a client with ``supervisor.sendRemoteCommEvent``."""
+
+    name: ClassVar[str] = "REMOTE_COMMUNICATION"
+    type: str
+    data: str
+
+    def payload(self) -> str:
+        return f"type:{self.type}\n{self.data}"
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisorStateChange(Event):
+    name: ClassVar[str] = "SUPERVISOR_STATE_CHANGE"
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisorStateChangeRunning(SupervisorStateChange):
+    name: ClassVar[str] = "SUPERVISOR_STATE_CHANGE_RUNNING"
+
+
+@dataclass(frozen=True, slots=True)
+class SupervisorStateChangeStopping(SupervisorStateChange):
+    name: ClassVar[str] = "SUPERVISOR_STATE_CHANGE_STOPPING"
+
+
+@dataclass(frozen=True, slots=True)
+class Tick(Event):
+    """The wall clock entered a new slice of ``period`` seconds; ``when`` is the slice's start."""
+
+    name: ClassVar[str] = "TICK"
+    period: ClassVar[int] = 0
+    when: int
+
+    def payload(self) -> str:
+        return f"when:{self.when}"
+
+
+@dataclass(frozen=True, slots=True)
+class Tick5(Tick):
+    name: ClassVar[str] = "TICK_5"
+    period: ClassVar[int] = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Tick60(Tick):
+    name: ClassVar[str] = "TICK_60"
+    period: ClassVar[int] = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Tick3600(Tick):
+    name: ClassVar[str] = "TICK_3600"
+    period: ClassVar[int] = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessGroup(Event):
+    name: ClassVar[str] = "PROCESS_GROUP"
+    group: str
+
+    def payload(self) -> str:
+        return f"groupname:{self.group}\n"  # the newline is part of the payload (1.4.6)
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessGroupAdded(ProcessGroup):
+    name: ClassVar[str] = "PROCESS_GROUP_ADDED"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessGroupRemoved(ProcessGroup):
+    name: ClassVar[str] = "PROCESS_GROUP_REMOVED"
+
+
+#: In the order in which ticks of a common boundary are emitted (1.4.5).
+TICKS: tuple[type[Tick], ...] = (Tick5, Tick60, Tick3600)
+
+
+def _descendants(cls: type[Event]) -> list[type[Event]]:
+    return [cls, *(d for child in cls.__subclasses__() for d in _descendants(child))]
+
+
+#: Every name a pool may subscribe to, abstract ones included.
+EVENT_TYPES: dict[str, type[Event]] = {
+    cls.name: cls for cls in _descendants(Event) if not cls.__name__.startswith("_")
+}

@@ -1,0 +1,82 @@
+"""States, the moves between them, and the fault numbers: the frozen numbers of the API.
+
+Imports enum only, because the command-line client imports this module (docs of technique 8).
+"""
+
+from __future__ import annotations
+
+import enum
+
+
+class State(enum.IntEnum):
+    """State of one process; numbers are part of the XML-RPC API (process.md P-001)."""
+
+    STOPPED = 0
+    STARTING = 10
+    RUNNING = 20
+    BACKOFF = 30
+    STOPPING = 40
+    EXITED = 100
+    FATAL = 200
+    UNKNOWN = 1000
+
+
+#: A start request on a member faults ALREADY_STARTED, a stop request needs a member (P-003).
+RUNNING_STATES = frozenset({State.STARTING, State.RUNNING, State.BACKOFF})
+#: Groups can be removed and shutdown can end when all processes are members (P-004).
+STOPPED_STATES = frozenset({State.STOPPED, State.EXITED, State.FATAL, State.UNKNOWN})
+#: States in which there is a child to signal (P-005).
+SIGNALLABLE_STATES = frozenset({State.STARTING, State.RUNNING, State.STOPPING})
+
+#: Every legal move, T-01 to T-17 of process.md 1.2; nothing else ever happens (P-008).
+MOVES: dict[State, frozenset[State]] = {
+    State.STOPPED: frozenset({State.STARTING}),
+    State.STARTING: frozenset({State.RUNNING, State.BACKOFF, State.STOPPING, State.UNKNOWN}),
+    State.RUNNING: frozenset({State.EXITED, State.STOPPING, State.UNKNOWN}),
+    State.BACKOFF: frozenset({State.STARTING, State.STOPPED, State.FATAL}),
+    State.STOPPING: frozenset({State.STOPPED, State.UNKNOWN}),
+    State.EXITED: frozenset({State.STARTING}),
+    State.FATAL: frozenset({State.STARTING}),
+    State.UNKNOWN: frozenset({State.STOPPED}),
+}
+
+
+class DaemonState(enum.IntEnum):
+    """State of the supervisor as a whole (P-163)."""
+
+    SHUTDOWN = -1
+    RESTARTING = 0
+    RUNNING = 1
+    FATAL = 2
+
+
+class ListenerState(enum.IntEnum):
+    """Where one event listener stands in its protocol (interfaces.md 1.5)."""
+
+    READY = 10
+    BUSY = 20
+    ACKNOWLEDGED = 30
+    UNKNOWN = 40
+
+
+class FaultCode(enum.IntEnum):
+    """XML-RPC fault numbers (interfaces.md 2.5); clients match on them."""
+
+    UNKNOWN_METHOD = 1
+    INCORRECT_PARAMETERS = 2
+    BAD_ARGUMENTS = 3
+    SIGNATURE_UNSUPPORTED = 4
+    SHUTDOWN_STATE = 6
+    BAD_NAME = 10
+    BAD_SIGNAL = 11
+    NO_FILE = 20
+    NOT_EXECUTABLE = 21
+    FAILED = 30
+    ABNORMAL_TERMINATION = 40
+    SPAWN_ERROR = 50
+    ALREADY_STARTED = 60
+    NOT_RUNNING = 70
+    SUCCESS = 80
+    ALREADY_ADDED = 90
+    STILL_RUNNING = 91
+    CANT_REREAD = 92
