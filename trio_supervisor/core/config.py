@@ -9,9 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
-_EMPTY: Mapping[str, str] = MappingProxyType({})
 
 #: Defaults shared by child logs and the activity log (process.md P-244).
 LOG_MAXBYTES = 50 * 1024 * 1024
@@ -94,7 +92,7 @@ class ProcessConfig:
     stopasgroup: bool = False
     killasgroup: bool = False
     redirect_stderr: bool = False
-    environment: Mapping[str, str] = field(default=_EMPTY)
+    environment: Mapping[str, str] = field(default_factory=dict)
     """The global environment= with the program's own over it (P-062)."""
     serverurl: str | Auto | None = AUTO
     """SUPERVISOR_SERVER_URL; AUTO: that of the first suitable server; None: not set."""
@@ -175,7 +173,7 @@ class RpcInterface:
     name: str
     factory: str
     """``module:attribute``."""
-    options: Mapping[str, str] = field(default=_EMPTY)
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 class Severity(enum.IntEnum):
@@ -218,7 +216,7 @@ class DaemonConfig:
     uid: int | None = None
     directory: str | None = None
     strip_ansi: bool = False
-    environment: Mapping[str, str] = field(default=_EMPTY)
+    environment: Mapping[str, str] = field(default_factory=dict)
     identifier: str = "supervisor"
 
 

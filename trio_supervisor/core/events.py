@@ -255,3 +255,26 @@ def _descendants(cls: type[Event]) -> list[type[Event]]:
 EVENT_TYPES: dict[str, type[Event]] = {
     cls.name: cls for cls in _descendants(Event) if not cls.__name__.startswith("_")
 }
+
+
+def state_event(
+    process: str, group: str, old: State, new: State, tries: int, pid: int, *, expected: bool
+) -> ProcessState:
+    """The event of a move from ``old`` to ``new`` (interfaces.md 1.4.1)."""
+    match new:
+        case State.STARTING:
+            return ProcessStateStarting(process, group, old, tries)
+        case State.BACKOFF:
+            return ProcessStateBackoff(process, group, old, tries)
+        case State.RUNNING:
+            return ProcessStateRunning(process, group, old, pid)
+        case State.STOPPING:
+            return ProcessStateStopping(process, group, old, pid)
+        case State.STOPPED:
+            return ProcessStateStopped(process, group, old, pid)
+        case State.EXITED:
+            return ProcessStateExited(process, group, old, expected, pid)
+        case State.FATAL:
+            return ProcessStateFatal(process, group, old)
+        case State.UNKNOWN:
+            return ProcessStateUnknown(process, group, old)

@@ -1,0 +1,625 @@
+"""The life of one process under a virtual clock, with children that are not real.
+
+Each test carries the numbers of the rules and scenarios of process.md that it shows.
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from tests.kit.fakes import Recorder, ignore_all_but_kill, refuse
+from tests.kit.running import running
+from trio_supervisor.core.config import AUTO, Autorestart
+from trio_supervisor.core.errors import (
+    AbnormalTermination,
+    AlreadyStarted,
+    Failed,
+    InternalError,
+    NoFile,
+    NotExecutable,
+    NotRunning,
+    SpawnFailed,
+)
+from trio_supervisor.core.states import MOVES, State
+from trio_supervisor.runtime.child import SpawnError
+
+if TYPE_CHECKING:
+    from tests.kit.fakes import FakeChild
+
+
+def fail_at_once(child: FakeChild) -> None:
+    child.die(1)
+
+
+def succeed_at_once(child: FakeChild) -> None:
+    child.die(0)
+
+
+async def test_S001_plain_start(autojump_clock: MockClock) -> None:
+    recorder = Recorder()
+    group, x = recorder.process()
+    async with running(group, recorder.host):
+        await x.start()
+        assert x.state is State.RUNNING
+        assert trio.current_time() == pytest.approx(1)
+        assert (x.pid, x.started, x.stopped, x.exit_status) == (1000, recorder.now, 0.0, 0)
+    assert recorder.moves == [
+        "STARTING from_state:STOPPED tries:0",
+        "RUNNING from_state:STARTING pid:1000",
+    ]
+    assert recorder.lines == [
+        "INFO spawned: 'x' with pid 1000",
+        "INFO success: x entered RUNNING state, process has stayed up for > than 1 seconds "
+        "(startsecs)",
+    ]
+
+
+async def test_S002_S007_retries_then_fatal(autojump_clock: MockClock) -> None:
+    """P-082 to P-087, P-090: attempts at 0, 1, 3 and 6 s, then FATAL with a fresh counter."""
+    recorder = Recorder()
+    recorder.launcher.prepare = succeed_at_once
+    group, x = recorder.process()
+    async with running(group, recorder.host):
+        x.begin()
+        await x.reached(State.FATAL)
+        assert recorder.launcher.times == pytest.approx([0, 1, 3, 6])
+        assert trio.current_time() == pytest.approx(6)
+        assert x.spawn_error == "Exited too quickly (process log may have details)"
+        assert (x.pid, x.exit_status) == (0, 0)
+        await trio.sleep(3600)
+        assert len(recorder.launcher.times) == 4  # P-014
+        recorder.moves.clear()
+        x.begin()
+        await x.reached(State.FATAL)
+    assert recorder.moves[:4] == [
+        "STARTING from_state:STOPPED tries:0",
+        "BACKOFF from_state:STARTING tries:1",
+        "STARTING from_state:BACKOFF tries:1",
+        "BACKOFF from_state:STARTING tries:2",
+    ]
+    assert recorder.moves[8:10] == [
+        "FATAL from_state:BACKOFF",
+        "STARTING from_state:FATAL tries:0",  # S-015
+    ]
+    assert len(recorder.launcher.times) == 8
+    assert not any("RUNNING" in move for move in recorder.moves)
+    assert recorder.lines.count("WARN exited: x (exit status 0; not expected)") == 8
+    gave_up = "INFO gave up: x entered FATAL state, too many start retries too quickly"
+    assert recorder.lines.count(gave_up) == 2
+
+
+async def test_S003_missing_program_is_retried(autojump_clock: MockClock) -> None:
+    recorder = Recorder()
+    group, x = recorder.process(command="/nonexistent/program")
+    async with running(group, recorder.host):
+        x.begin()
+        await x.reached(State.FATAL)
+        assert trio.current_time() == pytest.approx(6)
+    assert x.spawn_error == "can't find command '/nonexistent/program'"
+    assert recorder.lines.count(f"INFO spawnerr: {x.spawn_error}") == 4
+    assert recorder.launcher.times == []
+
+
+async def test_P037_start_request_checks_the_command_first(autojump_clock: MockClock) -> None:
+    recorder = Recorder()
+    group, x = recorder.process(command="/nonexistent/program")
+    async with running(group, recorder.host):
+        with pytest.raises(NoFile, match="can't find command '/nonexistent/program'"):
+            await x.start()
+    assert (x.state, x.spawn_error, recorder.events) == (State.STOPPED, "", [])
+
+
+async def test_S004_unusable_command_refuses_a_start(autojump_clock: MockClock) -> None:
+    recorder = Recorder()
+    group, x = recorder.process(command='echo "abc')
+    async with running(group, recorder.host):
+        with pytest.raises(NotExecutable, match="No closing quotation"):
+            await x.start()
+
+
+async def test_S008_startsecs_0_counts_every_exit_as_one_from_running(
+    autojump_clock: MockClock,
+) -> None:
+    """P-080 and T-08 (Q-04): the success line is there whenever the RUNNING event is."""
+    recorder = Recorder()
+    recorder.launcher.prepare = succeed_at_once
+    group, x = recorder.process(startsecs=0, autorestart=Autorestart.NEVER)
+    async with running(group, recorder.host):
+        await x.start()
+        await x.reached(State.EXITED)
+    assert recorder.moves == [
+        "STARTING from_state:STOPPED tries:0",
+        "RUNNING from_state:STARTING pid:1000",
+        "EXITED from_state:RUNNING expected:1 pid:1000",
+    ]
+    assert recorder.lines == [
+        "INFO spawned: 'x' with pid 1000",
+        "INFO success: x entered RUNNING state, process has stayed up for > than 0 seconds "
+        "(startsecs)",
+        "INFO exited: x (exit status 0; expected)",
+    ]
+
+
+async def test_S009_startsecs_0_failing(autojump_clock: MockClock) -> None:
+    recorder = Recorder()
+    recorder.launcher.prepare = fail_at_once
+    group, x = recorder.process(startsecs=0, autorestart=Autorestart.NEVER)
+    async with running(group, recorder.host):
+        await x.start()
+        await x.reached(State.EXITED)
+    assert "WARN exited: x (exit status 1; not expected)" in recorder.lines
+    assert (x.spawn_error, x.exit_status) == ("Bad exit code 1", 1)
+
+
+async def test_S012_waiting_start_fails_with_the_first_attempt(autojump_clock: MockClock) -> None:
+    """P-096: SPAWN_ERROR at once, while the retries go on."""
+    recorder = Recorder()
+    group, x = recorder.process(startsecs=3)
+
+    def die_later(child: FakeChild) -> None:
+        nursery.start_soon(die_after, child)
+
+    async def die_after(child: FakeChild) -> None:
+        await trio.sleep(0.5)
+        child.die(4)
+
+    recorder.launcher.prepare = die_later
+    async with trio.open_nursery() as nursery, running(group, recorder.host):
+        with pytest.raises(SpawnFailed):
+            await x.start()
+        assert trio.current_time() == pytest.approx(0.5)
+        assert x.state is State.BACKOFF
+        await x.reached(State.FATAL)
+        assert recorder.launcher.times == pytest.approx([0, 1.5, 4, 7.5])
+
+
+@pytest.mark.parametrize("startretries", [0, -1])
+async def test_S014_no_retries(autojump_clock: MockClock, startretries: int) -> None:
+    recorder = Recorder()
+    recorder.launcher.prepare = fail_at_once
+    group, x = recorder.process(startretries=startretries)
+    async with running(group, recorder.host):
+        x.begin()
+        await x.reached(State.FATAL)
+        assert trio.current_time() == pytest.approx(0)
+    assert recorder.moves[1:] == [
+        "BACKOFF from_state:STARTING tries:1",
+        "FATAL from_state:BACKOFF",
+    ]
+
+
+async def test_S016_S017_start_and_stop_in_backoff(autojump_clock: MockClock) -> None:
+    """P-093, P-091 (Q-08), P-136."""
+    recorder = Recorder()
+    recorder.launcher.prepare = fail_at_once
+    group, x = recorder.process(startretries=20)
+    async with running(group, recorder.host):
+        x.begin()
+        await x.reached(State.BACKOFF)
+        with pytest.raises(AlreadyStarted):
+            await x.start()
+        await trio.sleep(0.5)
+        await x.stop()
+        assert x.state is State.STOPPED
+        assert recorder.moves[-1] == "STOPPED from_state:BACKOFF pid:0"
+        assert recorder.lines[-1] == "DEBG Attempted to kill x, which is in BACKOFF state."
+        await trio.sleep(60)
+        assert len(recorder.launcher.times) == 1
+        with pytest.raises(SpawnFailed):
+            await x.start()
+        assert recorder.moves[-2] == "STARTING from_state:STOPPED tries:0"
+
+
+async def test_S018_failure_before_exec_is_told_in_the_stderr_log(
+    autojump_clock: MockClock,
+) -> None:
+    """P-070 to P-075 in the form of architecture decision 10."""
+    recorder = Recorder()
+    recorder.launcher.failures = [SpawnError("couldn't chdir to /none: ENOENT", "epitaph\n")]
+    group, x = recorder.process(startretries=0)
+    told: list[str] = []
+    x.stderr.write_note = told.append  # type: ignore[method-assign]  # where the log would be
+    async with running(group, recorder.host):
+        x.begin()
+        await x.reached(State.FATAL)
+    assert told == ["epitaph\n"]
+    assert recorder.lines[0] == "INFO spawnerr: couldn't chdir to /none: ENOENT"
+    assert x.spawn_error == "couldn't chdir to /none: ENOENT"
+
+
+@pytest.mark.parametrize(
+    ("policy", "code", "killed_by", "restarts"),
+    [
+        (Autorestart.NEVER, 3, None, False),
+        (Autorestart.NEVER, None, 9, False),
+        (Autorestart.ALWAYS, 0, None, True),
+        (Autorestart.ALWAYS, 3, None, True),
+        (Autorestart.ALWAYS, None, 9, True),
+        (Autorestart.UNEXPECTED, 0, None, False),
+        (Autorestart.UNEXPECTED, 2, None, False),
+        (Autorestart.UNEXPECTED, 3, None, True),
+        (Autorestart.UNEXPECTED, None, 9, True),
+    ],
+)
+async def test_S035_autorestart_by_exit(
+    autojump_clock: MockClock,
+    policy: Autorestart,
+    code: int | None,
+    killed_by: int | None,
+    restarts: bool,
+) -> None:
+    """P-108 to P-117."""
+    recorder = Recorder()
+    group, x = recorder.process(autorestart=policy, exitcodes=(0, 2))
+    async with running(group, recorder.host):
+        await x.start()
+        await trio.sleep(1.5)
+        recorder.launcher.last.die(code, killed_by)
+        await wait_all_tasks_blocked()
+        assert (len(recorder.launcher.times) == 2) is restarts
+        expected = code in (0, 2)
+        assert f"EXITED from_state:RUNNING expected:{int(expected)} pid:1000" in recorder.moves
+        if not restarts:
+            await trio.sleep(3600)
+            assert len(recorder.launcher.times) == 1
+            assert x.state is State.EXITED
+            assert x.exit_status == (-1 if killed_by else code)
+
+
+async def test_S036_empty_exitcodes_make_every_exit_unexpected(autojump_clock: MockClock) -> None:
+    """P-110."""
+    recorder = Recorder()
+    group, x = recorder.process(exitcodes=())
+    async with running(group, recorder.host):
+        await x.start()
+        recorder.launcher.last.die(0)
+        await x.reached(State.EXITED, State.STARTING)
+        assert "WARN exited: x (exit status 0; not expected)" in recorder.lines
+
+
+async def test_S039_a_crash_loop_is_paced(autojump_clock: MockClock) -> None:
+    """P-118 (Q-06): no two spawns within a second."""
+    recorder = Recorder()
+    recorder.launcher.prepare = succeed_at_once
+    group, x = recorder.process(startsecs=0, autorestart=Autorestart.ALWAYS)
+    async with running(group, recorder.host):
+        x.begin()
+        await trio.sleep(10.5)
+        assert recorder.launcher.times == pytest.approx(list(range(11)))
+
+
+async def test_S041_stop_between_exit_and_restart_cancels_the_restart(
+    autojump_clock: MockClock,
+) -> None:
+    """P-119 (Q-07)."""
+    recorder = Recorder()
+    recorder.launcher.prepare = succeed_at_once
+    group, x = recorder.process(startsecs=0, autorestart=Autorestart.ALWAYS)
+    async with running(group, recorder.host):
+        x.begin()
+        await x.reached(State.EXITED)
+        with pytest.raises(NotRunning):
+            await x.stop()
+        await trio.sleep(60)
+        assert len(recorder.launcher.times) == 1
+        assert x.state is State.EXITED
+
+
+async def test_S044_a_slow_stop_is_waited_for_aloud(autojump_clock: MockClock) -> None:
+    """P-137, P-139, P-141, P-121: true exit code, level by exitcodes."""
+    recorder = Recorder()
+    group, x = recorder.process()
+
+    def finish_later(child: FakeChild, number: int) -> None:
+        nursery.start_soon(finish, child)
+
+    async def finish(child: FakeChild) -> None:
+        await trio.sleep(3.5)
+        child.die(7)
+
+    async with trio.open_nursery() as nursery, running(group, recorder.host):
+        await x.start()
+        recorder.launcher.last.on_signal = finish_later
+        await x.stop()
+        assert trio.current_time() == pytest.approx(4.5)
+        assert (x.state, x.exit_status, x.pid) == (State.STOPPED, 7, 0)
+    assert recorder.launcher.last.signals == [signal.SIGTERM]
+    assert [line for line in recorder.lines[2:] if not line.startswith("DEBG fd ")] == [
+        "DEBG killing x (pid 1000) with signal SIGTERM",
+        "INFO waiting for x to stop",
+        "INFO waiting for x to stop",
+        "WARN stopped: x (exit status 7)",
+    ]
+    assert recorder.moves[2:] == [
+        "STOPPING from_state:RUNNING pid:1000",
+        "STOPPED from_state:STOPPING pid:1000",
+    ]
+
+
+async def test_S045_requests_during_stopping(autojump_clock: MockClock) -> None:
+    """P-099 (Q-11), P-134, P-138, P-143, P-196."""
+    recorder = Recorder()
+    group, x = recorder.process()
+    async with running(group, recorder.host):
+        await x.start()
+        child = recorder.launcher.last
+        child.on_signal = ignore_all_but_kill
+        await x.stop(wait=False)
+        with pytest.raises(NotRunning):
+            await x.stop()
+        for wait in (True, False):
+            with pytest.raises(AbnormalTermination):
+                await x.start(wait=wait)
+        x.signal(signal.SIGUSR1)
+        with pytest.raises(NotRunning):
+            x.send_stdin(b"text")
+        assert not group.at_rest
+        await x.reached(State.STOPPED)
+        assert child.signals == [signal.SIGTERM, signal.SIGUSR1, signal.SIGKILL]
+        assert trio.current_time() == pytest.approx(11)
+    assert recorder.lines.count("WARN process 'x' already running") == 2
+    assert "INFO waiting for x to stop" not in recorder.lines
+
+
+async def test_S046_kill_after_stopwaitsecs(autojump_clock: MockClock) -> None:
+    """P-126, P-009: one STOPPING event although two signals are sent."""
+    recorder = Recorder()
+    group, x = recorder.process(stopwaitsecs=2)
+    async with running(group, recorder.host):
+        await x.start()
+        recorder.launcher.last.on_signal = ignore_all_but_kill
+        await x.stop()
+        assert trio.current_time() == pytest.approx(3)
+    assert "WARN killing 'x' (1000) with SIGKILL" in recorder.lines
+    assert recorder.lines[-1] == "WARN stopped: x (terminated by SIGKILL)"
+    assert sum(move.startswith("STOPPING") for move in recorder.moves) == 1
+
+
+async def test_S047_stopwaitsecs_0_kills_promptly(autojump_clock: MockClock) -> None:
+    """P-128."""
+    recorder = Recorder()
+    group, x = recorder.process(stopwaitsecs=0)
+    async with running(group, recorder.host):
+        await x.start()
+        recorder.launcher.last.on_signal = ignore_all_but_kill
+        await x.stop()
+        assert trio.current_time() == pytest.approx(1)
+        assert recorder.launcher.last.signals == [signal.SIGTERM, signal.SIGKILL]
+
+
+async def test_P127_kill_is_repeated_every_stopwaitsecs(autojump_clock: MockClock) -> None:
+    recorder = Recorder()
+    group, x = recorder.process(stopwaitsecs=3)
+    async with running(group, recorder.host):
+        await x.start()
+        child = recorder.launcher.last
+        child.on_signal = lambda child, number: None  # in uninterruptible sleep
+        await x.stop(wait=False)
+        await trio.sleep(10)
+        assert child.signals == [signal.SIGTERM] + 3 * [signal.SIGKILL]
+
+
+@pytest.mark.parametrize(
+    ("stopasgroup", "killasgroup", "in_group"),
+    [(False, False, []), (True, True, [15, 9]), (False, True, [9])],
+)
+async def test_S048_signals_to_the_group(
+    autojump_clock: MockClock, stopasgroup: bool, killasgroup: bool, in_group: list[int]
+) -> None:
+    """P-123 to P-125."""
+    recorder = Recorder()
+    group, x = recorder.process(stopasgroup=stopasgroup, killasgroup=killasgroup, stopwaitsecs=2)
+    async with running(group, recorder.host):
+        await x.start()
+        recorder.launcher.last.on_signal = ignore_all_but_kill
+        await x.stop()
+        assert recorder.launcher.last.group_signals == in_group
+    to_group = "DEBG killing x (pid 1000) process group with signal SIGTERM"
+    assert (to_group in recorder.lines) is stopasgroup
+
+
+async def test_S049_stop_in_starting(autojump_clock: MockClock) -> None:
+    """P-135: never BACKOFF."""
+    recorder = Recorder()
+    group, x = recorder.process(startsecs=30)
+    async with running(group, recorder.host):
+        x.begin()
+        await trio.sleep(5)
+        await x.stop()
+    assert recorder.moves[1:] == [
+        "STOPPING from_state:STARTING pid:1000",
+        "STOPPED from_state:STOPPING pid:1000",
+    ]
+
+
+async def test_W65_a_start_interrupted_by_a_stop_ends_abnormally(
+    autojump_clock: MockClock,
+) -> None:
+    """P-097."""
+    recorder = Recorder()
+    group, x = recorder.process(startsecs=8)
+    async with running(group, recorder.host), trio.open_nursery() as nursery:
+
+        async def interrupted() -> None:
+            with pytest.raises(AbnormalTermination):
+                await x.start()
+
+        nursery.start_soon(interrupted)
+        await trio.sleep(2)
+        await x.stop()
+
+
+async def test_stop_during_the_spawn_takes_effect_when_the_child_exists(
+    autojump_clock: MockClock,
+) -> None:
+    """P-078: the signal is neither lost nor sent to nobody."""
+    recorder = Recorder()
+    recorder.launcher.gate = trio.Event()
+    group, x = recorder.process()
+    async with running(group, recorder.host):
+        x.begin()
+        await wait_all_tasks_blocked()
+        x.request_stop()
+        assert x.state is State.STARTING
+        with pytest.raises(NotRunning):
+            x.request_stop()
+        recorder.launcher.gate.set()
+        await x.ended()
+        assert recorder.launcher.last.signals == [signal.SIGTERM]
+    assert recorder.moves[-1] == "STOPPED from_state:STOPPING pid:1000"
+
+
+async def test_stop_during_a_spawn_that_fails_ends_stopped(autojump_clock: MockClock) -> None:
+    """T-06 then T-13: no retry comes of it."""
+    recorder = Recorder()
+    recorder.launcher.gate = trio.Event()
+    recorder.launcher.failures = [SpawnError("no")]
+    group, x = recorder.process()
+    async with running(group, recorder.host):
+        x.begin()
+        await wait_all_tasks_blocked()
+        x.request_stop()
+        recorder.launcher.gate.set()
+        await x.ended()
+        await trio.sleep(60)
+        assert len(recorder.launcher.times) == 1
+    assert recorder.moves[-1] == "STOPPED from_state:BACKOFF pid:0"
+
+
+async def test_S051_signal_needs_a_child(autojump_clock: MockClock) -> None:
+    recorder = Recorder()
+    recorder.launcher.prepare = fail_at_once
+    group, x = recorder.process()
+    async with running(group, recorder.host):
+        with pytest.raises(NotRunning):
+            x.signal(signal.SIGUSR1)
+        x.begin()
+        await x.reached(State.BACKOFF)
+        with pytest.raises(NotRunning):
+            x.signal(signal.SIGUSR1)
+
+
+async def test_S052_kill_by_signal_request_is_an_exit(autojump_clock: MockClock) -> None:
+    """P-115, P-145: not a stop, so autorestart decides."""
+    recorder = Recorder()
+    group, x = recorder.process()
+    async with running(group, recorder.host):
+        await x.start()
+        await trio.sleep(1)
+        x.signal(signal.SIGKILL)
+        await x.reached(State.STARTING)
+    assert "WARN exited: x (terminated by SIGKILL; not expected)" in recorder.lines
+    assert x.spawn_error == ""  # cleared by the next spawn (P-020)
+
+
+async def test_S055_a_failed_signal_changes_nothing(autojump_clock: MockClock) -> None:
+    """P-131, P-132 (Q-12)."""
+    recorder = Recorder()
+    group, x = recorder.process()
+    async with running(group, recorder.host):
+        await x.start()
+        recorder.launcher.last.on_signal = refuse
+        with pytest.raises(Failed):
+            x.signal(signal.SIGUSR1)
+        assert x.state is State.RUNNING
+    crit = [line for line in recorder.lines if line.startswith("CRIT")]
+    assert crit == ["CRIT unknown problem sending sig x (1000):[Errno 1] Operation not permitted"]
+
+
+async def test_S056_a_child_that_cannot_be_stopped(autojump_clock: MockClock) -> None:
+    """T-16, T-17 (Q-12), P-100, P-133."""
+    recorder = Recorder()
+    group, x = recorder.process()
+    async with running(group, recorder.host):
+        await x.start()
+        recorder.launcher.last.on_signal = refuse
+        with pytest.raises(Failed):
+            await x.stop()
+        assert x.state is State.UNKNOWN
+        assert x.pid == 1000
+        with pytest.raises(NotRunning):
+            await x.stop()
+        with pytest.raises(Failed, match="x is in an unknown process state"):
+            await x.start()
+        recorder.launcher.last.die(0)
+        await x.reached(State.STOPPED)
+    assert recorder.moves[-3:] == [
+        "STOPPING from_state:RUNNING pid:1000",
+        "UNKNOWN from_state:STOPPING",
+        "STOPPED from_state:UNKNOWN pid:1000",
+    ]
+
+
+async def test_P094_P120_hold_starts_nothing_more(autojump_clock: MockClock) -> None:
+    recorder = Recorder()
+    recorder.launcher.prepare = fail_at_once
+    group, x = recorder.process()
+    async with running(group, recorder.host):
+        x.begin()
+        await x.reached(State.BACKOFF)
+        recorder.host.accepting = False
+        x.hold()
+        await trio.sleep(60)
+        assert (x.state, len(recorder.launcher.times)) == (State.BACKOFF, 1)
+        x.shut_down()
+    assert recorder.moves[-1] == "FATAL from_state:BACKOFF"  # T-15
+    assert not any("gave up" in line for line in recorder.lines)
+
+
+async def test_an_error_inside_one_process_stays_there(autojump_clock: MockClock) -> None:
+    """Architecture decision 8: UNKNOWN, said in the log, and the child is still waited for."""
+    recorder = Recorder()
+    group, x = recorder.process()
+    async with running(group, recorder.host):
+        await x.start()
+        broken = recorder.launcher.last.poll
+
+        def explode() -> None:
+            raise ZeroDivisionError("injected")
+
+        recorder.launcher.last.poll = explode  # type: ignore[method-assign, assignment]
+        x._await_until(trio.current_time())  # the next look at the child fails
+        await x.reached(State.UNKNOWN)
+        recorder.launcher.last.poll = broken  # type: ignore[method-assign]
+        recorder.launcher.last.die(0)
+        await x.reached(State.STOPPED)
+        recorder.launcher.prepare = lambda child: None
+        await x.start()
+        assert x.state is State.RUNNING
+    crit = [line for line in recorder.lines if line.startswith("CRIT")]
+    assert len(crit) == 1
+    assert "internal error in x" in crit[0]
+    assert "ZeroDivisionError: injected" in crit[0]
+
+
+async def test_P008_an_illegal_move_raises_and_changes_nothing() -> None:
+    recorder = Recorder()
+    _, x = recorder.process()
+    assert State.RUNNING not in MOVES[x.state]
+    with pytest.raises(InternalError, match="no move leads from STOPPED to RUNNING"):
+        x._to(State.RUNNING)
+    assert (x.state, recorder.events) == (State.STOPPED, [])
+
+
+async def test_S027_environment_layers(autojump_clock: MockClock) -> None:
+    """P-062 to P-068."""
+    recorder = Recorder()
+    recorder.host.environment = {"FOO": "outer", "INH": "1", "SUPERVISOR_SERVER_URL": "outer"}
+    recorder.host.server_url = "unix:///s.sock"
+    environment = {"FOO": "prog", "SUPERVISOR_PROCESS_NAME": "override"}
+    group, x = recorder.process(environment=environment, serverurl=AUTO)
+    async with running(group, recorder.host):
+        await x.start()
+    assert recorder.launcher.last.spec.environment == {
+        "FOO": "prog",
+        "INH": "1",
+        "SUPERVISOR_ENABLED": "1",
+        "SUPERVISOR_GROUP_NAME": "x",
+        "SUPERVISOR_PROCESS_NAME": "override",
+        "SUPERVISOR_SERVER_URL": "unix:///s.sock",
+    }

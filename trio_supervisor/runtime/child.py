@@ -1,0 +1,254 @@
+"""One operating-system process: spawning it, signalling it, waiting for its end.
+
+The only module that touches pids. It knows nothing of states, restarts or logs. Spawning goes
+through ``subprocess.Popen`` in a worker thread, so that a slow exec (network file system, cold
+disk) never stalls the event loop; ``trio.Process`` is not used because reading its return code
+reaps, and because a pidfd and four pipe ends are all that is needed here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import pwd
+import signal
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import trio
+
+from trio_supervisor.core.lifecycle import Exit
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from trio_supervisor.runtime.command import Command
+
+
+class SpawnError(Exception):
+    """A child could not be made; ``str()`` is the spawn error text of process.md 2.2.
+
+    ``epitaph`` is what goes to the child's stderr log when the failure came after the fork, where
+    the reference's own child would have written it (P-070 to P-074; architecture decision 10).
+    """
+
+    def __init__(self, text: str, epitaph: str | None = None) -> None:
+        super().__init__(text)
+        self.epitaph = epitaph
+
+
+@dataclass(frozen=True, slots=True)
+class SpawnSpec:
+    """All that is needed to make one child."""
+
+    label: str
+    """The process's name, for error texts."""
+    command: Command
+    environment: Mapping[str, str]
+    directory: str | None
+    umask: int | None
+    uid: int | None
+    """User to run as; None: the supervisor's own."""
+    redirect_stderr: bool
+    stdin: int | None = None
+    """A descriptor to give as fd 0 instead of a pipe (FastCGI)."""
+
+
+class Child(Protocol):
+    """A living child as the process task sees it; tests have one without a real process."""
+
+    pid: int
+    stdin: int | None
+    """Our non-blocking end of the stdin pipe; whoever takes the child over closes all three."""
+    stdout: int
+    stderr: int | None
+    """None: stderr goes to the stdout pipe."""
+
+    async def wait(self) -> Exit:
+        """Wait until the child has ended, reap it once and say how it ended."""
+
+    def poll(self) -> Exit | None:
+        """How the child ended, or None while it lives."""
+
+    def send_signal(self, number: int) -> None:
+        """Signal the child itself; ProcessLookupError if it is gone, else OSError."""
+
+    def send_group_signal(self, number: int) -> None:
+        """Signal the child's process group; same errors."""
+
+    def close(self) -> None:
+        """Stop watching; a child that still lives is left alone."""
+
+
+if TYPE_CHECKING:
+    Launcher = Callable[[SpawnSpec], Awaitable[Child]]
+
+
+class RealChild:
+    """A child of this very process, watched through a pidfd."""
+
+    def __init__(
+        self, popen: subprocess.Popen[bytes], stdin: int | None, stdout: int, stderr: int | None
+    ) -> None:
+        self.pid = popen.pid
+        self.stdin = stdin
+        self.stdout = stdout
+        self.stderr = stderr
+        self._popen = popen
+        self._pidfd: int | None = os.pidfd_open(popen.pid)
+        self._exit: Exit | None = None
+
+    async def wait(self) -> Exit:
+        while (ended := self.poll()) is None:
+            assert self._pidfd is not None
+            await trio.lowlevel.wait_readable(self._pidfd)
+        return ended
+
+    def poll(self) -> Exit | None:
+        if self._exit is None and self._pidfd is not None:
+            info = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
+            if info is not None:
+                # Popen must know, else its __del__ warns and a later one reaps a foreign pid.
+                self._popen.returncode = info.si_status
+                self._exit = (
+                    Exit(info.si_status)
+                    if info.si_code == os.CLD_EXITED
+                    else Exit(None, info.si_status, info.si_code == os.CLD_DUMPED)
+                )
+        return self._exit
+
+    def send_signal(self, number: int) -> None:
+        if self._pidfd is None:
+            raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
+        signal.pidfd_send_signal(self._pidfd, number)
+
+    def send_group_signal(self, number: int) -> None:
+        os.killpg(self.pid, number)
+
+    def close(self) -> None:
+        if self._pidfd is not None:
+            trio.lowlevel.notify_closing(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = None
+        if self._exit is None:
+            # Let go of a living child: Popen must not complain that we do.
+            self._popen.returncode = 0
+
+
+class ProcessLauncher:
+    """Makes children. One per supervisor, so that several never starve each other of threads."""
+
+    def __init__(self) -> None:
+        # Twice the cores hides the latency of exec; more only lengthens the event loop's gaps.
+        self._limiter = trio.CapacityLimiter(2 * (os.cpu_count() or 1))
+
+    async def __call__(self, spec: SpawnSpec) -> Child:
+        """Spawn; the child has reached exec when this returns (P-078). Raises SpawnError."""
+        return await trio.to_thread.run_sync(_spawn, spec, limiter=self._limiter)
+
+
+def _spawn(spec: SpawnSpec) -> RealChild:
+    with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+
+        def owned(fd: int, by: contextlib.ExitStack) -> int:
+            by.callback(os.close, fd)
+            return fd
+
+        try:
+            child_stdin, stdin = spec.stdin, None
+            if child_stdin is None:
+                read, write = os.pipe()
+                child_stdin, stdin = owned(read, theirs), owned(write, ours)
+            read, write = os.pipe()
+            stdout, child_stdout = owned(read, ours), owned(write, theirs)
+            child_stderr, stderr = child_stdout, None
+            if not spec.redirect_stderr:
+                read, write = os.pipe()
+                stderr, child_stderr = owned(read, ours), owned(write, theirs)
+        except OSError as error:
+            raise _pipe_error(spec, error) from error
+        for fd in (stdin, stdout, stderr):
+            if fd is not None:
+                os.set_blocking(fd, False)
+        popen = _popen(spec, child_stdin, child_stdout, child_stderr)
+        child = RealChild(popen, stdin, stdout, stderr)
+        ours.pop_all()
+        return child
+
+
+def _popen(spec: SpawnSpec, stdin: int, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
+    user = _identity(spec)
+    try:
+        return subprocess.Popen(
+            spec.command.argv,
+            executable=spec.command.executable,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            env=spec.environment,
+            cwd=spec.directory,
+            umask=-1 if spec.umask is None else spec.umask,
+            user=None if user is None else user.uid,
+            group=None if user is None else user.gid,
+            extra_groups=None if user is None else user.groups,
+            process_group=0,  # P-052
+            restore_signals=False,  # children inherit SIGPIPE and SIGXFSZ as ignored (P-055, Q-32)
+        )
+    except OSError as error:
+        raise _fork_error(spec, error) from error
+    except (ValueError, subprocess.SubprocessError) as error:  # NUL byte, odd failure before exec
+        raise SpawnError(f"unknown error during fork for '{spec.label}': {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    uid: int
+    gid: int
+    groups: list[int]
+
+
+def _identity(spec: SpawnSpec) -> _Identity | None:
+    """User and groups to change to (P-057); None: nothing is changed (P-058).
+
+    Runs in the worker thread because the user database may be far away (LDAP).
+    """
+    if spec.uid is None or spec.uid == os.getuid():
+        return None
+    if os.getuid() != 0:
+        raise _not_spawned(f"couldn't setuid to {spec.uid}: Can't drop privilege as nonroot user")
+    try:
+        entry = pwd.getpwuid(spec.uid)
+    except KeyError:
+        raise _not_spawned(f"couldn't setuid to {spec.uid}: Can't find uid {spec.uid}") from None
+    return _Identity(spec.uid, entry.pw_gid, os.getgrouplist(entry.pw_name, entry.pw_gid))
+
+
+def _not_spawned(text: str) -> SpawnError:
+    epitaph = f"supervisor: {text}\nsupervisor: child process was not spawned\n"
+    return SpawnError(text, epitaph)
+
+
+def _pipe_error(spec: SpawnSpec, error: OSError) -> SpawnError:
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return SpawnError(f"too many open files to spawn '{spec.label}'")
+    return SpawnError(f"unknown error making dispatchers for '{spec.label}': {errno_name(error)}")
+
+
+def _fork_error(spec: SpawnSpec, error: OSError) -> SpawnError:
+    """Popen names the file for a failed chdir or exec and none for everything before."""
+    if error.filename is not None and error.filename == spec.directory:
+        return _not_spawned(f"couldn't chdir to {spec.directory}: {errno_name(error)}")
+    if error.filename is not None:
+        return _not_spawned(f"couldn't exec {spec.command.argv[0]}: {errno_name(error)}")
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return SpawnError(f"too many open files to spawn '{spec.label}'")
+    if error.errno == errno.EAGAIN:
+        return SpawnError(f"Too many processes in process table to spawn '{spec.label}'")
+    return SpawnError(f"unknown error during fork for '{spec.label}': {errno_name(error)}")
+
+
+def errno_name(error: OSError) -> str:
+    """``ENOENT`` and the like, as the reference shows them."""
+    return errno.errorcode.get(error.errno or 0, str(error.errno))

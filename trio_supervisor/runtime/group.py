@@ -1,0 +1,106 @@
+"""A group: one nursery for the tasks of its processes, where their failures stop.
+
+Makes the processes of a group's configuration; in a listener pool also the pool's dispatcher.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+
+from trio_supervisor.core.config import AUTO, ChannelConfig
+from trio_supervisor.core.states import STOPPED_STATES
+from trio_supervisor.runtime.autologs import create_auto_log
+from trio_supervisor.runtime.channels import Channel
+from trio_supervisor.runtime.pool import Pool
+from trio_supervisor.runtime.process import Process
+
+if TYPE_CHECKING:
+    from trio_supervisor.core.config import GroupConfig, ProcessConfig
+    from trio_supervisor.runtime.host import Host
+
+#: Seconds before a process task that ended in an internal error runs again, so that a lasting
+#: error cannot spin.
+RECOVERY_PAUSE = 1
+
+
+class Group:
+    """The processes of one group, by name, in start order (priority, then configuration order)."""
+
+    def __init__(self, config: GroupConfig, host: Host) -> None:
+        self.config = config
+        self.name = config.name
+        self.priority = config.priority
+        self._host = host
+        self._scope = trio.CancelScope()
+        self.pool = Pool(config.name, config.pool, host) if config.pool is not None else None
+        self.processes: dict[str, Process] = {}
+        for process in sorted(config.processes, key=lambda p: p.priority):  # stable (Q-19)
+            self.processes[process.name] = self._make(process)  # equal names: the last (Q48)
+
+    async def run(self) -> None:
+        """Run the group's tasks until ``close``; children still alive then are let go."""
+        with self._scope:
+            async with trio.open_nursery() as nursery:
+                if self.pool is not None:
+                    nursery.start_soon(self.pool.run)
+                for process in self.processes.values():
+                    nursery.start_soon(self._live, process)
+
+    def close(self) -> None:
+        """End the group's tasks."""
+        if self.pool is not None:
+            self.pool.close()
+        self._scope.cancel()
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether every process is in the stopped set (P-004, P-007)."""
+        return all(process.state in STOPPED_STATES for process in self.processes.values())
+
+    async def _live(self, process: Process) -> None:
+        """The one place where an error of a process task stops: nobody else notices it."""
+        try:
+            while True:
+                try:
+                    await process.run()
+                except Exception:
+                    process.recover()
+                await trio.sleep(RECOVERY_PAUSE)
+        finally:
+            process.let_go()
+
+    def _make(self, config: ProcessConfig) -> Process:
+        stderr = ChannelConfig(logfile=None) if config.redirect_stderr else config.stderr
+        process = Process(
+            config,
+            group=self.name,
+            kind=self.config.kind,
+            host=self._host,
+            stdout=self._channel(config, "stdout", config.stdout),
+            stderr=self._channel(config, "stderr", stderr),
+        )
+        if self.pool is not None:
+            self.pool.add(process)
+        return process
+
+    def _channel(self, process: ProcessConfig, name: str, config: ChannelConfig) -> Channel:
+        logfile = config.logfile
+        if logfile is AUTO:
+            daemon = self._host.daemon
+            logfile = create_auto_log(
+                daemon.childlogdir,
+                process=process.name,
+                channel=name,
+                identifier=daemon.identifier,
+            )
+        return Channel(
+            name,
+            config,
+            process=process.name,
+            group=self.name,
+            host=self._host,
+            logfile=logfile,
+            tap=self.pool.tap(process.name) if self.pool is not None and name == "stdout" else None,
+        )

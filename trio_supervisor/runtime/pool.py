@@ -1,0 +1,256 @@
+"""An event listener pool: a bounded buffer of events and the dispatcher that empties it.
+
+The buffer is a memory channel of ``buffer_size``; overflow drops the oldest event and says so. The
+protocol of one listener is in ``core/listener.py``; bytes travel over the process's own pipes.
+"""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import traceback
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import trio
+
+from trio_supervisor.core.config import Severity
+from trio_supervisor.core.errors import RequestError
+from trio_supervisor.core.events import EVENT_TYPES, Event
+from trio_supervisor.core.listener import Listener, Result, Violation, envelope
+from trio_supervisor.core.states import ListenerState, State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trio_supervisor.core.config import PoolConfig
+    from trio_supervisor.runtime.host import Host
+    from trio_supervisor.runtime.process import Process
+
+    ResultHandler = Callable[[Event, bytes], object]
+
+#: The reference's name of the default handler, which works without that package (config.md 7).
+DEFAULT_HANDLER = "supervisor.dispatchers:default_handler"
+#: Seconds before a rejected event is offered again: first, and at most (interfaces.md 1.6).
+REDELIVERY_FIRST = 0.1
+REDELIVERY_MOST = 5.0
+
+
+class RejectEvent(Exception):
+    """Raised by a result handler to have the event delivered again (interfaces.md 1.7)."""
+
+
+def default_handler(event: Event, response: bytes) -> None:
+    """Only the two bytes ``OK`` accept an event."""
+    if response != b"OK":
+        raise RejectEvent(response)
+
+
+@dataclass(slots=True)
+class _Queued:
+    """An event with the numbers it keeps when it is delivered again (1.3)."""
+
+    event: Event
+    serial: int
+    poolserial: int
+
+
+class _Member:
+    """One listener process of the pool and where it stands in the protocol."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self.protocol = Listener()
+        self.pid = 0
+        self.deaf = False
+        """Its stdin is closed: it can take no event until it is a new child."""
+        self.delivering: _Queued | None = None
+
+    def renew(self) -> None:
+        """Each spawn begins the protocol anew (1.5)."""
+        if self.process.pid != self.pid:
+            self.pid = self.process.pid
+            self.protocol = Listener()
+            self.deaf = False
+
+    @property
+    def ready(self) -> bool:
+        """RUNNING, READY and with nothing of an earlier event still unsent (1.5, 1.6)."""
+        return (
+            self.process.state is State.RUNNING
+            and self.protocol.state is ListenerState.READY
+            and self.process.stdin_pending == 0
+            and not self.deaf
+        )
+
+
+class Pool:
+    """Buffers the events its types select and gives each to exactly one listener."""
+
+    def __init__(self, name: str, config: PoolConfig, host: Host) -> None:
+        self.name = name
+        self.dropped = 0
+        """Events lost to overflow since the pool was added."""
+        self._host = host
+        self._size = config.buffer_size
+        self._handler = result_handler(config.result_handler)
+        self._members: dict[str, _Member] = {}
+        self._put, self._take = trio.open_memory_channel[_Queued](config.buffer_size)
+        # Events taken out of the channel that go back to the head of the queue.
+        self._returned: deque[_Queued] = deque()
+        self._poolserials = itertools.count()
+        self._changed = trio.lowlevel.ParkingLot()
+        self._redelivery = 0.0
+        self._not_before = 0.0
+        self._types = tuple(EVENT_TYPES[event] for event in config.events)
+        self._unsubscribe = host.bus.subscribe(self._types, self._accept)
+
+    def add(self, process: Process) -> None:
+        """Make a process a listener of this pool; in order of process priority."""
+        self._members[process.name] = _Member(process)
+
+    def tap(self, process: str) -> Callable[[bytes], None]:
+        """What receives the stdout of a listener."""
+        return lambda data: self._heard(self._members[process], data)
+
+    def close(self) -> None:
+        """Take no more events; what is buffered is lost (1.6)."""
+        self._unsubscribe()
+
+    async def run(self) -> None:
+        """Dispatch events, each as soon as a listener can take it, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            for member in self._members.values():
+                nursery.start_soon(self._follow, member)
+            while True:
+                member = await self._ready_member()
+                queued = self._returned.popleft() if self._returned else self._take.receive_nowait()
+                if not self._send(member, queued):
+                    self._returned.appendleft(queued)
+
+    def _accept(self, event: Event, serial: int) -> None:
+        queued = _Queued(event, serial, next(self._poolserials))
+        self._make_room()
+        self._put.send_nowait(queued)
+        self._changed.unpark_all()
+
+    def _make_room(self) -> None:
+        """Drop the oldest event if the buffer is full."""
+        waiting = self._take.statistics().current_buffer_used
+        if len(self._returned) + waiting < self._size:
+            return
+        oldest = self._returned.popleft() if self._returned else self._take.receive_nowait()
+        self.dropped += 1
+        self._host.log(
+            Severity.ERROR,
+            f"pool {self.name} event buffer overflowed, discarding event {oldest.serial}",
+        )
+
+    def _return(self, queued: _Queued) -> None:
+        """Back to the head of the buffer, with its old numbers (1.6)."""
+        self._make_room()
+        self._returned.appendleft(queued)
+        self._changed.unpark_all()
+
+    async def _ready_member(self) -> _Member:
+        """Wait until there is an event and a listener; the first READY one takes it (Q11)."""
+        while True:
+            if self._returned:
+                await trio.sleep_until(self._not_before)
+            ready = next((member for member in self._members.values() if member.ready), None)
+            if ready and (self._returned or self._take.statistics().current_buffer_used):
+                return ready
+            await self._changed.park()
+
+    async def _follow(self, member: _Member) -> None:
+        """Notice new children of a listener, and events that died with the old one."""
+        while True:
+            if member.process.pid != member.pid:
+                member.renew()
+                if member.delivering is not None:
+                    queued, member.delivering = member.delivering, None
+                    self._return(queued)
+            self._changed.unpark_all()
+            await member.process.changed()
+
+    def _send(self, member: _Member, queued: _Queued) -> bool:
+        data = envelope(
+            server=self._host.daemon.identifier,
+            serial=queued.serial,
+            pool=self.name,
+            poolserial=queued.poolserial,
+            event=queued.event.name,
+            payload=queued.event.payload(),
+        )
+        try:
+            member.process.send_stdin(data)
+        except RequestError:  # the next READY listener gets the event (1.5)
+            member.deaf = True
+            return False
+        member.protocol.sent()
+        member.delivering = queued
+        return True
+
+    def _heard(self, member: _Member, data: bytes) -> None:
+        member.renew()
+        for item in member.protocol.feed(data):
+            if isinstance(item, Violation):
+                self._violated(member, item.text)
+            elif isinstance(item, Result):
+                self._judge(member, item.data)
+        self._changed.unpark_all()
+
+    def _judge(self, member: _Member, response: bytes) -> None:
+        queued, member.delivering = member.delivering, None
+        if queued is None:
+            return
+        name = member.process.name
+        try:
+            self._handler(queued.event, response)
+        except Exception as error:
+            if type(error).__name__ == RejectEvent.__name__:  # also the reference's class (1.7)
+                self._host.log(Severity.WARN, f"{name}: event was rejected")
+                self._postpone()
+            else:
+                self._host.log(
+                    Severity.WARN, f"{name}: event caused an error\n{traceback.format_exc()}"
+                )
+                member.protocol.fail()
+                self._unknown(member)
+            self._return(queued)
+        else:
+            self._redelivery = 0.0
+
+    def _violated(self, member: _Member, text: str) -> None:
+        if text:
+            self._host.log(Severity.WARN, f"{member.process.name}: {text}")
+        self._unknown(member)
+        queued, member.delivering = member.delivering, None
+        if queued is not None:
+            self._return(queued)
+
+    def _unknown(self, member: _Member) -> None:
+        self._host.log(
+            Severity.WARN,
+            f"{member.process.name}: has entered the UNKNOWN state and will no longer receive "
+            "events, this usually indicates the process violated the eventlistener protocol",
+        )
+
+    def _postpone(self) -> None:
+        """Rejection backs off, without end but not without pause (1.6)."""
+        self._redelivery = min(max(REDELIVERY_FIRST, 2 * self._redelivery), REDELIVERY_MOST)
+        self._not_before = trio.current_time() + self._redelivery
+
+
+def result_handler(spec: str) -> ResultHandler:
+    """Import ``module:attribute``; the default handler needs no import."""
+    if spec == DEFAULT_HANDLER:
+        return default_handler
+    module, _, path = spec.partition(":")
+    value: object = importlib.import_module(module)
+    for name in filter(None, path.split(".")):
+        value = getattr(value, name)
+    if not callable(value):
+        raise TypeError(f"result handler {spec} is not callable")
+    return value

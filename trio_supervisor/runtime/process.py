@@ -1,0 +1,447 @@
+"""The life of one process: a straight-line coroutine, a table of legal moves, one mover.
+
+``run`` is the life; its program counter and ``state`` say the same thing. Requests (start, stop,
+signal) are plain methods that set what is wanted and wake it; there is no queue of commands that
+could go stale. Cancelling ``run`` means letting go of the child, never killing it: an ordered stop
+is a request. Only this class changes the state of a process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import traceback
+from typing import TYPE_CHECKING
+
+import trio
+
+from trio_supervisor.core import lifecycle
+from trio_supervisor.core.config import Severity
+from trio_supervisor.core.errors import (
+    AbnormalTermination,
+    AlreadyStarted,
+    Failed,
+    InternalError,
+    NotRunning,
+    RequestError,
+    SpawnFailed,
+)
+from trio_supervisor.core.events import state_event
+from trio_supervisor.core.lifecycle import signal_name
+from trio_supervisor.core.states import (
+    MOVES,
+    RUNNING_STATES,
+    SIGNALLABLE_STATES,
+    STOPPED_STATES,
+    State,
+)
+from trio_supervisor.runtime.child import SpawnError
+from trio_supervisor.runtime.spec import find_command_of, spawn_spec
+from trio_supervisor.runtime.streams import Streams
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trio_supervisor.core.config import GroupKind, ProcessConfig
+    from trio_supervisor.core.lifecycle import Exit
+    from trio_supervisor.runtime.channels import Channel
+    from trio_supervisor.runtime.child import Child
+    from trio_supervisor.runtime.host import Host
+
+#: Seconds between two "waiting for x to stop" lines (P-137).
+STOP_REMINDER = 2
+#: Seconds between repeated SIGKILLs when stopwaitsecs is 0 (P-127), so that they do not spin.
+KILL_REPEAT_FLOOR = 1
+SIGKILL = 9
+
+TOO_QUICK = "Exited too quickly (process log may have details)"
+
+
+class Attempt:
+    """One start attempt as those see it who wait for its outcome."""
+
+    def __init__(self) -> None:
+        self.spawned = False
+        self.outcome: State | None = None
+        """The first state after STARTING; kept, since the process may move on at once."""
+
+
+class Process:
+    """One supervised process. Made by its group; times are wall-clock seconds, 0.0 for never."""
+
+    def __init__(
+        self,
+        config: ProcessConfig,
+        *,
+        group: str,
+        kind: GroupKind,
+        host: Host,
+        stdout: Channel,
+        stderr: Channel,
+    ) -> None:
+        self.config = config
+        self.name = config.name
+        self.group = group
+        self.kind = kind
+        self.full_name = config.name if config.name == group else f"{group}:{config.name}"
+        self.state = State.STOPPED
+        self.pid = 0
+        self.started = 0.0
+        self.stopped = 0.0
+        self.exit_status = 0
+        self.spawn_error = ""
+        self.stdout = stdout
+        self.stderr = stderr
+        self._host = host
+        self._child: Child | None = None
+        self._streams = Streams(config.name, stdout, stderr, merged=config.redirect_stderr)
+        self._failures = 0
+        self._attempt = Attempt()
+        self._changed = trio.lowlevel.ParkingLot()
+        # When the process starts by itself; never: math.inf. Monotonic, like all deadlines (P-351).
+        self._due = math.inf
+        self._spawned_at = -math.inf
+        self._stop_requested = False
+        self._deadline = math.inf
+        self._wait = trio.CancelScope()
+
+    def check_command(self) -> None:
+        """Raise NoFile or NotExecutable if the command cannot be found (P-037)."""
+        find_command_of(self.config, self._host)
+
+    def begin(self) -> None:
+        """Start now, whatever was waited for; the caller has checked that the state allows it."""
+        self._due = math.inf
+        self._stop_requested = False
+        self._attempt = Attempt()
+        self.spawn_error = ""  # P-020
+        self.exit_status = 0
+        self.started = self._host.wall_clock()  # P-017
+        self._to(State.STARTING)
+
+    def request_start(self) -> Attempt:
+        """Begin a start attempt (P-093 to P-100).
+
+        Raises NoFile or NotExecutable (command not found), AlreadyStarted, Failed (state UNKNOWN),
+        AbnormalTermination (state STOPPING).
+        """
+        self.check_command()
+        if self.state in RUNNING_STATES:
+            raise AlreadyStarted(self.full_name)
+        if self.state is State.UNKNOWN:
+            raise Failed(f"{self.full_name} is in an unknown process state")
+        if self.state is State.STOPPING:
+            self._log(Severity.WARN, f"process '{self.name}' already running")
+            raise AbnormalTermination(self.full_name)  # Q-11
+        self.begin()
+        return self._attempt
+
+    async def outcome(self, attempt: Attempt, *, wait: bool = True) -> None:
+        """Return when the attempt has led to RUNNING; without ``wait``, when it has a child.
+
+        Raises SpawnFailed (the attempt failed; retries go on) or AbnormalTermination.
+        """
+        await self._until(lambda: attempt.outcome is not None or (attempt.spawned and not wait))
+        if attempt.outcome is State.BACKOFF:
+            raise SpawnFailed(self.full_name)
+        if attempt.outcome not in (None, State.RUNNING):
+            raise AbnormalTermination(self.full_name)
+
+    async def start(self, *, wait: bool = True) -> None:
+        """``request_start``, then its ``outcome``."""
+        await self.outcome(self.request_start(), wait=wait)
+
+    async def spawned(self) -> None:
+        """Return when the present start attempt has a child or has failed."""
+        attempt = self._attempt
+        await self._until(lambda: attempt.spawned or attempt.outcome is not None)
+
+    def request_stop(self) -> None:
+        """Stop: send the stop signal, or give up a retry (P-122 to P-145).
+
+        A child that is just being spawned is stopped as soon as it exists. Raises NotRunning, or
+        Failed if the signal cannot be sent.
+        """
+        if self.state not in RUNNING_STATES or self._stop_requested:
+            if self.state is State.EXITED:
+                self.hold()  # the fault stands, the pending restart does not (P-119, Q-07)
+            raise NotRunning(self.full_name)
+        self._stop_requested = True
+        if self.state is State.BACKOFF:
+            self._abandon_retry()
+        elif self._child is not None:
+            self._terminate(self._child)
+
+    async def stop(self, *, wait: bool = True) -> None:
+        """``request_stop`` and, with ``wait``, return when the process is in the stopped set."""
+        self.request_stop()
+        if wait:
+            await self.ended()
+
+    def shut_down(self) -> None:
+        """This process's turn in a shutdown: stop it, or give up on it (P-171, P-172)."""
+        if self.state is State.BACKOFF:
+            self._failures = 0
+            self._to(State.FATAL)
+        else:
+            # A child that cannot be signalled is UNKNOWN now; shutdown does not wait for it.
+            with contextlib.suppress(RequestError):
+                self.request_stop()
+
+    def hold(self) -> None:
+        """Start nothing by itself any more: the supervisor is going down (P-094, P-120)."""
+        self._due = math.inf
+        self._changed.unpark_all()
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the child only (P-142). Raises NotRunning or Failed."""
+        if self.state not in SIGNALLABLE_STATES or self._child is None:
+            raise NotRunning(self.full_name)
+        name = signal_name(number)
+        self._log(Severity.DEBUG, f"sending {self.name} (pid {self.pid}) sig {name}")
+        try:
+            self._child.send_signal(number)
+        except ProcessLookupError as error:
+            self._log(
+                Severity.DEBUG,
+                f"unable to signal {self.name} (pid {self.pid}), "
+                f"it probably just exited on its own: {error}",
+            )
+        except OSError as error:
+            text = f"unknown problem sending sig {self.name} ({self.pid}):{error}"
+            self._log(Severity.CRITICAL, text)
+            raise Failed(text) from error
+
+    def send_stdin(self, data: bytes) -> None:
+        """Send bytes to the child's stdin (process.md 9). Raises NotRunning, NoFile or Failed."""
+        if self._child is None or self.state is State.STOPPING:
+            raise NotRunning(self.full_name)
+        self._streams.stdin.send(data, self.full_name)
+
+    @property
+    def stdin_pending(self) -> int:
+        """Bytes sent that the child's pipe has not taken yet."""
+        return self._streams.stdin.pending
+
+    async def changed(self) -> None:
+        """Return at the next change of this process."""
+        await self._changed.park()
+
+    async def reached(self, *states: State) -> None:
+        """Return when the process is in one of these states."""
+        await self._until(lambda: self.state in states)
+
+    async def run(self) -> None:
+        """Live until cancelled."""
+        if self._child is not None:  # an error ended an earlier run while the child lived
+            self._record_exit(await self._child.wait())
+        while True:
+            while self.state is not State.STARTING:
+                with trio.CancelScope(deadline=self._due):
+                    await self._changed.park()
+                if trio.current_time() >= self._due:
+                    self.begin()
+            await self._live_once()
+
+    def recover(self) -> None:
+        """Pick up the pieces after an error in ``run``: nothing is lost but the certainty."""
+        self._log(Severity.CRITICAL, f"internal error in {self.name}:\n{traceback.format_exc()}")
+        self._due = math.inf
+        if State.UNKNOWN in MOVES[self.state] and self._child is not None:
+            self._to(State.UNKNOWN)
+        elif self.state is State.STARTING:
+            self._fail_start("internal error, see the activity log")
+
+    async def _live_once(self) -> None:
+        """From STARTING to the end of the child that came of it, if one did."""
+        try:
+            spec = spawn_spec(self.config, self.group, self._host)
+            self._streams.open()
+            child = await self._host.launch(spec)
+        except (RequestError, SpawnError) as error:
+            text = error.detail if isinstance(error, RequestError) else str(error)
+            if isinstance(error, SpawnError) and error.epitaph is not None:
+                self._streams.write_note(error.epitaph)
+            self._streams.close()
+            self._log(Severity.INFO, f"spawnerr: {text}")
+            self._fail_start(text)
+            return
+        self._adopt(child)
+        if self._stop_requested:
+            with contextlib.suppress(Failed):  # UNKNOWN now, and said so in the log
+                self._terminate(child)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._streams.carry, child.pid)
+                ended = await self._watch(child)
+                nursery.cancel_scope.cancel()
+            self._streams.drain_rest()  # before the exit is recorded (P-208)
+        finally:
+            self._streams.close()
+        self._record_exit(ended)
+
+    def _adopt(self, child: Child) -> None:
+        self._child = child
+        self.pid = child.pid
+        self._streams.attach(child)
+        self._spawned_at = trio.current_time()
+        self._deadline = self._spawned_at + self.config.startsecs
+        self._log(Severity.INFO, f"spawned: '{self.name}' with pid {child.pid}")
+        self._attempt.spawned = True
+        self._changed.unpark_all()
+
+    async def _watch(self, child: Child) -> Exit:
+        """Wait for the child's end; meanwhile promote it when it is due, or kill it."""
+        while True:
+            with trio.CancelScope(deadline=self._deadline) as self._wait:
+                return await child.wait()
+            # What has died is not promoted, even if nobody has noticed yet (P-083, Q-03).
+            if (ended := child.poll()) is not None:
+                return ended
+            if self.state is State.STARTING:
+                self._await_until(math.inf)
+                self._promote()
+            elif self.state is State.STOPPING:
+                self._await_until(
+                    trio.current_time() + (self.config.stopwaitsecs or KILL_REPEAT_FLOOR)
+                )
+                self._log(Severity.WARN, f"killing '{self.name}' ({self.pid}) with SIGKILL")
+                with contextlib.suppress(Failed):  # UNKNOWN now, and said so in the log
+                    self._kill(child, SIGKILL, group=self.config.killasgroup)
+
+    def _fail_start(self, text: str) -> None:
+        self.spawn_error = text
+        self._failures += 1
+        self._to(State.BACKOFF)
+        if self._stop_requested:
+            self._abandon_retry()
+            return
+        delay = lifecycle.retry_delay(self._failures, self.config.startretries)
+        if delay is None:
+            self._log(
+                Severity.INFO,
+                f"gave up: {self.name} entered FATAL state, too many start retries too quickly",
+            )
+            self._failures = 0  # P-090
+            self._to(State.FATAL)
+        elif self._host.accepting:
+            self._due = trio.current_time() + delay
+
+    def _abandon_retry(self) -> None:
+        self._log(Severity.DEBUG, f"Attempted to kill {self.name}, which is in BACKOFF state.")
+        self._failures = 0  # P-091, Q-08
+        self._due = math.inf
+        self._to(State.STOPPED)
+
+    def _promote(self) -> None:
+        self._failures = 0  # P-089
+        self._to(State.RUNNING)
+        self._log(
+            Severity.INFO,
+            f"success: {self.name} entered RUNNING state, process has stayed up for "
+            f"> than {self.config.startsecs} seconds (startsecs)",
+        )
+
+    def _terminate(self, child: Child) -> None:
+        group = self.config.stopasgroup
+        self._log(
+            Severity.DEBUG,
+            f"killing {self.name} (pid {self.pid}) {'process group ' if group else ''}"
+            f"with signal {signal_name(self.config.stopsignal)}",
+        )
+        self._to(State.STOPPING)
+        self._await_until(trio.current_time() + self.config.stopwaitsecs)
+        self._kill(child, self.config.stopsignal, group=group)
+
+    def _kill(self, child: Child, number: int, *, group: bool) -> None:
+        """Send a signal that is to end the child; UNKNOWN and Failed if it cannot be sent."""
+        try:
+            if group:
+                try:
+                    child.send_group_signal(number)
+                except ProcessLookupError:  # it moved to another process group (P-130, Q-13)
+                    child.send_signal(number)
+            else:
+                child.send_signal(number)
+        except ProcessLookupError as error:
+            self._log(
+                Severity.DEBUG,
+                f"unable to signal {self.name} (pid {self.pid}), "
+                f"it probably just exited on its own: {error}",
+            )
+        except OSError as error:
+            text = f"unknown problem killing {self.name} ({self.pid}):{error}"
+            self._log(Severity.CRITICAL, text)
+            self._await_until(math.inf)
+            self._to(State.UNKNOWN)
+            raise Failed(text) from error
+
+    def _record_exit(self, ended: Exit) -> None:
+        """The child is reaped: say so, move on, and arrange for what comes next."""
+        assert self._child is not None
+        lifetime = trio.current_time() - self._spawned_at
+        self._child.close()
+        self._child = None
+        self.stopped = self._host.wall_clock()  # P-018
+        expected = ended.expected(self.config.exitcodes)
+        level = Severity.INFO if expected else Severity.WARN
+        if self.state in (State.STOPPING, State.UNKNOWN):
+            self.exit_status = ended.status
+            self._log(level, f"stopped: {self.name} ({ended})")
+            self._to(State.STOPPED)
+        elif self.state is State.STARTING and lifetime < self.config.startsecs:
+            self.exit_status = 0  # P-019
+            self._log(Severity.WARN, f"exited: {self.name} ({ended}; not expected)")
+            self.pid = 0
+            self._fail_start(TOO_QUICK)
+        else:
+            if self.state is State.STARTING:
+                self._promote()  # T-08
+            self.exit_status = ended.status
+            if not expected:
+                self.spawn_error = f"Bad exit code {ended.status}"
+            said = "expected" if expected else "not expected"
+            self._log(level, f"exited: {self.name} ({ended}; {said})")
+            self._to(State.EXITED, expected=expected)
+            wanted = lifecycle.wants_restart(self.config.autorestart, expected=expected)
+            if wanted and self._host.accepting and not self._stop_requested:
+                self._due = trio.current_time() + lifecycle.restart_delay(lifetime)
+        self.pid = 0
+
+    def _to(self, new: State, *, expected: bool = False) -> None:
+        """Change the state: the only place where that happens. Emits the event of the move."""
+        old = self.state
+        if new not in MOVES[old]:
+            raise InternalError(f"{self.name}: no move leads from {old.name} to {new.name}")
+        self.state = new
+        if old is State.STARTING:
+            self._attempt.outcome = new
+        self._host.publish(
+            state_event(
+                self.name, self.group, old, new, self._failures, self.pid, expected=expected
+            )
+        )
+        self._changed.unpark_all()
+
+    def let_go(self) -> None:
+        """Forget a living child, which stays as it is; for the end of the group's task."""
+        if self._child is not None:
+            self._child.close()
+
+    def _await_until(self, deadline: float) -> None:
+        """Set the deadline of the wait for the child, also of one under way."""
+        self._deadline = self._wait.deadline = deadline
+
+    async def ended(self) -> None:
+        """Return when the process is in the stopped set; says in the log that it waits (P-137)."""
+        while self.state not in STOPPED_STATES:
+            self._log(Severity.INFO, f"waiting for {self.name} to stop")
+            with trio.move_on_after(STOP_REMINDER):
+                await self._until(lambda: self.state in STOPPED_STATES)
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            await self._changed.park()
+
+    def _log(self, severity: Severity, text: str) -> None:
+        self._host.log(severity, text)

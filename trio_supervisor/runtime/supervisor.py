@@ -1,0 +1,371 @@
+"""The supervisor: the groups that run, and what can be asked of all of them.
+
+The XML-RPC door, the web pages and an embedding program call the same methods. It knows nothing of
+HTTP, of signals to the daemon or of command lines.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import trio
+
+from trio_supervisor.core import config as model
+from trio_supervisor.core import events
+from trio_supervisor.core.config import Config, Diff, GroupConfig, Severity
+from trio_supervisor.core.errors import (
+    AlreadyAdded,
+    BadName,
+    CantReread,
+    ConfigError,
+    RequestError,
+    StillRunning,
+)
+from trio_supervisor.core.states import (
+    RUNNING_STATES,
+    SIGNALLABLE_STATES,
+    STOPPED_STATES,
+    DaemonState,
+    State,
+)
+from trio_supervisor.runtime.bus import Bus
+from trio_supervisor.runtime.child import ProcessLauncher
+from trio_supervisor.runtime.group import Group
+from trio_supervisor.runtime.host import Host
+from trio_supervisor.runtime.load import load_config
+from trio_supervisor.runtime.ticks import tick
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable
+
+    from trio_supervisor.runtime.activity import ActivityLog
+    from trio_supervisor.runtime.child import Launcher
+    from trio_supervisor.runtime.process import Attempt, Process
+
+#: Seconds one spawn may take before the next in the start order is begun all the same: order
+#: (P-150) is kept on any healthy machine, and one hanging exec does not hold up the others.
+SPAWN_PATIENCE = 0.1
+#: Seconds between two "waiting for x to die" lines (P-174).
+DIE_REMINDER = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one process in a request for several; ``error`` is None for success."""
+
+    process: Process
+    error: RequestError | None = None
+
+
+class Supervisor:
+    """Runs the groups of a configuration. Made by ``open_supervisor`` or by the daemon."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        log: Callable[[Severity, str], None],
+        activity: ActivityLog | None = None,
+        reload: Callable[[], Config] | None = None,
+        bus: Bus | None = None,
+        launch: Launcher | None = None,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        """``reload`` reads the configuration again, in a worker thread; it raises ConfigError."""
+        self.config = config
+        self.candidates = config.groups
+        self.state = DaemonState.RUNNING
+        self.groups: dict[str, Group] = {}
+        self.activity = activity
+        self.log = log
+        self.wall_clock = wall_clock
+        self._reload = reload
+        self._host = Host(
+            daemon=config.daemon,
+            log=log,
+            bus=Bus() if bus is None else bus,
+            launch=ProcessLauncher() if launch is None else launch,
+            wall_clock=wall_clock,
+            environment=dict(os.environ),
+            server_url=config.server_url,
+        )
+        self._nursery: trio.Nursery | None = None
+        self._leaving = trio.Event()
+        for group in config.groups:
+            if group.name not in self.groups:  # equal names: the first (config.md 9.5)
+                self._make(group)
+
+    async def run(
+        self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> DaemonState:
+        """Run until a shutdown or restart is requested and carried out; returns which it was.
+
+        ``task_status.started()`` is called when the supervisor answers requests, before the first
+        process is spawned. Cancellation lets go of the children.
+        """
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            nursery.start_soon(tick, self._host)
+            for group in self.groups.values():
+                nursery.start_soon(group.run)
+            self._host.publish(events.SupervisorStateChangeRunning())
+            task_status.started()
+            nursery.start_soon(self._autostart, self.processes())
+            await self._leaving.wait()
+            await self._stop_groups()
+            nursery.cancel_scope.cancel()
+        return self.state
+
+    def processes(self) -> list[Process]:
+        """Every process, in start order: by group, then by priority."""
+        return [p for group in self.groups.values() for p in group.processes.values()]
+
+    def process(self, name: str) -> Process:
+        """The process called ``group:process``, or ``process`` in the group of that name.
+
+        Raises BadName.
+        """
+        group_name, colon, process_name = name.partition(":")
+        group = self.groups.get(group_name)
+        found = group.processes.get(process_name if colon else name) if group is not None else None
+        if found is None:
+            raise BadName(name)
+        return found
+
+    def group(self, name: str) -> Group:
+        """The active group of that name. Raises BadName."""
+        if name not in self.groups:
+            raise BadName(name)
+        return self.groups[name]
+
+    async def start_all(self, processes: Iterable[Process], *, wait: bool = True) -> list[Result]:
+        """Start those outside the running set in the order given, then wait for all (P-153).
+
+        Results come in order of completion.
+        """
+        results: list[Result] = []
+
+        async def finish(process: Process, attempt: Attempt) -> None:
+            results.append(await _result(process, process.outcome(attempt, wait=wait)))
+
+        async with trio.open_nursery() as nursery:
+            for process in processes:
+                if process.state in RUNNING_STATES:
+                    continue
+                try:
+                    attempt = process.request_start()
+                except RequestError as error:
+                    results.append(Result(process, error))
+                    continue
+                nursery.start_soon(finish, process, attempt)
+                with trio.move_on_after(SPAWN_PATIENCE):
+                    await process.spawned()
+        return results
+
+    async def stop_all(self, processes: Iterable[Process], *, wait: bool = True) -> list[Result]:
+        """Stop those in the running set, last first, then wait for all (P-154, Q-18)."""
+        results: list[Result] = []
+
+        async def finish(process: Process) -> None:
+            if wait:
+                await process.ended()
+            results.append(Result(process))
+
+        async with trio.open_nursery() as nursery:
+            for process in reversed(list(processes)):
+                if process.state in RUNNING_STATES:
+                    try:
+                        process.request_stop()
+                    except RequestError as error:
+                        results.append(Result(process, error))
+                    else:
+                        nursery.start_soon(finish, process)
+        return results
+
+    def signal_all(self, processes: Iterable[Process], signal: int) -> list[Result]:
+        """Send a signal to those that have a child."""
+        results = []
+        for process in processes:
+            if process.state in SIGNALLABLE_STATES:
+                error = None
+                try:
+                    process.signal(signal)
+                except RequestError as caught:
+                    error = caught
+                results.append(Result(process, error))
+        return results
+
+    async def reread(self) -> Diff:
+        """Read the configuration again; nothing running changes (P-077 and config.md 13.1).
+
+        Raises CantReread; the candidates of the last good read stay then.
+        """
+        config = await self._read_again()
+        self.candidates = config.groups
+        for message in config.messages:
+            self.log(message.severity, message.text)  # Q20
+        return model.diff({n: g.config for n, g in self.groups.items()}, self.candidates)
+
+    def add_group(self, name: str) -> None:
+        """Activate a group of the configuration last read. Raises AlreadyAdded or BadName."""
+        if name in self.groups:
+            raise AlreadyAdded(name)
+        config = next((group for group in self.candidates if group.name == name), None)
+        if config is None:
+            raise BadName(name)
+        group = self._make(config)
+        if self._nursery is not None:
+            self._nursery.start_soon(group.run)
+            self._nursery.start_soon(self._autostart, list(group.processes.values()))
+
+    def remove_group(self, name: str) -> None:
+        """Forget a group that has nothing running. Raises BadName or StillRunning."""
+        group = self.group(name)
+        if not group.at_rest:
+            raise StillRunning(name)
+        del self.groups[name]
+        group.close()
+        self._host.publish(events.ProcessGroupRemoved(name))
+
+    def request_shutdown(self) -> None:
+        """Stop everything and end ``run``."""
+        self._leave(DaemonState.SHUTDOWN)
+
+    def request_restart(self) -> None:
+        """Stop everything and end ``run``, to start afresh. Ignored once shutting down."""
+        if self.state is not DaemonState.SHUTDOWN:
+            self._leave(DaemonState.RESTARTING)
+
+    async def check_reload(self) -> None:
+        """Read and validate the configuration a restart would use (P-182). Raises CantReread."""
+        await self._read_again()
+
+    def send_remote_communication(self, type: str, data: str) -> None:
+        """Publish a REMOTE_COMMUNICATION event."""
+        self._host.publish(events.RemoteCommunication(type, data))
+
+    def publish(self, event: events.Event) -> None:
+        """Publish an event of one's own."""
+        self._host.publish(event)
+
+    def reopen_logs(self) -> None:
+        """Open all child logs by name again (P-247); trouble costs a line, never more (P-249)."""
+        for process in self.processes():
+            for channel in (process.stdout, process.stderr):
+                try:
+                    channel.reopen()
+                except OSError as error:
+                    self.log(Severity.CRITICAL, f"could not reopen {channel.logfile}: {error}")
+
+    async def _read_again(self) -> Config:
+        if self._reload is None:
+            raise CantReread("this supervisor was not made from a configuration file")
+        try:
+            return await trio.to_thread.run_sync(self._reload)
+        except ConfigError as error:
+            raise CantReread(str(error)) from error
+
+    def _make(self, config: GroupConfig) -> Group:
+        group = Group(config, self._host)
+        self.groups[config.name] = group
+        # Later groups come after the others of equal priority (P-146).
+        self.groups = dict(sorted(self.groups.items(), key=lambda item: item[1].priority))
+        self._host.publish(events.ProcessGroupAdded(config.name))
+        return group
+
+    async def _autostart(self, processes: list[Process]) -> None:
+        """Spawn one after the other, without waiting for any to be RUNNING (P-150 to P-152)."""
+        for process in processes:
+            idle = process.state is State.STOPPED and not process.started
+            if process.config.autostart and idle and self._host.accepting:
+                process.begin()
+                with trio.move_on_after(SPAWN_PATIENCE):
+                    await process.spawned()
+
+    def _leave(self, state: DaemonState) -> None:
+        first = self.state is DaemonState.RUNNING
+        self.state = state
+        if first:
+            self._host.accepting = False
+            for process in self.processes():
+                process.hold()
+            self._host.publish(events.SupervisorStateChangeStopping())
+            self._leaving.set()
+
+    async def _stop_groups(self) -> None:
+        """Groups strictly one after the other in reverse order (P-156 to P-158, P-174)."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._announce_waiting)
+            for group in reversed(list(self.groups.values())):
+                for process in reversed(list(group.processes.values())):
+                    process.shut_down()
+                for process in group.processes.values():
+                    await process.reached(*STOPPED_STATES)
+            nursery.cancel_scope.cancel()
+
+    async def _announce_waiting(self) -> None:
+        while True:
+            alive = [p.name for p in self.processes() if p.state not in STOPPED_STATES]
+            if alive:
+                self.log(Severity.INFO, f"waiting for {', '.join(alive)} to die")
+            await trio.sleep(DIE_REMINDER)
+
+
+async def _result(process: Process, request: Awaitable[None]) -> Result:
+    try:
+        await request
+    except RequestError as error:
+        return Result(process, error)
+    return Result(process)
+
+
+def _log_to_logging(severity: Severity, text: str) -> None:
+    """An embedded supervisor speaks through the application's own logging."""
+    logging.getLogger("trio_supervisor").log(int(severity), "%s", text)
+
+
+def _loader(path: str | os.PathLike[str]) -> Callable[[], Config]:
+    """Loads the same file again, whatever becomes of the working directory."""
+    return partial(load_config, os.path.abspath(path))
+
+
+@asynccontextmanager
+async def open_supervisor(
+    config: Config | str | os.PathLike[str],
+    *,
+    log: Callable[[Severity, str], None] = _log_to_logging,
+) -> AsyncIterator[Supervisor]:
+    """Run a supervisor inside this trio program for as long as the block lasts.
+
+    ``config`` is a configuration or the path of a file. Leaving the block, also by an exception or
+    by cancellation, stops every process in order, each within its own stopwaitsecs. No signal
+    handler, working directory, umask or environment of the program is touched, and no server is
+    opened. Raises ConfigError.
+    """
+    reload: Callable[[], Config] | None = None
+    if isinstance(config, Config):
+        loaded = config
+    else:
+        reload = _loader(config)
+        loaded = await trio.to_thread.run_sync(reload)
+    supervisor = Supervisor(loaded, log=log, reload=reload)
+    async with trio.open_nursery() as nursery:
+        # Cancellation from outside must not let go of the children: it becomes an ordered stop.
+        scope = trio.CancelScope(shield=True)
+
+        async def run(*, task_status: trio.TaskStatus[None]) -> None:
+            with scope:
+                await supervisor.run(task_status=task_status)
+
+        await nursery.start(run)
+        try:
+            yield supervisor
+        finally:
+            supervisor.request_shutdown()
