@@ -10,7 +10,6 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-
 #: Defaults shared by child logs and the activity log (process.md P-244).
 LOG_MAXBYTES = 50 * 1024 * 1024
 LOG_BACKUPS = 10

@@ -82,6 +82,8 @@ class Supervisor:
         self.config = config
         self.candidates = config.groups
         self.state = DaemonState.RUNNING
+        self.successor: Config | None = None
+        """What to run after a restart; None unless one was requested."""
         self.groups: dict[str, Group] = {}
         self.activity = activity
         self.log = log
@@ -102,10 +104,8 @@ class Supervisor:
             if group.name not in self.groups:  # equal names: the first (config.md 9.5)
                 self._make(group)
 
-    async def run(
-        self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> DaemonState:
-        """Run until a shutdown or restart is requested and carried out; returns which it was.
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Run until a shutdown or restart was requested and carried out.
 
         ``task_status.started()`` is called when the supervisor answers requests, before the first
         process is spawned. Cancellation lets go of the children.
@@ -121,7 +121,6 @@ class Supervisor:
             await self._leaving.wait()
             await self._stop_groups()
             nursery.cancel_scope.cancel()
-        return self.state
 
     def processes(self) -> list[Process]:
         """Every process, in start order: by group, then by priority."""
@@ -236,16 +235,23 @@ class Supervisor:
 
     def request_shutdown(self) -> None:
         """Stop everything and end ``run``."""
+        self.successor = None
         self._leave(DaemonState.SHUTDOWN)
 
-    def request_restart(self) -> None:
-        """Stop everything and end ``run``, to start afresh. Ignored once shutting down."""
-        if self.state is not DaemonState.SHUTDOWN:
-            self._leave(DaemonState.RESTARTING)
+    async def restart(self) -> None:
+        """Stop everything and end ``run``, to start afresh with ``successor``.
 
-    async def check_reload(self) -> None:
-        """Read and validate the configuration a restart would use (P-182). Raises CantReread."""
-        await self._read_again()
+        The configuration is read and validated first: if it is bad nothing is stopped, one CRIT
+        line says why and CantReread is raised (P-182, Q-23).
+        """
+        try:
+            config = await self._read_again()
+        except CantReread as error:
+            self.log(Severity.CRITICAL, f"restart refused, everything keeps running: {error}")
+            raise
+        if self.state is not DaemonState.SHUTDOWN:  # an exit request wins (P-167)
+            self.successor = config
+            self._leave(DaemonState.RESTARTING)
 
     def send_remote_communication(self, type: str, data: str) -> None:
         """Publish a REMOTE_COMMUNICATION event."""
@@ -256,7 +262,16 @@ class Supervisor:
         self._host.publish(event)
 
     def reopen_logs(self) -> None:
-        """Open all child logs by name again (P-247); trouble costs a line, never more (P-249)."""
+        """Open the activity log and the logs of all children by name again (P-247).
+
+        A log that cannot be reopened costs a line, never more (P-249, Q-43).
+        """
+        self.log(Severity.INFO, "supervisord logreopen")
+        if self.activity is not None:
+            try:
+                self.activity.reopen()
+            except OSError as error:
+                self.log(Severity.CRITICAL, f"could not reopen the activity log: {error}")
         for process in self.processes():
             for channel in (process.stdout, process.stderr):
                 try:

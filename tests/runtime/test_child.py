@@ -1,0 +1,186 @@
+"""Real children: how they are made, what they see, how they end (process.md 2 and 8)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+import trio
+
+from trio_supervisor.core.lifecycle import Exit
+from trio_supervisor.runtime.child import Child, ProcessLauncher, SpawnError, SpawnSpec
+from trio_supervisor.runtime.command import Command
+
+
+def spec(*argv: str, **changes: object) -> SpawnSpec:
+    values: dict[str, object] = {
+        "label": "x",
+        "command": Command(argv, argv[0]),
+        "environment": dict(os.environ),
+        "directory": None,
+        "umask": None,
+        "uid": None,
+        "redirect_stderr": False,
+        **changes,
+    }
+    return SpawnSpec(**values)  # type: ignore[arg-type]  # options are test data
+
+
+def python(code: str, **changes: object) -> SpawnSpec:
+    return spec(sys.executable, "-S", "-E", "-c", code, **changes)
+
+
+async def output(child: Child) -> tuple[bytes, bytes, Exit]:
+    """Everything a child writes, and its end; closes its pipes."""
+    streams = []
+    for fd in (child.stdout, child.stderr):
+        data = b""
+        if fd is not None:
+            while True:
+                await trio.lowlevel.wait_readable(fd)
+                chunk = os.read(fd, 65536)
+                if not chunk:
+                    break
+                data += chunk
+            os.close(fd)
+        streams.append(data)
+    ended = await child.wait()
+    child.close()
+    if child.stdin is not None:
+        os.close(child.stdin)
+    return streams[0], streams[1], ended
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "status"),
+    [
+        ("import os; os._exit(0)", "exit status 0", 0),
+        ("import os; os._exit(200)", "exit status 200", 200),
+        ("import os; os.kill(os.getpid(), 9)", "terminated by SIGKILL", -1),
+        ("import os; os.kill(os.getpid(), 40)", "terminated by signal 40", -1),
+    ],
+)
+async def test_S038_cause_texts(code: str, text: str, status: int) -> None:
+    """P-103, P-104, P-019."""
+    child = await ProcessLauncher()(python(code))
+    _, _, ended = await output(child)
+    assert (str(ended), ended.status) == (text, status)
+
+
+def test_P105_P107_other_cause_texts() -> None:
+    assert (
+        str(Exit(None, signal.SIGSEGV, core_dumped=True)) == "terminated by SIGSEGV (core dumped)"
+    )
+    assert str(Exit(None, signal.SIGPOLL)) == "terminated by SIGPOLL"
+    assert str(Exit(None, signal.SIGABRT)) == "terminated by SIGABRT"
+    assert str(Exit(None, signal.SIGCHLD)) == "terminated by SIGCHLD"
+
+
+async def test_S029_descriptors_and_identity() -> None:
+    """P-048, P-050 to P-052, P-054, P-055."""
+    code = (
+        "import os; print(sorted(int(n) for n in os.listdir('/proc/self/fd'))[:4],"
+        " os.getpgid(0) == os.getpid(), os.getsid(0), [os.get_blocking(f) for f in (0, 1, 2)]);"
+        " print([l.split()[1] for l in open('/proc/self/status') if l.startswith('SigBlk')])"
+    )
+    child = await ProcessLauncher()(python(code))
+    out, _, _ = await output(child)
+    # The listing itself is open as one more descriptor.
+    assert out.decode() == (
+        f"[0, 1, 2, 3] True {os.getsid(0)} [True, True, True]\n['0000000000000000']\n"
+    )
+
+
+async def test_P055_sigpipe_and_sigxfsz_stay_ignored() -> None:
+    child = await ProcessLauncher()(spec("/bin/sh", "-c", "grep SigIgn /proc/self/status"))
+    out, _, _ = await output(child)
+    ignored = int(out.split()[1], 16)
+    expected = (1 << (signal.SIGPIPE - 1)) | (1 << (signal.SIGXFSZ - 1))
+    assert ignored == expected
+
+
+async def test_P049_redirect_stderr_shares_one_pipe() -> None:
+    child = await ProcessLauncher()(
+        python(
+            "import os; os.write(1, b'a'); os.write(2, b'b'); os.write(1, b'c')",
+            redirect_stderr=True,
+        )
+    )
+    assert child.stderr is None
+    out, _, _ = await output(child)
+    assert out == b"abc"
+
+
+async def test_P056_P061_directory_and_umask(tmp_path: Path) -> None:
+    child = await ProcessLauncher()(
+        python("import os; print(os.getcwd(), os.umask(0))", directory=str(tmp_path), umask=0o077)
+    )
+    out, _, _ = await output(child)
+    assert out.decode() == f"{tmp_path} {0o077}\n"
+
+
+async def test_S018_missing_directory(tmp_path: Path) -> None:
+    """P-072, P-074 in the form of architecture decision 10."""
+    missing = f"{tmp_path}/none"
+    with pytest.raises(SpawnError) as caught:
+        await ProcessLauncher()(python("pass", directory=missing))
+    assert str(caught.value) == f"couldn't chdir to {missing}: ENOENT"
+    assert caught.value.epitaph == (
+        f"supervisor: couldn't chdir to {missing}: ENOENT\n"
+        "supervisor: child process was not spawned\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "name"), [("#!/nonexistent/interpreter\n", "ENOENT"), ("just text\n", "ENOEXEC")]
+)
+async def test_S020_exec_failures(tmp_path: Path, content: str, name: str) -> None:
+    """P-073."""
+    script = tmp_path / "script"
+    script.write_text(content)
+    script.chmod(0o755)
+    with pytest.raises(SpawnError, match=f"couldn't exec {script}: {name}"):
+        await ProcessLauncher()(spec(str(script)))
+
+
+async def test_P045_failures_leak_no_descriptors(tmp_path: Path) -> None:
+    launcher = ProcessLauncher()
+    with pytest.raises(SpawnError):
+        await launcher(python("pass", directory=f"{tmp_path}/none"))
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(20):
+        with pytest.raises(SpawnError):
+            await launcher(python("pass", directory=f"{tmp_path}/none"))
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+async def test_a_child_let_go_lives_on() -> None:
+    """Architecture decision 2: closing means letting go, not killing."""
+    child = await ProcessLauncher()(spec("/bin/cat"))
+    child.close()
+    os.kill(child.pid, 0)  # it is there
+    assert child.stdin is not None
+    os.close(child.stdin)  # its end of input: it ends by itself
+    os.close(child.stdout)
+    assert child.stderr is not None
+    os.close(child.stderr)
+    _, status = await trio.to_thread.run_sync(os.waitpid, child.pid, 0)
+    assert status == 0
+
+
+async def test_P193_many_simultaneous_exits_are_all_recorded() -> None:
+    launcher = ProcessLauncher()
+    statuses: list[int] = []
+
+    async def live(code: int) -> None:
+        child = await launcher(python(f"import os; os._exit({code})"))
+        _, _, ended = await output(child)
+        statuses.append(ended.status)
+
+    async with trio.open_nursery() as nursery:
+        for code in range(100):
+            nursery.start_soon(live, code)
+    assert sorted(statuses) == list(range(100))

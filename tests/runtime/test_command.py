@@ -1,0 +1,99 @@
+"""Finding the program of a command line (process.md 2.1)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from trio_supervisor.core.errors import NoFile, NotExecutable
+from trio_supervisor.runtime.command import Command, find_command
+
+
+def executable(path: Path, mode: int = 0o755) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("#!/bin/sh\n")
+    path.chmod(mode)
+    return path
+
+
+def find(text: str, **changes: object) -> Command:
+    values: dict[str, object] = {
+        "directory": None,
+        "environment": {},
+        "inherited": {"PATH": "/bin:/usr/bin"},
+        **changes,
+    }
+    return find_command(text, **values)  # type: ignore[arg-type]  # options are test data
+
+
+def test_S026_words_are_split_by_shell_rules_and_nothing_else() -> None:
+    """P-024, P-025."""
+    found = find(r"""/bin/sh "two words" 'single q' back\\slash $HOME *.py ~""")
+    assert found.argv[1:] == ("two words", "single q", "back\\slash", "$HOME", "*.py", "~")
+
+
+def test_S026_line_breaks_separate_words() -> None:
+    assert find("/bin/echo a\n   b").argv == ("/bin/echo", "a", "b")
+
+
+@pytest.mark.parametrize("text", ["", "   ", '""'])
+def test_S006_P027_empty(text: str) -> None:
+    with pytest.raises(NotExecutable, match="command is empty"):
+        find(text)
+
+
+def test_P026_unbalanced_quote() -> None:
+    with pytest.raises(NotExecutable) as caught:
+        find('/bin/echo "unterminated')
+    assert (
+        caught.value.detail
+        == "can't parse command '/bin/echo \"unterminated': No closing quotation"
+    )
+
+
+def test_S004_unusable_commands(tmp_path: Path) -> None:
+    """P-031 to P-033."""
+    with pytest.raises(NotExecutable) as directory:
+        find(str(tmp_path))
+    assert directory.value.detail == f"command at '{tmp_path}' is a directory"
+    plain = executable(tmp_path / "plain", 0o644)
+    with pytest.raises(NotExecutable) as not_executable:
+        find(str(plain))
+    assert not_executable.value.detail == f"command at '{plain}' is not executable"
+    for name in ("surely-no-such-program", f"{tmp_path}/none"):
+        with pytest.raises(NoFile) as missing:
+            find(name)
+        assert missing.value.detail == f"can't find command '{name}'"
+
+
+def test_S022_S023_relative_names_are_looked_up_in_the_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P-028 (Q-30), P-036."""
+    app = executable(tmp_path / "app" / "run.sh").parent
+    monkeypatch.chdir(tmp_path)
+    assert find("./run.sh now", directory=str(app)).argv == ("./run.sh", "now")
+    with pytest.raises(NoFile):
+        find("./run.sh")
+
+
+def test_S024_the_configured_path_beats_the_inherited_one(tmp_path: Path) -> None:
+    """P-029."""
+    found = executable(tmp_path / "bin" / "relcmd")
+    command = find("relcmd", environment={"PATH": f"{tmp_path}/bin:/bin"})
+    assert command == Command(("relcmd",), str(found))
+
+
+def test_P029_without_any_path_the_fallback_is_used() -> None:
+    assert find("sh", inherited={}).executable == "/bin/sh"
+
+
+def test_S025_the_first_match_wins_even_if_it_cannot_be_run(tmp_path: Path) -> None:
+    """P-030 (Q-29)."""
+    first = executable(tmp_path / "bin" / "c", 0o644)
+    executable(tmp_path / "bin2" / "c")
+    with pytest.raises(NotExecutable) as caught:
+        find("c", environment={"PATH": f"{tmp_path}/bin{os.pathsep}{tmp_path}/bin2"})
+    assert caught.value.detail == f"command at '{first}' is not executable"

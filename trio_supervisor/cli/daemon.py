@@ -1,0 +1,68 @@
+"""``tsupervisord``: from the command line to a running daemon, and back to the exit code."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from typing import TYPE_CHECKING
+
+import trio
+
+import trio_supervisor
+from trio_supervisor.cli.daemon_options import Options, parse, usage
+from trio_supervisor.cli.demo import run_demo
+from trio_supervisor.cli.detach import detach
+from trio_supervisor.cli.identity import drop_privileges, raise_limits
+from trio_supervisor.cli.service import Service
+from trio_supervisor.core.errors import SupervisorError
+from trio_supervisor.runtime.load import load_config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Every error at start: usage, configuration, privileges, limits, log, servers (P-341).
+EXIT_ERROR = 2
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run ``tsupervisord`` and exit with its code."""
+    program = sys.argv[0]
+    try:
+        options = parse(sys.argv[1:] if argv is None else argv)
+        sys.exit(_ACTIONS[options.action](options, program))
+    except SupervisorError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        print(f"For help, use {program} -h", file=sys.stderr)
+        sys.exit(EXIT_ERROR)
+
+
+def _run(options: Options, program: str) -> int:
+    """The order of P-160; forking comes first, so that everything later happens in one process."""
+    load = partial(load_config, options.configuration, overrides=options.overrides, program=program)
+    config = load()
+    ready = None if config.daemon.nodaemon else detach()
+    messages = [*drop_privileges(config.daemon.uid), *raise_limits(config.daemon)]
+    service = Service(config, load=load, messages=messages, ready=ready)
+    return trio.run(service.run)
+
+
+def _demo(options: Options, program: str) -> int:
+    return run_demo()
+
+
+def _help(options: Options, program: str) -> int:
+    print(usage(program))
+    return 0
+
+
+def _version(options: Options, program: str) -> int:
+    print(trio_supervisor.__version__)
+    return 0
+
+
+_ACTIONS: dict[str, Callable[[Options, str], int]] = {
+    "run": _run,
+    "demo": _demo,
+    "help": _help,
+    "version": _version,
+}

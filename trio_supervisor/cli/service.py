@@ -1,0 +1,166 @@
+"""The daemon's life inside trio: start, signals, restart in place, orderly end (process.md 7).
+
+One *incarnation* lasts from a start to the next restart or shutdown; pid, user, limits, working
+directory and umask stay, everything else starts afresh (P-184, P-185).
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING
+
+import trio
+
+from trio_supervisor.cli.pidfile import Pidfile
+from trio_supervisor.core.config import Config, Message, Severity
+from trio_supervisor.core.errors import CantReread
+from trio_supervisor.core.states import DaemonState
+from trio_supervisor.runtime.activity import open_activity_log
+from trio_supervisor.runtime.autologs import remove_auto_logs
+from trio_supervisor.runtime.bus import Bus
+from trio_supervisor.runtime.supervisor import Supervisor
+from trio_supervisor.web.server import bind, serve, unbind
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import AsyncIterator, Callable
+
+    from trio_supervisor.runtime.activity import ActivityLog
+
+LEAVING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+#: All others keep the kernel's default effect (Q-27).
+SIGNALS = (*LEAVING, signal.SIGHUP, signal.SIGUSR2)
+
+
+class Service:
+    """``load`` reads the configuration of a restart; ``ready`` reports a detached daemon ready."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        load: Callable[[], Config],
+        messages: list[Message],
+        ready: Callable[[], None] | None,
+    ) -> None:
+        self._config = config
+        self._load = load
+        self._messages = messages
+        self._ready = ready
+        self._serials = itertools.count()  # survive a restart (interfaces.md 1.3)
+
+    async def run(self) -> int:
+        """Live through all incarnations; returns the exit code. Raises ConfigError, ServerError."""
+        # Opened first and held to the very end, so that no signal ever meets its default effect.
+        with trio.open_signal_receiver(*SIGNALS) as signals:
+            while (config := await self._incarnation(signals)) is not None:
+                self._config = config
+                self._messages = []
+        return 0
+
+    async def _incarnation(self, signals: AsyncIterator[int]) -> Config | None:
+        """One life; returns the configuration of the next, or None after a shutdown."""
+        config = self._config
+        with ExitStack() as stack:
+            activity = open_activity_log(config.daemon, foreground=self._ready is None)
+            stack.callback(activity.close)
+            for message in _by_severity([*self._messages, *config.messages]):
+                activity.log(message.severity, message.text)
+            listeners = _bind_all(config, activity, stack)
+            if not config.daemon.nocleanup:
+                remove_auto_logs(
+                    config.daemon.childlogdir, config.daemon.identifier, report=activity.log
+                )
+            supervisor = Supervisor(
+                config,
+                log=activity.log,
+                activity=activity,
+                reload=self._load,
+                bus=Bus(self._serials),
+            )
+            self._enter_background(activity)
+            pidfile = Pidfile(config.daemon.pidfile)
+            stack.callback(pidfile.remove)
+            async with trio.open_nursery() as nursery:
+                for server, listener in zip(config.servers, listeners, strict=True):
+                    await nursery.start(serve, listener, server, supervisor)
+                nursery.start_soon(_obey, signals, supervisor)
+                _write_pidfile(pidfile, config, activity)
+                self._report_ready()
+                await supervisor.run()
+                nursery.cancel_scope.cancel()
+            return supervisor.successor
+
+    def _enter_background(self, activity: ActivityLog) -> None:
+        """Directory and umask count only when detaching (P-316, P-317), and only once (P-184)."""
+        if self._ready is None:
+            return
+        daemon = self._config.daemon
+        activity.log(Severity.INFO, "daemonizing the supervisord process")
+        if daemon.directory is not None:
+            try:
+                os.chdir(daemon.directory)
+            except OSError as error:
+                activity.log(Severity.CRITICAL, f"can't chdir into '{daemon.directory}': {error}")
+            else:
+                activity.log(Severity.INFO, f"set current directory: '{daemon.directory}'")
+        os.umask(daemon.umask)
+
+    def _report_ready(self) -> None:
+        if self._ready is not None:
+            self._ready()
+            self._ready = None
+
+
+def _by_severity(messages: list[Message]) -> list[Message]:
+    """All CRIT ones, then WARN, then INFO (P-162)."""
+    return sorted(messages, key=lambda message: -message.severity)
+
+
+def _bind_all(config: Config, activity: ActivityLog, stack: ExitStack) -> list[socket.socket]:
+    """Open every server or none (P-339); closing them is left to ``stack``."""
+    listeners = []
+    for server in config.servers:
+        listener = bind(server)
+        stack.callback(unbind, server, listener)
+        listeners.append(listener)
+        for interface in config.rpcinterfaces:
+            activity.log(Severity.INFO, f"RPC interface '{interface.name}' initialized")
+        if server.credentials is None:
+            activity.log(
+                Severity.CRITICAL,
+                f"Server '{server.section}' running without any HTTP authentication checking",
+            )
+    return listeners
+
+
+def _write_pidfile(pidfile: Pidfile, config: Config, activity: ActivityLog) -> None:
+    try:
+        pidfile.write()
+    except OSError:
+        activity.log(Severity.CRITICAL, f"could not write pidfile {config.daemon.pidfile}")
+    else:
+        activity.log(Severity.INFO, f"supervisord started with pid {os.getpid()}")
+
+
+async def _obey(signals: AsyncIterator[int], supervisor: Supervisor) -> None:
+    """Act on the signals of process.md 7.2 for as long as one incarnation lasts."""
+    async for number in signals:
+        name = signal.Signals(number).name
+        if number in LEAVING:
+            supervisor.log(Severity.WARN, f"received {name} indicating exit request")
+            supervisor.request_shutdown()
+        elif number == signal.SIGUSR2:
+            supervisor.log(Severity.INFO, f"received {name} indicating log reopen request")
+            supervisor.reopen_logs()
+        elif supervisor.state is DaemonState.SHUTDOWN:
+            supervisor.log(
+                Severity.WARN, f"ignored {name} indicating restart request (shutdown in progress)"
+            )
+        else:
+            supervisor.log(Severity.WARN, f"received {name} indicating restart request")
+            with suppress(CantReread):  # said in the log; everything keeps running (P-182, Q-23)
+                await supervisor.restart()
