@@ -22,6 +22,7 @@ from trio_supervisor.runtime.bus import Bus
 from trio_supervisor.runtime.child import SpawnError, SpawnSpec
 from trio_supervisor.runtime.group import Group
 from trio_supervisor.runtime.host import Host
+from trio_supervisor.runtime.sinks import Sinks
 
 if TYPE_CHECKING:
     from trio_supervisor.runtime.process import Process
@@ -141,6 +142,18 @@ class FakeLauncher:
             child.die()
 
 
+class RecordingBus(Bus):
+    """Keeps what is published, without being a subscriber: those use up serial numbers."""
+
+    def __init__(self, published: list[Event]) -> None:
+        super().__init__()
+        self._published = published
+
+    def publish(self, event: Event) -> None:
+        self._published.append(event)
+        super().publish(event)
+
+
 class Recorder:
     """A host with fake children; keeps events and log lines."""
 
@@ -149,19 +162,17 @@ class Recorder:
         self.events: list[Event] = []
         self.lines: list[str] = []
         self.now = 1_700_000_000.0
-        bus = Bus()
-        bus.subscribe((Event,), lambda event, serial: self.events.append(event))
+        bus = RecordingBus(self.events)
+        log = log_lines(self.lines)
         self.host = Host(
             daemon=DaemonConfig() if daemon is None else daemon,
-            log=self.log,
+            log=log,
+            sinks=Sinks(log),
             bus=bus,
             launch=self.launcher,
             wall_clock=lambda: self.now,
             environment={"PATH": "/bin:/usr/bin"},
         )
-
-    def log(self, severity: Severity, text: str) -> None:
-        self.lines.append(f"{LEVELS[severity]} {text}")
 
     def process(self, **options: object) -> tuple[Group, Process]:
         """A group of one process called x, without logs unless the options name some."""
@@ -197,3 +208,8 @@ LEVELS = {
     Severity.TRACE: "TRAC",
     Severity.BLATHER: "BLAT",
 }
+
+
+def log_lines(lines: list[str]) -> Callable[[Severity, str], None]:
+    """An activity log that is a list of ``LEVL text``."""
+    return lambda severity, text: lines.append(f"{LEVELS[severity]} {text}")

@@ -23,8 +23,7 @@ def detach() -> Callable[[], None]:
     pid = os.fork()
     if pid:
         os.close(write)
-        ready = os.read(read, 1)
-        if ready:
+        if os.read(read, 1):
             os._exit(0)
         _, status = os.waitpid(pid, 0)
         os._exit(os.WEXITSTATUS(status) if os.WIFEXITED(status) else VANISHED)

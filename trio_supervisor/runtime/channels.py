@@ -17,7 +17,8 @@ import trio
 from trio_supervisor.core import events
 from trio_supervisor.core.config import ChannelConfig, Severity
 from trio_supervisor.core.output import AnsiStripper, Capture, Captured
-from trio_supervisor.runtime.sinks import clear_log, open_file_sink, open_syslog_sink
+from trio_supervisor.runtime.logfile import clear_log
+from trio_supervisor.runtime.writer import BACKLOG_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,8 +37,6 @@ DEFAULT_PIPE_SIZE = 64 * 1024
 #: After short reads in quick succession: seconds to let output gather. Each wake-up costs more than
 #: the bytes it fetches; 20 ms cannot be seen in a log (design/technique.md 2).
 GATHER = 0.02
-#: Bytes waiting for a slow log target at which its channel is no longer read (P-256).
-BACKLOG_LIMIT = 1024 * 1024
 
 _EVENTS = {
     "stdout": (events.ProcessLogStdout, events.ProcessCommunicationStdout),
@@ -82,15 +81,12 @@ class Channel:
         sinks: list[Sink] = []
         if self.logfile is not None:
             sinks.append(
-                open_file_sink(
-                    self.logfile,
-                    maxbytes=self.config.maxbytes,
-                    backups=self.config.backups,
-                    report=self._host.log,
+                self._host.sinks.file(
+                    self.logfile, maxbytes=self.config.maxbytes, backups=self.config.backups
                 )
             )
         if self.config.syslog:
-            sinks.append(open_syslog_sink(self._process, report=self._host.log))
+            sinks.append(self._host.sinks.syslog(self._process))
         self._sinks = tuple(sinks)
         self._stripper = AnsiStripper() if self._host.daemon.strip_ansi else None
         maxbytes = self.config.capture_maxbytes

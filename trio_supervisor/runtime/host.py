@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from trio_supervisor.core.events import Event
     from trio_supervisor.runtime.bus import Bus
     from trio_supervisor.runtime.child import Launcher
+    from trio_supervisor.runtime.sinks import Sinks
 
 
 @dataclass(slots=True)
@@ -25,6 +26,7 @@ class Host:
     daemon: DaemonConfig
     log: Callable[[Severity, str], None]
     """Writes one record to the activity log."""
+    sinks: Sinks
     bus: Bus
     launch: Launcher
     wall_clock: Callable[[], float]

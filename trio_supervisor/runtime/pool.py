@@ -196,7 +196,7 @@ class Pool:
         member.renew()
         for item in member.protocol.feed(data):
             if isinstance(item, Violation):
-                self._violated(member, item.text)
+                self._violated(member, item.reason)
             elif isinstance(item, Result):
                 self._judge(member, item.data)
         self._changed.unpark_all()

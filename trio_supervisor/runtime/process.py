@@ -94,10 +94,16 @@ class Process:
         self.stderr = stderr
         self._host = host
         self._child: Child | None = None
-        self._streams = Streams(config.name, stdout, stderr, merged=config.redirect_stderr)
         self._failures = 0
         self._attempt = Attempt()
         self._changed = trio.lowlevel.ParkingLot()
+        self._streams = Streams(
+            config.name,
+            stdout,
+            stderr,
+            merged=config.redirect_stderr,
+            stdin_taken=self._changed.unpark_all,
+        )
         # When the process starts by itself; never: math.inf. Monotonic, like all deadlines (P-351).
         self._due = math.inf
         self._spawned_at = -math.inf

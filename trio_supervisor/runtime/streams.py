@@ -15,6 +15,8 @@ from trio_supervisor.core.errors import Failed, NoFile
 from trio_supervisor.runtime.child import SpawnError, errno_name
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from trio_supervisor.runtime.channels import Channel
     from trio_supervisor.runtime.child import Child
 
@@ -25,8 +27,18 @@ STDIN_LIMIT = 1024 * 1024
 class Streams:
     """stdin, stdout and stderr of one process; ``merged``: stderr goes to stdout (P-206)."""
 
-    def __init__(self, label: str, stdout: Channel, stderr: Channel, *, merged: bool) -> None:
-        self.stdin = Stdin(None)
+    def __init__(
+        self,
+        label: str,
+        stdout: Channel,
+        stderr: Channel,
+        *,
+        merged: bool,
+        stdin_taken: Callable[[], None],
+    ) -> None:
+        """``stdin_taken`` is called when the child's pipe has taken all that was sent."""
+        self.stdin = Stdin(None, stdin_taken)
+        self._stdin_taken = stdin_taken
         self._label = label
         self._stdout = stdout
         self._stderr = stdout if merged else stderr
@@ -46,7 +58,7 @@ class Streams:
 
     def attach(self, child: Child) -> None:
         """Take over the pipes of a new child."""
-        self.stdin = Stdin(child.stdin)
+        self.stdin = Stdin(child.stdin, self._stdin_taken)
         self._pipes = [(self._stdout, child.stdout)]
         if child.stderr is not None:
             self._pipes.append((self._stderr, child.stderr))
@@ -81,8 +93,9 @@ class Streams:
 class Stdin:
     """What is sent to one child's stdin: queued in order, delivered as the child reads (P-200)."""
 
-    def __init__(self, fd: int | None) -> None:
+    def __init__(self, fd: int | None, taken: Callable[[], None]) -> None:
         self._fd = fd
+        self._taken = taken
         self._queue: deque[bytes] = deque()
         self._queued = 0
         self._more = trio.Event()
@@ -117,6 +130,8 @@ class Stdin:
             except trio.ClosedResourceError:
                 return
             self._flush()
+            if not self._queue:
+                self._taken()
 
     def close(self) -> None:
         if self._fd is not None:

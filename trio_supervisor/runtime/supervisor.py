@@ -40,6 +40,7 @@ from trio_supervisor.runtime.child import ProcessLauncher
 from trio_supervisor.runtime.group import Group
 from trio_supervisor.runtime.host import Host
 from trio_supervisor.runtime.load import load_config
+from trio_supervisor.runtime.sinks import Sinks
 from trio_supervisor.runtime.ticks import tick
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ class Supervisor:
         self._host = Host(
             daemon=config.daemon,
             log=log,
+            sinks=Sinks(log) if activity is None else activity.sinks,
             bus=Bus() if bus is None else bus,
             launch=ProcessLauncher() if launch is None else launch,
             wall_clock=wall_clock,

@@ -1,0 +1,342 @@
+"""Event listener pools with listeners that are not real (interfaces.md 1.5 and 1.6)."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from tests.kit.fakes import FakeChild, Recorder, program
+from tests.kit.running import running
+from trio_supervisor.core.config import GroupConfig, GroupKind, PoolConfig
+from trio_supervisor.core.events import RemoteCommunication, Tick5
+from trio_supervisor.core.states import ListenerState, State
+from trio_supervisor.runtime.group import Group
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from trio_supervisor.runtime.process import Process
+
+REMOTE = frozenset({"REMOTE_COMMUNICATION"})
+
+
+class Stage:
+    """A pool called p with running fake listeners."""
+
+    def __init__(self, recorder: Recorder, group: Group) -> None:
+        self.recorder = recorder
+        self.group = group
+        self.processes: list[Process] = list(group.processes.values())
+
+    @property
+    def listeners(self) -> list[FakeChild]:
+        return self.recorder.launcher.children
+
+    def emit(self, *texts: str) -> None:
+        for text in texts:
+            self.recorder.host.publish(RemoteCommunication("t", text))
+
+    async def heard(self, index: int = 0) -> str:
+        """All that has arrived at one listener since the last look."""
+        await wait_all_tasks_blocked()
+        fd = self.listeners[index].stdin_reader
+        os.set_blocking(fd, False)
+        try:
+            return os.read(fd, 1 << 20).decode()
+        except BlockingIOError:
+            return ""
+
+    async def next(self, index: int = 0) -> str:
+        """Wait until something arrives at one listener."""
+        await trio.lowlevel.wait_readable(self.listeners[index].stdin_reader)
+        return await self.heard(index)
+
+    async def say(self, text: str, index: int = 0) -> None:
+        self.listeners[index].write(text.encode())
+        await wait_all_tasks_blocked()
+
+    def data(self, heard: str) -> list[str]:
+        """The data of REMOTE_COMMUNICATION events in what was heard."""
+        return [part.split("ver:")[0] for part in heard.split("type:t\n")[1:]]
+
+
+@asynccontextmanager
+async def pool(
+    count: int = 1, events: frozenset[str] = REMOTE, **options: object
+) -> AsyncIterator[Stage]:
+    recorder = Recorder()
+    config = GroupConfig(
+        name="p",
+        kind=GroupKind.POOL,
+        pool=PoolConfig(events=events, **options),  # type: ignore[arg-type]  # test data
+        processes=tuple(program(f"l{n}", startsecs=0) for n in range(count)),
+    )
+    group = Group(config, recorder.host)
+    async with running(group, recorder.host):
+        stage = Stage(recorder, group)
+        for process in stage.processes:
+            await process.start()
+        yield stage
+
+
+async def test_W126_an_event_reaches_a_ready_listener(autojump_clock: MockClock) -> None:
+    async with pool() as stage:
+        await stage.say("READ")
+        await stage.say("Y\n")
+        stage.emit("e0")
+        assert await stage.heard() == (
+            "ver:3.0 server:supervisor serial:0 pool:p poolserial:0 "
+            "eventname:REMOTE_COMMUNICATION len:9\ntype:t\ne0"
+        )
+
+
+async def test_W127_accept_and_ready_in_one_write(autojump_clock: MockClock) -> None:
+    async with pool() as stage:
+        stage.emit("0", "1")
+        await stage.say("READY\n")
+        assert stage.data(await stage.heard()) == ["0"]
+        await stage.say("RESULT 2\nOKREADY\n")
+        assert stage.data(await stage.heard()) == ["1"]
+
+
+async def test_W128_a_rejected_event_goes_to_the_next_listener(autojump_clock: MockClock) -> None:
+    async with pool(count=2) as stage:
+        await stage.say("READY\n", 0)
+        await stage.say("READY\n", 1)
+        stage.emit("0")
+        first = await stage.heard(0)
+        await stage.say("RESULT 4\nFAIL", 0)
+        assert "WARN l0: event was rejected" in stage.recorder.lines
+        await trio.sleep(0.1)  # rejection backs off (1.6), on the virtual clock
+        assert await stage.heard(1) == first
+
+
+async def test_rejection_backs_off_and_never_gives_up(autojump_clock: MockClock) -> None:
+    """1.6: first 0.1 s, doubling to 5 s."""
+    async with pool() as stage:
+        await stage.say("READY\n")
+        stage.emit("0")
+        times = []
+        for _ in range(9):
+            await stage.next()
+            times.append(trio.current_time())
+            await stage.say("RESULT 4\nFAILREADY\n")
+        pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
+        assert pauses == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5, 5], abs=0.06)
+
+
+async def test_W133_W134_a_violation_ends_in_UNKNOWN_until_the_next_spawn(
+    autojump_clock: MockClock,
+) -> None:
+    async with pool() as stage:
+        await stage.say("READY\n")
+        stage.emit("0")
+        assert stage.data(await stage.heard()) == ["0"]
+        await stage.say("junk\n")
+        assert "WARN l0: bad result line: 'junk'" in stage.recorder.lines
+        assert (
+            "WARN l0: has entered the UNKNOWN state and will no longer receive events, this "
+            "usually indicates the process violated the eventlistener protocol"
+        ) in stage.recorder.lines
+        await stage.say("READY\n")
+        assert await stage.heard() == ""
+        (l0,) = stage.processes
+        assert l0.state is State.RUNNING
+        await l0.stop()
+        await l0.start()
+        await stage.say("READY\n", 1)
+        assert stage.data(await stage.heard(1)) == ["0"]
+
+
+async def test_W136_the_first_ready_listener_takes_everything(autojump_clock: MockClock) -> None:
+    async with pool(count=2) as stage:
+        await stage.say("READY\n", 1)
+        await stage.say("READY\n", 0)
+        for text in "abc":
+            stage.emit(text)
+            assert stage.data(await stage.heard(0)) == [text]
+            await stage.say("RESULT 2\nOKREADY\n", 0)
+        stage.emit("d", "e")
+        assert stage.data(await stage.heard(0)) == ["d"]
+        assert stage.data(await stage.heard(1)) == ["e"]
+
+
+async def test_W137_overflow_drops_the_oldest_and_says_so(autojump_clock: MockClock) -> None:
+    async with pool(buffer_size=3) as stage:
+        stage.emit(*"012345")
+        assert [line for line in stage.recorder.lines if line.startswith("ERRO")] == [
+            f"ERRO pool p event buffer overflowed, discarding event {n}" for n in (0, 1, 2)
+        ]
+        assert stage.group.pool is not None
+        assert stage.group.pool.dropped == 3
+        await stage.say("READY\n")
+        assert stage.data(await stage.heard()) == ["3"]
+
+
+async def test_W138_a_rejected_event_takes_the_head_of_a_full_buffer(
+    autojump_clock: MockClock,
+) -> None:
+    async with pool(buffer_size=3) as stage:
+        await stage.say("READY\n")
+        stage.emit("0")
+        await stage.heard()
+        stage.emit("1", "2", "3")
+        await stage.say("RESULT 4\nFAIL")
+        assert "ERRO pool p event buffer overflowed, discarding event 1" in stage.recorder.lines
+        order = []
+        await trio.sleep(1)
+        await stage.say("READY\n")
+        for _ in range(3):
+            order += stage.data(await stage.heard())
+            await stage.say("RESULT 2\nOKREADY\n")
+        assert order == ["0", "2", "3"]
+
+
+async def test_W139_an_event_survives_its_listener(autojump_clock: MockClock) -> None:
+    async with pool() as stage:
+        await stage.say("READY\n")
+        stage.emit("0")
+        first = await stage.heard()
+        stage.listeners[0].die(3)
+        await stage.processes[0].reached(State.STARTING)
+        await stage.processes[0].reached(State.RUNNING)
+        await stage.say("READY\n", 1)
+        assert await stage.heard(1) == first
+
+
+async def test_W140_a_listener_with_closed_stdin_is_passed_over(autojump_clock: MockClock) -> None:
+    async with pool(count=2) as stage:
+        await stage.say("READY\n", 0)
+        await stage.say("READY\n", 1)
+        os.close(stage.listeners[0].stdin_reader)
+        stage.listeners[0].stdin_reader = os.open(os.devnull, os.O_RDONLY)
+        stage.emit("0", "1")
+        assert stage.data(await stage.heard(1)) == ["0"]
+        assert stage.processes[0].state is State.RUNNING
+
+
+async def test_W141_a_listener_that_never_reads_blocks_only_itself(
+    autojump_clock: MockClock,
+) -> None:
+    """Q3: the second event waits until the first has left us."""
+    big = "x" * 300_000
+    async with pool() as stage:
+        await stage.say("READY\n")
+        stage.emit(big, "next")
+        await wait_all_tasks_blocked()
+        await stage.say("RESULT 2\nOKREADY\n")
+        received = ""
+        while "next" not in received:
+            received += await stage.heard()
+        assert stage.data(received) == [big, "next"]
+
+
+async def test_W142_a_rejected_event_stays_in_its_pool(autojump_clock: MockClock) -> None:
+    """Q2."""
+    recorder = Recorder()
+    groups = [
+        Group(
+            GroupConfig(
+                name=name,
+                kind=GroupKind.POOL,
+                pool=PoolConfig(events=events),
+                processes=(program(name, startsecs=0),),
+            ),
+            recorder.host,
+        )
+        for name, events in (("a", REMOTE), ("b", frozenset({"TICK_5"})))
+    ]
+    async with running(groups[0], recorder.host), running(groups[1], recorder.host):
+        for group in groups:
+            await group.processes[group.name].start()
+        for child in recorder.launcher.children:
+            child.write(b"READY\n")
+        await wait_all_tasks_blocked()
+        recorder.host.publish(RemoteCommunication("t", "0"))
+        await wait_all_tasks_blocked()
+        recorder.launcher.children[0].write(b"RESULT 4\nFAIL")
+        await trio.sleep(60)
+        reader = recorder.launcher.children[1].stdin_reader
+        os.set_blocking(reader, False)
+        with pytest.raises(BlockingIOError):
+            os.read(reader, 1)
+
+
+async def test_W143_overlapping_subscriptions_deliver_once(autojump_clock: MockClock) -> None:
+    """Q4."""
+    async with pool(events=frozenset({"TICK", "TICK_5", "EVENT"}), buffer_size=100) as stage:
+        await stage.say("READY\n")
+        stage.recorder.host.publish(Tick5(5))
+        heard = ""
+        for _ in range(20):
+            heard += await stage.heard()
+            await stage.say("RESULT 2\nOKREADY\n")
+        assert heard.count("eventname:TICK_5") == 1
+
+
+async def test_a_listener_in_starting_gets_nothing(autojump_clock: MockClock) -> None:
+    """1.6."""
+    recorder = Recorder()
+    config = GroupConfig(
+        name="p",
+        kind=GroupKind.POOL,
+        pool=PoolConfig(events=REMOTE),
+        processes=(program("l", startsecs=5),),
+    )
+    group = Group(config, recorder.host)
+    async with running(group, recorder.host):
+        stage = Stage(recorder, group)
+        stage.processes[0].begin()
+        await wait_all_tasks_blocked()
+        await stage.say("READY\n")
+        stage.emit("0")
+        assert await stage.heard() == ""
+        await stage.processes[0].reached(State.RUNNING)
+        assert stage.data(await stage.heard()) == ["0"]
+
+
+async def test_W151_result_handler_errors_end_in_UNKNOWN(autojump_clock: MockClock) -> None:
+    handler = f"{__name__}:broken_handler"
+    async with pool(result_handler=handler) as stage:
+        await stage.say("READY\n")
+        stage.emit("0")
+        await stage.heard()
+        await stage.say("RESULT 2\nOK")
+        assert any("WARN l0: event caused an error" in line for line in stage.recorder.lines)
+        assert any("UNKNOWN state" in line for line in stage.recorder.lines)
+
+
+async def test_W151_result_handler_accepts_by_returning(autojump_clock: MockClock) -> None:
+    async with pool(result_handler=f"{__name__}:lenient_handler") as stage:
+        await stage.say("READY\n")
+        stage.emit("0", "1")
+        await stage.heard()
+        await stage.say("RESULT 4\nfineREADY\n")
+        assert stage.data(await stage.heard()) == ["1"]
+        assert responses == [b"fine"]
+
+
+def broken_handler(event: object, response: bytes) -> None:
+    raise KeyError("no")
+
+
+responses: list[bytes] = []
+
+
+def lenient_handler(event: object, response: bytes) -> None:
+    responses.append(response)
+
+
+def test_listener_states_have_the_numbers_of_the_protocol() -> None:
+    assert [(state.name, state.value) for state in ListenerState] == [
+        ("READY", 10),
+        ("BUSY", 20),
+        ("ACKNOWLEDGED", 30),
+        ("UNKNOWN", 40),
+    ]

@@ -1,0 +1,314 @@
+"""Many groups: order, shutdown, and what can be asked of all (process.md 6 and 7)."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from tests.kit.fakes import (
+    FakeChild,
+    FakeLauncher,
+    RecordingBus,
+    ignore_all_but_kill,
+    log_lines,
+    program,
+)
+from trio_supervisor.core.config import Config, Diff, GroupConfig, GroupKind, PoolConfig
+from trio_supervisor.core.errors import AlreadyAdded, BadName, CantReread, ConfigError, StillRunning
+from trio_supervisor.core.events import Event
+from trio_supervisor.core.states import DaemonState, State
+from trio_supervisor.runtime.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+
+def group(name: str, *members: str, priority: int = 999, **options: object) -> GroupConfig:
+    """Members are written ``name`` or ``name/priority``; none: one process of the group's name."""
+    processes = []
+    for member in members or (name,):
+        process, _, own = member.partition("/")
+        processes.append(program(process, priority=int(own or 999), **options))
+    return GroupConfig(name=name, processes=tuple(processes), priority=priority)
+
+
+#: The configuration of S-057, in group order.
+ORDERED = (
+    group("p10", priority=10),
+    group("het", "h3/3", "h1/1", "h2/2", priority=15),
+    group("p20", priority=20),
+    group("p30", priority=30),
+    group("multi", *sorted(f"multi_{n}" for n in range(11)), priority=40),
+    group("aaa"),
+    group("zzz"),
+)
+START_ORDER = [
+    "p10", "h1", "h2", "h3", "p20", "p30", "multi_0", "multi_1", "multi_10",
+    *(f"multi_{n}" for n in range(2, 10)), "aaa", "zzz",
+]  # fmt: skip
+
+
+class Stage:
+    """A supervisor with fake children, and all that it says."""
+
+    def __init__(self, config: Config, reload: Callable[[], Config] | None) -> None:
+        self.launcher = FakeLauncher()
+        self.events: list[Event] = []
+        self.lines: list[str] = []
+        self.supervisor = Supervisor(
+            config,
+            log=log_lines(self.lines),
+            reload=reload,
+            bus=RecordingBus(self.events),
+            launch=self.launcher,
+            wall_clock=lambda: 1_700_000_000.0,
+        )
+        self.finished = trio.Event()
+
+    def child(self, name: str) -> FakeChild:
+        return next(c for c in reversed(self.launcher.children) if c.spec.label == name)
+
+    def signalled(self) -> list[str]:
+        """Processes in the order in which they got their stop signal."""
+        return [line.split()[2] for line in self.lines if line.startswith("DEBG killing ")]
+
+
+@asynccontextmanager
+async def supervised(
+    *groups: GroupConfig, reload: Callable[[], Config] | None = None
+) -> AsyncIterator[Stage]:
+    stage = Stage(Config(groups=groups), reload)
+
+    async def run(*, task_status: trio.TaskStatus[None]) -> None:
+        await stage.supervisor.run(task_status=task_status)
+        stage.finished.set()
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(run)
+        await wait_all_tasks_blocked()
+        yield stage
+        for child in stage.launcher.children:
+            child.die()
+        nursery.cancel_scope.cancel()
+
+
+async def test_S057_start_order(autojump_clock: MockClock) -> None:
+    """P-146 to P-152 (Q-19)."""
+    async with supervised(*ORDERED) as stage:
+        await wait_all_tasks_blocked()
+        assert [child.spec.label for child in stage.launcher.children] == START_ORDER
+        assert trio.current_time() == pytest.approx(0)
+
+
+async def test_S058_S059_start_all_and_stop_all_order(autojump_clock: MockClock) -> None:
+    """P-153, P-154 (Q-18)."""
+    async with supervised(*ORDERED) as stage:
+        sup = stage.supervisor
+        results = await sup.stop_all(sup.processes())
+        assert stage.signalled() == START_ORDER[::-1]
+        assert len(results) == len(START_ORDER)
+        assert all(result.error is None for result in results)
+        stage.launcher.children.clear()
+        await sup.start_all(sup.processes())
+        assert [child.spec.label for child in stage.launcher.children] == START_ORDER
+        assert await sup.start_all(sup.processes()) == []  # P-159
+
+
+async def test_S060_group_start_is_parallel(autojump_clock: MockClock) -> None:
+    async with supervised(group("g", "a", "b", "c", startsecs=2, autostart=False)) as stage:
+        sup = stage.supervisor
+        results = await sup.start_all(sup.group("g").processes.values())
+        assert trio.current_time() == pytest.approx(2)
+        assert {(r.process.name, r.error) for r in results} == {(n, None) for n in "abc"}
+
+
+async def test_S061_shutdown_order(autojump_clock: MockClock) -> None:
+    """P-156, P-157, P-170 to P-175."""
+    async with supervised(*ORDERED) as stage:
+        await trio.sleep(2)
+
+        def take_two_seconds(child: FakeChild, number: int) -> None:
+            nursery.start_soon(die_later, child)
+
+        async def die_later(child: FakeChild) -> None:
+            await trio.sleep(2)
+            child.die(0)
+
+        async with trio.open_nursery() as nursery:
+            stage.child("p20").on_signal = take_two_seconds
+            stage.supervisor.request_shutdown()
+            await trio.sleep(1)
+            assert stage.signalled() == [*START_ORDER[: START_ORDER.index("p20") - 1 : -1]]
+            assert stage.child("h1").alive
+            await stage.finished.wait()
+        assert stage.signalled() == START_ORDER[::-1]
+        assert trio.current_time() == pytest.approx(4)
+        waiting = [line for line in stage.lines if "to die" in line]
+        assert waiting == [f"INFO waiting for {', '.join(START_ORDER)} to die"]
+        names = [event.name for event in stage.events]
+        stopping = names.index("SUPERVISOR_STATE_CHANGE_STOPPING")
+        assert "PROCESS_STATE_STOPPING" not in names[:stopping]
+        assert names.count("SUPERVISOR_STATE_CHANGE_STOPPING") == 1
+
+
+async def test_S062_S063_idle_groups_cost_nothing(autojump_clock: MockClock) -> None:
+    """P-158 (Q-21), P-175."""
+    idle = [group(f"z{n}", autostart=False) for n in range(6)]
+    async with supervised(group("a"), *idle) as stage:
+        stage.supervisor.request_shutdown()
+        await stage.finished.wait()
+        assert trio.current_time() == pytest.approx(0)
+    async with supervised(*idle) as stage:
+        stage.supervisor.request_shutdown()
+        await stage.finished.wait()
+        assert not any("to die" in line for line in stage.lines)
+
+
+async def test_S064_nothing_is_spawned_during_a_shutdown(autojump_clock: MockClock) -> None:
+    """P-172, P-173."""
+    async with supervised(
+        group("failing", priority=1),
+        group("exiting", priority=5),
+        group("slow", priority=100, stopwaitsecs=6),
+    ) as stage:
+        await trio.sleep(1.5)
+        stage.child("failing").die(1)
+        stage.child("slow").on_signal = ignore_all_but_kill
+        stage.supervisor.request_shutdown()
+        await wait_all_tasks_blocked()
+        stage.child("exiting").die(3)
+        await stage.finished.wait()
+        states = {p.name: p.state for p in stage.supervisor.processes()}
+        assert states == {
+            "failing": State.EXITED,
+            "exiting": State.EXITED,
+            "slow": State.STOPPED,
+        }
+        assert len(stage.launcher.children) == 3
+        assert trio.current_time() == pytest.approx(7.5)
+
+
+async def test_S067_escalation_at_shutdown(autojump_clock: MockClock) -> None:
+    async with supervised(group("x", stopwaitsecs=4)) as stage:
+        await trio.sleep(1.5)
+        stage.child("x").on_signal = ignore_all_but_kill
+        stage.supervisor.request_shutdown()
+        await stage.finished.wait()
+        assert trio.current_time() == pytest.approx(5.5)
+        assert stage.child("x").signals == [signal.SIGTERM, signal.SIGKILL]
+        assert stage.lines.count("INFO waiting for x to die") == 2
+
+
+async def test_P133_shutdown_does_not_wait_for_unknown(autojump_clock: MockClock) -> None:
+    async with supervised(group("x")) as stage:
+        await trio.sleep(1.5)
+
+        def refuse(child: FakeChild, number: int) -> None:
+            raise PermissionError(1, "Operation not permitted")
+
+        stage.child("x").on_signal = refuse
+        stage.supervisor.request_shutdown()
+        await stage.finished.wait()
+        assert stage.supervisor.process("x").state is State.UNKNOWN
+
+
+async def test_S077_groups_at_run_time(autojump_clock: MockClock) -> None:
+    before, added = group("a"), group("b")
+    configs = [Config(groups=(before, added))]
+    async with supervised(before, reload=lambda: configs[-1]) as stage:
+        sup = stage.supervisor
+        assert await sup.reread() == Diff(added=("b",))
+        sup.add_group("b")
+        await wait_all_tasks_blocked()
+        assert sup.process("b").state is State.STARTING  # started by itself
+        with pytest.raises(AlreadyAdded):
+            sup.add_group("b")
+        with pytest.raises(BadName):
+            sup.add_group("nope")
+        with pytest.raises(StillRunning):
+            sup.remove_group("b")
+        await sup.process("b").stop()
+        sup.remove_group("b")
+        with pytest.raises(BadName):
+            sup.remove_group("b")
+        names = [e.name for e in stage.events if e.name.startswith("PROCESS_GROUP")]
+        assert names == ["PROCESS_GROUP_ADDED"] * 2 + ["PROCESS_GROUP_REMOVED"]
+
+
+async def test_P182_a_restart_with_a_bad_configuration_is_refused(
+    autojump_clock: MockClock,
+) -> None:
+    """Q-23."""
+
+    def reload() -> Config:
+        raise ConfigError("no command", section="program:broken")
+
+    async with supervised(group("a"), reload=reload) as stage:
+        with pytest.raises(CantReread, match="no command in section 'program:broken'"):
+            await stage.supervisor.restart()
+        assert stage.supervisor.state is DaemonState.RUNNING
+        assert stage.child("a").alive
+        assert sum(line.startswith("CRIT") for line in stage.lines) == 1
+
+
+async def test_P167_an_exit_request_turns_a_restart_into_a_shutdown(
+    autojump_clock: MockClock,
+) -> None:
+    async with supervised(group("a"), reload=lambda: Config()) as stage:
+        await trio.sleep(1.5)
+        stage.child("a").on_signal = ignore_all_but_kill
+        await stage.supervisor.restart()
+        assert stage.supervisor.state is DaemonState.RESTARTING
+        stage.supervisor.request_shutdown()
+        await stage.finished.wait()
+        assert stage.supervisor.state is DaemonState.SHUTDOWN
+        assert stage.supervisor.successor is None
+
+
+async def test_names_of_processes(autojump_clock: MockClock) -> None:
+    """interfaces.md 2.6."""
+    async with supervised(group("cat"), group("grp", "ga", "gb"), group("c", "a:b")) as stage:
+        find = stage.supervisor.process
+        assert find("cat").full_name == "cat"
+        assert find("cat:cat").full_name == "cat"
+        assert find("grp:ga").full_name == "grp:ga"
+        assert find("c:a:b").name == "a:b"
+        for name in ("ga", "grp", "grp:", "grp:*", "grp:zz", "nogrp:*", "", "cat:"):
+            with pytest.raises(BadName) as caught:
+                find(name)
+            assert str(caught.value) == (f"BAD_NAME: {name}" if name else "BAD_NAME")
+
+
+async def test_order_of_start_up_events(autojump_clock: MockClock) -> None:
+    """interfaces.md 1.4.6, 1.4.7: groups, then RUNNING, then the first spawn; P-147."""
+    pool = GroupConfig(
+        name="pool",
+        kind=GroupKind.POOL,
+        priority=-1,
+        pool=PoolConfig(frozenset({"EVENT"})),
+        processes=(program("l"),),
+    )
+    async with supervised(pool, group("a", priority=1)) as stage:
+        assert [event.name for event in stage.events[:4]] == [
+            "PROCESS_GROUP_ADDED",
+            "PROCESS_GROUP_ADDED",
+            "SUPERVISOR_STATE_CHANGE_RUNNING",
+            "PROCESS_STATE_STARTING",
+        ]
+        assert [child.spec.label for child in stage.launcher.children] == ["l", "a"]
+
+
+async def test_one_hanging_spawn_does_not_hold_up_the_others(autojump_clock: MockClock) -> None:
+    async with supervised(group("a", autostart=False), group("b", autostart=False)) as stage:
+        sup = stage.supervisor
+        stage.launcher.gate = trio.Event()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lambda: sup.start_all(sup.processes()))
+            await trio.sleep(1)
+            assert len(stage.launcher.times) == 2
+            stage.launcher.gate.set()
