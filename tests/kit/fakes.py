@@ -42,6 +42,7 @@ class FakeChild:
         self.group_signals: list[int] = []
         self.on_signal: Callable[[FakeChild, int], None] = die_of_it
         self.closed = False
+        self.stdin: int | None
         self.stdin_reader, self.stdin = os.pipe()
         self.stdout, self.stdout_writer = os.pipe()
         self.stderr: int | None = None
@@ -176,7 +177,7 @@ class Recorder:
 
     def process(self, **options: object) -> tuple[Group, Process]:
         """A group of one process called x, without logs unless the options name some."""
-        group = self.group(program(**options))
+        group = self.group(program("x", **options))
         return group, group.processes["x"]
 
     def group(self, *processes: ProcessConfig) -> Group:
@@ -192,7 +193,7 @@ class Recorder:
         ]
 
 
-def program(name: str = "x", **options: object) -> ProcessConfig:
+def program(name: str, /, **options: object) -> ProcessConfig:
     """A process without log files unless the options say otherwise."""
     quiet = ChannelConfig(logfile=None)
     values: dict[str, object] = {"command": COMMAND, "stdout": quiet, "stderr": quiet, **options}

@@ -14,7 +14,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.kit.fakes import Recorder, ignore_all_but_kill, refuse
 from tests.kit.running import running
-from trio_supervisor.core.config import AUTO, Autorestart
+from trio_supervisor.core.config import AUTO, Autorestart, ChannelConfig
 from trio_supervisor.core.errors import (
     AbnormalTermination,
     AlreadyStarted,
@@ -29,11 +29,18 @@ from trio_supervisor.core.states import MOVES, State
 from trio_supervisor.runtime.child import SpawnError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.kit.fakes import FakeChild
 
 
 def fail_at_once(child: FakeChild) -> None:
     child.die(1)
+
+
+def explode(child: FakeChild, number: int) -> None:
+    if number == signal.SIGKILL:
+        raise ZeroDivisionError("injected")
 
 
 def succeed_at_once(child: FakeChild) -> None:
@@ -216,18 +223,17 @@ async def test_S016_S017_start_and_stop_in_backoff(autojump_clock: MockClock) ->
 
 
 async def test_S018_failure_before_exec_is_told_in_the_stderr_log(
-    autojump_clock: MockClock,
+    autojump_clock: MockClock, tmp_path: Path
 ) -> None:
     """P-070 to P-075 in the form of architecture decision 10."""
     recorder = Recorder()
     recorder.launcher.failures = [SpawnError("couldn't chdir to /none: ENOENT", "epitaph\n")]
-    group, x = recorder.process(startretries=0)
-    told: list[str] = []
-    x.stderr.write_note = told.append  # type: ignore[method-assign]  # where the log would be
+    log = tmp_path / "stderr.log"
+    group, x = recorder.process(startretries=0, stderr=ChannelConfig(logfile=str(log)))
     async with running(group, recorder.host):
         x.begin()
         await x.reached(State.FATAL)
-    assert told == ["epitaph\n"]
+    assert log.read_text() == "epitaph\n"
     assert recorder.lines[0] == "INFO spawnerr: couldn't chdir to /none: ENOENT"
     assert x.spawn_error == "couldn't chdir to /none: ENOENT"
 
@@ -577,15 +583,9 @@ async def test_an_error_inside_one_process_stays_there(autojump_clock: MockClock
     group, x = recorder.process()
     async with running(group, recorder.host):
         await x.start()
-        broken = recorder.launcher.last.poll
-
-        def explode() -> None:
-            raise ZeroDivisionError("injected")
-
-        recorder.launcher.last.poll = explode  # type: ignore[method-assign, assignment]
-        x._await_until(trio.current_time())  # the next look at the child fails
+        recorder.launcher.last.on_signal = explode  # when the KILL deadline comes
+        await x.stop(wait=False)
         await x.reached(State.UNKNOWN)
-        recorder.launcher.last.poll = broken  # type: ignore[method-assign]
         recorder.launcher.last.die(0)
         await x.reached(State.STOPPED)
         recorder.launcher.prepare = lambda child: None

@@ -34,7 +34,7 @@ class Streams:
         stderr: Channel,
         *,
         merged: bool,
-        stdin_taken: Callable[[], None],
+        stdin_taken: Callable[[], object],
     ) -> None:
         """``stdin_taken`` is called when the child's pipe has taken all that was sent."""
         self.stdin = Stdin(None, stdin_taken)
@@ -93,7 +93,7 @@ class Streams:
 class Stdin:
     """What is sent to one child's stdin: queued in order, delivered as the child reads (P-200)."""
 
-    def __init__(self, fd: int | None, taken: Callable[[], None]) -> None:
+    def __init__(self, fd: int | None, taken: Callable[[], object]) -> None:
         self._fd = fd
         self._taken = taken
         self._queue: deque[bytes] = deque()

@@ -1,0 +1,137 @@
+"""The event listener protocol, sans-io: one ``Listener`` per listener process (interfaces.md 1.5).
+
+Bytes of the listener's stdout go in, what they mean comes out. Chunk boundaries have no meaning.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from trio_supervisor.core.events import as_text
+from trio_supervisor.core.states import ListenerState
+
+READY = b"READY\n"
+RESULT = b"RESULT "
+#: Longest result and longest result line; a listener cannot make us buffer without bound.
+LONGEST_RESULT = 1024 * 1024
+LONGEST_RESULT_LINE = 128
+
+_LENGTH = re.compile(rb"[ \t]*\+?([0-9]{1,7})[ \t\r]*")
+_UNSAFE_IN_HEADER = re.compile(r"[\s:]")
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The listener can take an event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The listener's answer to the event it was sent."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """The listener broke the protocol and is UNKNOWN now; ``reason`` is for the log or empty."""
+
+    reason: str = ""
+
+
+class Listener:
+    """Where one listener process stands; a new one begins with each spawn."""
+
+    def __init__(self) -> None:
+        self.state = ListenerState.ACKNOWLEDGED
+        self._buffer = bytearray()
+        self._length: int | None = None
+        """Announced length of the result that is arriving."""
+
+    def feed(self, data: bytes) -> list[Ready | Result | Violation]:
+        """What these bytes mean, in order. ``sent`` must follow before a Result can come."""
+        if self.state is ListenerState.UNKNOWN:
+            return []
+        self._buffer += data
+        items: list[Ready | Result | Violation] = []
+        while (item := self._next()) is not None:
+            items.append(item)
+        return items
+
+    def sent(self) -> None:
+        """An event was queued to this READY listener."""
+        self.state = ListenerState.BUSY
+
+    def fail(self) -> None:
+        """Give up on this listener: whatever it says from now on is ignored."""
+        self.state = ListenerState.UNKNOWN
+        self._buffer.clear()
+
+    def _next(self) -> Ready | Result | Violation | None:
+        match self.state:
+            case ListenerState.ACKNOWLEDGED:
+                return self._next_ready()
+            case ListenerState.READY:
+                return self._violation() if self._buffer else None
+            case ListenerState.BUSY:
+                return self._next_result()
+            case ListenerState.UNKNOWN:
+                return None
+
+    def _next_ready(self) -> Ready | Violation | None:
+        if len(self._buffer) < len(READY):
+            return None
+        if not self._buffer.startswith(READY):
+            return self._violation()
+        del self._buffer[: len(READY)]
+        self.state = ListenerState.READY
+        return Ready()
+
+    def _next_result(self) -> Result | Violation | None:
+        if self._length is None:
+            line, newline, _ = self._buffer.partition(b"\n")
+            if not newline and len(line) <= LONGEST_RESULT_LINE:
+                return None
+            self._length = _result_length(bytes(line))
+            if not newline or self._length is None:
+                return self._violation(f"bad result line: '{as_text(bytes(line))}'")
+            del self._buffer[: len(line) + 1]
+        if len(self._buffer) < self._length:
+            return None
+        data = bytes(self._buffer[: self._length])
+        del self._buffer[: self._length]
+        self._length = None
+        self.state = ListenerState.ACKNOWLEDGED
+        return Result(data)
+
+    def _violation(self, reason: str = "") -> Violation:
+        self.fail()
+        return Violation(reason)
+
+
+def _result_length(line: bytes) -> int | None:
+    """The number of a result line, read leniently; None for anything else (Q12, Q13)."""
+    if not line.startswith(RESULT):
+        return None
+    number = _LENGTH.fullmatch(line, len(RESULT))
+    length = None if number is None else int(number[1])
+    return length if length is not None and length <= LONGEST_RESULT else None
+
+
+def envelope(
+    *, server: str, serial: int, pool: str, poolserial: int, event: str, payload: str
+) -> bytes:
+    """Header line and payload of one event (interfaces.md 1.2).
+
+    ``len`` counts characters, not bytes: that is what text listeners read (1.2.1).
+    """
+    return (
+        f"ver:3.0 server:{_token(server)} serial:{serial} pool:{_token(pool)} "
+        f"poolserial:{poolserial} eventname:{event} len:{len(payload)}\n{payload}"
+    ).encode()
+
+
+def _token(value: str) -> str:
+    """A value that cannot break the header's syntax (Q44)."""
+    return _UNSAFE_IN_HEADER.sub("_", value)
