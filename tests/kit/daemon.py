@@ -1,0 +1,154 @@
+"""The real daemon in a process of its own, for end-to-end tests."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import xmlrpc.client
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+#: Seconds after which something that should have happened long ago is a failure.
+PATIENCE = 30
+#: Seconds between two looks at something outside this process that cannot be waited for.
+LOOK = 0.005
+
+T = TypeVar("T")
+
+
+def eventually(look: Callable[[], T], what: str = "the condition") -> T:
+    """The first true value of ``look``, asked for until PATIENCE runs out."""
+    deadline = time.monotonic() + PATIENCE
+    while not (value := look()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} did not come true within {PATIENCE} s")
+        time.sleep(LOOK)
+    return value
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost")
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(self._path)
+
+
+class _UnixTransport(xmlrpc.client.Transport):
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._path = path
+
+    def make_connection(self, host: object) -> http.client.HTTPConnection:
+        return _UnixConnection(self._path)
+
+
+class Daemon:
+    """A running ``tsupervisord -n``; ``directory`` holds its configuration, socket and logs."""
+
+    def __init__(self, directory: Path, process: subprocess.Popen[bytes]) -> None:
+        self.directory = directory
+        self.process = process
+        self.rpc = xmlrpc.client.ServerProxy(
+            "http://localhost", transport=_UnixTransport(str(directory / "s.sock"))
+        ).supervisor
+
+    @property
+    def log(self) -> str:
+        return (self.directory / "sup.log").read_text()
+
+    def info(self, name: str) -> dict[str, object]:
+        info = self.rpc.getProcessInfo(name)
+        assert isinstance(info, dict)
+        return info
+
+    def state(self, name: str) -> object:
+        return self.info(name)["statename"]
+
+    def states(self) -> dict[str, object]:
+        infos = self.rpc.getAllProcessInfo()
+        assert isinstance(infos, list)
+        return {f"{info['group']}:{info['name']}": info["statename"] for info in infos}
+
+    def pid(self, name: str) -> int:
+        pid = self.info(name)["pid"]
+        assert isinstance(pid, int)
+        return pid
+
+    def wait_for(self, name: str, state: str) -> None:
+        eventually(lambda: self.state(name) == state, f"{name} being {state}")
+
+    def wait_for_another_child(self, name: str, pid: int) -> None:
+        eventually(lambda: self.pid(name) not in (0, pid), f"{name} having a new child")
+
+    def wait_log(self, text: str) -> None:
+        eventually(lambda: text in self.log, f"{text!r} in the activity log")
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def stop(self) -> int:
+        """TERM, and the exit code."""
+        self.signal(signal.SIGTERM)
+        return self.process.wait(PATIENCE)
+
+
+BASE = """\
+[supervisord]
+logfile=%(here)s/sup.log
+pidfile=%(here)s/sup.pid
+childlogdir=%(here)s
+loglevel=debug
+user={uid}
+[unix_http_server]
+file=%(here)s/s.sock
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
+[supervisorctl]
+serverurl=unix://%(here)s/s.sock
+"""
+
+
+def write_config(directory: Path, text: str) -> Path:
+    """The common setup of process.md 19 and ``text`` as ``c.conf``."""
+    path = directory / "c.conf"
+    path.write_text(BASE.format(uid=os.getuid()) + text)
+    return path
+
+
+@contextmanager
+def daemon(directory: Path, text: str, *arguments: str) -> Iterator[Daemon]:
+    """Run the daemon with this configuration until the end of the block; nothing is left then."""
+    config = write_config(directory, text)
+    with (directory / "stdout").open("wb") as out, (directory / "stderr").open("wb") as err:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "trio_supervisor", "-n", "-c", str(config), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            cwd=directory,
+        )
+    running = Daemon(directory, process)
+    try:
+
+        def answers() -> bool:
+            if process.poll() is not None:
+                raise AssertionError((directory / "stderr").read_text())
+            return (directory / "sup.pid").exists()
+
+        eventually(answers, "the daemon being ready")
+        yield running
+    finally:
+        if process.poll() is None:
+            running.stop()
