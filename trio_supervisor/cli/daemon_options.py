@@ -70,7 +70,9 @@ class Options:
 
 def parse(argv: list[str]) -> Options:
     """Parse by the rules of traditional getopt. Raises UsageError."""
-    short = "?" + "".join(flag.short + (":" if flag.argument else "") for flag in FLAGS)
+    short = "?" + "".join(
+        flag.short + (":" if flag.argument else "") for flag in FLAGS if flag.short
+    )
     long = [flag.long + ("=" if flag.argument else "") for flag in FLAGS]
     try:
         given, rest = getopt.getopt(argv, short, long)

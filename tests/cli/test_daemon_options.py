@@ -1,0 +1,65 @@
+"""The command line of the daemon (config.md 14.1)."""
+
+from __future__ import annotations
+
+import pytest
+
+from trio_supervisor.cli.daemon_options import FLAGS, Options, UsageError, parse, usage
+
+
+def test_G222_getopt_rules() -> None:
+    assert parse(["--nod", "--conf", "FILE"]) == Options(
+        configuration="FILE", overrides={"nodaemon": "true"}
+    )
+    assert parse(["-nkt", "-cc.conf"]) == Options(
+        configuration="c.conf",
+        overrides={"nodaemon": "true", "nocleanup": "true", "strip_ansi": "true"},
+    )
+    assert parse(["-n", "-c", "c.conf", "--"]).configuration == "c.conf"
+    assert parse(["--loglevel=debug", "--minprocs", "3"]).overrides == {
+        "loglevel": "debug",
+        "minprocs": "3",
+    }
+
+
+@pytest.mark.parametrize(
+    ("argv", "text"),
+    [
+        (["foo"], "positional arguments are not supported: foo"),
+        (["foo", "-n"], "positional arguments are not supported: foo -n"),
+        (["-x"], "option -x not recognized"),
+        (["-c"], "option -c requires argument"),
+        (["--nodaemon=1"], "option --nodaemon must not have an argument"),
+        (["-n", "-n"], "conflicting command line option '-n'"),
+        (["-l", "a", "-l", "b"], "conflicting command line option '-l'"),
+        (["--log", "x"], "option --log not a unique prefix"),
+        (["-v", "--bogus"], "option --bogus not recognized"),
+    ],
+)
+def test_G221_usage_errors(argv: list[str], text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(argv)
+    assert str(caught.value) == text
+
+
+@pytest.mark.parametrize(
+    ("argv", "action"),
+    [
+        (["-h"], "help"),
+        (["-?"], "help"),
+        (["--help"], "help"),
+        (["-v"], "version"),
+        (["-v", "-h"], "version"),
+        (["--demo"], "demo"),
+        ([], "run"),
+    ],
+)
+def test_G220_actions(argv: list[str], action: str) -> None:
+    assert parse(argv).action == action
+
+
+def test_help_names_every_option() -> None:
+    text = usage("/usr/bin/tsupervisord")
+    assert text.startswith("usage: tsupervisord [options]")
+    for flag in FLAGS:
+        assert f"--{flag.long}" in text

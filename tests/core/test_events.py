@@ -1,0 +1,101 @@
+"""Event names and payloads (interfaces.md 1.1 and 1.4)."""
+
+from __future__ import annotations
+
+import pytest
+
+from trio_supervisor.core import events
+from trio_supervisor.core.events import EVENT_TYPES, Event, state_event
+from trio_supervisor.core.states import State
+
+ABSTRACT = {
+    "EVENT",
+    "PROCESS_STATE",
+    "PROCESS_LOG",
+    "PROCESS_COMMUNICATION",
+    "SUPERVISOR_STATE_CHANGE",
+    "TICK",
+    "PROCESS_GROUP",
+}
+
+
+def test_the_names_of_the_contract() -> None:
+    assert set(EVENT_TYPES) == ABSTRACT | {
+        "PROCESS_STATE_STARTING",
+        "PROCESS_STATE_RUNNING",
+        "PROCESS_STATE_BACKOFF",
+        "PROCESS_STATE_STOPPING",
+        "PROCESS_STATE_EXITED",
+        "PROCESS_STATE_STOPPED",
+        "PROCESS_STATE_FATAL",
+        "PROCESS_STATE_UNKNOWN",
+        "PROCESS_LOG_STDOUT",
+        "PROCESS_LOG_STDERR",
+        "PROCESS_COMMUNICATION_STDOUT",
+        "PROCESS_COMMUNICATION_STDERR",
+        "REMOTE_COMMUNICATION",
+        "SUPERVISOR_STATE_CHANGE_RUNNING",
+        "SUPERVISOR_STATE_CHANGE_STOPPING",
+        "TICK_5",
+        "TICK_60",
+        "TICK_3600",
+        "PROCESS_GROUP_ADDED",
+        "PROCESS_GROUP_REMOVED",
+    }
+
+
+def test_the_name_hierarchy_is_the_class_hierarchy() -> None:
+    for name, cls in EVENT_TYPES.items():
+        parents = {n for n, c in EVENT_TYPES.items() if issubclass(cls, c)} - {name}
+        expected = {"EVENT"} if name != "EVENT" else set()
+        expected |= {parent for parent in ABSTRACT if name.startswith(f"{parent}_")}
+        assert parents == expected, name
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "payload"),
+    [
+        (State.STOPPED, State.STARTING, "from_state:STOPPED tries:2"),
+        (State.STARTING, State.RUNNING, "from_state:STARTING pid:7"),
+        (State.STARTING, State.BACKOFF, "from_state:STARTING tries:2"),
+        (State.RUNNING, State.STOPPING, "from_state:RUNNING pid:7"),
+        (State.STOPPING, State.STOPPED, "from_state:STOPPING pid:7"),
+        (State.RUNNING, State.EXITED, "from_state:RUNNING expected:1 pid:7"),
+        (State.BACKOFF, State.FATAL, "from_state:BACKOFF"),
+        (State.STOPPING, State.UNKNOWN, "from_state:STOPPING"),
+    ],
+)
+def test_payloads_of_state_events(old: State, new: State, payload: str) -> None:
+    """1.4.1."""
+    event = state_event("p", "g", old, new, 2, 7, expected=True)
+    assert event.name == f"PROCESS_STATE_{new.name}"
+    assert event.payload() == f"processname:p groupname:g {payload}"
+
+
+@pytest.mark.parametrize(
+    ("event", "name", "payload"),
+    [
+        (
+            events.ProcessLogStdout("p", "g", 7, b"a\nb\n"),
+            "PROCESS_LOG_STDOUT",
+            "processname:p groupname:g pid:7 channel:stdout\na\nb\n",
+        ),
+        (
+            events.ProcessLogStderr("p", "g", 7, b"bad\xff\n"),
+            "PROCESS_LOG_STDERR",
+            "processname:p groupname:g pid:7 channel:stderr\nUndecodable: b'bad\\xff\\n'",
+        ),
+        (
+            events.ProcessCommunicationStdout("p", "g", 7, b""),
+            "PROCESS_COMMUNICATION_STDOUT",
+            "processname:p groupname:g pid:7\n",
+        ),
+        (events.RemoteCommunication("t", "d"), "REMOTE_COMMUNICATION", "type:t\nd"),
+        (events.Tick60(120), "TICK_60", "when:120"),
+        (events.ProcessGroupAdded("cat"), "PROCESS_GROUP_ADDED", "groupname:cat\n"),
+        (events.SupervisorStateChangeRunning(), "SUPERVISOR_STATE_CHANGE_RUNNING", ""),
+    ],
+)
+def test_payloads_of_other_events(event: Event, name: str, payload: str) -> None:
+    """1.4.2 to 1.4.7."""
+    assert (event.name, event.payload()) == (name, payload)

@@ -1,0 +1,55 @@
+"""Decisions about restarts and retries (process.md 3 and 4)."""
+
+from __future__ import annotations
+
+import pytest
+
+from trio_supervisor.core.config import Autorestart
+from trio_supervisor.core.lifecycle import (
+    Exit,
+    restart_delay,
+    retry_delay,
+    signal_name,
+    wants_restart,
+)
+
+
+@pytest.mark.parametrize(
+    ("failures", "startretries", "delay"),
+    [(1, 3, 1), (2, 3, 2), (3, 3, 3), (4, 3, None), (1, 0, None), (1, -1, None), (90, 100, 90)],
+)
+def test_P085_to_P088_retry_delay(failures: int, startretries: int, delay: float | None) -> None:
+    assert retry_delay(failures, startretries) == delay
+
+
+@pytest.mark.parametrize(("lifetime", "delay"), [(0, 1), (0.25, 0.75), (1, 0), (3600, 0)])
+def test_P117_P118_restart_delay(lifetime: float, delay: float) -> None:
+    assert restart_delay(lifetime) == delay
+
+
+def test_P112_to_P114_wants_restart() -> None:
+    wanted = {(p, e): wants_restart(p, expected=e) for p in Autorestart for e in (True, False)}
+    assert {key for key, value in wanted.items() if value} == {
+        (Autorestart.ALWAYS, True),
+        (Autorestart.ALWAYS, False),
+        (Autorestart.UNEXPECTED, False),
+    }
+
+
+def test_P108_to_P110_expected_exits() -> None:
+    assert Exit(2).expected((0, 2))
+    assert not Exit(1).expected((0, 2))
+    assert not Exit(0).expected(())
+    assert not Exit(None, 9).expected((0, 9, 137))
+
+
+def test_P104_P107_signal_names() -> None:
+    assert [signal_name(n) for n in (15, 6, 17, 29, 34, 40, 64)] == [
+        "SIGTERM",
+        "SIGABRT",
+        "SIGCHLD",
+        "SIGPOLL",
+        "SIGRTMIN",
+        "signal 40",
+        "SIGRTMAX",
+    ]
