@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import traceback
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
@@ -149,18 +150,25 @@ def _write_pidfile(pidfile: Pidfile, config: Config, activity: ActivityLog) -> N
 async def _obey(signals: AsyncIterator[int], supervisor: Supervisor) -> None:
     """Act on the signals of process.md 7.2 for as long as one incarnation lasts."""
     async for number in signals:
-        name = signal.Signals(number).name
-        if number in LEAVING:
-            supervisor.log(Severity.WARN, f"received {name} indicating exit request")
-            supervisor.request_shutdown()
-        elif number == signal.SIGUSR2:
-            supervisor.log(Severity.INFO, f"received {name} indicating log reopen request")
-            supervisor.reopen_logs()
-        elif supervisor.state is DaemonState.SHUTDOWN:
-            supervisor.log(
-                Severity.WARN, f"ignored {name} indicating restart request (shutdown in progress)"
-            )
-        else:
-            supervisor.log(Severity.WARN, f"received {name} indicating restart request")
-            with suppress(CantReread):  # said in the log; everything keeps running (P-182, Q-23)
-                await supervisor.restart()
+        try:
+            await _act(signal.Signals(number), supervisor)
+        except Exception:
+            supervisor.log(Severity.CRITICAL, f"internal error:\n{traceback.format_exc()}")
+
+
+async def _act(number: signal.Signals, supervisor: Supervisor) -> None:
+    name = number.name
+    if number in LEAVING:
+        supervisor.log(Severity.WARN, f"received {name} indicating exit request")
+        supervisor.request_shutdown()
+    elif number == signal.SIGUSR2:
+        supervisor.log(Severity.INFO, f"received {name} indicating log reopen request")
+        supervisor.reopen_logs()
+    elif supervisor.state is DaemonState.SHUTDOWN:
+        supervisor.log(
+            Severity.WARN, f"ignored {name} indicating restart request (shutdown in progress)"
+        )
+    else:
+        supervisor.log(Severity.WARN, f"received {name} indicating restart request")
+        with suppress(CantReread):  # said in the log; everything keeps running (P-182, Q-23)
+            await supervisor.restart()

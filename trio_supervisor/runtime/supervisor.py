@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+import traceback
 from collections.abc import Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -114,12 +115,12 @@ class Supervisor:
         """
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            nursery.start_soon(tick, self._host)
+            nursery.start_soon(self._contain, partial(tick, self._host))
             for group in self.groups.values():
                 nursery.start_soon(group.run)
             self._host.publish(events.SupervisorStateChangeRunning())
             task_status.started()
-            nursery.start_soon(self._autostart, self.processes())
+            nursery.start_soon(self._contain, partial(self._autostart, self.processes()))
             await self._leaving.wait()
             await self._stop_groups()
             nursery.cancel_scope.cancel()
@@ -224,7 +225,8 @@ class Supervisor:
         group = self._make(config)
         if self._nursery is not None:
             self._nursery.start_soon(group.run)
-            self._nursery.start_soon(self._autostart, list(group.processes.values()))
+            members = list(group.processes.values())
+            self._nursery.start_soon(self._contain, partial(self._autostart, members))
 
     def remove_group(self, name: str) -> None:
         """Forget a group that has nothing running. Raises BadName or StillRunning."""
@@ -305,6 +307,13 @@ class Supervisor:
                 process.begin()
                 with trio.move_on_after(SPAWN_PATIENCE):
                     await process.spawned()
+
+    async def _contain(self, task: Callable[[], Awaitable[None]]) -> None:
+        """An error in a task of the supervisor itself ends that task and nothing else."""
+        try:
+            await task()
+        except Exception:
+            self.log(Severity.CRITICAL, f"internal error:\n{traceback.format_exc()}")
 
     def _leave(self, state: DaemonState) -> None:
         first = self.state is DaemonState.RUNNING

@@ -1,0 +1,135 @@
+"""A supervisor inside an application: real children, a frozen virtual clock (technique 9)."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from tests.kit.puppet import Theatre
+from trio_supervisor import Config, State, open_supervisor
+from trio_supervisor.core.config import ChannelConfig, GroupConfig, ProcessConfig
+
+
+def config(theatre: Theatre, **options: object) -> Config:
+    quiet = ChannelConfig(logfile=None)
+    values: dict[str, object] = {"stdout": quiet, "stderr": quiet, **options}
+    process = ProcessConfig("x", theatre.command, **values)  # type: ignore[arg-type]  # test data
+    return Config(groups=(GroupConfig("x", (process,)),))
+
+
+async def test_startsecs_backoff_and_kill_under_a_virtual_clock(
+    tmp_path: Path, mock_clock: MockClock
+) -> None:
+    """P-079, P-085, P-126 with a real child that does as it is told."""
+    theatre = Theatre(tmp_path)
+    async with open_supervisor(config(theatre, startsecs=30, stopwaitsecs=60)) as supervisor:
+        x = supervisor.process("x")
+        puppet = await theatre.next()
+        assert (x.state, x.pid) == (State.STARTING, puppet.pid)
+        mock_clock.jump(29)
+        await wait_all_tasks_blocked()
+        assert x.state is State.STARTING
+        await puppet.exit(0)
+        await x.reached(State.BACKOFF)
+        mock_clock.jump(1)
+        second = await theatre.next()
+        assert second.pid != puppet.pid
+        mock_clock.jump(30)
+        await x.reached(State.RUNNING)
+        await second.do(f"ignore {int(signal.SIGTERM)}")
+        await x.stop(wait=False)
+        mock_clock.jump(59)
+        await wait_all_tasks_blocked()
+        assert x.state is State.STOPPING
+        mock_clock.jump(1)
+        await x.reached(State.STOPPED)
+        assert x.exit_status == -1
+    await theatre.aclose()
+
+
+async def test_output_reaches_the_log_and_text_the_childs_stdin(
+    tmp_path: Path, mock_clock: MockClock
+) -> None:
+    """P-195, P-205, P-208."""
+    theatre = Theatre(tmp_path)
+    log = tmp_path / "out.log"
+    async with open_supervisor(
+        config(theatre, startsecs=0, stdout=ChannelConfig(logfile=str(log)))
+    ) as supervisor:
+        x = supervisor.process("x")
+        puppet = await theatre.next()
+        x.send_stdin("héllo\n".encode())
+        assert await puppet.do("read 100") == repr("héllo\n".encode())
+        await puppet.do("write b'first '")
+        await puppet.do("write b'last'")
+        await puppet.exit(0)
+        await x.reached(State.EXITED)
+        assert log.read_bytes() == b"first last"
+    await theatre.aclose()
+
+
+@pytest.mark.parametrize("how", ["end of the block", "exception", "cancellation"])
+async def test_leaving_the_block_stops_everything(tmp_path: Path, how: str) -> None:
+    theatre = Theatre(tmp_path)
+    pid = 0
+    try:
+        with trio.CancelScope() as scope:
+            async with open_supervisor(config(theatre, startsecs=0)) as supervisor:
+                pid = (await theatre.next()).pid
+                await supervisor.process("x").reached(State.RUNNING)
+                if how == "exception":
+                    raise LookupError(how)
+                if how == "cancellation":
+                    scope.cancel()
+                    await trio.sleep_forever()
+    except* LookupError:
+        assert how == "exception"
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    await theatre.aclose()
+
+
+async def test_nothing_of_the_application_is_touched(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = (
+        os.getcwd(),
+        [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)],
+        dict(os.environ),
+    )
+    caplog.set_level(logging.INFO, "trio_supervisor")
+    theatre = Theatre(tmp_path)
+    async with open_supervisor(config(theatre, startsecs=0)) as supervisor:
+        await theatre.next()
+        await supervisor.process("x").reached(State.RUNNING)
+        assert before == (
+            os.getcwd(),
+            [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)],
+            dict(os.environ),
+        )
+    assert any(message.startswith("spawned: 'x'") for message in caplog.messages)
+    await theatre.aclose()
+
+
+async def test_two_supervisors_in_one_program(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    theatres = [Theatre(tmp_path / name) for name in "ab"]
+    async with (
+        open_supervisor(config(theatres[0], startsecs=0)) as one,
+        open_supervisor(config(theatres[1], startsecs=0)) as other,
+    ):
+        for theatre in theatres:
+            await theatre.next()
+        await one.process("x").reached(State.RUNNING)
+        await other.process("x").reached(State.RUNNING)
+        await one.process("x").stop()
+        assert other.process("x").state is State.RUNNING
+    for theatre in theatres:
+        await theatre.aclose()
