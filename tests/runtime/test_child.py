@@ -184,3 +184,18 @@ async def test_P193_many_simultaneous_exits_are_all_recorded() -> None:
         for code in range(100):
             nursery.start_soon(live, code)
     assert sorted(statuses) == list(range(100))
+
+
+async def test_S054_a_child_in_another_process_group_is_still_signalled(tmp_path: Path) -> None:
+    """P-130 (Q-13)."""
+    code = (
+        "import os, time; child = os.fork() or time.sleep(60); os.setpgid(child, child);"
+        " os.setpgid(0, child); print(child, flush=True); time.sleep(60)"
+    )
+    child = await ProcessLauncher()(python(code))
+    await trio.lowlevel.wait_readable(child.stdout)
+    helper = int(os.read(child.stdout, 100))
+    child.send_group_signal(signal.SIGTERM)
+    assert str(await child.wait()) == "terminated by SIGTERM"
+    os.kill(helper, signal.SIGKILL)
+    await output(child)

@@ -61,6 +61,10 @@ class ServerError(SupervisorError):
     """An HTTP server's socket cannot be opened (process.md 15.4)."""
 
 
+class SocketError(SupervisorError):
+    """A FastCGI socket cannot be opened when its group is made (process.md P-303)."""
+
+
 class RequestError(SupervisorError):
     """A request that cannot be carried out; ``code`` is its XML-RPC fault number.
 

@@ -76,7 +76,7 @@ class Child(Protocol):
         """Signal the child itself; ProcessLookupError if it is gone, else OSError."""
 
     def send_group_signal(self, number: int) -> None:
-        """Signal the child's process group; same errors."""
+        """Signal the child's process group, or the child if it has left it; same errors."""
 
     def close(self) -> None:
         """Stop watching; a child that still lives is left alone."""
@@ -125,7 +125,10 @@ class RealChild:
         signal.pidfd_send_signal(self._pidfd, number)
 
     def send_group_signal(self, number: int) -> None:
-        os.killpg(self.pid, number)
+        try:
+            os.killpg(self.pid, number)
+        except ProcessLookupError:  # it moved to another process group (P-130, Q-13)
+            self.send_signal(number)
 
     def close(self) -> None:
         if self._pidfd is not None:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_supervisor.core.config import AUTO, ChannelConfig
+from trio_supervisor.core.errors import SocketError
 from trio_supervisor.core.states import STOPPED_STATES
 from trio_supervisor.runtime.autologs import create_auto_log
 from trio_supervisor.runtime.channels import Channel
+from trio_supervisor.runtime.fastcgi import SharedSocket
 from trio_supervisor.runtime.pool import Pool
 from trio_supervisor.runtime.process import Process
 
@@ -29,12 +31,15 @@ class Group:
     """The processes of one group, by name, in start order (priority, then configuration order)."""
 
     def __init__(self, config: GroupConfig, host: Host) -> None:
+        """Raises SocketError if a FastCGI socket cannot be opened (P-302, P-303)."""
         self.config = config
         self.name = config.name
         self.priority = config.priority
         self._host = host
         self._scope = trio.CancelScope()
         self.pool = Pool(config.name, config.pool, host) if config.pool is not None else None
+        self.sockets: dict[str, SharedSocket] = {}
+        """FastCGI sockets by URL: one for each program of the group (P-298, Q-61)."""
         self.processes: dict[str, Process] = {}
         for process in sorted(config.processes, key=lambda p: p.priority):  # stable (Q-19)
             self.processes[process.name] = self._make(process)  # equal names: the last (Q48)
@@ -80,10 +85,23 @@ class Group:
             host=self._host,
             stdout=self._channel(config, "stdout", config.stdout),
             stderr=self._channel(config, "stderr", stderr),
+            socket=self._shared_socket(config),
         )
         if self.pool is not None:
             self.pool.add(process)
         return process
+
+    def _shared_socket(self, config: ProcessConfig) -> SharedSocket | None:
+        if config.socket is None:
+            return None
+        url = config.socket.url
+        if url not in self.sockets:
+            self.sockets[url] = SharedSocket(config.socket, config.uid, self._host.log)
+            try:
+                self.sockets[url].check()
+            except OSError as error:
+                raise SocketError(f"Could not create FastCGI socket {url}: {error}") from error
+        return self.sockets[url]
 
     def _channel(self, process: ProcessConfig, name: str, config: ChannelConfig) -> Channel:
         logfile = config.logfile

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from trio_supervisor.core.lifecycle import Exit
     from trio_supervisor.runtime.channels import Channel
     from trio_supervisor.runtime.child import Child
+    from trio_supervisor.runtime.fastcgi import SharedSocket
     from trio_supervisor.runtime.host import Host
 
 #: Seconds between two "waiting for x to stop" lines (P-137).
@@ -78,6 +79,7 @@ class Process:
         host: Host,
         stdout: Channel,
         stderr: Channel,
+        socket: SharedSocket | None = None,
     ) -> None:
         self.config = config
         self.name = config.name
@@ -93,6 +95,7 @@ class Process:
         self.stdout = stdout
         self.stderr = stderr
         self._host = host
+        self._socket = socket
         self._child: Child | None = None
         self._failures = 0
         self._attempt = Attempt()
@@ -208,11 +211,7 @@ class Process:
         try:
             self._child.send_signal(number)
         except ProcessLookupError as error:
-            self._log(
-                Severity.DEBUG,
-                f"unable to signal {self.name} (pid {self.pid}), "
-                f"it probably just exited on its own: {error}",
-            )
+            self._say_gone(error)
         except OSError as error:
             text = f"unknown problem sending sig {self.name} ({self.pid}):{error}"
             self._log(Severity.CRITICAL, text)
@@ -260,18 +259,27 @@ class Process:
 
     async def _live_once(self) -> None:
         """From STARTING to the end of the child that came of it, if one did."""
-        try:
-            spec = spawn_spec(self.config, self.group, self._host)
-            self._streams.open()
-            child = await self._host.launch(spec)
-        except (RequestError, SpawnError) as error:
-            text = error.detail if isinstance(error, RequestError) else str(error)
-            if isinstance(error, SpawnError) and error.epitaph is not None:
-                self._streams.write_note(error.epitaph)
-            self._streams.close()
-            self._log(Severity.INFO, f"spawnerr: {text}")
-            self._fail_start(text)
-            return
+        with contextlib.ExitStack() as held:
+            try:
+                stdin = None if self._socket is None else self._socket.lend(held)
+                spec = spawn_spec(self.config, self.group, self._host, stdin)
+                self._streams.open()
+                child = await self._host.launch(spec)
+            except (RequestError, SpawnError) as error:
+                self._give_up_attempt(error)
+            else:
+                await self._accompany(child)
+
+    def _give_up_attempt(self, error: RequestError | SpawnError) -> None:
+        text = error.detail if isinstance(error, RequestError) else str(error)
+        if isinstance(error, SpawnError) and error.epitaph is not None:
+            self._streams.write_note(error.epitaph)
+        self._streams.close()
+        self._log(Severity.INFO, f"spawnerr: {text}")
+        self._fail_start(text)
+
+    async def _accompany(self, child: Child) -> None:
+        """Be with a child to its end."""
         self._adopt(child)
         if self._stop_requested:
             with contextlib.suppress(Failed):  # UNKNOWN now, and said so in the log
@@ -362,25 +370,23 @@ class Process:
     def _kill(self, child: Child, number: int, *, group: bool) -> None:
         """Send a signal that is to end the child; UNKNOWN and Failed if it cannot be sent."""
         try:
-            if group:
-                try:
-                    child.send_group_signal(number)
-                except ProcessLookupError:  # it moved to another process group (P-130, Q-13)
-                    child.send_signal(number)
-            else:
-                child.send_signal(number)
+            (child.send_group_signal if group else child.send_signal)(number)
         except ProcessLookupError as error:
-            self._log(
-                Severity.DEBUG,
-                f"unable to signal {self.name} (pid {self.pid}), "
-                f"it probably just exited on its own: {error}",
-            )
+            self._say_gone(error)
         except OSError as error:
             text = f"unknown problem killing {self.name} ({self.pid}):{error}"
             self._log(Severity.CRITICAL, text)
             self._await_until(math.inf)
             self._to(State.UNKNOWN)
             raise Failed(text) from error
+
+    def _say_gone(self, error: ProcessLookupError) -> None:
+        """A race lost to an exit is no error; the exit is about to be noticed (P-129)."""
+        self._log(
+            Severity.DEBUG,
+            f"unable to signal {self.name} (pid {self.pid}), "
+            f"it probably just exited on its own: {error}",
+        )
 
     def _record_exit(self, ended: Exit) -> None:
         """The child is reaped: say so, move on, and arrange for what comes next."""

@@ -24,8 +24,11 @@ def find_command_of(config: ProcessConfig, host: Host) -> Command:
     )
 
 
-def spawn_spec(config: ProcessConfig, group: str, host: Host) -> SpawnSpec:
-    """What the next child of this process is made of. Raises NoFile or NotExecutable."""
+def spawn_spec(config: ProcessConfig, group: str, host: Host, stdin: int | None) -> SpawnSpec:
+    """What the next child of this process is made of. Raises NoFile or NotExecutable.
+
+    ``stdin`` is a descriptor to give as fd 0; None: a pipe.
+    """
     return SpawnSpec(
         label=config.name,
         command=find_command_of(config, host),
@@ -34,6 +37,7 @@ def spawn_spec(config: ProcessConfig, group: str, host: Host) -> SpawnSpec:
         umask=config.umask,
         uid=config.uid,
         redirect_stderr=config.redirect_stderr,
+        stdin=stdin,
     )
 
 

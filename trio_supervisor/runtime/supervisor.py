@@ -26,7 +26,9 @@ from trio_supervisor.core.errors import (
     BadName,
     CantReread,
     ConfigError,
+    Failed,
     RequestError,
+    SocketError,
     StillRunning,
 )
 from trio_supervisor.core.states import (
@@ -216,13 +218,19 @@ class Supervisor:
         return model.diff({n: g.config for n, g in self.groups.items()}, self.candidates)
 
     def add_group(self, name: str) -> None:
-        """Activate a group of the configuration last read. Raises AlreadyAdded or BadName."""
+        """Activate a group of the configuration last read.
+
+        Raises AlreadyAdded, BadName, or Failed if its FastCGI socket cannot be opened.
+        """
         if name in self.groups:
             raise AlreadyAdded(name)
         config = next((group for group in self.candidates if group.name == name), None)
         if config is None:
             raise BadName(name)
-        group = self._make(config)
+        try:
+            group = self._make(config)
+        except SocketError as error:
+            raise Failed(str(error)) from error
         if self._nursery is not None:
             self._nursery.start_soon(group.run)
             members = list(group.processes.values())

@@ -1,0 +1,121 @@
+"""The shared socket of FastCGI programs (process.md 14)."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+from trio.testing import MockClock
+
+from tests.kit.fakes import Recorder, program
+from tests.kit.running import running
+from trio_supervisor.core.config import FastCgiSocket
+from trio_supervisor.core.errors import NoFile, SocketError, SpawnFailed
+from trio_supervisor.core.states import State
+
+
+def unix(tmp_path: Path, **options: object) -> FastCgiSocket:
+    return FastCgiSocket(f"unix://{tmp_path}/f.sock", **options)  # type: ignore[arg-type]  # data
+
+
+async def test_S117_one_socket_for_all_while_one_lives(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    """P-297 to P-302, P-310, P-311."""
+    recorder = Recorder()
+    path = tmp_path / "f.sock"
+    shared = unix(tmp_path)
+    group = recorder.group(program("a", socket=shared), program("b", socket=shared))
+    check = [f"INFO Creating socket {shared.url}", f"INFO Closing socket {shared.url}"]
+    assert recorder.lines == check
+    async with running(group, recorder.host):
+        a, b = group.processes.values()
+        await a.start()
+        await b.start()
+        first, second = recorder.launcher.children
+        assert first.spec.stdin == second.spec.stdin is not None
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700
+        inode = path.stat().st_ino
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+        await a.stop()
+        await a.start()
+        assert path.stat().st_ino == inode
+        await a.stop()
+        await b.stop()
+        assert recorder.lines.count(check[1]) == 2
+        assert path.exists()
+        with socket.socket(socket.AF_UNIX) as client, pytest.raises(ConnectionRefusedError):
+            client.connect(str(path))
+
+
+async def test_S119_two_programs_of_a_group_have_a_socket_each(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    """P-298 (Q-61)."""
+    recorder = Recorder()
+    sockets = [FastCgiSocket(f"unix://{tmp_path}/{name}.sock") for name in "ab"]
+    group = recorder.group(program("a", socket=sockets[0]), program("b", socket=sockets[1]))
+    async with running(group, recorder.host):
+        for process in group.processes.values():
+            await process.start()
+        first, second = recorder.launcher.children
+        assert first.spec.stdin != second.spec.stdin
+
+
+async def test_S120_a_taken_port_is_a_spawn_error(autojump_clock: MockClock) -> None:
+    """P-304 (Q-62): retries, and recovery when the port is free again."""
+    recorder = Recorder()
+    with socket.create_server(("127.0.0.1", 0)) as reserve:
+        port = reserve.getsockname()[1]
+    shared = FastCgiSocket(f"tcp://127.0.0.1:{port}")
+    group = recorder.group(program("x", socket=shared))
+    async with running(group, recorder.host):
+        x = group.processes["x"]
+        with socket.create_server(("127.0.0.1", port)):
+            with pytest.raises(SpawnFailed):
+                await x.start()
+            assert x.spawn_error.startswith("cannot create FastCGI socket: ")
+        await x.reached(State.RUNNING)
+
+
+def test_S124_a_regular_file_is_kept(tmp_path: Path) -> None:
+    """P-306 (Q-63), P-303."""
+    path = tmp_path / "f.sock"
+    path.write_text("precious")
+    with pytest.raises(SocketError, match="Could not create FastCGI socket unix://"):
+        Recorder().group(program("x", socket=unix(tmp_path)))
+    assert path.read_text() == "precious"
+
+
+def test_P306_a_stale_socket_is_replaced_a_live_one_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "f.sock"
+    with socket.socket(socket.AF_UNIX) as living:
+        living.bind(str(path))
+        living.listen()
+        with pytest.raises(SocketError, match="another program listens there"):
+            Recorder().group(program("x", socket=unix(tmp_path)))
+    stale = path.stat().st_ino
+    Recorder().group(program("x", socket=unix(tmp_path, mode=0o666)))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666
+    assert path.stat().st_ino != stale or os.path.exists(path)
+
+
+async def test_S123_a_failing_program_releases_the_socket(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    """P-305: a pair of lines for the check and one for each attempt."""
+    recorder = Recorder()
+    recorder.launcher.prepare = lambda child: child.die(1)
+    group = recorder.group(program("x", socket=unix(tmp_path), startretries=1))
+    async with running(group, recorder.host):
+        x = group.processes["x"]
+        x.begin()
+        await x.reached(State.FATAL)
+        with pytest.raises(NoFile):
+            x._streams.stdin.send(b"text", "x")
+    assert sum("Creating socket" in line for line in recorder.lines) == 3
+    assert sum("Closing socket" in line for line in recorder.lines) == 3
