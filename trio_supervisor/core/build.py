@@ -1,0 +1,260 @@
+"""From the sections of a document to a configuration (config.md sections 8 to 10).
+
+The order of evaluation is that of section 10, so that the first error is the reference's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from trio_supervisor.core.config import (
+    Config,
+    Credentials,
+    DaemonConfig,
+    GroupConfig,
+    GroupKind,
+    InetServer,
+    Message,
+    ProcessConfig,
+    RpcInterface,
+    Server,
+    Severity,
+    UnixServer,
+)
+from trio_supervisor.core.errors import ConfigError
+from trio_supervisor.core.ini import Document, Entry, Section
+from trio_supervisor.core.options import TABLES, Option
+from trio_supervisor.core.programs import Programs, checked_name, environment_of
+from trio_supervisor.core.reader import Scope
+from trio_supervisor.core.values import absolute_path
+
+if TYPE_CHECKING:
+    from trio_supervisor.core.surroundings import Surroundings
+
+    Names = Mapping[str, str | int]
+
+FACTORY = "supervisor.rpcinterface_factory"
+#: How errors call an option given on the command line.
+COMMAND_LINE = "command line"
+#: Section kinds that make processes, in the order in which they are built (10, step 5).
+KINDS = {
+    "program": GroupKind.PLAIN,
+    "eventlistener": GroupKind.POOL,
+    "fcgi-program": GroupKind.FCGI,
+}
+
+
+def build(
+    document: Document, around: Surroundings, *, overrides: Mapping[str, str], here: str
+) -> Config:
+    """The configuration of a document that has all its includes. Raises ConfigError.
+
+    ``overrides`` are options of ``[supervisord]`` given on the command line; they are not expanded.
+    """
+    return _Builder(document, around, overrides, here).build()
+
+
+class _Builder:
+    def __init__(
+        self, document: Document, around: Surroundings, overrides: Mapping[str, str], here: str
+    ) -> None:
+        self._document = document
+        self._around = around
+        self._overrides = overrides
+        self._messages: list[Message] = []
+        self._start: Names = {
+            "here": here,
+            "host_node_name": around.host_node_name,
+            **_variables(around.environ),
+        }
+        self._names = self._start
+
+    def build(self) -> Config:
+        daemon = self._daemon()
+        self._names = {**self._start, **_variables(daemon.environment)}
+        interfaces = tuple(self._interfaces())
+        programs = Programs(daemon.environment, self._messages)
+        groups = tuple(self._groups(programs))
+        servers = tuple(self._servers())
+        return Config(
+            daemon=daemon,
+            servers=servers,
+            rpcinterfaces=interfaces,
+            groups=tuple(sorted(groups, key=lambda group: (group.priority, group.name))),
+            messages=tuple(self._messages),
+        )
+
+    def _daemon(self) -> DaemonConfig:
+        section = self._document.sections.get("supervisord")
+        if section is None:
+            raise ConfigError(
+                ".ini file does not include supervisord section",
+                hint="the smallest file that runs is a line [supervisord]",
+            )
+        # What the command line says stands in the section, as literal text.
+        given = {
+            name: Entry(text.replace("%", "%%"), COMMAND_LINE, 0, str(self._start["here"]))
+            for name, text in self._overrides.items()
+        }
+        section = replace(section, entries={**section.entries, **given})
+        scope = self._scope(section, "supervisord", self._start)
+        return DaemonConfig(
+            minfds=scope.take("minfds", int),
+            minprocs=scope.take("minprocs", int),
+            directory=scope.find("directory", str),
+            umask=scope.take("umask", int),
+            logfile=scope.take("logfile", str),
+            logfile_maxbytes=scope.take("logfile_maxbytes", int),
+            logfile_backups=scope.take("logfile_backups", int),
+            loglevel=scope.take("loglevel", Severity),
+            pidfile=scope.take("pidfile", str),
+            identifier=scope.take("identifier", str),
+            nodaemon=scope.take("nodaemon", bool),
+            silent=scope.take("silent", bool),
+            childlogdir=scope.find("childlogdir", str) or self._around.tempdir,
+            nocleanup=scope.take("nocleanup", bool),
+            strip_ansi=scope.take("strip_ansi", bool),
+            environment=environment_of(scope, twice=True),
+            uid=scope.find("user", int),
+        )
+
+    def _interfaces(self) -> Iterator[RpcInterface]:
+        for section, name in self._sections("rpcinterface"):
+            scope = self._scope(section, "rpcinterface", self._names)
+            factory = scope.find(FACTORY, str)
+            if factory is None:
+                raise scope.error(f"section [{section.name}] does not specify a {FACTORY}")
+            rest = {
+                key: Scope(
+                    self._document, section, {key: _free(key)}, self._names, self._around
+                ).take(key, str)
+                for key in section.entries
+                if key != FACTORY
+            }
+            yield RpcInterface(name, factory, rest)
+
+    def _groups(self, programs: Programs) -> Iterator[GroupConfig]:
+        """Heterogeneous groups first; their members form no groups of their own (8.8, 9.5)."""
+        grouped: set[str] = set()
+        for section, raw in self._sections("group"):
+            scope = self._scope(section, "group", self._names)
+            name = checked_name(scope, raw)
+            members: list[ProcessConfig] = []
+            for member in dict.fromkeys(scope.take("programs", tuple)):
+                kind, program = self._member(scope, name, member)
+                grouped.add(program.name)
+                inner = self._scope(program, kind, self._names)
+                members += programs.processes(inner, member.strip(), name)
+            yield GroupConfig(name, tuple(members), scope.take("priority", int))
+        for kind, group_kind in KINDS.items():
+            for section, raw in self._sections(kind):
+                if section.name not in grouped:
+                    scope = self._scope(section, kind, self._names)
+                    yield programs.group(scope, checked_name(scope, raw), group_kind)
+
+    def _member(self, scope: Scope, group: str, member: str) -> tuple[str, Section]:
+        found = [
+            (kind, self._document.sections[f"{kind}:{member}"])
+            for kind in ("program", "fcgi-program")
+            if f"{kind}:{member}" in self._document.sections
+        ]
+        if not found:
+            raise scope.error(
+                f"[{scope.section.name}] names unknown program or fcgi-program {member}",
+                "programs",
+                "separate names by commas",
+            )
+        if len(found) > 1:
+            raise scope.error(
+                f"[{scope.section.name}] name {member} is ambiguous (exists as program and "
+                "fcgi-program)",
+                "programs",
+            )
+        kind, section = found[0]
+        if kind == "fcgi-program" and "socket" not in section.entries:
+            # The reference gives grouped ones no socket and never asks for the option (Q50).
+            self._messages.append(
+                Message(
+                    Severity.WARN,
+                    f"[{section.name}] in group {group} has no socket= and runs without one",
+                )
+            )
+            kind = "program"
+        return kind, section
+
+    def _servers(self) -> Iterator[Server]:
+        for section in self._starting("inet_http_server"):
+            scope = self._scope(section, "inet_http_server", self._names)
+            if not scope.has("port"):
+                raise scope.error(f"section [{section.name}] has no port value")
+            host, port = scope.take("port", tuple)
+            yield InetServer(section.name, host, port, self._credentials(scope))
+        for section in self._starting("unix_http_server"):
+            scope = self._scope(section, "unix_http_server", self._names)
+            file = scope.find("file", str)
+            if not file or not file.strip():
+                raise scope.error(f"section [{section.name}] has no file value")  # E30, Q58
+            yield UnixServer(
+                section.name,
+                absolute_path(file, self._around),
+                scope.take("chmod", int),
+                scope.find("chown", tuple),
+                self._credentials(scope),
+            )
+
+    def _credentials(self, scope: Scope) -> Credentials | None:
+        """Both or neither, also when one is empty (E32, Q57)."""
+        username = scope.find("username", str)
+        password = scope.find("password", str)
+        if bool(username) != bool(password) or (username is None) != (password is None):
+            raise scope.error(
+                f"Section [{scope.section.name}] contains incomplete authentication: "
+                "If a username or a password is specified, both must be specified"
+            )
+        return Credentials(username, password) if username and password else None
+
+    def _sections(self, kind: str) -> list[tuple[Section, str]]:
+        """Sections ``[kind:name]`` in file order, with their names as written."""
+        found = []
+        for section in self._document.sections.values():
+            prefix, colon, name = section.name.partition(":")
+            if prefix == kind and colon:
+                found.append((section, name))
+        return found
+
+    def _starting(self, prefix: str) -> list[Section]:
+        """Any section whose name starts so is a server (Q56)."""
+        sections = self._document.sections
+        return [section for name, section in sections.items() if name.startswith(prefix)]
+
+    def _scope(self, section: Section, kind: str, names: Names) -> Scope:
+        options = {option.name: option for option in TABLES[kind]}
+        return Scope(self._document, section, options, names, self._around)
+
+
+def include_patterns(document: Document, around: Surroundings, here: str) -> list[str] | None:
+    """The words of ``[include] files=``; None without that section. Raises ConfigError (E8)."""
+    section = document.sections.get("include")
+    if section is None:
+        return None
+    names = {"here": here, "host_node_name": around.host_node_name, **_variables(around.environ)}
+    options = {option.name: option for option in TABLES["include"]}
+    files = Scope(document, section, options, names, around).find("files", str)
+    if files is None:
+        raise ConfigError(
+            ".ini file has [include] section, but no files setting",
+            section="include",
+            file=section.file,
+        )
+    return files.split()
+
+
+def _variables(environment: Mapping[str, str]) -> dict[str, str | int]:
+    return {f"ENV_{name}": value for name, value in environment.items()}
+
+
+def _free(name: str) -> Option:
+    """A key of a section that takes any: ``[rpcinterface:x]``."""
+    return Option(name, lambda text, around: text, None, "")

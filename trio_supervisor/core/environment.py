@@ -1,0 +1,44 @@
+"""``environment=``: KEY=value pairs (config.md section 6).
+
+The words are those of release 4.3.0; where those make no sense, POSIX shell words are tried, which
+is how the reference's next release reads them (Q32).
+"""
+
+from __future__ import annotations
+
+import shlex
+
+#: What may stand unquoted besides letters, digits and ``_``.
+_WORD_CHARACTERS = "/.+-():"
+
+
+def parse_environment(text: str) -> dict[str, str]:
+    """Raises ValueError naming the key it got to, never a value."""
+    try:
+        return _pairs(_words(text, posix=False), strip_quotes=True)
+    except ValueError:
+        try:
+            return _pairs(_words(text, posix=True), strip_quotes=False)
+        except ValueError as error:
+            hint = 'write KEY="value",KEY2="value2"'
+            raise ValueError(*error.args, hint) from None
+
+
+def _words(text: str, *, posix: bool) -> list[str]:
+    lexer = shlex.shlex(text, posix=posix)
+    lexer.wordchars += _WORD_CHARACTERS
+    try:
+        return list(lexer)
+    except ValueError as error:  # says "No closing quotation"
+        raise ValueError(str(error).lower()) from None
+
+
+def _pairs(words: list[str], *, strip_quotes: bool) -> dict[str, str]:
+    """Runs of key, ``=``, value, separator; the separator is not looked at (Q31)."""
+    pairs: dict[str, str] = {}
+    for start in range(0, len(words), 4):
+        run = words[start : start + 3]
+        if len(run) < 3 or run[1] != "=":
+            raise ValueError(f"unexpected end of key/value pairs at {run[0]!r}")
+        pairs[run[0]] = run[2].strip("'\"") if strip_quotes else run[2]
+    return pairs

@@ -1,0 +1,153 @@
+"""The INI dialect of ``supervisord.conf`` (config.md section 3), with the place of everything.
+
+Equal to ``configparser.RawConfigParser(strict=False, inline_comment_prefixes=(";", "#"))``, which
+keeps no positions; a test compares the two.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from trio_supervisor.core.errors import ConfigError
+
+COMMENT_MARKS = (";", "#")
+#: Its keys are fall-back values of every section (3.8).
+DEFAULT = "DEFAULT"
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_HEADER = re.compile(r"\[(.+)\]")
+_KEY = re.compile(r"(.*?)\s*[=:]\s*(.*)\Z", re.DOTALL)
+
+
+@dataclass(slots=True)
+class Entry:
+    """The value of one key and where it stands."""
+
+    value: str
+    file: str
+    line: int
+    here: str
+    """Directory of the file: what ``%(here)s`` means in this value (4.8)."""
+
+
+@dataclass(slots=True)
+class Section:
+    """Keys of one section; ``file`` is where it first appeared (4.9)."""
+
+    name: str
+    file: str
+    line: int
+    entries: dict[str, Entry] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Document:
+    """All sections, in order of their first appearance, of one file or of several."""
+
+    sections: dict[str, Section] = field(default_factory=dict)
+
+    def entry(self, section: Section, key: str) -> Entry | None:
+        """The key's own value in the section, else that of ``[DEFAULT]``."""
+        own = section.entries.get(key)
+        default = self.sections.get(DEFAULT)
+        return own if own is not None or default is None else default.entries.get(key)
+
+
+def read(text: str, *, file: str, here: str, into: Document) -> None:
+    """Add a file to a document; later values replace earlier ones. Raises ConfigError."""
+    _Reader(file, here, into).read(text.removeprefix("\ufeff"))  # Q4
+
+
+class _Reader:
+    def __init__(self, file: str, here: str, document: Document) -> None:
+        self._file = file
+        self._here = here
+        self._document = document
+        self._section: Section | None = None
+        self._key: str | None = None
+        self._value: list[str] = []
+        self._entry_line = 0
+        self._indent = 0
+        self._bad: list[tuple[int, str]] = []
+
+    def read(self, text: str) -> None:
+        for number, line in enumerate(_LINE_END.split(text), 1):
+            self._line(number, line)
+        self._end_value()
+        if self._bad:
+            lines = "; ".join(f"line {number}: {line!r}" for number, line in self._bad)
+            raise ConfigError(
+                f"File contains parsing errors: {self._file} ({lines})",
+                hint="every line is a [section], a key=value, or deeper indented than its key",
+            )
+
+    def _line(self, number: int, line: str) -> None:
+        cut = _comment_start(line)
+        text = line[:cut].strip()
+        if not text:
+            if cut is None and self._key is not None:
+                self._value.append("")
+            return
+        indent = len(line) - len(line.lstrip())
+        if self._key is not None and indent > self._indent:
+            self._value.append(text)
+            return
+        self._indent = indent
+        header = _HEADER.match(text)
+        if header is not None:
+            self._begin_section(header[1], number)
+        elif text.startswith("[") and text != "[]":
+            raise ConfigError(
+                f"malformed section header {text!r}",
+                file=self._file,
+                hint=f"line {number}: the closing ] is missing, or a comment swallowed it",
+            )  # Q6
+        elif self._section is None:
+            raise ConfigError(
+                f"File contains no section headers. file: {self._file!r}, line: {number} {line!r}"
+            )
+        else:
+            self._begin_key(text, number, line)
+
+    def _begin_section(self, name: str, number: int) -> None:
+        self._end_value()
+        sections = self._document.sections
+        self._section = sections.setdefault(name, Section(name, self._file, number))
+
+    def _begin_key(self, text: str, number: int, line: str) -> None:
+        match = _KEY.match(text)
+        if match is None or not match[1]:
+            self._bad.append((number, line))
+            return
+        self._end_value()
+        self._key = match[1].lower()
+        self._value = [match[2]]
+        self._entry_line = number
+
+    def _end_value(self) -> None:
+        if self._key is not None and self._section is not None:
+            while len(self._value) > 1 and not self._value[-1]:
+                self._value.pop()
+            value = "\n".join(self._value)
+            self._section.entries[self._key] = Entry(
+                value, self._file, self._entry_line, self._here
+            )
+        self._key = None
+
+
+def _comment_start(line: str) -> int | None:
+    """Where the comment begins, or None (3.1, 3.2, Q2)."""
+    if line.strip().startswith(COMMENT_MARKS):
+        return 0
+    positions = dict.fromkeys(COMMENT_MARKS, -1)
+    while positions:
+        positions = {
+            mark: found
+            for mark, before in positions.items()
+            if (found := line.find(mark, before + 1)) >= 0
+        }
+        starts = [at for at in positions.values() if at == 0 or line[at - 1].isspace()]
+        if starts:
+            return min(starts)
+    return None

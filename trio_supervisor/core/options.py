@@ -1,0 +1,177 @@
+"""The option table: every option of every section kind, in one place (config.md section 8).
+
+Reading, the sample configuration and the reference page come from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from trio_supervisor.core import values
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trio_supervisor.core.surroundings import Surroundings
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One row of the table."""
+
+    name: str
+    convert: Callable[[str, Surroundings], object]
+    default: str | None
+    """As it would be written in a file; None: not set."""
+    doc: str
+
+
+SUPERVISORD = (
+    Option("logfile", values.log_path, "supervisord.log", "the daemon's own log, or syslog"),
+    Option("logfile_maxbytes", values.byte_size, "50MB", "size at which it is rotated; 0: never"),
+    Option("logfile_backups", values.integer, "10", "rotated logs to keep"),
+    Option("loglevel", values.level, "info", "critical, error, warn, info, debug, trace, blather"),
+    Option("pidfile", values.absolute_file, "supervisord.pid", "where the daemon writes its pid"),
+    Option("umask", values.octal, "022", "umask of the daemon in the background"),
+    Option("nodaemon", values.boolean, "false", "stay in the foreground"),
+    Option("silent", values.boolean, "false", "in the foreground, no copy of the log on stdout"),
+    Option("minfds", values.integer, "1024", "open files the daemon must be allowed"),
+    Option("minprocs", values.integer, "200", "processes the daemon must be allowed"),
+    Option("nocleanup", values.boolean, "false", "keep automatic child logs of earlier runs"),
+    Option("childlogdir", values.existing_directory, None, "directory of automatic child logs"),
+    Option("user", values.user, None, "user to become when started as root"),
+    Option(
+        "directory", values.existing_directory, None, "directory of the daemon in the background"
+    ),
+    Option("strip_ansi", values.boolean, "false", "remove ANSI escapes from child logs"),
+    Option("environment", values.string, "", 'KEY="value",... for all programs'),
+    Option(
+        "identifier", values.string, "supervisor", "name of this daemon, for clients and events"
+    ),
+)
+
+_CREDENTIALS = (
+    Option("username", values.string, None, "user name clients must give"),
+    Option("password", values.string, None, "its password, in clear or {SHA} and 40 hex digits"),
+)
+
+UNIX_HTTP_SERVER = (
+    Option("file", values.string, None, "path of the socket"),
+    Option("chmod", values.octal, "0700", "mode of the socket"),
+    Option("chown", values.owner, None, "user or user:group of the socket"),
+    *_CREDENTIALS,
+)
+
+INET_HTTP_SERVER = (
+    Option("port", values.inet_address, None, "host:port, port, or *:port for all addresses"),
+    *_CREDENTIALS,
+)
+
+SUPERVISORCTL = (
+    Option("serverurl", values.string, "http://localhost:9001", "unix://path or http://host:port"),
+    Option("username", values.string, None, "as in the server's section"),
+    Option("password", values.string, None, "in clear"),
+    Option("prompt", values.string, "supervisor", "prompt of the interactive shell"),
+    Option("history_file", values.string, None, "where the shell keeps its history"),
+)
+
+
+def _channel(name: str) -> tuple[Option, ...]:
+    return (
+        Option(f"{name}_logfile", values.child_log, "AUTO", f"log of {name}: a path, AUTO or NONE"),
+        Option(
+            f"{name}_logfile_maxbytes",
+            values.byte_size,
+            "50MB",
+            "size at which it is rotated; 0: never",
+        ),
+        Option(f"{name}_logfile_backups", values.integer, "10", "rotated logs to keep"),
+        Option(
+            f"{name}_capture_maxbytes",
+            values.byte_size,
+            "0",
+            "bytes kept of a captured section; 0: off",
+        ),
+        Option(
+            f"{name}_events_enabled", values.boolean, "false", f"an event for each chunk of {name}"
+        ),
+        Option(f"{name}_syslog", values.boolean, "false", f"send {name} to syslog as well"),
+    )
+
+
+PROGRAM = (
+    Option("command", values.string, None, "the program and its arguments"),
+    Option("process_name", values.string, "%(program_name)s", "name of each process"),
+    Option("numprocs", values.integer, "1", "number of processes"),
+    Option("numprocs_start", values.integer, "0", "number of the first process"),
+    Option("priority", values.integer, "999", "low starts first and stops last"),
+    Option("autostart", values.boolean, "true", "start together with the daemon"),
+    Option("startsecs", values.integer, "1", "seconds it must live to count as started"),
+    Option("startretries", values.integer, "3", "failed starts after which it is FATAL"),
+    Option("autorestart", values.restart, "unexpected", "after an exit: true, false, unexpected"),
+    Option("exitcodes", values.exit_codes, "0", "exit codes that are expected"),
+    Option("stopsignal", values.signal, "TERM", "signal that stops it"),
+    Option("stopwaitsecs", values.integer, "10", "seconds until SIGKILL follows"),
+    Option("stopasgroup", values.boolean, "false", "send the stop signal to its process group"),
+    Option("killasgroup", values.boolean, "false", "send SIGKILL to its process group"),
+    Option("user", values.user, None, "user to run it as"),
+    Option("redirect_stderr", values.boolean, "false", "send stderr where stdout goes"),
+    *_channel("stdout"),
+    *_channel("stderr"),
+    Option("environment", values.string, "", 'KEY="value",... over that of [supervisord]'),
+    Option("directory", values.string, None, "directory to run it in"),
+    Option("umask", values.octal, None, "umask to run it with"),
+    Option("serverurl", values.string, "AUTO", "SUPERVISOR_SERVER_URL it sees"),
+)
+
+FCGI_PROGRAM = (
+    Option("socket", values.fastcgi_url, None, "unix:///path or tcp://host:port, shared as fd 0"),
+    Option(
+        "socket_backlog", values.integer, None, "length of its queue; default: the system's most"
+    ),
+    Option("socket_owner", values.owner, None, "user or user:group of a unix socket"),
+    Option("socket_mode", values.octal, "0700", "mode of a unix socket"),
+    *PROGRAM,
+)
+
+EVENTLISTENER = (
+    Option("events", values.event_types, None, "event types to hear of, separated by commas"),
+    Option("buffer_size", values.integer, "10", "events that may wait for a listener"),
+    Option(
+        "result_handler", values.string, "supervisor.dispatchers:default_handler", "judges results"
+    ),
+    *(
+        Option("priority", values.integer, "-1", "low starts first and stops last")
+        if option.name == "priority"
+        else option
+        for option in PROGRAM
+    ),
+)
+
+GROUP = (
+    Option("programs", values.strings, "", "names of its programs, separated by commas"),
+    Option("priority", values.integer, "999", "low starts first and stops last"),
+)
+
+RPCINTERFACE = (
+    Option(
+        "supervisor.rpcinterface_factory", values.string, None, "module:callable of the namespace"
+    ),
+)
+
+INCLUDE = (Option("files", values.string, None, "globs of further files, separated by blanks"),)
+
+#: By section kind, in the order in which the sample shows them.
+TABLES: dict[str, tuple[Option, ...]] = {
+    "unix_http_server": UNIX_HTTP_SERVER,
+    "inet_http_server": INET_HTTP_SERVER,
+    "supervisord": SUPERVISORD,
+    "rpcinterface": RPCINTERFACE,
+    "supervisorctl": SUPERVISORCTL,
+    "program": PROGRAM,
+    "fcgi-program": FCGI_PROGRAM,
+    "eventlistener": EVENTLISTENER,
+    "group": GROUP,
+    "include": INCLUDE,
+}

@@ -1,0 +1,221 @@
+"""Processes and groups from program-like sections (config.md 5.5, 8.5 to 8.8, 9)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from trio_supervisor.core.config import (
+    AUTO,
+    Auto,
+    Autorestart,
+    ChannelConfig,
+    FastCgiSocket,
+    GroupConfig,
+    GroupKind,
+    Message,
+    PoolConfig,
+    ProcessConfig,
+    Severity,
+)
+from trio_supervisor.core.environment import parse_environment
+from trio_supervisor.core.values import SYSLOG
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from trio_supervisor.core.reader import Scope
+
+#: What may not occur in the name of a program, a group, or a raw process_name (9.1).
+FORBIDDEN_IN_NAMES = " :/"
+#: Largest length of a socket's queue (7, socket_backlog).
+MOST_BACKLOG = 65535
+
+
+def checked_name(scope: Scope, name: str, what: str = "name") -> str:
+    """The trimmed name. Raises ConfigError (E34, Q46)."""
+    name = name.strip()
+    bad = next((character for character in name if character in FORBIDDEN_IN_NAMES), None)
+    if not name:
+        raise scope.error(f"Invalid {what}: it is empty")
+    if bad is not None:
+        raise scope.error(f"Invalid {what}: {name!r} because of character: {bad!r}")
+    return name
+
+
+class Programs:
+    """Builds processes; ``messages`` collects what is to be logged."""
+
+    def __init__(self, environment: Mapping[str, str], messages: list[Message]) -> None:
+        self._environment = environment
+        self._messages = messages
+
+    def processes(self, scope: Scope, program: str, group: str) -> tuple[ProcessConfig, ...]:
+        """All processes of a section, sorted by priority and name. Raises ConfigError."""
+        scope = scope.with_names({"program_name": program, "group_name": group})
+        socket = self._socket(scope) if "socket" in scope.options else None
+        common = self._common(scope)
+        count = scope.take("numprocs", int)
+        first = scope.take("numprocs_start", int)
+        raw_name = scope.raw("process_name") or ""
+        if scope.has("process_name"):
+            checked_name(scope, raw_name, "process_name")
+        if count > 1 and "%(process_num)" not in raw_name:
+            raise scope.error(
+                "%(process_num) must be present within process_name when numprocs > 1",
+                "process_name",
+                "write process_name=%(program_name)s_%(process_num)02d",
+            )
+        built = [
+            self._process(scope.with_names({"process_num": n, "numprocs": count}), common, socket)
+            for n in range(first, first + count)
+        ]
+        return tuple(sorted(built, key=lambda process: (process.priority, process.name)))
+
+    def group(self, scope: Scope, program: str, kind: GroupKind) -> GroupConfig:
+        """The group that a program section forms by itself."""
+        named = scope.with_names({"program_name": program, "group_name": program})
+        pool = self._pool(named) if kind is GroupKind.POOL else None
+        priority = named.take("priority", int)
+        return GroupConfig(
+            name=program,
+            processes=self.processes(scope, program, program),
+            priority=priority,
+            kind=kind,
+            pool=pool,
+        )
+
+    def _common(self, scope: Scope) -> ProcessConfig:
+        """The section-stage options, with a name and a command still to come."""
+        priority = scope.take("priority", int)
+        if "events" in scope.options and not scope.has("priority"):
+            priority = 999  # a pool's default is its own, not that of its processes (8.7)
+        stopasgroup = scope.take("stopasgroup", bool)
+        killasgroup = scope.take("killasgroup", bool)
+        if stopasgroup and not killasgroup:
+            if scope.has("killasgroup"):
+                raise scope.error(
+                    "cannot set stopasgroup=true and killasgroup=false",
+                    "killasgroup",
+                    "SIGKILL must reach whom the stop signal reached",
+                )
+            killasgroup = True
+        serverurl = scope.take("serverurl", str)
+        return ProcessConfig(
+            name="",
+            command="",
+            priority=priority,
+            autostart=scope.take("autostart", bool),
+            autorestart=scope.take("autorestart", Autorestart),
+            startsecs=scope.take("startsecs", int),
+            startretries=scope.take("startretries", int),
+            stopsignal=scope.take("stopsignal", int),
+            stopwaitsecs=scope.take("stopwaitsecs", int),
+            stopasgroup=stopasgroup,
+            killasgroup=killasgroup,
+            exitcodes=scope.take("exitcodes", tuple),
+            redirect_stderr=scope.take("redirect_stderr", bool),
+            serverurl=AUTO if serverurl.upper() == "AUTO" else serverurl or None,
+            uid=scope.find("user", int),
+            umask=scope.find("umask", int),
+        )
+
+    def _process(
+        self, scope: Scope, common: ProcessConfig, socket: FastCgiSocket | None
+    ) -> ProcessConfig:
+        own = environment_of(scope)
+        scope = scope.with_names({f"ENV_{name}": value for name, value in own.items()})
+        directory = scope.find("directory", str)
+        stdout = self._channel(scope, "stdout")
+        stderr = self._channel(scope, "stderr")
+        command = scope.find("command", str)
+        if command is None:
+            raise scope.error(f"program section {scope.section.name} does not specify a command")
+        name = scope.take("process_name", str)
+        if common.redirect_stderr:
+            if isinstance(stderr.logfile, str):
+                self._warn(
+                    f"For [{scope.section.name}], redirect_stderr=true but stderr_logfile has "
+                    f"also been set to a filename, the filename has been ignored"
+                )
+            stderr = replace(stderr, logfile=None)
+        return replace(
+            common,
+            name=name,
+            command=command,
+            directory=directory,
+            environment={**self._environment, **own},
+            stdout=stdout,
+            stderr=stderr,
+            socket=socket,
+        )
+
+    def _channel(self, scope: Scope, name: str) -> ChannelConfig:
+        logfile = scope.value(f"{name}_logfile", twice=True)
+        syslog = scope.take(f"{name}_syslog", bool)
+        maxbytes = scope.take(f"{name}_logfile_maxbytes", int)
+        if logfile == SYSLOG:
+            self._warn(
+                f"For [{scope.section.name}], {name}_logfile=syslog is deprecated: "
+                f"use {name}_syslog=true and {name}_logfile=NONE"
+            )
+            logfile, syslog = None, True
+        if logfile is AUTO and maxbytes == 0:
+            self._warn(
+                f"For [{scope.section.name}], AUTO logging used for {name}_logfile "
+                "without rollover, set maxbytes > 0 to avoid filling up filesystem unintentionally"
+            )
+        return ChannelConfig(
+            logfile=logfile if isinstance(logfile, (str, Auto)) else None,
+            maxbytes=maxbytes,
+            backups=scope.take(f"{name}_logfile_backups", int),
+            capture_maxbytes=scope.take(f"{name}_capture_maxbytes", int),
+            events_enabled=scope.take(f"{name}_events_enabled", bool),
+            syslog=syslog,
+        )
+
+    def _pool(self, scope: Scope) -> PoolConfig:
+        name = scope.section.name
+        size = scope.take("buffer_size", int)
+        if size < 1:
+            raise scope.error(f"[{name}] section sets invalid buffer_size ({size})", "buffer_size")
+        handler = scope.take("result_handler", str)
+        if not scope.text("events"):
+            raise scope.error(f'[{name}] section requires an "events" line')
+        events = scope.take("events", frozenset)
+        if scope.take("redirect_stderr", bool):
+            raise scope.error(
+                f"[{name}] section sets redirect_stderr=true but this is not allowed because it "
+                "will interfere with the eventlistener protocol",
+                "redirect_stderr",
+            )
+        return PoolConfig(events=events, buffer_size=size, result_handler=handler)
+
+    def _socket(self, scope: Scope) -> FastCgiSocket | None:
+        name = scope.section.name
+        if not scope.text("socket"):
+            raise scope.error(f'[{name}] section requires a "socket" line')
+        url = scope.take("socket", str)
+        backlog = scope.find("socket_backlog", int)
+        if backlog is not None and not 1 <= backlog <= MOST_BACKLOG:
+            raise scope.error(f"socket_backlog {backlog} is not in 1 to 65535", "socket_backlog")
+        for option in ("socket_owner", "socket_mode"):
+            if url.startswith("tcp:") and scope.has(option):
+                raise scope.error(f"{option} is only for unix sockets", option)
+        return FastCgiSocket(
+            url=url,
+            backlog=backlog,
+            owner=scope.find("socket_owner", tuple),
+            mode=scope.take("socket_mode", int),
+        )
+
+    def _warn(self, text: str) -> None:
+        self._messages.append(Message(Severity.WARN, text))
+
+
+def environment_of(scope: Scope, *, twice: bool = False) -> dict[str, str]:
+    """The section's ``environment=``. Raises ConfigError (E14)."""
+    try:
+        return parse_environment(scope.text("environment", twice=twice) or "")
+    except ValueError as error:
+        raise scope.error(str(error.args[0]), "environment", *error.args[1:]) from None

@@ -1,0 +1,104 @@
+"""Evaluates single options: text of the file or default, expanded, converted (config.md 5).
+
+The one place that turns what is wrong with a value into a ConfigError that says where it stands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
+
+from trio_supervisor.core.errors import ConfigError, InternalError
+from trio_supervisor.core.expansion import expand
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from trio_supervisor.core.ini import Document, Section
+    from trio_supervisor.core.options import Option
+    from trio_supervisor.core.surroundings import Surroundings
+
+    Names = Mapping[str, str | int]
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """One section, the options of its kind, and the names its values may use."""
+
+    document: Document
+    section: Section
+    options: Mapping[str, Option]
+    names: Names
+    around: Surroundings
+
+    def with_names(self, names: Names) -> Scope:
+        """The same with more names."""
+        return replace(self, names={**self.names, **names})
+
+    def take(self, name: str, kind: type[T], *, twice: bool = False) -> T:
+        """The value of an option that has a default or is known to be written."""
+        value = self.value(name, twice=twice)
+        if not isinstance(value, kind):
+            raise InternalError(f"option {name} is {value!r}, not {kind.__name__}")
+        return value
+
+    def find(self, name: str, kind: type[T], *, twice: bool = False) -> T | None:
+        """The value of an option, or None if it is not set."""
+        value = self.value(name, twice=twice)
+        return None if value is None else self.take(name, kind, twice=twice)
+
+    def has(self, name: str) -> bool:
+        """Whether the option is written in the section or in ``[DEFAULT]``."""
+        return self.document.entry(self.section, name) is not None
+
+    def raw(self, name: str) -> str | None:
+        """The text as written, or the default's."""
+        entry = self.document.entry(self.section, name)
+        return self.options[name].default if entry is None else entry.value
+
+    def text(self, name: str, *, twice: bool = False) -> str | None:
+        """The expanded text; ``twice`` for values that the reference expands a second time.
+
+        A second pass that fails leaves the result of the first (Q23, Q24).
+        """
+        entry = self.document.entry(self.section, name)
+        value = self.options[name].default if entry is None else entry.value
+        if value is None:
+            return None
+        names = self.names if entry is None else {**self.names, "here": entry.here}
+        try:
+            once = expand(value, names)
+        except ValueError as error:
+            what = f"Format string {value!r} for '{self.section.name}.{name}' {error.args[0]}"
+            raise self.error(what, name, *error.args[1:]) from None
+        if not twice:
+            return once
+        try:
+            return expand(once, names)
+        except ValueError:
+            return once
+
+    def value(self, name: str, *, twice: bool = False) -> object:
+        """The converted value; None if the option is not set and has no default."""
+        text = self.text(name, twice=twice)
+        if text is None:
+            return None
+        try:
+            return self.options[name].convert(text, self.around)
+        except ValueError as error:
+            raise self.error(str(error.args[0]), name, *error.args[1:]) from None
+
+    def error(self, message: str, name: str | None = None, hint: str | None = None) -> ConfigError:
+        """An error of this section, at the option's place if it is written there."""
+        entry = None if name is None else self.document.entry(self.section, name)
+        return ConfigError(
+            message,
+            section=self.section.name,
+            option=name,
+            file=self.section.file if entry is None else entry.file,
+            line=None if entry is None else entry.line,
+            hint=hint,
+        )

@@ -1,0 +1,229 @@
+"""Converters from the text of an option to its value (config.md section 7).
+
+Each raises ValueError with what is wrong with the text; a hint, if there is one, is the second
+argument of the error.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import signal as signals
+from typing import TYPE_CHECKING
+
+from trio_supervisor.core.config import AUTO, Auto, Autorestart, Severity
+from trio_supervisor.core.events import EVENT_TYPES
+
+if TYPE_CHECKING:
+    from trio_supervisor.core.surroundings import Surroundings
+
+_TRUE = frozenset({"true", "yes", "on", "1"})
+_FALSE = frozenset({"false", "no", "off", "0"})
+_SUFFIXES = {"kb": 1024, "mb": 1024**2, "gb": 1024**3}
+_LEVELS = {
+    "critical": Severity.CRITICAL,
+    "error": Severity.ERROR,
+    "warn": Severity.WARN,
+    "info": Severity.INFO,
+    "debug": Severity.DEBUG,
+    "trace": Severity.TRACE,
+    "blather": Severity.BLATHER,
+}
+_LEVEL_HINTS = {"warning": "use warn", "crit": "use critical", "err": "use error"}
+_RESTART_HINTS = {"always": "use true", "never": "use false", "on-failure": "use unexpected"}
+_RELATIVE_SIGNAL = re.compile(r"RT(MIN|MAX)([+-]\d+)?")
+#: Ports below and above cannot be listened on.
+_PORTS = range(1, 65536)
+SYSLOG = "syslog"
+
+
+def string(text: str, _: Surroundings) -> str:
+    return text
+
+
+def integer(text: str, _: Surroundings) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"invalid number {text!r}") from None
+
+
+def boolean(text: str, _: Surroundings) -> bool:
+    word = text.lower()
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    quoted = "leave the quotes out" if text[:1] in ("'", '"') else "use true or false"
+    raise ValueError(f"not a valid boolean value: {text!r}", quoted)
+
+
+def byte_size(text: str, _: Surroundings) -> int:
+    word = text.lower()
+    number, factor = word, 1
+    for suffix, value in _SUFFIXES.items():
+        if word.endswith(suffix):
+            number, factor = word.removesuffix(suffix), value
+    try:
+        return int(number) * factor
+    except ValueError:
+        hint = f"use {text}B" if re.fullmatch(r"\d+[kmg]", word) else "use a number, KB, MB or GB"
+        raise ValueError(f"invalid size {text!r}", hint) from None
+
+
+def octal(text: str, _: Surroundings) -> int:
+    try:
+        return int(text, 8)
+    except ValueError:
+        raise ValueError(f"invalid octal number {text!r}") from None
+
+
+def signal(text: str, _: Surroundings) -> int:
+    """Name with or without SIG, or number; ``_`` after SIG marks names that are none (Q37)."""
+    word = text.strip().upper()
+    if re.fullmatch(r"\d+", word):
+        number = int(word)
+        if number == 0 or 1 <= number < signals.NSIG:
+            return number
+        raise ValueError(f"value {text!r} is not a valid signal number")
+    name = word.removeprefix("SIG")
+    relative = _RELATIVE_SIGNAL.fullmatch(name)
+    if relative is not None:
+        base = signals.SIGRTMIN if relative[1] == "MIN" else signals.SIGRTMAX
+        number = base + int(relative[2] or 0)
+        if signals.SIGRTMIN <= number <= signals.SIGRTMAX:
+            return number
+    known = getattr(signals, f"SIG{name}", None)
+    if name and not name.startswith("_") and isinstance(known, signals.Signals):
+        return int(known)
+    raise ValueError(f"value {text!r} is not a valid signal name")
+
+
+def exit_codes(text: str, _: Surroundings) -> tuple[int, ...]:
+    try:
+        codes = tuple(int(item) for item in strings(text, _))
+    except ValueError:
+        codes = (-1,)
+    if any(not 0 <= code <= 255 for code in codes):
+        raise ValueError(f"not a valid list of exit codes: {text!r}")
+    return codes
+
+
+def strings(text: str, _: Surroundings) -> tuple[str, ...]:
+    return tuple(item.strip() for item in text.split(",")) if text else ()
+
+
+def restart(text: str, _: Surroundings) -> Autorestart:
+    word = text.lower()
+    if word == "unexpected":
+        return Autorestart.UNEXPECTED
+    if word in _TRUE:
+        return Autorestart.ALWAYS
+    if word in _FALSE:
+        return Autorestart.NEVER
+    hint = _RESTART_HINTS.get(word, "use true, false or unexpected")
+    raise ValueError(f"invalid 'autorestart' value {text!r}", hint)
+
+
+def level(text: str, _: Surroundings) -> Severity:
+    word = text.lower()
+    if word not in _LEVELS:
+        hint = _LEVEL_HINTS.get(word, f"use one of {' '.join(_LEVELS)}")
+        raise ValueError(f"bad logging level name {text!r}", hint)
+    return _LEVELS[word]
+
+
+def existing_directory(text: str, around: Surroundings) -> str:
+    path = around.expand_user(text)
+    if not path or not around.is_dir(path):
+        raise ValueError(f"{text} is not an existing directory")
+    return path
+
+
+def file_path(text: str, around: Surroundings) -> str:
+    """A file whose directory exists; names without a directory always pass."""
+    path = around.expand_user(text)
+    directory = posixpath.dirname(path)
+    if directory and not around.is_dir(directory):
+        raise ValueError(
+            f"The directory named as part of the path {text} does not exist",
+            f"create {directory}",
+        )
+    return path
+
+
+def absolute_path(text: str, around: Surroundings) -> str:
+    path = around.expand_user(text.strip())
+    return posixpath.normpath(posixpath.join(around.cwd, path))
+
+
+def log_path(text: str, around: Surroundings) -> str:
+    """The daemon's own log: ``syslog``, or a file made absolute at load (15.1)."""
+    return text if text == SYSLOG else absolute_path(file_path(text, around), around)
+
+
+def absolute_file(text: str, around: Surroundings) -> str:
+    return absolute_path(file_path(text, around), around)
+
+
+def child_log(text: str, around: Surroundings) -> str | Auto | None:
+    """None: no file. The word ``syslog`` is left for the builder, which sets the option for it."""
+    word = text.lower()
+    if word in ("none", "off", ""):
+        return None
+    if word == "auto":
+        return AUTO
+    return SYSLOG if word == SYSLOG else file_path(text, around)
+
+
+def user(text: str, around: Surroundings) -> int:
+    try:
+        return around.user_id(text)
+    except LookupError:
+        kind = "user id" if text.isdigit() else "user name"
+        raise ValueError(f"Invalid {kind} {text}") from None
+
+
+def owner(text: str, around: Surroundings) -> tuple[int, int]:
+    """``USER`` or ``USER:GROUP``; -1 leaves the group unchanged."""
+    name, colon, group = text.partition(":")
+    uid = user(name, around)
+    if not colon:
+        return uid, -1
+    try:
+        return uid, around.group_id(group)
+    except LookupError:
+        raise ValueError(f"Invalid group name {group}") from None
+
+
+def inet_address(text: str, _: Surroundings) -> tuple[str, int]:
+    """``PORT``, ``:PORT``, ``*:PORT``, ``HOST:PORT`` or ``[IPv6]:PORT``; empty host: all (Q63)."""
+    host, _colon, port = text.strip().rpartition(":")
+    try:
+        number = int(port)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a valid port number", "use PORT or HOST:PORT") from None
+    if number not in _PORTS:
+        raise ValueError(f"port number {number} is not between 1 and 65535")
+    host = host.lower().removeprefix("[").removesuffix("]")
+    return ("" if host == "*" else host), number
+
+
+def fastcgi_url(text: str, _: Surroundings) -> str:
+    """``unix:///ABSOLUTE/PATH`` or ``tcp://HOST:PORT``, normalised."""
+    scheme, _sep, rest = text.partition("://")
+    if scheme == "unix" and rest.startswith("/"):
+        return f"unix://{posixpath.normpath(rest)}"
+    host, _colon, port = rest.rpartition(":")
+    bare = host.startswith("[") == host.endswith("]") and (":" not in host or host[0] == "[")
+    if scheme == "tcp" and host and bare and port.isdigit() and int(port) in _PORTS:
+        return text
+    raise ValueError(f"bad socket value {text!r}", "use unix:///absolute/path or tcp://host:port")
+
+
+def event_types(text: str, _: Surroundings) -> frozenset[str]:
+    names = [name.upper() for name in strings(text, _)]
+    for name in names:
+        if name not in EVENT_TYPES:
+            raise ValueError(f"Unknown event type {name}", "separate names by commas")
+    return frozenset(names)
