@@ -148,16 +148,18 @@ class Daemon:
             )
 
     def end(self) -> None:
-        """End the daemon, and whatever it has left running, by pid."""
-        if self._process.poll() is None:
+        """End the daemon, and whatever it has left running, by pid; also when interrupted."""
+        try:
             self._process.terminate()
-            try:
-                self._process.wait(_STOP_LIMIT)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-        self.rpc.close()
-        _end_processes(children(os.getpid()) - self._others)
+            self._process.wait(_STOP_LIMIT)
+        except subprocess.TimeoutExpired:
+            pass  # it is killed like one that is interrupted here
+        finally:
+            self._process.kill()
+            self._process.wait()
+            self.rpc.close()
+            while orphans := children(os.getpid()) - self._others:  # one killed may leave its own
+                _end_processes(orphans)
 
 
 @contextmanager
