@@ -83,7 +83,8 @@ class Subject:
 def ours() -> Subject:
     """The working tree that these benchmarks stand in, run by this interpreter."""
     path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
-    return Subject("ours", (sys.executable, "-m", "trio_supervisor"), {"PYTHONPATH": path})
+    # -P: not another trio_supervisor that happens to lie in the current directory
+    return Subject("ours", (sys.executable, "-P", "-m", "trio_supervisor"), {"PYTHONPATH": path})
 
 
 def reference(supervisord: Path) -> Subject:
