@@ -1,0 +1,89 @@
+"""Medians, ratios and the table that shows them. Pure: samples in, text out."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+#: What one run measured: values by the name of the measure.
+Sample = Mapping[str, float]
+
+_HEAD = ("measure", "unit", "ours", "reference", "ratio", "better", "ours min-max", "ref. min-max")
+_TEXT_COLUMNS = {0, 1, 5}
+_MISSING = "-"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One number that a scenario gives."""
+
+    name: str
+    unit: str
+    better: str
+    """``lower`` or ``higher``."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The values of one measure of one subject, over all runs."""
+
+    median: float
+    low: float
+    high: float
+
+
+def summarize(samples: Sequence[Sample], measure: str) -> Summary | None:
+    """None when no run succeeded."""
+    values = [sample[measure] for sample in samples]
+    if not values:
+        return None
+    return Summary(statistics.median(values), min(values), max(values))
+
+
+def ratio(ours: Summary | None, reference: Summary | None) -> float | None:
+    """Ours divided by the reference; None when there is nothing to divide by."""
+    if ours is None or reference is None or reference.median == 0:
+        return None
+    return ours.median / reference.median
+
+
+def table(measures: Sequence[Measure], ours: Sequence[Sample], reference: Sequence[Sample]) -> str:
+    """The plain text table of one scenario."""
+    rows = [_HEAD]
+    for measure in measures:
+        mine, theirs = summarize(ours, measure.name), summarize(reference, measure.name)
+        quotient = ratio(mine, theirs)
+        rows.append(
+            (
+                measure.name,
+                measure.unit,
+                _MISSING if mine is None else _number(mine.median),
+                _MISSING if theirs is None else _number(theirs.median),
+                _MISSING if quotient is None else f"{quotient:.2f}",
+                measure.better,
+                _range(mine),
+                _range(theirs),
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(_line(row, widths) for row in rows)
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    cells = (
+        cell.ljust(width) if column in _TEXT_COLUMNS else cell.rjust(width)
+        for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+    )
+    return "  ".join(cells).rstrip()
+
+
+def _range(summary: Summary | None) -> str:
+    return _MISSING if summary is None else f"{_number(summary.low)}-{_number(summary.high)}"
+
+
+def _number(value: float) -> str:
+    """Three significant digits, never in powers of ten."""
+    if abs(value) >= 100:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3g}"

@@ -1,0 +1,10 @@
+"""The table of the scenarios; a new one is a module with a ``SCENARIO`` and a line here."""
+
+from __future__ import annotations
+
+from benchmarks.scenarios import boot, drain, memory, restart
+
+SCENARIOS = {
+    scenario.name: scenario
+    for scenario in (boot.SCENARIO, restart.SCENARIO, drain.SCENARIO, memory.SCENARIO)
+}

@@ -1,0 +1,190 @@
+"""The two daemons that are measured: how to start one in the foreground, watch it and end it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.probe import MeasurementError, Rpc, children, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_ROOT = Path(__file__).parents[1]
+
+#: Seconds one run may take, start and measurement together; about ten times what any run needs.
+RUN_LIMIT = 90.0
+
+#: Seconds a daemon gets to stop its programs and itself before both are killed.
+_STOP_LIMIT = 20.0
+
+#: Seconds for printing the version.
+_VERSION_LIMIT = 30.0
+
+#: The last characters of a failed daemon's output that are shown.
+_SHOWN_OUTPUT = 2000
+
+_PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+
+#: Both daemons read this same file. 300 programs with their pipes and logs need more open files
+#: than the usual limit of 1024.
+_CONFIGURATION = """\
+[supervisord]
+logfile = {directory}/supervisord.log
+pidfile = {directory}/supervisord.pid
+childlogdir = {directory}
+minfds = 4096
+
+[unix_http_server]
+file = {socket}
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
+
+{programs}"""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One of the daemons that are compared."""
+
+    name: str
+    command: tuple[str, ...]
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def version(self) -> str:
+        try:
+            done = subprocess.run(
+                [*self.command, "-v"],
+                env=os.environ | self.environment,
+                capture_output=True,
+                text=True,
+                timeout=_VERSION_LIMIT,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise MeasurementError(f"{self.name}: cannot run {self.command}: {error}") from error
+        if done.returncode != 0:
+            raise MeasurementError(
+                f"{self.name}: {' '.join(self.command)} -v ended with {done.returncode}:\n"
+                + done.stderr[-_SHOWN_OUTPUT:]
+            )
+        return done.stdout.strip()
+
+
+def ours() -> Subject:
+    """The working tree that these benchmarks stand in, run by this interpreter."""
+    path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
+    # -P: not another trio_supervisor that happens to lie in the current directory
+    return Subject("ours", (sys.executable, "-P", "-m", "trio_supervisor"), {"PYTHONPATH": path})
+
+
+def reference(supervisord: Path) -> Subject:
+    return Subject("reference", (str(supervisord),))
+
+
+class Daemon:
+    """A daemon under measurement."""
+
+    def __init__(self, subject: Subject, directory: Path, programs: str) -> None:
+        socket = directory / "supervisor.sock"
+        configuration = directory / "supervisord.conf"
+        configuration.write_text(
+            _CONFIGURATION.format(directory=directory, socket=socket, programs=programs)
+        )
+        self.rpc = Rpc(socket)
+        self._subject = subject
+        self._others = children(os.getpid())
+        self._output = directory / "output"
+        with self._output.open("wb") as output:
+            self.launched = time.monotonic()
+            self._deadline = self.launched + RUN_LIMIT
+            self._process = subprocess.Popen(
+                [*subject.command, "-n", "-c", str(configuration)],
+                env=os.environ | subject.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def wait_for_children(self, count: int) -> float:
+        """Wait until the daemon has this many child processes, without disturbing it."""
+        return self.wait(lambda: len(children(self.pid)) >= count, f"{count} child processes")
+
+    def wait_for_answer(self) -> float:
+        return self.wait(self.rpc.answers, "an answer on the control socket")
+
+    def wait_for_running(self, count: int) -> float:
+        """Wait until the daemon reports exactly this many processes, all RUNNING."""
+        self.wait_for_answer()
+        return self.wait(lambda: self.rpc.all_running(count), f"{count} RUNNING processes")
+
+    def wait(self, condition: Callable[[], bool], what: str) -> float:
+        """Wait for a condition of the living daemon; returns when it was seen."""
+
+        def seen() -> bool:
+            self._check_alive()
+            return condition()
+
+        return wait_until(seen, deadline=self._deadline, what=f"{what} of {self._subject.name}")
+
+    def _check_alive(self) -> None:
+        code = self._process.poll()
+        if code is not None:
+            output = self._output.read_text(errors="replace")[-_SHOWN_OUTPUT:].strip()
+            raise MeasurementError(
+                f"{self._subject.name}: the daemon ended with {code}:\n{output or '(no output)'}"
+            )
+
+    def end(self) -> None:
+        """End the daemon, and whatever it has left running, by pid; also when interrupted."""
+        try:
+            self._process.terminate()
+            self._process.wait(_STOP_LIMIT)
+        except subprocess.TimeoutExpired:
+            pass  # it is killed like one that is interrupted here
+        finally:
+            self._process.kill()
+            self._process.wait()
+            self.rpc.close()
+            while orphans := children(os.getpid()) - self._others:  # one killed may leave its own
+                _end_processes(orphans)
+
+
+@contextmanager
+def running(subject: Subject, directory: Path, programs: str) -> Iterator[Daemon]:
+    """Run a daemon with these program sections for the length of the block."""
+    daemon = Daemon(subject, directory, programs)
+    try:
+        yield daemon
+    finally:
+        daemon.end()
+
+
+def adopt_orphans() -> None:
+    """Make this process the parent of what a dead daemon leaves behind.
+
+    So ``Daemon.end`` finds such processes, and their pids are not used again before it has.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise MeasurementError(f"prctl: {os.strerror(ctypes.get_errno())}")
+
+
+def _end_processes(pids: set[int]) -> None:
+    """Kill and reap child processes of this process."""
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)

@@ -1,0 +1,53 @@
+"""Medians, ratios and the table of the benchmarks."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.report import Measure, Summary, ratio, summarize, table
+
+RATE = Measure("rate", "MB/s", "higher")
+
+
+def test_summary_is_median_and_extremes_whatever_the_order() -> None:
+    samples = [{"rate": 9.0}, {"rate": 1.0}, {"rate": 2.0}]
+    assert summarize(samples, "rate") == Summary(median=2.0, low=1.0, high=9.0)
+
+
+def test_median_of_an_even_number_of_runs_lies_between() -> None:
+    summary = summarize([{"rate": 1.0}, {"rate": 2.0}], "rate")
+    assert summary is not None
+    assert summary.median == 1.5
+
+
+def test_no_runs_have_no_summary() -> None:
+    assert summarize([], "rate") is None
+
+
+@pytest.mark.parametrize(
+    ("ours", "reference", "expected"),
+    [
+        pytest.param(Summary(3, 0, 9), Summary(2, 0, 9), 1.5, id="medians"),
+        pytest.param(None, Summary(2, 2, 2), None, id="ours-failed"),
+        pytest.param(Summary(2, 2, 2), None, None, id="reference-failed"),
+        pytest.param(Summary(2, 2, 2), Summary(0, 0, 0), None, id="nothing-to-divide-by"),
+    ],
+)
+def test_ratio(ours: Summary | None, reference: Summary | None, expected: float | None) -> None:
+    assert ratio(ours, reference) == expected
+
+
+def test_table_has_a_line_for_each_measure() -> None:
+    measures = [RATE, Measure("time", "s", "lower")]
+    ours = [{"rate": 2000.0, "time": 0.5}, {"rate": 1000.0, "time": 0.25}]
+    reference = [{"rate": 1000.4, "time": 12.34}]
+    assert table(measures, ours, reference).splitlines() == [
+        "measure  unit   ours  reference  ratio  better  ours min-max  ref. min-max",
+        "rate     MB/s   1500       1000   1.50  higher     1000-2000     1000-1000",
+        "time     s     0.375       12.3   0.03  lower       0.25-0.5     12.3-12.3",
+    ]
+
+
+def test_table_shows_what_is_missing() -> None:
+    line = table([RATE], [], [{"rate": 5.0}]).splitlines()[1]
+    assert line.split() == ["rate", "MB/s", "-", "5", "-", "higher", "-", "5-5"]

@@ -1,0 +1,241 @@
+"""The layers hold: cli and web import runtime, runtime imports core, core imports nothing outside.
+
+Also: no cycles, no star imports, no imports inside functions but those named here, no module too
+long to be understood, and a client and a package that start without trio.
+"""
+
+from __future__ import annotations
+
+import graphlib
+import subprocess
+import sys
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import trio_supervisor
+from tests.kit.imports import Import, imports, is_within, modules
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PACKAGE = Path(trio_supervisor.__file__).parent
+NAME = "trio_supervisor"
+
+MOST_LINES = 450
+
+#: What a command must not load when it has to start in a few milliseconds.
+SLOW = ("trio", "h11", "dataclasses", "typing", "xmlrpc", "http", "logging", "json")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What modules must never import."""
+
+    where: tuple[str, ...]
+    """Patterns of dotted names below the package."""
+    never: tuple[str, ...]
+    unless: tuple[str, ...] = ()
+    even_for_typing: bool = True
+    """The direction of knowledge counts for annotations too; start time does not."""
+
+
+OUTSIDE = ("os", "io", "socket", "subprocess", "threading", "time", "fcntl", "select")
+
+RULES = (
+    Rule(
+        where=("core", "core.*"),
+        never=(
+            *("trio", "h11", "logging", "argparse", *OUTSIDE),
+            *(f"{NAME}.runtime", f"{NAME}.web", f"{NAME}.cli"),
+        ),
+    ),
+    Rule(
+        where=("runtime", "runtime.*"),
+        never=("h11", "defusedxml", "argparse", f"{NAME}.web", f"{NAME}.cli"),
+    ),
+    Rule(where=("web", "web.*"), never=("subprocess", "argparse", f"{NAME}.cli")),
+    Rule(
+        where=("cli.ctl*", "cli.client", "cli.pidproxy"),
+        never=(*SLOW, f"{NAME}.runtime", f"{NAME}.web", f"{NAME}.core"),
+        unless=(f"{NAME}.core.states",),
+        even_for_typing=False,
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Lazy:
+    """An import inside a function that has a reason."""
+
+    where: str
+    target: str
+    why: str
+
+
+LAZY = (
+    Lazy("", "importlib.import_module", "public names are imported on first use (PEP 562)"),
+    Lazy("core.xmlrpc", "defusedxml*", "slow to import, and needed only for an XML request"),
+    Lazy("cli.ctl*", "*", "the client starts fast: what few commands need is imported there"),
+)
+
+
+def below(package: Path, module: str) -> str:
+    """The module's dotted name without the package's."""
+    return module.removeprefix(package.name).removeprefix(".")
+
+
+def wrong_directions(package: Path) -> list[str]:
+    def breaks(rule: Rule, found: Import) -> bool:
+        return (
+            any(fnmatchcase(below(package, found.importer), where) for where in rule.where)
+            and (rule.even_for_typing or not found.typing_only)
+            and is_within(found.target, *rule.never)
+            and not is_within(found.target, *rule.unless)
+        )
+
+    return [str(found) for found in imports(package) for rule in RULES if breaks(rule, found)]
+
+
+def cycles(package: Path) -> list[str]:
+    """The first cycle of modules, if there is any; imports for typing only never run."""
+    known = modules(package)
+    graph: dict[str, set[str]] = {name: set() for name in known}
+    for found in imports(package):
+        if not found.typing_only:
+            module = found.target if found.target in known else found.target.rpartition(".")[0]
+            graph[found.importer] |= {module} & known.keys()
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return [" <- ".join(error.args[1])]
+    return []
+
+
+def star_imports(package: Path) -> list[str]:
+    return [str(found) for found in imports(package) if found.target.endswith(".*")]
+
+
+def imports_in_functions(package: Path) -> list[str]:
+    def is_allowed(found: Import) -> bool:
+        return any(
+            fnmatchcase(below(package, found.importer), lazy.where)
+            and fnmatchcase(found.target, lazy.target)
+            for lazy in LAZY
+        )
+
+    return [str(found) for found in imports(package) if found.in_function and not is_allowed(found)]
+
+
+def long_modules(package: Path) -> list[str]:
+    lengths = {
+        name: len(path.read_text(encoding="utf-8").splitlines())
+        for name, path in modules(package).items()
+    }
+    return [f"{name} has {lines} lines" for name, lines in lengths.items() if lines > MOST_LINES]
+
+
+CHECKS = (wrong_directions, cycles, star_imports, imports_in_functions, long_modules)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_package_keeps(check: Callable[[Path], list[str]]) -> None:
+    assert check(PACKAGE) == []
+
+
+@pytest.mark.parametrize("module", [NAME, f"{NAME}.cli.ctl"])
+def test_import_loads_nothing_slow(module: str) -> None:
+    """What the interpreter itself has loaded at its start does not count."""
+    script = (
+        f"import sys; before = set(sys.modules); import {module}; print(*{{*sys.modules}} - before)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=PACKAGE.parent,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stderr == ""
+    loaded = set(done.stdout.split())
+    assert module in loaded
+    assert {name for name in loaded if is_within(name, *SLOW)} == set()
+
+
+SOUND = {
+    "__init__.py": "def f():\n    from importlib import import_module\n",
+    "core/states.py": "import enum\n",
+    "runtime/a.py": "import os\nimport trio\nfrom trio_supervisor.core import states\n",
+    "runtime/b.py": (
+        "from trio_supervisor.runtime import a\n"
+        "if TYPE_CHECKING:\n    from trio_supervisor.runtime.c import C\n"
+    ),
+    "runtime/c.py": "from . import b\n",
+    "web/server.py": "import os, h11\nfrom trio_supervisor.runtime.a import A\n",
+    "cli/daemon.py": "import argparse\nimport trio\nfrom trio_supervisor.web import server\n",
+    "cli/ctl.py": (
+        "from trio_supervisor.core.states import State\n"
+        "if TYPE_CHECKING:\n    from typing import Any\n"
+        "def f():\n    import readline\n"
+    ),
+    "core/xmlrpc.py": "def f():\n    from defusedxml.ElementTree import XMLParser\n",
+}
+
+VIOLATIONS = [
+    pytest.param(wrong_directions, "core/a.py", "import os.path", id="core-os"),
+    pytest.param(wrong_directions, "core/a.py", "from time import monotonic", id="core-time"),
+    pytest.param(wrong_directions, "core/a.py", "from ..runtime import b", id="core-relative"),
+    pytest.param(wrong_directions, "core/a.py", "def f():\n    import trio", id="core-lazy"),
+    pytest.param(
+        wrong_directions, "core/a.py", "if TYPE_CHECKING:\n    import trio", id="core-typing"
+    ),
+    pytest.param(wrong_directions, "core/__init__.py", "import io", id="core-init"),
+    pytest.param(wrong_directions, "runtime/d.py", "import h11", id="runtime-h11"),
+    pytest.param(wrong_directions, "runtime/d.py", "from ..web import server", id="runtime-web"),
+    pytest.param(wrong_directions, "web/d.py", "from ..cli import daemon", id="web-cli"),
+    pytest.param(wrong_directions, "web/d.py", "import subprocess", id="web-subprocess"),
+    pytest.param(wrong_directions, "cli/ctl_x.py", "import json", id="client-json"),
+    pytest.param(wrong_directions, "cli/ctl_x.py", "from ..core import config", id="client-core"),
+    pytest.param(wrong_directions, "cli/client.py", "from ..runtime.a import A", id="client-up"),
+    pytest.param(wrong_directions, "cli/pidproxy.py", "from typing import Any", id="pidproxy"),
+    pytest.param(cycles, "runtime/a.py", "from trio_supervisor.runtime.b import B", id="cycle"),
+    pytest.param(cycles, "runtime/a.py", "def f():\n    from . import c", id="cycle-lazy"),
+    pytest.param(star_imports, "cli/a.py", "from os import *", id="star"),
+    pytest.param(imports_in_functions, "cli/a.py", "def f():\n    import os", id="lazy"),
+    pytest.param(
+        imports_in_functions,
+        "runtime/d.py",
+        "class C:\n    async def f(self):\n        if self:\n            from os import path",
+        id="lazy-deep",
+    ),
+    pytest.param(
+        imports_in_functions, "core/xmlrpc.py", "def f():\n    import gzip", id="lazy-other"
+    ),
+    pytest.param(long_modules, "cli/a.py", "\n" * (MOST_LINES + 1), id="long"),
+]
+
+
+def write_package(directory: Path, files: dict[str, str]) -> Path:
+    package = directory / NAME
+    for path, source in files.items():
+        target = package / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(source)
+    return package
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_check_accepts_a_sound_package(check: Callable[[Path], list[str]], tmp_path: Path) -> None:
+    assert check(write_package(tmp_path, SOUND)) == []
+
+
+@pytest.mark.parametrize(("check", "path", "source"), VIOLATIONS)
+def test_check_finds_a_violation(
+    check: Callable[[Path], list[str]], path: str, source: str, tmp_path: Path
+) -> None:
+    [found] = check(write_package(tmp_path, {**SOUND, path: source}))
+    assert path.removesuffix(".py").removesuffix("/__init__").replace("/", ".") in found
