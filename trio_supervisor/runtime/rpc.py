@@ -66,7 +66,7 @@ class Rpc:
 
         @return array  the names, sorted
         """
-        return sorted(self._methods)
+        return [*sorted(self._methods)]
 
     async def method_help(self, name: str) -> Value:
         """Tell what a method does.
