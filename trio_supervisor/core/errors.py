@@ -73,12 +73,14 @@ class RequestError(SupervisorError):
 
     code: ClassVar[FaultCode]
 
-    def __init__(self, detail: str = "") -> None:
+    def __init__(self, detail: str | None = None) -> None:
         super().__init__(detail)
-        self.detail = detail
+        self.detail = detail or ""
+        self._said = detail is not None
 
     def __str__(self) -> str:
-        return f"{self.code.name}: {self.detail}" if self.detail else self.code.name
+        # An empty name as given is a detail too: ``BAD_NAME: `` (W40).
+        return f"{self.code.name}: {self.detail}" if self._said else self.code.name
 
 
 class UnknownMethod(RequestError):

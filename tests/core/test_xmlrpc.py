@@ -1,0 +1,224 @@
+"""XML-RPC bodies: decoding rules (W35 to W50) and the byte layout of answers (2.1, 2.3)."""
+
+from __future__ import annotations
+
+import xmlrpc.client
+from datetime import datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trio_supervisor.core.xmlrpc import (
+    MAX_DEPTH,
+    Call,
+    MalformedCall,
+    Value,
+    decode_call,
+    encode_fault,
+    encode_response,
+)
+
+
+def call_body(value: str) -> bytes:
+    return (
+        "<methodCall><methodName>m</methodName><params><param>"
+        f"{value}</param></params></methodCall>"
+    ).encode()
+
+
+@pytest.mark.parametrize(
+    ("xml", "value"),
+    [
+        pytest.param("<value><int> 0 </int></value>", 0, id="W41-blanks"),
+        pytest.param("<value><i4>-7</i4></value>", -7, id="W41-i4"),
+        pytest.param("<value><i8>5000000000</i8></value>", 5_000_000_000, id="W41-i8"),
+        pytest.param("<value><double>10.9</double></value>", 10.9, id="W41-double"),
+        pytest.param("<value><boolean>1</boolean></value>", True, id="boolean-1"),
+        pytest.param("<value><boolean>true</boolean></value>", False, id="Q34"),
+        pytest.param("<value><string>a b</string></value>", "a b", id="string"),
+        pytest.param("<value>zz</value>", "zz", id="W40-untyped"),
+        pytest.param("<value/>", "", id="W40-empty"),
+        pytest.param("<value><string/></value>", "", id="empty-string"),
+        pytest.param("<value>\n <string>x</string>\n</value>", "x", id="blanks-around-type"),
+        pytest.param("<value><nil/></value>", None, id="W44"),
+        pytest.param("<value><base64>Y2F0\n</base64></value>", "cat", id="W45-base64"),
+        pytest.param("<value><foo>cat</foo></value>", "cat", id="W45-unknown-type"),
+        pytest.param(
+            "<value><dateTime.iso8601>20240229T01:02:03</dateTime.iso8601></value>",
+            datetime(2024, 2, 29, 1, 2, 3),
+            id="date",
+        ),
+        pytest.param("<value><array><data/></array></value>", [], id="empty-array"),
+        pytest.param("<value><struct/></value>", {}, id="empty-struct"),
+        pytest.param(
+            "<value><struct><member><name>a</name><value><array><data><value>1</value>"
+            "<value><int>2</int></value></data></array></value></member></struct></value>",
+            {"a": ["1", 2]},
+            id="nested",
+        ),
+    ],
+)
+def test_decoded_values(xml: str, value: Value) -> None:
+    decoded = decode_call(call_body(xml)).params
+    assert decoded == [value]
+    assert type(decoded[0]) is type(value)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"", id="W19"),
+        pytest.param(b"hello", id="W35-text"),
+        pytest.param(b" ", id="W35-blank"),
+        pytest.param(b"<foo/>", id="W35-no-name"),
+        pytest.param(b"<methodCall><methodName/></methodCall>", id="W35-empty-name"),
+        pytest.param(b"<methodCall><methodName>a</methodName></methodCall>x", id="W35-trailing"),
+        pytest.param(call_body("<value><int>x</int></value>"), id="W43-int"),
+        pytest.param(
+            call_body("<value><dateTime.iso8601>soon</dateTime.iso8601></value>"), id="W43-date"
+        ),
+        pytest.param(call_body("<value><base64>a</base64></value>"), id="bad-base64"),
+        pytest.param(call_body("<value><ex:nil/></value>"), id="undeclared-prefix"),
+        pytest.param(call_body("<value><array/></value>"), id="array-without-data"),
+        pytest.param(call_body("<value><struct><member/></struct></value>"), id="bare-member"),
+        pytest.param(call_body("<value><struct><x/></struct></value>"), id="no-member"),
+        pytest.param(call_body("<value>é</value>").decode().encode("latin-1"), id="W47-latin-1"),
+        pytest.param(call_body("<value/>").decode().encode("utf-16"), id="W47-utf-16"),
+        pytest.param(call_body("<value/>").decode().encode("utf-16-le"), id="W47-no-bom"),
+        pytest.param(
+            b'<!DOCTYPE m [<!ENTITY e "m">]><methodCall><methodName>&e;</methodName></methodCall>',
+            id="W49",
+        ),
+        pytest.param(
+            b'<!DOCTYPE m [<!ENTITY e SYSTEM "file:///etc/passwd">]>'
+            b"<methodCall><methodName>&e;</methodName></methodCall>",
+            id="W50-external",
+        ),
+        pytest.param(b'<!DOCTYPE m SYSTEM "http://127.0.0.1/x"><m/>', id="external-dtd"),
+        pytest.param(call_body("<value>&nope;</value>"), id="undefined-entity"),
+        pytest.param(call_body("<a>" * MAX_DEPTH + "</a>" * MAX_DEPTH), id="depth"),
+    ],
+)
+def test_malformed_bodies_are_refused(body: bytes) -> None:
+    with pytest.raises(MalformedCall):
+        decode_call(body)
+
+
+def test_structure_is_not_checked() -> None:
+    """W36, and the rules at the head of 2.2."""
+    assert decode_call(b"<x><methodName>a</methodName></x>") == Call("a", [])
+    twice = b"<x><methodName>a</methodName><methodName>b</methodName></x>"
+    assert decode_call(twice).method == "b"
+    assert decode_call(b"<x><methodName> a </methodName></x>").method == " a "  # W37
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        pytest.param(b'<?xml version="1.0" encoding="ISO-8859-1"?>', id="W46"),
+        pytest.param(b"\xef\xbb\xbf", id="W48"),
+        pytest.param(b'\xef\xbb\xbf<?xml version="1.0" encoding="utf-16"?>', id="W48-declared"),
+    ],
+)
+def test_a_body_is_utf8_whatever_it_says(prefix: bytes) -> None:
+    assert decode_call(prefix + call_body("<value>é€</value>")).params == ["é€"]
+
+
+def test_nesting_up_to_the_limit_is_served() -> None:
+    arrays = 15  # each is three elements deep, in a param in params in the call
+    xml = "<value><array><data>" * arrays + "</data></array></value>" * arrays
+    assert decode_call(call_body(xml)).params == [_nest(arrays)]
+
+
+def _nest(depth: int) -> Value:
+    return [_nest(depth - 1)] if depth > 1 else []
+
+
+#: Text that a parser gives back unchanged without our help.
+plain = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff"))
+small = st.integers(-(2**31), 2**31 - 1)
+scalars = st.booleans() | small | st.floats(allow_nan=False) | plain
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(plain, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.lists(values, max_size=3))
+def test_calls_of_the_standard_client_are_understood(params: list[Value]) -> None:
+    body = xmlrpc.client.dumps(tuple(params), "supervisor.x", encoding="utf-8")
+    assert decode_call(body.encode()) == Call("supervisor.x", params)
+
+
+@given(values)
+def test_answers_are_those_of_the_standard_serialiser(value: Value) -> None:
+    expected = xmlrpc.client.dumps((value,), methodresponse=True)
+    assert encode_response(value).decode() == expected
+
+
+@given(st.text())
+def test_any_text_reaches_the_client(text: str) -> None:
+    """W95 to W97: what XML forbids is replaced, a carriage return survives."""
+    ((received,), _) = xmlrpc.client.loads(encode_response(text).decode())
+    assert isinstance(received, str)
+    assert len(received) == len(text)
+    for sent, got in zip(text, received, strict=True):
+        assert got in (sent, "\ufffd")
+    assert received.count("\r") == text.count("\r")
+
+
+@pytest.mark.parametrize(
+    ("text", "xml"),
+    [
+        pytest.param("\x1b[31m\x00", "\ufffd[31m\ufffd", id="W96"),
+        pytest.param("a\r\nb", "a&#13;\nb", id="W97"),
+        pytest.param("\udcff\ufffe", "\ufffd\ufffd", id="surrogate"),
+        pytest.param("<&>\"'\t", "&lt;&amp;&gt;\"'\t", id="markup"),
+    ],
+)
+def test_special_characters(text: str, xml: str) -> None:
+    assert f"<string>{xml}</string>" in encode_response(text).decode()
+    assert f"<name>{xml}</name>" in encode_response({text: 1}).decode()
+    assert f"<name>{xml}</name>" in encode_response({text: [1]}).decode()
+
+
+def test_response_layout() -> None:
+    assert encode_response("3.0") == (
+        b"<?xml version='1.0'?>\n<methodResponse>\n<params>\n<param>\n"
+        b"<value><string>3.0</string></value>\n</param>\n</params>\n</methodResponse>\n"
+    )
+
+
+def test_fault_layout() -> None:
+    assert encode_fault(10, "BAD_NAME: zz") == (
+        b"<?xml version='1.0'?>\n<methodResponse>\n<fault>\n<value><struct>\n<member>\n"
+        b"<name>faultCode</name>\n<value><int>10</int></value>\n</member>\n<member>\n"
+        b"<name>faultString</name>\n<value><string>BAD_NAME: zz</string></value>\n</member>\n"
+        b"</struct></value>\n</fault>\n</methodResponse>\n"
+    )
+
+
+def test_integers_of_any_size() -> None:
+    """W98, W84."""
+    assert b"<int>3221225472</int>" in encode_response([3221225472])
+    assert b"<int>-3221225472</int>" in encode_response({"n": -3221225472})
+
+
+def test_percent_signs_in_names_and_values() -> None:
+    ((value,), _) = xmlrpc.client.loads(encode_response({"100%s": "%d"}).decode())
+    assert value == {"100%s": "%d"}
+
+
+def test_what_has_no_element_is_an_error() -> None:
+    without: list[Value] = [None, datetime(2024, 1, 1), [None], {"x": None}]
+    for value in without:
+        with pytest.raises(TypeError):
+            encode_response(value)
+
+
+def test_structs_of_many_shapes() -> None:
+    for number in range(600):
+        name = f"key{number}"
+        assert f"<name>{name}</name>".encode() in encode_response({name: number})

@@ -1,0 +1,271 @@
+"""A supervisor without processes: it behaves as the web and RPC layers see the real one.
+
+Starts and stops happen at once, or when the test lets them: a process whose ``gate`` is set waits
+there before it changes its state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import trio
+
+from trio_supervisor.core.config import (
+    Config,
+    Credentials,
+    Diff,
+    GroupConfig,
+    GroupKind,
+    ProcessConfig,
+    RpcInterface,
+    Severity,
+)
+from trio_supervisor.core.errors import (
+    AbnormalTermination,
+    AlreadyAdded,
+    AlreadyStarted,
+    BadName,
+    NoFile,
+    NotRunning,
+    RequestError,
+    StillRunning,
+)
+from trio_supervisor.core.states import (
+    RUNNING_STATES,
+    SIGNALLABLE_STATES,
+    STOPPED_STATES,
+    DaemonState,
+    State,
+)
+
+if TYPE_CHECKING:
+    from trio_supervisor.runtime.supervisor import Supervisor
+
+#: The wall clock of every fake supervisor.
+NOW = 1_700_000_000.0
+BOB = Credentials("bob", "p:w")
+
+
+@dataclass
+class FakeChannel:
+    name: str
+    logfile: str | None = None
+    broken: bool = False
+
+    def clear(self) -> None:
+        if self.broken:
+            raise PermissionError(13, "Permission denied", self.logfile)
+        if self.logfile is not None:
+            Path(self.logfile).write_bytes(b"")
+
+
+@dataclass
+class FakeProcess:
+    config: ProcessConfig
+    group: str
+    kind: GroupKind = GroupKind.PLAIN
+    state: State = State.STOPPED
+    pid: int = 0
+    started: float = 0.0
+    stopped: float = 0.0
+    exit_status: int = 0
+    spawn_error: str = ""
+    failure: RequestError | None = None
+    """What the next start raises."""
+    gate: trio.Event | None = None
+    signals: list[int] = field(default_factory=list)
+    stdin: bytes = b""
+
+    def __post_init__(self) -> None:
+        self.stdout = FakeChannel("stdout")
+        self.stderr = FakeChannel("stderr")
+
+    @property
+    def name(self) -> str:
+        return self.config.name
+
+    @property
+    def full_name(self) -> str:
+        return self.name if self.name == self.group else f"{self.group}:{self.name}"
+
+    def run(self, pid: int = 4242) -> None:
+        self.state, self.pid, self.started = State.RUNNING, pid, NOW - 65
+
+    async def start(self, *, wait: bool = True) -> None:
+        if isinstance(self.failure, NoFile):
+            raise self.failure
+        if self.state in RUNNING_STATES:
+            raise AlreadyStarted(self.full_name)
+        if self.state is State.STOPPING:
+            raise AbnormalTermination(self.full_name)
+        if self.failure is not None:
+            raise self.failure
+        self.state = State.STARTING
+        if wait and self.gate is not None:
+            await self.gate.wait()
+        await trio.lowlevel.checkpoint()
+        self.run()
+
+    async def stop(self, *, wait: bool = True) -> None:
+        if self.state not in RUNNING_STATES:
+            raise NotRunning(self.full_name)
+        self.state = State.STOPPING
+        if not wait:
+            return
+        if self.gate is not None:
+            await self.gate.wait()
+        await trio.lowlevel.checkpoint()
+        self.state, self.pid, self.stopped = State.STOPPED, 0, NOW
+
+    def signal(self, signal: int) -> None:
+        if self.state not in SIGNALLABLE_STATES:
+            raise NotRunning(self.full_name)
+        self.signals.append(signal)
+
+    def send_stdin(self, data: bytes) -> None:
+        if not self.pid:
+            raise NotRunning(self.full_name)
+        self.stdin += data
+
+
+@dataclass
+class FakeGroup:
+    config: GroupConfig
+    processes: dict[str, FakeProcess]
+
+    @property
+    def name(self) -> str:
+        return self.config.name
+
+
+@dataclass
+class FakeResult:
+    process: FakeProcess
+    error: RequestError | None = None
+
+
+@dataclass
+class FakeActivity:
+    path: str | None
+    broken: bool = False
+
+    def clear(self) -> None:
+        if self.broken:
+            raise PermissionError(13, "Permission denied", self.path)
+        if self.path is not None:
+            Path(self.path).unlink()
+            Path(self.path).write_bytes(b"new\n")
+
+
+class FakeSupervisor:
+    """Made of names such as ``cat`` or ``grp:ga``."""
+
+    def __init__(self, *names: str, rpcinterfaces: tuple[str, ...] = ("supervisor",)) -> None:
+        members: dict[str, list[ProcessConfig]] = {}
+        for full_name in names:
+            group, _, process = full_name.partition(":")
+            config = ProcessConfig(name=process or group, command="/bin/cat")
+            members.setdefault(group, []).append(config)
+        self.candidates = tuple(
+            GroupConfig(name=name, processes=tuple(programs)) for name, programs in members.items()
+        )
+        self.config = Config(
+            groups=self.candidates,
+            rpcinterfaces=tuple(RpcInterface(space, "module:factory") for space in rpcinterfaces),
+        )
+        self.state = DaemonState.RUNNING
+        self.groups: dict[str, FakeGroup] = {}
+        for candidate in self.candidates:
+            self.add_group(candidate.name)
+        self.activity: FakeActivity | None = None
+        self.lines: list[str] = []
+        self.communications: list[tuple[str, str]] = []
+        self.found = Diff()
+        self.failure: RequestError | None = None
+        """What the next reread or restart raises."""
+
+    @property
+    def real(self) -> Supervisor:
+        """The same object, for those who expect the real one."""
+        return cast("Supervisor", self)
+
+    def wall_clock(self) -> float:
+        return NOW
+
+    def log(self, severity: Severity, text: str) -> None:
+        self.lines.append(f"{severity.name} {text}")
+
+    def process(self, name: str) -> FakeProcess:
+        group, colon, process = name.partition(":")
+        processes = self.groups[group].processes if group in self.groups else {}
+        if (process if colon else name) not in processes:
+            raise BadName(name)
+        return processes[process if colon else name]
+
+    def group(self, name: str) -> FakeGroup:
+        if name not in self.groups:
+            raise BadName(name)
+        return self.groups[name]
+
+    async def start_all(
+        self, processes: Iterable[FakeProcess], *, wait: bool = True
+    ) -> list[FakeResult]:
+        results = []
+        for process in [p for p in processes if p.state not in RUNNING_STATES]:
+            try:
+                await process.start(wait=wait)
+            except RequestError as error:
+                results.append(FakeResult(process, error))
+            else:
+                results.append(FakeResult(process))
+        return results
+
+    async def stop_all(
+        self, processes: Iterable[FakeProcess], *, wait: bool = True
+    ) -> list[FakeResult]:
+        applied = [p for p in processes if p.state in RUNNING_STATES]
+        for process in applied:
+            await process.stop(wait=wait)
+        return [FakeResult(process) for process in applied]
+
+    def signal_all(self, processes: Iterable[FakeProcess], signal: int) -> list[FakeResult]:
+        applied = [p for p in processes if p.state in SIGNALLABLE_STATES]
+        for process in applied:
+            process.signal(signal)
+        return [FakeResult(process) for process in applied]
+
+    async def reread(self) -> Diff:
+        await trio.lowlevel.checkpoint()
+        if self.failure is not None:
+            raise self.failure
+        return self.found
+
+    def add_group(self, name: str) -> None:
+        if name in self.groups:
+            raise AlreadyAdded(name)
+        for group in self.candidates:
+            if group.name == name:
+                processes = {p.name: FakeProcess(p, name) for p in group.processes}
+                self.groups[name] = FakeGroup(group, processes)
+                return
+        raise BadName(name)
+
+    def remove_group(self, name: str) -> None:
+        if any(p.state not in STOPPED_STATES for p in self.group(name).processes.values()):
+            raise StillRunning(name)
+        del self.groups[name]
+
+    def request_shutdown(self) -> None:
+        self.state = DaemonState.SHUTDOWN
+
+    async def restart(self) -> None:
+        await trio.lowlevel.checkpoint()
+        if self.failure is not None:
+            raise self.failure
+        self.state = DaemonState.RESTARTING
+
+    def send_remote_communication(self, type: str, data: str) -> None:
+        self.communications.append((type, data))

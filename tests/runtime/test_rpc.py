@@ -1,0 +1,768 @@
+"""Remote methods over a fake supervisor: names, arguments, faults, results (interfaces.md 2)."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from tests.kit.fake_supervisor import NOW, FakeActivity, FakeSupervisor
+from trio_supervisor.core.config import (
+    AUTO,
+    Autorestart,
+    ChannelConfig,
+    Diff,
+    GroupConfig,
+    GroupKind,
+    ProcessConfig,
+)
+from trio_supervisor.core.errors import (
+    CantReread,
+    Failed,
+    NoFile,
+    NotExecutable,
+    RequestError,
+    SpawnFailed,
+)
+from trio_supervisor.core.states import DaemonState, State
+from trio_supervisor.core.xmlrpc import Value
+from trio_supervisor.runtime.rpc import Rpc
+from trio_supervisor.runtime.rpc_info import format_uptime, process_info
+from trio_supervisor.runtime.rpc_method import NAME, Method
+
+Fake = FakeSupervisor
+
+
+async def answer(fake: FakeSupervisor, method: str, *params: Value) -> object:
+    """The result, or for a fault its number and text."""
+    try:
+        return await Rpc(fake.real).call(method, list(params))
+    except RequestError as error:
+        return int(error.code), str(error)
+
+
+@pytest.fixture
+def fake() -> FakeSupervisor:
+    return FakeSupervisor("cat", "grp:ga", "grp:gb", "off")
+
+
+#: 2.7 and 2.10: every method, its result type, then its parameters' types.
+SIGNATURES = """
+supervisor.addProcessGroup boolean string
+supervisor.clearAllProcessLogs array
+supervisor.clearLog boolean
+supervisor.clearProcessLog boolean string
+supervisor.clearProcessLogs boolean string
+supervisor.getAPIVersion string
+supervisor.getAllConfigInfo array
+supervisor.getAllProcessInfo array
+supervisor.getIdentification string
+supervisor.getPID int
+supervisor.getProcessInfo struct string
+supervisor.getState struct
+supervisor.getSupervisorVersion string
+supervisor.getVersion string
+supervisor.readLog string int int
+supervisor.readMainLog string int int
+supervisor.readProcessLog string string int int
+supervisor.readProcessStderrLog string string int int
+supervisor.readProcessStdoutLog string string int int
+supervisor.reloadConfig array
+supervisor.removeProcessGroup boolean string
+supervisor.restart boolean
+supervisor.sendProcessStdin boolean string string
+supervisor.sendRemoteCommEvent boolean string string
+supervisor.shutdown boolean
+supervisor.signalAllProcesses array string
+supervisor.signalProcess boolean string string
+supervisor.signalProcessGroup array string string
+supervisor.startAllProcesses array boolean
+supervisor.startProcess boolean string boolean
+supervisor.startProcessGroup array string boolean
+supervisor.stopAllProcesses array boolean
+supervisor.stopProcess boolean string boolean
+supervisor.stopProcessGroup array string boolean
+supervisor.tailProcessLog array string int int
+supervisor.tailProcessStderrLog array string int int
+supervisor.tailProcessStdoutLog array string int int
+system.listMethods array
+system.methodHelp string string
+system.methodSignature array string
+system.multicall array array
+"""
+TABLE = [line.split() for line in SIGNATURES.split("\n") if line]
+SUPERVISOR_TABLE = [row for row in TABLE if row[0].startswith("supervisor.")]
+#: An argument of each type that passes the type check.
+SAMPLES: dict[str, Value] = {"string": "cat", "int": 0, "boolean": True, "array": []}
+
+
+async def test_list_methods_has_the_41(fake: Fake) -> None:
+    assert await answer(fake, "system.listMethods") == [name for name, *_ in TABLE]
+    assert len(TABLE) == 41
+
+
+@pytest.mark.parametrize(("name", "types"), [(row[0], row[1:]) for row in TABLE])
+async def test_signatures_and_help(fake: Fake, name: str, types: list[str]) -> None:
+    """W106."""
+    assert await answer(fake, "system.methodSignature", name) == types
+    text = await answer(fake, "system.methodHelp", name)
+    assert isinstance(text, str)
+    assert text.count("@param") == len(types) - 1
+    assert f"@return {types[0]}" in text
+    for line, type in zip(
+        [line for line in text.splitlines() if line.startswith("@param")], types[1:], strict=True
+    ):
+        assert line.split()[1] == type
+
+
+async def test_unknown_names_have_no_help(fake: Fake) -> None:
+    """W106."""
+    for method in ("methodHelp", "methodSignature"):
+        assert await answer(fake, f"system.{method}", "supervisor.zz") == (
+            4,
+            "SIGNATURE_UNSUPPORTED",
+        )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        " supervisor.getState ",
+        "getState",
+        "supervisor.a.b",
+        "nope.x",
+        "supervisor.nope",
+        "supervisor._update",
+        "supervisor.supervisord",
+        "supervisor.__class__",
+        "",
+    ],
+)
+async def test_w37_unknown_methods(fake: Fake, name: str) -> None:
+    assert await answer(fake, name) == (1, "UNKNOWN_METHOD")
+
+
+async def test_w171_without_its_section_the_main_namespace_is_missing() -> None:
+    fake = FakeSupervisor("cat", rpcinterfaces=())
+    assert await answer(fake, "supervisor.getVersion") == (1, "UNKNOWN_METHOD")
+    assert await answer(fake, "system.listMethods") == [
+        name for name, *_ in TABLE if name.startswith("system.")
+    ]
+
+
+async def test_extension_namespaces(fake: Fake) -> None:
+    """2.11."""
+
+    async def greet(name: str) -> Value:
+        """Say hello."""
+        return f"hello {name}"
+
+    rpc = Rpc(fake.real, {"my": [Method("greet", "string", (NAME,), greet)]})
+    assert await rpc.call("my.greet", ["you"]) == "hello you"
+    assert await rpc.call("system.methodHelp", ["my.greet"]) == "Say hello."
+    fake.state = DaemonState.SHUTDOWN
+    with pytest.raises(RequestError, match="SHUTDOWN_STATE"):
+        await rpc.call("my.greet", ["you"])
+
+
+@pytest.mark.parametrize(("name", "types"), [(row[0], row[2:]) for row in TABLE])
+async def test_w38_argument_count(fake: Fake, name: str, types: list[str]) -> None:
+    params = [SAMPLES[type] for type in types]
+    assert await answer(fake, name, *params, 1) == (2, "INCORRECT_PARAMETERS")
+    required = [type for type in types if type != "boolean"]
+    if required:
+        too_few = params[: len(required) - 1]
+        assert await answer(fake, name, *too_few) == (2, "INCORRECT_PARAMETERS")
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        pytest.param("getProcessInfo", [5], id="W39-int"),
+        pytest.param("getProcessInfo", [["cat"]], id="W39-array"),
+        pytest.param("getProcessInfo", [{"a": "cat"}], id="W39-struct"),
+        pytest.param("getProcessInfo", [datetime(2024, 1, 1)], id="date"),
+        pytest.param("readLog", ["a", "10"], id="W42"),
+        pytest.param("readLog", [None, 0], id="W44"),
+        pytest.param("readLog", [[], 0], id="array-offset"),
+        pytest.param("readLog", [float("inf"), 0], id="infinite-offset"),
+        pytest.param("signalProcess", ["cat", ["HUP"]], id="signal-array"),
+        pytest.param("sendRemoteCommEvent", ["t", {}], id="event-struct"),
+    ],
+)
+async def test_wrong_types(fake: Fake, name: str, params: list[Value]) -> None:
+    assert await answer(fake, f"supervisor.{name}", *params) == (2, "INCORRECT_PARAMETERS")
+
+
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [
+        pytest.param("getProcessInfo", "zz", id="W40"),
+        pytest.param("getProcessInfo", "", id="W40-empty"),
+        pytest.param("getProcessInfo", "é", id="W46"),
+        pytest.param("getProcessInfo", "grp:*", id="2.7-group"),
+        pytest.param("getProcessInfo", "grp:", id="2.7-group-colon"),
+        pytest.param("clearProcessLogs", "grp:*", id="2.7-clear-group"),
+        pytest.param("startProcess", "ga", id="W70-bare-member"),
+        pytest.param("startProcess", "grp", id="2.6-bare-group"),
+        pytest.param("startProcess", "grp:zz", id="W70-member"),
+        pytest.param("startProcess", "nogrp:*", id="W70-group"),
+        pytest.param("stopProcess", "nogrp:", id="2.6-no-group"),
+        pytest.param("startProcessGroup", "nogrp", id="W70-startProcessGroup"),
+        pytest.param("stopProcessGroup", "nogrp", id="2.7-stopProcessGroup"),
+        pytest.param("addProcessGroup", "nogrp", id="W82-add"),
+        pytest.param("removeProcessGroup", "ga", id="2.7.1-remove"),
+    ],
+)
+async def test_unknown_processes_and_groups(fake: Fake, method: str, name: str) -> None:
+    assert await answer(fake, f"supervisor.{method}", name) == (10, f"BAD_NAME: {name}")
+
+
+async def test_w53_w54_start_and_stop(fake: Fake) -> None:
+    start, stop = "supervisor.startProcess", "supervisor.stopProcess"
+    assert await answer(fake, start, "cat") is True
+    assert fake.process("cat").state is State.RUNNING
+    assert await answer(fake, start, "cat") == (60, "ALREADY_STARTED: cat")
+    assert await answer(fake, start, "cat:cat") == (60, "ALREADY_STARTED: cat:cat")
+    assert await answer(fake, stop, "cat", True) is True
+    assert await answer(fake, stop, "cat") == (70, "NOT_RUNNING: cat")
+    assert await answer(fake, stop, "grp:ga") == (70, "NOT_RUNNING: grp:ga")
+
+
+async def test_w56_w63_not_waiting(fake: Fake) -> None:
+    fake.process("cat").gate = trio.Event()  # never set
+    assert await answer(fake, "supervisor.startProcess", "cat", False) is True
+    assert await answer(fake, "supervisor.stopProcess", "cat", 0) is True
+    assert fake.process("cat").state is State.STOPPING
+    expected = (40, "ABNORMAL_TERMINATION: cat")
+    assert await answer(fake, "supervisor.startProcess", "cat", False) == expected
+
+
+@pytest.mark.parametrize(
+    ("failure", "fault"),
+    [
+        pytest.param(
+            NoFile("can't find command '/n/x'"), (20, "NO_FILE: can't find command '/n/x'"), id="20"
+        ),
+        pytest.param(
+            NotExecutable("command at '/etc' is a directory"),
+            (21, "NOT_EXECUTABLE: command at '/etc' is a directory"),
+            id="21",
+        ),
+        pytest.param(SpawnFailed("off"), (50, "SPAWN_ERROR: off:off"), id="W57"),
+        pytest.param(Failed("reason"), (30, "FAILED: reason"), id="30"),
+    ],
+)
+async def test_w59_start_failures(fake: Fake, failure: RequestError, fault: object) -> None:
+    fake.process("off").failure = failure
+    assert await answer(fake, "supervisor.startProcess", "off:off") == fault
+
+
+def entry(name: str, status: int = 80, description: str = "OK", group: str = "grp") -> Value:
+    return {"name": name, "group": group, "status": status, "description": description}
+
+
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [("startProcessGroup", "grp"), ("startProcess", "grp:*"), ("startProcess", "grp:")],
+    ids=["W67", "W69", "W69-colon"],
+)
+async def test_starting_a_group(fake: Fake, method: str, name: str) -> None:
+    fake.process("grp:gb").failure = SpawnFailed("grp:gb")
+    expected = [entry("ga"), entry("gb", 50, "SPAWN_ERROR: grp:gb")]
+    assert await answer(fake, f"supervisor.{method}", name) == expected
+    fake.process("grp:gb").failure = None
+    assert await answer(fake, f"supervisor.{method}", name) == [entry("gb")]
+    assert await answer(fake, f"supervisor.{method}", name) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "name"), [("stopProcessGroup", "grp"), ("stopProcess", "grp:*")], ids=["W68", "2.6"]
+)
+async def test_stopping_a_group(fake: Fake, method: str, name: str) -> None:
+    fake.process("grp:ga").run()
+    assert await answer(fake, f"supervisor.{method}", name) == [entry("ga")]
+
+
+async def test_starting_and_stopping_all(fake: Fake) -> None:
+    """W71: result arrays of everything."""
+    everything = [entry("cat", group="cat"), entry("ga"), entry("gb"), entry("off", group="off")]
+    assert await answer(fake, "supervisor.startAllProcesses") == everything
+    assert await answer(fake, "supervisor.startAllProcesses", False) == []
+    assert await answer(fake, "supervisor.stopAllProcesses", True) == everything
+
+
+@pytest.mark.parametrize(
+    ("sent", "number"),
+    [("HUP", 1), ("SIGCONT", 18), ("cont", 18), ("18", 18), (18, 18), ("0", 0), (" usr1 ", 10)],
+)
+async def test_w72_signals(fake: Fake, sent: Value, number: int) -> None:
+    fake.process("cat").run()
+    assert await answer(fake, "supervisor.signalProcess", "cat", sent) is True
+    assert fake.process("cat").signals == [number]
+
+
+@pytest.mark.parametrize("sent", ["FOO", "999", "", "-1", "SIG_IGN", "SIG_DFL", "_IGN"])
+async def test_w73_bad_signals(fake: Fake, sent: str) -> None:
+    """Also Q32; the number is checked before the state, the name before the number (W74)."""
+    assert await answer(fake, "supervisor.signalProcess", "cat", sent) == (
+        11,
+        f"BAD_SIGNAL: {sent}",
+    )
+    assert await answer(fake, "supervisor.signalProcess", "zz", sent) == (10, "BAD_NAME: zz")
+
+
+async def test_w74_w75_signalling_groups(fake: Fake) -> None:
+    assert await answer(fake, "supervisor.signalProcess", "cat", "HUP") == (70, "NOT_RUNNING: cat")
+    fake.process("grp:ga").run()
+    for method, params in (
+        ("signalProcessGroup", ["grp"]),
+        ("signalProcess", ["grp:*"]),
+        ("signalAllProcesses", []),
+    ):
+        bad = await answer(fake, f"supervisor.{method}", *params, "FOO")
+        assert bad == [entry("ga", 11, "BAD_SIGNAL: FOO")]
+        assert await answer(fake, f"supervisor.{method}", *params, "USR1") == [entry("ga")]
+    assert fake.process("grp:ga").signals == [10, 10, 10]
+
+
+async def test_w76_w77_stdin(fake: Fake) -> None:
+    method = "supervisor.sendProcessStdin"
+    assert await answer(fake, method, "cat", 5) == (2, "INCORRECT_PARAMETERS: 5")
+    assert await answer(fake, method, "zz", 5) == (2, "INCORRECT_PARAMETERS: 5")
+    assert await answer(fake, method, "zz", "x") == (10, "BAD_NAME: zz")
+    assert await answer(fake, method, "cat:cat", "x") == (70, "NOT_RUNNING: cat:cat")
+    fake.process("cat").run()
+    assert await answer(fake, method, "cat", "héllo\n") is True
+    assert fake.process("cat").stdin == "héllo\n".encode()
+
+
+async def test_the_stdin_of_a_listener_is_its_protocol(fake: Fake) -> None:
+    """2.7.7."""
+    fake.process("cat").run()
+    fake.process("cat").kind = GroupKind.POOL
+    fault = await answer(fake, "supervisor.sendProcessStdin", "cat", "x")
+    assert isinstance(fault, tuple)
+    assert fault[0] == 30
+    assert fake.process("cat").stdin == b""
+
+
+async def test_remote_communication(fake: Fake) -> None:
+    """1.4.4: in every state, integers in decimal, empty strings allowed."""
+    fake.state = DaemonState.SHUTDOWN
+    assert await answer(fake, "supervisor.sendRemoteCommEvent", "t", "d") is True
+    assert await answer(fake, "supervisor.sendRemoteCommEvent", 5, "") is True
+    assert fake.communications == [("t", "d"), ("5", "")]
+
+
+async def test_w79_w80_w83_reload_config(fake: Fake) -> None:
+    assert await answer(fake, "supervisor.reloadConfig") == [[[], [], []]]
+    fake.found = Diff(added=("newone",), changed=("zero",), removed=("isdir",))
+    assert await answer(fake, "supervisor.reloadConfig") == [[["newone"], ["zero"], ["isdir"]]]
+    fake.failure = CantReread("could not find config file a.conf")
+    fault = (92, "CANT_REREAD: could not find config file a.conf")
+    assert await answer(fake, "supervisor.reloadConfig") == fault
+
+
+async def test_w82_groups(fake: Fake) -> None:
+    add, remove = "supervisor.addProcessGroup", "supervisor.removeProcessGroup"
+    fake.process("cat").run()
+    assert await answer(fake, add, "cat") == (90, "ALREADY_ADDED: cat")
+    assert await answer(fake, remove, "cat") == (91, "STILL_RUNNING: cat")
+    assert await answer(fake, remove, "grp") is True
+    assert await answer(fake, remove, "grp") == (10, "BAD_NAME: grp")
+    assert await answer(fake, add, "grp") is True
+
+
+async def test_facts_about_the_supervisor(fake: Fake) -> None:
+    assert await answer(fake, "supervisor.getVersion") == "3.0"
+    assert await answer(fake, "supervisor.getAPIVersion") == "3.0"
+    version = await answer(fake, "supervisor.getSupervisorVersion")
+    assert isinstance(version, str)
+    assert version.startswith("4.3.0")
+    assert await answer(fake, "supervisor.getIdentification") == "supervisor"
+    assert await answer(fake, "supervisor.getPID") == os.getpid()
+    assert await answer(fake, "supervisor.getState") == {"statecode": 1, "statename": "RUNNING"}
+
+
+@pytest.mark.parametrize(
+    ("method", "state"),
+    [("shutdown", DaemonState.SHUTDOWN), ("restart", DaemonState.RESTARTING)],
+    ids=["W85-shutdown", "W88-restart"],
+)
+async def test_going_down(fake: Fake, method: str, state: DaemonState) -> None:
+    """W85, W86: fault 6 from all but two, after the count and the types were checked."""
+    assert await answer(fake, f"supervisor.{method}") is True
+    assert fake.state is state
+    for name, _, *types in SUPERVISOR_TABLE:
+        if name != "supervisor.sendRemoteCommEvent":
+            params = [SAMPLES[type] for type in types]
+            assert await answer(fake, name, *params) == (6, "SHUTDOWN_STATE")
+    assert await answer(fake, "supervisor.getProcessInfo", "zz") == (6, "SHUTDOWN_STATE")
+    assert await answer(fake, "supervisor.getProcessInfo", 5) == (2, "INCORRECT_PARAMETERS")
+    assert await answer(fake, "supervisor.nope") == (1, "UNKNOWN_METHOD")
+    calls: list[Value] = [{"methodName": "supervisor.getState"}]
+    fault = {"faultCode": 6, "faultString": "SHUTDOWN_STATE"}
+    assert await answer(fake, "system.multicall", calls) == [fault]
+
+
+async def test_a_restart_into_a_bad_configuration_is_refused(fake: Fake) -> None:
+    """P-182."""
+    fake.failure = CantReread("bad value")
+    assert await answer(fake, "supervisor.restart") == (92, "CANT_REREAD: bad value")
+    assert fake.state is DaemonState.RUNNING
+
+
+# 2.7.5
+
+
+async def test_process_info_keys_and_order(fake: Fake) -> None:
+    fake.process("cat").run()
+    fake.process("cat").stdout.logfile = "/log/out"
+    fake.process("cat").stderr.logfile = "/log/err"
+    info = await answer(fake, "supervisor.getProcessInfo", "cat")
+    assert info == {
+        "name": "cat",
+        "group": "cat",
+        "start": int(NOW) - 65,
+        "stop": 0,
+        "now": int(NOW),
+        "state": 20,
+        "statename": "RUNNING",
+        "spawnerr": "",
+        "exitstatus": 0,
+        "logfile": "/log/out",
+        "stdout_logfile": "/log/out",
+        "stderr_logfile": "/log/err",
+        "pid": 4242,
+        "description": "pid 4242, uptime 0:01:05",
+    }
+    assert isinstance(info, dict)
+    assert " ".join(info) == (
+        "name group start stop now state statename spawnerr exitstatus logfile stdout_logfile "
+        "stderr_logfile pid description"
+    )
+    assert type(info["state"]) is int
+
+
+STOPPED_AT = time.strftime("%b %d %I:%M %p", time.localtime(NOW))
+UNKNOWN = 'unknown error (try "tail cat")'
+
+
+@pytest.mark.parametrize(
+    ("state", "stopped", "error", "text"),
+    [
+        pytest.param(State.STARTING, 0.0, "", "", id="STARTING"),
+        pytest.param(State.STOPPING, 0.0, "", "", id="STOPPING"),
+        pytest.param(State.UNKNOWN, NOW, "", "", id="UNKNOWN"),
+        pytest.param(State.BACKOFF, 0.0, "Bad exit code 7", "Bad exit code 7", id="BACKOFF"),
+        pytest.param(State.FATAL, 0.0, "", UNKNOWN, id="FATAL"),
+        pytest.param(State.STOPPED, 0.0, "", "Not started", id="never"),
+        pytest.param(State.STOPPED, NOW, "", STOPPED_AT, id="W55"),
+        pytest.param(State.EXITED, NOW, "Bad exit code 7", STOPPED_AT, id="W61"),
+    ],
+)
+def test_descriptions(fake: Fake, state: State, stopped: float, error: str, text: str) -> None:
+    process = fake.process("cat")
+    process.state, process.stopped, process.spawn_error = state, stopped, error
+    process.started = NOW  # an attempt; without any end there is still nothing to show
+    info = process_info(process, NOW)  # type: ignore[arg-type]  # a fake process
+    assert info["description"] == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-5, "0:00:00"),
+        (59, "0:00:59"),
+        (3661, "1:01:01"),
+        (86399, "23:59:59"),
+        (86400, "1 day, 0:00:00"),
+        (3 * 86400 + 36_065, "3 days, 10:01:05"),
+    ],
+)
+def test_uptime(seconds: int, text: str) -> None:
+    assert format_uptime(seconds) == text
+
+
+def test_timestamps_stay_within_32_bits(fake: Fake) -> None:
+    """Q47."""
+    process = fake.process("cat")
+    process.run()
+    process.started = 2.0**31 + 10
+    info = process_info(process, 2.0**31 + 100)  # type: ignore[arg-type]  # a fake process
+    assert (info["start"], info["now"]) == (2**31 - 1, 2**31 - 1)
+
+
+async def test_all_process_info_is_sorted() -> None:
+    fake = FakeSupervisor("b:z", "b:a", "a", "B")
+    infos = await answer(fake, "supervisor.getAllProcessInfo")
+    assert isinstance(infos, list)
+    assert [(i["group"], i["name"]) for i in infos] == [
+        ("B", "B"),
+        ("a", "a"),
+        ("b", "a"),
+        ("b", "z"),
+    ]
+
+
+# 2.7.6
+
+
+async def test_config_info(fake: Fake) -> None:
+    process = ProcessConfig(
+        name="zero",
+        command="/bin/zero -x",
+        autorestart=Autorestart.ALWAYS,
+        exitcodes=(0, 2),
+        stdout=ChannelConfig(logfile=None, maxbytes=3 * 1024**3, syslog=True),
+        stderr=ChannelConfig(logfile="/log/err", backups=3, events_enabled=True),
+        uid=33,
+        directory="/tmp",
+    )
+    fake.candidates = (GroupConfig(name="zgroup", processes=(process,), priority=5),)
+    infos = await answer(fake, "supervisor.getAllConfigInfo")
+    assert infos == [
+        {
+            "autostart": True,
+            "autorestart": True,
+            "directory": "/tmp",
+            "uid": 33,
+            "command": "/bin/zero -x",
+            "exitcodes": [0, 2],
+            "group": "zgroup",
+            "group_prio": 5,
+            "inuse": False,
+            "killasgroup": False,
+            "name": "zero",
+            "process_prio": 999,
+            "redirect_stderr": False,
+            "startretries": 3,
+            "startsecs": 1,
+            "stdout_capture_maxbytes": 0,
+            "stdout_events_enabled": False,
+            "stdout_logfile": "none",
+            "stdout_logfile_backups": 10,
+            "stdout_logfile_maxbytes": 3 * 1024**3,
+            "stdout_syslog": True,
+            "stopsignal": 15,
+            "stopwaitsecs": 10,
+            "stderr_capture_maxbytes": 0,
+            "stderr_events_enabled": True,
+            "stderr_logfile": "/log/err",
+            "stderr_logfile_backups": 3,
+            "stderr_logfile_maxbytes": 50 * 1024**2,
+            "stderr_syslog": False,
+            "serverurl": "none",
+        }
+    ]
+
+
+async def test_config_info_of_automatic_and_unset_values(fake: Fake) -> None:
+    fake.candidates = (
+        GroupConfig(
+            name="cat",
+            processes=(
+                ProcessConfig(name="cat", command="c", serverurl=AUTO),
+                ProcessConfig(
+                    name="new", command="n", serverurl="http://h:1", autorestart=Autorestart.NEVER
+                ),
+            ),
+        ),
+        GroupConfig(name="a", processes=(ProcessConfig(name="ant", command="a"),)),
+    )
+    fake.process("cat").stdout.logfile = "/tmp/cat-stdout.log"
+    infos = await answer(fake, "supervisor.getAllConfigInfo")
+    assert isinstance(infos, list)
+    assert [i["name"] for i in infos] == ["ant", "cat", "new"]
+    ant, cat, new = infos
+    assert (ant["inuse"], ant["stdout_logfile"], ant["autorestart"]) == (
+        False,
+        "auto",
+        "unexpected",
+    )
+    assert (cat["inuse"], cat["stdout_logfile"]) == (True, "/tmp/cat-stdout.log")
+    assert (cat["uid"], cat["directory"], cat["serverurl"]) == ("none", "none", "none")
+    assert (new["serverurl"], new["stdout_logfile"], new["autorestart"]) == (
+        "http://h:1",
+        "auto",
+        False,
+    )
+
+
+# 2.8
+
+
+def write(path: Path, text: str) -> None:
+    path.write_text(text)
+
+
+def content(path: Path) -> str:
+    return path.read_text()
+
+
+def erase(path: Path) -> None:
+    path.unlink()
+
+
+@pytest.fixture
+def log(fake: Fake, tmp_path: Path) -> Path:
+    path = tmp_path / "log"
+    path.write_bytes(b"0123456789abcdefghij")
+    fake.process("cat").stdout.logfile = fake.process("cat").stderr.logfile = str(path)
+    fake.activity = FakeActivity(str(path))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("offset", "length"),
+    [(0, 10), ("0", "10"), (0.9, 10.9), (False, 10)],
+    ids=["i4", "strings", "doubles", "boolean"],
+)
+async def test_w41_numbers(fake: Fake, log: Path, offset: Value, length: Value) -> None:
+    assert await answer(fake, "supervisor.readLog", offset, length) == "0123456789"
+    assert await answer(fake, "supervisor.readMainLog", offset, length) == "0123456789"
+
+
+async def test_w89_to_w92_logs_are_read(fake: Fake, log: Path) -> None:
+    for kind in ("ProcessStdoutLog", "ProcessStderrLog", "ProcessLog"):
+        assert await answer(fake, f"supervisor.read{kind}", "cat", -4, 0) == "ghij"
+        fault = (3, "BAD_ARGUMENTS")
+        assert await answer(fake, f"supervisor.read{kind}", "cat", -4, 2) == fault
+        tail = await answer(fake, f"supervisor.tail{kind}", "cat", 5, 16)
+        assert tail == ["456789abcdefghij", 20, False]
+
+
+async def test_w93_missing_logs(fake: Fake, log: Path) -> None:
+    erase(log)
+    read, tail = "supervisor.readProcessStdoutLog", "supervisor.tailProcessStdoutLog"
+    assert await answer(fake, read, "cat", 0, 0) == (20, f"NO_FILE: {log}")
+    assert await answer(fake, tail, "cat", 0, 5) == ["", 0, False]
+    assert await answer(fake, read, "off", 0, 0) == (20, "NO_FILE")
+    assert await answer(fake, tail, "off", 7, 5) == ["", 0, False]
+    assert await answer(fake, tail, "zz", 0, 5) == (10, "BAD_NAME: zz")
+
+
+async def test_the_main_log(fake: Fake, log: Path) -> None:
+    assert await answer(fake, "supervisor.clearLog") is True
+    assert content(log) == "new\n"
+    assert fake.activity is not None
+    fake.activity.broken = True
+    fault = await answer(fake, "supervisor.clearLog")
+    assert fault == (30, f"FAILED: cannot clear {log}: Permission denied")
+    fake.activity.broken = False
+    erase(log)
+    assert await answer(fake, "supervisor.clearLog") == (20, f"NO_FILE: {log}")
+    for activity in (None, FakeActivity(None)):
+        fake.activity = activity
+        assert await answer(fake, "supervisor.clearLog") == (20, "NO_FILE")
+        assert await answer(fake, "supervisor.readLog", 0, 0) == (20, "NO_FILE")
+
+
+async def test_w99_w100_clearing(fake: Fake, log: Path) -> None:
+    for name in ("clearProcessLog", "clearProcessLogs"):
+        write(log, "old")
+        assert await answer(fake, f"supervisor.{name}", "cat") is True
+        assert content(log) == ""
+    fake.process("cat").stdout.broken = True
+    text = f"FAILED: cannot clear {log}: Permission denied"
+    assert await answer(fake, "supervisor.clearProcessLogs", "cat") == (30, text)
+    assert await answer(fake, "supervisor.clearAllProcessLogs") == [
+        entry("cat", 30, text, group="cat"),
+        entry("ga"),
+        entry("gb"),
+        entry("off", group="off"),
+    ]
+
+
+# 2.10
+
+
+def listed(name: str, *params: Value) -> Value:
+    return {"methodName": name, "params": list(params)}
+
+
+async def test_w101_w102_multicall(fake: Fake) -> None:
+    assert await answer(fake, "system.multicall", []) == []
+    calls: list[Value] = [
+        listed("supervisor.getPID"),
+        {"methodName": "supervisor.getAPIVersion"},
+        listed("supervisor.getState"),
+    ]
+    expected = [os.getpid(), "3.0", {"statecode": 1, "statename": "RUNNING"}]
+    assert await answer(fake, "system.multicall", calls) == expected
+
+
+async def test_w103_faults_within_multicall(fake: Fake) -> None:
+    calls: list[Value] = [
+        listed("supervisor.getProcessInfo", "zz"),
+        listed("nope.x"),
+        listed("supervisor.getState", 1),
+        {"params": []},
+        listed("system.multicall", []),
+        {"methodName": 5},
+        {"methodName": "supervisor.getPID", "params": "ab"},
+        {"methodName": "supervisor.getPID", "params": {}},
+        listed("supervisor.getPID"),
+    ]
+    assert await answer(fake, "system.multicall", calls) == [
+        {"faultCode": 10, "faultString": "BAD_NAME: zz"},
+        {"faultCode": 1, "faultString": "UNKNOWN_METHOD"},
+        {"faultCode": 2, "faultString": "INCORRECT_PARAMETERS"},
+        {"faultCode": 2, "faultString": "INCORRECT_PARAMETERS: No methodName"},
+        {
+            "faultCode": 2,
+            "faultString": "INCORRECT_PARAMETERS: Recursive system.multicall forbidden",
+        },
+        {"faultCode": 1, "faultString": "UNKNOWN_METHOD"},
+        {"faultCode": 2, "faultString": "INCORRECT_PARAMETERS"},
+        {"faultCode": 2, "faultString": "INCORRECT_PARAMETERS"},
+        os.getpid(),
+    ]
+
+
+async def test_w104_calls_run_one_after_the_other(fake: Fake) -> None:
+    process = fake.process("cat")
+    process.run()
+    process.gate = trio.Event()
+    calls = [
+        listed("supervisor.stopProcess", "cat"),
+        listed("supervisor.startProcess", "cat"),
+        listed("supervisor.startProcess", "cat"),
+        listed("supervisor.stopProcessGroup", "grp"),
+    ]
+    results: list[object] = []
+
+    async def call() -> None:
+        results.append(await answer(fake, "system.multicall", calls))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(call)
+        await wait_all_tasks_blocked()
+        assert process.state is State.STOPPING
+        process.gate.set()
+    fault = {"faultCode": 60, "faultString": "ALREADY_STARTED: cat"}
+    assert results == [[True, True, fault, []]]
+
+
+@pytest.mark.parametrize("calls", [5, {}, "abc", ["abc"], None])
+async def test_w105_calls_that_are_none(fake: Fake, calls: Value) -> None:
+    assert await answer(fake, "system.multicall", calls) == (2, "INCORRECT_PARAMETERS")
+
+
+async def test_an_unexpected_error_within_multicall_stays_there(fake: Fake) -> None:
+    """2.10: without a Python class name in the answer, with the traceback in the log."""
+
+    async def boom() -> Value:
+        """Fail."""
+        raise KeyError("surprise")
+
+    rpc = Rpc(fake.real, {"my": [Method("boom", "string", (), boom)]})
+    results = await rpc.call("system.multicall", [[listed("my.boom"), listed("my.boom")]])
+    assert results == [{"faultCode": 30, "faultString": "FAILED: 'surprise'"}] * 2
+    assert "KeyError: 'surprise'" in fake.lines[0]

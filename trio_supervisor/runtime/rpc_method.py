@@ -1,0 +1,116 @@
+"""One remote method: its name, its typed parameters, and the function that carries it out.
+
+Parameter types are what clients may send, which is more than what signatures say (interfaces.md
+2.2, 2.4): anything else is fault 2, found before anything is looked up or done.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from functools import partial, update_wrapper
+from typing import TYPE_CHECKING, Final
+
+from trio_supervisor.core.errors import IncorrectParameters
+
+if TYPE_CHECKING:
+    from trio_supervisor.core.xmlrpc import Value
+
+REQUIRED: Final = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """``convert`` makes the argument of a received value, or raises IncorrectParameters."""
+
+    type: str
+    """As system.methodSignature reports it."""
+    convert: Callable[[Value], object]
+    default: object = REQUIRED
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A row of a method table. ``run`` gets the converted arguments."""
+
+    name: str
+    returns: str
+    parameters: tuple[Parameter, ...]
+    run: Callable[..., Awaitable[Value]]
+    always: bool = False
+    """Answered during shutdown and restart too (2.9)."""
+
+    @property
+    def signature(self) -> list[Value]:
+        return [self.returns, *(parameter.type for parameter in self.parameters)]
+
+    @property
+    def help(self) -> str:
+        """What system.methodHelp says: the function's own documentation."""
+        return inspect.cleandoc(self.run.__doc__ or "")
+
+    def bound(self, context: object) -> Method:
+        """The same method with the first argument of ``run`` filled in."""
+        return replace(self, run=update_wrapper(partial(self.run, context), self.run))
+
+    def arguments(self, params: list[Value]) -> list[object]:
+        """What to call ``run`` with. Raises IncorrectParameters."""
+        if len(params) > len(self.parameters):
+            raise IncorrectParameters
+        given = [
+            parameter.convert(value)
+            for parameter, value in zip(self.parameters, params, strict=False)
+        ]
+        missing = [parameter.default for parameter in self.parameters[len(params) :]]
+        if REQUIRED in missing:
+            raise IncorrectParameters
+        return given + missing
+
+
+def _string(value: Value) -> str:
+    if not isinstance(value, str):
+        raise IncorrectParameters
+    return value
+
+
+def _quoted_string(value: Value) -> str:
+    """W77: the fault shows what came instead."""
+    if not isinstance(value, str):
+        raise IncorrectParameters(str(value))
+    return value
+
+
+def _integer(value: Value) -> int:
+    """Digits as a string and doubles count too: PHP clients send them (W41)."""
+    if not isinstance(value, (bool, int, float, str)):
+        raise IncorrectParameters
+    try:
+        return int(value)
+    except (ValueError, OverflowError) as error:
+        raise IncorrectParameters from error
+
+
+def _truth(value: Value) -> bool:
+    return bool(value)
+
+
+def _scalar(value: Value) -> str:
+    """Numbers are rendered in decimal (1.4.4, W72)."""
+    if not isinstance(value, (bool, int, float, str)):
+        raise IncorrectParameters
+    return str(value)
+
+
+def _array(value: Value) -> list[Value]:
+    if not isinstance(value, list):
+        raise IncorrectParameters
+    return value
+
+
+NAME = Parameter("string", _string)
+QUOTED = Parameter("string", _quoted_string)
+INTEGER = Parameter("int", _integer)
+WAIT = Parameter("boolean", _truth, default=True)
+SCALAR = Parameter("string", _scalar)
+ARRAY = Parameter("array", _array)

@@ -1,0 +1,122 @@
+"""The URL map of one server (interfaces.md 3.2): who may come in, and which face answers."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from trio_supervisor.core.config import Severity
+from trio_supervisor.runtime.rpc import Rpc
+from trio_supervisor.web.auth import CHALLENGE, is_authorized
+from trio_supervisor.web.log_page import log_page
+from trio_supervisor.web.message import Request, Response, Stream, error_response
+from trio_supervisor.web.origin import refuse_foreign
+from trio_supervisor.web.pages import STYLESHEET, health, stylesheet
+from trio_supervisor.web.rpc_door import answer_call
+from trio_supervisor.web.status_page import status_page
+from trio_supervisor.web.tails import tail_main, tail_process
+
+if TYPE_CHECKING:
+    from trio_supervisor.core.config import Server
+    from trio_supervisor.runtime.supervisor import Supervisor
+
+READ = ("GET", "HEAD")
+READ_OR_POST = (*READ, "POST")
+LOGTAIL = "/logtail"
+MAINLOGTAIL = "/mainlogtail"
+RPC2 = "/RPC2"
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """What answers at a URL; ``otherwise`` is the status for methods that it does not have."""
+
+    methods: tuple[str, ...]
+    answer: Callable[[Request], Awaitable[Response | Stream]]
+    otherwise: int = 405
+
+
+class App:
+    """All that one server offers."""
+
+    def __init__(self, server: Server, supervisor: Supervisor) -> None:
+        self._credentials = server.credentials
+        self._supervisor = supervisor
+        self._rpc = Rpc(supervisor)
+        self._rpc_face = Face(("POST",), self._call)
+        self._tail_face = Face(READ, self._tail, otherwise=400)
+        status = Face(READ_OR_POST, self._status)
+        self._pages = {
+            "/": status,
+            "/index.html": status,
+            "/tail.html": Face(READ_OR_POST, self._log),
+            "/ok.html": Face(READ_OR_POST, self._health),
+            f"/{STYLESHEET}": Face(READ, self._stylesheet),
+        }
+
+    def admit(self, request: Request) -> Response | None:
+        """Refuse what can be refused without reading the body; None lets it in."""
+        authorization = request.headers.get("authorization", "")
+        if not is_authorized(self._credentials, authorization):
+            return error_response(
+                401, "A user name and a password are needed", headers=(CHALLENGE,)
+            )
+        if request.method == "POST" and not request.has_length:
+            return error_response(411, "Content-Length is missing")
+        face = self._face(request)
+        if face is None:
+            return None
+        if request.method not in face.methods:
+            allowed = ", ".join(face.methods)
+            return error_response(
+                face.otherwise, f"Only {allowed} here", headers=(("Allow", allowed),)
+            )
+        return refuse_foreign(request) if face is self._rpc_face else None
+
+    async def respond(self, request: Request) -> Response | Stream:
+        """Answer an admitted request. An error of ours is a line in the log and a 500."""
+        face = self._face(request)
+        if face is None:
+            status = 404 if request.method in READ else 400
+            return error_response(status, "There is nothing at this address")
+        try:
+            return await face.answer(request)
+        except Exception:
+            self._supervisor.log(
+                Severity.ERROR,
+                f"error in {request.method} {request.target!r:.200}:\n{traceback.format_exc()}",
+            )
+            return error_response(500, "An internal error; the activity log has the details")
+
+    def _face(self, request: Request) -> Face | None:
+        path = request.path
+        if path is None:
+            return None
+        if path.rstrip("/") == RPC2:
+            return self._rpc_face
+        if path.startswith((LOGTAIL, MAINLOGTAIL)):
+            return self._tail_face
+        return self._pages.get("/" + path.lstrip("/"))
+
+    async def _call(self, request: Request) -> Response:
+        return await answer_call(self._rpc, request, self._supervisor.log)
+
+    async def _tail(self, request: Request) -> Response | Stream:
+        path = request.path or ""
+        if path.startswith(MAINLOGTAIL):
+            return tail_main(self._supervisor)
+        return tail_process(self._supervisor, path.removeprefix(LOGTAIL).removeprefix("/"))
+
+    async def _status(self, request: Request) -> Response:
+        return await status_page(self._supervisor, request)
+
+    async def _log(self, request: Request) -> Response:
+        return await log_page(self._supervisor, request)
+
+    async def _health(self, request: Request) -> Response:
+        return health()
+
+    async def _stylesheet(self, request: Request) -> Response:
+        return stylesheet()

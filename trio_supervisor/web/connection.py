@@ -1,0 +1,231 @@
+"""One HTTP connection: requests in, answers out, in order; and every limit of time and size.
+
+One cancel scope with a moving deadline covers the whole connection (technique.md 6). A good
+connection may be idle for ever: listeners hold one and call once an hour (interfaces.md 3.6).
+"""
+
+from __future__ import annotations
+
+import math
+import socket
+import time
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+import trio
+
+from trio_supervisor.web.message import (
+    Request,
+    Response,
+    Stream,
+    error_response,
+    response_head,
+)
+from trio_supervisor.web.parser import Mark, Parser, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: Bytes taken from the socket by one read.
+CHUNK = 64 * 1024
+#: Bytes of a request body beyond which it is refused with 413 (section 5).
+BODY_LIMIT = 16 * 1024 * 1024
+#: Seconds a client may take to complete a head, and between two pieces of a body (section 5).
+HEAD_TIME = 30
+BODY_TIME = 60
+#: Seconds without any progress after which a client no longer takes its answer.
+SEND_TIME = 60
+#: Seconds given to a client to read the last answer before the socket is closed under it.
+LINGER_TIME = 2
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+LAST_CHUNK = b"0\r\n\r\n"
+
+
+class App(Protocol):
+    """What is behind the connection."""
+
+    def admit(self, request: Request) -> Response | None:
+        """Judge a request by its head; a response refuses it and its body stays unread."""
+
+    async def respond(self, request: Request) -> Response | Stream:
+        """Answer a complete request."""
+
+
+class Connection:
+    """``patient``: the client need not send anything at once (3.6)."""
+
+    def __init__(self, sock: socket.socket, app: App, *, patient: bool) -> None:
+        self.idle_since: float | None = None
+        """Since when it waits for a request (monotonic); None while it is busy with one."""
+        self._sock = sock
+        self._app = app
+        self._trusted = patient
+        self._parser = Parser()
+        self._scope = trio.CancelScope()
+        self._awaiting_request = False
+        self._midway = False
+        """Part of a send is out and the rest is not."""
+
+    async def run(self) -> None:
+        """Serve until either side has enough; closes the socket."""
+        try:
+            with self._scope, suppress(OSError):
+                await self._converse()
+            if self._scope.cancelled_caught and self._awaiting_request and not self._parser.idle:
+                self._try_send(self._encode("1.1", error_response(408), keep=False))
+        finally:
+            self._sock.close()
+
+    def close(self) -> None:
+        """End the connection from outside."""
+        self._scope.cancel()
+
+    async def _converse(self) -> None:
+        request = None
+        try:
+            while (request := await self._next_request()) is not None:
+                if (refused := self._app.admit(request)) is not None:
+                    await self._answer(request, refused, keep=False)
+                    break
+                self._trusted = True
+                answer = await self._app.respond(replace(request, body=await self._body(request)))
+                if isinstance(answer, Stream):
+                    await self._stream(request, answer)
+                    break
+                await self._answer(request, answer, keep=request.keep_alive)
+                if not request.keep_alive:
+                    break
+        except Refused as refusal:
+            version = "1.1" if request is None else request.version
+            await self._send(
+                self._encode(version, error_response(refusal.status, str(refusal)), keep=False)
+            )
+        await self._linger()
+
+    async def _next_request(self) -> Request | None:
+        """The next head, or None when the client has left."""
+        self._awaiting_request = True
+        self._allow(math.inf if self._trusted else HEAD_TIME)
+        self.idle_since = trio.current_time()
+        while (event := self._parser.next_event()) is Mark.NEED_DATA:
+            if self.idle_since is not None and not self._parser.idle:
+                self.idle_since = None
+                self._allow(HEAD_TIME)
+            self._parser.feed(await self._receive())
+        self._awaiting_request = False
+        self.idle_since = None
+        return event if isinstance(event, Request) else None
+
+    async def _body(self, request: Request) -> bytes:
+        """The body of the request whose head was just read."""
+        length = request.headers.get("content-length", "0")
+        if int(length) > BODY_LIMIT:
+            raise Refused(413, f"the body of a request may have {BODY_LIMIT} bytes")
+        body = bytearray()
+        self._awaiting_request = True
+        if self._parser.wants_continue:
+            await self._send(CONTINUE)
+        while (event := self._parser.next_event()) is not Mark.END_OF_REQUEST:
+            if isinstance(event, bytes):
+                body += event
+                if len(body) > BODY_LIMIT:
+                    raise Refused(413, f"the body of a request may have {BODY_LIMIT} bytes")
+            else:
+                self._allow(BODY_TIME)
+                self._parser.feed(await self._receive())
+        self._awaiting_request = False
+        self._allow(math.inf)
+        return bytes(body)
+
+    async def _answer(self, request: Request, response: Response, *, keep: bool) -> None:
+        await self._send(
+            self._encode(request.version, response, keep=keep, bare=request.method == "HEAD")
+        )
+
+    def _encode(self, version: str, response: Response, *, keep: bool, bare: bool = False) -> bytes:
+        headers = [
+            ("Content-Type", response.type),
+            ("Content-Length", str(len(response.body))),
+            *response.headers,
+        ]
+        if not keep:
+            headers.append(("Connection", "close"))
+        elif version == "1.0":
+            headers.append(("Connection", "Keep-Alive"))
+        head = _head(version, response.status, headers)
+        return head if bare else head + response.body
+
+    async def _stream(self, request: Request, stream: Stream) -> None:
+        """Send what comes until it ends or the client leaves; then the connection is used up."""
+        chunked = request.version == "1.1" and request.keep_alive
+        framing = ("Transfer-Encoding", "chunked") if chunked else ("Connection", "close")
+        headers = [("Content-Type", stream.type), *stream.headers, framing]
+        try:
+            await self._send(_head(request.version, 200, headers))
+            if request.method == "HEAD":
+                return
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._watch_departure, nursery.cancel_scope)
+                await self._pump(stream, chunked=chunked)
+                nursery.cancel_scope.cancel()
+        finally:
+            stream.source.close()
+            if chunked and request.method != "HEAD" and not self._midway:
+                self._try_send(LAST_CHUNK)
+
+    async def _pump(self, stream: Stream, *, chunked: bool) -> None:
+        with suppress(OSError):  # the client is gone
+            while data := await stream.source.read():
+                frame = b"%x\r\n%b\r\n" % (len(data), data) if chunked else data
+                # A terminal may be paused for hours: nobody is hurried here.
+                await self._send(frame, time=math.inf)
+
+    async def _watch_departure(self, scope: trio.CancelScope) -> None:
+        """Cancel when the client closes its side; whatever else it sends is no use to anybody."""
+        with suppress(OSError):
+            while await self._receive():
+                pass
+        scope.cancel()
+
+    async def _receive(self) -> bytes:
+        """Some bytes; none at the end. Always a checkpoint, so that a flood starves nobody."""
+        await trio.lowlevel.checkpoint()
+        while True:
+            try:
+                return self._sock.recv(CHUNK)
+            except BlockingIOError:
+                await trio.lowlevel.wait_readable(self._sock)
+
+    async def _send(self, data: bytes, *, time: float = SEND_TIME) -> None:
+        """Hand over all bytes; without waiting if the socket takes them at once."""
+        rest = memoryview(data)
+        self._midway = True
+        while rest:
+            try:
+                rest = rest[self._sock.send(rest) :]
+            except BlockingIOError:
+                self._allow(time)
+                await trio.lowlevel.wait_writable(self._sock)
+        self._midway = False
+        self._allow(math.inf)
+
+    def _try_send(self, data: bytes) -> None:
+        """Last words: sent if that is possible right now."""
+        with suppress(OSError):
+            self._sock.send(data)
+
+    async def _linger(self) -> None:
+        """Let the client read the answer: closing over unread input would destroy it."""
+        self._sock.shutdown(socket.SHUT_WR)
+        self._allow(LINGER_TIME)
+        while await self._receive():
+            pass
+
+    def _allow(self, seconds: float) -> None:
+        self._scope.deadline = trio.current_time() + seconds
+
+
+def _head(version: str, status: int, headers: Sequence[tuple[str, str]]) -> bytes:
+    return response_head(version, status, tuple(headers), time.time())

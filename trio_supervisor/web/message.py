@@ -1,0 +1,137 @@
+"""HTTP messages as values: what a request says, what a response looks like on the wire.
+
+Pure: no sockets, no clock. Responses are written here and not by h11, because it can neither
+repeat a request's HTTP/1.0 nor keep such a connection open (interfaces.md 3.3, W2 and W3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from html import escape
+from http import HTTPStatus
+from time import gmtime
+from typing import Protocol
+from urllib.parse import parse_qsl, unquote_to_bytes, urlsplit
+
+SERVER_NAME = "trio-supervisor"
+HTML = "text/html;charset=utf-8"
+PLAIN = "text/plain;charset=utf-8"
+#: For whatever a browser may show (section 5).
+SECURITY = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'"),
+    ("Referrer-Policy", "same-origin"),
+)
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """``headers`` have lower-case names; ``version`` is ``1.0`` or ``1.1``."""
+
+    method: str
+    target: str
+    version: str = "1.1"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    @property
+    def path(self) -> str | None:
+        """The decoded path; None if there is none. An absolute target's host is ignored."""
+        try:
+            target = self.target if self.target.startswith("/") else urlsplit(self.target).path
+            return unquote_to_bytes(target.partition("#")[0].partition("?")[0]).decode()
+        except ValueError:  # not a URL, or not UTF-8
+            return None
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """Form fields; of the body before those of the query, the first of repeated ones."""
+        query = self.target.partition("#")[0].partition("?")[2]
+        posted = self.body.decode(errors="replace") if self.method == "POST" else ""
+        fields: dict[str, str] = {}
+        for part in (posted, query):
+            for name, value in parse_qsl(part, keep_blank_values=True):
+                fields.setdefault(name, value)
+        return fields
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether the client wants to use the connection again (3.3)."""
+        options = {word.strip().lower() for word in self.headers.get("connection", "").split(",")}
+        return "keep-alive" in options if self.version == "1.0" else "close" not in options
+
+    @property
+    def has_length(self) -> bool:
+        return "content-length" in self.headers or "transfer-encoding" in self.headers
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A complete answer; ``type`` is its Content-Type."""
+
+    status: int
+    body: bytes
+    type: str = HTML
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Source(Protocol):
+    """Where the bytes of a stream come from."""
+
+    async def read(self) -> bytes:
+        """The next bytes, when there are some; empty at the end."""
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """An answer without a foreseeable end."""
+
+    source: Source
+    type: str = PLAIN
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def error_response(
+    status: int, detail: str = "", *, headers: tuple[tuple[str, str], ...] = ()
+) -> Response:
+    """A small page that says what is wrong."""
+    title = f"{status} {phrase(status)}"
+    page = (
+        f"<!DOCTYPE html>\n<html lang=en><title>{title}</title>\n<h1>{title}</h1>\n"
+        f"<p>{escape(detail)}</p>\n</html>\n"
+    )
+    return Response(status, page.encode(errors="replace"), headers=(*headers, *SECURITY))
+
+
+def phrase(status: int) -> str:
+    """Never empty: supervisorctl's reader needs one (W168)."""
+    return HTTPStatus(status).phrase
+
+
+def response_head(
+    version: str, status: int, headers: tuple[tuple[str, str], ...], now: float
+) -> bytes:
+    """Status line and headers; ``now`` is wall-clock seconds."""
+    lines = [
+        f"HTTP/{version} {status} {phrase(status)}",
+        f"Server: {SERVER_NAME}",
+        f"Date: {http_date(now)}",
+        *(f"{name}: {value}" for name, value in headers),
+        "\r\n",
+    ]
+    return "\r\n".join(lines).encode("latin-1")
+
+
+def http_date(seconds: float) -> str:
+    """``Mon, 23 Nov 2026 07:26:52 GMT``, whatever the locale."""
+    t = gmtime(seconds)
+    return (
+        f"{_DAYS[t.tm_wday]}, {t.tm_mday:02} {_MONTHS[t.tm_mon - 1]} {t.tm_year} "
+        f"{t.tm_hour:02}:{t.tm_min:02}:{t.tm_sec:02} GMT"
+    )

@@ -1,0 +1,40 @@
+"""XML-RPC over HTTP: a body in, the answer or fault of the call out (interfaces.md 2.1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trio_supervisor.core.config import Severity
+from trio_supervisor.core.errors import RequestError
+from trio_supervisor.core.xmlrpc import (
+    MalformedCall,
+    decode_call,
+    encode_fault,
+    encode_response,
+)
+from trio_supervisor.web.message import Response, error_response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trio_supervisor.runtime.rpc import Rpc
+    from trio_supervisor.web.message import Request
+
+TYPE = "text/xml"
+#: Characters of a malformed body that may stand in the log, escaped (section 5).
+SHOWN = 200
+
+
+async def answer_call(rpc: Rpc, request: Request, log: Callable[[Severity, str], None]) -> Response:
+    """Carry out the call in the request's body. A fault is a good HTTP answer."""
+    try:
+        call = decode_call(request.body)
+    except MalformedCall as error:
+        log(Severity.DEBUG, f"{error}: {request.body[:SHOWN]!r:.{SHOWN}}")
+        return error_response(400, str(error))
+    try:
+        # No checkpoint between a shutdown request and its answer: it is sent first (2.9).
+        body = encode_response(await rpc.call(call.method, call.params))
+    except RequestError as error:
+        body = encode_fault(error.code, str(error))
+    return Response(200, body, TYPE)

@@ -1,0 +1,99 @@
+"""An HTTP server: accepts connections and runs one task for each.
+
+What goes wrong in one connection stays there. The faces behind the URLs are in ``app.py``.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import traceback
+from typing import TYPE_CHECKING
+
+import trio
+
+from trio_supervisor.core.config import Severity, UnixServer
+from trio_supervisor.web.app import App
+from trio_supervisor.web.connection import Connection
+from trio_supervisor.web.listener import bind as bind
+from trio_supervisor.web.listener import unbind as unbind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trio_supervisor.core.config import Server
+    from trio_supervisor.runtime.supervisor import Supervisor
+
+#: Connections of one server at a time; beyond, the one idle for longest makes room (3.6).
+CONNECTIONS = 1024
+#: Out of file descriptors or memory: seconds until the next try to accept.
+EXHAUSTED_PAUSE = 0.2
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+async def serve(
+    listener: socket.socket,
+    server: Server,
+    supervisor: Supervisor,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve until cancelled. The listener stays open: closing it is the caller's task."""
+    app = App(server, supervisor)
+    crowd = Crowd(supervisor.log, patient=isinstance(server, UnixServer))
+    async with trio.open_nursery() as nursery:
+        task_status.started()
+        while True:
+            await trio.lowlevel.wait_readable(listener)
+            if (sock := await _accept(listener, supervisor.log)) is not None:
+                nursery.start_soon(crowd.serve, sock, app)
+
+
+async def _accept(
+    listener: socket.socket, log: Callable[[Severity, str], None]
+) -> socket.socket | None:
+    try:
+        sock, _ = listener.accept()
+    except OSError as error:  # most often the client has left already
+        if error.errno in EXHAUSTED:
+            log(Severity.ERROR, f"cannot accept an HTTP connection: {error.strerror}")
+            await trio.sleep(EXHAUSTED_PAUSE)
+        return None
+    sock.setblocking(False)
+    if sock.family != socket.AF_UNIX:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # finds dead peers (3.6)
+    return sock
+
+
+class Crowd:
+    """The connections of one server. ``patient`` is what ``Connection`` says it is."""
+
+    def __init__(self, log: Callable[[Severity, str], None], *, patient: bool) -> None:
+        self._log = log
+        self._patient = patient
+        self._present: set[Connection] = set()
+
+    async def serve(self, sock: socket.socket, app: App) -> None:
+        """Run one connection; nothing that it raises gets any further."""
+        if not self._make_room():
+            sock.close()
+            return
+        connection = Connection(sock, app, patient=self._patient)
+        self._present.add(connection)
+        try:
+            await connection.run()
+        except Exception:
+            self._log(Severity.ERROR, f"error in an HTTP connection:\n{traceback.format_exc()}")
+        finally:
+            self._present.remove(connection)
+
+    def _make_room(self) -> bool:
+        """Whether there is room for one more, if need be by closing the longest idle."""
+        if len(self._present) < CONNECTIONS:
+            return True
+        idle = [(c.idle_since, c) for c in self._present if c.idle_since is not None]
+        if not idle:
+            return False
+        min(idle, key=lambda pair: pair[0])[1].close()
+        return True
