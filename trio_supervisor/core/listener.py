@@ -95,7 +95,8 @@ class Listener:
                 return None
             self._length = _result_length(bytes(line))
             if not newline or self._length is None:
-                return self._violation(f"bad result line: '{as_text(bytes(line))}'")
+                shown = as_text(bytes(line[:LONGEST_RESULT_LINE]))
+                return self._violation(f"bad result line: '{shown}'")
             del self._buffer[: len(line) + 1]
         if len(self._buffer) < self._length:
             return None
@@ -120,16 +121,27 @@ def _result_length(line: bytes) -> int | None:
 
 
 def envelope(
-    *, server: str, serial: int, pool: str, poolserial: int, event: str, payload: str
+    *,
+    server: str,
+    serial: int,
+    pool: str,
+    poolserial: int,
+    event: str,
+    payload: str,
+    count_bytes: bool = False,
 ) -> bytes:
     """Header line and payload of one event (interfaces.md 1.2).
 
-    ``len`` counts characters, not bytes: that is what text listeners read (1.2.1).
+    ``len`` counts characters, because that is what text listeners read; ``count_bytes`` is for
+    listeners that read bytes (1.2.1).
     """
-    return (
+    data = payload.encode(errors="replace")
+    header = (
         f"ver:3.0 server:{_token(server)} serial:{serial} pool:{_token(pool)} "
-        f"poolserial:{poolserial} eventname:{event} len:{len(payload)}\n{payload}"
-    ).encode()
+        f"poolserial:{poolserial} eventname:{event} "
+        f"len:{len(data) if count_bytes else len(payload)}\n"
+    )
+    return header.encode(errors="replace") + data
 
 
 def _token(value: str) -> str:

@@ -1,7 +1,7 @@
-"""Sans-io filters for child output: ANSI escapes out, captured sections aside.
+"""Filters for the output of a child: control sequences out, captures apart, characters whole.
 
-``feed(bytes)`` returns what is to be passed on; what may still become a token is withheld until it
-cannot. Knows nothing of logs or events.
+Each takes bytes as they were read, split anywhere, and gives back what is certain by then. They
+know nothing of logs, events or processes.
 """
 
 from __future__ import annotations
@@ -9,99 +9,135 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-#: Begin and end of a captured section; part of the contract with programs (P-266).
 BEGIN = b"<!--XSUPERVISOR:BEGIN-->"
 END = b"<!--XSUPERVISOR:END-->"
 
-#: A control sequence: ESC [, anything below the final byte, one final byte (P-261).
-_SEQUENCE = re.compile(rb"\x1b\[[^\x40-\x7e]*[\x40-\x7e]")
-_UNFINISHED = re.compile(rb"\x1b(?:\[[^\x40-\x7e]*)?\Z")
-#: A longer unfinished "sequence" is ordinary data: nothing may be withheld without bound.
-_LONGEST_SEQUENCE = 256
+#: Bytes a control sequence may have between ``ESC [`` and its final byte. Real ones have under 40;
+#: without a bound a stray ``ESC [`` in binary output would withhold all that follows.
+SEQUENCE_LIMIT = 256
+
+#: A control sequence (P-261), or, without the group, the beginning of one at the end of the data.
+_SEQUENCE = re.compile(rb"\x1b(?:\[[^@-~]{0,%d}+(?:([@-~])|\Z)|\Z)" % SEQUENCE_LIMIT)
+
+#: The beginning of a UTF-8 character at the end of the data, of two, three or four bytes.
+_BROKEN_CHARACTER = re.compile(
+    rb"(?:[\xc2-\xf4]|[\xe0-\xf4][\x80-\xbf]|[\xf0-\xf4][\x80-\xbf]{2})\Z"
+)
+_LONGEST_BROKEN_CHARACTER = 3
 
 
 class AnsiStripper:
-    """Removes control sequences, also those split over two reads (P-260 to P-263, Q-58)."""
+    """Removes the control sequences that begin with ``ESC [`` (P-260 to P-263)."""
 
     def __init__(self) -> None:
         self._held = b""
 
     def feed(self, data: bytes) -> bytes:
-        """The data without its sequences."""
-        data = _SEQUENCE.sub(b"", self._held + data)
-        unfinished = _UNFINISHED.search(data, max(0, len(data) - _LONGEST_SEQUENCE))
-        cut = len(data) if unfinished is None else unfinished.start()
-        self._held = data[cut:]
-        return data[:cut]
+        """The data without sequences; the beginning of one at its end is held back."""
+        data = self.finish() + data
+        parts = []
+        position = 0
+        for match in _SEQUENCE.finditer(data):
+            parts.append(data[position : match.start()])
+            position = match.end()
+            if match[1] is None:
+                self._held = match[0]
+        parts.append(data[position:])
+        return b"".join(parts)
 
     def finish(self) -> bytes:
-        """What was withheld, at the end of the channel."""
+        """What is held back: at the end of the output it was no sequence."""
+        held, self._held = self._held, b""
+        return held
+
+
+class WholeCharacters:
+    """Keeps the characters of UTF-8 text together, for events that must be text (1.4.2)."""
+
+    def __init__(self) -> None:
+        self._held = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """The data; at most three bytes, a beginning of a character at its end, are held back."""
+        data = self.finish() + data
+        match = _BROKEN_CHARACTER.search(data, max(0, len(data) - _LONGEST_BROKEN_CHARACTER))
+        if match is not None:
+            self._held = match[0]
+            data = data[: match.start()]
+        return data
+
+    def finish(self) -> bytes:
+        """What is held back."""
         held, self._held = self._held, b""
         return held
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Ordinary output."""
+    """Ordinary output, never empty."""
 
     data: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """One captured section, without its tokens."""
+    """What stood between the two tokens; may be empty (P-270)."""
 
     data: bytes
 
 
 class Capture:
-    """Splits output into ordinary data and captured sections (P-265 to P-277).
+    """Takes what is written between the capture tokens out of the output (P-265 to P-277).
 
-    ``maxbytes``: a longer section keeps exactly its last ``maxbytes`` bytes (P-271, Q-55).
+    Of each capture exactly the last ``maxbytes`` bytes are kept (P-271).
     """
 
     def __init__(self, maxbytes: int) -> None:
         self._maxbytes = maxbytes
+        self._captured: bytearray | None = None
+        # A proper prefix of the token waited for; nothing else is ever withheld (P-272).
         self._held = b""
-        self._section: bytearray | None = None
-        """The captured bytes so far; None outside a section."""
 
     def feed(self, data: bytes) -> list[Output | Captured]:
-        """The items this data completes, in order."""
-        items: list[Output | Captured] = []
+        """Ordinary output and complete captures, in order."""
         data = self._held + data
+        items: list[Output | Captured] = []
         position = 0
-        while True:
-            token = BEGIN if self._section is None else END
-            found = data.find(token, position)
-            end = found if found >= 0 else len(data) - _prefix_length(data, position, token)
-            if self._section is None:
-                if end > position:
-                    items.append(Output(data[position:end]))
+        while (found := data.find(self._token, position)) >= 0:
+            after = found + len(self._token)
+            self._take(data[position:found], items)
+            if self._captured is None:
+                self._captured = bytearray()
             else:
-                self._section += data[position:end]
-                if len(self._section) > self._maxbytes:
-                    del self._section[: -self._maxbytes]
-            if found < 0:
-                self._held = data[end:]
-                return items
-            position = found + len(token)
-            if self._section is None:
-                self._section = bytearray()
-            else:
-                items.append(Captured(bytes(self._section)))
-                self._section = None
+                items.append(Captured(bytes(self._captured)))
+                self._captured = None
+            position = after
+        end = len(data) - _prefix_at_end(data, position, self._token)
+        self._take(data[position:end], items)
+        self._held = data[end:]
+        return items
 
     def finish(self) -> bytes:
-        """What was withheld outside a section; an open section is lost (P-273, P-274)."""
-        held = self._held if self._section is None else b""
-        self._held, self._section = b"", None
+        """What is withheld is output after all; an open capture is discarded (P-273, P-274)."""
+        held = b"" if self._captured is not None else self._held
+        self._held, self._captured = b"", None
         return held
 
+    @property
+    def _token(self) -> bytes:
+        return BEGIN if self._captured is None else END
 
-def _prefix_length(data: bytes, start: int, token: bytes) -> int:
-    """How many bytes at the end of ``data[start:]`` are a proper prefix of the token (P-272)."""
-    for length in range(min(len(token) - 1, len(data) - start), 0, -1):
-        if data.endswith(token[:length]):
-            return length
-    return 0
+    def _take(self, data: bytes, items: list[Output | Captured]) -> None:
+        if not data:
+            return
+        if self._captured is None:
+            items.append(Output(data))
+            return
+        self._captured += data
+        del self._captured[: max(0, len(self._captured) - self._maxbytes)]
+
+
+def _prefix_at_end(data: bytes, start: int, token: bytes) -> int:
+    """Length of the longest proper prefix of the token with which the data ends."""
+    most = min(len(token) - 1, len(data) - start)
+    return next((n for n in range(most, 0, -1) if data.endswith(token[:n])), 0)

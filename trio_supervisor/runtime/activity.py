@@ -7,8 +7,11 @@ import time
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config import Severity
-from trio_supervisor.core.errors import ConfigError
-from trio_supervisor.runtime.sinks import Sinks, StreamSink
+from trio_supervisor.core.errors import ConfigError, Failed, NoFile
+from trio_supervisor.runtime.logfile import is_regular
+from trio_supervisor.runtime.losses import reason
+from trio_supervisor.runtime.sinks import Sinks
+from trio_supervisor.runtime.writer import BACKLOG_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,95 +30,123 @@ LABELS = {
     Severity.BLATHER: "BLAT",
 }
 STDOUT = "/dev/stdout"
-#: Seconds the end waits for readers of stdout that sleep.
-SETTLE = 1.0
+SYSLOG = "syslog"
+#: Seconds the end waits for slow readers; an exit must not take longer (S-096).
+SETTLE = 0.5
 
 
 class ActivityLog:
     """Writes each record to every target; trouble with one leaves the others alone (P-295)."""
 
     def __init__(
-        self, level: Severity, *, path: str | None, wall_clock: Callable[[], float] = time.time
+        self,
+        level: Severity,
+        *,
+        path: str | None = None,
+        wall_clock: Callable[[], float] = time.time,
+        sinks: Sinks | None = None,
     ) -> None:
         self.level = level
         self.path = path
-        """Of the log file; None when there is none to read (syslog)."""
-        self.sinks = Sinks(self.log)
+        """Of the log file; None when there is none (syslog)."""
+        self.sinks = Sinks(self.log) if sinks is None else sinks
         self._wall_clock = wall_clock
-        self._targets: list[Sink] = []
+        self._target: Sink | None = None
+        self._copy: Sink | None = None
         self._dropped = 0
 
-    def add(self, target: Sink) -> None:
-        self._targets.append(target)
+    def open(self, *, maxbytes: int, backups: int, stdout: bool) -> None:
+        """Open the log, and a copy on ``stdout`` unless the log goes there anyway (P-288).
+
+        Raises OSError.
+        """
+        if self.path is None:
+            self._target = self.sinks.syslog()
+        else:
+            self._target = self.sinks.file(self.path, maxbytes=maxbytes, backups=backups)
+        if stdout and not _is_stdout(self.path):
+            self._copy = self.sinks.file(STDOUT, maxbytes=0, backups=0)
 
     def log(self, severity: Severity, text: str) -> None:
-        """Write one record if its level is high enough (P-284). Never blocks (P-293)."""
+        """Write one record if its level is high enough (P-284). Never raises, never blocks."""
         if severity < self.level:
             return
-        now = self._wall_clock()
-        stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
-        record = f"{stamp},{int(now % 1 * 1000):03d} {LABELS[severity]} {text}\n".encode(
-            errors="replace"
-        )
-        for target in self._targets:
-            if isinstance(target, StreamSink) and target.full:
-                self._dropped += 1
-                continue
-            target.write(record)
-        if self._dropped and not any(
-            isinstance(target, StreamSink) and target.backlog for target in self._targets
-        ):
+        self._forget_vanished_reader()
+        if self._dropped and not self._backlog():
             dropped, self._dropped = self._dropped, 0
-            self.log(Severity.WARN, f"{dropped} log records were dropped for a slow reader")
+            self._write(Severity.WARN, f"{dropped} log records were dropped for a slow reader")
+        self._write(severity, text)
 
     def reopen(self) -> None:
         """Open the file by name again (P-247). Raises OSError."""
-        for target in self._targets:
-            target.reopen()
+        if self._target is not None:
+            self._target.reopen()
 
     def clear(self) -> None:
-        """Replace the file by a new one (P-255). Raises OSError."""
-        if self.path is not None:
+        """Replace the file by a new one (P-255). Raises NoFile, Failed."""
+        if self.path is None or not is_regular(self.path):
+            raise NoFile("" if self.path is None else self.path)
+        try:
             os.remove(self.path)
             self.reopen()
-            self.log(Severity.INFO, "reopening log file")
+        except OSError as error:
+            raise Failed(f"{self.path}: {reason(error)}") from error
+        self.log(Severity.INFO, "reopening log file")
 
     def close(self) -> None:
-        for target in self._targets:
-            target.close()
-        self._targets.clear()
+        """Close all; readers that sleep are given a moment to take what is waiting."""
+        for sink in (self._target, self._copy):
+            if sink is not None:
+                sink.close()
+        self._target = self._copy = None
         self.sinks.settle(SETTLE)
+
+    def _write(self, severity: Severity, text: str) -> None:
+        now = self._wall_clock()
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
+        milliseconds = int(now % 1 * 1000)
+        record = f"{stamp},{milliseconds:03d} {LABELS[severity]} {text}\n".encode(errors="replace")
+        for sink in (self._target, self._copy):
+            if sink is None:
+                continue
+            if sink.backlog >= BACKLOG_LIMIT:  # P-293
+                self._dropped += 1
+            else:
+                sink.write(record)
+
+    def _backlog(self) -> int:
+        return sum(sink.backlog for sink in (self._target, self._copy) if sink is not None)
+
+    def _forget_vanished_reader(self) -> None:
+        """P-294."""
+        if self._copy is not None and self._copy.broken:
+            self._copy.close()
+            self._copy = None
 
 
 def open_activity_log(daemon: DaemonConfig, *, foreground: bool) -> ActivityLog:
     """Open what the configuration names. Raises ConfigError (P-292, Q-70)."""
-    to_syslog = daemon.logfile == "syslog"
-    activity = ActivityLog(daemon.loglevel, path=None if to_syslog else daemon.logfile)
+    path = None if daemon.logfile == SYSLOG else daemon.logfile
+    activity = ActivityLog(daemon.loglevel, path=path)
     try:
-        target = (
-            activity.sinks.syslog()
-            if to_syslog
-            else activity.sinks.file(
-                daemon.logfile,
-                maxbytes=daemon.logfile_maxbytes,
-                backups=daemon.logfile_backups,
-            )
+        activity.open(
+            maxbytes=daemon.logfile_maxbytes,
+            backups=daemon.logfile_backups,
+            stdout=foreground and not daemon.silent,
         )
     except OSError as error:
+        activity.close()
         raise ConfigError(
-            f"cannot open the log {daemon.logfile}: {error.strerror}",
+            f"cannot open the log {daemon.logfile}: {reason(error)}",
             section="supervisord",
             option="logfile",
         ) from error
-    activity.add(target)
-    if foreground and not daemon.silent and not _is_stdout(daemon.logfile):
-        activity.add(activity.sinks.file(STDOUT, maxbytes=0, backups=0))
     return activity
 
 
-def _is_stdout(path: str) -> bool:
+def _is_stdout(path: str | None) -> bool:
     """Whether the log file and our stdout are the same open target (P-288, Q-39)."""
     try:
-        return os.path.samestat(os.stat(path), os.fstat(1))
+        return path is not None and os.path.samestat(os.stat(path), os.fstat(1))
     except OSError:
         return False

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def create_auto_log(directory: str, *, process: str, channel: str, identifier: str) -> str:
     """Make an empty log of mode 0600 and return its path. Raises OSError."""
-    prefix = f"{process}-{channel}---{identifier}-".replace("/", "_")  # Q47
+    prefix = _file_name(f"{process}-{channel}---{identifier}-")
     fd, path = tempfile.mkstemp(prefix=prefix, suffix=".log", dir=directory)
     os.close(fd)
     return path
@@ -25,7 +25,9 @@ def remove_auto_logs(
     directory: str, identifier: str, *, report: Callable[[Severity, str], None]
 ) -> None:
     """Remove what earlier starts left (P-222, P-223); trouble costs a WARN line each."""
-    pattern = re.compile(rf".+---{re.escape(identifier)}-\S+\.log(?:\.\d+)?")
+    pattern = re.compile(
+        rf".+---{re.escape(_file_name(identifier))}-[^ ]+\.log(?:\.\d+)?", re.DOTALL
+    )
     try:
         names = [name for name in os.listdir(directory) if pattern.fullmatch(name)]
     except OSError:
@@ -37,3 +39,7 @@ def remove_auto_logs(
             os.remove(path)
         except OSError:
             report(Severity.WARN, f"Failed to clean up '{path}'")
+
+
+def _file_name(text: str) -> str:
+    return text.replace("/", "_")  # Q47

@@ -6,7 +6,9 @@ slice through a character or a binary log is still an answer.
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from typing import BinaryIO
 
 from trio_supervisor.core.errors import BadArguments, Failed, NoFile
@@ -47,8 +49,10 @@ def tail_log(path: str, offset: int, length: int) -> tuple[str, int, bool]:
 
 
 def _open(path: str) -> BinaryIO:
-    """O_NONBLOCK: a FIFO without a writer is an empty file, not an endless wait."""
-    return open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))
+    """Only regular files: opening a FIFO would make us its reader, and reading a terminal waits."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.ESPIPE, os.strerror(errno.ESPIPE), path)
+    return open(path, "rb")
 
 
 def _slice(file: BinaryIO, start: int, end: int) -> str:

@@ -1,0 +1,244 @@
+"""The event listener protocol, interfaces.md 1.2 and 1.5. Every case holds however bytes are split.
+
+A conversation is a list: bytes are what the listener says, SENT is an event given to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from trio_supervisor.core.events import ProcessLogStdout, RemoteCommunication
+from trio_supervisor.core.listener import (
+    LONGEST_RESULT,
+    LONGEST_RESULT_LINE,
+    Listener,
+    Ready,
+    Result,
+    Violation,
+    envelope,
+)
+from trio_supervisor.core.states import ListenerState
+
+SENT = None
+READY = Ready()
+ACKNOWLEDGED = ListenerState.ACKNOWLEDGED
+UNKNOWN = ListenerState.UNKNOWN
+
+Conversation = list[bytes | None]
+
+
+def splits(data: bytes) -> Iterator[list[bytes]]:
+    yield [data]
+    for at in range(1, len(data)):
+        yield [data[:at], data[at:]]
+    yield [data[i : i + 1] for i in range(len(data))]
+
+
+def variants(conversation: Conversation) -> Iterator[Conversation]:
+    """The conversation with each thing the listener says split in every way."""
+    yield conversation
+    for i, said in enumerate(conversation):
+        if said is not None:
+            for chunks in splits(said):
+                yield [*conversation[:i], *chunks, *conversation[i + 1 :]]
+
+
+def hold(conversation: Conversation) -> tuple[list[Ready | Result | Violation], ListenerState]:
+    listener = Listener()
+    items: list[Ready | Result | Violation] = []
+    for said in conversation:
+        if said is None:
+            assert listener.state is ListenerState.READY
+            listener.sent()
+        else:
+            items += listener.feed(said)
+    return items, listener.state
+
+
+@pytest.mark.parametrize(
+    ("conversation", "items", "state"),
+    [
+        pytest.param([b"READ", b"Y\n"], [READY], ListenerState.READY, id="W126"),
+        pytest.param(
+            [b"READY\n", SENT, b"RESULT 2\nOKREADY\n"],
+            [READY, Result(b"OK"), READY],
+            ListenerState.READY,
+            id="W127",
+        ),
+        pytest.param(
+            [b"READY\n", SENT, b"RESULT 4\nFAIL"],
+            [READY, Result(b"FAIL")],
+            ACKNOWLEDGED,
+            id="W128",
+        ),
+        pytest.param(
+            [b"READY\n", SENT, b"RESULT 2\nok"], [READY, Result(b"ok")], ACKNOWLEDGED, id="W129"
+        ),
+        pytest.param(
+            [b"READY\n", SENT, b"RESULT 0\n"], [READY, Result(b"")], ACKNOWLEDGED, id="W130"
+        ),
+        pytest.param(
+            [b"READY\n", SENT, b"RESULT", b" 2", b"\nO", b"K"],
+            [READY, Result(b"OK")],
+            ACKNOWLEDGED,
+            id="W131",
+        ),
+        pytest.param(
+            [b"READY\n", SENT, b"RESULT 2\nOK\n", b"READY\n"],
+            [READY, Result(b"OK"), Violation()],
+            UNKNOWN,
+            id="W132",
+        ),
+        pytest.param(
+            [b"READY\n", SENT, b"junk\n"],
+            [READY, Violation("bad result line: 'junk'")],
+            UNKNOWN,
+            id="W133",
+        ),
+        pytest.param([b"READY\n", b"zzz"], [READY, Violation()], UNKNOWN, id="W134-talks"),
+        pytest.param([b"READY\nREADY\n"], [READY, Violation()], UNKNOWN, id="W134-twice"),
+        pytest.param([b"READY\r\n"], [Violation()], UNKNOWN, id="W134-crlf"),
+        pytest.param([b"hello"], [], ACKNOWLEDGED, id="W134-five"),
+        pytest.param([b"hello", b"!"], [Violation()], UNKNOWN, id="W134-six"),
+        pytest.param(
+            [b"READY\n", SENT, b"RESULT  2 \nOK"],
+            [READY, Result(b"OK")],
+            ACKNOWLEDGED,
+            id="W135-blanks",
+        ),
+        pytest.param(
+            [b"READY\n", SENT, b"RESULT +2\nOK"],
+            [READY, Result(b"OK")],
+            ACKNOWLEDGED,
+            id="W135-plus",
+        ),
+        pytest.param(
+            [b"READY\n", SENT, b"RESULT 2\r\nOK"],
+            [READY, Result(b"OK")],
+            ACKNOWLEDGED,
+            id="W135-cr",
+        ),
+        pytest.param(
+            [b"READY\n", SENT, b"XXXXXXX2\n"],
+            [READY, Violation("bad result line: 'XXXXXXX2'")],
+            UNKNOWN,
+            id="FIX-prefix",
+        ),
+        pytest.param(
+            [b"READY\n", SENT, b"RESULT -1\n"],
+            [READY, Violation("bad result line: 'RESULT -1'")],
+            UNKNOWN,
+            id="FIX-negative",
+        ),
+        pytest.param(
+            [b"READY\n", SENT, b"RESULT\n"],
+            [READY, Violation("bad result line: 'RESULT'")],
+            UNKNOWN,
+            id="no-number",
+        ),
+        pytest.param(
+            [b"READY\n", SENT, b"bad\xff\n"],
+            [READY, Violation("bad result line: 'Undecodable: b'bad\\xff''")],
+            UNKNOWN,
+            id="undecodable",
+        ),
+        pytest.param(
+            [b"READY\n", SENT, b"RESULT 6\n\xff\n\0READ", b"Y\nREADY\n"],
+            [READY, Result(b"\xff\n\0REA"), Violation()],
+            UNKNOWN,
+            id="length-counts-bytes",
+        ),
+        pytest.param([b"zzzzzz", b"READY\n"], [Violation()], UNKNOWN, id="UNKNOWN-is-final"),
+    ],
+)
+def test_conversation(
+    conversation: Conversation, items: list[Ready | Result | Violation], state: ListenerState
+) -> None:
+    for variant in variants(conversation):
+        assert hold(variant) == (items, state)
+
+
+def test_the_longest_result_is_taken_in_small_pieces() -> None:
+    listener = Listener()
+    listener.feed(b"READY\n")
+    listener.sent()
+    items = listener.feed(b"RESULT %d\n" % LONGEST_RESULT)
+    for _ in range(LONGEST_RESULT // 64):
+        assert items == []
+        items = listener.feed(b"x" * 64)
+    assert items == [Result(b"x" * LONGEST_RESULT)]
+
+
+def test_a_longer_result_is_a_bad_result_line() -> None:
+    line = b"RESULT %d" % (LONGEST_RESULT + 1)
+    items, state = hold([b"READY\n", SENT, line + b"\n"])
+    assert items[1] == Violation(f"bad result line: '{line.decode()}'")
+    assert state is UNKNOWN
+
+
+def test_a_result_line_without_end_is_not_buffered_without_end() -> None:
+    items, state = hold([b"READY\n", SENT, b"RESULT ", *[b"x" * 50] * 3])
+    assert state is UNKNOWN
+    violation = items[1]
+    assert isinstance(violation, Violation)
+    assert len(violation.reason) <= len("bad result line: ''") + LONGEST_RESULT_LINE
+
+
+def test_a_listener_whose_result_caused_an_error_is_ignored() -> None:
+    listener = Listener()
+    listener.feed(b"READY\n")
+    listener.fail()
+    assert listener.state is UNKNOWN
+    assert listener.feed(b"READY\n") == []
+
+
+def send(payload: str, *, server: str = "supervisor", pool: str = "pa", **kw: bool) -> bytes:
+    return envelope(
+        server=server, serial=10, pool=pool, poolserial=0, event="X", payload=payload, **kw
+    )
+
+
+def test_w126_envelope() -> None:
+    event = RemoteCommunication("t", "e0")
+    assert (
+        envelope(
+            server="supervisor",
+            serial=10,
+            pool="pa",
+            poolserial=0,
+            event=event.name,
+            payload=event.payload(),
+        )
+        == b"ver:3.0 server:supervisor serial:10 pool:pa poolserial:0 "
+        b"eventname:REMOTE_COMMUNICATION len:9\ntype:t\ne0"
+    )
+
+
+def test_w144_len_counts_characters() -> None:
+    payload = ProcessLogStdout("p" * 10, "g" * 10, 12345, "hé€\n".encode()).payload()
+    header, _, body = send(payload).partition(b"\n")
+    assert header.endswith(b" len:%d" % len(payload))
+    assert len(body) == len(payload) + 3
+
+
+def test_1_2_1_len_counts_bytes_on_request() -> None:
+    header, _, body = send("hé€\n", count_bytes=True).partition(b"\n")
+    assert header.endswith(b" len:%d" % len(body))
+
+
+def test_w145_undecodable_output() -> None:
+    payload = ProcessLogStdout("cat", "cat", 1, b"bad\xff\n").payload()
+    assert send(payload).endswith(b"\nUndecodable: b'bad\\xff\\n'")
+
+
+def test_a_payload_that_is_not_unicode_is_sent_with_replacement() -> None:
+    assert send("a\udcffb").endswith(b" len:3\na?b")
+
+
+@pytest.mark.parametrize("name", ["site a", "site:a", "site\ta", "site\na"])
+def test_fix_server_and_pool_cannot_break_the_header(name: str) -> None:
+    header = send("", server=name, pool=name).decode()
+    tokens = dict(token.split(":") for token in header.split())
+    assert tokens["server"] == tokens["pool"] == "site_a"

@@ -1,0 +1,72 @@
+"""AUTO logs, process.md P-220 to P-225."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.kit.fakes import log_lines
+from trio_supervisor.runtime.autologs import create_auto_log, remove_auto_logs
+
+
+def create(directory: Path, process: str = "x", identifier: str = "supervisor") -> str:
+    return create_auto_log(str(directory), process=process, channel="stdout", identifier=identifier)
+
+
+def remove(directory: Path, identifier: str = "supervisor") -> list[str]:
+    lines: list[str] = []
+    remove_auto_logs(str(directory), identifier, report=log_lines(lines))
+    return lines
+
+
+def test_p220_name_and_mode(tmp_path: Path) -> None:
+    path = create(tmp_path)
+    assert re.fullmatch(r"x-stdout---supervisor-\w{8}\.log", os.path.basename(path))
+    status = os.stat(path)
+    assert stat.S_IMODE(status.st_mode) == 0o600
+    assert status.st_size == 0
+
+
+def test_q47_slashes_in_names(tmp_path: Path) -> None:
+    path = create(tmp_path, process="a/b", identifier="id/x")
+    assert os.path.basename(path).startswith("a_b-stdout---id_x-")
+    assert remove(tmp_path, "id/x") == []
+    assert os.listdir(tmp_path) == []
+
+
+def test_s100_cleanup(tmp_path: Path) -> None:
+    ours = ["x-stdout---supervisor-abc.log", "x-stdout---supervisor-abc.log.12"]
+    others = [
+        "x---supervisorX-foo.log",
+        "---supervisor-foo.log",
+        "a---supervisor-fo o.log",
+        "x-stdout---supervisor-abc.log.12.bak",
+        "x-stdout---supervisor-abc.log.keep",
+    ]
+    for name in ours + others:
+        (tmp_path / name).touch()
+    assert remove(tmp_path) == []
+    assert sorted(os.listdir(tmp_path)) == sorted(others)
+
+
+def test_p223_the_identifier_is_literal_text(tmp_path: Path) -> None:
+    (tmp_path / "x---specA-abc.log").touch()
+    (tmp_path / "x---sp.cA-abc.log").touch()
+    assert remove(tmp_path, "sp.cA") == []
+    assert os.listdir(tmp_path) == ["x---specA-abc.log"]
+
+
+def test_trouble_costs_a_line(tmp_path: Path) -> None:
+    directory = tmp_path / "x---supervisor-dir.log"
+    directory.mkdir()
+    assert remove(tmp_path) == [f"WARN Failed to clean up '{directory}'"]
+    assert remove(tmp_path / "none") == ["WARN Could not clear childlog dir"]
+
+
+def test_e47_directory_missing(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        create(tmp_path / "none")

@@ -1,0 +1,375 @@
+"""Logs in regular files: rotation, clearing, failures (process.md 11.2 to 11.4)."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.kit.fakes import log_lines
+from trio_supervisor.runtime.logfile import LogFile, clear_log, open_log, own_descriptor
+
+
+class Disk:
+    """``os.write`` with a number of bytes after which the disk is full."""
+
+    def __init__(self) -> None:
+        self.free: int | None = None
+        self.error = errno.ENOSPC
+
+    def write(self, fd: int, data: memoryview) -> int:
+        if self.free is None:
+            return os.write(fd, data)
+        if self.free == 0:
+            raise OSError(self.error, os.strerror(self.error))
+        written = os.write(fd, data[: self.free])
+        self.free -= written
+        return written
+
+
+class Bench:
+    """A directory with one log in it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.path = directory / "x.log"
+        self.lines: list[str] = []
+        self.disk = Disk()
+        self._open: list[LogFile] = []
+
+    def log(self, maxbytes: int = 0, backups: int = 0) -> LogFile:
+        log = LogFile(
+            str(self.path),
+            open_log(str(self.path)),
+            maxbytes=maxbytes,
+            backups=backups,
+            report=log_lines(self.lines),
+            write=self.disk.write,
+        )
+        self._open.append(log)
+        return log
+
+    def sizes(self) -> dict[str, int]:
+        """Of the log ("") and its backups (".1")."""
+        return {
+            name.removeprefix("x.log"): (self.directory / name).stat().st_size
+            for name in sorted(os.listdir(self.directory))
+        }
+
+    def close(self) -> None:
+        for log in self._open:
+            log.close()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    directory = tmp_path / "logs"
+    directory.mkdir()
+    bench = Bench(directory)
+    yield bench
+    bench.close()
+
+
+LINE = b"x" * 60 + b"\n"
+
+
+def test_s078_rotation(bench: Bench) -> None:
+    bench.path.write_bytes(b"y" * 12)
+    stale = Path(f"{bench.path}.3")
+    stale.write_bytes(b"stale")
+    log = bench.log(maxbytes=100, backups=2)
+    seen = []
+    for data in [LINE] * 6 + [b"z" * 451]:
+        log.write(data)
+        sizes = bench.sizes()
+        assert sizes.pop(".3") == 5
+        seen.append(tuple(sizes.values()))
+    assert seen == [
+        (73,),
+        (0, 134),
+        (61, 134),
+        (0, 122, 134),
+        (61, 122, 134),
+        (0, 122, 122),
+        (0, 451, 122),
+    ]
+    assert bench.lines == []
+
+
+def test_s079_rotation_without_backups(bench: Bench) -> None:
+    log = bench.log(maxbytes=100, backups=0)
+    sizes = []
+    for _ in range(4):
+        log.write(LINE)
+        sizes.append(bench.sizes())
+    assert sizes == [{"": 61}, {"": 0}, {"": 61}, {"": 0}]
+
+
+def test_p235_gaps_move_along(bench: Bench) -> None:
+    Path(f"{bench.path}.2").write_bytes(b"22")
+    log = bench.log(maxbytes=5, backups=4)
+    log.write(b"12345")
+    assert bench.sizes() == {"": 0, ".1": 5, ".3": 2}
+
+
+def test_p239_maxbytes_0_never_rotates(bench: Bench) -> None:
+    log = bench.log(maxbytes=0, backups=3)
+    for _ in range(10):
+        log.write(b"x" * 1000)
+    assert bench.sizes() == {"": 10_000}
+
+
+def test_p240_a_file_too_large_is_rotated_after_the_first_write(bench: Bench) -> None:
+    bench.path.write_bytes(b"x" * 200)
+    log = bench.log(maxbytes=100, backups=1)
+    assert bench.sizes() == {"": 200}
+    log.write(b"y")
+    assert bench.sizes() == {"": 0, ".1": 201}
+
+
+def test_s080_deleted_from_outside(bench: Bench) -> None:
+    Path(f"{bench.path}.1").write_bytes(b"backup")
+    log = bench.log(maxbytes=100, backups=2)
+    log.write(LINE)
+    bench.path.unlink()
+    log.write(LINE)
+    log.write(b"after")
+    assert bench.sizes() == {"": 5, ".1": 6}
+    assert bench.lines == []
+
+
+def test_s081_reopen_after_an_external_rotation(bench: Bench) -> None:
+    log = bench.log()
+    log.write(b"before")
+    bench.path.rename(f"{bench.path}.old")
+    log.write(b" moved")
+    log.reopen()
+    log.write(b"after")
+    assert bench.path.read_bytes() == b"after"
+    assert Path(f"{bench.path}.old").read_bytes() == b"before moved"
+
+
+@pytest.mark.parametrize("maxbytes", [0, 100])
+def test_s082_external_truncation(bench: Bench, maxbytes: int) -> None:
+    log = bench.log(maxbytes, backups=1)
+    log.write(b"x" * 99)
+    os.truncate(bench.path, 0)
+    log.write(b"12345")
+    assert bench.sizes() == {"": 5}
+
+
+def test_s083_clear(bench: Bench) -> None:
+    backup = Path(f"{bench.path}.1")
+    backup.write_bytes(b"backup")
+    log = bench.log(maxbytes=100, backups=1)
+    log.write(b"x" * 50)
+    inode = bench.path.stat().st_ino
+    log.clear()
+    assert bench.sizes() == {"": 0, ".1": 6}
+    assert bench.path.stat().st_ino == inode
+    log.write(b"x" * 60)
+    assert bench.sizes() == {"": 60, ".1": 6}
+
+
+def test_s083_clear_when_the_file_was_deleted(bench: Bench) -> None:
+    log = bench.log()
+    log.write(b"x")
+    bench.path.unlink()
+    log.clear()
+    assert bench.sizes() == {"": 0}
+
+
+def test_clear_spares_a_file_that_was_moved_away(bench: Bench) -> None:
+    log = bench.log()
+    log.write(b"kept")
+    bench.path.rename(f"{bench.path}.old")
+    log.clear()
+    assert bench.sizes() == {"": 0, ".old": 4}
+
+
+def test_s084_clear_without_a_sink(bench: Bench) -> None:
+    bench.path.write_bytes(b"x")
+    clear_log(str(bench.path))
+    assert bench.sizes() == {"": 0}
+
+
+def test_p251_clear_of_a_missing_file(bench: Bench) -> None:
+    clear_log(str(bench.path))
+    assert bench.sizes() == {}
+
+
+def test_s086_clear_leaves_special_files_alone(bench: Bench, tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    link = tmp_path / "link"
+    link.symlink_to("/dev/stdout")
+    for path in (fifo, link, Path("/dev/null"), Path("/dev/stdout")):
+        before = os.lstat(path)
+        clear_log(str(path))
+        assert os.path.samestat(os.lstat(path), before)
+
+
+def test_p254_own_descriptor_is_not_truncated_by_its_name(bench: Bench) -> None:
+    bench.path.write_bytes(b"ours")
+    with bench.path.open("rb") as file:
+        clear_log(f"/dev/fd/{file.fileno()}")
+    assert bench.sizes() == {"": 4}
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
+def test_s094_disk_full(bench: Bench, error: int) -> None:
+    log = bench.log()
+    bench.disk.error = error
+    bench.disk.free = 150
+    for i in range(20):
+        log.write(b"%02d" % i + b"x" * 88)
+    why = os.strerror(error)
+    expected = [f"ERRO cannot write log {bench.path}: {why}; output is dropped until it works"]
+    assert bench.lines == expected
+    os.truncate(bench.path, 0)
+    bench.disk.free = None
+    log.write(b"resumed\n")
+    assert bench.path.read_bytes() == b"resumed\n"
+    lost = 20 * 90 - 150
+    assert bench.lines[1:] == [f"INFO log {bench.path} works again; {lost} bytes were dropped"]
+    bench.disk.free = 0
+    log.write(b"lost")
+    assert len(bench.lines) == 3  # a second failure is a new one
+
+
+def test_p259_partial_writes_lose_and_double_nothing(bench: Bench) -> None:
+    log = LogFile(
+        str(bench.path),
+        open_log(str(bench.path)),
+        maxbytes=0,
+        backups=0,
+        report=log_lines(bench.lines),
+        write=lambda fd, data: os.write(fd, data[:3]),
+    )
+    log.write(b"0123456789")
+    log.close()
+    assert bench.path.read_bytes() == b"0123456789"
+
+
+@pytest.mark.parametrize("maxbytes", [0, 10])
+def test_a_report_that_comes_back_to_the_failing_log_ends(bench: Bench, maxbytes: int) -> None:
+    """The activity log reports its own trouble to itself."""
+    reported = []
+
+    def report(severity: int, text: str) -> None:
+        reported.append(text)
+        log.write(text.encode())
+
+    fd = open_log(str(bench.path))
+    log = LogFile(
+        str(bench.path), fd, maxbytes=maxbytes, backups=1, report=report, write=bench.disk.write
+    )
+    bench.disk.free = 0
+    log.write(b"x")
+    bench.disk.free = None
+    log.write(b"y")
+    assert len(reported) == 2
+    os.rename(bench.directory, f"{bench.directory}.gone")
+    log.write(b"x" * 20)
+    log.close()
+    assert len(reported) == (3 if maxbytes else 2)
+
+
+def gone(directory: Path) -> Callable[[], None]:
+    """Remove the directory with all in it; the result makes it again."""
+    for name in os.listdir(directory):
+        (directory / name).unlink()
+    directory.rmdir()
+    return directory.mkdir
+
+
+def test_s098_reopen_with_the_directory_gone(bench: Bench) -> None:
+    log = bench.log()
+    log.write(b"before")
+    restore = gone(bench.directory)
+    with pytest.raises(FileNotFoundError):
+        log.reopen()
+    log.write(b"lost")
+    restore()
+    log.write(b"by itself")  # P-249
+    assert bench.path.read_bytes() == b"by itself"
+    log.reopen()
+    log.write(b" and again")
+    assert bench.path.read_bytes() == b"by itself and again"
+    assert bench.lines == []  # the one CRIT line is the caller's
+
+
+def test_s099_rotation_with_the_directory_gone(bench: Bench) -> None:
+    log = bench.log(maxbytes=50, backups=2)
+    restore = gone(bench.directory)
+    for _ in range(5):
+        log.write(LINE)
+    assert bench.lines == [
+        f"ERRO cannot rotate log {bench.path}: No such file or directory; it grows until that works"
+    ]
+    restore()
+    log.write(b"back\n")
+    assert bench.path.read_bytes() == b"back\n"
+    log.write(LINE)
+    assert bench.sizes() == {"": 0, ".1": 66}
+    assert len(bench.lines) == 1
+
+
+def test_q42_a_rotation_that_fails_half_way_shifts_only_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Renamed, but no new file could be made (no descriptors left): backups must not be lost."""
+    Path(f"{bench.path}.1").write_bytes(b"one")
+    log = bench.log(maxbytes=50, backups=2)
+
+    def no_descriptors(*args: object) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("trio_supervisor.runtime.logfile.open_log", no_descriptors)
+        for _ in range(4):
+            log.write(LINE)
+        assert bench.sizes() == {".1": 244, ".2": 3}
+    log.write(b"new")
+    assert bench.sizes() == {"": 3, ".1": 244, ".2": 3}
+    assert len(bench.lines) == 1
+
+
+def test_p243_a_name_that_became_something_else_is_not_renamed(bench: Bench) -> None:
+    log = bench.log(maxbytes=50, backups=2)
+    bench.path.unlink()
+    os.mkfifo(bench.path)
+    reader = os.open(bench.path, os.O_RDONLY | os.O_NONBLOCK)
+    log.write(LINE)
+    log.write(LINE)
+    os.close(reader)
+    assert os.listdir(bench.directory) == ["x.log"]
+    assert len(bench.lines) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "number"),
+    [
+        ("/dev/stdin", 0),
+        ("/dev/stdout", 1),
+        ("/dev/stderr", 2),
+        ("/dev/fd/17", 17),
+        ("/proc/self/fd/3", 3),
+        ("/dev/null", None),
+        ("/no/such/file", None),
+        ("/dev/stdout.log", None),
+    ],
+)
+def test_p245_own_descriptors(path: str, number: int | None) -> None:
+    assert own_descriptor(path) == number
+
+
+def test_p245_links_to_own_descriptors(tmp_path: Path) -> None:
+    (tmp_path / "access.log").symlink_to("/dev/stdout")
+    (tmp_path / "link").symlink_to("access.log")
+    (tmp_path / "loop").symlink_to("loop")
+    assert own_descriptor(str(tmp_path / "link")) == 1
+    assert own_descriptor(str(tmp_path / "loop")) is None

@@ -1,0 +1,109 @@
+"""Reading logs, interfaces.md 2.8."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from trio_supervisor.core.errors import BadArguments, Failed, NoFile
+from trio_supervisor.runtime import logread
+from trio_supervisor.runtime.logread import read_log, tail_log
+
+ALL = "0123456789abcdefghij"
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> str:
+    path = tmp_path / "x.log"
+    path.write_text(ALL)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("offset", "length", "expected"),
+    [
+        (0, 0, ALL),
+        (0, 5, "01234"),
+        (5, 0, "56789abcdefghij"),
+        (18, 10, "ij"),
+        (20, 0, ""),
+        (30, 5, ""),
+        (-4, 0, "ghij"),
+        (-100, 0, ALL),
+    ],
+)
+def test_w89_read(log: str, offset: int, length: int, expected: str) -> None:
+    assert read_log(log, offset, length) == expected
+
+
+@pytest.mark.parametrize(("offset", "length"), [(-4, 2), (-4, -2), (0, -1)])
+def test_w90_read_bad_arguments(log: str, offset: int, length: int) -> None:
+    with pytest.raises(BadArguments):
+        read_log(log, offset, length)
+
+
+@pytest.mark.parametrize(
+    ("offset", "length", "expected"),
+    [
+        pytest.param(0, 0, ("", 20, True), id="W91"),
+        pytest.param(0, 5, ("fghij", 20, True), id="W91"),
+        pytest.param(0, 20, (ALL, 20, False), id="W91"),
+        pytest.param(0, 100, (ALL, 20, False), id="W91"),
+        pytest.param(5, 16, ("456789abcdefghij", 20, False), id="W91"),
+        pytest.param(19, 5, ("fghij", 20, False), id="W91"),
+        pytest.param(20, 5, ("", 20, False), id="W91"),
+        pytest.param(-4, 5, ("fghij", 20, True), id="W92"),
+        pytest.param(-100, 200, (ALL, 20, False), id="W92"),
+        pytest.param(0, -5, ("", 20, True), id="W92"),
+        pytest.param(30, -15, ("", 20, True), id="W92"),
+    ],
+)
+def test_tail(log: str, offset: int, length: int, expected: tuple[str, int, bool]) -> None:
+    assert tail_log(log, offset, length) == expected
+
+
+def test_w93_no_file(tmp_path: Path) -> None:
+    path = str(tmp_path / "none")
+    assert tail_log(path, 3, 5) == ("", 0, False)
+    with pytest.raises(NoFile) as caught:
+        read_log(path, 0, 0)
+    assert str(caught.value) == f"NO_FILE: {path}"
+
+
+def test_w94_not_a_regular_file(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    for path in (str(fifo), str(tmp_path), os.devnull):
+        assert tail_log(path, 7, 5) == ("", 7, False)
+        with pytest.raises(Failed):
+            read_log(path, 0, 0)
+
+
+def test_w95_undecodable_bytes_are_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    path.write_bytes(b"abc\xff\xfedef" + "é".encode())
+    assert read_log(str(path), 0, 0) == "abc\ufffd\ufffddefé"
+    assert read_log(str(path), -1, 0) == "\ufffd"
+    assert tail_log(str(path), 0, 1)[0] == "\ufffd"
+
+
+def test_w96_w97_control_characters_and_carriage_returns_stay(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    path.write_bytes(b"\x1b[31m\x00a\r\nb")
+    assert read_log(str(path), 0, 0) == "\x1b[31m\x00a\r\nb"
+
+
+def test_w98_huge_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    path.touch()
+    os.truncate(path, 3 << 30)  # sparse
+    assert tail_log(str(path), 0, 10) == ("\0" * 10, 3 << 30, True)
+
+
+def test_the_last_part_of_a_long_answer_is_kept(log: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logread, "ANSWER_LIMIT", 4)
+    assert read_log(log, 0, 0) == "ghij"
+    assert read_log(log, 0, 10) == "6789"
+    assert tail_log(log, 0, 10) == ("ghij", 20, True)
