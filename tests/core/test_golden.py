@@ -681,7 +681,8 @@ def test_G204_defaults_of_the_daemon() -> None:
     assert (daemon.logfile, daemon.pidfile) == ("/cwd/supervisord.log", "/cwd/supervisord.pid")
     assert (daemon.minfds, daemon.minprocs, daemon.umask) == (1024, 200, 0o022)
     assert (daemon.childlogdir, daemon.identifier) == ("/tmp", "supervisor")
-    assert not (daemon.nodaemon or daemon.silent or daemon.nocleanup or daemon.strip_ansi)
+    flags = (daemon.nodaemon, daemon.silent, daemon.nocleanup, daemon.strip_ansi)
+    assert not any(flags)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import sys
 import time
 import xmlrpc.client
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,12 +46,22 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class _UnixTransport(xmlrpc.client.Transport):
+    """A connection for each call: nothing stays open between calls or at the end."""
+
     def __init__(self, path: str) -> None:
         super().__init__()
         self._path = path
+        self._unix = _UnixConnection(path)
+
+    def request(self, *args: Any, **options: Any) -> Any:
+        try:
+            return super().request(*args, **options)
+        finally:
+            self._unix.close()
 
     def make_connection(self, host: object) -> http.client.HTTPConnection:
-        return _UnixConnection(self._path)
+        self._unix = _UnixConnection(self._path)
+        return self._unix
 
 
 class Daemon:

@@ -281,7 +281,7 @@ async def test_names_of_processes(autojump_clock: MockClock) -> None:
         for name in ("ga", "grp", "grp:", "grp:*", "grp:zz", "nogrp:*", "", "cat:"):
             with pytest.raises(BadName) as caught:
                 find(name)
-            assert str(caught.value) == (f"BAD_NAME: {name}" if name else "BAD_NAME")
+            assert str(caught.value) == f"BAD_NAME: {name}"
 
 
 async def test_order_of_start_up_events(autojump_clock: MockClock) -> None:
