@@ -113,7 +113,10 @@ def test_G30_line_ends(end: str) -> None:
 
 
 def test_G32_DEFAULT_is_inherited() -> None:
-    text = "[DEFAULT]\nautostart=false\n[program:x]\ncommand=a\n[program:y]\ncommand=b\nautostart=true\n"
+    text = (
+        "[DEFAULT]\nautostart=false\n[program:x]\ncommand=a\n"
+        "[program:y]\ncommand=b\nautostart=true\n"
+    )
     assert [g.processes[0].autostart for g in load(text).groups] == [False, True]
 
 
@@ -272,7 +275,7 @@ def test_G89_G90_Q24_the_global_environment_is_expanded_twice_if_that_works() ->
     [
         *(
             pytest.param(f"stopwaitsecs={text}", "stopwaitsecs", value, id=f"G121 {text}")
-            for text, value in (("-5", -5), ("+5", 5), ("1_000", 1000), ("010", 10), ("٥", 5))
+            for text, value in (("-5", -5), ("+5", 5), ("1_000", 1000), ("010", 10), ("\u0665", 5))
         ),
         *(
             pytest.param(f"stopsignal={text}", "stopsignal", value, id=f"G128 {text}")
@@ -624,7 +627,7 @@ def test_G193_G194_half_credentials_are_refused(lines: str) -> None:
 
 
 def test_G195_many_servers() -> None:
-    text = "[inet_http_server:one]\nport=1\n[inet_http_server:two]\nport=2\n[inet_http_server3]\nport=3\n"
+    text = "".join(f"[inet_http_server{name}]\nport=1\n" for name in (":one", ":two", "3"))
     sections = [server.section for server in load(text).servers]
     assert sections == [
         "inet_http_server:one",
@@ -648,7 +651,10 @@ def test_G197_G198_unix_server_errors() -> None:
 
 
 def test_G200_unix_server_options() -> None:
-    text = "[unix_http_server:two]\nfile=~/s\nchmod=0770\nchown=nobody:nogroup\nusername=u\npassword=p\n"
+    text = (
+        "[unix_http_server:two]\nfile=~/s\nchmod=0770\nchown=nobody:nogroup\n"
+        "username=u\npassword=p\n"
+    )
     server = load(text).servers[-1]
     assert dataclasses.asdict(server) == {
         "section": "unix_http_server:two",
@@ -670,7 +676,7 @@ def test_G119_G120_server_url() -> None:
 
 
 def test_G202_rpcinterface_errors_and_options() -> None:
-    with pytest.raises(ConfigError, match="does not specify a supervisor.rpcinterface_factory"):
+    with pytest.raises(ConfigError, match="does not specify a supervisor"):
         load("[rpcinterface:y]\n")
     text = "[rpcinterface:y]\nsupervisor.rpcinterface_factory=m:f\nFooBar=1\n"
     assert load(text).rpcinterfaces[1].options == {"foobar": "1"}

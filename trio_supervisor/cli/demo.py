@@ -21,8 +21,11 @@ import sys
 while True:
     print("READY", flush=True)
     header = dict(token.split(":", 1) for token in sys.stdin.readline().split())
-    payload = sys.stdin.read(int(header["len"]))
-    print("  [listener]", header["eventname"], payload, file=sys.stderr, flush=True)
+    event = header["eventname"].removeprefix("PROCESS_STATE_")
+    payload = dict(token.split(":", 1) for token in sys.stdin.read(int(header["len"])).split())
+    name = payload.pop("processname")
+    rest = " ".join(payload[key] for key in ("from_state", "pid") if key in payload)
+    print(f"  heard: {name:<10} {event:<9} from {rest}", file=sys.stderr, flush=True)
     print("RESULT 2\\nOK", end="", flush=True)
 '''
 
@@ -88,7 +91,7 @@ trio-supervisor demo: {count} programs in {directory}
   worker     two chatty workers: worker:worker_0 and worker:worker_1
   crasher    crashes every 7 seconds and is restarted
   hopeless   never starts: three attempts, then FATAL
-  listener   an event listener; below it prints what it hears
+  listener   an event listener; it prints what it hears below
 
 Look at it in a browser:  http://127.0.0.1:{page}/
 Or from another terminal:

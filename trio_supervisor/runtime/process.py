@@ -35,6 +35,7 @@ from trio_supervisor.core.states import (
     STOPPED_STATES,
     State,
 )
+from trio_supervisor.runtime.attempt import Attempt
 from trio_supervisor.runtime.child import SpawnError
 from trio_supervisor.runtime.spec import find_command_of, spawn_spec
 from trio_supervisor.runtime.streams import Streams
@@ -56,15 +57,6 @@ KILL_REPEAT_FLOOR = 1
 SIGKILL = 9
 
 TOO_QUICK = "Exited too quickly (process log may have details)"
-
-
-class Attempt:
-    """One start attempt as those see it who wait for its outcome."""
-
-    def __init__(self) -> None:
-        self.spawned = False
-        self.outcome: State | None = None
-        """The first state after STARTING; kept, since the process may move on at once."""
 
 
 class Process:

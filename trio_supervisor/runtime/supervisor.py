@@ -50,8 +50,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
 
     from trio_supervisor.runtime.activity import ActivityLog
+    from trio_supervisor.runtime.attempt import Attempt
     from trio_supervisor.runtime.child import Launcher
-    from trio_supervisor.runtime.process import Attempt, Process
+    from trio_supervisor.runtime.process import Process
 
 #: Seconds one spawn may take before the next in the start order is begun all the same: order
 #: (P-150) is kept on any healthy machine, and one hanging exec does not hold up the others.
