@@ -10,7 +10,9 @@ if TYPE_CHECKING:
 
     from trio_supervisor.cli.ctl_session import Session
 
-#: What TAB offers after an action.
+#: Columns between two tabulator stops of a terminal.
+TAB = 8
+#: What completion offers after an action.
 PROCESSES = "processes"
 GROUPS = "groups"
 ACTION_NAMES = "actions"
@@ -42,10 +44,8 @@ class Action:
     @property
     def help(self) -> list[str]:
         """One line for each form: the form, TABs, the explanation (ctl.md 5, help)."""
-        return [
-            form + "\t" * max(1, 3 - len(form) // 8) + explanation
-            for form, explanation in self.forms
-        ]
+        stops = max(len(form) for form, _ in self.forms) // TAB + 1
+        return [form + "\t" * (stops - len(form) // TAB) + text for form, text in self.forms]
 
 
 def leave(session: Session, argument: str) -> bool:

@@ -93,9 +93,7 @@ def load_plugins(session: Session) -> list[Plugin]:
     controller = Controller(session)
     default = ControllerPluginBase(controller)
     default.name = "default"
-    plugins: list[Plugin] = []
-    for section in session.options.plugin_sections:
-        plugins.append(_load(section, controller))
+    plugins = [_load(section, controller) for section in session.options.plugin_sections]
     session.options.plugins = [default, *plugins]
     return plugins
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from trio_supervisor.cli.ctl_actions import ACTION_NAMES, ACTIONS, GROUPS, PROCESSES
 from trio_supervisor.cli.ctl_console import plugin_actions
 
@@ -50,18 +52,14 @@ def _readline(console: Console, history: str | None) -> ModuleType | None:
     libedit = "libedit" in (readline.__doc__ or "")
     readline.parse_and_bind("bind ^I rl_complete" if libedit else "tab: complete")
     if history is not None:
-        try:
+        with suppress(OSError):  # the first run has none yet
             readline.read_history_file(history)
-        except OSError:
-            pass  # the first run has none yet
     return readline
 
 
 def _save(readline: Any, history: str) -> None:
-    try:
+    with suppress(OSError):  # a history is a convenience; not worth a complaint
         readline.write_history_file(history)
-    except OSError:
-        pass  # a history is a convenience; not worth a complaint
 
 
 class Completer:

@@ -65,8 +65,8 @@ def _chosen(session: Session, names: list[str], rows: list[dict[str, Any]]) -> l
         ]
         chosen += found
         if not found:
-            what = f"{group}: ERROR (no such group)" if process is None else ""
-            session.fail(what or f"{written}: ERROR (no such process)", SOME_UNKNOWN)
+            who, what = (group, "group") if process is None else (written, "process")
+            session.fail(f"{who}: ERROR (no such {what})", SOME_UNKNOWN)
     return chosen
 
 
