@@ -196,7 +196,7 @@ class Stage:
         """Perform a step and keep what came of it."""
         command, given, interrupt = step.command, "", INTERRUPT.search(step.command)
         if stdin := STDIN.search(command):
-            given = json.loads(stdin[1])
+            given = json.loads(self._filled(stdin[1]))
             command = command.replace(stdin[0], "")
         expected = self.pattern(step.out)
         if step.ends_earlier:
