@@ -1,0 +1,250 @@
+"""The golden transcripts T01 to T176 of the client, against a running daemon.
+
+The daemon is ours, or the one named by TRIO_SUPERVISOR_TEST_DAEMON (a command line), for example
+the reference. All steps run once, in order; then each is a test of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from tests.kit.ctl import Ran, environment, finish, install, read_until, run, spawn, until
+from trio_supervisor.cli.ctl_actions import ACTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HERE = Path(__file__).parent
+DAEMON_VARIABLE = "TRIO_SUPERVISOR_TEST_DAEMON"
+OTHER_DAEMON = os.environ.get(DAEMON_VARIABLE)
+
+STEP = re.compile(r"(T\d+) (\[reference\] )?(<end> )?(.*?) -> (\S+)(?: \| ?(.*))?")
+STDIN = re.compile(r' <stdin (".*?")>')
+INTERRUPT = re.compile(r" <interrupt(?: (\S+): ([A-Z]+))?>")
+PATTERNS = {
+    "PID": r"[1-9]\d*",
+    "UPTIME": r"(?:\d+ days?, )?\d+:\d\d:\d\d",
+    "WHEN": r"[A-Z][a-z]{2} \d\d \d\d:\d\d [AP]M",
+    "VERSION": r"\d+\.\d+\S*",
+    "ANY": r".*",
+    "TABLE": r"(?:\S+ +[A-Z]+ +.*\n)*\S+ +[A-Z]+ +.*",
+    "HELP list": r"\ndefault commands \(type help <topic>\):\n=+\n(?:.*\n)+",
+}
+EDITS = (
+    ('[program:flop]\ncommand=/bin/sh -c "exit 3"\nautostart=false\nstartretries=0\n', ""),
+    ("[program:pool]\ncommand=/bin/sleep 100000", "[program:pool]\ncommand=/bin/sleep 200000"),
+    ("[program:slow]", "[program:fresh]\ncommand=/bin/sleep 100000\n[program:slow]"),
+)
+
+
+class Step(NamedTuple):
+    id: str
+    reference_only: bool
+    ends_earlier: bool
+    command: str
+    status: str
+    out: str
+    """With the placeholders of the file."""
+    err: str
+
+
+def read_script() -> list[Step | str]:
+    """Steps and, between them, the ``@`` lines."""
+    script: list[Step | str] = []
+    for line in (HERE / "ctl_transcripts.txt").read_text().splitlines():
+        if line.startswith("@"):
+            script.append(line)
+        elif line.startswith("T"):
+            match = STEP.fullmatch(line)
+            assert match is not None, line
+            out = "" if match[6] is None else match[6] + "\n"
+            script.append(
+                Step(match[1], bool(match[2]), bool(match[3]), match[4], match[5], out, "")
+            )
+        elif line.startswith("  "):
+            step = script[-1]
+            assert isinstance(step, Step)
+            key = "err" if line[2] == "!" else "out"
+            script[-1] = step._replace(**{key: getattr(step, key) + line[4:] + "\n"})
+    if OTHER_DAEMON is None:
+        return [step for step in script if isinstance(step, str) or not step.reference_only]
+    replaced = {step.id for step in script if isinstance(step, Step) and step.reference_only}
+    return [
+        step
+        for step in script
+        if isinstance(step, str) or step.reference_only or step.id not in replaced
+    ]
+
+
+def unused_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Stage:
+    """The directory, the daemon and the commands of the transcript."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.results: dict[str, tuple[re.Pattern[str], Ran]] = {}
+        self.program = install(directory / "bin")
+        self._places = {
+            "HERE": str(directory),
+            "ARGV0": self.program,
+            "PORT": str(unused_port()),
+            "DEAD": str(unused_port()),
+        }
+        self._daemon: subprocess.Popen[bytes] | None = None
+        self._begun: dict[str, subprocess.Popen[bytes]] = {}
+        (directory / "logs").mkdir()
+        template = (HERE / "ctl_transcripts.ini").read_text()
+        self._original = template.replace("%PORT%", self._places["PORT"])
+        self._write(self._original)
+
+    def _write(self, text: str) -> None:
+        (self.directory / "super.conf").write_text(text)
+        (self.directory / "super.conf").chmod(0o644)
+
+    def _filled(self, text: str) -> str:
+        for name, value in self._places.items():
+            text = text.replace(f"<{name}>", value)
+        return text
+
+    def _argv(self, command: str) -> list[str]:
+        words = shlex.split(self._filled(command))
+        return [self.program, *(["-c", "super.conf"] if words[0] == "ctl" else []), *words[1:]]
+
+    def _ctl(self, *words: str) -> Ran:
+        return run([self.program, "-c", "super.conf", *words], cwd=self.directory)
+
+    def pattern(self, text: str) -> str:
+        text = self._filled(text).replace("␠", " ").replace("␀\n", "")
+        parts = re.split(r"<([A-Z]+(?: [a-z]+)?)>", text)
+        for index, name in enumerate(parts):
+            if index % 2 == 0:
+                parts[index] = re.escape(name)
+            elif name in PATTERNS:
+                parts[index] = PATTERNS[name]
+            else:
+                parts[index] = re.escape("\n".join(ACTIONS[name.removeprefix("HELP ")].help))
+        return "".join(parts)
+
+    def between(self, line: str) -> None:
+        """Do what an ``@`` line says."""
+        word, _, rest = line[1:].partition(" ")
+        if word == "begin":
+            step, _, command = rest.partition(" ")
+            self._begun[step] = spawn(self._argv(command), cwd=self.directory)
+        elif word == "until":
+            if rest == "socket gone":
+                until(lambda: not (self.directory / "s.sock").exists(), rest)
+            else:
+                self._until_state(*rest.removeprefix("status ").split(": "))
+        elif word == "start":
+            self._start_daemon()
+        elif word == "edit":
+            text = self._original
+            for before, after in EDITS:
+                assert before in text
+                text = text.replace(before, after)
+            self._write(text)
+        elif word == "break":
+            self._write(self._original + "\n[program:broken]\n")
+        elif word == "original":
+            self._write(self._original)
+        else:
+            assert word == "nosect", line
+            (self.directory / "nosect.conf").write_text("[supervisord]\n")
+
+    def _until_state(self, name: str, state: str) -> None:
+        until(lambda: state in self._ctl("status", name).out, f"{name} being {state}")
+
+    def _start_daemon(self) -> None:
+        daemon = shlex.split(OTHER_DAEMON or "") or [sys.executable, "-m", "trio_supervisor"]
+        with (self.directory / "daemon.out").open("wb") as out:
+            self._daemon = subprocess.Popen(
+                [*daemon, "-n", "-c", "super.conf"],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                cwd=self.directory,
+                env=environment(),
+            )
+
+        def answers() -> bool:
+            assert self._daemon is not None
+            if self._daemon.poll() is not None:
+                raise AssertionError((self.directory / "daemon.out").read_text())
+            return self._ctl("status").out.count("RUNNING") == 3
+
+        until(answers, "the daemon having started its programs")
+
+    def play(self, step: Step) -> None:
+        """Perform a step and keep what came of it."""
+        command, given, interrupt = step.command, "", INTERRUPT.search(step.command)
+        if stdin := STDIN.search(command):
+            given = json.loads(self._filled(stdin[1]))
+            command = command.replace(stdin[0], "")
+        expected = self.pattern(step.out)
+        if step.ends_earlier:
+            ran = finish(self._begun.pop(step.id))
+        elif interrupt is not None:
+            process = spawn(self._argv(command.replace(interrupt[0], "")), cwd=self.directory)
+            seen = ""
+            if interrupt[1]:
+                self._until_state(interrupt[1], interrupt[2])
+            else:
+                before = re.compile(expected.removesuffix(re.escape("\n")))
+                seen = read_until(process, before.fullmatch)
+            process.send_signal(signal.SIGINT)
+            ran = finish(process, seen)
+        else:
+            ran = run(self._argv(command), cwd=self.directory, stdin=given)
+        whole = f"{expected}-- {re.escape(self._filled(step.err))}-- {step.status}"
+        self.results[step.id] = re.compile(whole), ran
+
+    def close(self) -> None:
+        for process in self._begun.values():
+            process.kill()
+            process.communicate()
+        if self._daemon is not None:
+            if self._daemon.poll() is None:
+                self._daemon.terminate()
+            self._daemon.wait(30)
+
+
+SCRIPT = read_script()
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    stage = Stage(tmp_path_factory.mktemp("ctl"))
+    try:
+        for step in SCRIPT:
+            if isinstance(step, str):
+                stage.between(step)
+            else:
+                stage.play(step)
+        yield stage
+    finally:
+        stage.close()
+
+
+@pytest.mark.parametrize("step", [step.id for step in SCRIPT if isinstance(step, Step)])
+def test_transcript(stage: Stage, step: str) -> None:
+    pattern, ran = stage.results[step]
+    status = "SIGINT" if ran.status == -signal.SIGINT else ran.status
+    assert pattern.fullmatch(f"{ran.out}-- {ran.err}-- {status}"), (pattern.pattern, ran)

@@ -1,0 +1,162 @@
+"""The receiving half of HTTP/1.1 for the command-line client: bytes in, body bytes out.
+
+Knows nothing of sockets, URLs or XML, so that every split of the input can be tested.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: No head, chunk-size line or trailer of a sane server is longer; stops an endless line.
+LONGEST_LINE = 65536
+
+
+class ProtocolViolation(Exception):
+    """The peer does not speak HTTP; the text says what was wrong."""
+
+
+class Response:
+    """One answer, fed with what the socket gives."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        """0 until the whole head has arrived."""
+        self.reason = ""
+        self.headers: dict[str, str] = {}
+        """Names in lower case; of repeated headers the last counts."""
+        self.complete = False
+        self.reusable = False
+        """After ``complete``: whether the connection may carry another request."""
+        self._version = ""
+        self._buffer = bytearray()
+        self._left = 0
+        self._step: Callable[[bytearray], bool] = self._head
+
+    def feed(self, data: bytes) -> bytes:
+        """Take input, return the body bytes it completes. Raises ProtocolViolation."""
+        self._buffer += data
+        body = bytearray()
+        while not self.complete and self._step(body):
+            pass
+        return bytes(body)
+
+    def feed_eof(self) -> bool:
+        """The peer has closed; tells whether the answer is whole."""
+        if self._step == self._rest:
+            self.complete = True
+        return self.complete
+
+    # Each step takes what it can from the buffer and tells whether another step may follow.
+
+    def _line(self) -> str | None:
+        end = self._buffer.find(b"\n")
+        if end < 0:
+            if len(self._buffer) > LONGEST_LINE:
+                raise ProtocolViolation("line too long in the answer")
+            return None
+        line = bytes(self._buffer[:end]).rstrip(b"\r").decode("latin-1")
+        del self._buffer[: end + 1]
+        return line
+
+    def _head(self, body: bytearray) -> bool:
+        line = self._line()
+        if line is None:
+            return False
+        version, _, rest = line.partition(" ")
+        code, _, reason = rest.partition(" ")
+        if not version.startswith("HTTP/") or not (len(code) == 3 and code.isdecimal()):
+            raise ProtocolViolation(f"not an HTTP answer: {line[:80]!r}")
+        self._version, self.status, self.reason = version, 0, reason
+        self._code = int(code)
+        self.headers = {}
+        self._step = self._header
+        return True
+
+    def _header(self, body: bytearray) -> bool:
+        line = self._line()
+        if line is None:
+            return False
+        if line:
+            name, _, value = line.partition(":")
+            self.headers[name.strip().lower()] = value.strip()
+            return True
+        if self._code < 200:  # an interim answer such as 100 Continue; the real one follows
+            self._step = self._head
+            return True
+        self.status = self._code
+        self._choose_body()
+        return True
+
+    def _choose_body(self) -> None:
+        length = self.headers.get("content-length", "")
+        if self.headers.get("transfer-encoding", "").lower() == "chunked":
+            self._step = self._chunk_size
+        elif self.status in (204, 304):
+            self._finish()
+        elif length.isdecimal():
+            self._left = int(length)
+            self._step = self._sized
+        elif length:
+            raise ProtocolViolation(f"bad Content-Length {length[:80]!r}")
+        else:
+            self._step = self._rest
+
+    def _finish(self) -> None:
+        connection = self.headers.get("connection", "").lower()
+        self.complete = True
+        self.reusable = "close" not in connection and (
+            self._version == "HTTP/1.1" or "keep-alive" in connection
+        )
+
+    def _take(self, body: bytearray) -> bool:
+        """Move up to ``_left`` bytes into the body; tells whether all have come."""
+        piece = self._buffer[: self._left]
+        del self._buffer[: self._left]
+        self._left -= len(piece)
+        body += piece
+        return self._left == 0
+
+    def _rest(self, body: bytearray) -> bool:
+        body += self._buffer
+        self._buffer.clear()
+        return False
+
+    def _sized(self, body: bytearray) -> bool:
+        if self._take(body):
+            self._finish()
+        return False
+
+    def _chunk_size(self, body: bytearray) -> bool:
+        line = self._line()
+        if line is None:
+            return False
+        size = line.partition(";")[0].strip()
+        try:
+            self._left = int(size, 16)
+        except ValueError:
+            raise ProtocolViolation(f"bad chunk size {size[:80]!r}") from None
+        self._step = self._chunk if self._left else self._trailer
+        return True
+
+    def _chunk(self, body: bytearray) -> bool:
+        if not self._take(body):
+            return False
+        self._step = self._chunk_end
+        return True
+
+    def _chunk_end(self, body: bytearray) -> bool:
+        line = self._line()
+        if line is None:
+            return False
+        if line:
+            raise ProtocolViolation("chunk longer than announced")
+        self._step = self._chunk_size
+        return True
+
+    def _trailer(self, body: bytearray) -> bool:
+        line = self._line()
+        if line == "":
+            self._finish()
+        return bool(line)

@@ -1,0 +1,138 @@
+"""XML-RPC as the command-line client needs it: calls out, answers in.
+
+Uses expat alone (importing xmlrpc.client costs more than a whole run of the client) and refuses
+every document type declaration and entity, so that no answer can grow or reach out while parsed.
+"""
+
+from __future__ import annotations
+
+import binascii
+from xml.parsers import expat
+
+TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, NoReturn
+
+
+class Fault(Exception):
+    """The daemon refused a call."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(code, text)
+        self.code = code
+        self.text = text
+
+    def __str__(self) -> str:
+        return f"<Fault {self.code}: {self.text!r}>"  # the form scripts search for (ctl.md 3)
+
+
+class BadAnswer(Exception):
+    """What came back is no XML-RPC answer."""
+
+
+def encode_call(method: str, params: tuple[str | int | bool, ...]) -> bytes:
+    """The body of a call; text, whole numbers and booleans are all the client ever sends."""
+    rows = "".join(f"<param><value>{_encoded(value)}</value></param>" for value in params)
+    text = (
+        "<?xml version='1.0'?>\n<methodCall>"
+        f"<methodName>{_escaped(method)}</methodName><params>{rows}</params></methodCall>\n"
+    )
+    return text.encode("utf-8", "replace")
+
+
+def decode_answer(body: bytes) -> Any:
+    """The value of an answer. Raises Fault, BadAnswer."""
+    return _Reader().read(body)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _encoded(value: str | int | bool) -> str:
+    if isinstance(value, bool):
+        return f"<boolean>{value:d}</boolean>"
+    if isinstance(value, int):
+        return f"<int>{value}</int>"
+    return f"<string>{_escaped(value)}</string>"
+
+
+def _nothing(text: str) -> None:
+    return None
+
+
+_SCALARS: dict[str, Callable[[str], object]] = {
+    "int": int,
+    "i4": int,
+    "i8": int,
+    "boolean": lambda text: bool(int(text)),
+    "double": float,
+    "string": str,
+    "nil": _nothing,
+    "base64": binascii.a2b_base64,
+    "dateTime.iso8601": str,
+}
+_CONTAINERS = frozenset({"array", "struct"})
+
+
+class _Reader:
+    """Builds the value with a stack of its own, so that deep nesting cannot exhaust Python's."""
+
+    def __init__(self) -> None:
+        self._open: list[list[Any]] = [[]]
+        self._text: list[str] = []
+        self._untyped = False
+        """Inside ``<value>`` with no type element yet: plain text is a string."""
+        self._faulted = False
+
+    def read(self, body: bytes) -> Any:
+        parser = expat.ParserCreate()
+        parser.buffer_text = True
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self._text.append
+        parser.StartDoctypeDeclHandler = _refuse
+        parser.EntityDeclHandler = _refuse
+        parser.UnparsedEntityDeclHandler = _refuse
+        parser.ExternalEntityRefHandler = _refuse
+        try:
+            parser.Parse(body, True)
+            (value,) = self._open[0]
+            if self._faulted:
+                raise Fault(value["faultCode"], value["faultString"])
+        except expat.ExpatError as error:
+            raise BadAnswer(str(error)) from None
+        except (ValueError, KeyError, IndexError, TypeError):
+            raise BadAnswer("the answer is not an XML-RPC answer") from None
+        return value
+
+    def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        self._text.clear()
+        if tag == "value":
+            self._untyped = True
+        elif tag in _CONTAINERS:
+            self._untyped = False
+            self._open.append([])
+        elif tag in _SCALARS:
+            self._untyped = False
+        elif tag == "fault":
+            self._faulted = True
+
+    def _end(self, tag: str) -> None:
+        if tag in _SCALARS:
+            self._open[-1].append(_SCALARS[tag]("".join(self._text)))
+        elif tag == "name" or (tag == "value" and self._untyped):
+            self._open[-1].append("".join(self._text))
+        elif tag == "array":
+            items = self._open.pop()
+            self._open[-1].append(items)
+        elif tag == "struct":
+            flat = self._open.pop()
+            self._open[-1].append(dict(zip(flat[::2], flat[1::2], strict=True)))
+        if tag == "value":
+            self._untyped = False
+
+
+def _refuse(*declaration: object) -> NoReturn:
+    raise BadAnswer("the answer declares a document type or entities, which is refused")

@@ -1,0 +1,67 @@
+"""``tsupervisorctl``: look at and control the programs a running daemon looks after.
+
+A run lasts a few calls, so what it imports decides how long it takes: see the module client.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from trio_supervisor.cli.ctl_console import Console
+from trio_supervisor.cli.ctl_options import OptionError, read_options, usage
+from trio_supervisor.cli.ctl_session import GENERIC, INVALID_ARGUMENTS, Session
+
+TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+if TYPE_CHECKING:
+    from trio_supervisor.cli.ctl_options import Options
+    from trio_supervisor.cli.ctl_plugins import Plugin
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line (program name first) and return the exit status."""
+    argv = sys.argv if argv is None else argv
+    # A closed standard output takes nothing and complains about nothing.
+    stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the end
+    try:
+        options = read_options(argv, os.environ)
+        session = Session(options, stdout)
+        if options.help:
+            session.line(usage(argv[0]))
+            return 0
+        plugins = _plugins(session)
+    except OptionError as error:
+        sys.stderr.write(f"Error: {error}\nFor help, use {argv[0]} -h\n")
+        return INVALID_ARGUMENTS
+    status = _run(options, Console(session, plugins))
+    failure = session.output.failure
+    if failure is not None and not isinstance(failure, BrokenPipeError):
+        sys.stderr.write(f"error: cannot write the output: {failure}\n")
+        return GENERIC
+    return status
+
+
+def _plugins(session: Session) -> list[Plugin]:
+    if not session.options.plugin_sections:
+        return []
+    # Imported here because hardly any configuration has plugins.
+    from trio_supervisor.cli.ctl_plugins import load_plugins
+
+    return load_plugins(session)
+
+
+def _run(options: Options, console: Console) -> int:
+    if options.line is None:
+        # Imported here because scripts never open the shell.
+        from trio_supervisor.cli.ctl_shell import run_shell
+
+        run_shell(console)
+        return 0  # K-13
+    try:
+        console.run(options.line)
+    except KeyboardInterrupt:
+        # The parent must see that it was a signal, and people no traceback (D-10).
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+    return console.session.exit_status

@@ -1,0 +1,174 @@
+"""The actions that only look: status, pid, avail, version, open, tail, maintail (ctl.md 5)."""
+
+from __future__ import annotations
+
+from trio_supervisor.cli.client import Fault
+from trio_supervisor.cli.ctl_follow import follow, log_path
+from trio_supervisor.cli.ctl_names import ALL, short_name, split_name
+from trio_supervisor.cli.ctl_session import (
+    INSUFFICIENT_PRIVILEGES,
+    NOT_RUNNING,
+    UNIMPLEMENTED,
+    UsageMistake,
+)
+from trio_supervisor.core.states import STOPPED_STATES, FaultCode
+
+TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+if TYPE_CHECKING:
+    from typing import Any
+
+    from trio_supervisor.cli.ctl_session import Session
+
+#: Columns of the status table: the narrowest name column, its gap, the state.
+NAME_WIDTH = 30
+NAME_GAP = 3
+STATE_WIDTH = 10
+#: What ``status`` calls its two failures: 3 is "not running", 4 is "unknown" (LSB).
+SOME_STOPPED = UNIMPLEMENTED
+SOME_UNKNOWN = INSUFFICIENT_PRIVILEGES
+
+#: Bytes that tail and maintail show when not told how many.
+TAIL_BYTES = 1600
+CHANNEL_METHODS = {"stdout": "readProcessStdoutLog", "stderr": "readProcessStderrLog"}
+LOG_FAULTS = {
+    FaultCode.BAD_NAME: "no such process name",
+    FaultCode.NO_FILE: "no log file",
+    FaultCode.FAILED: "unknown error reading log",
+}
+
+
+def status(session: Session, argument: str) -> None:
+    if not session.upcheck():
+        session.exit_status = SOME_UNKNOWN
+        return
+    rows = session.call("getAllProcessInfo")
+    names = argument.split()
+    if names and ALL not in names:
+        rows = _chosen(session, names, rows)
+    width = max([NAME_WIDTH, *(len(short_name(row)) for row in rows)]) + NAME_GAP
+    for row in rows:
+        name = short_name(row).ljust(width)
+        session.line(f"{name}{row['statename']:<{STATE_WIDTH}}{row['description']}")
+        if row["state"] in STOPPED_STATES:
+            session.exit_status = SOME_STOPPED  # beats SOME_UNKNOWN (K-6)
+
+
+def _chosen(session: Session, names: list[str], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows asked for, in the order and as often as asked; unknown names are reported."""
+    chosen = []
+    for written in names:
+        group, process = split_name(written)
+        found = [
+            row
+            for row in rows
+            if row["group"] == group and (process is None or row["name"] == process)
+        ]
+        chosen += found
+        if not found:
+            who, what = (group, "group") if process is None else (written, "process")
+            session.fail(f"{who}: ERROR (no such {what})", SOME_UNKNOWN)
+    return chosen
+
+
+def pid(session: Session, argument: str) -> None:
+    names = argument.split()
+    if not names:
+        session.line(str(session.call("getPID")))
+        return
+    if ALL in names:
+        for row in session.call("getAllProcessInfo"):
+            session.line(str(row["pid"]))  # zeros are fine here (K-21)
+        return
+    for name in names:
+        try:
+            number = session.call("getProcessInfo", name)["pid"]
+        except Fault as fault:
+            if fault.code != FaultCode.BAD_NAME:
+                raise
+            session.fail(f"No such process {name}")
+            continue
+        session.line(str(number))
+        if number == 0:
+            session.exit_status = NOT_RUNNING
+
+
+def avail(session: Session, argument: str) -> None:
+    for row in session.call("getAllConfigInfo"):
+        used = "in use" if row["inuse"] else "avail"
+        auto = "auto" if row["autostart"] else "manual"
+        priorities = f"{row['group_prio']}:{row['process_prio']}"
+        session.line(f"{short_name(row):<32} {used:<9} {auto:<9} {priorities}")
+
+
+def version(session: Session, argument: str) -> None:
+    session.line(str(session.call("getSupervisorVersion")))
+
+
+def open_url(session: Session, argument: str) -> None:
+    if argument.partition("://")[0] not in ("http", "unix"):
+        session.fail("ERROR: url must be http:// or unix://")
+        return
+    session.options.serverurl = argument
+    session.reconnect()
+    status(session, "")
+    session.exit_status = 0  # whatever status found (K-16)
+
+
+def tail(session: Session, argument: str) -> None:
+    words = argument.split()
+    if not words:
+        raise UsageMistake("Error: too few arguments")
+    option = words.pop(0) if words[0].startswith("-") else None
+    if not words:
+        raise UsageMistake("Error: tail requires process name", with_help=False)
+    if len(words) > 2:  # tail A B stderr as well (D-19)
+        raise UsageMistake("Error: too many arguments")
+    name = words[0]
+    channel = words[1].lower() if len(words) == 2 else "stdout"
+    if channel not in CHANNEL_METHODS:
+        raise UsageMistake(f"Error: bad channel '{channel}'", with_help=False)
+    if option == "-f":
+        follow(session, log_path(name, channel))
+        return
+    length = _byte_count(option)
+    try:
+        text = session.call(CHANNEL_METHODS[channel], name, -length, 0)
+    except Fault as fault:
+        _report_log_fault(session, name, fault)
+    else:
+        session.line(text)
+
+
+def maintail(session: Session, argument: str) -> None:
+    words = argument.split()
+    if len(words) > 1:
+        raise UsageMistake("Error: too many arguments")
+    option = words[0] if words else None
+    if option == "-f":
+        follow(session, "/mainlogtail")
+        return
+    length = _byte_count(option)
+    try:
+        text = session.call("readLog", -length, 0)
+    except Fault as fault:
+        _report_log_fault(session, "supervisord", fault)
+    else:
+        session.line(text)
+
+
+def _byte_count(option: str | None) -> int:
+    """``-N`` with N as Python reads integers: ``-0`` is the whole log, ``--8`` skips 8 (K-11)."""
+    if option is None:
+        return TAIL_BYTES
+    if option.startswith("-"):
+        try:
+            return int(option[1:])
+        except ValueError:
+            pass
+    raise UsageMistake(f"Error: bad argument {option}", with_help=False)
+
+
+def _report_log_fault(session: Session, name: str, fault: Fault) -> None:
+    if fault.code not in LOG_FAULTS:
+        raise fault
+    session.fail(f"{name}: ERROR ({LOG_FAULTS[FaultCode(fault.code)]})")
