@@ -79,6 +79,8 @@ class Lazy:
 LAZY = (
     Lazy("", "importlib.import_module", "public names are imported on first use (PEP 562)"),
     Lazy("core.xmlrpc", "defusedxml*", "slow to import, and needed only for an XML request"),
+    Lazy("core.xmlrpc", "xml.etree.ElementTree*", "as slow, and loaded by defusedxml anyway"),
+    Lazy("cli.client", "urllib.parse*", "slow, and needed only for credentials inside a URL"),
     Lazy("cli.ctl*", "*", "the client starts fast: what few commands need is imported there"),
 )
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import math
 import traceback
+from signal import SIGKILL
 from typing import TYPE_CHECKING
 
 import trio
@@ -54,7 +55,6 @@ if TYPE_CHECKING:
 STOP_REMINDER = 2
 #: Seconds between repeated SIGKILLs when stopwaitsecs is 0 (P-127), so that they do not spin.
 KILL_REPEAT_FLOOR = 1
-SIGKILL = 9
 
 TOO_QUICK = "Exited too quickly (process log may have details)"
 
@@ -87,6 +87,7 @@ class Process:
         self.stdout = stdout
         self.stderr = stderr
         self._host = host
+        self._log = host.log
         self._socket = socket
         self._child: Child | None = None
         self._failures = 0
@@ -446,6 +447,3 @@ class Process:
     async def _until(self, condition: Callable[[], bool]) -> None:
         while not condition():
             await self._changed.park()
-
-    def _log(self, severity: Severity, text: str) -> None:
-        self._host.log(severity, text)
