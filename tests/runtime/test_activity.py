@@ -6,7 +6,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -14,12 +14,13 @@ import pytest
 from tests.kit.pipes import PATIENCE, Pipe, pipe
 from trio_supervisor.core.config import DaemonConfig, Severity
 from trio_supervisor.core.errors import ConfigError, Failed, NoFile
+from trio_supervisor.runtime import activity
 from trio_supervisor.runtime.activity import ActivityLog, open_activity_log
 from trio_supervisor.runtime.sinks import Sinks
 from trio_supervisor.runtime.writer import BACKLOG_LIMIT
 
 #: 2026-11-24 14:00:00.007 in UTC.
-NOW = 1795528800.007
+NOW = 1795528800.0075
 STAMP = "2026-11-24 14:00:00,007"
 
 
@@ -30,18 +31,6 @@ def _utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         time.tzset()
         yield
     time.tzset()
-
-
-@contextmanager
-def stdout(fd: int) -> Iterator[None]:
-    """Our standard output is another for the length of the block."""
-    kept = os.dup(1)
-    os.dup2(fd, 1)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
 
 
 class Desk:
@@ -58,7 +47,7 @@ class Desk:
         level: Severity = Severity.INFO,
         maxbytes: int = 0,
         backups: int = 0,
-        stdout: bool = False,
+        copy: str | None = None,
         sinks: Callable[[ActivityLog], Sinks] | None = None,
     ) -> ActivityLog:
         log = ActivityLog(
@@ -66,7 +55,7 @@ class Desk:
         )
         if sinks is not None:
             log.sinks = sinks(log)
-        log.open(maxbytes=maxbytes, backups=backups, stdout=stdout)
+        log.open(maxbytes=maxbytes, backups=backups, copy=copy)
         self._stack.callback(log.close)
         return log
 
@@ -91,8 +80,8 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 @pytest.fixture
 def out() -> Iterator[Pipe]:
-    """A pipe as our standard output."""
-    with pipe() as p, stdout(p.writer):
+    """A pipe in place of our standard output."""
+    with pipe() as p:
         yield p
 
 
@@ -132,13 +121,14 @@ def test_text_that_is_not_unicode_is_written_with_replacement(desk: Desk) -> Non
 
 
 def test_p287_copy_on_stdout(desk: Desk, out: Pipe) -> None:
-    log = desk.open(stdout=True)
+    log = desk.open(copy=out.path)
     log.log(Severity.INFO, "text")
     expected = f"{STAMP} INFO text\n"
     assert out.read(len(expected)).decode() == desk.text == expected
 
 
-def test_s092_silent(tmp_path: Path, out: Pipe) -> None:
+def test_s092_silent(tmp_path: Path, out: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(activity, "STDOUT", out.path)
     daemon = DaemonConfig(logfile=str(tmp_path / "sup.log"), silent=True)
     log = open_activity_log(daemon, foreground=True)
     log.log(Severity.INFO, "text")
@@ -151,7 +141,7 @@ def test_s092_silent(tmp_path: Path, out: Pipe) -> None:
 
 @pytest.mark.parametrize("maxbytes", [0, 1000])
 def test_s091_log_on_stdout_appears_once(desk: Desk, out: Pipe, maxbytes: int) -> None:
-    log = desk.open("/dev/stdout", maxbytes=maxbytes, backups=2, stdout=True)
+    log = desk.open(out.path, maxbytes=maxbytes, backups=2, copy=out.path)
     log.log(Severity.INFO, "one")
     log.log(Severity.INFO, "two")
     log.close()
@@ -164,8 +154,8 @@ def test_s091_log_on_stdout_appears_once(desk: Desk, out: Pipe, maxbytes: int) -
 
 
 def test_p288_log_file_that_is_our_stdout(desk: Desk) -> None:
-    with desk.path.open("ab", buffering=0) as file, stdout(file.fileno()):
-        desk.open(stdout=True).log(Severity.INFO, "once")
+    with desk.path.open("ab", buffering=0) as file:
+        desk.open(copy=f"/dev/fd/{file.fileno()}").log(Severity.INFO, "once")
     assert desk.lines == ["INFO once"]
 
 
@@ -190,7 +180,7 @@ def test_p292_a_log_that_cannot_be_opened(tmp_path: Path) -> None:
 
 def test_s096_stdout_not_read(desk: Desk, out: Pipe) -> None:
     """The log is complete; of the copy, what waits beyond 1 MiB is dropped and counted."""
-    log = desk.open(stdout=True)
+    log = desk.open(copy=out.path)
     text = "x" * (10_000 - len(STAMP) - len(" INFO \n"))
     for _ in range(300):
         log.log(Severity.INFO, text)
@@ -212,7 +202,7 @@ def test_s096_stdout_not_read(desk: Desk, out: Pipe) -> None:
 
 
 def test_s096_closing_does_not_wait_for_a_reader_that_sleeps(desk: Desk, out: Pipe) -> None:
-    log = desk.open(stdout=True)
+    log = desk.open(copy=out.path)
     for _ in range(50):
         log.log(Severity.INFO, "x" * 10_000)
     before = time.monotonic()
@@ -223,7 +213,7 @@ def test_s096_closing_does_not_wait_for_a_reader_that_sleeps(desk: Desk, out: Pi
 
 
 def test_closing_delivers_what_a_reader_takes(desk: Desk, out: Pipe) -> None:
-    log = desk.open(stdout=True)
+    log = desk.open(copy=out.path)
     for _ in range(100):
         log.log(Severity.INFO, "x")
     log.close()
@@ -231,7 +221,7 @@ def test_closing_delivers_what_a_reader_takes(desk: Desk, out: Pipe) -> None:
 
 
 def test_s097_stdout_reader_gone(desk: Desk, out: Pipe) -> None:
-    log = desk.open(stdout=True)
+    log = desk.open(copy=out.path)
     out.close_reader()
     for text in ("one", "two", "three", "four"):
         log.log(Severity.INFO, text)
@@ -280,10 +270,10 @@ def test_p255_clear(desk: Desk) -> None:
 
 
 def test_p255_clear_of_no_regular_file(desk: Desk, out: Pipe) -> None:
-    log = desk.open("/dev/stdout")
+    log = desk.open(out.path)
     with pytest.raises(NoFile):
         log.clear()
-    assert os.path.islink("/dev/stdout")
+    assert os.path.islink(out.path)
 
 
 def test_p255_clear_of_a_missing_file(desk: Desk) -> None:
@@ -320,7 +310,7 @@ def test_s101_rotation(desk: Desk, backups: int) -> None:
 
 def test_s094_activity_log_on_a_full_disk(desk: Desk, out: Pipe) -> None:
     """P-295: the copy says what is wrong, and the log's own trouble does not feed itself."""
-    log = desk.open("/dev/full", stdout=True)
+    log = desk.open("/dev/full", copy=out.path)
     for _ in range(3):
         log.log(Severity.INFO, "text")
         log.sinks.settle(PATIENCE)
