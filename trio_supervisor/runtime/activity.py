@@ -54,9 +54,11 @@ class ActivityLog:
         self._target: Sink | None = None
         self._copy: Sink | None = None
         self._dropped = 0
+        self._early: list[tuple[Severity, str]] = []
+        """What opening the targets had to say, before there was one to say it to."""
 
-    def open(self, *, maxbytes: int, backups: int, stdout: bool) -> None:
-        """Open the log, and a copy on ``stdout`` unless the log goes there anyway (P-288).
+    def open(self, *, maxbytes: int, backups: int, copy: str | None = None) -> None:
+        """Open the log, and a copy unless the log goes to the same target anyway (P-288).
 
         Raises OSError.
         """
@@ -64,12 +66,18 @@ class ActivityLog:
             self._target = self.sinks.syslog()
         else:
             self._target = self.sinks.file(self.path, maxbytes=maxbytes, backups=backups)
-        if stdout and not _is_stdout(self.path):
-            self._copy = self.sinks.file(STDOUT, maxbytes=0, backups=0)
+        if copy is not None and not _same_target(self.path, copy):
+            self._copy = self.sinks.file(copy, maxbytes=0, backups=0)
+        early, self._early = self._early, []
+        for severity, text in early:
+            self.log(severity, text)
 
     def log(self, severity: Severity, text: str) -> None:
         """Write one record if its level is high enough (P-284). Never raises, never blocks."""
         if severity < self.level:
+            return
+        if self._target is None:
+            self._early.append((severity, text))
             return
         self._forget_vanished_reader()
         if self._dropped and not self._backlog():
@@ -132,7 +140,7 @@ def open_activity_log(daemon: DaemonConfig, *, foreground: bool) -> ActivityLog:
         activity.open(
             maxbytes=daemon.logfile_maxbytes,
             backups=daemon.logfile_backups,
-            stdout=foreground and not daemon.silent,
+            copy=STDOUT if foreground and not daemon.silent else None,
         )
     except OSError as error:
         activity.close()
@@ -144,9 +152,9 @@ def open_activity_log(daemon: DaemonConfig, *, foreground: bool) -> ActivityLog:
     return activity
 
 
-def _is_stdout(path: str | None) -> bool:
-    """Whether the log file and our stdout are the same open target (P-288, Q-39)."""
+def _same_target(path: str | None, copy: str) -> bool:
+    """Whether the log and its copy would be the same open target (Q-39)."""
     try:
-        return path is not None and os.path.samestat(os.stat(path), os.fstat(1))
+        return path is not None and os.path.samestat(os.stat(path), os.stat(copy))
     except OSError:
         return False

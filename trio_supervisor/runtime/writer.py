@@ -63,7 +63,7 @@ class Descriptor:
 class Writer:
     """Writes in order, for all who share the target; ends when the last user has released it.
 
-    ``report`` is only ever called by ``put`` and so in the caller's thread.
+    ``report`` is called in the thread of the users only, at the next thing they do.
     """
 
     def __init__(
@@ -99,6 +99,7 @@ class Writer:
         with self._changed:
             self._users -= 1
             self._changed.notify_all()
+        self._pass_on()
 
     def put(self, data: bytes) -> None:
         """Queue bytes; they are written without those of other callers in between."""
@@ -109,9 +110,7 @@ class Writer:
                 self._queue.append(data)
                 self.backlog += len(data)
                 self._changed.notify_all()
-            notices, self._notices[:] = self._notices[:], []
-        for severity, text in notices:
-            self._report(severity, text)
+        self._pass_on()
 
     async def room(self) -> None:
         """Return when little is waiting."""
@@ -131,6 +130,14 @@ class Writer:
             unused = not self._users
         if unused:
             self._thread.join(max(0.0, deadline - time.monotonic()))
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        """Report what the thread had to say."""
+        with self._changed:
+            notices, self._notices[:] = self._notices[:], []
+        for severity, text in notices:
+            self._report(severity, text)
 
     def _run(self) -> None:
         while (data := self._next()) is not None:

@@ -1,0 +1,320 @@
+"""The activity log, process.md 13."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.kit.pipes import PATIENCE, Pipe, pipe
+from trio_supervisor.core.config import DaemonConfig, Severity
+from trio_supervisor.core.errors import ConfigError, Failed, NoFile
+from trio_supervisor.runtime import activity
+from trio_supervisor.runtime.activity import ActivityLog, open_activity_log
+from trio_supervisor.runtime.sinks import Sinks
+from trio_supervisor.runtime.writer import BACKLOG_LIMIT
+
+#: 2026-11-24 14:00:00.007 in UTC.
+NOW = 1795528800.0075
+STAMP = "2026-11-24 14:00:00,007"
+
+
+@pytest.fixture(autouse=True)
+def _utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "UTC")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+class Desk:
+    """Opens activity logs and closes them in the end."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / "sup.log"
+        self._stack = ExitStack()
+
+    def open(
+        self,
+        path: str | None = "",
+        *,
+        level: Severity = Severity.INFO,
+        maxbytes: int = 0,
+        backups: int = 0,
+        copy: str | None = None,
+        sinks: Callable[[ActivityLog], Sinks] | None = None,
+    ) -> ActivityLog:
+        log = ActivityLog(
+            level, path=str(self.path) if path == "" else path, wall_clock=lambda: NOW
+        )
+        if sinks is not None:
+            log.sinks = sinks(log)
+        log.open(maxbytes=maxbytes, backups=backups, copy=copy)
+        self._stack.callback(log.close)
+        return log
+
+    @property
+    def text(self) -> str:
+        return self.path.read_text()
+
+    @property
+    def lines(self) -> list[str]:
+        return [line.removeprefix(STAMP + " ") for line in self.text.splitlines()]
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    desk = Desk(tmp_path)
+    yield desk
+    desk.close()
+
+
+@pytest.fixture
+def out() -> Iterator[Pipe]:
+    """A pipe in place of our standard output."""
+    with pipe() as p:
+        yield p
+
+
+@pytest.mark.parametrize(
+    ("severity", "label"),
+    [
+        (Severity.CRITICAL, "CRIT"),
+        (Severity.ERROR, "ERRO"),
+        (Severity.WARN, "WARN"),
+        (Severity.INFO, "INFO"),
+        (Severity.DEBUG, "DEBG"),
+        (Severity.TRACE, "TRAC"),
+        (Severity.BLATHER, "BLAT"),
+    ],
+)
+def test_p283_format(desk: Desk, severity: Severity, label: str) -> None:
+    desk.open(level=Severity.BLATHER).log(severity, "text")
+    assert desk.text == f"{STAMP} {label} text\n"
+
+
+@pytest.mark.parametrize("level", list(Severity))
+def test_p284_level(desk: Desk, level: Severity) -> None:
+    log = desk.open(level=level)
+    for severity in Severity:
+        log.log(severity, severity.name)
+    assert [line.split()[1] for line in desk.lines] == [s.name for s in Severity if s >= level]
+
+
+def test_p285_continuation_lines_carry_no_prefix(desk: Desk) -> None:
+    desk.open().log(Severity.INFO, "'x' stdout output:\nline\n")
+    assert desk.text == f"{STAMP} INFO 'x' stdout output:\nline\n\n"
+
+
+def test_text_that_is_not_unicode_is_written_with_replacement(desk: Desk) -> None:
+    desk.open().log(Severity.INFO, "a\udcffb")
+    assert desk.lines == ["INFO a?b"]
+
+
+def test_p287_copy_on_stdout(desk: Desk, out: Pipe) -> None:
+    log = desk.open(copy=out.path)
+    log.log(Severity.INFO, "text")
+    expected = f"{STAMP} INFO text\n"
+    assert out.read(len(expected)).decode() == desk.text == expected
+
+
+def test_s092_silent(tmp_path: Path, out: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(activity, "STDOUT", out.path)
+    daemon = DaemonConfig(logfile=str(tmp_path / "sup.log"), silent=True)
+    log = open_activity_log(daemon, foreground=True)
+    log.log(Severity.INFO, "text")
+    log.close()
+    assert not out.pending()
+    assert re.fullmatch(
+        r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO text\n", (tmp_path / "sup.log").read_text()
+    )
+
+
+@pytest.mark.parametrize("maxbytes", [0, 1000])
+def test_s091_log_on_stdout_appears_once(desk: Desk, out: Pipe, maxbytes: int) -> None:
+    log = desk.open(out.path, maxbytes=maxbytes, backups=2, copy=out.path)
+    log.log(Severity.INFO, "one")
+    log.log(Severity.INFO, "two")
+    log.close()
+    text = os.read(out.reader, 10_000).decode()
+    assert [line for line in text.splitlines() if "rotated" not in line] == [
+        f"{STAMP} INFO one",
+        f"{STAMP} INFO two",
+    ]
+    assert text.count("rotated") == (1 if maxbytes else 0)
+
+
+def test_p288_log_file_that_is_our_stdout(desk: Desk) -> None:
+    with desk.path.open("ab", buffering=0) as file:
+        desk.open(copy=f"/dev/fd/{file.fileno()}").log(Severity.INFO, "once")
+    assert desk.lines == ["INFO once"]
+
+
+def test_p291_syslog(desk: Desk, tmp_path: Path) -> None:
+    log = desk.open(
+        None, sinks=lambda log: Sinks(log.log, syslog_socket=str(tmp_path / "no-daemon"))
+    )
+    log.log(Severity.INFO, "nobody listens, nothing happens")
+    with pytest.raises(NoFile):
+        log.clear()
+
+
+def test_p292_a_log_that_cannot_be_opened(tmp_path: Path) -> None:
+    daemon = DaemonConfig(logfile=str(tmp_path / "none" / "sup.log"))
+    with pytest.raises(ConfigError) as caught:
+        open_activity_log(daemon, foreground=False)
+    assert str(caught.value) == (
+        f"cannot open the log {daemon.logfile}: No such file or directory "
+        "in section 'supervisord' (option: 'logfile')"
+    )
+
+
+def test_s096_stdout_not_read(desk: Desk, out: Pipe) -> None:
+    """The log is complete; of the copy, what waits beyond 1 MiB is dropped and counted."""
+    log = desk.open(copy=out.path)
+    text = "x" * (10_000 - len(STAMP) - len(" INFO \n"))
+    for _ in range(300):
+        log.log(Severity.INFO, text)
+    assert desk.path.stat().st_size == 300 * 10_000
+    waiting = BACKLOG_LIMIT // 10_000
+    received = out.read(waiting * 10_000)
+    assert received == desk.path.read_bytes()[: waiting * 10_000]
+    while out.pending():
+        out.read(10_000)
+    log.sinks.settle(PATIENCE)
+    while out.pending():
+        out.read(10_000)
+    log.log(Severity.INFO, "after")
+    warning, after = desk.lines[-2:]
+    dropped = re.fullmatch(r"WARN (\d+) log records were dropped for a slow reader", warning)
+    assert dropped is not None
+    assert 0 < int(dropped[1]) <= 300 - waiting
+    assert after == "INFO after"
+
+
+def test_s096_closing_does_not_wait_for_a_reader_that_sleeps(desk: Desk, out: Pipe) -> None:
+    log = desk.open(copy=out.path)
+    for _ in range(50):
+        log.log(Severity.INFO, "x" * 10_000)
+    before = time.monotonic()
+    log.close()
+    assert time.monotonic() - before < PATIENCE
+    assert out.pending()
+    out.read(50 * (10_000 + len(f"{STAMP} INFO \n")))
+
+
+def test_closing_delivers_what_a_reader_takes(desk: Desk, out: Pipe) -> None:
+    log = desk.open(copy=out.path)
+    for _ in range(100):
+        log.log(Severity.INFO, "x")
+    log.close()
+    assert os.read(out.reader, 100_000) == desk.path.read_bytes()
+
+
+def test_s097_stdout_reader_gone(desk: Desk, out: Pipe) -> None:
+    log = desk.open(copy=out.path)
+    out.close_reader()
+    for text in ("one", "two", "three", "four"):
+        log.log(Severity.INFO, text)
+        log.sinks.settle(PATIENCE)
+    assert [line for line in desk.lines if "INFO" in line] == [
+        "INFO one",
+        "INFO two",
+        "INFO three",
+        "INFO four",
+    ]
+    assert len(desk.lines) <= 5
+
+
+def test_s081_reopen(desk: Desk) -> None:
+    log = desk.open()
+    log.log(Severity.INFO, "received SIGUSR2 indicating log reopen request")
+    old = desk.path.rename(f"{desk.path}.old")
+    log.log(Severity.INFO, "supervisord logreopen")
+    log.reopen()
+    log.log(Severity.INFO, "after")
+    assert len(old.read_text().splitlines()) == 2
+    assert desk.lines == ["INFO after"]
+
+
+def test_p249_reopen_that_fails(desk: Desk, tmp_path: Path) -> None:
+    directory = tmp_path / "logs"
+    directory.mkdir()
+    log = desk.open(str(directory / "sup.log"))
+    (directory / "sup.log").unlink()
+    directory.rmdir()
+    with pytest.raises(FileNotFoundError):
+        log.reopen()
+    log.log(Severity.CRITICAL, "could not reopen")
+    directory.mkdir()
+    log.log(Severity.INFO, "by itself")
+    assert (directory / "sup.log").read_text() == f"{STAMP} INFO by itself\n"
+
+
+def test_p255_clear(desk: Desk) -> None:
+    log = desk.open()
+    log.log(Severity.INFO, "before")
+    with desk.path.open() as before:
+        log.clear()
+        assert before.read() == f"{STAMP} INFO before\n"  # removed, not truncated
+    assert desk.lines == ["INFO reopening log file"]
+
+
+def test_p255_clear_of_no_regular_file(desk: Desk, out: Pipe) -> None:
+    log = desk.open(out.path)
+    with pytest.raises(NoFile):
+        log.clear()
+    assert os.path.islink(out.path)
+
+
+def test_p255_clear_of_a_missing_file(desk: Desk) -> None:
+    log = desk.open()
+    desk.path.unlink()
+    with pytest.raises(NoFile):
+        log.clear()
+
+
+def test_p255_clear_that_fails(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = desk.open()
+
+    def refuse(path: str) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "remove", refuse)
+        with pytest.raises(Failed, match="Operation not permitted"):
+            log.clear()
+    log.log(Severity.INFO, "goes on")
+    assert desk.lines == ["INFO goes on"]
+
+
+@pytest.mark.parametrize("backups", [2, 0])
+def test_s101_rotation(desk: Desk, backups: int) -> None:
+    log = desk.open(level=Severity.DEBUG, maxbytes=2000, backups=backups)
+    record = len(f"{STAMP} DEBG \n") + 70
+    for _ in range(100):
+        log.log(Severity.DEBUG, "x" * 70)
+    sizes = {path.name: path.stat().st_size for path in sorted(desk.path.parent.iterdir())}
+    assert list(sizes) == ["sup.log", "sup.log.1", "sup.log.2"][: backups + 1]
+    assert all(2000 <= size < 2000 + record for name, size in sizes.items() if name != "sup.log")
+
+
+def test_s094_activity_log_on_a_full_disk(desk: Desk, out: Pipe) -> None:
+    """P-295: the copy says what is wrong, and the log's own trouble does not feed itself."""
+    log = desk.open("/dev/full", copy=out.path)
+    for _ in range(3):
+        log.log(Severity.INFO, "text")
+        log.sinks.settle(PATIENCE)
+    log.close()
+    text = os.read(out.reader, 10_000).decode()
+    assert text.count("INFO text\n") == 3
+    assert text.count("ERRO cannot write log /dev/full: No space left on device") == 1
