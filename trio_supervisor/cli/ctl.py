@@ -34,7 +34,10 @@ def main(argv: list[str] | None = None) -> int:
     except OptionError as error:
         sys.stderr.write(f"Error: {error}\nFor help, use {argv[0]} -h\n")
         return INVALID_ARGUMENTS
-    status = _run(options, Console(session, plugins))
+    try:
+        status = _run(options, Console(session, plugins))
+    finally:
+        session.disconnect()
     failure = session.output.failure
     if failure is not None and not isinstance(failure, BrokenPipeError):
         sys.stderr.write(f"error: cannot write the output: {failure}\n")

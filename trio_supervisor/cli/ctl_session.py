@@ -175,8 +175,8 @@ class Session:
             self._client = Client(options.serverurl, options.username, options.password)
         return self._client
 
-    def reconnect(self) -> None:
-        """URL or credentials have changed."""
+    def disconnect(self) -> None:
+        """At the end, and when URL or credentials have changed."""
         if self._client is not None:
             self._client.close()
         self._client = None
@@ -229,5 +229,5 @@ class Session:
         if username is None or password is None:
             return False
         self.options.username, self.options.password = username, password
-        self.reconnect()
+        self.disconnect()
         return True

@@ -109,7 +109,7 @@ def open_url(session: Session, argument: str) -> None:
         session.fail("ERROR: url must be http:// or unix://")
         return
     session.options.serverurl = argument
-    session.reconnect()
+    session.disconnect()
     status(session, "")
     session.exit_status = 0  # whatever status found (K-16)
 
