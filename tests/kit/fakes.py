@@ -146,8 +146,8 @@ class FakeLauncher:
 class RecordingBus(Bus):
     """Keeps what is published, without being a subscriber: those use up serial numbers."""
 
-    def __init__(self, published: list[Event]) -> None:
-        super().__init__()
+    def __init__(self, published: list[Event], report: Callable[[Severity, str], None]) -> None:
+        super().__init__(report)
         self._published = published
 
     def publish(self, event: Event) -> None:
@@ -163,8 +163,8 @@ class Recorder:
         self.events: list[Event] = []
         self.lines: list[str] = []
         self.now = 1_700_000_000.0
-        bus = RecordingBus(self.events)
         log = log_lines(self.lines)
+        bus = RecordingBus(self.events, log)
         self.host = Host(
             daemon=DaemonConfig() if daemon is None else daemon,
             log=log,

@@ -7,7 +7,7 @@ import itertools
 import trio
 from trio.testing import MockClock
 
-from tests.kit.fakes import Recorder
+from tests.kit.fakes import Recorder, log_lines
 from trio_supervisor.core.events import Event, RemoteCommunication, Tick, Tick5, Tick60
 from trio_supervisor.runtime.bus import Bus
 from trio_supervisor.runtime.ticks import tick
@@ -15,7 +15,7 @@ from trio_supervisor.runtime.ticks import tick
 
 def test_only_received_events_take_a_serial_number() -> None:
     """interfaces.md 1.3: one number for all receivers of an event, none for an unheard one."""
-    bus = Bus(itertools.count(40))
+    bus = Bus(lambda severity, text: None, itertools.count(40))
     heard: list[tuple[str, str, int]] = []
     bus.subscribe((Tick,), lambda event, serial: heard.append(("ticks", event.name, serial)))
     cancel = bus.subscribe(
@@ -32,6 +32,21 @@ def test_only_received_events_take_a_serial_number() -> None:
         ("all", "REMOTE_COMMUNICATION", 41),
         ("ticks", "TICK_60", 42),
     ]
+
+
+def test_a_broken_subscriber_hurts_nobody() -> None:
+    lines: list[str] = []
+    bus = Bus(log_lines(lines))
+    heard: list[str] = []
+
+    def explode(event: Event, serial: int) -> None:
+        raise ZeroDivisionError("injected")
+
+    bus.subscribe((Event,), explode)
+    bus.subscribe((Event,), lambda event, serial: heard.append(event.name))
+    bus.publish(Tick5(5))
+    assert heard == ["TICK_5"]
+    assert [line.splitlines()[0] for line in lines] == ["CRIT event TICK_5 lost:"]
 
 
 async def test_W148_ticks_name_the_start_of_their_slice(autojump_clock: MockClock) -> None:

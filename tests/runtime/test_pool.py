@@ -322,6 +322,32 @@ async def test_W151_result_handler_accepts_by_returning(autojump_clock: MockCloc
         assert responses == [b"fine"]
 
 
+async def test_an_error_inside_a_pool_stays_there(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Architecture decision 8, for the dispatcher and for what a listener says."""
+    async with pool() as stage:
+        await stage.say("READY\n")
+        assert stage.group.pool is not None
+
+        def explode(*arguments: object) -> None:
+            raise ZeroDivisionError("injected")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(stage.group.pool, "_send", explode)
+            stage.emit("0")
+            await wait_all_tasks_blocked()
+            patch.setattr(stage.group.pool, "_heard", explode)
+            await stage.say("READY\n")
+        await trio.sleep(1)
+        stage.emit("1")
+        assert stage.data(await stage.heard()) == ["1"]
+        (l0,) = stage.processes
+        assert l0.state is State.RUNNING
+        crit = [line.splitlines()[0] for line in stage.recorder.lines if line.startswith("CRIT")]
+        assert crit == ["CRIT internal error in pool p:", "CRIT internal error for l0:"]
+
+
 def broken_handler(event: object, response: bytes) -> None:
     raise KeyError("no")
 

@@ -60,11 +60,12 @@ class Stage:
         self.launcher = FakeLauncher()
         self.events: list[Event] = []
         self.lines: list[str] = []
+        log = log_lines(self.lines)
         self.supervisor = Supervisor(
             config,
-            log=log_lines(self.lines),
+            log=log,
             reload=reload,
-            bus=RecordingBus(self.events),
+            bus=RecordingBus(self.events, log),
             launch=self.launcher,
             wall_clock=lambda: 1_700_000_000.0,
         )

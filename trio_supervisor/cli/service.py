@@ -80,7 +80,7 @@ class Service:
                 log=activity.log,
                 activity=activity,
                 reload=self._load,
-                bus=Bus(self._serials),
+                bus=Bus(activity.log, self._serials),
             )
             self._enter_background(activity)
             pidfile = Pidfile(config.daemon.pidfile)

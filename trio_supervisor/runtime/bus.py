@@ -7,7 +7,10 @@ owns its overflow rule.
 from __future__ import annotations
 
 import itertools
+import traceback
 from typing import TYPE_CHECKING
+
+from trio_supervisor.core.config import Severity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,9 +22,16 @@ if TYPE_CHECKING:
 
 class Bus:
     """``serials`` numbers the events; a daemon passes one iterator for its whole life, because
-    numbers survive a restart in place (interfaces.md 1.3)."""
+    numbers survive a restart in place (interfaces.md 1.3).
 
-    def __init__(self, serials: Iterator[int] | None = None) -> None:
+    ``report`` writes to the activity log what a broken subscriber raised: whoever publishes, and
+    the other subscribers, never notice.
+    """
+
+    def __init__(
+        self, report: Callable[[Severity, str], None], serials: Iterator[int] | None = None
+    ) -> None:
+        self._report = report
         self._serials = itertools.count() if serials is None else serials
         self._subscribers: list[tuple[tuple[type[Event], ...], Accept]] = []
 
@@ -41,4 +51,9 @@ class Bus:
             if isinstance(event, types):
                 if serial is None:
                     serial = next(self._serials)
-                accept(event, serial)
+                try:
+                    accept(event, serial)
+                except Exception:
+                    self._report(
+                        Severity.CRITICAL, f"event {event.name} lost:\n{traceback.format_exc()}"
+                    )

@@ -5,11 +5,12 @@ Makes the processes of a group's configuration; in a listener pool also the pool
 
 from __future__ import annotations
 
+import traceback
 from typing import TYPE_CHECKING
 
 import trio
 
-from trio_supervisor.core.config import AUTO, ChannelConfig
+from trio_supervisor.core.config import AUTO, ChannelConfig, Severity
 from trio_supervisor.core.errors import SocketError
 from trio_supervisor.core.states import STOPPED_STATES
 from trio_supervisor.runtime.autologs import create_auto_log
@@ -49,7 +50,7 @@ class Group:
         with self._scope:
             async with trio.open_nursery() as nursery:
                 if self.pool is not None:
-                    nursery.start_soon(self.pool.run)
+                    nursery.start_soon(self._dispatch, self.pool)
                 for process in self.processes.values():
                     nursery.start_soon(self._live, process)
 
@@ -63,6 +64,18 @@ class Group:
     def at_rest(self) -> bool:
         """Whether every process is in the stopped set (P-004, P-007)."""
         return all(process.state in STOPPED_STATES for process in self.processes.values())
+
+    async def _dispatch(self, pool: Pool) -> None:
+        """An error of the dispatcher costs a pause, not the pool."""
+        while True:
+            try:
+                await pool.run()
+            except Exception:
+                self._host.log(
+                    Severity.CRITICAL,
+                    f"internal error in pool {self.name}:\n{traceback.format_exc()}",
+                )
+            await trio.sleep(RECOVERY_PAUSE)
 
     async def _live(self, process: Process) -> None:
         """The one place where an error of a process task stops: nobody else notices it."""

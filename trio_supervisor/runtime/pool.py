@@ -112,7 +112,16 @@ class Pool:
 
     def tap(self, process: str) -> Callable[[bytes], None]:
         """What receives the stdout of a listener."""
-        return lambda data: self._heard(self._members[process], data)
+
+        def hear(data: bytes) -> None:
+            try:
+                self._heard(self._members[process], data)
+            except Exception:  # a listener is never worth the drain of its output (P-211)
+                self._host.log(
+                    Severity.CRITICAL, f"internal error for {process}:\n{traceback.format_exc()}"
+                )
+
+        return hear
 
     def close(self) -> None:
         """Take no more events; what is buffered is lost (1.6)."""

@@ -98,7 +98,7 @@ class Supervisor:
             daemon=config.daemon,
             log=log,
             sinks=Sinks(log) if activity is None else activity.sinks,
-            bus=Bus() if bus is None else bus,
+            bus=Bus(log) if bus is None else bus,
             launch=ProcessLauncher() if launch is None else launch,
             wall_clock=wall_clock,
             environment=dict(os.environ),
