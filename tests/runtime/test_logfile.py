@@ -152,6 +152,14 @@ def test_s081_reopen_after_an_external_rotation(bench: Bench) -> None:
     assert Path(f"{bench.path}.old").read_bytes() == b"before moved"
 
 
+def test_s102_two_programs_in_one_file(bench: Bench) -> None:
+    one, two = bench.log(), bench.log()
+    for _ in range(3):
+        one.write(b"one\n")
+        two.write(b"two\n")
+    assert bench.path.read_bytes() == b"one\ntwo\n" * 3
+
+
 @pytest.mark.parametrize("maxbytes", [0, 100])
 def test_s082_external_truncation(bench: Bench, maxbytes: int) -> None:
     log = bench.log(maxbytes, backups=1)

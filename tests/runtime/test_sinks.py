@@ -94,7 +94,7 @@ def test_s090_one_warning_that_it_is_not_rotated(targets: Targets) -> None:
             assert p.read(100) == b"x" * 100
             sink.close()
         assert targets.lines == [
-            f"WARN {p.path} is not a regular file: it is not rotated although maxbytes asks for it"
+            f"WARN {p.path} is no regular file and not rotated; maxbytes=0 for it ends this warning"
         ]
 
 

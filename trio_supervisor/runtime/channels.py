@@ -16,7 +16,7 @@ import trio
 
 from trio_supervisor.core import events
 from trio_supervisor.core.config import ChannelConfig, Severity
-from trio_supervisor.core.output import AnsiStripper, Capture, Captured
+from trio_supervisor.core.output import AnsiStripper, Capture, Captured, WholeCharacters
 from trio_supervisor.runtime.logfile import clear_log
 from trio_supervisor.runtime.writer import BACKLOG_LIMIT
 
@@ -73,6 +73,7 @@ class Channel:
         self._sinks: tuple[Sink, ...] = ()
         self._stripper: AnsiStripper | None = None
         self._capture: Capture | None = None
+        self._characters = WholeCharacters()
         self._pid = 0
         self._gather = tap is None and not config.capture_maxbytes
 
@@ -131,6 +132,7 @@ class Channel:
             self._feed_capture(self._stripper.finish())
         if self._capture is not None:
             self._deliver_contained(self._capture.finish())
+        self._publish_text(self._characters.finish())
         self._stripper = self._capture = None
         for sink in self._sinks:
             sink.close()
@@ -196,18 +198,19 @@ class Channel:
     def _write(self, data: bytes) -> None:
         for sink in self._sinks:
             sink.write(data)
-        self._publish_log(data)
+        self._publish_text(self._characters.feed(data))
         if self._host.daemon.loglevel <= Severity.DEBUG:
             self._host.log(
                 Severity.DEBUG, f"'{self._process}' {self.name} output:\n{events.as_text(data)}"
             )
 
-    def _publish_log(self, data: bytes) -> None:
-        if self.config.events_enabled and self._tap is None:
+    def _publish_text(self, data: bytes) -> None:
+        if data and self.config.events_enabled and self._tap is None:
             self._host.publish(self._log_event(self._process, self._group, self._pid, data))
 
     def _publish_communication(self, data: bytes) -> None:
-        self._publish_log(data)  # P-279
+        self._publish_text(self._characters.finish())  # no character reaches across a token
+        self._publish_text(data)  # P-279
         self._host.publish(self._communication_event(self._process, self._group, self._pid, data))
         self._host.log(Severity.DEBUG, f"'{self._process}' {self.name} emitted a comm event")
 

@@ -111,7 +111,7 @@ class Sinks:
             self._warned.add(path)  # once per start (P-243, Q-40)
             self._report(
                 Severity.WARN,
-                f"{path} is not a regular file: it is not rotated although maxbytes asks for it",
+                f"{path} is no regular file and not rotated; maxbytes=0 for it ends this warning",
             )
         return sink
 
