@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 TARGET = """\
 import os, signal, sys
 def note(number, frame):
-    print(signal.Signals(number).name, flush=True)
+    os.write(1, signal.Signals(number).name.encode() + b"\\n")
     if number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT) and sys.argv[2] == "ends":
         raise SystemExit(5)
 for name in ("HUP", "USR1", "USR2", "TERM", "INT", "QUIT"):
     signal.signal(getattr(signal, "SIG" + name), note)
 with open(sys.argv[1], "w") as file:
     file.write(str(os.getpid()))
-print("ready", flush=True)
+os.write(1, b"ready\\n")
 while True:
     signal.pause()
 """

@@ -92,7 +92,10 @@ def read_until(process: subprocess.Popen[bytes], enough: Callable[[str], object]
     while not enough(data.decode(errors="replace")):
         more = os.read(process.stdout.fileno(), 65536)
         if not more:
-            raise AssertionError(f"output ended early: {data!r}")
+            _, err = process.communicate(timeout=PATIENCE)
+            raise AssertionError(
+                f"output ended early: {data!r}, exit {process.returncode}, stderr {err!r}"
+            )
         data += more
     return data.decode(errors="replace")
 
