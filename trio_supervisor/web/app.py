@@ -96,7 +96,7 @@ class App:
             return None
         if path.rstrip("/") == RPC2:
             return self._rpc_face
-        if path.startswith((LOGTAIL, MAINLOGTAIL)):
+        if f"{path}/".startswith((f"{LOGTAIL}/", f"{MAINLOGTAIL}/")):
             return self._tail_face
         return self._pages.get("/" + path.lstrip("/"))
 

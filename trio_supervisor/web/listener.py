@@ -16,6 +16,8 @@ BACKLOG = 1024
 #: Seconds a program that may hold the socket has to answer; one that is silent counts as there.
 PROBE_TIME = 2.0
 PROBE = b"GET / HTTP/1.0\r\n\r\n"
+#: Bytes of a socket's path that clients can connect to (the kernel's sun_path, without its NUL).
+MAX_PATH = 107
 #: Nobody can reach the socket before it has its real owner and mode.
 RESTRICTIVE_UMASK = 0o177
 
@@ -61,8 +63,10 @@ def _bind_inet(server: InetServer) -> socket.socket:
 
 def _bind_unix(server: UnixServer) -> socket.socket:
     """The socket is made under another name and moved to its own when it is ready (P-333)."""
+    if len(os.fsencode(server.file)) > MAX_PATH:
+        raise OSError(errno.ENAMETOOLONG, "path of a socket too long", server.file)
     _make_room(server)
-    # As short as a name can be: the length of the whole path is limited.
+    # A short name, because the length of the whole path is limited.
     temporary = os.path.join(os.path.dirname(server.file), f".{os.getpid()}")
     with suppress(FileNotFoundError):
         os.unlink(temporary)

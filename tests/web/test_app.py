@@ -1,0 +1,209 @@
+"""The URL map of a server (interfaces.md 3.2), and who may come in (3.5, section 5)."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+
+import pytest
+import trio
+
+from tests.kit.fake_supervisor import BOB, FakeSupervisor
+from tests.kit.web import Client, call_body, inet_server, request, talking
+from trio_supervisor.core.errors import Failed
+from trio_supervisor.core.states import DaemonState, State
+
+CALL = call_body("supervisor.getAPIVersion")
+GOOD = "Authorization: Basic " + b64encode(b"bob:p:w").decode()
+BAD = "Authorization: Basic " + b64encode(b"bob:no").decode()
+
+
+@pytest.fixture
+def fake() -> FakeSupervisor:
+    return FakeSupervisor("cat")
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "status"),
+    [
+        pytest.param("POST", "/RPC2", 200, id="W1"),
+        pytest.param("POST", "/RPC2/", 200, id="W22-slash"),
+        pytest.param("POST", "/RPC2?x=1", 200, id="W22-query"),
+        pytest.param("POST", "/%52PC2", 200, id="W22-percent"),
+        pytest.param("POST", "/RPC2foo", 400, id="W22-suffix"),
+        pytest.param("POST", "/RPC", 400, id="W23"),
+        pytest.param("POST", "//RPC2", 400, id="W23-slashes"),
+        pytest.param("GET", "/RPC2", 405, id="W21"),
+        pytest.param("HEAD", "/RPC2", 405, id="W21-HEAD"),
+        pytest.param("GET", "/", 200, id="root"),
+        pytest.param("GET", "//", 200, id="3.2-slashes"),
+        pytest.param("GET", "/index.html?x", 200, id="index"),
+        pytest.param("HEAD", "/", 200, id="W116"),
+        pytest.param("POST", "/index.html", 200, id="POST-index"),
+        pytest.param("GET", "/ok.html", 200, id="ok"),
+        pytest.param("POST", "/ok.html", 200, id="POST-ok"),
+        pytest.param("GET", "http://x/ok.html", 200, id="W25"),
+        pytest.param("GET", "/tail.html", 200, id="tail.html"),
+        pytest.param("GET", "/stylesheets/supervisor.css", 200, id="css"),
+        pytest.param("HEAD", "/stylesheets/supervisor.css", 200, id="W116-css"),
+        pytest.param("POST", "/stylesheets/supervisor.css", 405, id="POST-css"),
+        pytest.param("GET", "/status.html", 404, id="Q42"),
+        pytest.param("GET", "/images", 404, id="directory"),
+        pytest.param("GET", "/../etc/passwd", 404, id="dots"),
+        pytest.param("GET", "/%2e%2e/etc/passwd", 404, id="encoded-dots"),
+        pytest.param("GET", "/zzz", 404, id="404"),
+        pytest.param("HEAD", "/zzz", 404, id="404-HEAD"),
+        pytest.param("GET", "/%E9", 404, id="not-utf-8"),
+        pytest.param("PUT", "/zzz", 400, id="PUT"),
+        pytest.param("OPTIONS", "*", 400, id="OPTIONS"),
+        pytest.param("get", "/zzz", 400, id="lower-case"),
+        pytest.param("GET", "/logtail", 404, id="W122-bare"),
+        pytest.param("GET", "/logtail/", 404, id="W122-slash"),
+        pytest.param("GET", "/logtail/zz", 404, id="W122"),
+        pytest.param("POST", "/logtail/cat", 400, id="W124"),
+        pytest.param("POST", "/mainlogtail", 400, id="W124-main"),
+        pytest.param("GET", "/mainlogtail", 404, id="no-main-log"),
+    ],
+)
+async def test_url_map(fake: FakeSupervisor, method: str, target: str, status: int) -> None:
+    async with talking(fake) as client:
+        if method == "POST":
+            reply = await client.post(target, CALL)
+        else:
+            reply = await client.get(target, method=method)
+        assert reply.status == status
+    assert fake.lines == []
+
+
+async def test_w21_says_what_is_allowed(fake: FakeSupervisor) -> None:
+    async with talking(fake) as client:
+        assert (await client.get("/RPC2")).headers["allow"] == "POST"
+
+
+async def test_pages_say_who_we_are_and_how_careful(fake: FakeSupervisor) -> None:
+    """Sections 3.3, 4 and 5."""
+    async with talking(fake) as client:
+        for target in ("/", "/tail.html", "/zzz", "/ok.html", "/stylesheets/supervisor.css"):
+            reply = await client.get(target)
+            assert reply.headers["server"] == "trio-supervisor"
+            assert reply.headers["date"].endswith(" GMT")
+            assert reply.headers["x-content-type-options"] == "nosniff"
+            assert "frame-ancestors 'none'" in reply.headers["content-security-policy"]
+            assert reply.headers["referrer-policy"] == "same-origin"
+        reply = await client.get("/")
+        assert reply.headers["content-type"] == "text/html;charset=utf-8"
+        assert reply.headers["pragma"] == reply.headers["cache-control"] == "no-cache"
+        assert reply.headers["expires"] == "Thu, 01 Jan 1970 00:00:00 GMT"
+
+
+async def closes(client: Client) -> bool:
+    """Whether the server really closes (Q38): nothing it is sent now is answered."""
+    await client.send(b"GET /ok.html HTTP/1.1\r\n" + GOOD.encode() + b"\r\n\r\n")
+    return await client.rest() == b""
+
+
+@pytest.mark.parametrize(
+    ("target", "header"),
+    [
+        pytest.param("/", "", id="W26"),
+        pytest.param("/", BAD, id="W29"),
+        pytest.param("/", "Authorization: Digest x", id="W29-digest"),
+        pytest.param("/", "Authorization: Basic abc", id="W31"),
+        pytest.param("/zzz", "", id="W32"),
+        pytest.param("/ok.html", "", id="ok.html"),
+        pytest.param("/logtail/cat", "", id="logtail"),
+    ],
+)
+async def test_without_credentials(fake: FakeSupervisor, target: str, header: str) -> None:
+    async with talking(fake, inet_server(BOB)) as client:
+        reply = await client.get(target, *([header] if header else []))
+        assert reply.head == "HTTP/1.1 401 Unauthorized"
+        assert reply.headers["www-authenticate"] == 'Basic realm="default"'
+        assert reply.headers["connection"] == "close"
+        assert await closes(client)  # W27
+
+
+async def test_a_body_without_credentials_is_not_read(fake: FakeSupervisor) -> None:
+    async with talking(fake, inet_server(BOB)) as client:
+        await client.send(b"POST /RPC2 HTTP/1.1\r\nContent-Length: 9999999\r\n\r\n<methodCall>")
+        assert (await client.reply()).status == 401
+        assert await client.rest() == b""
+
+
+@pytest.mark.parametrize("header", [GOOD, GOOD.lower().split(" ")[0] + GOOD[14:]])
+async def test_w28_good_credentials(fake: FakeSupervisor, header: str) -> None:
+    async with talking(fake, inet_server(BOB)) as client:
+        assert (await client.get("/ok.html", header)).body == b"OK"
+        assert (await client.post("/RPC2", CALL, header.replace(": ", ":"))).status == 200
+
+
+@pytest.mark.parametrize(
+    "header", ["Origin: http://evil.example", "Sec-Fetch-Site: cross-site", "Referer: http://e/"]
+)
+async def test_w51_calls_from_foreign_pages(fake: FakeSupervisor, header: str) -> None:
+    fake.process("cat").run()
+    async with talking(fake) as client:
+        body = call_body("supervisor.stopProcess", "cat")
+        reply = await client.post("/RPC2", body, header, "Content-Type: text/plain")
+        assert reply.status == 403
+    assert fake.process("cat").state is State.RUNNING
+
+
+async def test_an_own_page_may_call(fake: FakeSupervisor) -> None:
+    async with talking(fake) as client:
+        own = ("Origin: http://localhost", "Sec-Fetch-Site: same-origin")
+        assert (await client.post("/RPC2", CALL, *own)).status == 200
+
+
+async def test_an_error_of_ours_is_a_500_and_a_line(
+    fake: FakeSupervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """2.1: the connection goes on."""
+    monkeypatch.setattr(fake, "process", lambda name: 1 / 0)
+    async with talking(fake) as client:
+        reply = await client.post("/RPC2", call_body("supervisor.getProcessInfo", "cat"))
+        assert reply.head == "HTTP/1.1 500 Internal Server Error"
+        assert b"ZeroDivisionError" not in reply.body
+        assert (await client.get("/ok.html")).status == 200
+    (line,) = fake.lines
+    assert line.startswith("ERROR error in POST '/RPC2':\n")
+    assert "ZeroDivisionError" in line
+
+
+async def test_faults_are_good_answers(fake: FakeSupervisor) -> None:
+    fake.failure = Failed("ü")
+    async with talking(fake) as client:
+        reply = await client.post("/RPC2", call_body("supervisor.reloadConfig"))
+        assert reply.status == 200
+        assert "<int>30</int>" in reply.body.decode()
+        assert "<string>FAILED: ü</string>" in reply.body.decode()  # Q30: complete
+
+
+@pytest.mark.parametrize(
+    "body", [b"hello", b"\xff", b"<!DOCTYPE a><a/>"], ids=["W35", "W47", "W49"]
+)
+async def test_malformed_calls(fake: FakeSupervisor, body: bytes) -> None:
+    async with talking(fake) as client:
+        assert (await client.post("/RPC2", body)).status == 400
+        assert (await client.post("/RPC2", CALL)).status == 200
+    (line,) = fake.lines
+    assert line.startswith("DEBUG not an XML-RPC call")
+    assert len(line) < 500
+
+
+async def test_w87_during_shutdown(fake: FakeSupervisor) -> None:
+    fake.state = DaemonState.SHUTDOWN
+    async with talking(fake) as client:
+        assert (await client.get("/")).status == 503
+        assert (await client.get("/?action=stopall")).status == 503
+        assert (await client.get("/ok.html")).status == 200
+
+
+async def test_the_answer_to_shutdown_comes_first(fake: FakeSupervisor) -> None:
+    """2.9: it is out before anybody else runs."""
+    asked = trio.Event()
+    fake.request_shutdown = asked.set  # type: ignore[method-assign]  # a spy
+    async with talking(fake) as client:
+        await client.send(request("/RPC2", body=call_body("supervisor.shutdown"), method="POST"))
+        await asked.wait()
+        assert not client.nothing_came()
+        assert b"<boolean>1</boolean>" in (await client.reply()).body

@@ -1,0 +1,65 @@
+"""What requests say and what responses look like."""
+
+from __future__ import annotations
+
+import pytest
+
+from trio_supervisor.web.message import Request, error_response, http_date, response_head
+
+
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        ("/RPC2?x=1", "/RPC2"),
+        ("/%52PC2", "/RPC2"),
+        ("/logtail/grp%3Agb/stderr?x", "/logtail/grp:gb/stderr"),
+        ("/caf%C3%A9", "/café"),
+        ("/%E9", None),
+        ("http://x/ok.html?y", "/ok.html"),
+        ("http://[bad/", None),
+        ("//", "//"),
+        ("/a?b#c", "/a"),
+    ],
+    ids=["W22-query", "W22", "W123", "utf-8", "latin-1", "W25", "no-url", "3.2", "fragment"],
+)
+def test_paths(target: str, path: str | None) -> None:
+    assert Request("GET", target).path == path
+
+
+def test_fields_of_the_body_win_and_the_first_of_repeated_ones() -> None:
+    """Section 4."""
+    posted = Request("POST", "/?a=query&b=1&b=2", body=b"a=body%20x&c=")
+    assert posted.fields == {"a": "body x", "b": "1", "c": ""}
+    assert Request("GET", "/?a=1", body=b"a=2").fields == {"a": "1"}
+
+
+@pytest.mark.parametrize(
+    ("version", "header", "keep"),
+    [
+        ("1.1", "", True),
+        ("1.1", "Close", False),
+        ("1.1", "foo, close", False),
+        ("1.0", "", False),
+        ("1.0", "Keep-Alive", True),
+    ],
+)
+def test_keep_alive(version: str, header: str, keep: bool) -> None:
+    """3.3: whatever the case."""
+    assert Request("GET", "/", version, {"connection": header}).keep_alive is keep
+
+
+def test_response_head() -> None:
+    """W168: never an empty phrase; the Date is English in any locale."""
+    assert response_head("1.0", 431, (("A", "b"),), 1_700_000_000.0) == (
+        b"HTTP/1.0 431 Request Header Fields Too Large\r\nServer: trio-supervisor\r\n"
+        b"Date: Tue, 14 Nov 2023 22:13:20 GMT\r\nA: b\r\n\r\n"
+    )
+
+
+def test_http_date() -> None:
+    assert http_date(0) == "Thu, 01 Jan 1970 00:00:00 GMT"
+    assert http_date(1_795_000_000) == "Wed, 18 Nov 2026 11:06:40 GMT"
+
+
+def test_error_pages_escape_their_detail() -> None:
+    assert b"&lt;b&gt;" in error_response(400, "<b>").body

@@ -1,0 +1,190 @@
+"""Accepting connections: real sockets, many of them, and errors that stay where they happen."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import xmlrpc.client
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from tests.kit.fake_supervisor import BOB, FakeSupervisor
+from tests.kit.web import Client, call_body, request
+from trio_supervisor.core.config import InetServer, Server, UnixServer
+from trio_supervisor.web import server as server_module
+from trio_supervisor.web.app import App
+from trio_supervisor.web.server import bind, serve, unbind
+
+
+@pytest.fixture
+def fake() -> FakeSupervisor:
+    return FakeSupervisor("cat")
+
+
+@asynccontextmanager
+async def serving(fake: FakeSupervisor, server: Server) -> AsyncIterator[socket.socket]:
+    listener = bind(server)
+    try:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(serve, listener, server, fake.real)
+            yield listener
+            nursery.cancel_scope.cancel()
+    finally:
+        unbind(server, listener)
+
+
+@asynccontextmanager
+async def connected(listener: socket.socket, path: str | None = None) -> AsyncIterator[Client]:
+    sock = trio.socket.socket(listener.family)
+    with sock:
+        await sock.connect(path or listener.getsockname())
+        yield Client(sock, lambda: None)
+
+
+async def test_tcp_with_credentials(fake: FakeSupervisor) -> None:
+    server = InetServer("inet_http_server", "127.0.0.1", 0, BOB)
+    async with serving(fake, server) as listener:
+        port = listener.getsockname()[1]
+
+        def call() -> object:
+            with xmlrpc.client.ServerProxy(f"http://bob:p%3Aw@127.0.0.1:{port}/RPC2") as proxy:
+                return proxy.supervisor.getState()
+
+        answer = await trio.to_thread.run_sync(call)
+        assert answer == {"statecode": 1, "statename": "RUNNING"}
+        async with connected(listener) as client:
+            assert (await client.get("/ok.html")).status == 401
+
+
+async def test_a_unix_socket(fake: FakeSupervisor, tmp_path: Path) -> None:
+    path = str(tmp_path / "s.sock")
+    async with (
+        serving(fake, UnixServer("unix_http_server", path)) as listener,
+        connected(listener, path) as client,
+        connected(listener, path) as probe,
+    ):
+        assert (await client.get("/ok.html")).body == b"OK"
+        # What another daemon sends that is about to start (3.1).
+        await probe.send(b"GET / HTTP/1.0\r\n\r\n")
+        assert await probe.exactly(1) == b"H"
+    assert not (tmp_path / "s.sock").exists()
+
+
+async def test_one_waiting_call_holds_up_nobody(fake: FakeSupervisor, tmp_path: Path) -> None:
+    """2.6."""
+    gate = fake.process("cat").gate = trio.Event()
+    path = str(tmp_path / "s.sock")
+    async with (
+        serving(fake, UnixServer("unix_http_server", path)) as listener,
+        connected(listener, path) as waiting,
+        connected(listener, path) as other,
+    ):
+        start = call_body("supervisor.startProcess", "cat")
+        await waiting.send(request("/RPC2", body=start, method="POST"))
+        await wait_all_tasks_blocked()
+        for _ in range(3):
+            assert (await other.get("/ok.html")).status == 200
+        assert waiting.nothing_came()
+        gate.set()
+        assert (await waiting.reply()).status == 200
+
+
+async def test_a_crash_in_one_connection_closes_only_that(
+    fake: FakeSupervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Architecture decision 8."""
+    admit = App.admit
+
+    def fail(app: App, request: object) -> NoReturn:
+        raise RuntimeError("a bug")
+
+    path = str(tmp_path / "s.sock")
+    async with (
+        serving(fake, UnixServer("unix_http_server", path)) as listener,
+        connected(listener, path) as good,
+        connected(listener, path) as bad,
+    ):
+        assert (await good.get("/ok.html")).status == 200
+        monkeypatch.setattr(App, "admit", fail)
+        await bad.send(request("/ok.html"))
+        assert await bad.rest() == b""
+        monkeypatch.setattr(App, "admit", admit)
+        assert (await good.get("/ok.html")).status == 200
+    (line,) = fake.lines
+    assert line.startswith("ERROR error in an HTTP connection:\n")
+    assert "RuntimeError: a bug" in line
+
+
+async def test_the_longest_idle_makes_room(
+    fake: FakeSupervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """3.6; without an idle one the newcomer is turned away."""
+    monkeypatch.setattr(server_module, "CONNECTIONS", 2)
+    gate = fake.process("cat").gate = trio.Event()
+    stop = request("/RPC2", body=call_body("supervisor.stopProcess", "cat"), method="POST")
+    start = request("/RPC2", body=call_body("supervisor.startProcess", "cat"), method="POST")
+    path = str(tmp_path / "s.sock")
+    async with (
+        serving(fake, UnixServer("unix_http_server", path)) as listener,
+        connected(listener, path) as first,
+        connected(listener, path) as second,
+    ):
+        await first.get("/ok.html")
+        await second.get("/ok.html")
+        await first.get("/ok.html")  # now the second has been idle for longer
+        async with connected(listener, path) as third:
+            assert (await third.get("/ok.html")).status == 200
+            assert await second.rest() == b""
+            await first.send(start)
+            await wait_all_tasks_blocked()
+            await third.send(stop)
+            await wait_all_tasks_blocked()
+            async with connected(listener, path) as fourth:
+                assert await fourth.rest() == b""
+            gate.set()
+            for busy in (first, third):
+                assert (await busy.reply()).status == 200
+    assert fake.lines == []
+
+
+class Exhausted:
+    """A listener that runs out of file descriptors a few times."""
+
+    def __init__(self, listener: socket.socket, failures: list[int]) -> None:
+        self._listener = listener
+        self._failures = failures
+
+    def fileno(self) -> int:
+        return self._listener.fileno()
+
+    def accept(self) -> object:
+        if self._failures:
+            number = self._failures.pop(0)
+            raise OSError(number, f"error {number}")
+        return self._listener.accept()
+
+
+async def test_running_out_of_file_descriptors(
+    fake: FakeSupervisor, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    path = str(tmp_path / "s.sock")
+    server = UnixServer("unix_http_server", path)
+    listener = bind(server)
+    failures = [errno.EMFILE, errno.ECONNABORTED, errno.ENFILE]
+    exhausted = Exhausted(listener, failures)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(serve, exhausted, server, fake.real)
+        async with connected(listener, path) as client:
+            assert (await client.get("/ok.html")).status == 200
+        nursery.cancel_scope.cancel()
+    unbind(server, listener)
+    assert fake.lines == [
+        f"ERROR cannot accept an HTTP connection: error {number}"
+        for number in (errno.EMFILE, errno.ENFILE)
+    ]
