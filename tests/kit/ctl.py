@@ -92,7 +92,7 @@ def read_until(process: subprocess.Popen[bytes], enough: Callable[[str], object]
     while not enough(data.decode(errors="replace")):
         more = os.read(process.stdout.fileno(), 65536)
         if not more:
-            raise AssertionError(f"output ended early: {data!r}")
+            raise AssertionError(f"output ended early: {data!r}, then {finish(process)}")
         data += more
     return data.decode(errors="replace")
 
