@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.kit.ctl import Ran
+from tests.kit.ctl import Ran, spawn
 from tests.kit.rpc_stub import Stub, serving
 from trio_supervisor.cli.ctl import main
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
@@ -44,3 +45,20 @@ def ctl(command: Callable[..., Ran], stub: Stub) -> Callable[..., Ran]:
         return command("-s", stub.url, *words)
 
     return run
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[[list[str]], subprocess.Popen[bytes]]]:
+    """Starts programs without waiting for them; those a failed test has left are killed."""
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def start(command: list[str]) -> subprocess.Popen[bytes]:
+        processes.append(spawn(command))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+        if process.stdout is not None and not process.stdout.closed:
+            process.communicate()

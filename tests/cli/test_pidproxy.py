@@ -10,16 +10,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.kit.ctl import finish, install, read_until, run, spawn, until
+from tests.kit.ctl import finish, install, read_until, run, until
 
 if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
     from pathlib import Path
+
+    Start = Callable[[list[str]], subprocess.Popen[bytes]]
 
 #: Writes its pidfile, then the name of each signal; TERM ends it (or it waits to be killed).
 TARGET = """\
 import os, signal, sys
 def note(number, frame):
-    os.write(1, signal.Signals(number).name.encode() + b"\\n")
+    os.write(1, (signal.Signals(number).name + "\\n").encode())
     if number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT) and sys.argv[2] == "ends":
         raise SystemExit(5)
 for name in ("HUP", "USR1", "USR2", "TERM", "INT", "QUIT"):
@@ -65,9 +69,11 @@ def test_command_that_cannot_start_D34(pidproxy: str, tmp_path: Path) -> None:
     assert run([pidproxy, "/nonexistent", "sh"], cwd=tmp_path).status == 127
 
 
-def test_signals_reach_the_pid_of_the_file_P346_S138(pidproxy: str, tmp_path: Path) -> None:
+def test_signals_reach_the_pid_of_the_file_P346_S138(
+    start: Start, pidproxy: str, tmp_path: Path
+) -> None:
     pidfile = tmp_path / "pid"
-    process = spawn([pidproxy, str(pidfile), *target(pidfile, "ends")])
+    process = start([pidproxy, str(pidfile), *target(pidfile, "ends")])
     seen = read_until(process, lambda text: "ready" in text)
     for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         process.send_signal(number)
@@ -79,10 +85,10 @@ def test_signals_reach_the_pid_of_the_file_P346_S138(pidproxy: str, tmp_path: Pa
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 def test_stays_until_the_target_is_gone_D34(
-    pidproxy: str, tmp_path: Path, number: signal.Signals
+    start: Start, pidproxy: str, tmp_path: Path, number: signal.Signals
 ) -> None:
     pidfile = tmp_path / "pid"
-    process = spawn([pidproxy, str(pidfile), *target(pidfile, "stays")])
+    process = start([pidproxy, str(pidfile), *target(pidfile, "stays")])
     seen = read_until(process, lambda text: "ready" in text)
     process.send_signal(number)
     seen += read_until(process, lambda text: number.name in text)
@@ -93,12 +99,12 @@ def test_stays_until_the_target_is_gone_D34(
     assert finish(process, seen) == (0, f"ready\n{number.name}\nSIGHUP\n", "")
 
 
-def test_target_that_is_not_the_command(pidproxy: str, tmp_path: Path) -> None:
+def test_target_that_is_not_the_command(start: Start, pidproxy: str, tmp_path: Path) -> None:
     """The usual case: a launcher, and a daemon of its own that wrote the pidfile."""
     pidfile = tmp_path / "pid"
-    daemon = spawn(target(pidfile, "ends"))
+    daemon = start(target(pidfile, "ends"))
     read_until(daemon, lambda text: "ready" in text)
-    process = spawn([pidproxy, str(pidfile), "/bin/sh", "-c", "echo up; read line"])
+    process = start([pidproxy, str(pidfile), "/bin/sh", "-c", "echo up; read line"])
     read_until(process, lambda text: "up" in text)
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 0
@@ -107,11 +113,13 @@ def test_target_that_is_not_the_command(pidproxy: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, "", "word", "0", "-1"])
-def test_unreadable_pidfile_P348(pidproxy: str, tmp_path: Path, content: str | None) -> None:
+def test_unreadable_pidfile_P348(
+    start: Start, pidproxy: str, tmp_path: Path, content: str | None
+) -> None:
     pidfile = tmp_path / "pid"
     if content is not None:
         pidfile.write_text(content)
-    process = spawn([pidproxy, str(pidfile), "/bin/sh", "-c", "echo up; read line; exit 3"])
+    process = start([pidproxy, str(pidfile), "/bin/sh", "-c", "echo up; read line; exit 3"])
     seen = read_until(process, lambda text: "up" in text)
     process.send_signal(signal.SIGTERM)
     seen += read_until(process, lambda text: "\n" in text)
@@ -119,12 +127,12 @@ def test_unreadable_pidfile_P348(pidproxy: str, tmp_path: Path, content: str | N
     assert finish(process).status == 3  # it has stayed for the command
 
 
-def test_dead_pid_D34(pidproxy: str, tmp_path: Path) -> None:
+def test_dead_pid_D34(start: Start, pidproxy: str, tmp_path: Path) -> None:
     pidfile = tmp_path / "pid"
-    dead = spawn(["/bin/true"])
+    dead = start(["/bin/true"])
     finish(dead)
     pidfile.write_text(f"{dead.pid}\n")
-    process = spawn([pidproxy, str(pidfile), "/bin/sh", "-c", "echo up; read line"])
+    process = start([pidproxy, str(pidfile), "/bin/sh", "-c", "echo up; read line"])
     seen = read_until(process, lambda text: "up" in text)
     process.send_signal(signal.SIGHUP)
     assert process.wait(30) == 1
@@ -132,9 +140,11 @@ def test_dead_pid_D34(pidproxy: str, tmp_path: Path) -> None:
     assert seen == f"up\nCan't signal pid {dead.pid} of {pidfile}: No such process\n"
 
 
-def test_no_descriptor_is_left_after_many_signals(pidproxy: str, tmp_path: Path) -> None:
+def test_no_descriptor_is_left_after_many_signals(
+    start: Start, pidproxy: str, tmp_path: Path
+) -> None:
     pidfile = tmp_path / "pid"
-    process = spawn([pidproxy, str(pidfile), *target(pidfile, "ends")])
+    process = start([pidproxy, str(pidfile), *target(pidfile, "ends")])
     seen = read_until(process, lambda text: "ready" in text)
     before = len(os.listdir(f"/proc/{process.pid}/fd"))
     for _ in range(5):

@@ -92,10 +92,7 @@ def read_until(process: subprocess.Popen[bytes], enough: Callable[[str], object]
     while not enough(data.decode(errors="replace")):
         more = os.read(process.stdout.fileno(), 65536)
         if not more:
-            _, err = process.communicate(timeout=PATIENCE)
-            raise AssertionError(
-                f"output ended early: {data!r}, exit {process.returncode}, stderr {err!r}"
-            )
+            raise AssertionError(f"output ended early: {data!r}, then {finish(process)}")
         data += more
     return data.decode(errors="replace")
 

@@ -72,6 +72,7 @@ class Stub:
         """``(method, *params)`` of every call, ``("GET", path)`` of every other request."""
         self.authorization: list[str | None] = []
         """What each request sent as its credentials."""
+        self.connections = 0
         self.host = ""
         """The Host header of the last request."""
         self.url = ""
@@ -103,6 +104,10 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = -1  # head and body in one segment: two would wait for a delayed acknowledgement
     server: _Server
+
+    def setup(self) -> None:
+        super().setup()
+        self.server.stub.connections += 1
 
     def log_message(self, format: str, *args: object) -> None:
         """Silence."""

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 #: No head, chunk-size line or trailer of a sane server is longer; stops an endless line.
 LONGEST_LINE = 65536
+#: ``int`` alone would take signs and underscores as well.
+HEX_DIGITS = frozenset("0123456789abcdefABCDEF")
 
 
 class ProtocolViolation(Exception):
@@ -133,10 +135,9 @@ class Response:
         if line is None:
             return False
         size = line.partition(";")[0].strip()
-        try:
-            self._left = int(size, 16)
-        except ValueError:
-            raise ProtocolViolation(f"bad chunk size {size[:80]!r}") from None
+        if not size or not HEX_DIGITS.issuperset(size):
+            raise ProtocolViolation(f"bad chunk size {size[:80]!r}")
+        self._left = int(size, 16)
         self._step = self._chunk if self._left else self._trailer
         return True
 

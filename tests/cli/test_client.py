@@ -1,0 +1,168 @@
+"""The client's connections: URLs, keeping alive, credentials, timeouts (ctl.md 1.4)."""
+
+from __future__ import annotations
+
+import base64
+import socket
+import threading
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.kit.rpc_stub import Raw, Stub, chunked, serving, turns
+from trio_supervisor.cli.client import BadUrl, Client, Disconnected, HttpError, Target
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port", "header"),
+    [
+        ("http://localhost", "localhost", 80, "localhost:80"),
+        ("http://h:9001", "h", 9001, "h:9001"),
+        ("http://h:9001/", "h", 9001, "h:9001"),
+        ("HTTP://h:9001/any/path?x#y", "h", 9001, "h:9001"),
+        ("http://[::1]", "::1", 80, "[::1]:80"),
+        ("http://[::1]:9001/x", "::1", 9001, "[::1]:9001"),
+        ("http://:9001", "localhost", 9001, "localhost:9001"),
+    ],
+)
+def test_http_urls(url: str, host: str, port: int, header: str) -> None:
+    target = Target(url)
+    assert (target.path, target.host, target.port, target.host_header) == ("", host, port, header)
+
+
+def test_unix_urls() -> None:
+    target = Target("unix:///run/a b/s.sock")
+    assert (target.path, target.host_header) == ("/run/a b/s.sock", "localhost")
+    assert Target("unix://relative.sock").path == "relative.sock"
+
+
+@pytest.mark.parametrize("url", ["https://h", "ftp://h", "localhost:9001", "http:x", "http://"])
+def test_urls_nobody_speaks_T16(url: str) -> None:
+    with pytest.raises(BadUrl, match=f"Unknown protocol for serverurl {url}"):
+        Target(url)
+
+
+def test_port_must_be_a_number() -> None:
+    with pytest.raises(BadUrl):
+        Target("http://h:abc")
+
+
+def test_connection_is_kept_between_calls(tmp_path: Path) -> None:
+    with serving(Stub(), f"{tmp_path}/s.sock") as stub, closing(Client(stub.url)) as client:
+        for _ in range(3):
+            assert client.call("supervisor.getVersion") == "3.0"
+    assert (stub.connections, stub.host) == (1, "localhost")
+
+
+def test_connection_closed_by_the_daemon_is_replaced(tmp_path: Path) -> None:
+    """The answers promise to keep the connection, which is closed all the same."""
+    body = b"<methodResponse><params><param><value>a</value></param></params></methodResponse>"
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    closed = threading.Semaphore(0)
+
+    def serve(server: socket.socket) -> None:
+        for _ in range(2):
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(answer)
+            closed.release()
+
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(f"{tmp_path}/s.sock")
+        server.listen()
+        thread = threading.Thread(target=serve, args=(server,))
+        thread.start()
+        with closing(Client(f"unix://{tmp_path}/s.sock")) as client:
+            for _ in range(2):
+                assert client.call("supervisor.getVersion") == "a"
+                assert closed.acquire(timeout=30)
+        thread.join()
+
+
+def test_nothing_is_sent_twice() -> None:
+    stub = Stub()
+    stub.answers["startProcess"] = Raw(b"")
+    with serving(stub), closing(Client(stub.url)) as client:
+        client.call("supervisor.getVersion")
+        with pytest.raises(Disconnected):
+            client.call("supervisor.startProcess", "x")
+    assert stub.calls == [("getVersion",), ("startProcess", "x")]
+
+
+def test_chunked_and_unsized_answers() -> None:
+    body = b"<methodResponse><params><param><value>a</value></param></params></methodResponse>"
+    stub = Stub()
+    stub.answers["m"] = turns(
+        Raw(chunked(body[:9], body[9:]) + b"0\r\n\r\n"), Raw(b"HTTP/1.0 200 OK\r\n\r\n" + body)
+    )
+    with serving(stub), closing(Client(stub.url)) as client:
+        assert client.call("supervisor.m") == "a"
+        assert client.call("supervisor.m") == "a"
+
+
+@pytest.mark.parametrize(
+    ("username", "password", "in_url", "sent"),
+    [
+        (None, None, "", None),
+        ("u", None, "", None),
+        (None, "p", "", None),
+        ("", "", "", ":"),
+        ("ü", "p:q", "", "ü:p:q"),
+        ("u" * 50, "p" * 50, "", f"{'u' * 50}:{'p' * 50}"),
+        (None, None, "me:p%40ss@", "me:p@ss"),
+        ("u", "p", "me:pass@", "u:p"),
+    ],
+    ids=["none", "half", "half", "empty", "utf-8", "long D-20", "url D-32", "given beats url"],
+)
+def test_credentials(
+    username: str | None, password: str | None, in_url: str, sent: str | None
+) -> None:
+    stub = Stub()
+    stub.answers["GET /mainlogtail"] = Raw(chunked(b"x") + b"0\r\n\r\n")
+    with serving(stub):
+        url = stub.url.replace("http://", f"http://{in_url}")
+        with closing(Client(url, username, password)) as client:
+            client.call("supervisor.getVersion")
+            with closing(client.stream("/mainlogtail")) as stream:
+                while not stream.ended:
+                    stream.read()
+    token = None if sent is None else "Basic " + base64.b64encode(sent.encode()).decode()
+    assert stub.authorization == [token, token]  # following has the same rules (D-20)
+
+
+def test_http_error() -> None:
+    stub = Stub()
+    stub.password = "a:b"
+    with serving(stub), closing(Client(stub.url)) as client, pytest.raises(HttpError) as caught:
+        client.call("supervisor.getVersion")
+    assert caught.value.status == 401
+    assert str(caught.value) == "<ProtocolError for 127.0.0.1/RPC2: 401 Unauthorized>"
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_UNIX], ids=["tcp", "unix"])
+def test_timeout_D25_S33(tmp_path: Path, family: socket.AddressFamily) -> None:
+    """A frozen daemon: accepts and never answers."""
+    inet = family == socket.AF_INET
+    address: str | tuple[str, int] = ("127.0.0.1", 0) if inet else str(tmp_path / "s")
+    with socket.socket(family) as frozen:
+        frozen.bind(address)
+        frozen.listen()
+        url = f"http://127.0.0.1:{frozen.getsockname()[1]}" if inet else f"unix://{address}"
+        with closing(Client(url, timeout=0.01)) as client, pytest.raises(TimeoutError):
+            client.call("supervisor.getVersion")
+
+
+def test_ipv6_D20() -> None:
+    with socket.socket(socket.AF_INET6) as probe:
+        probe.bind(("::1", 0))
+        port = probe.getsockname()[1]
+        probe.listen()
+        with closing(Client(f"http://[::1]:{port}").stream("/mainlogtail")):
+            accepted, _ = probe.accept()
+            with accepted:
+                assert accepted.recv(4096).startswith(b"GET /mainlogtail HTTP/1.1\r\nHost: [::1]:")
