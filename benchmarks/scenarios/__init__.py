@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from benchmarks.scenarios import boot, drain, memory, restart
+from benchmarks.scenarios import boot, drain, memory, reread, restart
 
 SCENARIOS = {
     scenario.name: scenario
-    for scenario in (boot.SCENARIO, restart.SCENARIO, drain.SCENARIO, memory.SCENARIO)
+    for scenario in (
+        boot.SCENARIO,
+        restart.SCENARIO,
+        drain.SCENARIO,
+        memory.SCENARIO,
+        reread.SCENARIO,
+    )
 }
