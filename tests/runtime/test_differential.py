@@ -1,0 +1,195 @@
+"""The reference and we read the same files; what both make of them is compared.
+
+The reference is loaded in this process as a library, no daemon is started. Where we differ on
+purpose (config.md 16), the difference is named here.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from supervisor.datatypes import (
+    Automatic,
+    RestartUnconditionally,
+    RestartWhenExitUnexpected,
+)
+from supervisor.options import ServerOptions
+
+from tests.kit.config_texts import fragments
+from trio_supervisor.core.config import AUTO, Autorestart, Config, GroupKind, diff
+from trio_supervisor.core.errors import ConfigError
+from trio_supervisor.runtime.load import load_config
+
+BASE = """\
+[supervisord]
+logfile=%(here)s/sd.log
+pidfile=%(here)s/sd.pid
+childlogdir=%(here)s
+user=root
+identifier=golden
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
+"""
+
+Groups = dict[str, Any]
+
+
+def reference_groups(path: Path) -> Groups | None:
+    """What the reference reads, as plain values; None if it refuses the file."""
+    options = ServerOptions()
+    options.stderr = io.StringIO()
+    try:
+        options.realize(["-c", str(path)])
+    except SystemExit:
+        return None
+    return {
+        group.name: (
+            type(group).__name__.startswith("EventListener"),
+            group.priority,
+            [_reference_process(process) for process in group.process_configs],
+        )
+        for group in sorted(options.process_group_configs)[::-1]  # of equal names the first
+    }
+
+
+def _reference_process(p: Any) -> dict[str, object]:
+    def log(value: object) -> object:
+        return "auto" if value is Automatic else value or None
+
+    return {
+        "name": p.name,
+        "command": p.command,
+        "directory": p.directory,
+        "umask": p.umask,
+        "uid": p.uid,
+        "priority": p.priority,
+        "autostart": p.autostart,
+        "autorestart": {
+            RestartUnconditionally: "true",
+            RestartWhenExitUnexpected: "unexpected",
+        }.get(p.autorestart, "false"),
+        "startsecs": p.startsecs,
+        "startretries": p.startretries,
+        "exitcodes": list(p.exitcodes),
+        "stopsignal": int(p.stopsignal),
+        "stopwaitsecs": p.stopwaitsecs,
+        "stopasgroup": p.stopasgroup,
+        "killasgroup": p.killasgroup,
+        "redirect_stderr": p.redirect_stderr,
+        "environment": dict(p.environment),
+        **{
+            f"{channel}_{key}": value
+            for channel in ("stdout", "stderr")
+            for key, value in (
+                ("logfile", log(getattr(p, f"{channel}_logfile"))),
+                ("maxbytes", getattr(p, f"{channel}_logfile_maxbytes")),
+                ("backups", getattr(p, f"{channel}_logfile_backups")),
+                ("capture", getattr(p, f"{channel}_capture_maxbytes")),
+                ("events", getattr(p, f"{channel}_events_enabled")),
+                ("syslog", getattr(p, f"{channel}_syslog")),
+            )
+        },
+    }
+
+
+def our_groups(path: Path) -> Groups | None:
+    try:
+        config = load_config(str(path))
+    except ConfigError:
+        return None
+    return as_values(config)
+
+
+def as_values(config: Config) -> Groups:
+    return {
+        group.name: (
+            group.kind is GroupKind.POOL,
+            group.priority,
+            [
+                {
+                    "name": p.name,
+                    "command": p.command,
+                    "directory": p.directory,
+                    "umask": p.umask,
+                    "uid": p.uid,
+                    "priority": p.priority,
+                    "autostart": p.autostart,
+                    "autorestart": Autorestart(p.autorestart).value,
+                    "startsecs": p.startsecs,
+                    "startretries": p.startretries,
+                    "exitcodes": list(p.exitcodes),
+                    "stopsignal": p.stopsignal,
+                    "stopwaitsecs": p.stopwaitsecs,
+                    "stopasgroup": p.stopasgroup,
+                    "killasgroup": p.killasgroup,
+                    "redirect_stderr": p.redirect_stderr,
+                    "environment": dict(p.environment),
+                    **{
+                        f"{name}_{key}": value
+                        for name, channel in (("stdout", p.stdout), ("stderr", p.stderr))
+                        for key, value in (
+                            ("logfile", "auto" if channel.logfile is AUTO else channel.logfile),
+                            ("maxbytes", channel.maxbytes),
+                            ("backups", channel.backups),
+                            ("capture", channel.capture_maxbytes),
+                            ("events", channel.events_enabled),
+                            ("syslog", channel.syslog),
+                        )
+                    },
+                }
+                for p in group.processes
+            ],
+        )
+        for group in reversed(config.groups)
+    }
+
+
+@pytest.fixture(autouse=True)
+def _neutral(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/root")
+
+
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(fragment=fragments())
+def test_both_make_the_same_of_a_file(tmp_path: Path, fragment: str) -> None:
+    path = tmp_path / "c.conf"
+    path.write_text(BASE + fragment)
+    reference = reference_groups(path)
+    ours = our_groups(path)
+    if reference is None:
+        return  # what we accept beyond the reference is told by the golden cases
+    assert ours == reference
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(before=fragments(), after=fragments(), edit=st.booleans())
+def test_both_find_the_same_changes(tmp_path: Path, before: str, after: str, edit: bool) -> None:
+    """config.md 13: added, changed and removed groups of a reread after an edit."""
+    path = tmp_path / "c.conf"
+    found = []
+    for text in (before, before + after if edit else after):
+        path.write_text(BASE + text)
+        reference = reference_groups(path)
+        if reference is None:
+            return
+        found.append((reference, load_config(str(path))))
+    (old, first), (new, second) = found
+    active = {group.name: group for group in reversed(first.groups)}
+    ours = diff(active, second.groups)
+    assert set(ours.added) == set(new) - set(old)
+    assert set(ours.removed) == set(old) - set(new)
+    # Every difference that the reference's values show is a change for us.
+    assert {name for name in old if name in new and old[name] != new[name]} <= set(ours.changed)
