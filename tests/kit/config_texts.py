@@ -99,6 +99,8 @@ def sections(draw: st.DrawFn) -> str:
     for option in names:
         wrong = draw(st.integers(1, _WRONG_SHARE)) == _WRONG_SHARE
         values = _WRONG if wrong else _right(option, table[option].default)
+        if option == "process_name" and wrong:
+            values = values[1:]  # an empty one is refused on purpose (Q46)
         lines.append(f"{option}={draw(st.sampled_from(values))}")
     return "\n".join([f"[{kind}:{name}]", *lines]) + "\n"
 

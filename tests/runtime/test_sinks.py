@@ -312,6 +312,7 @@ def test_syslog_daemon_restarted(targets: Targets) -> None:
         assert daemon.read().endswith(b"x line")
         daemon.close()
         os.unlink(targets.syslog_socket)
+    targets.settle()  # what the writer's thread has to say is passed on by the next use
     assert targets.lines[0].startswith(
         "ERRO cannot write log syslog: No such file or directory; output is dropped"
     )

@@ -29,8 +29,8 @@ def log_path(name: str, channel: str) -> str:
 
 def follow(session: Session, path: str) -> None:
     """Copy a log to the output until it ends or Ctrl-C; failures go to stderr (K-18)."""
-    session.line(BANNER)
     try:
+        session.line(BANNER)
         stream = session.stream(path)
         try:
             _copy(session, stream, path)
@@ -70,9 +70,9 @@ def foreground(session: Session, argument: str) -> None:
     if not running:
         session.fail("ERROR: process not running")
         return
-    session.line(BANNER)
     streams: list[Stream] = []
     try:
+        session.line(BANNER)
         streams.extend(session.stream(log_path(name, channel)) for channel in CHANNELS)
         _attend(session, name, streams)
     except KeyboardInterrupt:
