@@ -13,9 +13,16 @@ import signal
 from collections.abc import Iterator
 from types import FrameType
 
+import hypothesis
 import pytest
 import trio
 import trio.testing
+
+# The same examples in every run: a test fails because of a change, never because of the day.
+# ``pytest --hypothesis-profile=explore`` looks for new ones.
+hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("explore", max_examples=2000, deadline=None)
+hypothesis.settings.load_profile("fixed")
 
 #: Seconds of real time one test may take before it is failed with a traceback of where it hangs.
 WATCHDOG = 120

@@ -46,7 +46,7 @@ VALUES: dict[str, list[str]] = {
     "events": ["TICK_5", "PROCESS_STATE,TICK", "tick_60 "],
     "result_handler": ["supervisor.dispatchers:default_handler"],
     "programs": ["a", "b,a", "a, b", "b", ""],
-    "socket": ["unix:///tmp/x.sock", "tcp://localhost:9000", "unix:///tmp/%(program_name)s"],
+    "socket": ["unix:///tmp/x.sock", "unix:///tmp/%(program_name)s"],
     "socket_mode": ["0700", "0777"],
     "socket_owner": ["root", "nobody"],
     "socket_backlog": ["1", "128"],
@@ -99,8 +99,11 @@ def sections(draw: st.DrawFn) -> str:
     for option in names:
         wrong = draw(st.integers(1, _WRONG_SHARE)) == _WRONG_SHARE
         values = _WRONG if wrong else _right(option, table[option].default)
-        if option == "process_name" and wrong:
+        if wrong and option == "process_name":
             values = values[1:]  # an empty one is refused on purpose (Q46)
+        if wrong and option.startswith("socket"):
+            # The reference ignores those of grouped programs, right or wrong (Q50).
+            values = values[:1] if option == "socket" else VALUES[option]
         lines.append(f"{option}={draw(st.sampled_from(values))}")
     return "\n".join([f"[{kind}:{name}]", *lines]) + "\n"
 

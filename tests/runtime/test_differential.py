@@ -155,8 +155,6 @@ def _neutral(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @settings(
-    max_examples=150,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(fragment=fragments())
@@ -171,8 +169,6 @@ def test_both_make_the_same_of_a_file(tmp_path: Path, fragment: str) -> None:
 
 
 @settings(
-    max_examples=60,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(before=fragments(), after=fragments(), edit=st.booleans())

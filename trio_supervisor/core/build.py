@@ -173,7 +173,8 @@ class _Builder:
                 "programs",
             )
         kind, section = found[0]
-        if kind == "fcgi-program" and "socket" not in section.entries:
+        socket = self._document.entry(section, "socket")
+        if kind == "fcgi-program" and (socket is None or not socket.value):
             # The reference gives grouped ones no socket and never asks for the option (Q50).
             self._messages.append(
                 Message(
