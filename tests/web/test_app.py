@@ -11,6 +11,7 @@ from tests.kit.fake_supervisor import BOB, FakeSupervisor
 from tests.kit.web import Client, call_body, inet_server, request, talking
 from trio_supervisor.core.errors import Failed
 from trio_supervisor.core.states import DaemonState, State
+from trio_supervisor.web.rpc_door import INLINE
 
 CALL = call_body("supervisor.getAPIVersion")
 GOOD = "Authorization: Basic " + b64encode(b"bob:p:w").decode()
@@ -188,6 +189,14 @@ async def test_malformed_calls(fake: FakeSupervisor, body: bytes) -> None:
     (line,) = fake.lines
     assert line.startswith("DEBUG not an XML-RPC call")
     assert len(line) < 500
+
+
+async def test_large_calls_are_decoded_aside(fake: FakeSupervisor) -> None:
+    name = "x" * INLINE
+    async with talking(fake) as client:
+        reply = await client.post("/RPC2", call_body("supervisor.getProcessInfo", name))
+        assert f"BAD_NAME: {name}".encode() in reply.body
+        assert (await client.post("/RPC2", b"<" * INLINE * 2)).status == 400
 
 
 async def test_w87_during_shutdown(fake: FakeSupervisor) -> None:

@@ -225,22 +225,27 @@ def _encode(value: Value) -> str:
 
 
 def _encode_struct(struct: dict[str, Value]) -> str:
-    types = tuple(map(type, struct.values()))
-    if not _SCALARS.keys() >= set(types):
-        members = "".join(
-            f"<member>\n<name>{_escape(name)}</name>\n{_encode(value)}</member>\n"
-            for name, value in struct.items()
-        )
-        return f"<value><struct>\n{members}</struct></value>\n"
-    shape = (tuple(struct), types)
+    values = tuple(struct.values())
+    shape = (tuple(struct), tuple(map(type, values)))
     template = _templates.get(shape)
     if template is None:
+        if not _SCALARS.keys() >= set(shape[1]):
+            return _encode_nested(struct)
         if len(_templates) >= MAX_TEMPLATES:
             _templates.clear()
         template = _templates[shape] = _struct_template(*shape)
-    return template % tuple(
-        [_escape(value) if isinstance(value, str) else value for value in struct.values()]
+    # One look at all text together: hardly any struct has something to escape.
+    if _SPECIAL.search("".join([value for value in values if isinstance(value, str)])):
+        values = tuple([_escape(value) if isinstance(value, str) else value for value in values])
+    return template % values
+
+
+def _encode_nested(struct: dict[str, Value]) -> str:
+    members = "".join(
+        f"<member>\n<name>{_escape(name)}</name>\n{_encode(value)}</member>\n"
+        for name, value in struct.items()
     )
+    return f"<value><struct>\n{members}</struct></value>\n"
 
 
 def _struct_template(names: tuple[str, ...], types: tuple[type, ...]) -> str:

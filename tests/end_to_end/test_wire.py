@@ -1,0 +1,137 @@
+"""The HTTP faces of the real daemon: going down, coming back, streams of real logs."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import xmlrpc.client
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.kit.daemon import PATIENCE, daemon, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.kit.daemon import Daemon
+
+STUBBORN = """\
+[program:slow]
+command=/bin/sh -c 'trap "" TERM; echo ready; while :; do sleep 0.05; done'
+startsecs=0
+stopwaitsecs=2
+stdout_logfile=%(here)s/slow.log
+"""
+
+
+@contextmanager
+def connected(running: Daemon) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(PATIENCE)
+        sock.connect(str(running.directory / "s.sock"))
+        yield sock
+
+
+def read_until(sock: socket.socket, end: bytes) -> bytes:
+    data = b""
+    while end not in data:
+        piece = sock.recv(65536)
+        assert piece, f"closed after {data!r}"
+        data += piece
+    return data
+
+
+def read_all(sock: socket.socket) -> bytes:
+    data = b""
+    while piece := sock.recv(65536):
+        data += piece
+    return data
+
+
+def get(running: Daemon, target: str) -> bytes:
+    with connected(running) as sock:
+        sock.sendall(f"GET {target} HTTP/1.0\r\n\r\n".encode())
+        return read_all(sock)
+
+
+def slow_is_ready(running: Daemon) -> bool:
+    log = running.directory / "slow.log"
+    return log.exists() and log.read_text() == "ready\n"
+
+
+def runs_again(running: Daemon) -> bool:
+    try:
+        return running.state("slow") == "RUNNING"
+    except OSError:  # no socket, or nobody behind it
+        return False
+
+
+def test_w85_to_w87_while_a_shutdown_lasts(tmp_path: Path) -> None:
+    with daemon(tmp_path, STUBBORN) as running:
+        eventually(lambda: slow_is_ready(running), "the child ignoring TERM")
+        assert running.rpc.shutdown() is True
+        for call in (running.rpc.getState, running.rpc.getVersion, running.rpc.shutdown):
+            with pytest.raises(xmlrpc.client.Fault) as fault:
+                call()
+            assert (fault.value.faultCode, fault.value.faultString) == (6, "SHUTDOWN_STATE")
+        assert running.rpc.sendRemoteCommEvent("t", "d") is True
+        assert get(running, "/").startswith(b"HTTP/1.0 503 ")
+        assert get(running, "/ok.html").endswith(b"\r\n\r\nOK")
+        assert running.process.wait(PATIENCE) == 0
+
+
+def test_w88_w170_a_restart_closes_what_is_open(tmp_path: Path) -> None:
+    with daemon(tmp_path, STUBBORN.replace('trap "" TERM; ', "")) as running:
+        eventually(lambda: slow_is_ready(running), "the child's output")
+        pid = running.process.pid
+        with connected(running) as tail, connected(running) as kept:
+            tail.sendall(b"GET /logtail/slow HTTP/1.1\r\nHost: \r\n\r\n\r\n")
+            read_until(tail, b"6\r\nready\n\r\n")
+            kept.sendall(b"GET /ok.html HTTP/1.1\r\n\r\n")
+            read_until(kept, b"OK")
+            assert running.rpc.restart() is True
+            assert read_all(tail).endswith(b"0\r\n\r\n")
+            assert read_all(kept) == b""
+        eventually(lambda: runs_again(running), "the supervisor being back")
+        assert running.rpc.getPID() == pid
+
+
+def test_the_main_log_is_streamed(tmp_path: Path) -> None:
+    with daemon(tmp_path, "") as running, connected(running) as tail:
+        tail.sendall(b"GET /mainlogtail HTTP/1.1\r\nHost: \r\n\r\n")
+        read_until(tail, b"supervisord started with pid")
+        running.signal(signal.SIGUSR2)
+        read_until(tail, b"indicating log reopen request")
+        assert running.stop() == 0
+        assert read_all(tail).endswith(b"0\r\n\r\n")
+
+
+def test_waiting_and_not_waiting_for_a_stop(tmp_path: Path) -> None:
+    """W62 to W64 with a child that ignores TERM."""
+    with daemon(tmp_path, STUBBORN) as running:
+        eventually(lambda: slow_is_ready(running), "the child ignoring TERM")
+        assert running.rpc.stopProcess("slow", False) is True
+        rpc = running.rpc
+        faults = []
+        for call in (
+            partial(rpc.stopProcess, "slow"),
+            partial(rpc.sendProcessStdin, "slow", "x"),
+            partial(rpc.startProcess, "slow", False),
+            partial(rpc.startProcess, "slow", True),
+        ):
+            with pytest.raises(xmlrpc.client.Fault) as fault:
+                call()
+            faults.append(fault.value.faultString)
+        assert faults == [
+            "NOT_RUNNING: slow",
+            "NOT_RUNNING: slow",
+            "ABNORMAL_TERMINATION: slow",
+            "ABNORMAL_TERMINATION: slow",
+        ]
+        assert running.rpc.signalProcess("slow", "CONT") is True
+        running.wait_for("slow", "STOPPED")
+        assert running.info("slow")["exitstatus"] == -1
