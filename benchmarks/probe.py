@@ -93,6 +93,10 @@ class Rpc:
         """Ask for a start without waiting until it is done."""
         self._call("startProcess", name, False)
 
+    def stop(self, name: str) -> None:
+        """Ask for a stop without waiting until it is done."""
+        self._call("stopProcess", name, False)
+
     def reread(self) -> int:
         """Read the configuration again; how many groups are new."""
         [[added, _, _]] = cast("list[list[list[str]]]", self._call("reloadConfig"))

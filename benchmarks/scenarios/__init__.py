@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.scenarios import boot, drain, memory, reread, restart
+from benchmarks.scenarios import boot, drain, memory, reaction, reread, restart
 
 SCENARIOS = {
     scenario.name: scenario
@@ -12,5 +12,6 @@ SCENARIOS = {
         drain.SCENARIO,
         memory.SCENARIO,
         reread.SCENARIO,
+        reaction.SCENARIO,
     )
 }

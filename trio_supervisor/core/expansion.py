@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LITERAL_PERCENT = "write %% for a literal %"
+#: Largest width or precision of a conversion: a short file must not make a huge value.
+WIDEST = 1000
+#: A width or precision worth a look, behind the name of a conversion.
+_LARGE_NUMBER = re.compile(r"%\([^%]*\)[^%a-zA-Z]*?(\d{4,})")
 
 
 def expand(text: str, names: Mapping[str, str | int]) -> str:
@@ -38,7 +43,8 @@ def _refuse_unnamed(text: str) -> None:
     while position >= 0:
         following = text[position + 1 : position + 2]
         if following != "(" and following != "%":
-            raise ValueError(
-                f"is badly formatted at {text[position : position + 8]!r}", LITERAL_PERCENT
-            )
+            start = text[position : position + 8]
+            raise ValueError(f"is badly formatted at {start!r}", LITERAL_PERCENT)
         position = text.find("%", position + 2)
+    if any(int(number) > WIDEST for number in _LARGE_NUMBER.findall(text)):
+        raise ValueError(f"asks for a width of more than {WIDEST} characters")

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: What may not occur in the name of a program, a group, or a raw process_name (9.1).
 FORBIDDEN_IN_NAMES = " :/"
+#: As many as Linux runs by default in all; a slip of the finger must not take all memory.
+MOST_PROCESSES = 32768
 #: Largest length of a socket's queue (7, socket_backlog).
 MOST_BACKLOG = 65535
 
@@ -56,6 +58,8 @@ class Programs:
         socket = self._socket(scope) if "socket" in scope.options else None
         common = self._common(scope)
         count = scope.take("numprocs", int)
+        if count > MOST_PROCESSES:
+            raise scope.error(f"numprocs={count} is more than {MOST_PROCESSES}", "numprocs")
         first = scope.take("numprocs_start", int)
         raw_name = scope.raw("process_name") or ""
         if scope.has("process_name"):

@@ -57,6 +57,8 @@ if TYPE_CHECKING:
 #: Seconds one spawn may take before the next in the start order is begun all the same: order
 #: (P-150) is kept on any healthy machine, and one hanging exec does not hold up the others.
 SPAWN_PATIENCE = 0.1
+#: Seconds the end waits for log targets whose reader is slow.
+SETTLE = 0.5
 #: Seconds between two "waiting for x to die" lines (P-174).
 DIE_REMINDER = 3
 
@@ -127,6 +129,8 @@ class Supervisor:
             await self._leaving.wait()
             await self._stop_groups()
             nursery.cancel_scope.cancel()
+        if self.activity is None:  # an activity log settles the sinks it shares with us
+            await trio.to_thread.run_sync(self._host.sinks.settle, SETTLE)
 
     def processes(self) -> list[Process]:
         """Every process, in start order: by group, then by priority."""

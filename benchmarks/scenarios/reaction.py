@@ -1,0 +1,85 @@
+"""How late are reactions? Read from the stamps of the activity log, so nothing is disturbed."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from benchmarks.report import Measure
+from benchmarks.scenario import Scenario
+from benchmarks.subjects import running
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchmarks.report import Sample
+    from benchmarks.subjects import Daemon, Subject
+
+#: Seconds of startsecs and of stopwaitsecs below.
+_STARTSECS = 1
+_STOPWAITSECS = 1
+
+_PROGRAMS = f"""\
+[program:victim]
+command = /bin/sleep 300
+startsecs = {_STARTSECS}
+autorestart = false
+
+[program:deaf]
+command = /bin/sh -c "trap '' TERM; while :; do sleep 1; done"
+startsecs = 0
+stopwaitsecs = {_STOPWAITSECS}
+killasgroup = true
+"""
+
+
+def _run(subject: Subject, directory: Path) -> Sample:
+    log = directory / "supervisord.log"
+    with running(subject, directory, _PROGRAMS) as daemon:
+        daemon.wait_for_running(2)
+        promoted = _stamp(daemon, log, "success: victim") - _stamp(daemon, log, "spawned: 'victim'")
+        victim = daemon.rpc.pid("victim")
+        killed = time.time()
+        os.kill(victim, signal.SIGKILL)
+        noticed = _stamp(daemon, log, "exited: victim") - killed
+        asked = time.time()
+        daemon.rpc.stop("deaf")
+        escalated = _stamp(daemon, log, "killing 'deaf'") - asked
+        told = time.time()
+        os.kill(daemon.pid, signal.SIGTERM)
+        heard = _stamp(daemon, log, "received SIGTERM") - told
+    return {
+        "promotion": (promoted - _STARTSECS) * 1000,
+        "exit noticed": noticed * 1000,
+        "SIGKILL": (escalated - _STOPWAITSECS) * 1000,
+        "TERM": heard * 1000,
+    }
+
+
+def _stamp(daemon: Daemon, log: Path, text: str) -> float:
+    """Wall-clock seconds of the first log line with this text, once it is there."""
+    pattern = re.compile(rf"^(\S+ \S+),(\d+) \w+ {re.escape(text)}", re.MULTILINE)
+    daemon.wait(lambda: pattern.search(log.read_text()) is not None, f"the log line {text!r}")
+    match = pattern.search(log.read_text())
+    assert match is not None
+    return time.mktime(time.strptime(match[1], "%Y-%m-%d %H:%M:%S")) + int(match[2]) / 1000
+
+
+SCENARIO = Scenario(
+    name="reaction",
+    what=(
+        "how late the daemon is, by its own log (resolution 1 ms): promotion to RUNNING after"
+        f" startsecs={_STARTSECS}, a child's death noticed, SIGKILL after"
+        f" stopwaitsecs={_STOPWAITSECS}, a TERM to itself acted on."
+    ),
+    measures=(
+        Measure("promotion", "ms", "lower"),
+        Measure("exit noticed", "ms", "lower"),
+        Measure("SIGKILL", "ms", "lower"),
+        Measure("TERM", "ms", "lower"),
+    ),
+    run=_run,
+)
