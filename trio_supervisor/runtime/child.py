@@ -90,13 +90,20 @@ class RealChild:
     """A child of this very process, watched through a pidfd."""
 
     def __init__(
-        self, popen: subprocess.Popen[bytes], stdin: int | None, stdout: int, stderr: int | None
+        self,
+        popen: subprocess.Popen[bytes],
+        stdin: int | None,
+        stdout: int,
+        stderr: int | None,
+        living: dict[int, RealChild],
     ) -> None:
+        """``living`` lists the children not yet reaped or let go; this one removes itself."""
         self.pid = popen.pid
         self.stdin = stdin
         self.stdout = stdout
         self.stderr = stderr
         self._popen = popen
+        self._living = living
         self._pidfd: int | None = os.pidfd_open(popen.pid)
         self._exit: Exit | None = None
 
@@ -112,11 +119,8 @@ class RealChild:
             if info is not None:
                 # Popen must know, else its __del__ warns and a later one reaps a foreign pid.
                 self._popen.returncode = info.si_status
-                self._exit = (
-                    Exit(info.si_status)
-                    if info.si_code == os.CLD_EXITED
-                    else Exit(None, info.si_status, info.si_code == os.CLD_DUMPED)
-                )
+                self._exit = exit_of(info)
+                self._forget()
         return self._exit
 
     def send_signal(self, number: int) -> None:
@@ -138,6 +142,11 @@ class RealChild:
         if self._exit is None:
             # Let go of a living child: Popen must not complain that we do.
             self._popen.returncode = 0
+            self._forget()
+
+    def _forget(self) -> None:
+        if self._living.get(self.pid) is self:  # else the pid has a new owner already
+            del self._living[self.pid]
 
 
 class ProcessLauncher:
@@ -146,13 +155,18 @@ class ProcessLauncher:
     def __init__(self) -> None:
         # Twice the cores hides the latency of exec; more only lengthens the event loop's gaps.
         self._limiter = trio.CapacityLimiter(2 * (os.cpu_count() or 1))
+        self._living: dict[int, RealChild] = {}
+
+    def owns(self, pid: int) -> bool:
+        """Whether this is a child that was made here, is not reaped and was not let go."""
+        return pid in self._living
 
     async def __call__(self, spec: SpawnSpec) -> Child:
         """Spawn; the child has reached exec when this returns (P-078). Raises SpawnError."""
-        return await trio.to_thread.run_sync(_spawn, spec, limiter=self._limiter)
+        return await trio.to_thread.run_sync(_spawn, spec, self._living, limiter=self._limiter)
 
 
-def _spawn(spec: SpawnSpec) -> RealChild:
+def _spawn(spec: SpawnSpec, living: dict[int, RealChild]) -> RealChild:
     with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
 
         def owned(fd: int, by: contextlib.ExitStack) -> int:
@@ -176,7 +190,7 @@ def _spawn(spec: SpawnSpec) -> RealChild:
             if fd is not None:
                 os.set_blocking(fd, False)
         popen = _popen(spec, child_stdin, child_stdout, child_stderr)
-        child = RealChild(popen, stdin, stdout, stderr)
+        child = living[popen.pid] = RealChild(popen, stdin, stdout, stderr, living)
         ours.pop_all()
         return child
 
@@ -250,6 +264,13 @@ def _fork_error(spec: SpawnSpec, error: OSError) -> SpawnError:
     if error.errno == errno.EAGAIN:
         return SpawnError(f"Too many processes in process table to spawn '{spec.label}'")
     return SpawnError(f"unknown error during fork for '{spec.label}': {errno_name(error)}")
+
+
+def exit_of(result: os.waitid_result) -> Exit:
+    """How the child ended that was waited for."""
+    if result.si_code == os.CLD_EXITED:
+        return Exit(result.si_status)
+    return Exit(None, result.si_status, result.si_code == os.CLD_DUMPED)
 
 
 def errno_name(error: OSError) -> str:
