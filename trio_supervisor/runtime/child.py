@@ -10,21 +10,29 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import marshal
 import os
 import pwd
 import signal
+import socket
 import subprocess
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import trio
 
 from trio_supervisor.core.lifecycle import Exit
+from trio_supervisor.runtime import user_step
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from trio_supervisor.runtime.command import Command
+
+
+#: More than any report of ``user_step``, which is a word and a number.
+REPORT_SIZE = 1024
 
 
 class SpawnError(Exception):
@@ -198,6 +206,8 @@ def _spawn(spec: SpawnSpec, living: dict[int, RealChild]) -> RealChild:
 def _popen(spec: SpawnSpec, stdin: int, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
     user = _identity(spec)
     try:
+        if user is not None:
+            return _popen_as(user, spec, stdin, stdout, stderr)
         return subprocess.Popen(
             spec.command.argv,
             executable=spec.command.executable,
@@ -207,9 +217,6 @@ def _popen(spec: SpawnSpec, stdin: int, stdout: int, stderr: int) -> subprocess.
             env=spec.environment,
             cwd=spec.directory,
             umask=-1 if spec.umask is None else spec.umask,
-            user=None if user is None else user.uid,
-            group=None if user is None else user.gid,
-            extra_groups=None if user is None else user.groups,
             process_group=0,  # P-052
             restore_signals=False,  # children inherit SIGPIPE and SIGXFSZ as ignored (P-055, Q-32)
         )
@@ -217,6 +224,55 @@ def _popen(spec: SpawnSpec, stdin: int, stdout: int, stderr: int) -> subprocess.
         raise _fork_error(spec, error) from error
     except (ValueError, subprocess.SubprocessError) as error:  # NUL byte, odd failure before exec
         raise SpawnError(f"unknown error during fork for '{spec.label}': {error}") from error
+
+
+def _popen_as(
+    user: _Identity, spec: SpawnSpec, stdin: int, stdout: int, stderr: int
+) -> subprocess.Popen[bytes]:
+    """Spawn by way of ``user_step``, which is started with our own rights and gives them up."""
+    orders = (
+        *(user.uid, user.gid, user.groups),
+        None if spec.directory is None else os.fsencode(spec.directory),
+        spec.umask,
+        os.fsencode(spec.command.executable),
+        [os.fsencode(word) for word in spec.command.argv],
+        {os.fsencode(key): os.fsencode(value) for key, value in spec.environment.items()},
+    )
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            control = theirs.fileno()
+            popen = subprocess.Popen(
+                [sys.executable, "-I", "-S", user_step.__file__, str(control)],
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                pass_fds=[control],
+                process_group=0,
+                restore_signals=False,
+            )
+        # Should the step be killed before it reports, its end is that of any child.
+        report = b""
+        with contextlib.suppress(ConnectionError):
+            ours.sendall(marshal.dumps(orders))
+            ours.shutdown(socket.SHUT_WR)
+            report = ours.recv(REPORT_SIZE)  # nothing: the exec has closed the other end
+    if report:
+        popen.wait()
+        raise _step_error(spec, *marshal.loads(report))
+    return popen
+
+
+def _step_error(spec: SpawnSpec, stage: str, number: int) -> SpawnError:
+    error = OSError(number, os.strerror(number))
+    texts = {
+        "groups": f"couldn't setuid to {spec.uid}: Could not set groups of effective user",
+        "group": f"couldn't setuid to {spec.uid}: Could not set group id of effective user",
+        "user": f"couldn't setuid to {spec.uid}: {error.strerror}",
+        "directory": f"couldn't chdir to {spec.directory}: {errno_name(error)}",
+        "exec": f"couldn't exec {spec.command.argv[0]}: {errno_name(error)}",
+    }
+    return _not_spawned(texts[stage])
 
 
 @dataclass(frozen=True, slots=True)
