@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 #: Seconds after which something that should have happened long ago is a failure.
@@ -138,12 +138,17 @@ def write_config(directory: Path, text: str) -> Path:
 
 
 @contextmanager
-def daemon(directory: Path, text: str, *arguments: str) -> Iterator[Daemon]:
-    """Run the daemon with this configuration until the end of the block; nothing is left then."""
+def daemon(
+    directory: Path, text: str, *arguments: str, within: Sequence[str] = ()
+) -> Iterator[Daemon]:
+    """Run the daemon with this configuration until the end of the block; nothing is left then.
+
+    ``within`` is a command that executes the daemon's, which is appended to it.
+    """
     config = write_config(directory, text)
     with (directory / "stdout").open("wb") as out, (directory / "stderr").open("wb") as err:
         process = subprocess.Popen(
-            [sys.executable, "-m", "trio_supervisor", "-n", "-c", str(config), *arguments],
+            [*within, sys.executable, "-m", "trio_supervisor", "-n", "-c", str(config), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=err,

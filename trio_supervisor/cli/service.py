@@ -22,6 +22,8 @@ from trio_supervisor.core.states import DaemonState
 from trio_supervisor.runtime.activity import open_activity_log
 from trio_supervisor.runtime.autologs import remove_auto_logs
 from trio_supervisor.runtime.bus import Bus
+from trio_supervisor.runtime.child import ProcessLauncher
+from trio_supervisor.runtime.orphans import reap_orphans
 from trio_supervisor.runtime.supervisor import Supervisor
 from trio_supervisor.web.server import bind, serve, unbind
 
@@ -56,13 +58,18 @@ class Service:
     async def run(self) -> int:
         """Live through all incarnations; returns the exit code. Raises ConfigError, ServerError."""
         # Opened first and held to the very end, so that no signal ever meets its default effect.
-        with trio.open_signal_receiver(*SIGNALS) as signals:
-            while (config := await self._incarnation(signals)) is not None:
+        with (
+            trio.open_signal_receiver(*SIGNALS) as signals,
+            trio.open_signal_receiver(signal.SIGCHLD) as quits,
+        ):
+            while (config := await self._incarnation(signals, quits)) is not None:
                 self._config = config
                 self._messages = []
         return 0
 
-    async def _incarnation(self, signals: AsyncIterator[int]) -> Config | None:
+    async def _incarnation(
+        self, signals: AsyncIterator[int], quits: AsyncIterator[int]
+    ) -> Config | None:
         """One life; returns the configuration of the next, or None after a shutdown."""
         config = self._config
         with ExitStack() as stack:
@@ -75,12 +82,14 @@ class Service:
                 remove_auto_logs(
                     config.daemon.childlogdir, config.daemon.identifier, report=activity.log
                 )
+            launcher = ProcessLauncher()
             supervisor = Supervisor(
                 config,
                 log=activity.log,
                 activity=activity,
                 reload=self._load,
                 bus=Bus(activity.log, self._serials),
+                launch=launcher,
             )
             self._enter_background(activity)
             pidfile = Pidfile(config.daemon.pidfile)
@@ -89,6 +98,7 @@ class Service:
                 for server, listener in zip(config.servers, listeners, strict=True):
                     await nursery.start(serve, listener, server, supervisor)
                 nursery.start_soon(_obey, signals, supervisor)
+                nursery.start_soon(reap_orphans, quits, launcher.owns, activity.log)
                 _write_pidfile(pidfile, config, activity)
                 self._report_ready()
                 await supervisor.run()

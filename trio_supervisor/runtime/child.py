@@ -10,21 +10,29 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import marshal
 import os
 import pwd
 import signal
+import socket
 import subprocess
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import trio
 
 from trio_supervisor.core.lifecycle import Exit
+from trio_supervisor.runtime import user_step
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from trio_supervisor.runtime.command import Command
+
+
+#: More than any report of ``user_step``, which is a word and a number.
+REPORT_SIZE = 1024
 
 
 class SpawnError(Exception):
@@ -90,13 +98,20 @@ class RealChild:
     """A child of this very process, watched through a pidfd."""
 
     def __init__(
-        self, popen: subprocess.Popen[bytes], stdin: int | None, stdout: int, stderr: int | None
+        self,
+        popen: subprocess.Popen[bytes],
+        stdin: int | None,
+        stdout: int,
+        stderr: int | None,
+        living: dict[int, RealChild],
     ) -> None:
+        """``living`` lists the children not yet reaped or let go; this one removes itself."""
         self.pid = popen.pid
         self.stdin = stdin
         self.stdout = stdout
         self.stderr = stderr
         self._popen = popen
+        self._living = living
         self._pidfd: int | None = os.pidfd_open(popen.pid)
         self._exit: Exit | None = None
 
@@ -112,11 +127,8 @@ class RealChild:
             if info is not None:
                 # Popen must know, else its __del__ warns and a later one reaps a foreign pid.
                 self._popen.returncode = info.si_status
-                self._exit = (
-                    Exit(info.si_status)
-                    if info.si_code == os.CLD_EXITED
-                    else Exit(None, info.si_status, info.si_code == os.CLD_DUMPED)
-                )
+                self._exit = exit_of(info)
+                self._forget()
         return self._exit
 
     def send_signal(self, number: int) -> None:
@@ -138,6 +150,11 @@ class RealChild:
         if self._exit is None:
             # Let go of a living child: Popen must not complain that we do.
             self._popen.returncode = 0
+            self._forget()
+
+    def _forget(self) -> None:
+        if self._living.get(self.pid) is self:  # else the pid has a new owner already
+            del self._living[self.pid]
 
 
 class ProcessLauncher:
@@ -146,13 +163,18 @@ class ProcessLauncher:
     def __init__(self) -> None:
         # Twice the cores hides the latency of exec; more only lengthens the event loop's gaps.
         self._limiter = trio.CapacityLimiter(2 * (os.cpu_count() or 1))
+        self._living: dict[int, RealChild] = {}
+
+    def owns(self, pid: int) -> bool:
+        """Whether this is a child that was made here, is not reaped and was not let go."""
+        return pid in self._living
 
     async def __call__(self, spec: SpawnSpec) -> Child:
         """Spawn; the child has reached exec when this returns (P-078). Raises SpawnError."""
-        return await trio.to_thread.run_sync(_spawn, spec, limiter=self._limiter)
+        return await trio.to_thread.run_sync(_spawn, spec, self._living, limiter=self._limiter)
 
 
-def _spawn(spec: SpawnSpec) -> RealChild:
+def _spawn(spec: SpawnSpec, living: dict[int, RealChild]) -> RealChild:
     with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
 
         def owned(fd: int, by: contextlib.ExitStack) -> int:
@@ -176,7 +198,7 @@ def _spawn(spec: SpawnSpec) -> RealChild:
             if fd is not None:
                 os.set_blocking(fd, False)
         popen = _popen(spec, child_stdin, child_stdout, child_stderr)
-        child = RealChild(popen, stdin, stdout, stderr)
+        child = living[popen.pid] = RealChild(popen, stdin, stdout, stderr, living)
         ours.pop_all()
         return child
 
@@ -184,6 +206,8 @@ def _spawn(spec: SpawnSpec) -> RealChild:
 def _popen(spec: SpawnSpec, stdin: int, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
     user = _identity(spec)
     try:
+        if user is not None:
+            return _popen_as(user, spec, stdin, stdout, stderr)
         return subprocess.Popen(
             spec.command.argv,
             executable=spec.command.executable,
@@ -193,9 +217,6 @@ def _popen(spec: SpawnSpec, stdin: int, stdout: int, stderr: int) -> subprocess.
             env=spec.environment,
             cwd=spec.directory,
             umask=-1 if spec.umask is None else spec.umask,
-            user=None if user is None else user.uid,
-            group=None if user is None else user.gid,
-            extra_groups=None if user is None else user.groups,
             process_group=0,  # P-052
             restore_signals=False,  # children inherit SIGPIPE and SIGXFSZ as ignored (P-055, Q-32)
         )
@@ -203,6 +224,55 @@ def _popen(spec: SpawnSpec, stdin: int, stdout: int, stderr: int) -> subprocess.
         raise _fork_error(spec, error) from error
     except (ValueError, subprocess.SubprocessError) as error:  # NUL byte, odd failure before exec
         raise SpawnError(f"unknown error during fork for '{spec.label}': {error}") from error
+
+
+def _popen_as(
+    user: _Identity, spec: SpawnSpec, stdin: int, stdout: int, stderr: int
+) -> subprocess.Popen[bytes]:
+    """Spawn by way of ``user_step``, which is started with our own rights and gives them up."""
+    orders = (
+        *(user.uid, user.gid, user.groups),
+        None if spec.directory is None else os.fsencode(spec.directory),
+        spec.umask,
+        os.fsencode(spec.command.executable),
+        [os.fsencode(word) for word in spec.command.argv],
+        {os.fsencode(key): os.fsencode(value) for key, value in spec.environment.items()},
+    )
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            control = theirs.fileno()
+            popen = subprocess.Popen(
+                [sys.executable, "-I", "-S", user_step.__file__, str(control)],
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                pass_fds=[control],
+                process_group=0,
+                restore_signals=False,
+            )
+        # Should the step be killed before it reports, its end is that of any child.
+        report = b""
+        with contextlib.suppress(ConnectionError):
+            ours.sendall(marshal.dumps(orders))
+            ours.shutdown(socket.SHUT_WR)
+            report = ours.recv(REPORT_SIZE)  # nothing: the exec has closed the other end
+    if report:
+        popen.wait()
+        raise _step_error(spec, *marshal.loads(report))
+    return popen
+
+
+def _step_error(spec: SpawnSpec, stage: str, number: int) -> SpawnError:
+    error = OSError(number, os.strerror(number))
+    texts = {
+        "groups": f"couldn't setuid to {spec.uid}: Could not set groups of effective user",
+        "group": f"couldn't setuid to {spec.uid}: Could not set group id of effective user",
+        "user": f"couldn't setuid to {spec.uid}: {error.strerror}",
+        "directory": f"couldn't chdir to {spec.directory}: {errno_name(error)}",
+        "exec": f"couldn't exec {spec.command.argv[0]}: {errno_name(error)}",
+    }
+    return _not_spawned(texts[stage])
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +320,13 @@ def _fork_error(spec: SpawnSpec, error: OSError) -> SpawnError:
     if error.errno == errno.EAGAIN:
         return SpawnError(f"Too many processes in process table to spawn '{spec.label}'")
     return SpawnError(f"unknown error during fork for '{spec.label}': {errno_name(error)}")
+
+
+def exit_of(result: os.waitid_result) -> Exit:
+    """How the child ended that was waited for."""
+    if result.si_code == os.CLD_EXITED:
+        return Exit(result.si_status)
+    return Exit(None, result.si_status, result.si_code == os.CLD_DUMPED)
 
 
 def errno_name(error: OSError) -> str:

@@ -1,0 +1,141 @@
+"""Programs with ``user=``: identity first, then directory, umask and exec (P-056 to P-077)."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.kit.children import output, spec
+from tests.kit.root import needs_root
+from trio_supervisor.runtime.child import ProcessLauncher, SpawnError, SpawnSpec
+
+NOBODY = pwd.getpwnam("nobody")
+
+pytestmark = needs_root
+
+
+def as_nobody(script: str, **changes: object) -> SpawnSpec:
+    return spec("/bin/sh", "-c", script, uid=NOBODY.pw_uid, **changes)
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A directory everybody may enter; those of pytest are for one user only."""
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name)
+        path.chmod(0o755)
+        yield path
+
+
+async def test_S030_running_as_another_user(public: Path) -> None:
+    """P-057 to P-061: four ids, groups, umask, directory; the environment is not touched."""
+    script = (
+        "grep -E '^(Uid|Gid|Groups|SigBlk|SigIgn):' /proc/self/status; umask; pwd; echo $HOME $0;"
+        " ls /proc/self/fd"
+    )
+    environment = {"HOME": "/somewhere", "PATH": os.environ["PATH"]}
+    child = await ProcessLauncher()(
+        as_nobody(script, umask=0o077, directory=str(public), environment=environment)
+    )
+    assert os.getpgid(child.pid) == child.pid
+    out, err, ended = await output(child)
+    ids = "\t".join([str(NOBODY.pw_uid)] * 4)
+    gids = "\t".join([str(NOBODY.pw_gid)] * 4)
+    groups = os.getgrouplist("nobody", NOBODY.pw_gid)
+    ignored = (1 << (signal.SIGPIPE - 1)) | (1 << (signal.SIGXFSZ - 1))
+    assert out.decode().splitlines() == [
+        f"Uid:\t{ids}",
+        f"Gid:\t{gids}",
+        f"Groups:\t{' '.join(map(str, groups))} ",
+        f"SigBlk:\t{0:016x}",
+        f"SigIgn:\t{ignored:016x}",
+        "0077",
+        str(public),
+        "/somewhere /bin/sh",
+        *("0", "1", "2", "3"),  # the last is the listing itself
+    ]
+    assert (err, ended.code) == (b"", 0)
+
+
+async def test_S019_directory_forbidden_for_the_user(public: Path) -> None:
+    """P-060, P-072: root could enter it."""
+    private = public / "private"
+    private.mkdir(mode=0o700)
+    with pytest.raises(SpawnError) as caught:
+        await ProcessLauncher()(as_nobody("true", directory=str(private)))
+    assert caught.value.epitaph == (
+        f"supervisor: couldn't chdir to {private}: EACCES\n"
+        "supervisor: child process was not spawned\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "name"),
+    [
+        ("#!/nonexistent/interpreter\n", 0o755, "ENOENT"),
+        ("just text\n", 0o755, "ENOEXEC"),
+        ("#!/bin/sh\n", 0o700, "EACCES"),
+    ],
+)
+async def test_S020_exec_failures(public: Path, content: str, mode: int, name: str) -> None:
+    """P-035, P-073: what only the target user cannot execute fails at exec."""
+    script = public / "script"
+    script.write_text(content)
+    script.chmod(mode)
+    with pytest.raises(SpawnError) as caught:
+        await ProcessLauncher()(spec(str(script), uid=NOBODY.pw_uid))
+    assert str(caught.value) == f"couldn't exec {script}: {name}"
+
+
+async def test_P035_a_program_only_the_user_can_reach_is_executed(public: Path) -> None:
+    """A command relative to a directory of the user's own; odd bytes arrive unchanged."""
+    home = public / "home"
+    home.mkdir()
+    program = home / "run.sh"
+    program.write_text('#!/bin/sh\necho "$0" "$1" "$ODD"\n')
+    for path in (program, home):
+        path.chmod(0o700)
+        os.chown(path, NOBODY.pw_uid, NOBODY.pw_gid)
+    odd = b"\xff\xe9".decode(errors="surrogateescape")
+    child = await ProcessLauncher()(
+        spec(
+            *("./run.sh", odd),
+            uid=NOBODY.pw_uid,
+            directory=str(home),
+            environment={"ODD": odd, "BIG": "x" * 100_000},
+        )
+    )
+    out, err, _ = await output(child)
+    assert (out, err) == (b"./run.sh \xff\xe9 \xff\xe9\n", b"")
+
+
+async def test_P045_failures_leak_neither_descriptors_nor_children(public: Path) -> None:
+    launcher = ProcessLauncher()
+    missing = as_nobody("true", directory=f"{public}/none")
+    with pytest.raises(SpawnError, match="ENOENT"):
+        await launcher(missing)
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(10):
+        with pytest.raises(SpawnError, match="ENOENT"):
+            await launcher(missing)
+    assert len(os.listdir("/proc/self/fd")) == before
+    with pytest.raises(ChildProcessError):
+        reap_any()
+
+
+def reap_any() -> None:
+    os.waitpid(-1, os.WNOHANG)
+
+
+async def test_P058_the_present_user_changes_nothing() -> None:
+    child = await ProcessLauncher()(spec("/bin/sh", "-c", "id -G", uid=os.getuid()))
+    out, _, _ = await output(child)
+    assert out.decode().split() == [
+        str(group) for group in dict.fromkeys([os.getgid(), *os.getgroups()])
+    ]
