@@ -57,6 +57,8 @@ if TYPE_CHECKING:
 #: Seconds one spawn may take before the next in the start order is begun all the same: order
 #: (P-150) is kept on any healthy machine, and one hanging exec does not hold up the others.
 SPAWN_PATIENCE = 0.1
+#: Seconds a listener pool gets to work off its events before it is stopped (interfaces.md 1.6).
+DRAIN_PATIENCE = 1
 #: Seconds between two "waiting for x to die" lines (P-174).
 DIE_REMINDER = 3
 
@@ -339,6 +341,9 @@ class Supervisor:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._announce_waiting)
             for group in reversed(list(self.groups.values())):
+                if group.pool is not None:
+                    with trio.move_on_after(DRAIN_PATIENCE):
+                        await group.pool.drained()
                 for process in reversed(list(group.processes.values())):
                     process.shut_down()
                 for process in group.processes.values():
