@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from trio_supervisor.core.states import State as State
     from trio_supervisor.runtime.load import load_config as load_config
     from trio_supervisor.runtime.process import Process as Process
+    from trio_supervisor.runtime.results import RejectEvent as RejectEvent
     from trio_supervisor.runtime.subscription import EventStream as EventStream
     from trio_supervisor.runtime.supervisor import Supervisor as Supervisor
     from trio_supervisor.runtime.supervisor import open_supervisor as open_supervisor
@@ -35,6 +36,7 @@ _HOME = {
     "Event": "core.events",
     "EventStream": "runtime.subscription",
     "Process": "runtime.process",
+    "RejectEvent": "runtime.results",
     "RequestError": "core.errors",
     "State": "core.states",
     "Supervisor": "runtime.supervisor",
@@ -49,6 +51,7 @@ __all__ = [
     "Event",
     "EventStream",
     "Process",
+    "RejectEvent",
     "RequestError",
     "State",
     "Supervisor",

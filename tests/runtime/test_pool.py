@@ -351,6 +351,42 @@ async def test_an_error_inside_a_pool_stays_there(
         assert crit == ["CRIT event REMOTE_COMMUNICATION lost:", "CRIT internal error for l0:"]
 
 
+async def test_W151_result_handler_rejects(autojump_clock: MockClock) -> None:
+    """With the class of any name RejectEvent: handlers import the reference's."""
+    async with pool(result_handler=f"{__name__}:strict_handler") as stage:
+        await stage.say("READY\n")
+        stage.emit("0")
+        first = await stage.heard()
+        await stage.say("RESULT 2\nOKREADY\n")
+        assert "WARN l0: event was rejected" in stage.recorder.lines
+        assert await stage.next() == first
+
+
+@pytest.mark.parametrize(
+    "result", [pytest.param("2\nok", id="W129"), pytest.param("0\n", id="W130")]
+)
+async def test_a_result_that_is_not_OK_rejects(autojump_clock: MockClock, result: str) -> None:
+    async with pool() as stage:
+        await stage.say("READY\n")
+        stage.emit("0")
+        first = await stage.heard()
+        await stage.say(f"RESULT {result}")
+        assert "WARN l0: event was rejected" in stage.recorder.lines
+        await stage.say("READY\n")
+        assert await stage.next() == first
+
+
+class ReferenceRejectEvent(Exception):
+    """Named like the reference's, but no class of ours."""
+
+
+ReferenceRejectEvent.__name__ = "RejectEvent"
+
+
+def strict_handler(event: object, response: bytes) -> None:
+    raise ReferenceRejectEvent
+
+
 def broken_handler(event: object, response: bytes) -> None:
     raise KeyError("no")
 

@@ -6,7 +6,6 @@ protocol of one listener is in ``core/listener.py``; bytes travel over the proce
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import traceback
 from collections import deque
@@ -20,6 +19,7 @@ from trio_supervisor.core.errors import RequestError
 from trio_supervisor.core.events import EVENT_TYPES, Event
 from trio_supervisor.core.listener import Listener, Result, Violation, envelope
 from trio_supervisor.core.states import ListenerState, State
+from trio_supervisor.runtime.results import is_rejection, result_handler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,23 +28,9 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.host import Host
     from trio_supervisor.runtime.process import Process
 
-    ResultHandler = Callable[[Event, bytes], object]
-
-#: The reference's name of the default handler, which works without that package (config.md 7).
-DEFAULT_HANDLER = "supervisor.dispatchers:default_handler"
 #: Seconds before a rejected event is offered again: first, and at most (interfaces.md 1.6).
 REDELIVERY_FIRST = 0.1
 REDELIVERY_MOST = 5.0
-
-
-class RejectEvent(Exception):
-    """Raised by a result handler to have the event delivered again (interfaces.md 1.7)."""
-
-
-def default_handler(event: Event, response: bytes) -> None:
-    """Only the two bytes ``OK`` accept an event."""
-    if response != b"OK":
-        raise RejectEvent(response)
 
 
 @dataclass(slots=True)
@@ -248,7 +234,7 @@ class Pool:
         try:
             self._handler(queued.event, response)
         except Exception as error:
-            if type(error).__name__ == RejectEvent.__name__:  # also the reference's class (1.7)
+            if is_rejection(error):
                 self._host.log(Severity.WARN, f"{name}: event was rejected")
                 self._postpone()
             else:
@@ -281,16 +267,3 @@ class Pool:
         self._redelivery = min(max(REDELIVERY_FIRST, 2 * self._redelivery), REDELIVERY_MOST)
         self._not_before = trio.current_time() + self._redelivery
         self._rejected.unpark_all()
-
-
-def result_handler(spec: str) -> ResultHandler:
-    """Import ``module:attribute``; the default handler needs no import."""
-    if spec == DEFAULT_HANDLER:
-        return default_handler
-    module, _, path = spec.partition(":")
-    value: object = importlib.import_module(module)
-    for name in filter(None, path.split(".")):
-        value = getattr(value, name)
-    if not callable(value):
-        raise TypeError(f"result handler {spec} is not callable")
-    return value
