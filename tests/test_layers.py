@@ -64,6 +64,7 @@ RULES = (
         unless=(f"{NAME}.core.states",),
         even_for_typing=False,
     ),
+    Rule(where=("childutils",), never=("trio", "h11", "defusedxml", "tomli_w", NAME)),
 )
 
 
@@ -204,6 +205,7 @@ VIOLATIONS = [
     pytest.param(wrong_directions, "cli/ctl_x.py", "from ..core import config", id="client-core"),
     pytest.param(wrong_directions, "cli/client.py", "from ..runtime.a import A", id="client-up"),
     pytest.param(wrong_directions, "cli/pidproxy.py", "from typing import Any", id="pidproxy"),
+    pytest.param(wrong_directions, "childutils.py", "from .core import states", id="childutils"),
     pytest.param(cycles, "runtime/a.py", "from trio_supervisor.runtime.b import B", id="cycle"),
     pytest.param(cycles, "runtime/a.py", "def f():\n    from . import c", id="cycle-lazy"),
     pytest.param(star_imports, "cli/a.py", "from os import *", id="star"),

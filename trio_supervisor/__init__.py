@@ -21,16 +21,22 @@ if TYPE_CHECKING:
     from trio_supervisor.core.errors import ConfigError as ConfigError
     from trio_supervisor.core.errors import RequestError as RequestError
     from trio_supervisor.core.errors import SupervisorError as SupervisorError
+    from trio_supervisor.core.events import Event as Event
     from trio_supervisor.core.states import State as State
     from trio_supervisor.runtime.load import load_config as load_config
     from trio_supervisor.runtime.process import Process as Process
+    from trio_supervisor.runtime.results import RejectEvent as RejectEvent
+    from trio_supervisor.runtime.subscription import EventStream as EventStream
     from trio_supervisor.runtime.supervisor import Supervisor as Supervisor
     from trio_supervisor.runtime.supervisor import open_supervisor as open_supervisor
 
 _HOME = {
     "Config": "core.config",
     "ConfigError": "core.errors",
+    "Event": "core.events",
+    "EventStream": "runtime.subscription",
     "Process": "runtime.process",
+    "RejectEvent": "runtime.results",
     "RequestError": "core.errors",
     "State": "core.states",
     "Supervisor": "runtime.supervisor",
@@ -42,7 +48,10 @@ _HOME = {
 __all__ = [
     "Config",
     "ConfigError",
+    "Event",
+    "EventStream",
     "Process",
+    "RejectEvent",
     "RequestError",
     "State",
     "Supervisor",

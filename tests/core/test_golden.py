@@ -7,7 +7,15 @@ import dataclasses
 import pytest
 
 from tests.kit.config import BASE, load, program
-from trio_supervisor.core.config import AUTO, Autorestart, Credentials, GroupKind, InetServer
+from trio_supervisor.core.config import (
+    AUTO,
+    Autorestart,
+    Credentials,
+    EventLength,
+    GroupKind,
+    InetServer,
+    Severity,
+)
 from trio_supervisor.core.errors import ConfigError
 
 
@@ -553,11 +561,68 @@ def test_G176_G181_listeners() -> None:
         pytest.param("events=TICK_5 TICK_60", "Unknown event type", id="G178c"),
         pytest.param("events=TICK_5\nbuffer_size=0", "invalid buffer_size", id="G179"),
         pytest.param("events=TICK_5\nredirect_stderr=true", "not allowed", id="G180"),
+        pytest.param("events=TICK_5\nevent_len=runes", "invalid 'event_len'", id="1.2.1"),
     ],
 )
 def test_listener_errors(lines: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load(listener(lines))
+
+
+@pytest.mark.parametrize(
+    ("lines", "length"),
+    [
+        ("", EventLength.CHARACTERS),
+        ("event_len=Characters", EventLength.CHARACTERS),
+        ("event_len=bytes", EventLength.BYTES),
+    ],
+)
+def test_what_len_counts_is_an_option_of_the_pool(lines: str, length: EventLength) -> None:
+    """interfaces.md 1.2.1 ADD."""
+    (group,) = load(listener(f"events=TICK_5\n{lines}")).groups
+    assert group.pool is not None
+    assert group.pool.event_len is length
+
+
+@pytest.mark.parametrize(
+    ("text", "warning"),
+    [
+        pytest.param(
+            "[supervisord]\nidentifier=site a:b\n" + listener("events=TICK_5"),
+            "event listeners see the identifier 'site a:b' as site_a_b",
+            id="Q44-identifier",
+        ),
+        pytest.param(
+            "[eventlistener:a\u00a0b]\ncommand=x\nevents=TICK_5\n",
+            "listeners see the pool's name as a_b",
+            id="Q44-pool",
+        ),
+        *(
+            pytest.param(
+                listener(f"events={names}\nstderr_events_enabled=true"),
+                "they can feed themselves for ever",
+                id=f"1.4.2-{names}",
+            )
+            for names in ("EVENT", "PROCESS_LOG", "TICK_5,PROCESS_LOG_STDERR")
+        ),
+    ],
+)
+def test_pools_that_surprise_are_warned_of_once(text: str, warning: str) -> None:
+    (message,) = load(text).messages
+    assert message.severity is Severity.WARN
+    assert warning in message.text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[supervisord]\nidentifier=site a\n[program:x]\ncommand=x\n",
+        listener("events=EVENT"),
+        listener("events=PROCESS_LOG_STDOUT\nstderr_events_enabled=true"),
+    ],
+)
+def test_other_pools_are_not_warned_of(text: str) -> None:
+    assert load(text).messages == ()
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import os
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 import trio
@@ -13,15 +14,17 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.kit.fakes import FakeChild, Recorder, program
 from tests.kit.running import running
-from trio_supervisor.core.config import GroupConfig, GroupKind, PoolConfig
+from trio_supervisor.core.config import EventLength, GroupConfig, GroupKind, PoolConfig
 from trio_supervisor.core.events import RemoteCommunication, Tick5
 from trio_supervisor.core.states import ListenerState, State
 from trio_supervisor.runtime.group import Group
+from trio_supervisor.runtime.rpc_tsupervisor import pool_info
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from trio_supervisor.runtime.process import Process
+    from trio_supervisor.runtime.supervisor import Supervisor
 
 REMOTE = frozenset({"REMOTE_COMMUNICATION"})
 
@@ -325,7 +328,7 @@ async def test_W151_result_handler_accepts_by_returning(autojump_clock: MockCloc
 async def test_an_error_inside_a_pool_stays_there(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Architecture decision 8, for the dispatcher and for what a listener says."""
+    """Architecture decision 8, for dispatch and for what a listener says."""
     async with pool() as stage:
         await stage.say("READY\n")
         assert stage.group.pool is not None
@@ -345,7 +348,43 @@ async def test_an_error_inside_a_pool_stays_there(
         (l0,) = stage.processes
         assert l0.state is State.RUNNING
         crit = [line.splitlines()[0] for line in stage.recorder.lines if line.startswith("CRIT")]
-        assert crit == ["CRIT internal error in pool p:", "CRIT internal error for l0:"]
+        assert crit == ["CRIT event REMOTE_COMMUNICATION lost:", "CRIT internal error for l0:"]
+
+
+async def test_W151_result_handler_rejects(autojump_clock: MockClock) -> None:
+    """With the class of any name RejectEvent: handlers import the reference's."""
+    async with pool(result_handler=f"{__name__}:strict_handler") as stage:
+        await stage.say("READY\n")
+        stage.emit("0")
+        first = await stage.heard()
+        await stage.say("RESULT 2\nOKREADY\n")
+        assert "WARN l0: event was rejected" in stage.recorder.lines
+        assert await stage.next() == first
+
+
+@pytest.mark.parametrize(
+    "result", [pytest.param("2\nok", id="W129"), pytest.param("0\n", id="W130")]
+)
+async def test_a_result_that_is_not_OK_rejects(autojump_clock: MockClock, result: str) -> None:
+    async with pool() as stage:
+        await stage.say("READY\n")
+        stage.emit("0")
+        first = await stage.heard()
+        await stage.say(f"RESULT {result}")
+        assert "WARN l0: event was rejected" in stage.recorder.lines
+        await stage.say("READY\n")
+        assert await stage.next() == first
+
+
+class ReferenceRejectEvent(Exception):
+    """Named like the reference's, but no class of ours."""
+
+
+ReferenceRejectEvent.__name__ = "RejectEvent"
+
+
+def strict_handler(event: object, response: bytes) -> None:
+    raise ReferenceRejectEvent
 
 
 def broken_handler(event: object, response: bytes) -> None:
@@ -366,3 +405,35 @@ def test_listener_states_have_the_numbers_of_the_protocol() -> None:
         ("ACKNOWLEDGED", 30),
         ("UNKNOWN", 40),
     ]
+
+
+async def test_len_counts_bytes_for_a_pool_that_wants_it(autojump_clock: MockClock) -> None:
+    """1.2.1 ADD."""
+    async with pool(event_len=EventLength.BYTES) as stage:
+        await stage.say("READY\n")
+        stage.emit("né€")
+        assert " len:13\ntype:t\nné€" in await stage.heard()
+
+
+async def test_a_pool_tells_how_it_keeps_up(autojump_clock: MockClock) -> None:
+    """1.6 ADD: drops are counted and can be read."""
+    async with pool(count=3, buffer_size=2) as stage:
+        group = stage.group
+        supervisor = cast("Supervisor", SimpleNamespace(groups={"p": group}))
+        await stage.say("READY\n", 0)
+        await stage.say("zzzzzz", 1)
+        stage.emit("0", "1", "2", "3")
+        await wait_all_tasks_blocked()
+        assert await pool_info(supervisor) == [
+            {
+                "name": "p",
+                "buffer_size": 2,
+                "buffered": 2,
+                "dropped": 1,
+                "listeners": [
+                    {"name": "l0", "pid": 1000, "state": 20, "statename": "BUSY"},
+                    {"name": "l1", "pid": 1001, "state": 40, "statename": "UNKNOWN"},
+                    {"name": "l2", "pid": 1002, "state": 30, "statename": "ACKNOWLEDGED"},
+                ],
+            }
+        ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -302,6 +303,56 @@ async def test_order_of_start_up_events(autojump_clock: MockClock) -> None:
             "PROCESS_STATE_STARTING",
         ]
         assert [child.spec.label for child in stage.launcher.children] == ["l", "a"]
+
+
+def listeners(**options: object) -> GroupConfig:
+    return GroupConfig(
+        name="pool",
+        kind=GroupKind.POOL,
+        priority=-1,
+        pool=PoolConfig(frozenset({"PROCESS_STATE_STOPPED"})),
+        processes=(program("l", startsecs=0, **options),),
+    )
+
+
+async def test_a_pool_may_work_off_its_events_before_it_is_stopped(
+    autojump_clock: MockClock,
+) -> None:
+    """interfaces.md 1.6 ADD: the reference loses the last STOPPED events."""
+    async with supervised(listeners(), group("a", startsecs=0), group("b", startsecs=0)) as stage:
+        listener = stage.child("l")
+        listener.write(b"READY\n")
+        await wait_all_tasks_blocked()
+        stage.supervisor.request_shutdown()
+        for name in "ba":
+            heard = b""
+            while f"processname:{name} ".encode() not in heard:
+                await trio.lowlevel.wait_readable(listener.stdin_reader)
+                heard += os.read(listener.stdin_reader, 1 << 16)
+            assert listener.signals == []
+            listener.write(b"RESULT 2\nOKREADY\n")
+        await stage.finished.wait()
+        assert listener.signals == [signal.SIGTERM]
+        assert trio.current_time() == pytest.approx(0)
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        pytest.param(b"READY\n", 1, id="never-answers"),
+        pytest.param(b"", 1, id="never-ready"),
+        pytest.param(b"zzzzzz", 0, id="UNKNOWN"),
+    ],
+)
+async def test_a_pool_that_does_not_work_holds_up_no_shutdown(
+    autojump_clock: MockClock, said: bytes, seconds: float
+) -> None:
+    async with supervised(listeners(), group("a", startsecs=0)) as stage:
+        stage.child("l").write(said)
+        await wait_all_tasks_blocked()
+        stage.supervisor.request_shutdown()
+        await stage.finished.wait()
+        assert trio.current_time() == pytest.approx(seconds)
 
 
 async def test_one_hanging_spawn_does_not_hold_up_the_others(autojump_clock: MockClock) -> None:

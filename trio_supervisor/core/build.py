@@ -25,6 +25,7 @@ from trio_supervisor.core.config import (
 )
 from trio_supervisor.core.errors import ConfigError
 from trio_supervisor.core.ini import Document, Entry, Section
+from trio_supervisor.core.listener import header_token
 from trio_supervisor.core.options import TABLES, Option
 from trio_supervisor.core.programs import Programs, checked_name, environment_of
 from trio_supervisor.core.reader import Scope
@@ -77,6 +78,8 @@ class _Builder:
         interfaces = tuple(self._interfaces())
         programs = Programs(daemon.environment, self._messages)
         groups = tuple(self._groups(programs))
+        if any(group.pool for group in groups):
+            self._check_identifier(daemon.identifier)
         servers = tuple(self._servers())
         return Config(
             daemon=daemon,
@@ -119,6 +122,17 @@ class _Builder:
             environment=environment_of(scope, twice=True),
             uid=scope.find("user", int),
         )
+
+    def _check_identifier(self, identifier: str) -> None:
+        if header_token(identifier) != identifier:
+            self._messages.append(
+                Message(
+                    Severity.WARN,
+                    f"event listeners see the identifier {identifier!r} as "
+                    f"{header_token(identifier)}: blanks and colons cannot stand in the header of "
+                    "an event",
+                )
+            )
 
     def _interfaces(self) -> Iterator[RpcInterface]:
         for section, name in self._sections("rpcinterface"):

@@ -32,6 +32,13 @@ class Autorestart(enum.Enum):
     ALWAYS = "true"
 
 
+class EventLength(enum.Enum):
+    """What the ``len`` of an event's header counts (interfaces.md 1.2.1)."""
+
+    CHARACTERS = "characters"
+    BYTES = "bytes"
+
+
 class GroupKind(enum.Enum):
     """What a group is made from; a change of kind is a change of the group (config.md 13.3)."""
 
@@ -108,6 +115,7 @@ class PoolConfig:
     """Event type names, upper case; abstract ones subscribe to their descendants."""
     buffer_size: int = 10
     result_handler: str = "supervisor.dispatchers:default_handler"
+    event_len: EventLength = EventLength.CHARACTERS
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,13 +137,13 @@ def envelope(
     """
     data = payload.encode(errors="replace")
     header = (
-        f"ver:3.0 server:{_token(server)} serial:{serial} pool:{_token(pool)} "
+        f"ver:3.0 server:{header_token(server)} serial:{serial} pool:{header_token(pool)} "
         f"poolserial:{poolserial} eventname:{event} "
         f"len:{len(data) if count_bytes else len(payload)}\n"
     )
     return header.encode(errors="replace") + data
 
 
-def _token(value: str) -> str:
+def header_token(value: str) -> str:
     """A value that cannot break the header's syntax (Q44)."""
     return _UNSAFE_IN_HEADER.sub("_", value)

@@ -141,6 +141,7 @@ EVENTLISTENER = (
     Option(
         "result_handler", values.string, "supervisor.dispatchers:default_handler", "judges results"
     ),
+    Option("event_len", values.event_length, "characters", "what len counts: characters or bytes"),
     *(
         Option("priority", values.integer, "-1", "low starts first and stops last")
         if option.name == "priority"

@@ -10,6 +10,7 @@ from trio_supervisor.core.config import (
     Auto,
     Autorestart,
     ChannelConfig,
+    EventLength,
     FastCgiSocket,
     GroupConfig,
     GroupKind,
@@ -19,6 +20,8 @@ from trio_supervisor.core.config import (
     Severity,
 )
 from trio_supervisor.core.environment import parse_environment
+from trio_supervisor.core.events import EVENT_TYPES, ProcessLogStderr
+from trio_supervisor.core.listener import header_token
 from trio_supervisor.core.values import SYSLOG
 
 if TYPE_CHECKING:
@@ -81,13 +84,16 @@ class Programs:
         named = scope.with_names({"program_name": program, "group_name": program})
         pool = self._pool(named) if kind is GroupKind.POOL else None
         priority = named.take("priority", int)
-        return GroupConfig(
+        group = GroupConfig(
             name=program,
             processes=self.processes(scope, program, program),
             priority=priority,
             kind=kind,
             pool=pool,
         )
+        if pool is not None:
+            self._check_pool(scope, group, pool)
+        return group
 
     def _common(self, scope: Scope) -> ProcessConfig:
         """The section-stage options, with a name and a command still to come."""
@@ -193,7 +199,28 @@ class Programs:
                 "will interfere with the eventlistener protocol",
                 "redirect_stderr",
             )
-        return PoolConfig(events=events, buffer_size=size, result_handler=handler)
+        return PoolConfig(
+            events=events,
+            buffer_size=size,
+            result_handler=handler,
+            event_len=scope.take("event_len", EventLength),
+        )
+
+    def _check_pool(self, scope: Scope, group: GroupConfig, pool: PoolConfig) -> None:
+        """Warn of what works but surprises."""
+        name = scope.section.name
+        if header_token(group.name) != group.name:
+            self._warn(
+                f"For [{name}], listeners see the pool's name as {header_token(group.name)}: "
+                "blanks and colons cannot stand in the header of an event"
+            )
+        hears_stderr = any(issubclass(ProcessLogStderr, EVENT_TYPES[name]) for name in pool.events)
+        if hears_stderr and any(p.stderr.events_enabled for p in group.processes):
+            self._warn(
+                f"For [{name}], stderr_events_enabled=true makes an event of all that a listener "
+                "writes to stderr, and events= sends it to the listeners: they can feed themselves "
+                "for ever"
+            )
 
     def _socket(self, scope: Scope) -> FastCgiSocket | None:
         name = scope.section.name

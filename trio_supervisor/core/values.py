@@ -11,7 +11,7 @@ import re
 import signal as signals
 from typing import TYPE_CHECKING
 
-from trio_supervisor.core.config import AUTO, Auto, Autorestart, Severity
+from trio_supervisor.core.config import AUTO, Auto, Autorestart, EventLength, Severity
 from trio_supervisor.core.events import EVENT_TYPES
 
 if TYPE_CHECKING:
@@ -219,6 +219,13 @@ def fastcgi_url(text: str, _: Surroundings) -> str:
     if scheme == "tcp" and host and bare and port.isdigit() and int(port) in _PORTS:
         return text
     raise ValueError(f"bad socket value {text!r}", "use unix:///absolute/path or tcp://host:port")
+
+
+def event_length(text: str, _: Surroundings) -> EventLength:
+    try:
+        return EventLength(text.lower())
+    except ValueError:
+        raise ValueError(f"invalid 'event_len' value {text!r}", "use characters or bytes") from None
 
 
 def event_types(text: str, _: Surroundings) -> frozenset[str]:

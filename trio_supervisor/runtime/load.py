@@ -17,6 +17,7 @@ from trio_supervisor.core.config import Config, Message, Severity
 from trio_supervisor.core.errors import ConfigError
 from trio_supervisor.core.ini import Document, read
 from trio_supervisor.core.surroundings import Surroundings
+from trio_supervisor.runtime.results import result_handler
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,6 +49,7 @@ def load_config(
     _read_file(path, document, here)
     messages = _read_includes(document, around, here)
     config = build(document, around, overrides=overrides or {}, here=here)
+    _check_result_handlers(config)
     return replace(config, path=os.path.abspath(path), messages=(*messages, *config.messages))
 
 
@@ -120,6 +122,22 @@ def _include(path: str, document: Document) -> Message:
         return Message(Severity.WARN, f'Cannot read included file "{path}", it is left out')  # Q15
     _read_file(path, document, os.path.dirname(os.path.abspath(path)))
     return Message(Severity.INFO, f'Included extra file "{path}" during parsing')
+
+
+def _check_result_handlers(config: Config) -> None:
+    """Raise ConfigError for one that cannot be imported: at load, not when a group is added."""
+    for group in config.groups:
+        if group.pool is not None:
+            spec = group.pool.result_handler
+            try:
+                result_handler(spec)
+            except Exception as error:  # whatever importing somebody's module may raise
+                raise ConfigError(
+                    f"{spec} cannot be resolved within [eventlistener:{group.name}]: {error}",
+                    section=f"eventlistener:{group.name}",
+                    option="result_handler",
+                    hint="use module:function, of a module that the daemon can import",
+                ) from error
 
 
 def _user_id(text: str) -> int:

@@ -1,4 +1,4 @@
-"""An event listener pool: a bounded buffer of events and the dispatcher that empties it.
+"""An event listener pool: a bounded buffer of events and the dispatch that empties it.
 
 The buffer is a memory channel of ``buffer_size``; overflow drops the oldest event and says so. The
 protocol of one listener is in ``core/listener.py``; bytes travel over the process's own pipes.
@@ -6,7 +6,6 @@ protocol of one listener is in ``core/listener.py``; bytes travel over the proce
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import traceback
 from collections import deque
@@ -15,11 +14,12 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from trio_supervisor.core.config import Severity
+from trio_supervisor.core.config import EventLength, Severity
 from trio_supervisor.core.errors import RequestError
 from trio_supervisor.core.events import EVENT_TYPES, Event
 from trio_supervisor.core.listener import Listener, Result, Violation, envelope
 from trio_supervisor.core.states import ListenerState, State
+from trio_supervisor.runtime.results import is_rejection, result_handler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,23 +28,9 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.host import Host
     from trio_supervisor.runtime.process import Process
 
-    ResultHandler = Callable[[Event, bytes], object]
-
-#: The reference's name of the default handler, which works without that package (config.md 7).
-DEFAULT_HANDLER = "supervisor.dispatchers:default_handler"
 #: Seconds before a rejected event is offered again: first, and at most (interfaces.md 1.6).
 REDELIVERY_FIRST = 0.1
 REDELIVERY_MOST = 5.0
-
-
-class RejectEvent(Exception):
-    """Raised by a result handler to have the event delivered again (interfaces.md 1.7)."""
-
-
-def default_handler(event: Event, response: bytes) -> None:
-    """Only the two bytes ``OK`` accept an event."""
-    if response != b"OK":
-        raise RejectEvent(response)
 
 
 @dataclass(slots=True)
@@ -84,6 +70,15 @@ class _Member:
             and not self.deaf
         )
 
+    @property
+    def works(self) -> bool:
+        """Whether it may still take or answer events."""
+        return (
+            self.process.state is State.RUNNING
+            and self.protocol.state is not ListenerState.UNKNOWN
+            and not self.deaf
+        )
+
 
 class Pool:
     """Buffers the events its types select and gives each to exactly one listener."""
@@ -92,8 +87,9 @@ class Pool:
         self.name = name
         self.dropped = 0
         """Events lost to overflow since the pool was added."""
+        self.buffer_size = config.buffer_size
         self._host = host
-        self._size = config.buffer_size
+        self._count_bytes = config.event_len is EventLength.BYTES
         self._handler = result_handler(config.result_handler)
         self._members: dict[str, _Member] = {}
         self._put, self._take = trio.open_memory_channel[_Queued](config.buffer_size)
@@ -101,6 +97,7 @@ class Pool:
         self._returned: deque[_Queued] = deque()
         self._poolserials = itertools.count()
         self._changed = trio.lowlevel.ParkingLot()
+        self._rejected = trio.lowlevel.ParkingLot()
         self._redelivery = 0.0
         self._not_before = 0.0
         self._types = tuple(EVENT_TYPES[event] for event in config.events)
@@ -127,27 +124,45 @@ class Pool:
         """Take no more events; what is buffered is lost (1.6)."""
         self._unsubscribe()
 
+    @property
+    def buffered(self) -> int:
+        """Events that wait for a listener."""
+        return len(self._returned) + self._take.statistics().current_buffer_used
+
+    @property
+    def listeners(self) -> list[tuple[Process, ListenerState]]:
+        """The listeners in order of preference, and where each stands in the protocol."""
+        return [(member.process, member.protocol.state) for member in self._members.values()]
+
+    async def drained(self) -> None:
+        """Return when no event waits or is being worked on, or no listener is left to do it."""
+        while any(member.works for member in self._members.values()) and (
+            self.buffered or any(member.delivering for member in self._members.values())
+        ):
+            await self._changed.park()
+
     async def run(self) -> None:
-        """Dispatch events, each as soon as a listener can take it, until cancelled."""
+        """Notice what becomes of the listeners, and when a rejected event is due, until cancelled.
+
+        All other events are dispatched by whoever publishes them or makes a listener ready.
+        """
         async with trio.open_nursery() as nursery:
             for member in self._members.values():
                 nursery.start_soon(self._follow, member)
             while True:
-                member = await self._ready_member()
-                queued = self._returned.popleft() if self._returned else self._take.receive_nowait()
-                if not self._send(member, queued):
-                    self._returned.appendleft(queued)
+                await trio.sleep_until(self._not_before)
+                self._dispatch()
+                await self._rejected.park()
 
     def _accept(self, event: Event, serial: int) -> None:
         queued = _Queued(event, serial, next(self._poolserials))
         self._make_room()
         self._put.send_nowait(queued)
-        self._changed.unpark_all()
+        self._dispatch()
 
     def _make_room(self) -> None:
         """Drop the oldest event if the buffer is full."""
-        waiting = self._take.statistics().current_buffer_used
-        if len(self._returned) + waiting < self._size:
+        if self.buffered < self.buffer_size:
             return
         oldest = self._returned.popleft() if self._returned else self._take.receive_nowait()
         self.dropped += 1
@@ -160,17 +175,17 @@ class Pool:
         """Back to the head of the buffer, with its old numbers (1.6)."""
         self._make_room()
         self._returned.appendleft(queued)
-        self._changed.unpark_all()
 
-    async def _ready_member(self) -> _Member:
-        """Wait until there is an event and a listener; the first READY one takes it (Q11)."""
-        while True:
-            if self._returned:
-                await trio.sleep_until(self._not_before)
-            ready = next((member for member in self._members.values() if member.ready), None)
-            if ready and (self._returned or self._take.statistics().current_buffer_used):
-                return ready
-            await self._changed.park()
+    def _dispatch(self) -> None:
+        """Give events to listeners as long as there are both; the first READY one is next (Q11)."""
+        while self.buffered and not (self._returned and trio.current_time() < self._not_before):
+            member = next((member for member in self._members.values() if member.ready), None)
+            if member is None:
+                break
+            queued = self._returned.popleft() if self._returned else self._take.receive_nowait()
+            if not self._send(member, queued):
+                self._returned.appendleft(queued)
+        self._changed.unpark_all()
 
     async def _follow(self, member: _Member) -> None:
         """Notice new children of a listener, and events that died with the old one."""
@@ -180,7 +195,7 @@ class Pool:
                 if member.delivering is not None:
                     queued, member.delivering = member.delivering, None
                     self._return(queued)
-            self._changed.unpark_all()
+            self._dispatch()
             await member.process.changed()
 
     def _send(self, member: _Member, queued: _Queued) -> bool:
@@ -191,6 +206,7 @@ class Pool:
             poolserial=queued.poolserial,
             event=queued.event.name,
             payload=queued.event.payload(),
+            count_bytes=self._count_bytes,
         )
         try:
             member.process.send_stdin(data)
@@ -208,7 +224,7 @@ class Pool:
                 self._violated(member, item.reason)
             elif isinstance(item, Result):
                 self._judge(member, item.data)
-        self._changed.unpark_all()
+        self._dispatch()
 
     def _judge(self, member: _Member, response: bytes) -> None:
         queued, member.delivering = member.delivering, None
@@ -218,7 +234,7 @@ class Pool:
         try:
             self._handler(queued.event, response)
         except Exception as error:
-            if type(error).__name__ == RejectEvent.__name__:  # also the reference's class (1.7)
+            if is_rejection(error):
                 self._host.log(Severity.WARN, f"{name}: event was rejected")
                 self._postpone()
             else:
@@ -250,16 +266,4 @@ class Pool:
         """Rejection backs off, without end but not without pause (1.6)."""
         self._redelivery = min(max(REDELIVERY_FIRST, 2 * self._redelivery), REDELIVERY_MOST)
         self._not_before = trio.current_time() + self._redelivery
-
-
-def result_handler(spec: str) -> ResultHandler:
-    """Import ``module:attribute``; the default handler needs no import."""
-    if spec == DEFAULT_HANDLER:
-        return default_handler
-    module, _, path = spec.partition(":")
-    value: object = importlib.import_module(module)
-    for name in filter(None, path.split(".")):
-        value = getattr(value, name)
-    if not callable(value):
-        raise TypeError(f"result handler {spec} is not callable")
-    return value
+        self._rejected.unpark_all()

@@ -21,6 +21,7 @@ from trio_supervisor.core.errors import (
 from trio_supervisor.core.states import DaemonState
 from trio_supervisor.runtime.rpc_method import ARRAY, NAME, Method
 from trio_supervisor.runtime.rpc_supervisor import METHODS as SUPERVISOR_METHODS
+from trio_supervisor.runtime.rpc_tsupervisor import METHODS as TSUPERVISOR_METHODS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -28,8 +29,10 @@ if TYPE_CHECKING:
     from trio_supervisor.core.xmlrpc import Value
     from trio_supervisor.runtime.supervisor import Supervisor
 
-#: The namespace that exists only if the configuration has its section (2.4, W171).
+#: The namespace that exists only if the configuration has its section (2.4, W171), and ours, which
+#: comes with it: without the section nobody is to learn or do anything.
 MAIN_NAMESPACE = "supervisor"
+OWN_NAMESPACE = "tsupervisor"
 MULTICALL = "system.multicall"
 
 
@@ -42,8 +45,11 @@ class Rpc:
         self._supervisor = supervisor
         self._methods: dict[str, Method] = {}
         if any(i.name == MAIN_NAMESPACE for i in supervisor.config.rpcinterfaces):
-            bound = (method.bound(supervisor) for method in SUPERVISOR_METHODS)
-            self._publish(MAIN_NAMESPACE, bound)
+            for namespace, table in (
+                (MAIN_NAMESPACE, SUPERVISOR_METHODS),
+                (OWN_NAMESPACE, TSUPERVISOR_METHODS),
+            ):
+                self._publish(namespace, (method.bound(supervisor) for method in table))
         for namespace, methods in (extensions or {}).items():
             self._publish(namespace, methods)
         self._publish("system", self._system_methods())

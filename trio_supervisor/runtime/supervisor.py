@@ -11,7 +11,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_supervisor.core import config as model
-from trio_supervisor.core import events
 from trio_supervisor.core.config import Config, Diff, GroupConfig, Severity
 from trio_supervisor.core.errors import (
     AlreadyAdded,
@@ -30,6 +29,14 @@ from trio_supervisor.core.errors import (
     RequestError,
     SocketError,
     StillRunning,
+)
+from trio_supervisor.core.events import (
+    Event,
+    ProcessGroupAdded,
+    ProcessGroupRemoved,
+    RemoteCommunication,
+    SupervisorStateChangeRunning,
+    SupervisorStateChangeStopping,
 )
 from trio_supervisor.core.states import (
     RUNNING_STATES,
@@ -44,6 +51,7 @@ from trio_supervisor.runtime.group import Group
 from trio_supervisor.runtime.host import Host
 from trio_supervisor.runtime.load import load_config
 from trio_supervisor.runtime.sinks import Sinks
+from trio_supervisor.runtime.subscription import BUFFER_SIZE, EventStream, Streams
 from trio_supervisor.runtime.ticks import tick
 
 if TYPE_CHECKING:
@@ -59,6 +67,8 @@ if TYPE_CHECKING:
 SPAWN_PATIENCE = 0.1
 #: Seconds the end waits for log targets whose reader is slow.
 SETTLE = 0.5
+#: Seconds a listener pool gets to work off its events before it is stopped (interfaces.md 1.6).
+DRAIN_PATIENCE = 1
 #: Seconds between two "waiting for x to die" lines (P-174).
 DIE_REMINDER = 3
 
@@ -108,9 +118,20 @@ class Supervisor:
         )
         self._nursery: trio.Nursery | None = None
         self._leaving = trio.Event()
+        self._streams = Streams(self._host.bus)
         for group in config.groups:
             if group.name not in self.groups:  # equal names: the first (config.md 9.5)
                 self._make(group)
+
+    def events(
+        self, *types: str | type[Event], buffer_size: int = BUFFER_SIZE
+    ) -> AbstractAsyncContextManager[EventStream]:
+        """Hear of events of these types (names or classes; none: of all) inside this program.
+
+        The stream is bounded: when ``buffer_size`` events wait the oldest is dropped and counted in
+        ``dropped``. It ends when the supervisor has ended. Raises ValueError.
+        """
+        return self._streams.open(types, buffer_size)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run until a shutdown or restart was requested and carried out.
@@ -123,12 +144,13 @@ class Supervisor:
             nursery.start_soon(self._contain, partial(tick, self._host))
             for group in self.groups.values():
                 nursery.start_soon(group.run)
-            self._host.publish(events.SupervisorStateChangeRunning())
+            self._host.publish(SupervisorStateChangeRunning())
             task_status.started()
             nursery.start_soon(self._contain, partial(self._autostart, self.processes()))
             await self._leaving.wait()
             await self._stop_groups()
             nursery.cancel_scope.cancel()
+        self._streams.end()
         if self.activity is None:  # an activity log settles the sinks it shares with us
             await trio.to_thread.run_sync(self._host.sinks.settle, SETTLE)
 
@@ -248,7 +270,7 @@ class Supervisor:
             raise StillRunning(name)
         del self.groups[name]
         group.close()
-        self._host.publish(events.ProcessGroupRemoved(name))
+        self._host.publish(ProcessGroupRemoved(name))
 
     def request_shutdown(self) -> None:
         """Stop everything and end ``run``."""
@@ -272,9 +294,9 @@ class Supervisor:
 
     def send_remote_communication(self, type: str, data: str) -> None:
         """Publish a REMOTE_COMMUNICATION event."""
-        self._host.publish(events.RemoteCommunication(type, data))
+        self._host.publish(RemoteCommunication(type, data))
 
-    def publish(self, event: events.Event) -> None:
+    def publish(self, event: Event) -> None:
         """Publish an event of one's own."""
         self._host.publish(event)
 
@@ -309,7 +331,7 @@ class Supervisor:
         self.groups[config.name] = group
         # Later groups come after the others of equal priority (P-146).
         self.groups = dict(sorted(self.groups.items(), key=lambda item: item[1].priority))
-        self._host.publish(events.ProcessGroupAdded(config.name))
+        self._host.publish(ProcessGroupAdded(config.name))
         return group
 
     async def _autostart(self, processes: list[Process]) -> None:
@@ -335,7 +357,7 @@ class Supervisor:
             self._host.accepting = False
             for process in self.processes():
                 process.hold()
-            self._host.publish(events.SupervisorStateChangeStopping())
+            self._host.publish(SupervisorStateChangeStopping())
             self._leaving.set()
 
     async def _stop_groups(self) -> None:
@@ -343,6 +365,9 @@ class Supervisor:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._announce_waiting)
             for group in reversed(list(self.groups.values())):
+                if group.pool is not None:
+                    with trio.move_on_after(DRAIN_PATIENCE):
+                        await group.pool.drained()
                 for process in reversed(list(group.processes.values())):
                     process.shut_down()
                 for process in group.processes.values():

@@ -1,0 +1,44 @@
+"""Result handlers: functions that judge what a listener answered (interfaces.md 1.7)."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+
+from trio_supervisor.core.events import Event
+
+ResultHandler = Callable[[Event, bytes], object]
+
+#: The reference's name of the default handler, which works without that package (config.md 7).
+DEFAULT_HANDLER = "supervisor.dispatchers:default_handler"
+
+
+class RejectEvent(Exception):
+    """Raised by a result handler to have the event delivered again."""
+
+
+def default_handler(event: Event, response: bytes) -> None:
+    """Only the two bytes ``OK`` accept an event."""
+    if response != b"OK":
+        raise RejectEvent(response)
+
+
+def result_handler(spec: str) -> ResultHandler:
+    """Import ``module:attribute``; the default handler needs no import.
+
+    Raises whatever the import raises, AttributeError or TypeError.
+    """
+    if spec == DEFAULT_HANDLER:
+        return default_handler
+    module, _, path = spec.partition(":")
+    value: object = importlib.import_module(module)
+    for name in filter(None, path.split(".")):
+        value = getattr(value, name)
+    if not callable(value):
+        raise TypeError("it is not callable")
+    return value
+
+
+def is_rejection(error: Exception) -> bool:
+    """By name, so that handlers which import the reference's class work too."""
+    return any(cls.__name__ == RejectEvent.__name__ for cls in type(error).__mro__)

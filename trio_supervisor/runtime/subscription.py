@@ -1,0 +1,104 @@
+"""Events for code in the same process: a bounded stream to iterate over.
+
+Like a listener pool's buffer it drops the oldest event when it is full, and counts what it dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import trio
+
+from trio_supervisor.core.events import EVENT_TYPES, Event
+
+if TYPE_CHECKING:
+    from trio_supervisor.runtime.bus import Bus
+
+#: Events that may wait for one who is slow: enough for the start of hundreds of programs.
+BUFFER_SIZE = 1000
+
+
+class EventStream:
+    """An asynchronous iterator over events; it ends when the supervisor has ended."""
+
+    def __init__(self, bus: Bus, types: tuple[type[Event], ...], buffer_size: int) -> None:
+        if buffer_size < 1:
+            raise ValueError(f"an event stream needs room for an event, not for {buffer_size}")
+        self.dropped = 0
+        """Events lost because too many waited."""
+        self._put, self._take = trio.open_memory_channel[Event](buffer_size)
+        self._unsubscribe = bus.subscribe(types, self._accept)
+
+    def __aiter__(self) -> EventStream:
+        return self
+
+    async def __anext__(self) -> Event:
+        try:
+            return await self._take.receive()
+        except trio.EndOfChannel:
+            raise StopAsyncIteration from None
+
+    def end(self) -> None:
+        """No more events come; those that wait can still be read."""
+        self._put.close()
+
+    def close(self) -> None:
+        """Forget what waits, and the subscription."""
+        self._unsubscribe()
+        self._put.close()
+        self._take.close()
+
+    def _accept(self, event: Event, serial: int) -> None:
+        try:
+            self._put.send_nowait(event)
+        except trio.WouldBlock:
+            self._take.receive_nowait()
+            self.dropped += 1
+            self._put.send_nowait(event)
+        except trio.ClosedResourceError:
+            return  # published after the end
+
+
+class Streams:
+    """The streams that are open on one bus, to be ended together."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._open: set[EventStream] = set()
+        self._ended = False
+
+    @asynccontextmanager
+    async def open(
+        self, types: tuple[str | type[Event], ...], buffer_size: int
+    ) -> AsyncIterator[EventStream]:
+        """A stream for the length of the block. Raises ValueError."""
+        stream = EventStream(self._bus, _event_types(types), buffer_size)
+        self._open.add(stream)
+        if self._ended:
+            stream.end()
+        try:
+            yield stream
+        finally:
+            self._open.remove(stream)
+            stream.close()
+
+    def end(self) -> None:
+        """No more events come, to any stream."""
+        self._ended = True
+        for stream in self._open:
+            stream.end()
+
+
+def _event_types(names: tuple[str | type[Event], ...]) -> tuple[type[Event], ...]:
+    """The classes of these types; no names: all events. Raises ValueError."""
+    types = []
+    for name in names or (Event,):
+        if isinstance(name, str):
+            if name.upper() not in EVENT_TYPES:
+                raise ValueError(f"unknown event type {name!r}; there are {', '.join(EVENT_TYPES)}")
+            types.append(EVENT_TYPES[name.upper()])
+        else:
+            types.append(name)
+    return tuple(types)
