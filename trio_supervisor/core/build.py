@@ -5,9 +5,9 @@ The order of evaluation is that of section 10, so that the first error is the re
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from trio_supervisor.core.config import (
     Config,
@@ -28,13 +28,15 @@ from trio_supervisor.core.ini import Document, Entry, Section
 from trio_supervisor.core.listener import header_token
 from trio_supervisor.core.options import TABLES, Option
 from trio_supervisor.core.programs import Programs, checked_name, environment_of
-from trio_supervisor.core.reader import Scope
+from trio_supervisor.core.reader import Problems, Scope
 from trio_supervisor.core.values import absolute_path
 
 if TYPE_CHECKING:
     from trio_supervisor.core.surroundings import Surroundings
 
     Names = Mapping[str, str | int]
+
+T = TypeVar("T")
 
 FACTORY = "supervisor.rpcinterface_factory"
 #: How errors call an option given on the command line.
@@ -54,7 +56,23 @@ def build(
 
     ``overrides`` are options of ``[supervisord]`` given on the command line; they are not expanded.
     """
-    return _Builder(document, around, overrides, here).build()
+    builder = _Builder(document, around, overrides, here)
+    config = builder.build()
+    if builder.problems.errors:
+        raise builder.problems.errors[0]
+    return config
+
+
+def problems(
+    document: Document, around: Surroundings, *, overrides: Mapping[str, str], here: str
+) -> list[ConfigError]:
+    """Everything that is wrong with a document, the reference's one error first."""
+    builder = _Builder(document, around, overrides, here)
+    try:
+        builder.build()
+    except ConfigError as error:  # nothing can be said beyond it
+        builder.problems.add(error)
+    return builder.problems.errors
 
 
 class _Builder:
@@ -64,6 +82,7 @@ class _Builder:
         self._document = document
         self._around = around
         self._overrides = overrides
+        self.problems = Problems()
         self._messages: list[Message] = []
         self._start: Names = {
             "here": here,
@@ -75,12 +94,14 @@ class _Builder:
     def build(self) -> Config:
         daemon = self._daemon()
         self._names = {**self._start, **_variables(daemon.environment)}
-        interfaces = tuple(self._interfaces())
-        programs = Programs(daemon.environment, self._messages)
-        groups = tuple(self._groups(programs))
+        interfaces = self._all(self._interface, self._sections("rpcinterface"))
+        groups = self._groups(Programs(daemon.environment, self._messages))
         if any(group.pool for group in groups):
             self._check_identifier(daemon.identifier)
-        servers = tuple(self._servers())
+        servers: tuple[Server, ...] = (
+            *self._all(self._inet_server, self._starting("inet_http_server")),
+            *self._all(self._unix_server, self._starting("unix_http_server")),
+        )
         return Config(
             daemon=daemon,
             servers=servers,
@@ -134,39 +155,50 @@ class _Builder:
                 )
             )
 
-    def _interfaces(self) -> Iterator[RpcInterface]:
-        for section, name in self._sections("rpcinterface"):
-            scope = self._scope(section, "rpcinterface", self._names)
-            factory = scope.find(FACTORY, str)
-            if factory is None:
-                raise scope.error(f"section [{section.name}] does not specify a {FACTORY}")
-            rest = {
-                key: Scope(
-                    self._document, section, {key: _free(key)}, self._names, self._around
-                ).take(key, str)
-                for key in section.entries
-                if key != FACTORY
-            }
-            yield RpcInterface(name, factory, rest)
+    def _all(self, make: Callable[[Section], T], sections: Iterable[Section]) -> tuple[T, ...]:
+        """What can be made of the sections; what cannot is a problem more."""
+        made = []
+        for section in sections:
+            try:
+                made.append(make(section))
+            except ConfigError as error:
+                self.problems.add(error)
+        return tuple(made)
 
-    def _groups(self, programs: Programs) -> Iterator[GroupConfig]:
+    def _interface(self, section: Section) -> RpcInterface:
+        scope = self._scope(section, "rpcinterface", self._names)
+        factory = scope.find(FACTORY, str)
+        if factory is None:
+            raise scope.error(f"section [{section.name}] does not specify a {FACTORY}")
+        free = replace(scope, options={key: _free(key) for key in section.entries})
+        rest = {key: free.take(key, str) for key in section.entries if key != FACTORY}
+        return RpcInterface(_own_name(section), factory, rest)
+
+    def _groups(self, programs: Programs) -> tuple[GroupConfig, ...]:
         """Heterogeneous groups first; their members form no groups of their own (8.8, 9.5)."""
         grouped: set[str] = set()
-        for section, raw in self._sections("group"):
+
+        def group(section: Section) -> GroupConfig:
             scope = self._scope(section, "group", self._names)
-            name = checked_name(scope, raw)
+            name = checked_name(scope, _own_name(section))
             members: list[ProcessConfig] = []
             for member in dict.fromkeys(scope.take("programs", tuple)):
                 kind, program = self._member(scope, name, member)
                 grouped.add(program.name)
                 inner = self._scope(program, kind, self._names)
                 members += programs.processes(inner, member.strip(), name)
-            yield GroupConfig(name, tuple(members), scope.take("priority", int))
-        for kind, group_kind in KINDS.items():
-            for section, raw in self._sections(kind):
-                if section.name not in grouped:
-                    scope = self._scope(section, kind, self._names)
-                    yield programs.group(scope, checked_name(scope, raw), group_kind)
+            return GroupConfig(name, tuple(members), scope.take("priority", int))
+
+        def alone(section: Section) -> GroupConfig:
+            kind = section.name.partition(":")[0]
+            scope = self._scope(section, kind, self._names)
+            return programs.group(scope, checked_name(scope, _own_name(section)), KINDS[kind])
+
+        made = list(self._all(group, self._sections("group")))
+        for kind in KINDS:
+            ungrouped = [s for s in self._sections(kind) if s.name not in grouped]
+            made += self._all(alone, ungrouped)
+        return tuple(made)
 
     def _member(self, scope: Scope, group: str, member: str) -> tuple[str, Section]:
         found = [
@@ -199,25 +231,25 @@ class _Builder:
             kind = "program"
         return kind, section
 
-    def _servers(self) -> Iterator[Server]:
-        for section in self._starting("inet_http_server"):
-            scope = self._scope(section, "inet_http_server", self._names)
-            if not scope.has("port"):
-                raise scope.error(f"section [{section.name}] has no port value")
-            host, port = scope.take("port", tuple)
-            yield InetServer(section.name, host, port, self._credentials(scope))
-        for section in self._starting("unix_http_server"):
-            scope = self._scope(section, "unix_http_server", self._names)
-            file = scope.find("file", str)
-            if not file or not file.strip():
-                raise scope.error(f"section [{section.name}] has no file value")  # E30, Q58
-            yield UnixServer(
-                section.name,
-                absolute_path(file, self._around),
-                scope.take("chmod", int),
-                scope.find("chown", tuple),
-                self._credentials(scope),
-            )
+    def _inet_server(self, section: Section) -> InetServer:
+        scope = self._scope(section, "inet_http_server", self._names)
+        if not scope.has("port"):
+            raise scope.error(f"section [{section.name}] has no port value")
+        host, port = scope.take("port", tuple)
+        return InetServer(section.name, host, port, self._credentials(scope))
+
+    def _unix_server(self, section: Section) -> UnixServer:
+        scope = self._scope(section, "unix_http_server", self._names)
+        file = scope.find("file", str)
+        if not file or not file.strip():
+            raise scope.error(f"section [{section.name}] has no file value")  # E30, Q58
+        return UnixServer(
+            section.name,
+            absolute_path(file, self._around),
+            scope.take("chmod", int),
+            scope.find("chown", tuple),
+            self._credentials(scope),
+        )
 
     def _credentials(self, scope: Scope) -> Credentials | None:
         """Both or neither, also when one is empty (E32, Q57)."""
@@ -230,14 +262,10 @@ class _Builder:
             )
         return Credentials(username, password) if username and password else None
 
-    def _sections(self, kind: str) -> list[tuple[Section, str]]:
-        """Sections ``[kind:name]`` in file order, with their names as written."""
-        found = []
-        for section in self._document.sections.values():
-            prefix, colon, name = section.name.partition(":")
-            if prefix == kind and colon:
-                found.append((section, name))
-        return found
+    def _sections(self, kind: str) -> list[Section]:
+        """Sections ``[kind:name]`` in file order."""
+        sections = self._document.sections
+        return [section for name, section in sections.items() if name.startswith(f"{kind}:")]
 
     def _starting(self, prefix: str) -> list[Section]:
         """Any section whose name starts so is a server (Q56)."""
@@ -246,7 +274,7 @@ class _Builder:
 
     def _scope(self, section: Section, kind: str, names: Names) -> Scope:
         options = {option.name: option for option in TABLES[kind]}
-        return Scope(self._document, section, options, names, self._around)
+        return Scope(self._document, section, options, names, self._around, self.problems)
 
 
 def include_patterns(document: Document, around: Surroundings, here: str) -> list[str] | None:
@@ -256,7 +284,10 @@ def include_patterns(document: Document, around: Surroundings, here: str) -> lis
         return None
     names = {"here": here, "host_node_name": around.host_node_name, **_variables(around.environ)}
     options = {option.name: option for option in TABLES["include"]}
-    files = Scope(document, section, options, names, around).find("files", str)
+    scope = Scope(document, section, options, names, around)
+    files = scope.find("files", str)
+    if scope.problems.errors:
+        raise scope.problems.errors[0]
     if files is None:
         raise ConfigError(
             ".ini file has [include] section, but no files setting",
@@ -264,6 +295,11 @@ def include_patterns(document: Document, around: Surroundings, here: str) -> lis
             file=section.file,
         )
     return files.split()
+
+
+def _own_name(section: Section) -> str:
+    """What stands behind the colon, as written."""
+    return section.name.partition(":")[2]
 
 
 def _variables(environment: Mapping[str, str]) -> dict[str, str | int]:

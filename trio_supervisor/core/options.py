@@ -51,6 +51,9 @@ SUPERVISORD = (
     ),
 )
 
+#: Options whose values appear in no error, log line or export.
+SECRETS = frozenset({"password", "environment"})
+
 _CREDENTIALS = (
     Option("username", values.string, None, "user name clients must give"),
     Option("password", values.string, None, "its password, in clear or {SHA} and 40 hex digits"),

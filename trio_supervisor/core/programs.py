@@ -245,8 +245,9 @@ class Programs:
 
 
 def environment_of(scope: Scope, *, twice: bool = False) -> dict[str, str]:
-    """The section's ``environment=``. Raises ConfigError (E14)."""
+    """The section's ``environment=``; one that makes no sense (E14) is empty and a problem."""
     try:
         return parse_environment(scope.text("environment", twice=twice) or "")
     except ValueError as error:
-        raise scope.error(str(error.args[0]), "environment", *error.args[1:]) from None
+        scope.problems.add(scope.error(str(error.args[0]), "environment", *error.args[1:]))
+        return {}

@@ -5,11 +5,12 @@ The one place that turns what is wrong with a value into a ConfigError that says
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from trio_supervisor.core.errors import ConfigError, InternalError
 from trio_supervisor.core.expansion import expand
+from trio_supervisor.core.options import SECRETS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,15 +25,33 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+class Problems:
+    """What is wrong with a configuration, in order of evaluation; each thing once."""
+
+    def __init__(self) -> None:
+        self.errors: list[ConfigError] = []
+        self._seen: set[str] = set()
+
+    def add(self, error: ConfigError) -> None:
+        if str(error) not in self._seen:  # many processes of one section meet the same one
+            self._seen.add(str(error))
+            self.errors.append(error)
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """One section, the options of its kind, and the names its values may use."""
+    """One section, the options of its kind, and the names its values may use.
+
+    An option that is wrong is added to ``problems`` and stands for its default from then on, so
+    that one reading finds all that is wrong. ConfigError is raised only where there is no default.
+    """
 
     document: Document
     section: Section
     options: Mapping[str, Option]
     names: Names
     around: Surroundings
+    problems: Problems = field(default_factory=Problems)
 
     def with_names(self, names: Names) -> Scope:
         """The same with more names."""
@@ -41,6 +60,8 @@ class Scope:
     def take(self, name: str, kind: type[T], *, twice: bool = False) -> T:
         """The value of an option that has a default or is known to be written."""
         value = self.value(name, twice=twice)
+        if value is None and self.problems.errors:
+            raise self.problems.errors[-1]  # the option itself was wrong and has no default
         if not isinstance(value, kind):
             raise InternalError(f"option {name} is {value!r}, not {kind.__name__}")
         return value
@@ -72,8 +93,10 @@ class Scope:
         try:
             once = expand(value, names)
         except ValueError as error:
-            what = f"Format string {value!r} for '{self.section.name}.{name}' {error.args[0]}"
-            raise self.error(what, name, *error.args[1:]) from None
+            shown = "***" if name in SECRETS else repr(value)
+            what = f"Format string {shown} for '{self.section.name}.{name}' {error.args[0]}"
+            self.problems.add(self.error(what, name, *error.args[1:]))
+            return self._default(name)
         if not twice:
             return once
         try:
@@ -86,10 +109,17 @@ class Scope:
         text = self.text(name, twice=twice)
         if text is None:
             return None
+        convert = self.options[name].convert
         try:
-            return self.options[name].convert(text, self.around)
+            return convert(text, self.around)
         except ValueError as error:
-            raise self.error(str(error.args[0]), name, *error.args[1:]) from None
+            self.problems.add(self.error(str(error.args[0]), name, *error.args[1:]))
+        default = self._default(name)
+        return None if default is None else convert(default, self.around)
+
+    def _default(self, name: str) -> str | None:
+        default = self.options[name].default
+        return None if default is None else expand(default, self.names)
 
     def error(self, message: str, name: str | None = None, hint: str | None = None) -> ConfigError:
         """An error of this section, at the option's place if it is written there."""
