@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import trio
 
 import trio_supervisor
+from trio_supervisor.cli.check import check
 from trio_supervisor.cli.daemon_options import Options, parse, usage
 from trio_supervisor.cli.demo import run_demo
 from trio_supervisor.cli.detach import detach
@@ -46,6 +47,10 @@ def _run(options: Options, program: str) -> int:
     return trio.run(service.run)
 
 
+def _check(options: Options, program: str) -> int:
+    return check(options.configuration, options.overrides, options.format, program)
+
+
 def _demo(options: Options, program: str) -> int:
     return run_demo()
 
@@ -62,6 +67,7 @@ def _version(options: Options, program: str) -> int:
 
 _ACTIONS: dict[str, Callable[[Options, str], int]] = {
     "run": _run,
+    "check": _check,
     "demo": _demo,
     "help": _help,
     "version": _version,

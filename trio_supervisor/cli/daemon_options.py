@@ -36,6 +36,8 @@ FLAGS = (
     Flag("n", "nodaemon", "", "stay in the foreground", "nodaemon"),
     Flag("s", "silent", "", "do not copy the log to standard output", "silent"),
     Flag("", "demo", "", "show the product alive: a few programs in a temporary directory"),
+    Flag("", "check", "", "report all that is wrong or odd with the configuration; starts nothing"),
+    Flag("", "format", "FORM", "of --check: text or json"),
     Flag("h", "help", "", "show this text (also -?)"),
     Flag("v", "version", "", "show the version"),
     Flag("u", "user", "USER", "run as this user (name or uid)", "user"),
@@ -57,13 +59,18 @@ FLAGS = (
 )
 
 
+FORMATS = ("text", "json")
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """What the command line asks for."""
 
     action: str = "run"
-    """``run``, ``demo``, ``help`` or ``version``."""
+    """``run``, ``check``, ``demo``, ``help`` or ``version``."""
     configuration: str | None = None
+    format: str = "text"
+    """Of ``check``: ``text`` or ``json``."""
     overrides: Mapping[str, str] = field(default_factory=dict)
     """Option of ``[supervisord]`` to the text given for it; ``true`` for flags."""
 
@@ -92,11 +99,14 @@ def parse(argv: list[str]) -> Options:
         if flag.long in seen:
             raise UsageError(f"conflicting command line option {spelling!r}")
         seen[flag.long] = value if flag.argument else "true"
-        if flag.long == "demo":
-            action = "demo"
+        if flag.long in ("demo", "check"):
+            action = flag.long
+    if seen.get("format", "text") not in FORMATS:
+        raise UsageError(f"invalid value for --format {seen['format']!r}: use text or json")
     return Options(
         action=action,
         configuration=seen.get("configuration"),
+        format=seen.get("format", "text"),
         overrides={
             flag.overrides: seen[flag.long]
             for flag in FLAGS
@@ -121,6 +131,7 @@ def usage(program: str) -> str:
         "",
         "examples:",
         "  tsupervisord --demo                      see it work, no configuration needed",
+        "  tsupervisord --check -c supervisord.conf find mistakes before they happen",
         "  tsupervisord -n -c /etc/supervisord.conf run in the foreground (containers, debugging)",
         "  tsupervisord -c /etc/supervisord.conf    run in the background; returns when ready",
         "",

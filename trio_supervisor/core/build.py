@@ -6,7 +6,7 @@ The order of evaluation is that of section 10, so that the first error is the re
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from trio_supervisor.core.config import (
@@ -25,6 +25,7 @@ from trio_supervisor.core.config import (
 )
 from trio_supervisor.core.errors import ConfigError
 from trio_supervisor.core.ini import Document, Entry, Section
+from trio_supervisor.core.lint import lint
 from trio_supervisor.core.listener import header_token
 from trio_supervisor.core.options import TABLES, Option
 from trio_supervisor.core.programs import Programs, checked_name, environment_of
@@ -32,6 +33,7 @@ from trio_supervisor.core.reader import Problems, Scope
 from trio_supervisor.core.values import absolute_path
 
 if TYPE_CHECKING:
+    from trio_supervisor.core.remark import Remark
     from trio_supervisor.core.surroundings import Surroundings
 
     Names = Mapping[str, str | int]
@@ -56,23 +58,37 @@ def build(
 
     ``overrides`` are options of ``[supervisord]`` given on the command line; they are not expanded.
     """
-    builder = _Builder(document, around, overrides, here)
-    config = builder.build()
-    if builder.problems.errors:
-        raise builder.problems.errors[0]
-    return config
+    examined = examine(document, around, overrides=overrides, here=here)
+    if examined.config is None:
+        raise examined.errors[0]
+    warnings = (Message(Severity.WARN, str(remark)) for remark in examined.remarks)
+    return replace(examined.config, messages=(*examined.config.messages, *warnings))
 
 
-def problems(
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """Everything that can be said of a document."""
+
+    config: Config | None
+    """None if there is an error."""
+    errors: list[ConfigError]
+    """In order of evaluation: the first is the one that the reference would report."""
+    remarks: list[Remark]
+
+
+def examine(
     document: Document, around: Surroundings, *, overrides: Mapping[str, str], here: str
-) -> list[ConfigError]:
-    """Everything that is wrong with a document, the reference's one error first."""
+) -> Examined:
+    """All errors and remarks of a document that has all its includes. Raises nothing."""
     builder = _Builder(document, around, overrides, here)
+    config: Config | None = None
     try:
-        builder.build()
+        config = builder.build()
     except ConfigError as error:  # nothing can be said beyond it
         builder.problems.add(error)
-    return builder.problems.errors
+    errors = builder.problems.errors
+    sound = None if errors else config
+    return Examined(sound, errors, lint(document, sound))
 
 
 class _Builder:
@@ -255,7 +271,11 @@ class _Builder:
         """Both or neither, also when one is empty (E32, Q57)."""
         username = scope.find("username", str)
         password = scope.find("password", str)
-        if bool(username) != bool(password) or (username is None) != (password is None):
+        one_is_missing = scope.has("username") != scope.has("password")
+        one_is_empty = (
+            username is not None and password is not None and (username == "") != (password == "")
+        )
+        if one_is_missing or one_is_empty:
             raise scope.error(
                 f"Section [{scope.section.name}] contains incomplete authentication: "
                 "If a username or a password is specified, both must be specified"

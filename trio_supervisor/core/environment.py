@@ -13,7 +13,7 @@ _WORD_CHARACTERS = "/.+-():"
 
 
 def parse_environment(text: str) -> dict[str, str]:
-    """Raises ValueError naming the key it got to, never a value."""
+    """Raises ValueError naming the last variable that was complete, never a value."""
     try:
         return _pairs(_words(text, posix=False), strip_quotes=True)
     except ValueError:
@@ -39,6 +39,7 @@ def _pairs(words: list[str], *, strip_quotes: bool) -> dict[str, str]:
     for start in range(0, len(words), 4):
         run = words[start : start + 3]
         if len(run) < 3 or run[1] != "=":
-            raise ValueError(f"unexpected end of key/value pairs at {run[0]!r}")
+            after = f"after {last!r}" if (last := next(reversed(pairs), "")) else "at the beginning"
+            raise ValueError(f"unexpected end of key/value pairs {after}")
         pairs[run[0]] = run[2].strip("'\"") if strip_quotes else run[2]
     return pairs

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field
 
 from trio_supervisor.core.errors import ConfigError
+from trio_supervisor.core.remark import Remark
 
 COMMENT_MARKS = (";", "#")
 #: Its keys are fall-back values of every section (3.8).
@@ -17,6 +18,8 @@ DEFAULT = "DEFAULT"
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _HEADER = re.compile(r"\[(.+)\]")
+#: Continuation text that its writer may have meant as a line of its own (Q7).
+_LIKE_A_LINE = re.compile(r"[A-Za-z_]+\s*=|\[.+\]")
 _KEY = re.compile(r"(.*?)\s*[=:]\s*(.*)\Z", re.DOTALL)
 
 
@@ -46,6 +49,8 @@ class Document:
     """All sections, in order of their first appearance, of one file or of several."""
 
     sections: dict[str, Section] = field(default_factory=dict)
+    remarks: list[Remark] = field(default_factory=list)
+    """What looks odd in the layout (12)."""
 
     def entry(self, section: Section, key: str) -> Entry | None:
         """The key's own value in the section, else that of ``[DEFAULT]``."""
@@ -89,14 +94,22 @@ class _Reader:
             if cut is None and self._key is not None:
                 self._value.append("")
             return
+        if cut and (text.count('"') % 2 or text.count("'") % 2):
+            hint = "quotes do not protect ; and #, a blank before them makes a comment"
+            self._remark(number, "a comment ends this line inside quotes", hint)
         indent = len(line) - len(line.lstrip())
         if self._key is not None and indent > self._indent:
+            if _LIKE_A_LINE.match(text):
+                hint = "write it without indentation if it is a line of its own"
+                self._remark(number, f"{text!r} is part of the value of {self._key!r}", hint)
             self._value.append(text)
             return
         self._indent = indent
         header = _HEADER.match(text)
         if header is not None:
             self._begin_section(header[1], number)
+            if text[header.end() :]:
+                self._remark(number, f"text behind the section header: {text[header.end() :]!r}")
         elif text.startswith("[") and text != "[]":
             raise ConfigError(
                 f"malformed section header {text!r}",
@@ -113,6 +126,12 @@ class _Reader:
     def _begin_section(self, name: str, number: int) -> None:
         self._end_value()
         sections = self._document.sections
+        if name in sections:
+            first = sections[name]
+            where = f"{first.file}, line {first.line}"
+            self._remark(number, f"section [{name}] began in {where}: both are one section")
+        if name.strip(" ") != name or ": " in name:
+            self._remark(number, f"blanks inside the brackets belong to the name {name!r}")
         self._section = sections.setdefault(name, Section(name, self._file, number))
 
     def _begin_key(self, text: str, number: int, line: str) -> None:
@@ -122,8 +141,17 @@ class _Reader:
             return
         self._end_value()
         self._key = match[1].lower()
+        assert self._section is not None
+        earlier = self._section.entries.get(self._key)
+        if earlier is not None:
+            where = f"{earlier.file}, line {earlier.line}"
+            self._remark(number, f"{self._key!r} replaces the value given in {where}")
         self._value = [match[2]]
         self._entry_line = number
+
+    def _remark(self, number: int, text: str, hint: str | None = None) -> None:
+        section = None if self._section is None else self._section.name
+        self._document.remarks.append(Remark(text, self._file, number, section, self._key, hint))
 
     def _end_value(self) -> None:
         if self._key is not None and self._section is not None:

@@ -139,6 +139,8 @@ class Programs:
         stdout = self._channel(scope, "stdout")
         stderr = self._channel(scope, "stderr")
         command = scope.find("command", str)
+        if command is None and scope.has("command"):
+            raise scope.problems.errors[-1]
         if command is None:
             raise scope.error(f"program section {scope.section.name} does not specify a command")
         name = scope.take("process_name", str)

@@ -93,8 +93,12 @@ class Scope:
         try:
             once = expand(value, names)
         except ValueError as error:
-            shown = "***" if name in SECRETS else repr(value)
-            what = f"Format string {shown} for '{self.section.name}.{name}' {error.args[0]}"
+            shown, why = repr(value), error.args[0]
+            if name in SECRETS:
+                # The name of a variable is no secret, a piece of the value is.
+                named = name == "environment" and "unknown name" in why
+                shown, why = "***", why if named else "cannot be expanded"
+            what = f"Format string {shown} for '{self.section.name}.{name}' {why}"
             self.problems.add(self.error(what, name, *error.args[1:]))
             return self._default(name)
         if not twice:

@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from trio_supervisor.core.build import build, include_patterns
+from trio_supervisor.core.build import Examined, build, examine, include_patterns
 from trio_supervisor.core.config import Config, Message, Severity
 from trio_supervisor.core.errors import ConfigError
 from trio_supervisor.core.ini import Document, read
@@ -45,12 +45,24 @@ def load_config(
     path = find_config(program) if path is None else path
     around = surroundings()
     here = os.path.dirname(os.path.abspath(path))
-    document = Document()
-    _read_file(path, document, here)
-    messages = _read_includes(document, around, here)
+    document, messages = _read(path, around, here)
     config = build(document, around, overrides=overrides or {}, here=here)
     _check_result_handlers(config)
     return replace(config, path=os.path.abspath(path), messages=(*messages, *config.messages))
+
+
+def examine_config(path: str, *, overrides: Mapping[str, str] | None = None) -> Examined:
+    """All that can be said of a file and its includes. Raises nothing, starts nothing."""
+    around = surroundings()
+    here = os.path.dirname(os.path.abspath(path))
+    try:
+        document, _ = _read(path, around, here)
+        examined = examine(document, around, overrides=overrides or {}, here=here)
+        if examined.config is not None:
+            _check_result_handlers(examined.config)
+    except ConfigError as error:
+        return Examined(None, [error], [])
+    return examined
 
 
 def find_config(program: str | None) -> str:
@@ -90,6 +102,13 @@ def surroundings() -> Surroundings:
         is_dir=os.path.isdir,
         expand_user=os.path.expanduser,
     )
+
+
+def _read(path: str, around: Surroundings, here: str) -> tuple[Document, list[Message]]:
+    """The main file with its includes, and what the log is to say of them."""
+    document = Document()
+    _read_file(path, document, here)
+    return document, _read_includes(document, around, here)
 
 
 def _read_file(path: str, document: Document, here: str) -> None:

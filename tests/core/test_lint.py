@@ -1,0 +1,135 @@
+"""Remarks about configurations that load (config.md 12 and the LINT rows of 16)."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.kit.config import BASE, HERE, load, surroundings
+from trio_supervisor.core.build import Examined, examine
+from trio_supervisor.core.config import Severity
+from trio_supervisor.core.ini import Document, read
+
+
+def examined(fragment: str, base: str = BASE) -> Examined:
+    document = Document()
+    read(base + fragment, file="c.conf", here=HERE, into=document)
+    return examine(document, surroundings(), overrides={}, here=HERE)
+
+
+X = "[program:x]\ncommand=/bin/cat\n"
+
+
+@pytest.mark.parametrize(
+    ("fragment", "line", "text"),
+    [
+        (X + "comand=a\n", 14, "unknown option comand is ignored (did you mean command?)"),
+        (X + "bogus=a\n", 14, "unknown option bogus is ignored"),
+        ("[progam:x]\n", 12, "unknown section [progam:x] is ignored (did you mean [program:x]?)"),
+        ("[foo]\n", 12, "unknown section [foo] is ignored"),
+        ("[program]\n", 12, "[program] has no name and is ignored (write [program:x])"),
+        ("[inet_http_server3]\nport=1\n", 12, "is a server too (write [inet_http_server:name])"),
+        (X + "logfile=/tmp/x\n", 14, "logfile is ignored here (use stdout_logfile)"),
+        ("[group:g]\nautostart=false\n", 13, "autostart is ignored here (it belongs into each"),
+        (
+            "[eventlistener:l]\ncommand=x\nevents=TICK_5\nstdout_syslog=true\n",
+            15,
+            "stdout_syslog has no effect for an event listener",
+        ),
+        (X + "  autostart=false\n", 14, "'autostart=false' is part of the value of 'command'"),
+        (X + " [program:y]\n", 14, "'[program:y]' is part of the value of 'command'"),
+        ("[program:x] junk\ncommand=a\n", 12, "text behind the section header: ' junk'"),
+        ("[ program:x ]\n", 12, "blanks inside the brackets belong to the name"),
+        (X + "command=b\n", 14, "'command' replaces the value given in c.conf, line 13"),
+        (X + X, 14, "section [program:x] began in c.conf, line 12: both are one section"),
+        ('[program:x]\ncommand=/bin/sh -c "a ; b"\n', 13, "a comment ends this line inside quotes"),
+        (X + "environment=A=1;B=2\n", 14, "';' separates variables (write a comma)"),
+        (X + "environment=A=b#c,D=e\n", 14, "the text behind # is no part of the value"),
+        (X + "startsecs=-1\n", 14, "a negative time"),
+        (X + "stopsignal=0\n", 14, "signal 0 stops nothing"),
+        (X + "stopwaitsecs=0\n", 14, "SIGKILL follows the stop signal at once"),
+        (X + "umask=7777\n", 14, "no such umask"),
+        (X + "numprocs=0\n", 14, "there will be no process (use 1 or more)"),
+        (X + "numprocs_start=3\n", 14, "nothing uses %(process_num)"),
+        (
+            X + "[fcgi-program:x]\ncommand=a\nsocket=unix:///tmp/s\n",
+            12,
+            "several groups are called x",
+        ),
+        (
+            X + "process_name=p%%(process_num)d\nnumprocs=2\n",
+            12,
+            "several processes of x are called p%(process_num)d",
+        ),
+        (
+            X + "stdout_logfile=/tmp/l\n[program:y]\ncommand=b\nstdout_logfile=/tmp/l\n",
+            15,
+            "x and y write and rotate the same file /tmp/l",
+        ),
+    ],
+)
+def test_a_remark_for_what_is_probably_not_meant(fragment: str, line: int, text: str) -> None:
+    result = examined(fragment)
+    assert result.errors == []
+    found = [remark for remark in result.remarks if text in str(remark)]
+    assert [(remark.file, remark.line) for remark in found] == [("c.conf", line)]
+    warnings = [m.text for m in load(fragment).messages if m.severity is Severity.WARN]
+    assert str(found[0]) in warnings
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("logfile=none", "this is the name of a file here (use /dev/null)"),
+        ("nodaemon=true\numask=022", "umask has no effect in the foreground"),
+        ("nodaemon=true\ndirectory=/tmp", "directory has no effect in the foreground"),
+        ("http_port=9001", "http_port is ignored here (use [inet_http_server] port=)"),
+    ],
+)
+def test_remarks_about_the_daemon(line: str, text: str) -> None:
+    result = examined("", base=f"[supervisord]\n{line}\n")
+    assert [text in str(remark) for remark in result.remarks] == [True]
+
+
+@pytest.mark.parametrize(
+    "fragment",
+    [
+        "",
+        X,
+        '[program:x]\ncommand=/bin/sh -c "a; b"\nenvironment=A="1;2",B=\'#\'\n',
+        "[rpcinterface:y]\nsupervisor.rpcinterface_factory=m:f\nanything=1\n",
+        "[ctlplugin:z]\nsupervisor.ctl_factory=m:f\nanything=1\n[DEFAULT]\nautostart=false\n",
+        "[supervisorctl]\nserverurl=unix:///tmp/s\n",
+        "[program:x]\ncommand=a\n  --flag b\n  -c d\n",
+    ],
+)
+def test_an_ordinary_file_has_no_remarks(fragment: str) -> None:
+    assert examined(fragment).remarks == []
+
+
+def test_all_errors_are_found_in_one_reading() -> None:
+    result = examined(
+        "[program:a]\ncommand=a\nautostart=maybe\nstopsignal=FOO\nnumprocs=2\n"
+        "[program:b]\n[group:g]\nprograms=zz\n[eventlistener:l]\ncommand=a\n"
+        "[inet_http_server]\nport=0\n"
+    )
+    assert result.config is None
+    assert [(e.section, e.option, e.line) for e in result.errors] == [
+        ("group:g", "programs", 19),
+        ("program:a", "autostart", 14),
+        ("program:a", "stopsignal", 15),
+        ("program:a", "process_name", None),
+        ("program:b", None, None),
+        ("eventlistener:l", None, None),
+        ("inet_http_server", "port", 23),
+    ]
+
+
+def test_no_secret_is_shown() -> None:
+    result = examined(
+        "[inet_http_server]\nport=1\nusername=u\npassword=hidden%word\n"
+        "[program:x]\ncommand=a\nenvironment=KEY=hidden=word,hidden\n"
+        "[program:y]\ncommand=a\nenvironment=KEY=%(hidden_word)s\n"
+    )
+    assert len(result.errors) == 3
+    for error in result.errors:
+        assert "hidden" not in str(error).replace("hidden_word", "")

@@ -1,0 +1,229 @@
+"""What a file says that is probably not what its writer meant (config.md section 12).
+
+Everything here loads, and keeps loading; a remark only says so. Layout is judged where it is seen,
+in ``core/ini.py``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from trio_supervisor.core.config import Config, GroupKind, ProcessConfig
+from trio_supervisor.core.ini import DEFAULT, Document, Entry, Section
+from trio_supervisor.core.options import TABLES
+from trio_supervisor.core.remark import Remark
+from trio_supervisor.core.suggest import suggestion
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Sections whose keys are free or somebody else's.
+FREE_KINDS = frozenset({"rpcinterface", "ctlplugin"})
+#: Sections that need a name behind a colon; without one they are ignored.
+NAMED_KINDS = frozenset({"program", "group", "eventlistener", "fcgi-program", *FREE_KINDS})
+PROGRAM_KINDS = frozenset({"program", "fcgi-program", "eventlistener"})
+SERVERS = ("inet_http_server", "unix_http_server")
+
+#: (section kinds, key) -> advice for keys of old manuals or of other sections.
+_MOVED: tuple[tuple[frozenset[str], str, str], ...] = (
+    (PROGRAM_KINDS, "logfile", "use stdout_logfile"),
+    (PROGRAM_KINDS, "logfile_maxbytes", "use stdout_logfile_maxbytes"),
+    (PROGRAM_KINDS, "logfile_backups", "use stdout_logfile_backups"),
+    (PROGRAM_KINDS, "log_stdout", "use stdout_logfile, or stdout_logfile=NONE"),
+    (PROGRAM_KINDS, "log_stderr", "use redirect_stderr, stderr_logfile or stderr_logfile=NONE"),
+    (frozenset({"supervisord"}), "http_port", "use [inet_http_server] port="),
+    (frozenset({"supervisord"}), "http_username", "use [inet_http_server] username="),
+    (frozenset({"supervisord"}), "http_password", "use [inet_http_server] password="),
+    (frozenset({"supervisord"}), "sockchmod", "use [unix_http_server] chmod="),
+    (frozenset({"supervisord"}), "sockchown", "use [unix_http_server] chown="),
+    (frozenset({"supervisord"}), "backofflimit", "it has no meaning any more: leave it out"),
+    (frozenset({"supervisord"}), "profile_options", "it exists on the command line only"),
+)
+#: Keys of a listener that are read and have no effect (8.7).
+_NO_EFFECT_IN_LISTENERS = ("stdout_capture_maxbytes", "stdout_events_enabled", "stdout_syslog")
+#: A separator between pairs of an environment that is not the comma (Q31).
+_SEPARATOR = re.compile(
+    r"=\s*(?:\"[^\"]*\"|'[^']*'|[\w/.+\-():]*)\s*([^\s\w,\"'/.+\-():])\s*\w+\s*="
+)
+#: A number sign outside quotes, which ends the line (Q33).
+_UNQUOTED_MARK = re.compile(r"^(?:[^\"'#]|\"[^\"]*\"|'[^']*')*[^\s\"']#")
+MOST_UMASK = 0o777
+SIGKILL = 9
+
+
+def lint(document: Document, config: Config | None) -> list[Remark]:
+    """All remarks, those of the layout first. ``config`` is None if the document has errors."""
+    remarks = [*document.remarks, *_sections(document)]
+    for section in document.sections.values():
+        remarks += _keys(document, section)
+        remarks += _environment(section)
+    if config is not None:
+        remarks += _values(document, config)
+        remarks += _collisions(document, config)
+    return remarks
+
+
+def kind_of(name: str) -> str:
+    """The kind of a section by its name; servers are told by how it starts (Q56)."""
+    for server in SERVERS:
+        if name.startswith(server):
+            return server
+    return name.partition(":")[0]
+
+
+def _remark(section: Section, text: str, hint: str | None = None) -> Remark:
+    return Remark(text, section.file, section.line, section.name, None, hint)
+
+
+def _at(section: Section, key: str, text: str, hint: str | None = None) -> Remark:
+    entry = section.entries[key]
+    return Remark(text, entry.file, entry.line, section.name, key, hint)
+
+
+def _sections(document: Document) -> Iterator[Remark]:
+    for section in document.sections.values():
+        name, kind = section.name, kind_of(section.name)
+        known = kind in TABLES or kind in FREE_KINDS or name == DEFAULT
+        if not known:
+            meant = suggestion(kind, [*TABLES, "ctlplugin"])
+            hint = None if meant is None else f"did you mean [{meant}{name[len(kind) :]}]?"
+            yield _remark(section, f"unknown section [{name}] is ignored", hint)
+        elif name in NAMED_KINDS:
+            yield _remark(section, f"[{name}] has no name and is ignored", f"write [{name}:x]")
+        elif kind in SERVERS and name != kind and not name.startswith(f"{kind}:"):
+            yield _remark(section, f"[{name}] is a server too", f"write [{kind}:name]")
+        if name == "include" and section.file != _main_file(document):
+            yield _remark(section, "[include] of an included file is ignored")
+
+
+def _main_file(document: Document) -> str:
+    return next(iter(document.sections.values())).file
+
+
+def _keys(document: Document, section: Section) -> Iterator[Remark]:
+    kind = kind_of(section.name)
+    if kind not in TABLES or kind in FREE_KINDS:
+        return
+    legal = [option.name for option in TABLES[kind]]
+    for key in section.entries:
+        if kind == "eventlistener" and key in _NO_EFFECT_IN_LISTENERS:
+            yield _at(section, key, f"{key} has no effect for an event listener")
+        if key in legal:
+            continue
+        moved = next(
+            (advice for kinds, old, advice in _MOVED if kind in kinds and key == old), None
+        )
+        if moved is not None:
+            yield _at(section, key, f"{key} is ignored here", moved)
+        elif kind == "group" and any(key == option.name for option in TABLES["program"]):
+            yield _at(section, key, f"{key} is ignored here", "it belongs into each [program:x]")
+        else:
+            meant = suggestion(key, legal)
+            hint = None if meant is None else f"did you mean {meant}?"
+            yield _at(section, key, f"unknown option {key} is ignored", hint)
+
+
+def _environment(section: Section) -> Iterator[Remark]:
+    entry: Entry | None = section.entries.get("environment")
+    if entry is None or kind_of(section.name) not in {*PROGRAM_KINDS, "supervisord"}:
+        return
+    separator = _SEPARATOR.search(entry.value)
+    if separator is not None:
+        text = f"{separator[1]!r} separates variables"
+        yield _at(section, "environment", text, "write a comma")
+    if _UNQUOTED_MARK.match(entry.value):
+        hint = "put the value into quotes"
+        yield _at(section, "environment", "the text behind # is no part of the value", hint)
+
+
+#: Option -> what is odd about its value, for each process.
+_ODD_VALUES: tuple[tuple[str, Callable[[ProcessConfig], bool], str], ...] = (
+    ("startsecs", lambda p: p.startsecs < 0, "a negative time"),
+    ("stopwaitsecs", lambda p: p.stopwaitsecs < 0, "a negative time"),
+    ("stopsignal", lambda p: p.stopsignal == 0, "signal 0 stops nothing: SIGKILL will follow"),
+    (
+        "stopwaitsecs",
+        lambda p: p.stopwaitsecs == 0 and p.stopsignal != SIGKILL,
+        "SIGKILL follows the stop signal at once",
+    ),
+    ("umask", lambda p: p.umask is not None and not 0 <= p.umask <= MOST_UMASK, "no such umask"),
+)
+
+
+def _values(document: Document, config: Config) -> Iterator[Remark]:
+    for section, processes in _programs(document, config):
+        for key, is_odd, text in _ODD_VALUES:
+            if key in section.entries and any(is_odd(process) for process in processes):
+                yield _at(section, key, text)
+        if "numprocs" in section.entries and not processes:
+            yield _at(section, "numprocs", "there will be no process", "use 1 or more")
+        uses_number = any("process_num" in entry.value for entry in section.entries.values())
+        if "numprocs_start" in section.entries and not uses_number:
+            yield _at(section, "numprocs_start", "nothing uses %(process_num)")
+    daemon = document.sections["supervisord"]
+    if daemon.entries.get("logfile", Entry("", "", 0, "")).value.lower() in ("none", "off", "auto"):
+        yield _at(daemon, "logfile", "this is the name of a file here", "use /dev/null")
+    if config.daemon.nodaemon:
+        for key in ("umask", "directory"):
+            if key in daemon.entries:
+                yield _at(daemon, key, f"{key} has no effect in the foreground")
+
+
+def _programs(document: Document, config: Config) -> Iterator[tuple[Section, list[ProcessConfig]]]:
+    """Each program-like section that forms its own group, and what came of it."""
+    groups = {(group.kind, group.name): group for group in reversed(config.groups)}
+    kinds = {
+        "program": GroupKind.PLAIN,
+        "fcgi-program": GroupKind.FCGI,
+        "eventlistener": GroupKind.POOL,
+    }
+    for section in document.sections.values():
+        kind = kinds.get(kind_of(section.name))
+        group = None if kind is None else groups.get((kind, section.name.partition(":")[2].strip()))
+        if group is not None:
+            yield section, list(group.processes)
+
+
+def _collisions(document: Document, config: Config) -> Iterator[Remark]:
+    first = document.sections["supervisord"]
+    for name in _repeated(group.name for group in config.groups):
+        hint = "the one of lower priority number runs; rename the others"
+        yield _remark(_of_group(document, name, first), f"several groups are called {name}", hint)
+    for group in config.groups:
+        for name in _repeated(process.name for process in group.processes):
+            hint = "only the last of them runs: give each a name of its own"
+            section = _of_group(document, group.name, first)
+            yield _remark(section, f"several processes of {group.name} are called {name}", hint)
+    users: dict[str, str] = {}
+    for group in config.groups:
+        for process in group.processes:
+            for channel in (process.stdout, process.stderr):
+                path = channel.logfile
+                if isinstance(path, str) and channel.maxbytes > 0 and not path.startswith("/dev/"):
+                    other = users.setdefault(path, process.name)
+                    if other != process.name:
+                        section = _of_group(document, group.name, first)
+                        text = f"{other} and {process.name} write and rotate the same file {path}"
+                        yield _remark(
+                            section, text, "give each its own, or set maxbytes=0 for both"
+                        )
+
+
+def _of_group(document: Document, name: str, otherwise: Section) -> Section:
+    """A section that the group of this name came from."""
+    for section in document.sections.values():
+        if section.name.partition(":")[2].strip() == name:
+            return section
+    return otherwise
+
+
+def _repeated(names: Iterable[str]) -> list[str]:
+    seen: set[str] = set()
+    repeated: dict[str, None] = {}
+    for name in names:
+        if name in seen:
+            repeated[name] = None
+        seen.add(name)
+    return list(repeated)

@@ -1,0 +1,39 @@
+"""Did you mean: the known word closest to one that is not known (config.md 12)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+#: Words shorter than this must be closer to be taken for each other.
+SHORT = 5
+
+
+def suggestion(word: str, known: Iterable[str]) -> str | None:
+    """The known word that was probably meant, or None."""
+    folded = _fold(word)
+    ranked = sorted((distance(word.lower(), other), other) for other in known)
+    for steps, other in ranked:
+        near = 1 if min(len(word), len(other)) < SHORT else 2
+        prefix = len(word) >= SHORT and (other.startswith(word) or word.startswith(other))
+        if steps <= near or _fold(other) == folded or prefix:
+            return other
+    return None
+
+
+def distance(a: str, b: str) -> int:
+    """Insertions, deletions, replacements and swaps of neighbours from a to b (Damerau 1964)."""
+    two_back: list[int] = []
+    one_back = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        row = [i]
+        for j, y in enumerate(b, 1):
+            best = min(one_back[j] + 1, row[j - 1] + 1, one_back[j - 1] + (x != y))
+            if i > 1 and j > 1 and x == b[j - 2] and a[i - 2] == y:
+                best = min(best, two_back[j - 2] + 1)
+            row.append(best)
+        two_back, one_back = one_back, row
+    return one_back[-1]
+
+
+def _fold(word: str) -> str:
+    return word.lower().replace("_", "").replace("-", "")
