@@ -19,7 +19,15 @@ from tests.kit.fakes import (
     log_lines,
     program,
 )
-from trio_supervisor.core.config import Config, Diff, GroupConfig, GroupKind, PoolConfig
+from trio_supervisor.core.config import (
+    Config,
+    DaemonConfig,
+    Diff,
+    GroupConfig,
+    GroupKind,
+    PoolConfig,
+    Severity,
+)
 from trio_supervisor.core.errors import AlreadyAdded, BadName, CantReread, ConfigError, StillRunning
 from trio_supervisor.core.events import Event
 from trio_supervisor.core.states import DaemonState, State
@@ -240,6 +248,21 @@ async def test_S077_groups_at_run_time(autojump_clock: MockClock) -> None:
             sup.remove_group("b")
         names = [e.name for e in stage.events if e.name.startswith("PROCESS_GROUP")]
         assert names == ["PROCESS_GROUP_ADDED"] * 2 + ["PROCESS_GROUP_REMOVED"]
+
+
+async def test_Q69_what_a_reread_changes_in_the_daemon_itself(autojump_clock: MockClock) -> None:
+    """config.md 13.6."""
+    new = DaemonConfig(identifier="new", strip_ansi=True, loglevel=Severity.DEBUG, minfds=7)
+    async with supervised(group("a"), reload=lambda: Config(daemon=new)) as stage:
+        await stage.supervisor.reread()
+        running = stage.supervisor.config.daemon
+        assert (running.identifier, running.strip_ansi) == ("new", True)
+        assert (running.loglevel, running.minfds) == (Severity.INFO, 1024)
+        assert [line for line in stage.lines if "reload" in line or "force" in line] == [
+            "INFO the new strip_ansi is in force",
+            "INFO the new identifier is in force",
+            "INFO changed, but a reload is needed: loglevel, minfds",
+        ]
 
 
 async def test_P182_a_restart_with_a_bad_configuration_is_refused(

@@ -47,7 +47,7 @@ def check(configuration: str | None, overrides: Mapping[str, str], form: str, pr
     """Print the findings in ``form`` (text or json); returns the exit code."""
     path = configuration
     try:
-        path = find_config(program) if path is None else path
+        path = find_config(program, os.getcwd()) if path is None else path
         findings = list(findings_of(path, overrides))
     except ConfigError as error:  # there is no file to check
         findings = [_of_error(error)]

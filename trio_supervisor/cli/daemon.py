@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import partial
 from typing import TYPE_CHECKING
@@ -39,7 +40,13 @@ def main(argv: list[str] | None = None) -> None:
 
 def _run(options: Options, program: str) -> int:
     """The order of P-160; forking comes first, so that everything later happens in one process."""
-    load = partial(load_config, options.configuration, overrides=options.overrides, program=program)
+    load = partial(
+        load_config,
+        options.configuration,
+        overrides=options.overrides,
+        program=program,
+        origin=os.getcwd(),
+    )
     config = load()
     ready = None if config.daemon.nodaemon else detach()
     messages = [*drop_privileges(config.daemon.uid), *raise_limits(config.daemon)]

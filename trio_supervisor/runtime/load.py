@@ -36,25 +36,31 @@ def load_config(
     *,
     overrides: Mapping[str, str] | None = None,
     program: str | None = None,
+    origin: str | None = None,
 ) -> Config:
     """Read the configuration in ``path``, or the first found in the usual places.
 
     ``program`` is the invoked script (``sys.argv[0]``), beside which the search begins;
-    ``overrides`` are texts for options of ``[supervisord]`` that beat the file. Raises ConfigError.
+    ``overrides`` are texts for options of ``[supervisord]`` that beat the file; ``origin`` is the
+    directory that relative paths mean: that of the start, wherever the daemon is now (P-188, Q-24,
+    Q66). Raises ConfigError.
     """
-    path = find_config(program) if path is None else path
-    around = surroundings()
-    here = os.path.dirname(os.path.abspath(path))
+    origin = os.getcwd() if origin is None else origin
+    path = find_config(program, origin) if path is None else path
+    around = surroundings(origin)
+    here = os.path.dirname(os.path.join(origin, path))
     document, messages = _read(path, around, here)
     config = build(document, around, overrides=overrides or {}, here=here)
     _check_result_handlers(config)
-    return replace(config, path=os.path.abspath(path), messages=(*messages, *config.messages))
+    absolute = os.path.normpath(os.path.join(origin, path))
+    return replace(config, path=absolute, messages=(*messages, *config.messages))
 
 
 def examine_config(path: str, *, overrides: Mapping[str, str] | None = None) -> Examined:
     """All that can be said of a file and its includes. Raises nothing, starts nothing."""
-    around = surroundings()
-    here = os.path.dirname(os.path.abspath(path))
+    origin = os.getcwd()
+    around = surroundings(origin)
+    here = os.path.dirname(os.path.join(origin, path))
     try:
         document, _ = _read(path, around, here)
         examined = examine(document, around, overrides=overrides or {}, here=here)
@@ -65,7 +71,7 @@ def examine_config(path: str, *, overrides: Mapping[str, str] | None = None) -> 
     return examined
 
 
-def find_config(program: str | None) -> str:
+def find_config(program: str | None, origin: str) -> str:
     """The first existing path of the search list. Raises ConfigError (E1)."""
     searched = [*SEARCHED]
     if program is not None:
@@ -82,7 +88,7 @@ def find_config(program: str | None) -> str:
             file=sys.stderr,
         )
     for path in searched:
-        if os.path.exists(path):
+        if os.path.exists(os.path.join(origin, path)):
             return path
     raise ConfigError(
         f"No config file found at default paths ({', '.join(searched)})",
@@ -90,16 +96,16 @@ def find_config(program: str | None) -> str:
     )
 
 
-def surroundings() -> Surroundings:
-    """This machine and this process."""
+def surroundings(origin: str) -> Surroundings:
+    """This machine and this process, as seen from a directory."""
     return Surroundings(
         environ=dict(os.environ),
-        cwd=os.getcwd(),
+        cwd=origin,
         host_node_name=platform.node(),
         tempdir=tempfile.gettempdir(),
         user_id=_user_id,
         group_id=_group_id,
-        is_dir=os.path.isdir,
+        is_dir=lambda path: os.path.isdir(os.path.join(origin, path)),
         expand_user=os.path.expanduser,
     )
 
@@ -112,10 +118,12 @@ def _read(path: str, around: Surroundings, here: str) -> tuple[Document, list[Me
 
 
 def _read_file(path: str, document: Document, here: str) -> None:
-    if not os.path.exists(path):
+    """``here`` is the absolute directory of the file; errors show the path as it was given."""
+    real = os.path.join(here, os.path.basename(path))
+    if not path or not os.path.exists(real):  # Q80
         raise ConfigError(f"could not find config file {path}")
     try:
-        with open(path, encoding="utf-8", newline="") as file:
+        with open(real, encoding="utf-8", newline="") as file:
             text = file.read()
     except OSError:
         raise ConfigError(f"could not read config file {path}") from None

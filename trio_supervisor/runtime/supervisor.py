@@ -12,14 +12,14 @@ import time
 import traceback
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
 
 from trio_supervisor.core import config as model
-from trio_supervisor.core.config import Config, Diff, GroupConfig, Severity
+from trio_supervisor.core.config import Config, DaemonConfig, Diff, GroupConfig, Severity
 from trio_supervisor.core.errors import (
     AlreadyAdded,
     BadName,
@@ -242,6 +242,7 @@ class Supervisor:
         self.candidates = config.groups
         for message in config.messages:
             self.log(message.severity, message.text)  # Q20
+        self._take_over(config.daemon)
         return model.diff({n: g.config for n, g in self.groups.items()}, self.candidates)
 
     def add_group(self, name: str) -> None:
@@ -317,6 +318,18 @@ class Supervisor:
                     channel.reopen()
                 except OSError as error:
                     self.log(Severity.CRITICAL, f"could not reopen {channel.logfile}: {error}")
+
+    def _take_over(self, read: DaemonConfig) -> None:
+        """What a reread changes at once, and what it would take a reload for (Q69)."""
+        changes = model.reread_daemon(self.config.daemon, read)
+        self.config = replace(self.config, daemon=changes.daemon)
+        self._host.daemon = changes.daemon
+        for name in changes.live:
+            self.log(Severity.INFO, f"the new {name} is in force")
+        if changes.waiting:
+            self.log(
+                Severity.INFO, f"changed, but a reload is needed: {', '.join(changes.waiting)}"
+            )
 
     async def _read_again(self) -> Config:
         if self._reload is None:

@@ -1,0 +1,299 @@
+"""Finding and reading files: search list, includes, relative paths (config.md 2, 4, 13)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from trio_supervisor.core.config import Config, Severity, diff
+from trio_supervisor.core.errors import ConfigError
+from trio_supervisor.runtime.load import find_config, load_config
+
+BASE = "[supervisord]\nchildlogdir=%(here)s\n"
+
+
+def program(name: str, command: str = "/bin/cat", lines: str = "") -> str:
+    return f"[program:{name}]\ncommand={command}\n{lines}\n"
+
+
+def write(directory: Path, name: str, text: str) -> Path:
+    path = directory / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def loaded(directory: Path, text: str) -> Config:
+    return load_config(str(write(directory, "c.conf", BASE + text)))
+
+
+def commands(config: Config) -> dict[str, str]:
+    return {p.name: p.command for group in config.groups for p in group.processes}
+
+
+def said(config: Config, severity: Severity) -> list[str]:
+    return [m.text for m in config.messages if m.severity is severity]
+
+
+def test_G37_include_without_files(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no files setting"):
+        loaded(tmp_path, "[include]\n")
+
+
+def test_G38_G39_nothing_included(tmp_path: Path) -> None:
+    assert said(loaded(tmp_path, "[include]\nfiles=\n"), Severity.WARN) == []
+    config = loaded(tmp_path, "[include]\nfiles=nope/*.conf other.conf\n")
+    assert said(config, Severity.WARN) == [
+        f'No file matches via include "{tmp_path}/nope/*.conf"',
+        f'No file matches via include "{tmp_path}/other.conf"',
+    ]
+
+
+def test_G40_G41_order_and_hidden_files(tmp_path: Path) -> None:
+    for name in ("a", "b", ".hid", "sub/c"):
+        write(tmp_path, f"d/{name}.conf", program("x", f"/{name}") + program(name.strip("./")[-1]))
+    for pattern in ("d/*.conf", "**/*.conf"):
+        config = loaded(tmp_path, f"[include]\nfiles={pattern}\n")
+        assert commands(config) == {"a": "/bin/cat", "b": "/bin/cat", "x": "/b"}
+        assert said(config, Severity.INFO) == [
+            f'Included extra file "{tmp_path}/d/{name}.conf" during parsing' for name in "ab"
+        ]
+
+
+def test_G42_G43_words_in_order_matches_by_code_point(tmp_path: Path) -> None:
+    for name in ("z", "a", "2", "10"):
+        write(tmp_path, f"{name}.ini", program("x", f"/{name}"))
+    assert commands(loaded(tmp_path, "[include]\nfiles=z.ini a.ini\n")) == {"x": "/a"}
+    assert commands(loaded(tmp_path, "[include]\nfiles=[12]*.ini\n")) == {"x": "/2"}
+
+
+def test_G44_to_G48_what_included_files_do(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        "d/a.ini",
+        '[supervisord]\nenvironment=Q="inc"\n[program:x]\ncommand=/inc %(here)s\n'
+        "[include]\nfiles=%(here)s/../b.ini\n",
+    )
+    write(tmp_path, "b.ini", program("never"))
+    config = loaded(
+        tmp_path,
+        "[include]\nfiles=d/a.ini\n[program:x]\ncommand=/main\n"
+        "[program:y]\ncommand=%(ENV_Q)s %(here)s\n",
+    )
+    assert commands(config) == {"x": f"/inc {tmp_path}/d", "y": f"inc {tmp_path}"}
+
+
+def test_G46_supervisord_only_in_the_included_file(tmp_path: Path) -> None:
+    write(tmp_path, "a.ini", "[supervisord]\nidentifier=there\n")
+    path = write(tmp_path, "c.conf", "[include]\nfiles=a.ini\n")
+    assert load_config(str(path)).daemon.identifier == "there"
+
+
+def test_G50_Q17_here_escaped_with_an_include(tmp_path: Path) -> None:
+    write(tmp_path, "a.ini", "")
+    config = loaded(tmp_path, "[include]\nfiles=a.ini\n" + program("x", "/bin/echo %%(here)s"))
+    assert commands(config) == {"x": "/bin/echo %(here)s"}
+
+
+def test_G51_G52_commas_and_tildes_are_ordinary(tmp_path: Path) -> None:
+    config = loaded(tmp_path, "[include]\nfiles=a.ini,b.ini ~/a.ini\n")
+    assert said(config, Severity.WARN) == [
+        f'No file matches via include "{tmp_path}/a.ini,b.ini"',
+        f'No file matches via include "{tmp_path}/~/a.ini"',
+    ]
+
+
+def test_G53_Q15_what_cannot_be_read_is_left_out_aloud(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "dangling.ini").symlink_to(tmp_path / "none")
+    config = loaded(tmp_path, "[include]\nfiles=d dangling.ini\n")
+    warnings = said(config, Severity.WARN)
+    assert len(warnings) == 2
+    assert all("is left out" in text or "No file matches" in text for text in warnings)
+
+
+def test_G54_G55_G56_names_in_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QQ", "third")
+    node = os.uname().nodename
+    for name in (node, "a", "third"):
+        write(tmp_path, f"{name}.ini", program(f"p{name}"))
+    files = "%(host_node_name)s.ini %(here)s/a.ini %(ENV_QQ)s.ini"
+    config = loaded(tmp_path, f"[include]\nfiles={files}\n")
+    assert set(commands(config)) == {f"p{node}", "pa", "pthird"}
+    for bad in ("%(ENV_GG)s.ini", "a%b.ini"):
+        with pytest.raises(ConfigError, match=r"include\.files"):
+            loaded(tmp_path, f"environment=GG=x\n[include]\nfiles={bad}\n")
+
+
+@pytest.mark.parametrize("content", [b"foo\n", b"[program:x]\nfoo\n", b"[program:x]\nk=\xff\n"])
+def test_G57_broken_included_files(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.ini").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"a\.ini"):
+        loaded(tmp_path, "[include]\nfiles=a.ini\n")
+
+
+def test_G58_G59_places_of_errors(tmp_path: Path) -> None:
+    write(tmp_path, "a.ini", "[program:x]\nautostart=maybe\n")
+    for text in ("", program("x")):
+        with pytest.raises(ConfigError) as caught:
+            loaded(tmp_path, f"[include]\nfiles=a.ini\n{text}")
+        assert (caught.value.file, caught.value.line) == (f"{tmp_path}/a.ini", 2)
+
+
+def test_G60_G61_two_includes_and_itself(tmp_path: Path) -> None:
+    write(tmp_path, "a.ini", program("a"))
+    write(tmp_path, "b.ini", program("b"))
+    config = loaded(tmp_path, "[include]\nfiles=a.ini\n[include]\nfiles=b.ini c.conf\n")
+    assert set(commands(config)) == {"b"}
+
+
+def test_G224_missing_and_unreadable_files(tmp_path: Path) -> None:
+    for path, message in (
+        (f"{tmp_path}/nope.conf", "could not find config file"),
+        (str(tmp_path), "could not read config file"),
+        ("", "could not find config file"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            load_config(path)
+
+
+def test_G225_G226_search_order(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    origin = tmp_path / "cwd"
+    program_path = str(tmp_path / "env" / "bin" / "tsupervisord")
+    places = [
+        tmp_path / "env" / "etc" / "supervisord.conf",
+        tmp_path / "env" / "supervisord.conf",
+        origin / "supervisord.conf",
+        origin / "etc" / "supervisord.conf",
+    ]
+    for place in places:
+        write(place.parent, place.name, "")
+    found = []
+    for place in places:
+        found.append(origin / find_config(program_path, str(origin)))
+        place.unlink()
+    assert found == places
+    # For a program called by a short relative path the first two are in the current directory.
+    for place in places[2:]:
+        write(place.parent, place.name, "")
+    assert find_config("./tsupervisord", str(origin)) == "etc/supervisord.conf"
+    with pytest.raises(ConfigError, match="No config file found"):
+        find_config(None, str(tmp_path / "env" / "bin"))
+    warned = "running as root" in capfd.readouterr().err
+    assert warned == (os.getuid() == 0)
+
+
+def test_G227_a_directory_is_chosen_and_fails_a_dangling_link_is_skipped(tmp_path: Path) -> None:
+    (tmp_path / "supervisord.conf").symlink_to(tmp_path / "none")
+    (tmp_path / "etc" / "supervisord.conf").mkdir(parents=True)
+    with pytest.raises(ConfigError, match=r"could not read config file etc/supervisord\.conf"):
+        load_config(origin=str(tmp_path))
+
+
+def test_S073_G258_relative_paths_mean_the_directory_of_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P-188, Q-24, Q66."""
+    write(tmp_path, "c.conf", "[supervisord]\nlogfile=l.log\n[include]\nfiles=a.ini\n")
+    write(tmp_path, "a.ini", program("x", "%(here)s"))
+    monkeypatch.chdir("/")
+    config = load_config("c.conf", origin=str(tmp_path))
+    assert config.daemon.logfile == f"{tmp_path}/l.log"
+    assert config.daemon.pidfile == f"{tmp_path}/supervisord.pid"
+    assert commands(config) == {"x": str(tmp_path)}
+    assert config.path == f"{tmp_path}/c.conf"
+
+
+def test_G215_the_command_line_beats_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path, "c.conf", BASE + "loglevel=debug\nminfds=10\nidentifier=file\n")
+    overrides = {
+        "loglevel": "error",
+        "minfds": "20",
+        "identifier": "100%",
+        "logfile_maxbytes": "2MB",
+    }
+    daemon = load_config(str(path), overrides=overrides).daemon
+    assert (daemon.loglevel, daemon.minfds) == (Severity.ERROR, 20)
+    assert (daemon.identifier, daemon.logfile_maxbytes) == ("100%", 2 * 1024 * 1024)
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [("loglevel", "bogus"), ("minfds", "x"), ("umask", "9"), ("directory", "/nope")],
+)
+def test_G223_bad_values_on_the_command_line(tmp_path: Path, option: str, text: str) -> None:
+    path = write(tmp_path, "c.conf", BASE)
+    with pytest.raises(ConfigError) as caught:
+        load_config(str(path), overrides={option: text})
+    assert (caught.value.option, caught.value.file) == (option, "command line")
+
+
+XY = program("x", lines="stopsignal=TERM\nenvironment=A=1,B=2") + program("y")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        pytest.param(XY, XY, ((), (), ()), id="G235 nothing"),
+        pytest.param(XY, XY + "bogus=1\n", ((), (), ()), id="G235 unknown key"),
+        pytest.param(XY, XY.replace("TERM", "15"), ((), (), ()), id="G235 spelling"),
+        pytest.param(XY, XY.replace("A=1,B=2", 'B="2",A="1"'), ((), (), ()), id="G235 order"),
+        pytest.param(XY, XY + "numprocs_start=4\n", ((), (), ()), id="G235 no effect"),
+        pytest.param(XY, XY + "startsecs=3\n", ((), ("y",), ()), id="G236"),
+        pytest.param(XY, XY + "stdout_logfile=NONE\n", ((), ("y",), ()), id="G237"),
+        pytest.param(
+            program("y", lines="stdout_logfile=/tmp/l"), program("y"), ((), ("y",), ()),
+            id="G238 Q70",
+        ),
+        pytest.param(
+            program("y", lines="exitcodes=0,2"), program("y", lines="exitcodes=2,0"),
+            ((), ("y",), ()), id="G239",
+        ),
+        pytest.param(XY, XY + program("z"), (("z",), (), ()), id="G240 added"),
+        pytest.param(XY, program("y"), ((), (), ("x",)), id="G240 removed"),
+        pytest.param(XY, XY + "[group:g]\nprograms=x\n", (("g",), (), ("x",)), id="G240 moved"),
+        pytest.param(XY, XY + "[group:x]\nprograms=x\n", ((), (), ()), id="G241"),
+        pytest.param(
+            program("y"), "[eventlistener:y]\ncommand=/bin/cat\nevents=TICK_5\npriority=999\n",
+            ((), ("y",), ()), id="G242 listener",
+        ),
+        pytest.param(
+            program("y"), "[fcgi-program:y]\ncommand=/bin/cat\nsocket=unix:///tmp/s\n",
+            ((), ("y",), ()), id="G242 fcgi",
+        ),
+        pytest.param(XY, "environment=NEW=1\n" + XY, ((), ("x", "y"), ()), id="G243"),
+        pytest.param(XY, "identifier=new\nstrip_ansi=true\n" + XY, ((), (), ()), id="G244"),
+        pytest.param(
+            XY + "[group:g]\nprograms=x,y\n", XY + "[group:g]\nprograms=y,x\n",
+            ((), ("g",), ()), id="G252 order",
+        ),
+        pytest.param(
+            XY + "[group:g]\nprograms=x,y\n", XY + "[group:g]\nprograms=x\n",
+            (("y",), ("g",), ()), id="G252 dropped",
+        ),
+        pytest.param(
+            "[eventlistener:l]\ncommand=a\nevents=TICK_5,TICK_60\n",
+            "[eventlistener:l]\ncommand=a\nevents=TICK_60,TICK_5\n",
+            ((), (), ()), id="G253 order Q72",
+        ),
+        pytest.param(
+            "[eventlistener:l]\ncommand=a\nevents=TICK_5\n",
+            "[eventlistener:l]\ncommand=a\nevents=TICK_5\nbuffer_size=11\n",
+            ((), ("l",), ()), id="G253 buffer_size",
+        ),
+        pytest.param(
+            "[fcgi-program:f]\ncommand=a\nsocket=unix:///tmp/s\n",
+            "[fcgi-program:f]\ncommand=a\nsocket=unix:///tmp/s\nsocket_mode=0777\n",
+            ((), ("f",), ()), id="G254 Q71",
+        ),
+    ],
+)  # fmt: skip
+def test_rereads(
+    tmp_path: Path, before: str, after: str, expected: tuple[tuple[str, ...], ...]
+) -> None:
+    """config.md 13.2 to 13.5 and 17.9."""
+    active = {group.name: group for group in loaded(tmp_path, before).groups}
+    found = diff(active, loaded(tmp_path, after).groups)
+    assert (found.added, found.changed, found.removed) == expected
