@@ -6,6 +6,7 @@ keeps no positions; a test compares the two.
 
 from __future__ import annotations
 
+import enum
 import re
 from dataclasses import dataclass, field
 
@@ -23,6 +24,13 @@ _LIKE_A_LINE = re.compile(r"[A-Za-z_]+\s*=|\[.+\]")
 _KEY = re.compile(r"(.*?)\s*[=:]\s*(.*)\Z", re.DOTALL)
 
 
+class Grammar(enum.Enum):
+    """How names are written in a value."""
+
+    PERCENT = "%(name)s"
+    DOLLAR = "${name}"
+
+
 @dataclass(slots=True)
 class Entry:
     """The value of one key and where it stands."""
@@ -32,6 +40,9 @@ class Entry:
     line: int
     here: str
     """Directory of the file: what ``%(here)s`` means in this value (4.8)."""
+    grammar: Grammar = Grammar.PERCENT
+    table: dict[str, str] | None = None
+    """An ``environment`` that was written as a table; ``value`` is empty then."""
 
 
 @dataclass(slots=True)

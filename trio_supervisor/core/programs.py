@@ -64,10 +64,9 @@ class Programs:
         if count > MOST_PROCESSES:
             raise scope.error(f"numprocs={count} is more than {MOST_PROCESSES}", "numprocs")
         first = scope.take("numprocs_start", int)
-        raw_name = scope.raw("process_name") or ""
         if scope.has("process_name"):
-            checked_name(scope, raw_name, "process_name")
-        if count > 1 and "%(process_num)" not in raw_name:
+            checked_name(scope, scope.literal("process_name"), "process_name")
+        if count > 1 and not scope.has_process_number("process_name"):
             raise scope.error(
                 "%(process_num) must be present within process_name when numprocs > 1",
                 "process_name",
@@ -248,6 +247,9 @@ class Programs:
 
 def environment_of(scope: Scope, *, twice: bool = False) -> dict[str, str]:
     """The section's ``environment=``; one that makes no sense (E14) is empty and a problem."""
+    table = scope.table("environment")
+    if table is not None:
+        return table
     try:
         return parse_environment(scope.text("environment", twice=twice) or "")
     except ValueError as error:

@@ -8,14 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
+from trio_supervisor.core.dollar import expand_dollars, without_expansions
 from trio_supervisor.core.errors import ConfigError, InternalError
 from trio_supervisor.core.expansion import expand
+from trio_supervisor.core.ini import Grammar
 from trio_supervisor.core.options import SECRETS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from trio_supervisor.core.ini import Document, Section
+    from trio_supervisor.core.ini import Document, Entry, Section
     from trio_supervisor.core.options import Option
     from trio_supervisor.core.surroundings import Surroundings
 
@@ -89,8 +91,37 @@ class Scope:
         value = self.options[name].default if entry is None else entry.value
         if value is None:
             return None
-        names = self.names if entry is None else {**self.names, "here": entry.here}
+        if entry is not None:
+            return self._expanded(name, value, entry, twice=twice)
+        return expand(value, self.names)
+
+    def table(self, name: str) -> dict[str, str] | None:
+        """The expanded values of an option written as a table; None if it is not."""
+        entry = self.document.entry(self.section, name)
+        if entry is None or entry.table is None:
+            return None
+        expanded = {k: self._expanded(name, v, entry, twice=False) for k, v in entry.table.items()}
+        return {key: value or "" for key, value in expanded.items()}
+
+    def has_process_number(self, name: str) -> bool:
+        """Whether the text as written says ``process_num`` (E21)."""
+        entry = self.document.entry(self.section, name)
+        dollars = entry is not None and entry.grammar is Grammar.DOLLAR
+        return ("${process_num" if dollars else "%(process_num)") in (self.raw(name) or "")
+
+    def literal(self, name: str) -> str:
+        """The text as written, where its grammar allows it without what will be expanded."""
+        entry = self.document.entry(self.section, name)
+        text = self.raw(name) or ""
+        dollars = entry is not None and entry.grammar is Grammar.DOLLAR
+        # An expansion may not be the whole name, or it could not be judged: keep something.
+        return without_expansions(text) or "x" if dollars and text else text
+
+    def _expanded(self, name: str, value: str, entry: Entry, *, twice: bool) -> str | None:
+        names = {**self.names, "here": entry.here}
         try:
+            if entry.grammar is Grammar.DOLLAR:
+                return expand_dollars(value, names)
             once = expand(value, names)
         except ValueError as error:
             shown, why = repr(value), error.args[0]

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 
 from trio_supervisor.core.build import Examined, build, examine, include_patterns
 from trio_supervisor.core.config import Config, Message, Severity
+from trio_supervisor.core.dollar import expand_dollars
 from trio_supervisor.core.errors import ConfigError
 from trio_supervisor.core.ini import Document, read
 from trio_supervisor.core.surroundings import Surroundings
+from trio_supervisor.core.toml import read_toml
 from trio_supervisor.runtime.results import result_handler
 
 if TYPE_CHECKING:
@@ -28,6 +30,10 @@ SEARCHED = (
     "etc/supervisord.conf",
     "/etc/supervisord.conf",
     "/etc/supervisor/supervisord.conf",
+    # Ours come last: whoever has a file for the reference keeps it.
+    "tsupervisord.toml",
+    "etc/tsupervisord.toml",
+    "/etc/tsupervisord.toml",
 )
 
 
@@ -113,12 +119,17 @@ def surroundings(origin: str) -> Surroundings:
 def _read(path: str, around: Surroundings, here: str) -> tuple[Document, list[Message]]:
     """The main file with its includes, and what the log is to say of them."""
     document = Document()
-    _read_file(path, document, here)
-    return document, _read_includes(document, around, here)
+    patterns = _read_file(path, document, around, here)
+    if patterns is None:
+        patterns = include_patterns(document, around, here) or []
+    return document, _read_includes(path, patterns, document, around, here)
 
 
-def _read_file(path: str, document: Document, here: str) -> None:
-    """``here`` is the absolute directory of the file; errors show the path as it was given."""
+def _read_file(path: str, document: Document, around: Surroundings, here: str) -> list[str] | None:
+    """Add one file to the document; the expanded globs that a TOML file includes, else None.
+
+    ``here`` is the absolute directory of the file; errors show the path as it was given.
+    """
     real = os.path.join(here, os.path.basename(path))
     if not path or not os.path.exists(real):  # Q80
         raise ConfigError(f"could not find config file {path}")
@@ -129,25 +140,47 @@ def _read_file(path: str, document: Document, here: str) -> None:
         raise ConfigError(f"could not read config file {path}") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8 text: {error}") from None
-    read(text, file=path, here=here, into=document)
+    if not is_toml(path):
+        read(text, file=path, here=here, into=document)
+        return None
+    patterns = read_toml(text, file=path, here=here, into=document)
+    names = {"here": here, "host_node_name": around.host_node_name}
+    variables = {f"ENV_{name}": value for name, value in around.environ.items()}
+    try:
+        return [expand_dollars(pattern, {**names, **variables}) for pattern in patterns]
+    except ValueError as error:
+        raise ConfigError(f"include {error.args[0]}", file=path) from None
 
 
-def _read_includes(document: Document, around: Surroundings, here: str) -> list[Message]:
+def is_toml(path: str) -> bool:
+    """The form of a file is told by its name."""
+    return path.endswith(".toml")
+
+
+def _read_includes(
+    main: str, patterns: list[str], document: Document, around: Surroundings, here: str
+) -> list[Message]:
     """Files the main file includes, after it and in order (4.3 to 4.7); what the log is to say."""
     messages = []
-    for pattern in include_patterns(document, around, here) or ():
+    for pattern in patterns:
         resolved = os.path.join(here, pattern)
         matches = sorted(glob.glob(resolved))
         if not matches:
             messages.append(Message(Severity.WARN, f'No file matches via include "{resolved}"'))
-        messages += [_include(path, document) for path in matches]
+        for path in matches:
+            if is_toml(path) != is_toml(main):
+                raise ConfigError(
+                    f"{main} cannot include {path}: one is TOML, the other is not",
+                    hint="convert one of them with tsupervisord --convert",
+                )
+            messages.append(_include(path, document, around))
     return messages
 
 
-def _include(path: str, document: Document) -> Message:
+def _include(path: str, document: Document, around: Surroundings) -> Message:
     if not os.path.isfile(path) or not os.access(path, os.R_OK):
         return Message(Severity.WARN, f'Cannot read included file "{path}", it is left out')  # Q15
-    _read_file(path, document, os.path.dirname(os.path.abspath(path)))
+    _read_file(path, document, around, os.path.dirname(os.path.abspath(path)))
     return Message(Severity.INFO, f'Included extra file "{path}" during parsing')
 
 

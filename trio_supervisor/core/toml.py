@@ -1,0 +1,146 @@
+"""The same configuration written as TOML (config.md 18; architecture decision 11).
+
+Tables and options have the names of the INI form and native types. They are turned into the same
+``Document``, so that one builder gives both forms their meaning.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tomllib
+from typing import TYPE_CHECKING
+
+from trio_supervisor.core.errors import ConfigError
+from trio_supervisor.core.ini import Document, Entry, Grammar, Section
+from trio_supervisor.core.options import TABLES
+from trio_supervisor.core.suggest import suggestion
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: Tables that hold one section each.
+SINGLE = ("supervisord", "supervisorctl")
+#: Tables that may be one section, or hold several by name.
+SERVERS = ("unix_http_server", "inet_http_server")
+#: Tables whose members are sections by name.
+NAMED = ("rpcinterface", "program", "fcgi-program", "eventlistener", "group", "ctlplugin")
+#: Of these any key is legal.
+FREE = ("rpcinterface", "ctlplugin")
+#: Options whose lists are written with commas in INI.
+LISTS = ("exitcodes", "events", "programs")
+
+_HEADER = re.compile(r"\s*\[([^\[\]]+)\]")
+_KEY = re.compile(r"\s*([\w.\"'-]+)\s*=")
+
+
+def read_toml(text: str, *, file: str, here: str, into: Document) -> list[str]:
+    """Add a file to a document; returns the globs of its ``include``. Raises ConfigError."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"File contains parsing errors: {file}: {error}") from None
+    return _Reader(text, file, here, into).read(data)
+
+
+class _Reader:
+    def __init__(self, text: str, file: str, here: str, document: Document) -> None:
+        self._file = file
+        self._here = here
+        self._document = document
+        self._lines = _lines(text)
+
+    def read(self, data: Mapping[str, object]) -> list[str]:
+        include: list[str] = []
+        for name, value in data.items():
+            if name == "include":
+                include = self._include(value)
+            elif name in SINGLE:
+                self._section(name, name, self._table(value, name))
+            elif name in SERVERS:
+                self._servers(name, self._table(value, name))
+            elif name in NAMED:
+                for own, table in self._table(value, name).items():
+                    self._section(name, f"{name}:{own}", self._table(table, f"{name}.{own}"))
+            else:
+                meant = suggestion(name, ["include", *SINGLE, *SERVERS, *NAMED])
+                raise self._error(
+                    f"unknown table [{name}]", name, None, meant and f"did you mean [{meant}]?"
+                )
+        return include
+
+    def _servers(self, kind: str, table: Mapping[str, object]) -> None:
+        own = {key: value for key, value in table.items() if not isinstance(value, dict)}
+        if own:
+            self._section(kind, kind, own)
+        for name, value in table.items():
+            if isinstance(value, dict):
+                self._section(kind, f"{kind}:{name}", value)
+
+    def _section(self, kind: str, name: str, table: Mapping[str, object]) -> None:
+        section = self._document.sections.setdefault(name, Section(name, self._file, 0))
+        legal = [option.name for option in TABLES.get(kind, ())]
+        for key, value in table.items():
+            if kind not in FREE and key not in legal:
+                meant = suggestion(key, legal)
+                raise self._error(
+                    f"unknown option {key!r}", name, key, meant and f"did you mean {meant}?"
+                )
+            section.entries[key] = self._entry(name, key, value)
+
+    def _entry(self, section: str, key: str, value: object) -> Entry:
+        line = self._lines.get((section.replace(":", ".", 1), key), 0)
+        entry = Entry("", self._file, line, self._here, Grammar.DOLLAR)
+        if key == "environment" and isinstance(value, dict):
+            entry.table = {name: self._text(section, key, item) for name, item in value.items()}
+        elif isinstance(value, list):
+            words = [self._text(section, key, item) for item in value]
+            if key == "command":
+                entry.value = shlex.join(words)
+            elif key in LISTS:
+                entry.value = ",".join(words)
+            else:
+                raise self._error(f"{key} cannot be a list", section, key)
+        else:
+            entry.value = self._text(section, key, value)
+        return entry
+
+    def _text(self, section: str, key: str, value: object) -> str:
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        if isinstance(value, (str, int)):
+            return str(value)
+        raise self._error(f"{key} cannot be a {type(value).__name__}", section, key)
+
+    def _table(self, value: object, name: str) -> Mapping[str, object]:
+        if not isinstance(value, dict):
+            raise self._error(f"{name} must be a table", name, None, f"write [{name}]")
+        return value
+
+    def _include(self, value: object) -> list[str]:
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise self._error("include must be a list of texts", "", "include")
+        return [str(item) for item in value]
+
+    def _error(
+        self, message: str, section: str, key: str | None, hint: str | None = None
+    ) -> ConfigError:
+        line = self._lines.get((section.replace(":", ".", 1), key or ""))
+        return ConfigError(
+            message, section=section or None, option=key, file=self._file, line=line, hint=hint
+        )
+
+
+def _lines(text: str) -> dict[tuple[str, str], int]:
+    """The line of each table and key as people write them, for errors only."""
+    lines: dict[tuple[str, str], int] = {}
+    table = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        header = _HEADER.match(line)
+        if header is not None:
+            table = header[1].replace('"', "").replace("'", "").strip()
+            lines.setdefault((table, ""), number)
+        key = _KEY.match(line)
+        if key is not None:
+            lines.setdefault((table, key[1].strip("\"'")), number)
+    return lines
