@@ -75,7 +75,7 @@ class _Reader:
             self._section(kind, kind, own)
         for name, value in table.items():
             if isinstance(value, dict):
-                self._section(kind, f"{kind}:{name}", value)
+                self._section(kind, f"{kind}:{name}" if name else kind, value)
 
     def _section(self, kind: str, name: str, table: Mapping[str, object]) -> None:
         section = self._document.sections.setdefault(name, Section(name, self._file, 0))

@@ -55,7 +55,7 @@ def load_config(
     path = find_config(program, origin) if path is None else path
     around = surroundings(origin)
     here = os.path.dirname(os.path.join(origin, path))
-    document, messages = _read(path, around, here)
+    document, messages = read_document(path, around, here)
     config = build(document, around, overrides=overrides or {}, here=here)
     _check_result_handlers(config)
     absolute = os.path.normpath(os.path.join(origin, path))
@@ -68,7 +68,7 @@ def examine_config(path: str, *, overrides: Mapping[str, str] | None = None) -> 
     around = surroundings(origin)
     here = os.path.dirname(os.path.join(origin, path))
     try:
-        document, _ = _read(path, around, here)
+        document, _ = read_document(path, around, here)
         examined = examine(document, around, overrides=overrides or {}, here=here)
         if examined.config is not None:
             _check_result_handlers(examined.config)
@@ -116,7 +116,7 @@ def surroundings(origin: str) -> Surroundings:
     )
 
 
-def _read(path: str, around: Surroundings, here: str) -> tuple[Document, list[Message]]:
+def read_document(path: str, around: Surroundings, here: str) -> tuple[Document, list[Message]]:
     """The main file with its includes, and what the log is to say of them."""
     document = Document()
     patterns = _read_file(path, document, around, here)

@@ -1,0 +1,118 @@
+"""INI to TOML: what is loaded from the result is what was loaded before."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+import pytest
+from hypothesis import given
+
+from tests.core import test_golden, test_lint
+from tests.kit.config import BASE, HERE, load, surroundings
+from tests.kit.config_texts import fragments
+from trio_supervisor.cli.convert import meaning, toml_text
+from trio_supervisor.core.build import build
+from trio_supervisor.core.config import Config
+from trio_supervisor.core.convert import NotConvertible, translate
+from trio_supervisor.core.errors import ConfigError
+from trio_supervisor.core.ini import Document, read
+from trio_supervisor.core.toml import read_toml
+
+ENVIRON = {"HOME": "/home/me", "A": "os", "FOO": "a%b", "USER": "${x}"}
+
+
+def both(fragment: str, base: str = BASE) -> tuple[Config, Config, list[str]]:
+    """The configuration of an INI text, that of its conversion, and what was lost."""
+    original = load(fragment, ENVIRON, base)
+    document = Document()
+    read(base + fragment, file="c.conf", here=HERE, into=document)
+    text, lost = toml_text(document)
+    again = Document()
+    read_toml(text, file="c.toml", here=HERE, into=again)
+    converted = build(again, surroundings(ENVIRON), overrides={}, here=HERE)
+    return original, converted, lost
+
+
+@given(fragment=fragments())
+def test_generated_files_mean_the_same(fragment: str) -> None:
+    try:
+        original, converted, lost = both(fragment)
+    except ConfigError:
+        with pytest.raises(ConfigError):
+            load(fragment, ENVIRON)
+        return
+    assert lost == []
+    assert meaning(converted) == meaning(original)
+
+
+def golden_texts() -> list[str]:
+    """Everything in the golden cases that looks like sections."""
+    sources = inspect.getsource(test_golden) + inspect.getsource(test_lint)
+    texts = re.findall(r'"(\[[a-z_-]+:?[^"\\]*(?:\\.[^"\\]*)*)"', sources)
+    return [text.encode().decode("unicode_escape") for text in texts]
+
+
+@pytest.mark.parametrize("fragment", golden_texts())
+def test_golden_files_mean_the_same(fragment: str) -> None:
+    try:
+        original = load(fragment, ENVIRON)
+    except ConfigError:
+        return  # what is wrong has no meaning to keep
+    _, converted, lost = both(fragment)
+    for line in lost:
+        assert "ignored by the INI form too" in line
+    assert meaning(converted) == meaning(original)
+
+
+@pytest.mark.parametrize(
+    ("text", "translated"),
+    [
+        ("plain", "plain"),
+        ("100%% $x", "100% $$x"),
+        ("%(here)s/%(program_name)s", "${here}/${program_name}"),
+        ("%(process_num)02d", "${process_num:02d}"),
+        ("%(process_num)d %(process_num)x", "${process_num} ${process_num:x}"),
+        ("%(process_num)5s|%(process_num)-5s", "${process_num:>5}|${process_num:<5}"),
+        ("%(process_num)+d", "${process_num:+d}"),
+        ("%(ENV_HOME)s", "${ENV_HOME}"),
+    ],
+)
+def test_translations(text: str, translated: str) -> None:
+    assert translate(text) == translated
+
+
+def test_values_expanded_twice_are_translated_twice() -> None:
+    """5.6, Q23."""
+    assert translate("a%%%%b %%(here)s", twice=True) == "a%b ${here}"
+    assert translate("a%%b", twice=True) == "a%b"
+
+
+@pytest.mark.parametrize("text", ["%Y", "100%", "%(a)r", "%(a).3s", "%(a)"])
+def test_what_has_no_counterpart_is_said(text: str) -> None:
+    with pytest.raises(NotConvertible):
+        translate(text)
+
+
+def test_native_types() -> None:
+    document = Document()
+    read(
+        BASE + "[program:x]\ncommand=/bin/cat 'a b'\nautostart=false\npriority=5\nexitcodes=0,2\n"
+        'environment=A="1",B="%(here)s"\nautorestart=unexpected\nstopsignal=TERM\nbogus=1\n',
+        file="c.conf",
+        here=HERE,
+        into=document,
+    )
+    text, lost = toml_text(document)
+    assert lost == ["[program:x] bogus is ignored by the INI form too"]
+    assert text.startswith("# not converted: [program:x] bogus is ignored by the INI form too\n")
+    for line in (
+        "[program.x]",
+        "command = \"/bin/cat 'a b'\"",
+        "autostart = false",
+        "priority = 5",
+        "exitcodes = [\n    0,\n    2,\n]",
+        "[program.x.environment]",
+        'B = "${here}"',
+    ):
+        assert line in text

@@ -1,0 +1,173 @@
+"""INI to TOML (config.md 18): a document as nested tables that mean the same.
+
+``%(name)02d`` becomes ``${name:02d}``; values get native types where the option has one. What has
+no counterpart is reported, never dropped silently.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from trio_supervisor.core import values
+from trio_supervisor.core.environment import parse_environment
+from trio_supervisor.core.ini import DEFAULT, Document, Section
+from trio_supervisor.core.lint import kind_of
+from trio_supervisor.core.options import TABLES
+from trio_supervisor.core.toml import FREE, LISTS, NAMED, SERVERS
+
+if TYPE_CHECKING:
+    from trio_supervisor.core.options import Option
+
+#: A conversion of the printf kind, or an escaped percent sign.
+_CONVERSION = re.compile(
+    r"%(?:(%)|\((?P<name>\w+)\)(?P<flags>[-+ #0]*)(?P<width>\d*)(?P<precision>\.\d+)?"
+    r"[hlL]?(?P<type>[sdiuoxXeEfFgGc]))"
+)
+#: Options that the reference expands twice (5.6).
+_TWICE = frozenset({"stdout_logfile", "stderr_logfile"})
+_WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
+
+
+class NotConvertible(Exception):
+    """A value has no counterpart; the text says why."""
+
+
+def to_tables(document: Document) -> tuple[dict[str, object], list[str]]:
+    """The document as nested tables, and what could not be brought along."""
+    tables: dict[str, object] = {}
+    lost: list[str] = []
+    for section in document.sections.values():
+        kind = kind_of(section.name)
+        if section.name in (DEFAULT, "include"):
+            continue
+        own = section.name.removeprefix(kind).removeprefix(":")
+        place: dict[str, object] | None = None
+        if kind in NAMED and own:
+            place = _inner(tables, kind, own.strip())
+        elif kind in SERVERS and own:
+            place = _inner(tables, kind, own)
+        elif section.name == kind and kind in TABLES and kind not in NAMED:
+            # Of servers the order counts: behind a named one this one has the empty name.
+            place = _inner(tables, kind, "" if kind in tables else None)
+        if place is None:
+            lost.append(f"[{section.name}] is ignored by the INI form too")
+        else:
+            _options(document, section, kind, place, lost)
+    return tables, lost
+
+
+def _inner(tables: dict[str, object], kind: str, name: str | None) -> dict[str, object]:
+    outer = tables.setdefault(kind, {})
+    assert isinstance(outer, dict)
+    inner = outer if name is None else outer.setdefault(name, {})
+    assert isinstance(inner, dict)
+    return inner
+
+
+def _options(
+    document: Document, section: Section, kind: str, place: dict[str, object], lost: list[str]
+) -> None:
+    if kind in FREE:
+        for key, entry in section.entries.items():
+            place[key] = translate(entry.value)
+        return
+    legal = {option.name: option for option in TABLES[kind]}
+    inherited = document.sections.get(DEFAULT)
+    entries = {**(inherited.entries if inherited is not None else {}), **section.entries}
+    for key, entry in entries.items():
+        if key not in legal:
+            if key in section.entries:
+                lost.append(f"[{section.name}] {key} is ignored by the INI form too")
+            continue
+        twice = key in _TWICE or (kind == "supervisord" and key == "environment")
+        try:
+            place[key] = _native(legal[key], entry.value, twice=twice)
+        except NotConvertible as error:
+            lost.append(f"[{section.name}] {key}: {error}")
+
+
+def _native(option: Option, text: str, *, twice: bool) -> object:
+    if option.name == "environment":
+        try:
+            pairs = parse_environment(text)
+        except ValueError:
+            raise NotConvertible("its pairs come out of a variable") from None
+        return {name: translate(value, twice=twice) for name, value in pairs.items()}
+    translated = translate(text, twice=twice)
+    if "$" in translated:
+        return translated
+    if option.name in LISTS and translated:
+        items = [item.strip() for item in translated.split(",")]
+        whole = option.name == "exitcodes" and all(map(_WHOLE_NUMBER.fullmatch, items))
+        return [int(item) for item in items] if whole else items
+    return _NATIVE.get(option.convert, str)(translated)
+
+
+def _boolean(text: str) -> object:
+    return {"true": True, "false": False}.get(text.lower(), text)
+
+
+def _integer(text: str) -> object:
+    return int(text) if _WHOLE_NUMBER.fullmatch(text) else text
+
+
+#: Converter of an option -> its value in the native type, where the text allows it.
+_NATIVE: dict[object, Callable[[str], object]] = {
+    values.boolean: _boolean,
+    values.restart: _boolean,
+    values.integer: _integer,
+}
+
+
+def translate(text: str, *, twice: bool = False) -> str:
+    """A value of the INI form in the grammar of the TOML form. Raises NotConvertible."""
+    parts = _parts(text)
+    if twice:
+        # If the second pass fails, the result of the first stands (Q23).
+        with contextlib.suppress(NotConvertible):
+            again = (_parts(part) if not is_name else [(True, part)] for is_name, part in parts)
+            parts = [part for more in again for part in more]
+    return "".join(part if is_name else part.replace("$", "$$") for is_name, part in parts)
+
+
+def _parts(text: str) -> list[tuple[bool, str]]:
+    """Expansions, already translated, and the literal text between them."""
+    parts: list[tuple[bool, str]] = []
+    literal = ""
+    position = 0
+    while (percent := text.find("%", position)) >= 0:
+        match = _CONVERSION.match(text, percent)
+        if match is None:
+            what = text[percent : percent + 12]
+            raise NotConvertible(f"{what!r} is no expansion that TOML knows")
+        literal += text[position:percent]
+        if match[1]:
+            literal += "%"
+        else:
+            parts += [(False, literal), (True, _expansion(match))]
+            literal = ""
+        position = match.end()
+    return [*parts, (False, literal + text[position:])]
+
+
+def _expansion(match: re.Match[str]) -> str:
+    flags, width, kind = match["flags"], match["width"], match["type"]
+    spec = ""
+    if kind == "s":
+        if width:
+            spec = ("<" if "-" in flags else ">") + width
+        if match["precision"]:
+            raise NotConvertible(f"{match[0]} cuts its value")
+    else:
+        number = "d" if kind in "iu" else kind
+        sign = "+" if "+" in flags else " " if " " in flags else ""
+        zero = "0" if "0" in flags and "-" not in flags else ""
+        spec = ("<" if "-" in flags and width else "") + sign
+        spec += ("#" if "#" in flags else "") + zero + width + (match["precision"] or "")
+        if match["precision"] and number in "doxX":
+            raise NotConvertible(f"{match[0]} has a precision for a whole number")
+        spec = spec + number if spec or number != "d" else ""
+    return f"${{{match['name']}{':' + spec if spec else ''}}}"
