@@ -11,9 +11,11 @@ import trio
 
 import trio_supervisor
 from trio_supervisor.cli.check import check
+from trio_supervisor.cli.convert import convert
 from trio_supervisor.cli.daemon_options import Options, parse, usage
 from trio_supervisor.cli.demo import run_demo
 from trio_supervisor.cli.detach import detach
+from trio_supervisor.cli.export import export
 from trio_supervisor.cli.identity import drop_privileges, raise_limits
 from trio_supervisor.cli.service import Service
 from trio_supervisor.core.errors import SupervisorError
@@ -32,6 +34,9 @@ def main(argv: list[str] | None = None) -> None:
     try:
         options = parse(sys.argv[1:] if argv is None else argv)
         sys.exit(_ACTIONS[options.action](options, program))
+    except BrokenPipeError:  # the reader of help or a report has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
     except SupervisorError as error:
         print(f"Error: {error}", file=sys.stderr)
         print(f"For help, use {program} -h", file=sys.stderr)
@@ -58,6 +63,14 @@ def _check(options: Options, program: str) -> int:
     return check(options.configuration, options.overrides, options.format, program)
 
 
+def _convert(options: Options, program: str) -> int:
+    return convert(options.configuration, program)
+
+
+def _export(options: Options, program: str) -> int:
+    return export(options.configuration, options.overrides, options.format, program)
+
+
 def _demo(options: Options, program: str) -> int:
     return run_demo()
 
@@ -75,7 +88,9 @@ def _version(options: Options, program: str) -> int:
 _ACTIONS: dict[str, Callable[[Options, str], int]] = {
     "run": _run,
     "check": _check,
+    "convert": _convert,
     "demo": _demo,
+    "export": _export,
     "help": _help,
     "version": _version,
 }

@@ -38,6 +38,8 @@ FLAGS = (
     Flag("", "demo", "", "show the product alive: a few programs in a temporary directory"),
     Flag("", "check", "", "report all that is wrong or odd with the configuration; starts nothing"),
     Flag("", "format", "FORM", "of --check: text or json"),
+    Flag("", "convert", "", "print an INI configuration as TOML"),
+    Flag("", "export", "FORM", "print the configuration in effect, with origins: toml or json"),
     Flag("h", "help", "", "show this text (also -?)"),
     Flag("v", "version", "", "show the version"),
     Flag("u", "user", "USER", "run as this user (name or uid)", "user"),
@@ -59,7 +61,9 @@ FLAGS = (
 )
 
 
-FORMATS = ("text", "json")
+#: Flags that ask for something else than running.
+ACTIONS = ("demo", "check", "convert", "export")
+FORMS = {"format": ("text", "json"), "export": ("toml", "json")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +71,10 @@ class Options:
     """What the command line asks for."""
 
     action: str = "run"
-    """``run``, ``check``, ``demo``, ``help`` or ``version``."""
+    """``run``, ``help``, ``version`` or one of ACTIONS."""
     configuration: str | None = None
     format: str = "text"
-    """Of ``check``: ``text`` or ``json``."""
+    """Of ``check`` and ``export``."""
     overrides: Mapping[str, str] = field(default_factory=dict)
     """Option of ``[supervisord]`` to the text given for it; ``true`` for flags."""
 
@@ -99,14 +103,16 @@ def parse(argv: list[str]) -> Options:
         if flag.long in seen:
             raise UsageError(f"conflicting command line option {spelling!r}")
         seen[flag.long] = value if flag.argument else "true"
-        if flag.long in ("demo", "check"):
+        if flag.long in ACTIONS:
             action = flag.long
-    if seen.get("format", "text") not in FORMATS:
-        raise UsageError(f"invalid value for --format {seen['format']!r}: use text or json")
+    for option, legal in FORMS.items():
+        if option in seen and seen[option] not in legal:
+            shown = " or ".join(legal)
+            raise UsageError(f"invalid value for --{option} {seen[option]!r}: use {shown}")
     return Options(
         action=action,
         configuration=seen.get("configuration"),
-        format=seen.get("format", "text"),
+        format=seen.get("export", seen.get("format", "text")),
         overrides={
             flag.overrides: seen[flag.long]
             for flag in FLAGS

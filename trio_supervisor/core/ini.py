@@ -43,6 +43,8 @@ class Entry:
     grammar: Grammar = Grammar.PERCENT
     table: dict[str, str] | None = None
     """An ``environment`` that was written as a table; ``value`` is empty then."""
+    words: list[str] | None = None
+    """A ``command`` that was written as a list of words; ``value`` is empty then."""
 
 
 @dataclass(slots=True)

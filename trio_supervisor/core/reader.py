@@ -5,6 +5,7 @@ The one place that turns what is wrong with a value into a ConfigError that says
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -91,9 +92,12 @@ class Scope:
         value = self.options[name].default if entry is None else entry.value
         if value is None:
             return None
-        if entry is not None:
-            return self._expanded(name, value, entry, twice=twice)
-        return expand(value, self.names)
+        if entry is None:
+            return expand(value, self.names)
+        if entry.words is not None:  # each word stays one, whatever comes out of its expansions
+            expanded = (self._expanded(name, word, entry, twice=False) for word in entry.words)
+            return shlex.join(word or "" for word in expanded)
+        return self._expanded(name, value, entry, twice=twice)
 
     def table(self, name: str) -> dict[str, str] | None:
         """The expanded values of an option written as a table; None if it is not."""

@@ -7,7 +7,6 @@ Tables and options have the names of the INI form and native types. They are tur
 from __future__ import annotations
 
 import re
-import shlex
 import tomllib
 from typing import TYPE_CHECKING
 
@@ -96,7 +95,7 @@ class _Reader:
         elif isinstance(value, list):
             words = [self._text(section, key, item) for item in value]
             if key == "command":
-                entry.value = shlex.join(words)
+                entry.words = words
             elif key in LISTS:
                 entry.value = ",".join(words)
             else:
@@ -140,6 +139,7 @@ def _lines(text: str) -> dict[tuple[str, str], int]:
         if header is not None:
             table = header[1].replace('"', "").replace("'", "").strip()
             lines.setdefault((table, ""), number)
+            lines.setdefault((table.partition(".")[0], ""), number)
         key = _KEY.match(line)
         if key is not None:
             lines.setdefault((table, key[1].strip("\"'")), number)
