@@ -50,12 +50,13 @@ def test_fg_input_refused_S25(
     ran = foreground(stub, program, tmp_path, "abc\n")
     assert ran == (0, f"{HEADER}{line}Exiting foreground\n", "")
     assert stub.calls[:2] == [("getVersion",), ("getProcessInfo", "x")]
-    # The logs are asked for on connections of their own, which the stub serves side by side.
-    assert set(stub.calls[2:]) == {
+    rest = {
         ("GET", "/logtail/x/stdout"),
         ("GET", "/logtail/x/stderr"),
         ("sendProcessStdin", "x", "abc\n"),
     }
+    # The logs are asked for on connections of their own, which the stub serves side by side.
+    until(lambda: set(stub.calls[2:]) == rest, "all three requests")
 
 
 def test_fg_process_gone_after_a_line_S25(stub: Stub, program: str, tmp_path: Path) -> None:

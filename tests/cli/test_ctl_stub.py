@@ -268,6 +268,7 @@ def test_wrong_arguments_K3_D19(ctl: Ctl, stub: Stub, line: str, status: int, te
         ("tail x bogus", "Error: bad channel 'bogus'"),
         ("tail -x x bogus", "Error: bad channel 'bogus'"),
         ("tail x -f", "Error: bad channel '-f'"),
+        ("tail x stderr y", "Error: bad channel 'y'"),
         ("maintail x", "Error: bad argument x"),
         ("maintail -x", "Error: bad argument -x"),
         ("fg a b", "ERROR: too many process names supplied"),
