@@ -144,6 +144,7 @@ def test_http_error() -> None:
         client.call("supervisor.getVersion")
     assert caught.value.status == 401
     assert str(caught.value) == "<ProtocolError for 127.0.0.1/RPC2: 401 Unauthorized>"
+    assert Target("unix:///s").name == "127.0.0.1"
 
 
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_UNIX], ids=["tcp", "unix"])
