@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 
 from tests.kit.rpc_stub import Stub, fault, info, serving
@@ -47,7 +49,7 @@ def offered(stub: Stub, *lines: str) -> list[list[str]]:
     """What TAB offers at the end of these lines, typed one after another."""
     options = Options()
     options.serverurl = stub.url
-    session = Session(options, open("/dev/null", "w"))  # noqa: SIM115 - closed below
+    session = Session(options, io.StringIO())
     line = Line()
     completer = Completer(Console(session, []), line)
     found = []
@@ -62,7 +64,6 @@ def offered(stub: Stub, *lines: str) -> list[list[str]]:
             found.append([match.strip() for match in matches])
     finally:
         session.disconnect()
-        session.output._stream.close()
     return found
 
 
