@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.kit.rpc_stub import Raw, Stub, chunked, serving, turns
+from tests.kit.rpc_stub import Raw, Stub, chunked, serving
 from trio_supervisor.cli.client import BadUrl, Client, Disconnected, HttpError, Target
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+BODY = b"<methodResponse><params><param><value>a</value></param></params></methodResponse>"
 
 
 @pytest.mark.parametrize(
@@ -60,8 +62,7 @@ def test_connection_is_kept_between_calls(tmp_path: Path) -> None:
 
 def test_connection_closed_by_the_daemon_is_replaced(tmp_path: Path) -> None:
     """The answers promise to keep the connection, which is closed all the same."""
-    body = b"<methodResponse><params><param><value>a</value></param></params></methodResponse>"
-    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
     closed = threading.Semaphore(0)
 
     def serve(server: socket.socket) -> None:
@@ -94,16 +95,16 @@ def test_nothing_is_sent_twice() -> None:
     assert stub.calls == [("getVersion",), ("startProcess", "x")]
 
 
-def test_chunked_and_unsized_answers() -> None:
-    body = b"<methodResponse><params><param><value>a</value></param></params></methodResponse>"
+@pytest.mark.parametrize(
+    "answer",
+    [chunked(BODY[:9], BODY[9:]) + b"0\r\n\r\n", b"HTTP/1.0 200 OK\r\n\r\n" + BODY],
+    ids=["chunked", "until the end"],
+)
+def test_answers_without_length(answer: bytes) -> None:
     stub = Stub()
-    stub.answers["m"] = turns(
-        Raw(chunked(body[:9], body[9:]) + b"0\r\n\r\n"), Raw(b"HTTP/1.0 200 OK\r\n\r\n" + body)
-    )
-    with serving(stub):
-        for _ in range(2):  # the stub closes after a raw answer, at a moment of its own
-            with closing(Client(stub.url)) as client:
-                assert client.call("supervisor.m") == "a"
+    stub.answers["m"] = Raw(answer)
+    with serving(stub), closing(Client(stub.url)) as client:
+        assert client.call("supervisor.m") == "a"
 
 
 @pytest.mark.parametrize(
@@ -143,6 +144,7 @@ def test_http_error() -> None:
         client.call("supervisor.getVersion")
     assert caught.value.status == 401
     assert str(caught.value) == "<ProtocolError for 127.0.0.1/RPC2: 401 Unauthorized>"
+    assert Target("unix:///s").name == "127.0.0.1"
 
 
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_UNIX], ids=["tcp", "unix"])

@@ -268,6 +268,7 @@ def test_wrong_arguments_K3_D19(ctl: Ctl, stub: Stub, line: str, status: int, te
         ("tail x bogus", "Error: bad channel 'bogus'"),
         ("tail -x x bogus", "Error: bad channel 'bogus'"),
         ("tail x -f", "Error: bad channel '-f'"),
+        ("tail x stderr y", "Error: bad channel 'y'"),
         ("maintail x", "Error: bad argument x"),
         ("maintail -x", "Error: bad argument -x"),
         ("fg a b", "ERROR: too many process names supplied"),
@@ -533,10 +534,8 @@ def test_wrong_daemon_S17_S18(
         line, status = f"open {stub.url}", 0
     elif line == "status":
         status = 4
-    elif line == "start":
-        status = {3: 3, 5: 5}[status]  # the pre-check comes before the arguments (K-17)
     stub.answers["getVersion"] = answer
-    ran = ctl(line)
+    ran = ctl(line)  # also without the arguments it needs: the pre-check comes first (K-17)
     assert (ran.status, ran.err) == (status, "")
     assert ran.out.startswith("Sorry, ")
     assert ran.out.count("\n") == 1

@@ -38,10 +38,14 @@ def fault(name: str, detail: str = "") -> xmlrpc.client.Fault:
 
 
 class Raw:
-    """An HTTP answer as it goes over the wire; the connection is closed after it."""
+    """An HTTP answer as it goes over the wire; then the connection is closed.
 
-    def __init__(self, data: bytes) -> None:
+    With ``hold`` it stays open and silent until the client closes it.
+    """
+
+    def __init__(self, data: bytes, *, hold: bool = False) -> None:
         self.data = data
+        self.hold = hold
 
 
 def http_error(status: int, reason: str) -> Raw:
@@ -127,6 +131,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _raw(self, answer: Raw) -> None:
         self.wfile.write(answer.data)
+        self.wfile.flush()
+        if answer.hold:
+            self.rfile.read(1)
         self.close_connection = True
 
     def do_POST(self) -> None:

@@ -97,8 +97,8 @@ class Target:
 
     @property
     def name(self) -> str:
-        """The host as error texts show it."""
-        return self.host if not self.path else ""
+        """The host as error texts show it; scripts know this one for unix sockets."""
+        return "127.0.0.1" if self.path else self.host
 
     @property
     def host_header(self) -> str:

@@ -21,7 +21,16 @@ if TYPE_CHECKING:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line (program name first) and return the exit status."""
-    argv = sys.argv if argv is None else argv
+    try:
+        return _run(sys.argv if argv is None else argv)
+    except KeyboardInterrupt:
+        # The parent must see that it was a signal, and people no traceback (D-10).
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+        raise
+
+
+def _run(argv: list[str]) -> int:
     # A closed standard output takes nothing and complains about nothing.
     stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the end
     try:
@@ -35,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.write(f"Error: {error}\nFor help, use {argv[0]} -h\n")
         return INVALID_ARGUMENTS
     try:
-        status = _run(options, Console(session, plugins))
+        status = _perform(options, Console(session, plugins))
     finally:
         session.disconnect()
     failure = session.output.failure
@@ -54,17 +63,12 @@ def _plugins(session: Session) -> list[Plugin]:
     return load_plugins(session)
 
 
-def _run(options: Options, console: Console) -> int:
+def _perform(options: Options, console: Console) -> int:
     if options.line is None:
         # Imported here because scripts never open the shell.
         from trio_supervisor.cli.ctl_shell import run_shell
 
         run_shell(console)
         return 0  # K-13
-    try:
-        console.run(options.line)
-    except KeyboardInterrupt:
-        # The parent must see that it was a signal, and people no traceback (D-10).
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGINT)
+    console.run(options.line)
     return console.session.exit_status

@@ -15,6 +15,7 @@ from trio_supervisor.core.states import FaultCode
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
     from trio_supervisor.cli.ctl_session import Session
 
@@ -175,13 +176,12 @@ def _apply_members(session: Session, verb: Verb, group: str) -> None:
         _apply_one(session, verb, f"{group}:{row['name']}")
 
 
-def _report_all(session: Session, verb: Verb, results: list[dict[str, object]]) -> None:
+def _report_all(session: Session, verb: Verb, results: list[dict[str, Any]]) -> None:
     # Signals and clears are done one after another, so their results come in order already.
     if verb is START or verb is STOP:
         results = in_priority_order(session, results)
     for row in results:
-        code, text = row["status"], row["description"]
-        _report(session, verb, short_name(row), int(str(code)), str(text))
+        _report(session, verb, short_name(row), row["status"], row["description"])
 
 
 def _report(session: Session, verb: Verb, name: str, code: int, text: str) -> None:

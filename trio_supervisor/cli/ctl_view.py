@@ -5,12 +5,7 @@ from __future__ import annotations
 from trio_supervisor.cli.client import Fault
 from trio_supervisor.cli.ctl_follow import follow, log_path
 from trio_supervisor.cli.ctl_names import ALL, short_name, split_name
-from trio_supervisor.cli.ctl_session import (
-    INSUFFICIENT_PRIVILEGES,
-    NOT_RUNNING,
-    UNIMPLEMENTED,
-    UsageMistake,
-)
+from trio_supervisor.cli.ctl_session import NOT_RUNNING, UsageMistake
 from trio_supervisor.core.states import STOPPED_STATES, FaultCode
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
@@ -23,12 +18,14 @@ if TYPE_CHECKING:
 NAME_WIDTH = 30
 NAME_GAP = 3
 STATE_WIDTH = 10
-#: What ``status`` calls its two failures: 3 is "not running", 4 is "unknown" (LSB).
-SOME_STOPPED = UNIMPLEMENTED
-SOME_UNKNOWN = INSUFFICIENT_PRIVILEGES
+#: Exit statuses of ``status``: the LSB has numbers of its own for this action.
+SOME_STOPPED = 3
+SOME_UNKNOWN = 4
 
 #: Bytes that tail and maintail show when not told how many.
 TAIL_BYTES = 1600
+#: An option, a name and a channel.
+MOST_TAIL_WORDS = 3
 CHANNEL_METHODS = {"stdout": "readProcessStdoutLog", "stderr": "readProcessStderrLog"}
 LOG_FAULTS = {
     FaultCode.BAD_NAME: "no such process name",
@@ -118,15 +115,17 @@ def tail(session: Session, argument: str) -> None:
     words = argument.split()
     if not words:
         raise UsageMistake("Error: too few arguments")
+    if len(words) > MOST_TAIL_WORDS:
+        raise UsageMistake("Error: too many arguments")
     option = words.pop(0) if words[0].startswith("-") else None
     if not words:
         raise UsageMistake("Error: tail requires process name", with_help=False)
-    if len(words) > 2:  # tail A B stderr as well (D-19)
-        raise UsageMistake("Error: too many arguments")
     name = words[0]
-    channel = words[1].lower() if len(words) == 2 else "stdout"
+    channel = words[-1].lower() if len(words) > 1 else "stdout"
     if channel not in CHANNEL_METHODS:
         raise UsageMistake(f"Error: bad channel '{channel}'", with_help=False)
+    if len(words) > 2:  # tail A B stderr (D-19)
+        raise UsageMistake("Error: too many arguments")
     if option == "-f":
         follow(session, log_path(name, channel))
         return

@@ -1,0 +1,235 @@
+"""The client on a terminal: P1 to P21 of ctl.md 12.2."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.kit.ctl import install, until
+from tests.kit.rpc_stub import Raw, Stub, chunked, fault, info
+from tests.kit.terminal import CTRL_C, CTRL_D, CTRL_U, TAB, UP, Terminal, terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Shell = Callable[..., AbstractContextManager[Terminal]]
+
+PROMPT = "supervisor> "
+HEADER = "==> Press Ctrl-C to exit <==\n"
+ROWS = [info("cat"), info("pool:pool_00"), info("pool:pool_01")]
+
+
+@pytest.fixture
+def shell(tmp_path: Path, stub: Stub) -> Shell:
+    """Starts the client on a terminal, talking to the stub."""
+    stub.answers |= {
+        "getAllProcessInfo": ROWS,
+        "getProcessInfo": info("cat", pid=77),
+        "GET /logtail/cat/stdout": Raw(chunked(b"log\n"), hold=True),
+        "GET /logtail/cat/stderr": Raw(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"),
+        "sendProcessStdin": True,
+    }
+    program = install(tmp_path / "bin")
+
+    def start(*words: str, url: str = "") -> AbstractContextManager[Terminal]:
+        return terminal([program, "-s", url or stub.url, *words], cwd=tmp_path)
+
+    return start
+
+
+@pytest.mark.parametrize("typed", ["", "pid ca"], ids=["P1", "P3"])
+def test_interrupt_at_the_prompt_leaves_the_shell_P1_P3(shell: Shell, typed: str) -> None:
+    with shell() as person:
+        person.expect(PROMPT)
+        person.type(typed)
+        person.expect(typed)
+        person.interrupt()
+        status, rest = person.end()
+    assert (status, rest.replace("^C", "")) == (0, "\n")
+
+
+def test_end_of_input_leaves_the_shell_P2(shell: Shell) -> None:
+    with shell() as person:
+        person.expect(PROMPT)
+        person.type(CTRL_D)
+        assert person.end() == (0, "\n")
+
+
+def test_following_a_log_in_the_shell_P4(shell: Shell) -> None:
+    with shell() as person:
+        person.expect(PROMPT)
+        person.type("tail -f cat\n")
+        person.expect(HEADER + "log\n")
+        person.type(CTRL_C)
+        person.expect("\n" + PROMPT)
+        person.type("pid cat\n")
+        person.expect("\n77\n" + PROMPT)
+        person.type("exit\n")
+        assert person.end()[0] == 0
+
+
+def test_interrupting_an_action_leaves_the_shell_P5(shell: Shell, stub: Stub) -> None:
+    stub.answers["stopProcess"] = Raw(b"", hold=True)
+    with shell() as person:
+        person.expect(PROMPT)
+        person.type("stop deaf\n")
+        until(lambda: ("stopProcess", "deaf") in stub.calls, "the call")
+        person.type(CTRL_C)
+        status, rest = person.end()
+    assert (status, "Traceback" in rest) == (0, False)
+
+
+def test_foreground_P6_D9(shell: Shell, stub: Stub) -> None:
+    with shell("fg", "cat") as person:
+        person.expect(HEADER + "log\n")
+        person.type("abc\n")
+        person.expect("abc\n")
+        until(lambda: ("sendProcessStdin", "cat", "abc\n") in stub.calls, "the line being sent")
+        person.type(CTRL_C)
+        person.expect("Exiting foreground\n")
+        assert person.end() == (0, "")
+
+
+def test_end_of_input_in_the_foreground_P7_D9(shell: Shell) -> None:
+    with shell("fg", "cat") as person:
+        person.expect(HEADER + "log\n")
+        person.type(CTRL_D)
+        person.expect("Exiting foreground\n")
+        assert person.end() == (0, "")
+
+
+def test_death_is_noticed_in_the_foreground_P8_D9(shell: Shell, stub: Stub) -> None:
+    with shell("fg", "cat") as person:
+        person.expect(HEADER + "log\n")
+        stub.answers["getProcessInfo"] = info("cat", "STOPPED")
+        person.expect("Process got killed\nExiting foreground\n")
+        assert person.end() == (0, "")
+
+
+def test_foreground_in_the_shell_P9_D9(shell: Shell) -> None:
+    with shell() as person:
+        person.expect(PROMPT)
+        person.type("fg cat\n")
+        person.expect(HEADER + "log\n")
+        person.type(CTRL_C)
+        person.expect("Exiting foreground\n" + PROMPT)
+        person.type("pid cat\n")
+        person.expect("\n77\n" + PROMPT)
+        person.type("exit\n")
+        assert person.end()[0] == 0
+
+
+def test_completion_P11_P12(shell: Shell, stub: Stub) -> None:
+    with shell() as person:
+        person.expect(PROMPT)
+        person.type("st" + TAB + TAB)
+        listed = person.expect(PROMPT + "st")
+        assert listed.split()[1:4] == ["start", "status", "stop"]
+        person.type("op p" + TAB)
+        person.expect("op pool:")
+        person.type(TAB + TAB)
+        listed = person.expect(PROMPT + "stop pool:")
+        assert listed.split()[:3] == ["pool:*", "pool:pool_00", "pool:pool_01"]
+        assert stub.methods.count("getAllProcessInfo") == 2  # the first status, and one for TAB
+        person.type(CTRL_U + "exit\n")
+        assert person.end()[0] == 0
+
+
+def test_password_P15(shell: Shell, stub: Stub) -> None:
+    stub.password = "alice:s3cret"
+    with shell() as person:
+        for password in ("wrong", "s3cret"):
+            person.expect("Server requires authentication\nUsername:")
+            person.type("alice\n")
+            person.expect("alice\nPassword:")
+            person.type(f"{password}\n")
+            shown = person.expect_pattern(r"\n(?=Server|cat)")
+            assert password not in shown
+        person.expect("cat ")
+        person.expect(PROMPT)
+        person.type("pid cat\n")
+        person.expect("\n77\n")
+        person.type("exit\n")
+        assert person.end()[0] == 0
+
+
+def test_interrupt_at_the_password_P16(shell: Shell, stub: Stub) -> None:
+    stub.password = "alice:s3cret"
+    with shell() as person:
+        person.expect("Username:")
+        person.type("alice\n")
+        person.expect("Password:")
+        person.type(CTRL_C)
+        status, rest = person.end()
+    assert (status, rest) == (0, "\n")
+
+
+def test_end_of_input_at_the_user_name_P17_D28(shell: Shell, stub: Stub) -> None:
+    stub.password = "alice:s3cret"
+    with shell() as person:
+        person.expect("Username:")
+        person.type(CTRL_D)
+        person.expect(PROMPT)
+        person.type("exit\n")
+        assert person.end()[0] == 0
+
+
+def test_interrupt_at_a_question_P18(shell: Shell, stub: Stub) -> None:
+    with shell() as person:
+        person.expect(PROMPT)
+        person.type("shutdown\n")
+        person.expect("Really shut the remote supervisord process down y/N? ")
+        person.interrupt()
+        assert person.end()[0] == 0
+    assert "shutdown" not in stub.methods
+
+
+def test_without_daemon_P19(shell: Shell, tmp_path: Path) -> None:
+    url = f"unix://{tmp_path}/none.sock"
+    down = f"{url} no such file\n"
+    with shell(url=url) as person:
+        person.expect(down + PROMPT)
+        for line in ("status", "start x", "avail"):
+            person.type(f"{line}\n")
+            person.expect(f"{line}\n{down}{PROMPT}")
+        person.type("reload\n")
+        person.expect("y/N? ")
+        person.type("y\n")
+        person.expect(f"y\n{down}{PROMPT}")
+        person.type("exit\n")
+        assert person.end() == (0, "exit\n\n")
+
+
+@pytest.mark.parametrize("place", ["file", "option"], ids=["P20", "P21 D-13"])
+def test_history(shell: Shell, stub: Stub, tmp_path: Path, place: str) -> None:
+    history = tmp_path / "history"
+    words = ["-r", str(history)]
+    if place == "file":
+        (tmp_path / "c.conf").write_text("[supervisorctl]\nhistory_file=%(here)s/history\n")
+        words = ["-c", "c.conf"]
+    with shell(*words) as person:
+        for line in ("pid cat", "version", "exit"):
+            person.expect(PROMPT)
+            person.type(f"{line}\n")
+        assert person.end()[0] == 0
+    assert history.read_text() == "pid cat\nversion\nexit\n"
+    with shell(*words) as person:
+        person.expect(PROMPT)
+        person.type(UP + UP + UP + "\n")
+        person.expect("\n77\n" + PROMPT)
+        person.type(CTRL_D)
+        assert person.end()[0] == 0
+    assert history.read_text() == "pid cat\nversion\nexit\npid cat\n"
+
+
+def test_faults_do_not_end_the_shell(shell: Shell, stub: Stub) -> None:
+    stub.answers["getPID"] = fault("FAILED", "x")
+    with shell() as person:
+        person.expect(PROMPT)
+        person.type("pid\n")
+        person.expect("error: <Fault 30: 'FAILED: x'>\n" + PROMPT)
+        person.type("exit\n")
+        assert person.end()[0] == 0
