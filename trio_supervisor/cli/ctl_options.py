@@ -172,6 +172,9 @@ def _search_path(program: str) -> list[str]:
         os.path.join("etc", "supervisord.conf"),
         "/etc/supervisord.conf",
         "/etc/supervisor/supervisord.conf",
+        "tsupervisord.toml",
+        os.path.join("etc", "tsupervisord.toml"),
+        "/etc/tsupervisord.toml",
     ]
 
 
@@ -185,7 +188,7 @@ def _apply_file(
             return
     elif not os.path.exists(path):
         raise OptionError(f"could not find config file {path}")
-    parser = _read_ini(path)
+    parser = _read_toml(path, environ) if path.endswith(".toml") else _read_ini(path)
     if not parser.has_section(SECTION):
         # A file that was searched for may belong to anybody, and -s says all there is to say
         # (D-14); but a file given for its [supervisorctl] must have it.
@@ -196,6 +199,18 @@ def _apply_file(
     for section in parser.sections():
         if section.startswith(PLUGIN_PREFIX):
             options.plugin_sections.append(_plugin(section, dict(parser.items(section)), environ))
+
+
+def _read_toml(path: str, environ: Mapping[str, str]) -> RawConfigParser:
+    # Imported here because few configurations are TOML, and reading it is slow (technique 8).
+    from trio_supervisor.cli.ctl_toml import read_toml
+
+    try:
+        return read_toml(path, environ)
+    except OSError:
+        raise OptionError(f"could not read config file {path}") from None
+    except ValueError as error:
+        raise OptionError(f"config file {path}: {error}") from None
 
 
 def _read_ini(path: str) -> RawConfigParser:
