@@ -113,7 +113,12 @@ PROGRAM = (
     Option("startsecs", values.integer, "1", "seconds it must live to count as started"),
     Option("startretries", values.integer, "3", "failed starts after which it is FATAL"),
     Option("autorestart", values.restart, "unexpected", "after an exit: true, false, unexpected"),
-    Option("exitcodes", values.exit_codes, "0", "exit codes that are expected"),
+    Option(
+        "exitcodes",
+        values.exit_codes,
+        "0",
+        "exit codes that are expected; manuals before 4.0 say 0,2",
+    ),
     Option("stopsignal", values.signal, "TERM", "signal that stops it"),
     Option("stopwaitsecs", values.integer, "10", "seconds until SIGKILL follows"),
     Option("stopasgroup", values.boolean, "false", "send the stop signal to its process group"),

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: Characters of a message; a value that is quoted in it may be megabytes long.
+LONGEST_MESSAGE = 1000
+
 
 class Problems:
     """What is wrong with a configuration, in order of evaluation; each thing once."""
@@ -163,6 +166,8 @@ class Scope:
     def error(self, message: str, name: str | None = None, hint: str | None = None) -> ConfigError:
         """An error of this section, at the option's place if it is written there."""
         entry = None if name is None else self.document.entry(self.section, name)
+        if len(message) > LONGEST_MESSAGE:
+            message = f"{message[:LONGEST_MESSAGE]}..."
         return ConfigError(
             message,
             section=self.section.name,

@@ -6,10 +6,14 @@ from collections.abc import Iterable
 
 #: Words shorter than this must be closer to be taken for each other.
 SHORT = 5
+#: Nothing known is longer, and comparing takes time by the product of the lengths.
+LONGEST = 64
 
 
 def suggestion(word: str, known: Iterable[str]) -> str | None:
     """The known word that was probably meant, or None."""
+    if len(word) > LONGEST:
+        return None
     folded = _fold(word)
     ranked = sorted((distance(word.lower(), other), other) for other in known)
     for steps, other in ranked:

@@ -1,0 +1,150 @@
+"""Makes the configuration reference and the JSON Schema from the option table."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from trio_supervisor.core import values
+from trio_supervisor.core.config import LIVE_OPTIONS
+from trio_supervisor.core.options import TABLES
+from trio_supervisor.core.toml import FREE, LISTS, NAMED, SERVERS
+
+if TYPE_CHECKING:
+    from trio_supervisor.core.options import Option
+
+#: Converter -> what the reference calls its type, and the JSON types of the TOML form.
+KINDS: dict[object, tuple[str, tuple[str, ...]]] = {
+    values.boolean: ("true or false", ("boolean", "string")),
+    values.integer: ("whole number", ("integer", "string")),
+    values.byte_size: ("size: a number, or KB, MB, GB", ("integer", "string")),
+    values.octal: ("octal number", ("string", "integer")),
+    values.string: ("text", ("string",)),
+    values.strings: ("list", ("array", "string")),
+    values.signal: ("signal", ("string", "integer")),
+    values.exit_codes: ("list of 0 to 255", ("array", "string", "integer")),
+    values.restart: ("true, false or unexpected", ("boolean", "string")),
+    values.level: ("log level", ("string",)),
+    values.existing_directory: ("existing directory", ("string",)),
+    values.log_path: ("file, or syslog", ("string",)),
+    values.absolute_file: ("file", ("string",)),
+    values.child_log: ("file, AUTO or NONE", ("string",)),
+    values.user: ("user name or uid", ("string", "integer")),
+    values.owner: ("user or user:group", ("string",)),
+    values.inet_address: ("address", ("string", "integer")),
+    values.fastcgi_url: ("socket URL", ("string",)),
+    values.event_types: ("list of event types", ("array", "string")),
+}
+INTRODUCTION = """\
+# Configuration reference
+
+Made from the option table (`trio_supervisor/core/options.py`). Every option is written the same
+in `supervisord.conf` (INI) and in `tsupervisord.toml`; the TOML form has native types, `${name}`
+instead of `%(name)s`, and `$$` for a dollar sign. `tsupervisord --check` finds mistakes in either,
+`--convert` turns INI into TOML, `--export toml` shows what is in effect. For editors there is a
+JSON Schema of the TOML form: [tsupervisord.schema.json](tsupervisord.schema.json).
+
+What a change needs to take effect: options of programs, groups and listeners `tsupervisorctl
+update` (which restarts the groups that changed), those of `[supervisord]` and of the servers
+`tsupervisorctl reload`, except where the table says *reread*.
+"""
+#: Section kind -> header of its chapter and a sentence about it.
+CHAPTERS = {
+    "supervisord": ("[supervisord]", "The daemon itself. Required."),
+    "unix_http_server": (
+        "[unix_http_server]",
+        "A control socket; `[unix_http_server:name]` for more.",
+    ),
+    "inet_http_server": ("[inet_http_server]", "A control port, also the web page."),
+    "rpcinterface": ("[rpcinterface:x]", "An XML-RPC namespace; the client needs `supervisor`."),
+    "supervisorctl": (
+        "[supervisorctl]",
+        "Where the client finds the daemon; read by the client only.",
+    ),
+    "program": (
+        "[program:x]",
+        "A program to run; a group of its own unless a `[group:]` lists it.",
+    ),
+    "fcgi-program": ("[fcgi-program:x]", "A FastCGI program. All options of `[program:x]`, and:"),
+    "eventlistener": ("[eventlistener:x]", "Hears events. All options of `[program:x]`, and:"),
+    "group": ("[group:x]", "Programs to address together."),
+    "include": (
+        "[include]",
+        "Further files, read after this one. In TOML: `include = [...]` at the top.",
+    ),
+}
+
+
+def kind_of(option: Option) -> tuple[str, tuple[str, ...]]:
+    if option.name == "environment":
+        return 'KEY="value",...', ("object", "string")
+    if option.name == "command":
+        return "command line", ("string", "array")
+    return KINDS.get(option.convert, ("text", ("string",)))
+
+
+def markdown() -> str:
+    """The reference page."""
+    parts = [INTRODUCTION]
+    plain = {option.name: option for option in TABLES["program"]}
+    for kind, (header, about) in CHAPTERS.items():
+        rows = []
+        for option in TABLES[kind]:
+            if kind in ("fcgi-program", "eventlistener") and plain.get(option.name) == option:
+                continue
+            default = (
+                ""
+                if option.default is None
+                else f"`{option.default}`"
+                if option.default
+                else "empty"
+            )
+            effect = " (*reread*)" if kind == "supervisord" and option.name in LIVE_OPTIONS else ""
+            rows.append(
+                f"| `{option.name}` | {kind_of(option)[0]} | {default} | {option.doc}{effect} |"
+            )
+        table = "\n".join(["| option | type | default | meaning |", "|---|---|---|---|", *rows])
+        parts.append(f"## {header}\n\n{about}\n\n{table}\n")
+    return "\n".join(parts)
+
+
+def schema() -> str:
+    """A JSON Schema (2020-12) of the TOML form."""
+    tables = {kind: _table(kind) for kind in TABLES if kind != "include"}
+    properties: dict[str, object] = {
+        "include": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "globs of TOML files",
+        }
+    }
+    for kind, table in tables.items():
+        if kind in NAMED:
+            properties[kind] = {"type": "object", "additionalProperties": table}
+        elif kind in SERVERS:
+            properties[kind] = {**table, "additionalProperties": table}
+        else:
+            properties[kind] = table
+    properties["ctlplugin"] = {"type": "object", "additionalProperties": {"type": "object"}}
+    document = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "tsupervisord.toml",
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": False,
+    }
+    return json.dumps(document, indent=2) + "\n"
+
+
+def _table(kind: str) -> dict[str, object]:
+    properties: dict[str, object] = {}
+    for option in TABLES[kind]:
+        types = kind_of(option)[1]
+        entry: dict[str, object] = {"type": list(types), "description": option.doc}
+        if option.default is not None:
+            entry["description"] = f"{option.doc} (default: {option.default or 'empty'})"
+        if "array" in types:
+            items = ["string", "integer"] if option.name in LISTS else ["string"]
+            entry["items"] = {"type": items}
+        properties[option.name] = entry
+    return {"type": "object", "properties": properties, "additionalProperties": kind in FREE}

@@ -1,0 +1,113 @@
+"""The reference page, the schema and the sample are made from the option table and kept so.
+
+``TRIO_SUPERVISOR_REGENERATE=1 pytest tests/test_reference.py`` writes the two files anew.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.core.test_toml import SKETCH
+from tests.kit.config import load
+from tests.kit.reference import KINDS, kind_of, markdown, schema
+from trio_supervisor.cli.sample import sample
+from trio_supervisor.core.config import AUTO
+from trio_supervisor.core.options import TABLES
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+@pytest.mark.parametrize(
+    ("name", "make"), [("configuration.md", markdown), ("tsupervisord.schema.json", schema)]
+)
+def test_the_file_is_what_the_table_makes(name: str, make: Callable[[], str]) -> None:
+    path = DOCS / name
+    if os.environ.get("TRIO_SUPERVISOR_REGENERATE"):
+        path.write_text(make(), encoding="utf-8")
+    assert path.read_text(encoding="utf-8") == make()
+
+
+def test_every_option_has_a_type_and_a_sentence() -> None:
+    for table in TABLES.values():
+        for option in table:
+            assert option.doc
+            assert kind_of(option)[0] in {name for name, _ in KINDS.values()} | {
+                "text",
+                "command line",
+                'KEY="value",...',
+            }
+
+
+def matches(value: object, described: dict[str, Any]) -> bool:
+    """Whether a value is one of the JSON types described (enough of JSON Schema for ours)."""
+    names = described["type"] if isinstance(described["type"], list) else [described["type"]]
+    kinds = {str: "string", bool: "boolean", int: "integer", list: "array", dict: "object"}
+    if kinds[type(value)] not in names:
+        return False
+    if isinstance(value, dict) and "properties" in described:
+        return all(
+            matches(v, described["properties"].get(k) or described["additionalProperties"])
+            for k, v in value.items()
+        )
+    return True
+
+
+def test_the_sketch_of_the_contract_satisfies_the_schema() -> None:
+    described = json.loads(schema())
+    data = tomllib.loads(SKETCH)
+    assert matches(data, described)
+    data["program"]["web"]["numprocs"] = [1]
+    assert (
+        matches(data["program"]["web"], described["properties"]["program"]["additionalProperties"])
+        is False
+    )
+
+
+def test_the_sample_loads_and_means_what_it_must() -> None:
+    """config.md 14.3."""
+    config = load(sample(), base="")
+    (server,) = config.servers
+    assert server.url == "unix:///tmp/supervisor.sock"
+    daemon = config.daemon
+    assert (daemon.logfile, daemon.pidfile) == ("/tmp/supervisord.log", "/tmp/supervisord.pid")
+    assert (daemon.minfds, daemon.minprocs, daemon.nodaemon, daemon.silent) == (
+        1024,
+        200,
+        False,
+        False,
+    )
+    assert [interface.name for interface in config.rpcinterfaces] == ["supervisor"]
+    assert config.groups == ()
+    active = [line for line in sample().splitlines() if line.startswith("[")]
+    assert active == [
+        "[unix_http_server]",
+        "[supervisord]",
+        "[rpcinterface:supervisor]",
+        "[supervisorctl]",
+    ]
+
+
+def test_every_option_stands_in_the_sample_and_becomes_active_without_its_mark() -> None:
+    """ctl.md 8: scripts remove the ``;``."""
+    lines = sample().splitlines()
+    for kind, table in TABLES.items():
+        for option in table:
+            assert any(line.lstrip(";").startswith(f"{option.name}=") for line in lines), (
+                kind,
+                option.name,
+            )
+    program = [line for line in lines if not line.startswith("; ")]
+    start = next(n for n, line in enumerate(program) if line.startswith(";[program:"))
+    end = next(n for n, line in enumerate(program) if line.startswith(";[fcgi-program:"))
+    text = "\n".join(line.removeprefix(";") for line in program[start:end])
+    text = text.replace("user=nobody", "user=root")
+    config = load("[supervisord]\n" + text + "\n", base="")
+    (process,) = config.groups[0].processes
+    assert (process.name, process.stdout.logfile, process.startsecs) == ("theprogramname", AUTO, 1)
