@@ -17,40 +17,61 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False  # typing's flag without importing typing: type checkers know the name
 if TYPE_CHECKING:
+    from trio_supervisor.core.config import Autorestart as Autorestart
+    from trio_supervisor.core.config import ChannelConfig as ChannelConfig
     from trio_supervisor.core.config import Config as Config
+    from trio_supervisor.core.config import GroupConfig as GroupConfig
+    from trio_supervisor.core.config import GroupKind as GroupKind
+    from trio_supervisor.core.config import ProcessConfig as ProcessConfig
     from trio_supervisor.core.errors import ConfigError as ConfigError
+    from trio_supervisor.core.errors import InternalError as InternalError
     from trio_supervisor.core.errors import RequestError as RequestError
     from trio_supervisor.core.errors import SupervisorError as SupervisorError
     from trio_supervisor.core.events import Event as Event
     from trio_supervisor.core.states import State as State
+    from trio_supervisor.runtime.embedding import open_supervisor as open_supervisor
     from trio_supervisor.runtime.load import load_config as load_config
+    from trio_supervisor.runtime.outputs import OutputStream as OutputStream
     from trio_supervisor.runtime.process import Process as Process
     from trio_supervisor.runtime.results import RejectEvent as RejectEvent
     from trio_supervisor.runtime.subscription import EventStream as EventStream
     from trio_supervisor.runtime.supervisor import Supervisor as Supervisor
-    from trio_supervisor.runtime.supervisor import open_supervisor as open_supervisor
 
 _HOME = {
+    "Autorestart": "core.config",
+    "ChannelConfig": "core.config",
     "Config": "core.config",
     "ConfigError": "core.errors",
     "Event": "core.events",
     "EventStream": "runtime.subscription",
+    "GroupConfig": "core.config",
+    "GroupKind": "core.config",
+    "InternalError": "core.errors",
+    "OutputStream": "runtime.outputs",
     "Process": "runtime.process",
+    "ProcessConfig": "core.config",
     "RejectEvent": "runtime.results",
     "RequestError": "core.errors",
     "State": "core.states",
     "Supervisor": "runtime.supervisor",
     "SupervisorError": "core.errors",
     "load_config": "runtime.load",
-    "open_supervisor": "runtime.supervisor",
+    "open_supervisor": "runtime.embedding",
 }
 
 __all__ = [
+    "Autorestart",
+    "ChannelConfig",
     "Config",
     "ConfigError",
     "Event",
     "EventStream",
+    "GroupConfig",
+    "GroupKind",
+    "InternalError",
+    "OutputStream",
     "Process",
+    "ProcessConfig",
     "RejectEvent",
     "RequestError",
     "State",

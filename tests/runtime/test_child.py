@@ -124,6 +124,7 @@ async def test_a_child_let_go_lives_on() -> None:
     os.kill(child.pid, 0)  # it is there
     assert child.stdin is not None
     os.close(child.stdin)  # its end of input: it ends by itself
+    assert child.stdout is not None
     os.close(child.stdout)
     assert child.stderr is not None
     os.close(child.stderr)
@@ -153,6 +154,7 @@ async def test_S054_a_child_in_another_process_group_is_still_signalled(tmp_path
         " os.setpgid(0, child); print(child, flush=True); time.sleep(60)"
     )
     child = await ProcessLauncher()(python(code))
+    assert child.stdout is not None
     await trio.lowlevel.wait_readable(child.stdout)
     helper = int(os.read(child.stdout, 100))
     child.send_group_signal(signal.SIGTERM)

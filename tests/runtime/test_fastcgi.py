@@ -79,7 +79,7 @@ async def test_S120_a_taken_port_is_a_spawn_error(autojump_clock: MockClock) -> 
             with pytest.raises(SpawnFailed):
                 await x.start()
             assert x.spawn_error.startswith("cannot create FastCGI socket: ")
-        await x.reached(State.RUNNING)
+        await x.wait_for(State.RUNNING)
 
 
 def test_S124_a_regular_file_is_kept(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ async def test_S123_a_failing_program_releases_the_socket(
     async with running(group, recorder.host):
         x = group.processes["x"]
         x.begin()
-        await x.reached(State.FATAL)
+        await x.wait_for(State.FATAL)
         with pytest.raises(NoFile):
             x._streams.stdin.send(b"text", "x")
     assert sum("Creating socket" in line for line in recorder.lines) == 3

@@ -36,19 +36,19 @@ async def test_startsecs_backoff_and_kill_under_a_virtual_clock(
         await wait_all_tasks_blocked()
         assert x.state is State.STARTING
         await puppet.exit(0)
-        await x.reached(State.BACKOFF)
+        await x.wait_for(State.BACKOFF)
         mock_clock.jump(1)
         second = await theatre.next()
         assert second.pid != puppet.pid
         mock_clock.jump(30)
-        await x.reached(State.RUNNING)
+        await x.wait_for(State.RUNNING)
         await second.do(f"ignore {int(signal.SIGTERM)}")
         await x.stop(wait=False)
         mock_clock.jump(59)
         await wait_all_tasks_blocked()
         assert x.pid == second.pid
         mock_clock.jump(1)
-        await x.reached(State.STOPPED)
+        await x.wait_for(State.STOPPED)
         assert x.exit_status == -1
     await theatre.aclose()
 
@@ -69,7 +69,7 @@ async def test_output_reaches_the_log_and_text_the_childs_stdin(
         await puppet.do("write b'first '")
         await puppet.do("write b'last'")
         await puppet.exit(0)
-        await x.reached(State.EXITED)
+        await x.wait_for(State.EXITED)
         assert log.read_bytes() == b"first last"
     await theatre.aclose()
 
@@ -82,7 +82,7 @@ async def test_leaving_the_block_stops_everything(tmp_path: Path, how: str) -> N
         with trio.CancelScope() as scope:
             async with open_supervisor(config(theatre, startsecs=0)) as supervisor:
                 pid = (await theatre.next()).pid
-                await supervisor.process("x").reached(State.RUNNING)
+                await supervisor.process("x").wait_for(State.RUNNING)
                 if how == "exception":
                     raise LookupError(how)
                 if how == "cancellation":
@@ -107,7 +107,7 @@ async def test_nothing_of_the_application_is_touched(
     theatre = Theatre(tmp_path)
     async with open_supervisor(config(theatre, startsecs=0)) as supervisor:
         await theatre.next()
-        await supervisor.process("x").reached(State.RUNNING)
+        await supervisor.process("x").wait_for(State.RUNNING)
         assert before == (
             os.getcwd(),
             [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)],
@@ -127,8 +127,8 @@ async def test_two_supervisors_in_one_program(tmp_path: Path) -> None:
     ):
         for theatre in theatres:
             await theatre.next()
-        await one.process("x").reached(State.RUNNING)
-        await other.process("x").reached(State.RUNNING)
+        await one.process("x").wait_for(State.RUNNING)
+        await other.process("x").wait_for(State.RUNNING)
         await one.process("x").stop()
         assert other.process("x").state is State.RUNNING
     for theatre in theatres:

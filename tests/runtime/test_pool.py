@@ -207,8 +207,8 @@ async def test_W139_an_event_survives_its_listener(autojump_clock: MockClock) ->
         stage.emit("0")
         first = await stage.heard()
         stage.listeners[0].die(3)
-        await stage.processes[0].reached(State.STARTING)
-        await stage.processes[0].reached(State.RUNNING)
+        await stage.processes[0].wait_for(State.STARTING)
+        await stage.processes[0].wait_for(State.RUNNING)
         await stage.say("READY\n", 1)
         assert await stage.heard(1) == first
 
@@ -300,7 +300,7 @@ async def test_a_listener_in_starting_gets_nothing(autojump_clock: MockClock) ->
         await stage.say("READY\n")
         stage.emit("0")
         assert await stage.heard() == ""
-        await stage.processes[0].reached(State.RUNNING)
+        await stage.processes[0].wait_for(State.RUNNING)
         assert stage.data(await stage.heard()) == ["0"]
 
 

@@ -73,7 +73,7 @@ async def test_S002_S007_retries_then_fatal(autojump_clock: MockClock) -> None:
     group, x = recorder.process()
     async with running(group, recorder.host):
         x.begin()
-        await x.reached(State.FATAL)
+        await x.wait_for(State.FATAL)
         assert recorder.launcher.times == pytest.approx([0, 1, 3, 6])
         assert trio.current_time() == pytest.approx(6)
         assert x.spawn_error == "Exited too quickly (process log may have details)"
@@ -82,7 +82,7 @@ async def test_S002_S007_retries_then_fatal(autojump_clock: MockClock) -> None:
         assert len(recorder.launcher.times) == 4  # P-014
         recorder.moves.clear()
         x.begin()
-        await x.reached(State.FATAL)
+        await x.wait_for(State.FATAL)
     assert recorder.moves[:4] == [
         "STARTING from_state:STOPPED tries:0",
         "BACKOFF from_state:STARTING tries:1",
@@ -105,7 +105,7 @@ async def test_S003_missing_program_is_retried(autojump_clock: MockClock) -> Non
     group, x = recorder.process(command="/nonexistent/program")
     async with running(group, recorder.host):
         x.begin()
-        await x.reached(State.FATAL)
+        await x.wait_for(State.FATAL)
         assert trio.current_time() == pytest.approx(6)
     assert x.spawn_error == "can't find command '/nonexistent/program'"
     assert recorder.lines.count(f"INFO spawnerr: {x.spawn_error}") == 4
@@ -138,7 +138,7 @@ async def test_S008_startsecs_0_counts_every_exit_as_one_from_running(
     group, x = recorder.process(startsecs=0, autorestart=Autorestart.NEVER)
     async with running(group, recorder.host):
         await x.start()
-        await x.reached(State.EXITED)
+        await x.wait_for(State.EXITED)
     assert recorder.moves == [
         "STARTING from_state:STOPPED tries:0",
         "RUNNING from_state:STARTING pid:1000",
@@ -158,7 +158,7 @@ async def test_S009_startsecs_0_failing(autojump_clock: MockClock) -> None:
     group, x = recorder.process(startsecs=0, autorestart=Autorestart.NEVER)
     async with running(group, recorder.host):
         await x.start()
-        await x.reached(State.EXITED)
+        await x.wait_for(State.EXITED)
     assert "WARN exited: x (exit status 1; not expected)" in recorder.lines
     assert (x.spawn_error, x.exit_status) == ("Bad exit code 1", 1)
 
@@ -181,7 +181,7 @@ async def test_S012_waiting_start_fails_with_the_first_attempt(autojump_clock: M
             await x.start()
         assert trio.current_time() == pytest.approx(0.5)
         assert x.state is State.BACKOFF
-        await x.reached(State.FATAL)
+        await x.wait_for(State.FATAL)
         assert recorder.launcher.times == pytest.approx([0, 1.5, 4, 7.5])
 
 
@@ -192,7 +192,7 @@ async def test_S014_no_retries(autojump_clock: MockClock, startretries: int) -> 
     group, x = recorder.process(startretries=startretries)
     async with running(group, recorder.host):
         x.begin()
-        await x.reached(State.FATAL)
+        await x.wait_for(State.FATAL)
         assert trio.current_time() == pytest.approx(0)
     assert recorder.moves[1:] == [
         "BACKOFF from_state:STARTING tries:1",
@@ -207,7 +207,7 @@ async def test_S016_S017_start_and_stop_in_backoff(autojump_clock: MockClock) ->
     group, x = recorder.process(startretries=20)
     async with running(group, recorder.host):
         x.begin()
-        await x.reached(State.BACKOFF)
+        await x.wait_for(State.BACKOFF)
         with pytest.raises(AlreadyStarted):
             await x.start()
         await trio.sleep(0.5)
@@ -232,7 +232,7 @@ async def test_S018_failure_before_exec_is_told_in_the_stderr_log(
     group, x = recorder.process(startretries=0, stderr=ChannelConfig(logfile=str(log)))
     async with running(group, recorder.host):
         x.begin()
-        await x.reached(State.FATAL)
+        await x.wait_for(State.FATAL)
     assert log.read_text() == "epitaph\n"
     assert recorder.lines[0] == "INFO spawnerr: couldn't chdir to /none: ENOENT"
     assert x.spawn_error == "couldn't chdir to /none: ENOENT"
@@ -284,7 +284,7 @@ async def test_S036_empty_exitcodes_make_every_exit_unexpected(autojump_clock: M
     async with running(group, recorder.host):
         await x.start()
         recorder.launcher.last.die(0)
-        await x.reached(State.EXITED, State.STARTING)
+        await x.wait_for(State.EXITED, State.STARTING)
         assert "WARN exited: x (exit status 0; not expected)" in recorder.lines
 
 
@@ -308,7 +308,7 @@ async def test_S041_stop_between_exit_and_restart_cancels_the_restart(
     group, x = recorder.process(startsecs=0, autorestart=Autorestart.ALWAYS)
     async with running(group, recorder.host):
         x.begin()
-        await x.reached(State.EXITED)
+        await x.wait_for(State.EXITED)
         with pytest.raises(NotRunning):
             await x.stop()
         await trio.sleep(60)
@@ -365,7 +365,7 @@ async def test_S045_requests_during_stopping(autojump_clock: MockClock) -> None:
         with pytest.raises(NotRunning):
             x.send_stdin(b"text")
         assert not group.at_rest
-        await x.reached(State.STOPPED)
+        await x.wait_for(State.STOPPED)
         assert child.signals == [signal.SIGTERM, signal.SIGUSR1, signal.SIGKILL]
         assert trio.current_time() == pytest.approx(11)
     assert recorder.lines.count("WARN process 'x' already running") == 2
@@ -505,7 +505,7 @@ async def test_S051_signal_needs_a_child(autojump_clock: MockClock) -> None:
         with pytest.raises(NotRunning):
             x.signal(signal.SIGUSR1)
         x.begin()
-        await x.reached(State.BACKOFF)
+        await x.wait_for(State.BACKOFF)
         with pytest.raises(NotRunning):
             x.signal(signal.SIGUSR1)
 
@@ -518,7 +518,7 @@ async def test_S052_kill_by_signal_request_is_an_exit(autojump_clock: MockClock)
         await x.start()
         await trio.sleep(1)
         x.signal(signal.SIGKILL)
-        await x.reached(State.STARTING)
+        await x.wait_for(State.STARTING)
     assert "WARN exited: x (terminated by SIGKILL; not expected)" in recorder.lines
     assert x.spawn_error == ""  # cleared by the next spawn (P-020)
 
@@ -553,7 +553,7 @@ async def test_S056_a_child_that_cannot_be_stopped(autojump_clock: MockClock) ->
         with pytest.raises(Failed, match="x is in an unknown process state"):
             await x.start()
         recorder.launcher.last.die(0)
-        await x.reached(State.STOPPED)
+        await x.wait_for(State.STOPPED)
     assert recorder.moves[-3:] == [
         "STOPPING from_state:RUNNING pid:1000",
         "UNKNOWN from_state:STOPPING",
@@ -567,7 +567,7 @@ async def test_P094_P120_hold_starts_nothing_more(autojump_clock: MockClock) -> 
     group, x = recorder.process()
     async with running(group, recorder.host):
         x.begin()
-        await x.reached(State.BACKOFF)
+        await x.wait_for(State.BACKOFF)
         recorder.host.accepting = False
         x.hold()
         await trio.sleep(60)
@@ -585,9 +585,9 @@ async def test_an_error_inside_one_process_stays_there(autojump_clock: MockClock
         await x.start()
         recorder.launcher.last.on_signal = explode  # when the KILL deadline comes
         await x.stop(wait=False)
-        await x.reached(State.UNKNOWN)
+        await x.wait_for(State.UNKNOWN)
         recorder.launcher.last.die(0)
-        await x.reached(State.STOPPED)
+        await x.wait_for(State.STOPPED)
         recorder.launcher.prepare = lambda child: None
         await x.start()
         assert x.state is State.RUNNING

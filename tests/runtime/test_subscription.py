@@ -11,8 +11,8 @@ from trio_supervisor import Config, Event, Supervisor
 from trio_supervisor.core.config import ChannelConfig, GroupConfig
 from trio_supervisor.core.events import ProcessState, Tick
 from trio_supervisor.runtime.bus import Bus
+from trio_supervisor.runtime.embedding import open_supervisor
 from trio_supervisor.runtime.subscription import EventStream
-from trio_supervisor.runtime.supervisor import open_supervisor
 
 TRUE = GroupConfig("x", (program("x", command="/bin/true", startsecs=0),))
 LOUD = GroupConfig(

@@ -7,7 +7,7 @@ embedding program may make them directly.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 
 #: Defaults shared by child logs and the activity log (process.md P-244).
@@ -45,6 +45,7 @@ class GroupKind(enum.Enum):
     PLAIN = "plain"
     POOL = "pool"
     FCGI = "fcgi"
+    TASK = "task"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,8 @@ class ProcessConfig:
     stdout: ChannelConfig = ChannelConfig()
     stderr: ChannelConfig = ChannelConfig()
     socket: FastCgiSocket | None = None
+    task: Callable[..., Awaitable[object]] | None = None
+    """An async function to run in place of the command; only programs can say that, not files."""
 
 
 @dataclass(frozen=True, slots=True)

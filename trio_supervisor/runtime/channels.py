@@ -18,6 +18,7 @@ from trio_supervisor.core import events
 from trio_supervisor.core.config import ChannelConfig, Severity
 from trio_supervisor.core.output import AnsiStripper, Capture, Captured, WholeCharacters
 from trio_supervisor.runtime.logfile import clear_log
+from trio_supervisor.runtime.outputs import Outputs
 from trio_supervisor.runtime.writer import BACKLOG_LIMIT
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Channel:
         self._capture: Capture | None = None
         self._characters = WholeCharacters()
         self._pid = 0
+        self.outputs = Outputs()
         self._gather = tap is None and not config.capture_maxbytes
 
     def open(self) -> None:
@@ -198,6 +200,7 @@ class Channel:
     def _write(self, data: bytes) -> None:
         for sink in self._sinks:
             sink.write(data)
+        self.outputs.feed(data)
         self._publish_text(self._characters.feed(data))
         if self._host.daemon.loglevel <= Severity.DEBUG:
             self._host.log(

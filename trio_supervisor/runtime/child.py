@@ -70,9 +70,13 @@ class Child(Protocol):
     pid: int
     stdin: int | None
     """Our non-blocking end of the stdin pipe; whoever takes the child over closes all three."""
-    stdout: int
+
+    @property
+    def stdout(self) -> int | None:
+        """None: it has none (a task)."""
+
     stderr: int | None
-    """None: stderr goes to the stdout pipe."""
+    """None: stderr goes to the stdout pipe, if there is one."""
 
     async def wait(self) -> Exit:
         """Wait until the child has ended, reap it once and say how it ended."""

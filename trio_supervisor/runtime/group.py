@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from trio_supervisor.core.config import AUTO, ChannelConfig, Severity
+from trio_supervisor.core.config import AUTO, ChannelConfig, GroupKind, Severity
 from trio_supervisor.core.errors import SocketError
 from trio_supervisor.core.states import STOPPED_STATES
 from trio_supervisor.runtime.autologs import create_auto_log
@@ -94,7 +94,7 @@ class Group:
         process = Process(
             config,
             group=self.name,
-            kind=self.config.kind,
+            kind=GroupKind.TASK if config.task is not None else self.config.kind,
             host=self._host,
             stdout=self._channel(config, "stdout", config.stdout),
             stderr=self._channel(config, "stderr", stderr),

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.sinks import Sinks
 
 
+def _reraise(error: BaseException) -> None:
+    raise error
+
+
 @dataclass(slots=True)
 class Host:
     """One per supervisor; shared by all its groups and processes."""
@@ -36,6 +40,9 @@ class Host:
     server_url: str | None = None
     accepting: bool = True
     """False from the moment of a shutdown or restart: nothing is spawned any more (P-173)."""
+
+    abort: Callable[[BaseException], None] = _reraise
+    """What becomes of an exception of a task that is to end the program (KeyboardInterrupt)."""
 
     def publish(self, event: Event) -> None:
         self.bus.publish(event)

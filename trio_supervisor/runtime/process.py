@@ -12,7 +12,7 @@ import contextlib
 import math
 import traceback
 from signal import SIGKILL
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import trio
 
@@ -33,16 +33,19 @@ from trio_supervisor.core.states import (
     MOVES,
     RUNNING_STATES,
     SIGNALLABLE_STATES,
-    STOPPED_STATES,
     State,
 )
 from trio_supervisor.runtime.attempt import Attempt
 from trio_supervisor.runtime.child import SpawnError
+from trio_supervisor.runtime.outputs import BUFFER_BYTES, OutputStream
+from trio_supervisor.runtime.signalling import deliver
 from trio_supervisor.runtime.spec import find_command_of, spawn_spec
 from trio_supervisor.runtime.streams import Streams
+from trio_supervisor.runtime.task import DOES_NOT_END, TaskChild, announces_start
+from trio_supervisor.runtime.watched import Watched
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from trio_supervisor.core.config import GroupKind, ProcessConfig
     from trio_supervisor.core.lifecycle import Exit
@@ -51,15 +54,13 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.fastcgi import SharedSocket
     from trio_supervisor.runtime.host import Host
 
-#: Seconds between two "waiting for x to stop" lines (P-137).
-STOP_REMINDER = 2
 #: Seconds between repeated SIGKILLs when stopwaitsecs is 0 (P-127), so that they do not spin.
 KILL_REPEAT_FLOOR = 1
 
 TOO_QUICK = "Exited too quickly (process log may have details)"
 
 
-class Process:
+class Process(Watched):
     """One supervised process. Made by its group; times are wall-clock seconds, 0.0 for never."""
 
     def __init__(
@@ -73,12 +74,11 @@ class Process:
         stderr: Channel,
         socket: SharedSocket | None = None,
     ) -> None:
+        super().__init__(config.name, host.log)
         self.config = config
-        self.name = config.name
         self.group = group
         self.kind = kind
         self.full_name = config.name if config.name == group else f"{group}:{config.name}"
-        self.state = State.STOPPED
         self.pid = 0
         self.started = 0.0
         self.stopped = 0.0
@@ -87,12 +87,11 @@ class Process:
         self.stdout = stdout
         self.stderr = stderr
         self._host = host
-        self._log = host.log
         self._socket = socket
         self._child: Child | None = None
+        self._announces = config.task is not None and announces_start(config.task)
         self._failures = 0
         self._attempt = Attempt()
-        self._changed = trio.lowlevel.ParkingLot()
         self._streams = Streams(
             config.name,
             stdout,
@@ -109,7 +108,8 @@ class Process:
 
     def check_command(self) -> None:
         """Raise NoFile or NotExecutable if the command cannot be found (P-037)."""
-        find_command_of(self.config, self._host)
+        if self.config.task is None:
+            find_command_of(self.config, self._host)
 
     def begin(self) -> None:
         """Start now, whatever was waited for; the caller has checked that the state allows it."""
@@ -158,6 +158,12 @@ class Process:
         attempt = self._attempt
         await self._until(lambda: attempt.spawned or attempt.outcome is not None)
 
+    async def restart(self) -> None:
+        """Stop it if it runs, then ``start`` it."""
+        if self.state in RUNNING_STATES:
+            await self.stop()
+        await self.start()
+
     def request_stop(self) -> None:
         """Stop: send the stop signal, or give up a retry (P-122 to P-145).
 
@@ -201,14 +207,7 @@ class Process:
             raise NotRunning(self.full_name)
         name = signal_name(number)
         self._log(Severity.DEBUG, f"sending {self.name} (pid {self.pid}) sig {name}")
-        try:
-            self._child.send_signal(number)
-        except ProcessLookupError as error:
-            self._say_gone(error)
-        except OSError as error:
-            text = f"unknown problem sending sig {self.name} ({self.pid}):{error}"
-            self._log(Severity.CRITICAL, text)
-            raise Failed(text) from error
+        deliver(self._child, number, "sending sig", name=self.name, log=self._log)
 
     def send_stdin(self, data: bytes) -> None:
         """Send bytes to the child's stdin (process.md 9). Raises NotRunning, NoFile or Failed."""
@@ -216,18 +215,19 @@ class Process:
             raise NotRunning(self.full_name)
         self._streams.stdin.send(data, self.full_name)
 
+    def output(
+        self, channel: Literal["stdout", "stderr"] = "stdout", *, buffer_bytes: int = BUFFER_BYTES
+    ) -> AbstractContextManager[OutputStream]:
+        """Read what the process writes during the block; redirected stderr is in stdout.
+
+        The log gets it too. Bounded: the oldest is dropped, and counted in ``dropped``.
+        """
+        return {"stdout": self.stdout, "stderr": self.stderr}[channel].outputs.open(buffer_bytes)
+
     @property
     def stdin_pending(self) -> int:
         """Bytes sent that the child's pipe has not taken yet."""
         return self._streams.stdin.pending
-
-    async def changed(self) -> None:
-        """Return at the next change of this process."""
-        await self._changed.park()
-
-    async def reached(self, *states: State) -> None:
-        """Return when the process is in one of these states."""
-        await self._until(lambda: self.state in states)
 
     async def run(self) -> None:
         """Live until cancelled."""
@@ -254,14 +254,25 @@ class Process:
         """From STARTING to the end of the child that came of it, if one did."""
         with contextlib.ExitStack() as held:
             try:
-                stdin = None if self._socket is None else self._socket.lend(held)
-                spec = spawn_spec(self.config, self.group, self._host, stdin)
-                self._streams.open()
-                child = await self._host.launch(spec)
+                child = await self._launch(held)
             except (RequestError, SpawnError) as error:
                 self._give_up_attempt(error)
             else:
                 await self._accompany(child)
+
+    async def _launch(self, held: contextlib.ExitStack) -> Child:
+        if self.config.task is not None:
+            self._streams.open()
+            return TaskChild(
+                self.config.task,
+                started=self._announced,
+                write_note=self._streams.write_note,
+                abort=self._host.abort,
+            )
+        stdin = None if self._socket is None else self._socket.lend(held)
+        spec = spawn_spec(self.config, self.group, self._host, stdin)
+        self._streams.open()
+        return await self._host.launch(spec)
 
     def _give_up_attempt(self, error: RequestError | SpawnError) -> None:
         text = error.detail if isinstance(error, RequestError) else str(error)
@@ -279,7 +290,10 @@ class Process:
                 self._terminate(child)
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._streams.carry, child.pid)
+                if isinstance(child, TaskChild):
+                    nursery.start_soon(child.run)
+                else:
+                    nursery.start_soon(self._streams.carry, child.pid)
                 ended = await self._watch(child)
                 nursery.cancel_scope.cancel()
             self._streams.drain_rest()  # before the exit is recorded (P-208)
@@ -290,10 +304,11 @@ class Process:
     def _adopt(self, child: Child) -> None:
         self._child = child
         self.pid = child.pid
+        as_what = f"with pid {child.pid}" if self.config.task is None else "as a task"
         self._streams.attach(child)
         self._spawned_at = trio.current_time()
-        self._deadline = self._spawned_at + self.config.startsecs
-        self._log(Severity.INFO, f"spawned: '{self.name}' with pid {child.pid}")
+        self._deadline = math.inf if self._announces else self._spawned_at + self.config.startsecs
+        self._log(Severity.INFO, f"spawned: '{self.name}' {as_what}")
         self._attempt.spawned = True
         self._changed.unpark_all()
 
@@ -312,6 +327,9 @@ class Process:
                 self._await_until(
                     trio.current_time() + (self.config.stopwaitsecs or KILL_REPEAT_FLOOR)
                 )
+                if self.config.task is not None:  # nothing stronger than cancellation exists
+                    self._log(Severity.WARN, f"task '{self.name}' {DOES_NOT_END}")
+                    continue
                 self._log(Severity.WARN, f"killing '{self.name}' ({self.pid}) with SIGKILL")
                 with contextlib.suppress(Failed):  # UNKNOWN now, and said so in the log
                     self._kill(child, SIGKILL, group=self.config.killasgroup)
@@ -343,11 +361,15 @@ class Process:
     def _promote(self) -> None:
         self._failures = 0  # P-089
         self._to(State.RUNNING)
-        self._log(
-            Severity.INFO,
-            f"success: {self.name} entered RUNNING state, process has stayed up for "
-            f"> than {self.config.startsecs} seconds (startsecs)",
-        )
+        why = f"process has stayed up for > than {self.config.startsecs} seconds (startsecs)"
+        if self._announces:
+            why = "the task said that it has started"
+        self._log(Severity.INFO, f"success: {self.name} entered RUNNING state, {why}")
+
+    def _announced(self) -> None:
+        """The task has started, by its own word; said twice it counts once."""
+        if self.state is State.STARTING:
+            self._promote()
 
     def _terminate(self, child: Child) -> None:
         group = self.config.stopasgroup
@@ -363,23 +385,11 @@ class Process:
     def _kill(self, child: Child, number: int, *, group: bool) -> None:
         """Send a signal that is to end the child; UNKNOWN and Failed if it cannot be sent."""
         try:
-            (child.send_group_signal if group else child.send_signal)(number)
-        except ProcessLookupError as error:
-            self._say_gone(error)
-        except OSError as error:
-            text = f"unknown problem killing {self.name} ({self.pid}):{error}"
-            self._log(Severity.CRITICAL, text)
+            deliver(child, number, "killing", name=self.name, log=self._log, group=group)
+        except Failed:
             self._await_until(math.inf)
             self._to(State.UNKNOWN)
-            raise Failed(text) from error
-
-    def _say_gone(self, error: ProcessLookupError) -> None:
-        """A race lost to an exit is no error; the exit is about to be noticed (P-129)."""
-        self._log(
-            Severity.DEBUG,
-            f"unable to signal {self.name} (pid {self.pid}), "
-            f"it probably just exited on its own: {error}",
-        )
+            raise
 
     def _record_exit(self, ended: Exit) -> None:
         """The child is reaped: say so, move on, and arrange for what comes next."""
@@ -394,7 +404,7 @@ class Process:
             self.exit_status = ended.status
             self._log(level, f"stopped: {self.name} ({ended})")
             self._to(State.STOPPED)
-        elif self.state is State.STARTING and lifetime < self.config.startsecs:
+        elif self.state is State.STARTING and (self._announces or lifetime < self.config.startsecs):
             self.exit_status = 0  # P-019
             self._log(Severity.WARN, f"exited: {self.name} ({ended}; not expected)")
             self.pid = 0
@@ -418,32 +428,22 @@ class Process:
         old = self.state
         if new not in MOVES[old]:
             raise InternalError(f"{self.name}: no move leads from {old.name} to {new.name}")
-        self.state = new
         if old is State.STARTING:
             self._attempt.outcome = new
+        self._arrive(new)
         self._host.publish(
             state_event(
                 self.name, self.group, old, new, self._failures, self.pid, expected=expected
             )
         )
-        self._changed.unpark_all()
 
     def let_go(self) -> None:
         """Forget a living child, which stays as it is; for the end of the group's task."""
+        for channel in (self.stdout, self.stderr):
+            channel.outputs.end()
         if self._child is not None:
             self._child.close()
 
     def _await_until(self, deadline: float) -> None:
         """Set the deadline of the wait for the child, also of one under way."""
         self._deadline = self._wait.deadline = deadline
-
-    async def ended(self) -> None:
-        """Return when the process is in the stopped set; says in the log that it waits (P-137)."""
-        while self.state not in STOPPED_STATES:
-            self._log(Severity.INFO, f"waiting for {self.name} to stop")
-            with trio.move_on_after(STOP_REMINDER):
-                await self._until(lambda: self.state in STOPPED_STATES)
-
-    async def _until(self, condition: Callable[[], bool]) -> None:
-        while not condition():
-            await self._changed.park()

@@ -26,7 +26,8 @@ from trio_supervisor.core.states import SIGNALLABLE_STATES, FaultCode
 if TYPE_CHECKING:
     from trio_supervisor.core.xmlrpc import Value
     from trio_supervisor.runtime.process import Process
-    from trio_supervisor.runtime.supervisor import Result, Supervisor
+    from trio_supervisor.runtime.several import Result
+    from trio_supervisor.runtime.supervisor import Supervisor
 
 
 async def start_process(supervisor: Supervisor, name: str, wait: bool) -> Value:

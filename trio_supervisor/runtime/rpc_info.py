@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from trio_supervisor.core.config import AUTO, Auto, Autorestart
+from trio_supervisor.core.config import AUTO, Auto, Autorestart, GroupKind
 from trio_supervisor.core.states import State
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ def describe(process: Process, now: float) -> str:
     match process.state:
         case State.RUNNING:
             uptime = format_uptime(_timestamp(now) - _timestamp(process.started))
-            return f"pid {process.pid}, uptime {uptime}"
+            what = "task" if process.kind is GroupKind.TASK else f"pid {process.pid}"
+            return f"{what}, uptime {uptime}"
         case State.BACKOFF | State.FATAL:
             return process.spawn_error or f'unknown error (try "tail {process.name}")'
         case State.STOPPED | State.EXITED:

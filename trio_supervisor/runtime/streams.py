@@ -59,9 +59,8 @@ class Streams:
     def attach(self, child: Child) -> None:
         """Take over the pipes of a new child."""
         self.stdin = Stdin(child.stdin, self._stdin_taken)
-        self._pipes = [(self._stdout, child.stdout)]
-        if child.stderr is not None:
-            self._pipes.append((self._stderr, child.stderr))
+        pipes = (self._stdout, child.stdout), (self._stderr, child.stderr)
+        self._pipes = [(channel, fd) for channel, fd in pipes if fd is not None]
 
     async def carry(self, pid: int) -> None:
         """Move bytes both ways until cancelled, or until the child has closed everything."""

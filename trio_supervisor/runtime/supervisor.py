@@ -6,15 +6,17 @@ HTTP, of signals to the daemon or of command lines.
 
 from __future__ import annotations
 
-import logging
+import contextlib
+import math
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from signal import SIGKILL
+from typing import TYPE_CHECKING, Unpack
 
 import trio
 
@@ -27,6 +29,7 @@ from trio_supervisor.core.errors import (
     ConfigError,
     Failed,
     RequestError,
+    ShuttingDown,
     SocketError,
     StillRunning,
 )
@@ -39,46 +42,34 @@ from trio_supervisor.core.events import (
     SupervisorStateChangeStopping,
 )
 from trio_supervisor.core.states import (
-    RUNNING_STATES,
-    SIGNALLABLE_STATES,
     STOPPED_STATES,
     DaemonState,
     State,
 )
+from trio_supervisor.runtime import definitions, several
 from trio_supervisor.runtime.bus import Bus
 from trio_supervisor.runtime.child import ProcessLauncher
 from trio_supervisor.runtime.group import Group
 from trio_supervisor.runtime.host import Host
-from trio_supervisor.runtime.load import load_config
 from trio_supervisor.runtime.sinks import Sinks
 from trio_supervisor.runtime.subscription import BUFFER_SIZE, EventStream, Streams
 from trio_supervisor.runtime.ticks import tick
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable
+    from collections.abc import Awaitable, Sequence
 
     from trio_supervisor.runtime.activity import ActivityLog
-    from trio_supervisor.runtime.attempt import Attempt
     from trio_supervisor.runtime.child import Launcher
+    from trio_supervisor.runtime.definitions import ProgramOptions, TaskOptions
     from trio_supervisor.runtime.process import Process
+    from trio_supervisor.runtime.task import TaskFunction
 
-#: Seconds one spawn may take before the next in the start order is begun all the same: order
-#: (P-150) is kept on any healthy machine, and one hanging exec does not hold up the others.
-SPAWN_PATIENCE = 0.1
 #: Seconds the end waits for log targets whose reader is slow.
 SETTLE = 0.5
 #: Seconds a listener pool gets to work off its events before it is stopped (interfaces.md 1.6).
 DRAIN_PATIENCE = 1
 #: Seconds between two "waiting for x to die" lines (P-174).
 DIE_REMINDER = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What became of one process in a request for several; ``error`` is None for success."""
-
-    process: Process
-    error: RequestError | None = None
 
 
 class Supervisor:
@@ -115,9 +106,13 @@ class Supervisor:
             wall_clock=wall_clock,
             environment=dict(os.environ),
             server_url=config.server_url,
+            abort=self._abort,
         )
+        self._own: dict[str, GroupConfig] = {}  # added from Python, unknown to any file
         self._nursery: trio.Nursery | None = None
         self._leaving = trio.Event()
+        self._fatal: BaseException | None = None
+        self._over = trio.Event()
         self._streams = Streams(self._host.bus)
         for group in config.groups:
             if group.name not in self.groups:  # equal names: the first (config.md 9.5)
@@ -139,6 +134,17 @@ class Supervisor:
         ``task_status.started()`` is called when the supervisor answers requests, before the first
         process is spawned. Cancellation lets go of the children.
         """
+        try:
+            await self._run(task_status)
+        finally:
+            self._streams.end()
+            self._over.set()
+        if self.activity is None:  # an activity log settles the sinks it shares with us
+            await trio.to_thread.run_sync(self._host.sinks.settle, SETTLE)
+        if self._fatal is not None:
+            raise self._fatal
+
+    async def _run(self, task_status: trio.TaskStatus[None]) -> None:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             nursery.start_soon(self._contain, partial(tick, self._host))
@@ -150,9 +156,6 @@ class Supervisor:
             await self._leaving.wait()
             await self._stop_groups()
             nursery.cancel_scope.cancel()
-        self._streams.end()
-        if self.activity is None:  # an activity log settles the sinks it shares with us
-            await trio.to_thread.run_sync(self._host.sinks.settle, SETTLE)
 
     def processes(self) -> list[Process]:
         """Every process, in start order: by group, then by priority."""
@@ -176,62 +179,9 @@ class Supervisor:
             raise BadName(name)
         return self.groups[name]
 
-    async def start_all(self, processes: Iterable[Process], *, wait: bool = True) -> list[Result]:
-        """Start those outside the running set in the order given, then wait for all (P-153).
-
-        Results come in order of completion.
-        """
-        results: list[Result] = []
-
-        async def finish(process: Process, attempt: Attempt) -> None:
-            results.append(await _result(process, process.outcome(attempt, wait=wait)))
-
-        async with trio.open_nursery() as nursery:
-            for process in processes:
-                if process.state in RUNNING_STATES:
-                    continue
-                try:
-                    attempt = process.request_start()
-                except RequestError as error:
-                    results.append(Result(process, error))
-                    continue
-                nursery.start_soon(finish, process, attempt)
-                with trio.move_on_after(SPAWN_PATIENCE):
-                    await process.spawned()
-        return results
-
-    async def stop_all(self, processes: Iterable[Process], *, wait: bool = True) -> list[Result]:
-        """Stop those in the running set, last first, then wait for all (P-154, Q-18)."""
-        results: list[Result] = []
-
-        async def finish(process: Process) -> None:
-            if wait:
-                await process.ended()
-            results.append(Result(process))
-
-        async with trio.open_nursery() as nursery:
-            for process in reversed(list(processes)):
-                if process.state in RUNNING_STATES:
-                    try:
-                        process.request_stop()
-                    except RequestError as error:
-                        results.append(Result(process, error))
-                    else:
-                        nursery.start_soon(finish, process)
-        return results
-
-    def signal_all(self, processes: Iterable[Process], signal: int) -> list[Result]:
-        """Send a signal to those that have a child."""
-        results = []
-        for process in processes:
-            if process.state in SIGNALLABLE_STATES:
-                error = None
-                try:
-                    process.signal(signal)
-                except RequestError as caught:
-                    error = caught
-                results.append(Result(process, error))
-        return results
+    start_all = staticmethod(several.start_all)
+    stop_all = staticmethod(several.stop_all)
+    signal_all = staticmethod(several.signal_all)
 
     async def reread(self) -> Diff:
         """Read the configuration again; nothing running changes (P-077 and config.md 13.1).
@@ -239,7 +189,7 @@ class Supervisor:
         Raises CantReread; the candidates of the last good read stay then.
         """
         config = await self._read_again()
-        self.candidates = config.groups
+        self.candidates = (*config.groups, *self._own.values())
         for message in config.messages:
             self.log(message.severity, message.text)  # Q20
         self._take_over(config.daemon)
@@ -255,14 +205,50 @@ class Supervisor:
         config = next((group for group in self.candidates if group.name == name), None)
         if config is None:
             raise BadName(name)
-        try:
-            group = self._make(config)
-        except SocketError as error:
-            raise Failed(str(error)) from error
-        if self._nursery is not None:
-            self._nursery.start_soon(group.run)
-            members = list(group.processes.values())
-            self._nursery.start_soon(self._contain, partial(self._autostart, members))
+        self._activate(config)
+
+    def add(self, config: GroupConfig) -> Group:
+        """Add a group that is in no file; its autostart processes are started.
+
+        A reread leaves it alone. Raises AlreadyAdded, ShuttingDown, or Failed if its FastCGI socket
+        cannot be opened.
+        """
+        if self.state is not DaemonState.RUNNING:
+            raise ShuttingDown
+        if config.name in self.groups:
+            raise AlreadyAdded(config.name)
+        group = self._activate(config)
+        self._own[config.name] = config
+        self.candidates = (*self.candidates, config)
+        return group
+
+    def add_program(
+        self, name: str, command: str | Sequence[str], **options: Unpack[ProgramOptions]
+    ) -> Process:
+        """Add a program as a group of its own, under its own name (see ``add``).
+
+        Raises ConfigError for a name that cannot be used.
+        """
+        return self.add(definitions.program(name, command, options)).processes[name]
+
+    def add_task(
+        self, name: str, function: TaskFunction, **options: Unpack[TaskOptions]
+    ) -> Process:
+        """Add an async function that lives by the rules of a program (see ``add_program``).
+
+        It is RUNNING when it calls ``task_status.started()`` if it takes ``task_status``, else
+        after startsecs. An exception is exit status 1, with a traceback in its stderr log; stopping
+        is cancellation.
+        """
+        return self.add(definitions.task(name, function, options)).processes[name]
+
+    async def remove(self, name: str) -> None:
+        """Stop a group, then forget it. Raises BadName, or StillRunning if it was started again."""
+        members = list(self.group(name).processes.values())
+        for process in members:
+            process.hold()
+        await self.stop_all(members)
+        self.remove_group(name)
 
     def remove_group(self, name: str) -> None:
         """Forget a group that has nothing running. Raises BadName or StillRunning."""
@@ -270,6 +256,8 @@ class Supervisor:
         if not group.at_rest:
             raise StillRunning(name)
         del self.groups[name]
+        if self._own.pop(name, None) is not None:
+            self.candidates = tuple(group for group in self.candidates if group.name != name)
         group.close()
         self._host.publish(ProcessGroupRemoved(name))
 
@@ -277,6 +265,22 @@ class Supervisor:
         """Stop everything and end ``run``."""
         self.successor = None
         self._leave(DaemonState.SHUTDOWN)
+
+    async def shutdown(self, within: float | None = None) -> None:
+        """Stop everything in order and return when ``run`` is about to end.
+
+        What is left after ``within`` seconds is killed; None: each has its own stopwaitsecs.
+        """
+        self.request_shutdown()
+        with trio.move_on_after(math.inf if within is None else within):
+            await self._over.wait()
+            return
+        self.log(Severity.WARN, f"not all has stopped within {within} seconds, killing the rest")
+        for process in self.processes():
+            await process.spawned()
+            with contextlib.suppress(RequestError):  # it has just ended, or said why in the log
+                process.signal(SIGKILL)
+        await self._over.wait()
 
     async def restart(self) -> None:
         """Stop everything and end ``run``, to start afresh with ``successor``.
@@ -331,6 +335,17 @@ class Supervisor:
                 Severity.INFO, f"changed, but a reload is needed: {', '.join(changes.waiting)}"
             )
 
+    def _activate(self, config: GroupConfig) -> Group:
+        try:
+            group = self._make(config)
+        except SocketError as error:
+            raise Failed(str(error)) from error
+        if self._nursery is not None:
+            self._nursery.start_soon(group.run)
+            members = list(group.processes.values())
+            self._nursery.start_soon(self._contain, partial(self._autostart, members))
+        return group
+
     async def _read_again(self) -> Config:
         if self._reload is None:
             raise CantReread("this supervisor was not made from a configuration file")
@@ -353,7 +368,7 @@ class Supervisor:
             idle = process.state is State.STOPPED and not process.started
             if process.config.autostart and idle and self._host.accepting:
                 process.begin()
-                with trio.move_on_after(SPAWN_PATIENCE):
+                with trio.move_on_after(several.SPAWN_PATIENCE):
                     await process.spawned()
 
     async def _contain(self, task: Callable[[], Awaitable[None]]) -> None:
@@ -362,6 +377,11 @@ class Supervisor:
             await task()
         except Exception:
             self.log(Severity.CRITICAL, f"internal error:\n{traceback.format_exc()}")
+
+    def _abort(self, error: BaseException) -> None:
+        """What ends the program waits until everything has stopped."""
+        self._fatal = error
+        self.request_shutdown()
 
     def _leave(self, state: DaemonState) -> None:
         first = self.state is DaemonState.RUNNING
@@ -384,7 +404,7 @@ class Supervisor:
                 for process in reversed(list(group.processes.values())):
                     process.shut_down()
                 for process in group.processes.values():
-                    await process.reached(*STOPPED_STATES)
+                    await process.wait_for(*STOPPED_STATES)
             nursery.cancel_scope.cancel()
 
     async def _announce_waiting(self) -> None:
@@ -393,56 +413,3 @@ class Supervisor:
             if alive:
                 self.log(Severity.INFO, f"waiting for {', '.join(alive)} to die")
             await trio.sleep(DIE_REMINDER)
-
-
-async def _result(process: Process, request: Awaitable[None]) -> Result:
-    try:
-        await request
-    except RequestError as error:
-        return Result(process, error)
-    return Result(process)
-
-
-def _log_to_logging(severity: Severity, text: str) -> None:
-    """An embedded supervisor speaks through the application's own logging."""
-    logging.getLogger("trio_supervisor").log(int(severity), "%s", text)
-
-
-def _loader(path: str | os.PathLike[str]) -> Callable[[], Config]:
-    """Loads the same file again, whatever becomes of the working directory."""
-    return partial(load_config, os.path.abspath(path))
-
-
-@asynccontextmanager
-async def open_supervisor(
-    config: Config | str | os.PathLike[str],
-    *,
-    log: Callable[[Severity, str], None] = _log_to_logging,
-) -> AsyncIterator[Supervisor]:
-    """Run a supervisor inside this trio program for as long as the block lasts.
-
-    ``config`` is a configuration or the path of a file. Leaving the block, also by an exception or
-    by cancellation, stops every process in order, each within its own stopwaitsecs. No signal
-    handler, working directory, umask or environment of the program is touched, and no server is
-    opened. Raises ConfigError.
-    """
-    reload: Callable[[], Config] | None = None
-    if isinstance(config, Config):
-        loaded = config
-    else:
-        reload = _loader(config)
-        loaded = await trio.to_thread.run_sync(reload)
-    supervisor = Supervisor(loaded, log=log, reload=reload)
-    async with trio.open_nursery() as nursery:
-        # Cancellation from outside must not let go of the children: it becomes an ordered stop.
-        scope = trio.CancelScope(shield=True)
-
-        async def run(*, task_status: trio.TaskStatus[None]) -> None:
-            with scope:
-                await supervisor.run(task_status=task_status)
-
-        await nursery.start(run)
-        try:
-            yield supervisor
-        finally:
-            supervisor.request_shutdown()

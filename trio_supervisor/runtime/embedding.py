@@ -1,0 +1,95 @@
+"""A supervisor for the length of a block, inside a trio program that is not ours.
+
+Nothing of that program is touched: no signal handler, working directory, umask, environment or
+logging configuration; no server is opened.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+import trio
+
+from trio_supervisor.core.config import Config, Severity
+from trio_supervisor.core.errors import InternalError
+from trio_supervisor.runtime.load import load_config
+from trio_supervisor.runtime.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+
+def _log_to_logging(severity: Severity, text: str) -> None:
+    """An embedded supervisor speaks through the application's own logging."""
+    logging.getLogger("trio_supervisor").log(int(severity), "%s", text)
+
+
+def _loader(path: str | os.PathLike[str]) -> Callable[[], Config]:
+    """Loads the same file again, whatever becomes of the working directory."""
+    return partial(load_config, os.path.abspath(path))
+
+
+@asynccontextmanager
+async def open_supervisor(
+    config: Config | str | os.PathLike[str] | None = None,
+    *,
+    log: Callable[[Severity, str], None] = _log_to_logging,
+    stop_within: float | None = None,
+) -> AsyncIterator[Supervisor]:
+    """Run a supervisor inside this trio program for as long as the block lasts.
+
+    ``config`` is a configuration, the path of a file, or nothing: programs and tasks are then
+    added by the block. Leaving it, also by an exception or by cancellation, stops every process in
+    order, each within its own stopwaitsecs; what is left after ``stop_within`` seconds is killed.
+    An exception of the block comes out as it is. Raises ConfigError, or InternalError if the
+    supervisor itself has failed.
+    """
+    reload: Callable[[], Config] | None = None
+    if config is None:
+        loaded = Config()
+    elif isinstance(config, Config):
+        loaded = config
+    else:
+        reload = _loader(config)
+        loaded = await trio.to_thread.run_sync(reload)
+    supervisor = Supervisor(loaded, log=log, reload=reload)
+    failure: BaseException | None = None
+    try:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(_run, supervisor)
+            try:
+                yield supervisor
+            finally:
+                # Cancellation must not let go of the children: it becomes an ordered stop.
+                with trio.CancelScope(shield=True):
+                    await supervisor.shutdown(stop_within)
+    except BaseExceptionGroup as group:
+        if len(group.exceptions) > 1:
+            raise
+        [failure] = group.exceptions
+    if failure is not None:
+        try:
+            raise failure  # here, so that the group is not shown as its context
+        finally:
+            del failure
+
+
+async def _run(supervisor: Supervisor, *, task_status: trio.TaskStatus[None]) -> None:
+    try:
+        with trio.CancelScope(shield=True):
+            await supervisor.run(task_status=task_status)
+    except Exception as error:
+        cause = _innermost(error)
+        text = f"the supervisor has failed: {type(cause).__name__}: {cause}"
+        raise InternalError(text) from cause
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """What is left of groups of one."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        [error] = error.exceptions
+    return error
