@@ -1,0 +1,61 @@
+"""The examples of docs/embedding.md do what the page says; type checkers accept them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "embedding.md"
+EXAMPLES = re.findall(r"```python\n(.*?)```\n(?:```text\n(.*?)```)?", PAGE.read_text(), re.DOTALL)
+IDS = ["greeter", "web app", "task pool", "test suite"]
+
+
+def run(arguments: list[str], directory: Path, code: int = 0) -> str:
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=directory,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/bin:/usr/bin"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(("source", "output"), EXAMPLES, ids=IDS)
+def test_example(tmp_path: Path, source: str, output: str) -> None:
+    if source.startswith("# test_"):
+        (tmp_path / "test_server.py").write_text(source)
+        assert "1 passed" in run(["-m", "pytest", "-q", "-p", "no:cacheprovider"], tmp_path)
+    else:
+        (tmp_path / "example.py").write_text(source)
+        assert run(["example.py"], tmp_path) == output
+
+
+MYPY = ["-m", "mypy", "--strict", "--config-file=", f"--cache-dir={ROOT / '.mypy_cache'}"]
+
+
+def test_examples_are_typed(tmp_path: Path) -> None:
+    """``mypy --strict`` on programs of users, which see only what is public."""
+    for number, (source, _) in enumerate(EXAMPLES):
+        (tmp_path / f"example_{number}.py").write_text(source)
+    run([*MYPY, *(path.name for path in tmp_path.glob("*.py"))], tmp_path)
+
+
+def test_a_wrong_option_is_a_type_error(tmp_path: Path) -> None:
+    (tmp_path / "wrong.py").write_text(
+        "from trio_supervisor import Supervisor\n\n\n"
+        "def f(supervisor: Supervisor) -> None:\n"
+        "    supervisor.add_program('x', '/bin/true', startsecs='1')\n"
+        "    supervisor.add_task('y', f, autorestart=False)\n"
+        "    supervisor.add_program('z', '/bin/true', nosuch=1)\n"
+    )
+    said = run([*MYPY, "wrong.py"], tmp_path, code=1)
+    assert [line.split(":")[1] for line in said.splitlines() if ": error:" in line] == list("567")
