@@ -60,7 +60,7 @@ async def test_P085_an_end_before_started_is_a_failed_start(autojump_clock: Mock
 
 
 async def test_exceptions_go_to_the_stderr_log_and_lead_to_a_restart(
-    autojump_clock: MockClock, tmp_path: Path
+    autojump_clock: MockClock, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """P-070 by analogy; P-113: exit status 1 is unexpected."""
     runs = 0
@@ -86,6 +86,7 @@ async def test_exceptions_go_to_the_stderr_log_and_lead_to_a_restart(
     assert text == seen.decode()
     assert text.startswith("Traceback (most recent call last):\n")
     assert text.endswith("LookupError: no luck\n")
+    assert "task 't' has failed: LookupError: no luck" in caplog.messages
     assert "task.py" in text.splitlines()[1]
     assert "in unlucky" in text.splitlines()[1]
 
@@ -191,3 +192,33 @@ async def test_tasks_of_one_supervisor_stop_in_reverse_order(autojump_clock: Moc
             supervisor.add_task(name, named(name))  # type: ignore[arg-type]  # an async function
         await wait_all_tasks_blocked()
     assert ended == ["c", "b", "a"]
+
+
+async def test_removing_a_task_cancels_it(autojump_clock: MockClock) -> None:
+    async with open_supervisor() as supervisor:
+        task = supervisor.add_task("t", forever, startsecs=0)
+        await task.wait_for(State.RUNNING)
+        await supervisor.remove("t")
+        assert supervisor.processes() == []
+        supervisor.add_task("t", forever)
+
+
+async def test_an_exception_and_started_twice(autojump_clock: MockClock) -> None:
+    """What says twice that it has started is started once; the outcome of start is its word."""
+    calls = 0
+
+    async def eager(*, task_status: trio.TaskStatus[None]) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise LookupError("not yet")
+        task_status.started()
+        task_status.started()
+        await trio.sleep_forever()
+
+    async with open_supervisor() as supervisor:
+        task = supervisor.add_task("t", eager, autostart=False)
+        with pytest.raises(RequestError, match="SPAWN_ERROR: t"):
+            await task.start()
+        await task.wait_for(State.RUNNING)
+        assert calls == 2

@@ -264,10 +264,11 @@ class Process(Watched):
         if self.config.task is not None:
             self._streams.open()
             return TaskChild(
+                self.name,
                 self.config.task,
+                self._host,
                 started=self._announced,
                 write_note=self._streams.write_note,
-                abort=self._host.abort,
             )
         stdin = None if self._socket is None else self._socket.lend(held)
         spec = spawn_spec(self.config, self.group, self._host, stdin)

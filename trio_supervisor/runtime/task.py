@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from trio_supervisor.core.config import Severity
 from trio_supervisor.core.lifecycle import Exit
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from trio_supervisor.runtime.host import Host
 
     TaskFunction = Callable[..., Awaitable[object]]
 
@@ -42,20 +45,19 @@ class TaskChild:
 
     def __init__(
         self,
+        name: str,
         function: TaskFunction,
+        host: Host,
         *,
         started: Callable[[], None],
         write_note: Callable[[str], None],
-        abort: Callable[[BaseException], None],
     ) -> None:
-        """``started`` is called when the function says so, ``write_note`` with a traceback.
-
-        ``abort`` gets an exception that is to end the whole program.
-        """
+        """``started`` is called when the function says so, ``write_note`` with a traceback."""
+        self._name = name
         self._function = function
         self._started = started
         self._write_note = write_note
-        self._abort = abort
+        self._host = host
         self._scope = trio.CancelScope()
         self._signal: int = signal.SIGTERM
         self._exit: Exit | None = None
@@ -74,10 +76,12 @@ class TaskChild:
             if self._scope.cancelled_caught:
                 ended = Exit(None, self._signal)
         except (KeyboardInterrupt, SystemExit) as error:
-            self._abort(error)
+            self._host.abort(error)
         except Exception as error:
             below_us = error.__traceback__ and error.__traceback__.tb_next
             self._write_note("".join(traceback.format_exception(None, error, below_us)))
+            what = "".join(traceback.format_exception_only(error)).strip()
+            self._host.log(Severity.ERROR, f"task '{self._name}' has failed: {what}")
         finally:
             self._exit = ended
             self._ended.set()

@@ -1,0 +1,118 @@
+"""``python -m benchmarks.embedded``: what a supervisor costs the trio program it runs inside.
+
+There is no counterpart to compare with. Each run is a fresh interpreter, so that no run finds the
+memory of the one before.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import trio
+
+from benchmarks.probe import memory
+from trio_supervisor import State, open_supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from trio_supervisor import Supervisor
+    from trio_supervisor.core.config import Severity
+
+RUNS = 5
+TASKS = 1000
+PROCESSES = 200
+STARTING = 300
+#: Seconds the sampled loop sleeps: what an application that must react quickly would do.
+TICK = 0.001
+SLEEPER = ["/bin/sleep", "1000"]
+
+
+async def task_memory() -> float:
+    """KiB for each of 1000 idle tasks."""
+
+    async def idle() -> None:
+        await trio.sleep_forever()
+
+    return await _memory_of(TASKS, lambda s, n: s.add_task(f"t{n}", idle, startsecs=0))
+
+
+async def process_memory() -> float:
+    """KiB for each of 200 idle processes, in us."""
+    return await _memory_of(
+        PROCESSES, lambda s, n: s.add_program(f"p{n}", SLEEPER, startsecs=0, stopsignal=9)
+    )
+
+
+async def stalls() -> float:
+    """ms that a tick of 1 ms is late while 300 programs start, 99th percentile."""
+    late: list[float] = []
+
+    async def sample() -> None:
+        while True:
+            before = time.perf_counter()
+            await trio.sleep(TICK)
+            late.append(time.perf_counter() - before - TICK)
+
+    async with open_supervisor(log=_silent) as supervisor, trio.open_nursery() as nursery:
+        nursery.start_soon(sample)
+        for number in range(STARTING):
+            supervisor.add_program(f"p{number}", SLEEPER, startsecs=1, stopsignal=9)
+            await trio.lowlevel.checkpoint()
+        await _all_running(supervisor)
+        nursery.cancel_scope.cancel()
+    return statistics.quantiles(late, n=100)[98] * 1000
+
+
+async def _memory_of(count: int, add: Callable[[Supervisor, int], object]) -> float:
+    async with open_supervisor(log=_silent) as supervisor:
+        add(supervisor, count)  # the first one loads what all share
+        await _all_running(supervisor)
+        before = memory(os.getpid())["Rss"]
+        for number in range(count):
+            add(supervisor, number)
+        await _all_running(supervisor)
+        return (memory(os.getpid())["Rss"] - before) / count * 1024
+
+
+def _silent(severity: Severity, text: str) -> None:
+    """Writing hundreds of lines is not what is measured."""
+
+
+async def _all_running(supervisor: Supervisor) -> None:
+    for process in supervisor.processes():
+        await process.wait_for(State.RUNNING)
+
+
+MEASURES: dict[str, Callable[[], Awaitable[float]]] = {
+    measure.__name__: measure for measure in (task_memory, process_memory, stalls)
+}
+
+
+def main() -> None:
+    if len(sys.argv) > 1:
+        print(trio.run(MEASURES[sys.argv[1]]))
+        return
+    for name, measure in MEASURES.items():
+        runs = [
+            float(
+                subprocess.run(
+                    [sys.executable, "-m", "benchmarks.embedded", name],
+                    stdout=subprocess.PIPE,
+                    text=True,
+                    check=True,
+                ).stdout
+            )
+            for _ in range(RUNS)
+        ]
+        low, middle, high = min(runs), statistics.median(runs), max(runs)
+        print(f"{middle:8.2f}  ({low:.2f} to {high:.2f})  {measure.__doc__}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
