@@ -6,8 +6,10 @@ logging configuration; no server is opened.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import signal
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -82,10 +84,23 @@ async def _run(supervisor: Supervisor, *, task_status: trio.TaskStatus[None]) ->
     try:
         with trio.CancelScope(shield=True):
             await supervisor.run(task_status=task_status)
-    except Exception as error:
+    except BaseException as error:  # also KeyboardInterrupt, which comes anywhere
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(_end_survivors, supervisor)
         cause = _innermost(error)
+        if not isinstance(cause, Exception):
+            raise cause from cause.__cause__
         text = f"the supervisor has failed: {type(cause).__name__}: {cause}"
         raise InternalError(text) from cause
+
+
+def _end_survivors(supervisor: Supervisor) -> None:
+    """Kill and reap what a failed supervisor has let go of; nothing outlives the block."""
+    for process in supervisor.processes():
+        if process.pid:  # not reaped, so the pid is still that of our child
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                os.kill(process.pid, signal.SIGKILL)
+                os.waitpid(process.pid, 0)
 
 
 def _innermost(error: BaseException) -> BaseException:
