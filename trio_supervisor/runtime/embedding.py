@@ -16,13 +16,17 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from trio_supervisor.core.config import Config, Severity
+from trio_supervisor.core.config import Config, RpcInterface, Severity
 from trio_supervisor.core.errors import InternalError
 from trio_supervisor.runtime.load import load_config
 from trio_supervisor.runtime.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+
+
+#: What makes the namespace ``supervisor`` exist, should an HTTP server be asked for.
+MAIN_INTERFACE = RpcInterface("supervisor", "supervisor.rpcinterface:make_main_rpcinterface")
 
 
 def _log_to_logging(severity: Severity, text: str) -> None:
@@ -52,7 +56,7 @@ async def open_supervisor(
     """
     reload: Callable[[], Config] | None = None
     if config is None:
-        loaded = Config()
+        loaded = Config(rpcinterfaces=(MAIN_INTERFACE,))
     elif isinstance(config, Config):
         loaded = config
     else:
