@@ -22,10 +22,13 @@ if TYPE_CHECKING:
     from trio_supervisor.core.config import Config as Config
     from trio_supervisor.core.config import GroupConfig as GroupConfig
     from trio_supervisor.core.config import GroupKind as GroupKind
+    from trio_supervisor.core.config import InetServer as InetServer
     from trio_supervisor.core.config import ProcessConfig as ProcessConfig
+    from trio_supervisor.core.config import UnixServer as UnixServer
     from trio_supervisor.core.errors import ConfigError as ConfigError
     from trio_supervisor.core.errors import InternalError as InternalError
     from trio_supervisor.core.errors import RequestError as RequestError
+    from trio_supervisor.core.errors import ServerError as ServerError
     from trio_supervisor.core.errors import SupervisorError as SupervisorError
     from trio_supervisor.core.events import Event as Event
     from trio_supervisor.core.states import State as State
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.results import RejectEvent as RejectEvent
     from trio_supervisor.runtime.subscription import EventStream as EventStream
     from trio_supervisor.runtime.supervisor import Supervisor as Supervisor
+    from trio_supervisor.web.serving import serve_http as serve_http
 
 _HOME = {
     "Autorestart": "core.config",
@@ -46,17 +50,21 @@ _HOME = {
     "EventStream": "runtime.subscription",
     "GroupConfig": "core.config",
     "GroupKind": "core.config",
+    "InetServer": "core.config",
     "InternalError": "core.errors",
     "OutputStream": "runtime.outputs",
     "Process": "runtime.process",
     "ProcessConfig": "core.config",
     "RejectEvent": "runtime.results",
     "RequestError": "core.errors",
+    "ServerError": "core.errors",
     "State": "core.states",
     "Supervisor": "runtime.supervisor",
     "SupervisorError": "core.errors",
+    "UnixServer": "core.config",
     "load_config": "runtime.load",
     "open_supervisor": "runtime.embedding",
+    "serve_http": "web.serving",
 }
 
 __all__ = [
@@ -68,17 +76,21 @@ __all__ = [
     "EventStream",
     "GroupConfig",
     "GroupKind",
+    "InetServer",
     "InternalError",
     "OutputStream",
     "Process",
     "ProcessConfig",
     "RejectEvent",
     "RequestError",
+    "ServerError",
     "State",
     "Supervisor",
     "SupervisorError",
+    "UnixServer",
     "load_config",
     "open_supervisor",
+    "serve_http",
 ]
 
 

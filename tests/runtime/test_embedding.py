@@ -138,6 +138,7 @@ async def test_a_deadline_for_the_whole_end(tmp_path: Path, how: str) -> None:
 
     within = 0.01 if how == "stop_within" else None
     async with open_supervisor(log=log, stop_within=within) as supervisor:
+        supervisor.add_program("idle", theatre.command, autostart=False)
         x = supervisor.add_program("x", theatre.command, startsecs=0, stopwaitsecs=3600)
         puppet = await theatre.next()
         await puppet.do(f"ignore {int(signal.SIGTERM)}")
@@ -161,15 +162,24 @@ async def test_an_exception_of_the_block_comes_out_as_it_is() -> None:
     assert caught.value.__context__ is None
 
 
-async def test_a_failure_of_ours_is_one_exception(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failure_of_ours_is_one_exception_and_leaves_no_child(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theatre = Theatre(tmp_path)
+    pids = []
+
     async def fail(supervisor: Supervisor) -> None:
         raise LookupError("a bug")
 
     async def use() -> None:
         async with open_supervisor() as supervisor:
+            supervisor.add_program("x", theatre.command)
+            pids.append((await theatre.next()).pid)
             monkeypatch.setattr(type(supervisor), "_stop_groups", fail)
             supervisor.request_shutdown()
             await trio.sleep_forever()
 
     with pytest.raises(InternalError, match=r"^the supervisor has failed: LookupError: a bug$"):
         await use()
+    assert is_gone(pids[0])
+    await theatre.aclose()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -178,18 +179,15 @@ async def test_tasks_of_one_supervisor_stop_in_reverse_order(autojump_clock: Moc
     """P-156."""
     ended: list[str] = []
 
-    def named(name: str) -> object:
-        async def run() -> None:
-            try:
-                await trio.sleep_forever()
-            finally:
-                ended.append(name)
-
-        return run
+    async def run(name: str) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            ended.append(name)
 
     async with open_supervisor() as supervisor:
         for name in "abc":
-            supervisor.add_task(name, named(name))  # type: ignore[arg-type]  # an async function
+            supervisor.add_task(name, partial(run, name))
         await wait_all_tasks_blocked()
     assert ended == ["c", "b", "a"]
 

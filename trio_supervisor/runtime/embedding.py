@@ -6,21 +6,27 @@ logging configuration; no server is opened.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import signal
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
 
-from trio_supervisor.core.config import Config, Severity
+from trio_supervisor.core.config import Config, RpcInterface, Severity
 from trio_supervisor.core.errors import InternalError
 from trio_supervisor.runtime.load import load_config
 from trio_supervisor.runtime.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+
+
+#: What makes the namespace ``supervisor`` exist, should an HTTP server be asked for.
+MAIN_INTERFACE = RpcInterface("supervisor", "supervisor.rpcinterface:make_main_rpcinterface")
 
 
 def _log_to_logging(severity: Severity, text: str) -> None:
@@ -50,7 +56,7 @@ async def open_supervisor(
     """
     reload: Callable[[], Config] | None = None
     if config is None:
-        loaded = Config()
+        loaded = Config(rpcinterfaces=(MAIN_INTERFACE,))
     elif isinstance(config, Config):
         loaded = config
     else:
@@ -82,10 +88,23 @@ async def _run(supervisor: Supervisor, *, task_status: trio.TaskStatus[None]) ->
     try:
         with trio.CancelScope(shield=True):
             await supervisor.run(task_status=task_status)
-    except Exception as error:
+    except BaseException as error:  # also KeyboardInterrupt, which comes anywhere
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(_end_survivors, supervisor)
         cause = _innermost(error)
+        if not isinstance(cause, Exception):
+            raise cause from cause.__cause__
         text = f"the supervisor has failed: {type(cause).__name__}: {cause}"
         raise InternalError(text) from cause
+
+
+def _end_survivors(supervisor: Supervisor) -> None:
+    """Kill and reap what a failed supervisor has let go of; nothing outlives the block."""
+    for process in supervisor.processes():
+        if process.pid:  # not reaped, so the pid is still that of our child
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                os.kill(process.pid, signal.SIGKILL)
+                os.waitpid(process.pid, 0)
 
 
 def _innermost(error: BaseException) -> BaseException:

@@ -277,7 +277,8 @@ class Supervisor:
             return
         self.log(Severity.WARN, f"not all has stopped within {within} seconds, killing the rest")
         for process in self.processes():
-            await process.spawned()
+            if process.state is State.STARTING:  # being spawned, perhaps
+                await process.spawned()
             with contextlib.suppress(RequestError):  # it has just ended, or said why in the log
                 process.signal(SIGKILL)
         await self._over.wait()

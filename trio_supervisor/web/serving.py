@@ -1,0 +1,30 @@
+"""An HTTP server for an embedded supervisor, for those who ask for one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+
+from trio_supervisor.web.server import bind, serve, unbind
+
+if TYPE_CHECKING:
+    from trio_supervisor.core.config import Server
+    from trio_supervisor.runtime.supervisor import Supervisor
+
+
+async def serve_http(
+    supervisor: Supervisor,
+    server: Server,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve XML-RPC, for ``tsupervisorctl``, and the web page until cancelled. Raises ServerError.
+
+    ``task_status.started()`` is called when clients can connect.
+    """
+    listener = bind(server)
+    try:
+        await serve(listener, server, supervisor, task_status=task_status)
+    finally:
+        unbind(server, listener)
