@@ -170,3 +170,13 @@ def test_expansion_happens_once(text: str, expanded: str) -> None:
 def test_expansions_that_make_no_sense(text: str) -> None:
     with pytest.raises(ValueError, match=r"is badly|unknown name|width"):
         expand_dollars(text, {"a": "x", "n": 7})
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["[" * 20_000 + "]" * 20_000, "9" * 5_000, "0x" + "f" * 5_000],
+    ids=["nested arrays", "decimal digits", "hexadecimal digits"],
+)
+def test_values_beyond_what_python_takes_are_errors_of_the_configuration(value: str) -> None:
+    with pytest.raises(ConfigError):
+        load_toml(f"[program.x]\ncommand = '/bin/x'\npriority = {value}\n")

@@ -72,7 +72,11 @@ def exported_tables(
         "supervisord": daemon,
         "server": [_server(document, server) for server in config.servers],
         "rpcinterface": {
-            interface.name: {"factory": interface.factory, **interface.options}
+            interface.name: {
+                "factory": interface.factory,
+                # Which of them are secrets is known to the interface alone: hide all values.
+                **dict.fromkeys(interface.options, MASKED),
+            }
             for interface in config.rpcinterfaces
         },
         "group": [_group(document, group) for group in config.groups],

@@ -37,7 +37,11 @@ def read_toml(text: str, *, file: str, here: str, into: Document) -> list[str]:
     """Add a file to a document; returns the globs of its ``include``. Raises ConfigError."""
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise ConfigError(
+            f"File contains parsing errors: {file}: arrays or tables are nested too deeply"
+        ) from None
+    except ValueError as error:  # TOMLDecodeError, and a number with more digits than int() takes
         raise ConfigError(f"File contains parsing errors: {file}: {error}") from None
     return _Reader(text, file, here, into).read(data)
 
@@ -107,8 +111,13 @@ class _Reader:
     def _text(self, section: str, key: str, value: object) -> str:
         if isinstance(value, bool):
             return "true" if value else "false"
-        if isinstance(value, (str, int)):
-            return str(value)
+        if isinstance(value, str):
+            return value
+        if isinstance(value, int):
+            try:
+                return str(value)
+            except ValueError:  # a hexadecimal number beyond the digits that str() writes
+                raise self._error(f"{key} has too many digits", section, key) from None
         raise self._error(f"{key} cannot be a {type(value).__name__}", section, key)
 
     def _table(self, value: object, name: str) -> Mapping[str, object]:
