@@ -115,6 +115,8 @@ def test_the_sketch_of_the_contract_means_what_the_same_ini_means() -> None:
         ("program = 1\n", "program must be a table", None, "write [program]"),
         ("[program.x]\ncommand = '$x'\n", "is badly formatted at '$x'", 4, "write $$ for a dollar"),
         ("[program.x]\ncommand = '${zz}'\n", "unknown name 'zz'", 4, "known names"),
+        ("[program.x]\ncommand = 'a'\numask = 0o22\n", "umask cannot be a number", 5, '= "022"'),
+        ("[unix_http_server]\nchmod = 700\n", "chmod cannot be a number", 4, "octal digits"),
         ("[program.x]\ncommand = 'a'\numask = '9'\n", "invalid octal number '9'", 5, None),
         (
             "[program.x]\ncommand = 'a'\nnumprocs = 2\n",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import sys
 from dataclasses import replace
 
@@ -11,13 +13,18 @@ import tomli_w
 from trio_supervisor.core.build import build
 from trio_supervisor.core.config import Config
 from trio_supervisor.core.convert import to_tables
+from trio_supervisor.core.environment import parse_environment
 from trio_supervisor.core.errors import ConfigError
 from trio_supervisor.core.ini import Document
+from trio_supervisor.core.surroundings import Surroundings
 from trio_supervisor.core.toml import read_toml
 from trio_supervisor.runtime.load import find_config, is_toml, read_document, surroundings
 
 #: The converted text does not mean the same; it is printed all the same, with comments.
 EXIT_DIFFERENT = 1
+#: Stands for a variable that is not set where the file is converted: a text and a number.
+STAND_IN = "1"
+_VARIABLE = re.compile(r"%\(ENV_(\w+)\)")
 
 
 def convert(configuration: str | None, program: str) -> int:
@@ -33,6 +40,12 @@ def convert(configuration: str | None, program: str) -> int:
     around = surroundings(origin)
     here = os.path.dirname(os.path.join(origin, path))
     document, _ = read_document(path, around, here)
+    unset = unset_variables(document, around)
+    if unset:
+        stand_in = dict.fromkeys(unset, STAND_IN)
+        around = replace(around, environ={**stand_in, **around.environ})
+        names = ", ".join(unset)
+        print(f"not set here, compared as if it were {STAND_IN}: {names}", file=sys.stderr)
     original = build(document, around, overrides={}, here=here)
     text, lost = toml_text(document)
     again = Document()
@@ -45,6 +58,19 @@ def convert(configuration: str | None, program: str) -> int:
     for name in different:
         print(f"{name} does not mean the same: compare the two files there", file=sys.stderr)
     return EXIT_DIFFERENT if different else 0
+
+
+def unset_variables(document: Document, around: Surroundings) -> list[str]:
+    """Environment variables that values use and that nothing sets, in order of first use."""
+    entries = [e for section in document.sections.values() for e in section.entries.values()]
+    used = dict.fromkeys(name for entry in entries for name in _VARIABLE.findall(entry.value))
+    given = set(around.environ)
+    for section in document.sections.values():
+        environment = section.entries.get("environment")
+        if environment is not None:
+            with contextlib.suppress(ValueError):  # its names come out of a variable
+                given |= parse_environment(environment.value).keys()
+    return [name for name in used if name not in given]
 
 
 def toml_text(document: Document) -> tuple[str, list[str]]:

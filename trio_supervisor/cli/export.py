@@ -1,40 +1,59 @@
 """``tsupervisord --export``: the configuration in effect, every default filled in, with origins.
 
-Secrets are masked. Starts and changes nothing.
+Shows no secret: values that may be one are masked, and a text that uses environment variables is
+shown as it is written. Starts and changes nothing.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import tomli_w
 
-from trio_supervisor.core.build import COMMAND_LINE, KINDS, build
+from trio_supervisor.core.build import COMMAND_LINE, FACTORY, build, variables
 from trio_supervisor.core.config import (
     AUTO,
     Autorestart,
     ChannelConfig,
     Config,
     GroupConfig,
+    InetServer,
     ProcessConfig,
     Server,
     Severity,
     UnixServer,
 )
-from trio_supervisor.core.ini import Document, Section
-from trio_supervisor.core.options import SUPERVISORD
+from trio_supervisor.core.environment import parse_environment
+from trio_supervisor.core.ini import Document, Entry, Section
+from trio_supervisor.core.options import SUPERVISORCTL, SUPERVISORD, TABLES
+from trio_supervisor.core.reader import Scope
 from trio_supervisor.runtime.load import find_config, read_document, surroundings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+
+    from trio_supervisor.core.surroundings import Surroundings
+
+    Shown = dict[str, object]
 
 MASKED = "***"
 DEFAULT = "default"
+INET = "inet_http_server"
 #: Fields of the model that have another name as options.
 _OPTION_NAMES = {"uid": "user", "name": "process_name"}
+_FIELD_NAMES = {option: field for field, option in _OPTION_NAMES.items()}
+#: Fields of the model that are no options of a program.
+_NO_OPTIONS = ("environment", "socket", "task", "section")
+#: Options that another one overrules when it is true (config.md 8.5).
+_OVERRULED_BY = {"killasgroup": "stopasgroup", "stderr_logfile": "redirect_stderr"}
+_OCTAL = ("umask", "chmod", "socket_mode")
+_OWNERS = ("chown", "socket_owner")
+_USES_VARIABLE = re.compile(r"[%$][({]ENV_")
 
 
 def export(configuration: str | None, overrides: Mapping[str, str], form: str, program: str) -> int:
@@ -45,7 +64,7 @@ def export(configuration: str | None, overrides: Mapping[str, str], form: str, p
     here = os.path.dirname(os.path.join(origin, path))
     document, _ = read_document(path, around, here)
     config = build(document, around, overrides=overrides, here=here)
-    exported = exported_tables(document, config, overrides)
+    exported = _Exporter(document, config, around, overrides, path, here).tables()
     if form == "json":
         print(json.dumps(exported, indent=2))
     else:
@@ -53,136 +72,211 @@ def export(configuration: str | None, overrides: Mapping[str, str], form: str, p
     return 0
 
 
-def exported_tables(
-    document: Document, config: Config, overrides: Mapping[str, str]
-) -> dict[str, object]:
+class _Exporter:
     """Nested tables; each option is a table of ``value`` and ``from``."""
-    daemon_section = document.sections["supervisord"]
-    daemon = {
-        option.name: _origin(
-            document,
-            daemon_section,
-            option.name,
-            getattr(config.daemon, _field_of(option.name)),
-            overrides,
-        )
-        for option in SUPERVISORD
-    }
-    return {
-        "supervisord": daemon,
-        "server": [_server(document, server) for server in config.servers],
-        "rpcinterface": {
-            interface.name: {
-                "factory": interface.factory,
-                # Which of them are secrets is known to the interface alone: hide all values.
-                **dict.fromkeys(interface.options, MASKED),
-            }
-            for interface in config.rpcinterfaces
-        },
-        "group": [_group(document, group) for group in config.groups],
-    }
 
-
-def _field_of(option: str) -> str:
-    return next((field for field, name in _OPTION_NAMES.items() if name == option), option)
-
-
-def _server(document: Document, server: Server) -> dict[str, object]:
-    section = document.sections[server.section]
-    shown: dict[str, object] = {"section": server.section}
-    if isinstance(server, UnixServer):
-        chown = None if server.chown is None else ":".join(map(str, server.chown))
-        values: dict[str, object] = {
-            "file": server.file,
-            "chmod": oct(server.chmod),
-            "chown": chown,
+    def __init__(
+        self,
+        document: Document,
+        config: Config,
+        around: Surroundings,
+        overrides: Mapping[str, str],
+        path: str,
+        here: str,
+    ) -> None:
+        self._document = document
+        self._config = config
+        self._around = around
+        self._overrides = overrides
+        self._path = path
+        self._names: dict[str, str | int] = {
+            "here": here,
+            "host_node_name": around.host_node_name,
+            **variables(around.environ),
         }
-    else:
-        values = {"port": f"{server.host or '*'}:{server.port}"}
-    credentials = server.credentials
-    values["username"] = None if credentials is None else credentials.username
-    values["password"] = None if credentials is None else MASKED
-    for name, value in values.items():
-        shown[name] = _origin(document, section, name, value)
-    return shown
+
+    def tables(self) -> Shown:
+        shown: Shown = {
+            "supervisord": self._daemon(),
+            "server": [self._server(server) for server in self._config.servers],
+            "rpcinterface": {
+                interface.name: self._interface(f"rpcinterface:{interface.name}")
+                for interface in self._config.rpcinterfaces
+            },
+            "group": [self._group(group) for group in self._config.groups],
+        }
+        client = self._client()
+        return shown if client is None else {**shown, "supervisorctl": client}
+
+    def _daemon(self) -> Shown:
+        section = self._document.sections["supervisord"]
+        daemon = self._config.daemon
+        shown: Shown = {}
+        for option in SUPERVISORD:
+            name = option.name
+            if name in self._overrides:
+                entry: Entry | None = Entry(self._overrides[name], COMMAND_LINE, 0, "")
+            else:
+                entry = self._document.entry(section, name)
+            shown[name] = _shown(entry, name, getattr(daemon, _FIELD_NAMES.get(name, name)))
+        entry = self._document.entry(section, "environment")
+        shown["environment"] = {name: _masked(entry) for name in daemon.environment}
+        return shown
+
+    def _server(self, server: Server) -> Shown:
+        options = TABLES["unix_http_server" if isinstance(server, UnixServer) else INET]
+        values = {option.name: getattr(server, option.name, None) for option in options}
+        if isinstance(server, InetServer):
+            values["port"] = f"{server.host or '*'}:{server.port}"
+        if server.credentials is not None:
+            values["username"] = server.credentials.username
+            values["password"] = MASKED
+        return {"section": server.section, **self._options(server.section, values)}
+
+    def _interface(self, section: str) -> Shown:
+        # Which of its options are secrets is known to the interface alone: hide all values.
+        entries = self._document.sections[section].entries
+        return {
+            name: self._shown(section, name, entry.value) if name == FACTORY else _masked(entry)
+            for name, entry in entries.items()
+        }
+
+    def _group(self, group: GroupConfig) -> Shown:
+        section = group.section or ""
+        values: Shown = {"priority": group.priority}
+        if section.startswith("group:"):
+            made_from = (process.section or "" for process in group.processes)
+            values["programs"] = [name.partition(":")[2] for name in dict.fromkeys(made_from)]
+        if group.pool is not None:
+            values["events"] = sorted(group.pool.events)
+            values["buffer_size"] = group.pool.buffer_size
+            values["result_handler"] = group.pool.result_handler
+            values["event_len"] = group.pool.event_len.value
+        return {
+            "name": group.name,
+            "section": section,
+            "kind": group.kind.value,
+            **self._options(section, values),
+            "process": [self._process(group, process) for process in group.processes],
+        }
+
+    def _process(self, group: GroupConfig, process: ProcessConfig) -> Shown:
+        section = process.section or ""
+        values: Shown = {}
+        for field in fields(ProcessConfig):
+            value = getattr(process, field.name)
+            if isinstance(value, ChannelConfig):
+                for part in fields(ChannelConfig):
+                    middle = "logfile_" if part.name in ("maxbytes", "backups") else ""
+                    values[f"{field.name}_{middle}{part.name}"] = getattr(value, part.name)
+            elif field.name not in _NO_OPTIONS:
+                values[_OPTION_NAMES.get(field.name, field.name)] = value
+        if process.socket is not None:
+            values["socket"] = process.socket.url
+            values["socket_backlog"] = process.socket.backlog
+            values["socket_owner"] = process.socket.owner
+            values["socket_mode"] = process.socket.mode
+        program = section.partition(":")[2].strip()
+        names = {
+            **variables(self._config.daemon.environment),
+            "program_name": program,
+            "group_name": group.name,
+        }
+        for option in ("numprocs", "numprocs_start"):
+            values[option] = self._read(self._document.sections[section], option, names)
+        shown = self._options(section, values)
+        for option, ruler in _OVERRULED_BY.items():
+            if getattr(process, ruler):
+                shown[option] = self._shown(section, ruler, values[option])
+        shown["environment"] = self._environment(section, process)
+        return {"section": section, **shown}
+
+    def _environment(self, section: str, process: ProcessConfig) -> Shown:
+        """Each variable, masked, with the section that sets it: the program's or the daemon's."""
+        inherited = self._config.daemon.environment
+        own = self._document.entry(self._document.sections[section], "environment")
+        daemon = self._document.sections["supervisord"]
+        others = self._document.entry(daemon, "environment")
+        written = _variables_of(own)
+        return {
+            name: _masked(own if name in written or inherited.get(name) != value else others)
+            for name, value in process.environment.items()
+        }
+
+    def _client(self) -> Shown | None:
+        """What the client reads: its section of the main file alone (4.1)."""
+        section = self._document.sections.get("supervisorctl")
+        if section is None:
+            return None
+        entries = {k: entry for k, entry in section.entries.items() if entry.file == self._path}
+        section = Section(section.name, section.file, section.line, entries)
+        names = [option.name for option in SUPERVISORCTL]
+        return {
+            name: _shown(self._document.entry(section, name), name, self._read(section, name, {}))
+            for name in names
+        }
+
+    def _options(self, section: str, values: Mapping[str, object]) -> Shown:
+        return {name: self._shown(section, name, value) for name, value in values.items()}
+
+    def _shown(self, section: str, name: str, value: object) -> Shown:
+        entry = self._document.entry(self._document.sections[section], name)
+        return _shown(entry, name, value)
+
+    def _read(self, section: Section, name: str, more: Mapping[str, str | int]) -> object:
+        """An option of which the model keeps nothing, or that the daemon does not read."""
+        options = {option.name: option for option in TABLES[section.name.partition(":")[0]]}
+        names = {**self._names, **more}
+        return Scope(self._document, section, options, names, self._around).value(name)
 
 
-def _group(document: Document, group: GroupConfig) -> dict[str, object]:
-    shown: dict[str, object] = {
-        "name": group.name,
-        "priority": group.priority,
-        "kind": group.kind.value,
-    }
-    if group.pool is not None:
-        shown["events"] = sorted(group.pool.events)
-        shown["buffer_size"] = group.pool.buffer_size
-        shown["result_handler"] = group.pool.result_handler
-        shown["event_len"] = group.pool.event_len.value
-    shown["process"] = [_process(document, group, process) for process in group.processes]
-    return shown
+def _variables_of(entry: Entry | None) -> Iterable[str]:
+    """The names in an ``environment=`` as far as they do not come out of an expansion."""
+    if entry is None:
+        return ()
+    if entry.table is not None:
+        return entry.table
+    try:
+        return parse_environment(entry.value)
+    except ValueError:
+        return ()
 
 
-def _process(document: Document, group: GroupConfig, process: ProcessConfig) -> dict[str, object]:
-    section = _section_of(document, group, process)
-    shown: dict[str, object] = {}
-    for field in fields(ProcessConfig):
-        value = getattr(process, field.name)
-        if isinstance(value, ChannelConfig):
-            for part in fields(ChannelConfig):
-                middle = "logfile_" if part.name in ("maxbytes", "backups") else ""
-                name = f"{field.name}_{middle}{part.name}"
-                shown[name] = _origin(document, section, name, getattr(value, part.name))
-        else:
-            name = _OPTION_NAMES.get(field.name, field.name)
-            if field.name == "socket":
-                value = None if process.socket is None else process.socket.url
-            shown[name] = _origin(document, section, name, value)
-    return shown
+def _masked(entry: Entry | None) -> Shown:
+    return {"value": MASKED, "from": _place(entry)}
 
 
-def _section_of(document: Document, group: GroupConfig, process: ProcessConfig) -> Section | None:
-    """The section a process came from; None if that cannot be told."""
-    members = document.sections.get(f"group:{group.name}")
-    if members is None:
-        found = [document.sections.get(f"{kind}:{group.name}") for kind in KINDS]
-        return next((section for section in found if section is not None), None)
-    entry = members.entries.get("programs")
-    names = [] if entry is None else [name.strip() for name in entry.value.split(",")]
-    made = [name for name in names if process.name.startswith(name)]
-    kinds = ("program", "fcgi-program")
-    found = [document.sections.get(f"{kind}:{max(made, key=len)}") for kind in kinds if made]
-    return next((section for section in found if section is not None), None)
+def _shown(entry: Entry | None, name: str, value: object) -> Shown:
+    plain = _plain(name, value)
+    if isinstance(plain, str) and entry is not None and plain != MASKED:
+        written = entry.value if entry.words is None else shlex.join(entry.words)
+        if _USES_VARIABLE.search(written):
+            plain = written
+    return {"value": plain, "from": _place(entry)}
 
 
-def _origin(
-    document: Document,
-    section: Section | None,
-    name: str,
-    value: object,
-    overrides: Mapping[str, str] | None = None,
-) -> dict[str, object]:
-    if overrides is not None and name in overrides:
-        where = COMMAND_LINE
-    else:
-        entry = None if section is None else document.entry(section, name)
-        where = DEFAULT if entry is None else f"{entry.file}:{entry.line}"
-    return {"value": _plain(name, value), "from": where}
+def _place(entry: Entry | None) -> str:
+    if entry is None:
+        return DEFAULT
+    return COMMAND_LINE if entry.file == COMMAND_LINE else f"{entry.file}:{entry.line}"
 
 
 def _plain(name: str, value: object) -> object:
     """A value as TOML and JSON have it; ``none`` where nothing is set."""
     if value is None:
         return "none"
-    if name == "environment" and isinstance(value, dict):
-        return dict.fromkeys(value, MASKED)
+    if name == "password":
+        return MASKED
     if value is AUTO:
         return "auto"
     if isinstance(value, Autorestart):
         return {"true": True, "false": False}.get(value.value, value.value)
     if isinstance(value, Severity):
         return value.name.lower()
-    if name == "umask" and isinstance(value, int):
-        return oct(value)
+    if name in _OCTAL and isinstance(value, int):
+        return f"{value:04o}"
+    if name in _OWNERS and isinstance(value, tuple):
+        return ":".join(map(str, value))
     if isinstance(value, tuple):
         return list(value)
     return value

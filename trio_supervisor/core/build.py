@@ -103,13 +103,13 @@ class _Builder:
         self._start: Names = {
             "here": here,
             "host_node_name": around.host_node_name,
-            **_variables(around.environ),
+            **variables(around.environ),
         }
         self._names = self._start
 
     def build(self) -> Config:
         daemon = self._daemon()
-        self._names = {**self._start, **_variables(daemon.environment)}
+        self._names = {**self._start, **variables(daemon.environment)}
         interfaces = self._all(self._interface, self._sections("rpcinterface"))
         groups = self._groups(Programs(daemon.environment, self._messages))
         if any(group.pool for group in groups):
@@ -203,7 +203,8 @@ class _Builder:
                 grouped.add(program.name)
                 inner = self._scope(program, kind, self._names)
                 members += programs.processes(inner, member.strip(), name)
-            return GroupConfig(name, tuple(members), scope.take("priority", int))
+            priority = scope.take("priority", int)
+            return GroupConfig(name, tuple(members), priority, section=section.name)
 
         def alone(section: Section) -> GroupConfig:
             kind = section.name.partition(":")[0]
@@ -302,7 +303,7 @@ def include_patterns(document: Document, around: Surroundings, here: str) -> lis
     section = document.sections.get("include")
     if section is None:
         return None
-    names = {"here": here, "host_node_name": around.host_node_name, **_variables(around.environ)}
+    names = {"here": here, "host_node_name": around.host_node_name, **variables(around.environ)}
     options = {option.name: option for option in TABLES["include"]}
     scope = Scope(document, section, options, names, around)
     files = scope.find("files", str)
@@ -322,7 +323,8 @@ def _own_name(section: Section) -> str:
     return section.name.partition(":")[2]
 
 
-def _variables(environment: Mapping[str, str]) -> dict[str, str | int]:
+def variables(environment: Mapping[str, str]) -> dict[str, str | int]:
+    """The names under which values may use environment variables (5.2)."""
     return {f"ENV_{name}": value for name, value in environment.items()}
 
 

@@ -108,6 +108,8 @@ class ProcessConfig:
     socket: FastCgiSocket | None = None
     task: Callable[..., Awaitable[object]] | None = None
     """An async function to run in place of the command; only programs can say that, not files."""
+    section: str | None = field(default=None, compare=False)
+    """Name of the section it was made from; None if a program made it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,8 @@ class GroupConfig:
     priority: int = 999
     kind: GroupKind = GroupKind.PLAIN
     pool: PoolConfig | None = None
+    section: str | None = field(default=None, compare=False)
+    """Name of the section it was made from; None if a program made it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,7 @@ class Programs:
             priority=priority,
             kind=kind,
             pool=pool,
+            section=scope.section.name,
         )
         if pool is not None:
             self._check_pool(scope, group, pool)
@@ -127,6 +128,7 @@ class Programs:
             serverurl=AUTO if serverurl.upper() == "AUTO" else serverurl or None,
             uid=scope.find("user", int),
             umask=scope.find("umask", int),
+            section=scope.section.name,
         )
 
     def _process(

@@ -10,9 +10,11 @@ import re
 import tomllib
 from typing import TYPE_CHECKING
 
+from trio_supervisor.core import values
 from trio_supervisor.core.errors import ConfigError
 from trio_supervisor.core.ini import Document, Entry, Grammar, Section
 from trio_supervisor.core.options import TABLES
+from trio_supervisor.core.remark import Remark
 from trio_supervisor.core.suggest import suggestion
 
 if TYPE_CHECKING:
@@ -28,13 +30,22 @@ NAMED = ("rpcinterface", "program", "fcgi-program", "eventlistener", "group", "c
 FREE = ("rpcinterface", "ctlplugin")
 #: Options whose lists are written with commas in INI.
 LISTS = ("exitcodes", "events", "programs")
+#: Options written in octal digits.
+OCTAL = frozenset(
+    option.name for table in TABLES.values() for option in table if option.convert is values.octal
+)
 
 _HEADER = re.compile(r"\s*\[([^\[\]]+)\]")
 _KEY = re.compile(r"\s*([\w.\"'-]+)\s*=")
 
 
-def read_toml(text: str, *, file: str, here: str, into: Document) -> list[str]:
-    """Add a file to a document; returns the globs of its ``include``. Raises ConfigError."""
+def read_toml(
+    text: str, *, file: str, here: str, into: Document, included: bool = False
+) -> list[str]:
+    """Add a file to a document; returns the globs of its ``include``. Raises ConfigError.
+
+    An ``included`` file cannot include others: that it wants to is remarked (4.6).
+    """
     try:
         data = tomllib.loads(text)
     except RecursionError:
@@ -43,7 +54,12 @@ def read_toml(text: str, *, file: str, here: str, into: Document) -> list[str]:
         ) from None
     except ValueError as error:  # TOMLDecodeError, and a number with more digits than int() takes
         raise ConfigError(f"File contains parsing errors: {file}: {error}") from None
-    return _Reader(text, file, here, into).read(data)
+    reader = _Reader(text, file, here, into)
+    patterns = reader.read(data)
+    if included and patterns:
+        reader.remark_include()
+        return []
+    return patterns
 
 
 class _Reader:
@@ -71,6 +87,13 @@ class _Reader:
                     f"unknown table [{name}]", name, None, meant and f"did you mean [{meant}]?"
                 )
         return include
+
+    def remark_include(self) -> None:
+        """Say that the ``include`` of this file has no effect."""
+        line = self._lines.get(("", "include"), 1)
+        text = "include of an included file is ignored"
+        hint = "name its files in the main file"
+        self._document.remarks.append(Remark(text, self._file, line, None, "include", hint))
 
     def _servers(self, kind: str, table: Mapping[str, object]) -> None:
         own = {key: value for key, value in table.items() if not isinstance(value, dict)}
@@ -104,6 +127,11 @@ class _Reader:
                 entry.value = ",".join(words)
             else:
                 raise self._error(f"{key} cannot be a list", section, key)
+        elif key in OCTAL and isinstance(value, int):
+            # 0o22 and 18 are the same to TOML, and 22 is meant as 0o22: no number is safe.
+            raise self._error(
+                f"{key} cannot be a number", section, key, f'write its octal digits: {key} = "022"'
+            )
         else:
             entry.value = self._text(section, key, value)
         return entry

@@ -125,7 +125,9 @@ def read_document(path: str, around: Surroundings, here: str) -> tuple[Document,
     return document, _read_includes(path, patterns, document, around, here)
 
 
-def _read_file(path: str, document: Document, around: Surroundings, here: str) -> list[str] | None:
+def _read_file(
+    path: str, document: Document, around: Surroundings, here: str, *, included: bool = False
+) -> list[str] | None:
     """Add one file to the document; the expanded globs that a TOML file includes, else None.
 
     ``here`` is the absolute directory of the file; errors show the path as it was given.
@@ -143,7 +145,7 @@ def _read_file(path: str, document: Document, around: Surroundings, here: str) -
     if not is_toml(path):
         read(text, file=path, here=here, into=document)
         return None
-    patterns = read_toml(text, file=path, here=here, into=document)
+    patterns = read_toml(text, file=path, here=here, into=document, included=included)
     names = {"here": here, "host_node_name": around.host_node_name}
     variables = {f"ENV_{name}": value for name, value in around.environ.items()}
     try:
@@ -180,7 +182,8 @@ def _read_includes(
 def _include(path: str, document: Document, around: Surroundings) -> Message:
     if not os.path.isfile(path) or not os.access(path, os.R_OK):
         return Message(Severity.WARN, f'Cannot read included file "{path}", it is left out')  # Q15
-    _read_file(path, document, around, os.path.dirname(os.path.abspath(path)))
+    here = os.path.dirname(os.path.abspath(path))
+    _read_file(path, document, around, here, included=True)
     return Message(Severity.INFO, f'Included extra file "{path}" during parsing')
 
 
