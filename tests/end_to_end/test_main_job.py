@@ -12,7 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.daemon import PATIENCE, Daemon, daemon, eventually, write_config
+from tests.kit.daemon import (
+    PATIENCE,
+    Daemon,
+    alive,
+    daemon,
+    eventually,
+    wait_until_gone,
+    write_config,
+)
 
 #: Ignores TERM; says so first, so that a test knows when it does.
 DEAF = "/bin/sh -c \"trap '' TERM; echo deaf; while :; do sleep 1; done\""
@@ -31,18 +39,6 @@ while True:
     sys.stdout.write("RESULT 2\\nOK")
     sys.stdout.flush()
 """
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def wait_until_gone(pid: int) -> None:
-    eventually(lambda: not alive(pid), f"the end of {pid}")
 
 
 def free_port() -> int:

@@ -11,11 +11,11 @@ import sys
 import time
 import xmlrpc.client
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
 #: Seconds after which something that should have happened long ago is a failure.
 PATIENCE = 30
@@ -33,6 +33,19 @@ def eventually(look: Callable[[], T], what: str = "the condition") -> T:
             raise AssertionError(f"{what} did not come true within {PATIENCE} s")
         time.sleep(LOOK)
     return value
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs; a zombie, whoever is to reap it, does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] not in ("Z", "X")
+
+
+def wait_until_gone(pid: int) -> None:
+    eventually(lambda: not alive(pid), f"the end of {pid}")
 
 
 class _UnixConnection(http.client.HTTPConnection):

@@ -18,7 +18,7 @@ from trio_supervisor.cli.detach import detach
 from trio_supervisor.cli.export import export
 from trio_supervisor.cli.identity import drop_privileges, raise_limits
 from trio_supervisor.cli.service import Service
-from trio_supervisor.core.errors import SupervisorError
+from trio_supervisor.core.errors import InternalError, SupervisorError
 from trio_supervisor.runtime.load import load_config
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Every error at start: usage, configuration, privileges, limits, log, servers (P-341).
 EXIT_ERROR = 2
+#: The daemon itself has failed (P-344).
+EXIT_INTERNAL = 1
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -37,6 +39,9 @@ def main(argv: list[str] | None = None) -> None:
     except BrokenPipeError:  # the reader of help or a report has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except InternalError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(EXIT_INTERNAL)
     except SupervisorError as error:
         print(f"Error: {error}", file=sys.stderr)
         print(f"For help, use {program} -h", file=sys.stderr)

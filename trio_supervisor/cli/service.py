@@ -7,29 +7,32 @@ directory and umask stay, everything else starts afresh (P-184, P-185).
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import signal
-import traceback
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, NoReturn
 
 import trio
 
 from trio_supervisor.cli.pidfile import Pidfile
 from trio_supervisor.core.config import Config, Message, Severity
-from trio_supervisor.core.errors import CantReread
+from trio_supervisor.core.errors import CantReread, InternalError
 from trio_supervisor.core.states import DaemonState
 from trio_supervisor.runtime.activity import open_activity_log
 from trio_supervisor.runtime.autologs import remove_auto_logs
 from trio_supervisor.runtime.bus import Bus
 from trio_supervisor.runtime.child import ProcessLauncher
+from trio_supervisor.runtime.containment import attempt, innermost, persist, traceback_of
 from trio_supervisor.runtime.orphans import reap_orphans
 from trio_supervisor.runtime.supervisor import Supervisor
+from trio_supervisor.runtime.survivors import end_survivors
 from trio_supervisor.web.server import bind, serve, unbind
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from trio_supervisor.runtime.activity import ActivityLog
 
@@ -56,7 +59,11 @@ class Service:
         self._serials = itertools.count()  # survive a restart (interfaces.md 1.3)
 
     async def run(self) -> int:
-        """Live through all incarnations; returns the exit code. Raises ConfigError, ServerError."""
+        """Live through all incarnations; returns the exit code.
+
+        Raises ConfigError, ServerError; InternalError when something of ours has failed and all
+        children were stopped.
+        """
         # Opened first and held to the very end, so that no signal ever meets its default effect.
         with (
             trio.open_signal_receiver(*SIGNALS) as signals,
@@ -94,15 +101,22 @@ class Service:
             self._enter_background(activity)
             pidfile = Pidfile(config.daemon.pidfile)
             stack.callback(pidfile.remove)
-            async with trio.open_nursery() as nursery:
-                for server, listener in zip(config.servers, listeners, strict=True):
-                    await nursery.start(serve, listener, server, supervisor)
-                nursery.start_soon(_obey, signals, supervisor)
-                nursery.start_soon(reap_orphans, quits, launcher.owns, activity.log)
-                _write_pidfile(pidfile, config, activity)
-                self._report_ready()
-                await supervisor.run()
-                nursery.cancel_scope.cancel()
+            duties: dict[str, Callable[[], Awaitable[object]]] = {
+                server.section: partial(serve, listener, server, supervisor)
+                for server, listener in zip(config.servers, listeners, strict=True)
+            }
+            duties["signals"] = partial(_obey, signals, supervisor)
+            duties["orphans"] = partial(reap_orphans, quits, launcher.owns, activity.log)
+            try:
+                async with trio.open_nursery() as nursery:
+                    for what, duty in duties.items():
+                        nursery.start_soon(persist, duty, what, activity.log)
+                    _write_pidfile(pidfile, config, activity)
+                    self._report_ready()
+                    await supervisor.run()
+                    nursery.cancel_scope.cancel()
+            except BaseException as error:  # whatever it is, the children are not abandoned
+                await _end_in_failure(supervisor, error)
             return supervisor.successor
 
     def _enter_background(self, activity: ActivityLog) -> None:
@@ -157,16 +171,30 @@ def _write_pidfile(pidfile: Pidfile, config: Config, activity: ActivityLog) -> N
         activity.log(Severity.INFO, f"supervisord started with pid {os.getpid()}")
 
 
+async def _end_in_failure(supervisor: Supervisor, error: BaseException) -> NoReturn:
+    """Nobody is with the children any more: stop them all the same (P-344). Raises InternalError.
+
+    Output that they still write is lost.
+    """
+    supervisor.log(
+        Severity.CRITICAL,
+        f"internal error, all programs are stopped and the daemon ends:\n{traceback_of(error)}",
+    )
+    await trio.to_thread.run_sync(end_survivors, supervisor.processes(), math.inf)
+    cause = innermost(error)
+    raise InternalError(
+        f"internal error: {type(cause).__name__}: {cause}; the log has the details"
+    ) from error
+
+
 async def _obey(signals: AsyncIterator[int], supervisor: Supervisor) -> None:
     """Act on the signals of process.md 7.2 for as long as one incarnation lasts."""
-    async for number in signals:
-        try:
-            await _act(signal.Signals(number), supervisor)
-        except Exception:
-            supervisor.log(Severity.CRITICAL, f"internal error:\n{traceback.format_exc()}")
+    async with trio.open_nursery() as nursery:
+        async for number in signals:
+            _act(signal.Signals(number), supervisor, nursery)
 
 
-async def _act(number: signal.Signals, supervisor: Supervisor) -> None:
+def _act(number: signal.Signals, supervisor: Supervisor, nursery: trio.Nursery) -> None:
     name = number.name
     if number in LEAVING:
         supervisor.log(Severity.WARN, f"received {name} indicating exit request")
@@ -180,5 +208,10 @@ async def _act(number: signal.Signals, supervisor: Supervisor) -> None:
         )
     else:
         supervisor.log(Severity.WARN, f"received {name} indicating restart request")
-        with suppress(CantReread):  # said in the log; everything keeps running (P-182, Q-23)
-            await supervisor.restart()
+        # In a task of its own: a disk that hangs must not keep the next signal waiting (P-164).
+        nursery.start_soon(attempt, partial(_restart, supervisor), "restart", supervisor.log)
+
+
+async def _restart(supervisor: Supervisor) -> None:
+    with suppress(CantReread):  # said in the log; everything keeps running (P-182, Q-23)
+        await supervisor.restart()

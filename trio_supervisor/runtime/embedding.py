@@ -6,10 +6,9 @@ logging configuration; no server is opened.
 
 from __future__ import annotations
 
-import contextlib
 import logging
+import math
 import os
-import signal
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,8 +17,10 @@ import trio
 
 from trio_supervisor.core.config import Config, RpcInterface, Severity
 from trio_supervisor.core.errors import InternalError
+from trio_supervisor.runtime.containment import innermost
 from trio_supervisor.runtime.load import load_config
 from trio_supervisor.runtime.supervisor import Supervisor
+from trio_supervisor.runtime.survivors import end_survivors
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -66,7 +67,7 @@ async def open_supervisor(
     failure: BaseException | None = None
     try:
         async with trio.open_nursery() as nursery:
-            await nursery.start(_run, supervisor)
+            await nursery.start(_run, supervisor, stop_within)
             try:
                 yield supervisor
             finally:
@@ -84,31 +85,18 @@ async def open_supervisor(
             del failure
 
 
-async def _run(supervisor: Supervisor, *, task_status: trio.TaskStatus[None]) -> None:
+async def _run(
+    supervisor: Supervisor, stop_within: float | None, *, task_status: trio.TaskStatus[None]
+) -> None:
     try:
         with trio.CancelScope(shield=True):
             await supervisor.run(task_status=task_status)
     except BaseException as error:  # also KeyboardInterrupt, which comes anywhere
         with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(_end_survivors, supervisor)
-        cause = _innermost(error)
+            within = math.inf if stop_within is None else stop_within
+            await trio.to_thread.run_sync(end_survivors, supervisor.processes(), within)
+        cause = innermost(error)
         if not isinstance(cause, Exception):
             raise cause from cause.__cause__
         text = f"the supervisor has failed: {type(cause).__name__}: {cause}"
         raise InternalError(text) from cause
-
-
-def _end_survivors(supervisor: Supervisor) -> None:
-    """Kill and reap what a failed supervisor has let go of; nothing outlives the block."""
-    for process in supervisor.processes():
-        if process.pid:  # not reaped, so the pid is still that of our child
-            with contextlib.suppress(ProcessLookupError, ChildProcessError):
-                os.kill(process.pid, signal.SIGKILL)
-                os.waitpid(process.pid, 0)
-
-
-def _innermost(error: BaseException) -> BaseException:
-    """What is left of groups of one."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        [error] = error.exceptions
-    return error

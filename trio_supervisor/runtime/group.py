@@ -5,16 +5,16 @@ Makes the processes of a group's configuration; in a listener pool also the pool
 
 from __future__ import annotations
 
-import traceback
 from typing import TYPE_CHECKING
 
 import trio
 
-from trio_supervisor.core.config import AUTO, ChannelConfig, GroupKind, Severity
+from trio_supervisor.core.config import AUTO, ChannelConfig, GroupKind
 from trio_supervisor.core.errors import SocketError
 from trio_supervisor.core.states import STOPPED_STATES
 from trio_supervisor.runtime.autologs import create_auto_log
 from trio_supervisor.runtime.channels import Channel
+from trio_supervisor.runtime.containment import RECOVERY_PAUSE, persist
 from trio_supervisor.runtime.fastcgi import SharedSocket
 from trio_supervisor.runtime.pool import Pool
 from trio_supervisor.runtime.process import Process
@@ -22,10 +22,6 @@ from trio_supervisor.runtime.process import Process
 if TYPE_CHECKING:
     from trio_supervisor.core.config import GroupConfig, ProcessConfig
     from trio_supervisor.runtime.host import Host
-
-#: Seconds before a process task that ended in an internal error runs again, so that a lasting
-#: error cannot spin.
-RECOVERY_PAUSE = 1
 
 
 class Group:
@@ -50,7 +46,8 @@ class Group:
         with self._scope:
             async with trio.open_nursery() as nursery:
                 if self.pool is not None:
-                    nursery.start_soon(self._dispatch, self.pool)
+                    what = f"pool {self.name}"
+                    nursery.start_soon(persist, self.pool.run, what, self._host.log)
                 for process in self.processes.values():
                     nursery.start_soon(self._live, process)
 
@@ -64,18 +61,6 @@ class Group:
     def at_rest(self) -> bool:
         """Whether every process is in the stopped set (P-004, P-007)."""
         return all(process.state in STOPPED_STATES for process in self.processes.values())
-
-    async def _dispatch(self, pool: Pool) -> None:
-        """An error of the dispatcher costs a pause, not the pool."""
-        while True:
-            try:
-                await pool.run()
-            except Exception:
-                self._host.log(
-                    Severity.CRITICAL,
-                    f"internal error in pool {self.name}:\n{traceback.format_exc()}",
-                )
-            await trio.sleep(RECOVERY_PAUSE)
 
     async def _live(self, process: Process) -> None:
         """The one place where an error of a process task stops: nobody else notices it."""

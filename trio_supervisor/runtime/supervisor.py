@@ -10,7 +10,6 @@ import contextlib
 import math
 import os
 import time
-import traceback
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
@@ -49,6 +48,7 @@ from trio_supervisor.core.states import (
 from trio_supervisor.runtime import definitions, several
 from trio_supervisor.runtime.bus import Bus
 from trio_supervisor.runtime.child import ProcessLauncher
+from trio_supervisor.runtime.containment import attempt, persist
 from trio_supervisor.runtime.group import Group
 from trio_supervisor.runtime.host import Host
 from trio_supervisor.runtime.sinks import Sinks
@@ -56,7 +56,7 @@ from trio_supervisor.runtime.subscription import BUFFER_SIZE, EventStream, Strea
 from trio_supervisor.runtime.ticks import tick
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Sequence
+    from collections.abc import Sequence
 
     from trio_supervisor.runtime.activity import ActivityLog
     from trio_supervisor.runtime.child import Launcher
@@ -147,12 +147,12 @@ class Supervisor:
     async def _run(self, task_status: trio.TaskStatus[None]) -> None:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            nursery.start_soon(self._contain, partial(tick, self._host))
+            nursery.start_soon(persist, partial(tick, self._host), "ticks", self.log)
             for group in self.groups.values():
                 nursery.start_soon(group.run)
             self._host.publish(SupervisorStateChangeRunning())
             task_status.started()
-            nursery.start_soon(self._contain, partial(self._autostart, self.processes()))
+            self._start_soon(nursery, self.processes())
             await self._leaving.wait()
             await self._stop_groups()
             nursery.cancel_scope.cancel()
@@ -343,15 +343,15 @@ class Supervisor:
             raise Failed(str(error)) from error
         if self._nursery is not None:
             self._nursery.start_soon(group.run)
-            members = list(group.processes.values())
-            self._nursery.start_soon(self._contain, partial(self._autostart, members))
+            self._start_soon(self._nursery, list(group.processes.values()))
         return group
 
     async def _read_again(self) -> Config:
         if self._reload is None:
             raise CantReread("this supervisor was not made from a configuration file")
         try:
-            return await trio.to_thread.run_sync(self._reload)
+            # Reading changes nothing: an end of ours does not wait for a disk that hangs.
+            return await trio.to_thread.run_sync(self._reload, abandon_on_cancel=True)
         except ConfigError as error:
             raise CantReread(str(error)) from error
 
@@ -372,12 +372,8 @@ class Supervisor:
                 with trio.move_on_after(several.SPAWN_PATIENCE):
                     await process.spawned()
 
-    async def _contain(self, task: Callable[[], Awaitable[None]]) -> None:
-        """An error in a task of the supervisor itself ends that task and nothing else."""
-        try:
-            await task()
-        except Exception:
-            self.log(Severity.CRITICAL, f"internal error:\n{traceback.format_exc()}")
+    def _start_soon(self, nursery: trio.Nursery, processes: list[Process]) -> None:
+        nursery.start_soon(attempt, partial(self._autostart, processes), "autostart", self.log)
 
     def _abort(self, error: BaseException) -> None:
         """What ends the program waits until everything has stopped."""
