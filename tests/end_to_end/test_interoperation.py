@@ -35,12 +35,16 @@ startsecs=0
 [program:lost]
 command=/no/such/program
 autostart=false
-[program:once]
-command=/bin/sh -c "echo first; echo oops >&2"
+[program:talk]
+command=/bin/sh -c "echo first; echo oops >&2; exec cat"
 autostart=false
-autorestart=false
 startsecs=0
+stdout_logfile=%(here)s/talk.out
+stderr_logfile=%(here)s/talk.err
 """
+#: After this action the program has to speak before the next one means anything. It must not end:
+#: the reference, if it looks late, calls a start that is over by then an abnormal termination.
+SPEAKS = "start talk"
 
 #: Each line is one invocation; with what a person or a script does in a session.
 SESSION = (
@@ -57,10 +61,10 @@ SESSION = (
     "signal BOGUS cat",
     "start lost",
     "start nosuch nogroup:*",
-    "start once",
-    "tail once",
-    "tail once stderr",
-    "clear once",
+    SPEAKS,
+    "tail talk",
+    "tail talk stderr",
+    "clear talk",
     "reread",
     "update",
     "add cat",
@@ -90,6 +94,9 @@ def run(client: Path, config: Path, action: str) -> tuple[int, str]:
         text = pattern.sub(shown, text)
     if action.startswith(("stop all", "restart")):  # order of completion varies there (D-30)
         text = "".join(sorted(text.splitlines(keepends=True)))
+    if action == SPEAKS:
+        logs = [config.with_name("talk.out"), config.with_name("talk.err")]
+        eventually(lambda: all(log.stat().st_size for log in logs), "the program having spoken")
     return done.returncode, text
 
 

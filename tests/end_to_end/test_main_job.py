@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from tests.kit.daemon import (
     alive,
     daemon,
     eventually,
+    free_port,
     wait_until_gone,
     write_config,
 )
@@ -39,12 +39,6 @@ while True:
     sys.stdout.write("RESULT 2\\nOK")
     sys.stdout.flush()
 """
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 def forty_programs(directory: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -46,6 +47,12 @@ def alive(pid: int) -> bool:
 
 def wait_until_gone(pid: int) -> None:
     eventually(lambda: not alive(pid), f"the end of {pid}")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -91,6 +98,27 @@ class Daemon:
     def log(self) -> str:
         return (self.directory / "sup.log").read_text()
 
+    @property
+    def descriptors(self) -> int:
+        """How many it has open."""
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def times(self, text: str) -> list[float]:
+        """Seconds since the epoch at which the activity log says this; resolution 1 ms."""
+        pattern = re.compile(rf"^(\S+ \S+),(\d+) \w+ {re.escape(text)}", re.MULTILINE)
+        return [
+            time.mktime(time.strptime(stamp, "%Y-%m-%d %H:%M:%S")) + int(milliseconds) / 1000
+            for stamp, milliseconds in pattern.findall(self.log)
+        ]
+
+    def fault(self, method: str, *arguments: object) -> int:
+        """The fault code of a request that must fail."""
+        try:
+            answer = getattr(self.rpc, method)(*arguments)
+        except xmlrpc.client.Fault as fault:
+            return fault.faultCode
+        raise AssertionError(f"{method}{arguments} succeeded: {answer!r}")
+
     def info(self, name: str) -> dict[str, object]:
         info = self.rpc.getProcessInfo(name)
         assert isinstance(info, dict)
@@ -127,13 +155,17 @@ class Daemon:
         return self.process.wait(PATIENCE)
 
 
-BASE = """\
+#: Without servers; more options of the daemon may follow.
+BARE = """\
 [supervisord]
 logfile=%(here)s/sup.log
 pidfile=%(here)s/sup.pid
 childlogdir=%(here)s
 loglevel=debug
-user={uid}
+user={user}
+"""
+BASE = f"""\
+{BARE}
 [unix_http_server]
 file=%(here)s/s.sock
 [rpcinterface:supervisor]
@@ -143,22 +175,32 @@ serverurl=unix://%(here)s/s.sock
 """
 
 
-def write_config(directory: Path, text: str) -> Path:
-    """The common setup of process.md 19 and ``text`` as ``c.conf``."""
+def write_config(
+    directory: Path, text: str, *, base: str = BASE, user: str | int | None = None
+) -> Path:
+    """The common setup of process.md 19 and ``text`` as ``c.conf``.
+
+    ``user`` is whom the daemon becomes; None: it stays what it is.
+    """
     path = directory / "c.conf"
-    path.write_text(BASE.format(uid=os.getuid()) + text)
+    path.write_text(base.replace("{user}", str(os.getuid() if user is None else user)) + text)
     return path
 
 
 @contextmanager
 def daemon(
-    directory: Path, text: str, *arguments: str, within: Sequence[str] = ()
+    directory: Path,
+    text: str,
+    *arguments: str,
+    within: Sequence[str] = (),
+    base: str = BASE,
+    user: str | int | None = None,
 ) -> Iterator[Daemon]:
     """Run the daemon with this configuration until the end of the block; nothing is left then.
 
     ``within`` is a command that executes the daemon's, which is appended to it.
     """
-    config = write_config(directory, text)
+    config = write_config(directory, text, base=base, user=user)
     with (directory / "stdout").open("wb") as out, (directory / "stderr").open("wb") as err:
         process = subprocess.Popen(
             [*within, sys.executable, "-m", "trio_supervisor", "-n", "-c", str(config), *arguments],

@@ -8,6 +8,10 @@ import resource
 
 from trio_supervisor.core.config import DaemonConfig, Message, Severity
 from trio_supervisor.core.errors import ConfigError
+from trio_supervisor.core.xmlrpc import decode_call
+
+#: Decoding it loads all that the first call to the daemon needs.
+FIRST_CALL = b"<methodCall><methodName>x</methodName></methodCall>"
 
 
 def drop_privileges(uid: int | None) -> list[Message]:
@@ -34,6 +38,7 @@ def drop_privileges(uid: int | None) -> list[Message]:
         entry = pwd.getpwuid(uid)
     except KeyError:
         raise ConfigError(f"Can't find uid {uid}") from None
+    decode_call(FIRST_CALL)  # what it imports may be out of reach for the user
     try:
         os.setgroups(os.getgrouplist(entry.pw_name, entry.pw_gid))
         os.setgid(entry.pw_gid)

@@ -175,7 +175,10 @@ class ProcessLauncher:
 
     async def __call__(self, spec: SpawnSpec) -> Child:
         """Spawn; the child has reached exec when this returns (P-078). Raises SpawnError."""
-        return await trio.to_thread.run_sync(_spawn, spec, self._living, limiter=self._limiter)
+        try:
+            return await trio.to_thread.run_sync(_spawn, spec, self._living, limiter=self._limiter)
+        except RuntimeError as error:  # no thread to spawn from: the same limit counts them
+            raise _process_table_full(spec) from error
 
 
 def _spawn(spec: SpawnSpec, living: dict[int, RealChild]) -> RealChild:
@@ -322,8 +325,12 @@ def _fork_error(spec: SpawnSpec, error: OSError) -> SpawnError:
     if error.errno in (errno.EMFILE, errno.ENFILE):
         return SpawnError(f"too many open files to spawn '{spec.label}'")
     if error.errno == errno.EAGAIN:
-        return SpawnError(f"Too many processes in process table to spawn '{spec.label}'")
+        return _process_table_full(spec)
     return SpawnError(f"unknown error during fork for '{spec.label}': {errno_name(error)}")
+
+
+def _process_table_full(spec: SpawnSpec) -> SpawnError:
+    return SpawnError(f"Too many processes in process table to spawn '{spec.label}'")
 
 
 def exit_of(result: os.waitid_result) -> Exit:

@@ -1,0 +1,154 @@
+"""The scenarios of process.md 19.1 that need the real daemon: starting, and failing to."""
+
+from __future__ import annotations
+
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.kit.daemon import BARE, BASE, daemon, eventually, free_port
+from tests.kit.root import NOBODY, directory_of, needs_root
+
+SPAWN_ERROR = 50
+#: A user whose processes are all ours: the limit counts those of all programs.
+LONELY = "uucp"
+
+
+@needs_root
+def test_S005_P034_execute_permission_for_others_only() -> None:
+    with directory_of(NOBODY) as directory:
+        program = directory / "program"
+        program.write_text("#!/bin/sh\nexec cat\n")
+        program.chmod(0o700)  # of root
+        text = f"[program:x]\ncommand={program}\nstartretries=0\n"
+        with daemon(directory, text, user=NOBODY) as running:
+            running.wait_for("x", "FATAL")
+            error = f"no permission to run command '{program}'"
+            assert running.info("x")["spawnerr"] == error
+            assert f"INFO spawnerr: {error}" in running.log
+
+
+@needs_root
+def test_S021_P071_a_user_change_that_is_refused() -> None:
+    with directory_of(NOBODY) as directory:
+        text = (
+            "[program:other]\ncommand=/bin/cat\nuser=daemon\nstartretries=0\n"
+            f"stderr_logfile={directory}/err\n"
+            "[program:same]\ncommand=/bin/cat\nuser=nobody\nstartsecs=0\n"
+        )
+        with daemon(directory, text, user=NOBODY) as running:
+            running.wait_for("other", "FATAL")
+            running.wait_for("same", "RUNNING")
+            assert (directory / "err").read_text() == (
+                "supervisor: couldn't setuid to 1: Can't drop privilege as nonroot user\n"
+                "supervisor: child process was not spawned\n"
+            )
+
+
+ENV = 'command=/bin/sh -c "echo $SUPERVISOR_SERVER_URL; exec cat"\nstartsecs=0\n'
+
+
+@pytest.mark.parametrize(
+    ("base", "option", "shown"),
+    [
+        (BASE, "serverurl=http://explicit:1", "http://explicit:1"),
+        (BASE, "serverurl=auto", "unix://{here}/s.sock"),
+        (BASE, "", "unix://{here}/s.sock"),
+        (BARE + "[inet_http_server]\nport=*:{port}\n", "", "http://localhost:{port}"),
+        (BARE, "", "http://outer"),
+    ],
+)
+def test_S028_P066_P067_P068_server_url(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, base: str, option: str, shown: str
+) -> None:
+    monkeypatch.setenv("SUPERVISOR_SERVER_URL", "http://outer")
+    out = tmp_path / "out"
+    port = str(free_port())
+    text = f"[program:x]\n{ENV}stdout_logfile={out}\n{option}\n"
+    with daemon(tmp_path, text, base=base.replace("{port}", port)):
+        eventually(lambda: out.exists() and out.read_bytes(), "the program's environment")
+        assert out.read_text() == shown.format(here=tmp_path, port=port) + "\n"
+
+
+def test_S031_P042_out_of_descriptors(tmp_path: Path) -> None:
+    base = BASE.replace("loglevel=debug\n", "loglevel=debug\nminfds=60\n")
+    text = (
+        "[program:many]\ncommand=/bin/sleep 1000\nnumprocs=40\nstartretries=2\nstartsecs=0\n"
+        "process_name=%(process_num)02d\nstdout_logfile=NONE\nstderr_logfile=NONE\n"
+    )
+    within = ["prlimit", "--nofile=60:60"]
+    with daemon(tmp_path, text, within=within, base=base) as running:
+        running.wait_for("many:39", "FATAL")
+        eventually(
+            lambda: set(running.states().values()) == {"RUNNING", "FATAL"}, "all having an end"
+        )
+        assert running.state("many:00") == "RUNNING"
+        log = running.log
+        assert log.count("INFO spawnerr: too many open files to spawn '39'") == 3
+        assert "internal error" not in log
+        assert running.stop() == 0
+
+
+@needs_root
+def test_S032_P043_out_of_process_slots() -> None:
+    """The limit counts the threads of the daemon too; those that wait are not kept for ever."""
+    with directory_of(LONELY) as directory:
+        base = BASE.replace("loglevel=debug\n", "loglevel=debug\nminprocs=6\n")
+        text = (
+            "[program:many]\ncommand=/bin/sleep 1000\nnumprocs=9\nstartretries=1\nstartsecs=0\n"
+            "process_name=%(process_num)d\nstdout_logfile=NONE\nstderr_logfile=NONE\n"
+        )
+        within = ["prlimit", "--nproc=6:6"]
+        with daemon(directory, text, within=within, base=base, user=LONELY) as running:
+            eventually(
+                lambda: set(running.states().values()) == {"RUNNING", "FATAL"}, "all having an end"
+            )
+            assert running.state("many:0") == "RUNNING"
+            log = running.log
+            assert "INFO spawnerr: Too many processes in process table to spawn '8'" in log
+            assert "internal error" not in log
+            assert running.stop() == 0
+
+
+def test_S033_P041_a_log_that_cannot_be_opened(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "taken").mkdir()
+    names = {
+        "gone": (tmp_path / "sub" / "x.log", "ENOENT"),
+        "taken": (tmp_path / "taken", "EISDIR"),
+    }
+    text = "".join(
+        f"[program:{name}]\ncommand=/bin/cat\nautostart=false\nstartretries=0\nstdout_logfile={log}\n"
+        for name, (log, _) in names.items()
+    )
+    with daemon(tmp_path, text) as running:
+        (tmp_path / "sub").rmdir()
+        before = running.descriptors
+        for name, (_, errno_name) in names.items():
+            for _ in range(15):
+                assert running.fault("startProcess", name) == SPAWN_ERROR
+            running.wait_for(name, "FATAL")
+            assert running.info(name)["spawnerr"] == (
+                f"unknown error making dispatchers for '{name}': {errno_name}"
+            )
+        eventually(lambda: running.descriptors <= before, "no descriptor left (P-045)")
+
+
+def test_S040_P118_a_crash_loop_next_to_a_chatty_program(tmp_path: Path) -> None:
+    (tmp_path / "chatty.py").write_text(
+        "import time\nwhile True:\n    print(1, flush=True)\n    time.sleep(0.002)\n"
+    )
+    text = (
+        f"[program:chatty]\ncommand={sys.executable} -S {tmp_path}/chatty.py\nstartsecs=0\n"
+        "[program:x]\ncommand=/bin/true\nstartsecs=0\nautorestart=true\n"
+    )
+    with daemon(tmp_path, text) as running:
+        spawns = eventually(
+            lambda: len(running.times("spawned: 'x'")) >= 4 and running.times("spawned: 'x'"),
+            "four spawns",
+        )
+        assert isinstance(spawns, list)
+        gaps = [later - earlier for earlier, later in pairwise(spawns)]
+        assert all(gap > 0.98 for gap in gaps)  # the log cuts off fractions of a millisecond
