@@ -1,0 +1,177 @@
+"""The daemon's own signals, shutdown and restart (process.md 7 and 19.4) with the real daemon."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.kit.daemon import BASE, PATIENCE, Daemon, alive, daemon, eventually, write_config
+
+CAT = "[program:x]\ncommand=/bin/cat\nstartsecs=0\n"
+#: Ignores TERM; says so first.
+DEAF = "/bin/sh -c \"trap '' TERM; echo deaf; while :; do sleep 1; done\""
+STARTED = "supervisord started with pid"
+SHUTDOWN_STATE = 6
+
+
+def wait_for_incarnation(running: Daemon, number: int) -> None:
+    eventually(lambda: running.log.count(STARTED) == number, f"start number {number}")
+
+
+def said(directory: Path, text: str) -> None:
+    out = directory / "out"
+    eventually(lambda: out.exists() and text in out.read_text(), f"{text!r}")
+
+
+def test_S066_P169_a_shutdown_request(tmp_path: Path) -> None:
+    with daemon(tmp_path, CAT) as running:
+        running.wait_for("x", "RUNNING")
+        assert running.rpc.shutdown() is True
+        assert running.process.wait(PATIENCE) == 0
+    assert "received" not in running.log.replace("received SIGCHLD", "")
+    assert running.log.count("INFO waiting for x to die") == 1
+
+
+def test_S068_S069_P185_P186_a_restart_request_begins_everything_afresh(tmp_path: Path) -> None:
+    text = CAT + "[program:held]\ncommand=/bin/cat\nstartsecs=0\n"
+    with daemon(tmp_path, text) as running:
+        running.wait_for("x", "RUNNING")
+        running.rpc.stopProcess("held")
+        before = running.log
+        logs = set(tmp_path.glob("*---supervisor-*"))
+        assert len(logs) == 4
+        socket = (tmp_path / "s.sock").stat().st_ctime_ns
+        assert running.rpc.restart() is True
+        wait_for_incarnation(running, 2)
+        eventually((tmp_path / "s.sock").exists, "the socket")
+        running.wait_for("x", "RUNNING")
+        running.wait_for("held", "RUNNING")  # autostart applies again
+        assert (tmp_path / "s.sock").stat().st_ctime_ns != socket
+        afresh = set(tmp_path.glob("*---supervisor-*"))
+        assert len(afresh) == 4
+        assert not afresh & logs
+        again = running.log[len(before) :]
+        for line in (
+            "INFO RPC interface 'supervisor' initialized",
+            "CRIT Server 'unix_http_server'",
+        ):
+            assert line in again
+        assert f"{STARTED} {running.process.pid}\n" in again
+        assert "received SIGHUP" not in again
+        assert (tmp_path / "sup.pid").read_text() == f"{running.process.pid}\n"
+
+
+def test_S070_P167_HUP_then_TERM(tmp_path: Path) -> None:
+    with daemon(tmp_path, CAT) as running:
+        running.wait_for("x", "RUNNING")
+        running.signal(signal.SIGHUP)
+        running.signal(signal.SIGTERM)
+        assert running.process.wait(PATIENCE) == 0
+    assert "WARN received SIGHUP indicating restart request" in running.log
+    assert "WARN received SIGTERM indicating exit request" in running.log
+    assert running.log.count(STARTED) == 1
+
+
+def test_S071_a_reload_with_a_stubborn_child(tmp_path: Path) -> None:
+    text = (
+        f"[program:x]\ncommand={DEAF}\nstartsecs=0\nstopwaitsecs=1\nkillasgroup=true\n"
+        "stdout_logfile=%(here)s/out\n"
+    )
+    with daemon(tmp_path, text) as running:
+        said(tmp_path, "deaf")
+        pid = running.pid("x")
+        running.signal(signal.SIGHUP)
+        wait_for_incarnation(running, 2)
+        assert not alive(pid)
+        (hup,) = running.times("received SIGHUP")
+        (kill,) = running.times("killing 'x'")
+        assert kill - hup >= 0.99  # the log cuts off fractions of a millisecond
+
+
+def test_S074_P166_TERM_immediately_after_the_start(tmp_path: Path) -> None:
+    with daemon(tmp_path, "[program:x]\ncommand=/bin/sleep 1000\n") as running:
+        assert running.stop() == 0
+    assert "SIGKILL" not in running.log
+
+
+def test_S075_an_unhandled_signal_has_its_default_effect(tmp_path: Path) -> None:
+    """Q-27: children, socket and pidfile stay."""
+    with daemon(tmp_path, CAT.replace("/bin/cat", "/bin/sleep 1000")) as running:
+        running.wait_for("x", "RUNNING")
+        pid = running.pid("x")
+        running.signal(signal.SIGUSR1)
+        assert running.process.wait(PATIENCE) == -signal.SIGUSR1
+    assert alive(pid)
+    assert (tmp_path / "sup.pid").exists()
+    os.kill(pid, signal.SIGKILL)
+
+
+def test_S064_requests_and_signals_during_a_shutdown(tmp_path: Path) -> None:
+    """P-168, P-173, P-176, P-177: also which line is repeated, and when."""
+    text = (
+        "[program:failing]\ncommand=/bin/false\npriority=1\nstartretries=20\n"
+        f"[program:slow]\ncommand={DEAF}\nstartsecs=0\nstopwaitsecs=3\nkillasgroup=true\n"
+        "priority=100\nstdout_logfile=%(here)s/out\n"
+    )
+    with daemon(tmp_path, text) as running:
+        said(tmp_path, "deaf")
+        running.wait_for("failing", "BACKOFF")
+        running.signal(signal.SIGTERM)
+        running.wait_log("INFO waiting for failing, slow to die")
+        assert running.fault("getAllProcessInfo") == SHUTDOWN_STATE
+        running.signal(signal.SIGHUP)
+        running.wait_log("WARN ignored SIGHUP indicating restart request (shutdown in progress)")
+        running.signal(signal.SIGTERM)
+        eventually(lambda: running.log.count("received SIGTERM") == 2, "the second TERM")
+        running.signal(signal.SIGUSR2)
+        running.wait_log("INFO supervisord logreopen")
+        assert running.process.wait(PATIENCE) == 0
+    spawns = running.log.count("spawned: 'failing'")
+    assert running.log.rindex("spawned: 'failing'") < running.log.index("received SIGTERM")
+    assert running.log.count("exited: failing") == spawns
+    assert "gave up" not in running.log
+    (term, _) = running.times("received SIGTERM")
+    (kill,) = running.times("killing 'slow'")
+    assert kill - term >= 2.99  # neither faster nor later for the second TERM
+    waits = running.times("waiting for failing, slow to die")
+    assert len(waits) <= 2  # at 0 and 3 s
+
+
+def test_S073_Q24_a_reload_of_a_detached_daemon_with_relative_paths(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    base = BASE.replace("%(here)s/sup.pid", "sup.pid").replace("%(here)s/sup.log", "sup.log")
+    write_config(
+        tmp_path, CAT, base=base.replace("[unix_http", f"directory={tmp_path}/other\n[unix_http", 1)
+    )
+    start = [sys.executable, "-m", "trio_supervisor", "-c", "c.conf"]
+    subprocess.run(start, cwd=tmp_path, check=True, timeout=PATIENCE)
+    pid = int((tmp_path / "sup.pid").read_text())
+    log = tmp_path / "sup.log"
+    os.kill(pid, signal.SIGHUP)
+    eventually(lambda: log.read_text().count(f"{STARTED} {pid}") == 2, "the restart")
+    os.kill(pid, signal.SIGTERM)
+    eventually(lambda: not alive(pid), "the end")
+    assert list((tmp_path / "other").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_P164_a_configuration_on_a_hanging_disk_delays_no_signal(tmp_path: Path, name: str) -> None:
+    """A FIFO stands for the disk: opening it waits until somebody writes."""
+    with daemon(tmp_path, CAT) as running:
+        running.wait_for("x", "RUNNING")
+        (tmp_path / "c.conf").unlink()
+        os.mkfifo(tmp_path / "c.conf")
+        running.signal(signal.SIGHUP)
+        running.wait_log("received SIGHUP")
+        if name == "SIGHUP":
+            running.signal(signal.SIGUSR2)
+            running.wait_log("supervisord logreopen")
+        begin = time.monotonic()
+        assert running.stop() == 0
+        assert time.monotonic() - begin < PATIENCE
