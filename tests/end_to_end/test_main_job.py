@@ -18,6 +18,7 @@ from tests.kit.daemon import (
     daemon,
     eventually,
     free_port,
+    run_to_end,
     wait_until_gone,
     write_config,
 )
@@ -226,21 +227,9 @@ def test_S042_an_exit_is_noticed_although_a_descendant_holds_the_pipes(tmp_path:
     os.kill(descendant, signal.SIGKILL)
 
 
-def run_daemon(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "trio_supervisor", *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
-
-
 def test_a_bad_configuration_is_told_and_nothing_happens(tmp_path: Path) -> None:
     config = write_config(tmp_path, "[program:x]\ncommand=/bin/cat\nautostart=maybe\n")
-    done = run_daemon("-n", "-c", str(config), cwd=tmp_path)
+    done = run_to_end("-n", "-c", str(config), cwd=tmp_path)
     assert done.returncode == 2
     first, *_, last = done.stderr.splitlines()
     assert first.startswith("Error: ")
@@ -254,7 +243,7 @@ def test_S127_a_detached_daemon_is_ready_when_its_starter_returns(tmp_path: Path
     """P-312 to P-318 (Q-65)."""
     config = write_config(tmp_path, "[program:x]\ncommand=/bin/sleep 1000\n")
     for _ in range(5):
-        done = run_daemon("-c", str(config), cwd=tmp_path)
+        done = run_to_end("-c", str(config), cwd=tmp_path)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
         pid = int((tmp_path / "sup.pid").read_text())
         assert os.getsid(pid) == pid
@@ -270,7 +259,7 @@ def test_S129_a_second_daemon_leaves_the_first_alone(tmp_path: Path) -> None:
         running.wait_for("x", "RUNNING")
         before = sorted(p.name for p in tmp_path.iterdir())
         for arguments in (["-n"], []):
-            done = run_daemon(*arguments, "-c", "c.conf", "-l", "other.log", cwd=tmp_path)
+            done = run_to_end(*arguments, "-c", "c.conf", "-l", "other.log", cwd=tmp_path)
             assert done.returncode == 2
             assert done.stderr.startswith("Error: Another program is already listening on a port")
         (tmp_path / "other.log").unlink()

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.kit.daemon import BASE, PATIENCE, Daemon, alive, daemon, eventually, write_config
+from tests.kit.daemon import (
+    BASE,
+    PATIENCE,
+    Daemon,
+    alive,
+    daemon,
+    eventually,
+    run_to_end,
+    write_config,
+)
 
 CAT = "[program:x]\ncommand=/bin/cat\nstartsecs=0\n"
 #: Ignores TERM; says so first.
@@ -149,8 +156,7 @@ def test_S073_Q24_a_reload_of_a_detached_daemon_with_relative_paths(tmp_path: Pa
     write_config(
         tmp_path, CAT, base=base.replace("[unix_http", f"directory={tmp_path}/other\n[unix_http", 1)
     )
-    start = [sys.executable, "-m", "trio_supervisor", "-c", "c.conf"]
-    subprocess.run(start, cwd=tmp_path, check=True, timeout=PATIENCE)
+    assert run_to_end("-c", "c.conf", cwd=tmp_path).returncode == 0
     pid = int((tmp_path / "sup.pid").read_text())
     log = tmp_path / "sup.log"
     os.kill(pid, signal.SIGHUP)

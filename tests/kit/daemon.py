@@ -155,6 +155,24 @@ class Daemon:
         return self.process.wait(PATIENCE)
 
 
+COMMAND = [sys.executable, "-m", "trio_supervisor"]
+
+
+def run_to_end(
+    *arguments: str, cwd: Path, within: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
+    """What comes of a command line of the daemon that ends, or detaches."""
+    return subprocess.run(
+        [*within, *COMMAND, *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+
+
 #: Without servers; more options of the daemon may follow.
 BARE = """\
 [supervisord]
@@ -203,7 +221,7 @@ def daemon(
     config = write_config(directory, text, base=base, user=user)
     with (directory / "stdout").open("wb") as out, (directory / "stderr").open("wb") as err:
         process = subprocess.Popen(
-            [*within, sys.executable, "-m", "trio_supervisor", "-n", "-c", str(config), *arguments],
+            [*within, *COMMAND, "-n", "-c", str(config), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=err,

@@ -1,0 +1,115 @@
+"""FastCGI programs (process.md 14 and 19.7) with the real daemon and real sockets."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import signal
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.kit.daemon import daemon, free_port, run_to_end, write_config
+from tests.kit.root import NOBODY, directory_of, needs_root
+
+CAT = "[program:x]\ncommand=/bin/cat\nstartsecs=0\n"
+
+
+def socket_inode(pid: int) -> str:
+    return os.readlink(f"/proc/{pid}/fd/0")
+
+
+def fastcgi(path: str, more: str = "") -> str:
+    return f"[fcgi-program:f]\ncommand=/bin/sleep 1000\nsocket={path}\nstartsecs=0\n{more}"
+
+
+def test_S117_P300_P301_a_shared_socket(tmp_path: Path) -> None:
+    path = tmp_path / "f.sock"
+    text = fastcgi(f"unix://{path}", "numprocs=2\nprocess_name=f%(process_num)d\n")
+    with daemon(tmp_path, text) as running:
+        for name in ("f:f0", "f:f1"):
+            running.wait_for(name, "RUNNING")
+        inode = socket_inode(running.pid("f:f0"))
+        assert inode.startswith("socket:")
+        assert socket_inode(running.pid("f:f1")) == inode
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700
+        running.rpc.stopProcess("f:f0")
+        running.rpc.startProcess("f:f0")
+        assert socket_inode(running.pid("f:f0")) == inode
+        closings = running.log.count(f"INFO Closing socket unix://{path}")
+        running.rpc.stopProcessGroup("f")
+        assert running.log.count(f"INFO Closing socket unix://{path}") == closings + 1
+        with socket.socket(socket.AF_UNIX) as client, pytest.raises(ConnectionRefusedError):
+            client.connect(str(path))
+        running.rpc.startProcess("f:f1")
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+
+
+@needs_root
+def test_S118_P307_owner_and_mode() -> None:
+    nobody = pwd.getpwnam(NOBODY)
+    with directory_of("root") as directory:
+        directory.chmod(0o755)
+        plain, given = directory / "plain", directory / "given"
+        text = fastcgi(f"unix://{plain}", "user=nobody\n") + fastcgi(
+            f"unix://{given}", "user=nobody\nsocket_mode=0666\nsocket_owner=daemon:nogroup\n"
+        ).replace("program:f", "program:g")
+        with daemon(directory, text) as running:
+            for name in "fg":
+                running.wait_for(name, "RUNNING")
+            for path, owner, group, mode in (
+                (plain, nobody.pw_uid, nobody.pw_gid, 0o700),
+                (given, 1, nobody.pw_gid, 0o666),
+            ):
+                status = path.stat()
+                assert (status.st_uid, status.st_gid) == (owner, group)
+                assert stat.S_IMODE(status.st_mode) == mode
+
+
+def test_S119_Q61_in_a_group(tmp_path: Path) -> None:
+    text = fastcgi(f"unix://{tmp_path}/f.sock") + "[group:g]\nprograms=f\n"
+    with daemon(tmp_path, text) as running:
+        running.wait_for("g:f", "RUNNING")
+        assert socket_inode(running.pid("g:f")).startswith("socket:")
+        assert running.fault("sendProcessStdin", "g:f", "x") == 20  # P-311
+
+
+def test_S120_P304_a_port_taken_while_stopped(tmp_path: Path) -> None:
+    port = free_port()
+    text = fastcgi(f"tcp://127.0.0.1:{port}", "autostart=false\nstartretries=20\n")
+    with daemon(tmp_path, text) as running:
+        with socket.create_server(("127.0.0.1", port)):
+            assert running.fault("startProcess", "f") == 50
+            assert running.state("f") == "BACKOFF"
+        running.wait_for("f", "RUNNING")
+
+
+def test_S121_P304_the_socket_directory_removed(tmp_path: Path) -> None:
+    """Q-62: retries, then FATAL; nobody else notices."""
+    (tmp_path / "sub").mkdir()
+    text = fastcgi(
+        f"unix://{tmp_path}/sub/f.sock", "autorestart=true\nstartretries=1\nstopsignal=KILL\n"
+    )
+    with daemon(tmp_path, CAT + text) as running:
+        for name in "xf":
+            running.wait_for(name, "RUNNING")
+        other = running.pid("x")
+        (tmp_path / "sub" / "f.sock").unlink()
+        (tmp_path / "sub").rmdir()
+        os.kill(running.pid("f"), signal.SIGKILL)
+        running.wait_for("f", "FATAL")
+        assert running.log.count("INFO spawnerr: cannot create FastCGI socket") == 2
+        assert running.pid("x") == other
+
+
+def test_S122_P303_a_port_taken_at_the_start(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        write_config(tmp_path, CAT + fastcgi(f"tcp://127.0.0.1:{port}"))
+        done = run_to_end("-n", "-c", "c.conf", cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"Could not create FastCGI socket tcp://127.0.0.1:{port}" in done.stderr
+    assert not (tmp_path / "s.sock").exists()

@@ -1,0 +1,281 @@
+"""The daemon and its machine (process.md 15 and 19.7): start-up, users, limits, sockets."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.kit.daemon import (
+    BARE,
+    BASE,
+    COMMAND,
+    PATIENCE,
+    Daemon,
+    alive,
+    daemon,
+    eventually,
+    run_to_end,
+    wait_until_gone,
+    write_config,
+)
+from tests.kit.root import NOBODY, directory_of, needs_root
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CAT = "[program:x]\ncommand=/bin/cat\nstartsecs=0\n"
+
+
+def options(*lines: str) -> str:
+    """The base with more options of [supervisord]."""
+    return BASE.replace("[unix_http_server]", "\n".join((*lines, "[unix_http_server]")), 1)
+
+
+@contextmanager
+def detached(directory: Path, text: str, base: str = BASE) -> Iterator[int]:
+    """The pid of a daemon in the background."""
+    write_config(directory, text, base=base)
+    done = run_to_end("-c", "c.conf", cwd=directory)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    pid = int((directory / "sup.pid").read_text())
+    try:
+        yield pid
+    finally:
+        os.kill(pid, signal.SIGTERM)
+        wait_until_gone(pid)
+
+
+def process_status(pid: int, field: str) -> str:
+    status = Path(f"/proc/{pid}/status").read_text()
+    found = re.search(rf"^{field}:\s*(.*)$", status, re.MULTILINE)
+    assert found is not None
+    return found[1]
+
+
+def test_S125_P316_detaching(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    base = options(f"directory={other}", "umask=027")
+    text = "[program:x]\ncommand=/bin/cat\nstartsecs=0\nstdout_logfile=rel.log\n"
+    with detached(tmp_path, text, base) as pid:
+        assert (os.getsid(pid), os.getpgid(pid)) == (pid, pid)
+        assert [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in range(3)] == ["/dev/null"] * 3
+        stat_fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        assert stat_fields[4] == "0"  # no terminal
+        assert os.readlink(f"/proc/{pid}/cwd") == str(other)
+        assert process_status(pid, "Umask") == "0027"
+        eventually((other / "rel.log").exists, "the program's log")
+        log = (tmp_path / "sup.log").read_text()
+    for line in (
+        "INFO daemonizing the supervisord process",
+        f"INFO set current directory: '{other}'",
+        f"INFO supervisord started with pid {pid}",
+    ):
+        assert line in log
+
+
+def test_S126_Q34_the_foreground_ignores_directory_and_umask(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    base = options(f"directory={tmp_path}/other", "umask=077")
+    with daemon(tmp_path, CAT, base=base) as running:
+        pid = running.process.pid
+        assert os.readlink(f"/proc/{pid}/cwd") == str(tmp_path)
+        assert process_status(pid, "Umask") == process_status(os.getpid(), "Umask")
+
+
+def test_S128_P319_an_unwritable_pidfile(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    write_config(tmp_path, CAT, base=BASE.replace("%(here)s/sup.pid", "%(here)s/taken"))
+    with subprocess.Popen(
+        [*COMMAND, "-n", "-c", "c.conf"], cwd=tmp_path, stdout=subprocess.DEVNULL
+    ) as process:
+        running = Daemon(tmp_path, process)
+        try:
+            eventually(lambda: (tmp_path / "sup.log").exists(), "the log")
+            running.wait_log(f"CRIT could not write pidfile {tmp_path}/taken")
+            running.wait_log("success: x")
+        finally:
+            assert running.stop() == 0
+    assert "supervisord started" not in running.log
+    assert (tmp_path / "taken").is_dir()
+
+
+def test_S130_Q66_P322_two_daemons_without_servers(tmp_path: Path) -> None:
+    pidfile = tmp_path / "sup.pid"
+    with daemon(tmp_path, CAT, base=BARE) as first, daemon(tmp_path, CAT, base=BARE) as second:
+        holds = f"{second.process.pid}\n"
+        eventually(lambda: pidfile.read_text() == holds, "the second's pid")
+        assert first.stop() == 0
+        assert pidfile.read_text() == holds
+        assert second.stop() == 0
+        assert not pidfile.exists()
+
+
+def test_S131_P338_a_socket_that_cannot_be_made(tmp_path: Path) -> None:
+    write_config(tmp_path, CAT, base=BASE.replace("%(here)s/s.sock", "%(here)s/none/s.sock"))
+    done = run_to_end("-n", "-c", "c.conf", cwd=tmp_path)
+    assert done.returncode == 2
+    assert (
+        "Error: Cannot open an HTTP server: socket.error reported errno.ENOENT (2)" in done.stderr
+    )
+
+
+def test_S131_P334_P339_a_taken_port_leaves_nothing_behind(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        write_config(tmp_path, f"{CAT}[inet_http_server]\nport=127.0.0.1:{port}\n")
+        done = run_to_end("-n", "-c", "c.conf", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Error: Another program is already listening on a port" in done.stderr
+    assert not (tmp_path / "s.sock").exists()
+    assert not (tmp_path / "sup.pid").exists()
+
+
+def test_S131_Q69_P337_a_regular_file_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "s.sock").write_text("precious")
+    write_config(tmp_path, CAT)
+    assert run_to_end("-n", "-c", "c.conf", cwd=tmp_path).returncode == 2
+    assert (tmp_path / "s.sock").read_text() == "precious"
+
+
+@needs_root
+def test_S132_P333_attributes_of_the_socket(tmp_path: Path) -> None:
+    base = BASE.replace("s.sock\n", "s.sock\nchmod=0770\nchown=nobody:daemon\n", 1)
+    with daemon(tmp_path, CAT, base=base):
+        status = (tmp_path / "s.sock").stat()
+        assert stat.S_IMODE(status.st_mode) == 0o770
+        assert (status.st_uid, status.st_gid) == (pwd.getpwnam("nobody").pw_uid, 1)
+
+
+def limits(pid: int, name: str) -> list[int]:
+    found = re.search(rf"^{name}\s+(\d+)\s+(\d+)", Path(f"/proc/{pid}/limits").read_text(), re.M)
+    assert found is not None
+    return [int(found[1]), int(found[2])]
+
+
+@pytest.mark.parametrize(
+    ("given", "after", "said"),
+    [
+        ("500:2000", [1024, 2000], True),
+        ("1500:2000", [1500, 2000], False),
+    ],
+)
+def test_S133_P328_P331_limits(tmp_path: Path, given: str, after: list[int], said: bool) -> None:
+    with daemon(tmp_path, CAT, within=["prlimit", f"--nofile={given}"]) as running:
+        running.wait_for("x", "RUNNING")
+        assert limits(running.process.pid, "Max open files") == after
+        assert limits(running.pid("x"), "Max open files") == after
+        assert ("INFO Increased RLIMIT_NOFILE limit to 1024" in running.log) is said
+        # P-332: a restart changes nothing.
+        running.signal(signal.SIGHUP)
+        eventually(lambda: running.log.count("started with pid") == 2, "the restart")
+        assert running.log.count("Increased RLIMIT_NOFILE") == int(said)
+
+
+@needs_root
+@pytest.mark.parametrize(("option", "name"), [("minfds", "nofile"), ("minprocs", "nproc")])
+def test_S133_P330_Q67_a_limit_that_cannot_be_raised(option: str, name: str) -> None:
+    with directory_of(NOBODY) as directory:
+        write_config(directory, CAT, base=options(f"{option}=1024"), user=NOBODY)
+        done = run_to_end(
+            "-n", "-c", "c.conf", cwd=directory, within=("prlimit", f"--{name}=600:600")
+        )
+    assert done.returncode == 2
+    error = done.stderr.splitlines()[0]
+    assert error.startswith("Error: ")
+    for part in (option, "1024", "600"):
+        assert part in error
+
+
+@needs_root
+def test_S134_P323_P326_the_daemons_user() -> None:
+    uid = pwd.getpwnam(NOBODY).pw_uid
+    with directory_of(NOBODY) as directory, daemon(directory, CAT, user=NOBODY) as running:
+        running.wait_for("x", "RUNNING")
+        assert f"INFO Set uid to user {uid} succeeded" in running.log.splitlines()[0]
+        made = [
+            path for path in directory.iterdir() if path.name not in ("c.conf", "stdout", "stderr")
+        ]
+        assert len(made) == 5
+        assert {path.stat().st_uid for path in made} == {uid}
+        assert process_status(running.process.pid, "Uid").split() == [str(uid)] * 4
+        assert process_status(running.pid("x"), "Uid").split() == [str(uid)] * 4
+
+
+def test_S134_P324_an_unknown_user(tmp_path: Path) -> None:
+    write_config(tmp_path, CAT, user="nosuchuser")
+    done = run_to_end("-n", "-c", "c.conf", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: Invalid user name nosuchuser")
+
+
+@pytest.mark.parametrize("option", ["-v", "-h", "-?", "--version", "--help"])
+def test_S135_P341_questions(tmp_path: Path, option: str) -> None:
+    done = run_to_end(option, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--nosuch"], ["extra"], ["-c", "none.conf"], ["-n", "-e", "loud"]]
+)
+def test_S135_usage_errors(tmp_path: Path, arguments: list[str]) -> None:
+    done = run_to_end(*arguments, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    # Root is warned of looking around for a configuration (P-327).
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("Warning: running")]
+    assert lines[0].startswith("Error: ")
+    assert lines[-1].startswith("For help, use ")
+
+
+def test_P292_Q70_a_log_that_cannot_be_opened(tmp_path: Path) -> None:
+    write_config(tmp_path, CAT, base=BASE.replace("%(here)s/sup.log", "%(here)s"))
+    done = run_to_end("-n", "-c", "c.conf", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"Error: cannot open the log {tmp_path}: Is a directory")
+
+
+def test_P161_P162_what_a_start_writes(tmp_path: Path) -> None:
+    (tmp_path / "more.conf").write_text("")
+    text = f"[include]\nfiles=more.conf none.conf\n{CAT}"
+    with daemon(tmp_path, text) as running:
+        running.wait_for("x", "RUNNING")
+        lines = [line.split(" ", 2)[2] for line in running.log.splitlines()]
+        assert [line.split()[0] for line in lines if "CHLD" not in line][:1] != ["INFO"]
+    start = lines.index("INFO RPC interface 'supervisor' initialized")
+    assert [line.split()[0] for line in lines[:start]] == sorted(
+        (line.split()[0] for line in lines[:start]), key=["CRIT", "WARN", "INFO"].index
+    )
+    assert lines[start + 1 : start + 3] == [
+        "CRIT Server 'unix_http_server' running without any HTTP authentication checking",
+        f"INFO supervisord started with pid {running.process.pid}",
+    ]
+
+
+def test_P180_P181_children_of_a_killed_daemon_live_on(tmp_path: Path) -> None:
+    """S-076: their stdin ends, their output is refused."""
+    (tmp_path / "x.py").write_text(
+        "import os\nprint('up', flush=True)\nassert os.read(0, 1) == b''\n"
+        "try:\n    os.write(1, b'x')\nexcept BrokenPipeError:\n    open('refused', 'w').close()\n"
+        "import time\ntime.sleep(1000)\n"
+    )
+    text = f"[program:x]\ncommand={sys.executable} x.py\ndirectory={tmp_path}\nstartsecs=0\n"
+    with daemon(tmp_path, text) as running:
+        running.wait_log("stdout output:\nup\n")
+        pid = running.pid("x")
+        running.process.kill()
+        running.process.wait(PATIENCE)
+    eventually((tmp_path / "refused").exists, "the refusal")
+    assert alive(pid)
+    os.kill(pid, signal.SIGKILL)
