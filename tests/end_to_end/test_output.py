@@ -349,3 +349,24 @@ def test_S143_P212_noisy_neighbours(tmp_path: Path) -> None:
         "r",
         "r.1",
     ]
+
+
+def test_P343_a_vanished_directory_of_automatic_logs(tmp_path: Path) -> None:
+    """A group cannot be added without it, which is said, and can be when it is back."""
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    base = BASE.replace("childlogdir=%(here)s", "childlogdir=%(here)s/logs")
+    x = f"[program:x]\n{CAT}"
+    with daemon(tmp_path, x, base=base) as running:
+        running.wait_for("x", "RUNNING")
+        write_config(tmp_path, f"{x}[program:y]\n{CAT}", base=base)
+        running.rpc.reloadConfig()
+        for log in logs.iterdir():
+            log.unlink()
+        logs.rmdir()
+        with pytest.raises(xmlrpc.client.Fault, match=f"FAILED: cannot create .* {logs}: No such"):
+            running.rpc.addProcessGroup("y")
+        assert list(running.states()) == ["x:x"]
+        logs.mkdir()
+        assert running.rpc.addProcessGroup("y") is True
+        running.wait_for("y", "RUNNING")

@@ -95,7 +95,7 @@ class ActivityLog:
         if self.path is None or not is_regular(self.path):
             raise NoFile("" if self.path is None else self.path)
         try:
-            os.remove(self.path)
+            self.sinks.do(os.remove, self.path)
             self.reopen()
         except OSError as error:
             raise Failed(f"{self.path}: {reason(error)}") from error
@@ -121,6 +121,7 @@ class ActivityLog:
                 self._dropped += 1
             else:
                 sink.write(record)
+                sink.flush()  # who reads the log after an answer finds what led to it
 
     def _backlog(self) -> int:
         return sum(sink.backlog for sink in (self._target, self._copy) if sink is not None)

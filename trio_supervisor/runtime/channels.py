@@ -155,7 +155,7 @@ class Channel:
             for sink in self._sinks:
                 sink.clear()
         elif self.logfile is not None:
-            clear_log(self.logfile)
+            self._host.sinks.do(clear_log, self.logfile)
 
     @property
     def _label(self) -> str:

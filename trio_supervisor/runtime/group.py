@@ -5,17 +5,20 @@ Makes the processes of a group's configuration; in a listener pool also the pool
 
 from __future__ import annotations
 
+import os
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
 
 from trio_supervisor.core.config import AUTO, ChannelConfig, GroupKind
-from trio_supervisor.core.errors import SocketError
+from trio_supervisor.core.errors import ConfigError, SocketError, SupervisorError
 from trio_supervisor.core.states import STOPPED_STATES
 from trio_supervisor.runtime.autologs import create_auto_log
 from trio_supervisor.runtime.channels import Channel
 from trio_supervisor.runtime.containment import RECOVERY_PAUSE, persist
 from trio_supervisor.runtime.fastcgi import SharedSocket
+from trio_supervisor.runtime.losses import reason
 from trio_supervisor.runtime.pool import Pool
 from trio_supervisor.runtime.process import Process
 
@@ -28,7 +31,8 @@ class Group:
     """The processes of one group, by name, in start order (priority, then configuration order)."""
 
     def __init__(self, config: GroupConfig, host: Host) -> None:
-        """Raises SocketError if a FastCGI socket cannot be opened (P-302, P-303)."""
+        """Raises SocketError if a FastCGI socket cannot be opened (P-302, P-303), ConfigError if
+        an automatic log cannot be created."""
         self.config = config
         self.name = config.name
         self.priority = config.priority
@@ -38,8 +42,12 @@ class Group:
         self.sockets: dict[str, SharedSocket] = {}
         """FastCGI sockets by URL: one for each program of the group (P-298, Q-61)."""
         self.processes: dict[str, Process] = {}
-        for process in sorted(config.processes, key=lambda p: p.priority):  # stable (Q-19)
-            self.processes[process.name] = self._make(process)  # equal names: the last (Q48)
+        try:
+            for process in sorted(config.processes, key=lambda p: p.priority):  # stable (Q-19)
+                self.processes[process.name] = self._make(process)  # equal names: the last (Q48)
+        except SupervisorError:
+            self.close()
+            raise
 
     async def run(self) -> None:
         """Run the group's tasks until ``close``; children still alive then are let go."""
@@ -104,13 +112,7 @@ class Group:
     def _channel(self, process: ProcessConfig, name: str, config: ChannelConfig) -> Channel:
         logfile = config.logfile
         if logfile is AUTO:
-            daemon = self._host.daemon
-            logfile = create_auto_log(
-                daemon.childlogdir,
-                process=process.name,
-                channel=name,
-                identifier=daemon.identifier,
-            )
+            logfile = self._auto_log(process.name, name)
         return Channel(
             name,
             config,
@@ -120,3 +122,16 @@ class Group:
             logfile=logfile,
             tap=self.pool.tap(process.name) if self.pool is not None and name == "stdout" else None,
         )
+
+    def _auto_log(self, process: str, channel: str) -> str:
+        daemon = self._host.daemon
+        create = partial(
+            create_auto_log, process=process, channel=channel, identifier=daemon.identifier
+        )
+        try:
+            return self._host.sinks.do(create, daemon.childlogdir, undo=os.remove)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot create a log for {process} in childlogdir {daemon.childlogdir}: "
+                f"{reason(error)}"
+            ) from error

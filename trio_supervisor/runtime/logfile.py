@@ -1,6 +1,6 @@
 """A log in a regular file: append, rotate, survive (process.md 11.2 to 11.4).
 
-Writes go out inline: appending to a page cache costs less than handing the bytes to a thread.
+May wait for the disk, so it runs in a thread (``filesink.py``).
 Nothing here ever raises into the drain of a child's output: what cannot be written is counted.
 """
 
@@ -40,10 +40,6 @@ def open_log(path: str) -> int:
 
 class LogFile:
     """``maxbytes`` of 0 or less: never rotated. Takes over ``fd``, the open file."""
-
-    #: Nothing ever waits: a write is done when ``write`` returns.
-    backlog = 0
-    broken = False
 
     def __init__(
         self,
@@ -85,9 +81,6 @@ class LogFile:
         self._losses.recovered()
         if 0 < self._maxbytes <= self._size:
             self._rotate_if_full()
-
-    async def room(self) -> None:
-        """There always is."""
 
     def reopen(self) -> None:
         """Open the file by name again. Raises OSError; then the open one stays in use, and each

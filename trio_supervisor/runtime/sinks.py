@@ -9,9 +9,12 @@ from __future__ import annotations
 import os
 import stat
 import time
-from typing import TYPE_CHECKING, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from trio_supervisor.core.config import Severity
+from trio_supervisor.runtime.clerk import Clerk
+from trio_supervisor.runtime.filesink import Errand, FileSink
 from trio_supervisor.runtime.logfile import LogFile, open_log, own_descriptor
 from trio_supervisor.runtime.syslog import SOCKET, SyslogSink, SyslogTarget
 from trio_supervisor.runtime.writer import Descriptor, Writer
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.writer import Target
 
     Report = Callable[[Severity, str], None]
+
+
+T = TypeVar("T")
 
 
 class Sink(Protocol):
@@ -37,6 +43,9 @@ class Sink(Protocol):
 
     def write(self, data: bytes) -> None:
         """Take bytes. Never raises and never blocks; what is lost is reported (P-258)."""
+
+    def flush(self) -> None:
+        """Wait a moment until a regular file has all; never for a reader that may sleep."""
 
     async def room(self) -> None:
         """Return when the backlog is small."""
@@ -72,6 +81,9 @@ class StreamSink:
     def write(self, data: bytes) -> None:
         self._writer.put(data)
 
+    def flush(self) -> None:
+        """Nothing that a reader may hold up is waited for."""
+
     async def room(self) -> None:
         await self._writer.room()
 
@@ -97,15 +109,18 @@ class Sinks:
         self._tag = tag
         self._syslog_socket = syslog_socket
         self._writers: dict[Hashable, Writer] = {}
+        self._clerk = Clerk()
         self._warned: set[str] = set()
 
     def file(self, path: str, *, maxbytes: int, backups: int) -> Sink:
         """Open a log by its configured name. Raises OSError (ENXIO: a FIFO without a reader)."""
-        fd = _open(path)
+        fd = self._open(path)
         if own_descriptor(path) is None and stat.S_ISREG(os.fstat(fd).st_mode):
-            return LogFile(path, fd, maxbytes=maxbytes, backups=backups, report=self._report)
+            make = partial(_log_file, path, fd, maxbytes, backups)
+            return FileSink(make, self._clerk, self._report)
         sink = StreamSink(
-            self._stream_writer(path, fd), reopen=lambda: self._stream_writer(path, _open(path))
+            self._stream_writer(path, fd),
+            reopen=lambda: self._stream_writer(path, self._open(path)),
         )
         if maxbytes > 0 and path != os.devnull and path not in self._warned:
             self._warned.add(path)  # once per start (P-243, Q-40)
@@ -124,8 +139,21 @@ class Sinks:
     def settle(self, seconds: float) -> None:
         """Wait at most so long until everything is written; a stuck target is left behind."""
         deadline = time.monotonic() + seconds
+        self._clerk.settle(seconds)
         for writer in self._writers.values():
             writer.settle(max(0.0, deadline - time.monotonic()))
+
+    def do(self, action: Callable[[str], T], path: str, *, undo: Callable[[T], object] = id) -> T:
+        """Do something with a file without waiting long for its disk. Raises OSError.
+
+        ``undo`` takes back what comes of it after that.
+        """
+        return Errand(action, path, undo).wait(self._clerk)
+
+    def _open(self, path: str) -> int:
+        """Open a log for appending, without waiting long for anybody. Raises OSError."""
+        own = own_descriptor(path)
+        return os.dup(own) if own is not None else self.do(_open, path, undo=os.close)
 
     def _stream_writer(self, path: str, fd: int) -> Writer:
         """The writer of an open stream, whatever names lead to it; takes over ``fd``."""
@@ -144,11 +172,11 @@ class Sinks:
         return writer
 
 
+def _log_file(path: str, fd: int, maxbytes: int, backups: int, report: Report) -> LogFile:
+    return LogFile(path, fd, maxbytes=maxbytes, backups=backups, report=report)
+
+
 def _open(path: str) -> int:
-    """Open a log for appending, without waiting for anybody. Raises OSError."""
-    own = own_descriptor(path)
-    if own is not None:
-        return os.dup(own)
     fd = open_log(path)
     os.set_blocking(fd, True)  # nobody shares it; to wait for a slow reader is the thread's work
     return fd

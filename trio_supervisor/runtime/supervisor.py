@@ -198,7 +198,7 @@ class Supervisor:
     def add_group(self, name: str) -> None:
         """Activate a group of the configuration last read.
 
-        Raises AlreadyAdded, BadName, or Failed if its FastCGI socket cannot be opened.
+        Raises AlreadyAdded, BadName, or Failed if its FastCGI socket or logs cannot be made.
         """
         if name in self.groups:
             raise AlreadyAdded(name)
@@ -211,7 +211,7 @@ class Supervisor:
         """Add a group that is in no file; its autostart processes are started.
 
         A reread leaves it alone. Raises AlreadyAdded, ShuttingDown, or Failed if its FastCGI socket
-        cannot be opened.
+        or logs cannot be made.
         """
         if self.state is not DaemonState.RUNNING:
             raise ShuttingDown
@@ -339,7 +339,7 @@ class Supervisor:
     def _activate(self, config: GroupConfig) -> Group:
         try:
             group = self._make(config)
-        except SocketError as error:
+        except (ConfigError, SocketError) as error:
             raise Failed(str(error)) from error
         if self._nursery is not None:
             self._nursery.start_soon(group.run)

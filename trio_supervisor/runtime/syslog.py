@@ -66,6 +66,9 @@ class SyslogSink:
         for line in data.splitlines():
             self._writer.put((head + line.decode(errors="replace")).encode())  # Q-51
 
+    def flush(self) -> None:
+        """The syslog daemon is not waited for."""
+
     async def room(self) -> None:
         await self._writer.room()
 

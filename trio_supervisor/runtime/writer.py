@@ -171,10 +171,11 @@ class Writer:
             if self.backlog <= ROOM:
                 waiting, self._waiting = self._waiting, []
                 for token, event in waiting:
-                    _wake(token, event)
+                    wake(token, event)
 
 
-def _wake(token: trio.lowlevel.TrioToken, event: trio.Event) -> None:
+def wake(token: trio.lowlevel.TrioToken, event: trio.Event) -> None:
+    """Set an event of the loop from another thread."""
     try:
         token.run_sync_soon(event.set)
     except trio.RunFinishedError:

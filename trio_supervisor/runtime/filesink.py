@@ -1,0 +1,205 @@
+"""A log in a regular file as a sink: what is written waits for the clerk, in order.
+
+Callers never wait for a disk, but for a moment (``flush``) where they rely on the outcome.
+"""
+
+from __future__ import annotations
+
+import errno
+import threading
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import trio
+
+from trio_supervisor.runtime.losses import Losses
+from trio_supervisor.runtime.writer import QUEUE_LIMIT, ROOM, wake
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trio_supervisor.core.config import Severity
+    from trio_supervisor.runtime.clerk import Clerk, Work
+    from trio_supervisor.runtime.logfile import LogFile
+
+#: Seconds a caller waits for a disk. Usual are 0.0001; more would be felt by everybody.
+PATIENCE = 0.005
+
+
+#: The same for an errand, such as opening a log: without it there is no child.
+ERRAND_PATIENCE = 0.1
+
+
+T = TypeVar("T")
+
+
+class Errand(Generic[T]):
+    """Something to do with the file ``path`` in the clerk's thread, which may raise OSError.
+
+    ``undo`` takes back what came of it too late.
+    """
+
+    def __init__(self, action: Callable[[str], T], path: str, undo: Callable[[T], object]) -> None:
+        self._action = action
+        self._path = path
+        self._undo = undo
+        self._lock = threading.Lock()
+        self._done = threading.Lock()
+        self._done.acquire()
+        self._given_up = False
+        self._results: list[T] = []
+        self._error = _unanswered(path)
+
+    def wait(self, clerk: Clerk) -> T:
+        """What came of it. Raises OSError, also if the disk does not answer."""
+        clerk.submit(self._work)
+        if not self._done.acquire(timeout=ERRAND_PATIENCE):
+            clerk.relieve(ERRAND_PATIENCE)
+        with self._lock:
+            self._given_up = True
+            if not self._results:
+                raise self._error
+            return self._results[0]
+
+    def _work(self) -> None:
+        try:
+            result = self._action(self._path)
+        except OSError as error:
+            self._error = error
+        else:
+            with self._lock:
+                if self._given_up:
+                    self._undo(result)
+                else:
+                    self._results.append(result)
+        self._done.release()
+
+
+class FileSink:
+    """``make`` makes the log file; it is told where to report, from the clerk's thread."""
+
+    broken = False
+
+    def __init__(
+        self,
+        make: Callable[[Callable[[Severity, str], None]], LogFile],
+        clerk: Clerk,
+        report: Callable[[Severity, str], None],
+    ) -> None:
+        self.backlog = 0
+        self._clerk = clerk
+        self._report = report
+        self._notices: deque[tuple[Severity, str]] = deque()
+        self._file = make(self._notice)
+        self._losses = Losses(self._file.path, report)
+        self._lock = threading.Lock()
+        self._queue: deque[bytes | Work] = deque()
+        self._busy = False
+        self._late = False
+        """Was waited for in vain; not waited for again before it has caught up."""
+        self._idle = threading.Lock()
+        self._waiting: list[tuple[trio.lowlevel.TrioToken, trio.Event]] = []
+
+    def write(self, data: bytes) -> None:
+        if self.backlog + len(data) > QUEUE_LIMIT:
+            self._losses.lost(len(data), "its disk is too slow")
+        else:
+            self._put(data, len(data))
+            self._losses.recovered()
+        self._pass_on()
+
+    def flush(self) -> None:
+        """Wait a moment until all is written."""
+        with self._lock:
+            wait = self._busy and not self._late
+            idle = self._idle
+        if wait:
+            if idle.acquire(timeout=PATIENCE):
+                idle.release()
+            else:
+                self._late = True
+                self._clerk.relieve(PATIENCE)
+        self._pass_on()
+
+    async def room(self) -> None:
+        event = trio.Event()
+        with self._lock:
+            if self.backlog <= ROOM:
+                event.set()
+            else:
+                self._waiting.append((trio.lowlevel.current_trio_token(), event))
+        await event.wait()
+
+    def reopen(self) -> None:
+        self._do(self._file.reopen)
+
+    def clear(self) -> None:
+        self._do(self._file.clear)
+
+    def close(self) -> None:
+        self._put(self._file.close, 0)
+        self.flush()
+
+    def _do(self, action: Work) -> None:
+        """Raises OSError; ETIMEDOUT: the disk does not answer, and it is done when it does."""
+        outcome: list[OSError | None] = []
+        self._put(partial(_attempt, action, outcome), 0)
+        self.flush()
+        if not outcome:
+            raise _unanswered(self._file.path)
+        if outcome[0] is not None:
+            raise outcome[0]
+
+    def _put(self, item: bytes | Work, size: int) -> None:
+        with self._lock:
+            self._queue.append(item)
+            self.backlog += size
+            if self._busy:
+                return
+            self._busy = True
+            self._late = False
+            self._idle = threading.Lock()
+            self._idle.acquire()
+        self._clerk.submit(self._work)
+
+    def _work(self) -> None:
+        """One item, in the clerk's thread: others have their turn after each."""
+        item = self._queue[0]
+        if isinstance(item, bytes):
+            self._file.write(item)
+        else:
+            item()
+        with self._lock:
+            self._queue.popleft()
+            self.backlog -= len(item) if isinstance(item, bytes) else 0
+            if self.backlog <= ROOM:
+                waiting, self._waiting = self._waiting, []
+                for token, event in waiting:
+                    wake(token, event)
+            if not self._queue:
+                self._busy = False
+                self._idle.release()
+                return
+        self._clerk.submit(self._work)
+
+    def _notice(self, severity: Severity, text: str) -> None:
+        self._notices.append((severity, text))
+
+    def _pass_on(self) -> None:
+        """Report, in the callers' thread, what came up in the clerk's."""
+        while self._notices:
+            self._report(*self._notices.popleft())
+
+
+def _attempt(action: Work, outcome: list[OSError | None]) -> None:
+    try:
+        action()
+    except OSError as error:
+        outcome.append(error)
+    else:
+        outcome.append(None)
+
+
+def _unanswered(path: str) -> OSError:
+    return OSError(errno.ETIMEDOUT, "its disk does not answer", path)
