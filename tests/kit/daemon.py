@@ -183,8 +183,7 @@ loglevel=debug
 user={user}
 """
 BASE = f"""\
-{BARE}
-[unix_http_server]
+{BARE}[unix_http_server]
 file=%(here)s/s.sock
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
