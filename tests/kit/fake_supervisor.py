@@ -40,6 +40,8 @@ from trio_supervisor.core.states import (
     DaemonState,
     State,
 )
+from trio_supervisor.runtime.history import History
+from trio_supervisor.runtime.recent import Recent
 
 if TYPE_CHECKING:
     from trio_supervisor.runtime.supervisor import Supervisor
@@ -54,6 +56,7 @@ class FakeChannel:
     name: str
     logfile: str | None = None
     broken: bool = False
+    recent: Recent = field(default_factory=Recent)
 
     def clear(self) -> None:
         if self.broken:
@@ -78,6 +81,7 @@ class FakeProcess:
     gate: trio.Event | None = None
     signals: list[int] = field(default_factory=list)
     stdin: bytes = b""
+    history: History = field(default_factory=History)
 
     def __post_init__(self) -> None:
         self.stdout = FakeChannel("stdout")

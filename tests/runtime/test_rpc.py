@@ -94,7 +94,9 @@ system.listMethods array
 system.methodHelp string string
 system.methodSignature array string
 system.multicall array array
+tsupervisor.getAllProcessDetails array
 tsupervisor.getPoolInfo array
+tsupervisor.getProcessDetails struct string
 """
 TABLE = [line.split() for line in SIGNATURES.split("\n") if line]
 SUPERVISOR_TABLE = [row for row in TABLE if row[0].startswith("supervisor.")]

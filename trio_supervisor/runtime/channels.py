@@ -19,6 +19,7 @@ from trio_supervisor.core.config import ChannelConfig, Severity
 from trio_supervisor.core.output import AnsiStripper, Capture, Captured, WholeCharacters
 from trio_supervisor.runtime.logfile import clear_log
 from trio_supervisor.runtime.outputs import Outputs
+from trio_supervisor.runtime.recent import Recent
 from trio_supervisor.runtime.writer import BACKLOG_LIMIT
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Channel:
         self._characters = WholeCharacters()
         self._pid = 0
         self.outputs = Outputs()
+        self.recent = Recent()
         self._gather = tap is None and not config.capture_maxbytes
 
     def open(self) -> None:
@@ -200,6 +202,7 @@ class Channel:
     def _write(self, data: bytes) -> None:
         for sink in self._sinks:
             sink.write(data)
+        self.recent.feed(data)
         self.outputs.feed(data)
         self._publish_text(self._characters.feed(data))
         if self._host.daemon.loglevel <= Severity.DEBUG:

@@ -29,14 +29,10 @@ from trio_supervisor.core.errors import (
 )
 from trio_supervisor.core.events import state_event
 from trio_supervisor.core.lifecycle import signal_name
-from trio_supervisor.core.states import (
-    MOVES,
-    RUNNING_STATES,
-    SIGNALLABLE_STATES,
-    State,
-)
+from trio_supervisor.core.states import MOVES, RUNNING_STATES, SIGNALLABLE_STATES, State
 from trio_supervisor.runtime.attempt import Attempt
 from trio_supervisor.runtime.child import SpawnError
+from trio_supervisor.runtime.history import History
 from trio_supervisor.runtime.outputs import BUFFER_BYTES, OutputStream
 from trio_supervisor.runtime.signalling import deliver
 from trio_supervisor.runtime.spec import find_command_of, spawn_spec
@@ -84,13 +80,13 @@ class Process(Watched):
         self.stopped = 0.0
         self.exit_status = 0
         self.spawn_error = ""
+        self.history = History()
         self.stdout = stdout
         self.stderr = stderr
         self._host = host
         self._socket = socket
         self._child: Child | None = None
         self._announces = config.task is not None and announces_start(config.task)
-        self._failures = 0
         self._attempt = Attempt()
         self._streams = Streams(
             config.name,
@@ -189,7 +185,7 @@ class Process(Watched):
     def shut_down(self) -> None:
         """This process's turn in a shutdown: stop it, or give up on it (P-171, P-172)."""
         if self.state is State.BACKOFF:
-            self._failures = 0
+            self.history.failures = 0
             self._to(State.FATAL)
         else:
             # A child that cannot be signalled is UNKNOWN now; shutdown does not wait for it.
@@ -276,6 +272,7 @@ class Process(Watched):
         return await self._host.launch(spec)
 
     def _give_up_attempt(self, error: RequestError | SpawnError) -> None:
+        self.history.last_exit = None
         text = error.detail if isinstance(error, RequestError) else str(error)
         if isinstance(error, SpawnError) and error.epitaph is not None:
             self._streams.write_note(error.epitaph)
@@ -305,6 +302,7 @@ class Process(Watched):
     def _adopt(self, child: Child) -> None:
         self._child = child
         self.pid = child.pid
+        self.history.spawns += 1
         as_what = f"with pid {child.pid}" if self.config.task is None else "as a task"
         self._streams.attach(child)
         self._spawned_at = trio.current_time()
@@ -337,30 +335,30 @@ class Process(Watched):
 
     def _fail_start(self, text: str) -> None:
         self.spawn_error = text
-        self._failures += 1
+        self.history.failures += 1
         self._to(State.BACKOFF)
         if self._stop_requested:
             self._abandon_retry()
             return
-        delay = lifecycle.retry_delay(self._failures, self.config.startretries)
+        delay = lifecycle.retry_delay(self.history.failures, self.config.startretries)
         if delay is None:
             self._log(
                 Severity.INFO,
                 f"gave up: {self.name} entered FATAL state, too many start retries too quickly",
             )
-            self._failures = 0  # P-090
+            self.history.failures = 0  # P-090
             self._to(State.FATAL)
         elif self._host.accepting:
             self._due = trio.current_time() + delay
 
     def _abandon_retry(self) -> None:
         self._log(Severity.DEBUG, f"Attempted to kill {self.name}, which is in BACKOFF state.")
-        self._failures = 0  # P-091, Q-08
+        self.history.failures = 0  # P-091, Q-08
         self._due = math.inf
         self._to(State.STOPPED)
 
     def _promote(self) -> None:
-        self._failures = 0  # P-089
+        self.history.failures = 0  # P-089
         self._to(State.RUNNING)
         why = f"process has stayed up for > than {self.config.startsecs} seconds (startsecs)"
         if self._announces:
@@ -399,6 +397,7 @@ class Process(Watched):
         self._child.close()
         self._child = None
         self.stopped = self._host.wall_clock()  # P-018
+        self.history.last_exit = ended
         expected = ended.expected(self.config.exitcodes)
         level = Severity.INFO if expected else Severity.WARN
         if self.state in (State.STOPPING, State.UNKNOWN):
@@ -434,7 +433,7 @@ class Process(Watched):
         self._arrive(new)
         self._host.publish(
             state_event(
-                self.name, self.group, old, new, self._failures, self.pid, expected=expected
+                self.name, self.group, old, new, self.history.failures, self.pid, expected=expected
             )
         )
 

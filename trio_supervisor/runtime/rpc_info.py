@@ -73,9 +73,13 @@ def format_uptime(seconds: int) -> str:
 def all_process_info(supervisor: Supervisor) -> list[dict[str, Value]]:
     """One consistent snapshot, by group name, then process name."""
     now = supervisor.wall_clock()
+    return [process_info(process, now) for process in by_name(supervisor)]
+
+
+def by_name(supervisor: Supervisor) -> list[Process]:
+    """Every process, by group name, then process name."""
     processes = [p for group in supervisor.groups.values() for p in group.processes.values()]
-    processes.sort(key=lambda process: (process.group, process.name))
-    return [process_info(process, now) for process in processes]
+    return sorted(processes, key=lambda process: (process.group, process.name))
 
 
 def all_config_info(supervisor: Supervisor) -> list[dict[str, Value]]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trio_supervisor.runtime.rpc_method import Method
+from trio_supervisor.runtime.details import details
+from trio_supervisor.runtime.rpc_info import by_name
+from trio_supervisor.runtime.rpc_method import NAME, Method
 
 if TYPE_CHECKING:
     from trio_supervisor.core.xmlrpc import Value
@@ -35,4 +37,25 @@ def _pool(pool: Pool) -> Value:
     }
 
 
-METHODS = (Method("getPoolInfo", "array", (), pool_info, always=True),)
+async def process_details(supervisor: Supervisor, name: str) -> Value:
+    """Tell all there is to tell of one process, also why it does not run and what it uses.
+
+    @param string name  the process, as group:name unless both are the same
+    @return struct      what getProcessInfo returns, and more
+    """
+    return (await details(supervisor, [supervisor.process(name)]))[0]
+
+
+async def all_process_details(supervisor: Supervisor) -> Value:
+    """Tell all there is to tell of every process.
+
+    @return array  one struct for each process, by group name, then process name
+    """
+    return [*await details(supervisor, by_name(supervisor))]
+
+
+METHODS = (
+    Method("getAllProcessDetails", "array", (), all_process_details),
+    Method("getPoolInfo", "array", (), pool_info, always=True),
+    Method("getProcessDetails", "struct", (NAME,), process_details),
+)
