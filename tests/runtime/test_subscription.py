@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -12,7 +14,6 @@ from trio_supervisor.core.config import ChannelConfig, GroupConfig
 from trio_supervisor.core.events import ProcessState, Tick
 from trio_supervisor.runtime.bus import Bus
 from trio_supervisor.runtime.embedding import open_supervisor
-from trio_supervisor.runtime.subscription import EventStream
 
 TRUE = GroupConfig("x", (program("x", command="/bin/true", startsecs=0),))
 LOUD = GroupConfig(
@@ -97,7 +98,26 @@ async def test_errors_of_a_caller() -> None:
         async with sup.events("TICK_7"):
             pass
     with pytest.raises(ValueError, match="room for an event"):
-        EventStream(Bus(lambda severity, text: None), (Event,), 0)
+        sup.events(buffer_size=0)
+
+
+async def test_events_have_the_numbers_of_the_bus_and_the_time_of_their_publication() -> None:
+    times = iter([1700000000.25, 1700000001.5])
+    serials = itertools.count(7)
+    sup = Supervisor(
+        Config(),
+        log=lambda severity, text: None,
+        bus=Bus(lambda severity, text: None, serials),
+        wall_clock=lambda: next(times),
+    )
+    async with sup.events("REMOTE_COMMUNICATION") as stream:
+        for data in "ab":
+            sup.send_remote_communication("t", data)
+        heard = [await stream.receive() for _ in range(2)]
+    assert [(p.serial, p.time, p.event.payload()) for p in heard] == [
+        (7, 1700000000.25, "type:t\na"),
+        (8, 1700000001.5, "type:t\nb"),
+    ]
 
 
 async def test_one_who_does_not_read_holds_up_nobody(autojump_clock: MockClock) -> None:

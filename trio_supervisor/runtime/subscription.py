@@ -5,8 +5,7 @@ Like a listener pool's buffer it drops the oldest event when it is full, and cou
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import trio
@@ -14,31 +13,64 @@ import trio
 from trio_supervisor.core.events import EVENT_TYPES, Event
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from trio_supervisor.runtime.bus import Bus
 
 #: Events that may wait for one who is slow: enough for the start of hundreds of programs.
 BUFFER_SIZE = 1000
 
 
-class EventStream:
-    """An asynchronous iterator over events; it ends when the supervisor has ended."""
+@dataclass(frozen=True, slots=True)
+class Published:
+    """An event as it was published: its number, and when (wall-clock seconds)."""
 
-    def __init__(self, bus: Bus, types: tuple[type[Event], ...], buffer_size: int) -> None:
+    event: Event
+    serial: int
+    time: float
+
+
+class EventStream:
+    """An asynchronous iterator over events; it ends when the supervisor has ended.
+
+    To be closed: ``async with`` does it at the end of the block.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        types: tuple[type[Event], ...],
+        buffer_size: int,
+        wall_clock: Callable[[], float],
+        forget: Callable[[EventStream], None],
+    ) -> None:
         if buffer_size < 1:
             raise ValueError(f"an event stream needs room for an event, not for {buffer_size}")
         self.dropped = 0
         """Events lost because too many waited."""
-        self._put, self._take = trio.open_memory_channel[Event](buffer_size)
+        self._wall_clock = wall_clock
+        self._forget = forget
+        self._put, self._take = trio.open_memory_channel[Published](buffer_size)
         self._unsubscribe = bus.subscribe(types, self._accept)
+
+    async def __aenter__(self) -> EventStream:
+        return self
+
+    async def __aexit__(self, *raised: object) -> None:
+        self.close()
 
     def __aiter__(self) -> EventStream:
         return self
 
     async def __anext__(self) -> Event:
         try:
-            return await self._take.receive()
+            return (await self.receive()).event
         except trio.EndOfChannel:
             raise StopAsyncIteration from None
+
+    async def receive(self) -> Published:
+        """The next event with its number and time. Raises trio.EndOfChannel."""
+        return await self._take.receive()
 
     def end(self) -> None:
         """No more events come; those that wait can still be read."""
@@ -46,17 +78,19 @@ class EventStream:
 
     def close(self) -> None:
         """Forget what waits, and the subscription."""
+        self._forget(self)
         self._unsubscribe()
         self._put.close()
         self._take.close()
 
     def _accept(self, event: Event, serial: int) -> None:
+        published = Published(event, serial, self._wall_clock())
         try:
-            self._put.send_nowait(event)
+            self._put.send_nowait(published)
         except trio.WouldBlock:
             self._take.receive_nowait()
             self.dropped += 1
-            self._put.send_nowait(event)
+            self._put.send_nowait(published)
         except trio.ClosedResourceError:
             return  # published after the end
 
@@ -64,25 +98,21 @@ class EventStream:
 class Streams:
     """The streams that are open on one bus, to be ended together."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, wall_clock: Callable[[], float]) -> None:
         self._bus = bus
+        self._wall_clock = wall_clock
         self._open: set[EventStream] = set()
         self._ended = False
 
-    @asynccontextmanager
-    async def open(
-        self, types: tuple[str | type[Event], ...], buffer_size: int
-    ) -> AsyncIterator[EventStream]:
-        """A stream for the length of the block. Raises ValueError."""
-        stream = EventStream(self._bus, _event_types(types), buffer_size)
+    def open(self, types: tuple[str | type[Event], ...], buffer_size: int) -> EventStream:
+        """A stream, until it is closed. Raises ValueError."""
+        stream = EventStream(
+            self._bus, _event_types(types), buffer_size, self._wall_clock, self._open.discard
+        )
         self._open.add(stream)
         if self._ended:
             stream.end()
-        try:
-            yield stream
-        finally:
-            self._open.remove(stream)
-            stream.close()
+        return stream
 
     def end(self) -> None:
         """No more events come, to any stream."""

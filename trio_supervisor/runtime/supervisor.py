@@ -11,7 +11,6 @@ import math
 import os
 import time
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from functools import partial
 from signal import SIGKILL
@@ -113,18 +112,17 @@ class Supervisor:
         self._leaving = trio.Event()
         self._fatal: BaseException | None = None
         self._over = trio.Event()
-        self._streams = Streams(self._host.bus)
+        self._streams = Streams(self._host.bus, wall_clock)
         for group in config.groups:
             if group.name not in self.groups:  # equal names: the first (config.md 9.5)
                 self._make(group)
 
-    def events(
-        self, *types: str | type[Event], buffer_size: int = BUFFER_SIZE
-    ) -> AbstractAsyncContextManager[EventStream]:
+    def events(self, *types: str | type[Event], buffer_size: int = BUFFER_SIZE) -> EventStream:
         """Hear of events of these types (names or classes; none: of all) inside this program.
 
-        The stream is bounded: when ``buffer_size`` events wait the oldest is dropped and counted in
-        ``dropped``. It ends when the supervisor has ended. Raises ValueError.
+        For ``async with``. The stream is bounded: when ``buffer_size`` events wait the oldest is
+        dropped and counted in ``dropped``. It ends when the supervisor has ended. Raises
+        ValueError.
         """
         return self._streams.open(types, buffer_size)
 
