@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from trio_supervisor import Supervisor
     from trio_supervisor.core.config import Severity
 
+    Add = Callable[[Supervisor, int], None]
+
 RUNS = 5
 TASKS = 1000
 PROCESSES = 200
@@ -34,19 +36,22 @@ SLEEPER = ["/bin/sleep", "1000"]
 
 
 async def task_memory() -> float:
-    """KiB for each of 1000 idle tasks."""
-
-    async def idle() -> None:
-        await trio.sleep_forever()
-
-    return await _memory_of(TASKS, lambda s, n: s.add_task(f"t{n}", idle, startsecs=0))
+    """KiB for each of 1000 idle tasks, beside 200 processes in the same supervisor."""
+    return await _memory_of(TASKS, _add_task, beside=(PROCESSES, _add_process))
 
 
 async def process_memory() -> float:
-    """KiB for each of 200 idle processes, in us."""
-    return await _memory_of(
-        PROCESSES, lambda s, n: s.add_program(f"p{n}", SLEEPER, startsecs=0, stopsignal=9)
-    )
+    """KiB in us for each of 200 idle processes, beside 1000 tasks in the same supervisor."""
+    return await _memory_of(PROCESSES, _add_process, beside=(TASKS, _add_task))
+
+
+async def total_memory() -> float:
+    """MiB in us for 1000 idle tasks and 200 idle processes in one supervisor, all told."""
+    async with open_supervisor(log=_silent) as supervisor:
+        for count, add in ((PROCESSES, _add_process), (TASKS, _add_task)):
+            _add_all(supervisor, count, add)
+        await _all_running(supervisor)
+        return memory(os.getpid())["Rss"]
 
 
 async def stalls() -> float:
@@ -69,15 +74,28 @@ async def stalls() -> float:
     return statistics.quantiles(late, n=100)[98] * 1000
 
 
-async def _memory_of(count: int, add: Callable[[Supervisor, int], object]) -> float:
+async def _memory_of(count: int, add: Add, *, beside: tuple[int, Add]) -> float:
     async with open_supervisor(log=_silent) as supervisor:
+        _add_all(supervisor, *beside)
         add(supervisor, count)  # the first one loads what all share
         await _all_running(supervisor)
         before = memory(os.getpid())["Rss"]
-        for number in range(count):
-            add(supervisor, number)
+        _add_all(supervisor, count, add)
         await _all_running(supervisor)
         return (memory(os.getpid())["Rss"] - before) / count * 1024
+
+
+def _add_all(supervisor: Supervisor, count: int, add: Add) -> None:
+    for number in range(count):
+        add(supervisor, number)
+
+
+def _add_task(supervisor: Supervisor, number: int) -> None:
+    supervisor.add_task(f"t{number}", trio.sleep_forever, startsecs=0)
+
+
+def _add_process(supervisor: Supervisor, number: int) -> None:
+    supervisor.add_program(f"p{number}", SLEEPER, startsecs=0, stopsignal=9)
 
 
 def _silent(severity: Severity, text: str) -> None:
@@ -90,7 +108,7 @@ async def _all_running(supervisor: Supervisor) -> None:
 
 
 MEASURES: dict[str, Callable[[], Awaitable[float]]] = {
-    measure.__name__: measure for measure in (task_memory, process_memory, stalls)
+    measure.__name__: measure for measure in (task_memory, process_memory, total_memory, stalls)
 }
 
 

@@ -22,6 +22,11 @@ def test_P085_to_P088_retry_delay(failures: int, startretries: int, delay: float
     assert retry_delay(failures, startretries) == delay
 
 
+@pytest.mark.parametrize(("failures", "delay"), [(1, 0.5), (2, 10), (3, 10), (50, 10), (51, None)])
+def test_retry_delay_of_a_named_backoff(failures: int, delay: float | None) -> None:
+    assert retry_delay(failures, 50, (0.5, 10)) == delay
+
+
 @pytest.mark.parametrize(("lifetime", "delay"), [(0, 1), (0.25, 0.75), (1, 0), (3600, 0)])
 def test_P117_P118_restart_delay(lifetime: float, delay: float) -> None:
     assert restart_delay(lifetime) == delay

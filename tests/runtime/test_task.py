@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,6 +59,19 @@ async def test_P085_an_end_before_started_is_a_failed_start(autojump_clock: Mock
         task = supervisor.add_task("t", never, startsecs=0, startretries=1)
         await task.wait_for(State.BACKOFF)
         await task.wait_for(State.FATAL)
+
+
+async def test_P085_pauses_of_ones_own(autojump_clock: MockClock) -> None:
+    starts: list[float] = []
+
+    async def hopeless() -> None:
+        starts.append(trio.current_time())
+
+    async with open_supervisor() as supervisor:
+        task = supervisor.add_task("t", hopeless, startretries=4, backoff=(0.5, 20))
+        await task.wait_for(State.FATAL)
+    pauses = [after - before for before, after in itertools.pairwise(starts)]
+    assert pauses == pytest.approx([0.5, 20, 20, 20])
 
 
 async def test_exceptions_go_to_the_stderr_log_and_lead_to_a_restart(

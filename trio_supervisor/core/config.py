@@ -108,6 +108,9 @@ class ProcessConfig:
     socket: FastCgiSocket | None = None
     task: Callable[..., Awaitable[object]] | None = None
     """An async function to run in place of the command; only programs can say that, not files."""
+    backoff: tuple[float, ...] = ()
+    """Seconds of pause after the first, second, ... failed start, the last one for all further;
+    empty: 1, 2, 3, ... Only programs can say that, not files."""
     section: str | None = field(default=None, compare=False)
     """Name of the section it was made from; None if a program made it."""
 

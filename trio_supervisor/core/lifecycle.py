@@ -66,9 +66,12 @@ def restart_delay(lifetime: float) -> float:
     return max(0.0, RESTART_FLOOR - lifetime)
 
 
-def retry_delay(failures: int, startretries: int) -> float | None:
+def retry_delay(failures: int, startretries: int, backoff: tuple[float, ...] = ()) -> float | None:
     """Seconds from the n-th consecutive failed start to the next attempt (P-085 to P-088).
 
-    None: give up, the process becomes FATAL.
+    ``backoff`` names them, the last for all further; without it n. None: give up, the process
+    becomes FATAL.
     """
-    return None if failures > startretries else float(failures)
+    if failures > startretries:
+        return None
+    return backoff[min(failures, len(backoff)) - 1] if backoff else float(failures)

@@ -7,7 +7,6 @@ leaves nothing behind.
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -19,6 +18,7 @@ from trio_supervisor.core.config import (
     ProcessConfig,
 )
 from trio_supervisor.core.errors import ConfigError
+from trio_supervisor.core.given import check, command_line
 from trio_supervisor.core.programs import FORBIDDEN_IN_NAMES
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ class CommonOptions(TypedDict, total=False):
     """By default UNEXPECTED: after any end that is not in exitcodes."""
     startsecs: int
     startretries: int
+    backoff: Sequence[float]
+    """Seconds of pause after the first, the second, ... failed start in a row; the last one counts
+    for all further. By default 1, 2, 3, ..."""
     stopwaitsecs: int
 
 
@@ -62,18 +65,18 @@ class ProgramOptions(CommonOptions, total=False):
 
 def program(name: str, command: str | Sequence[str], options: ProgramOptions) -> GroupConfig:
     """A group of one program. A command of several words needs no quoting. Raises ConfigError."""
-    process = ProcessConfig(
-        _checked(name),
-        command if isinstance(command, str) else shlex.join(command),
-        **_values(options),
-    )
+    check(_checked(name), options, frozenset(ProgramOptions.__annotations__))
+    process = ProcessConfig(name, command_line(name, command), **_values(options))
     return GroupConfig(name, (process,), priority=process.priority)
 
 
 def task(name: str, function: TaskFunction, options: TaskOptions) -> GroupConfig:
     """A group of one supervised task. Raises ConfigError."""
+    check(_checked(name), options, frozenset(TaskOptions.__annotations__))
+    if not callable(function):
+        raise ConfigError(f"{name}: a task is an async function, not {function!r}")
     where = f"{function.__module__}.{getattr(function, '__qualname__', repr(function))}"
-    process = ProcessConfig(_checked(name), where, task=function, **_values(options))
+    process = ProcessConfig(name, where, task=function, **_values(options))
     return GroupConfig(name, (process,), priority=process.priority, kind=GroupKind.TASK)
 
 
@@ -94,8 +97,9 @@ def _values(options: Mapping[str, object]) -> dict[str, Any]:
         values[channel] = ChannelConfig(logfile=path)
     if "directory" in values:
         values["directory"] = os.fspath(values["directory"])
-    if "exitcodes" in values:
-        values["exitcodes"] = tuple(values["exitcodes"])
+    for several in ("exitcodes", "backoff"):
+        if several in values:
+            values[several] = tuple(values[several])
     policy = values.get("autorestart")
     if isinstance(policy, bool):
         values["autorestart"] = Autorestart.ALWAYS if policy else Autorestart.NEVER

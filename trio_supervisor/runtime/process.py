@@ -340,7 +340,8 @@ class Process(Watched):
         if self._stop_requested:
             self._abandon_retry()
             return
-        delay = lifecycle.retry_delay(self.history.failures, self.config.startretries)
+        policy = self.config
+        delay = lifecycle.retry_delay(self.history.failures, policy.startretries, policy.backoff)
         if delay is None:
             self._log(
                 Severity.INFO,

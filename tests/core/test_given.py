@@ -1,0 +1,98 @@
+"""Options as Python values: what is wrong is said before anything is started."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trio_supervisor.core.config import Autorestart
+from trio_supervisor.core.errors import ConfigError
+from trio_supervisor.runtime.definitions import ProgramOptions, program, task
+
+RIGHT: dict[str, list[object]] = {
+    "priority": [-1, 0, 999],
+    "autostart": [True],
+    "autorestart": [True, False, Autorestart.UNEXPECTED],
+    "startsecs": [0, 5],
+    "startretries": [0],
+    "backoff": [(), [0.1, 1], (60,)],
+    "stopwaitsecs": [0],
+    "directory": ["/", Path("/")],
+    "umask": [0, 0o777],
+    "uid": [0],
+    "exitcodes": [(), [0, 255]],
+    "stopsignal": [9, 64],
+    "stopasgroup": [False],
+    "killasgroup": [True],
+    "redirect_stderr": [True],
+    "environment": [{}, {"A": "b=c"}],
+    "stdout_logfile": ["x.log"],
+    "stderr_logfile": [Path("x.log")],
+}
+WRONG: dict[str, list[object]] = {
+    "priority": ["1", 1.5, True],
+    "autostart": ["yes", 1],
+    "autorestart": ["unexpected", None],
+    "startsecs": ["1", -1, 1.5, True, float("nan")],
+    "startretries": [-1],
+    "backoff": [1, "12", [-1], ["1"], [float("inf")]],
+    "stopwaitsecs": [None],
+    "directory": [1, "a\0b", b"/"],
+    "umask": ["022", -1, 0o1000],
+    "uid": ["root", -1],
+    "exitcodes": [0, [256], ["0"], "01"],
+    "stopsignal": ["TERM", 0, 65],
+    "stopasgroup": [None],
+    "killasgroup": [0],
+    "redirect_stderr": ["true"],
+    "environment": [["A=b"], {"A": 1}, {"": "x"}, {"A=B": "x"}, {"A": "\0"}],
+    "stdout_logfile": [True],
+    "stderr_logfile": [2],
+}
+
+
+async def nothing() -> None:
+    """A task."""
+
+
+def define(**options: Any) -> object:
+    return program("x", "/bin/true", options)  # type: ignore[arg-type]  # that is what is tested
+
+
+@pytest.mark.parametrize("option", ProgramOptions.__annotations__)
+def test_values(option: str) -> None:
+    for value in RIGHT[option]:
+        define(**{option: value})
+    for value in WRONG[option]:
+        with pytest.raises(ConfigError, match=f"^x: {option} must be ") as caught:
+            define(**{option: value})
+        assert caught.value.option == option
+
+
+def test_a_message_shows_the_value_but_no_secret() -> None:
+    with pytest.raises(ConfigError, match="whole number, 0 or more, not '1'"):
+        define(startsecs="1")
+    with pytest.raises(ConfigError) as caught:
+        define(environment={"TOKEN": b"secret"})
+    assert "secret" not in str(caught.value)
+
+
+def test_unknown_options() -> None:
+    with pytest.raises(ConfigError, match="x: there is no option startsec") as caught:
+        define(startsec=1)
+    assert caught.value.hint == "did you mean startsecs?"
+    with pytest.raises(ConfigError, match="x: there is no option directory"):
+        task("x", nothing, {"directory": "/"})  # type: ignore[typeddict-unknown-key]  # as above
+
+
+@pytest.mark.parametrize("command", [[], "", ["/bin/echo", 1], "a\0b", 5])
+def test_commands_that_are_none(command: Any) -> None:
+    with pytest.raises(ConfigError, match="x: the command must be text"):
+        program("x", command, {})
+
+
+def test_a_task_must_be_callable() -> None:
+    with pytest.raises(ConfigError, match="x: a task is an async function, not 5"):
+        task("x", 5, {})  # type: ignore[arg-type]  # that is what is tested
