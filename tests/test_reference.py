@@ -1,6 +1,6 @@
-"""The reference page, the schema and the sample are made from the option table and kept so.
+"""The reference pages, the schema and the sample are made from their sources and kept so.
 
-``TRIO_SUPERVISOR_REGENERATE=1 pytest tests/test_reference.py`` writes the two files anew.
+``TRIO_SUPERVISOR_REGENERATE=1 pytest tests/test_reference.py`` writes the files anew.
 """
 
 from __future__ import annotations
@@ -15,23 +15,44 @@ from typing import Any
 import pytest
 
 from tests.core.test_toml import SKETCH
+from tests.kit.api_reference import RECEIVED, reference
 from tests.kit.config import load
 from tests.kit.reference import KINDS, kind_of, markdown, schema
+from trio_supervisor import open_supervisor
 from trio_supervisor.cli.sample import sample
 from trio_supervisor.core.config import AUTO
+from trio_supervisor.core.events import ProcessGroupAdded
 from trio_supervisor.core.options import TABLES
 
 DOCS = Path(__file__).parents[1] / "docs"
 
 
 @pytest.mark.parametrize(
-    ("name", "make"), [("configuration.md", markdown), ("tsupervisord.schema.json", schema)]
+    ("name", "make"),
+    [
+        ("configuration.md", markdown),
+        ("tsupervisord.schema.json", schema),
+        ("python-api.md", reference),
+    ],
 )
-def test_the_file_is_what_the_table_makes(name: str, make: Callable[[], str]) -> None:
+def test_the_file_is_what_its_source_makes(name: str, make: Callable[[], str]) -> None:
     path = DOCS / name
     if os.environ.get("TRIO_SUPERVISOR_REGENERATE"):
         path.write_text(make(), encoding="utf-8")
     assert path.read_text(encoding="utf-8") == make()
+
+
+async def test_the_api_reference_names_what_exists() -> None:
+    async with open_supervisor() as supervisor:
+        process = supervisor.add_program("x", "/bin/true", autostart=False)
+        with process.output() as output:
+            async with supervisor.events() as events:
+                received: dict[str, object] = {
+                    type(thing).__name__: thing for thing in (supervisor, process, output, events)
+                }
+                received["Event"] = ProcessGroupAdded("x")
+                for name, members in RECEIVED.items():
+                    assert [m for m in members if not hasattr(received[name], m)] == []
 
 
 def test_every_option_has_a_type_and_a_sentence() -> None:

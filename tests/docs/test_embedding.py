@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,13 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "embedding.md"
 EXAMPLES = re.findall(r"```python\n(.*?)```\n(?:```text\n(.*?)```)?", PAGE.read_text(), re.DOTALL)
 IDS = ["greeter", "web app", "task pool", "test suite"]
+
+
+@pytest.fixture
+def redis() -> None:
+    """The database server of the last example; CI installs it."""
+    if shutil.which("redis-server") is None and "CI" not in os.environ:
+        pytest.skip("there is no redis-server (Debian: apt-get install redis-server)")
 
 
 def run(arguments: list[str], directory: Path, code: int = 0) -> str:
@@ -30,10 +39,11 @@ def run(arguments: list[str], directory: Path, code: int = 0) -> str:
 
 
 @pytest.mark.parametrize(("source", "output"), EXAMPLES, ids=IDS)
-def test_example(tmp_path: Path, source: str, output: str) -> None:
+def test_example(request: pytest.FixtureRequest, tmp_path: Path, source: str, output: str) -> None:
     if source.startswith("# test_"):
-        (tmp_path / "test_server.py").write_text(source)
-        assert "1 passed" in run(["-m", "pytest", "-q", "-p", "no:cacheprovider"], tmp_path)
+        request.getfixturevalue("redis")
+        (tmp_path / "test_database.py").write_text(source)
+        assert "2 passed" in run(["-m", "pytest", "-q", "-p", "no:cacheprovider"], tmp_path)
     else:
         (tmp_path / "example.py").write_text(source)
         assert run(["example.py"], tmp_path) == output

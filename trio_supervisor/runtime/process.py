@@ -146,7 +146,7 @@ class Process(Watched):
             raise AbnormalTermination(self.full_name)
 
     async def start(self, *, wait: bool = True) -> None:
-        """``request_start``, then its ``outcome``."""
+        """Start it and, with ``wait``, return when it is RUNNING. Raises RequestError."""
         await self.outcome(self.request_start(), wait=wait)
 
     async def spawned(self) -> None:
@@ -155,7 +155,7 @@ class Process(Watched):
         await self._until(lambda: attempt.spawned or attempt.outcome is not None)
 
     async def restart(self) -> None:
-        """Stop it if it runs, then ``start`` it."""
+        """Stop it if it runs, start it, and return when it is RUNNING. Raises RequestError."""
         if self.state in RUNNING_STATES:
             await self.stop()
         await self.start()
@@ -177,7 +177,7 @@ class Process(Watched):
             self._terminate(self._child)
 
     async def stop(self, *, wait: bool = True) -> None:
-        """``request_stop`` and, with ``wait``, return when the process is in the stopped set."""
+        """Stop it and, with ``wait``, return when it has. Raises NotRunning or Failed."""
         self.request_stop()
         if wait:
             await self.ended()

@@ -1,0 +1,184 @@
+"""The reference of the Python API, made from the docstrings and types of what is public."""
+
+from __future__ import annotations
+
+import ast
+import enum
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import trio_supervisor
+from trio_supervisor import testing
+from trio_supervisor.runtime.definitions import CommonOptions, ProgramOptions, TaskOptions
+from trio_supervisor.runtime.outputs import Lines
+
+INTRODUCTION = """\
+# Python API
+
+Made from the docstrings; [embedding.md](embedding.md) shows how it is used. What is not on this
+page is internal and may change.
+"""
+#: Of classes that a program receives and never makes: what it may use, in the order of the page.
+#: Attributes have their text here; methods and properties speak for themselves.
+RECEIVED: dict[str, dict[str, str]] = {
+    "Supervisor": {
+        "config": "`Config`: what it was made from, or what the last reread changed.",
+        "groups": "`dict[str, Group]`: the active groups by name, in start order; a group has "
+        "`name`, `config` and `processes`, a dict by name.",
+        "processes": "",
+        "process": "",
+        "group": "",
+        "add_program": "",
+        "add_task": "",
+        "add": "",
+        "remove": "",
+        "start_all": "",
+        "stop_all": "",
+        "signal_all": "",
+        "events": "",
+        "reread": "",
+        "add_group": "",
+        "remove_group": "",
+        "reopen_logs": "",
+        "send_remote_communication": "",
+        "request_shutdown": "",
+        "shutdown": "",
+    },
+    "Process": {
+        "name": "`str`; `full_name` is `group:name`, or just the name if the group has the same.",
+        "group": "`str`: the name of its group.",
+        "kind": "`GroupKind`: TASK for an async function.",
+        "config": "`ProcessConfig`: what it was made from.",
+        "state": "`State`.",
+        "pid": "`int`: of the child; 0 for a task, and if there is no child.",
+        "started": "`float`: when the last start was attempted, seconds since the epoch; 0.0: "
+        "never.",
+        "stopped": "`float`: when the last child ended; 0.0: never.",
+        "exit_status": "`int`: of the last child; -1 if a signal ended it.",
+        "spawn_error": "`str`: what was wrong with the last start or end; empty if nothing.",
+        "history": "`failures` (starts in a row), `restarts` and `last_exit`.",
+        "start": "",
+        "stop": "",
+        "restart": "",
+        "signal": "",
+        "wait_for": "",
+        "changed": "",
+        "output": "",
+        "send_stdin": "",
+        "stdin_pending": "",
+    },
+    "OutputStream": {"dropped": "`int`: bytes lost because too many waited.", "lines": ""},
+    "EventStream": {"dropped": "`int`: events lost because too many waited."},
+    "Event": {"name": "`str`: the type, such as `PROCESS_STATE_RUNNING`.", "payload": ""},
+}
+#: Beyond this a signature gets a line for each parameter.
+_WIDTH = 80
+
+
+def reference() -> str:
+    """The page, in Markdown."""
+    sections: dict[str, list[Any]] = {
+        "trio_supervisor": [getattr(trio_supervisor, n) for n in trio_supervisor.__all__],
+        "Options of programs and tasks": [CommonOptions, ProgramOptions, TaskOptions],
+        "Lines of output": [Lines],
+        "trio_supervisor.testing": [
+            testing.supervised_programs,
+            testing.Programs,
+            testing.NotReady,
+        ],
+    }
+    parts = [INTRODUCTION]
+    for title, things in sections.items():
+        parts += [f"## {title}\n", *(_thing(thing) for thing in things)]
+    return "\n".join(parts)
+
+
+def _thing(thing: Any) -> str:
+    head = f"### {thing.__name__}\n"
+    body = _class(thing) if isinstance(thing, type) else [_function(thing, thing.__name__)]
+    return "\n".join([head, *body])
+
+
+def _class(cls: type) -> Iterator[str]:
+    yield _text(cls)
+    if issubclass(cls, enum.Enum):
+        yield ", ".join(f"`{m.name}` ({m.value!r})" for m in cls) + "\n"
+    elif issubclass(cls, Exception):
+        yield f"A kind of `{cls.__mro__[1].__name__}`.\n"
+    elif cls.__name__ in RECEIVED:
+        yield from _members(cls, RECEIVED[cls.__name__])
+    else:
+        yield "".join(_fields(cls))
+        for name, member in vars(cls).items():
+            if name[0] != "_" and inspect.isfunction(member):
+                yield _function(member, name)
+
+
+def _members(cls: type, shown: dict[str, str]) -> Iterator[str]:
+    yield "".join(f"* `{name}`: {text}\n" for name, text in shown.items() if text)
+    for name in (name for name, text in shown.items() if not text):
+        member = getattr(cls, name)
+        if isinstance(member, property):
+            yield f"* `{name}`: {_text(member)}"
+        else:
+            yield _function(member, name)
+
+
+def _function(function: Callable[..., object], name: str) -> str:
+    plain = inspect.unwrap(function)
+    keyword = "async def" if inspect.iscoroutinefunction(plain) else "def"
+    definition = _definition(plain)
+    managers = "".join(f"@{ast.unparse(manager)}\n" for manager in definition.decorator_list)
+    head = f"{managers}{keyword} {name}{_signature(definition)}"
+    return f"```python\n{head}\n```\n\n{_text(plain)}"
+
+
+def _definition(function: Callable[..., object]) -> ast.FunctionDef | ast.AsyncFunctionDef:
+    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
+    assert isinstance(definition, (ast.FunctionDef, ast.AsyncFunctionDef))
+    return definition
+
+
+def _signature(definition: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+    """As in the source; annotations are strings, and would be quoted by ``str(signature)``."""
+    arguments = definition.args
+    arguments.args = [argument for argument in arguments.args if argument.arg != "self"]
+    result = "" if definition.returns is None else f" -> {ast.unparse(definition.returns)}"
+    listed = ast.unparse(arguments)
+    if len(listed) + len(result) < _WIDTH:
+        return f"({listed}){result}"
+    lines = "".join(f"    {line},\n" for line in _split(listed))
+    return f"(\n{lines}){result}"
+
+
+def _split(listed: str) -> list[str]:
+    """Parameters at commas outside brackets."""
+    parts, depth = [""], 0
+    for character in listed:
+        depth += {"[": 1, "(": 1, "]": -1, ")": -1}.get(character, 0)
+        if character == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part.strip() for part in parts]
+
+
+def _text(thing: object) -> str:
+    doc = thing.__doc__ or ""
+    return f"{inspect.cleandoc(doc)}\n" if doc else ""
+
+
+def _fields(cls: type) -> Iterator[str]:
+    """A line for each annotated field of the class, with the docstring that follows it."""
+    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
+    assert isinstance(definition, ast.ClassDef)
+    for node, after in zip(definition.body, [*definition.body[1:], None], strict=True):
+        if not isinstance(node, ast.AnnAssign):
+            continue
+        default = "" if node.value is None else f" = {ast.unparse(node.value)}"
+        said = after.value if isinstance(after, ast.Expr) else None
+        doc = said.value if isinstance(said, ast.Constant) else ""
+        told = f": {' '.join(str(doc).split())}" if doc else ""
+        yield f"* `{ast.unparse(node.target)}: {ast.unparse(node.annotation)}{default}`{told}\n"

@@ -1,0 +1,113 @@
+"""What programs of users look like. Never run: mypy and pyright, both strict, must accept it."""
+
+from __future__ import annotations
+
+import signal
+from functools import partial
+from pathlib import Path
+from typing import assert_type
+
+import trio
+
+from trio_supervisor import (
+    Autorestart,
+    ChannelConfig,
+    Config,
+    ConfigError,
+    Event,
+    GroupConfig,
+    GroupKind,
+    InetServer,
+    InternalError,
+    OutputStream,
+    Process,
+    ProcessConfig,
+    RejectEvent,
+    RequestError,
+    ServerError,
+    State,
+    Supervisor,
+    SupervisorError,
+    UnixServer,
+    load_config,
+    open_supervisor,
+    serve_http,
+)
+from trio_supervisor.testing import NotReady, Programs, supervised_programs
+
+
+async def poll(interval: float, *, task_status: trio.TaskStatus[None]) -> None:
+    task_status.started()
+    await trio.sleep(interval)
+
+
+async def from_nothing() -> None:
+    async with open_supervisor() as supervisor:
+        assert_type(supervisor, Supervisor)
+        web = supervisor.add_program(
+            "web",
+            ["/usr/bin/web", "--port", "80"],
+            autorestart=True,
+            backoff=(0.5, 5, 60),
+            directory=Path("/srv"),
+            environment={"MODE": "production"},
+            exitcodes=[0, 2],
+            stopsignal=signal.SIGINT,
+            stdout_logfile="/var/log/web.log",
+        )
+        assert_type(web, Process)
+        task = supervisor.add_task("poller", partial(poll, 5.0), autorestart=Autorestart.UNEXPECTED)
+        await task.wait_for(State.RUNNING, State.FATAL)
+        if task.kind is GroupKind.TASK and task.state is State.FATAL:
+            print(task.spawn_error, task.history.last_exit)
+        with web.output("stderr") as output:
+            assert_type(output, OutputStream)
+            async for line in output.lines():
+                assert_type(line, str)
+        web.send_stdin(b"hello\n")
+        web.signal(signal.SIGHUP)
+        await web.restart()
+        await web.stop(wait=False)
+        for result in await supervisor.start_all(supervisor.processes()):
+            if result.error is not None:
+                print(result.process.full_name, result.error.code)
+        await supervisor.remove("web")
+        await supervisor.shutdown(within=10)
+
+
+async def from_files_and_values(path: Path) -> None:
+    config: Config = load_config(str(path))
+    process = ProcessConfig("b", "/bin/cat", stdout=ChannelConfig(logfile=None))
+    try:
+        async with (
+            open_supervisor(path, log=lambda severity, text: print(severity.name, text)) as one,
+            open_supervisor(config, stop_within=5) as other,
+            one.events("PROCESS_STATE", buffer_size=10) as stream,
+            trio.open_nursery() as nursery,
+        ):
+            group = other.add(GroupConfig("g", (process,)))
+            await group.processes["b"].start()
+            await nursery.start(serve_http, one, UnixServer("http", "/run/app.sock"))
+            await nursery.start(serve_http, one, InetServer("http", "127.0.0.1", 9001))
+            async for event in stream:
+                assert_type(event, Event)
+                print(event.name, event.payload(), stream.dropped)
+    except (ConfigError, RequestError, ServerError, InternalError) as error:
+        base: SupervisorError = error
+        print(base)
+
+
+def handle_result(event: Event, response: bytes) -> None:
+    if response != b"OK":
+        raise RejectEvent(event.payload())
+
+
+def use_in_a_test() -> None:
+    with supervised_programs() as programs:
+        assert_type(programs, Programs)
+        try:
+            line: str = programs.start("db", ["db", "--port", "0"], ready="listening", startsecs=0)
+        except NotReady as error:
+            print(error)
+        else:
+            print(line, programs.lines("db"))
