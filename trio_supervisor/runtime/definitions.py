@@ -18,8 +18,8 @@ from trio_supervisor.core.config import (
     ProcessConfig,
 )
 from trio_supervisor.core.errors import ConfigError
-from trio_supervisor.core.given import check, command_line
 from trio_supervisor.core.programs import FORBIDDEN_IN_NAMES
+from trio_supervisor.runtime.given import check, command_line
 
 if TYPE_CHECKING:
     from trio_supervisor.runtime.task import TaskFunction

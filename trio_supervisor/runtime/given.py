@@ -1,6 +1,6 @@
 """Options that a program gives as Python values: each must be what its name promises.
 
-Files are checked when their text is converted (``values.py``); here there is no text.
+Files are checked when their text is converted (``core/values.py``); here there is no text.
 """
 
 from __future__ import annotations
