@@ -53,8 +53,12 @@ def test_port_must_be_a_number() -> None:
         Target("http://h:abc")
 
 
-def test_connection_is_kept_between_calls(tmp_path: Path) -> None:
-    with serving(Stub(), f"{tmp_path}/s.sock") as stub, closing(Client(stub.url)) as client:
+@pytest.mark.parametrize("timeout", [None, 30])
+def test_connection_is_kept_between_calls(tmp_path: Path, timeout: float | None) -> None:
+    with (
+        serving(Stub(), f"{tmp_path}/s.sock") as stub,
+        closing(Client(stub.url, timeout=timeout)) as client,
+    ):
         for _ in range(3):
             assert client.call("supervisor.getVersion") == "3.0"
     assert (stub.connections, stub.host) == (1, "localhost")

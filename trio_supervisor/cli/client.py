@@ -191,8 +191,10 @@ class Client:
         if connection is None:
             return None
         try:
-            connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            connection.settimeout(0)  # MSG_DONTWAIT would be waited for as long as the timeout is
+            connection.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
+            connection.settimeout(self._timeout)
             return connection
         except OSError:
             pass
