@@ -17,12 +17,12 @@ import pytest
 from tests.core.test_toml import SKETCH
 from tests.kit.api_reference import RECEIVED, reference
 from tests.kit.config import load
-from tests.kit.reference import KINDS, kind_of, markdown, schema
+from tests.kit.reference import EFFECTS, KINDS, kind_of, markdown, schema
 from trio_supervisor import open_supervisor
 from trio_supervisor.cli.sample import sample
 from trio_supervisor.core.config import AUTO
 from trio_supervisor.core.events import ProcessGroupAdded
-from trio_supervisor.core.options import TABLES
+from trio_supervisor.core.options import TABLES, Effect
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -64,6 +64,20 @@ def test_every_option_has_a_type_and_a_sentence() -> None:
                 "command line",
                 'KEY="value",...',
             }
+
+
+def test_the_page_says_what_a_change_takes_and_where_older_manuals_differ() -> None:
+    page = markdown()
+    for line in (
+        "| `identifier` | text | `supervisor` | reread |",
+        "| `loglevel` | log level | `info` | reload |",
+        "| `minfds` | whole number | `1024` | new start |",
+        "| `startsecs` | whole number | `1` | update |",
+        "| `prompt` | text | `supervisor` | next command |",
+        "* `exitcodes` of `[program:x]`: the default was 0,2 before 4.0.",
+    ):
+        assert f"\n{line}" in page
+    assert set(EFFECTS) == set(Effect)
 
 
 def matches(value: object, described: dict[str, Any]) -> bool:

@@ -6,8 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core import values
-from trio_supervisor.core.config import LIVE_OPTIONS
-from trio_supervisor.core.options import TABLES
+from trio_supervisor.core.options import TABLES, Effect, effect_of
 from trio_supervisor.core.toml import FREE, LISTS, NAMED, SERVERS
 
 if TYPE_CHECKING:
@@ -44,9 +43,24 @@ instead of `%(name)s`, and `$$` for a dollar sign. `tsupervisord --check` finds 
 `--convert` turns INI into TOML, `--export toml` shows what is in effect. For editors there is a
 JSON Schema of the TOML form: [tsupervisord.schema.json](tsupervisord.schema.json).
 
-What a change needs to take effect: options of programs, groups and listeners `tsupervisorctl
-update` (which restarts the groups that changed), those of `[supervisord]` and of the servers
-`tsupervisorctl reload`, except where the table says *reread*.
+Defaults are those of Supervisor 4.x; [where older manuals differ](#where-older-manuals-differ) is
+listed at the end. The column *change* says what it takes until a changed value is in force:
+
+"""
+#: What it takes -> what that means.
+EFFECTS = {
+    Effect.REREAD: "`tsupervisorctl reread` is enough; nothing restarts",
+    Effect.UPDATE: "`tsupervisorctl update` restarts the groups that it changes, and no others",
+    Effect.RELOAD: "`tsupervisorctl reload` or SIGHUP: every program restarts, the daemon stays",
+    Effect.START: "the daemon must be ended and started anew",
+    Effect.COMMAND: "the client reads it whenever it runs",
+}
+OLDER = """\
+## Where older manuals differ
+
+Files and advice written for earlier releases of Supervisor may count on these:
+
+* `%(here)s` in an included file: before 4.0 the directory of the main file, now that of the file.
 """
 #: Section kind -> header of its chapter and a sentence about it.
 CHAPTERS = {
@@ -85,27 +99,30 @@ def kind_of(option: Option) -> tuple[str, tuple[str, ...]]:
 
 def markdown() -> str:
     """The reference page."""
-    parts = [INTRODUCTION]
-    plain = {option.name: option for option in TABLES["program"]}
+    legend = [f"* *{effect.value}*: {meaning}." for effect, meaning in EFFECTS.items()]
+    parts = [f"{INTRODUCTION}{chr(10).join(legend)}\n"]
+    older = []
     for kind, (header, about) in CHAPTERS.items():
         rows = []
-        for option in TABLES[kind]:
-            if kind in ("fcgi-program", "eventlistener") and plain.get(option.name) == option:
-                continue
-            default = (
-                ""
-                if option.default is None
-                else f"`{option.default}`"
-                if option.default
-                else "empty"
-            )
-            effect = " (*reread*)" if kind == "supervisord" and option.name in LIVE_OPTIONS else ""
-            rows.append(
-                f"| `{option.name}` | {kind_of(option)[0]} | {default} | {option.doc}{effect} |"
-            )
-        table = "\n".join(["| option | type | default | meaning |", "|---|---|---|---|", *rows])
+        for option in _listed(kind):
+            default = {None: "", "": "empty"}.get(option.default, f"`{option.default}`")
+            effect = effect_of(kind, option).value
+            what = f"`{option.name}` | {kind_of(option)[0]} | {default} | {effect} | {option.doc}"
+            rows.append(f"| {what} |")
+            if option.older:
+                older.append(f"* `{option.name}` of `{header}`: {option.older}.")
+        head = ["| option | type | default | change | meaning |", "|---|---|---|---|---|"]
+        table = "\n".join([*head, *rows])
         parts.append(f"## {header}\n\n{about}\n\n{table}\n")
+    parts.append(OLDER + "\n".join(older) + "\n")
     return "\n".join(parts)
+
+
+def _listed(kind: str) -> list[Option]:
+    """The options of a section kind, without those that its chapter has from ``[program:x]``."""
+    like_programs = kind in ("fcgi-program", "eventlistener")
+    plain = TABLES["program"] if like_programs else ()
+    return [option for option in TABLES[kind] if option not in plain]
 
 
 def schema() -> str:

@@ -11,6 +11,7 @@ import math
 import os
 import signal
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
@@ -19,6 +20,7 @@ import trio
 from trio_supervisor.cli.pidfile import Pidfile
 from trio_supervisor.core.config import Config, Message, Severity
 from trio_supervisor.core.errors import CantReread, InternalError
+from trio_supervisor.core.reread import reload_daemon
 from trio_supervisor.core.states import DaemonState
 from trio_supervisor.runtime.activity import open_activity_log
 from trio_supervisor.runtime.autologs import remove_auto_logs
@@ -70,8 +72,9 @@ class Service:
             trio.open_signal_receiver(signal.SIGCHLD) as quits,
         ):
             while (config := await self._incarnation(signals, quits)) is not None:
-                self._config = config
-                self._messages = []
+                daemon, messages = reload_daemon(self._config.daemon, config.daemon)
+                self._config = replace(config, daemon=daemon)
+                self._messages = [*messages]
         return 0
 
     async def _incarnation(

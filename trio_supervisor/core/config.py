@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 
 #: Defaults shared by child logs and the activity log (process.md P-244).
 LOG_MAXBYTES = 50 * 1024 * 1024
@@ -282,34 +282,3 @@ def diff(active: Mapping[str, GroupConfig], candidates: tuple[GroupConfig, ...])
         changed=tuple(name for name in wanted if name in active and wanted[name] != active[name]),
         removed=tuple(name for name in active if name not in wanted),
     )
-
-
-#: Options of ``[supervisord]`` that a reread makes effective at once (config.md 13.6, Q69).
-LIVE_OPTIONS = ("identifier", "strip_ansi", "childlogdir")
-
-
-@dataclass(frozen=True, slots=True)
-class DaemonChanges:
-    """What a reread means for the daemon itself."""
-
-    daemon: DaemonConfig
-    """In force from now on."""
-    live: tuple[str, ...]
-    """Options that have changed."""
-    waiting: tuple[str, ...]
-    """Options whose change needs a reload."""
-
-
-def reread_daemon(running: DaemonConfig, read: DaemonConfig) -> DaemonChanges:
-    """Take over what can be changed in a running daemon."""
-    changed = [
-        f.name for f in fields(DaemonConfig) if getattr(running, f.name) != getattr(read, f.name)
-    ]
-    live = tuple(name for name in changed if name in LIVE_OPTIONS)
-    daemon = replace(
-        running,
-        identifier=read.identifier,
-        strip_ansi=read.strip_ansi,
-        childlogdir=read.childlogdir,
-    )
-    return DaemonChanges(daemon, live, tuple(name for name in changed if name not in live))

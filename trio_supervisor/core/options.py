@@ -1,10 +1,11 @@
 """The option table: every option of every section kind, in one place (config.md section 8).
 
-Reading, the sample configuration and the reference page come from it.
+Reading, the sample configuration, the reference page and what a reread changes come from it.
 """
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,21 @@ if TYPE_CHECKING:
     from trio_supervisor.core.surroundings import Surroundings
 
 
+class Effect(enum.Enum):
+    """What it takes until a changed value is in force (config.md 13)."""
+
+    REREAD = "reread"
+    """It is as soon as the file has been read again; nothing restarts."""
+    UPDATE = "update"
+    """``tsupervisorctl update`` restarts the groups whose processes it changes, and no other."""
+    RELOAD = "reload"
+    """``tsupervisorctl reload`` or SIGHUP: every program restarts, the daemon keeps its pid."""
+    START = "new start"
+    """The daemon must end and be started anew."""
+    COMMAND = "next command"
+    """The client reads it whenever it runs."""
+
+
 @dataclass(frozen=True, slots=True)
 class Option:
     """One row of the table."""
@@ -25,6 +41,10 @@ class Option:
     default: str | None
     """As it would be written in a file; None: not set."""
     doc: str
+    effect: Effect | None = None
+    """None: that of most options of its section (see ``effect_of``)."""
+    older: str = ""
+    """What manuals of earlier releases of Supervisor say instead."""
 
 
 SUPERVISORD = (
@@ -33,21 +53,51 @@ SUPERVISORD = (
     Option("logfile_backups", values.integer, "10", "rotated logs to keep"),
     Option("loglevel", values.level, "info", "critical, error, warn, info, debug, trace, blather"),
     Option("pidfile", values.absolute_file, "supervisord.pid", "where the daemon writes its pid"),
-    Option("umask", values.octal, "022", "umask of the daemon in the background"),
-    Option("nodaemon", values.boolean, "false", "stay in the foreground"),
+    Option("umask", values.octal, "022", "umask of the daemon in the background", Effect.START),
+    Option("nodaemon", values.boolean, "false", "stay in the foreground", Effect.START),
     Option("silent", values.boolean, "false", "in the foreground, no copy of the log on stdout"),
-    Option("minfds", values.integer, "1024", "open files the daemon must be allowed"),
-    Option("minprocs", values.integer, "200", "processes the daemon must be allowed"),
+    Option("minfds", values.integer, "1024", "open files the daemon must be allowed", Effect.START),
+    Option("minprocs", values.integer, "200", "processes the daemon must be allowed", Effect.START),
     Option("nocleanup", values.boolean, "false", "keep automatic child logs of earlier runs"),
-    Option("childlogdir", values.existing_directory, None, "directory of automatic child logs"),
-    Option("user", values.user, None, "user to become when started as root"),
     Option(
-        "directory", values.existing_directory, None, "directory of the daemon in the background"
+        "childlogdir",
+        values.existing_directory,
+        None,
+        "directory of automatic child logs",
+        Effect.REREAD,
     ),
-    Option("strip_ansi", values.boolean, "false", "remove ANSI escapes from child logs"),
-    Option("environment", values.string, "", 'KEY="value",... for all programs'),
     Option(
-        "identifier", values.string, "supervisor", "name of this daemon, for clients and events"
+        "user",
+        values.user,
+        None,
+        "user to become when started as root",
+        Effect.START,
+        older="before 3.3.4 a daemon that could not become this user went on as root",
+    ),
+    Option(
+        "directory",
+        values.existing_directory,
+        None,
+        "directory of the daemon in the background",
+        Effect.START,
+    ),
+    Option(
+        "strip_ansi", values.boolean, "false", "remove ANSI escapes from child logs", Effect.REREAD
+    ),
+    Option(
+        "environment",
+        values.string,
+        "",
+        'KEY="value",... for all programs',
+        Effect.UPDATE,
+        older="manuals let the SUPERVISOR_* variables win over it; in fact it wins",
+    ),
+    Option(
+        "identifier",
+        values.string,
+        "supervisor",
+        "name of this daemon, for clients and events",
+        Effect.REREAD,
     ),
 )
 
@@ -110,14 +160,27 @@ PROGRAM = (
     Option("numprocs_start", values.integer, "0", "number of the first process"),
     Option("priority", values.integer, "999", "low starts first and stops last"),
     Option("autostart", values.boolean, "true", "start together with the daemon"),
-    Option("startsecs", values.integer, "1", "seconds it must live to count as started"),
+    Option(
+        "startsecs",
+        values.integer,
+        "1",
+        "seconds it must live to count as started",
+        older="old samples name 10 as the default; it has always been 1",
+    ),
     Option("startretries", values.integer, "3", "failed starts after which it is FATAL"),
-    Option("autorestart", values.restart, "unexpected", "after an exit: true, false, unexpected"),
+    Option(
+        "autorestart",
+        values.restart,
+        "unexpected",
+        "after an exit: true, false, unexpected",
+        older="the default was true in the first 3.0 releases",
+    ),
     Option(
         "exitcodes",
         values.exit_codes,
         "0",
-        "exit codes that are expected; manuals before 4.0 say 0,2",
+        "exit codes that are expected",
+        older="the default was 0,2 before 4.0",
     ),
     Option("stopsignal", values.signal, "TERM", "signal that stops it"),
     Option("stopwaitsecs", values.integer, "10", "seconds until SIGKILL follows"),
@@ -184,3 +247,22 @@ TABLES: dict[str, tuple[Option, ...]] = {
     "group": GROUP,
     "include": INCLUDE,
 }
+
+#: Section kind -> what a change of most of its options takes.
+_EFFECTS = {
+    "supervisord": Effect.RELOAD,
+    "unix_http_server": Effect.RELOAD,
+    "inet_http_server": Effect.RELOAD,
+    "rpcinterface": Effect.RELOAD,
+    "supervisorctl": Effect.COMMAND,
+    "program": Effect.UPDATE,
+    "fcgi-program": Effect.UPDATE,
+    "eventlistener": Effect.UPDATE,
+    "group": Effect.UPDATE,
+    "include": Effect.REREAD,
+}
+
+
+def effect_of(kind: str, option: Option) -> Effect:
+    """What it takes until a changed value of an option of this section kind is in force."""
+    return _EFFECTS[kind] if option.effect is None else option.effect

@@ -39,6 +39,7 @@ from trio_supervisor.core.events import (
     SupervisorStateChangeRunning,
     SupervisorStateChangeStopping,
 )
+from trio_supervisor.core.reread import reread_daemon
 from trio_supervisor.core.states import (
     STOPPED_STATES,
     DaemonState,
@@ -323,16 +324,12 @@ class Supervisor:
                     self.log(Severity.CRITICAL, f"could not reopen {channel.logfile}: {error}")
 
     def _take_over(self, read: DaemonConfig) -> None:
-        """What a reread changes at once, and what it would take a reload for (Q69)."""
-        changes = model.reread_daemon(self.config.daemon, read)
-        self.config = replace(self.config, daemon=changes.daemon)
-        self._host.daemon = changes.daemon
-        for name in changes.live:
-            self.log(Severity.INFO, f"the new {name} is in force")
-        if changes.waiting:
-            self.log(
-                Severity.INFO, f"changed, but a reload is needed: {', '.join(changes.waiting)}"
-            )
+        """What a reread changes at once, and what else it would take (Q69)."""
+        daemon, messages = reread_daemon(self.config.daemon, read)
+        self.config = replace(self.config, daemon=daemon)
+        self._host.daemon = daemon
+        for message in messages:
+            self.log(message.severity, message.text)
 
     def _activate(self, config: GroupConfig) -> Group:
         try:
