@@ -13,6 +13,7 @@ from trio_supervisor.core.states import FaultCode
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
 if TYPE_CHECKING:
     from trio_supervisor.cli.ctl_actions import Action
+    from trio_supervisor.cli.ctl_command import Command
     from trio_supervisor.cli.ctl_plugins import Plugin
     from trio_supervisor.cli.ctl_session import Session
 
@@ -70,42 +71,53 @@ class Console:
             return False
         action = ACTIONS.get("exit" if name == "EOF" else name)
         if action is not None:
-            return self._act(action, argument)
+            return self._tell_mistakes(_extended(action, argument), argument)
         for plugin in self.plugins:
             method = getattr(plugin, f"do_{name}", None) if name else None
             if method is not None:
                 return bool(method(argument))
+        # Imported here because scripts use the actions of the reference.
+        from trio_supervisor.cli.ctl_commands import COMMANDS
+
+        command = COMMANDS.get(name)
+        if command is not None:
+            return self._tell_mistakes(command, argument)
         self.session.fail(f"*** Unknown syntax: {line}")
         return False
 
-    def _act(self, action: Action, argument: str) -> bool:
-        session = self.session
+    def _tell_mistakes(self, row: Action | Command, argument: str) -> bool:
         try:
-            if argument and not action.takes_arguments:
-                raise UsageMistake(f"Error: {action.name} accepts no arguments")
-            if action.precheck and not session.upcheck():
-                return False
-            return bool(action.perform(session, argument))
+            return row.perform(self.session, argument)
         except UsageMistake as mistake:
-            session.fail(mistake.text, mistake.status)
-            for text in action.help if mistake.with_help else ():
-                session.line(text)
+            self.session.fail(mistake.text, mistake.status)
+            for text in row.help if mistake.with_help else ():
+                self.session.line(text)
             return False
 
     def _help(self, topic: str) -> None:
         session = self.session
+        # Imported here because scripts use the actions as the reference has them.
+        from trio_supervisor.cli.ctl_commands import COMMANDS, help_of
+
         if not topic:
             session.line("")
             self._list("default", sorted(ACTIONS))
             for plugin in self.plugins:
                 self._list(plugin.name, plugin_actions(plugin))
+            if COMMANDS:
+                self._list("further", sorted(COMMANDS))
         elif topic == "help":
             for text in HELP_OF_HELP:
                 session.line(text)
         elif topic in ACTIONS:
-            for text in ACTIONS[topic].help:
+            for text in help_of(topic):
                 session.line(text)
-        elif not any(_plugin_help(session, plugin, topic) for plugin in self.plugins):
+        elif any(_plugin_help(session, plugin, topic) for plugin in self.plugins):
+            pass
+        elif topic in COMMANDS:
+            for text in COMMANDS[topic].help:
+                session.line(text)
+        else:
             session.line(f"*** No help on {topic}")  # once, whoever lacks it (D-23)
 
     def _list(self, owner: str, names: list[str]) -> None:
@@ -115,6 +127,17 @@ class Console:
         for row in columns(names, SCREEN - 1):
             self.session.line(row)
         self.session.line("")
+
+
+def _extended(action: Action, argument: str) -> Action | Command:
+    """What performs the action: another row if it is given an option that only this client has."""
+    if "-" not in argument:
+        return action
+    # Imported here because scripts use the actions as the reference has them.
+    from trio_supervisor.cli.ctl_commands import EXTENSIONS
+
+    extension = EXTENSIONS.get(action.name)
+    return action if extension is None or not extension.is_given_options(argument) else extension
 
 
 def plugin_actions(plugin: Plugin) -> list[str]:

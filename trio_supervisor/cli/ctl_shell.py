@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from trio_supervisor.cli.ctl_actions import ACTION_NAMES, ACTIONS, GROUPS, PROCESSES
+from trio_supervisor.cli.ctl_commands import COMMANDS, completes, option_names
 from trio_supervisor.cli.ctl_console import plugin_actions
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
@@ -85,9 +86,10 @@ class Completer:
         if not words:
             names = self._action_names()
         else:
-            action = ACTIONS.get(words[0])
-            kind = ACTION_NAMES if words[0] == "help" else action.completes if action else ""
-            if kind == ACTION_NAMES:
+            kind = completes(words[0])
+            if text.startswith("-"):
+                names = option_names(words[0])
+            elif kind == ACTION_NAMES:
                 names = self._action_names()
             elif kind == PROCESSES:
                 names = process_names(self._processes(words[0]), text)
@@ -98,7 +100,7 @@ class Completer:
         return [name for name in names if name.startswith(text)]
 
     def _action_names(self) -> list[str]:
-        names = {*ACTIONS, "help"}
+        names = {*ACTIONS, *COMMANDS, "help"}
         for plugin in self._console.plugins:
             names.update(plugin_actions(plugin))
         return sorted(names)

@@ -1,0 +1,121 @@
+"""The tables of commands: every row leads to a function, options are parsed, plugins come first."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from trio_supervisor.cli import ctl_commands
+from trio_supervisor.cli.ctl_actions import ACTIONS, resolved
+from trio_supervisor.cli.ctl_command import Arguments, Command, Option
+from trio_supervisor.cli.ctl_console import Console
+from trio_supervisor.cli.ctl_options import Options
+from trio_supervisor.cli.ctl_session import Session, UsageMistake
+
+SAMPLE = Command(
+    "sample",
+    f"{__name__}:unused",
+    ("sample <name> ...", "Do nothing"),
+    options=(
+        Option("-n, --lines N", "how many"),
+        Option("-f, --follow", "go on"),
+        Option("--since TIME", "from then on"),
+    ),
+)
+LENIENT = Command("sample", "", ("sample", "Do nothing"), options=SAMPLE.options, lenient=True)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [row.target for row in (*ctl_commands.COMMANDS.values(), *ctl_commands.EXTENSIONS.values())]
+    + [row.target for row in ACTIONS.values()],
+)
+def test_every_row_leads_to_a_function(target: str) -> None:
+    assert callable(resolved(target))
+
+
+def test_no_command_hides_an_action() -> None:
+    assert not ctl_commands.COMMANDS.keys() & ACTIONS.keys()
+    assert ctl_commands.EXTENSIONS.keys() <= ACTIONS.keys()
+
+
+@pytest.mark.parametrize(
+    ("argument", "words", "options"),
+    [
+        ("", [], {}),
+        ("a b", ["a", "b"], {}),
+        ("-n 5 a", ["a"], {"lines": "5"}),
+        ("-n5 a --follow", ["a"], {"lines": "5", "follow": ""}),
+        ("a --lines=5 b --since 12:00", ["a", "b"], {"lines": "5", "since": "12:00"}),
+        ("--lines -5", [], {"lines": "-5"}),
+        ("--since=a=b", [], {"since": "a=b"}),
+        ("-n 1 -n 2", [], {"lines": "2"}),
+    ],
+)
+def test_options_are_parsed(argument: str, words: list[str], options: dict[str, str]) -> None:
+    for command in (SAMPLE, LENIENT):
+        arguments = command.parse(argument)
+        assert (arguments.words, arguments.options) == (words, options)
+
+
+@pytest.mark.parametrize(
+    ("argument", "text"),
+    [
+        ("--bogus", "Error: sample has no option --bogus"),
+        ("-x", "Error: sample has no option -x"),
+        ("--follow=1", "Error: sample has no option --follow=1"),
+        ("-fn", "Error: sample has no option -fn"),
+        ("a -n", "Error: -n needs a value: -n, --lines N"),
+    ],
+)
+def test_wrong_options_are_told(argument: str, text: str) -> None:
+    with pytest.raises(UsageMistake) as caught:
+        SAMPLE.parse(argument)
+    assert (caught.value.text, caught.value.status) == (text, 2)
+
+
+@pytest.mark.parametrize("argument", ["--bogus", "-x", "--follow=1", "-fn", "cat", "-"])
+def test_an_extended_action_takes_any_other_word_for_a_name(argument: str) -> None:
+    assert not LENIENT.is_given_options(argument)
+    assert LENIENT.parse(argument).words == [argument]
+    assert LENIENT.is_given_options(f"{argument} --follow")
+
+
+@pytest.mark.parametrize("text", ["x", "nan", "inf", "-1", ""])
+def test_a_number_must_be_one(text: str) -> None:
+    arguments = Arguments()
+    arguments.options["lines"] = text
+    with pytest.raises(UsageMistake, match="--lines takes a number from 0 up, not"):
+        arguments.number("lines", 10)
+    assert arguments.number("other", 10) == 10
+
+
+class Plugin:
+    """A plugin that has long had a command of a name that this client uses as well."""
+
+    name = "old"
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def do_sample(self, argument: str) -> None:
+        self._session.line(f"plugin: {argument}")
+
+
+def test_plugins_come_before_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctl_commands, "COMMANDS", {"sample": SAMPLE})
+    said = io.StringIO()
+    session = Session(Options(), said)
+    console = Console(session, [])
+    assert console.run("sample --bogus") is False
+    assert session.exit_status == 2
+    assert said.getvalue().splitlines() == [
+        "Error: sample has no option --bogus",
+        "sample <name> ...\tDo nothing",
+        "  -n, --lines N\t\thow many",
+        "  -f, --follow\t\tgo on",
+        "  --since TIME\t\tfrom then on",
+    ]
+    Console(session, [Plugin(session)]).run("sample --bogus")
+    assert said.getvalue().endswith("\nplugin: --bogus\n")

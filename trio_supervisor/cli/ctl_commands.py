@@ -1,0 +1,42 @@
+"""The table of the commands that only this client has, and of the options it adds to actions.
+
+A row names its function as ``module:function``, so that a run imports the one it needs; a run of
+a plain action of the reference does not even import this table.
+"""
+
+from __future__ import annotations
+
+from trio_supervisor.cli.ctl_actions import ACTION_NAMES, ACTIONS
+
+TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+if TYPE_CHECKING:
+    from trio_supervisor.cli.ctl_command import Command
+
+ROWS: tuple[Command, ...] = ()
+#: Plugins may have commands of these names, as they always could: theirs come first.
+COMMANDS = {command.name: command for command in ROWS}
+
+#: Action of the reference -> what it does when given an option of these. All its other words are
+#: names, whatever they look like.
+EXTENSIONS: dict[str, Command] = {}
+
+
+def help_of(action: str) -> list[str]:
+    """Help of an action of the reference, with the options that this client adds."""
+    extension = EXTENSIONS.get(action)
+    return ACTIONS[action].help + (extension.help if extension is not None else [])
+
+
+def completes(name: str) -> str:
+    """What the words after an action or a command are (see ctl_actions); empty: unknown."""
+    if name == "help":
+        return ACTION_NAMES
+    row = ACTIONS.get(name) or COMMANDS.get(name)
+    return row.completes if row is not None else ""
+
+
+def option_names(name: str) -> list[str]:
+    """The options of a command, or those added to an action, sorted."""
+    command = COMMANDS.get(name) or EXTENSIONS.get(name)
+    options = command.options if command is not None else ()
+    return sorted(spelling for option in options for spelling in option.spellings)
