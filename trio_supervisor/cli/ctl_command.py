@@ -89,7 +89,8 @@ class Command:
 
     def perform(self, session: Session, argument: str) -> bool:
         """Never ends the shell. Raises UsageMistake, and what calls raise."""
-        resolved(self.target)(session, self.parse(argument))
+        arguments = self.parse(argument)
+        resolved(self.target)(session, arguments)
         return False
 
     def parse(self, argument: str) -> Arguments:
