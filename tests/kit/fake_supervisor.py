@@ -40,10 +40,13 @@ from trio_supervisor.core.states import (
     DaemonState,
     State,
 )
+from trio_supervisor.runtime.bus import Bus
 from trio_supervisor.runtime.history import History
 from trio_supervisor.runtime.recent import Recent
+from trio_supervisor.runtime.subscription import BUFFER_SIZE, EventStream, Streams
 
 if TYPE_CHECKING:
+    from trio_supervisor.core.events import Event
     from trio_supervisor.runtime.supervisor import Supervisor
 
 #: The wall clock of every fake supervisor.
@@ -124,6 +127,10 @@ class FakeProcess:
         await trio.lowlevel.checkpoint()
         self.state, self.pid, self.stopped = State.STOPPED, 0, NOW
 
+    async def ended(self) -> None:
+        while self.state not in STOPPED_STATES:
+            await trio.lowlevel.checkpoint()
+
     def signal(self, signal: int) -> None:
         if self.state not in SIGNALLABLE_STATES:
             raise NotRunning(self.full_name)
@@ -167,11 +174,16 @@ class FakeActivity:
 class FakeSupervisor:
     """Made of names such as ``cat`` or ``grp:ga``."""
 
-    def __init__(self, *names: str, rpcinterfaces: tuple[str, ...] = ("supervisor",)) -> None:
+    def __init__(
+        self,
+        *names: str,
+        rpcinterfaces: tuple[str, ...] = ("supervisor",),
+        autostart: bool = True,
+    ) -> None:
         members: dict[str, list[ProcessConfig]] = {}
         for full_name in names:
             group, _, process = full_name.partition(":")
-            config = ProcessConfig(name=process or group, command="/bin/cat")
+            config = ProcessConfig(process or group, "/bin/cat", autostart=autostart)
             members.setdefault(group, []).append(config)
         self.candidates = tuple(
             GroupConfig(name=name, processes=tuple(programs)) for name, programs in members.items()
@@ -190,6 +202,9 @@ class FakeSupervisor:
         self.found = Diff()
         self.failure: RequestError | None = None
         """What the next reread or restart raises."""
+        self.bus = Bus(self.log)
+        self.streams = Streams(self.bus, self.wall_clock)
+        self.events_buffer = BUFFER_SIZE
 
     @property
     def real(self) -> Supervisor:
@@ -201,6 +216,15 @@ class FakeSupervisor:
 
     def log(self, severity: Severity, text: str) -> None:
         self.lines.append(f"{severity.name} {text}")
+
+    def publish(self, event: Event) -> None:
+        self.bus.publish(event)
+
+    def events(self, *types: str | type[Event]) -> EventStream:
+        return self.streams.open(types, self.events_buffer)
+
+    def processes(self) -> list[FakeProcess]:
+        return [p for group in self.groups.values() for p in group.processes.values()]
 
     def process(self, name: str) -> FakeProcess:
         group, colon, process = name.partition(":")
@@ -261,6 +285,10 @@ class FakeSupervisor:
         if any(p.state not in STOPPED_STATES for p in self.group(name).processes.values()):
             raise StillRunning(name)
         del self.groups[name]
+
+    async def remove(self, name: str) -> None:
+        await self.stop_all(self.group(name).processes.values())
+        self.remove_group(name)
 
     def request_shutdown(self) -> None:
         self.state = DaemonState.SHUTDOWN

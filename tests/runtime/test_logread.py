@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
+from unittest import mock
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from trio_supervisor.core.errors import BadArguments, Failed, NoFile
 from trio_supervisor.runtime import logread
@@ -107,3 +111,41 @@ def test_the_last_part_of_a_long_answer_is_kept(log: str, monkeypatch: pytest.Mo
     assert read_log(log, 0, 0) == "ghij"
     assert read_log(log, 0, 10) == "6789"
     assert tail_log(log, 0, 10) == ("ghij", 20, True)
+
+
+@given(
+    st.lists(st.sampled_from([b"", b"a", b"\r", b"x" * 9, "é".encode()]), max_size=12),
+    st.booleans(),
+    st.integers(0, 14),
+)
+def test_last_lines(texts: list[bytes], ended: bool, wanted: int) -> None:
+    """Whatever the size of the piece that is looked at first."""
+    content = b"\n".join(texts) + (b"\n" if ended else b"")
+    lines = [line + b"\n" for line in content.split(b"\n")]
+    lines[-1] = lines[-1][:-1]  # what follows the last newline, mostly nothing
+    expected = b"".join([line for line in lines if line][-wanted:] if wanted else [])
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        for guess in (1, 3, 1000):
+            with mock.patch.object(logread, "LINES_GUESS", guess):
+                assert logread.last_lines(file.name, wanted) == expected
+
+
+def test_no_more_lines_than_an_answer_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logread, "ANSWER_LIMIT", 10)
+    path = tmp_path / "log"
+    path.write_bytes(b"x" * 100 + b"\n12345\n789")
+    assert logread.last_lines(str(path), 2) == b"12345\n789"
+    assert logread.last_lines(str(path), 3) == b"\n12345\n789"
+    assert logread.last_bytes(str(path), 3) == b"789"
+    assert logread.last_bytes(str(path), 1000) == path.read_bytes()
+
+
+def test_what_has_no_end(tmp_path: Path) -> None:
+    with pytest.raises(NoFile):
+        logread.last_bytes(str(tmp_path / "none"), 1)
+    with pytest.raises(Failed, match="cannot read /dev/null: Illegal seek"):
+        logread.last_lines("/dev/null", 1)

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from trio_supervisor.core.errors import Failed, NoFile
 
-#: Bytes of the log shown to begin with.
+#: Bytes of the log shown to begin with, unless others are asked for.
 HISTORY = 1024
 #: Most bytes of one poll; a reader who is far behind polls again at once.
 CHUNK = 128 * 1024
@@ -21,10 +21,11 @@ TRUNCATED = b"==> File truncated <==\n"
 class LogFollower:
     """One reader's place in a log. ``modified`` is the file's time when following began.
 
+    ``history`` is how many bytes of what is there are read to begin with.
     Raises NoFile, or Failed for a log that cannot be read (no permission, not a regular file).
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, history: int = HISTORY) -> None:
         self._path = path
         try:
             self._fd = _open(path)
@@ -34,7 +35,7 @@ class LogFollower:
             raise Failed(path) from error
         status = os.fstat(self._fd)
         self.modified = status.st_mtime
-        self._position = max(0, status.st_size - HISTORY)
+        self._position = max(0, status.st_size - history)
 
     def poll(self) -> bytes:
         """What has been added since the last poll; empty if nothing was. Does not wait."""

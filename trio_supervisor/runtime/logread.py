@@ -9,12 +9,16 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import BinaryIO
 
 from trio_supervisor.core.errors import BadArguments, Failed, NoFile
 
 #: Most bytes of one answer; of more, the last part is kept. Whoever wants it all can copy the file.
 ANSWER_LIMIT = 16 * 1024 * 1024
+#: Bytes in which the last lines are looked for first; hundreds of usual ones.
+LINES_GUESS = 64 * 1024
 
 
 def read_log(path: str, offset: int, length: int) -> str:
@@ -46,6 +50,48 @@ def tail_log(path: str, offset: int, length: int) -> tuple[str, int, bool]:
         return "", 0, False
     except OSError:
         return "", offset, False
+
+
+def last_bytes(path: str, size: int) -> bytes:
+    """The end of a log. Raises NoFile or Failed."""
+    with _reading(path) as file:
+        end = file.seek(0, os.SEEK_END)
+        file.seek(max(0, end - size))
+        return file.read(size)
+
+
+def last_lines(path: str, lines: int) -> bytes:
+    """The last lines of a log, as far as they fit into an answer. Raises NoFile or Failed."""
+    size = LINES_GUESS
+    while True:
+        data = last_bytes(path, min(size, ANSWER_LIMIT))
+        start = _start_of_last(lines, data)
+        if start is not None:
+            return data[start:]
+        if len(data) < size:  # it is all there is, or all that may be
+            return data
+        size *= 4
+
+
+def _start_of_last(lines: int, data: bytes) -> int | None:
+    """Where the last lines begin; None if that is before ``data``, or at its very beginning."""
+    place = len(data) - 1 if data.endswith(b"\n") else len(data)
+    for _ in range(lines):
+        place = data.rfind(b"\n", 0, place)
+        if place < 0:
+            return None
+    return place + 1
+
+
+@contextmanager
+def _reading(path: str) -> Iterator[BinaryIO]:
+    try:
+        with _open(path) as file:
+            yield file
+    except FileNotFoundError as error:
+        raise NoFile(path) from error
+    except OSError as error:
+        raise Failed(f"cannot read {path}: {error.strerror}") from error
 
 
 def _open(path: str) -> BinaryIO:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 #: Logs read at the same time; each may hold an answer of some MiB in memory.
 READERS = 4
-_readers = trio.CapacityLimiter(READERS)
+readers = trio.CapacityLimiter(READERS)
 
 
 async def read_main_log(supervisor: Supervisor, offset: int, length: int) -> Value:
@@ -103,7 +103,7 @@ async def clear_process_logs(supervisor: Supervisor, name: str) -> Value:
     @param string name  the process
     @return boolean     always true
     """
-    _clear(supervisor.process(name))
+    clear_logs(supervisor.process(name))
     return True
 
 
@@ -116,7 +116,7 @@ async def clear_all_process_logs(supervisor: Supervisor) -> Value:
     for process in all_processes(supervisor):
         error: RequestError | None = None
         try:
-            _clear(process)
+            clear_logs(process)
         except RequestError as caught:
             error = caught
         outcomes.append(result(process, error))
@@ -130,16 +130,17 @@ def _main_log(supervisor: Supervisor) -> str | None:
 async def _read(path: str | None, offset: int, length: int) -> str:
     if path is None:
         raise NoFile
-    return await trio.to_thread.run_sync(read_log, path, offset, length, limiter=_readers)
+    return await trio.to_thread.run_sync(read_log, path, offset, length, limiter=readers)
 
 
 async def _tail(path: str | None, offset: int, length: int) -> list[Value]:
     if path is None:
         return ["", 0, False]
-    return list(await trio.to_thread.run_sync(tail_log, path, offset, length, limiter=_readers))
+    return list(await trio.to_thread.run_sync(tail_log, path, offset, length, limiter=readers))
 
 
-def _clear(process: Process) -> None:
+def clear_logs(process: Process) -> None:
+    """Empty both logs of a process. Raises Failed."""
     for channel in (process.stdout, process.stderr):
         try:
             channel.clear()

@@ -5,14 +5,16 @@ from __future__ import annotations
 import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from trio_supervisor.core.config import Severity
 from trio_supervisor.runtime.rpc import Rpc
+from trio_supervisor.web.api import Api
+from trio_supervisor.web.api_error import refusal
 from trio_supervisor.web.auth import CHALLENGE, is_authorized
 from trio_supervisor.web.log_page import log_page
 from trio_supervisor.web.message import Request, Response, Stream, error_response
-from trio_supervisor.web.origin import refuse_foreign
+from trio_supervisor.web.origin import FOREIGN, is_foreign
 from trio_supervisor.web.pages import STYLESHEET, health, stylesheet
 from trio_supervisor.web.rpc_door import answer_call
 from trio_supervisor.web.status_page import status_page
@@ -29,13 +31,29 @@ MAINLOGTAIL = "/mainlogtail"
 RPC2 = "/RPC2"
 
 
+class Refuse(Protocol):
+    """Makes the answer to a request that is refused."""
+
+    def __call__(
+        self, status: int, detail: str = "", *, headers: tuple[tuple[str, str], ...] = ()
+    ) -> Response: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Face:
-    """What answers at a URL; ``otherwise`` is the status for methods that it does not have."""
+    """What answers at a URL; ``otherwise`` is the status for methods that it does not have.
+
+    ``methods`` is empty where the answer itself judges them.
+    """
 
     methods: tuple[str, ...]
     answer: Callable[[Request], Awaitable[Response | Stream]]
     otherwise: int = 405
+    guarded: bool = False
+    """No POST caused by a page of another origin gets through; the status page sees to it itself,
+    because there only some change anything."""
+    refuse: Refuse = error_response
+    """Says what is wrong in the face's own format."""
 
 
 class App:
@@ -45,7 +63,8 @@ class App:
         self._credentials = server.credentials
         self._supervisor = supervisor
         self._rpc = Rpc(supervisor)
-        self._rpc_face = Face(("POST",), self._call)
+        self._api = Api(supervisor)
+        self._rpc_face = Face(("POST",), self._call, guarded=True)
         self._tail_face = Face(READ, self._tail, otherwise=400)
         status = Face(READ_OR_POST, self._status)
         self._pages = {
@@ -58,22 +77,21 @@ class App:
 
     def admit(self, request: Request) -> Response | None:
         """Refuse what can be refused without reading the body; None lets it in."""
+        face = self._face(request)
+        refuse = error_response if face is None else face.refuse
         authorization = request.headers.get("authorization", "")
         if not is_authorized(self._credentials, authorization):
-            return error_response(
-                401, "A user name and a password are needed", headers=(CHALLENGE,)
-            )
+            return refuse(401, "A user name and a password are needed", headers=(CHALLENGE,))
         if request.method == "POST" and not request.has_length:
-            return error_response(411, "Content-Length is missing")
-        face = self._face(request)
+            return refuse(411, "Content-Length is missing")
         if face is None:
             return None
-        if request.method not in face.methods:
+        if face.methods and request.method not in face.methods:
             allowed = ", ".join(face.methods)
-            return error_response(
-                face.otherwise, f"Only {allowed} here", headers=(("Allow", allowed),)
-            )
-        return refuse_foreign(request) if face is self._rpc_face else None
+            return refuse(face.otherwise, f"Only {allowed} here", headers=(("Allow", allowed),))
+        if face.guarded and request.method == "POST" and is_foreign(request):
+            return refuse(403, FOREIGN)
+        return None
 
     async def respond(self, request: Request) -> Response | Stream:
         """Answer an admitted request. An error of ours is a line in the log and a 500."""
@@ -88,7 +106,7 @@ class App:
                 Severity.ERROR,
                 f"error in {request.method} {request.target!r:.200}:\n{traceback.format_exc()}",
             )
-            return error_response(500, "An internal error; the activity log has the details")
+            return face.refuse(500, "An internal error; the activity log has the details")
 
     def _face(self, request: Request) -> Face | None:
         path = request.path
@@ -98,6 +116,8 @@ class App:
             return self._rpc_face
         if f"{path}/".startswith((f"{LOGTAIL}/", f"{MAINLOGTAIL}/")):
             return self._tail_face
+        if (methods := self._api.allowed(path)) is not None:
+            return Face(methods, self._api.respond, guarded=True, refuse=refusal)
         return self._pages.get("/" + path.lstrip("/"))
 
     async def _call(self, request: Request) -> Response:

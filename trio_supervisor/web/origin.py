@@ -13,6 +13,7 @@ from trio_supervisor.web.message import Response, error_response
 if TYPE_CHECKING:
     from trio_supervisor.web.message import Request
 
+FOREIGN = "This request was caused by a page of another site."
 #: ``none`` is a person's own doing: a typed address or a bookmark.
 _OTHER_SITES = ("cross-site", "same-site")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
@@ -20,12 +21,11 @@ _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 def refuse_foreign(request: Request) -> Response | None:
     """A 403 for a request that a page of another origin caused, else None."""
-    if not _is_foreign(request):
-        return None
-    return error_response(403, "This request was caused by a page of another site.")
+    return error_response(403, FOREIGN) if is_foreign(request) else None
 
 
-def _is_foreign(request: Request) -> bool:
+def is_foreign(request: Request) -> bool:
+    """Whether a page of another origin caused this request."""
     if request.headers.get("sec-fetch-site", "").lower() in _OTHER_SITES:
         return True
     host = request.headers.get("host", "").lower()

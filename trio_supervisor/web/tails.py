@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_supervisor.core.errors import BadName, Failed, NoFile
-from trio_supervisor.runtime.logfollow import LogFollower
+from trio_supervisor.runtime.logfollow import HISTORY, LogFollower
 from trio_supervisor.web.message import SECURITY, Response, Stream, error_response, http_date
 
 if TYPE_CHECKING:
@@ -42,9 +42,14 @@ def _tail(path: str | None) -> Response | Stream:
     if path is None:
         return error_response(404, "there is no log")
     try:
-        tail = Tail(path)
+        return following(path)
     except (NoFile, Failed):
         return error_response(404, "there is no log that can be read")
+
+
+def following(path: str, history: int = HISTORY) -> Stream:
+    """The end of a log and what is added to it. Raises NoFile or Failed."""
+    tail = Tail(path, history)
     headers = (
         ("Last-Modified", http_date(tail.modified)),
         ("X-Accel-Buffering", "no"),
@@ -63,8 +68,8 @@ class Look:
 class Tail:
     """The bytes of one stream. Making one raises NoFile or Failed."""
 
-    def __init__(self, path: str) -> None:
-        self._follower = LogFollower(path)
+    def __init__(self, path: str, history: int = HISTORY) -> None:
+        self._follower = LogFollower(path, history)
         self._look = Look()
         self.modified = self._follower.modified
 

@@ -1,0 +1,150 @@
+"""The rows of the API's table: what stands at a path, what it takes and what it answers.
+
+Dispatch, checks of what is sent, the OpenAPI description and the reference page come from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, cast
+
+from trio_supervisor.core.errors import ShuttingDown
+from trio_supervisor.core.states import DaemonState
+
+if TYPE_CHECKING:
+    from trio_supervisor.runtime.supervisor import Supervisor
+
+#: A JSON Schema (2020-12), as OpenAPI 3.1 uses it.
+Schema = Mapping[str, object]
+
+REQUIRED: Final = object()
+ROOT = "/api/v1"
+READ = "GET"
+CHANGE = "POST"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One value a client may send; a string in the path or query, JSON in a body.
+
+    ``type`` is that of JSON Schema: ``string``, ``integer`` or ``boolean``. Without a default it
+    must be there; None means that it may be missing.
+    """
+
+    name: str
+    type: str
+    doc: str
+    default: object = REQUIRED
+    minimum: int | None = None
+    maximum: int | None = None
+    choices: tuple[str, ...] = ()
+    pattern: str | None = None
+    """What a string must match from its beginning to its end."""
+
+    @property
+    def schema(self) -> dict[str, object]:
+        known = {
+            "minimum": self.minimum,
+            "maximum": self.maximum,
+            "pattern": None if self.pattern is None else f"^({self.pattern})$",
+            "enum": list(self.choices) or None,
+            "default": None if self.default is REQUIRED else self.default,
+        }
+        said = {key: value for key, value in known.items() if value is not None}
+        return {"type": self.type, **said}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request: ``given`` has every field of the route, checked and with defaults."""
+
+    supervisor: Supervisor
+    given: Mapping[str, object]
+
+    def require_running(self) -> None:
+        """Raise ShuttingDown if nothing may be changed (any more)."""
+        if self.supervisor.state is not DaemonState.RUNNING:
+            raise ShuttingDown
+
+    def text(self, name: str) -> str:
+        return cast("str", self.given[name])
+
+    def number(self, name: str) -> int | None:
+        return cast("int | None", self.given[name])
+
+    def flag(self, name: str) -> bool:
+        return cast("bool", self.given[name])
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One thing that can be asked. ``run`` returns a value for JSON, a Response or a Stream."""
+
+    method: str
+    path: str
+    """``/api/v1/processes/{name}``: segments in braces are fields of ``parameters``."""
+    run: Callable[[Call], Awaitable[object]]
+    summary: str
+    answer: Schema
+    type: str = "application/json"
+    """Media type of the answer."""
+    parameters: tuple[Field, ...] = ()
+    query: tuple[Field, ...] = ()
+    body: tuple[Field, ...] = ()
+    failures: tuple[int, ...] = ()
+    """Statuses beyond those that every route of its method may answer."""
+    other_answers: Mapping[int, tuple[str, Schema]] = field(default_factory=dict)
+    """Answers with another status than 200 that are no failures of the request: what each means,
+    and its shape."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The routes at a path, by method, and the values of its segments in braces."""
+
+    routes: Mapping[str, Route]
+    values: Mapping[str, str]
+
+    @property
+    def allowed(self) -> tuple[str, ...]:
+        """Methods for the Allow header; HEAD is GET without the body."""
+        return tuple(m for method in self.routes for m in _WITH_HEAD.get(method, (method,)))
+
+
+_WITH_HEAD = {READ: (READ, "HEAD")}
+
+
+class Map:
+    """Finds routes by path."""
+
+    def __init__(self, routes: tuple[Route, ...]) -> None:
+        self._plain: dict[str, dict[str, Route]] = {}
+        self._templates: dict[int, dict[tuple[str, ...], dict[str, Route]]] = {}
+        for route in routes:
+            segments = tuple(route.path.split("/"))
+            if route.parameters:
+                templates = self._templates.setdefault(len(segments), {})
+                templates.setdefault(segments, {})[route.method] = route
+            else:
+                self._plain.setdefault(route.path, {})[route.method] = route
+
+    def match(self, path: str) -> Match | None:
+        """``path`` is decoded; no name of a process or group contains a slash."""
+        if path in self._plain:
+            return Match(self._plain[path], {})
+        segments = path.split("/")
+        for template, routes in self._templates.get(len(segments), {}).items():
+            if (values := _values(template, segments)) is not None:
+                return Match(routes, values)
+        return None
+
+
+def _values(template: tuple[str, ...], segments: list[str]) -> dict[str, str] | None:
+    values = {}
+    for expected, found in zip(template, segments, strict=True):
+        if expected.startswith("{"):
+            values[expected[1:-1]] = found
+        elif expected != found:
+            return None
+    return values
