@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import select
+import struct
 import subprocess
+import termios
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tests.kit.ctl import PATIENCE, environment
 
@@ -31,12 +34,12 @@ ON_TERMINAL = 'exec "$@" <"$0" >"$0" 2>"$0"'
 
 class Terminal:
     def __init__(self, master: int, process: subprocess.Popen[bytes]) -> None:
-        self._master = master
-        self._process = process
+        self.master = master
+        self.process = process
         self._unseen = ""
 
     def type(self, keys: str) -> None:
-        os.write(self._master, keys.encode())
+        os.write(self.master, keys.encode())
 
     def expect(self, text: str) -> str:
         """Wait for this text; returns it with what has come since the last one found."""
@@ -59,12 +62,21 @@ class Terminal:
             if self._read(IMPATIENCE) and "\n" in self._unseen:
                 return
 
-    def _read(self, timeout: float = PATIENCE) -> bool:
-        ready, _, _ = select.select([self._master], [], [], timeout)
+    @property
+    def attributes(self) -> list[object]:
+        """How the terminal treats what is typed and shown (termios(3))."""
+        return termios.tcgetattr(self.master)
+
+    def _receive(self, timeout: float = PATIENCE) -> bytes:
+        """What the program has written meanwhile; nothing at its end, or when time is up."""
+        ready, _, _ = select.select([self.master], [], [], timeout)
         try:
-            data = os.read(self._master, 65536) if ready else b""
+            return os.read(self.master, 65536) if ready else b""
         except OSError:  # how a terminal tells that nobody has it open any more
-            data = b""
+            return b""
+
+    def _read(self, timeout: float = PATIENCE) -> bool:
+        data = self._receive(timeout)
         self._unseen += data.decode().replace("\r\n", "\n").replace(BELL, "")
         return bool(data)
 
@@ -72,22 +84,38 @@ class Terminal:
         """Exit status and the output not yet expected."""
         while self._read():
             pass
-        return self._process.wait(PATIENCE), self._unseen
+        return self.process.wait(PATIENCE), self._unseen
+
+
+T = TypeVar("T", bound=Terminal)
+
+
+def set_size(fd: int, columns: int, lines: int) -> None:
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
 
 
 @contextmanager
 def terminal(command: list[str], *, cwd: Path) -> Iterator[Terminal]:
+    """A program that writes lines."""
+    with started_on(Terminal, command, cwd, TERM="dumb", INPUTRC="/dev/null") as person:
+        yield person
+
+
+@contextmanager
+def started_on(make: type[T], command: list[str], cwd: Path, **changes: str) -> Iterator[T]:
+    """``changes`` go into the environment."""
     master, slave = os.openpty()
+    set_size(master, 80, 24)
     process = subprocess.Popen(
         ["/bin/sh", "-c", ON_TERMINAL, os.ttyname(slave), *command],
         stdin=slave,
         cwd=cwd,
-        env=environment(TERM="dumb", INPUTRC="/dev/null"),
+        env=environment(**changes),
         start_new_session=True,
     )
     os.close(slave)  # the program has it; the master must see when nobody has
     try:
-        yield Terminal(master, process)
+        yield make(master, process)
     finally:
         if process.poll() is None:
             process.kill()

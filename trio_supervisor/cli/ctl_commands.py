@@ -7,12 +7,16 @@ a plain action of the reference does not even import this table.
 from __future__ import annotations
 
 from trio_supervisor.cli.ctl_actions import ACTION_NAMES, ACTIONS
+from trio_supervisor.cli.ctl_command import Command, Option
 
-TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
-if TYPE_CHECKING:
-    from trio_supervisor.cli.ctl_command import Command
-
-ROWS: tuple[Command, ...] = ()
+ROWS = (
+    Command(
+        "top",
+        "ctl_top:top",
+        ("top", "Watch all processes on the whole screen and act with keys; ? lists them"),
+        options=(Option("-d, --delay SECONDS", "Seconds between two looks (default 2)"),),
+    ),
+)
 #: Plugins may have commands of these names, as they always could: theirs come first.
 COMMANDS = {command.name: command for command in ROWS}
 

@@ -1,0 +1,234 @@
+"""``top``: a live table of all processes on the whole screen, and keys to act.
+
+The loop: waits for keys, samples and outcomes, and paints what ``ctl_top_view.py`` has composed.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from contextlib import contextmanager
+
+from trio_supervisor.cli import ctl_control
+from trio_supervisor.cli.client import Client, Fault
+from trio_supervisor.cli.ctl_background import Background
+from trio_supervisor.cli.ctl_command import mistake
+from trio_supervisor.cli.ctl_follow import follow, log_path
+from trio_supervisor.cli.ctl_screen import Screen, ScreenError
+from trio_supervisor.cli.ctl_session import UsageMistake
+from trio_supervisor.cli.ctl_top_keys import (
+    FOLLOW,
+    QUIT,
+    RESTART,
+    SIGNAL,
+    START,
+    STOP,
+    UNDER_WAY,
+    Top,
+)
+from trio_supervisor.cli.ctl_top_view import render
+
+TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+    from typing import Any
+
+    from trio_supervisor.cli.ctl_command import Arguments
+    from trio_supervisor.cli.ctl_session import Session
+    from trio_supervisor.cli.ctl_top_keys import Intent
+
+    Sample = tuple[str, list[dict[str, Any]]]
+
+#: Seconds between two samples unless told otherwise; the share of a processor needs some time to
+#: be measured, and people to read.
+INTERVAL = 2.0
+#: More samples a second would rather measure us than the programs.
+LEAST_INTERVAL = 0.1
+#: Seconds without an answer after which the daemon counts as gone.
+PATIENCE = 5.0
+
+
+class Ended(BaseException):
+    """A signal that ends programs has come."""
+
+
+def top(session: Session, arguments: Arguments) -> None:
+    interval = arguments.number("delay", INTERVAL, least=LEAST_INTERVAL)
+    if arguments.words:
+        raise mistake("top takes no names; / filters what it shows")
+    if not session.input.on_terminal:
+        raise UsageMistake("Error: top needs a terminal; scripts use status", with_help=False)
+    if not session.upcheck():
+        return
+    first = _sample(session.client())  # what is wrong with the daemon is told as always
+    background = Background()
+    try:
+        with _signals(background), Screen() as screen:
+            _Loop(session, screen, background, interval).run(first)
+    except ScreenError as error:
+        raise UsageMistake(f"Error: {error}", with_help=False) from None
+    except KeyboardInterrupt:
+        pass  # one way to leave
+    finally:
+        if background.busy:
+            session.line("waiting until the restarts asked for are done; Ctrl-C gives them up")
+            background.finish()
+        background.close()
+
+
+@contextmanager
+def _signals(background: Background) -> Iterator[None]:
+    """Signals that end programs leave a clean terminal; a new size of it wakes the loop."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise Ended(number)
+
+    def wake(number: int, frame: FrameType | None) -> None:
+        """The wakeup descriptor does it."""
+
+    handlers = {signal.SIGTERM: end, signal.SIGHUP: end, signal.SIGWINCH: wake}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    descriptor = signal.set_wakeup_fd(background.button, warn_on_full_buffer=False)
+    ended = None
+    try:
+        yield
+    except Ended as signalled:
+        (ended,) = signalled.args
+    finally:
+        signal.set_wakeup_fd(descriptor)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if ended is not None:
+        signal.signal(ended, signal.SIG_DFL)  # the parent must see what it was
+        os.kill(os.getpid(), ended)
+
+
+def _sample(client: Client) -> Sample:
+    identity = (
+        f"{client.call('supervisor.getIdentification')}  pid {client.call('supervisor.getPID')}"
+    )
+    return identity, client.call("tsupervisor.getAllProcessDetails")
+
+
+class _Loop:
+    def __init__(
+        self, session: Session, screen: Screen, background: Background, interval: float
+    ) -> None:
+        self._session = session
+        self._screen = screen
+        self._background = background
+        self._interval = interval
+        self._top = Top()
+        self._sampler = self._client(PATIENCE)
+        self._next = 0.0
+        """When to ask for the next sample; infinitely late while one is under way."""
+
+    def run(self, first: Sample) -> None:
+        """Until the person leaves."""
+        self._sampled(first)
+        while True:
+            self._screen.paint(render(self._top, *self._screen.size))
+            timeout = max(0.0, self._next - time.monotonic())
+            wait = None if timeout == float("inf") else timeout
+            sources: list[int | Background] = [self._session.input.fd, self._background]
+            select.select(sources, [], [], wait)
+            self._background.deliver()
+            for key in self._screen.pressed():
+                intent = self._top.press(key)
+                if intent is not None and intent.verb == QUIT:
+                    return
+                if intent is not None:
+                    self._pursue(intent)
+            if time.monotonic() >= self._next:
+                self._next = float("inf")
+                self._background.run(lambda: _sample(self._sampler), self._sampled, must=False)
+
+    def _client(self, timeout: float | None) -> Client:
+        options = self._session.options
+        return Client(options.serverurl, options.username, options.password, timeout)
+
+    def _sampled(self, outcome: Sample | Exception) -> None:
+        now = time.monotonic()
+        self._next = now + self._interval
+        if isinstance(outcome, Exception):
+            self._sampler.close()
+            self._top.lost = _words(outcome)
+            return
+        identity, details = outcome
+        self._top.lost = ""
+        self._top.identity = f"{identity}  {self._session.options.serverurl}"
+        self._top.time = time.strftime("%H:%M:%S")
+        self._top.table.sample(details, now)
+
+    def _pursue(self, intent: Intent) -> None:
+        if intent.verb == FOLLOW:
+            self._follow(intent.name)
+            return
+        self._top.say(f"{intent.name}: {UNDER_WAY[intent.verb]}")
+
+        def told(outcome: object) -> None:
+            if isinstance(outcome, Exception):
+                self._top.say(
+                    f"{intent.name}: cannot {intent.verb} it: {_reason(outcome, intent)}",
+                    alarming=True,
+                )
+            else:
+                self._top.say(f"{intent.name}: {outcome}")
+            self._next = min(self._next, time.monotonic())  # what it did should show at once
+
+        # Only a restart has a second half, which must not be forgotten.
+        self._background.run(
+            lambda: DEEDS[intent.verb](self._client(None), intent),
+            told,
+            must=intent.verb == RESTART,
+        )
+
+    def _follow(self, name: str) -> None:
+        with self._screen.aside():
+            follow(self._session, log_path(name, "stdout"))
+
+
+def _start(client: Client, intent: Intent) -> str:
+    client.call("supervisor.startProcess", intent.name, False)
+    return "started"
+
+
+def _stop(client: Client, intent: Intent) -> str:
+    client.call("supervisor.stopProcess", intent.name, False)
+    return "told to stop"
+
+
+def _restart(client: Client, intent: Intent) -> str:
+    client.call("supervisor.stopProcess", intent.name, True)
+    return _start(client, intent)
+
+
+def _signal(client: Client, intent: Intent) -> str:
+    client.call("supervisor.signalProcess", intent.name, intent.argument)
+    return f"{intent.argument} sent"
+
+
+def _reason(error: Exception, intent: Intent) -> str:
+    """In the words that the action of that name has for it."""
+    if isinstance(error, Fault):
+        return VERBS[intent.verb].reasons.get(error.code, ("", None))[0] or error.text
+    return _words(error)
+
+
+def _words(error: Exception) -> str:
+    strerror = error.strerror if isinstance(error, OSError) else None
+    return strerror or str(error) or type(error).__name__
+
+
+VERBS = {START: ctl_control.START, STOP: ctl_control.STOP, SIGNAL: ctl_control.SIGNAL}
+#: Its two halves fail in different ways.
+VERBS[RESTART] = ctl_control.START
+DEEDS: dict[str, Callable[[Client, Intent], str]] = {
+    START: _start,
+    STOP: _stop,
+    RESTART: _restart,
+    SIGNAL: _signal,
+}
