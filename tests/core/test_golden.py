@@ -7,10 +7,10 @@ import dataclasses
 import pytest
 
 from tests.kit.config import BASE, load, program
+from trio_supervisor.core.access import Access, Credentials
 from trio_supervisor.core.config import (
     AUTO,
     Autorestart,
-    Credentials,
     EventLength,
     GroupKind,
     InetServer,
@@ -733,6 +733,7 @@ def test_G200_unix_server_options() -> None:
         "chmod": 0o770,
         "chown": (65534, 65534),
         "credentials": dataclasses.asdict(Credentials("u", "p")),
+        "access": dataclasses.asdict(Access()),
     }
 
 

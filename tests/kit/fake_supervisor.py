@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, cast
 
 import trio
 
+from trio_supervisor.core.access import Credentials
 from trio_supervisor.core.config import (
     Config,
-    Credentials,
     Diff,
     GroupConfig,
     GroupKind,

@@ -16,10 +16,13 @@ from trio_supervisor.web.app import App
 from trio_supervisor.web.server import Crowd
 
 if TYPE_CHECKING:
-    from trio_supervisor.core.config import Credentials, Server
+    from trio_supervisor.core.access import Credentials
+    from trio_supervisor.core.config import Server
 
 #: Seconds of the test's clock that anything may take; real time is the watchdog's matter.
 PATIENCE = 3600
+#: Where TCP clients say they are.
+PEER = "192.0.2.1"
 
 
 @dataclass(frozen=True)
@@ -146,7 +149,8 @@ async def talking(fake: FakeSupervisor, server: Server | None = None) -> AsyncIt
     """A connection to a server with this supervisor behind it."""
     server = unix_server() if server is None else server
     app = App(server, fake.real)
-    crowd = Crowd(fake.log, patient=isinstance(server, UnixServer))
+    crowd = Crowd(fake.log)
+    peer = "" if isinstance(server, UnixServer) else PEER
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
     with trio.socket.from_stdlib_socket(ours) as sock:
@@ -155,7 +159,7 @@ async def talking(fake: FakeSupervisor, server: Server | None = None) -> AsyncIt
 
             async def serve() -> None:
                 with scope:
-                    await crowd.serve(theirs, app)
+                    await crowd.serve(theirs, peer, app)
 
             nursery.start_soon(serve)
             yield Client(sock, scope.cancel)

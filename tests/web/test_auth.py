@@ -7,8 +7,8 @@ from base64 import b64encode
 
 import pytest
 
-from trio_supervisor.core.config import Credentials
-from trio_supervisor.web.auth import is_authorized
+from trio_supervisor.core.access import Credentials
+from trio_supervisor.web.auth import Role, Users
 
 
 def basic(text: str, scheme: str = "Basic") -> str:
@@ -45,5 +45,7 @@ UNICODE = Credentials("bøb", "pässwörd")
         pytest.param(Credentials("", ""), basic(":"), True, id="childutils-empty"),
     ],
 )
-def test_authorization(credentials: Credentials | None, header: str, good: bool) -> None:
-    assert is_authorized(credentials, header) is good
+async def test_authorization(credentials: Credentials | None, header: str, good: bool) -> None:
+    users = Users(credentials, None)
+    assert users.recognise(header) is (Role.FULL if good else None)
+    assert await users.identify(header) is (Role.FULL if good else None)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.kit.fake_supervisor import FakeSupervisor
 from tests.kit.web import call_body, inet_server, request, talking, unix_server
+from trio_supervisor.core.access import BODY_MAXBYTES, Access
 from trio_supervisor.core.states import State
-from trio_supervisor.web import connection
-from trio_supervisor.web.connection import BODY_LIMIT, BODY_TIME, HEAD_TIME, SEND_TIME
+from trio_supervisor.web.connection import BODY_TIME, HEAD_TIME, SEND_TIME
 from trio_supervisor.web.parser import HEAD_LIMIT
 
 VERSION_CALL = call_body("supervisor.getAPIVersion")
@@ -124,7 +126,7 @@ async def test_w8_half_closed_after_the_request(fake: FakeSupervisor) -> None:
         pytest.param(b"POST /RPC2 HTTP/1.1\r\nContent-Length: abc\r\n\r\n", 400, id="W18"),
         pytest.param(b"GET / HTTP/1.1\r\nX: " + b"a" * HEAD_LIMIT, 431, id="W24"),
         pytest.param(
-            f"POST /RPC2 HTTP/1.1\r\nContent-Length: {BODY_LIMIT + 1}\r\n\r\n".encode(),
+            f"POST /RPC2 HTTP/1.1\r\nContent-Length: {BODY_MAXBYTES + 1}\r\n\r\n".encode(),
             413,
             id="413",
         ),
@@ -169,11 +171,9 @@ async def test_w16_a_chunked_body(fake: FakeSupervisor) -> None:
         assert b"3.0" in (await client.reply()).body
 
 
-async def test_a_chunked_body_has_the_limit_too(
-    fake: FakeSupervisor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(connection, "BODY_LIMIT", 1000)
-    async with talking(fake) as client:
+async def test_a_chunked_body_has_the_limit_too(fake: FakeSupervisor) -> None:
+    server = replace(unix_server(), access=Access(body_maxbytes=1000))
+    async with talking(fake, server) as client:
         await client.send(
             b"POST /RPC2 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
             + b"1f4\r\n%b\r\n" % (b" " * 500) * 3

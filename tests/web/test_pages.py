@@ -235,6 +235,7 @@ async def test_foreign_pages_may_look_but_not_act(
         else:
             reply = await client.post("/", b"action=stopall", header)
         assert reply.status == 403
+    async with talking(fake) as client:
         assert (await client.get("/", header)).status == 200
     assert fake.process("cat").state is State.RUNNING
 

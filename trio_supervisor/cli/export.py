@@ -125,12 +125,20 @@ class _Exporter:
 
     def _server(self, server: Server) -> Shown:
         options = TABLES["unix_http_server" if isinstance(server, UnixServer) else INET]
-        values = {option.name: getattr(server, option.name, None) for option in options}
+        values = {
+            option.name: getattr(server, option.name, getattr(server.access, option.name, None))
+            for option in options
+        }
         if isinstance(server, InetServer):
             values["port"] = f"{server.host or '*'}:{server.port}"
-        if server.credentials is not None:
-            values["username"] = server.credentials.username
-            values["password"] = MASKED
+            if server.tls is not None:
+                values["ssl_certificate"] = server.tls.certificate
+                values["ssl_key"] = server.tls.key
+                values["ssl_client_ca"] = server.tls.client_ca
+        for prefix, user in (("", server.credentials), ("readonly_", server.access.readonly)):
+            if user is not None:
+                values[f"{prefix}username"] = user.username
+                values[f"{prefix}password"] = MASKED
         return {"section": server.section, **self._options(server.section, values)}
 
     def _interface(self, section: str) -> Shown:

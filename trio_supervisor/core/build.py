@@ -11,17 +11,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from trio_supervisor.core.config import (
     Config,
-    Credentials,
     DaemonConfig,
     GroupConfig,
     GroupKind,
-    InetServer,
     Message,
     ProcessConfig,
     RpcInterface,
     Server,
     Severity,
-    UnixServer,
 )
 from trio_supervisor.core.errors import ConfigError
 from trio_supervisor.core.ini import Document, Entry, Section
@@ -30,7 +27,7 @@ from trio_supervisor.core.listener import header_token
 from trio_supervisor.core.options import TABLES, Option
 from trio_supervisor.core.programs import Programs, checked_name, environment_of
 from trio_supervisor.core.reader import Problems, Scope
-from trio_supervisor.core.values import absolute_path
+from trio_supervisor.core.servers import inet_server, unix_server
 
 if TYPE_CHECKING:
     from trio_supervisor.core.remark import Remark
@@ -114,9 +111,16 @@ class _Builder:
         groups = self._groups(Programs(daemon.environment, self._messages))
         if any(group.pool for group in groups):
             self._check_identifier(daemon.identifier)
+
+        def inet(section: Section) -> Server:
+            return inet_server(self._scope(section, "inet_http_server", self._names))
+
+        def unix(section: Section) -> Server:
+            return unix_server(self._scope(section, "unix_http_server", self._names))
+
         servers: tuple[Server, ...] = (
-            *self._all(self._inet_server, self._starting("inet_http_server")),
-            *self._all(self._unix_server, self._starting("unix_http_server")),
+            *self._all(inet, self._starting("inet_http_server")),
+            *self._all(unix, self._starting("unix_http_server")),
         )
         return Config(
             daemon=daemon,
@@ -156,6 +160,7 @@ class _Builder:
             childlogdir=scope.find("childlogdir", str) or self._around.tempdir,
             nocleanup=scope.take("nocleanup", bool),
             strip_ansi=scope.take("strip_ansi", bool),
+            log_answer_maxbytes=scope.take("log_answer_maxbytes", int),
             environment=environment_of(scope, twice=True),
             uid=scope.find("user", int),
         )
@@ -247,41 +252,6 @@ class _Builder:
             )
             kind = "program"
         return kind, section
-
-    def _inet_server(self, section: Section) -> InetServer:
-        scope = self._scope(section, "inet_http_server", self._names)
-        if not scope.has("port"):
-            raise scope.error(f"section [{section.name}] has no port value")
-        host, port = scope.take("port", tuple)
-        return InetServer(section.name, host, port, self._credentials(scope))
-
-    def _unix_server(self, section: Section) -> UnixServer:
-        scope = self._scope(section, "unix_http_server", self._names)
-        file = scope.find("file", str)
-        if not file or not file.strip():
-            raise scope.error(f"section [{section.name}] has no file value")  # E30, Q58
-        return UnixServer(
-            section.name,
-            absolute_path(file, self._around),
-            scope.take("chmod", int),
-            scope.find("chown", tuple),
-            self._credentials(scope),
-        )
-
-    def _credentials(self, scope: Scope) -> Credentials | None:
-        """Both or neither, also when one is empty (E32, Q57)."""
-        username = scope.find("username", str)
-        password = scope.find("password", str)
-        one_is_missing = scope.has("username") != scope.has("password")
-        one_is_empty = (
-            username is not None and password is not None and (username == "") != (password == "")
-        )
-        if one_is_missing or one_is_empty:
-            raise scope.error(
-                f"Section [{scope.section.name}] contains incomplete authentication: "
-                "If a username or a password is specified, both must be specified"
-            )
-        return Credentials(username, password) if username and password else None
 
     def _sections(self, kind: str) -> list[Section]:
         """Sections ``[kind:name]`` in file order."""

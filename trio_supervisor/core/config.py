@@ -10,6 +10,8 @@ import enum
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+from trio_supervisor.core.access import Access, Credentials, Tls
+
 #: Defaults shared by child logs and the activity log (process.md P-244).
 LOG_MAXBYTES = 50 * 1024 * 1024
 LOG_BACKUPS = 10
@@ -140,14 +142,6 @@ class GroupConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
-    """User name and password of a server; password in clear or ``{SHA}`` and 40 hex digits."""
-
-    username: str
-    password: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
 class UnixServer:
     """``[unix_http_server]``."""
 
@@ -158,6 +152,7 @@ class UnixServer:
     chown: tuple[int, int] | None = None
     """uid and gid; -1 leaves one unchanged; None: no change."""
     credentials: Credentials | None = None
+    access: Access = field(default_factory=Access)
 
     @property
     def url(self) -> str:
@@ -173,11 +168,15 @@ class InetServer:
     """Empty: all addresses. An IPv6 address stands without brackets."""
     port: int
     credentials: Credentials | None = None
+    access: Access = field(default_factory=Access)
+    tls: Tls | None = None
+    """None: clients and server speak in clear."""
 
     @property
     def url(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host or 'localhost'}:{self.port}"
+        scheme = "http" if self.tls is None else "https"
+        return f"{scheme}://{host or 'localhost'}:{self.port}"
 
 
 Server = UnixServer | InetServer
@@ -233,6 +232,8 @@ class DaemonConfig:
     uid: int | None = None
     directory: str | None = None
     strip_ansi: bool = False
+    log_answer_maxbytes: int = 16 * 1024 * 1024
+    """Most bytes of a log that one answer holds; of more it is the last part."""
     environment: Mapping[str, str] = field(default_factory=dict)
     identifier: str = "supervisor"
 

@@ -82,6 +82,13 @@ SUPERVISORD = (
         Effect.START,
     ),
     Option(
+        "log_answer_maxbytes",
+        values.byte_size,
+        "16MB",
+        "most bytes of a log in one answer; of more the last part",
+        Effect.REREAD,
+    ),
+    Option(
         "strip_ansi", values.boolean, "false", "remove ANSI escapes from child logs", Effect.REREAD
     ),
     Option(
@@ -102,23 +109,46 @@ SUPERVISORD = (
 )
 
 #: Options whose values appear in no error, log line or export.
-SECRETS = frozenset({"password", "environment"})
+SECRETS = frozenset({"password", "readonly_password", "environment"})
 
-_CREDENTIALS = (
+_ACCESS = (
     Option("username", values.string, None, "user name clients must give"),
-    Option("password", values.string, None, "its password, in clear or {SHA} and 40 hex digits"),
+    Option(
+        "password",
+        values.string,
+        None,
+        "its password: in clear, {SHA} and 40 hex digits, or what --hash-password prints",
+    ),
+    Option("readonly_username", values.string, None, "a second user, who may change nothing"),
+    Option("readonly_password", values.string, None, "its password, in the same forms"),
+    Option(
+        "allowed_hosts",
+        values.strings,
+        None,
+        "further names browsers may call this server by; .example.com: all below, *: any",
+    ),
+    Option("get_actions", values.boolean, "true", "page actions by GET too, not only by POST"),
+    Option("body_maxbytes", values.byte_size, "16MB", "most bytes of a request's body"),
 )
 
 UNIX_HTTP_SERVER = (
     Option("file", values.string, None, "path of the socket"),
     Option("chmod", values.octal, "0700", "mode of the socket"),
     Option("chown", values.owner, None, "user or user:group of the socket"),
-    *_CREDENTIALS,
+    *_ACCESS,
 )
 
 INET_HTTP_SERVER = (
     Option("port", values.inet_address, None, "host:port, port, or *:port for all addresses"),
-    *_CREDENTIALS,
+    *_ACCESS,
+    Option("ssl_certificate", values.absolute_file, None, "PEM file: speak TLS with it (https://)"),
+    Option("ssl_key", values.absolute_file, None, "PEM file of its key, if it has one of its own"),
+    Option(
+        "ssl_client_ca",
+        values.absolute_file,
+        None,
+        "PEM file: clients must show a certificate signed by one of these",
+    ),
 )
 
 SUPERVISORCTL = (

@@ -37,12 +37,20 @@ MULTICALL = "system.multicall"
 
 
 class Rpc:
-    """All that can be called by name. ``extensions`` are further namespaces (2.11)."""
+    """All that can be called by name. ``extensions`` are further namespaces (2.11).
+
+    ``readonly``: what changes anything is there and refused.
+    """
 
     def __init__(
-        self, supervisor: Supervisor, extensions: Mapping[str, Iterable[Method]] | None = None
+        self,
+        supervisor: Supervisor,
+        extensions: Mapping[str, Iterable[Method]] | None = None,
+        *,
+        readonly: bool = False,
     ) -> None:
         self._supervisor = supervisor
+        self._readonly = readonly
         self._methods: dict[str, Method] = {}
         if any(i.name == MAIN_NAMESPACE for i in supervisor.config.rpcinterfaces):
             for namespace, table in (
@@ -126,7 +134,8 @@ class Rpc:
 
     def _publish(self, namespace: str, methods: Iterable[Method]) -> None:
         for method in methods:
-            self._methods[f"{namespace}.{method.name}"] = method
+            allowed = method.reads or not self._readonly
+            self._methods[f"{namespace}.{method.name}"] = method if allowed else method.refused()
 
     def _known(self, name: str) -> Method:
         if name not in self._methods:
@@ -135,10 +144,12 @@ class Rpc:
 
     def _system_methods(self) -> tuple[Method, ...]:
         return (
-            Method("listMethods", "array", (), self.list_methods, always=True),
-            Method("methodHelp", "string", (NAME,), self.method_help, always=True),
-            Method("methodSignature", "array", (NAME,), self.method_signature, always=True),
-            Method("multicall", "array", (ARRAY,), self.multicall, always=True),
+            Method("listMethods", "array", (), self.list_methods, always=True, reads=True),
+            Method("methodHelp", "string", (NAME,), self.method_help, always=True, reads=True),
+            Method(
+                "methodSignature", "array", (NAME,), self.method_signature, always=True, reads=True
+            ),
+            Method("multicall", "array", (ARRAY,), self.multicall, always=True, reads=True),
         )
 
 

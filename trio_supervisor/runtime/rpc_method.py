@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial, update_wrapper
 from typing import TYPE_CHECKING, Final
 
-from trio_supervisor.core.errors import IncorrectParameters
+from trio_supervisor.core.errors import Failed, IncorrectParameters
 
 if TYPE_CHECKING:
     from trio_supervisor.core.xmlrpc import Value
@@ -40,6 +40,8 @@ class Method:
     run: Callable[..., Awaitable[Value]]
     always: bool = False
     """Answered during shutdown and restart too (2.9)."""
+    reads: bool = False
+    """Changes nothing: read-only users may call it (section 5)."""
 
     @property
     def signature(self) -> list[Value]:
@@ -53,6 +55,14 @@ class Method:
     def bound(self, context: object) -> Method:
         """The same method with the first argument of ``run`` filled in."""
         return replace(self, run=update_wrapper(partial(self.run, context), self.run))
+
+    def refused(self) -> Method:
+        """The same method for those who may not call it."""
+
+        async def refuse(*arguments: object) -> Value:
+            raise Failed("this user may look at everything and change nothing")
+
+        return replace(self, run=update_wrapper(refuse, self.run))
 
     def arguments(self, params: list[Value]) -> list[object]:
         """What to call ``run`` with. Raises IncorrectParameters."""

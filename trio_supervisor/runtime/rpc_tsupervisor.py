@@ -55,7 +55,7 @@ async def all_process_details(supervisor: Supervisor) -> Value:
 
 
 METHODS = (
-    Method("getAllProcessDetails", "array", (), all_process_details),
-    Method("getPoolInfo", "array", (), pool_info, always=True),
-    Method("getProcessDetails", "struct", (NAME,), process_details),
+    Method("getAllProcessDetails", "array", (), all_process_details, reads=True),
+    Method("getPoolInfo", "array", (), pool_info, always=True, reads=True),
+    Method("getProcessDetails", "struct", (NAME,), process_details, reads=True),
 )

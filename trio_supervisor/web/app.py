@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from trio_supervisor.core.config import Severity
 from trio_supervisor.runtime.rpc import Rpc
+from trio_supervisor.web.admission import Admission, Refusal
 from trio_supervisor.web.api import Api
 from trio_supervisor.web.api_error import refusal
-from trio_supervisor.web.auth import CHALLENGE, is_authorized
+from trio_supervisor.web.auth import Role
+from trio_supervisor.web.complaints import quoted
 from trio_supervisor.web.log_page import log_page
 from trio_supervisor.web.message import Request, Response, Stream, error_response
-from trio_supervisor.web.origin import FOREIGN, is_foreign
 from trio_supervisor.web.pages import STYLESHEET, health, stylesheet
 from trio_supervisor.web.rpc_door import answer_call
 from trio_supervisor.web.status_page import status_page
@@ -39,6 +40,21 @@ class Refuse(Protocol):
     ) -> Response: ...
 
 
+def never(request: Request) -> bool:
+    """Nothing is changed here, whatever is asked."""
+    return False
+
+
+def by_post(request: Request) -> bool:
+    """Every POST may change something."""
+    return request.method == "POST"
+
+
+def by_action(request: Request) -> bool:
+    """So may a GET with an action, as scripts of the reference send it (4.1)."""
+    return request.method == "POST" or "action" in request.fields
+
+
 @dataclass(frozen=True, slots=True)
 class Face:
     """What answers at a URL; ``otherwise`` is the status for methods that it does not have.
@@ -49,9 +65,11 @@ class Face:
     methods: tuple[str, ...]
     answer: Callable[[Request], Awaitable[Response | Stream]]
     otherwise: int = 405
-    guarded: bool = False
-    """No POST caused by a page of another origin gets through; the status page sees to it itself,
-    because there only some change anything."""
+    changes: Callable[[Request], bool] = never
+    """Whether a request may change anything: not if another site's page has caused it, and not by
+    a read-only user."""
+    is_call: bool = False
+    """What read-only users may do is decided for each method that they call."""
     refuse: Refuse = error_response
     """Says what is wrong in the face's own format."""
 
@@ -60,13 +78,15 @@ class App:
     """All that one server offers."""
 
     def __init__(self, server: Server, supervisor: Supervisor) -> None:
-        self._credentials = server.credentials
+        self.body_maxbytes = server.access.body_maxbytes
+        self._admission = Admission(server, supervisor.log)
         self._supervisor = supervisor
         self._rpc = Rpc(supervisor)
         self._api = Api(supervisor)
-        self._rpc_face = Face(("POST",), self._call, guarded=True)
+        self._readonly_rpc = Rpc(supervisor, readonly=True)
+        self._rpc_face = Face(("POST",), self._call, changes=by_post, is_call=True)
         self._tail_face = Face(READ, self._tail, otherwise=400)
-        status = Face(READ_OR_POST, self._status)
+        status = Face(READ_OR_POST, self._status, changes=by_action)
         self._pages = {
             "/": status,
             "/index.html": status,
@@ -75,13 +95,14 @@ class App:
             f"/{STYLESHEET}": Face(READ, self._stylesheet),
         }
 
-    def admit(self, request: Request) -> Response | None:
+    async def admit(self, request: Request) -> Response | None:
         """Refuse what can be refused without reading the body; None lets it in."""
         face = self._face(request)
         refuse = error_response if face is None else face.refuse
-        authorization = request.headers.get("authorization", "")
-        if not is_authorized(self._credentials, authorization):
-            return refuse(401, "A user name and a password are needed", headers=(CHALLENGE,))
+        role = await self._admission.role(request)
+        if isinstance(role, Refusal):
+            return refuse(role.status, role.detail, headers=role.headers)
+        request.readonly = role is Role.READONLY
         if request.method == "POST" and not request.has_length:
             return refuse(411, "Content-Length is missing")
         if face is None:
@@ -89,9 +110,10 @@ class App:
         if face.methods and request.method not in face.methods:
             allowed = ", ".join(face.methods)
             return refuse(face.otherwise, f"Only {allowed} here", headers=(("Allow", allowed),))
-        if face.guarded and request.method == "POST" and is_foreign(request):
-            return refuse(403, FOREIGN)
-        return None
+        refused = self._admission.judge(
+            request, role, changes=face.changes(request), is_call=face.is_call
+        )
+        return None if refused is None else refuse(refused.status, refused.detail)
 
     async def respond(self, request: Request) -> Response | Stream:
         """Answer an admitted request. An error of ours is a line in the log and a 500."""
@@ -104,7 +126,7 @@ class App:
         except Exception:
             self._supervisor.log(
                 Severity.ERROR,
-                f"error in {request.method} {request.target!r:.200}:\n{traceback.format_exc()}",
+                f"error in {request.method} {quoted(request.target)}:\n{traceback.format_exc()}",
             )
             return face.refuse(500, "An internal error; the activity log has the details")
 
@@ -117,11 +139,12 @@ class App:
         if f"{path}/".startswith((f"{LOGTAIL}/", f"{MAINLOGTAIL}/")):
             return self._tail_face
         if (methods := self._api.allowed(path)) is not None:
-            return Face(methods, self._api.respond, guarded=True, refuse=refusal)
+            return Face(methods, self._api.respond, changes=by_post, refuse=refusal)
         return self._pages.get("/" + path.lstrip("/"))
 
     async def _call(self, request: Request) -> Response:
-        return await answer_call(self._rpc, request, self._supervisor.log)
+        rpc = self._readonly_rpc if request.readonly else self._rpc
+        return await answer_call(rpc, request, self._admission.complaints)
 
     async def _tail(self, request: Request) -> Response | Stream:
         path = request.path or ""

@@ -1,36 +1,98 @@
-"""HTTP Basic authentication (interfaces.md 3.5)."""
+"""HTTP Basic authentication (interfaces.md 3.5): who sent a request, by its Authorization header.
+
+Nothing here tells by the time it takes whether the name, the password or both are wrong.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 from binascii import Error as Base64Error
 from binascii import a2b_base64
+from enum import Enum
 from typing import TYPE_CHECKING
 
+import trio
+
+from trio_supervisor.core.passwords import is_slow, matches
+
 if TYPE_CHECKING:
-    from trio_supervisor.core.config import Credentials
+    from trio_supervisor.core.access import Credentials
 
 CHALLENGE = ("WWW-Authenticate", 'Basic realm="default"')
-SHA = "{SHA}"
+#: Slow comparisons at the same time, over all servers: each takes a processor and up to 256 MiB.
+_slow = trio.CapacityLimiter(1)
 
 
-def is_authorized(credentials: Credentials | None, authorization: str) -> bool:
-    """Whether an Authorization header's value shows the right user name and password.
+class Role(Enum):
+    """How much a client may do."""
 
-    Takes the same time whether the name, the password or both are wrong.
-    """
-    if credentials is None:
-        return True
-    given = _basic(authorization)
-    username, password = given or (b"", b"")
-    wanted = credentials.password
-    if wanted.startswith(SHA):
-        wanted = wanted.removeprefix(SHA)
-        password = hashlib.sha1(password).hexdigest().encode()
-    same_name = hmac.compare_digest(username, credentials.username.encode())
-    same_password = hmac.compare_digest(password, wanted.encode())
-    return given is not None and same_name and same_password
+    FULL = "everything"
+    READONLY = "look, and change nothing"
+
+
+class Users:
+    """The users of one server; without ``credentials`` everybody is welcome."""
+
+    def __init__(self, credentials: Credentials | None, readonly: Credentials | None) -> None:
+        self.known = [
+            _User(user, role)
+            for user, role in ((credentials, Role.FULL), (readonly, Role.READONLY))
+            if user is not None
+        ]
+
+    def recognise(self, authorization: str) -> Role | None:
+        """Who it is, if that can be told at once."""
+        if not self.known:
+            return Role.FULL
+        given = _basic(authorization)
+        roles = [user.role for user in self.known if user.recognises(given)]
+        return roles[0] if roles else None
+
+    async def identify(self, authorization: str) -> Role | None:
+        """Who it is, whatever it takes to find out; None: nobody known."""
+        if (role := self.recognise(authorization)) is not None:
+            return role
+        given = _basic(authorization)
+        slow = [user for user in self.known if user.is_slow]
+        if given is None or not slow:
+            return None
+        found = [await trio.to_thread.run_sync(user.check, given, limiter=_slow) for user in slow]
+        return next((user.role for user, good in zip(slow, found, strict=True) if good), None)
+
+
+class _User:
+    def __init__(self, credentials: Credentials, role: Role) -> None:
+        self.role = role
+        self._username = credentials.username.encode("utf-8", "surrogateescape")
+        self._stored = credentials.password
+        self.is_slow = is_slow(credentials.password)
+        self._key = os.urandom(hashlib.blake2b.MAX_KEY_SIZE)
+        self._proven = b""
+        """Of a slow form: keyed digest of the password that was right; empty: none yet."""
+
+    def recognises(self, given: tuple[bytes, bytes] | None) -> bool:
+        """Compare without taking long: a slow form is known once its password was right."""
+        username, password = given or (b"", b"")
+        same_name = hmac.compare_digest(username, self._username)
+        if self.is_slow:
+            same_password = hmac.compare_digest(self._digest(password), self._proven)
+        else:
+            same_password = matches(password, self._stored)
+        return given is not None and same_name and same_password
+
+    def check(self, given: tuple[bytes, bytes]) -> bool:
+        """Compare with a slow form; blocks. As long for an unknown name as for a known one."""
+        username, password = given
+        same_password = matches(password, self._stored)
+        good = hmac.compare_digest(username, self._username) and same_password
+        if good:
+            self._proven = self._digest(password)
+        return good
+
+    def _digest(self, password: bytes) -> bytes:
+        return hashlib.blake2b(password, key=self._key).digest()
 
 
 def _basic(authorization: str) -> tuple[bytes, bytes] | None:

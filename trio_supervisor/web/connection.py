@@ -10,7 +10,6 @@ import math
 import socket
 import time
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 import trio
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
 
 #: Bytes taken from the socket by one read.
 CHUNK = 64 * 1024
-#: Bytes of a request body beyond which it is refused with 413 (section 5).
-BODY_LIMIT = 16 * 1024 * 1024
 #: Seconds a client may take to complete a head, and between two pieces of a body (section 5).
 HEAD_TIME = 30
 BODY_TIME = 60
@@ -46,7 +43,10 @@ LAST_CHUNK = b"0\r\n\r\n"
 class App(Protocol):
     """What is behind the connection."""
 
-    def admit(self, request: Request) -> Response | None:
+    body_maxbytes: int
+    """Bytes of a request body beyond which it is refused with 413 (section 5)."""
+
+    async def admit(self, request: Request) -> Response | None:
         """Judge a request by its head; a response refuses it and its body stays unread."""
 
     async def respond(self, request: Request) -> Response | Stream:
@@ -54,14 +54,16 @@ class App(Protocol):
 
 
 class Connection:
-    """``patient``: the client need not send anything at once (3.6)."""
+    """``peer`` is the client's IP address, empty on a unix socket, where clients need not send
+    anything at once (3.6)."""
 
-    def __init__(self, sock: socket.socket, app: App, *, patient: bool) -> None:
+    def __init__(self, sock: socket.socket, app: App, peer: str) -> None:
         self.idle_since: float | None = None
         """Since when it waits for a request (monotonic); None while it is busy with one."""
         self._sock = sock
         self._app = app
-        self._trusted = patient
+        self._peer = peer
+        self._trusted = not peer
         self._parser = Parser()
         self._scope = trio.CancelScope()
         self._awaiting_request = False
@@ -86,11 +88,13 @@ class Connection:
         request = None
         try:
             while (request := await self._next_request()) is not None:
-                if (refused := self._app.admit(request)) is not None:
+                request.peer = self._peer
+                if (refused := await self._app.admit(request)) is not None:
                     await self._answer(request, refused, keep=False)
                     break
                 self._trusted = True
-                answer = await self._app.respond(replace(request, body=await self._body(request)))
+                request.body = await self._body(request)
+                answer = await self._app.respond(request)
                 if isinstance(answer, Stream):
                     await self._stream(request, answer)
                     break
@@ -121,8 +125,9 @@ class Connection:
     async def _body(self, request: Request) -> bytes:
         """The body of the request whose head was just read."""
         length = request.headers.get("content-length", "0")
-        if int(length) > BODY_LIMIT:
-            raise Refused(413, f"the body of a request may have {BODY_LIMIT} bytes")
+        limit = self._app.body_maxbytes
+        if int(length) > limit:
+            raise Refused(413, f"the body of a request may have {limit} bytes")
         body = bytearray()
         self._awaiting_request = True
         if self._parser.wants_continue:
@@ -130,8 +135,8 @@ class Connection:
         while (event := self._parser.next_event()) is not Mark.END_OF_REQUEST:
             if isinstance(event, bytes):
                 body += event
-                if len(body) > BODY_LIMIT:
-                    raise Refused(413, f"the body of a request may have {BODY_LIMIT} bytes")
+                if len(body) > limit:
+                    raise Refused(413, f"the body of a request may have {limit} bytes")
             else:
                 self._allow(BODY_TIME)
                 self._parser.feed(await self._receive())

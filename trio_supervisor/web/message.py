@@ -28,7 +28,7 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
     """``headers`` have lower-case names; ``version`` is ``1.0`` or ``1.1``."""
 
@@ -37,6 +37,11 @@ class Request:
     version: str = "1.1"
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    """Filled in when it has arrived."""
+    peer: str = ""
+    """The client's IP address; empty for one on this machine's own socket."""
+    readonly: bool = False
+    """Its sender may look at everything and change nothing."""
 
     @property
     def path(self) -> str | None:

@@ -14,11 +14,10 @@ from trio_supervisor.core.xmlrpc import (
     encode_fault,
     encode_response,
 )
+from trio_supervisor.web.complaints import Complaints, quoted
 from trio_supervisor.web.message import Response, error_response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from trio_supervisor.runtime.rpc import Rpc
     from trio_supervisor.web.message import Request
 
@@ -26,11 +25,9 @@ TYPE = "text/xml"
 #: Bytes of a body that are decoded at once, in about a millisecond; more, in a thread, so that one
 #: client's large call does not hold up everybody else.
 INLINE = 16 * 1024
-#: Characters of a malformed body that may stand in the log, escaped (section 5).
-SHOWN = 200
 
 
-async def answer_call(rpc: Rpc, request: Request, log: Callable[[Severity, str], None]) -> Response:
+async def answer_call(rpc: Rpc, request: Request, complaints: Complaints) -> Response:
     """Carry out the call in the request's body. A fault is a good HTTP answer."""
     try:
         if len(request.body) > INLINE:
@@ -38,7 +35,7 @@ async def answer_call(rpc: Rpc, request: Request, log: Callable[[Severity, str],
         else:
             call = decode_call(request.body)
     except MalformedCall as error:
-        log(Severity.DEBUG, f"{error}: {request.body[:SHOWN]!r:.{SHOWN}}")
+        complaints.say(Severity.DEBUG, f"{error}: {quoted(request.body)}")
         return error_response(400, str(error))
     try:
         # No checkpoint between a shutdown request and its answer: it is sent first (2.9).

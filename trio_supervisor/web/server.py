@@ -8,11 +8,12 @@ from __future__ import annotations
 import errno
 import socket
 import traceback
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import trio
 
-from trio_supervisor.core.config import Severity, UnixServer
+from trio_supervisor.core.config import Severity
 from trio_supervisor.web.app import App
 from trio_supervisor.web.connection import Connection
 from trio_supervisor.web.listener import bind as bind
@@ -40,46 +41,48 @@ async def serve(
 ) -> None:
     """Serve until cancelled. The listener stays open: closing it is the caller's task."""
     app = App(server, supervisor)
-    crowd = Crowd(supervisor.log, patient=isinstance(server, UnixServer))
+    crowd = Crowd(supervisor.log)
     async with trio.open_nursery() as nursery:
         task_status.started()
         while True:
             await trio.lowlevel.wait_readable(listener)
-            if (sock := await _accept(listener, supervisor.log)) is not None:
-                nursery.start_soon(crowd.serve, sock, app)
+            if (accepted := await _accept(listener, supervisor.log)) is not None:
+                nursery.start_soon(crowd.serve, *accepted, app)
 
 
 async def _accept(
     listener: socket.socket, log: Callable[[Severity, str], None]
-) -> socket.socket | None:
+) -> tuple[socket.socket, str] | None:
+    """A connection and its peer's IP address, empty on a unix socket."""
     try:
-        sock, _ = listener.accept()
+        sock, address = listener.accept()
     except OSError as error:  # most often the client has left already
         if error.errno in EXHAUSTED:
             log(Severity.ERROR, f"cannot accept an HTTP connection: {error.strerror}")
             await trio.sleep(EXHAUSTED_PAUSE)
         return None
     sock.setblocking(False)
-    if sock.family != socket.AF_UNIX:
+    if sock.family == socket.AF_UNIX:
+        return sock, ""
+    with suppress(OSError):  # the client may have left already
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # finds dead peers (3.6)
-    return sock
+    return sock, address[0]
 
 
 class Crowd:
-    """The connections of one server. ``patient`` is what ``Connection`` says it is."""
+    """The connections of one server."""
 
-    def __init__(self, log: Callable[[Severity, str], None], *, patient: bool) -> None:
+    def __init__(self, log: Callable[[Severity, str], None]) -> None:
         self._log = log
-        self._patient = patient
         self._present: set[Connection] = set()
 
-    async def serve(self, sock: socket.socket, app: App) -> None:
+    async def serve(self, sock: socket.socket, peer: str, app: App) -> None:
         """Run one connection; nothing that it raises gets any further."""
         if not self._make_room():
             sock.close()
             return
-        connection = Connection(sock, app, patient=self._patient)
+        connection = Connection(sock, app, peer)
         self._present.add(connection)
         try:
             await connection.run()

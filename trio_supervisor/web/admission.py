@@ -1,0 +1,108 @@
+"""Who may come in: the order of the questions that every request must answer (section 5).
+
+Whether it was meant for us, whether its sender is known, how much that sender may do, and whether
+another site's page is behind it. What is refused is refused by its head; no body is read for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import trio
+
+from trio_supervisor.core.config import Severity
+from trio_supervisor.web.auth import CHALLENGE, Role, Users
+from trio_supervisor.web.complaints import Complaints, quoted
+from trio_supervisor.web.hosts import Hosts
+from trio_supervisor.web.origin import FOREIGN, is_foreign
+from trio_supervisor.web.throttle import Throttle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trio_supervisor.core.config import Server
+    from trio_supervisor.web.message import Request
+
+UNKNOWN_PEER = "a local client"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a request may not come in."""
+
+    status: int
+    detail: str
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+LOCKED = Refusal(401, "A user name and a password are needed", (CHALLENGE,))
+TOO_MANY = Refusal(429, "Too many wrong passwords from this address", (("Retry-After", "2"),))
+WRONG_HOST = Refusal(
+    403,
+    "This server is not known by the name in the address; "
+    "allowed_hosts in its section of the configuration allows further names.",
+)
+FOREIGN_PAGE = Refusal(403, FOREIGN)
+READ_ONLY = Refusal(403, "This user may look at everything and change nothing.")
+POST_ONLY = Refusal(403, "Actions need POST here (get_actions=false in the configuration).")
+
+
+class Admission:
+    """The rules of one server."""
+
+    def __init__(self, server: Server, log: Callable[[Severity, str], None]) -> None:
+        self.complaints = Complaints(log)
+        self._hosts = Hosts(server)
+        self._users = Users(server.credentials, server.access.readonly)
+        self._get_actions = server.access.get_actions
+        self._throttle = Throttle()
+        self._section = server.section
+
+    async def role(self, request: Request) -> Role | Refusal:
+        """Whom a request is from, and whether it has come to the right place."""
+        if not self._hosts.allow(request.headers.get("host", "")):
+            name = quoted(request.headers["host"])
+            self._complain(request, f"Host {name} is not among allowed_hosts")
+            return WRONG_HOST
+        if request.peer and self._throttle.is_exhausted(request.peer):
+            return TOO_MANY
+        authorization = request.headers.get("authorization", "")
+        role = self._users.recognise(authorization)
+        return role or await self._identify(request, authorization)
+
+    def judge(
+        self, request: Request, role: Role, *, changes: bool, is_call: bool
+    ) -> Refusal | None:
+        """Whether somebody with this role may ask this.
+
+        ``changes``: it may change something; ``is_call``: what it may do is decided call by call.
+        """
+        if not changes:
+            return None
+        if is_foreign(request):
+            self._complain(request, f"{request.method} {quoted(request.target)}: {FOREIGN}")
+            return FOREIGN_PAGE
+        if role is Role.READONLY and not is_call:
+            return READ_ONLY
+        if request.method != "POST" and not self._get_actions:
+            return POST_ONLY
+        return None
+
+    async def _identify(self, request: Request, authorization: str) -> Role | Refusal:
+        """For those who cannot be recognised at once; one peer's failures hold up nobody else."""
+        with self._throttle.holding(request.peer):
+            role = await self._users.identify(authorization)
+            if role is not None:
+                return role
+            if authorization:  # clients first ask without: nothing was guessed
+                self._complain(request, "wrong user name or password")
+                if request.peer:
+                    await trio.sleep(self._throttle.fail(request.peer, trio.current_time()))
+        return LOCKED
+
+    def _complain(self, request: Request, what: str) -> None:
+        self.complaints.say(
+            Severity.INFO,
+            f"refused a request of {request.peer or UNKNOWN_PEER} to {self._section}: {what}",
+        )
