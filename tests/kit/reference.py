@@ -17,6 +17,7 @@ KINDS: dict[object, tuple[str, tuple[str, ...]]] = {
     values.boolean: ("true or false", ("boolean", "string")),
     values.integer: ("whole number", ("integer", "string")),
     values.byte_size: ("size: a number, or KB, MB, GB", ("integer", "string")),
+    values.size_limit: ("size: a number, or KB, MB, GB", ("integer", "string")),
     values.octal: ("octal number", ("string",)),
     values.string: ("text", ("string",)),
     values.strings: ("list", ("array", "string")),

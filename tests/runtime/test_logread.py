@@ -106,11 +106,10 @@ def test_w98_huge_file(tmp_path: Path) -> None:
     assert tail_log(str(path), 0, 10) == ("\0" * 10, 3 << 30, True)
 
 
-def test_the_last_part_of_a_long_answer_is_kept(log: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logread, "ANSWER_LIMIT", 4)
-    assert read_log(log, 0, 0) == "ghij"
-    assert read_log(log, 0, 10) == "6789"
-    assert tail_log(log, 0, 10) == ("ghij", 20, True)
+def test_the_last_part_of_a_long_answer_is_kept(log: str) -> None:
+    assert read_log(log, 0, 0, 4) == "ghij"
+    assert read_log(log, 0, 10, 4) == "6789"
+    assert tail_log(log, 0, 10, 4) == ("ghij", 20, True)
 
 
 @given(

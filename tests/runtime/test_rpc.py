@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from trio_supervisor.core.config import (
     AUTO,
     Autorestart,
     ChannelConfig,
+    DaemonConfig,
     Diff,
     GroupConfig,
     GroupKind,
@@ -639,6 +641,14 @@ async def test_w89_to_w92_logs_are_read(fake: Fake, log: Path) -> None:
         assert await answer(fake, f"supervisor.read{kind}", "cat", -4, 2) == fault
         tail = await answer(fake, f"supervisor.tail{kind}", "cat", 5, 16)
         assert tail == ["456789abcdefghij", 20, False]
+
+
+async def test_answers_from_logs_are_bounded_by_an_option(fake: Fake, log: Path) -> None:
+    """2.8."""
+    fake.config = replace(fake.config, daemon=DaemonConfig(log_answer_maxbytes=3))
+    assert await answer(fake, "supervisor.readLog", 0, 0) == "hij"
+    assert await answer(fake, "supervisor.readProcessStdoutLog", "cat", 0, 0) == "hij"
+    assert await answer(fake, "supervisor.tailProcessStdoutLog", "cat", 0, 9) == ["hij", 20, True]
 
 
 async def test_w93_missing_logs(fake: Fake, log: Path) -> None:

@@ -16,6 +16,7 @@ from trio_supervisor.cli.daemon_options import Options, parse, usage
 from trio_supervisor.cli.demo import run_demo
 from trio_supervisor.cli.detach import detach
 from trio_supervisor.cli.export import export
+from trio_supervisor.cli.hashing import print_hash
 from trio_supervisor.cli.identity import drop_privileges, raise_limits
 from trio_supervisor.cli.service import Service
 from trio_supervisor.core.errors import InternalError, SupervisorError
@@ -80,6 +81,10 @@ def _demo(options: Options, program: str) -> int:
     return run_demo()
 
 
+def _hash_password(options: Options, program: str) -> int:
+    return print_hash()
+
+
 def _help(options: Options, program: str) -> int:
     print(usage(program))
     return 0
@@ -96,6 +101,7 @@ _ACTIONS: dict[str, Callable[[Options, str], int]] = {
     "convert": _convert,
     "demo": _demo,
     "export": _export,
+    "hash-password": _hash_password,
     "help": _help,
     "version": _version,
 }

@@ -40,6 +40,7 @@ FLAGS = (
     Flag("", "format", "FORM", "of --check: text or json"),
     Flag("", "convert", "", "print an INI configuration as TOML"),
     Flag("", "export", "FORM", "print the configuration in effect, with origins: toml or json"),
+    Flag("", "hash-password", "", "ask for a password and print it as password= may hold it"),
     Flag("h", "help", "", "show this text (also -?)"),
     Flag("v", "version", "", "show the version"),
     Flag("u", "user", "USER", "run as this user (name or uid)", "user"),
@@ -62,7 +63,7 @@ FLAGS = (
 
 
 #: Flags that ask for something else than running.
-ACTIONS = ("demo", "check", "convert", "export")
+ACTIONS = ("demo", "check", "convert", "export", "hash-password")
 FORMS = {"format": ("text", "json"), "export": ("toml", "json")}
 
 

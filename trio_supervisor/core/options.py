@@ -83,7 +83,7 @@ SUPERVISORD = (
     ),
     Option(
         "log_answer_maxbytes",
-        values.byte_size,
+        values.size_limit,
         "16MB",
         "most bytes of a log in one answer; of more the last part",
         Effect.REREAD,
@@ -128,7 +128,7 @@ _ACCESS = (
         "further names browsers may call this server by; .example.com: all below, *: any",
     ),
     Option("get_actions", values.boolean, "true", "page actions by GET too, not only by POST"),
-    Option("body_maxbytes", values.byte_size, "16MB", "most bytes of a request's body"),
+    Option("body_maxbytes", values.size_limit, "16MB", "most bytes of a request's body"),
 )
 
 UNIX_HTTP_SERVER = (

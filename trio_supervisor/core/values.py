@@ -71,6 +71,13 @@ def byte_size(text: str, _: Surroundings) -> int:
         raise ValueError(f"invalid size {text!r}", hint) from None
 
 
+def size_limit(text: str, around: Surroundings) -> int:
+    size = byte_size(text, around)
+    if size < 1:
+        raise ValueError(f"{text} leaves nothing at all", "use at least 1")
+    return size
+
+
 def octal(text: str, _: Surroundings) -> int:
     try:
         return int(text, 8)

@@ -15,13 +15,14 @@ from typing import BinaryIO
 
 from trio_supervisor.core.errors import BadArguments, Failed, NoFile
 
-#: Most bytes of one answer; of more, the last part is kept. Whoever wants it all can copy the file.
+#: Most bytes of one answer unless it is said otherwise; of more, the last part is kept. Whoever
+#: wants it all can copy the file.
 ANSWER_LIMIT = 16 * 1024 * 1024
 #: Bytes in which the last lines are looked for first; hundreds of usual ones.
 LINES_GUESS = 64 * 1024
 
 
-def read_log(path: str, offset: int, length: int) -> str:
+def read_log(path: str, offset: int, length: int, limit: int = ANSWER_LIMIT) -> str:
     """What ``read*Log`` answers. Raises BadArguments, NoFile or Failed."""
     if (offset < 0 and length != 0) or length < 0:
         raise BadArguments
@@ -30,14 +31,16 @@ def read_log(path: str, offset: int, length: int) -> str:
             size = file.seek(0, os.SEEK_END)
             start = max(0, size + offset) if offset < 0 else min(offset, size)
             end = min(start + length, size) if length else size
-            return _slice(file, start, end)
+            return _slice(file, max(start, end - limit), end)
     except FileNotFoundError as error:
         raise NoFile(path) from error
     except OSError as error:
         raise Failed from error
 
 
-def tail_log(path: str, offset: int, length: int) -> tuple[str, int, bool]:
+def tail_log(
+    path: str, offset: int, length: int, limit: int = ANSWER_LIMIT
+) -> tuple[str, int, bool]:
     """What ``tail*Log`` answers: text, size, overflow. The text does not begin at ``offset``:
     it is the last ``length`` bytes whenever there is anything beyond ``offset`` (Q19).
     """
@@ -45,7 +48,8 @@ def tail_log(path: str, offset: int, length: int) -> tuple[str, int, bool]:
         with _open(path) as file:
             size = file.seek(0, os.SEEK_END)
             wanted = min(length, size) if length > 0 and offset < size else 0
-            return _slice(file, size - wanted, size), size, size > offset + length
+            text = _slice(file, size - min(wanted, limit), size)
+            return text, size, size > offset + length
     except FileNotFoundError:
         return "", 0, False
     except OSError:
@@ -102,6 +106,5 @@ def _open(path: str) -> BinaryIO:
 
 
 def _slice(file: BinaryIO, start: int, end: int) -> str:
-    start = max(start, end - ANSWER_LIMIT)
     file.seek(start)
     return file.read(end - start).decode(errors="replace")

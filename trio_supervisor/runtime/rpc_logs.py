@@ -31,7 +31,7 @@ async def read_main_log(supervisor: Supervisor, offset: int, length: int) -> Val
     @param int length  how many bytes; 0: all
     @return string     what stands there
     """
-    return await _read(_main_log(supervisor), offset, length)
+    return await _read(supervisor, _main_log(supervisor), offset, length)
 
 
 async def clear_main_log(supervisor: Supervisor) -> Value:
@@ -59,7 +59,7 @@ async def read_stdout_log(supervisor: Supervisor, name: str, offset: int, length
     @param int length   how many bytes; 0: all
     @return string      what stands there
     """
-    return await _read(supervisor.process(name).stdout.logfile, offset, length)
+    return await _read(supervisor, supervisor.process(name).stdout.logfile, offset, length)
 
 
 async def read_stderr_log(supervisor: Supervisor, name: str, offset: int, length: int) -> Value:
@@ -70,7 +70,7 @@ async def read_stderr_log(supervisor: Supervisor, name: str, offset: int, length
     @param int length   how many bytes; 0: all
     @return string      what stands there
     """
-    return await _read(supervisor.process(name).stderr.logfile, offset, length)
+    return await _read(supervisor, supervisor.process(name).stderr.logfile, offset, length)
 
 
 async def tail_stdout_log(supervisor: Supervisor, name: str, offset: int, length: int) -> Value:
@@ -82,7 +82,7 @@ async def tail_stdout_log(supervisor: Supervisor, name: str, offset: int, length
     @return array       the last bytes if there are any beyond the offset, the log's present size,
                         and whether more than ``length`` bytes have come since
     """
-    return await _tail(supervisor.process(name).stdout.logfile, offset, length)
+    return await _tail(supervisor, supervisor.process(name).stdout.logfile, offset, length)
 
 
 async def tail_stderr_log(supervisor: Supervisor, name: str, offset: int, length: int) -> Value:
@@ -94,7 +94,7 @@ async def tail_stderr_log(supervisor: Supervisor, name: str, offset: int, length
     @return array       the last bytes if there are any beyond the offset, the log's present size,
                         and whether more than ``length`` bytes have come since
     """
-    return await _tail(supervisor.process(name).stderr.logfile, offset, length)
+    return await _tail(supervisor, supervisor.process(name).stderr.logfile, offset, length)
 
 
 async def clear_process_logs(supervisor: Supervisor, name: str) -> Value:
@@ -127,16 +127,19 @@ def _main_log(supervisor: Supervisor) -> str | None:
     return None if supervisor.activity is None else supervisor.activity.path
 
 
-async def _read(path: str | None, offset: int, length: int) -> str:
+async def _read(supervisor: Supervisor, path: str | None, offset: int, length: int) -> str:
     if path is None:
         raise NoFile
-    return await trio.to_thread.run_sync(read_log, path, offset, length, limiter=readers)
+    most = supervisor.config.daemon.log_answer_maxbytes
+    return await trio.to_thread.run_sync(read_log, path, offset, length, most, limiter=readers)
 
 
-async def _tail(path: str | None, offset: int, length: int) -> list[Value]:
+async def _tail(supervisor: Supervisor, path: str | None, offset: int, length: int) -> list[Value]:
     if path is None:
         return ["", 0, False]
-    return list(await trio.to_thread.run_sync(tail_log, path, offset, length, limiter=readers))
+    most = supervisor.config.daemon.log_answer_maxbytes
+    found = await trio.to_thread.run_sync(tail_log, path, offset, length, most, limiter=readers)
+    return list(found)
 
 
 def clear_logs(process: Process) -> None:
