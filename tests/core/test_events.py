@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import sys
+
 import pytest
 
 from trio_supervisor.core import events
-from trio_supervisor.core.events import EVENT_TYPES, Event, state_event
+from trio_supervisor.core.events import EVENT_TYPES, Event, serials, state_event
 from trio_supervisor.core.states import State
 
 ABSTRACT = {
@@ -99,3 +102,13 @@ def test_payloads_of_state_events(old: State, new: State, payload: str) -> None:
 def test_payloads_of_other_events(event: Event, name: str, payload: str) -> None:
     """1.4.2 to 1.4.7."""
     assert (event.name, event.payload()) == (name, payload)
+
+
+def test_1_3_numbers_begin_again_behind_the_largest_native_integer() -> None:
+    assert list(itertools.islice(serials(), 3)) == [0, 1, 2]
+    assert list(itertools.islice(serials(sys.maxsize - 1), 4)) == [
+        sys.maxsize - 1,
+        sys.maxsize,
+        0,
+        1,
+    ]

@@ -6,7 +6,6 @@ directory and umask stay, everything else starts afresh (P-184, P-185).
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 import signal
@@ -20,6 +19,7 @@ import trio
 from trio_supervisor.cli.pidfile import Pidfile
 from trio_supervisor.core.config import Config, Message, Severity
 from trio_supervisor.core.errors import CantReread, InternalError
+from trio_supervisor.core.events import serials
 from trio_supervisor.core.reread import reload_daemon
 from trio_supervisor.core.states import DaemonState
 from trio_supervisor.runtime.activity import open_activity_log
@@ -58,7 +58,7 @@ class Service:
         self._load = load
         self._messages = messages
         self._ready = ready
-        self._serials = itertools.count()  # survive a restart (interfaces.md 1.3)
+        self._serials = serials()  # survive a restart (interfaces.md 1.3)
 
     async def run(self) -> int:
         """Live through all incarnations; returns the exit code.

@@ -6,6 +6,8 @@ Values are frozen when an event is made, so late readers see the moment of the e
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -255,6 +257,13 @@ def _descendants(cls: type[Event]) -> list[type[Event]]:
 EVENT_TYPES: dict[str, type[Event]] = {
     cls.name: cls for cls in _descendants(Event) if not cls.__name__.startswith("_")
 }
+
+
+def serials(first: int = 0) -> Iterator[int]:
+    """The numbers of events: behind the largest native integer comes 0 (interfaces.md 1.3)."""
+    while True:
+        yield from range(first, sys.maxsize + 1)
+        first = 0
 
 
 def state_event(

@@ -6,10 +6,10 @@ owns its overflow rule.
 
 from __future__ import annotations
 
-import itertools
 import traceback
 from typing import TYPE_CHECKING
 
+from trio_supervisor.core import events
 from trio_supervisor.core.config import Severity
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Bus:
         self, report: Callable[[Severity, str], None], serials: Iterator[int] | None = None
     ) -> None:
         self._report = report
-        self._serials = itertools.count() if serials is None else serials
+        self._serials = events.serials() if serials is None else serials
         self._subscribers: list[tuple[tuple[type[Event], ...], Accept]] = []
 
     def subscribe(self, types: tuple[type[Event], ...], accept: Accept) -> Callable[[], None]:
