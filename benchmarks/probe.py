@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 #: Seconds one XML-RPC call may take; a daemon that is this slow has failed the run.
 CALL_LIMIT = 30.0
@@ -102,14 +102,29 @@ class Rpc:
         [[added, _, _]] = cast("list[list[list[str]]]", self._call("reloadConfig"))
         return len(added)
 
+    def remote_events(self, type: str, data: Sequence[str]) -> None:
+        """Emit a REMOTE_COMMUNICATION event for each of the data."""
+        method = "supervisor.sendRemoteCommEvent"
+        self._checked(
+            f"{len(data)} times {method}",
+            lambda: self._proxy.system.multicall(
+                [{"methodName": method, "params": [type, text]} for text in data]
+            ),
+        )
+
     def close(self) -> None:
         self._proxy("close")()
 
     def _call(self, method: str, *arguments: object) -> object:
+        return self._checked(
+            f"supervisor.{method}", lambda: getattr(self._proxy.supervisor, method)(*arguments)
+        )
+
+    def _checked(self, what: str, call: Callable[[], object]) -> object:
         try:
-            return getattr(self._proxy.supervisor, method)(*arguments)
+            return call()
         except (OSError, http.client.HTTPException, xmlrpc.client.Error) as error:
-            raise MeasurementError(f"supervisor.{method}: {error}") from error
+            raise MeasurementError(f"{what}: {error}") from error
 
 
 def children(pid: int) -> set[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.scenarios import boot, drain, memory, reaction, reread, restart
+from benchmarks.scenarios import boot, drain, events, memory, reaction, reread, restart
 
 SCENARIOS = {
     scenario.name: scenario
@@ -13,5 +13,6 @@ SCENARIOS = {
         memory.SCENARIO,
         reread.SCENARIO,
         reaction.SCENARIO,
+        events.SCENARIO,
     )
 }
