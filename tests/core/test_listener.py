@@ -133,6 +133,42 @@ def hold(conversation: Conversation) -> tuple[list[Ready | Result | Violation], 
             id="FIX-negative",
         ),
         pytest.param(
+            [b"READY\n", SENT, b"RESULT - 1\n"],
+            [READY, Violation("bad result line: 'RESULT - 1'")],
+            UNKNOWN,
+            id="1.5-no-number",
+        ),
+        pytest.param(
+            [b"READY\n", SENT, b"RESULT 2 2\n"],
+            [READY, Violation("bad result line: 'RESULT 2 2'")],
+            UNKNOWN,
+            id="1.5-two-numbers",
+        ),
+        pytest.param(
+            [b"READY\n", SENT, "RESULT \u0662\n".encode()],
+            [READY, Violation("bad result line: 'RESULT \u0662'")],
+            UNKNOWN,
+            id="1.5-digits-of-another-script",
+        ),
+        pytest.param(
+            [b"READY\n", SENT, b"RESULT" + b" " * LONGEST_RESULT_LINE + b"2\nOK"],
+            [READY, Violation("bad result line: 'RESULT" + " " * (LONGEST_RESULT_LINE - 6) + "'")],
+            UNKNOWN,
+            id="1.5-long-line",
+        ),
+        pytest.param(
+            [b"READY\n", SENT, b"RESULT " + b"0" * 20 + b"2\nOK"],
+            [READY, Result(b"OK")],
+            ACKNOWLEDGED,
+            id="1.5-zeros",
+        ),
+        pytest.param(
+            [b"READY\n", SENT, b"RESULT 0\nREADY\n"],
+            [READY, Result(b""), READY],
+            ListenerState.READY,
+            id="Q13-empty-result",
+        ),
+        pytest.param(
             [b"READY\n", SENT, b"RESULT\n"],
             [READY, Violation("bad result line: 'RESULT'")],
             UNKNOWN,
@@ -171,8 +207,10 @@ def test_the_longest_result_is_taken_in_small_pieces() -> None:
     assert items == [Result(b"x" * LONGEST_RESULT)]
 
 
-def test_a_longer_result_is_a_bad_result_line() -> None:
-    line = b"RESULT %d" % (LONGEST_RESULT + 1)
+@pytest.mark.parametrize("length", [LONGEST_RESULT + 1, 10**20, 10**100])
+def test_a_longer_result_is_a_bad_result_line(length: int) -> None:
+    """1.5 FIX: a listener cannot make us buffer without bound."""
+    line = b"RESULT %d" % length
     items, state = hold([b"READY\n", SENT, line + b"\n"])
     assert items[1] == Violation(f"bad result line: '{line.decode()}'")
     assert state is UNKNOWN

@@ -71,6 +71,11 @@ class FakeChild:
     def write(self, data: bytes) -> None:
         os.write(self.stdout_writer, data)
 
+    def close_stdout(self) -> None:
+        """Close it and live on."""
+        os.close(self.stdout_writer)
+        self.stdout_writer = os.open(os.devnull, os.O_WRONLY)
+
     async def wait(self) -> Exit:
         await self._died.wait()
         assert self._exit is not None

@@ -17,14 +17,18 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def running(group: Group, host: Host) -> AsyncIterator[None]:
-    """Run the group's tasks for the length of the block; all its fake children end with it."""
+async def running(group: Group, host: Host, *more: Group) -> AsyncIterator[None]:
+    """Run the tasks of the groups for the length of the block; all fake children end with it."""
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(group.run)
+        for each in (group, *more):
+            nursery.start_soon(each.run)
+        nursery.start_soon(host.poller.run)
         await wait_all_tasks_blocked()
         try:
             yield
         finally:
-            group.close()
+            for each in (group, *more):
+                each.close()
+            nursery.cancel_scope.cancel()
             if isinstance(host.launch, FakeLauncher):
                 host.launch.close()

@@ -255,7 +255,7 @@ async def test_W142_a_rejected_event_stays_in_its_pool(autojump_clock: MockClock
         )
         for name, events in (("a", REMOTE), ("b", frozenset({"TICK_5"})))
     ]
-    async with running(groups[0], recorder.host), running(groups[1], recorder.host):
+    async with running(groups[0], recorder.host, groups[1]):
         for group in groups:
             await group.processes[group.name].start()
         for child in recorder.launcher.children:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from trio_supervisor.core.events import as_text
 from trio_supervisor.core.states import ListenerState
@@ -17,13 +18,15 @@ RESULT = b"RESULT "
 LONGEST_RESULT = 1024 * 1024
 LONGEST_RESULT_LINE = 128
 
-_LENGTH = re.compile(rb"[ \t]*\+?([0-9]{1,7})[ \t\r]*")
 _UNSAFE_IN_HEADER = re.compile(r"[\s:]")
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
     """The listener can take an event."""
+
+
+_READY = Ready()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +72,13 @@ class Listener:
         self._buffer.clear()
 
     def _next(self) -> Ready | Result | Violation | None:
-        match self.state:
-            case ListenerState.ACKNOWLEDGED:
-                return self._next_ready()
-            case ListenerState.READY:
-                return self._violation() if self._buffer else None
-            case ListenerState.BUSY:
-                return self._next_result()
-            case ListenerState.UNKNOWN:
-                return None
+        if not self._buffer:  # nothing is ever due without a byte more
+            return None
+        if self.state is ListenerState.ACKNOWLEDGED:
+            return self._next_ready()
+        if self.state is ListenerState.BUSY:
+            return self._next_result()
+        return self._violation()  # READY, and it talks
 
     def _next_ready(self) -> Ready | Violation | None:
         if len(self._buffer) < len(READY):
@@ -86,18 +87,19 @@ class Listener:
             return self._violation()
         del self._buffer[: len(READY)]
         self.state = ListenerState.READY
-        return Ready()
+        return _READY
 
     def _next_result(self) -> Result | Violation | None:
         if self._length is None:
-            line, newline, _ = self._buffer.partition(b"\n")
-            if not newline and len(line) <= LONGEST_RESULT_LINE:
+            end = self._buffer.find(b"\n", 0, LONGEST_RESULT_LINE + 1)
+            if end < 0 and len(self._buffer) <= LONGEST_RESULT_LINE:
                 return None
-            self._length = _result_length(bytes(line))
-            if not newline or self._length is None:
-                shown = as_text(bytes(line[:LONGEST_RESULT_LINE]))
+            line = bytes(self._buffer if end < 0 else self._buffer[:end])
+            self._length = None if end < 0 else _result_length(line)
+            if self._length is None:
+                shown = as_text(line[:LONGEST_RESULT_LINE])
                 return self._violation(f"bad result line: '{shown}'")
-            del self._buffer[: len(line) + 1]
+            del self._buffer[: end + 1]
         if len(self._buffer) < self._length:
             return None
         data = bytes(self._buffer[: self._length])
@@ -115,9 +117,9 @@ def _result_length(line: bytes) -> int | None:
     """The number of a result line, read leniently; None for anything else (Q12, Q13)."""
     if not line.startswith(RESULT):
         return None
-    number = _LENGTH.fullmatch(line, len(RESULT))
-    length = None if number is None else int(number[1])
-    return length if length is not None and length <= LONGEST_RESULT else None
+    digits = line[len(RESULT) :].strip().removeprefix(b"+")
+    length = int(digits) if digits.isdigit() else LONGEST_RESULT + 1
+    return length if length <= LONGEST_RESULT else None
 
 
 def envelope(
@@ -144,6 +146,7 @@ def envelope(
     return header.encode(errors="replace") + data
 
 
+@lru_cache
 def header_token(value: str) -> str:
     """A value that cannot break the header's syntax (Q44)."""
     return _UNSAFE_IN_HEADER.sub("_", value)

@@ -23,8 +23,6 @@ from trio_supervisor.runtime.recent import Recent
 from trio_supervisor.runtime.writer import BACKLOG_LIMIT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from trio_supervisor.runtime.host import Host
     from trio_supervisor.runtime.sinks import Sink
 
@@ -49,8 +47,7 @@ _EVENTS = {
 class Channel:
     """One output channel of one process, for all its children after one another.
 
-    ``name`` is ``stdout`` or ``stderr``; ``logfile`` the path of its log, or None. ``tap`` receives
-    the raw bytes as well: it is how an event listener's stdout reaches its protocol.
+    ``name`` is ``stdout`` or ``stderr``; ``logfile`` the path of its log, or None.
     """
 
     def __init__(
@@ -62,7 +59,6 @@ class Channel:
         group: str,
         host: Host,
         logfile: str | None,
-        tap: Callable[[bytes], None] | None = None,
     ) -> None:
         self.name = name
         self.config = config
@@ -70,7 +66,6 @@ class Channel:
         self._process = process
         self._group = group
         self._host = host
-        self._tap = tap
         self._log_event, self._communication_event = _EVENTS[name]
         self._sinks: tuple[Sink, ...] = ()
         self._stripper: AnsiStripper | None = None
@@ -79,7 +74,8 @@ class Channel:
         self._pid = 0
         self.outputs = Outputs()
         self.recent = Recent()
-        self._gather = tap is None and not config.capture_maxbytes
+        self._publishes = config.events_enabled
+        self._capture_maxbytes = config.capture_maxbytes
 
     def open(self) -> None:
         """Open the log targets for a new child (P-040). Raises OSError; nothing is open then."""
@@ -94,34 +90,40 @@ class Channel:
             sinks.append(self._host.sinks.syslog(self._process))
         self._sinks = tuple(sinks)
         self._stripper = AnsiStripper() if self._host.daemon.strip_ansi else None
-        maxbytes = self.config.capture_maxbytes
-        self._capture = Capture(maxbytes) if maxbytes > 0 and self._tap is None else None
+        maxbytes = self._capture_maxbytes
+        self._capture = Capture(maxbytes) if maxbytes > 0 else None
 
     async def drain(self, fd: int, pid: int) -> None:
         """Take the pipe's output as it arrives, until its end (P-204)."""
         self._pid = pid
+        await self._drain(fd)
+        self._host.log(Severity.DEBUG, f"fd {fd} closed, stopped monitoring <{self._label}>")
+
+    async def _drain(self, fd: int) -> None:
+        gather = not self._capture_maxbytes
         last_read = -GATHER
         while True:
             await trio.lowlevel.wait_readable(fd)
             now = trio.current_time()
-            if self._gather and now - last_read < GATHER:
+            if gather and now - last_read < GATHER:
                 await trio.sleep(GATHER)
             last_read = trio.current_time()
             for _ in range(READS_PER_TURN):
                 taken = self._read(fd, CHUNK)
                 if taken is None:
-                    self._host.log(
-                        Severity.DEBUG, f"fd {fd} closed, stopped monitoring <{self._label}>"
-                    )
                     return
                 if taken < DEFAULT_PIPE_SIZE:
                     break
                 last_read = -GATHER  # a full pipe is read again at once
                 if taken == DEFAULT_PIPE_SIZE:
                     _enlarge(fd)
-            for sink in self._sinks:
-                if sink.backlog >= BACKLOG_LIMIT:
-                    await sink.room()
+            await self._room()
+
+    async def _room(self) -> None:
+        """Read no more while a log target is slow (P-256)."""
+        for sink in self._sinks:
+            if sink.backlog >= BACKLOG_LIMIT:
+                await sink.room()
 
     def drain_rest(self, fd: int) -> None:
         """Take exactly what is in the pipe now: the child is gone, but a descendant may hold the
@@ -171,13 +173,11 @@ class Channel:
             return 0
         if not data:
             return None
-        if self._tap is not None:
-            self._tap(data)
-        if self._stripper is not None:
-            self._feed_capture(self._stripper.feed(data))
-        else:
-            self._feed_capture(data)
+        self._take(data)
         return len(data)
+
+    def _take(self, data: bytes) -> None:
+        self._feed_capture(data if self._stripper is None else self._stripper.feed(data))
 
     def _feed_capture(self, data: bytes) -> None:
         if self._capture is None:
@@ -204,14 +204,15 @@ class Channel:
             sink.write(data)
         self.recent.feed(data)
         self.outputs.feed(data)
-        self._publish_text(self._characters.feed(data))
+        if self._publishes:
+            self._publish_text(self._characters.feed(data))
         if self._host.daemon.loglevel <= Severity.DEBUG:
             self._host.log(
                 Severity.DEBUG, f"'{self._process}' {self.name} output:\n{events.as_text(data)}"
             )
 
     def _publish_text(self, data: bytes) -> None:
-        if data and self.config.events_enabled and self._tap is None:
+        if data and self._publishes:
             self._host.publish(self._log_event(self._process, self._group, self._pid, data))
 
     def _publish_communication(self, data: bytes) -> None:

@@ -18,11 +18,14 @@ from trio_supervisor.runtime.autologs import create_auto_log
 from trio_supervisor.runtime.channels import Channel
 from trio_supervisor.runtime.containment import RECOVERY_PAUSE, persist
 from trio_supervisor.runtime.fastcgi import SharedSocket
+from trio_supervisor.runtime.hearing import ListenerChannel
 from trio_supervisor.runtime.losses import reason
 from trio_supervisor.runtime.pool import Pool
 from trio_supervisor.runtime.process import Process
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from trio_supervisor.core.config import GroupConfig, ProcessConfig
     from trio_supervisor.runtime.host import Host
 
@@ -113,15 +116,10 @@ class Group:
         logfile = config.logfile
         if logfile is AUTO:
             logfile = self._auto_log(process.name, name)
-        return Channel(
-            name,
-            config,
-            process=process.name,
-            group=self.name,
-            host=self._host,
-            logfile=logfile,
-            tap=self.pool.tap(process.name) if self.pool is not None and name == "stdout" else None,
-        )
+        make: Callable[..., Channel] = partial(Channel, name)
+        if self.pool is not None and name == "stdout":
+            make = partial(ListenerChannel, name, hear=self.pool.ear(process.name))
+        return make(config, process=process.name, group=self.name, host=self._host, logfile=logfile)
 
     def _auto_log(self, process: str, channel: str) -> str:
         daemon = self._host.daemon

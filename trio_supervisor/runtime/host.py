@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from trio_supervisor.runtime.poller import Poller
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -41,6 +43,8 @@ class Host:
     accepting: bool = True
     """False from the moment of a shutdown or restart: nothing is spawned any more (P-173)."""
 
+    poller: Poller = field(default_factory=Poller)
+    """Reads the answers of all listeners."""
     abort: Callable[[BaseException], None] = _reraise
     """What becomes of an exception of a task that is to end the program (KeyboardInterrupt)."""
 

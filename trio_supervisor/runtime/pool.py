@@ -6,7 +6,6 @@ protocol of one listener is in ``core/listener.py``; bytes travel over the proce
 
 from __future__ import annotations
 
-import itertools
 import traceback
 from collections import deque
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import trio
 
 from trio_supervisor.core.config import EventLength, Severity
 from trio_supervisor.core.errors import RequestError
-from trio_supervisor.core.events import EVENT_TYPES, Event
+from trio_supervisor.core.events import EVENT_TYPES, Event, serials
 from trio_supervisor.core.listener import Listener, Result, Violation, envelope
 from trio_supervisor.core.states import ListenerState, State
 from trio_supervisor.runtime.results import is_rejection, result_handler
@@ -64,8 +63,8 @@ class _Member:
     def ready(self) -> bool:
         """RUNNING, READY and with nothing of an earlier event still unsent (1.5, 1.6)."""
         return (
-            self.process.state is State.RUNNING
-            and self.protocol.state is ListenerState.READY
+            self.protocol.state is ListenerState.READY
+            and self.process.state is State.RUNNING
             and self.process.stdin_pending == 0
             and not self.deaf
         )
@@ -88,6 +87,8 @@ class Pool:
         self.dropped = 0
         """Events lost to overflow since the pool was added."""
         self.buffer_size = config.buffer_size
+        self.buffered = 0
+        """Events that wait for a listener."""
         self._host = host
         self._count_bytes = config.event_len is EventLength.BYTES
         self._handler = result_handler(config.result_handler)
@@ -95,7 +96,7 @@ class Pool:
         self._put, self._take = trio.open_memory_channel[_Queued](config.buffer_size)
         # Events taken out of the channel that go back to the head of the queue.
         self._returned: deque[_Queued] = deque()
-        self._poolserials = itertools.count()
+        self._poolserials = serials()
         self._changed = trio.lowlevel.ParkingLot()
         self._rejected = trio.lowlevel.ParkingLot()
         self._redelivery = 0.0
@@ -107,7 +108,7 @@ class Pool:
         """Make a process a listener of this pool; in order of process priority."""
         self._members[process.name] = _Member(process)
 
-    def tap(self, process: str) -> Callable[[bytes], None]:
+    def ear(self, process: str) -> Callable[[bytes], None]:
         """What receives the stdout of a listener."""
 
         def hear(data: bytes) -> None:
@@ -123,11 +124,6 @@ class Pool:
     def close(self) -> None:
         """Take no more events; what is buffered is lost (1.6)."""
         self._unsubscribe()
-
-    @property
-    def buffered(self) -> int:
-        """Events that wait for a listener."""
-        return len(self._returned) + self._take.statistics().current_buffer_used
 
     @property
     def listeners(self) -> list[tuple[Process, ListenerState]]:
@@ -158,13 +154,14 @@ class Pool:
         queued = _Queued(event, serial, next(self._poolserials))
         self._make_room()
         self._put.send_nowait(queued)
+        self.buffered += 1
         self._dispatch()
 
     def _make_room(self) -> None:
         """Drop the oldest event if the buffer is full."""
         if self.buffered < self.buffer_size:
             return
-        oldest = self._returned.popleft() if self._returned else self._take.receive_nowait()
+        oldest = self._next()
         self.dropped += 1
         self._host.log(
             Severity.ERROR,
@@ -174,18 +171,34 @@ class Pool:
     def _return(self, queued: _Queued) -> None:
         """Back to the head of the buffer, with its old numbers (1.6)."""
         self._make_room()
+        self._put_back(queued)
+
+    def _put_back(self, queued: _Queued) -> None:
         self._returned.appendleft(queued)
+        self.buffered += 1
+
+    def _next(self) -> _Queued:
+        """Take the head of the buffer, which must not be empty."""
+        self.buffered -= 1
+        return self._returned.popleft() if self._returned else self._take.receive_nowait()
 
     def _dispatch(self) -> None:
         """Give events to listeners as long as there are both; the first READY one is next (Q11)."""
         while self.buffered and not (self._returned and trio.current_time() < self._not_before):
-            member = next((member for member in self._members.values() if member.ready), None)
+            member = self._first_ready()
             if member is None:
                 break
-            queued = self._returned.popleft() if self._returned else self._take.receive_nowait()
+            queued = self._next()
             if not self._send(member, queued):
-                self._returned.appendleft(queued)
-        self._changed.unpark_all()
+                self._put_back(queued)
+        if self._changed:
+            self._changed.unpark_all()
+
+    def _first_ready(self) -> _Member | None:
+        for member in self._members.values():
+            if member.protocol.state is ListenerState.READY and member.ready:
+                return member
+        return None
 
     async def _follow(self, member: _Member) -> None:
         """Notice new children of a listener, and events that died with the old one."""
@@ -220,10 +233,10 @@ class Pool:
     def _heard(self, member: _Member, data: bytes) -> None:
         member.renew()
         for item in member.protocol.feed(data):
-            if isinstance(item, Violation):
-                self._violated(member, item.reason)
-            elif isinstance(item, Result):
+            if isinstance(item, Result):
                 self._judge(member, item.data)
+            elif isinstance(item, Violation):
+                self._violated(member, item.reason)
         self._dispatch()
 
     def _judge(self, member: _Member, response: bytes) -> None:

@@ -110,7 +110,8 @@ class Stdin:
         self._flush()
         if self._fd is None:
             raise NoFile(label)
-        self._more.set()
+        if self._queue:
+            self._more.set()
 
     @property
     def pending(self) -> int:

@@ -147,6 +147,7 @@ class Supervisor:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             nursery.start_soon(persist, partial(tick, self._host), "ticks", self.log)
+            nursery.start_soon(persist, self._host.poller.run, "listeners' answers", self.log)
             for group in self.groups.values():
                 nursery.start_soon(group.run)
             self._host.publish(SupervisorStateChangeRunning())

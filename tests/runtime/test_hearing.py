@@ -1,0 +1,152 @@
+"""The stdout of an event listener: heard at once, logged a little later."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from tests.kit.fakes import Recorder, program
+from tests.kit.running import running
+from trio_supervisor.core.config import ChannelConfig, GroupConfig, GroupKind, PoolConfig
+from trio_supervisor.core.states import ListenerState
+from trio_supervisor.runtime.channels import CHUNK, GATHER
+from trio_supervisor.runtime.group import Group
+from trio_supervisor.runtime.writer import BACKLOG_LIMIT
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import pytest
+    from trio.testing import MockClock
+
+
+class Log:
+    """A log target that remembers, and may be slow."""
+
+    broken = False
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.backlog = 0
+        self.has_room = trio.Event()
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    async def room(self) -> None:
+        await self.has_room.wait()
+        self.backlog = 0
+
+    def close(self) -> None: ...
+
+
+class Stage:
+    def __init__(self, recorder: Recorder, group: Group, log: Log) -> None:
+        self.recorder = recorder
+        self.group = group
+        self.log = log
+
+    async def say(self, data: bytes) -> None:
+        self.recorder.launcher.last.write(data)
+        await wait_all_tasks_blocked()
+
+    @property
+    def ready(self) -> bool:
+        assert self.group.pool is not None
+        [(_, state)] = self.group.pool.listeners
+        return state is ListenerState.READY
+
+
+@asynccontextmanager
+async def listener(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
+    recorder, log = Recorder(), Log()
+    monkeypatch.setattr(recorder.host.sinks, "file", lambda *args, **options: log)
+    stdout = ChannelConfig("listener.log", events_enabled=True, capture_maxbytes=1000)
+    config = GroupConfig(
+        name="p",
+        kind=GroupKind.POOL,
+        pool=PoolConfig(events=frozenset({"TICK_5"})),
+        processes=(program("l", startsecs=0, stdout=stdout),),
+    )
+    group = Group(config, recorder.host)
+    async with running(group, recorder.host):
+        await group.processes["l"].start()
+        yield Stage(recorder, group, log)
+
+
+async def test_answers_are_heard_at_once_and_logged_together(
+    mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1.5: listener output is also written, raw, to its log."""
+    async with listener(monkeypatch) as stage:
+        await stage.say(b"REA")
+        await stage.say(b"DY\n")
+        assert stage.ready
+        assert stage.log.written == []
+        mock_clock.jump(2 * GATHER)
+        await wait_all_tasks_blocked()
+        assert stage.log.written == [b"READY\n"]
+        await stage.say(b"x\xff\x1b[0m")
+        mock_clock.jump(2 * GATHER)
+        await wait_all_tasks_blocked()
+        assert stage.log.written == [b"READY\n", b"x\xff\x1b[0m"]
+
+
+async def test_what_was_not_logged_at_the_end_is_then(
+    mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with listener(monkeypatch) as stage:
+        await stage.say(b"last")
+        stage.recorder.launcher.last.die()
+        await wait_all_tasks_blocked()
+        assert stage.log.written == [b"last"]
+
+
+async def test_much_is_logged_without_waiting(
+    mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with listener(monkeypatch) as stage:
+        piece = b"x" * 50_000  # a pipe's worth, nearly
+        for _ in range(CHUNK // len(piece) + 1):
+            await stage.say(piece)
+        assert [len(data) for data in stage.log.written] == [150_000]
+
+
+async def test_a_listener_is_read_no_further_than_its_log_gets(
+    mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P-256."""
+    async with listener(monkeypatch) as stage:
+        stage.log.backlog = BACKLOG_LIMIT
+        await stage.say(b"REA")
+        await stage.say(b"DY\n")
+        assert not stage.ready
+        stage.log.has_room.set()
+        await wait_all_tasks_blocked()
+        assert stage.ready
+
+
+async def test_its_stdout_is_no_event(
+    mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1.1, 1.4.2: neither captured nor logged as an event, whatever the options say."""
+    async with listener(monkeypatch) as stage:
+        await stage.say(b"<!--XSUPERVISOR:BEGIN-->a<!--XSUPERVISOR:END-->")
+        mock_clock.jump(2 * GATHER)
+        await wait_all_tasks_blocked()
+        names = [event.name for event in stage.recorder.events]
+        assert names == ["PROCESS_STATE_STARTING", "PROCESS_STATE_RUNNING"]
+        assert stage.log.written == [b"<!--XSUPERVISOR:BEGIN-->a<!--XSUPERVISOR:END-->"]
+
+
+async def test_its_end_of_stdout_is_noticed(
+    mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with listener(monkeypatch) as stage:
+        stage.recorder.launcher.last.close_stdout()
+        await wait_all_tasks_blocked()
+        ends = [line for line in stage.recorder.lines if "stopped monitoring <l stdout>" in line]
+        assert len(ends) == 1
