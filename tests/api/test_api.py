@@ -295,4 +295,4 @@ def test_every_route_can_be_found() -> None:
 async def test_an_empty_body_is_an_empty_object(fake: FakeSupervisor) -> None:
     async with talking(fake) as client:
         assert (await post(client, STOP, EMPTY))["statename"] == "STOPPED"
-        assert (await post(client, "/processes/cat/start", b" \n"))["statename"] == "RUNNING"
+        await post(client, "/processes/cat/start", b"\x0c", status=400)

@@ -110,12 +110,13 @@ async def test_a_failed_start_says_why(fake: FakeSupervisor) -> None:
     process.failure = SpawnFailed("grp:ga")
     process.state, process.spawn_error = State.FATAL, "Exited too quickly"
     process.history.last_exit = Exit(3)
-    process.stderr.recent.feed(b"cannot open database\n")
+    process.stderr.recent.feed(b"warming up\ncannot open database\n\n")
     async with talking(fake) as client:
         error = await change(client, "/processes/grp:ga/start", status=409)
         assert error["message"] == "grp:ga could not be started"
         assert error["hint"] == (
-            "gave up starting it: Exited too quickly; exit status 3; it wrote: cannot open database"
+            "gave up starting it: Exited too quickly; exit status 3; "
+            "it wrote last: cannot open database"
         )
         results = await change(client, "/groups/grp/start")
         assert [result["error"] for result in results] == [error, None]

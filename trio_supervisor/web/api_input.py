@@ -90,7 +90,7 @@ def _body(fields: tuple[Field, ...], request: Request) -> dict[str, object]:
         )
     if len(request.body) > BODY_LIMIT:
         raise Problem(413, f"the body may have {BODY_LIMIT} bytes", hint="send it in pieces")
-    if not request.body.strip():
+    if not request.body:
         return {}
     try:
         found = decode(request.body)

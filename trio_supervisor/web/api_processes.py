@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     Several = Callable[[Call, list[Process]], Awaitable[object]]
 
-#: Characters of a process's last output that are quoted in an error.
+#: Characters of the last line of a process that are quoted in an error.
 QUOTED = 200
 
 PROCESS = ref("Process")
@@ -157,8 +157,9 @@ async def _start(process: Process, call: Call) -> None:
 
 def _why(process: Process) -> str:
     """What the process itself says about a failed start."""
-    said = last_output(process).strip()[-QUOTED:]
-    return f"{reason(process)}; it wrote: {said}" if said else reason(process)
+    lines = last_output(process).split("\n")
+    said = next((line for line in reversed(lines) if line.strip()), "")[-QUOTED:]
+    return f"{reason(process)}; it wrote last: {said}" if said else reason(process)
 
 
 async def _shown(call: Call, process: Process) -> object:
