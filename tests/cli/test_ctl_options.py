@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import getopt
 import os
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from trio_supervisor.cli.ctl_options import DEFAULT_URL, OptionError, Options, read_options, usage
+from trio_supervisor.cli.ctl_actions import ACTIONS
+from trio_supervisor.cli.ctl_commands import COMMANDS
+from trio_supervisor.cli.ctl_flags import DEFAULT_URL, FLAGS, OptionError, parse_flags
+from trio_supervisor.cli.ctl_help import CHAPTERS, usage
+from trio_supervisor.cli.ctl_options import Options, read_options
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,12 +94,82 @@ def test_help_comes_before_any_config(word: str) -> None:
         (["-s", "unix://"], "invalid value for -s 'unix://': value 'unix://' is not a URL"),
         (["--serverurl=x"], "invalid value for --serverurl 'x': value 'x' is not a URL"),
         (["-status"], "invalid value for -s 'tatus': value 'tatus' is not a URL"),
+        (["--timeout"], "option --timeout requires argument"),
+        (["--t", "1"], "option --t not recognized"),
+        (["--raw=1"], "option --raw must not have an argument"),
+        (
+            ["--timeout", "0"],
+            "invalid value for --timeout '0': write a number of seconds above 0",
+        ),
+        (
+            ["--timeout=nan"],
+            "invalid value for --timeout 'nan': write a number of seconds above 0",
+        ),
         (["-c", "none.conf"], "could not find config file none.conf"),
         (["-c", "."], "could not read config file ."),
     ],
 )
 def test_option_errors_1_1(words: list[str], message: str) -> None:
-    assert problem(*words, "status") == message if words != ["-c"] else problem(*words) == message
+    assert problem(*words, *(["status"] if words[-1] not in ("-c", "--timeout") else [])) == message
+
+
+#: The flags of the reference in getopt's notation; getopt parses its command line.
+SHORT = "?" + "".join(f.short + (":" if f.value else "") for f in FLAGS if f.short)
+LONG = [f.long + ("=" if f.value else "") for f in FLAGS if f.short]
+WORDS = """
+    -s -shttp://x -u me -i -ipx -h -? -- - --help --h --hi --user --user=x --u= --p pw --pass=
+    --serv http://a --interactive=1 --int --i --c --config=z -Z --bogus status --in=
+    --= --=x -iZ -si -ps
+"""
+
+
+def by_getopt(words: list[str]) -> tuple[dict[str, str], list[str]] | str:
+    """What the reference makes of a command line: values and words, or its complaint."""
+    names = {f"-{flag.short}": flag.long for flag in FLAGS} | {"-?": "help"}
+    names |= {f"--{flag.long}": flag.long for flag in FLAGS}
+    try:
+        pairs, rest = getopt.getopt(words, SHORT, LONG)
+    except getopt.GetoptError as error:
+        return str(error)
+    given: dict[str, str] = {}
+    for spelling, value in pairs:
+        name = names[spelling]
+        if name == "help":
+            return {"help": ""}, []
+        if name in given:
+            return f"conflicting command line option '{spelling}'"
+        if name == "serverurl" and not value.startswith("http"):
+            return f"invalid value for {spelling} '{value}': value '{value}' is not a URL"
+        given[name] = value
+    return given, rest
+
+
+def by_us(words: list[str]) -> tuple[dict[str, str], list[str]] | str:
+    try:
+        return parse_flags(words)
+    except OptionError as error:
+        return str(error)
+
+
+@given(st.lists(st.sampled_from(WORDS.split()), max_size=4))
+def test_flags_are_parsed_as_getopt_does_1_1(words: list[str]) -> None:
+    assert by_us(words) == by_getopt(words)
+
+
+def test_help_names_every_action() -> None:
+    said = usage("ctl")
+    assert sorted(name for names in CHAPTERS.values() for name in names) == sorted(
+        ACTIONS.keys() - {"exit", "quit", "open"}
+    )
+    for name in (*ACTIONS.keys() - {"exit", "quit", "open"}, *COMMANDS):
+        assert f"\n  {name} " in said
+    assert max(map(len, said.splitlines())) <= 100
+
+
+def test_timeout_and_raw() -> None:
+    assert (options().timeout, options().raw) == (None, False)
+    read = options("--timeout", "1.5", "--raw", "pid")
+    assert (read.timeout, read.raw, read.line) == (1.5, True, "pid")
 
 
 @pytest.mark.parametrize("url", ["https://h", "ftp://h", "localhost:9001"])

@@ -300,6 +300,14 @@ def test_light_imports(stub: Stub, tmp_path: Path) -> None:
     }
     assert {name.removeprefix("trio_supervisor.cli.") for name in ours if ".cli." in name} == {
         *("client", "client_http", "client_xml"),
-        *("ctl", "ctl_options", "ctl_session", "ctl_console", "ctl_actions"),
-        *("ctl_view", "ctl_follow", "ctl_names"),
+        *(
+            "ctl",
+            "ctl_flags",
+            "ctl_ini",
+            "ctl_options",
+            "ctl_session",
+            "ctl_console",
+            "ctl_actions",
+        ),
+        *("ctl_actions", "ctl_view", "ctl_follow", "ctl_names"),
     }

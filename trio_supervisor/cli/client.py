@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import binascii
 import socket
+import time
 
 from trio_supervisor.cli.client_http import ProtocolViolation, Response
 from trio_supervisor.cli.client_xml import BadAnswer, Fault, decode_answer, encode_call
@@ -124,7 +125,8 @@ class Target:
 class Client:
     """Talks to the daemon at ``url``; keeps one connection open between calls.
 
-    ``timeout`` (seconds, None for ever) bounds connecting and every wait for bytes (D-25).
+    ``timeout`` (seconds, None for ever) bounds connecting, and then a whole call up to its answer
+    or a stream up to each piece of it (D-25); TimeoutError, which is an OSError, tells.
     All methods raise OSError when the daemon cannot be reached, Disconnected and
     ProtocolViolation when it misbehaves, BadUrl.
     """
@@ -152,7 +154,10 @@ class Client:
             connection.sendall(self._head(target, "POST /RPC2", len(body)) + body)
             response = Response()
             answer = bytearray()
+            deadline = self._deadline()
             while not response.complete:
+                if deadline is not None:
+                    connection.settimeout(_left(deadline))
                 data = connection.recv(READ_SIZE)
                 answer += response.feed(data)
                 if not data and not response.feed_eof():
@@ -201,6 +206,9 @@ class Client:
         self.close()  # end of file, or bytes that no request asked for
         return None
 
+    def _deadline(self) -> float | None:
+        return None if self._timeout is None else time.monotonic() + self._timeout
+
     def _head(self, target: Target, request: str, length: int | None) -> bytes:
         lines = [
             f"{request} HTTP/1.1",
@@ -223,6 +231,14 @@ class Client:
         if username is None or password is None:
             return None
         return f"{username}:{password}".encode("utf-8", "surrogateescape")
+
+
+def _left(deadline: float) -> float:
+    """Seconds. Raises TimeoutError."""
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
 
 
 class Stream:

@@ -6,11 +6,11 @@ A run lasts a few calls, so what it imports decides how long it takes: see the m
 from __future__ import annotations
 
 import os
-import signal
 import sys
 
 from trio_supervisor.cli.ctl_console import Console
-from trio_supervisor.cli.ctl_options import OptionError, read_options, usage
+from trio_supervisor.cli.ctl_flags import OptionError
+from trio_supervisor.cli.ctl_options import read_options
 from trio_supervisor.cli.ctl_session import GENERIC, INVALID_ARGUMENTS, Session
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
@@ -24,6 +24,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return _run(sys.argv if argv is None else argv)
     except KeyboardInterrupt:
+        # Imported here because hardly any run is interrupted (technique 8).
+        import signal
+
         # The parent must see that it was a signal, and people no traceback (D-10).
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)
@@ -37,6 +40,9 @@ def _run(argv: list[str]) -> int:
         options = read_options(argv, os.environ)
         session = Session(options, stdout)
         if options.help:
+            # Imported here because scripts do not ask for help.
+            from trio_supervisor.cli.ctl_help import usage
+
             session.line(usage(argv[0]))
             return 0
         plugins = _plugins(session)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from trio_supervisor.cli.client import UNAUTHORIZED, Fault, HttpError
 from trio_supervisor.cli.ctl_actions import ACTIONS
-from trio_supervisor.cli.ctl_session import UsageMistake
+from trio_supervisor.cli.ctl_session import GENERIC, TIMED_OUT, UsageMistake, is_timeout
 from trio_supervisor.core.states import FaultCode
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
@@ -47,7 +47,8 @@ class Console:
                 if not session.options.interactive or not session.ask_credentials():
                     return False
             except Exception as error:  # whatever it was, the shell goes on
-                session.fail(self._explained(error))
+                late = is_timeout(error)
+                session.fail(self._explained(error), TIMED_OUT if late else GENERIC)
                 return False
 
     def _explained(self, error: Exception) -> str:
@@ -58,6 +59,8 @@ class Console:
             return f"{url} no such file"  # D-3
         if isinstance(error, Fault) and error.code == FaultCode.SHUTDOWN_STATE:
             return "ERROR: supervisor shutting down"  # D-4
+        if is_timeout(error):
+            return f"error: no answer from {url} within {self.session.options.timeout:g} s"
         return f"error: {error}"
 
     def _perform(self, line: str) -> bool:

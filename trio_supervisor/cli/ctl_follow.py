@@ -7,7 +7,7 @@ import sys
 import time
 
 from trio_supervisor.cli.client import Disconnected, Fault, ProtocolViolation
-from trio_supervisor.cli.ctl_session import GENERIC, UsageMistake
+from trio_supervisor.cli.ctl_session import GENERIC, UsageMistake, is_timeout
 from trio_supervisor.core.states import FaultCode, State
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
@@ -39,13 +39,19 @@ def follow(session: Session, path: str) -> None:
     except KeyboardInterrupt:
         session.line("")
     except (OSError, Disconnected, ProtocolViolation) as error:
+        if is_timeout(error):
+            raise
         sys.stderr.write(f"error: {error}\n")
         session.exit_status = GENERIC  # D-1
 
 
 def _copy(session: Session, stream: Stream, path: str) -> None:
     while not stream.ended and session.output.failure is None:
-        data = stream.read()
+        try:
+            data = stream.read()
+        except TimeoutError:
+            session.call("getVersion")  # a log may be silent, but its daemon must answer in time
+            continue
         if stream.status not in (0, OK):
             url = session.options.serverurl
             sys.stderr.write(f"{url}{path} Cannot read, status code {stream.status}\n")

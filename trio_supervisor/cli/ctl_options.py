@@ -5,41 +5,28 @@ Reads files and the environment once; opens no connection.
 
 from __future__ import annotations
 
-import getopt
 import os
+
+from trio_supervisor.cli.ctl_flags import DEFAULT_URL, OptionError, parse_flags
+from trio_supervisor.cli.ctl_ini import quick_sections
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from configparser import RawConfigParser
     from typing import Any
 
-DEFAULT_URL = "http://localhost:9001"
+    Sections = dict[str, dict[str, str]]
+
 SECTION = "supervisorctl"
 PLUGIN_PREFIX = "ctlplugin:"
 FACTORY_KEY = "supervisor.ctl_factory"
-
-#: short, long, argument in the help, explanation. ``history-file`` is the spelling that the
-#: reference documents and refuses (D-13); it is normalised before parsing.
-FLAGS = (
-    ("c", "configuration", "FILE", "configuration file; without it the usual places are tried"),
-    ("s", "serverurl", "URL", f"where the daemon listens (default {DEFAULT_URL})"),
-    ("u", "username", "NAME", "user name to log in with"),
-    ("p", "password", "TEXT", "password to log in with"),
-    ("r", "history_file", "FILE", "keep the lines typed in the shell here"),
-    ("i", "interactive", "", "ask before shutdown and reload, and for a missing password"),
-    ("h", "help", "", "show this text (also -?)"),
-)
-
-
-class OptionError(Exception):
-    """The command line or the configuration is wrong; the text goes to people (exit 2)."""
 
 
 class Options:
     """What the command line and the file say, merged."""
 
     __slots__ = (
+        "configuration",
         "help",
         "history_file",
         "interactive",
@@ -48,13 +35,17 @@ class Options:
         "plugin_sections",
         "plugins",
         "prompt",
+        "raw",
         "serverurl",
+        "timeout",
         "username",
     )
 
     def __init__(self) -> None:
         self.help = False
         self.interactive = False
+        self.configuration: str | None = None
+        """The file that was read."""
         self.line: str | None = None
         """The action with its arguments; None opens the shell."""
         self.serverurl = DEFAULT_URL
@@ -62,6 +53,9 @@ class Options:
         self.password: str | None = None
         self.prompt = "supervisor"
         self.history_file: str | None = None
+        self.timeout: float | None = None
+        """Seconds an answer of the daemon may take; None: for ever (D-25)."""
+        self.raw = False
         self.plugin_sections: list[PluginSection] = []
         self.plugins: list[Any] = []
         """The plugins themselves, the default one first; for other plugins to look at."""
@@ -83,12 +77,14 @@ def read_options(argv: list[str], environ: Mapping[str, str]) -> Options:
 
     Raises OptionError.
     """
-    given, words = _parse(argv[1:])
+    given, words = parse_flags(argv[1:])
     options = Options()
     if "help" in given:
         options.help = True
         return options
     options.interactive = "interactive" in given
+    options.raw = "raw" in given
+    options.timeout = float(given["timeout"]) if "timeout" in given else None
     if words:
         # One word may hold several: automation passes "signal HUP" as one (K-12).
         options.line = " ".join(words)
@@ -98,68 +94,6 @@ def read_options(argv: list[str], environ: Mapping[str, str]) -> Options:
     options.password = given.get("password", options.password)
     options.history_file = given.get("history_file", options.history_file)
     return options
-
-
-def usage(program: str) -> str:
-    """The text of ``--help``."""
-    lines = [
-        f"usage: {program} [options] [action [argument ...]]",
-        "",
-        "Looks at and controls the programs that a running tsupervisord looks after.",
-        "Without an action it opens a shell that reads actions.",
-        "",
-        "options:",
-    ]
-    for short, long, argument, text in FLAGS:
-        spellings = f"-{short}, --{long}"
-        lines.append(f"  {spellings + ' ' + argument:<27} {text}")
-    lines += [
-        "",
-        "examples:",
-        f"  {program} status             every program and how it is",
-        f"  {program} restart web:*      stop and start every process of the group web",
-        f"  {program} help               the actions; help ACTION tells about one",
-    ]
-    return "\n".join(lines)
-
-
-def _parse(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
-    """Option name to value (empty for flags), and the words after the options."""
-    short = "?" + "".join(flag[0] + (":" if flag[2] else "") for flag in FLAGS)
-    long = [flag[1] + ("=" if flag[2] else "") for flag in FLAGS]
-    spelled = [
-        "--history_file" + word.removeprefix("--history-file")
-        if word == "--history-file" or word.startswith("--history-file=")
-        else word
-        for word in arguments
-    ]
-    try:
-        pairs, words = getopt.getopt(spelled, short, long)
-    except getopt.GetoptError as error:
-        raise OptionError(str(error)) from None
-    names = {f"-{flag[0]}": flag[1] for flag in FLAGS}
-    names |= {f"--{flag[1]}": flag[1] for flag in FLAGS}
-    names["-?"] = "help"
-    given: dict[str, str] = {}
-    for spelling, value in pairs:
-        name = names[spelling]
-        if name == "help":
-            return {"help": ""}, []
-        if name in given:
-            raise OptionError(f"conflicting command line option '{spelling}'")
-        if name == "serverurl" and not _is_url(value):
-            raise OptionError(
-                f"invalid value for {spelling} '{value}': value '{value}' is not a URL"
-            )
-        given[name] = value
-    return given, words
-
-
-def _is_url(text: str) -> bool:
-    """A scheme plus a host or a path; whether anybody speaks the scheme shows at the first call."""
-    scheme, colon, rest = text.partition(":")
-    place = rest.removeprefix("//").split("?")[0].split("#")[0]
-    return bool(colon and scheme[:1].isalpha() and scheme.isascii() and place)
 
 
 def _search_path(program: str) -> list[str]:
@@ -188,20 +122,21 @@ def _apply_file(
             return
     elif not os.path.exists(path):
         raise OptionError(f"could not find config file {path}")
-    parser = _read_toml(path, environ) if path.endswith(".toml") else _read_ini(path)
-    if not parser.has_section(SECTION):
+    options.configuration = path
+    sections = _read_toml(path, environ) if path.endswith(".toml") else _read_ini(path)
+    if SECTION not in sections:
         # A file that was searched for may belong to anybody, and -s says all there is to say
         # (D-14); but a file given for its [supervisorctl] must have it.
         if "configuration" in given and "serverurl" not in given:
             raise OptionError(".ini file does not include supervisorctl section")
     else:
-        _apply_section(options, dict(parser.items(SECTION)), path, environ)
-    for section in parser.sections():
+        _apply_section(options, sections[SECTION], path, environ)
+    for section, values in sections.items():
         if section.startswith(PLUGIN_PREFIX):
-            options.plugin_sections.append(_plugin(section, dict(parser.items(section)), environ))
+            options.plugin_sections.append(_plugin(section, values, environ))
 
 
-def _read_toml(path: str, environ: Mapping[str, str]) -> RawConfigParser:
+def _read_toml(path: str, environ: Mapping[str, str]) -> Sections:
     # Imported here because few configurations are TOML, and reading it is slow (technique 8).
     from trio_supervisor.cli.ctl_toml import read_toml
 
@@ -213,21 +148,29 @@ def _read_toml(path: str, environ: Mapping[str, str]) -> RawConfigParser:
         raise OptionError(f"config file {path}: {error}") from None
 
 
-def _read_ini(path: str) -> RawConfigParser:
-    # Imported here because a run without a file has no use for it (technique 8).
-    import configparser
-
-    parser = configparser.RawConfigParser(strict=False, inline_comment_prefixes=(";", "#"))
+def _read_ini(path: str) -> Sections:
     try:
-        with open(path, encoding="utf-8-sig") as file:
-            parser.read_file(file, path)
+        with open(path, "rb") as file:
+            text = file.read().decode("utf-8-sig")
     except OSError:
         raise OptionError(f"could not read config file {path}") from None
     except UnicodeDecodeError as error:
         raise OptionError(f"config file {path} is not UTF-8 text: {error}") from None
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    sections = quick_sections(text, SECTION, PLUGIN_PREFIX)
+    return _parsed_ini(text, path) if sections is None else sections
+
+
+def _parsed_ini(text: str, path: str) -> Sections:
+    # Imported here because most files are plain enough for the quick reader (technique 8).
+    import configparser
+
+    parser = configparser.RawConfigParser(strict=False, inline_comment_prefixes=(";", "#"))
+    try:
+        parser.read_string(text, path)
     except configparser.Error as error:
         raise OptionError(" ".join(str(error).split())) from None  # D-15
-    return parser
+    return {name: dict(parser.items(name)) for name in parser.sections()}
 
 
 def _apply_section(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from functools import reduce
 
-from trio_supervisor.cli.ctl_options import OptionError
+from trio_supervisor.cli.ctl_flags import OptionError
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
 if TYPE_CHECKING:

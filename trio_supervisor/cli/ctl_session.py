@@ -25,6 +25,8 @@ UNIMPLEMENTED = 3
 INSUFFICIENT_PRIVILEGES = 4
 NOT_INSTALLED = 5
 NOT_RUNNING = 7
+#: The daemon took longer than --timeout allows; the number is that of timeout(1).
+TIMED_OUT = 124
 
 #: The version of the XML-RPC interface this client was written for.
 API_VERSION = "3.0"
@@ -38,6 +40,11 @@ class UsageMistake(Exception):
         self.text = text
         self.status = status
         self.with_help = with_help
+
+
+def is_timeout(error: BaseException) -> bool:
+    """Whether it was --timeout that made a call fail, and not the network."""
+    return isinstance(error, TimeoutError) and error.errno is None
 
 
 class Output:
@@ -172,7 +179,9 @@ class Session:
     def client(self) -> Client:
         if self._client is None:
             options = self.options
-            self._client = Client(options.serverurl, options.username, options.password)
+            self._client = Client(
+                options.serverurl, options.username, options.password, options.timeout
+            )
         return self._client
 
     def disconnect(self) -> None:

@@ -5,7 +5,6 @@ Imported only when the configuration is TOML: the client starts fast.
 
 from __future__ import annotations
 
-import configparser
 import os
 import re
 import tomllib
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 _EXPANSION = re.compile(r"\$(?:(\$)|\{(\w+)(?::-([^{}]*))?\})")
 
 
-def read_toml(path: str, environ: Mapping[str, str]) -> configparser.RawConfigParser:
+def read_toml(path: str, environ: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """The sections ``[supervisorctl]`` and ``[ctlplugin:x]``. Raises OSError, ValueError."""
     with open(path, "rb") as file:
         data = tomllib.load(file)
@@ -26,12 +25,13 @@ def read_toml(path: str, environ: Mapping[str, str]) -> configparser.RawConfigPa
     sections = {f"ctlplugin:{name}": table for name, table in data.get("ctlplugin", {}).items()}
     if "supervisorctl" in data:
         sections["supervisorctl"] = data["supervisorctl"]
-    parser = configparser.RawConfigParser()
-    for section, table in sections.items():
-        parser.add_section(section)
-        for key, value in table.items():
-            parser.set(section, key, _expanded(str(value), key, names).replace("%", "%%"))
-    return parser
+    return {
+        section: {
+            key.lower(): _expanded(str(value), key, names).replace("%", "%%")
+            for key, value in table.items()
+        }
+        for section, table in sections.items()
+    }
 
 
 def _expanded(text: str, key: str, names: dict[str, str]) -> str:

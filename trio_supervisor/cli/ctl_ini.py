@@ -1,0 +1,59 @@
+"""Reads two kinds of sections out of an INI file without parsing all of it.
+
+The client starts with every call of a script, and the file may describe hundreds of programs: the
+standard library's parser takes longer for it than the call does. It stays the judge: whatever is
+not plainly one of the common forms is left to it.
+"""
+
+from __future__ import annotations
+
+COMMENTS = ";#"
+#: Its values would be seen in every section.
+DEFAULT_SECTION = "DEFAULT"
+
+
+def quick_sections(text: str, *prefixes: str) -> dict[str, dict[str, str]] | None:
+    """The sections whose names start with one of ``prefixes``, as RawConfigParser reads them.
+
+    That is one with ``strict=False`` and ``;`` and ``#`` for inline comments. Options are in lower
+    case, repeated sections merged. None: the file holds something uncommon anywhere, perhaps a
+    mistake; ask the real parser.
+    """
+    sections: dict[str, dict[str, str]] = {}
+    wanted: dict[str, str] | None = None
+    in_section = in_option = False
+    for line in text.split("\n"):
+        if not line or line.isspace() or line[0] in COMMENTS:
+            continue
+        if line[0].isspace():
+            # The rest of a value, unless it is a comment.
+            if line.lstrip()[0] not in COMMENTS and (wanted is not None or not in_option):
+                return None
+        elif line[0] == "[":
+            header = line.rstrip()
+            if len(header) < 3 or header[-1] != "]" or _first(line, COMMENTS) >= 0:
+                return None
+            name = header[1:-1]
+            if name == DEFAULT_SECTION:
+                return None
+            wanted = sections.setdefault(name, {}) if name.startswith(prefixes) else None
+            in_section, in_option = True, False
+        else:
+            delimiter, comment = _first(line, "=:"), _first(line, COMMENTS)
+            if not in_section or delimiter <= 0 or 0 <= comment < delimiter:
+                return None
+            in_option = True
+            if wanted is not None:
+                if comment >= 0:
+                    if _first(line[comment + 1 :], COMMENTS) >= 0:
+                        return None
+                    if line[comment - 1].isspace():
+                        line = line[:comment]
+                wanted[line[:delimiter].rstrip().lower()] = line[delimiter + 1 :].strip()
+    return sections
+
+
+def _first(text: str, characters: str) -> int:
+    """Index of the first of these two characters; -1 if there is neither."""
+    one, other = text.find(characters[0]), text.find(characters[1])
+    return max(one, other) if one < 0 or other < 0 else min(one, other)
