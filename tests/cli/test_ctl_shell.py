@@ -8,6 +8,7 @@ import pytest
 
 from tests.kit.rpc_stub import Stub, fault, info, serving
 from trio_supervisor.cli.ctl_actions import ACTIONS
+from trio_supervisor.cli.ctl_commands import COMMANDS
 from trio_supervisor.cli.ctl_console import Console, columns
 from trio_supervisor.cli.ctl_options import Options
 from trio_supervisor.cli.ctl_session import Session
@@ -24,7 +25,7 @@ ROWS = [
 PROCESSES = ["cat", "one:*", "one:other", "pool:*", "pool:pool_00", "pool:pool_01", "web:*"]
 PROCESSES += ["web:web", "web:x"]
 GROUPS = ["cat", "one", "pool", "web"]
-ACTION_NAMES = sorted([*ACTIONS, "help"])
+ACTION_NAMES = sorted([*ACTIONS, *COMMANDS, "help"])
 
 
 class Line:

@@ -38,7 +38,7 @@ while True:
 
 @pytest.fixture
 def pidproxy(tmp_path: Path) -> str:
-    return install(tmp_path / "bin", "tpidproxy", "pidproxy")
+    return install(tmp_path / "bin", "tpidproxy", "pidproxy:main")
 
 
 def target(pidfile: Path, behaviour: str) -> list[str]:

@@ -38,15 +38,16 @@ def until(look: Callable[[], T], what: str) -> T:
     return value
 
 
-def install(directory: Path, name: str = "tsupervisorctl", module: str = "ctl") -> str:
+def install(directory: Path, name: str = "tsupervisorctl", entry_point: str = "ctl:program") -> str:
     """A program file like those that pip writes; returns its path."""
+    module, _, function = entry_point.partition(":")
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / name
     path.write_text(
         f"#!{sys.executable}\n"
         "import sys\n"
-        f"from trio_supervisor.cli.{module} import main\n"
-        "sys.exit(main())\n"
+        f"from trio_supervisor.cli.{module} import {function}\n"
+        f"sys.exit({function}())\n"
     )
     path.chmod(0o755)
     return str(path)

@@ -33,6 +33,23 @@ def main(argv: list[str] | None = None) -> int:
         raise
 
 
+def program() -> int:
+    """The console script: ``main`` without taking the interpreter down piece by piece afterwards.
+
+    That takes longer than a call of the daemon. Whoever has something to do at the end has loaded
+    one of the modules that arrange for it: a plugin, or a tool that measures coverage.
+    """
+    status = main()
+    if "atexit" in sys.modules or "threading" in sys.modules:
+        return status
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (AttributeError, OSError, ValueError):  # closed: the interpreter knows what to say
+        return status
+    os._exit(status)
+
+
 def _run(argv: list[str]) -> int:
     # A closed standard output takes nothing and complains about nothing.
     stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the end
