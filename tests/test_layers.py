@@ -39,6 +39,7 @@ class Rule:
     """Patterns of dotted names below the package."""
     never: tuple[str, ...]
     unless: tuple[str, ...] = ()
+    but_not_in: tuple[str, ...] = ()
     even_for_typing: bool = True
     """The direction of knowledge counts for annotations too; start time does not."""
 
@@ -59,9 +60,15 @@ RULES = (
     ),
     Rule(where=("web", "web.*"), never=("subprocess", "argparse", f"{NAME}.cli")),
     Rule(
-        where=("cli.ctl*", "cli.client", "cli.pidproxy"),
+        where=("cli.ctl*", "cli.client*", "cli.pidproxy"),
         never=(*SLOW, f"{NAME}.runtime", f"{NAME}.web", f"{NAME}.core"),
-        unless=(f"{NAME}.core.states",),
+        unless=(f"{NAME}.core.states", "json"),
+        even_for_typing=False,
+    ),
+    Rule(
+        where=("cli.ctl*", "cli.client*", "cli.pidproxy"),
+        never=("json",),
+        but_not_in=("cli.ctl_events",),  # imported by the commands that need it, and no others
         even_for_typing=False,
     ),
     Rule(where=("childutils",), never=("trio", "h11", "defusedxml", "tomli_w", NAME)),
@@ -95,6 +102,7 @@ def wrong_directions(package: Path) -> list[str]:
     def breaks(rule: Rule, found: Import) -> bool:
         return (
             any(fnmatchcase(below(package, found.importer), where) for where in rule.where)
+            and below(package, found.importer) not in rule.but_not_in
             and (rule.even_for_typing or not found.typing_only)
             and is_within(found.target, *rule.never)
             and not is_within(found.target, *rule.unless)

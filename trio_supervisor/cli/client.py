@@ -254,6 +254,11 @@ class Stream:
         """HTTP status, 0 until it has come."""
         return self._response.status
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """Of the answer, names in lower case."""
+        return self._response.headers
+
     def fileno(self) -> int:
         return self._connection.fileno()
 

@@ -11,6 +11,17 @@ from trio_supervisor.cli.ctl_command import Command, Option
 
 ROWS = (
     Command(
+        "events",
+        "ctl_events:events",
+        ("events", "Show what happens, a line for each event, while the daemon lives"),
+        ("events -f", "The same, also of the next daemon, until Ctrl-C"),
+        options=(
+            Option("-f, --follow", "Wait for a daemon that goes away to come back"),
+            Option("--types TYPE,...", "Only these, with what is below them: PROCESS_STATE,TICK_5"),
+            Option("--json", "Show each event as one line of JSON"),
+        ),
+    ),
+    Command(
         "top",
         "ctl_top:top",
         ("top", "Watch all processes on the whole screen and act with keys; ? lists them"),
