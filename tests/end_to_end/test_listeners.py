@@ -99,8 +99,9 @@ def test_superlance_unmodified(tmp_path: Path) -> None:
 
 def interpreter(language: str) -> str:
     found = shutil.which(language)
-    if found is None:
+    if found is None and "CI" not in os.environ:
         pytest.skip(f"no {language} here")
+    assert found is not None, f"{language} is missing, which .ci/run installs"
     return found
 
 

@@ -65,7 +65,7 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-class _UnixTransport(xmlrpc.client.Transport):
+class UnixTransport(xmlrpc.client.Transport):
     """A connection for each call: nothing stays open between calls or at the end."""
 
     def __init__(self, path: str) -> None:
@@ -91,7 +91,7 @@ class Daemon:
         self.directory = directory
         self.process = process
         self.rpc = xmlrpc.client.ServerProxy(
-            "http://localhost", transport=_UnixTransport(str(directory / "s.sock"))
+            "http://localhost", transport=UnixTransport(str(directory / "s.sock"))
         ).supervisor
 
     @property

@@ -1,0 +1,139 @@
+"""result_handler of real pools in the real daemon (interfaces.md 1.7, W151)."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.kit.daemon import daemon, eventually, run_to_end, write_config
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.kit.daemon import Daemon
+
+#: Imported by the daemon, which finds it in its working directory.
+HANDLERS = """\
+import trio_supervisor
+
+def accepts(event, response):
+    print("accepts", type(event.payload()).__name__, event.payload().split("\\n")[1], response)
+
+class Busy(trio_supervisor.RejectEvent):
+    pass
+
+def rejects_once(event, response, seen=[]):
+    seen.append(event)
+    if len(seen) == 1:
+        raise Busy
+
+class RejectEvent(Exception):
+    '''Stands for the reference's, which handlers import by that name.'''
+
+def rejects_once_by_name(event, response, seen=[]):
+    seen.append(event)
+    if len(seen) == 1:
+        raise RejectEvent(response)
+
+class Strict:
+    @staticmethod
+    def fails_once(event, response, seen=[]):
+        seen.append(event)
+        if len(seen) == 1:
+            raise KeyError("no such thing")
+
+def to_stdout(event, response):
+    # As published handlers do: the listener sends back what it was sent.
+    head, _, data = response.decode().partition("\\n")
+    tokens = dict(token.split(":") for token in head.split())
+    for line in data.splitlines():
+        print(f"{tokens['processname']} {tokens['channel']} | {line}", flush=True)
+"""
+#: Sends back the payload; writes down what it heard, with the numbers.
+ECHO = """\
+import sys
+from trio_supervisor import childutils
+while True:
+    headers, payload = childutils.listener.wait()
+    with open(sys.argv[1], "a", encoding="utf-8") as heard:
+        print(headers["poolserial"], payload.splitlines()[-1], file=heard)
+    childutils.listener.send(payload)
+"""
+TALKER = "import time; print('fünf €', flush=True); print('two', flush=True); time.sleep(10000)"
+
+
+def pool(directory: Path, name: str, handler: str, events: str = "REMOTE_COMMUNICATION") -> str:
+    (directory / "echo.py").write_text(ECHO)
+    (directory / name).touch()
+    return (
+        f"[eventlistener:{name}]\ncommand={sys.executable} {directory}/echo.py {directory}/{name}\n"
+        f"events={events}\nresult_handler=handlers:{handler}\nstartsecs=0\n"
+    )
+
+
+def heard(running: Daemon, name: str) -> list[str]:
+    return (running.directory / name).read_text(encoding="utf-8").splitlines()
+
+
+def test_W151_what_handlers_do_in_the_daemon(tmp_path: Path) -> None:
+    (tmp_path / "handlers.py").write_text(HANDLERS)
+    names = {
+        "accepting": "accepts",
+        "rejecting": "rejects_once",
+        "foreign": "rejects_once_by_name",
+        "failing": "Strict.fails_once",
+    }
+    text = "".join(pool(tmp_path, name, handler) for name, handler in names.items())
+    text += pool(tmp_path, "stdout_pool", "to_stdout", "PROCESS_LOG")
+    text += (
+        f'[program:talker]\ncommand={sys.executable} -X utf8 -c "{TALKER}"\n'
+        "stdout_events_enabled=true\nstartsecs=0\nautostart=false\n"
+    )
+    with daemon(tmp_path, text) as running:
+        for data in ("one", "zwölf"):
+            running.rpc.sendRemoteCommEvent("t", data)
+
+        # Accepted, whatever the answer was; the handler has the event and the bytes.
+        eventually(lambda: len(heard(running, "accepting")) == 2, "both events")
+        said = (tmp_path / "stdout").read_text(encoding="utf-8")
+        assert "accepts str one b'type:t\\none'\n" in said
+
+        # Rejected by our class or by the name of theirs: delivered again, before the next one.
+        for name in ("rejecting", "foreign"):
+            eventually(
+                lambda name=name: len(heard(running, name)) == 3, f"three deliveries: {name}"
+            )
+            assert heard(running, name) == ["0 one", "0 one", "1 zwölf"]
+            assert f"WARN {name}: event was rejected\n" in running.log
+
+        # Any other error: UNKNOWN, and the event waits for a new listener.
+        running.wait_log("failing: has entered the UNKNOWN state and will no longer receive events")
+        assert "WARN failing: event caused an error\nTraceback" in running.log
+        assert "KeyError: 'no such thing'" in running.log
+        assert heard(running, "failing") == ["0 one"]
+        running.rpc.stopProcess("failing")
+        running.rpc.startProcess("failing")
+        eventually(lambda: len(heard(running, "failing")) == 3, "both events, by a new listener")
+        assert heard(running, "failing") == ["0 one", "0 one", "1 zwölf"]
+
+        # The handler most in use, of the package supervisor-stdout, prints what it was sent back.
+        running.rpc.startProcess("talker")
+        eventually(
+            lambda: "talker stdout | two\n" in (tmp_path / "stdout").read_text(encoding="utf-8"),
+            "the words of the program on the daemon's stdout",
+        )
+        assert "talker stdout | fünf €\n" in (tmp_path / "stdout").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("handler", ["handlers:nope", "nowhere:f"])
+def test_1_7_a_handler_that_is_not_there_is_a_configuration_error(
+    handler: str, tmp_path: Path
+) -> None:
+    (tmp_path / "handlers.py").write_text(HANDLERS)
+    text = f"[eventlistener:l]\ncommand=/bin/cat\nevents=TICK_5\nresult_handler={handler}\n"
+    config = write_config(tmp_path, text)
+    done = run_to_end("-n", "-c", str(config), cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"{handler} cannot be resolved within [eventlistener:l]" in done.stderr
