@@ -47,8 +47,8 @@ INET = "inet_http_server"
 #: Fields of the model that have another name as options.
 _OPTION_NAMES = {"uid": "user", "name": "process_name"}
 _FIELD_NAMES = {option: field for field, option in _OPTION_NAMES.items()}
-#: Fields of the model that are no options of a program.
-_NO_OPTIONS = ("environment", "socket", "task", "section")
+#: Options of a program that the model has as fields of their own; environment is shown apart.
+_PROGRAM = frozenset(option.name for option in TABLES["program"]) - {"environment"}
 #: Options that another one overrules when it is true (config.md 8.5).
 _OVERRULED_BY = {"killasgroup": "stopasgroup", "stderr_logfile": "redirect_stderr"}
 _OCTAL = ("umask", "chmod", "socket_mode")
@@ -177,8 +177,8 @@ class _Exporter:
                 for part in fields(ChannelConfig):
                     middle = "logfile_" if part.name in ("maxbytes", "backups") else ""
                     values[f"{field.name}_{middle}{part.name}"] = getattr(value, part.name)
-            elif field.name not in _NO_OPTIONS:
-                values[_OPTION_NAMES.get(field.name, field.name)] = value
+            elif (option := _OPTION_NAMES.get(field.name, field.name)) in _PROGRAM:
+                values[option] = value
         if process.socket is not None:
             values["socket"] = process.socket.url
             values["socket_backlog"] = process.socket.backlog
@@ -190,8 +190,8 @@ class _Exporter:
             "program_name": program,
             "group_name": group.name,
         }
-        for option in ("numprocs", "numprocs_start"):
-            values[option] = self._read(self._document.sections[section], option, names)
+        for name in ("numprocs", "numprocs_start"):
+            values[name] = self._read(self._document.sections[section], name, names)
         shown = self._options(section, values)
         for option, ruler in _OVERRULED_BY.items():
             if getattr(process, ruler):
