@@ -3,100 +3,279 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.kit.daemon import write_config
+from tests.kit.daemon import run_to_end, write_config
 from trio_supervisor.cli.check import check
 
-BAD = """\
-[program:web]
-comand=/bin/cat
-autostart="false"
-password=x
+#: A main file and two included ones, with a mistake in nearly every line.
+NASTY = {
+    "supervisord.conf": """\
+[supervisord]
+logfile=/nonexistent/supervisord.log
+loglevel=warning
+nodaemon="true"
+childlogdir=/nonexistent
+user=wwww-data
+environment=DB_PASSWORD="hidden%word",LANG=C
+[unix_http_server]
+file=/nonexistent/s.sock
+chmod=0888
+username=admin
 [inet_http_server]
-port=127.0.0.1:1
-username=u
-password=gene%ric
+port=localhost:99999
+username=admin
+password=hidden%2
+[include]
+files=conf.d/*.conf nothere.conf
+[group:web]
+programs=web worker,wep,mailer
+[program:web]
+command=/bin/cat -b :80%(process_number)02d
+numprocs=4
+autorestart=always
+stopsignal=SIGTREM
+stdout_logfile=/nonexistent/%(program_name)s.log
+stdout_logfile_maxbytes=50M
+startsec=10
+  redirect_stderr=true
+""",
+    "conf.d/b-worker.conf": """\
+[program:worker]
+comand=python worker.py
+directory=/nonexistent
+user=nosuch
+exitcodes=0;2
+[progam:cron]
+command=cron
+this line is nothing
+""",
+    "conf.d/a-listen.conf": """\
+[eventlistener:mailer]
+command=/nonexistent/mailer
+events=PROCESS_STATE_FATL
+buffer_size=0
+redirect_stderr=true
+environment=TOKEN="hidden"junk;X
+[fcgi-program:php]
+command=php-cgi
+socket=unix://php.sock
+socket_mode=9
+""",
+}
+#: Severity, file, line, section, option, and what the fix says.
+FOUND = """\
+error conf.d/b-worker.conf:8 - - every line is
+error supervisord.conf:2 supervisord logfile create it: mkdir -p /nonexistent
+error supervisord.conf:3 supervisord loglevel use warn
+error supervisord.conf:4 supervisord nodaemon leave the quotes out
+error supervisord.conf:5 supervisord childlogdir create it: mkdir -p /nonexistent
+error supervisord.conf:7 supervisord environment write %% for a literal %
+error supervisord.conf:6 supervisord user there is no such user
+error supervisord.conf:19 group:web programs separate names by commas
+error supervisord.conf:19 group:web programs did you mean web?
+error supervisord.conf:19 group:web programs an event listener cannot be in a group
+error supervisord.conf:23 program:web autorestart use true
+error supervisord.conf:24 program:web stopsignal did you mean TERM?
+error supervisord.conf:20 program:web process_name write process_name=
+error supervisord.conf:25 program:web stdout_logfile create it: mkdir -p /nonexistent
+error supervisord.conf:26 program:web stdout_logfile_maxbytes use 50MB
+error supervisord.conf:21 program:web command did you mean process_num?
+error conf.d/b-worker.conf:5 program:worker exitcodes separated by commas
+error conf.d/b-worker.conf:4 program:worker user there is no such user
+error conf.d/b-worker.conf:1 program:worker - add command=
+error conf.d/a-listen.conf:4 eventlistener:mailer buffer_size use 1 or more
+error conf.d/a-listen.conf:3 eventlistener:mailer events did you mean PROCESS_STATE_FATAL?
+error conf.d/a-listen.conf:5 eventlistener:mailer redirect_stderr leave it out
+error conf.d/a-listen.conf:6 eventlistener:mailer environment write KEY="value"
+error conf.d/a-listen.conf:9 fcgi-program:php socket use unix:///absolute/path
+error conf.d/a-listen.conf:10 fcgi-program:php socket_mode use the digits 0 to 7
+error supervisord.conf:13 inet_http_server port use a free port
+error supervisord.conf:15 inet_http_server password write %% for a literal %
+error supervisord.conf:10 unix_http_server chmod use the digits 0 to 7
+error supervisord.conf:11 unix_http_server username give a value for password too
+warning supervisord.conf:28 program:web startsec write it without indentation
+warning conf.d/b-worker.conf:6 progam:cron - did you mean [program:cron]?
+warning supervisord.conf:27 program:web startsec did you mean startsecs?
+warning conf.d/b-worker.conf:2 program:worker comand did you mean command?
+warning supervisord.conf:16 include - -
+error supervisord.conf:9 unix_http_server file create it: mkdir -p /nonexistent
+warning conf.d/a-listen.conf:2 eventlistener:mailer command -
+warning conf.d/a-listen.conf:8 fcgi-program:php command -
 """
 
 
-def test_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = write_config(tmp_path, BAD)
-    before = sorted(tmp_path.iterdir())
-    assert check(str(path), {}, "text", "tsupervisord") == 2
-    shown = capsys.readouterr().out
-    assert (
-        f"error: {path}:15 [program:web]: not a valid boolean value: '\"false\"'\n"
-        '    autostart="false"\n'
-        "              ^^^^^^^\n"
-        "    fix: leave the quotes out\n"
-    ) in shown
-    assert "fix: did you mean command?" in shown
-    assert f"error: {path} [program:web]: program section program:web does not specify" in shown
-    assert "ric" not in shown.replace("generic", "")  # of the password
-    assert shown.endswith(f"{path}: 3 errors, 2 warnings\n")
-    assert sorted(tmp_path.iterdir()) == before
+@pytest.fixture
+def nasty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name, text in NASTY.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
-def test_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = write_config(tmp_path, BAD)
-    assert check(str(path), {}, "json", "tsupervisord") == 2
+def reported(path: str, capsys: pytest.CaptureFixture[str], code: int) -> list[dict[str, Any]]:
+    """The findings of the JSON form, with counts and exit code that fit them."""
+    assert check(path, {}, "json", "tsupervisord") == code
     report = json.loads(capsys.readouterr().out)
-    assert (report["file"], report["errors"], len(report["findings"])) == (str(path), 3, 5)
-    assert report["findings"][0] == {
-        "severity": "error",
-        "text": "not a valid boolean value: '\"false\"'",
-        "file": str(path),
-        "line": 15,
-        "section": "program:web",
-        "option": "autostart",
-        "hint": "leave the quotes out",
-    }
+    findings: list[dict[str, Any]] = report["findings"]
+    errors = sum(finding["severity"] == "error" for finding in findings)
+    assert (report["file"], report["errors"], report["warnings"]) == (
+        path,
+        errors,
+        len(findings) - errors,
+    )
+    return findings
 
 
-def test_what_a_look_at_the_machine_shows(
+def test_all_mistakes_of_all_files_at_once_each_with_its_place_and_a_fix(
+    nasty: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    findings = reported("supervisord.conf", capsys, 2)
+    for finding, line in zip(findings, FOUND.splitlines(), strict=True):
+        severity, place, section, option, hint = line.split(" ", 4)
+        found = finding["file"].removeprefix(f"{nasty}/")
+        assert [
+            finding["severity"],
+            f"{found}:{finding['line']}",
+            finding["section"] or "-",
+            finding["option"] or "-",
+        ] == [severity, place, section, option], finding
+        assert hint in (finding["hint"] or "-")
+
+
+def test_what_a_person_sees_marks_what_is_wrong_and_shows_no_secret(
+    nasty: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(nasty.rglob("*"))
+    assert check("supervisord.conf", {}, "text", "tsupervisord") == 2
+    shown = capsys.readouterr().out
+    for part in (
+        "error: supervisord.conf:4 [supervisord]: not a valid boolean value: '\"true\"'\n"
+        '    nodaemon="true"\n'
+        "             ^^^^^^\n"
+        "    fix: leave the quotes out\n",
+        "    port=localhost:99999\n         ^^^^^^^^^^^^^^^\n",
+        # What is misspelled is marked, and its value may be a secret.
+        "    startsec=***\n    ^^^^^^^^\n    fix: did you mean startsecs?\n",
+        "      redirect_stderr=true\n      ^^^^^^^^^^^^^^^^^^^^\n",
+        f"error: {nasty}/conf.d/b-worker.conf:1: program section program:worker does not "
+        "specify a command\n    [program:worker]\n    ^^^^^^^^^^^^^^^^\n",
+        "    password=***\n             ^^^\n",
+    ):
+        assert part in shown
+    assert "hidden" not in shown
+    assert shown.endswith("supervisord.conf: 30 errors, 7 warnings\n")
+    assert sorted(nasty.rglob("*")) == before
+
+
+def test_columns_count_from_1_and_the_end_is_behind(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+    path = write_config(tmp_path, '[program:x]\ncommand=a\nautostart : "true"  ; why not\n')
+    finding = reported(str(path), capsys, 2)[0]
+    line = path.read_text().splitlines()[finding["line"] - 1]
+    assert line[finding["column"] - 1 : finding["end"] - 1] == '"true"'
+
+
+def test_toml_is_checked_alike(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(
+        '[supervisord]\nuser = "root"\nloglevle = "info"\n[program.x]\ncommand = "/bin/cat"\n'
+        'autostart = "maybe"\numask = 22\n[progam.y]\n'
+    )
+    assert [(f["line"], f["option"], f["hint"]) for f in reported(str(path), capsys, 2)] == [
+        (3, "loglevle", "did you mean loglevel?"),
+        (7, "umask", 'write its octal digits: umask = "022"'),
+        (8, None, "did you mean [program]?"),
+        (6, "autostart", "use true or false"),
+    ]
+
+
+def test_who_holds_ports_and_sockets_and_what_cannot_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, socket.socket(socket.AF_UNIX) as control:
+        control.bind(str(tmp_path / "s.sock"))
+        control.listen()
+        port = taken.getsockname()[1]
         path = write_config(
             tmp_path,
-            f"[inet_http_server]\nport=127.0.0.1:{taken.getsockname()[1]}\n"
-            "[program:a]\ncommand=/no/such/program\ndirectory=/no/such/directory\n"
-            f"[program:b]\ncommand=/bin/cat\nstdout_logfile={tmp_path}\n",
+            f"[inet_http_server]\nport=127.0.0.1:{port}\n"
+            "[program:a]\ncommand=/no/such/program\nprocess_name=a%(process_num)d\nnumprocs=3\n"
+            "[program:b]\ncommand=/bin/cat\ndirectory=/no/such/directory\n"
+            f"[program:c]\ncommand=/bin/cat\nstdout_logfile={tmp_path}\n"
+            "[program:d]\ncommand=%(ENV_TOOL)s\nenvironment=TOOL=/opt/hidden\n",
         )
-        assert check(str(path), {}, "text", "tsupervisord") == 0
-    shown = capsys.readouterr().out
-    for text in (
-        "something listens on http://127.0.0.1:",
-        "a:a will fail: there is no directory /no/such/directory",
-        "a:a will fail: can't find command '/no/such/program'",
-        f"{tmp_path} of b:b is a directory",
-        "0 errors, 4 warnings",
+        findings = reported(str(path), capsys, 0)
+    me = f"process {os.getpid()} ("
+    for text, option in (
+        (f"the control socket is taken: {tmp_path}/s.sock is held by {me}", "file"),
+        (f"port {port} is held by {me}", "port"),
+        ("whoever reaches this port controls every program", "password"),
+        ("a:a0 and 2 more will fail to start: can't find command '/no/such/program'", "command"),
+        ("b:b will fail to start: there is no directory /no/such/directory", "directory"),
+        (f"the log of c:c cannot be written: {tmp_path} is a directory", "stdout_logfile"),
+        ("d:d will fail to start: can't find command '%(ENV_TOOL)s'", "command"),
     ):
-        assert text in shown
+        found = [finding for finding in findings if text in finding["text"]]
+        assert [finding["option"] for finding in found] == [option], text
+        assert found[0]["line"] > 0
+    assert len(findings) == 7
 
 
-def test_a_socket_that_cannot_be_made_is_an_error(
+def test_sockets_that_cannot_be_made_are_errors(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "s.sock").write_text("precious")
-    path = write_config(tmp_path, "[unix_http_server:two]\nfile=/no/such/directory/s\n")
-    assert check(str(path), {}, "text", "tsupervisord") == 2
-    shown = capsys.readouterr().out
-    assert "s.sock exists and is not a socket" in shown
-    assert "/no/such/directory of the socket is missing or not writable" in shown
+    path = write_config(
+        tmp_path,
+        "[unix_http_server:two]\nfile=/no/such/directory/s\n"
+        "[inet_http_server]\nport=no-such-host.invalid:9\nusername=u\npassword=p\n"
+        "[fcgi-program:f]\ncommand=/bin/cat\nsocket=unix:///no/such/directory/f\n",
+    )
+    assert [(f["severity"], f["text"]) for f in reported(str(path), capsys, 2)] == [
+        (
+            "error",
+            "the server cannot listen: the host no-such-host.invalid has no address here",
+        ),
+        (
+            "error",
+            f"the control socket cannot be made: {tmp_path}/s.sock exists and is not a socket",
+        ),
+        (
+            "error",
+            "the control socket cannot be made: there is no directory /no/such/directory",
+        ),
+        (
+            "error",
+            "the FastCGI socket cannot be made: there is no directory /no/such/directory",
+        ),
+    ]
     assert (tmp_path / "s.sock").read_text() == "precious"
 
 
-@pytest.mark.parametrize("content", [None, b"\xff", b"foo\n"])
+@pytest.mark.parametrize(
+    ("content", "line"), [(None, 0), (b"[supervisord]\nuser=\xff", 2), (b"\nfoo\nbar\n", 2)]
+)
 def test_files_that_cannot_be_read(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None, line: int
 ) -> None:
     path = tmp_path / "c.conf"
     if content is not None:
         path.write_bytes(content)
-    assert check(str(path), {}, "text", "tsupervisord") == 2
-    assert "1 error, 0 warnings" in capsys.readouterr().out
+    findings = [f for f in reported(str(path), capsys, 2) if f["severity"] == "error"]
+    assert [finding["line"] for finding in findings] == [line]
+
+
+def test_without_a_file_the_places_searched_are_named(tmp_path: Path) -> None:
+    found = run_to_end("--check", cwd=tmp_path)
+    if found.returncode == 2:  # else this machine has a file in /etc
+        assert "No config file found at default paths" in found.stdout
+        assert "no file: 1 error" in found.stdout

@@ -477,7 +477,7 @@ def test_G152_no_command() -> None:
         load("[program:broken]\n")
     assert str(caught.value) == (
         "program section program:broken does not specify a command in section "
-        "'program:broken' (file: 'c.conf')"
+        "'program:broken' (file: 'c.conf'); add command= with the program to run"
     )
 
 
@@ -666,6 +666,28 @@ def test_G185_G189_fastcgi_sockets() -> None:
     assert (socket.url, socket.mode) == ("unix:///tmp/f.sock", 0o700)
     (grouped,) = load(f"{text}[group:g]\nprograms=f\n").groups
     assert grouped.processes[0].socket == socket  # Q50
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "socket=unix:///tmp/f\nsocket_mode=zzz",
+        "socket=unix:///tmp/f\nsocket_owner=nosuch",
+        "socket=unix:///tmp/f\nsocket_backlog=0",
+        "socket=tcp://h:9\nsocket_mode=0700",
+        "socket=http://h:9",
+        "socket=%(nope)s",
+        "socket=",
+        "",
+    ],
+)
+def test_G189_Q50_a_grouped_fastcgi_program_runs_without_a_socket_that_is_wrong(lines: str) -> None:
+    """The reference never looks at these options there: no error where it has none."""
+    config = load(f"[fcgi-program:f]\ncommand=x\n{lines}\n[group:g]\nprograms=f\n")
+    assert [process.socket for process in config.groups[0].processes] == [None]
+    (message,) = [m for m in config.messages if "in group g" in m.text]
+    assert message.severity is Severity.WARN
+    assert "without" in message.text
 
 
 @pytest.mark.parametrize(

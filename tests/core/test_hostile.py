@@ -57,10 +57,7 @@ _PIECES = [
 
 def survive(text: str, *, toml: bool = False) -> None:
     document = Document()
-    try:
-        (read_toml if toml else read)(text, file="c.conf", here=HERE, into=document)
-    except ConfigError:
-        return
+    (read_toml if toml else read)(text, file="c.conf", here=HERE, into=document)
     examined = examine(document, surroundings(), overrides={}, here=HERE)
     assert examined.config is not None or examined.errors
     for told in (*examined.errors, *examined.remarks):

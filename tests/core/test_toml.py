@@ -110,7 +110,7 @@ def test_the_sketch_of_the_contract_means_what_the_same_ini_means() -> None:
     [
         ("[progam.x]\n", "unknown table [progam]", 3, "did you mean [program]?"),
         ("[program.x]\ncomand = 1\n", "unknown option 'comand'", 4, "did you mean command?"),
-        ("[program.x]\nautostart = 1.5\n", "autostart cannot be a float", 4, None),
+        ("[program.x]\nautostart = 1.5\n", "autostart cannot be a number with a fraction", 4, None),
         ("[program.x]\ndirectory = ['a']\n", "directory cannot be a list", 4, None),
         ("program = 1\n", "program must be a table", None, "write [program]"),
         ("[program.x]\ncommand = '$x'\n", "is badly formatted at '$x'", 4, "write $$ for a dollar"),

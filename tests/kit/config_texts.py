@@ -52,6 +52,7 @@ VALUES: dict[str, list[str]] = {
     "socket_backlog": ["1", "128"],
     "redirect_stderr": ["false", "no"],
     "buffer_size": ["1", "10"],
+    "event_len": ["characters", "Bytes"],
     "logfile": [
         "%(here)s/l.log",
         "NONE",
@@ -97,13 +98,11 @@ def sections(draw: st.DrawFn) -> str:
     names = sorted({*chosen, *needed})
     lines = []
     for option in names:
-        wrong = draw(st.integers(1, _WRONG_SHARE)) == _WRONG_SHARE
+        # What the reference does not know it cannot refuse.
+        wrong = draw(st.integers(1, _WRONG_SHARE)) == _WRONG_SHARE and not table[option].ours
         values = _WRONG if wrong else _right(option, table[option].default)
         if wrong and option == "process_name":
             values = values[1:]  # an empty one is refused on purpose (Q46)
-        if wrong and option.startswith("socket"):
-            # The reference ignores those of grouped programs, right or wrong (Q50).
-            values = values[:1] if option == "socket" else VALUES[option]
         lines.append(f"{option}={draw(st.sampled_from(values))}")
     return "\n".join([f"[{kind}:{name}]", *lines]) + "\n"
 

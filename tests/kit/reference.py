@@ -44,6 +44,7 @@ instead of `%(name)s`, and `$$` for a dollar sign. `tsupervisord --check` finds 
 `--convert` turns INI into TOML, `--export toml` shows what is in effect. For editors there is a
 JSON Schema of the TOML form: [tsupervisord.schema.json](tsupervisord.schema.json).
 
+Options marked *(new)* are not in Supervisor, which ignores them: a file with them still runs there.
 Defaults are those of Supervisor 4.x; [where older manuals differ](#where-older-manuals-differ) is
 listed at the end. The column *change* says what it takes until a changed value is in force:
 
@@ -108,8 +109,9 @@ def markdown() -> str:
         for option in _listed(kind):
             default = {None: "", "": "empty"}.get(option.default, f"`{option.default}`")
             effect = effect_of(kind, option).value
-            what = f"`{option.name}` | {kind_of(option)[0]} | {default} | {effect} | {option.doc}"
-            rows.append(f"| {what} |")
+            what = f"{option.doc} *(new)*" if option.ours else option.doc
+            columns = (f"`{option.name}`", kind_of(option)[0], default, effect, what)
+            rows.append(f"| {' | '.join(columns)} |")
             if option.older:
                 older.append(f"* `{option.name}` of `{header}`: {option.older}.")
         head = ["| option | type | default | change | meaning |", "|---|---|---|---|---|"]

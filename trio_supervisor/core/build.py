@@ -28,6 +28,7 @@ from trio_supervisor.core.options import TABLES, Option
 from trio_supervisor.core.programs import Programs, checked_name, environment_of
 from trio_supervisor.core.reader import Problems, Scope
 from trio_supervisor.core.servers import inet_server, unix_server
+from trio_supervisor.core.suggest import suggestion
 
 if TYPE_CHECKING:
     from trio_supervisor.core.remark import Remark
@@ -66,8 +67,11 @@ def build(
 class Examined:
     """Everything that can be said of a document."""
 
+    document: Document
     config: Config | None
     """None if there is an error."""
+    partial: Config
+    """What is there in spite of errors: a default stands for each value that is wrong."""
     errors: list[ConfigError]
     """In order of evaluation: the first is the one that the reference would report."""
     remarks: list[Remark]
@@ -78,14 +82,10 @@ def examine(
 ) -> Examined:
     """All errors and remarks of a document that has all its includes. Raises nothing."""
     builder = _Builder(document, around, overrides, here)
-    config: Config | None = None
-    try:
-        config = builder.build()
-    except ConfigError as error:  # nothing can be said beyond it
-        builder.problems.add(error)
-    errors = builder.problems.errors
+    config = builder.build()
+    errors = [*document.errors, *builder.problems.errors]
     sound = None if errors else config
-    return Examined(sound, errors, lint(document, sound))
+    return Examined(document, sound, config, errors, lint(document, sound))
 
 
 class _Builder:
@@ -133,10 +133,14 @@ class _Builder:
     def _daemon(self) -> DaemonConfig:
         section = self._document.sections.get("supervisord")
         if section is None:
-            raise ConfigError(
-                ".ini file does not include supervisord section",
-                hint="the smallest file that runs is a line [supervisord]",
-            )
+            section = Section("supervisord", COMMAND_LINE, 0)
+            if not self._document.errors:  # else it may stand where nothing could be read
+                self.problems.add(
+                    ConfigError(
+                        ".ini file does not include supervisord section",
+                        hint="the smallest file that runs is a line [supervisord]",
+                    )
+                )
         # What the command line says stands in the section, as literal text.
         given = {
             name: Entry(text.replace("%", "%%"), COMMAND_LINE, 0, str(self._start["here"]))
@@ -190,7 +194,10 @@ class _Builder:
         scope = self._scope(section, "rpcinterface", self._names)
         factory = scope.find(FACTORY, str)
         if factory is None:
-            raise scope.error(f"section [{section.name}] does not specify a {FACTORY}")
+            raise scope.error(
+                f"section [{section.name}] does not specify a {FACTORY}",
+                hint=f"write {FACTORY}=module:function",
+            )
         free = replace(scope, options={key: _free(key) for key in section.entries})
         rest = {key: free.take(key, str) for key in section.entries if key != FACTORY}
         return RpcInterface(_own_name(section), factory, rest)
@@ -204,7 +211,11 @@ class _Builder:
             name = checked_name(scope, _own_name(section))
             members: list[ProcessConfig] = []
             for member in dict.fromkeys(scope.take("programs", tuple)):
-                kind, program = self._member(scope, name, member)
+                try:
+                    kind, program = self._member(scope, name, member, programs)
+                except ConfigError as error:
+                    self.problems.add(error)
+                    continue
                 grouped.add(program.name)
                 inner = self._scope(program, kind, self._names)
                 members += programs.processes(inner, member.strip(), name)
@@ -222,7 +233,10 @@ class _Builder:
             made += self._all(alone, ungrouped)
         return tuple(made)
 
-    def _member(self, scope: Scope, group: str, member: str) -> tuple[str, Section]:
+    def _member(
+        self, scope: Scope, group: str, member: str, programs: Programs
+    ) -> tuple[str, Section]:
+        """Kind and section of a group's member. Raises ConfigError (E35, E36)."""
         found = [
             (kind, self._document.sections[f"{kind}:{member}"])
             for kind in ("program", "fcgi-program")
@@ -232,26 +246,39 @@ class _Builder:
             raise scope.error(
                 f"[{scope.section.name}] names unknown program or fcgi-program {member}",
                 "programs",
-                "separate names by commas",
+                self._meant_member(member),
             )
         if len(found) > 1:
             raise scope.error(
                 f"[{scope.section.name}] name {member} is ambiguous (exists as program and "
                 "fcgi-program)",
                 "programs",
+                "rename one of the two",
             )
         kind, section = found[0]
-        socket = self._document.entry(section, "socket")
-        if kind == "fcgi-program" and (socket is None or not socket.value):
+        if kind == "fcgi-program":
             # The reference gives grouped ones no socket and never asks for the option (Q50).
-            self._messages.append(
-                Message(
-                    Severity.WARN,
-                    f"[{section.name}] in group {group} has no socket= and runs without one",
-                )
-            )
-            kind = "program"
+            socket = self._document.entry(section, "socket")
+            inner = self._scope(section, kind, self._names)
+            if socket is None or not socket.value:
+                text = f"[{section.name}] in group {group} has no socket= and runs without one"
+                self._messages.append(Message(Severity.WARN, text, section.name))
+                kind = "program"
+            elif not programs.can_have_socket(inner, member.strip(), group):
+                kind = "program"
         return kind, section
+
+    def _meant_member(self, member: str) -> str:
+        """What to do about a member that does not exist."""
+        if f"eventlistener:{member}" in self._document.sections:
+            return "an event listener cannot be in a group, it is a group of its own"
+        if len(member.split()) > 1:
+            return "separate names by commas"
+        if not member:
+            return "remove the comma that nothing follows"
+        kinds = ("program", "fcgi-program")
+        meant = suggestion(member, [_own_name(s) for kind in kinds for s in self._sections(kind)])
+        return f"add [program:{member}]" if meant is None else f"did you mean {meant}?"
 
     def _sections(self, kind: str) -> list[Section]:
         """Sections ``[kind:name]`` in file order."""
@@ -268,24 +295,20 @@ class _Builder:
         return Scope(self._document, section, options, names, self._around, self.problems)
 
 
-def include_patterns(document: Document, around: Surroundings, here: str) -> list[str] | None:
-    """The words of ``[include] files=``; None without that section. Raises ConfigError (E8)."""
+def include_patterns(document: Document, around: Surroundings, here: str) -> list[str]:
+    """The words of ``[include] files=``. What is wrong with it stands in the document's errors."""
     section = document.sections.get("include")
     if section is None:
-        return None
+        return []
     names = {"here": here, "host_node_name": around.host_node_name, **variables(around.environ)}
     options = {option.name: option for option in TABLES["include"]}
     scope = Scope(document, section, options, names, around)
     files = scope.find("files", str)
-    if scope.problems.errors:
-        raise scope.problems.errors[0]
-    if files is None:
-        raise ConfigError(
-            ".ini file has [include] section, but no files setting",
-            section="include",
-            file=section.file,
-        )
-    return files.split()
+    if files is None and not scope.problems.errors:
+        missing = ".ini file has [include] section, but no files setting"
+        scope.problems.add(scope.error(missing, hint="write files=conf.d/*.conf"))
+    document.errors += scope.problems.errors
+    return [] if files is None else files.split()
 
 
 def _own_name(section: Section) -> str:

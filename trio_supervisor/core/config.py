@@ -210,6 +210,8 @@ class Message:
 
     severity: Severity
     text: str
+    section: str | None = field(default=None, compare=False)
+    """The section that it is about."""
 
 
 @dataclass(frozen=True, slots=True)

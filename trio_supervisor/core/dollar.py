@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from trio_supervisor.core.expansion import WIDEST
+from trio_supervisor.core.expansion import WIDEST, known_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,11 +27,10 @@ def expand_dollars(text: str, names: Mapping[str, str | int]) -> str:
         if match[3] and match[2] not in names:
             return match[4]
         if match[2] not in names:
-            known = ", ".join(sorted(name for name in names if not name.startswith("ENV_")))
-            raise ValueError(
-                f"contains the unknown name {match[2]!r}",
-                f"known names: {known}, ENV_*; ${{ENV_X:-default}} for one that may be missing",
-            )
+            hint = known_names(match[2], names)
+            if match[2].startswith("ENV_"):
+                hint += f", or give a value for when it is missing: ${{{match[2]}:-value}}"
+            raise ValueError(f"contains the unknown name {match[2]!r}", hint)
         return _formatted(names[match[2]], "" if match[3] else match[4] or "")
 
     return _EXPANSION.sub(replaced, text)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from trio_supervisor.core.suggest import suggestion
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -27,15 +29,22 @@ def expand(text: str, names: Mapping[str, str | int]) -> str:
     try:
         return text % names
     except KeyError as error:
-        name = error.args[0]
-        close = sorted(n for n in names if not n.startswith("ENV_"))
-        if str(name).startswith("ENV_"):
-            hint = f"no such environment variable; {LITERAL_PERCENT}"
-        else:
-            hint = f"known names: {', '.join(close)}, ENV_*"
+        name = str(error.args[0])
+        hint = known_names(name, names)
         raise ValueError(f"contains the unknown name {name!r}", hint) from None
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"is badly formatted: {error}", LITERAL_PERCENT) from None
+
+
+def known_names(name: str, names: Mapping[str, str | int]) -> str:
+    """What could stand in place of a name that is not known (Q22)."""
+    meant = suggestion(name, names)
+    if meant is not None:
+        return f"did you mean {meant}?"
+    if name.startswith("ENV_"):
+        return f"set the environment variable {name.removeprefix('ENV_')}"
+    others = sorted(known for known in names if not known.startswith("ENV_"))
+    return f"known names: {', '.join(others)}, ENV_*"
 
 
 def _refuse_unnamed(text: str) -> None:

@@ -11,11 +11,15 @@ import re
 from dataclasses import dataclass, field
 
 from trio_supervisor.core.errors import ConfigError
+from trio_supervisor.core.options import SECRETS
 from trio_supervisor.core.remark import Remark
 
 COMMENT_MARKS = (";", "#")
 #: Its keys are fall-back values of every section (3.8).
 DEFAULT = "DEFAULT"
+#: Characters of a line, and such lines, that one message shows.
+LONGEST_SHOWN = 100
+MOST_SHOWN = 20
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _HEADER = re.compile(r"\[(.+)\]")
@@ -64,6 +68,8 @@ class Document:
     sections: dict[str, Section] = field(default_factory=dict)
     remarks: list[Remark] = field(default_factory=list)
     """What looks odd in the layout (12)."""
+    errors: list[ConfigError] = field(default_factory=list)
+    """What could not be read; the rest of the file is there all the same."""
 
     def entry(self, section: Section, key: str) -> Entry | None:
         """The key's own value in the section, else that of ``[DEFAULT]``."""
@@ -73,7 +79,7 @@ class Document:
 
 
 def read(text: str, *, file: str, here: str, into: Document) -> None:
-    """Add a file to a document; later values replace earlier ones. Raises ConfigError."""
+    """Add a file to a document; later values replace earlier ones. Raises nothing."""
     _Reader(file, here, into).read(text.removeprefix("\ufeff"))  # Q4
 
 
@@ -88,16 +94,20 @@ class _Reader:
         self._entry_line = 0
         self._indent = 0
         self._bad: list[tuple[int, str]] = []
+        self._headless = False
 
     def read(self, text: str) -> None:
         for number, line in enumerate(_LINE_END.split(text), 1):
             self._line(number, line)
         self._end_value()
         if self._bad:
-            lines = "; ".join(f"line {number}: {line!r}" for number, line in self._bad)
-            raise ConfigError(
-                f"File contains parsing errors: {self._file} ({lines})",
-                hint="every line is a [section], a key=value, or deeper indented than its key",
+            lines = "; ".join(f"line {n}: {_shown(line)}" for n, line in self._bad[:MOST_SHOWN])
+            if len(self._bad) > MOST_SHOWN:
+                lines += f"; and {len(self._bad) - MOST_SHOWN} more"
+            self._error(
+                f"File contains parsing errors: {lines}",
+                self._bad[0][0],
+                "every line is a [section], a key=value, or deeper indented than its key",
             )
 
     def _line(self, number: int, line: str) -> None:
@@ -114,7 +124,8 @@ class _Reader:
         if self._key is not None and indent > self._indent:
             if _LIKE_A_LINE.match(text):
                 hint = "write it without indentation if it is a line of its own"
-                self._remark(number, f"{text!r} is part of the value of {self._key!r}", hint)
+                shown = _shown(text) if self._key not in SECRETS else "this line"
+                self._remark(number, f"{shown} is part of the value of {self._key!r}", hint)
             self._value.append(text)
             return
         self._indent = indent
@@ -122,19 +133,27 @@ class _Reader:
         if header is not None:
             self._begin_section(header[1], number)
             if text[header.end() :]:
-                self._remark(number, f"text behind the section header: {text[header.end() :]!r}")
+                self._remark(
+                    number, f"text behind the section header: {_shown(text[header.end() :])}"
+                )
         elif text.startswith("[") and text != "[]":
-            raise ConfigError(
-                f"malformed section header {text!r}",
-                file=self._file,
-                hint=f"line {number}: the closing ] is missing, or a comment swallowed it",
+            self._error(
+                f"malformed section header {_shown(text)}",
+                number,
+                "the closing ] is missing, or a comment swallowed it",
             )  # Q6
-        elif self._section is None:
-            raise ConfigError(
-                f"File contains no section headers. file: {self._file!r}, line: {number} {line!r}"
-            )
-        else:
+            # What follows belongs to no section that is known, least of all to the one before.
+            self._end_value()
+            self._section = Section(text, self._file, number)
+        elif self._section is not None:
             self._begin_key(text, number, line)
+        elif not self._headless:
+            self._headless = True  # one such line tells all
+            self._error(
+                f"File contains no section headers: {_shown(line)}",
+                number,
+                "begin with the header of a section: [supervisord]",
+            )
 
     def _begin_section(self, name: str, number: int) -> None:
         self._end_value()
@@ -150,7 +169,9 @@ class _Reader:
     def _begin_key(self, text: str, number: int, line: str) -> None:
         match = _KEY.match(text)
         if match is None or not match[1]:
-            self._bad.append((number, line))
+            # It may be the rest of the value above, which lacks its indentation.
+            hidden = self._key in SECRETS or text.split()[0].lower() in SECRETS
+            self._bad.append((number, "***" if hidden else line))
             return
         self._end_value()
         self._key = match[1].lower()
@@ -161,6 +182,10 @@ class _Reader:
             self._remark(number, f"{self._key!r} replaces the value given in {where}")
         self._value = [match[2]]
         self._entry_line = number
+
+    def _error(self, text: str, number: int, hint: str) -> None:
+        error = ConfigError(text, file=self._file, line=number, hint=hint)
+        self._document.errors.append(error)
 
     def _remark(self, number: int, text: str, hint: str | None = None) -> None:
         section = None if self._section is None else self._section.name
@@ -175,6 +200,15 @@ class _Reader:
                 value, self._file, self._entry_line, self._here
             )
         self._key = None
+
+
+def _shown(line: str) -> str:
+    return repr(line if len(line) <= LONGEST_SHOWN else f"{line[:LONGEST_SHOWN]}...")
+
+
+def without_comment(line: str) -> str:
+    """The line up to an inline comment (3.1)."""
+    return line[: _comment_start(line)].rstrip()
 
 
 def _comment_start(line: str) -> int | None:

@@ -196,19 +196,20 @@ def _collisions(document: Document, config: Config) -> Iterator[Remark]:
             hint = "only the last of them runs: give each a name of its own"
             section = _of_group(document, group.name, first)
             yield _remark(section, f"several processes of {group.name} are called {name}", hint)
-    users: dict[str, str] = {}
+    users: dict[str, dict[str, str | None]] = {}
     for group in config.groups:
         for process in group.processes:
             for channel in (process.stdout, process.stderr):
                 path = channel.logfile
                 if isinstance(path, str) and channel.maxbytes > 0 and not path.startswith("/dev/"):
-                    other = users.setdefault(path, process.name)
-                    if other != process.name:
-                        section = _of_group(document, group.name, first)
-                        text = f"{other} and {process.name} write and rotate the same file {path}"
-                        yield _remark(
-                            section, text, "give each its own, or set maxbytes=0 for both"
-                        )
+                    users.setdefault(path, {})[process.name] = process.section
+    for path, names in users.items():
+        if len(names) > 1:
+            (one, another), more = [*names][:2], len(names) - 2
+            others = f", {another} and {more} more" if more else f" and {another}"
+            section = document.sections.get(names[another] or "", first)
+            text = f"{one}{others} write and rotate the same file {path}"
+            yield _remark(section, text, "give each its own, or set maxbytes=0 for all")
 
 
 def _of_group(document: Document, name: str, otherwise: Section) -> Section:

@@ -43,6 +43,8 @@ class Option:
     doc: str
     effect: Effect | None = None
     """None: that of most options of its section (see ``effect_of``)."""
+    ours: bool = False
+    """Supervisor has no such option, and ignores it."""
     older: str = ""
     """What manuals of earlier releases of Supervisor say instead."""
 
@@ -87,6 +89,7 @@ SUPERVISORD = (
         "16MB",
         "most bytes of a log in one answer; of more the last part",
         Effect.REREAD,
+        ours=True,
     ),
     Option(
         "strip_ansi", values.boolean, "false", "remove ANSI escapes from child logs", Effect.REREAD
@@ -119,16 +122,25 @@ _ACCESS = (
         None,
         "its password: in clear, {SHA} and 40 hex digits, or what --hash-password prints",
     ),
-    Option("readonly_username", values.string, None, "a second user, who may change nothing"),
-    Option("readonly_password", values.string, None, "its password, in the same forms"),
+    Option(
+        "readonly_username", values.string, None, "a second user, who may change nothing", ours=True
+    ),
+    Option("readonly_password", values.string, None, "its password, in the same forms", ours=True),
     Option(
         "allowed_hosts",
         values.strings,
         None,
         "further names browsers may call this server by; .example.com: all below, *: any",
+        ours=True,
     ),
-    Option("get_actions", values.boolean, "true", "page actions by GET too, not only by POST"),
-    Option("body_maxbytes", values.size_limit, "16MB", "most bytes of a request's body"),
+    Option(
+        "get_actions",
+        values.boolean,
+        "true",
+        "page actions by GET too, not only by POST",
+        ours=True,
+    ),
+    Option("body_maxbytes", values.size_limit, "16MB", "most bytes of a request's body", ours=True),
 )
 
 UNIX_HTTP_SERVER = (
@@ -141,13 +153,26 @@ UNIX_HTTP_SERVER = (
 INET_HTTP_SERVER = (
     Option("port", values.inet_address, None, "host:port, port, or *:port for all addresses"),
     *_ACCESS,
-    Option("ssl_certificate", values.absolute_file, None, "PEM file: speak TLS with it (https://)"),
-    Option("ssl_key", values.absolute_file, None, "PEM file of its key, if it has one of its own"),
+    Option(
+        "ssl_certificate",
+        values.absolute_file,
+        None,
+        "PEM file: speak TLS with it (https://)",
+        ours=True,
+    ),
+    Option(
+        "ssl_key",
+        values.absolute_file,
+        None,
+        "PEM file of its key, if it has one of its own",
+        ours=True,
+    ),
     Option(
         "ssl_client_ca",
         values.absolute_file,
         None,
         "PEM file: clients must show a certificate signed by one of these",
+        ours=True,
     ),
 )
 
@@ -242,7 +267,13 @@ EVENTLISTENER = (
     Option(
         "result_handler", values.string, "supervisor.dispatchers:default_handler", "judges results"
     ),
-    Option("event_len", values.event_length, "characters", "what len counts: characters or bytes"),
+    Option(
+        "event_len",
+        values.event_length,
+        "characters",
+        "what len counts: characters or bytes",
+        ours=True,
+    ),
     *(
         Option("priority", values.integer, "-1", "low starts first and stops last")
         if option.name == "priority"

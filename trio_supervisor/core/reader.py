@@ -5,6 +5,7 @@ The one place that turns what is wrong with a value into a ConfigError that says
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
@@ -16,7 +17,7 @@ from trio_supervisor.core.ini import Grammar
 from trio_supervisor.core.options import SECRETS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from trio_supervisor.core.ini import Document, Entry, Section
     from trio_supervisor.core.options import Option
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: The use of an environment variable in either grammar, and its name.
+_VARIABLE = re.compile(r"([%$][({]ENV_(\w+)[^{}()]*[)}]s?)")
+#: Characters of a value that may be a secret; to replace shorter ones would garble messages.
+SHORTEST_SECRET = 4
 #: Characters of a message; a value that is quoted in it may be megabytes long.
 LONGEST_MESSAGE = 1000
 
@@ -159,13 +164,24 @@ class Scope:
         default = self._default(name)
         return None if default is None else convert(default, self.around)
 
+    def _as_written(self, text: str, entry: Entry) -> str:
+        written = entry.value if entry.words is None else " ".join(entry.words)
+        return as_written(text, written, lambda name: str(self.names.get(f"ENV_{name}", "")))
+
     def _default(self, name: str) -> str | None:
         default = self.options[name].default
         return None if default is None else expand(default, self.names)
 
+    def problem(self, message: str, name: str | None = None, hint: str | None = None) -> None:
+        """Note an error; a value that makes sense must stand for the one that is wrong."""
+        self.problems.add(self.error(message, name, hint))
+
     def error(self, message: str, name: str | None = None, hint: str | None = None) -> ConfigError:
         """An error of this section, at the option's place if it is written there."""
         entry = None if name is None else self.document.entry(self.section, name)
+        if entry is not None:
+            message = self._as_written(message, entry)
+            hint = None if hint is None else self._as_written(hint, entry)
         if len(message) > LONGEST_MESSAGE:
             message = f"{message[:LONGEST_MESSAGE]}..."
         return ConfigError(
@@ -176,3 +192,16 @@ class Scope:
             line=None if entry is None else entry.line,
             hint=hint,
         )
+
+
+def as_written(text: str, written: str, variable: Callable[[str], str]) -> str:
+    """A text about a value without what environment variables put into it: that may be secret.
+
+    ``written`` is the value as it stands in the file, ``variable`` gives those that it uses.
+    """
+    for use, name in _VARIABLE.findall(written):
+        value = variable(name)
+        if len(value) >= SHORTEST_SECRET:
+            for spelling in {value, repr(value)[1:-1], value.upper(), value.lower()}:
+                text = text.replace(spelling, use)
+    return text

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
 
 def inet_server(scope: Scope) -> InetServer:
-    """``[inet_http_server]``. Raises ConfigError."""
-    if not scope.has("port"):
-        raise scope.error(f"section [{scope.section.name}] has no port value")
-    host, port = scope.take("port", tuple)
+    """``[inet_http_server]``; port 0 stands for one that is wrong."""
+    address = scope.find("port", tuple)
+    if address is None and not scope.has("port"):
+        hint = "write port=127.0.0.1:9001"
+        scope.problem(f"section [{scope.section.name}] has no port value", hint=hint)
+    host, port = address or ("", 0)
     credentials = _credentials(scope)
     return InetServer(
         scope.section.name, host, port, credentials, _access(scope, credentials), _tls(scope)
@@ -25,10 +27,11 @@ def inet_server(scope: Scope) -> InetServer:
 
 
 def unix_server(scope: Scope) -> UnixServer:
-    """``[unix_http_server]``. Raises ConfigError."""
-    file = scope.find("file", str)
-    if not file or not file.strip():
-        raise scope.error(f"section [{scope.section.name}] has no file value")  # E30, Q58
+    """``[unix_http_server]``."""
+    file = scope.find("file", str) or ""
+    if not file.strip():  # E30, Q58
+        hint = "write file=/run/supervisor.sock"
+        scope.problem(f"section [{scope.section.name}] has no file value", hint=hint)
     credentials = _credentials(scope)
     return UnixServer(
         scope.section.name,
@@ -50,25 +53,27 @@ def _credentials(scope: Scope, prefix: str = "") -> Credentials | None:
         username is not None and password is not None and (username == "") != (password == "")
     )
     if one_is_missing or one_is_empty:
-        raise scope.error(
+        there, lacking = (name, secret) if scope.has(name) and not password else (secret, name)
+        scope.problem(
             f"Section [{scope.section.name}] contains incomplete authentication: "
-            f"If a {name} or a {secret} is specified, both must be specified"
+            f"If a {name} or a {secret} is specified, both must be specified",
+            there,
+            f"give a value for {lacking} too, or remove both",
         )
     if not username or not password:
         return None
     try:
         check_form(password)
     except ValueError as error:
-        raise scope.error(
-            str(error), secret, "write the password in clear, or what --hash-password prints"
-        ) from None
+        hint = "write the password in clear, or what --hash-password prints"
+        scope.problem(str(error), secret, hint)
     return Credentials(username, password)
 
 
 def _access(scope: Scope, credentials: Credentials | None) -> Access:
     readonly = _credentials(scope, "readonly_")
-    if readonly is not None and credentials is None:
-        raise scope.error(
+    if readonly is not None and credentials is None and not scope.has("username"):
+        scope.problem(
             "everybody has full control here, a read-only user would have less than that",
             "readonly_username",
             "set username and password too",
@@ -78,7 +83,7 @@ def _access(scope: Scope, credentials: Credentials | None) -> Access:
         and credentials is not None
         and readonly.username == credentials.username
     ):
-        raise scope.error(
+        scope.problem(
             f"{readonly.username} is the user with full control",
             "readonly_username",
             "take another name",
@@ -98,7 +103,7 @@ def _tls(scope: Scope) -> Tls | None:
         return Tls(certificate, key, client_ca)
     for name in ("ssl_key", "ssl_client_ca"):
         if scope.has(name):
-            raise scope.error(
+            scope.problem(
                 f"{name} has no meaning without a certificate", name, "set ssl_certificate too"
             )
     return None

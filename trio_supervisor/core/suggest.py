@@ -15,7 +15,7 @@ def suggestion(word: str, known: Iterable[str]) -> str | None:
     if len(word) > LONGEST:
         return None
     folded = _fold(word)
-    ranked = sorted((distance(word.lower(), other), other) for other in known)
+    ranked = sorted((distance(word.lower(), other.lower()), other) for other in known)
     for steps, other in ranked:
         near = 1 if min(len(word), len(other)) < SHORT else 2
         prefix = len(word) >= SHORT and (other.startswith(word) or word.startswith(other))

@@ -14,7 +14,6 @@ from trio_supervisor.core import values
 from trio_supervisor.core.errors import ConfigError
 from trio_supervisor.core.ini import Document, Entry, Grammar, Section
 from trio_supervisor.core.options import TABLES
-from trio_supervisor.core.remark import Remark
 from trio_supervisor.core.suggest import suggestion
 
 if TYPE_CHECKING:
@@ -35,31 +34,44 @@ OCTAL = frozenset(
     option.name for table in TABLES.values() for option in table if option.convert is values.octal
 )
 
+#: What people call the types of TOML that no option takes.
+_NAMES_OF_TYPES: dict[type, str] = {dict: "table", float: "number with a fraction"}
+
 _HEADER = re.compile(r"\s*\[([^\[\]]+)\]")
 _KEY = re.compile(r"\s*([\w.\"'-]+)\s*=")
+_LINE = re.compile(r"at line (\d+)")
 
 
 def read_toml(
     text: str, *, file: str, here: str, into: Document, included: bool = False
 ) -> list[str]:
-    """Add a file to a document; returns the globs of its ``include``. Raises ConfigError.
+    """Add a file to a document; returns the globs of its ``include``. Raises nothing.
 
-    An ``included`` file cannot include others: that it wants to is remarked (4.6).
+    What is wrong stands in the document's errors. An ``included`` file cannot include others (4.6):
+    the INI form ignores that it wants to, here nothing unknown is ignored.
     """
     try:
         data = tomllib.loads(text)
     except RecursionError:
-        raise ConfigError(
-            f"File contains parsing errors: {file}: arrays or tables are nested too deeply"
-        ) from None
+        why = "arrays or tables are nested too deeply"
+        into.errors.append(ConfigError(f"File contains parsing errors: {why}", file=file))
+        return []
     except ValueError as error:  # TOMLDecodeError, and a number with more digits than int() takes
-        raise ConfigError(f"File contains parsing errors: {file}: {error}") from None
+        into.errors.append(_unreadable(str(error), file))
+        return []
     reader = _Reader(text, file, here, into)
     patterns = reader.read(data)
-    if included and patterns:
-        reader.remark_include()
+    if included and "include" in data:
+        reader.refuse_include()
         return []
     return patterns
+
+
+def _unreadable(why: str, file: str) -> ConfigError:
+    """An error of the syntax; tomllib tells the line in its text only."""
+    line = _LINE.search(why)
+    number = None if line is None else int(line[1])
+    return ConfigError(f"File contains parsing errors: {why}", file=file, line=number)
 
 
 class _Reader:
@@ -83,17 +95,14 @@ class _Reader:
                     self._section(name, f"{name}:{own}", self._table(table, f"{name}.{own}"))
             else:
                 meant = suggestion(name, ["include", *SINGLE, *SERVERS, *NAMED])
-                raise self._error(
-                    f"unknown table [{name}]", name, None, meant and f"did you mean [{meant}]?"
-                )
+                known = f"did you mean [{meant}]?" if meant else "remove it, or correct its name"
+                self._error(f"unknown table [{name}]", name, None, known)
         return include
 
-    def remark_include(self) -> None:
-        """Say that the ``include`` of this file has no effect."""
-        line = self._lines.get(("", "include"), 1)
-        text = "include of an included file is ignored"
+    def refuse_include(self) -> None:
+        """Say that this file cannot include others."""
         hint = "name its files in the main file"
-        self._document.remarks.append(Remark(text, self._file, line, None, "include", hint))
+        self._error("an included file cannot include others", "", "include", hint)
 
     def _servers(self, kind: str, table: Mapping[str, object]) -> None:
         own = {key: value for key, value in table.items() if not isinstance(value, dict)}
@@ -104,15 +113,19 @@ class _Reader:
                 self._section(kind, f"{kind}:{name}" if name else kind, value)
 
     def _section(self, kind: str, name: str, table: Mapping[str, object]) -> None:
-        section = self._document.sections.setdefault(name, Section(name, self._file, 0))
+        line = self._lines.get((name.replace(":", ".", 1), ""), 0)
+        section = self._document.sections.setdefault(name, Section(name, self._file, line))
         legal = [option.name for option in TABLES.get(kind, ())]
         for key, value in table.items():
-            if kind not in FREE and key not in legal:
+            if kind in FREE or key in legal:
+                wrong = len(self._document.errors)
+                entry = self._entry(name, key, value)
+                if len(self._document.errors) == wrong:
+                    section.entries[key] = entry
+            else:
                 meant = suggestion(key, legal)
-                raise self._error(
-                    f"unknown option {key!r}", name, key, meant and f"did you mean {meant}?"
-                )
-            section.entries[key] = self._entry(name, key, value)
+                known = f"did you mean {meant}?" if meant else "remove it, or correct its name"
+                self._error(f"unknown option {key!r}", name, key, known)
 
     def _entry(self, section: str, key: str, value: object) -> Entry:
         line = self._lines.get((section.replace(":", ".", 1), key), 0)
@@ -126,10 +139,10 @@ class _Reader:
             elif key in LISTS:
                 entry.value = ",".join(words)
             else:
-                raise self._error(f"{key} cannot be a list", section, key)
+                self._error(f"{key} cannot be a list", section, key, "give a single value")
         elif key in OCTAL and isinstance(value, int):
             # 0o22 and 18 are the same to TOML, and 22 is meant as 0o22: no number is safe.
-            raise self._error(
+            self._error(
                 f"{key} cannot be a number", section, key, f'write its octal digits: {key} = "022"'
             )
         else:
@@ -137,6 +150,7 @@ class _Reader:
         return entry
 
     def _text(self, section: str, key: str, value: object) -> str:
+        """The value as the INI form has it; empty if there is none such."""
         if isinstance(value, bool):
             return "true" if value else "false"
         if isinstance(value, str):
@@ -145,25 +159,31 @@ class _Reader:
             try:
                 return str(value)
             except ValueError:  # a hexadecimal number beyond the digits that str() writes
-                raise self._error(f"{key} has too many digits", section, key) from None
-        raise self._error(f"{key} cannot be a {type(value).__name__}", section, key)
+                self._error(f"{key} has too many digits", section, key, "give a smaller number")
+                return ""
+        what = _NAMES_OF_TYPES.get(type(value), type(value).__name__)
+        self._error(f"{key} cannot be a {what}", section, key, "give a text or a whole number")
+        return ""
 
     def _table(self, value: object, name: str) -> Mapping[str, object]:
-        if not isinstance(value, dict):
-            raise self._error(f"{name} must be a table", name, None, f"write [{name}]")
-        return value
+        if isinstance(value, dict):
+            return value
+        self._error(f"{name} must be a table", name, None, f"write [{name}]")
+        return {}
 
     def _include(self, value: object) -> list[str]:
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise self._error("include must be a list of texts", "", "include")
-        return [str(item) for item in value]
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            return [str(item) for item in value]
+        hint = 'write include = ["conf.d/*.toml"]'
+        self._error("include must be a list of texts", "", "include", hint)
+        return []
 
-    def _error(
-        self, message: str, section: str, key: str | None, hint: str | None = None
-    ) -> ConfigError:
+    def _error(self, message: str, section: str, key: str | None, hint: str) -> None:
         line = self._lines.get((section.replace(":", ".", 1), key or ""))
-        return ConfigError(
-            message, section=section or None, option=key, file=self._file, line=line, hint=hint
+        self._document.errors.append(
+            ConfigError(
+                message, section=section or None, option=key, file=self._file, line=line, hint=hint
+            )
         )
 
 

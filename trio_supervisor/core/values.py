@@ -1,7 +1,7 @@
 """Converters from the text of an option to its value (config.md section 7).
 
-Each raises ValueError with what is wrong with the text; a hint, if there is one, is the second
-argument of the error.
+Each raises ValueError with what is wrong with the text; the second argument of the error is how to
+put it right.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config import AUTO, Auto, Autorestart, EventLength, Severity
 from trio_supervisor.core.events import EVENT_TYPES
+from trio_supervisor.core.suggest import suggestion
 
 if TYPE_CHECKING:
     from trio_supervisor.core.surroundings import Surroundings
@@ -45,7 +46,7 @@ def integer(text: str, _: Surroundings) -> int:
     try:
         return int(text)
     except ValueError:
-        raise ValueError(f"invalid number {text!r}") from None
+        raise ValueError(f"invalid number {text!r}", "use a whole number, like 10") from None
 
 
 def boolean(text: str, _: Surroundings) -> bool:
@@ -82,7 +83,8 @@ def octal(text: str, _: Surroundings) -> int:
     try:
         return int(text, 8)
     except ValueError:
-        raise ValueError(f"invalid octal number {text!r}") from None
+        hint = "use the digits 0 to 7, like 022"
+        raise ValueError(f"invalid octal number {text!r}", hint) from None
 
 
 def signal(text: str, _: Surroundings) -> int:
@@ -92,7 +94,7 @@ def signal(text: str, _: Surroundings) -> int:
         number = int(word)
         if number == 0 or 1 <= number < signals.NSIG:
             return number
-        raise ValueError(f"value {text!r} is not a valid signal number")
+        raise ValueError(f"value {text!r} is not a valid signal number", "use a name, like TERM")
     name = word.removeprefix("SIG")
     relative = _RELATIVE_SIGNAL.fullmatch(name)
     if relative is not None:
@@ -103,7 +105,9 @@ def signal(text: str, _: Surroundings) -> int:
     known = getattr(signals, f"SIG{name}", None)
     if name and not name.startswith("_") and isinstance(known, signals.Signals):
         return int(known)
-    raise ValueError(f"value {text!r} is not a valid signal name")
+    meant = suggestion(name, [known.name.removeprefix("SIG") for known in signals.Signals])
+    hint = "use a name, like TERM" if meant is None else f"did you mean {meant}?"
+    raise ValueError(f"value {text!r} is not a valid signal name", hint)
 
 
 def exit_codes(text: str, _: Surroundings) -> tuple[int, ...]:
@@ -112,7 +116,8 @@ def exit_codes(text: str, _: Surroundings) -> tuple[int, ...]:
     except ValueError:
         codes = (-1,)
     if any(not 0 <= code <= 255 for code in codes):
-        raise ValueError(f"not a valid list of exit codes: {text!r}")
+        hint = "use numbers from 0 to 255, separated by commas, like 0,2"
+        raise ValueError(f"not a valid list of exit codes: {text!r}", hint)
     return codes
 
 
@@ -135,7 +140,9 @@ def restart(text: str, _: Surroundings) -> Autorestart:
 def level(text: str, _: Surroundings) -> Severity:
     word = text.lower()
     if word not in _LEVELS:
-        hint = _LEVEL_HINTS.get(word, f"use one of {' '.join(_LEVELS)}")
+        meant = suggestion(word, _LEVELS)
+        hint = f"use one of {' '.join(_LEVELS)}" if meant is None else f"did you mean {meant}?"
+        hint = _LEVEL_HINTS.get(word, hint)
         raise ValueError(f"bad logging level name {text!r}", hint)
     return _LEVELS[word]
 
@@ -143,7 +150,8 @@ def level(text: str, _: Surroundings) -> Severity:
 def existing_directory(text: str, around: Surroundings) -> str:
     path = around.expand_user(text)
     if not path or not around.is_dir(path):
-        raise ValueError(f"{text} is not an existing directory")
+        hint = f"create it: mkdir -p {path}" if path else "name a directory, or leave it out"
+        raise ValueError(f"{text} is not an existing directory", hint)
     return path
 
 
@@ -154,7 +162,7 @@ def file_path(text: str, around: Surroundings) -> str:
     if directory and not around.is_dir(directory):
         raise ValueError(
             f"The directory named as part of the path {text} does not exist",
-            f"create {directory}",
+            f"create it: mkdir -p {directory}",
         )
     return path
 
@@ -187,8 +195,9 @@ def user(text: str, around: Surroundings) -> int:
     try:
         return around.user_id(text)
     except LookupError:
-        kind = "user id" if text.isdigit() else "user name"
-        raise ValueError(f"Invalid {kind} {text}") from None
+        kind = "user id" if text.isdecimal() else "user name"
+        hint = f"there is no such user: create it, or see getent passwd {text}".rstrip()
+        raise ValueError(f"Invalid {kind} {text}", hint) from None
 
 
 def owner(text: str, around: Surroundings) -> tuple[int, int]:
@@ -200,7 +209,8 @@ def owner(text: str, around: Surroundings) -> tuple[int, int]:
     try:
         return uid, around.group_id(group)
     except LookupError:
-        raise ValueError(f"Invalid group name {group}") from None
+        hint = f"there is no such group: create it, or see getent group {group}".rstrip()
+        raise ValueError(f"Invalid group name {group}", hint) from None
 
 
 def inet_address(text: str, _: Surroundings) -> tuple[str, int]:
@@ -211,7 +221,9 @@ def inet_address(text: str, _: Surroundings) -> tuple[str, int]:
     except ValueError:
         raise ValueError(f"{text!r} is not a valid port number", "use PORT or HOST:PORT") from None
     if number not in _PORTS:
-        raise ValueError(f"port number {number} is not between 1 and 65535")
+        raise ValueError(
+            f"port number {number} is not between 1 and 65535", "use a free port, like 9001"
+        )
     host = host.lower().removeprefix("[").removesuffix("]")
     return ("" if host == "*" else host), number
 
@@ -239,5 +251,7 @@ def event_types(text: str, _: Surroundings) -> frozenset[str]:
     names = [name.upper() for name in strings(text, _)]
     for name in names:
         if name not in EVENT_TYPES:
-            raise ValueError(f"Unknown event type {name}", "separate names by commas")
+            meant = suggestion(name, EVENT_TYPES)
+            hint = "separate names by commas" if meant is None else f"did you mean {meant}?"
+            raise ValueError(f"Unknown event type {name}", hint)
     return frozenset(names)

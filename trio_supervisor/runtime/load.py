@@ -22,7 +22,7 @@ from trio_supervisor.core.toml import read_toml
 from trio_supervisor.runtime.results import result_handler
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 #: Searched in this order after the two places beside the invoked program (2.2).
 SEARCHED = (
@@ -57,24 +57,26 @@ def load_config(
     here = os.path.dirname(os.path.join(origin, path))
     document, messages = read_document(path, around, here)
     config = build(document, around, overrides=overrides or {}, here=here)
-    _check_result_handlers(config)
+    for error in _result_handlers(config):
+        raise error
     absolute = os.path.normpath(os.path.join(origin, path))
     return replace(config, path=absolute, messages=(*messages, *config.messages))
 
 
-def examine_config(path: str, *, overrides: Mapping[str, str] | None = None) -> Examined:
-    """All that can be said of a file and its includes. Raises nothing, starts nothing."""
+def examine_config(
+    path: str, *, overrides: Mapping[str, str] | None = None
+) -> tuple[Examined, list[Message]]:
+    """All that can be said of a file and its includes, and what the log would say of those.
+
+    Starts and creates nothing. Raises ConfigError only if the file itself cannot be read.
+    """
     origin = os.getcwd()
     around = surroundings(origin)
     here = os.path.dirname(os.path.join(origin, path))
-    try:
-        document, _ = read_document(path, around, here)
-        examined = examine(document, around, overrides=overrides or {}, here=here)
-        if examined.config is not None:
-            _check_result_handlers(examined.config)
-    except ConfigError as error:
-        return Examined(None, [error], [])
-    return examined
+    document, messages = read_document(path, around, here)
+    examined = examine(document, around, overrides=overrides or {}, here=here)
+    examined.errors.extend(_result_handlers(examined.partial))
+    return examined, messages
 
 
 def find_config(program: str | None, origin: str) -> str:
@@ -117,18 +119,22 @@ def surroundings(origin: str) -> Surroundings:
 
 
 def read_document(path: str, around: Surroundings, here: str) -> tuple[Document, list[Message]]:
-    """The main file with its includes, and what the log is to say of them."""
+    """The main file with its includes, and what the log is to say of them.
+
+    What is wrong with their text stands in the document's errors. Raises ConfigError if the main
+    file cannot be read.
+    """
     document = Document()
     patterns = _read_file(path, document, around, here)
-    if patterns is None:
-        patterns = include_patterns(document, around, here) or []
+    if not is_toml(path):
+        patterns = include_patterns(document, around, here)
     return document, _read_includes(path, patterns, document, around, here)
 
 
 def _read_file(
     path: str, document: Document, around: Surroundings, here: str, *, included: bool = False
-) -> list[str] | None:
-    """Add one file to the document; the expanded globs that a TOML file includes, else None.
+) -> list[str]:
+    """Add one file to the document; the expanded globs that a TOML file includes.
 
     ``here`` is the absolute directory of the file; errors show the path as it was given.
     """
@@ -141,17 +147,32 @@ def _read_file(
     except OSError:
         raise ConfigError(f"could not read config file {path}") from None
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not UTF-8 text: {error}") from None
+        raise _not_text(path, error) from None
     if not is_toml(path):
         read(text, file=path, here=here, into=document)
-        return None
+        return []
     patterns = read_toml(text, file=path, here=here, into=document, included=included)
     names = {"here": here, "host_node_name": around.host_node_name}
     variables = {f"ENV_{name}": value for name, value in around.environ.items()}
     try:
         return [expand_dollars(pattern, {**names, **variables}) for pattern in patterns]
     except ValueError as error:
-        raise ConfigError(f"include {error.args[0]}", file=path) from None
+        hint = error.args[1] if len(error.args) > 1 else None
+        document.errors.append(
+            ConfigError(f"include {error.args[0]}", option="include", file=path, hint=hint)
+        )
+        return []
+
+
+def _not_text(path: str, error: UnicodeDecodeError) -> ConfigError:
+    """E6, with the line; the bytes themselves may be part of a secret."""
+    line = error.object[: error.start].count(b"\n") + 1
+    return ConfigError(
+        f"{path} is not UTF-8 text: {error.reason} at byte {error.start}",
+        file=path,
+        line=line,
+        hint="save it as UTF-8",
+    )
 
 
 def is_toml(path: str) -> bool:
@@ -168,44 +189,50 @@ def _read_includes(
         resolved = os.path.join(here, pattern)
         matches = sorted(glob.glob(resolved))
         if not matches:
-            messages.append(Message(Severity.WARN, f'No file matches via include "{resolved}"'))
+            text = f'No file matches via include "{resolved}"'
+            messages.append(Message(Severity.WARN, text, "include"))
         for path in matches:
-            if is_toml(path) != is_toml(main):
-                raise ConfigError(
-                    f"{main} cannot include {path}: one is TOML, the other is not",
-                    hint="convert one of them with tsupervisord --convert",
-                )
-            messages.append(_include(path, document, around))
+            try:
+                messages.append(_include(path, main, document, around))
+            except ConfigError as error:
+                document.errors.append(error)
     return messages
 
 
-def _include(path: str, document: Document, around: Surroundings) -> Message:
+def _include(path: str, main: str, document: Document, around: Surroundings) -> Message:
+    if is_toml(path) != is_toml(main):
+        raise ConfigError(
+            f"{main} cannot include {path}: one is TOML, the other is not",
+            file=path,
+            hint="convert one of them with tsupervisord --convert",
+        )
     if not os.path.isfile(path) or not os.access(path, os.R_OK):
-        return Message(Severity.WARN, f'Cannot read included file "{path}", it is left out')  # Q15
+        text = f'Cannot read included file "{path}", it is left out'  # Q15
+        return Message(Severity.WARN, text, "include")
     here = os.path.dirname(os.path.abspath(path))
     _read_file(path, document, around, here, included=True)
     return Message(Severity.INFO, f'Included extra file "{path}" during parsing')
 
 
-def _check_result_handlers(config: Config) -> None:
-    """Raise ConfigError for one that cannot be imported: at load, not when a group is added."""
+def _result_handlers(config: Config) -> Iterator[ConfigError]:
+    """Those that cannot be imported: found at load, not when a group is added."""
     for group in config.groups:
         if group.pool is not None:
             spec = group.pool.result_handler
             try:
                 result_handler(spec)
             except Exception as error:  # whatever importing somebody's module may raise
-                raise ConfigError(
+                yield ConfigError(
                     f"{spec} cannot be resolved within [eventlistener:{group.name}]: {error}",
                     section=f"eventlistener:{group.name}",
                     option="result_handler",
                     hint="use module:function, of a module that the daemon can import",
-                ) from error
+                )
 
 
 def _user_id(text: str) -> int:
-    return pwd.getpwuid(int(text)).pw_uid if text.isdigit() else pwd.getpwnam(text).pw_uid
+    return pwd.getpwuid(int(text)).pw_uid if text.isdecimal() else pwd.getpwnam(text).pw_uid
 
 
 def _group_id(text: str) -> int:
-    return grp.getgrgid(int(text)).gr_gid if text.isdigit() else grp.getgrnam(text).gr_gid
+    return grp.getgrgid(int(text)).gr_gid if text.isdecimal() else grp.getgrnam(text).gr_gid

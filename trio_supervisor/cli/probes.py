@@ -1,0 +1,218 @@
+"""What a look at this machine shows about a configuration, for ``--check``.
+
+It only looks: nothing is started, bound, connected to or created.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import resource
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from trio_supervisor.cli.findings import ERROR, WARNING, Finding
+from trio_supervisor.cli.holders import command_of, holder_of_port, holder_of_socket
+from trio_supervisor.core.config import InetServer, UnixServer
+from trio_supervisor.core.errors import RequestError
+from trio_supervisor.core.reader import as_written
+from trio_supervisor.core.values import SYSLOG
+from trio_supervisor.runtime.command import find_command
+
+if TYPE_CHECKING:
+    from trio_supervisor.core.config import Config, FastCgiSocket, ProcessConfig
+    from trio_supervisor.core.ini import Document
+
+    Findings = Iterator[Finding]
+
+DAEMON = "supervisord"
+#: Stands for the name of a process in a text that may be true of several.
+WHO = "\0"
+
+
+def probe(document: Document, config: Config) -> list[Finding]:
+    """Everything that can be seen; one finding for all processes that share it."""
+    prober = _Prober(document, config)
+    found = [*prober.daemon()]
+    for server in config.servers:
+        found += prober.server(server)
+    shared: dict[Finding, list[str]] = {}
+    for group in config.groups:
+        for process in group.processes:
+            for finding in prober.process(process):
+                shared.setdefault(finding, []).append(f"{group.name}:{process.name}")
+    for finding, names in shared.items():
+        who = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+        found.append(replace(finding, text=finding.text.replace(WHO, who)))
+    return found
+
+
+class _Prober:
+    def __init__(self, document: Document, config: Config) -> None:
+        self._document = document
+        self._config = config
+        uid = config.daemon.uid
+        self._uid = os.geteuid() if uid is None else uid
+
+    def daemon(self) -> Findings:
+        daemon = self._config.daemon
+        if daemon.uid is None and os.geteuid() == 0:
+            text = "the daemon would stay root, and so would every program without user="
+            hint = "write user=, user=root if it must"
+            yield Finding(WARNING, text, section=DAEMON, option="user", hint=hint)
+        yield from self._identity(daemon.uid, DAEMON, "the daemon")
+        if daemon.logfile != SYSLOG:
+            yield from self._writable(daemon.logfile, DAEMON, "logfile", "the log of the daemon")
+        yield from self._writable(daemon.pidfile, DAEMON, "pidfile", "the pidfile")
+        yield from self._running(daemon.pidfile)
+        if not self._may(directory := daemon.childlogdir, os.W_OK | os.X_OK):
+            text = f"automatic child logs: no permission for {self._user} to write in {directory}"
+            yield Finding(WARNING, text, section=DAEMON, option="childlogdir")
+        for option, kind in (
+            ("minfds", resource.RLIMIT_NOFILE),
+            ("minprocs", resource.RLIMIT_NPROC),
+        ):
+            wanted, (_, hard) = getattr(daemon, option), resource.getrlimit(kind)
+            if os.geteuid() != 0 and hard != resource.RLIM_INFINITY and hard < wanted:
+                text = f"{option}={wanted} is more than the hard limit here, {hard}"
+                hint = "raise the limit of who starts the daemon, or lower the option"
+                yield Finding(WARNING, text, section=DAEMON, option=option, hint=hint)
+
+    def _running(self, pidfile: str) -> Findings:
+        with suppress(OSError, ValueError):
+            with open(pidfile, encoding="ascii") as file:
+                pid = int(file.read(20))
+            command = command_of(pid)
+            if "supervisor" in command:
+                text = f"the daemon runs already: process {pid} ({command})"
+                hint = "tsupervisorctl reread and update, or reload, bring in a new configuration"
+                yield Finding(WARNING, text, section=DAEMON, option="pidfile", hint=hint)
+
+    def server(self, server: UnixServer | InetServer) -> Findings:
+        section = server.section
+        if isinstance(server, UnixServer):
+            yield from self._socket(server.file, section, "file", "the control socket")
+            return
+        yield from self._port(server.host, server.port, section, "port", "the server")
+        if server.credentials is None:
+            text = "whoever reaches this port controls every program: it asks for no password"
+            hint = "set username= and password="
+            yield Finding(WARNING, text, section=section, option="password", hint=hint)
+
+    def process(self, process: ProcessConfig) -> Findings:
+        """WHO stands for its name."""
+        section = process.section or ""
+        if process.directory is not None and not os.path.isdir(process.directory):
+            yield self._failing(process, "directory", f"there is no directory {process.directory}")
+        else:
+            try:
+                find_command(
+                    process.command,
+                    directory=process.directory,
+                    environment=process.environment,
+                    inherited=os.environ,
+                )
+            except RequestError as error:
+                yield self._failing(process, "command", error.detail)
+        yield from self._identity(process.uid, section, WHO)
+        for channel in ("stdout", "stderr"):
+            path = getattr(process, channel).logfile
+            if isinstance(path, str):
+                option = f"{channel}_logfile"
+                yield from self._writable(path, section, option, f"the log of {WHO}")
+        if process.socket is not None:
+            yield from self._fastcgi(process.socket, section)
+
+    def _failing(self, process: ProcessConfig, option: str, why: str) -> Finding:
+        """That a process cannot start; secrets that its options use stay out of the text."""
+        section = self._document.sections.get(process.section or "")
+        entry = None if section is None else self._document.entry(section, option)
+        if entry is not None:
+            written = entry.value if entry.words is None else " ".join(entry.words)
+            known = {**os.environ, **process.environment}
+            why = as_written(why, written, lambda variable: known.get(variable, ""))
+        text = f"{WHO} will fail to start: {why}"
+        return Finding(WARNING, text, section=process.section, option=option)
+
+    def _fastcgi(self, socket: FastCgiSocket, section: str) -> Findings:
+        scheme, _, rest = socket.url.partition("://")
+        if scheme == "unix":
+            yield from self._socket(rest, section, "socket", "the FastCGI socket")
+        else:
+            host, _, port = rest.rpartition(":")
+            yield from self._port(host.strip("[]"), int(port), section, "socket", "FastCGI")
+
+    def _socket(self, path: str, section: str, option: str, whose: str) -> Findings:
+        directory = os.path.dirname(path)
+        if not os.path.isdir(directory):
+            text = f"{whose} cannot be made: there is no directory {directory}"
+            hint = f"create it: mkdir -p {directory}"
+            yield Finding(ERROR, text, section=section, option=option, hint=hint)
+        elif not self._may(directory, os.W_OK | os.X_OK):
+            text = f"{whose} cannot be made: no permission for {self._user} to write in {directory}"
+            yield Finding(WARNING, text, section=section, option=option)
+        elif os.path.lexists(path) and not stat.S_ISSOCK(os.lstat(path).st_mode):
+            text = f"{whose} cannot be made: {path} exists and is not a socket"
+            hint = "remove it, or choose another path"
+            yield Finding(ERROR, text, section=section, option=option, hint=hint)
+        elif holder := holder_of_socket(path):
+            text = f"{whose} is taken: {path} is held by {holder}"
+            yield Finding(WARNING, text, section=section, option=option)
+
+    def _port(self, host: str, port: int, section: str, option: str, whose: str) -> Findings:
+        try:
+            holder = holder_of_port(host, port)
+        except OSError:
+            text = f"{whose} cannot listen: the host {host} has no address here"
+            hint = "write an address, like 127.0.0.1, or * for all"
+            yield Finding(ERROR, text, section=section, option=option, hint=hint)
+            return
+        if holder is not None:
+            text = f"{whose} cannot listen: port {port} is held by {holder}"
+            yield Finding(WARNING, text, section=section, option=option)
+
+    def _identity(self, uid: int | None, section: str, who: str) -> Findings:
+        if uid not in (None, os.geteuid()) and os.geteuid() != 0:
+            text = f"{who} cannot become another user: this is not root"
+            hint = "start the daemon as root, or leave user= out"
+            yield Finding(WARNING, text, section=section, option="user", hint=hint)
+
+    def _writable(self, path: str, section: str, option: str, whose: str) -> Findings:
+        why = None
+        directory = os.path.dirname(path) or "."
+        if os.path.isdir(path):
+            why = f"{path} is a directory"
+        elif os.path.exists(path):
+            if not self._may(path, os.W_OK):
+                why = f"no permission for {self._user} to write to it"
+        elif not self._may(directory, os.W_OK | os.X_OK):
+            why = f"no permission for {self._user} to write in {directory}"
+        if why is not None:
+            text = f"{whose} cannot be written: {why}"
+            yield Finding(WARNING, text, section=section, option=option)
+
+    @property
+    def _user(self) -> str:
+        """Whom the daemon is to become, for people."""
+        try:
+            return pwd.getpwuid(self._uid).pw_name
+        except KeyError:
+            return f"uid {self._uid}"
+
+    def _may(self, path: str, mode: int) -> bool:
+        """Whether the user that the daemon is to become may use a path so."""
+        if self._uid == os.geteuid():
+            return os.access(path, mode)
+        if self._uid == 0:
+            return True
+        try:
+            status, user = os.stat(path), pwd.getpwuid(self._uid)
+        except (OSError, KeyError):
+            return False
+        groups = {user.pw_gid, *(g.gr_gid for g in grp.getgrall() if user.pw_name in g.gr_mem)}
+        shift = 6 if status.st_uid == self._uid else 3 if status.st_gid in groups else 0
+        return (status.st_mode >> shift) & mode == mode
