@@ -95,10 +95,10 @@ error conf.d/a-listen.conf:5 eventlistener:mailer redirect_stderr leave it out
 error conf.d/a-listen.conf:6 eventlistener:mailer environment write KEY="value"
 error conf.d/a-listen.conf:9 fcgi-program:php socket use unix:///absolute/path
 error conf.d/a-listen.conf:10 fcgi-program:php socket_mode use the digits 0 to 7
-error supervisord.conf:13 inet_http_server port use a free port
 error supervisord.conf:15 inet_http_server password write %% for a literal %
-error supervisord.conf:10 unix_http_server chmod use the digits 0 to 7
+error supervisord.conf:13 inet_http_server port use a free port
 error supervisord.conf:11 unix_http_server username give a value for password too
+error supervisord.conf:10 unix_http_server chmod use the digits 0 to 7
 warning supervisord.conf:28 program:web startsec write it without indentation
 warning conf.d/b-worker.conf:6 progam:cron - did you mean [program:cron]?
 warning supervisord.conf:27 program:web startsec did you mean startsecs?

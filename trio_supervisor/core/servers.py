@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 def inet_server(scope: Scope) -> InetServer:
     """``[inet_http_server]``; port 0 stands for one that is wrong."""
+    credentials = _credentials(scope)  # the reference looks at them first
     address = scope.find("port", tuple)
     if address is None and not scope.has("port"):
         hint = "write port=127.0.0.1:9001"
         scope.problem(f"section [{scope.section.name}] has no port value", hint=hint)
     host, port = address or ("", 0)
-    credentials = _credentials(scope)
     return InetServer(
         scope.section.name, host, port, credentials, _access(scope, credentials), _tls(scope)
     )
@@ -28,11 +28,11 @@ def inet_server(scope: Scope) -> InetServer:
 
 def unix_server(scope: Scope) -> UnixServer:
     """``[unix_http_server]``."""
+    credentials = _credentials(scope)
     file = scope.find("file", str) or ""
     if not file.strip():  # E30, Q58
         hint = "write file=/run/supervisor.sock"
         scope.problem(f"section [{scope.section.name}] has no file value", hint=hint)
-    credentials = _credentials(scope)
     return UnixServer(
         scope.section.name,
         absolute_path(file, scope.around),
