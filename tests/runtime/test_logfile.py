@@ -366,6 +366,8 @@ def test_p243_a_name_that_became_something_else_is_not_renamed(bench: Bench) -> 
         ("/dev/stderr", 2),
         ("/dev/fd/17", 17),
         ("/proc/self/fd/3", 3),
+        (f"/proc/{os.getpid()}/fd/3", 3),
+        (f"/proc/{os.getppid()}/fd/3", None),
         ("/dev/null", None),
         ("/no/such/file", None),
         ("/dev/stdout.log", None),

@@ -17,7 +17,7 @@ from trio_supervisor.cli.demo import run_demo
 from trio_supervisor.cli.detach import detach
 from trio_supervisor.cli.export import export
 from trio_supervisor.cli.hashing import print_hash
-from trio_supervisor.cli.identity import drop_privileges, raise_limits
+from trio_supervisor.cli.identity import drop_privileges, open_standard_descriptors, raise_limits
 from trio_supervisor.cli.service import Service
 from trio_supervisor.core.errors import InternalError, SupervisorError
 from trio_supervisor.runtime.load import load_config
@@ -51,6 +51,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def _run(options: Options, program: str) -> int:
     """The order of P-160; forking comes first, so that everything later happens in one process."""
+    open_standard_descriptors()
     load = partial(
         load_config,
         options.configuration,

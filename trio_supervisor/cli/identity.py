@@ -1,4 +1,4 @@
-"""What the daemon changes about its own process before it does anything: user and limits."""
+"""What the daemon changes about its own process first: standard descriptors, user and limits."""
 
 from __future__ import annotations
 
@@ -10,8 +10,19 @@ from trio_supervisor.core.config import DaemonConfig, Message, Severity
 from trio_supervisor.core.errors import ConfigError
 from trio_supervisor.core.xmlrpc import decode_call
 
+STDERR = 2
 #: Decoding it loads all that the first call to the daemon needs.
 FIRST_CALL = b"<methodCall><methodName>x</methodName></methodCall>"
+
+
+def open_standard_descriptors() -> None:
+    """Give those of fds 0 to 2 that are closed the null device.
+
+    Whatever we open next would be taken for our stdin, stdout or stderr otherwise.
+    """
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= STDERR:
+        pass
+    os.close(fd)
 
 
 def drop_privileges(uid: int | None) -> list[Message]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 OPEN_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 #: Names of our own descriptors; opening the path would fail for a socket or another user's file,
 #: and rotation would rename the link for everybody on the host.
-_OWN_DESCRIPTOR = re.compile(r"/dev/std(in|out|err)|(?:/dev|/proc/self)/fd/(\d+)")
+_OWN_DESCRIPTOR = re.compile(r"/dev/std(in|out|err)|(?:/dev|/proc/(self|\d+))/fd/(\d+)")
 _STANDARD = {"in": 0, "out": 1, "err": 2}
 #: Links followed in search of one of these names; as many as the kernel follows.
 _MOST_LINKS = 40
@@ -156,8 +156,8 @@ def own_descriptor(path: str) -> int | None:
     """The descriptor of ours that a path means, also by way of links (P-245)."""
     for _ in range(_MOST_LINKS):
         match = _OWN_DESCRIPTOR.fullmatch(path)
-        if match is not None:
-            return _STANDARD[match[1]] if match[1] else int(match[2])
+        if match is not None and match[2] in (None, "self", str(os.getpid())):
+            return _STANDARD[match[1]] if match[1] else int(match[3])
         try:
             target = os.readlink(path)
         except OSError:  # no link, or nothing at all
