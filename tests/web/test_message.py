@@ -50,10 +50,20 @@ def test_keep_alive(version: str, header: str, keep: bool) -> None:
 
 def test_response_head() -> None:
     """W168: never an empty phrase; the Date is English in any locale."""
-    assert response_head("1.0", 431, (("A", "b"),), 1_700_000_000.0) == (
-        b"HTTP/1.0 431 Request Header Fields Too Large\r\nServer: trio-supervisor\r\n"
-        b"Date: Tue, 14 Nov 2023 22:13:20 GMT\r\nA: b\r\n\r\n"
+    assert response_head("1.0", 431, (("A", "b"),), 1_700_000_000.0, 7) == (
+        b"HTTP/1.0 431 Request Header Fields Too Large\r\nServer: trio-supervisor\r\nA: b\r\n"
+        b"X-Content-Type-Options: nosniff\r\n"
+        b"Content-Security-Policy: default-src 'self'; frame-ancestors 'none'\r\n"
+        b"Referrer-Policy: same-origin\r\n"
+        b"Date: Tue, 14 Nov 2023 22:13:20 GMT\r\nContent-Length: 7\r\n\r\n"
     )
+
+
+def test_a_response_may_have_a_stricter_rule_of_its_own() -> None:
+    head = response_head("1.1", 200, (("content-security-policy", "sandbox"),), 0.0)
+    assert head.lower().count(b"content-security-policy") == 1
+    assert b"sandbox" in head
+    assert b"Content-Length" not in head
 
 
 def test_http_date() -> None:

@@ -96,6 +96,28 @@ def test_what_is_no_request_is_refused(data: bytes) -> None:
     assert refused.value.status == 400
 
 
+@pytest.mark.parametrize("first", ["Content-Length: 5", "Transfer-Encoding: chunked"])
+def test_two_ways_to_find_the_end_are_refused(first: str) -> None:
+    """RFC 9112 6.1: request smuggling."""
+    second = {"C": "Transfer-Encoding: chunked", "T": "Content-Length: 5"}[first[0]]
+    head = f"POST / HTTP/1.1\r\n{first}\r\n{second}\r\n\r\n0\r\n\r\n"
+    with pytest.raises(Refused) as refused:
+        parse(head.encode())
+    assert refused.value.status == 400
+
+
+def test_a_repeated_head_is_read_like_the_first() -> None:
+    one = b"POST /RPC2 HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n"
+    two = one.replace(b"Host: x", b"Host: y")
+    parsed = parse(one + b"ab" + one + b"cd" + two + b"ef" + one + b"gh")
+    assert [(head.headers["host"], body) for head, body in parsed] == [
+        ("x", b"ab"),
+        ("x", b"cd"),
+        ("y", b"ef"),
+        ("x", b"gh"),
+    ]
+
+
 def test_a_head_has_a_limit() -> None:
     """W24: also for a complete head, and however it is cut."""
     head = b"GET / HTTP/1.1\r\nX: " + b"a" * HEAD_LIMIT + b"\r\n\r\n"

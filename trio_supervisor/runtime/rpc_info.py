@@ -6,6 +6,8 @@ Keys, their order and their types are frozen: clients decode these into fixed ty
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config import AUTO, Auto, Autorestart, GroupKind
@@ -20,46 +22,75 @@ if TYPE_CHECKING:
 #: Timestamps stay within 32 bits for clients with strict decoders (Q47).
 LAST_SECOND = 2**31 - 1
 DAY = 24 * 60 * 60
+#: Uptimes that are kept as text; processes that were started together share one.
+UPTIMES = 1024
 
 
 def process_info(process: Process, now: float) -> dict[str, Value]:
-    """The 14 keys of getProcessInfo; ``now`` is wall-clock seconds."""
+    """The 14 keys of getProcessInfo; ``now`` is wall-clock seconds.
+
+    Asked for hundreds of processes at a time by those who poll: every line counts.
+    """
     stdout_log = process.stdout.logfile or ""
+    state = int(process.state)
     return {
         "name": process.name,
         "group": process.group,
         "start": _timestamp(process.started),
         "stop": _timestamp(process.stopped),
         "now": _timestamp(now),
-        "state": int(process.state),
-        "statename": process.state.name,
+        "state": state,
+        "statename": _STATE_NAMES[state],
         "spawnerr": process.spawn_error,
         "exitstatus": process.exit_status,
         "logfile": stdout_log,
         "stdout_logfile": stdout_log,
         "stderr_logfile": process.stderr.logfile or "",
         "pid": process.pid,
-        "description": describe(process, now),
+        "description": _DESCRIPTIONS[state](process, now),
     }
 
 
 def describe(process: Process, now: float) -> str:
     """The one line about a process that status displays show."""
-    match process.state:
-        case State.RUNNING:
-            uptime = format_uptime(_timestamp(now) - _timestamp(process.started))
-            what = "task" if process.kind is GroupKind.TASK else f"pid {process.pid}"
-            return f"{what}, uptime {uptime}"
-        case State.BACKOFF | State.FATAL:
-            return process.spawn_error or f'unknown error (try "tail {process.name}")'
-        case State.STOPPED | State.EXITED:
-            if not process.stopped:  # also when attempts never led to a process
-                return "Not started"
-            return time.strftime("%b %d %I:%M %p", time.localtime(process.stopped))
-        case _:
-            return ""
+    return _DESCRIPTIONS[int(process.state)](process, now)
 
 
+def _of_running(process: Process, now: float) -> str:
+    uptime = format_uptime(_timestamp(now) - _timestamp(process.started))
+    what = "task" if process.kind is GroupKind.TASK else f"pid {process.pid}"
+    return f"{what}, uptime {uptime}"
+
+
+def _of_failed(process: Process, now: float) -> str:
+    return process.spawn_error or f'unknown error (try "tail {process.name}")'
+
+
+def _of_ended(process: Process, now: float) -> str:
+    if not process.stopped:  # also when attempts never led to a process
+        return "Not started"
+    return time.strftime("%b %d %I:%M %p", time.localtime(process.stopped))
+
+
+def _of_moving(process: Process, now: float) -> str:
+    return ""
+
+
+_STATE_NAMES = {int(state): state.name for state in State}
+#: By the state's number, which is found faster than the state.
+_DESCRIPTIONS: dict[int, Callable[[Process, float], str]] = {
+    int(State.STOPPED): _of_ended,
+    int(State.STARTING): _of_moving,
+    int(State.RUNNING): _of_running,
+    int(State.BACKOFF): _of_failed,
+    int(State.STOPPING): _of_moving,
+    int(State.EXITED): _of_ended,
+    int(State.FATAL): _of_failed,
+    int(State.UNKNOWN): _of_moving,
+}
+
+
+@lru_cache(maxsize=UPTIMES)
 def format_uptime(seconds: int) -> str:
     """``H:MM:SS``, with days in front from one day on; never negative."""
     days, rest = divmod(max(seconds, 0), DAY)
@@ -133,7 +164,7 @@ def _config_info(
 
 
 def _timestamp(seconds: float) -> int:
-    return min(int(seconds), LAST_SECOND)
+    return int(seconds) if seconds < LAST_SECOND else LAST_SECOND
 
 
 def _autorestart(policy: Autorestart) -> Value:

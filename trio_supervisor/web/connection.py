@@ -24,7 +24,7 @@ from trio_supervisor.web.message import (
 from trio_supervisor.web.parser import Mark, Parser, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    pass
 
 #: Bytes taken from the socket by one read.
 CHUNK = 64 * 1024
@@ -110,16 +110,22 @@ class Connection:
 
     async def _next_request(self) -> Request | None:
         """The next head, or None when the client has left."""
-        self._awaiting_request = True
-        self._allow(math.inf if self._trusted else HEAD_TIME)
-        self.idle_since = trio.current_time()
-        while (event := self._parser.next_event()) is Mark.NEED_DATA:
-            if self.idle_since is not None and not self._parser.idle:
-                self.idle_since = None
+        parser = self._parser
+        if not parser.idle:  # pipelined: whoever floods us this way starves nobody
+            await trio.lowlevel.checkpoint()
+        if (event := parser.next_event()) is Mark.NEED_DATA:
+            self._awaiting_request = True
+            self.idle_since = trio.current_time()
+            if not self._trusted:
                 self._allow(HEAD_TIME)
-            self._parser.feed(await self._receive())
-        self._awaiting_request = False
-        self.idle_since = None
+            while event is Mark.NEED_DATA:
+                if self.idle_since is not None and not parser.idle:
+                    self.idle_since = None
+                    self._allow(HEAD_TIME)
+                parser.feed(await self._receive())
+                event = parser.next_event()
+            self._awaiting_request = False
+            self.idle_since = None
         return event if isinstance(event, Request) else None
 
     async def _body(self, request: Request) -> bytes:
@@ -128,21 +134,24 @@ class Connection:
         limit = self._app.body_maxbytes
         if int(length) > limit:
             raise Refused(413, f"the body of a request may have {limit} bytes")
-        body = bytearray()
-        self._awaiting_request = True
-        if self._parser.wants_continue:
+        parser = self._parser
+        if parser.wants_continue:
             await self._send(CONTINUE)
-        while (event := self._parser.next_event()) is not Mark.END_OF_REQUEST:
+        pieces: list[bytes] = []
+        size = 0
+        while (event := parser.next_event()) is not Mark.END_OF_REQUEST:
             if isinstance(event, bytes):
-                body += event
-                if len(body) > limit:
+                pieces.append(event)
+                size += len(event)
+                if size > limit:
                     raise Refused(413, f"the body of a request may have {limit} bytes")
             else:
+                self._awaiting_request = True
                 self._allow(BODY_TIME)
-                self._parser.feed(await self._receive())
+                parser.feed(await self._receive())
         self._awaiting_request = False
         self._allow(math.inf)
-        return bytes(body)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def _answer(self, request: Request, response: Response, *, keep: bool) -> None:
         await self._send(
@@ -150,25 +159,21 @@ class Connection:
         )
 
     def _encode(self, version: str, response: Response, *, keep: bool, bare: bool = False) -> bytes:
-        headers = [
-            ("Content-Type", response.type),
-            ("Content-Length", str(len(response.body))),
-            *response.headers,
-        ]
+        headers = (("Content-Type", response.type), *response.headers)
         if not keep:
-            headers.append(("Connection", "close"))
+            headers = (*headers, ("Connection", "close"))
         elif version == "1.0":
-            headers.append(("Connection", "Keep-Alive"))
-        head = _head(version, response.status, headers)
+            headers = (*headers, ("Connection", "Keep-Alive"))
+        head = response_head(version, response.status, headers, time.time(), len(response.body))
         return head if bare else head + response.body
 
     async def _stream(self, request: Request, stream: Stream) -> None:
         """Send what comes until it ends or the client leaves; then the connection is used up."""
         chunked = request.version == "1.1" and request.keep_alive
         framing = ("Transfer-Encoding", "chunked") if chunked else ("Connection", "close")
-        headers = [("Content-Type", stream.type), *stream.headers, framing]
+        headers = (("Content-Type", stream.type), *stream.headers, framing)
         try:
-            await self._send(_head(request.version, 200, headers))
+            await self._send(response_head(request.version, 200, headers, time.time()))
             if request.method == "HEAD":
                 return
             async with trio.open_nursery() as nursery:
@@ -195,13 +200,16 @@ class Connection:
         scope.cancel()
 
     async def _receive(self) -> bytes:
-        """Some bytes; none at the end. Always a checkpoint, so that a flood starves nobody."""
-        await trio.lowlevel.checkpoint()
+        """Some bytes; none at the end. Always a checkpoint, so that a flood starves nobody.
+
+        Nothing is there yet as a rule: the client has just been answered.
+        """
         while True:
+            await trio.lowlevel.wait_readable(self._sock)
             try:
                 return self._sock.recv(CHUNK)
             except BlockingIOError:
-                await trio.lowlevel.wait_readable(self._sock)
+                continue
 
     async def _send(self, data: bytes, *, time: float = SEND_TIME) -> None:
         """Hand over all bytes; without waiting if the socket takes them at once."""
@@ -229,8 +237,7 @@ class Connection:
             pass
 
     def _allow(self, seconds: float) -> None:
-        self._scope.deadline = trio.current_time() + seconds
-
-
-def _head(version: str, status: int, headers: Sequence[tuple[str, str]]) -> bytes:
-    return response_head(version, status, tuple(headers), time.time())
+        if seconds != math.inf:
+            self._scope.deadline = trio.current_time() + seconds
+        elif self._scope.deadline != math.inf:
+            self._scope.deadline = math.inf

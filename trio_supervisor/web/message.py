@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from html import escape
 from http import HTTPStatus
 from time import gmtime
@@ -17,12 +18,14 @@ from urllib.parse import parse_qsl, unquote_to_bytes, urlsplit
 SERVER_NAME = "trio-supervisor"
 HTML = "text/html;charset=utf-8"
 PLAIN = "text/plain;charset=utf-8"
-#: For whatever a browser may show (section 5).
+#: On every response, for whatever a browser may make of it (section 5).
 SECURITY = (
     ("X-Content-Type-Options", "nosniff"),
     ("Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'"),
     ("Referrer-Policy", "same-origin"),
 )
+#: Kinds of responses whose heads are kept ready; there are about twenty.
+CACHED_HEADS = 64
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -66,7 +69,10 @@ class Request:
     @property
     def keep_alive(self) -> bool:
         """Whether the client wants to use the connection again (3.3)."""
-        options = {word.strip().lower() for word in self.headers.get("connection", "").split(",")}
+        header = self.headers.get("connection")
+        if header is None:
+            return self.version != "1.0"
+        options = {word.strip().lower() for word in header.split(",")}
         return "keep-alive" in options if self.version == "1.0" else "close" not in options
 
     @property
@@ -111,7 +117,7 @@ def error_response(
         f"<!DOCTYPE html>\n<html lang=en><title>{title}</title>\n<h1>{title}</h1>\n"
         f"<p>{escape(detail)}</p>\n</html>\n"
     )
-    return Response(status, page.encode(errors="replace"), headers=(*headers, *SECURITY))
+    return Response(status, page.encode(errors="replace"), headers=headers)
 
 
 def phrase(status: int) -> str:
@@ -120,21 +126,42 @@ def phrase(status: int) -> str:
 
 
 def response_head(
-    version: str, status: int, headers: tuple[tuple[str, str], ...], now: float
+    version: str,
+    status: int,
+    headers: tuple[tuple[str, str], ...],
+    now: float,
+    length: int | None = None,
 ) -> bytes:
-    """Status line and headers; ``now`` is wall-clock seconds."""
+    """Status line and headers, those of SECURITY included unless a response has its own.
+
+    ``now`` is wall-clock seconds; ``length`` that of the body, None if it is not known.
+    """
+    size = "" if length is None else f"Content-Length: {length}\r\n"
+    head = _constant_part(version, status, headers)
+    return f"{head}Date: {_date_of_second(int(now))}\r\n{size}\r\n".encode("latin-1")
+
+
+@lru_cache(maxsize=CACHED_HEADS)
+def _constant_part(version: str, status: int, headers: tuple[tuple[str, str], ...]) -> str:
+    """What the heads of equal responses have in common."""
+    own = {name.lower() for name, _ in headers}
+    protection = ((name, value) for name, value in SECURITY if name.lower() not in own)
     lines = [
         f"HTTP/{version} {status} {phrase(status)}",
         f"Server: {SERVER_NAME}",
-        f"Date: {http_date(now)}",
-        *(f"{name}: {value}" for name, value in headers),
-        "\r\n",
+        *(f"{name}: {value}" for name, value in (*headers, *protection)),
+        "",
     ]
-    return "\r\n".join(lines).encode("latin-1")
+    return "\r\n".join(lines)
 
 
 def http_date(seconds: float) -> str:
     """``Mon, 23 Nov 2026 07:26:52 GMT``, whatever the locale."""
+    return _date_of_second(int(seconds))
+
+
+@lru_cache(maxsize=2)
+def _date_of_second(seconds: int) -> str:
     t = gmtime(seconds)
     return (
         f"{_DAYS[t.tm_wday]}, {t.tm_mday:02} {_MONTHS[t.tm_mon - 1]} {t.tm_year} "
