@@ -6,7 +6,7 @@ there before it changes its state.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -41,12 +41,15 @@ from trio_supervisor.core.states import (
     State,
 )
 from trio_supervisor.runtime.bus import Bus
+from trio_supervisor.runtime.chronicle import Chronicle
 from trio_supervisor.runtime.history import History
 from trio_supervisor.runtime.recent import Recent
 from trio_supervisor.runtime.subscription import BUFFER_SIZE, EventStream, Streams
+from trio_supervisor.runtime.vitals import Vitals
 
 if TYPE_CHECKING:
     from trio_supervisor.core.events import Event
+    from trio_supervisor.runtime.process import Process
     from trio_supervisor.runtime.supervisor import Supervisor
 
 #: The wall clock of every fake supervisor.
@@ -193,6 +196,8 @@ class FakeSupervisor:
             rpcinterfaces=tuple(RpcInterface(space, "module:factory") for space in rpcinterfaces),
         )
         self.state = DaemonState.RUNNING
+        self.chronicle = Chronicle(self.wall_clock)
+        self.vitals = Vitals(cast("Callable[[], list[Process]]", self.processes))
         self.groups: dict[str, FakeGroup] = {}
         for candidate in self.candidates:
             self.add_group(candidate.name)

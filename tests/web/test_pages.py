@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from html.parser import HTMLParser
 from pathlib import Path
@@ -19,7 +20,11 @@ from trio_supervisor.core.errors import (
     RequestError,
     SpawnFailed,
 )
-from trio_supervisor.core.states import State
+from trio_supervisor.core.states import DaemonState, State
+from trio_supervisor.web import csrf
+from trio_supervisor.web.assets import ADDRESSES
+from trio_supervisor.web.message import Request
+from trio_supervisor.web.status_page import status_page
 
 CTIME = time.ctime(NOW)
 
@@ -30,32 +35,53 @@ def fake() -> FakeSupervisor:
 
 
 class Page(HTMLParser):
-    """What a page shows: rows of the table, links, forms with their fields, the message."""
+    """What a page shows: rows of processes, links, forms with their fields, the message."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
         self.text = ""
         self.links: dict[str, str] = {}
         self.forms: list[dict[str, str]] = []
+        """Fields with their values; "" is how it is sent, "action" the words of its buttons."""
+        self.rows: dict[str, dict[str, str]] = {}
+        """The cells of each process, by its name and their class."""
+        self._row: dict[str, str] = {}
+        self._cell = ""
         self._link: str | None = None
         self.feed(html)
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         attributes = {name: value or "" for name, value in attrs}
-        if tag == "form":
-            self.forms.append({"": f"{attributes['method']} {attributes['action']}"})
-        elif tag in ("input", "button"):
-            self.forms[-1][attributes["name"]] = attributes["value"]
-        elif tag == "a":
-            self._link = attributes["href"]
-        self.text += "|" if tag in ("td", "th") else ""
+        match tag:
+            case "form":
+                how = f"{attributes['method']} {attributes.get('action', '')}".rstrip()
+                self.forms.append({"": how, "action": ""})
+            case "input":
+                self.forms[-1][attributes["name"]] = attributes["value"]
+            case "button" if "value" in attributes:
+                self.forms[-1]["action"] += f"{attributes['value']} "
+            case "a":
+                self._link = attributes["href"]
+            case "tr" if "data-name" in attributes:
+                self._row = self.rows[attributes["data-name"]] = {}
+            case "td" | "th":
+                self._cell = attributes.get("class", "").split(" ")[-1]
+                self._row.setdefault(self._cell, "")
 
     def handle_data(self, data: str) -> None:
         if self._link is not None:
             self.links[data] = self._link
             self._link = None
+        if self._cell:
+            self._row[self._cell] = self._row.get(self._cell, "") + data
         self.text += data
+
+    def offered(self, field: str, value: str) -> list[str]:
+        """The actions that forms with this field offer."""
+        return [
+            a for form in self.forms if form.get(field) == value for a in form["action"].split()
+        ]
 
 
 def message_of(reply: Reply) -> str:
@@ -76,15 +102,19 @@ async def test_the_table(fake: FakeSupervisor) -> None:
     fake.process("grp:ga").run()
     fake.process("off").state = State.FATAL
     fake.process("off").spawn_error = "<bad> & worse"
+    fake.process("off").stderr.recent.feed(b"<last> words\n")
     async with talking(fake) as client:
         page = Page((await client.get("/")).body.decode())
-    _, *lines = [line for line in page.text.splitlines() if line.startswith("|")]
-    assert [line.split("|")[1:4] for line in lines] == [
-        ["stopped", "Not started", "cat"],
-        ["running", "pid 4242, uptime 0:01:05", "grp:ga"],
-        ["fatal", "<bad> & worse", "off"],
-    ]
-    assert page.links["grp:ga"] == "tail.html?processname=grp%3Aga"
+    assert list(page.rows) == ["cat", "grp:ga", "off"]
+    assert [row["state"] for row in page.rows.values()] == ["stopped", "running", "fatal"]
+    assert page.rows["cat"]["name"] == "catnot started yet"
+    assert "<bad> & worse" in page.rows["off"]["name"]
+    assert "<last> words" in page.rows["off"]["name"]
+    assert page.rows["grp:ga"]["name"] == "grp:ga"
+    assert page.rows["grp:ga"]["uptime"] == "0:01:05"
+    assert page.rows["grp:ga"]["pid"] == "4242"
+    assert page.links["grp:"] == "tail.html?processname=grp%3Aga"
+    assert "1 of 1 running" in page.text
     assert "trio-supervisor" in page.text
 
 
@@ -95,8 +125,8 @@ async def test_the_table(fake: FakeSupervisor) -> None:
         (State.STOPPED, ["start", "clearlog"]),
         (State.EXITED, ["start", "clearlog"]),
         (State.FATAL, ["start", "clearlog"]),
-        (State.STARTING, ["clearlog"]),
-        (State.BACKOFF, ["clearlog"]),
+        (State.STARTING, ["stop", "clearlog"]),
+        (State.BACKOFF, ["stop", "clearlog"]),
         (State.STOPPING, ["clearlog"]),
         (State.UNKNOWN, ["clearlog"]),
     ],
@@ -106,14 +136,49 @@ async def test_what_is_offered(state: State, actions: list[str]) -> None:
     fake.process("grp:ga").state = state
     async with talking(fake) as client:
         page = Page((await client.get("/index.html")).body.decode())
-    offered = [form for form in page.forms if "processname" in form]
-    assert [form["action"] for form in offered] == actions
-    assert all(form["processname"] == "grp:ga" for form in offered)
-    everywhere = [form["action"] for form in page.forms if "processname" not in form]
-    assert everywhere == ["refresh", "restartall", "stopall"]
-    assert {form[""] for form in page.forms} == {"post ./"}
-    assert page.links["Tail -f Stdout"] == "logtail/grp%3Aga"
-    assert page.links["Tail -f Stderr"] == "logtail/grp%3Aga/stderr"
+    assert page.offered("processname", "grp:ga") == actions
+    assert page.offered("groupname", "grp") == ["startgroup", "restartgroup", "stopgroup"]
+    posting = [form for form in page.forms if form[""] == "post ./"]
+    everywhere = [f["action"] for f in posting if not f.keys() & {"processname", "groupname"}]
+    assert everywhere == ["refresh startall ", "restartall stopall "]
+    assert {form["action"] for form in posting if "confirm" in form} == {
+        "restartall stopall ",
+        "restartgroup stopgroup ",
+    }
+    assert len({form["csrf"] for form in posting}) == 1
+    assert page.links["Stderr log"] == "tail.html?processname=grp%3Aga&channel=stderr"
+
+
+async def test_those_who_may_not_act_are_offered_nothing(fake: FakeSupervisor) -> None:
+    request = Request("GET", "/", readonly=True)
+    reply = await status_page(fake.real, request)
+    page = Page(reply.body.decode())
+    assert list(page.rows) == ["cat", "grp:ga", "off"]
+    assert {form[""] for form in page.forms if form[""] != "dialog"} == {"get ./"}
+    assert csrf.token_for(request) not in page.text
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("filter=GR", ["grp:ga"]),
+        ("filter=stopp", ["cat", "off"]),
+        ("filter=nothing", []),
+        ("sort=state", ["off", "grp:ga", "cat"]),
+        ("sort=uptime", ["grp:ga", "cat", "off"]),
+        ("sort=cpu", ["cat", "grp:ga", "off"]),
+        ("sort=bogus", ["cat", "grp:ga", "off"]),
+    ],
+)
+async def test_filter_and_sort_without_a_script(
+    fake: FakeSupervisor, query: str, names: list[str]
+) -> None:
+    fake.process("grp:ga").run()
+    if "state" in query:
+        fake.process("off").state = State.FATAL
+    async with talking(fake) as client:
+        page = Page((await client.get(f"/?{query}")).body.decode())
+    assert list(page.rows) == names
 
 
 async def test_no_programs() -> None:
@@ -124,7 +189,7 @@ async def test_no_programs() -> None:
 async def test_w108_a_message_is_escaped_and_cut(fake: FakeSupervisor) -> None:
     async with talking(fake) as client:
         page = (await client.get("/?message=%3Cscript%3E" + "x" * 600)).body.decode()
-        assert "<script" not in page
+        assert "<script>" not in page
         assert "&lt;script&gt;" in page
         assert "x" * 492 in page
         assert "x" * 493 not in page
@@ -240,15 +305,125 @@ async def test_foreign_pages_may_look_but_not_act(
     assert fake.process("cat").state is State.RUNNING
 
 
+OWN = ("Origin: http://localhost", "Referer: http://localhost/", "Sec-Fetch-Site: same-origin")
+
+
 async def test_a_form_of_our_own_page_may_act(fake: FakeSupervisor) -> None:
     async with talking(fake) as client:
-        own = (
-            "Origin: http://localhost",
-            "Referer: http://localhost/",
-            "Sec-Fetch-Site: same-origin",
-        )
-        reply = await client.post("/", b"action=start&processname=cat", *own)
-        assert message_of(reply) == "Process cat started"
+        token = Page((await client.get("/")).body.decode()).forms[0]["csrf"]
+        body = f"action=start&processname=cat&csrf={token}".encode()
+        assert message_of(await client.post("/", body, *OWN)) == "Process cat started"
+        asked = await client.post("/", body.replace(b"start", b"stop"), *OWN, "Accept: text/html")
+        assert message_of(asked) == "Process cat stopped"
+        reply = await client.post("/", body, *OWN, "Accept: application/json")
+        assert json.loads(reply.body) == {"message": "Process cat started", "failed": False}
+        reply = await client.post("/", body, *OWN, "Accept: application/json")
+        outcome = {"message": "ERROR: Process cat: already started", "failed": True}
+        assert json.loads(reply.body) == outcome
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b"action=stopall", OWN),
+        (b"action=stopall&csrf=", OWN),
+        (b"action=stopall&csrf=0123456789", OWN),
+        (b"action=stopall&csrf=%ff%fe", OWN),
+        (b"action=stopall", ("Sec-Fetch-Site: none",)),
+        (b"action=stopall", ("Referer: http://localhost/",)),
+    ],
+)
+async def test_a_browser_without_the_token_is_asked(
+    fake: FakeSupervisor, body: bytes, headers: tuple[str, ...]
+) -> None:
+    """A page from before a restart is no dead end, and another site cannot press the button."""
+    fake.process("cat").run()
+    async with talking(fake) as client:
+        reply = await client.post("/", body, *headers)
+        assert reply.status == 403
+        assert fake.process("cat").pid
+        [form] = Page(reply.body.decode()).forms
+        assert form["action"] == "stopall "
+        confirmed = f"action=stopall&csrf={form['csrf']}".encode()
+        assert message_of(await client.post("/", confirmed, *headers)) == f"All stopped at {CTIME}"
+        assert {p.state for p in fake.processes()} == {State.STOPPED}
+
+
+async def test_another_users_token_is_worth_nothing(fake: FakeSupervisor) -> None:
+    fake.process("cat").run()
+    async with talking(fake) as client:
+        token = Page((await client.get("/", "Authorization: Basic YQ==")).body.decode())
+        body = f"action=stopall&csrf={token.forms[0]['csrf']}".encode()
+        assert (await client.post("/", body, *OWN)).status == 403
+        reply = await client.post("/", body, *OWN, "Authorization: Basic YQ==")
+        assert message_of(reply) == f"All stopped at {CTIME}"
+
+
+async def test_a_link_in_a_mail_is_asked_about(fake: FakeSupervisor) -> None:
+    """A browser opens it by its own account (``none``); scripts say nothing and go on as ever."""
+    fake.process("cat").run()
+    async with talking(fake) as client:
+        reply = await client.get("/?action=stop&processname=cat", "Sec-Fetch-Site: none")
+        assert reply.status == 200
+        assert "Stop cat?" in reply.body.decode()
+        assert (await client.get("/?action=stopall", method="HEAD")).status == 200
+    assert fake.process("cat").state is State.RUNNING
+
+
+async def test_what_stops_many_asks_first(fake: FakeSupervisor) -> None:
+    fake.process("cat").run()
+    async with talking(fake) as client:
+        reply = await client.post("/", b"action=stopgroup&groupname=%3Ci%3E&confirm=ask", *OWN)
+        assert "Stop every process of the group &lt;i&gt;?" in reply.body.decode()
+        [form] = Page(reply.body.decode()).forms
+        assert form["groupname"] == "<i>"
+        assert "confirm" not in form
+
+
+async def test_actions_on_a_group(fake: FakeSupervisor) -> None:
+    process = fake.process("grp:ga")
+    async with talking(fake) as client:
+        assert await act(client, action="startgroup", groupname="grp") == "Group grp started"
+        assert process.state is State.RUNNING
+        assert await act(client, action="restartgroup", groupname="grp") == "Group grp restarted"
+        assert await act(client, action="stopgroup", groupname="grp") == "Group grp stopped"
+        assert not process.pid
+        assert not fake.process("cat").started
+        process.failure = SpawnFailed("grp:ga")
+        said = await act(client, action="startgroup", groupname="grp")
+        assert said == "ERROR: grp:ga: spawn error"
+        said = await act(client, action="startall")
+        assert said == f"ERROR: grp:ga: spawn error at {CTIME}"
+        process.failure = None
+        assert await act(client, action="startall") == f"All started at {CTIME}"
+        said = await act(client, action="stopgroup", groupname="zz")
+        assert said == "No such group named zz"
+
+
+async def test_a_daemon_that_goes_down_says_so(fake: FakeSupervisor) -> None:
+    fake.state = DaemonState.SHUTDOWN
+    async with talking(fake) as client:
+        for target in ("/", "/index.html", "/?action=stopall"):
+            reply = await client.get(target)
+            assert reply.status == 503
+            assert reply.headers["retry-after"] == "5"
+            assert "The supervisor is shutting down." in reply.body.decode()
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+async def test_files_of_the_page(fake: FakeSupervisor, address: str) -> None:
+    """Interfaces.md 3.2: with Last-Modified, and 304 for who has it."""
+    async with talking(fake) as client:
+        reply = await client.get(address)
+        assert reply.status == 200
+        assert reply.body
+        assert reply.headers["x-content-type-options"] == "nosniff"
+        date = reply.headers["last-modified"]
+        again = await client.get(address, f"If-Modified-Since: {date}")
+        assert (again.status, again.body) == (304, b"")
+        long_ago = "If-Modified-Since: Thu, 01 Jan 1970 00:00:00 GMT"
+        assert (await client.get(address, long_ago)).status == 200
+        assert (await client.get(address, "If-Modified-Since: yesterday")).status == 200
 
 
 async def shown(client: Client, target: str) -> str:

@@ -23,7 +23,8 @@ async def test_a_task_on_the_page_and_for_the_client(tmp_path: Path) -> None:
             await stream.send_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             page = b"".join([part async for part in stream])
         assert b"poller" in page
-        assert b"task, uptime 0:00:0" in page
+        assert b'<span class="value">0:00:0' in page
+        assert b'<td class="number pid">task</td>' in page
         done = await trio.run_process(
             [sys.executable, "-c", CLIENT, "-s", server.url, "status"],
             capture_stdout=True,

@@ -34,6 +34,7 @@ class Bus:
         self._report = report
         self._serials = events.serials() if serials is None else serials
         self._subscribers: list[tuple[tuple[type[Event], ...], Accept]] = []
+        self._observers: list[Callable[[Event], None]] = []
 
     def subscribe(self, types: tuple[type[Event], ...], accept: Accept) -> Callable[[], None]:
         """Call ``accept(event, serial)`` for every event of these types; returns the cancellation.
@@ -44,8 +45,14 @@ class Bus:
         self._subscribers.append(subscriber)
         return lambda: self._subscribers.remove(subscriber)
 
+    def observe(self, see: Callable[[Event], None]) -> None:
+        """Call ``see`` for every event, for good. It takes no number and must not raise."""
+        self._observers.append(see)
+
     def publish(self, event: Event) -> None:
         """A serial number is only taken for an event that somebody receives (1.3)."""
+        for see in self._observers:
+            see(event)
         serial: int | None = None
         for types, accept in tuple(self._subscribers):
             if isinstance(event, types):

@@ -48,12 +48,14 @@ from trio_supervisor.core.states import (
 from trio_supervisor.runtime import definitions, several
 from trio_supervisor.runtime.bus import Bus
 from trio_supervisor.runtime.child import ProcessLauncher
+from trio_supervisor.runtime.chronicle import Chronicle
 from trio_supervisor.runtime.containment import attempt, persist
 from trio_supervisor.runtime.group import Group
 from trio_supervisor.runtime.host import Host
 from trio_supervisor.runtime.sinks import Sinks
 from trio_supervisor.runtime.subscription import BUFFER_SIZE, EventStream, Streams
 from trio_supervisor.runtime.ticks import tick
+from trio_supervisor.runtime.vitals import Vitals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,12 +98,16 @@ class Supervisor:
         self.activity = activity
         self.log = log
         self.wall_clock = wall_clock
+        self.chronicle = Chronicle(wall_clock)
+        self.vitals = Vitals(self.processes)
         self._reload = reload
+        bus = Bus(log) if bus is None else bus
+        bus.observe(self.chronicle.record)
         self._host = Host(
             daemon=config.daemon,
             log=log,
             sinks=Sinks(log) if activity is None else activity.sinks,
-            bus=Bus(log) if bus is None else bus,
+            bus=bus,
             launch=ProcessLauncher() if launch is None else launch,
             wall_clock=wall_clock,
             environment=dict(os.environ),

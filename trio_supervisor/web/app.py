@@ -12,11 +12,14 @@ from trio_supervisor.runtime.rpc import Rpc
 from trio_supervisor.web.admission import Admission, Refusal
 from trio_supervisor.web.api import Api
 from trio_supervisor.web.api_error import refusal
+from trio_supervisor.web.assets import ADDRESSES, asset
 from trio_supervisor.web.auth import Role
 from trio_supervisor.web.complaints import quoted
+from trio_supervisor.web.forms import viewer_of
+from trio_supervisor.web.live import live
 from trio_supervisor.web.log_page import log_page
 from trio_supervisor.web.message import Request, Response, Stream, error_response
-from trio_supervisor.web.pages import STYLESHEET, health, stylesheet
+from trio_supervisor.web.pages import health
 from trio_supervisor.web.rpc_door import answer_call
 from trio_supervisor.web.status_page import status_page
 from trio_supervisor.web.tails import tail_main, tail_process
@@ -90,9 +93,10 @@ class App:
         self._pages = {
             "/": status,
             "/index.html": status,
+            "/live": Face(READ, self._live),
             "/tail.html": Face(READ_OR_POST, self._log),
             "/ok.html": Face(READ_OR_POST, self._health),
-            f"/{STYLESHEET}": Face(READ, self._stylesheet),
+            **dict.fromkeys(ADDRESSES, Face(READ, self._asset)),
         }
 
     async def admit(self, request: Request) -> Response | None:
@@ -157,11 +161,14 @@ class App:
     async def _status(self, request: Request) -> Response:
         return await status_page(self._supervisor, request)
 
+    async def _live(self, request: Request) -> Stream:
+        return live(self._supervisor, viewer_of(request))
+
     async def _log(self, request: Request) -> Response:
         return await log_page(self._supervisor, request)
 
     async def _health(self, request: Request) -> Response:
         return health()
 
-    async def _stylesheet(self, request: Request) -> Response:
-        return stylesheet()
+    async def _asset(self, request: Request) -> Response:
+        return asset(request)

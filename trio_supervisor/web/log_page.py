@@ -24,7 +24,7 @@ async def log_page(supervisor: Supervisor, request: Request) -> Response:
     name = fields.get("processname", "")
     limit = _limit(fields.get("limit", ""))
     if not name:
-        return page("Supervisor tail", "<pre>No process name found</pre>\n")
+        return page("Supervisor tail", "<pre>No process name found</pre>\n", kind="log")
     try:
         text = str(await read_stdout_log(supervisor, name, -limit, 0))
     except NoFile:
@@ -35,6 +35,7 @@ async def log_page(supervisor: Supervisor, request: Request) -> Response:
     return page(
         f"Supervisor tail of process {name}",
         f'<p><a href="tail.html?{visible(again)}">Refresh</a></p>\n<pre>{visible(text)}</pre>\n',
+        kind="log",
     )
 
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from trio_supervisor.web.message import Response, error_response
-
 if TYPE_CHECKING:
     from trio_supervisor.web.message import Request
 
@@ -17,11 +15,6 @@ FOREIGN = "This request was caused by a page of another site."
 #: ``none`` is a person's own doing: a typed address or a bookmark.
 _OTHER_SITES = ("cross-site", "same-site")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
-
-
-def refuse_foreign(request: Request) -> Response | None:
-    """A 403 for a request that a page of another origin caused, else None."""
-    return error_response(403, FOREIGN) if is_foreign(request) else None
 
 
 def is_foreign(request: Request) -> bool:

@@ -1,10 +1,12 @@
-"""What all pages share: their frame, their headers, their style."""
+"""What all pages share: their frame, their headers, how text becomes HTML."""
 
 from __future__ import annotations
 
 import re
 from html import escape
 
+from trio_supervisor import __version__
+from trio_supervisor.web.assets import ICON, SCRIPT, STYLE
 from trio_supervisor.web.message import PLAIN, SECURITY, Response, http_date
 
 #: Pages show the moment, nobody may keep them.
@@ -13,36 +15,46 @@ NO_CACHE = (
     ("Cache-Control", "no-cache"),
     ("Expires", http_date(0)),
 )
-STYLESHEET = "stylesheets/supervisor.css"
-STYLE = """\
-:root { color-scheme: light dark; --line: #8884; --good: #1a7f37; --bad: #c62828; --dim: #777; }
-body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem }
-h1 { font-size: 1.3rem }
-.message { border-left: .25rem solid var(--dim); padding: .4rem .8rem }
-table { border-collapse: collapse; width: 100%; margin: 1rem 0 }
-th, td { border-bottom: 1px solid var(--line); padding: .4rem .6rem; text-align: left }
-.state { font-weight: 600; color: var(--dim) }
-.running { color: var(--good) }
-.error { color: var(--bad) }
-form { display: inline }
-button { font: inherit; cursor: pointer }
-pre { border: 1px solid var(--line); overflow: auto; padding: .8rem }
-footer { color: var(--dim); font-size: .85rem }
-"""
-
 #: Control characters but tab and newline, which no page may carry (4.2).
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
+_HEADERS = (*NO_CACHE, *SECURITY)
 
 
-def page(title: str, content: str, *, status: int = 200) -> Response:
-    """``content`` is HTML. Links are relative, so that a page works behind a path prefix."""
+def page(
+    title: str,
+    content: str,
+    *,
+    kind: str,
+    heading: str = "",
+    bar: str = "",
+    head: str = "",
+    status: int = 200,
+    headers: tuple[tuple[str, str], ...] = (),
+) -> Response:
+    """A whole page. Links are relative, so that it works behind a path prefix.
+
+    ``kind`` tells the script what it is on; ``heading`` is the title if it is empty. ``content``,
+    ``bar`` (right in the top line) and ``head`` are HTML.
+    """
     html = (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta name="viewport" content="width=device-width">\n<title>{escape(title)}</title>\n'
-        f'<link rel="stylesheet" href="{STYLESHEET}">\n</head>\n'
-        f"<body>\n<h1>{escape(title)}</h1>\n{content}</body>\n</html>\n"
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<meta name="color-scheme" content="light dark">\n<title>{visible(title)}</title>\n'
+        f'<link rel="icon" href="{ICON}">\n<link rel="stylesheet" href="{STYLE}">\n'
+        f'<script src="{SCRIPT}"></script>\n{head}</head>\n'
+        f'<body data-page="{kind}">\n'
+        f'<header class="top"><h1>{visible(heading or title)}</h1>{bar}</header>\n'
+        f"<main>\n{content}</main>\n"
+        f"<footer>trio-supervisor {__version__}</footer>\n</body>\n</html>\n"
     )
-    return Response(status, html.encode(errors="replace"), headers=(*NO_CACHE, *SECURITY))
+    return Response(status, html.encode(errors="replace"), headers=(*headers, *_HEADERS))
+
+
+def message_line(text: str, *, bad: bool = False) -> str:
+    """The place where the outcome of an action is said, also if there is none yet."""
+    kind = " bad" if bad else ""
+    shown = "" if text else " hidden"
+    return f'<p class="message{kind}" role="status"{shown}>{visible(text)}</p>\n'
 
 
 def visible(text: str) -> str:
@@ -53,7 +65,3 @@ def visible(text: str) -> str:
 def health() -> Response:
     """``/ok.html``: the answer itself is the good news."""
     return Response(200, b"OK", PLAIN, headers=SECURITY)
-
-
-def stylesheet() -> Response:
-    return Response(200, STYLE.encode(), "text/css;charset=utf-8", headers=SECURITY)

@@ -1,196 +1,129 @@
-"""The status page and its actions (interfaces.md 4.1): plain HTML that works without scripts."""
+"""The status page (interfaces.md 4.1): what runs, why something does not, and the way to act.
+
+Plain HTML that works without scripts; the script makes it live (``live.py``).
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Awaitable, Callable
+import json
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
-from trio_supervisor import __version__
-from trio_supervisor.core.errors import BadName, RequestError
-from trio_supervisor.core.states import DaemonState, FaultCode, State
-from trio_supervisor.runtime import rpc_control as control
-from trio_supervisor.runtime.rpc_info import describe
-from trio_supervisor.runtime.rpc_logs import clear_process_logs
+from trio_supervisor.core.states import DaemonState
+from trio_supervisor.web import csrf
+from trio_supervisor.web.actions import act, is_failure
+from trio_supervisor.web.board import BY_NAME, SORTS, Board
+from trio_supervisor.web.forms import ASK, CONFIRM, OF_ALL, Viewer, confirmation, viewer_of
 from trio_supervisor.web.message import Response
-from trio_supervisor.web.origin import refuse_foreign
-from trio_supervisor.web.pages import NO_CACHE, page, visible
+from trio_supervisor.web.pages import NO_CACHE, message_line, page, visible
 
 if TYPE_CHECKING:
-    from trio_supervisor.runtime.process import Process
+    from collections.abc import Mapping
+
     from trio_supervisor.runtime.supervisor import Supervisor
     from trio_supervisor.web.message import Request
 
 #: Characters of a message that are carried through a redirect and shown.
 MESSAGE_LIMIT = 500
-UNKNOWN_ACTION = "Unknown action"
-
-#: How each failure of a start is said; other faults show their number and text.
-_START_FAILURES = {
-    FaultCode.NO_FILE: "no such file",
-    FaultCode.NOT_EXECUTABLE: "file not executable",
-    FaultCode.ALREADY_STARTED: "already started",
-    FaultCode.SPAWN_ERROR: "spawn error",
-    FaultCode.ABNORMAL_TERMINATION: "abnormal termination",
-}
-_STATE_CLASSES = {State.RUNNING: "running", State.FATAL: "error", State.BACKOFF: "error"}
-_STARTABLE = frozenset({State.STOPPED, State.EXITED, State.FATAL})
+JSON = "application/json"
+#: Seconds after which a page without a script looks whether the daemon is back.
+RETRY = 5
+_GOING_DOWN = (
+    "<p>The supervisor is shutting down.</p>\n"
+    '<p class="hint">This page looks by itself whether it is back.</p>\n'
+)
+_HEAD = """\
+<thead><tr><th scope="col">State</th><th scope="col">Name</th><th scope="col">CPU</th>\
+<th scope="col">Memory</th><th scope="col">Uptime</th><th scope="col">PID</th>\
+<th scope="col">Restarts</th><th scope="col"><span class="unseen">Actions</span></th></tr></thead>
+"""
+_SORT_TEXTS = ("By group and name", "Trouble first", "CPU", "Memory", "Uptime")
+#: Only the script has a use for these; it shows them.
+_BAR = """\
+<div class="tools" hidden><span class="live" role="status">connecting</span>\
+<button type="button" data-do="theme" aria-label="Light or dark">◐</button>\
+<button type="button" data-do="help" aria-label="Keyboard shortcuts">?</button></div>"""
+_HELP = """\
+<dialog class="help" aria-label="Keyboard shortcuts"><h2>Keyboard shortcuts</h2><dl>
+<div><dt><kbd>/</kbd></dt><dd>filter</dd></div>
+<div><dt><kbd>j</kbd> <kbd>k</kbd></dt><dd>next, previous process</dd></div>
+<div><dt><kbd>s</kbd></dt><dd>start it</dd></div>
+<div><dt><kbd>x</kbd></dt><dd>stop it</dd></div>
+<div><dt><kbd>r</kbd></dt><dd>restart it</dd></div>
+<div><dt><kbd>l</kbd></dt><dd>its log</dd></div>
+<div><dt><kbd>o</kbd></dt><dd>its last output</dd></div>
+<div><dt><kbd>t</kbd></dt><dd>light or dark</dd></div>
+<div><dt><kbd>?</kbd></dt><dd>this help</dd></div>
+</dl><form method="dialog"><button class="primary">Close</button></form></dialog>
+"""
 
 
 async def status_page(supervisor: Supervisor, request: Request) -> Response:
-    """Show the page, or carry out an action and send the browser back to it."""
+    """Show the page, or carry out an action and send the browser back to it.
+
+    Whom a request comes from, and whether another site is behind it, was asked before.
+    """
     if supervisor.state is not DaemonState.RUNNING:
-        return page("Supervisor", "<p>The supervisor is shutting down.</p>\n", status=503)
+        return going_down()
     fields = request.fields
-    if "action" not in fields:
-        return _show(supervisor, fields.get("message", ""))
-    if (refusal := refuse_foreign(request)) is not None:
-        return refusal
-    message = await _act(supervisor, fields["action"], fields.get("processname", ""))
-    where = f"./?message={quote(message[:MESSAGE_LIMIT], safe='')}"
+    if "action" not in fields or request.method == "HEAD":
+        await supervisor.vitals.refresh()
+        return _show(supervisor, fields, viewer_of(request))
+    ours = csrf.is_ours(request)
+    if fields.get(CONFIRM) == ASK or (csrf.is_from_browser(request) and not ours):
+        stale = request.method == "POST" and not ours
+        return confirmation(fields, csrf.token_for(request), status=403 if stale else 200)
+    message = (await act(supervisor, fields))[:MESSAGE_LIMIT]
+    if JSON in request.headers.get("accept", ""):
+        outcome = {"message": message, "failed": is_failure(message)}
+        return Response(200, json.dumps(outcome).encode(), JSON, NO_CACHE)
+    where = f"./?message={quote(message, safe='')}"
     return Response(303, b"", headers=(("Location", where), *NO_CACHE))
 
 
-async def _act(supervisor: Supervisor, action: str, name: str) -> str:
-    """Carry out an action; returns what became of it, for people."""
-    if action in _ALL_ACTIONS:
-        done = await _ALL_ACTIONS[action](supervisor)
-        return f"{done} at {time.ctime(supervisor.wall_clock())}"
-    if not name:
-        return UNKNOWN_ACTION
-    try:
-        supervisor.process(name)
-    except BadName:
-        return f"No such process named {name}"
-    if action not in _PROCESS_ACTIONS:
-        return UNKNOWN_ACTION
-    try:
-        return await _PROCESS_ACTIONS[action](supervisor, name)
-    except RequestError as error:
-        return f"unexpected rpc fault [{int(error.code)}] {error}"
-
-
-async def _refresh(supervisor: Supervisor) -> str:
-    return "Page refreshed"
-
-
-async def _stop_all(supervisor: Supervisor) -> str:
-    await control.stop_all_processes(supervisor, True)
-    return "All stopped"
-
-
-async def _restart_all(supervisor: Supervisor) -> str:
-    await control.stop_all_processes(supervisor, True)
-    await control.start_all_processes(supervisor, True)
-    return "All restarted"
-
-
-async def _start(supervisor: Supervisor, name: str) -> str:
-    return await _started(supervisor, name) or f"Process {name} started"
-
-
-async def _stop(supervisor: Supervisor, name: str) -> str:
-    await control.stop_process(supervisor, name, True)
-    return f"Process {name} stopped"
-
-
-async def _restart(supervisor: Supervisor, name: str) -> str:
-    """One that does not run is just started; what counts is that it runs afterwards (Q40)."""
-    try:
-        await control.stop_process(supervisor, name, True)
-    except RequestError as error:
-        if error.code is not FaultCode.NOT_RUNNING:
-            raise
-    return await _started(supervisor, name) or f"Process {name} restarted"
-
-
-async def _clear_log(supervisor: Supervisor, name: str) -> str:
-    await clear_process_logs(supervisor, name)
-    return f"Log for {name} cleared"
-
-
-async def _started(supervisor: Supervisor, name: str) -> str | None:
-    """Start a process; returns what went wrong, or None."""
-    try:
-        await control.start_process(supervisor, name, True)
-    except RequestError as error:
-        unexpected = f"unexpected rpc fault [{int(error.code)}] {error}"
-        return f"ERROR: Process {name}: {_START_FAILURES.get(error.code, unexpected)}"
-    return None
-
-
-_ALL_ACTIONS: dict[str, Callable[[Supervisor], Awaitable[str]]] = {
-    "refresh": _refresh,
-    "restartall": _restart_all,
-    "stopall": _stop_all,
-}
-_PROCESS_ACTIONS: dict[str, Callable[[Supervisor, str], Awaitable[str]]] = {
-    "clearlog": _clear_log,
-    "restart": _restart,
-    "start": _start,
-    "stop": _stop,
-}
-
-
-def _show(supervisor: Supervisor, message: str) -> Response:
-    said = f'<p class="message" role="status">{visible(message[:MESSAGE_LIMIT])}</p>\n'
-    everything = "".join(
-        _button(text, action)
-        for text, action in (
-            ("Refresh", "refresh"),
-            ("Restart All", "restartall"),
-            ("Stop All", "stopall"),
-        )
+def going_down() -> Response:
+    return page(
+        "Supervisor",
+        _GOING_DOWN,
+        kind="gone",
+        head=f'<noscript><meta http-equiv="refresh" content="{RETRY}"></noscript>\n',
+        status=503,
+        headers=(("Retry-After", str(RETRY)),),
     )
+
+
+def _show(supervisor: Supervisor, fields: Mapping[str, str], viewer: Viewer) -> Response:
+    board = Board(supervisor, viewer)
+    words, sort = fields.get("filter", ""), fields.get("sort", BY_NAME)
+    message = fields.get("message", "")[:MESSAGE_LIMIT]
     return page(
         f"Supervisor status: {supervisor.config.daemon.identifier}",
-        f"{said if message else ''}<div>{everything}</div>\n{_table(supervisor)}"
-        f"<footer>trio-supervisor {__version__}</footer>\n",
+        f"{message_line(message, bad=is_failure(message))}"
+        f'<nav class="bar"><ul class="summary">{board.summary()}</ul>'
+        f"{_controls(words, sort)}</nav>\n"
+        f"{_table(supervisor, board.table(words, sort))}"
+        f'<section class="events"><h2>Events</h2><ol>{board.events()}</ol></section>\n{_HELP}',
+        kind="status",
+        heading=supervisor.config.daemon.identifier,
+        bar=f'<div class="everything">{viewer.form(OF_ALL)}</div>{_BAR}',
     )
 
 
-def _table(supervisor: Supervisor) -> str:
-    processes = sorted(control.all_processes(supervisor), key=lambda p: (p.group, p.name))
-    if not processes:
-        return "<p>No programs to manage</p>\n"
-    now = supervisor.wall_clock()
-    rows = "".join(_row(process, now) for process in processes)
+def _controls(words: str, sort: str) -> str:
+    options = "".join(
+        f'<option value="{way}"{" selected" if way == sort else ""}>{text}</option>'
+        for way, text in zip(SORTS, _SORT_TEXTS, strict=True)
+    )
     return (
-        "<table>\n<thead><tr><th>State<th>Description<th>Name<th>Action</tr></thead>\n"
-        f"<tbody>\n{rows}</tbody>\n</table>\n"
+        '<form class="controls" method="get" action="./" role="search">'
+        f'<input type="search" name="filter" value="{visible(words)}" placeholder="Filter" '
+        'aria-label="Filter by name or state" autocomplete="off">'
+        f'<select name="sort" aria-label="Sort">{options}</select>'
+        '<button class="apply">Apply</button></form>'
     )
 
 
-def _row(process: Process, now: float) -> str:
-    name = process.full_name
-    log = visible(f"tail.html?{urlencode({'processname': name})}")
-    return (
-        f'<tr><td class="state {_STATE_CLASSES.get(process.state, "")}">'
-        f"{process.state.name.lower()}<td>{visible(describe(process, now))}"
-        f'<td><a href="{log}" target="_blank">{visible(name)}</a>'
-        f"<td>{_actions(process)}</tr>\n"
-    )
-
-
-def _actions(process: Process) -> str:
-    name = process.full_name
-    offered = [("Clear Log", "clearlog")]
-    if process.state is State.RUNNING:
-        offered = [("Restart", "restart"), ("Stop", "stop"), *offered]
-    elif process.state in _STARTABLE:
-        offered = [("Start", "start"), *offered]
-    buttons = "".join(_button(text, action, name) for text, action in offered)
-    address = f"logtail/{quote(name, safe='')}"
-    return (
-        f'{buttons}<a href="{address}" target="_blank">Tail -f Stdout</a> '
-        f'<a href="{address}/stderr" target="_blank">Tail -f Stderr</a>'
-    )
-
-
-def _button(text: str, action: str, name: str = "") -> str:
-    field = f'<input type="hidden" name="processname" value="{visible(name)}">' if name else ""
-    return (
-        f'<form method="post" action="./">{field}'
-        f'<button name="action" value="{action}">{text}</button></form> '
-    )
+def _table(supervisor: Supervisor, bodies: str) -> str:
+    if not supervisor.processes():
+        return '<p class="empty">No programs to manage</p>\n'
+    return f'<table class="processes">\n{_HEAD}{bodies}</table>\n'

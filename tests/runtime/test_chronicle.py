@@ -1,0 +1,80 @@
+"""The last events of a supervisor, and the bus that tells it without spending serial numbers."""
+
+from __future__ import annotations
+
+import trio
+import trio.testing
+
+from trio_supervisor.core.config import Severity
+from trio_supervisor.core.events import (
+    Event,
+    ProcessGroupAdded,
+    ProcessLogStdout,
+    SupervisorStateChangeRunning,
+    Tick5,
+)
+from trio_supervisor.runtime.bus import Bus
+from trio_supervisor.runtime.chronicle import REMEMBERED, Chronicle
+
+NOW = 1_700_000_000.0
+
+
+def chronicle() -> Chronicle:
+    return Chronicle(lambda: NOW)
+
+
+def test_tells_what_changed_and_nothing_else() -> None:
+    told = chronicle()
+    told.record(ProcessGroupAdded("a"))
+    told.record(Tick5(5))
+    told.record(ProcessLogStdout("a", "a", 1, b"x"))
+    told.record(SupervisorStateChangeRunning())
+    found = [(e.number, e.time, e.event) for e in told.latest()]
+    assert found == [
+        (1, NOW, ProcessGroupAdded("a")),
+        (2, NOW, SupervisorStateChangeRunning()),
+    ]
+
+
+def test_a_reader_who_is_too_late_is_told_so() -> None:
+    told = chronicle()
+    assert told.after(0) == []
+    for number in range(REMEMBERED + 1):
+        told.record(ProcessGroupAdded(str(number)))
+    assert len(told.latest()) == REMEMBERED
+    assert told.after(0) is None
+    complete = told.after(1)
+    assert complete is not None
+    assert len(complete) == REMEMBERED
+    assert [e.number for e in told.after(REMEMBERED) or []] == [REMEMBERED + 1]
+    assert told.after(REMEMBERED + 1) == []
+
+
+async def test_waiting_for_news() -> None:
+    told = chronicle()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(told.wait_beyond, 0)
+        nursery.start_soon(told.wait_beyond, 1)
+        await trio.testing.wait_all_tasks_blocked()
+        told.record(ProcessGroupAdded("a"))
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(nursery.child_tasks) == 1
+        told.record(ProcessGroupAdded("b"))
+    await told.wait_beyond(1)
+
+
+def test_observers_take_no_serial_numbers() -> None:
+    """Listeners see the same numbers whether or not there is a web page (interfaces.md 1.3)."""
+    seen: list[Event] = []
+    numbers: list[int] = []
+
+    def report(severity: Severity, text: str) -> None:
+        raise AssertionError(text)
+
+    bus = Bus(report)
+    bus.observe(seen.append)
+    bus.publish(ProcessGroupAdded("a"))
+    bus.subscribe((ProcessGroupAdded,), lambda event, serial: numbers.append(serial))
+    bus.publish(ProcessGroupAdded("b"))
+    assert seen == [ProcessGroupAdded("a"), ProcessGroupAdded("b")]
+    assert numbers == [0]

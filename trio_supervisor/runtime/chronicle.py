@@ -1,0 +1,64 @@
+"""What has happened lately, for people who look when it is over: the last events of a supervisor.
+
+Always kept and bounded. Readers hold a number, the chronicle holds nothing for them, so one who is
+slow misses events and never costs memory. Unlike a subscriber it takes no serial numbers.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import trio
+
+from trio_supervisor.core.events import Event, ProcessGroup, ProcessState, SupervisorStateChange
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Events that are remembered: a screenful for a person, the start of a hundred programs.
+REMEMBERED = 200
+#: What changes for a person; output, messages and ticks do not belong here.
+TOLD = (ProcessState, ProcessGroup, SupervisorStateChange)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An event, the how-many-th it was, and when (wall-clock seconds)."""
+
+    number: int
+    time: float
+    event: Event
+
+
+class Chronicle:
+    """``number`` is that of the last entry; 0 before the first."""
+
+    def __init__(self, wall_clock: Callable[[], float]) -> None:
+        self.number = 0
+        self._wall_clock = wall_clock
+        self._entries: deque[Entry] = deque(maxlen=REMEMBERED)
+        self._news = trio.lowlevel.ParkingLot()
+
+    def record(self, event: Event) -> None:
+        """Take an event, if it is one that is told."""
+        if isinstance(event, TOLD):
+            self.number += 1
+            self._entries.append(Entry(self.number, self._wall_clock(), event))
+            self._news.unpark_all()
+
+    def after(self, number: int) -> list[Entry] | None:
+        """The entries after that one, oldest first; None if some of them are forgotten."""
+        if self._entries and number < self._entries[0].number - 1:
+            return None
+        return [entry for entry in self._entries if entry.number > number]
+
+    def latest(self) -> list[Entry]:
+        """All that is remembered, oldest first."""
+        return list(self._entries)
+
+    async def wait_beyond(self, number: int) -> None:
+        """Return when there is an entry after that one."""
+        while self.number <= number:
+            await self._news.park()

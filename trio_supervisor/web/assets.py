@@ -1,0 +1,56 @@
+"""The files that pages refer to: style, script, icon. Read once, from the installed package."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from functools import cache
+from importlib.resources import files
+
+from trio_supervisor.web.message import SECURITY, Request, Response, http_date
+
+STYLE = "stylesheets/supervisor.css"
+SCRIPT = "scripts/supervisor.js"
+ICON = "images/icon.svg"
+_TYPES = {
+    STYLE: "text/css;charset=utf-8",
+    SCRIPT: "text/javascript;charset=utf-8",
+    ICON: "image/svg+xml",
+}
+ADDRESSES = tuple(f"/{address}" for address in _TYPES)
+#: Browsers ask each time whether there is a new version: a page never meets the script of another.
+_HEADERS = (("Cache-Control", "no-cache"), *SECURITY)
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """``modified`` is whole seconds since the epoch, as in HTTP dates."""
+
+    body: bytes
+    type: str
+    modified: int
+
+
+def asset(request: Request) -> Response:
+    """Answer for one of ADDRESSES."""
+    found = _load((request.path or "").strip("/"))
+    headers = (("Last-Modified", http_date(found.modified)), *_HEADERS)
+    if _has(request.headers.get("if-modified-since", ""), found):
+        return Response(304, b"", found.type, headers)
+    return Response(200, found.body, found.type, headers)
+
+
+@cache
+def _load(address: str) -> Asset:
+    file = files(__package__) / "static" / address.rpartition("/")[2]
+    with file.open("rb") as opened:
+        return Asset(opened.read(), _TYPES[address], int(os.fstat(opened.fileno()).st_mtime))
+
+
+def _has(date: str, found: Asset) -> bool:
+    """Whether a client's copy of that date is good; a date that is none proves nothing."""
+    try:
+        return parsedate_to_datetime(date).timestamp() >= found.modified
+    except ValueError:
+        return False

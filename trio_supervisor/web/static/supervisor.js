@@ -1,0 +1,418 @@
+/* Makes the pages live. They work without it: it only moves what the server has rendered, and
+   writes figures as text. */
+'use strict';
+(() => {
+
+const root = document.documentElement;
+const $ = (selector, within = document) => within.querySelector(selector);
+const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+
+/* Storage may be forbidden. */
+const stored = (key) => { try { return localStorage.getItem(key); } catch { return null; } };
+const store = (key, value) => { try { localStorage.setItem(key, value); } catch { /* then not */ } };
+
+/* Light or dark */
+
+if (stored('theme')) root.dataset.theme = stored('theme');
+
+function changeTheme() {
+  const dark = root.dataset.theme ? root.dataset.theme === 'dark'
+    : matchMedia('(prefers-color-scheme: dark)').matches;
+  root.dataset.theme = dark ? 'light' : 'dark';
+  store('theme', root.dataset.theme);
+}
+
+/* The line to the daemon */
+
+const PATIENCE = [1, 2, 3, 5]; // seconds between attempts
+
+/* Listens to a stream while the page is seen; `hear` has a function for each kind of message. */
+function listen(address, hear) {
+  const sign = $('.live');
+  let source = null, attempt = 0, timer = 0;
+  const show = (kind, text) => {
+    if (sign.textContent !== text) sign.textContent = text;
+    sign.className = `live ${kind}`;
+    document.body.classList.toggle('gone', kind === 'off');
+  };
+  const close = () => { clearTimeout(timer); if (source) source.close(); source = null; };
+  const open = () => {
+    close();
+    source = new EventSource(address);
+    source.onopen = () => { attempt = 0; show('on', 'live'); };
+    source.onerror = () => {
+      close();
+      show('off', 'daemon is gone, reconnecting');
+      timer = setTimeout(open, 1000 * PATIENCE[Math.min(attempt++, PATIENCE.length - 1)]);
+    };
+    for (const [kind, heard] of Object.entries(hear)) {
+      source.addEventListener(kind, (event) => heard(JSON.parse(event.data)));
+    }
+  };
+  document.addEventListener('visibilitychange', () => (document.hidden ? close() : open()));
+  addEventListener('pagehide', close);
+  open();
+}
+
+/* Saying and asking */
+
+let messageTimer = 0;
+function say(text, bad = false) {
+  const line = $('.message');
+  line.textContent = text;
+  line.classList.toggle('bad', bad);
+  line.hidden = !text;
+  clearTimeout(messageTimer);
+  if (!bad) messageTimer = setTimeout(() => { line.hidden = true; }, 10000);
+}
+
+function element(name, attributes = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.append(...children);
+  return made;
+}
+
+function ask(question, word) {
+  return new Promise((resolve) => {
+    const dialog = element('dialog', { class: 'ask', 'aria-label': question },
+      element('p', {}, question),
+      element('form', { method: 'dialog', class: 'choices' },
+        element('div', { class: 'choices' },
+          element('button', { value: '' }, 'Cancel'),
+          element('button', { value: 'yes', class: 'primary', autofocus: '' }, word))));
+    dialog.addEventListener('close', () => { dialog.remove(); resolve(dialog.returnValue === 'yes'); });
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}
+
+/* The status page */
+
+function statusPage() {
+  const table = $('.processes');
+  const filter = $('.controls [name=filter]');
+  const sort = $('.controls [name=sort]');
+  const rows = new Map(); // full name -> tr
+  const busy = new Map(); // full name -> actions under way
+  const history = new Map(); // full name -> [[time, cpu, memory], ...]
+  let token = '', span = 300;
+
+  const fragment = (html) => {
+    const template = document.createElement('template');
+    template.innerHTML = html;
+    return template.content;
+  };
+
+  /* What the reader has open or is at survives when the server sends a row anew. */
+  function swap(old, fresh) {
+    const open = all('details[open]', old).map((one) => one.className);
+    for (const one of all('details', fresh)) one.open = open.includes(one.className);
+    const at = old.contains(document.activeElement) ? document.activeElement : null;
+    old.replaceWith(fresh);
+    if (!at) return;
+    const same = at.value && $(`button[value="${at.value}"]`, fresh);
+    (same && !same.disabled ? same : fresh).focus({ preventScroll: true });
+  }
+
+  function adopt(row) {
+    rows.set(row.dataset.name, row);
+    showBusy(row);
+    draw(row);
+  }
+
+  function putRow(html) {
+    const fresh = $('tr', fragment(html));
+    const old = rows.get(fresh.dataset.name);
+    if (!old) return;
+    swap(old, fresh);
+    adopt(fresh);
+  }
+
+  function putHead(group, html) {
+    const fresh = $('tr', fragment(html));
+    const old = $(`tr.group[data-group="${CSS.escape(group)}"]`);
+    if (fresh && old) swap(old, fresh);
+  }
+
+  function putSummary(html) {
+    $('.summary').innerHTML = html;
+    markFilter();
+  }
+
+  function leaving(is) {
+    if (is) say('The supervisor is shutting down.', true);
+  }
+
+  /* Filter and sort */
+
+  const keys = {
+    state: (row) => Number(row.dataset.rank),
+    cpu: (row) => -Number(row.dataset.cpu),
+    memory: (row) => -Number(row.dataset.memory),
+    uptime: (row) => -Number(row.dataset.uptime),
+  };
+  const byName = (a, b) => {
+    const [x, y] = [[a.dataset.group, a.dataset.name], [b.dataset.group, b.dataset.name]];
+    return x < y ? -1 : x > y ? 1 : 0;
+  };
+
+  function arrange() {
+    const key = keys[sort.value];
+    const sorted = [...rows.values()].sort((a, b) => (key ? key(a) - key(b) : 0) || byName(a, b));
+    let flat = $('tbody.flat', table);
+    if (key && !flat) flat = table.appendChild(element('tbody', { class: 'flat' }));
+    const next = new Map();
+    for (const row of sorted) {
+      const home = key ? flat : $(`tbody[data-group="${CSS.escape(row.dataset.group)}"]`, table);
+      const place = next.has(home) ? next.get(home) : $('tr.process', home);
+      if (row === place) next.set(home, row.nextElementSibling);
+      else { const focused = row.contains(document.activeElement) && document.activeElement;
+        home.insertBefore(row, place);
+        if (focused) focused.focus({ preventScroll: true });
+        next.set(home, place);
+      }
+    }
+    if (!key && flat) flat.remove();
+    table.classList.toggle('sorted', Boolean(key));
+    const words = filter.value.trim().toLowerCase();
+    for (const row of rows.values()) {
+      row.hidden = !row.dataset.name.toLowerCase().includes(words) && !row.dataset.state.includes(words);
+    }
+    for (const body of all('tbody[data-group]', table)) {
+      body.hidden = !$('tr.process:not([hidden])', body);
+    }
+    markFilter();
+  }
+
+  function markFilter() {
+    for (const link of all('.summary a')) {
+      if (link.dataset.filter === filter.value) link.setAttribute('aria-current', 'true');
+      else link.removeAttribute('aria-current');
+    }
+  }
+
+  /* Charts */
+
+  const WIDTH = 72, HEIGHT = 20;
+  const SVG = 'http://www.w3.org/2000/svg';
+
+  function draw(row) {
+    const points = history.get(row.dataset.name) || [];
+    const end = points.length ? points[points.length - 1][0] : 0;
+    const floors = { cpu: [1, 10], memory: [2, 1] };
+    for (const [name, [index, floor]] of Object.entries(floors)) {
+      const place = $(`.${name} .chart`, row);
+      if (points.length < 2) { place.replaceChildren(); continue; }
+      const top = 1.1 * Math.max(floor, ...points.map((point) => point[index]));
+      const line = points.map((point) => [
+        (WIDTH * (1 - (end - point[0]) / span)).toFixed(1),
+        (HEIGHT * (1 - point[index] / top)).toFixed(1),
+      ].join(' '));
+      const [first, last] = [line[0], line[line.length - 1]].map((at) => at.split(' ')[0]);
+      let svg = place.firstChild;
+      if (!svg) {
+        svg = place.appendChild(document.createElementNS(SVG, 'svg'));
+        svg.setAttribute('viewBox', `0 0 ${WIDTH} ${HEIGHT}`);
+        svg.setAttribute('preserveAspectRatio', 'none');
+        svg.setAttribute('width', '100%');
+        svg.setAttribute('height', HEIGHT);
+        svg.setAttribute('aria-hidden', 'true');
+        svg.append(document.createElementNS(SVG, 'path'), document.createElementNS(SVG, 'path'));
+        svg.firstChild.setAttribute('class', 'area');
+      }
+      svg.firstChild.setAttribute('d', `M${first} ${HEIGHT}L${line.join('L')}L${last} ${HEIGHT}Z`);
+      svg.lastChild.setAttribute('d', `M${line.join('L')}`);
+    }
+  }
+
+  function putFigures(row, time, [cpu, memory, uptime, ...texts]) {
+    Object.assign(row.dataset, { cpu, memory, uptime });
+    ['cpu', 'memory', 'uptime'].forEach((name, i) => {
+      $(`.${name} .value`, row).textContent = texts[i];
+    });
+    const points = history.get(row.dataset.name) || [];
+    points.push([time, cpu, memory]);
+    while (points[0][0] < time - span) points.shift();
+    history.set(row.dataset.name, points);
+    draw(row);
+  }
+
+  /* Messages of the daemon */
+
+  listen('live', {
+    snapshot(data) {
+      token = data.token;
+      span = data.span;
+      for (const field of all('input[name=csrf]')) field.value = token;
+      if (!table || !data.table) {
+        if (Boolean(table) !== Boolean(data.table)) location.reload();
+        return;
+      }
+      const open = all('tr.process:has(details.last[open])', table).map((row) => row.dataset.name);
+      for (const body of all('tbody', table)) body.remove();
+      table.append(fragment(data.table));
+      history.clear();
+      for (const [name, points] of Object.entries(data.history)) history.set(name, points);
+      rows.clear();
+      for (const row of all('tr.process', table)) {
+        adopt(row);
+        if (open.includes(row.dataset.name)) { const last = $('.last', row); if (last) last.open = true; }
+      }
+      putSummary(data.summary);
+      $('.events ol').innerHTML = data.events;
+      arrange();
+      leaving(data.leaving);
+    },
+    changes(data) {
+      data.rows.forEach(putRow);
+      for (const [group, html] of Object.entries(data.heads)) putHead(group, html);
+      putSummary(data.summary);
+      const list = $('.events ol');
+      list.prepend(fragment(data.events));
+      while (list.children.length > 200) list.lastElementChild.remove();
+      arrange();
+      leaving(data.leaving);
+    },
+    vitals(data) {
+      for (const [name, figures] of Object.entries(data.rows)) {
+        if (rows.has(name)) putFigures(rows.get(name), data.time, figures);
+      }
+      if (sort.value !== 'name') arrange();
+    },
+  });
+
+  /* Actions */
+
+  function showBusy(row) {
+    const is = (busy.get(row.dataset.name) || 0) > 0;
+    row.setAttribute('aria-busy', is);
+    for (const button of all('button', row)) button.disabled = is;
+  }
+
+  function setBusy(names, by) {
+    for (const name of names) {
+      busy.set(name, (busy.get(name) || 0) + by);
+      if (rows.has(name)) showBusy(rows.get(name));
+    }
+  }
+
+  function targets(data) {
+    if (data.has('processname')) return [data.get('processname')];
+    if (data.get('action') === 'refresh') return [];
+    const group = data.get('groupname');
+    return [...rows.values()].filter((row) => !group || row.dataset.group === group)
+      .map((row) => row.dataset.name);
+  }
+
+  async function carryOut(data, what) {
+    const names = targets(data);
+    setBusy(names, 1);
+    say(`${what} …`);
+    clearTimeout(messageTimer);
+    try {
+      const answer = await fetch('./', {
+        method: 'POST', body: new URLSearchParams(data), headers: { Accept: 'application/json' },
+      });
+      if (answer.status === 403 || answer.status === 401) location.reload();
+      else if (!answer.ok) say(`${what}: refused (${answer.status} ${answer.statusText})`, true);
+      else { const { message, failed } = await answer.json(); say(message, failed); }
+    } catch {
+      say(`${what}: no answer from the daemon`, true);
+    } finally {
+      setBusy(names, -1);
+    }
+  }
+
+  document.addEventListener('submit', async (event) => {
+    const form = event.target;
+    if (form.method === 'get') { event.preventDefault(); arrange(); }
+    if (form.method !== 'post') return;
+    event.preventDefault();
+    const button = event.submitter;
+    const data = new FormData(form, button);
+    const menu = form.closest('.menu');
+    if (menu) menu.open = false;
+    if (data.has('confirm') && !await ask(button.dataset.question, button.textContent)) return;
+    data.delete('confirm');
+    data.set('csrf', token || data.get('csrf'));
+    carryOut(data, button.getAttribute('aria-label'));
+  });
+
+  filter.addEventListener('input', arrange);
+  sort.addEventListener('change', arrange);
+  $('.summary').addEventListener('click', (event) => {
+    const link = event.target.closest('a');
+    if (!link) return;
+    event.preventDefault();
+    filter.value = filter.value === link.dataset.filter ? '' : link.dataset.filter;
+    arrange();
+  });
+  document.addEventListener('click', (event) => {
+    for (const menu of all('.menu[open]')) if (!menu.contains(event.target)) menu.open = false;
+  });
+
+  /* Keys */
+
+  function move(by) {
+    const shown = all('tr.process:not([hidden])', table);
+    const at = shown.indexOf(document.activeElement.closest('tr.process'));
+    const next = shown[at < 0 ? (by > 0 ? 0 : shown.length - 1) : at + by];
+    if (next) next.focus();
+  }
+
+  const press = (selector) => () => {
+    const row = document.activeElement.closest('tr.process');
+    const target = row && $(selector, row);
+    if (target) target.click();
+  };
+
+  for (const row of all('tr.process')) adopt(row);
+  return {
+    '/': () => { filter.focus(); filter.select(); },
+    j: () => move(1),
+    k: () => move(-1),
+    s: press('button[value=start]'),
+    x: press('button[value=stop]'),
+    r: press('button[value=restart]'),
+    l: press('.name a'),
+    o: press('.last summary'),
+  };
+}
+
+/* The page of a daemon that is going down: looks whether it is back */
+
+function gonePage() {
+  setInterval(async () => {
+    try { if ((await fetch('ok.html')).ok && (await fetch('./')).ok) location.reload(); } catch { /* not yet */ }
+  }, 2000);
+  return {};
+}
+
+const PAGES = { status: statusPage, gone: gonePage };
+
+document.addEventListener('DOMContentLoaded', () => {
+  document.body.classList.add('scripted');
+  for (const tools of all('.tools')) tools.hidden = false;
+  const help = $('dialog.help');
+  const shared = { t: changeTheme, '?': () => help && help.showModal() };
+  const page = PAGES[document.body.dataset.page];
+  const keys = { ...shared, ...(page ? page() : {}) };
+  const buttons = { theme: shared.t, help: shared['?'] };
+  document.addEventListener('click', (event) => {
+    const button = event.target.closest('[data-do]');
+    if (button && buttons[button.dataset.do]) buttons[button.dataset.do]();
+  });
+  document.addEventListener('keydown', (event) => {
+    const typing = event.target.matches('input, select, textarea');
+    if (typing && event.key === 'Escape') {
+      event.target.value = '';
+      event.target.dispatchEvent(new Event('input', { bubbles: true }));
+      event.target.blur();
+    }
+    if (typing || event.ctrlKey || event.metaKey || event.altKey || $('dialog[open]')) return;
+    if (keys[event.key]) { event.preventDefault(); keys[event.key](); }
+  });
+});
+
+})();
