@@ -74,6 +74,10 @@ def pool(directory: Path, name: str, handler: str, events: str = "REMOTE_COMMUNI
     )
 
 
+def wait_for(running: Daemon, name: str, count: int) -> None:
+    eventually(lambda: len(heard(running, name)) == count, f"{count} deliveries to {name}")
+
+
 def heard(running: Daemon, name: str) -> list[str]:
     return (running.directory / name).read_text(encoding="utf-8").splitlines()
 
@@ -101,7 +105,7 @@ def test_W151_what_handlers_do_in_the_daemon(tmp_path: Path) -> None:
             running.rpc.sendRemoteCommEvent("t", data)
 
         # Accepted, whatever the answer was; the handler has the event and the bytes.
-        eventually(lambda: len(heard(running, "accepting")) == 2, "both events")
+        wait_for(running, "accepting", 2)
         said = (tmp_path / "stdout").read_text(encoding="utf-8")
         assert "accepts str one b'type:t\\none'\n" in said
 
@@ -118,7 +122,7 @@ def test_W151_what_handlers_do_in_the_daemon(tmp_path: Path) -> None:
         assert heard(running, "failing") == ["0 one"]
         running.rpc.stopProcess("failing")
         running.rpc.startProcess("failing")
-        eventually(lambda: len(heard(running, "failing")) == 3, "both events, by a new listener")
+        wait_for(running, "failing", 3)
         assert heard(running, "failing") == ["0 one", "0 one", "1 zwölf"]
 
         # The handler most in use, of the package supervisor-stdout, prints what it was sent back.
