@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -82,10 +81,6 @@ def heard(running: Daemon, name: str) -> list[str]:
     return (running.directory / name).read_text(encoding="utf-8").splitlines()
 
 
-def heard_three(running: Daemon, name: str) -> bool:
-    return len(heard(running, name)) == 3
-
-
 def test_W151_what_handlers_do_in_the_daemon(tmp_path: Path) -> None:
     (tmp_path / "handlers.py").write_text(HANDLERS)
     names = {
@@ -111,7 +106,7 @@ def test_W151_what_handlers_do_in_the_daemon(tmp_path: Path) -> None:
 
         # Rejected by our class or by the name of theirs: delivered again, before the next one.
         for name in ("rejecting", "foreign"):
-            eventually(partial(heard_three, running, name), f"three deliveries: {name}")
+            wait_for(running, name, 3)
             assert heard(running, name) == ["0 one", "0 one", "1 zwölf"]
             assert f"WARN {name}: event was rejected\n" in running.log
 

@@ -19,6 +19,7 @@ from trio_supervisor.core.events import RemoteCommunication, Tick5
 from trio_supervisor.core.states import ListenerState, State
 from trio_supervisor.runtime.group import Group
 from trio_supervisor.runtime.rpc_tsupervisor import pool_info
+from trio_supervisor.runtime.streams import STDIN_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -134,6 +135,20 @@ async def test_rejection_backs_off_and_never_gives_up(autojump_clock: MockClock)
         assert pauses == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5, 5], abs=0.06)
 
 
+async def test_two_who_reject_at_about_the_same_time(autojump_clock: MockClock) -> None:
+    """1.6: the second rejection puts off what the first one has put off already."""
+    async with pool(count=2) as stage:
+        await stage.say("READY\n", 0)
+        await stage.say("READY\n", 1)
+        stage.emit("0", "1")
+        assert stage.data(await stage.heard(0) + await stage.heard(1)) == ["0", "1"]
+        await stage.say("RESULT 4\nFAILREADY\n", 0)
+        await trio.sleep(0.05)
+        await stage.say("RESULT 4\nFAILREADY\n", 1)
+        await trio.sleep(10)
+        assert stage.data(await stage.heard(0) + await stage.heard(1)) == ["1", "0"]
+
+
 async def test_W133_W134_a_violation_ends_in_UNKNOWN_until_the_next_spawn(
     autojump_clock: MockClock,
 ) -> None:
@@ -237,6 +252,22 @@ async def test_W141_a_listener_that_never_reads_blocks_only_itself(
         received = ""
         while "next" not in received:
             received += await stage.heard()
+        assert stage.data(received) == [big, "next"]
+
+
+async def test_W141_an_event_larger_than_what_may_wait_for_others(
+    autojump_clock: MockClock,
+) -> None:
+    """What a program sends between its tokens may be of any size (1.4.3)."""
+    big = "x" * (STDIN_LIMIT + 1)
+    async with pool() as stage:
+        await stage.say("READY\n")
+        stage.emit(big, "next")
+        received = await stage.next()
+        while len(received) < len(big):
+            received += await stage.next()
+        await stage.say("RESULT 2\nOKREADY\n")
+        received += await stage.heard()
         assert stage.data(received) == [big, "next"]
 
 

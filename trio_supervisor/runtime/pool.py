@@ -54,10 +54,9 @@ class _Member:
 
     def renew(self) -> None:
         """Each spawn begins the protocol anew (1.5)."""
-        if self.process.pid != self.pid:
-            self.pid = self.process.pid
-            self.protocol = Listener()
-            self.deaf = False
+        self.pid = self.process.pid
+        self.protocol = Listener()
+        self.deaf = False
 
     @property
     def ready(self) -> bool:
@@ -146,9 +145,11 @@ class Pool:
             for member in self._members.values():
                 nursery.start_soon(self._follow, member)
             while True:
-                await trio.sleep_until(self._not_before)
                 self._dispatch()
-                await self._rejected.park()
+                if trio.current_time() < self._not_before:  # which may be put off meanwhile
+                    await trio.sleep_until(self._not_before)
+                else:
+                    await self._rejected.park()
 
     def _accept(self, event: Event, serial: int) -> None:
         queued = _Queued(event, serial, next(self._poolserials))
@@ -203,13 +204,14 @@ class Pool:
     async def _follow(self, member: _Member) -> None:
         """Notice new children of a listener, and events that died with the old one."""
         while True:
-            if member.process.pid != member.pid:
-                member.renew()
-                if member.delivering is not None:
-                    queued, member.delivering = member.delivering, None
-                    self._return(queued)
+            self._renew(member)
             self._dispatch()
             await member.process.changed()
+
+    def _renew(self, member: _Member) -> None:
+        if member.process.pid != member.pid:
+            member.renew()
+            self._take_back(member)
 
     def _send(self, member: _Member, queued: _Queued) -> bool:
         data = envelope(
@@ -222,7 +224,7 @@ class Pool:
             count_bytes=self._count_bytes,
         )
         try:
-            member.process.send_stdin(data)
+            member.process.send_stdin(data, limited=False)
         except RequestError:  # the next READY listener gets the event (1.5)
             member.deaf = True
             return False
@@ -231,7 +233,7 @@ class Pool:
         return True
 
     def _heard(self, member: _Member, data: bytes) -> None:
-        member.renew()
+        self._renew(member)
         for item in member.protocol.feed(data):
             if isinstance(item, Result):
                 self._judge(member, item.data)
@@ -264,6 +266,10 @@ class Pool:
         if text:
             self._host.log(Severity.WARN, f"{member.process.name}: {text}")
         self._unknown(member)
+        self._take_back(member)
+
+    def _take_back(self, member: _Member) -> None:
+        """What this listener was given and will not answer."""
         queued, member.delivering = member.delivering, None
         if queued is not None:
             self._return(queued)

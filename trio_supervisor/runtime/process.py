@@ -205,11 +205,11 @@ class Process(Watched):
         self._log(Severity.DEBUG, f"sending {self.name} (pid {self.pid}) sig {name}")
         deliver(self._child, number, "sending sig", name=self.name, log=self._log)
 
-    def send_stdin(self, data: bytes) -> None:
-        """Send bytes to the child's stdin (process.md 9). Raises NotRunning, NoFile or Failed."""
+    def send_stdin(self, data: bytes, *, limited: bool = True) -> None:
+        """Send bytes; if ``limited``, 1 MiB may wait. Raises NotRunning, NoFile or Failed."""
         if self._child is None or self.state is State.STOPPING:
             raise NotRunning(self.full_name)
-        self._streams.stdin.send(data, self.full_name)
+        self._streams.stdin.send(data, self.full_name, limited=limited)
 
     def output(
         self, channel: Literal["stdout", "stderr"] = "stdout", *, buffer_bytes: int = BUFFER_BYTES

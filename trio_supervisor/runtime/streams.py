@@ -99,11 +99,11 @@ class Stdin:
         self._queued = 0
         self._more = trio.Event()
 
-    def send(self, data: bytes, label: str) -> None:
+    def send(self, data: bytes, label: str, *, limited: bool = True) -> None:
         """Queue bytes. Raises NoFile if nobody reads (P-199), Failed if too much waits (P-201)."""
         if self._fd is None:
             raise NoFile(label)
-        if self._queued + len(data) > STDIN_LIMIT:
+        if limited and self._queued + len(data) > STDIN_LIMIT:
             raise Failed("stdin buffer full")
         self._queue.append(data)
         self._queued += len(data)
