@@ -71,10 +71,10 @@ socket_mode=9
 #: Severity, file, line, section, option, and what the fix says.
 FOUND = """\
 error conf.d/b-worker.conf:8 - - every line is
-error supervisord.conf:2 supervisord logfile create it: mkdir -p /nonexistent
+error supervisord.conf:2 supervisord logfile create the directory
 error supervisord.conf:3 supervisord loglevel use warn
 error supervisord.conf:4 supervisord nodaemon leave the quotes out
-error supervisord.conf:5 supervisord childlogdir create it: mkdir -p /nonexistent
+error supervisord.conf:5 supervisord childlogdir create it, or name another
 error supervisord.conf:7 supervisord environment write %% for a literal %
 error supervisord.conf:6 supervisord user there is no such user
 error supervisord.conf:19 group:web programs separate names by commas
@@ -83,7 +83,7 @@ error supervisord.conf:19 group:web programs an event listener cannot be in a gr
 error supervisord.conf:23 program:web autorestart use true
 error supervisord.conf:24 program:web stopsignal did you mean TERM?
 error supervisord.conf:20 program:web process_name write process_name=
-error supervisord.conf:25 program:web stdout_logfile create it: mkdir -p /nonexistent
+error supervisord.conf:25 program:web stdout_logfile create the directory
 error supervisord.conf:26 program:web stdout_logfile_maxbytes use 50MB
 error supervisord.conf:21 program:web command did you mean process_num?
 error conf.d/b-worker.conf:5 program:worker exitcodes separated by commas

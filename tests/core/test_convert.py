@@ -94,6 +94,23 @@ def test_what_has_no_counterpart_is_said(text: str) -> None:
         translate(text)
 
 
+def test_a_key_of_a_plugin_that_has_no_counterpart_is_said_too() -> None:
+    """Found by fuzzing: whatever stands there, the rest is converted."""
+    document = Document()
+    text = "[ctlplugin:x]\nsupervisor.ctl_factory=m:f\nformat=%Y\n[supervisord]\n"
+    read(text, file="c.conf", here=HERE, into=document)
+    text, lost = toml_text(document)
+    assert lost == ["[ctlplugin:x] format: '%Y' is no expansion that TOML knows"]
+    assert "[ctlplugin.x]" in text
+
+
+def test_a_comment_of_the_result_is_one_whatever_it_quotes() -> None:
+    """Found by fuzzing."""
+    _, converted, lost = both("[odd\x01\x00\x7f:x]\na=1\n")
+    assert len(lost) == 1
+    assert converted.groups == ()
+
+
 def test_native_types() -> None:
     document = Document()
     read(

@@ -24,6 +24,8 @@ from trio_supervisor.runtime.load import find_config, is_toml, read_document, su
 EXIT_DIFFERENT = 1
 #: Stands for a variable that is not set where the file is converted: a text and a number.
 STAND_IN = "1"
+#: What cannot stand in a comment, and what ends it.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _VARIABLE = re.compile(r"%\(ENV_(\w+)\)")
 
 
@@ -76,7 +78,7 @@ def unset_variables(document: Document, around: Surroundings) -> list[str]:
 def toml_text(document: Document) -> tuple[str, list[str]]:
     """The text, with comments about what has no counterpart, and those alone."""
     tables, lost = to_tables(document)
-    comments = "".join(f"# not converted: {' '.join(line.split())}\n" for line in lost)
+    comments = "".join(f"# not converted: {_CONTROL.sub(' ', line)}\n" for line in lost)
     return comments + tomli_w.dumps(tables, multiline_strings=False), lost
 
 

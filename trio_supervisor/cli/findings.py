@@ -73,12 +73,13 @@ class Finding:
     def _without_secret(self) -> tuple[str, int, int]:
         """The line to show, and the columns to mark in it."""
         source, start, end = self.source, self.column, self.end
-        if not start or (self.option is None and MASKED in self.text):
+        if not start:
             return "", 0, 0
         key = _KEY_LINE.match(source)
         if self.option is None or key is None or not _names(key["key"], self.option):
-            # It belongs to a value that began further up, or is a header.
-            shows = self.option not in SECRETS or source.strip() == f"[{self.section}]"
+            # A header, or the rest of a value from further up; what makes no sense is in the text.
+            is_header = source.lstrip().startswith("[")
+            shows = is_header if self.option is None else self.option not in SECRETS
             return (source, start, end) if shows else ("", 0, 0)
         value = key.start("value")
         if not _is_known(self):

@@ -70,21 +70,20 @@ def _inner(tables: dict[str, object], kind: str, name: str | None) -> dict[str, 
 def _options(
     document: Document, section: Section, kind: str, place: dict[str, object], lost: list[str]
 ) -> None:
-    if kind in FREE:
-        for key, entry in section.entries.items():
-            place[key] = translate(entry.value)
-        return
-    legal = {option.name: option for option in TABLES[kind]}
+    legal = {option.name: option for option in TABLES.get(kind, ())}
     inherited = document.sections.get(DEFAULT)
-    entries = {**(inherited.entries if inherited is not None else {}), **section.entries}
+    known = kind not in FREE  # of those that are free each key is an option, inherited ones are not
+    entries = {**(inherited.entries if inherited and known else {}), **section.entries}
     for key, entry in entries.items():
-        if key not in legal:
+        if known and key not in legal:
             if key in section.entries:
                 lost.append(f"[{section.name}] {key} is ignored by the INI form too")
             continue
         twice = key in _TWICE or (kind == "supervisord" and key == "environment")
         try:
-            place[key] = _native(legal[key], entry.value, twice=twice)
+            place[key] = (
+                _native(legal[key], entry.value, twice=twice) if known else translate(entry.value)
+            )
         except NotConvertible as error:
             lost.append(f"[{section.name}] {key}: {error}")
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 #: Words shorter than this must be closer to be taken for each other.
 SHORT = 5
+#: Words farther from each other than this are not taken for each other.
+FARTHEST = 2
 #: Nothing known is longer, and comparing takes time by the product of the lengths.
 LONGEST = 64
 
@@ -15,13 +17,19 @@ def suggestion(word: str, known: Iterable[str]) -> str | None:
     if len(word) > LONGEST:
         return None
     folded = _fold(word)
-    ranked = sorted((distance(word.lower(), other.lower()), other) for other in known)
+    ranked = sorted((_steps(word, other), other) for other in known)
     for steps, other in ranked:
-        near = 1 if min(len(word), len(other)) < SHORT else 2
+        near = 1 if min(len(word), len(other)) < SHORT else FARTHEST
         prefix = len(word) >= SHORT and (other.startswith(word) or word.startswith(other))
         if steps <= near or _fold(other) == folded or prefix:
             return other
     return None
+
+
+def _steps(word: str, other: str) -> int:
+    """Their distance; words whose lengths differ too much are not compared, that takes time."""
+    far = abs(len(word) - len(other)) > FARTHEST
+    return FARTHEST + 1 if far else distance(word.lower(), other.lower())
 
 
 def distance(a: str, b: str) -> int:

@@ -150,7 +150,7 @@ def level(text: str, _: Surroundings) -> Severity:
 def existing_directory(text: str, around: Surroundings) -> str:
     path = around.expand_user(text)
     if not path or not around.is_dir(path):
-        hint = f"create it: mkdir -p {path}" if path else "name a directory, or leave it out"
+        hint = "create it, or name another" if path else "name a directory, or leave it out"
         raise ValueError(f"{text} is not an existing directory", hint)
     return path
 
@@ -162,7 +162,7 @@ def file_path(text: str, around: Surroundings) -> str:
     if directory and not around.is_dir(directory):
         raise ValueError(
             f"The directory named as part of the path {text} does not exist",
-            f"create it: mkdir -p {directory}",
+            "create the directory, or name another",
         )
     return path
 

@@ -9,12 +9,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.errors import NoFile, NotExecutable
+from trio_supervisor.core.reader import SHORTEST_SECRET
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 #: Where commands are searched when neither the process nor the supervisor has a PATH (P-029).
 FALLBACK_PATH = "/bin:/usr/bin:/usr/local/bin"
+
+#: Stands for the value of a variable.
+MASK = "***"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,11 @@ def find_command(
     try:
         words = shlex.split(text)
     except ValueError as error:
-        raise NotExecutable(f"can't parse command {text!r}: {error}") from None
+        shown = text
+        for value in environment.values():  # one with a quote may be what is wrong, and a secret
+            if len(value) >= SHORTEST_SECRET:
+                shown = shown.replace(value, MASK)
+        raise NotExecutable(f"can't parse command {shown!r}: {error}") from None
     if not words or not words[0]:
         raise NotExecutable("command is empty")
     name = words[0]

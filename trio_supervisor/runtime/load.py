@@ -17,6 +17,7 @@ from trio_supervisor.core.config import Config, Message, Severity
 from trio_supervisor.core.dollar import expand_dollars
 from trio_supervisor.core.errors import ConfigError
 from trio_supervisor.core.ini import Document, read
+from trio_supervisor.core.reader import as_written
 from trio_supervisor.core.surroundings import Surroundings
 from trio_supervisor.core.toml import read_toml
 from trio_supervisor.runtime.results import result_handler
@@ -57,7 +58,7 @@ def load_config(
     here = os.path.dirname(os.path.join(origin, path))
     document, messages = read_document(path, around, here)
     config = build(document, around, overrides=overrides or {}, here=here)
-    for error in _result_handlers(config):
+    for error in _result_handlers(document, config):
         raise error
     absolute = os.path.normpath(os.path.join(origin, path))
     return replace(config, path=absolute, messages=(*messages, *config.messages))
@@ -75,7 +76,7 @@ def examine_config(
     here = os.path.dirname(os.path.join(origin, path))
     document, messages = read_document(path, around, here)
     examined = examine(document, around, overrides=overrides or {}, here=here)
-    examined.errors.extend(_result_handlers(examined.partial))
+    examined.errors.extend(_result_handlers(document, examined.partial))
     return examined, messages
 
 
@@ -214,7 +215,7 @@ def _include(path: str, main: str, document: Document, around: Surroundings) -> 
     return Message(Severity.INFO, f'Included extra file "{path}" during parsing')
 
 
-def _result_handlers(config: Config) -> Iterator[ConfigError]:
+def _result_handlers(document: Document, config: Config) -> Iterator[ConfigError]:
     """Those that cannot be imported: found at load, not when a group is added."""
     for group in config.groups:
         if group.pool is not None:
@@ -222,10 +223,17 @@ def _result_handlers(config: Config) -> Iterator[ConfigError]:
             try:
                 result_handler(spec)
             except Exception as error:  # whatever importing somebody's module may raise
+                section = document.sections[group.section or ""]
+                entry = document.entry(section, "result_handler")
+                text = f"{spec} cannot be resolved within [{section.name}]: {error}"
+                if entry is not None:
+                    text = as_written(text, entry.value, lambda name: os.environ.get(name, ""))
                 yield ConfigError(
-                    f"{spec} cannot be resolved within [eventlistener:{group.name}]: {error}",
-                    section=f"eventlistener:{group.name}",
+                    text,
+                    section=section.name,
                     option="result_handler",
+                    file=section.file if entry is None else entry.file,
+                    line=None if entry is None else entry.line,
                     hint="use module:function, of a module that the daemon can import",
                 )
 
