@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from tests.kit.api import ROOT, change, read
 from tests.kit.fake_supervisor import FakeActivity, FakeSupervisor
 from tests.kit.web import request, talking
+from trio_supervisor.runtime.outputs import Outputs
+from trio_supervisor.runtime.recent import Recent
 
 STDOUT = "/processes/cat/logs/stdout"
 
@@ -28,6 +31,14 @@ def append(path: Path, data: bytes) -> None:
 
 def unlink(path: Path) -> None:
     path.unlink()
+
+
+def rename(path: Path) -> None:
+    path.rename(f"{path}.1")
+
+
+def mkdir(path: Path) -> None:
+    path.mkdir()
 
 
 @pytest.fixture
@@ -90,21 +101,98 @@ async def test_a_log_followed_from_its_end(fake: FakeSupervisor, log: Path) -> N
         assert await client.chunk() == b"new"
 
 
+async def test_backups_belong_to_the_end(fake: FakeSupervisor, log: Path) -> None:
+    rename(log)
+    write(log, b" more\nfive\n")
+    async with talking(fake) as client:
+        reply = await client.get(f"{ROOT}{STDOUT}?lines=3")
+        assert reply.body == b"\xff\x1b[31mthree\nfour more\nfive\n"
+        await client.send(request(f"{ROOT}{STDOUT}/follow?lines=2"))
+        await client.head()
+        assert await client.chunk() == b"four"
+        assert await client.chunk() == b" more\nfive\n"
+        append(log, b"six\n")
+        assert await client.chunk() == b"six\n"
+
+
+@pytest.mark.parametrize(
+    ("written", "query", "expected"),
+    [
+        (0, "", b""),
+        (4, "", b"four"),
+        (6, "", b"four"),  # the line before was not written whole
+        (1000, "", b"one\ntwo\n\xff\x1b[31mthree\nfour"),
+        (1000, "&lines=1", b"four"),
+        (1000, "&bytes=6", b"e\nfour"),
+    ],
+)
+async def test_what_was_written_lately(
+    fake: FakeSupervisor, written: int, query: str, expected: bytes
+) -> None:
+    fake.process("cat").stdout.written = {60: written}
+    async with talking(fake) as client:
+        assert (await client.get(f"{ROOT}{STDOUT}?since=60{query}")).body == expected
+
+
+async def test_a_stream_that_broke_off_goes_on(fake: FakeSupervisor, log: Path) -> None:
+    async with talking(fake) as client:
+        await client.send(request(f"{ROOT}{STDOUT}/follow?lines=2"))
+        _, headers = await client.head()
+        got = await client.chunk()
+    start, _, offset = headers["x-log-position"].rpartition("-")
+    append(log, b" is the last\n")
+    rename(log)
+    write(log, b"new file\n")
+    async with talking(fake) as client:
+        await client.send(request(f"{ROOT}{STDOUT}/follow?after={start}-{int(offset) + len(got)}"))
+        await client.head()
+        assert await client.chunk() == b" is the last\n"
+        assert await client.chunk() == b"new file\n"
+    async with talking(fake) as client:
+        await client.send(request(f"{ROOT}{STDOUT}/follow?after=1-2-3"))
+        await client.head()
+        assert await client.chunk() == b"new file\n"
+    async with talking(fake) as client:
+        await read(client, f"{STDOUT}/follow?after=x", status=400)
+
+
+async def test_output_that_goes_to_no_file(fake: FakeSupervisor) -> None:
+    channel = fake.process("mute").stdout
+    for channel.logfile in (None, "/dev/null", "/none/yet"):
+        channel.recent = Recent()
+        channel.recent.feed(b"one\ntwo\n")
+        channel.written = {60: 4}
+        async with talking(fake) as client:
+            path = f"{ROOT}/processes/mute/logs/stdout"
+            assert (await client.get(path)).body == b"one\ntwo\n"
+            assert (await client.get(f"{path}?since=60")).body == b"two\n"
+            await client.send(request(f"{path}/follow?lines=1"))
+            await client.head()
+            assert await client.chunk() == b"two\n"
+            channel.outputs.feed(b"three\n")
+            assert await client.chunk() == b"three\n"
+            channel.outputs.end()
+            assert await client.rest() == b"0\r\n\r\n"
+        channel.outputs = Outputs()
+
+
 @pytest.mark.parametrize("follow", ["", "/follow"])
 async def test_no_log(fake: FakeSupervisor, log: Path, follow: str) -> None:
     async with talking(fake) as client:
-        error = await read(client, f"/processes/mute/logs/stdout{follow}", status=404)
+        process = fake.process("mute")
+        process.config = replace(process.config, redirect_stderr=True)
+        error = await read(client, f"/processes/mute/logs/stderr{follow}", status=404)
         assert (error["code"], error["fault"]) == ("NO_FILE", 20)
-        assert error["message"] == "mute has no log of its stdout: none is configured"
+        assert error["message"] == "mute has no log of its stderr: it goes to stdout"
         assert "last_output" in error["hint"]
         assert (await read(client, f"/processes/zz/logs/stdout{follow}", status=404))["fault"] == 10
-        fake.process("cat").stdout.logfile = "/dev/null"
-        error = await read(client, f"{STDOUT}{follow}", status=409)
-        assert error["code"] == "FAILED"
-        assert "/dev/null" in error["message"]
         unlink(log)
         error = await read(client, f"/daemon/log{follow}", status=404)
         assert error["message"] == f"there is no file {log} yet"
+        mkdir(log)
+        error = await read(client, f"/daemon/log{follow}", status=409)
+        assert error["code"] == "FAILED"
+        assert str(log) in error["message"]
         fake.activity = None
         assert (await read(client, f"/daemon/log{follow}", status=404))["code"] == "NO_FILE"
 

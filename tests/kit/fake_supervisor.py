@@ -43,6 +43,7 @@ from trio_supervisor.core.states import (
 from trio_supervisor.runtime.bus import Bus
 from trio_supervisor.runtime.chronicle import Chronicle
 from trio_supervisor.runtime.history import History
+from trio_supervisor.runtime.outputs import Outputs
 from trio_supervisor.runtime.recent import Recent
 from trio_supervisor.runtime.subscription import BUFFER_SIZE, EventStream, Streams
 from trio_supervisor.runtime.vitals import Vitals
@@ -63,6 +64,12 @@ class FakeChannel:
     logfile: str | None = None
     broken: bool = False
     recent: Recent = field(default_factory=Recent)
+    outputs: Outputs = field(default_factory=Outputs)
+    written: dict[float, int] = field(default_factory=dict)
+    """Bytes of the last so many seconds."""
+
+    def written_since(self, seconds: float) -> int:
+        return self.written[seconds]
 
     def clear(self) -> None:
         if self.broken:

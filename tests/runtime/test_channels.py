@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trio
+from trio.testing import MockClock
 
 from tests.kit.fakes import Recorder
 from trio_supervisor.core.config import ChannelConfig, DaemonConfig, Severity
@@ -25,6 +27,9 @@ class Bench:
 
     def run(self, *chunks: bytes, name: str = "stdout", capture: int = 0) -> list[str]:
         """The events, as LOG or COMM and their text."""
+        return trio.run(self._run, chunks, name, capture)
+
+    async def _run(self, chunks: tuple[bytes, ...], name: str, capture: int) -> list[str]:
         channel = Channel(
             name,
             ChannelConfig(str(self.log), capture_maxbytes=capture, events_enabled=True),
@@ -111,3 +116,23 @@ def test_no_character_reaches_across_a_token(bench: Bench) -> None:
 def test_s113_strip_ansi(bench: Bench) -> None:
     assert bench.run(b"abc\x1b[", b"31mred\x1b[2Gcol then m") == ["LOG abc", "LOG redcol then m"]
     assert bench.log.read_bytes() == b"abcredcol then m"
+
+
+async def test_what_was_written_lately(tmp_path: Path, mock_clock: MockClock) -> None:
+    log = str(tmp_path / "log")
+    channel = Channel(
+        "stderr",
+        ChannelConfig(log),
+        process="x",
+        group="g",
+        host=Recorder(DaemonConfig()).host,
+        logfile=log,
+    )
+    channel.write_note("long ago\n")
+    mock_clock.jump(3600)
+    assert channel.written_since(60) == 0
+    channel.write_note("now\n")
+    assert channel.written_since(60) == len("now\n")
+    assert channel.written_since(3601) == len("long ago\nnow\n")
+    channel.clear()
+    assert channel.written_since(3601) == 0

@@ -128,7 +128,7 @@ def test_last_lines(texts: list[bytes], ended: bool, wanted: int) -> None:
         file.flush()
         for guess in (1, 3, 1000):
             with mock.patch.object(logread, "LINES_GUESS", guess):
-                assert logread.last_lines(file.name, wanted) == expected
+                assert logread.last_lines(file.name, wanted).data == expected
 
 
 def test_no_more_lines_than_an_answer_takes(
@@ -137,10 +137,10 @@ def test_no_more_lines_than_an_answer_takes(
     monkeypatch.setattr(logread, "ANSWER_LIMIT", 10)
     path = tmp_path / "log"
     path.write_bytes(b"x" * 100 + b"\n12345\n789")
-    assert logread.last_lines(str(path), 2) == b"12345\n789"
-    assert logread.last_lines(str(path), 3) == b"\n12345\n789"
-    assert logread.last_bytes(str(path), 3) == b"789"
-    assert logread.last_bytes(str(path), 1000) == path.read_bytes()
+    assert logread.last_lines(str(path), 2).data == b"12345\n789"
+    assert logread.last_lines(str(path), 3).data == b"\n12345\n789"
+    assert logread.last_bytes(str(path), 3).data == b"789"
+    assert logread.last_bytes(str(path), 1000).data == path.read_bytes()
 
 
 def test_what_has_no_end(tmp_path: Path) -> None:

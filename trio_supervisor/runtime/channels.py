@@ -18,6 +18,7 @@ from trio_supervisor.core import events
 from trio_supervisor.core.config import ChannelConfig, Severity
 from trio_supervisor.core.output import AnsiStripper, Capture, Captured, WholeCharacters
 from trio_supervisor.runtime.logfile import clear_log
+from trio_supervisor.runtime.marks import Marks
 from trio_supervisor.runtime.outputs import Outputs
 from trio_supervisor.runtime.recent import Recent
 from trio_supervisor.runtime.writer import BACKLOG_LIMIT
@@ -74,6 +75,7 @@ class Channel:
         self._pid = 0
         self.outputs = Outputs()
         self.recent = Recent()
+        self.marks = Marks()
         self._publishes = config.events_enabled
         self._capture_maxbytes = config.capture_maxbytes
 
@@ -153,8 +155,16 @@ class Channel:
         for sink in self._sinks:
             sink.reopen()
 
+    def written_since(self, seconds: float) -> int:
+        """How many bytes were written in the last so many seconds; rather too many than too few,
+        but none of those before the supervisor's start, whose times nobody knows.
+        """
+        before = self.marks.before(trio.current_time() - seconds)
+        return 0 if before is None else self.recent.count - before
+
     def clear(self) -> None:
         """Empty the current log file (P-251 to P-254); OSError if that fails."""
+        self.marks.forget()
         if self._sinks:
             for sink in self._sinks:
                 sink.clear()
@@ -202,6 +212,7 @@ class Channel:
     def _write(self, data: bytes) -> None:
         for sink in self._sinks:
             sink.write(data)
+        self.marks.note(trio.current_time(), self.recent.count)
         self.recent.feed(data)
         self.outputs.feed(data)
         if self._publishes:

@@ -6,10 +6,14 @@ Sees rotation, replacement and truncation by looking; knows nothing of who reads
 from __future__ import annotations
 
 import os
-import stat
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from trio_supervisor.core.errors import Failed, NoFile
+from trio_supervisor.runtime.generations import open_at, open_next, open_regular
+
+if TYPE_CHECKING:
+    from trio_supervisor.runtime.generations import Place
 
 #: Bytes of the log shown to begin with, unless others are asked for.
 HISTORY = 1024
@@ -21,21 +25,20 @@ TRUNCATED = b"==> File truncated <==\n"
 class LogFollower:
     """One reader's place in a log. ``modified`` is the file's time when following began.
 
-    ``history`` is how many bytes of what is there are read to begin with.
+    It begins at ``place``, or at the beginning of the file if that is not to be found any more;
+    without a place with the last ``history`` bytes of the file.
     Raises NoFile, or Failed for a log that cannot be read (no permission, not a regular file).
     """
 
-    def __init__(self, path: str, history: int = HISTORY) -> None:
+    def __init__(self, path: str, history: int = HISTORY, place: Place | None = None) -> None:
         self._path = path
         try:
-            self._fd = _open(path)
+            self._fd, self._position = _begin(path, history, place)
         except FileNotFoundError as error:
             raise NoFile(path) from error
         except OSError as error:
             raise Failed(path) from error
-        status = os.fstat(self._fd)
-        self.modified = status.st_mtime
-        self._position = max(0, status.st_size - history)
+        self.modified = os.fstat(self._fd).st_mtime
 
     def poll(self) -> bytes:
         """What has been added since the last poll; empty if nothing was. Does not wait."""
@@ -70,13 +73,14 @@ class LogFollower:
 
     def _switch(self) -> None:
         with suppress(OSError):
-            fresh = _open(self._path)
+            fresh = open_next(self._path, self._fd)
             os.close(self._fd)
             self._fd, self._position = fresh, 0
 
 
-def _open(path: str) -> int:
-    """Raises OSError; opens only regular files, since a FIFO would take us for its reader."""
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        raise OSError(f"{path} is not a regular file")
-    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+def _begin(path: str, history: int, place: Place | None) -> tuple[int, int]:
+    """An open file and the position in it. Raises OSError."""
+    if place is None:
+        fd = open_regular(path)
+        return fd, max(0, os.fstat(fd).st_size - history)
+    return open_at(path, place) or (open_regular(path), 0)

@@ -6,14 +6,11 @@ slice through a character or a binary log is still an answer.
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import BinaryIO
 
 from trio_supervisor.core.errors import BadArguments, Failed, NoFile
+from trio_supervisor.runtime.generations import End, open_regular, read_end
 
 #: Most bytes of one answer unless it is said otherwise; of more, the last part is kept. Whoever
 #: wants it all can copy the file.
@@ -56,28 +53,30 @@ def tail_log(
         return "", offset, False
 
 
-def last_bytes(path: str, size: int) -> bytes:
-    """The end of a log. Raises NoFile or Failed."""
-    with _reading(path) as file:
-        end = file.seek(0, os.SEEK_END)
-        file.seek(max(0, end - size))
-        return file.read(size)
+def last_bytes(path: str, size: int) -> End:
+    """The end of a log, backups included. Raises NoFile or Failed."""
+    try:
+        return read_end(path, size)
+    except FileNotFoundError as error:
+        raise NoFile(path) from error
+    except OSError as error:
+        raise Failed(f"cannot read {path}: {error.strerror}") from error
 
 
-def last_lines(path: str, lines: int) -> bytes:
+def last_lines(path: str, lines: int) -> End:
     """The last lines of a log, as far as they fit into an answer. Raises NoFile or Failed."""
     size = LINES_GUESS
     while True:
-        data = last_bytes(path, min(size, ANSWER_LIMIT))
-        start = _start_of_last(lines, data)
+        end = last_bytes(path, min(size, ANSWER_LIMIT))
+        start = start_of_last(lines, end.data)
         if start is not None:
-            return data[start:]
-        if len(data) < size:  # it is all there is, or all that may be
-            return data
+            return end.since(start)
+        if len(end.data) < size:  # it is all there is, or all that may be
+            return end
         size *= 4
 
 
-def _start_of_last(lines: int, data: bytes) -> int | None:
+def start_of_last(lines: int, data: bytes) -> int | None:
     """Where the last lines begin; None if that is before ``data``, or at its very beginning."""
     place = len(data) - 1 if data.endswith(b"\n") else len(data)
     for _ in range(lines):
@@ -87,22 +86,8 @@ def _start_of_last(lines: int, data: bytes) -> int | None:
     return place + 1
 
 
-@contextmanager
-def _reading(path: str) -> Iterator[BinaryIO]:
-    try:
-        with _open(path) as file:
-            yield file
-    except FileNotFoundError as error:
-        raise NoFile(path) from error
-    except OSError as error:
-        raise Failed(f"cannot read {path}: {error.strerror}") from error
-
-
 def _open(path: str) -> BinaryIO:
-    """Only regular files: opening a FIFO would make us its reader, and reading a terminal waits."""
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        raise OSError(errno.ESPIPE, os.strerror(errno.ESPIPE), path)
-    return open(path, "rb")
+    return open(open_regular(path), "rb")
 
 
 def _slice(file: BinaryIO, start: int, end: int) -> str:

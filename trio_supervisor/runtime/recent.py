@@ -28,9 +28,14 @@ class Recent:
         self._end = data[-REMEMBERED:]
 
     @property
-    def text(self) -> str:
-        """Whole lines as far as possible; what is not UTF-8 is replaced."""
+    def data(self) -> bytes:
+        """Whole lines as far as possible."""
         end = self._end
         if self._cut and b"\n" in end[:-1]:
             end = end.partition(b"\n")[2]
-        return end.decode(errors="replace")
+        return end
+
+    @property
+    def text(self) -> str:
+        """The same; what is not UTF-8 is replaced."""
+        return self.data.decode(errors="replace")

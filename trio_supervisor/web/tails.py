@@ -10,12 +10,17 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_supervisor.core.errors import BadName, Failed, NoFile
-from trio_supervisor.runtime.logfollow import HISTORY, LogFollower
+from trio_supervisor.runtime.logfollow import LogFollower
 from trio_supervisor.web.message import SECURITY, Response, Stream, error_response, http_date
 
 if TYPE_CHECKING:
+    from trio_supervisor.runtime.generations import Place
     from trio_supervisor.runtime.supervisor import Supervisor
 
+#: For streams of text: no proxy on the way may hold anything back.
+HEADERS = (("X-Accel-Buffering", "no"), *SECURITY)
+#: The header with the place where a stream begins, for who wants to go on after it broke off.
+POSITION = "X-Log-Position"
 #: Seconds between two looks at a log that did not grow.
 LOOK = 0.1
 
@@ -47,14 +52,12 @@ def _tail(path: str | None) -> Response | Stream:
         return error_response(404, "there is no log that can be read")
 
 
-def following(path: str, history: int = HISTORY) -> Stream:
-    """The end of a log and what is added to it. Raises NoFile or Failed."""
-    tail = Tail(path, history)
-    headers = (
-        ("Last-Modified", http_date(tail.modified)),
-        ("X-Accel-Buffering", "no"),
-        *SECURITY,
-    )
+def following(path: str, place: Place | None = None) -> Stream:
+    """A log from a place on, or its end, and what is added to it. Raises NoFile or Failed."""
+    tail = Tail(path, place)
+    headers: tuple[tuple[str, str], ...] = (("Last-Modified", http_date(tail.modified)), *HEADERS)
+    if place is not None:
+        headers = (*headers, (POSITION, str(place)))
     return Stream(tail, headers=headers)
 
 
@@ -68,8 +71,8 @@ class Look:
 class Tail:
     """The bytes of one stream. Making one raises NoFile or Failed."""
 
-    def __init__(self, path: str, history: int = HISTORY) -> None:
-        self._follower = LogFollower(path, history)
+    def __init__(self, path: str, place: Place | None = None) -> None:
+        self._follower = LogFollower(path, place=place)
         self._look = Look()
         self.modified = self._follower.modified
 

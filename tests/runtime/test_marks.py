@@ -1,0 +1,58 @@
+"""When a channel wrote what."""
+
+from __future__ import annotations
+
+import sys
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trio_supervisor.runtime.marks import COARSENESS, MOST_MARKS, RESOLUTION, Marks
+
+
+def test_nothing_was_written() -> None:
+    assert Marks().before(0.0) is None
+
+
+def test_stretches() -> None:
+    marks = Marks()
+    for now, before in ((10.0, 0), (10.9, 5), (11.0, 7), (20.0, 9)):
+        marks.note(now, before)
+    # 10.9 belongs to the stretch that began at 10.0.
+    for time, expected in ((0, 0), (10.9, 0), (10.95, 7), (11.0, 7), (11.1, 9), (20.0, 9)):
+        assert marks.before(time) == expected
+    assert marks.before(20.1) is None
+    marks.forget()
+    assert marks.before(0) is None
+
+
+@given(
+    gaps=st.lists(st.floats(0.001, 1000), min_size=1, max_size=3 * MOST_MARKS),
+    age=st.floats(0, 10_000),
+)
+def test_nothing_written_since_is_left_out(gaps: list[float], age: float) -> None:
+    """Of every write as many bytes as its number, plus one."""
+    marks, now, total = Marks(), 0.0, 0
+    writes = []
+    for number, gap in enumerate(gaps):
+        now += gap
+        marks.note(now, total)
+        writes.append((now, total))
+        total += number + 1
+    since = now - age
+    expected = next((before for time, before in writes if time >= since), total)
+    found = marks.before(since)
+    assert found is not None
+    assert found <= expected
+
+
+def test_as_exact_as_promised_however_long_it_takes() -> None:
+    marks = Marks()
+    days = 3 * 86_400
+    for second in range(days):
+        marks.note(float(second), second)
+    for age in (*range(1, 1000), 3600, 7200, 86_400):
+        found = marks.before(float(days - age))
+        assert found is not None
+        assert 0 <= days - age - found <= RESOLUTION + age / COARSENESS, age
+    assert sys.getsizeof(marks._last) < 2 * 8 * MOST_MARKS
