@@ -53,7 +53,7 @@ def test_any_command_name_and_depth(tmp_path: Path) -> None:
         (tmp_path / str(pid) / "stat").write_text(f"{pid} ({name}) {' '.join(fields)}\n")
     (tmp_path / "9").mkdir()  # has ended between the listing and the look
     (tmp_path / "uptime").write_text("1 2\n")
-    assert usages([5, 8, 9], tmp_path) == {
+    assert usages([5, 8, 9], str(tmp_path)) == {
         5: Usage(3 * 100 / TICKS, 3 * 3 * PAGE, 3),
         8: Usage(100 / TICKS, 3 * PAGE, 1),
         9: NOTHING,

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import trio
-
 from trio_supervisor.core.config import GroupKind
 from trio_supervisor.core.states import SIGNALLABLE_STATES, State
+from trio_supervisor.runtime.meter import Meter
 from trio_supervisor.runtime.rpc_info import process_info
-from trio_supervisor.runtime.usage import NOTHING, usages
+from trio_supervisor.runtime.usage import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -21,6 +20,9 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.process import Process
     from trio_supervisor.runtime.supervisor import Supervisor
     from trio_supervisor.runtime.usage import Usage
+
+#: What processes use is the machine's matter, whichever supervisor they belong to.
+_meter = Meter()
 
 KINDS = {
     GroupKind.PLAIN: "program",
@@ -40,7 +42,7 @@ async def details(supervisor: Supervisor, processes: Iterable[Process]) -> list[
     """
     processes = list(processes)
     pids = [process.pid for process in processes if process.pid]
-    used = await trio.to_thread.run_sync(usages, pids) if pids else {}
+    used = await _meter.usages(pids) if pids else {}
     now = supervisor.wall_clock()
     return [_details(process, now, used.get(process.pid, NOTHING)) for process in processes]
 
