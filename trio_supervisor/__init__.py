@@ -17,6 +17,9 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False  # typing's flag without importing typing: type checkers know the name
 if TYPE_CHECKING:
+    from trio_supervisor.core.access import Access as Access
+    from trio_supervisor.core.access import Credentials as Credentials
+    from trio_supervisor.core.access import Tls as Tls
     from trio_supervisor.core.config import Autorestart as Autorestart
     from trio_supervisor.core.config import ChannelConfig as ChannelConfig
     from trio_supervisor.core.config import Config as Config
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
     from trio_supervisor.core.config import UnixServer as UnixServer
     from trio_supervisor.core.errors import ConfigError as ConfigError
     from trio_supervisor.core.errors import InternalError as InternalError
+    from trio_supervisor.core.errors import PluginError as PluginError
+    from trio_supervisor.core.errors import PluginFault as PluginFault
     from trio_supervisor.core.errors import RequestError as RequestError
     from trio_supervisor.core.errors import ServerError as ServerError
     from trio_supervisor.core.errors import SupervisorError as SupervisorError
@@ -37,22 +42,28 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.outputs import OutputStream as OutputStream
     from trio_supervisor.runtime.process import Process as Process
     from trio_supervisor.runtime.results import RejectEvent as RejectEvent
+    from trio_supervisor.runtime.rpc_plugins import NOT_DONE_YET as NOT_DONE_YET
     from trio_supervisor.runtime.subscription import EventStream as EventStream
     from trio_supervisor.runtime.supervisor import Supervisor as Supervisor
     from trio_supervisor.web.serving import serve_http as serve_http
 
 _HOME = {
+    "Access": "core.access",
     "Autorestart": "core.config",
     "ChannelConfig": "core.config",
     "Config": "core.config",
     "ConfigError": "core.errors",
+    "Credentials": "core.access",
     "Event": "core.events",
     "EventStream": "runtime.subscription",
     "GroupConfig": "core.config",
     "GroupKind": "core.config",
     "InetServer": "core.config",
     "InternalError": "core.errors",
+    "NOT_DONE_YET": "runtime.rpc_plugins",
     "OutputStream": "runtime.outputs",
+    "PluginError": "core.errors",
+    "PluginFault": "core.errors",
     "Process": "runtime.process",
     "ProcessConfig": "core.config",
     "RejectEvent": "runtime.results",
@@ -61,6 +72,7 @@ _HOME = {
     "State": "core.states",
     "Supervisor": "runtime.supervisor",
     "SupervisorError": "core.errors",
+    "Tls": "core.access",
     "UnixServer": "core.config",
     "load_config": "runtime.load",
     "open_supervisor": "runtime.embedding",
@@ -68,10 +80,13 @@ _HOME = {
 }
 
 __all__ = [
+    "NOT_DONE_YET",
+    "Access",
     "Autorestart",
     "ChannelConfig",
     "Config",
     "ConfigError",
+    "Credentials",
     "Event",
     "EventStream",
     "GroupConfig",
@@ -79,6 +94,8 @@ __all__ = [
     "InetServer",
     "InternalError",
     "OutputStream",
+    "PluginError",
+    "PluginFault",
     "Process",
     "ProcessConfig",
     "RejectEvent",
@@ -87,6 +104,7 @@ __all__ = [
     "State",
     "Supervisor",
     "SupervisorError",
+    "Tls",
     "UnixServer",
     "load_config",
     "open_supervisor",

@@ -32,7 +32,7 @@ async def serving(fake: FakeSupervisor, server: Server) -> AsyncIterator[socket.
     listener = bind(server)
     try:
         async with trio.open_nursery() as nursery:
-            await nursery.start(serve, listener, server, fake.real)
+            await nursery.start(serve, listener, App(server, fake.real), fake.log)
             yield listener
             nursery.cancel_scope.cancel()
     finally:
@@ -179,7 +179,7 @@ async def test_running_out_of_file_descriptors(
     failures = [errno.EMFILE, errno.ECONNABORTED, errno.ENFILE]
     exhausted = Exhausted(listener, failures)
     async with trio.open_nursery() as nursery:
-        await nursery.start(serve, exhausted, server, fake.real)
+        await nursery.start(serve, exhausted, App(server, fake.real), fake.log)
         async with connected(listener, path) as client:
             assert (await client.get("/ok.html")).status == 200
         nursery.cancel_scope.cancel()

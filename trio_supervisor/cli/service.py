@@ -30,6 +30,7 @@ from trio_supervisor.runtime.containment import attempt, innermost, persist, tra
 from trio_supervisor.runtime.orphans import reap_orphans
 from trio_supervisor.runtime.supervisor import Supervisor
 from trio_supervisor.runtime.survivors import end_survivors
+from trio_supervisor.web.app import App
 from trio_supervisor.web.server import bind, serve, unbind
 
 if TYPE_CHECKING:
@@ -63,8 +64,8 @@ class Service:
     async def run(self) -> int:
         """Live through all incarnations; returns the exit code.
 
-        Raises ConfigError, ServerError; InternalError when something of ours has failed and all
-        children were stopped.
+        Raises ConfigError, ServerError, PluginError; InternalError when something of ours has
+        failed and all children were stopped.
         """
         # Opened first and held to the very end, so that no signal ever meets its default effect.
         with (
@@ -101,12 +102,13 @@ class Service:
                 bus=Bus(activity.log, self._serials),
                 launch=launcher,
             )
+            apps = [App(server, supervisor) for server in config.servers]
             self._enter_background(activity)
             pidfile = Pidfile(config.daemon.pidfile)
             stack.callback(pidfile.remove)
             duties: dict[str, Callable[[], Awaitable[object]]] = {
-                server.section: partial(serve, listener, server, supervisor)
-                for server, listener in zip(config.servers, listeners, strict=True)
+                server.section: partial(serve, listener, app, activity.log)
+                for server, listener, app in zip(config.servers, listeners, apps, strict=True)
             }
             duties["signals"] = partial(_obey, signals, supervisor)
             duties["orphans"] = partial(reap_orphans, quits, launcher.owns, activity.log)

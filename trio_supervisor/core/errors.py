@@ -61,6 +61,10 @@ class ServerError(SupervisorError):
     """An HTTP server's socket cannot be opened (process.md 15.4)."""
 
 
+class PluginError(SupervisorError):
+    """An RPC interface of a third party cannot be made (interfaces.md 2.11)."""
+
+
 class SocketError(SupervisorError):
     """A FastCGI socket cannot be opened when its group is made (process.md P-303)."""
 
@@ -77,6 +81,11 @@ class RequestError(SupervisorError):
         super().__init__(detail)
         self.detail = detail or ""
         self._said = detail is not None
+
+    @property
+    def number(self) -> int:
+        """The fault number, as clients see it."""
+        return int(self.code)
 
     def __str__(self) -> str:
         # An empty name as given is a detail too: ``BAD_NAME: `` (W40).
@@ -183,3 +192,20 @@ class CantReread(RequestError):
     """The configuration cannot be read again; ``detail`` is the ConfigError's text."""
 
     code = FaultCode.CANT_REREAD
+
+
+class PluginFault(RequestError):
+    """A fault that a plugin has made, with a number and a text of its own (2.11)."""
+
+    code = FaultCode.FAILED
+
+    def __init__(self, number: int, text: str) -> None:
+        super().__init__(text)
+        self._number = number
+
+    @property
+    def number(self) -> int:
+        return self._number
+
+    def __str__(self) -> str:
+        return self.detail

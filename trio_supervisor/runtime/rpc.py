@@ -20,6 +20,8 @@ from trio_supervisor.core.errors import (
 )
 from trio_supervisor.core.states import DaemonState
 from trio_supervisor.runtime.rpc_method import ARRAY, NAME, Method
+from trio_supervisor.runtime.rpc_plugins import MAIN_NAMESPACE as MAIN_NAMESPACE
+from trio_supervisor.runtime.rpc_plugins import is_plugin
 from trio_supervisor.runtime.rpc_supervisor import METHODS as SUPERVISOR_METHODS
 from trio_supervisor.runtime.rpc_tsupervisor import METHODS as TSUPERVISOR_METHODS
 
@@ -29,9 +31,8 @@ if TYPE_CHECKING:
     from trio_supervisor.core.xmlrpc import Value
     from trio_supervisor.runtime.supervisor import Supervisor
 
-#: The namespace that exists only if the configuration has its section (2.4, W171), and ours, which
-#: comes with it: without the section nobody is to learn or do anything.
-MAIN_NAMESPACE = "supervisor"
+#: Comes with MAIN_NAMESPACE, which exists only if the configuration has its section (2.4, W171):
+#: without the section nobody is to learn or do anything.
 OWN_NAMESPACE = "tsupervisor"
 MULTICALL = "system.multicall"
 
@@ -52,12 +53,11 @@ class Rpc:
         self._supervisor = supervisor
         self._readonly = readonly
         self._methods: dict[str, Method] = {}
-        if any(i.name == MAIN_NAMESPACE for i in supervisor.config.rpcinterfaces):
-            for namespace, table in (
-                (MAIN_NAMESPACE, SUPERVISOR_METHODS),
-                (OWN_NAMESPACE, TSUPERVISOR_METHODS),
-            ):
-                self._publish(namespace, (method.bound(supervisor) for method in table))
+        for interface in supervisor.config.rpcinterfaces:
+            if not is_plugin(interface):
+                self._publish_own(interface.name, SUPERVISOR_METHODS)
+            if interface.name == MAIN_NAMESPACE:
+                self._publish_own(OWN_NAMESPACE, TSUPERVISOR_METHODS)
         for namespace, methods in (extensions or {}).items():
             self._publish(namespace, methods)
         self._publish("system", self._system_methods())
@@ -132,6 +132,9 @@ class Rpc:
             raise IncorrectParameters
         return await self.call(name, params)
 
+    def _publish_own(self, namespace: str, table: Iterable[Method]) -> None:
+        self._publish(namespace, (method.bound(self._supervisor) for method in table))
+
     def _publish(self, namespace: str, methods: Iterable[Method]) -> None:
         for method in methods:
             allowed = method.reads or not self._readonly
@@ -154,4 +157,4 @@ class Rpc:
 
 
 def _fault(error: RequestError) -> dict[str, Value]:
-    return {"faultCode": int(error.code), "faultString": str(error)}
+    return {"faultCode": error.number, "faultString": str(error)}

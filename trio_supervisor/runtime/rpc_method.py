@@ -40,6 +40,8 @@ class Method:
     run: Callable[..., Awaitable[Value]]
     always: bool = False
     """Answered during shutdown and restart too (2.9)."""
+    variadic: bool = False
+    """Takes any number of further arguments as they are."""
     reads: bool = False
     """Changes nothing: read-only users may call it (section 5)."""
 
@@ -66,7 +68,8 @@ class Method:
 
     def arguments(self, params: list[Value]) -> list[object]:
         """What to call ``run`` with. Raises IncorrectParameters."""
-        if len(params) > len(self.parameters):
+        further = params[len(self.parameters) :]
+        if further and not self.variadic:
             raise IncorrectParameters
         given = [
             parameter.convert(value)
@@ -75,7 +78,7 @@ class Method:
         missing = [parameter.default for parameter in self.parameters[len(params) :]]
         if REQUIRED in missing:
             raise IncorrectParameters
-        return given + missing
+        return [*given, *missing, *further]
 
 
 def _string(value: Value) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from trio_supervisor.core.config import Severity
 from trio_supervisor.runtime.rpc import Rpc
+from trio_supervisor.runtime.rpc_plugins import make_plugins
 from trio_supervisor.web.admission import Admission, Refusal
 from trio_supervisor.web.api import Api
 from trio_supervisor.web.api_error import refusal
@@ -78,15 +79,16 @@ class Face:
 
 
 class App:
-    """All that one server offers."""
+    """All that one server offers. Making one raises PluginError."""
 
     def __init__(self, server: Server, supervisor: Supervisor) -> None:
         self.body_maxbytes = server.access.body_maxbytes
         self._admission = Admission(server, supervisor.log)
         self._supervisor = supervisor
-        self._rpc = Rpc(supervisor)
+        plugins = make_plugins(supervisor.config.rpcinterfaces, supervisor)  # per server (Q45)
+        self._rpc = Rpc(supervisor, plugins)
         self._api = Api(supervisor)
-        self._readonly_rpc = Rpc(supervisor, readonly=True)
+        self._readonly_rpc = Rpc(supervisor, plugins, readonly=True)
         self._rpc_face = Face(("POST",), self._call, changes=by_post, is_call=True)
         self._tail_face = Face(READ, self._tail, otherwise=400)
         status = Face(READ_OR_POST, self._status, changes=by_action)

@@ -41,5 +41,5 @@ async def answer_call(rpc: Rpc, request: Request, complaints: Complaints) -> Res
         # No checkpoint between a shutdown request and its answer: it is sent first (2.9).
         body = encode_response(await rpc.call(call.method, call.params))
     except RequestError as error:
-        body = encode_fault(error.code, str(error))
+        body = encode_fault(error.number, str(error))
     return Response(200, body, TYPE)

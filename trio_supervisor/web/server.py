@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_supervisor.core.config import Severity
-from trio_supervisor.web.app import App
 from trio_supervisor.web.connection import Connection
 from trio_supervisor.web.listener import bind as bind
 from trio_supervisor.web.listener import unbind as unbind
@@ -22,8 +21,7 @@ from trio_supervisor.web.listener import unbind as unbind
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trio_supervisor.core.config import Server
-    from trio_supervisor.runtime.supervisor import Supervisor
+    from trio_supervisor.web.app import App
 
 #: Connections of one server at a time; beyond, the one idle for longest makes room (3.6).
 CONNECTIONS = 1024
@@ -34,19 +32,18 @@ EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 async def serve(
     listener: socket.socket,
-    server: Server,
-    supervisor: Supervisor,
+    app: App,
+    log: Callable[[Severity, str], None],
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled. The listener stays open: closing it is the caller's task."""
-    app = App(server, supervisor)
-    crowd = Crowd(supervisor.log)
+    crowd = Crowd(log)
     async with trio.open_nursery() as nursery:
         task_status.started()
         while True:
             await trio.lowlevel.wait_readable(listener)
-            if (accepted := await _accept(listener, supervisor.log)) is not None:
+            if (accepted := await _accept(listener, log)) is not None:
                 nursery.start_soon(crowd.serve, *accepted, app)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from trio_supervisor.web.app import App
 from trio_supervisor.web.server import bind, serve, unbind
 
 if TYPE_CHECKING:
@@ -19,12 +20,15 @@ async def serve_http(
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve XML-RPC, for ``tsupervisorctl``, and the web page until cancelled. Raises ServerError.
+    """Serve XML-RPC, for ``tsupervisorctl``, and the web page until cancelled.
+
+    Raises ServerError and PluginError.
 
     ``task_status.started()`` is called when clients can connect.
     """
     listener = bind(server)
     try:
-        await serve(listener, server, supervisor, task_status=task_status)
+        app = App(server, supervisor)
+        await serve(listener, app, supervisor.log, task_status=task_status)
     finally:
         unbind(server, listener)

@@ -1,0 +1,309 @@
+"""Third-party namespaces (interfaces.md 2.11)."""
+
+from __future__ import annotations
+
+import enum
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from tests.kit.fake_supervisor import FakeSupervisor
+from tests.kit.web import call_body, talking
+from trio_supervisor import NOT_DONE_YET, PluginError, PluginFault
+from trio_supervisor.core.config import RpcInterface
+from trio_supervisor.core.errors import ConfigError, RequestError, UnknownMethod
+from trio_supervisor.core.xmlrpc import Value
+from trio_supervisor.runtime import rpc_plugins
+from trio_supervisor.runtime.load import load_config
+from trio_supervisor.runtime.rpc import Rpc
+from trio_supervisor.runtime.rpc_plugins import MAIN_FACTORY, find_factory, make_plugins
+
+Fake = FakeSupervisor
+
+
+class RPCError(Exception):
+    """As the reference's: told by its name."""
+
+    def __init__(self, code: int, text: str) -> None:
+        self.code = code
+        self.text = text
+
+
+class Color(enum.IntEnum):
+    RED = 7
+
+
+def sentinel(name: str) -> type:
+    return type(name, (), {})
+
+
+class Plugin:
+    attribute = 5
+
+    def __init__(self, supervisor: Any, **options: str) -> None:
+        self.supervisor = supervisor
+        self.options = options
+        self.callback = lambda: 1 / 0
+        self.asked = 0
+
+    @property
+    def costly(self) -> None:
+        raise AssertionError("nobody asked for it")
+
+    def greet(self, name: str, greeting: str = "hello") -> str:
+        """Greet somebody.
+
+        @param string name      whom
+        @param int greeting     how
+        @return string          the greeting
+        """
+        return f"{greeting} {name}"
+
+    def options_given(self) -> dict[str, str]:
+        return self.options
+
+    def count(self, *things: Value) -> int:
+        return len(things)
+
+    def shapes(self) -> object:
+        return {"tuple": (1, (2.5, None)), Color.RED: Color.RED, "no": False}
+
+    def unsendable(self) -> object:
+        return {"x": object()}
+
+    def broken(self) -> None:
+        raise ZeroDivisionError("in a plugin")
+
+    def fault(self) -> None:
+        raise RPCError(77, "OWN_FAULT: seven")
+
+    def our_fault(self) -> None:
+        raise PluginFault(78, "OWN_FAULT: eight")
+
+    def deferred(self, sentinel_name: str) -> object:
+        started = trio.current_time()
+
+        def poll() -> object:
+            self.asked += 1
+            if self.asked < 4:
+                return sentinel(sentinel_name)
+            if sentinel_name == "fault":
+                raise RPCError(79, "LATE")
+            return trio.current_time() - started
+
+        poll.delay = 0.5  # type: ignore[attr-defined]  # that is the protocol
+        return poll
+
+    async def patient(self, seconds: float) -> float:
+        await trio.sleep(seconds)
+        return seconds
+
+    def blocking(self) -> bool:
+        time.sleep(0.01)
+        return True
+
+    def _private(self) -> None:
+        raise AssertionError
+
+    def __call__(self) -> None:
+        raise AssertionError
+
+
+def interface(factory: str = f"{__name__}:Plugin", **options: str) -> RpcInterface:
+    return RpcInterface("x", factory, options)
+
+
+@pytest.fixture
+def fake() -> Fake:
+    return Fake("cat")
+
+
+@pytest.fixture
+def rpc(fake: Fake) -> Rpc:
+    plugins = make_plugins([interface(color="blue", number="5")], fake.real)
+    return Rpc(fake.real, plugins)
+
+
+async def test_public_methods_are_published_and_nothing_else(rpc: Rpc) -> None:
+    names = await rpc.call("system.listMethods", [])
+    assert isinstance(names, list)
+    assert [name for name in names if str(name).startswith("x.")] == [
+        f"x.{name}"
+        for name in (
+            *("blocking", "broken", "count", "deferred", "fault", "greet", "options_given"),
+            *("our_fault", "patient", "shapes", "unsendable"),
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("x._private", "x.__init__", "x.__class__", "x.attribute", "x.callback", "x.costly"),
+        *("x.supervisor.log", "x.greet.__globals__", "x.greet.__func__", "x", "x.", "y.greet"),
+    ],
+)
+async def test_nothing_else_can_be_reached(rpc: Rpc, name: str) -> None:
+    """CVE-2017-11610."""
+    with pytest.raises(UnknownMethod):
+        await rpc.call(name, [])
+
+
+async def test_other_keys_are_keyword_arguments_and_the_supervisor_the_only_positional(
+    rpc: Rpc,
+) -> None:
+    assert await rpc.call("x.options_given", []) == {"color": "blue", "number": "5"}
+
+
+async def test_arguments_and_documentation(rpc: Rpc) -> None:
+    assert await rpc.call("x.greet", ["you"]) == "hello you"
+    assert await rpc.call("x.greet", ["you", "hi"]) == "hi you"
+    assert await rpc.call("x.count", [1, "two", [3]]) == 3
+    for wrong in ([], ["a", "b", "c"]):
+        with pytest.raises(RequestError) as caught:
+            await rpc.call("x.greet", wrong)
+        assert caught.value.number == 2
+    assert await rpc.call("system.methodSignature", ["x.greet"]) == ["string", "string", "int"]
+    assert str(await rpc.call("system.methodHelp", ["x.greet"])).startswith("Greet somebody.\n")
+
+
+async def test_results_of_python_types(rpc: Rpc) -> None:
+    assert await rpc.call("x.shapes", []) == {"tuple": [1, [2.5, None]], "7": 7, "no": False}
+
+
+@pytest.mark.parametrize("name", ["NOT_DONE_YET", NOT_DONE_YET.__name__])
+async def test_a_deferred_function_is_asked_until_it_is_done(
+    rpc: Rpc, autojump_clock: MockClock, name: str
+) -> None:
+    assert await rpc.call("x.deferred", [name]) == pytest.approx(1.5)
+
+
+async def test_another_result_of_a_deferred_function_is_the_result(rpc: Rpc) -> None:
+    with pytest.raises(TypeError, match="cannot send"):
+        await rpc.call("x.deferred", ["Something"])
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [("fault", (77, "OWN_FAULT: seven")), ("our_fault", (78, "OWN_FAULT: eight"))],
+)
+async def test_faults_of_a_plugin_have_its_numbers(
+    rpc: Rpc, name: str, fault: tuple[int, str]
+) -> None:
+    with pytest.raises(RequestError) as caught:
+        await rpc.call(f"x.{name}", [])
+    assert (caught.value.number, str(caught.value)) == fault
+    calls: list[Value] = [{"methodName": f"x.{name}"}, {"methodName": "x.broken"}]
+    assert await rpc.call("system.multicall", [calls]) == [
+        {"faultCode": fault[0], "faultString": fault[1]},
+        {"faultCode": 30, "faultString": "FAILED: in a plugin"},
+    ]
+
+
+async def test_async_methods_may_wait_and_hold_up_nobody(
+    rpc: Rpc, autojump_clock: MockClock
+) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rpc.call, "x.patient", [3600])
+        await trio.testing.wait_all_tasks_blocked()
+        assert await rpc.call("x.greet", ["you"]) == "hello you"
+        assert trio.current_time() == pytest.approx(0)
+
+
+async def test_a_method_that_blocks_is_named_in_the_log(
+    fake: Fake, rpc: Rpc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rpc_plugins, "LONG_STEP", 0.005)
+    assert await rpc.call("x.blocking", []) is True
+    (line,) = fake.lines
+    assert line.startswith("WARN x.blocking held up the whole daemon for 0.0 s: ")
+
+
+async def test_what_goes_wrong_in_a_plugin_stays_in_its_call(fake: Fake) -> None:
+    fake.config = replace(fake.config, rpcinterfaces=(*fake.config.rpcinterfaces, interface(a="b")))
+    async with talking(fake) as client:
+        for name, said in (("broken", "ZeroDivisionError"), ("unsendable", "cannot send")):
+            fake.lines.clear()
+            reply = await client.post("/RPC2", call_body(f"x.{name}"))
+            assert reply.status == 500
+            assert "plugin" not in reply.body.decode()
+            (line,) = fake.lines
+            assert said in line
+            assert "/test_rpc_plugins.py" in line or name == "unsendable"
+        reply = await client.post("/RPC2", call_body("x.greet", "you"))
+        assert b"hello you" in reply.body
+
+
+async def test_the_main_factory_under_another_name_publishes_the_main_methods(fake: Fake) -> None:
+    other = RpcInterface("other", MAIN_FACTORY)
+    fake.config = replace(fake.config, rpcinterfaces=(other,))
+    rpc = Rpc(fake.real, make_plugins(fake.config.rpcinterfaces, fake.real))
+    assert await rpc.call("other.getAPIVersion", []) == "3.0"
+    with pytest.raises(UnknownMethod):
+        await rpc.call("supervisor.getAPIVersion", [])
+
+
+def failing(supervisor: object, **options: str) -> object:
+    raise ValueError(f"what is {options}?")
+
+
+NOT_A_FUNCTION = 5
+
+
+@pytest.mark.parametrize(
+    ("factory", "said"),
+    [
+        ("no.such.module:f", "No module named 'no'"),
+        (f"{__name__}:nothing", "has no attribute 'nothing'"),
+        (f"{__name__}:NOT_A_FUNCTION", "it is not callable"),
+        (__name__, "it is not callable"),
+        ("", "Empty module name"),
+    ],
+)
+def test_what_cannot_be_imported_is_an_error_of_the_configuration(
+    tmp_path: Path, factory: str, said: str
+) -> None:
+    with pytest.raises(PluginError, match=said):
+        find_factory(interface(factory))
+    if not factory:
+        return  # the option itself would be missing
+    path = tmp_path / "c.conf"
+    path.write_text(f"[supervisord]\n[rpcinterface:x]\nsupervisor.rpcinterface_factory={factory}\n")
+    with pytest.raises(ConfigError, match=said) as caught:
+        load_config(str(path))
+    assert "within [rpcinterface:x]" in str(caught.value)
+    assert "use module:callable" in str(caught.value)
+
+
+def test_a_module_that_fails_while_it_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "angry_plugin.py").write_text("raise SystemError('no')\n")
+    sys.path.insert(0, str(tmp_path))
+    try:
+        with pytest.raises(PluginError, match="SystemError: no"):
+            find_factory(interface("angry_plugin:f"))
+    finally:
+        sys.path.remove(str(tmp_path))
+
+
+def test_a_factory_that_fails(fake: Fake) -> None:
+    with pytest.raises(
+        PluginError, match=r"Could not make x rpc interface: .*what is \{'a': 'b'\}"
+    ):
+        make_plugins([interface(f"{__name__}:failing", a="b")], fake.real)
+
+
+def test_the_sentinel_is_known_by_its_name() -> None:
+    """Upstream returns the class; instances will do too."""
+    module = ModuleType("supervisor.http")
+    module.NOT_DONE_YET = sentinel("NOT_DONE_YET")  # type: ignore[attr-defined]
+    assert rpc_plugins.is_not_done(module.NOT_DONE_YET)
+    assert rpc_plugins.is_not_done(module.NOT_DONE_YET())
+    assert rpc_plugins.is_not_done(NOT_DONE_YET)
+    assert not rpc_plugins.is_not_done(None)
