@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.kit.daemon import PATIENCE, daemon, eventually
+from tests.kit.daemon import (
+    PATIENCE,
+    daemon,
+    eventually,
+    free_port,
+    run_to_end,
+    write_config,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,3 +142,77 @@ def test_waiting_and_not_waiting_for_a_stop(tmp_path: Path) -> None:
         assert running.rpc.signalProcess("slow", "CONT") is True
         running.wait_for("slow", "STOPPED")
         assert running.info("slow")["exitstatus"] == -1
+
+
+PLUGIN = """\
+from trio_supervisor import NOT_DONE_YET, PluginFault
+
+made = []
+
+class Interface:
+    def __init__(self, supervisor, greeting):
+        if greeting == "none":
+            raise ValueError("no greeting")
+        made.append(self)
+        self.supervisor, self.greeting = supervisor, greeting
+
+    def greet(self, name):
+        return f"{self.greeting} {name}, {len(made)} servers"
+
+    def state(self, name):
+        return self.supervisor.process(name).state.name
+
+    def later(self):
+        left = iter([NOT_DONE_YET, NOT_DONE_YET, "done"])
+        poll = lambda: next(left)
+        poll.delay = 0.01
+        return poll
+
+    def refuse(self):
+        raise PluginFault(99, "REFUSED: for a reason")
+
+    def crash(self):
+        raise ZeroDivisionError("of the plugin")
+"""
+WITH_PLUGIN = """\
+[inet_http_server]
+port=127.0.0.1:{port}
+[rpcinterface:mine]
+supervisor.rpcinterface_factory=own_plugin:{factory}
+greeting={greeting}
+[program:cat]
+command=/bin/cat
+startsecs=0
+"""
+
+
+def test_a_plugin_of_the_real_daemon(tmp_path: Path) -> None:
+    """2.11, Q45."""
+    (tmp_path / "own_plugin.py").write_text(PLUGIN)
+    within = ["env", f"PYTHONPATH={tmp_path}"]
+    port = free_port()
+    text = WITH_PLUGIN.format(port=port, factory="Interface", greeting="hello")
+    with daemon(tmp_path, text, within=within) as running:
+        running.wait_for("cat", "RUNNING")
+        with xmlrpc.client.ServerProxy(f"http://127.0.0.1:{port}") as proxy:
+            assert proxy.mine.greet("you") == "hello you, 2 servers"
+            assert proxy.mine.state("cat") == "RUNNING"
+            assert proxy.mine.later() == "done"
+            assert "'mine.greet'" in str(proxy.system.listMethods())
+            with pytest.raises(xmlrpc.client.Fault) as fault:
+                proxy.mine.refuse()
+            assert (fault.value.faultCode, fault.value.faultString) == (99, "REFUSED: for a reason")
+            with pytest.raises(xmlrpc.client.ProtocolError) as error:
+                proxy.mine.crash()
+            assert error.value.errcode == 500
+            assert proxy.mine.greet("again") == "hello again, 2 servers"
+        assert "ZeroDivisionError: of the plugin" in running.log
+    for factory, greeting, said in (
+        ("Missing", "hello", "own_plugin:Missing cannot be resolved within [rpcinterface:mine]"),
+        ("Interface", "none", "Could not make mine rpc interface: own_plugin:Interface raised"),
+    ):
+        text = WITH_PLUGIN.format(port=port, factory=factory, greeting=greeting)
+        config = write_config(tmp_path, text)
+        done = run_to_end("-n", "-c", str(config), cwd=tmp_path, within=within)
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"Error: {said}")

@@ -6,6 +6,7 @@ import enum
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -166,7 +167,8 @@ async def test_arguments_and_documentation(rpc: Rpc) -> None:
     assert await rpc.call("x.greet", ["you"]) == "hello you"
     assert await rpc.call("x.greet", ["you", "hi"]) == "hi you"
     assert await rpc.call("x.count", [1, "two", [3]]) == 3
-    for wrong in ([], ["a", "b", "c"]):
+    wrongs: list[list[Value]] = [[], ["a", "b", "c"]]
+    for wrong in wrongs:
         with pytest.raises(RequestError) as caught:
             await rpc.call("x.greet", wrong)
         assert caught.value.number == 2
@@ -211,7 +213,7 @@ async def test_async_methods_may_wait_and_hold_up_nobody(
     rpc: Rpc, autojump_clock: MockClock
 ) -> None:
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(rpc.call, "x.patient", [3600])
+        nursery.start_soon(partial(rpc.call, "x.patient", [3600]))
         await trio.testing.wait_all_tasks_blocked()
         assert await rpc.call("x.greet", ["you"]) == "hello you"
         assert trio.current_time() == pytest.approx(0)

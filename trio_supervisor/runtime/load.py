@@ -12,15 +12,16 @@ import tempfile
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from trio_supervisor.core.build import Examined, build, examine, include_patterns
+from trio_supervisor.core.build import FACTORY, Examined, build, examine, include_patterns
 from trio_supervisor.core.config import Config, Message, Severity
 from trio_supervisor.core.dollar import expand_dollars
-from trio_supervisor.core.errors import ConfigError
-from trio_supervisor.core.ini import Document, read
+from trio_supervisor.core.errors import ConfigError, PluginError
+from trio_supervisor.core.ini import Document, Section, read
 from trio_supervisor.core.reader import as_written
 from trio_supervisor.core.surroundings import Surroundings
 from trio_supervisor.core.toml import read_toml
 from trio_supervisor.runtime.results import result_handler
+from trio_supervisor.runtime.rpc_plugins import find_factory, is_plugin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -58,7 +59,7 @@ def load_config(
     here = os.path.dirname(os.path.join(origin, path))
     document, messages = read_document(path, around, here)
     config = build(document, around, overrides=overrides or {}, here=here)
-    for error in _result_handlers(document, config):
+    for error in _unimportable(document, config):
         raise error
     absolute = os.path.normpath(os.path.join(origin, path))
     return replace(config, path=absolute, messages=(*messages, *config.messages))
@@ -76,7 +77,7 @@ def examine_config(
     here = os.path.dirname(os.path.join(origin, path))
     document, messages = read_document(path, around, here)
     examined = examine(document, around, overrides=overrides or {}, here=here)
-    examined.errors.extend(_result_handlers(document, examined.partial))
+    examined.errors.extend(_unimportable(document, examined.partial))
     return examined, messages
 
 
@@ -215,8 +216,15 @@ def _include(path: str, main: str, document: Document, around: Surroundings) -> 
     return Message(Severity.INFO, f'Included extra file "{path}" during parsing')
 
 
-def _result_handlers(document: Document, config: Config) -> Iterator[ConfigError]:
-    """Those that cannot be imported: found at load, not when a group is added."""
+def _unimportable(document: Document, config: Config) -> Iterator[ConfigError]:
+    """What cannot be imported: found at load, not when it is needed."""
+    for interface in filter(is_plugin, config.rpcinterfaces):
+        try:
+            find_factory(interface)
+        except PluginError as error:
+            section = document.sections[f"rpcinterface:{interface.name}"]
+            hint = "use module:callable, of a module that the daemon can import"
+            yield _import_error(str(error), document, section, FACTORY, hint)
     for group in config.groups:
         if group.pool is not None:
             spec = group.pool.result_handler
@@ -224,18 +232,25 @@ def _result_handlers(document: Document, config: Config) -> Iterator[ConfigError
                 result_handler(spec)
             except Exception as error:  # whatever importing somebody's module may raise
                 section = document.sections[group.section or ""]
-                entry = document.entry(section, "result_handler")
                 text = f"{spec} cannot be resolved within [{section.name}]: {error}"
-                if entry is not None:
-                    text = as_written(text, entry.value, lambda name: os.environ.get(name, ""))
-                yield ConfigError(
-                    text,
-                    section=section.name,
-                    option="result_handler",
-                    file=section.file if entry is None else entry.file,
-                    line=None if entry is None else entry.line,
-                    hint="use module:function, of a module that the daemon can import",
-                )
+                hint = "use module:function, of a module that the daemon can import"
+                yield _import_error(text, document, section, "result_handler", hint)
+
+
+def _import_error(
+    text: str, document: Document, section: Section, option: str, hint: str
+) -> ConfigError:
+    entry = document.entry(section, option)
+    if entry is not None:
+        text = as_written(text, entry.value, lambda name: os.environ.get(name, ""))
+    return ConfigError(
+        text,
+        section=section.name,
+        option=option,
+        file=section.file if entry is None else entry.file,
+        line=None if entry is None else entry.line,
+        hint=hint,
+    )
 
 
 def _user_id(text: str) -> int:
