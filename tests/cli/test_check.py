@@ -220,7 +220,7 @@ def test_who_holds_ports_and_sockets_and_what_cannot_start(
         (f"port {port} is held by {me}", "port"),
         ("whoever reaches this port controls every program", "password"),
         ("a:a0 and 2 more will fail to start: can't find command '/no/such/program'", "command"),
-        ("b:b will fail to start: there is no directory /no/such/directory", "directory"),
+        ("there is no directory /no/such/directory", "directory"),
         (f"the log of c:c cannot be written: {tmp_path} is a directory", "stdout_logfile"),
         ("d:d will fail to start: can't find command '%(ENV_TOOL)s'", "command"),
     ):

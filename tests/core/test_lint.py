@@ -42,9 +42,44 @@ X = "[program:x]\ncommand=/bin/cat\n"
         (X + "command=b\n", 14, "'command' replaces the value given in c.conf, line 13"),
         (X + X, 14, "section [program:x] began in c.conf, line 12: both are one section"),
         ('[program:x]\ncommand=/bin/sh -c "a ; b"\n', 13, "a comment ends this line inside quotes"),
-        (X + "environment=A=1;B=2\n", 14, "';' separates variables (write a comma)"),
+        (X + "environment=A=1;B=2\n", 14, "';' separates variables (write a comma"),
+        (
+            X + "environment=A=$secret\n",
+            14,
+            "other than a comma separates variables (write a comma",
+        ),
+        (X + 'environment=A="1""junk"B="2"\n', 14, "other than a comma separates variables"),
+        (
+            X + 'environment=A="a\\\\b"\n',
+            14,
+            "Supervisor after 4.3 reads other values in these quotes",
+        ),
+        (X + "environment=A=\"'q'\"\n", 14, "Supervisor after 4.3 reads other values"),
         (X + "environment=A=b#c,D=e\n", 14, "the text behind # is no part of the value"),
         (X + "startsecs=-1\n", 14, "a negative time"),
+        (X + "startretries=-1\n", 14, "a negative count: FATAL at the first failure"),
+        (X + "stopwaitsecs=-1\n", 14, "a negative time"),
+        (X + "directory=/nope\n", 14, "there is no directory /nope (create it before"),
+        (
+            "[program:x]\ncommand=./cat\ndirectory=/tmp\n",
+            13,
+            "a relative command is looked up in directory= (write the whole path)",
+        ),
+        (
+            X + "environment=A=a:b\nprocess_name=%(ENV_A)s\n",
+            15,
+            "a process name with a blank, : or / is hard to address",
+        ),
+        (
+            X + "[group:g]\nprograms=x\n[group:h]\nprograms=x\n",
+            12,
+            "[program:x] is in several groups and runs once in each: g, h (name it in one",
+        ),
+        (
+            X + "stdout_logfile=/tmp/l\nnumprocs=3\nprocess_name=%(process_num)d\n",
+            12,
+            "0, 1 and 1 more write and rotate the same file /tmp/l (give each its own",
+        ),
         (X + "stopsignal=0\n", 14, "signal 0 stops nothing"),
         (X + "stopwaitsecs=0\n", 14, "SIGKILL follows the stop signal at once"),
         (X + "umask=7777\n", 14, "no such umask"),
@@ -74,12 +109,14 @@ def test_a_remark_for_what_is_probably_not_meant(fragment: str, line: int, text:
     assert [(remark.file, remark.line) for remark in found] == [("c.conf", line)]
     warnings = [m.text for m in load(fragment).messages if m.severity is Severity.WARN]
     assert str(found[0]) in warnings
+    assert "secret" not in str(found[0])
 
 
 @pytest.mark.parametrize(
     ("line", "text"),
     [
         ("logfile=none", "this is the name of a file here (use /dev/null)"),
+        ("umask=7777", "no such umask"),
         ("nodaemon=true\numask=022", "umask has no effect in the foreground"),
         ("nodaemon=true\ndirectory=/tmp", "directory has no effect in the foreground"),
         ("http_port=9001", "http_port is ignored here (use [inet_http_server] port=)"),
@@ -133,3 +170,27 @@ def test_no_secret_is_shown() -> None:
     assert len(result.errors) == 3
     for error in result.errors:
         assert "hidden" not in str(error).replace("hidden_word", "")
+
+
+def test_Q14_an_include_of_an_included_file_is_remarked_where_it_stands() -> None:
+    document = Document()
+    read(BASE + "[include]\nfiles=a.conf\n", file="c.conf", here=HERE, into=document)
+    read("[include]\nfiles=b.conf\n", file="a.conf", here=HERE, into=document)
+    result = examine(document, surroundings(), overrides={}, here=HERE)
+    (remark,) = [r for r in result.remarks if "is ignored" in r.text]
+    assert str(remark) == (
+        "a.conf, line 2, [include]: [include] of an included file is ignored "
+        "(name its files in c.conf)"
+    )
+
+
+def test_Q11_Q16_what_an_included_file_replaces_is_remarked() -> None:
+    document = Document()
+    read(BASE + X, file="c.conf", here=HERE, into=document)
+    read("[supervisord]\nidentifier=other\n", file="a.conf", here=HERE, into=document)
+    result = examine(document, surroundings(), overrides={}, here=HERE)
+    assert [str(remark) for remark in result.remarks] == [
+        "a.conf, line 1, [supervisord]: section [supervisord] began in c.conf, line 1: "
+        "both are one section",
+        "a.conf, line 2, [supervisord]: 'identifier' replaces the value given in c.conf, line 7",
+    ]

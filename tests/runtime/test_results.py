@@ -34,13 +34,23 @@ def test_rejections_are_known_by_name() -> None:
     assert not is_rejection(ValueError())
 
 
-@pytest.mark.parametrize("spec", ["no_such:f", "os:nope", "os", "os:curdir", ""])
+@pytest.mark.parametrize("spec", ["no_such:f", "os:nope", "nope:x", ":::", ""])
 def test_1_7_a_handler_that_cannot_be_resolved_is_an_error(spec: str, tmp_path: Path) -> None:
     listener = f"[eventlistener:l]\ncommand=x\nevents=TICK_5\nresult_handler={spec}\n"
     path = write_config(tmp_path, listener)
     with pytest.raises(ConfigError) as caught:
         load_config(str(path))
     assert f"{spec} cannot be resolved within [eventlistener:l]" in str(caught.value)
+
+
+@pytest.mark.parametrize("spec", ["os", "os:curdir"])
+def test_G182_whether_a_handler_can_be_called_shows_when_it_is(spec: str, tmp_path: Path) -> None:
+    """8.7; the reference loads such files."""
+    listener = f"[eventlistener:l]\ncommand=x\nevents=TICK_5\nresult_handler={spec}\n"
+    config = load_config(str(write_config(tmp_path, listener)))
+    (message,) = [m for m in config.messages if "result_handler" in m.text]
+    assert message.text == f"For [eventlistener:l], result_handler {spec} cannot be called"
+    assert result_handler(f"{spec} [extra]") is result_handler(spec)
 
 
 def test_1_7_a_handler_that_can_be_resolved(tmp_path: Path) -> None:

@@ -106,18 +106,15 @@ class _Prober:
     def process(self, process: ProcessConfig) -> Findings:
         """WHO stands for its name."""
         section = process.section or ""
-        if process.directory is not None and not os.path.isdir(process.directory):
-            yield self._failing(process, "directory", f"there is no directory {process.directory}")
-        else:
-            try:
-                find_command(
-                    process.command,
-                    directory=process.directory,
-                    environment=process.environment,
-                    inherited=os.environ,
-                )
-            except RequestError as error:
-                yield self._failing(process, "command", error.detail)
+        try:
+            find_command(
+                process.command,
+                directory=process.directory,
+                environment=process.environment,
+                inherited=os.environ,
+            )
+        except RequestError as error:
+            yield self._failing(process, error.detail)
         yield from self._identity(process.uid, section, WHO)
         for channel in ("stdout", "stderr"):
             path = getattr(process, channel).logfile
@@ -127,16 +124,16 @@ class _Prober:
         if process.socket is not None:
             yield from self._fastcgi(process.socket, section)
 
-    def _failing(self, process: ProcessConfig, option: str, why: str) -> Finding:
-        """That a process cannot start; secrets that its options use stay out of the text."""
+    def _failing(self, process: ProcessConfig, why: str) -> Finding:
+        """That a process cannot start; secrets that its command uses stay out of the text."""
         section = self._document.sections.get(process.section or "")
-        entry = None if section is None else self._document.entry(section, option)
+        entry = None if section is None else self._document.entry(section, "command")
         if entry is not None:
             written = entry.value if entry.words is None else " ".join(entry.words)
             known = {**os.environ, **process.environment}
             why = as_written(why, written, lambda variable: known.get(variable, ""))
         text = f"{WHO} will fail to start: {why}"
-        return Finding(WARNING, text, section=process.section, option=option)
+        return Finding(WARNING, text, section=process.section, option="command")
 
     def _fastcgi(self, socket: FastCgiSocket, section: str) -> Findings:
         scheme, _, rest = socket.url.partition("://")

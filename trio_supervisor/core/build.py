@@ -85,7 +85,7 @@ def examine(
     config = builder.build()
     errors = [*document.errors, *builder.problems.errors]
     sound = None if errors else config
-    return Examined(document, sound, config, errors, lint(document, sound))
+    return Examined(document, sound, config, errors, lint(document, sound, around.is_dir))
 
 
 class _Builder:

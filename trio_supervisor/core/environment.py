@@ -24,6 +24,25 @@ def parse_environment(text: str) -> dict[str, str]:
             raise ValueError(*error.args, hint) from None
 
 
+def odd_separators(text: str) -> list[str]:
+    """What stands between pairs and is no comma, where the reference's words make sense (Q31)."""
+    try:
+        words = _words(text, posix=False)
+        _pairs(words, strip_quotes=True)
+    except ValueError:
+        return []
+    return [word for word in words[3::4] if word != ","]
+
+
+def is_ambiguous(text: str) -> bool:
+    """Whether the reference's next release reads something else in it (Q32, 6.4)."""
+    try:
+        today = _pairs(_words(text, posix=False), strip_quotes=True)
+        return today != _pairs(_words(text, posix=True), strip_quotes=False)
+    except ValueError:
+        return False
+
+
 def _words(text: str, *, posix: bool) -> list[str]:
     lexer = shlex.shlex(text, posix=posix)
     lexer.wordchars += _WORD_CHARACTERS

@@ -158,13 +158,13 @@ class _Reader:
     def _begin_section(self, name: str, number: int) -> None:
         self._end_value()
         sections = self._document.sections
-        if name in sections:
-            first = sections[name]
+        first = sections.get(name)
+        self._section = sections.setdefault(name, Section(name, self._file, number))
+        if first is not None:
             where = f"{first.file}, line {first.line}"
             self._remark(number, f"section [{name}] began in {where}: both are one section")
         if name.strip(" ") != name or ": " in name:
             self._remark(number, f"blanks inside the brackets belong to the name {name!r}")
-        self._section = sections.setdefault(name, Section(name, self._file, number))
 
     def _begin_key(self, text: str, number: int, line: str) -> None:
         match = _KEY.match(text)

@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from trio_supervisor.core.config import Config, GroupKind, ProcessConfig
+from trio_supervisor.core.config import Config, ProcessConfig
+from trio_supervisor.core.environment import is_ambiguous, odd_separators
 from trio_supervisor.core.ini import DEFAULT, Document, Entry, Section
 from trio_supervisor.core.options import TABLES
 from trio_supervisor.core.remark import Remark
@@ -43,24 +44,21 @@ _MOVED: tuple[tuple[frozenset[str], str, str], ...] = (
 )
 #: Keys of a listener that are read and have no effect (8.7).
 _NO_EFFECT_IN_LISTENERS = ("stdout_capture_maxbytes", "stdout_events_enabled", "stdout_syslog")
-#: A separator between pairs of an environment that is not the comma (Q31).
-_SEPARATOR = re.compile(
-    r"=\s*(?:\"[^\"]*\"|'[^']*'|[\w/.+\-():]*)\s*([^\s\w,\"'/.+\-():])\s*\w+\s*="
-)
 #: A number sign outside quotes, which ends the line (Q33).
 _UNQUOTED_MARK = re.compile(r"^(?:[^\"'#]|\"[^\"]*\"|'[^']*')*[^\s\"']#")
 MOST_UMASK = 0o777
 SIGKILL = 9
 
 
-def lint(document: Document, config: Config | None) -> list[Remark]:
+def lint(document: Document, config: Config | None, is_dir: Callable[[str], bool]) -> list[Remark]:
     """All remarks, those of the layout first. ``config`` is None if the document has errors."""
     remarks = [*document.remarks, *_sections(document)]
     for section in document.sections.values():
         remarks += _keys(document, section)
         remarks += _environment(section)
     if config is not None:
-        remarks += _values(document, config)
+        remarks += _values(document, config, is_dir)
+        remarks += _names(document, config)
         remarks += _collisions(document, config)
     return remarks
 
@@ -94,12 +92,12 @@ def _sections(document: Document) -> Iterator[Remark]:
             yield _remark(section, f"[{name}] has no name and is ignored", f"write [{name}:x]")
         elif kind in SERVERS and name != kind and not name.startswith(f"{kind}:"):
             yield _remark(section, f"[{name}] is a server too", f"write [{kind}:name]")
-        if name == "include" and section.file != _main_file(document):
-            yield _remark(section, "[include] of an included file is ignored")
-
-
-def _main_file(document: Document) -> str:
-    return next(iter(document.sections.values())).file
+        if name == "include":
+            main = next(iter(document.sections.values())).file
+            for entry in section.entries.values():
+                if entry.file != main:  # Q14
+                    text, hint = "[include] of an included file is ignored", "name its files in "
+                    yield Remark(text, entry.file, entry.line, name, None, hint + main)
 
 
 def _keys(document: Document, section: Section) -> Iterator[Remark]:
@@ -129,10 +127,16 @@ def _environment(section: Section) -> Iterator[Remark]:
     entry: Entry | None = section.entries.get("environment")
     if entry is None or kind_of(section.name) not in {*PROGRAM_KINDS, "supervisord"}:
         return
-    separator = _SEPARATOR.search(entry.value)
-    if separator is not None:
-        text = f"{separator[1]!r} separates variables"
-        yield _at(section, "environment", text, "write a comma")
+    if separators := odd_separators(entry.value):
+        # A word may be a piece of a value, and that a secret.
+        marks = [word for word in separators if len(word) == 1 and not word.isalnum()]
+        what = repr(marks[0]) if marks else "something other than a comma"
+        hint = 'write a comma, and put values into quotes: KEY="value",KEY2="value2"'
+        yield _at(section, "environment", f"{what} separates variables", hint)
+    elif is_ambiguous(entry.value):
+        text = "Supervisor after 4.3 reads other values in these quotes or backslashes"
+        hint = "put the whole value into quotes that do not occur in it, without backslashes"
+        yield _at(section, "environment", text, hint)
     if _UNQUOTED_MARK.match(entry.value):
         hint = "put the value into quotes"
         yield _at(section, "environment", "the text behind # is no part of the value", hint)
@@ -141,6 +145,7 @@ def _environment(section: Section) -> Iterator[Remark]:
 #: Option -> what is odd about its value, for each process.
 _ODD_VALUES: tuple[tuple[str, Callable[[ProcessConfig], bool], str], ...] = (
     ("startsecs", lambda p: p.startsecs < 0, "a negative time"),
+    ("startretries", lambda p: p.startretries < 0, "a negative count: FATAL at the first failure"),
     ("stopwaitsecs", lambda p: p.stopwaitsecs < 0, "a negative time"),
     ("stopsignal", lambda p: p.stopsignal == 0, "signal 0 stops nothing: SIGKILL will follow"),
     (
@@ -152,8 +157,9 @@ _ODD_VALUES: tuple[tuple[str, Callable[[ProcessConfig], bool], str], ...] = (
 )
 
 
-def _values(document: Document, config: Config) -> Iterator[Remark]:
+def _values(document: Document, config: Config, is_dir: Callable[[str], bool]) -> Iterator[Remark]:
     for section, processes in _programs(document, config):
+        yield from _directory(section, processes, is_dir)
         for key, is_odd, text in _ODD_VALUES:
             if key in section.entries and any(is_odd(process) for process in processes):
                 yield _at(section, key, text)
@@ -163,6 +169,8 @@ def _values(document: Document, config: Config) -> Iterator[Remark]:
         if "numprocs_start" in section.entries and not uses_number:
             yield _at(section, "numprocs_start", "nothing uses %(process_num)")
     daemon = document.sections["supervisord"]
+    if "umask" in daemon.entries and not 0 <= config.daemon.umask <= MOST_UMASK:
+        yield _at(daemon, "umask", "no such umask")
     if daemon.entries.get("logfile", Entry("", "", 0, "")).value.lower() in ("none", "off", "auto"):
         yield _at(daemon, "logfile", "this is the name of a file here", "use /dev/null")
     if config.daemon.nodaemon:
@@ -171,19 +179,52 @@ def _values(document: Document, config: Config) -> Iterator[Remark]:
                 yield _at(daemon, key, f"{key} has no effect in the foreground")
 
 
+def _directory(
+    section: Section, processes: list[ProcessConfig], is_dir: Callable[[str], bool]
+) -> Iterator[Remark]:
+    entry = section.entries.get("directory")
+    if entry is None:
+        return
+    missing = [
+        p.directory for p in processes if p.directory is not None and not is_dir(p.directory)
+    ]
+    if missing:  # Q78
+        shown = entry.value if "ENV_" in entry.value else missing[0]
+        hint = "create it before the program starts"
+        yield _at(section, "directory", f"there is no directory {shown}", hint)
+    command = section.entries.get("command")
+    if command is not None and command.value.startswith((".", "~")):  # Q77
+        hint = "write the whole path"
+        yield _at(section, "command", "a relative command is looked up in directory=", hint)
+
+
 def _programs(document: Document, config: Config) -> Iterator[tuple[Section, list[ProcessConfig]]]:
-    """Each program-like section that forms its own group, and what came of it."""
-    groups = {(group.kind, group.name): group for group in reversed(config.groups)}
-    kinds = {
-        "program": GroupKind.PLAIN,
-        "fcgi-program": GroupKind.FCGI,
-        "eventlistener": GroupKind.POOL,
-    }
+    """Each section that makes processes, and those that came of it."""
+    made: dict[str, list[ProcessConfig]] = {}
+    for group in config.groups:
+        made.setdefault(group.section or "", [])
+        for process in group.processes:
+            made.setdefault(process.section or "", []).append(process)
     for section in document.sections.values():
-        kind = kinds.get(kind_of(section.name))
-        group = None if kind is None else groups.get((kind, section.name.partition(":")[2].strip()))
-        if group is not None:
-            yield section, list(group.processes)
+        if kind_of(section.name) in PROGRAM_KINDS and section.name in made:
+            yield section, made[section.name]
+
+
+def _names(document: Document, config: Config) -> Iterator[Remark]:
+    """Names that nobody can type, and programs that run more than once."""
+    for section, processes in _programs(document, config):
+        entry = section.entries.get("process_name")
+        if entry is not None and any(set(p.name) & set(" :/") for p in processes):  # Q47
+            text = "a process name with a blank, : or / is hard to address"
+            yield _at(section, "process_name", text, "look at the variables it uses")
+    groups: dict[str, dict[str, None]] = {}
+    for group in config.groups:
+        for process in group.processes:
+            groups.setdefault(process.section or "", {})[group.name] = None
+    for name, names in groups.items():
+        if len(names) > 1 and name in document.sections:  # Q54
+            text = f"[{name}] is in several groups and runs once in each: {', '.join(names)}"
+            yield _remark(document.sections[name], text, "name it in one of them")
 
 
 def _collisions(document: Document, config: Config) -> Iterator[Remark]:

@@ -9,6 +9,7 @@ import platform
 import pwd
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -62,7 +63,9 @@ def load_config(
     for error in _unimportable(document, config):
         raise error
     absolute = os.path.normpath(os.path.join(origin, path))
-    return replace(config, path=absolute, messages=(*messages, *config.messages))
+    return replace(
+        config, path=absolute, messages=(*messages, *config.messages, *_uncallable(config))
+    )
 
 
 def examine_config(
@@ -78,7 +81,7 @@ def examine_config(
     document, messages = read_document(path, around, here)
     examined = examine(document, around, overrides=overrides or {}, here=here)
     examined.errors.extend(_unimportable(document, examined.partial))
-    return examined, messages
+    return examined, [*messages, *_uncallable(examined.partial)]
 
 
 def find_config(program: str | None, origin: str) -> str:
@@ -235,6 +238,16 @@ def _unimportable(document: Document, config: Config) -> Iterator[ConfigError]:
                 text = f"{spec} cannot be resolved within [{section.name}]: {error}"
                 hint = "use module:function, of a module that the daemon can import"
                 yield _import_error(text, document, section, "result_handler", hint)
+
+
+def _uncallable(config: Config) -> Iterator[Message]:
+    """Result handlers that cannot be called: no error until they are (8.7)."""
+    for group in config.groups:
+        if group.pool is not None:
+            with suppress(Exception):  # told as an error
+                if not callable(result_handler(group.pool.result_handler)):
+                    text = f"For [{group.section}], result_handler {group.pool.result_handler} "
+                    yield Message(Severity.WARN, text + "cannot be called", group.section)
 
 
 def _import_error(

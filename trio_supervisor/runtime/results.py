@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from typing import cast
 
 from trio_supervisor.core.events import Event
 
@@ -24,19 +25,18 @@ def default_handler(event: Event, response: bytes) -> None:
 
 
 def result_handler(spec: str) -> ResultHandler:
-    """Import ``module:attribute``; the default handler needs no import.
+    """Import ``module:attribute``, where ``[extras]`` may follow (config.md 7).
 
-    Raises whatever the import raises, AttributeError or TypeError.
+    The default handler needs no import. Whether the object can be called shows when it is called
+    (8.7). Raises whatever the import raises, or AttributeError.
     """
     if spec == DEFAULT_HANDLER:
         return default_handler
-    module, _, path = spec.partition(":")
-    value: object = importlib.import_module(module)
-    for name in filter(None, path.split(".")):
+    module, _, path = spec.partition("[")[0].partition(":")
+    value: object = importlib.import_module(module.strip())
+    for name in filter(None, path.strip().split(".")):
         value = getattr(value, name)
-    if not callable(value):
-        raise TypeError("it is not callable")
-    return value
+    return cast("ResultHandler", value)
 
 
 def is_rejection(error: Exception) -> bool:
