@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 #: Of the API: grows with what it can do, and not with the program.
 VERSION = "1.0"
-#: What any request may be answered: malformed, unauthorized, forbidden.
-FAILURES = (400, 401, 403)
+#: What any request may be answered.
+FAILURES = (400, 401, 403, 429)
 #: What one that changes something may be answered besides.
 FAILURES_OF_CHANGE = (411, 413, 415, 503)
 DESCRIPTIONS = {
@@ -27,6 +27,7 @@ DESCRIPTIONS = {
     411: "The header Content-Length is missing",
     413: "The body is too large",
     415: "The header Content-Type: application/json is missing",
+    429: "Too many wrong passwords from this address",
     503: "The supervisor is going down",
 }
 
