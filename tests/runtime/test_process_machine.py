@@ -1,5 +1,7 @@
 """Random interleavings of everything that can happen to a process (process.md 1 to 5).
 
+At most one child lives; RUNNING means that it is ours; at rest there is none; no event is lost or
+doubled; every request ends. Many processes under one supervisor: ``test_supervisor_machine.py``.
 Hypothesis chooses the steps; after each the invariants are checked. Children are fakes, the clock
 is virtual, so hours pass in milliseconds.
 """
@@ -64,11 +66,19 @@ class Play:
             self.request(lambda: process.start(wait=bool(number % 2)))
         elif what == "stop":
             self.request(lambda: process.stop(wait=bool(number % 2)))
+        elif what == "restart":
+            self.request(process.restart)
+        elif what == "gate":  # from now on a spawn takes time; from now on, none does
+            gate = self.recorder.launcher.gate
+            self.recorder.launcher.gate = trio.Event() if gate is None else None
+            if gate is not None:
+                gate.set()
         elif what == "signal":
             try:
                 process.signal(signal.SIGUSR1)
             except RequestError:
-                assert process.state not in SIGNALLABLE_STATES or self.manner is refuse
+                spawning = process.state is State.STARTING and not process.pid
+                assert process.state not in SIGNALLABLE_STATES or spawning or self.manner is refuse
         elif what == "exit":
             for child in self.alive:
                 child.die(number % 3)
@@ -94,8 +104,9 @@ class Play:
     def check(self) -> None:
         process, alive = self.process, self.alive
         assert len(alive) <= 1
-        if process.state is State.RUNNING:
-            assert [child.pid for child in alive] == [process.pid]
+        assert [child.pid for child in alive] == ([process.pid] if process.pid else [])
+        if process.state in (State.RUNNING, State.STOPPING, State.UNKNOWN):
+            assert alive
         if process.state in (State.STOPPED, State.EXITED, State.FATAL, State.BACKOFF):
             assert alive == []
             assert process.pid == 0
@@ -113,8 +124,8 @@ class Play:
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(
-            ["start", "stop", "signal", "exit", "kill", "fail", "manner", "wait", "wait", "hold",
-             "shut down"]
+            ["start", "stop", "restart", "signal", "exit", "kill", "fail", "gate", "manner", "wait",
+             "wait", "hold", "shut down"]
         ),
         st.integers(0, 40),
     ),
@@ -146,6 +157,8 @@ def test_whatever_happens_the_invariants_hold(
                 await stage.step(what, number)
             # Every request ends, once children can be killed again and time passes.
             await stage.step("manner", 0)
+            if recorder.launcher.gate is not None:
+                await stage.step("gate", 0)
             await stage.step("kill", 0)
             await stage.step("hold", 0)
             with trio.fail_after(PATIENCE):

@@ -28,8 +28,15 @@ from trio_supervisor.core.config import (
     PoolConfig,
     Severity,
 )
-from trio_supervisor.core.errors import AlreadyAdded, BadName, CantReread, ConfigError, StillRunning
-from trio_supervisor.core.events import Event
+from trio_supervisor.core.errors import (
+    AlreadyAdded,
+    BadName,
+    CantReread,
+    ConfigError,
+    ShuttingDown,
+    StillRunning,
+)
+from trio_supervisor.core.events import Event, ProcessState
 from trio_supervisor.core.states import DaemonState, State
 from trio_supervisor.runtime.supervisor import Supervisor
 
@@ -377,6 +384,41 @@ async def test_a_pool_that_does_not_work_holds_up_no_shutdown(
         stage.supervisor.request_shutdown()
         await stage.finished.wait()
         assert trio.current_time() == pytest.approx(seconds)
+
+
+async def test_nothing_is_started_that_nobody_would_stop(autojump_clock: MockClock) -> None:
+    """In a shutdown under way, after it, or in a group that is gone (P-163, P-173)."""
+    async with supervised(group("a", autostart=False), group("b", autostart=False)) as stage:
+        sup = stage.supervisor
+        a, b = sup.processes()
+        sup.remove_group("b")
+        with pytest.raises(BadName):
+            await b.start()
+        assert b.state is State.STOPPED
+        sup.request_shutdown()
+        with pytest.raises(ShuttingDown):
+            await a.start()
+        with pytest.raises(ShuttingDown):
+            sup.add(group("c"))
+        await stage.finished.wait()
+        with pytest.raises(ShuttingDown):
+            await a.start()
+        assert a.state is State.STOPPED
+        assert stage.launcher.children == []
+
+
+async def test_autostart_leaves_out_what_was_removed_meanwhile(autojump_clock: MockClock) -> None:
+    async with supervised() as stage:
+        sup = stage.supervisor
+        stage.launcher.gate = trio.Event()
+        sup.add(group("slow"))
+        sup.add(group("g", "p", "q"))
+        sup.remove_group("g")
+        await trio.sleep(60)
+        stage.launcher.gate.set()
+        assert [event.process for event in stage.events if isinstance(event, ProcessState)] == [
+            "slow"
+        ]
 
 
 async def test_one_hanging_spawn_does_not_hold_up_the_others(autojump_clock: MockClock) -> None:

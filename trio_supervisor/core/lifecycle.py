@@ -15,6 +15,9 @@ from trio_supervisor.core.config import Autorestart
 #: seconds after its last spawn, so that a crash loop cannot become a storm (P-118, Q-06).
 RESTART_FLOOR = 1.0
 
+#: Seconds between repeated SIGKILLs when stopwaitsecs is 0 (P-127), so that they do not spin.
+KILL_REPEAT_FLOOR = 1.0
+
 #: Names the platform gives to numbers that have several (P-107); Python prefers others.
 _PREFERRED_NAMES = {signal.SIGABRT: "SIGABRT", signal.SIGCHLD: "SIGCHLD", signal.SIGPOLL: "SIGPOLL"}
 
@@ -64,6 +67,11 @@ def restart_delay(lifetime: float) -> float:
     ``lifetime`` is how long the child lived, in seconds.
     """
     return max(0.0, RESTART_FLOOR - lifetime)
+
+
+def kill_interval(stopwaitsecs: float) -> float:
+    """Seconds from one SIGKILL to the next, should it not help (P-127)."""
+    return stopwaitsecs or KILL_REPEAT_FLOOR
 
 
 def retry_delay(failures: int, startretries: int, backoff: tuple[float, ...] = ()) -> float | None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from trio_supervisor.core.states import State
+from trio_supervisor.core.errors import AbnormalTermination, SpawnFailed
+from trio_supervisor.core.states import State
 
 
 class Attempt:
@@ -16,3 +14,14 @@ class Attempt:
         """Whether a child came of it."""
         self.outcome: State | None = None
         """The first state after STARTING."""
+
+    @property
+    def decided(self) -> bool:
+        return self.outcome is not None
+
+    def check(self, name: str) -> None:
+        """Raise SpawnFailed (retries go on, P-096) or AbnormalTermination (P-097) if it failed."""
+        if self.outcome is State.BACKOFF:
+            raise SpawnFailed(name)
+        if self.outcome not in (None, State.RUNNING):
+            raise AbnormalTermination(name)

@@ -63,7 +63,9 @@ class Group:
                     nursery.start_soon(self._live, process)
 
     def close(self) -> None:
-        """End the group's tasks."""
+        """End the group's tasks; nothing in it is started any more."""
+        for process in self.processes.values():
+            process.removed = True
         if self.pool is not None:
             self.pool.close()
         self._scope.cancel()

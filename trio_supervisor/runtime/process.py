@@ -21,11 +21,12 @@ from trio_supervisor.core.config import Severity
 from trio_supervisor.core.errors import (
     AbnormalTermination,
     AlreadyStarted,
+    BadName,
     Failed,
     InternalError,
     NotRunning,
     RequestError,
-    SpawnFailed,
+    ShuttingDown,
 )
 from trio_supervisor.core.events import state_event
 from trio_supervisor.core.lifecycle import signal_name
@@ -49,9 +50,6 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.child import Child
     from trio_supervisor.runtime.fastcgi import SharedSocket
     from trio_supervisor.runtime.host import Host
-
-#: Seconds between repeated SIGKILLs when stopwaitsecs is 0 (P-127), so that they do not spin.
-KILL_REPEAT_FLOOR = 1
 
 TOO_QUICK = "Exited too quickly (process log may have details)"
 
@@ -80,6 +78,8 @@ class Process(Watched):
         self.stopped = 0.0
         self.exit_status = 0
         self.spawn_error = ""
+        self.removed = False
+        """Its group is closed: nobody would run it."""
         self.history = History()
         self.stdout = stdout
         self.stderr = stderr
@@ -121,8 +121,12 @@ class Process(Watched):
         """Begin a start attempt (P-093 to P-100).
 
         Raises NoFile or NotExecutable (command not found), AlreadyStarted, Failed (state UNKNOWN),
-        AbnormalTermination (state STOPPING).
+        AbnormalTermination (state STOPPING), BadName (removed), or ShuttingDown.
         """
+        if self.removed:
+            raise BadName(self.full_name)
+        if not self._host.accepting:
+            raise ShuttingDown
         self.check_command()
         if self.state in RUNNING_STATES:
             raise AlreadyStarted(self.full_name)
@@ -139,11 +143,8 @@ class Process(Watched):
 
         Raises SpawnFailed (the attempt failed; retries go on) or AbnormalTermination.
         """
-        await self._until(lambda: attempt.outcome is not None or (attempt.spawned and not wait))
-        if attempt.outcome is State.BACKOFF:
-            raise SpawnFailed(self.full_name)
-        if attempt.outcome not in (None, State.RUNNING):
-            raise AbnormalTermination(self.full_name)
+        await self._until(lambda: attempt.decided or (attempt.spawned and not wait))
+        attempt.check(self.full_name)
 
     async def start(self, *, wait: bool = True) -> None:
         """Start it and, with ``wait``, return when it is RUNNING. Raises RequestError."""
@@ -152,7 +153,7 @@ class Process(Watched):
     async def spawned(self) -> None:
         """Return when the present start attempt has a child or has failed."""
         attempt = self._attempt
-        await self._until(lambda: attempt.spawned or attempt.outcome is not None)
+        await self._until(lambda: attempt.spawned or attempt.decided)
 
     async def restart(self) -> None:
         """Stop it if it runs, start it, and return when it is RUNNING. Raises RequestError."""
@@ -323,9 +324,8 @@ class Process(Watched):
                 self._await_until(math.inf)
                 self._promote()
             elif self.state is State.STOPPING:
-                self._await_until(
-                    trio.current_time() + (self.config.stopwaitsecs or KILL_REPEAT_FLOOR)
-                )
+                pause = lifecycle.kill_interval(self.config.stopwaitsecs)
+                self._await_until(trio.current_time() + pause)
                 if self.config.task is not None:  # nothing stronger than cancellation exists
                     self._log(Severity.WARN, f"task '{self.name}' {DOES_NOT_END}")
                     continue

@@ -204,7 +204,8 @@ class Supervisor:
     def add_group(self, name: str) -> None:
         """Activate a group of the configuration last read.
 
-        Raises AlreadyAdded, BadName, or Failed if its FastCGI socket or logs cannot be made.
+        Raises AlreadyAdded, BadName, ShuttingDown, or Failed if its FastCGI socket or logs cannot
+        be made.
         """
         if name in self.groups:
             raise AlreadyAdded(name)
@@ -219,8 +220,6 @@ class Supervisor:
         A reread leaves it alone. Raises AlreadyAdded, ShuttingDown, or Failed if its FastCGI socket
         or logs cannot be made.
         """
-        if self.state is not DaemonState.RUNNING:
-            raise ShuttingDown
         if config.name in self.groups:
             raise AlreadyAdded(config.name)
         group = self._activate(config)
@@ -339,6 +338,8 @@ class Supervisor:
             self.log(message.severity, message.text)
 
     def _activate(self, config: GroupConfig) -> Group:
+        if self.state is not DaemonState.RUNNING:
+            raise ShuttingDown
         try:
             group = self._make(config)
         except (ConfigError, SocketError) as error:
@@ -368,7 +369,7 @@ class Supervisor:
     async def _autostart(self, processes: list[Process]) -> None:
         """Spawn one after the other, without waiting for any to be RUNNING (P-150 to P-152)."""
         for process in processes:
-            idle = process.state is State.STOPPED and not process.started
+            idle = process.state is State.STOPPED and not process.started and not process.removed
             if process.config.autostart and idle and self._host.accepting:
                 process.begin()
                 with trio.move_on_after(several.SPAWN_PATIENCE):
