@@ -57,7 +57,7 @@ class Page(HTMLParser):
             case "form":
                 how = f"{attributes['method']} {attributes.get('action', '')}".rstrip()
                 self.forms.append({"": how, "action": ""})
-            case "input":
+            case "input" if attributes.get("type") == "hidden":
                 self.forms[-1][attributes["name"]] = attributes["value"]
             case "button" if "value" in attributes:
                 self.forms[-1]["action"] += f"{attributes['value']} "
@@ -456,3 +456,29 @@ async def test_names_are_escaped_everywhere(fake: FakeSupervisor) -> None:
     async with talking(fake) as client:
         text = await shown(client, "/tail.html?processname=%3Cb%3E%22")
         assert "<b>" not in text
+
+
+async def test_log_page_in_colours_and_of_stderr(fake: FakeSupervisor, tmp_path: Path) -> None:
+    for channel in (fake.process("cat").stdout, fake.process("cat").stderr):
+        channel.logfile = str(tmp_path / channel.name)
+        with open(channel.logfile, "w") as file:  # noqa: ASYNC230  # a small local file
+            file.write(f"\x1b[31m<{channel.name}>\n")
+    async with talking(fake) as client:
+        text = await shown(client, "/tail.html?processname=cat&channel=stderr")
+        assert '<pre><span class="a-t1">&lt;stderr&gt;</span>\n</pre>' in text
+        page = Page(text)
+        assert page.links["Refresh"] == "tail.html?processname=cat&limit=1024&channel=stderr"
+        assert page.links["More"] == "tail.html?processname=cat&limit=16384&channel=stderr"
+        assert page.links["Stdout"] == "tail.html?processname=cat&limit=1024&channel=stdout"
+        assert page.links["Download"] == "log.txt?processname=cat&limit=1024&channel=stderr"
+        assert 'data-log="live/log?processname=cat&amp;channel=stderr"' in text
+        assert "&lt;stdout&gt;" in await shown(client, "/tail.html?processname=cat&channel=bogus")
+
+
+async def test_output_that_goes_to_no_file_is_shown_from_memory(fake: FakeSupervisor) -> None:
+    fake.process("off").stdout.recent.feed(b"<last> words\n")
+    async with talking(fake) as client:
+        text = await shown(client, "/tail.html?processname=off")
+        assert "<pre>No file for off</pre>" in text
+        assert "<pre>&lt;last&gt; words\n</pre>" in text
+        assert "data-log" not in text

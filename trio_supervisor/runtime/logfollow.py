@@ -40,6 +40,11 @@ class LogFollower:
             raise Failed(path) from error
         self.modified = os.fstat(self._fd).st_mtime
 
+    @property
+    def behind(self) -> int:
+        """Bytes of the file that were not read yet."""
+        return max(0, os.fstat(self._fd).st_size - self._position)
+
     def poll(self) -> bytes:
         """What has been added since the last poll; empty if nothing was. Does not wait."""
         data = self._read()

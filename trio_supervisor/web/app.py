@@ -19,6 +19,7 @@ from trio_supervisor.web.complaints import quoted
 from trio_supervisor.web.forms import viewer_of
 from trio_supervisor.web.live import live
 from trio_supervisor.web.log_page import log_page
+from trio_supervisor.web.log_view import download, live_log
 from trio_supervisor.web.message import Request, Response, Stream, error_response
 from trio_supervisor.web.pages import health
 from trio_supervisor.web.rpc_door import answer_call
@@ -97,6 +98,8 @@ class App:
             "/index.html": status,
             "/live": Face(READ, self._live),
             "/tail.html": Face(READ_OR_POST, self._log),
+            "/live/log": Face(READ, self._live_log),
+            "/log.txt": Face(READ, self._download),
             "/ok.html": Face(READ_OR_POST, self._health),
             **dict.fromkeys(ADDRESSES, Face(READ, self._asset)),
         }
@@ -168,6 +171,12 @@ class App:
 
     async def _log(self, request: Request) -> Response:
         return await log_page(self._supervisor, request)
+
+    async def _live_log(self, request: Request) -> Response | Stream:
+        return live_log(self._supervisor, request.fields)
+
+    async def _download(self, request: Request) -> Response | Stream:
+        return download(self._supervisor, request.fields)
 
     async def _health(self, request: Request) -> Response:
         return health()

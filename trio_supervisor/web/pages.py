@@ -18,6 +18,11 @@ NO_CACHE = (
 #: Control characters but tab and newline, which no page may carry (4.2).
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
 _HEADERS = (*NO_CACHE, *SECURITY)
+#: Only the script has a use for these; it shows them.
+TOOLS = """\
+<div class="tools" hidden><span class="live" role="status">connecting</span>\
+<button type="button" data-do="theme" aria-label="Light or dark">◐</button>\
+<button type="button" data-do="help" aria-label="Keyboard shortcuts">?</button></div>"""
 
 
 def page(
@@ -55,6 +60,19 @@ def message_line(text: str, *, bad: bool = False) -> str:
     kind = " bad" if bad else ""
     shown = "" if text else " hidden"
     return f'<p class="message{kind}" role="status"{shown}>{visible(text)}</p>\n'
+
+
+def shortcuts(keys: tuple[tuple[str, str], ...]) -> str:
+    """The help: pairs of keys, separated by blanks, and what they do."""
+    pairs = "".join(
+        f"<div><dt><kbd>{some.replace(' ', '</kbd> <kbd>')}</kbd></dt><dd>{does}</dd></div>"
+        for some, does in keys
+    )
+    return (
+        '<dialog class="help" aria-label="Keyboard shortcuts"><h2>Keyboard shortcuts</h2>'
+        f'<dl>{pairs}</dl><form method="dialog"><button class="primary">Close</button></form>'
+        "</dialog>\n"
+    )
 
 
 def visible(text: str) -> str:

@@ -15,7 +15,7 @@ from trio_supervisor.web.actions import act, is_failure
 from trio_supervisor.web.board import BY_NAME, SORTS, Board
 from trio_supervisor.web.forms import ASK, CONFIRM, OF_ALL, Viewer, confirmation, viewer_of
 from trio_supervisor.web.message import Response
-from trio_supervisor.web.pages import NO_CACHE, message_line, page, visible
+from trio_supervisor.web.pages import NO_CACHE, TOOLS, message_line, page, shortcuts, visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,24 +38,17 @@ _HEAD = """\
 <th scope="col">Restarts</th><th scope="col"><span class="unseen">Actions</span></th></tr></thead>
 """
 _SORT_TEXTS = ("By group and name", "Trouble first", "CPU", "Memory", "Uptime")
-#: Only the script has a use for these; it shows them.
-_BAR = """\
-<div class="tools" hidden><span class="live" role="status">connecting</span>\
-<button type="button" data-do="theme" aria-label="Light or dark">◐</button>\
-<button type="button" data-do="help" aria-label="Keyboard shortcuts">?</button></div>"""
-_HELP = """\
-<dialog class="help" aria-label="Keyboard shortcuts"><h2>Keyboard shortcuts</h2><dl>
-<div><dt><kbd>/</kbd></dt><dd>filter</dd></div>
-<div><dt><kbd>j</kbd> <kbd>k</kbd></dt><dd>next, previous process</dd></div>
-<div><dt><kbd>s</kbd></dt><dd>start it</dd></div>
-<div><dt><kbd>x</kbd></dt><dd>stop it</dd></div>
-<div><dt><kbd>r</kbd></dt><dd>restart it</dd></div>
-<div><dt><kbd>l</kbd></dt><dd>its log</dd></div>
-<div><dt><kbd>o</kbd></dt><dd>its last output</dd></div>
-<div><dt><kbd>t</kbd></dt><dd>light or dark</dd></div>
-<div><dt><kbd>?</kbd></dt><dd>this help</dd></div>
-</dl><form method="dialog"><button class="primary">Close</button></form></dialog>
-"""
+_KEYS = (
+    ("/", "filter"),
+    ("j k", "next, previous process"),
+    ("s", "start it"),
+    ("x", "stop it"),
+    ("r", "restart it"),
+    ("l", "its log"),
+    ("o", "its last output"),
+    ("t", "light or dark"),
+    ("?", "this help"),
+)
 
 
 async def status_page(supervisor: Supervisor, request: Request) -> Response:
@@ -102,10 +95,11 @@ def _show(supervisor: Supervisor, fields: Mapping[str, str], viewer: Viewer) -> 
         f'<nav class="bar"><ul class="summary">{board.summary()}</ul>'
         f"{_controls(words, sort)}</nav>\n"
         f"{_table(supervisor, board.table(words, sort))}"
-        f'<section class="events"><h2>Events</h2><ol>{board.events()}</ol></section>\n{_HELP}',
+        f'<section class="events"><h2>Events</h2><ol>{board.events()}</ol></section>\n'
+        f"{shortcuts(_KEYS)}",
         kind="status",
         heading=supervisor.config.daemon.identifier,
-        bar=f'<div class="everything">{viewer.form(OF_ALL)}</div>{_BAR}',
+        bar=f'<div class="everything">{viewer.form(OF_ALL)}</div>{TOOLS}',
     )
 
 

@@ -380,6 +380,154 @@ function statusPage() {
   };
 }
 
+/* The log page */
+
+function logPage() {
+  const MOST_LINES = 5000;
+  const MOST_HELD = 1000; // messages while paused
+  const bar = $('nav.bar');
+  const pre = $('pre');
+  const search = $('.search input');
+  if (!bar.dataset.log) return {};
+  let open = null; // the line that is not yet complete
+  let held = [], paused = false, following = true, at = null, dropped = 0;
+
+  const matches = () => all('.hit', pre);
+  const button = (name) => $(`[data-do=${name}]`);
+  const press = (name, is) => button(name).setAttribute('aria-pressed', is);
+
+  function mark(line) {
+    const words = search.value.toLowerCase();
+    line.classList.toggle('hit', words !== '' && line.textContent.toLowerCase().includes(words));
+  }
+
+  function count() {
+    const found = matches();
+    $('.matches').textContent = search.value ? `${at ? `${found.indexOf(at) + 1} of ` : ''}${found.length}` : '';
+  }
+
+  /* Every line of what the server has painted is complete HTML. */
+  function append(html) {
+    const added = document.createDocumentFragment();
+    const touched = [];
+    const pieces = html.split('\n');
+    pieces.forEach((piece, i) => {
+      if (i > 0) open = null;
+      if (!open) {
+        if (i === pieces.length - 1 && !piece) return;
+        open = added.appendChild(element('div', { class: 'line' }));
+      }
+      const template = document.createElement('template');
+      template.innerHTML = piece;
+      open.append(template.content);
+      touched.push(open);
+    });
+    pre.append(added);
+    touched.forEach(mark);
+    while (pre.childElementCount > MOST_LINES) pre.firstElementChild.remove();
+    if (at && !at.isConnected) at = null;
+    count();
+    if (following) pre.scrollTop = pre.scrollHeight;
+  }
+
+  function begin(html) {
+    pre.replaceChildren();
+    open = null;
+    append(html);
+  }
+
+  function take(kind, html) {
+    if (!paused) { (kind === 'start' ? begin : append)(html); return; }
+    if (kind === 'start') { held = []; dropped = 0; }
+    held.push([kind, html]);
+    if (held.length > MOST_HELD) { held.shift(); dropped += 1; }
+    button('pause').textContent = `Resume (${dropped ? 'much is' : held.length} new)`;
+  }
+
+  listen(bar.dataset.log, {
+    start: (html) => take('start', html),
+    more: (html) => take('more', html),
+  });
+
+  function follow(is) {
+    following = is;
+    press('follow', is);
+    if (is) pre.scrollTop = pre.scrollHeight;
+  }
+
+  function pause() {
+    paused = !paused;
+    press('pause', paused);
+    button('pause').textContent = paused ? 'Resume' : 'Pause';
+    if (paused) return;
+    if (dropped) append('==> some lines are left out <==\n');
+    const waiting = held;
+    held = []; dropped = 0;
+    for (const [kind, html] of waiting) take(kind, html);
+  }
+
+  function wrap(is) {
+    pre.classList.toggle('wrap', is);
+    press('wrap', is);
+    store('wrap', is ? 'yes' : '');
+  }
+
+  function only() {
+    const is = !pre.classList.contains('only');
+    pre.classList.toggle('only', is);
+    press('only', is);
+  }
+
+  function jump(by) {
+    const found = matches();
+    if (!found.length) return;
+    if (at) at.classList.remove('at');
+    const from = found.indexOf(at);
+    at = found[from < 0 ? (by > 0 ? 0 : found.length - 1) : (from + by + found.length) % found.length];
+    at.classList.add('at');
+    follow(false);
+    at.scrollIntoView({ block: 'center' });
+    count();
+  }
+
+  pre.tabIndex = 0;
+  pre.addEventListener('scroll', () => {
+    const atEnd = pre.scrollTop + pre.clientHeight >= pre.scrollHeight - 8;
+    if (atEnd !== following) follow(atEnd);
+  });
+  search.addEventListener('input', () => {
+    if (at) at.classList.remove('at');
+    at = null;
+    all('.line', pre).forEach(mark);
+    count();
+    const found = matches();
+    if (found.length) { follow(false); found[found.length - 1].scrollIntoView({ block: 'center' }); }
+  });
+  search.addEventListener('keydown', (event) => {
+    if (event.key === 'Enter') jump(event.shiftKey ? -1 : 1);
+  });
+  wrap(stored('wrap') === 'yes');
+
+  const toggles = {
+    follow: () => follow(!following),
+    wrap: () => wrap(!pre.classList.contains('wrap')),
+    pause,
+    only,
+  };
+  document.addEventListener('click', (event) => {
+    const pressed = event.target.closest('[data-do]');
+    if (pressed && toggles[pressed.dataset.do]) toggles[pressed.dataset.do]();
+  });
+  return {
+    '/': () => { search.focus(); search.select(); },
+    n: () => jump(1),
+    N: () => jump(-1),
+    f: toggles.follow,
+    p: toggles.pause,
+    w: toggles.wrap,
+  };
+}
+
 /* The page of a daemon that is going down: looks whether it is back */
 
 function gonePage() {
@@ -389,7 +537,7 @@ function gonePage() {
   return {};
 }
 
-const PAGES = { status: statusPage, gone: gonePage };
+const PAGES = { status: statusPage, log: logPage, gone: gonePage };
 
 document.addEventListener('DOMContentLoaded', () => {
   document.body.classList.add('scripted');
