@@ -9,7 +9,7 @@ import pytest
 from tests.kit.api import EMPTY, JSON, ROOT, change, post, read, value
 from tests.kit.fake_supervisor import BOB, FakeSupervisor
 from tests.kit.web import inet_server, request, talking
-from trio_supervisor.core.errors import RequestError
+from trio_supervisor.core.errors import NotRunning
 from trio_supervisor.core.states import DaemonState, FaultCode, State
 from trio_supervisor.web.api import HEALTH, ROUTES
 from trio_supervisor.web.api_error import KINDS, problem_of
@@ -273,10 +273,10 @@ async def test_what_utf_8_cannot_say(fake: FakeSupervisor) -> None:
 
 def test_every_fault_has_a_status() -> None:
     assert {*KINDS} == {*FaultCode} - {FaultCode.SUCCESS}
-    for cls in RequestError.__subclasses__():
-        problem = problem_of(cls("x"))
-        assert problem.status in (400, 404, 409, 503)
-        assert str(problem)
+    for kind in KINDS.values():
+        assert kind.status in (400, 404, 409, 503)
+        assert kind.sentence.format("x")
+    assert str(problem_of(NotRunning("{cat}"))) == "{cat} is not running"
 
 
 def test_every_route_can_be_found() -> None:

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 from trio_supervisor.core.errors import BadName, RequestError
 from trio_supervisor.core.suggest import suggestion
 from trio_supervisor.runtime.rpc import MAIN_NAMESPACE
-from trio_supervisor.web import api_daemon, api_events, api_groups, api_logs, api_processes
+from trio_supervisor.web import (
+    api_daemon,
+    api_events,
+    api_groups,
+    api_logs,
+    api_metrics,
+    api_processes,
+)
 from trio_supervisor.web.api_error import Problem, problem_of
 from trio_supervisor.web.api_input import read_fields
 from trio_supervisor.web.api_json import json_response
@@ -37,6 +44,7 @@ ROUTES = (
     *api_groups.ROUTES,
     *api_daemon.ROUTES,
     *api_events.ROUTES,
+    *api_metrics.ROUTES,
     DESCRIBED,
 )
 DESCRIPTION = describe((*HEALTH, *ROUTES))

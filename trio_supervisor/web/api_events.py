@@ -39,9 +39,10 @@ class EventSource:
         """One event, or a sign of life; empty at the end of the supervisor."""
         with trio.move_on_after(KEEP_ALIVE_TIME):
             try:
-                return self._losses() + event_message(await self._stream.receive())
+                published = await self._stream.receive()
             except trio.EndOfChannel:
                 return b""
+            return self._losses() + event_message(published)
         return sse.KEEP_ALIVE
 
     def close(self) -> None:
