@@ -177,7 +177,7 @@ def test_urls_that_fail_later_T16(url: str) -> None:
     assert options("-s", url).serverurl == url
 
 
-def test_defaults_without_any_file() -> None:
+def test_G234_defaults_without_any_file() -> None:
     read = options()
     assert (read.serverurl, read.username, read.password) == (DEFAULT_URL, None, None)
     assert (read.prompt, read.history_file, read.plugin_sections) == ("supervisor", None, [])

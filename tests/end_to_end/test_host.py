@@ -85,7 +85,7 @@ def test_S125_P316_detaching(tmp_path: Path) -> None:
         assert line in log
 
 
-def test_S126_Q34_the_foreground_ignores_directory_and_umask(tmp_path: Path) -> None:
+def test_S126_Q34_G213_the_foreground_ignores_directory_and_umask(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     base = options(f"directory={tmp_path}/other", "umask=077")
     with daemon(tmp_path, CAT, base=base) as running:
@@ -94,7 +94,7 @@ def test_S126_Q34_the_foreground_ignores_directory_and_umask(tmp_path: Path) -> 
         assert process_status(pid, "Umask") == process_status(os.getpid(), "Umask")
 
 
-def test_S128_P319_an_unwritable_pidfile(tmp_path: Path) -> None:
+def test_S128_P319_G212_an_unwritable_pidfile(tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
     write_config(tmp_path, CAT, base=BASE.replace("%(here)s/sup.pid", "%(here)s/taken"))
     with subprocess.Popen(
@@ -171,7 +171,9 @@ def limits(pid: int, name: str) -> list[int]:
         ("1500:2000", [1500, 2000], False),
     ],
 )
-def test_S133_P328_P331_limits(tmp_path: Path, given: str, after: list[int], said: bool) -> None:
+def test_S133_P328_P331_G218_limits(
+    tmp_path: Path, given: str, after: list[int], said: bool
+) -> None:
     with daemon(tmp_path, CAT, within=["prlimit", f"--nofile={given}"]) as running:
         running.wait_for("x", "RUNNING")
         assert limits(running.process.pid, "Max open files") == after
@@ -185,7 +187,7 @@ def test_S133_P328_P331_limits(tmp_path: Path, given: str, after: list[int], sai
 
 @needs_root
 @pytest.mark.parametrize(("option", "name"), [("minfds", "nofile"), ("minprocs", "nproc")])
-def test_S133_P330_Q67_a_limit_that_cannot_be_raised(option: str, name: str) -> None:
+def test_S133_P330_Q67_G219_Q75_a_limit_that_cannot_be_raised(option: str, name: str) -> None:
     with directory_of(NOBODY) as directory:
         write_config(directory, CAT, base=options(f"{option}=1024"), user=NOBODY)
         done = run_to_end(

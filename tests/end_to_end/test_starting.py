@@ -31,7 +31,7 @@ def test_S005_P034_execute_permission_for_others_only() -> None:
 
 
 @needs_root
-def test_S021_P071_a_user_change_that_is_refused() -> None:
+def test_S021_P071_G217_a_user_change_that_is_refused() -> None:
     with directory_of(NOBODY) as directory:
         text = (
             "[program:other]\ncommand=/bin/cat\nuser=daemon\nstartretries=0\n"

@@ -39,6 +39,7 @@ def test_q47_slashes_in_names(tmp_path: Path) -> None:
 
 
 def test_s100_cleanup(tmp_path: Path) -> None:
+    """G229, Q73."""
     ours = ["x-stdout---supervisor-abc.log", "x-stdout---supervisor-abc.log.12"]
     others = [
         "x---supervisorX-foo.log",
@@ -46,6 +47,8 @@ def test_s100_cleanup(tmp_path: Path) -> None:
         "a---supervisor-fo o.log",
         "x-stdout---supervisor-abc.log.12.bak",
         "x-stdout---supervisor-abc.log.keep",
+        "my---supervisor-x.logbook",
+        "supervisor-abc.log",
     ]
     for name in ours + others:
         (tmp_path / name).touch()

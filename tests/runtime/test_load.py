@@ -134,6 +134,16 @@ def test_G57_broken_included_files(tmp_path: Path, content: bytes) -> None:
         loaded(tmp_path, "[include]\nfiles=a.ini\n")
 
 
+@pytest.mark.parametrize("line", [b"identifier=\xff", b"; \xff"], ids=["value", "comment"])
+def test_G28_undecodable_bytes_are_an_error_also_in_a_comment(tmp_path: Path, line: bytes) -> None:
+    """E6; the bytes are not shown."""
+    path = tmp_path / "c.conf"
+    path.write_bytes(b"[supervisord]\n" + line + b"\n")
+    with pytest.raises(ConfigError, match="is not UTF-8 text") as caught:
+        load_config(str(path))
+    assert (caught.value.file, caught.value.line) == (str(path), 2)
+
+
 def test_G58_G59_places_of_errors(tmp_path: Path) -> None:
     write(tmp_path, "a.ini", "[program:x]\nautostart=maybe\n")
     for text in ("", program("x")):

@@ -152,7 +152,7 @@ async def test_w37_unknown_methods(fake: Fake, name: str) -> None:
     assert await answer(fake, name) == (1, "UNKNOWN_METHOD")
 
 
-async def test_w171_without_its_section_the_main_namespace_is_missing() -> None:
+async def test_w171_G201_without_its_section_the_main_namespace_is_missing() -> None:
     fake = FakeSupervisor("cat", rpcinterfaces=())
     assert await answer(fake, "supervisor.getVersion") == (1, "UNKNOWN_METHOD")
     assert await answer(fake, "system.listMethods") == [

@@ -1,6 +1,7 @@
-"""Who listens on a port or a unix socket of this machine, from what the kernel tells in ``/proc``.
+"""Who listens on a port or a unix socket of this machine, as the kernel tells.
 
-Connects to nobody. Where there is no such ``/proc`` nobody is found.
+Sends nothing to anybody, and connects to unix sockets only. Ports are looked up in ``/proc``; where
+there is none, nobody is found.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import contextlib
 import ipaddress
 import os
 import socket
+import struct
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,8 +22,10 @@ if TYPE_CHECKING:
 
 #: State of a listening socket in ``/proc/net/tcp`` (Linux, include/net/tcp_states.h).
 LISTEN = "0A"
-#: Flag of a listening socket in ``/proc/net/unix`` (Linux, __SO_ACCEPTCON).
-ACCEPTS = 0x10000
+#: Seconds a unix socket has to take a connection.
+PROBE_TIME = 1.0
+#: pid, uid and gid of who listens (unix(7), SO_PEERCRED).
+PEER_CREDENTIALS = "3i"
 #: Characters of a command line that tell what it is.
 LONGEST_COMMAND = 60
 
@@ -43,12 +47,20 @@ def holder_of_port(host: str, port: int) -> str | None:
 
 
 def holder_of_socket(path: str) -> str | None:
-    """Who listens on a unix socket."""
-    for line in _lines("/proc/net/unix"):
-        fields = line.split(maxsplit=7)
-        if len(fields) == 8 and fields[7] == path and int(fields[3], 16) & ACCEPTS:
-            return _owner(fields[6])
-    return None
+    """Who listens on a unix socket: asked of the kernel by connecting, nothing is sent.
+
+    ``/proc`` knows only the name under which it was made, before it was renamed.
+    """
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(PROBE_TIME)
+        try:
+            probe.connect(path)
+        except OSError:
+            return None
+        size = struct.calcsize(PEER_CREDENTIALS)
+        peer = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+        pid: int = struct.unpack(PEER_CREDENTIALS, peer)[0]
+    return f"process {pid} ({command_of(pid)})" if pid else "a process outside this container"
 
 
 def _tcp_listeners() -> Iterator[tuple[Address, int, str]]:

@@ -1,6 +1,6 @@
 """What a look at this machine shows about a configuration, for ``--check``.
 
-It only looks: nothing is started, bound, connected to or created.
+It only looks: nothing is started, bound or created.
 """
 
 from __future__ import annotations
