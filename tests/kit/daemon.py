@@ -156,6 +156,8 @@ class Daemon:
 
 
 COMMAND = [sys.executable, "-m", "trio_supervisor"]
+#: The reference's daemon, which the extra ``test`` brings along.
+REFERENCE = [str(Path(sys.executable).with_name("supervisord"))]
 
 
 def run_to_end(
@@ -212,15 +214,16 @@ def daemon(
     within: Sequence[str] = (),
     base: str = BASE,
     user: str | int | None = None,
+    command: Sequence[str] = COMMAND,
 ) -> Iterator[Daemon]:
     """Run the daemon with this configuration until the end of the block; nothing is left then.
 
-    ``within`` is a command that executes the daemon's, which is appended to it.
+    ``within`` is a command that executes the daemon's ``command``, which is appended to it.
     """
     config = write_config(directory, text, base=base, user=user)
     with (directory / "stdout").open("wb") as out, (directory / "stderr").open("wb") as err:
         process = subprocess.Popen(
-            [*within, *COMMAND, "-n", "-c", str(config), *arguments],
+            [*within, *command, "-n", "-c", str(config), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=err,
