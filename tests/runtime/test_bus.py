@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
+import pytest
 import trio
 from trio.testing import MockClock
 
@@ -58,11 +61,57 @@ async def test_W148_ticks_name_the_start_of_their_slice(autojump_clock: MockCloc
     async with trio.open_nursery() as nursery:
         nursery.start_soon(tick, recorder.host)
         await trio.sleep(4)
-        skew = 10.0  # suspended for two slices
-        await trio.sleep(5)
+        skew = 17.0  # suspended
+        await trio.sleep(1.5)
         nursery.cancel_scope.cancel()
-    assert [(event.name, event.payload()) for event in recorder.events] == [
+    assert ticks(recorder) == [
         ("TICK_5", "when:1795419660"),
         ("TICK_60", "when:1795419660"),
         ("TICK_5", "when:1795419675"),
     ]
+
+
+@asynccontextmanager
+async def ticking(now: int) -> AsyncIterator[Recorder]:
+    """A clock at ``now``; ``recorder.now`` moves with it and can be set."""
+    recorder = Recorder()
+    recorder.now = now
+    begun = trio.current_time()
+    recorder.host.wall_clock = lambda: recorder.now + trio.current_time() - begun
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(tick, recorder.host)
+        yield recorder
+        nursery.cancel_scope.cancel()
+
+
+def ticks(recorder: Recorder) -> list[tuple[str, str]]:
+    return [(event.name, event.payload()) for event in recorder.events]
+
+
+async def test_1_4_5_a_common_boundary(autojump_clock: MockClock) -> None:
+    """No tick for the slice of the start, then all three in order of period."""
+    async with ticking(now=7200) as recorder:
+        await trio.sleep(4.5)
+        assert recorder.events == []
+        await trio.sleep(3600 - 10)
+        recorder.events.clear()
+        await trio.sleep(10)
+    assert ticks(recorder) == [
+        ("TICK_5", "when:10795"),
+        ("TICK_5", "when:10800"),
+        ("TICK_60", "when:10800"),
+        ("TICK_3600", "when:10800"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("set_to", "when"), [(990, "when:990"), (1012, "when:1010")], ids=["back", "on"]
+)
+async def test_1_4_5_a_clock_that_is_set_is_noticed_within_a_second(
+    set_to: int, when: str, autojump_clock: MockClock
+) -> None:
+    async with ticking(now=1000) as recorder:
+        await trio.sleep(2.5)
+        recorder.now += set_to - 1002.5
+        await trio.sleep(1.1)
+    assert ticks(recorder) == [("TICK_5", when)]

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.host import Host
 
 
+#: Seconds between two looks at the clock, at most: it may be set, the machine may sleep (1.4.5).
+LOOK = 1.0
+
+
 async def tick(host: Host) -> None:
     """Publish a tick whenever the clock has entered a new slice, until cancelled.
 
@@ -21,7 +25,7 @@ async def tick(host: Host) -> None:
     finest = min(cls.period for cls in TICKS)
     seen = {cls: int(host.wall_clock()) // cls.period for cls in TICKS}
     while True:
-        await trio.sleep(finest - host.wall_clock() % finest)
+        await trio.sleep(min(LOOK, finest - host.wall_clock() % finest))
         now = int(host.wall_clock())
         for cls in TICKS:
             current = now // cls.period
