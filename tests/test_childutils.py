@@ -248,8 +248,8 @@ def test_credentials_are_always_sent_as_by_the_reference() -> None:
 def test_a_transport_needs_a_url_it_knows() -> None:
     with pytest.raises(KeyError, match="SUPERVISOR_SERVER_URL"):
         childutils.getRPCTransport({})
-    with pytest.raises(ValueError, match="must begin with http:// or unix://"):
-        childutils.getRPCTransport({"SUPERVISOR_SERVER_URL": "https://localhost"})
+    with pytest.raises(ValueError, match="must begin with http://, https:// or unix://"):
+        childutils.getRPCTransport({"SUPERVISOR_SERVER_URL": "ftp://localhost"})
 
 
 def test_a_socket_that_is_not_there(tmp_path: Path) -> None:

@@ -31,14 +31,16 @@ _PLACEHOLDER = "http://127.0.0.1"
 
 
 class SupervisorTransport(xmlrpc.client.Transport):
-    """XML-RPC over ``http://host:port`` or ``unix:///path``, over one connection.
+    """XML-RPC over ``http://host:port``, ``https://`` or ``unix:///path``, over one connection.
 
     A connection that the server closed while it was idle is made again once, by the base class.
     """
 
     def __init__(self, username: str | None, password: str | None, serverurl: str) -> None:
-        if not serverurl.startswith(("http://", "unix://")):
-            raise ValueError(f"server URL {serverurl!r} must begin with http:// or unix://")
+        if not serverurl.startswith(("http://", "https://", "unix://")):
+            raise ValueError(
+                f"server URL {serverurl!r} must begin with http://, https:// or unix://"
+            )
         headers = []
         if username is not None or password is not None:
             token = base64.b64encode(f"{username or ''}:{password or ''}".encode()).decode()
@@ -52,6 +54,8 @@ class SupervisorTransport(xmlrpc.client.Transport):
             url = urlsplit(self.serverurl)
             if url.scheme == "unix":
                 connection = _UnixConnection(self.serverurl.removeprefix("unix://"))
+            elif url.scheme == "https":
+                connection = http.client.HTTPSConnection(url.hostname or "", url.port)
             else:
                 connection = http.client.HTTPConnection(url.hostname or "", url.port)
             self._connection = (host, connection)  # where the base class looks for it and closes it

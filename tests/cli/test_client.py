@@ -42,7 +42,7 @@ def test_unix_urls() -> None:
     assert Target("unix://relative.sock").path == "relative.sock"
 
 
-@pytest.mark.parametrize("url", ["https://h", "ftp://h", "localhost:9001", "http:x", "http://"])
+@pytest.mark.parametrize("url", ["httpx://h", "ftp://h", "localhost:9001", "http:x", "http://"])
 def test_urls_nobody_speaks_T16(url: str) -> None:
     with pytest.raises(BadUrl, match=f"Unknown protocol for serverurl {url}"):
         Target(url)

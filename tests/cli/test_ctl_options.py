@@ -172,7 +172,7 @@ def test_timeout_and_raw() -> None:
     assert (read.timeout, read.raw, read.line) == (1.5, True, "pid")
 
 
-@pytest.mark.parametrize("url", ["https://h", "ftp://h", "localhost:9001"])
+@pytest.mark.parametrize("url", ["ftp://h", "gopher://h", "localhost:9001"])
 def test_urls_that_fail_later_T16(url: str) -> None:
     assert options("-s", url).serverurl == url
 

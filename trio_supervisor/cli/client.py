@@ -59,20 +59,35 @@ class HttpError(Exception):
         return f"<ProtocolError for {self.where}: {self.status} {self.reason}>"  # ctl.md 3
 
 
+class TlsOptions:
+    """How an ``https://`` server is recognised, and who we are to it; paths of PEM files."""
+
+    __slots__ = ("ca", "certificate", "key", "verify")
+
+    def __init__(self) -> None:
+        self.ca: str | None = None
+        """Certificates that may have signed the server's; None: those the system trusts."""
+        self.verify = True
+        self.certificate: str | None = None
+        """Ours, for servers that ask for one."""
+        self.key: str | None = None
+
+
 class Target:
     """Where a server URL points to (ctl.md 1.4). Raises BadUrl."""
 
     def __init__(self, url: str) -> None:
         scheme, _, rest = url.partition("://")
+        self.is_secure = scheme.lower() == "https"
         self.path = ""
         """Of the unix socket; empty for TCP."""
         self.host = "localhost"
-        self.port = 80
+        self.port = 443 if self.is_secure else 80
         self.username: str | None = None
         self.password: str | None = None
         if scheme.lower() == "unix" and rest:
             self.path = rest
-        elif scheme.lower() == "http" and rest:
+        elif scheme.lower() in ("http", "https") and rest:
             self._split_authority(rest.split("/")[0].split("?")[0].split("#")[0])
         else:
             raise BadUrl(f"Unknown protocol for serverurl {url}")
@@ -108,10 +123,15 @@ class Target:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
 
-    def connect(self, timeout: float | None) -> socket.socket:
+    def connect(self, timeout: float | None, tls: TlsOptions) -> socket.socket:
         """A connected socket. Raises OSError."""
         if not self.path:
-            return socket.create_connection((self.host, self.port), timeout)
+            connection = socket.create_connection((self.host, self.port), timeout)
+            if not self.is_secure:
+                return connection
+            from trio_supervisor.cli.client_tls import secured
+
+            return secured(connection, self.host, tls)
         connection = socket.socket(socket.AF_UNIX)
         try:
             connection.settimeout(timeout)
@@ -137,7 +157,9 @@ class Client:
         username: str | None = None,
         password: str | None = None,
         timeout: float | None = None,
+        tls: TlsOptions | None = None,
     ) -> None:
+        self._tls = tls or TlsOptions()
         self._url = url
         self._username = username
         self._password = password
@@ -147,7 +169,7 @@ class Client:
     def call(self, method: str, *params: str | int | bool) -> Any:
         """One XML-RPC call. Raises Fault, HttpError, BadAnswer as well."""
         target = Target(self._url)
-        connection = self._idle_connection() or target.connect(self._timeout)
+        connection = self._idle_connection() or target.connect(self._timeout, self._tls)
         self._connection = None  # kept only if all goes well
         try:
             body = encode_call(method, params)
@@ -174,7 +196,7 @@ class Client:
     def stream(self, path: str) -> Stream:
         """Start a GET on a connection of its own; its answer may never end."""
         target = Target(self._url)
-        connection = target.connect(self._timeout)
+        connection = target.connect(self._timeout, self._tls)
         try:
             connection.sendall(self._head(target, f"GET {path}", None))
         except BaseException:

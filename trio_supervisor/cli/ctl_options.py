@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from trio_supervisor.cli.client import TlsOptions
 from trio_supervisor.cli.ctl_flags import DEFAULT_URL, OptionError, parse_flags
 from trio_supervisor.cli.ctl_ini import quick_sections
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 SECTION = "supervisorctl"
 PLUGIN_PREFIX = "ctlplugin:"
 FACTORY_KEY = "supervisor.ctl_factory"
+#: What switches something off (config.md 7); anything else leaves it on.
+FALSE = frozenset({"false", "no", "off", "0"})
 
 
 class Options:
@@ -38,6 +41,7 @@ class Options:
         "raw",
         "serverurl",
         "timeout",
+        "tls",
         "username",
     )
 
@@ -51,6 +55,7 @@ class Options:
         self.serverurl = DEFAULT_URL
         self.username: str | None = None
         self.password: str | None = None
+        self.tls = TlsOptions()
         self.prompt = "supervisor"
         self.history_file: str | None = None
         self.timeout: float | None = None
@@ -189,6 +194,12 @@ def _apply_section(
             options.serverurl = "unix://" + _absolute(url.removeprefix("unix://"))
     options.username = value("username", variables)
     options.password = value("password", variables)
+    ca, certificate = value("ssl_ca", with_here), value("ssl_certificate", with_here)
+    key = value("ssl_key", with_here)
+    options.tls.ca = _absolute(ca) if ca else None
+    options.tls.certificate = _absolute(certificate) if certificate else None
+    options.tls.key = _absolute(key) if key else None
+    options.tls.verify = (value("ssl_verify", variables) or "true").lower() not in FALSE
     prompt = value("prompt", variables)
     if prompt is not None:
         options.prompt = prompt

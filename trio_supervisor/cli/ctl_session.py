@@ -180,7 +180,11 @@ class Session:
         if self._client is None:
             options = self.options
             self._client = Client(
-                options.serverurl, options.username, options.password, options.timeout
+                options.serverurl,
+                options.username,
+                options.password,
+                options.timeout,
+                options.tls,
             )
         return self._client
 

@@ -148,7 +148,7 @@ class _Loop:
 
     def _client(self, timeout: float | None) -> Client:
         options = self._session.options
-        return Client(options.serverurl, options.username, options.password, timeout)
+        return Client(options.serverurl, options.username, options.password, timeout, options.tls)
 
     def _sampled(self, outcome: Sample | Exception) -> None:
         now = time.monotonic()

@@ -102,7 +102,7 @@ def version(session: Session, argument: str) -> None:
 
 
 def open_url(session: Session, argument: str) -> None:
-    if argument.partition("://")[0] not in ("http", "unix"):
+    if argument.partition("://")[0] not in ("http", "https", "unix"):
         session.fail("ERROR: url must be http:// or unix://")
         return
     session.options.serverurl = argument

@@ -177,11 +177,32 @@ INET_HTTP_SERVER = (
 )
 
 SUPERVISORCTL = (
-    Option("serverurl", values.string, "http://localhost:9001", "unix://path or http://host:port"),
+    Option(
+        "serverurl",
+        values.string,
+        "http://localhost:9001",
+        "unix://path, http://host:port or https://host:port",
+    ),
     Option("username", values.string, None, "as in the server's section"),
     Option("password", values.string, None, "in clear"),
     Option("prompt", values.string, "supervisor", "prompt of the interactive shell"),
     Option("history_file", values.string, None, "where the shell keeps its history"),
+    Option(
+        "ssl_ca",
+        values.string,
+        None,
+        "PEM file: who may have signed the server's certificate; default: whom the system trusts",
+        ours=True,
+    ),
+    Option(
+        "ssl_verify",
+        values.boolean,
+        "true",
+        "false: anybody who answers may be the server, and learn the password",
+        ours=True,
+    ),
+    Option("ssl_certificate", values.string, None, "PEM file to show a server", ours=True),
+    Option("ssl_key", values.string, None, "PEM file of its key", ours=True),
 )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from trio_supervisor.core.config import Severity
+from trio_supervisor.core.config import InetServer, Severity
 from trio_supervisor.runtime.rpc import Rpc
 from trio_supervisor.runtime.rpc_plugins import make_plugins
 from trio_supervisor.web.admission import Admission, Refusal
@@ -25,6 +25,7 @@ from trio_supervisor.web.pages import health
 from trio_supervisor.web.rpc_door import answer_call
 from trio_supervisor.web.status_page import status_page
 from trio_supervisor.web.tails import tail_main, tail_process
+from trio_supervisor.web.tls import Certificate
 
 if TYPE_CHECKING:
     from trio_supervisor.core.config import Server
@@ -80,10 +81,12 @@ class Face:
 
 
 class App:
-    """All that one server offers. Making one raises PluginError."""
+    """All that one server offers. Making one raises PluginError and ServerError."""
 
     def __init__(self, server: Server, supervisor: Supervisor) -> None:
         self.body_maxbytes = server.access.body_maxbytes
+        tls = server.tls if isinstance(server, InetServer) else None
+        self.certificate = None if tls is None else Certificate(tls)
         self._admission = Admission(server, supervisor.log)
         self._supervisor = supervisor
         plugins = make_plugins(supervisor.config.rpcinterfaces, supervisor)  # per server (Q45)

@@ -7,7 +7,6 @@ connection may be idle for ever: listeners hold one and call once an hour (inter
 from __future__ import annotations
 
 import math
-import socket
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
@@ -24,10 +23,11 @@ from trio_supervisor.web.message import (
 from trio_supervisor.web.parser import Mark, Parser, Refused
 
 if TYPE_CHECKING:
+    from trio_supervisor.web.wire import Wire
+
+if TYPE_CHECKING:
     pass
 
-#: Bytes taken from the socket by one read.
-CHUNK = 64 * 1024
 #: Seconds a client may take to complete a head, and between two pieces of a body (section 5).
 HEAD_TIME = 30
 BODY_TIME = 60
@@ -57,10 +57,10 @@ class Connection:
     """``peer`` is the client's IP address, empty on a unix socket, where clients need not send
     anything at once (3.6)."""
 
-    def __init__(self, sock: socket.socket, app: App, peer: str) -> None:
+    def __init__(self, wire: Wire, app: App, peer: str) -> None:
         self.idle_since: float | None = None
         """Since when it waits for a request (monotonic); None while it is busy with one."""
-        self._sock = sock
+        self._wire = wire
         self._app = app
         self._peer = peer
         self._trusted = not peer
@@ -78,13 +78,16 @@ class Connection:
             if self._scope.cancelled_caught and self._awaiting_request and not self._parser.idle:
                 self._try_send(self._encode("1.1", error_response(408), keep=False))
         finally:
-            self._sock.close()
+            self._wire.close()
 
     def close(self) -> None:
         """End the connection from outside."""
         self._scope.cancel()
 
     async def _converse(self) -> None:
+        if not self._trusted:
+            self._allow(HEAD_TIME)
+        await self._wire.open()
         request = None
         try:
             while (request := await self._next_request()) is not None:
@@ -122,7 +125,7 @@ class Connection:
                 if self.idle_since is not None and not parser.idle:
                     self.idle_since = None
                     self._allow(HEAD_TIME)
-                parser.feed(await self._receive())
+                parser.feed(await self._wire.receive())
                 event = parser.next_event()
             self._awaiting_request = False
             self.idle_since = None
@@ -148,7 +151,7 @@ class Connection:
             else:
                 self._awaiting_request = True
                 self._allow(BODY_TIME)
-                parser.feed(await self._receive())
+                parser.feed(await self._wire.receive())
         self._awaiting_request = False
         self._allow(math.inf)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -195,21 +198,9 @@ class Connection:
     async def _watch_departure(self, scope: trio.CancelScope) -> None:
         """Cancel when the client closes its side; whatever else it sends is no use to anybody."""
         with suppress(OSError):
-            while await self._receive():
+            while await self._wire.receive():
                 pass
         scope.cancel()
-
-    async def _receive(self) -> bytes:
-        """Some bytes; none at the end. Always a checkpoint, so that a flood starves nobody.
-
-        Nothing is there yet as a rule: the client has just been answered.
-        """
-        while True:
-            await trio.lowlevel.wait_readable(self._sock)
-            try:
-                return self._sock.recv(CHUNK)
-            except BlockingIOError:
-                continue
 
     async def _send(self, data: bytes, *, time: float = SEND_TIME) -> None:
         """Hand over all bytes; without waiting if the socket takes them at once."""
@@ -217,23 +208,23 @@ class Connection:
         self._midway = True
         while rest:
             try:
-                rest = rest[self._sock.send(rest) :]
+                rest = rest[self._wire.send(rest) :]
             except BlockingIOError:
                 self._allow(time)
-                await trio.lowlevel.wait_writable(self._sock)
+                await self._wire.wait_writable()
         self._midway = False
         self._allow(math.inf)
 
     def _try_send(self, data: bytes) -> None:
         """Last words: sent if that is possible right now."""
         with suppress(OSError):
-            self._sock.send(data)
+            self._wire.send(data)
 
     async def _linger(self) -> None:
         """Let the client read the answer: closing over unread input would destroy it."""
-        self._sock.shutdown(socket.SHUT_WR)
+        self._wire.end()
         self._allow(LINGER_TIME)
-        while await self._receive():
+        while await self._wire.receive():
             pass
 
     def _allow(self, seconds: float) -> None:

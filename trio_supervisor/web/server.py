@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_supervisor.core.config import Severity
+from trio_supervisor.core.errors import ServerError
 from trio_supervisor.web.connection import Connection
 from trio_supervisor.web.listener import bind as bind
 from trio_supervisor.web.listener import unbind as unbind
+from trio_supervisor.web.tls import TlsWire
+from trio_supervisor.web.wire import PlainWire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,10 +82,14 @@ class Crowd:
         if not self._make_room():
             sock.close()
             return
-        connection = Connection(sock, app, peer)
+        certificate = app.certificate
+        wire = PlainWire(sock) if certificate is None else TlsWire(sock, certificate)
+        connection = Connection(wire, app, peer)
         self._present.add(connection)
         try:
             await connection.run()
+        except ServerError as error:  # a new certificate that cannot be used
+            self._log(Severity.ERROR, f"the last certificate stays in use: {error}")
         except Exception:
             self._log(Severity.ERROR, f"error in an HTTP connection:\n{traceback.format_exc()}")
         finally:

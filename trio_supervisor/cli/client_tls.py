@@ -1,0 +1,43 @@
+"""TLS for the command-line client. Imported only for ``https://``: the ssl module loads slowly."""
+
+from __future__ import annotations
+
+import ssl
+
+TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+if TYPE_CHECKING:
+    import socket
+
+    from trio_supervisor.cli.client import TlsOptions
+
+
+class _Socket(ssl.SSLSocket):
+    """One whose next byte can be looked for."""
+
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        """With any flag, like MSG_PEEK of a socket that does not block.
+
+        Such a byte is lost; but it is one that no request asked for, which ends the connection.
+        """
+        if not flags:
+            return super().recv(buflen)
+        try:
+            return super().recv(1)
+        except ssl.SSLWantReadError as error:
+            raise BlockingIOError from error
+
+
+def secured(connection: socket.socket, host: str, options: TlsOptions) -> ssl.SSLSocket:
+    """The same connection with TLS inside; closes it if that fails. Raises OSError."""
+    try:
+        context = ssl.create_default_context(cafile=options.ca)
+        context.sslsocket_class = _Socket
+        if not options.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if options.certificate is not None:
+            context.load_cert_chain(options.certificate, options.key)
+        return context.wrap_socket(connection, server_hostname=host)
+    except BaseException:
+        connection.close()
+        raise

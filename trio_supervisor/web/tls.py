@@ -1,0 +1,141 @@
+"""TLS for a TCP server: its certificate, and the socket of a connection that speaks it.
+
+The standard library's non-blocking SSLSocket; trio's SSLStream would put two tasks and a checkpoint
+for each send between a connection and its socket.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import trio
+
+from trio_supervisor.core.errors import ServerError
+from trio_supervisor.web.wire import CHUNK
+
+if TYPE_CHECKING:
+    from trio_supervisor.core.access import Tls
+
+#: Seconds until a read is tried again that had to write first, which TLS 1.3 needs for a new key,
+#: while another task waits to write anyway.
+KEY_UPDATE_PAUSE = 0.05
+
+
+class Certificate:
+    """What a server shows its clients. Making one raises ServerError."""
+
+    def __init__(self, tls: Tls) -> None:
+        self._tls = tls
+        self._context = _context(tls)
+        self._seen = _versions(tls)
+
+    def context(self) -> ssl.SSLContext:
+        """That of the next connection, read anew if the files have changed; blocks.
+
+        Raises ServerError if that cannot be done, once for each change; the old one stays in use.
+        """
+        versions = _versions(self._tls)
+        if versions != self._seen:
+            self._seen = versions
+            self._context = _context(self._tls)
+        return self._context
+
+
+def _versions(tls: Tls) -> list[tuple[int, int, int]]:
+    """Equal as long as no file was written or replaced."""
+    versions = []
+    for path in filter(None, (tls.certificate, tls.key, tls.client_ca)):
+        with suppress(OSError):
+            found = os.stat(path)
+            versions.append((found.st_ino, found.st_mtime_ns, found.st_size))
+    return versions
+
+
+def _context(tls: Tls) -> ssl.SSLContext:
+    for path in filter(None, (tls.certificate, tls.key, tls.client_ca)):
+        try:
+            with open(path, "rb"):
+                pass
+        except OSError as error:
+            raise ServerError(f"Cannot open an HTTP server: {path}: {error.strerror}") from error
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.options |= ssl.OP_NO_RENEGOTIATION  # of TLS 1.2: work for us at the client's wish
+    try:
+        context.load_cert_chain(tls.certificate, tls.key, _no_password)
+    except (ssl.SSLError, ValueError) as error:
+        raise ServerError(
+            f"Cannot open an HTTP server: {tls.certificate} and {tls.key or 'its key'} are no "
+            f"certificate with its key in PEM form: {_reason(error)}"
+        ) from error
+    if tls.client_ca is not None:
+        try:
+            context.load_verify_locations(tls.client_ca)
+        except (ssl.SSLError, ValueError) as error:
+            raise ServerError(
+                f"Cannot open an HTTP server: {tls.client_ca} holds no certificates in PEM form: "
+                f"{_reason(error)}"
+            ) from error
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def _no_password() -> str:
+    """Instead of asking at the terminal, which a daemon has not."""
+    raise ValueError("the key is encrypted; decrypt it, and protect it by its owner and mode")
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "reason", None) or str(error)
+
+
+class TlsWire:
+    """A non-blocking socket with TLS inside it."""
+
+    def __init__(self, sock: socket.socket, certificate: Certificate) -> None:
+        self._sock = sock
+        self._certificate = certificate
+
+    async def open(self) -> None:
+        """The handshake. Raises OSError, of which ssl.SSLError is one, and ServerError."""
+        context = await trio.to_thread.run_sync(self._certificate.context)
+        tls = context.wrap_socket(self._sock, server_side=True, do_handshake_on_connect=False)
+        self._sock = self._tls = tls
+        while True:
+            try:
+                return tls.do_handshake()
+            except ssl.SSLWantReadError:
+                await trio.lowlevel.wait_readable(tls)
+            except ssl.SSLWantWriteError:
+                await trio.lowlevel.wait_writable(tls)
+
+    async def receive(self) -> bytes:
+        await trio.lowlevel.checkpoint()
+        while True:
+            try:
+                return self._tls.recv(CHUNK)
+            except ssl.SSLWantReadError:
+                await trio.lowlevel.wait_readable(self._tls)
+            except ssl.SSLWantWriteError:
+                await trio.sleep(KEY_UPDATE_PAUSE)
+
+    def send(self, data: memoryview | bytes) -> int:
+        try:
+            return self._tls.send(data)
+        except (ssl.SSLWantWriteError, ssl.SSLWantReadError) as error:
+            raise BlockingIOError from error
+
+    async def wait_writable(self) -> None:
+        await trio.lowlevel.wait_writable(self._tls)
+
+    def end(self) -> None:
+        """Say so inside TLS; what the client still sends is read as it comes and thrown away."""
+        with suppress(OSError, ValueError):  # it wants to wait for the client to say so too
+            self._tls.unwrap()
+        self._tls.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        self._sock.close()
