@@ -3,7 +3,7 @@
 The layers, each importing only from those below it:
 
     cli/      the commands: tsupervisord, tsupervisorctl and their companions
-    web/      HTTP faces: connection, XML-RPC door, log streams, pages
+    web/      HTTP faces: connection, XML-RPC door, JSON API, log streams, pages
     runtime/  trio, file descriptors and processes: the supervisor itself
     core/     pure rules: configuration, states, events, codecs; no trio, no clock, no fds
 

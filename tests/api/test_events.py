@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 import trio
@@ -142,7 +145,25 @@ async def test_a_client_that_leaves_is_forgotten(fake: FakeSupervisor) -> None:
         assert (await stream.receive()).serial == 1  # numbers go only to what is received (1.3)
 
 
-async def test_an_event_of_ones_own(fake: FakeSupervisor) -> None:
+@dataclass(frozen=True, slots=True)
+class Measured(Event):
+    """An event that a program which embeds a supervisor has made up."""
+
+    name: ClassVar[str] = "MEASURED\nid: 7"
+    value: float
+    what: Path
+
+
+async def test_an_event_that_a_program_made_up(fake: FakeSupervisor) -> None:
+    async with talking(fake) as client:
+        await subscribe(client)
+        fake.publish(Measured(math.inf, Path("/x")))
+        found = await message(client)
+        assert (found["id"], found["event"]) == ("0", "MEASURED id: 7")
+        assert (found["data"]["value"], found["data"]["what"]) == ("inf", "/x")
+
+
+async def test_publishing_an_event(fake: FakeSupervisor) -> None:
     async with talking(fake) as client:
         assert await change(client, "/events", type="deploy", data="v42") == {"done": True}
         error = await change(client, "/events", status=400, type="deploy")

@@ -1,1 +1,1 @@
-"""HTTP faces of a supervisor: h11 connection, XML-RPC door, log streams, pages."""
+"""HTTP faces of a supervisor: h11 connection, XML-RPC door, JSON API, log streams, pages."""

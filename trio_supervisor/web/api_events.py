@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING
 
 import trio
@@ -11,7 +12,7 @@ from trio_supervisor.core.events import EVENT_TYPES, ProcessLog
 from trio_supervisor.core.states import State
 from trio_supervisor.web import sse
 from trio_supervisor.web.api_error import malformed
-from trio_supervisor.web.api_json import encode
+from trio_supervisor.web.api_json import as_text
 from trio_supervisor.web.api_route import CHANGE, READ, ROOT, Field, Route
 from trio_supervisor.web.api_schema import ref
 from trio_supervisor.web.message import SECURITY, Stream
@@ -54,13 +55,13 @@ class EventSource:
         if dropped == self._told:
             return b""
         self._told = dropped
-        return sse.message(encode({"dropped": dropped}).decode().rstrip(), event="dropped")
+        return sse.message(as_text({"dropped": dropped}), event="dropped")
 
 
 def event_message(published: Published) -> bytes:
     event = published.event
     data = {"event": event.name, "serial": published.serial, "time": published.time}
-    text = encode(data | event_fields(event)).decode().rstrip()
+    text = as_text(data | event_fields(event))
     return sse.message(text, event=event.name, id=str(published.serial))
 
 
@@ -78,6 +79,8 @@ def _plain(value: object) -> object:
         return value.name
     if isinstance(value, bytes):
         return value.decode(errors="replace")
+    if isinstance(value, float) and not math.isfinite(value):  # JSON has no such numbers
+        return str(value)
     return value if isinstance(value, (bool, int, float)) else str(value)
 
 

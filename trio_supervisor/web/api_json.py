@@ -22,9 +22,14 @@ def json_response(
     return Response(status, encode(value), TYPE, (*headers, *NO_STORE, *SECURITY))
 
 
+def as_text(value: object) -> str:
+    """One line without its end. May hold lone surrogates."""
+    return _encoder.encode(value)
+
+
 def encode(value: object) -> bytes:
     """One line. What UTF-8 has no bytes for (lone surrogates) is escaped, as JSON allows."""
-    return f"{_encoder.encode(value)}\n".encode(errors="backslashreplace")
+    return f"{as_text(value)}\n".encode(errors="backslashreplace")
 
 
 def decode(data: bytes) -> object:

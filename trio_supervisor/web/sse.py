@@ -15,11 +15,14 @@ _LINE_END = re.compile("\r\n|\r|\n")
 
 
 def message(data: str, *, event: str = "", id: str = "") -> bytes:
-    """One message; ``event`` and ``id`` are left out if empty, and kept to one line each."""
+    """One message; ``event`` and ``id`` are left out if empty, and kept to one line each.
+
+    What UTF-8 has no bytes for (lone surrogates) is escaped as JSON does.
+    """
     lines = [f"data: {line}" for line in _LINE_END.split(data)]
     named = (("id", id), ("event", event))
     head = [f"{name}: {_one_line(value)}" for name, value in named if value]
-    return "\n".join([*head, *lines, "\n"]).encode(errors="replace")
+    return "\n".join([*head, *lines, "\n"]).encode(errors="backslashreplace")
 
 
 def _one_line(text: str) -> str:
