@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
@@ -193,8 +194,17 @@ async def test_W137_overflow_drops_the_oldest_and_says_so(autojump_clock: MockCl
         ]
         assert stage.group.pool is not None
         assert stage.group.pool.dropped == 3
-        await stage.say("READY\n")
-        assert stage.data(await stage.heard()) == ["3"]
+        await stage.say("zzzzzz")
+        (l0,) = stage.processes
+        await l0.stop()
+        await l0.start()
+        await stage.say("READY\n", 1)
+        heard = await stage.heard(1)
+        for _ in range(2):
+            await stage.say("RESULT 2\nOKREADY\n", 1)
+            heard += await stage.heard(1)
+        assert stage.data(heard) == ["3", "4", "5"]
+        assert re.findall(r" poolserial:(\d+) ", heard) == ["3", "4", "5"]  # the gap tells (1.3)
 
 
 async def test_W138_a_rejected_event_takes_the_head_of_a_full_buffer(
@@ -228,6 +238,59 @@ async def test_W139_an_event_survives_its_listener(autojump_clock: MockClock) ->
         assert await stage.heard(1) == first
 
 
+async def test_an_answer_left_behind_at_death_counts(autojump_clock: MockClock) -> None:
+    """1.6: an event is put back unless the bytes left in the pipe complete the result."""
+    async with pool() as stage:
+        await stage.say("READY\n")
+        stage.emit("0", "1")
+        assert stage.data(await stage.heard()) == ["0"]
+        await stage.say("RESULT 2\nO")
+        stage.listeners[0].write(b"K")
+        stage.listeners[0].die(3)
+        await stage.processes[0].wait_for(State.STARTING)
+        await stage.processes[0].wait_for(State.RUNNING)
+        await stage.say("READY\n", 1)
+        assert stage.data(await stage.heard(1)) == ["1"]
+
+
+async def test_Q15_a_pool_is_drained_when_all_is_answered(autojump_clock: MockClock) -> None:
+    async with pool() as stage, trio.open_nursery() as nursery:
+        assert stage.group.pool is not None
+        drained = trio.Event()
+
+        async def wait() -> None:
+            assert stage.group.pool is not None
+            await stage.group.pool.drained()
+            drained.set()
+
+        stage.emit("0", "1")
+        nursery.start_soon(wait)
+        for answer in ("READY\n", "RESULT 2\nOKREADY\n"):
+            await stage.say(answer)
+            assert not drained.is_set()
+        await stage.say("RESULT 2\nOK")
+        assert drained.is_set()
+
+
+@pytest.mark.parametrize("end", ["violation", "death"])
+async def test_Q15_nobody_is_waited_for_who_cannot_answer(
+    end: str, autojump_clock: MockClock
+) -> None:
+    async with pool() as stage:
+        assert stage.group.pool is not None
+        await stage.say("READY\n")
+        stage.emit("0", "1")
+        await stage.heard()
+        with trio.move_on_after(1) as scope:
+            await stage.group.pool.drained()
+        assert scope.cancelled_caught
+        if end == "violation":
+            await stage.say("junk\n")
+        else:
+            await stage.processes[0].stop()
+        await stage.group.pool.drained()
+
+
 async def test_W140_a_listener_with_closed_stdin_is_passed_over(autojump_clock: MockClock) -> None:
     async with pool(count=2) as stage:
         await stage.say("READY\n", 0)
@@ -237,6 +300,10 @@ async def test_W140_a_listener_with_closed_stdin_is_passed_over(autojump_clock: 
         stage.emit("0", "1")
         assert stage.data(await stage.heard(1)) == ["0"]
         assert stage.processes[0].state is State.RUNNING
+        await stage.processes[0].stop()
+        await stage.processes[0].start()
+        await stage.say("READY\n", 2)
+        assert stage.data(await stage.heard(2)) == ["1"]
 
 
 async def test_W141_a_listener_that_never_reads_blocks_only_itself(
