@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.daemon import PATIENCE, Daemon, daemon, eventually
-from tests.kit.docs import program
+from tests.kit.docs import blocks, program
 from tests.kit.mail import Mailbox, SmtpServer, serving
 
 PYTHON = sys.executable
@@ -184,6 +184,66 @@ def test_the_first_listener_of_the_page(tmp_path: Path) -> None:
         running.rpc.startProcess("a", False)
         said = tmp_path / "said"
         eventually(lambda: said.read_text() == "PROCESS_STATE_EXITED a\n", "the exit told")
+
+
+def test_the_first_listener_without_a_supervisor(tmp_path: Path) -> None:
+    """The page's own console session."""
+    (tmp_path / "notify.py").write_text(program("events.md", "python", "notify.py"))
+    [session] = [body for body in blocks("events.md", "console") if "notify.py" in body]
+    commands = [line[2:] for line in session.splitlines() if line.startswith("$ ")]
+    done = subprocess.run(
+        ["/bin/sh", "-c", "\n".join(commands)],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": f"{Path(PYTHON).parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    shown = "".join(f"{line}\n" for line in session.splitlines() if not line.startswith("$ "))
+    assert done.stdout == shown
+
+
+#: A way to tell somebody that does not work at first; what it prints must not reach the protocol.
+TELL = """\
+import pathlib, sys
+print("RESULT of telling: none")
+told = pathlib.Path("told")
+if not told.exists():
+    told.touch()
+    sys.exit("nobody there")
+told.write_text(told.read_text() + sys.stdin.read())
+"""
+
+
+def test_the_listener_of_the_page_for_production(tmp_path: Path) -> None:
+    (tmp_path / "alert.py").write_text(program("events.md", "python", "alert.py"))
+    (tmp_path / "tell.py").write_text(TELL)
+    text = (
+        listener(
+            "alert",
+            f"{PYTHON} alert.py {PYTHON} tell.py",
+            "PROCESS_STATE_EXITED, PROCESS_STATE_FATAL",
+            f"directory={tmp_path}",
+            f"stderr_logfile={tmp_path}/said",
+        )
+        + failing("good", 0, "startsecs=0")
+        + failing("bad", 7, "startsecs=0")
+        + failing("worse", 1, "startsecs=10000", "startretries=0")
+    )
+    with daemon(tmp_path, text) as running:
+        for name in ("good", "bad", "worse"):
+            running.rpc.startProcess(name, False)
+        told = tmp_path / "told"
+        eventually(lambda: told.exists() and told.read_text().count("\n") == 2, "both being told")
+        assert sorted(told.read_text().splitlines()) == [
+            "bad:bad went from RUNNING to PROCESS_STATE_EXITED",
+            "worse:worse went from BACKOFF to PROCESS_STATE_FATAL",
+        ]
+        assert running.log.count("alert: event was rejected") == 1
+        assert "nobody there" in (tmp_path / "said").read_text()
+        assert running.state("alert") == "RUNNING"
+        assert "UNKNOWN state" not in running.log
 
 
 def test_the_embedded_program_of_the_page(tmp_path: Path) -> None:
