@@ -156,6 +156,7 @@ class FakeProcess:
 class FakeGroup:
     config: GroupConfig
     processes: dict[str, FakeProcess]
+    pool: None = None
 
     @property
     def name(self) -> str:

@@ -9,7 +9,7 @@ import pytest
 from tests.kit.fake_supervisor import BOB
 from trio_supervisor.core.access import Access
 from trio_supervisor.core.config import InetServer, Server, UnixServer
-from trio_supervisor.web.hosts import Hosts
+from trio_supervisor.web.hosts import Hosts, is_exposed
 
 
 def inet(host: str, *allowed: str, locked: bool = False) -> InetServer:
@@ -58,6 +58,13 @@ def test_foreign_names_on_loopback_without_credentials(host: str) -> None:
 )
 def test_elsewhere_any_name_will_do(server: Server) -> None:
     assert Hosts(server).allow("evil.example")
+
+
+def test_what_other_machines_reach() -> None:
+    """CVE-2019-12105: only there the log says so."""
+    assert [is_exposed(inet(h)) for h in ("", "0.0.0.0", "::", "192.0.2.1", "h")] == [True] * 5
+    assert [is_exposed(inet(h)) for h in ("127.0.0.1", "::1", "localhost")] == [False] * 3
+    assert not is_exposed(UNIX)
 
 
 def test_a_list_counts_everywhere() -> None:

@@ -31,6 +31,7 @@ from trio_supervisor.runtime.orphans import reap_orphans
 from trio_supervisor.runtime.supervisor import Supervisor
 from trio_supervisor.runtime.survivors import end_survivors
 from trio_supervisor.web.app import App
+from trio_supervisor.web.hosts import is_exposed
 from trio_supervisor.web.server import bind, serve, unbind
 
 if TYPE_CHECKING:
@@ -42,6 +43,12 @@ if TYPE_CHECKING:
 LEAVING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 #: All others keep the kernel's default effect (Q-27).
 SIGNALS = (*LEAVING, signal.SIGHUP, signal.SIGUSR2)
+
+#: Behind the line about a server without authentication (CVE-2019-12105).
+EXPOSED = (
+    ", and other machines can reach it: whoever can connect runs commands as this user; "
+    "set username and password, or bind it to 127.0.0.1"
+)
 
 
 class Service:
@@ -162,7 +169,8 @@ def _bind_all(config: Config, activity: ActivityLog, stack: ExitStack) -> list[s
         if server.credentials is None:
             activity.log(
                 Severity.CRITICAL,
-                f"Server '{server.section}' running without any HTTP authentication checking",
+                f"Server '{server.section}' running without any HTTP authentication checking"
+                f"{EXPOSED if is_exposed(server) else ''}",
             )
     return listeners
 

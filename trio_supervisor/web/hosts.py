@@ -52,6 +52,11 @@ def is_loopback(server: Server) -> bool:
         return False
 
 
+def is_exposed(server: Server) -> bool:
+    """Whether other machines reach it."""
+    return isinstance(server, InetServer) and not is_loopback(server)
+
+
 def _without_port(host: str) -> str:
     if host.startswith("["):
         return host[1:].partition("]")[0]
