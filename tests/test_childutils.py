@@ -13,9 +13,10 @@ import threading
 import xmlrpc.client
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from supervisor import childutils as reference_childutils
 
 from trio_supervisor import childutils
 from trio_supervisor.core.events import RemoteCommunication
@@ -174,6 +175,37 @@ def test_pcomm_sends_text_and_bytes_in_order_with_what_was_printed() -> None:
         b"before " + begin + "é".encode() + end + begin + b"\xff" + end + b" after"
     )
     assert done.stderr == begin + b"err" + end
+
+
+def used(module: Any) -> list[object]:
+    """What comes of a module with these names, of all that works in the reference's (1.8)."""
+    written = io.StringIO()
+    listener = module.listener
+    heard = [
+        listener.wait(io.StringIO(event(7, payload).decode()), written) for payload in ("a:b", W166)
+    ]
+    listener.ready(written)
+    listener.ok(written)
+    listener.fail(written)
+    listener.send("four", written)
+    module.EventListenerProtocol().ok(written)
+    transport = module.getRPCTransport({"SUPERVISOR_SERVER_URL": "unix:///s.sock"})
+    return [
+        heard,
+        written.getvalue(),
+        module.get_headers("processname:cat groupname:cat from_state:STOPPED tries:0"),
+        module.eventdata("type:t pid:1\nsome: text\n"),
+        module.eventdata("when:5\n"),
+        module.get_asctime(1700000000.0625),
+        transport.serverurl,
+        hasattr(module.getRPCInterface({"SUPERVISOR_SERVER_URL": "unix:///s.sock"}), "supervisor"),
+        sorted(name for name in vars(module.ProcessCommunicationsProtocol) if name[0] != "_"),
+        [isinstance(module.pcomm, module.ProcessCommunicationsProtocol)],
+    ]
+
+
+def test_1_8_it_is_used_like_that_of_the_reference() -> None:
+    assert used(childutils) == used(reference_childutils)
 
 
 class _Answers(http.server.BaseHTTPRequestHandler):

@@ -196,6 +196,22 @@ def test_conversation(
         assert hold(variant) == (items, state)
 
 
+@pytest.mark.parametrize(
+    ("conversation", "wrote"),
+    [
+        ([b"READY\n", SENT, b"RESULT 2\nOK\n", b"READY\n"], "\nREADY\n"),
+        ([b"READY\n", b"two\nlines"], "two\nlines"),
+        ([b"x" * 1000], "x" * LONGEST_RESULT_LINE),
+        ([b"\xff" * 6], "Undecodable: b'" + r"\xff" * 6 + "'"),
+    ],
+)
+def test_a_violation_shows_what_was_written(conversation: Conversation, wrote: str) -> None:
+    """needs.md 27: of a stray newline, the most common mistake, nothing else can be seen."""
+    violation = hold(conversation)[0][-1]
+    assert isinstance(violation, Violation)
+    assert (violation.reason, violation.wrote) == ("", wrote)
+
+
 def test_the_longest_result_is_taken_in_small_pieces() -> None:
     listener = Listener()
     listener.feed(b"READY\n")

@@ -173,6 +173,16 @@ async def test_W133_W134_a_violation_ends_in_UNKNOWN_until_the_next_spawn(
         assert stage.data(await stage.heard(1)) == ["0"]
 
 
+async def test_W132_a_stray_newline_is_shown(autojump_clock: MockClock) -> None:
+    async with pool() as stage:
+        await stage.say("READY\n")
+        stage.emit("0")
+        await stage.say("RESULT 2\nOK\n")
+        await stage.say("READY\n")
+        assert r"WARN l0: unexpected output: '\nREADY\n'" in stage.recorder.lines
+        assert any("l0: has entered the UNKNOWN state" in line for line in stage.recorder.lines)
+
+
 async def test_W136_the_first_ready_listener_takes_everything(autojump_clock: MockClock) -> None:
     async with pool(count=2) as stage:
         await stage.say("READY\n", 1)

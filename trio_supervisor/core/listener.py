@@ -6,7 +6,7 @@ Bytes of the listener's stdout go in, what they mean comes out. Chunk boundaries
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from trio_supervisor.core.events import as_text
@@ -38,9 +38,12 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """The listener broke the protocol and is UNKNOWN now; ``reason`` is for the log or empty."""
+    """The listener broke the protocol and is UNKNOWN now."""
 
     reason: str = ""
+    """What is wrong with its result line, in the reference's words; empty if none was due."""
+    wrote: str = field(default="", compare=False)
+    """What it wrote, as far as it has come."""
 
 
 class Listener:
@@ -97,8 +100,7 @@ class Listener:
             line = bytes(self._buffer if end < 0 else self._buffer[:end])
             self._length = None if end < 0 else _result_length(line)
             if self._length is None:
-                shown = as_text(line[:LONGEST_RESULT_LINE])
-                return self._violation(f"bad result line: '{shown}'")
+                return self._violation(f"bad result line: '{as_text(line[:LONGEST_RESULT_LINE])}'")
             del self._buffer[: end + 1]
         if len(self._buffer) < self._length:
             return None
@@ -109,8 +111,9 @@ class Listener:
         return Result(data)
 
     def _violation(self, reason: str = "") -> Violation:
+        wrote = as_text(bytes(self._buffer[:LONGEST_RESULT_LINE]))
         self.fail()
-        return Violation(reason)
+        return Violation(reason, wrote)
 
 
 def _result_length(line: bytes) -> int | None:

@@ -238,7 +238,7 @@ class Pool:
             if isinstance(item, Result):
                 self._judge(member, item.data)
             elif isinstance(item, Violation):
-                self._violated(member, item.reason)
+                self._violated(member, item.reason or f"unexpected output: {item.wrote!r}")
         self._dispatch()
 
     def _judge(self, member: _Member, response: bytes) -> None:
@@ -263,8 +263,7 @@ class Pool:
             self._redelivery = 0.0
 
     def _violated(self, member: _Member, text: str) -> None:
-        if text:
-            self._host.log(Severity.WARN, f"{member.process.name}: {text}")
+        self._host.log(Severity.WARN, f"{member.process.name}: {text}")
         self._unknown(member)
         self._take_back(member)
 
