@@ -21,7 +21,7 @@ from trio_supervisor.core.errors import (
 )
 from trio_supervisor.core.lifecycle import Exit
 from trio_supervisor.core.states import DaemonState, State
-from trio_supervisor.web.api_schema import GROUP, PROCESS, RESULT
+from trio_supervisor.web.api_schema import CONFIG, GROUP, PROCESS, RESULT
 
 
 @pytest.fixture
@@ -194,6 +194,19 @@ async def test_groups(fake: FakeSupervisor) -> None:
         assert (gone["active"], gone["processes"], gone["states"]) == (False, [], {})
         assert (await change(client, "/groups/grp/add"))["active"] is True
         assert (await change(client, "/groups/grp/add", status=409))["code"] == "ALREADY_ADDED"
+
+
+async def test_the_configuration(fake: FakeSupervisor) -> None:
+    fake.remove_group("grp")
+    async with talking(fake) as client:
+        found = await read(client, "/config")
+    assert [(c["group"], c["name"], c["inuse"]) for c in found] == [
+        ("cat", "cat", True),
+        ("grp", "ga", False),
+        ("grp", "gb", False),
+    ]
+    for process in found:
+        assert sorted(process) == members(CONFIG)
 
 
 async def test_reread(fake: FakeSupervisor) -> None:

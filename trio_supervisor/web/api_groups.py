@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from trio_supervisor.core.errors import BadName, RequestError
 from trio_supervisor.runtime.details import KINDS
+from trio_supervisor.runtime.rpc_info import all_config_info
 from trio_supervisor.web.api_error import problem_of
 from trio_supervisor.web.api_processes import GROUP_NAME
 from trio_supervisor.web.api_route import CHANGE, READ, ROOT, Route
@@ -39,6 +40,10 @@ async def add(call: Call) -> object:
 async def remove(call: Call) -> object:
     call.supervisor.remove_group(call.text("name"))
     return {"done": True}
+
+
+async def config(call: Call) -> object:
+    return all_config_info(call.supervisor)
 
 
 async def reread(call: Call) -> object:
@@ -113,6 +118,13 @@ ROUTES = (
         ref("Done"),
         parameters=(GROUP_NAME,),
         failures=(404, 409),
+    ),
+    Route(
+        READ,
+        f"{ROOT}/config",
+        config,
+        "The configuration last read, of all processes, active or not",
+        array(ref("Config")),
     ),
     Route(
         CHANGE,

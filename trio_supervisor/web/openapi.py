@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from trio_supervisor.web.api_json import TYPE
-from trio_supervisor.web.api_route import CHANGE, REQUIRED, Field, Route
+from trio_supervisor.web.api_route import CHANGE, REQUIRED, ROOT, Field, Route
 from trio_supervisor.web.api_schema import COMPONENTS, ref
 
 if TYPE_CHECKING:
@@ -60,7 +60,11 @@ def describe(routes: Iterable[Route]) -> dict[str, object]:
 
 def _operation(route: Route) -> dict[str, object]:
     failures = {*FAILURES, *route.failures}
-    operation: dict[str, object] = {"summary": route.summary, "operationId": _id(route)}
+    operation: dict[str, object] = {
+        "summary": route.summary,
+        "operationId": _id(route),
+        "tags": [_words(route)[0]],
+    }
     parameters = [
         *(_parameter(field, "path") for field in route.parameters),
         *(_parameter(field, "query") for field in route.query),
@@ -83,8 +87,12 @@ def _operation(route: Route) -> dict[str, object]:
 
 def _id(route: Route) -> str:
     """``post_processes_name_start``: stable, for generated clients."""
-    words = route.path.removeprefix("/api/v1").replace("{", "").replace("}", "").strip("/")
-    return f"{route.method.lower()}_{words.replace('/', '_').replace('.', '_')}"
+    return "_".join([route.method.lower(), *_words(route)]).replace(".", "_")
+
+
+def _words(route: Route) -> list[str]:
+    """The segments of a path; the first is what generated clients group by."""
+    return route.path.removeprefix(ROOT).replace("{", "").replace("}", "").strip("/").split("/")
 
 
 def _parameter(field: Field, place: str) -> dict[str, object]:
