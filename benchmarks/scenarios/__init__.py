@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.scenarios import boot, drain, events, memory, reaction, reread, restart
+from benchmarks.scenarios import boot, client, drain, events, memory, reaction, reread, restart
 
 SCENARIOS = {
     scenario.name: scenario
@@ -14,5 +14,6 @@ SCENARIOS = {
         reread.SCENARIO,
         reaction.SCENARIO,
         events.SCENARIO,
+        client.SCENARIO,
     )
 }
