@@ -99,11 +99,19 @@ system.multicall array array
 tsupervisor.getAllProcessDetails array
 tsupervisor.getPoolInfo array
 tsupervisor.getProcessDetails struct string
+tsupervisor.getUnhealthy array array
+tsupervisor.waitForState array array array double
 """
 TABLE = [line.split() for line in SIGNATURES.split("\n") if line]
 SUPERVISOR_TABLE = [row for row in TABLE if row[0].startswith("supervisor.")]
 #: An argument of each type that passes the type check.
-SAMPLES: dict[str, Value] = {"string": "cat", "int": 0, "boolean": True, "array": []}
+SAMPLES: dict[str, Value] = {
+    "string": "cat",
+    "int": 0,
+    "double": 0.5,
+    "boolean": True,
+    "array": [],
+}
 
 
 async def test_list_methods_has_the_41_and_ours(fake: Fake) -> None:

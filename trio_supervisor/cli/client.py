@@ -18,6 +18,8 @@ TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (
 if TYPE_CHECKING:
     from typing import Any
 
+    from trio_supervisor.cli.client_xml import Param
+
 __all__ = [
     "BadAnswer",
     "BadUrl",
@@ -166,7 +168,7 @@ class Client:
         self._timeout = timeout
         self._connection: socket.socket | None = None
 
-    def call(self, method: str, *params: str | int | bool) -> Any:
+    def call(self, method: str, *params: Param) -> Any:
         """One XML-RPC call. Raises Fault, HttpError, BadAnswer as well."""
         target = Target(self._url)
         connection = self._idle_connection() or target.connect(self._timeout, self._tls)

@@ -11,8 +11,11 @@ from xml.parsers import expat
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any, NoReturn
+
+    #: What the client sends.
+    Param = str | int | bool | float | Sequence[str]
 
 
 class Fault(Exception):
@@ -31,8 +34,8 @@ class BadAnswer(Exception):
     """What came back is no XML-RPC answer."""
 
 
-def encode_call(method: str, params: tuple[str | int | bool, ...]) -> bytes:
-    """The body of a call; text, whole numbers and booleans are all the client ever sends."""
+def encode_call(method: str, params: tuple[Param, ...]) -> bytes:
+    """The body of a call. The numbers the client sends are all finite."""
     rows = "".join(f"<param><value>{_encoded(value)}</value></param>" for value in params)
     text = (
         "<?xml version='1.0'?>\n<methodCall>"
@@ -50,11 +53,16 @@ def _escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _encoded(value: str | int | bool) -> str:
+def _encoded(value: Param) -> str:
     if isinstance(value, bool):
         return f"<boolean>{value:d}</boolean>"
     if isinstance(value, int):
         return f"<int>{value}</int>"
+    if isinstance(value, float):
+        return f"<double>{value!r}</double>"
+    if not isinstance(value, str):
+        items = "".join(f"<value>{_encoded(item)}</value>" for item in value)
+        return f"<array><data>{items}</data></array>"
     return f"<string>{_escaped(value)}</string>"
 
 

@@ -5,10 +5,9 @@ The one place where failures of the connection become output lines and exit stat
 
 from __future__ import annotations
 
-from trio_supervisor.cli.client import UNAUTHORIZED, Fault, HttpError
+from trio_supervisor.cli.client import UNAUTHORIZED, HttpError
 from trio_supervisor.cli.ctl_actions import ACTIONS
-from trio_supervisor.cli.ctl_session import GENERIC, TIMED_OUT, UsageMistake, is_timeout
-from trio_supervisor.core.states import FaultCode
+from trio_supervisor.cli.ctl_session import UsageMistake, explained
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
 if TYPE_CHECKING:
@@ -39,29 +38,11 @@ class Console:
             session.exit_status = 0
             try:
                 return self._perform(line.strip())
-            except HttpError as error:
-                if error.status != UNAUTHORIZED:
-                    session.fail(f"error: {error}")
-                    return False
-                session.fail("Server requires authentication")
-                if not session.options.interactive or not session.ask_credentials():
-                    return False
             except Exception as error:  # whatever it was, the shell goes on
-                late = is_timeout(error)
-                session.fail(self._explained(error), TIMED_OUT if late else GENERIC)
-                return False
-
-    def _explained(self, error: Exception) -> str:
-        url = self.session.options.serverurl
-        if isinstance(error, ConnectionRefusedError):
-            return f"{url} refused connection"  # D-3
-        if isinstance(error, FileNotFoundError):
-            return f"{url} no such file"  # D-3
-        if isinstance(error, Fault) and error.code == FaultCode.SHUTDOWN_STATE:
-            return "ERROR: supervisor shutting down"  # D-4
-        if is_timeout(error):
-            return f"error: no answer from {url} within {self.session.options.timeout:g} s"
-        return f"error: {error}"
+                session.fail(*explained(session, error))
+                asks = isinstance(error, HttpError) and error.status == UNAUTHORIZED
+                if not asks or not session.options.interactive or not session.ask_credentials():
+                    return False
 
     def _perform(self, line: str) -> bool:
         if not line:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trio_supervisor.cli.client import Fault
-from trio_supervisor.cli.ctl_names import ALL, in_priority_order, short_name, split_name
+from trio_supervisor.cli.ctl_names import ALL, expanded, in_priority_order, short_name, split_name
 from trio_supervisor.cli.ctl_session import (
     GENERIC,
     INVALID_ARGUMENTS,
@@ -134,7 +134,7 @@ def _apply(session: Session, verb: Verb, names: list[str], *extra: str) -> None:
     if ALL in names:  # hides the other words, wrong ones too (K-20)
         _report_all(session, verb, session.call(verb.method_all, *extra))
         return
-    for written in names:
+    for written in expanded(session, names):
         group, process = split_name(written)
         if process is not None:
             _apply_one(session, verb, written, *extra)

@@ -7,6 +7,7 @@ import sys
 import time
 
 from trio_supervisor.cli.client import Disconnected, Fault, ProtocolViolation
+from trio_supervisor.cli.ctl_names import expanded
 from trio_supervisor.cli.ctl_session import GENERIC, UsageMistake, is_timeout
 from trio_supervisor.core.states import FaultCode, State
 
@@ -64,6 +65,9 @@ def foreground(session: Session, argument: str) -> None:
     names = argument.split()
     if not names:
         raise UsageMistake("ERROR: no process name supplied")
+    if len(names) > 1:
+        raise UsageMistake("ERROR: too many process names supplied", with_help=False)
+    names = expanded(session, names)
     if len(names) > 1:
         raise UsageMistake("ERROR: too many process names supplied", with_help=False)
     (name,) = names

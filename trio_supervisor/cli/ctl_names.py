@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from trio_supervisor.cli.ctl_session import GENERIC
+
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
 if TYPE_CHECKING:
     from typing import Any
@@ -9,6 +11,8 @@ if TYPE_CHECKING:
     from trio_supervisor.cli.ctl_session import Session
 
 ALL = "all"
+#: What makes a word a pattern, where no process has that very name.
+WILDCARDS = frozenset("*?[")
 
 
 def short_name(row: dict[str, Any]) -> str:
@@ -23,6 +27,69 @@ def split_name(written: str) -> tuple[str, str | None]:
     if not colon:
         return written, written
     return group, None if name in ("", "*") else name
+
+
+def chosen(rows: list[dict[str, Any]], written: str) -> list[dict[str, Any]]:
+    """The processes that a word means; where it means none, those it fits as a pattern."""
+    group, process = split_name(written)
+    found = [
+        row for row in rows if row["group"] == group and (process is None or row["name"] == process)
+    ]
+    return found or (fitting(rows, written) if is_pattern(written) else [])
+
+
+def is_pattern(written: str) -> bool:
+    """Whether there is more in it than the ``*`` of ``group:*``, which is no pattern."""
+    return not WILDCARDS.isdisjoint(written.removesuffix(":*"))
+
+
+def fitting(rows: list[dict[str, Any]], pattern: str) -> list[dict[str, Any]]:
+    """The processes whose short name or ``group:name`` a pattern of the shell fits."""
+    # Imported here because patterns are rare, and re is slow to import (technique 8).
+    from fnmatch import fnmatchcase
+
+    return [
+        row
+        for row in rows
+        if fnmatchcase(short_name(row), pattern)
+        or fnmatchcase(f"{row['group']}:{row['name']}", pattern)
+    ]
+
+
+def expanded(session: Session, words: list[str]) -> list[str]:
+    """The words, each pattern that is no name replaced by the processes it fits.
+
+    A pattern that fits nothing stays: what is said of it is what is said of an unknown name.
+    """
+    if not any(map(is_pattern, words)):
+        return words
+    rows = session.call("getAllProcessInfo")
+    names: list[str] = []
+    for word in words:
+        found = chosen(rows, word) if is_pattern(word) else []
+        names += [short_name(row) for row in found] or [word]
+    return names
+
+
+def matching(session: Session, words: list[str]) -> list[dict[str, Any]]:
+    """The rows of the processes asked for; unknown names are reported as failures."""
+    rows: list[dict[str, Any]] = session.call("getAllProcessInfo")
+    return rows if ALL in words else chosen_or_told(session, rows, words)
+
+
+def chosen_or_told(
+    session: Session, rows: list[dict[str, Any]], words: list[str], status: int = GENERIC
+) -> list[dict[str, Any]]:
+    """The rows asked for, in the order and as often as asked; unknown names are reported."""
+    found: list[dict[str, Any]] = []
+    for written in words:
+        these = chosen(rows, written)
+        found += these
+        if not these:
+            group, process = split_name(written)
+            who, what = (group, "group") if process is None else (written, "process")
+            session.fail(f"{who}: ERROR (no such {what})", status)
+    return found
 
 
 def in_priority_order(session: Session, results: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from trio_supervisor.cli.client import Client, Fault
+from trio_supervisor.cli.client import UNAUTHORIZED, Client, Fault, HttpError
 from trio_supervisor.core.states import FaultCode
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any, TextIO
 
     from trio_supervisor.cli.client import Stream
+    from trio_supervisor.cli.client_xml import Param
     from trio_supervisor.cli.ctl_options import Options
 
 #: Exit statuses, the numbers of the LSB (ctl.md 4.2).
@@ -45,6 +46,22 @@ class UsageMistake(Exception):
 def is_timeout(error: BaseException) -> bool:
     """Whether it was --timeout that made a call fail, and not the network."""
     return isinstance(error, TimeoutError) and error.errno is None
+
+
+def explained(session: Session, error: Exception) -> tuple[str, int]:
+    """What to say of a call that failed, and the exit status."""
+    url = session.options.serverurl
+    if isinstance(error, HttpError) and error.status == UNAUTHORIZED:
+        return "Server requires authentication", GENERIC
+    if isinstance(error, ConnectionRefusedError):
+        return f"{url} refused connection", GENERIC  # D-3
+    if isinstance(error, FileNotFoundError):
+        return f"{url} no such file", GENERIC  # D-3
+    if isinstance(error, Fault) and error.code == FaultCode.SHUTDOWN_STATE:
+        return "ERROR: supervisor shutting down", GENERIC  # D-4
+    if is_timeout(error):
+        return f"error: no answer from {url} within {session.options.timeout:g} s", TIMED_OUT
+    return f"error: {error}", GENERIC
 
 
 class Output:
@@ -172,6 +189,10 @@ class Session:
     def call(self, method: str, *params: str | int | bool) -> Any:
         """Call ``supervisor.METHOD``. Raises what ``Client.call`` raises."""
         return self.client().call(f"supervisor.{method}", *params)
+
+    def own_call(self, method: str, *params: Param) -> Any:
+        """Call ``tsupervisor.METHOD``, which only our daemon has. Raises what ``call`` raises."""
+        return self.client().call(f"tsupervisor.{method}", *params)
 
     def stream(self, path: str) -> Stream:
         return self.client().stream(path)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from trio_supervisor.cli.client import Fault
 from trio_supervisor.cli.ctl_follow import follow, log_path
-from trio_supervisor.cli.ctl_names import ALL, short_name, split_name
+from trio_supervisor.cli.ctl_names import ALL, chosen_or_told, expanded, short_name
 from trio_supervisor.cli.ctl_session import NOT_RUNNING, UsageMistake
 from trio_supervisor.core.states import STOPPED_STATES, FaultCode
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
 if TYPE_CHECKING:
-    from typing import Any
-
     from trio_supervisor.cli.ctl_session import Session
 
 #: Columns of the status table: the narrowest name column, its gap, the state.
@@ -41,30 +39,13 @@ def status(session: Session, argument: str) -> None:
     rows = session.call("getAllProcessInfo")
     names = argument.split()
     if names and ALL not in names:
-        rows = _chosen(session, names, rows)
+        rows = chosen_or_told(session, rows, names, SOME_UNKNOWN)
     width = max([NAME_WIDTH, *(len(short_name(row)) for row in rows)]) + NAME_GAP
     for row in rows:
         name = short_name(row).ljust(width)
         session.line(f"{name}{row['statename']:<{STATE_WIDTH}}{row['description']}")
         if row["state"] in STOPPED_STATES:
             session.exit_status = SOME_STOPPED  # beats SOME_UNKNOWN (K-6)
-
-
-def _chosen(session: Session, names: list[str], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows asked for, in the order and as often as asked; unknown names are reported."""
-    chosen = []
-    for written in names:
-        group, process = split_name(written)
-        found = [
-            row
-            for row in rows
-            if row["group"] == group and (process is None or row["name"] == process)
-        ]
-        chosen += found
-        if not found:
-            who, what = (group, "group") if process is None else (written, "process")
-            session.fail(f"{who}: ERROR (no such {what})", SOME_UNKNOWN)
-    return chosen
 
 
 def pid(session: Session, argument: str) -> None:
@@ -76,7 +57,7 @@ def pid(session: Session, argument: str) -> None:
         for row in session.call("getAllProcessInfo"):
             session.line(str(row["pid"]))  # zeros are fine here (K-21)
         return
-    for name in names:
+    for name in expanded(session, names):
         try:
             number = session.call("getProcessInfo", name)["pid"]
         except Fault as fault:
@@ -126,10 +107,14 @@ def tail(session: Session, argument: str) -> None:
         raise UsageMistake(f"Error: bad channel '{channel}'", with_help=False)
     if len(words) > 2:  # tail A B stderr (D-19)
         raise UsageMistake("Error: too many arguments")
+    length = 0 if option == "-f" else _byte_count(option)
+    fits = expanded(session, [name])
+    if len(fits) > 1:
+        raise UsageMistake(f"Error: tail takes one process, {name} fits {', '.join(fits)}")
+    (name,) = fits
     if option == "-f":
         follow(session, log_path(name, channel))
         return
-    length = _byte_count(option)
     try:
         text = session.call(CHANNEL_METHODS[channel], name, -length, 0)
     except Fault as fault:

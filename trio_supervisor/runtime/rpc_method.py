@@ -104,6 +104,12 @@ def _integer(value: Value) -> int:
         raise IncorrectParameters from error
 
 
+def _seconds(value: Value) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
+        raise IncorrectParameters
+    return float(value)
+
+
 def _truth(value: Value) -> bool:
     return bool(value)
 
@@ -124,6 +130,7 @@ def _array(value: Value) -> list[Value]:
 NAME = Parameter("string", _string)
 QUOTED = Parameter("string", _quoted_string)
 INTEGER = Parameter("int", _integer)
+SECONDS = Parameter("double", _seconds)
 WAIT = Parameter("boolean", _truth, default=True)
 SCALAR = Parameter("string", _scalar)
 ARRAY = Parameter("array", _array)

@@ -1,0 +1,88 @@
+"""``wait``: until processes are in a state; ``healthy``: whether they are as they should be."""
+
+from __future__ import annotations
+
+import time
+
+from trio_supervisor.cli.ctl_command import mistake
+from trio_supervisor.cli.ctl_names import ALL, matching, short_name
+from trio_supervisor.cli.ctl_session import GENERIC, TIMED_OUT, explained
+from trio_supervisor.core.states import State
+
+TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+if TYPE_CHECKING:
+    from typing import Any
+
+    from trio_supervisor.cli.ctl_command import Arguments
+    from trio_supervisor.cli.ctl_session import Session
+
+#: Seconds one request waits: a client that goes away leaves none behind for longer.
+SLICE = 20.0
+#: Seconds in which a health check that has no --timeout must have its answer: shorter than the
+#: intervals of containers' checks.
+HEALTH_PATIENCE = 2.0
+
+
+def wait(session: Session, arguments: Arguments) -> None:
+    if not arguments.words:
+        raise mistake("wait requires a process name")
+    states = _states(arguments.options.get("for", State.RUNNING.name))
+    patience = arguments.number("timeout", float("inf"))
+    if not session.upcheck():
+        return
+    names = [short_name(row) for row in matching(session, arguments.words)]
+    if session.exit_status or not names:
+        return
+    deadline = time.monotonic() + patience
+    while True:
+        left = max(0.0, deadline - time.monotonic())
+        rows = session.own_call("waitForState", names, states, min(left, _slice(session)))
+        if all(row["statename"] in states for row in rows):
+            break
+        if left == 0:
+            session.exit_status = TIMED_OUT
+            break
+    for row in rows:
+        there = row["statename"] in states
+        why = "" if there else f", not {' or '.join(states)} within {patience:g} s"
+        session.line(f"{short_name(row)}: {row['statename']}{why}")
+
+
+def _states(text: str) -> list[str]:
+    states = text.upper().split(",")
+    for state in states:
+        if state not in State.__members__:
+            raise mistake(f"no such state: {state}; there are {', '.join(State.__members__)}")
+    return states
+
+
+def _slice(session: Session) -> float:
+    """Well within --timeout, which is for daemons that do not answer."""
+    timeout = session.options.timeout
+    return SLICE if timeout is None else min(SLICE, timeout / 2)
+
+
+def healthy(session: Session, arguments: Arguments) -> None:
+    """Exit status 0 or 1 and nothing else: containers know no others."""
+    if session.options.timeout is None:
+        session.options.timeout = HEALTH_PATIENCE
+        session.disconnect()
+    try:
+        ailing = _ailing(session, arguments.words)
+    except Exception as error:  # whatever it is, this is not healthy
+        session.fail(explained(session, error)[0])
+        return
+    for row in ailing:
+        session.fail(f"{short_name(row)}: {row['statename']}: {row['reason']}")
+    if session.exit_status:
+        session.exit_status = GENERIC
+    else:
+        session.line("healthy")
+
+
+def _ailing(session: Session, words: list[str]) -> list[dict[str, Any]]:
+    if not words or ALL in words:
+        rows: list[dict[str, Any]] = session.own_call("getUnhealthy", [])
+        return rows
+    names = [short_name(row) for row in matching(session, words)]
+    return session.own_call("getUnhealthy", names) if names else []
