@@ -68,7 +68,10 @@ RULES = (
     Rule(
         where=("cli.ctl*", "cli.client*", "cli.pidproxy"),
         never=("json",),
-        but_not_in=("cli.ctl_events",),  # imported by the commands that need it, and no others
+        but_not_in=(
+            "cli.ctl_events",
+            "cli.ctl_json",
+        ),  # imported by the commands that need it, and no others
         even_for_typing=False,
     ),
     Rule(where=("childutils",), never=("trio", "h11", "defusedxml", "tomli_w", NAME)),

@@ -189,7 +189,9 @@ def test_interrupt_at_a_question_P18(shell: Shell, stub: Stub) -> None:
 
 def test_without_daemon_P19(shell: Shell, tmp_path: Path) -> None:
     url = f"unix://{tmp_path}/none.sock"
-    down = f"{url} no such file\n"
+    hints = f"  {url} was given on the command line\n"
+    hints += "  there is no such socket: is tsupervisord running?\n"
+    down = f"{url} no such file\n{hints}"  # on a terminal they stand on standard error
     with shell(url=url) as person:
         person.expect(down + PROMPT)
         for line in ("status", "start x", "avail"):

@@ -21,6 +21,7 @@ import pytest
 
 from tests.kit.ctl import Ran, environment, finish, install, read_until, run, spawn, until
 from trio_supervisor.cli.ctl_actions import ACTIONS
+from trio_supervisor.cli.ctl_commands import help_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,8 +140,13 @@ class Stage:
             elif name in PATTERNS:
                 parts[index] = PATTERNS[name]
             else:
-                parts[index] = re.escape("\n".join(ACTIONS[name.removeprefix("HELP ")].help))
+                parts[index] = self._help(name.removeprefix("HELP "))
         return "".join(parts)
+
+    def _help(self, action: str) -> str:
+        """What a mistake shows, or, asked for, the same and what only this client has."""
+        both = "\n".join(ACTIONS[action].help), "\n".join(help_of(action))
+        return "|".join(f"(?:{re.escape(text)})" for text in both).join(("(?:", ")"))
 
     def between(self, line: str) -> None:
         """Do what an ``@`` line says."""

@@ -16,6 +16,7 @@ from trio_supervisor.cli.client_xml import BadAnswer, Fault, decode_answer, enco
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from trio_supervisor.cli.client_xml import Param
@@ -35,6 +36,8 @@ __all__ = [
 UNAUTHORIZED = 401
 #: One read from the socket; log streams and lists of thousands of processes come in many.
 READ_SIZE = 65536
+#: Seconds between two calls of ``while_waiting``.
+LOOK = 1.0
 
 
 class BadUrl(Exception):
@@ -167,6 +170,8 @@ class Client:
         self._password = password
         self._timeout = timeout
         self._connection: socket.socket | None = None
+        self.while_waiting: Callable[[], None] | None = None
+        """Called about every LOOK seconds while an answer is waited for."""
 
     def call(self, method: str, *params: Param) -> Any:
         """One XML-RPC call. Raises Fault, HttpError, BadAnswer as well."""
@@ -180,9 +185,7 @@ class Client:
             answer = bytearray()
             deadline = self._deadline()
             while not response.complete:
-                if deadline is not None:
-                    connection.settimeout(_left(deadline))
-                data = connection.recv(READ_SIZE)
+                data = self._receive(connection, deadline)
                 answer += response.feed(data)
                 if not data and not response.feed_eof():
                     raise Disconnected
@@ -229,6 +232,17 @@ class Client:
             pass
         self.close()  # end of file, or bytes that no request asked for
         return None
+
+    def _receive(self, connection: socket.socket, deadline: float | None) -> bytes:
+        """What comes next, empty at the end. Raises OSError."""
+        while self.while_waiting is not None:
+            connection.settimeout(LOOK if deadline is None else min(LOOK, _left(deadline)))
+            try:
+                return connection.recv(READ_SIZE)
+            except TimeoutError:
+                self.while_waiting()
+        connection.settimeout(None if deadline is None else _left(deadline))
+        return connection.recv(READ_SIZE)
 
     def _deadline(self) -> float | None:
         return None if self._timeout is None else time.monotonic() + self._timeout

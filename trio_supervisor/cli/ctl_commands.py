@@ -6,8 +6,16 @@ a plain action of the reference does not even import this table.
 
 from __future__ import annotations
 
-from trio_supervisor.cli.ctl_actions import ACTION_NAMES, ACTIONS
+from trio_supervisor.cli.ctl_actions import ACTION_NAMES, ACTIONS, PROCESSES
 from trio_supervisor.cli.ctl_command import Command, Option
+
+JSON = Option("--json", "Show the answer as one JSON document, errors inside it")
+SORT = "name|state|uptime|restarts|cpu|memory"
+STATUS_OPTIONS = (
+    Option("-v, --wide", "Show also restarts, processor time, memory and why it does not run"),
+    Option(f"--sort {SORT}", "Show them in this order, the most first"),
+    Option("--state STATE,...", "Show only those in these states"),
+)
 
 ROWS = (
     Command(
@@ -22,10 +30,27 @@ ROWS = (
         ),
     ),
     Command(
+        "healthy",
+        "ctl_wait:healthy",
+        ("healthy", "Exit 0 if every process is as it should be, else 1 and tell which are not"),
+        ("healthy <name> ...", "The same of these processes, which should then all run"),
+        completes=PROCESSES,
+    ),
+    Command(
         "top",
         "ctl_top:top",
         ("top", "Watch all processes on the whole screen and act with keys; ? lists them"),
         options=(Option("-d, --delay SECONDS", "Seconds between two looks (default 2)"),),
+    ),
+    Command(
+        "wait",
+        "ctl_wait:wait",
+        ("wait <name> ... [--for STATE]", "Wait until processes are all in a state"),
+        options=(
+            Option("--for STATE,...", "The state, or one of these (default RUNNING)"),
+            Option("--timeout SECONDS", "Give up after that, exit 124 (default: never)"),
+        ),
+        completes=PROCESSES,
     ),
 )
 #: Plugins may have commands of these names, as they always could: theirs come first.
@@ -33,7 +58,27 @@ COMMANDS = {command.name: command for command in ROWS}
 
 #: Action of the reference -> what it does when given an option of these. All its other words are
 #: names, whatever they look like.
-EXTENSIONS: dict[str, Command] = {}
+EXTENSIONS = {
+    command.name: command
+    for command in (
+        Command(
+            "status",
+            "ctl_json:status",
+            ("status [<name> ...] <option> ...", "Show processes with one of these options:"),
+            options=(*STATUS_OPTIONS, JSON),
+            lenient=True,
+        ),
+        *(
+            Command(name, f"ctl_json:{name}", (form, text), options=(JSON,), lenient=True)
+            for name, form, text in (
+                ("avail", "avail --json", "The same for programs"),
+                ("pid", "pid [<name> ...] --json", "The same for programs"),
+                ("reread", "reread --json", "The same for programs"),
+                ("update", "update [<group> ...] --json", "The same for programs"),
+            )
+        ),
+    )
+}
 
 
 def help_of(action: str) -> list[str]:

@@ -33,6 +33,17 @@ class Console:
 
     def run(self, line: str) -> bool:
         """Perform one line; true when the shell should end."""
+        ends = self._run(line)
+        if self.session.puzzles:
+            if self.session.is_watched:
+                # Imported here because scripts have no terminal.
+                from trio_supervisor.cli.ctl_hints import show
+
+                show(self.session)
+            self.session.puzzles.clear()
+        return ends
+
+    def _run(self, line: str) -> bool:
         session = self.session
         while True:
             session.exit_status = 0
@@ -41,7 +52,10 @@ class Console:
             except Exception as error:  # whatever it was, the shell goes on
                 session.fail(*explained(session, error))
                 asks = isinstance(error, HttpError) and error.status == UNAUTHORIZED
-                if not asks or not session.options.interactive or not session.ask_credentials():
+                if not asks or not session.options.interactive:
+                    session.puzzles.append(("of_failure", error))
+                    return False
+                if not session.ask_credentials():
                     return False
 
     def _perform(self, line: str) -> bool:
@@ -67,6 +81,7 @@ class Console:
         if command is not None:
             return self._tell_mistakes(command, argument)
         self.session.fail(f"*** Unknown syntax: {line}")
+        self.session.puzzles.append(("of_line", line))
         return False
 
     def _tell_mistakes(self, row: Action | Command, argument: str) -> bool:

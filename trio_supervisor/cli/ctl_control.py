@@ -23,7 +23,15 @@ if TYPE_CHECKING:
 class Verb:
     """How one action is asked for and how its outcomes are told."""
 
-    __slots__ = ("bad_group_status", "done", "method", "method_all", "method_group", "reasons")
+    __slots__ = (
+        "bad_group_status",
+        "doing",
+        "done",
+        "method",
+        "method_all",
+        "method_group",
+        "reasons",
+    )
 
     def __init__(
         self,
@@ -33,9 +41,12 @@ class Verb:
         reasons: Mapping[int, tuple[str, int | None]],
         *,
         method_group: str = "",
+        doing: str = "",
         bad_group_status: int = GENERIC,
     ) -> None:
         self.done = done
+        self.doing = doing
+        """Empty: it is done at once."""
         self.method = method
         self.method_group = method_group
         """Empty: the daemon has no such call."""
@@ -59,6 +70,7 @@ START = Verb(
         FaultCode.ALREADY_STARTED: ("already started", None),
     },
     method_group="startProcessGroup",
+    doing="starting",
     bad_group_status=INVALID_ARGUMENTS,  # only start says so (K-3)
 )
 STOP = Verb(
@@ -71,6 +83,7 @@ STOP = Verb(
         FaultCode.NOT_RUNNING: ("not running", None),
     },
     method_group="stopProcessGroup",
+    doing="stopping",
 )
 SIGNAL = Verb(
     "signalled",
@@ -132,7 +145,7 @@ def _names(action: str, argument: str, status: int = GENERIC) -> list[str]:
 def _apply(session: Session, verb: Verb, names: list[str], *extra: str) -> None:
     """One blocking call for each name, left to right; a failure does not stop the rest."""
     if ALL in names:  # hides the other words, wrong ones too (K-20)
-        _report_all(session, verb, session.call(verb.method_all, *extra))
+        _report_all(session, verb, _call(session, verb, ALL, verb.method_all, *extra))
         return
     for written in expanded(session, names):
         group, process = split_name(written)
@@ -148,19 +161,31 @@ def _apply_one(session: Session, verb: Verb, written: str, *extra: str) -> None:
     group, process = split_name(written)
     name = short_name({"group": group, "name": process})
     try:
-        session.call(verb.method, written, *extra)
+        _call(session, verb, name, verb.method, written, *extra)
     except Fault as fault:
         _report(session, verb, name, fault.code, fault.text)
     else:
         _report(session, verb, name, FaultCode.SUCCESS, "")
 
 
+def _call(session: Session, verb: Verb, who: str, method: str, *params: str) -> Any:
+    """Call; for what may take long, a person is shown what is being waited for."""
+    if not verb.doing or not session.is_watched:
+        return session.call(method, *params)
+    # Imported here because scripts have no terminal.
+    from trio_supervisor.cli.ctl_progress import Progress
+
+    with Progress(session, verb.doing, who):
+        return session.call(method, *params)
+
+
 def _apply_group(session: Session, verb: Verb, group: str, *extra: str) -> None:
     try:
-        results = session.call(verb.method_group, group, *extra)
+        results = _call(session, verb, f"{group}:*", verb.method_group, group, *extra)
     except Fault as fault:
         if fault.code == FaultCode.BAD_NAME:
             session.fail(f"{group}: ERROR (no such group)", verb.bad_group_status)
+            session.puzzles.append(("of_name", f"{group}:*"))
         else:
             session.fail(f"error: {fault}")
     else:
@@ -196,3 +221,7 @@ def _report(session: Session, verb: Verb, name: str, code: int, text: str) -> No
         session.line(line)
     else:
         session.fail(line, status)
+        if code == FaultCode.BAD_NAME:
+            session.puzzles.append(("of_name", name))
+        elif verb is START:
+            session.puzzles.append(("of_start", name))

@@ -89,6 +89,7 @@ def chosen_or_told(
             group, process = split_name(written)
             who, what = (group, "group") if process is None else (written, "process")
             session.fail(f"{who}: ERROR (no such {what})", status)
+            session.puzzles.append(("of_name", written))
     return found
 
 

@@ -42,6 +42,7 @@ class Options:
         "serverurl",
         "timeout",
         "tls",
+        "url_given",
         "username",
     )
 
@@ -53,6 +54,8 @@ class Options:
         self.line: str | None = None
         """The action with its arguments; None opens the shell."""
         self.serverurl = DEFAULT_URL
+        self.url_given = False
+        """The URL does not come from a file."""
         self.username: str | None = None
         self.password: str | None = None
         self.tls = TlsOptions()
@@ -95,6 +98,7 @@ def read_options(argv: list[str], environ: Mapping[str, str]) -> Options:
         options.line = " ".join(words)
     _apply_file(options, given, argv[0], environ)
     options.serverurl = given.get("serverurl", options.serverurl)
+    options.url_given = "serverurl" in given
     options.username = given.get("username", options.username)
     options.password = given.get("password", options.password)
     options.history_file = given.get("history_file", options.history_file)

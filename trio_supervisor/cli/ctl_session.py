@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from trio_supervisor.cli.client import Stream
     from trio_supervisor.cli.client_xml import Param
+    from trio_supervisor.cli.ctl_colour import Washer
     from trio_supervisor.cli.ctl_options import Options
 
 #: Exit statuses, the numbers of the LSB (ctl.md 4.2).
@@ -71,8 +72,13 @@ class Output:
     was asked for and the interpreter finds nothing to complain about at its end.
     """
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    def __init__(self, stream: TextIO, *, raw: bool = False) -> None:
+        self.stream = stream
+        self.on_terminal = stream.isatty()
+        plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"  # no-color.org
+        self.coloured = self.on_terminal and not plain
+        self._washes = self.on_terminal and not raw
+        self._washer: Washer | None = None
         self.failure: OSError | None = None
         """Why nothing can be written any more; BrokenPipeError is nobody's mistake."""
         if hasattr(stream, "reconfigure"):
@@ -83,23 +89,50 @@ class Output:
 
     def text(self, text: str) -> None:
         try:
-            self._stream.write(text)
-            self._stream.flush()
+            self.stream.write(text)
+            self.stream.flush()
         except OSError as error:
             self._give_up(error)
 
     def data(self, data: bytes) -> None:
-        """Bytes of a log, copied through as they are (D-12)."""
+        """Bytes of a log, copied through as they are (D-12), but made harmless on a terminal."""
+        if self._washes:
+            if self._washer is None:
+                from trio_supervisor.cli.ctl_colour import Washer
+
+                self._washer = Washer()
+            self.text(self._washer.feed(data))
+            return
         try:
-            self._stream.buffer.write(data)
-            self._stream.buffer.flush()
+            self.stream.buffer.write(data)
+            self.stream.buffer.flush()
         except OSError as error:
             self._give_up(error)
+
+    def harmless(self, text: str) -> str:
+        """Text that programs have written, for a terminal without what would steer it.
+
+        Anywhere else it stays as it is, and with --raw too (interfaces.md section 5).
+        """
+        if not self._washes:
+            return text
+        # Imported here because scripts have no terminal.
+        from trio_supervisor.cli.ctl_text import harmless
+
+        return "\n".join(harmless(line) for line in text.split("\n"))
+
+    def painted(self, text: str, state: str) -> str:
+        """Text in the colour of a state, where there are colours."""
+        if not self.coloured:
+            return text
+        from trio_supervisor.cli.ctl_colour import painted
+
+        return painted(text, state)
 
     def _give_up(self, error: OSError) -> None:
         self.failure = self.failure or error
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, self._stream.fileno())
+        os.dup2(nowhere, self.stream.fileno())
         os.close(nowhere)
 
 
@@ -172,10 +205,12 @@ class Session:
 
     def __init__(self, options: Options, stdout: TextIO) -> None:
         self.options = options
-        self.output = Output(stdout)
+        self.output = Output(stdout, raw=options.raw)
         self.input = Input(self.output)
         self.exit_status = 0
         """Each reported failure assigns it, success never resets it (K-4)."""
+        self.puzzles: list[tuple[str, Any]] = []
+        """What a person may want to know more about: functions of ctl_hints, and their argument."""
         self._client: Client | None = None
 
     def line(self, text: str) -> None:
@@ -189,6 +224,11 @@ class Session:
     def call(self, method: str, *params: str | int | bool) -> Any:
         """Call ``supervisor.METHOD``. Raises what ``Client.call`` raises."""
         return self.client().call(f"supervisor.{method}", *params)
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether a person reads standard error. Scripts do not, and compare what they get."""
+        return sys.stderr is not None and sys.stderr.isatty()
 
     def own_call(self, method: str, *params: Param) -> Any:
         """Call ``tsupervisor.METHOD``, which only our daemon has. Raises what ``call`` raises."""
@@ -223,10 +263,12 @@ class Session:
         url = self.options.serverurl
         try:
             version = self.call("getVersion")
-        except ConnectionRefusedError:
+        except ConnectionRefusedError as error:
             self.fail(f"{url} refused connection", INSUFFICIENT_PRIVILEGES)
-        except FileNotFoundError:
+            self.puzzles.append(("of_failure", error))
+        except FileNotFoundError as error:
             self.fail(f"{url} no such file", NOT_RUNNING)
+            self.puzzles.append(("of_failure", error))
         except Fault as fault:
             if fault.code != FaultCode.UNKNOWN_METHOD:
                 raise

@@ -10,6 +10,9 @@ from trio_supervisor.core.states import STOPPED_STATES, FaultCode
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
     from trio_supervisor.cli.ctl_session import Session
 
 #: Columns of the status table: the narrowest name column, its gap, the state.
@@ -40,12 +43,25 @@ def status(session: Session, argument: str) -> None:
     names = argument.split()
     if names and ALL not in names:
         rows = chosen_or_told(session, rows, names, SOME_UNKNOWN)
+    show_status(session, rows)
+    judge(session, rows)
+
+
+def show_status(session: Session, rows: list[dict[str, Any]]) -> None:
+    """The table (ctl.md 5); states are coloured on a terminal only."""
     width = max([NAME_WIDTH, *(len(short_name(row)) for row in rows)]) + NAME_GAP
+    output = session.output
     for row in rows:
-        name = short_name(row).ljust(width)
-        session.line(f"{name}{row['statename']:<{STATE_WIDTH}}{row['description']}")
-        if row["state"] in STOPPED_STATES:
-            session.exit_status = SOME_STOPPED  # beats SOME_UNKNOWN (K-6)
+        name, state = short_name(row).ljust(width), row["statename"].ljust(STATE_WIDTH)
+        if output.coloured:
+            state = output.painted(state, row["statename"])
+        output.line(f"{name}{state}{output.harmless(row['description'])}")
+
+
+def judge(session: Session, rows: list[dict[str, Any]]) -> None:
+    """Set the exit status that the rows shown give."""
+    if any(row["state"] in STOPPED_STATES for row in rows):
+        session.exit_status = SOME_STOPPED  # beats SOME_UNKNOWN (K-6)
 
 
 def pid(session: Session, argument: str) -> None:
@@ -57,6 +73,12 @@ def pid(session: Session, argument: str) -> None:
         for row in session.call("getAllProcessInfo"):
             session.line(str(row["pid"]))  # zeros are fine here (K-21)
         return
+    for _, number in pids(session, names):
+        session.line(str(number))
+
+
+def pids(session: Session, names: list[str]) -> Iterator[tuple[str, int]]:
+    """Name and process id of those that there are; the others, and zeros, set the exit status."""
     for name in expanded(session, names):
         try:
             number = session.call("getProcessInfo", name)["pid"]
@@ -64,10 +86,11 @@ def pid(session: Session, argument: str) -> None:
             if fault.code != FaultCode.BAD_NAME:
                 raise
             session.fail(f"No such process {name}")
+            session.puzzles.append(("of_name", name))
             continue
-        session.line(str(number))
         if number == 0:
             session.exit_status = NOT_RUNNING
+        yield name, number
 
 
 def avail(session: Session, argument: str) -> None:
@@ -120,7 +143,7 @@ def tail(session: Session, argument: str) -> None:
     except Fault as fault:
         _report_log_fault(session, name, fault)
     else:
-        session.line(text)
+        session.line(session.output.harmless(text))
 
 
 def maintail(session: Session, argument: str) -> None:
@@ -137,7 +160,7 @@ def maintail(session: Session, argument: str) -> None:
     except Fault as fault:
         _report_log_fault(session, "supervisord", fault)
     else:
-        session.line(text)
+        session.line(session.output.harmless(text))
 
 
 def _byte_count(option: str | None) -> int:

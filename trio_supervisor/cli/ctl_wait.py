@@ -44,8 +44,12 @@ def wait(session: Session, arguments: Arguments) -> None:
             break
     for row in rows:
         there = row["statename"] in states
-        why = "" if there else f", not {' or '.join(states)} within {patience:g} s"
-        session.line(f"{short_name(row)}: {row['statename']}{why}")
+        line = f"{short_name(row)}: {row['statename']}"
+        if not there:
+            reason = session.own_call("getProcessDetails", short_name(row))["reason"]
+            line += f", not {' or '.join(states)} within {patience:g} s"
+            line += f": {session.output.harmless(reason)}" if reason else ""
+        session.line(line)
 
 
 def _states(text: str) -> list[str]:
