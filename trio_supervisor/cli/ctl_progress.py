@@ -10,7 +10,6 @@ import sys
 import time
 from contextlib import suppress
 
-from trio_supervisor.cli.client import Client
 from trio_supervisor.cli.ctl_names import short_name
 from trio_supervisor.cli.ctl_text import clip
 from trio_supervisor.core.states import State
@@ -46,8 +45,7 @@ class Progress:
         self._title = f"{doing} {who}..."
         self._began = time.monotonic()
         self._shown = False
-        options = session.options
-        self._client = Client(options.serverurl, options.username, options.password, ANSWER)
+        self._client = session.another_client(ANSWER)
         self._limits: dict[tuple[str, str], int] | None = None
 
     def __enter__(self) -> Progress:

@@ -239,15 +239,13 @@ class Session:
 
     def client(self) -> Client:
         if self._client is None:
-            options = self.options
-            self._client = Client(
-                options.serverurl,
-                options.username,
-                options.password,
-                options.timeout,
-                options.tls,
-            )
+            self._client = self.another_client(self.options.timeout)
         return self._client
+
+    def another_client(self, timeout: float | None) -> Client:
+        """A further connection to the same daemon; the caller closes it."""
+        options = self.options
+        return Client(options.serverurl, options.username, options.password, timeout, options.tls)
 
     def disconnect(self) -> None:
         """At the end, and when URL or credentials have changed."""
