@@ -410,7 +410,7 @@ function logPage() {
   function append(html) {
     const added = document.createDocumentFragment();
     const touched = [];
-    const pieces = html.split('\n');
+    const pieces = html.split('\n').slice(-MOST_LINES);
     pieces.forEach((piece, i) => {
       if (i > 0) open = null;
       if (!open) {
@@ -493,7 +493,7 @@ function logPage() {
   pre.tabIndex = 0;
   pre.addEventListener('scroll', () => {
     const atEnd = pre.scrollTop + pre.clientHeight >= pre.scrollHeight - 8;
-    if (atEnd !== following) follow(atEnd);
+    if (atEnd !== following && !(atEnd && search.value)) follow(atEnd); // who searches stays there
   });
   search.addEventListener('input', () => {
     if (at) at.classList.remove('at');
