@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 PATIENCE = 30
 #: Seconds between two looks at something outside this process that cannot be waited for.
 LOOK = 0.005
+#: Seconds an idle daemon is watched, and the share of a processor that it may use. One that spins
+#: gets many times that, however busy the machine is.
+IDLE_TIME = 0.5
+IDLE_SHARE = 0.02
 
 T = TypeVar("T")
 
@@ -102,6 +106,17 @@ class Daemon:
     def descriptors(self) -> int:
         """How many it has open."""
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def check_idle(self) -> None:
+        """Assert that it does next to nothing while nobody asks; what spins uses all it gets."""
+        before = self._processor_seconds()
+        time.sleep(IDLE_TIME)  # the point is that nothing happens meanwhile
+        assert self._processor_seconds() - before < IDLE_TIME * IDLE_SHARE
+
+    def _processor_seconds(self) -> float:
+        """Used so far by all threads that there are, in the kernel's nanoseconds."""
+        files = Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
+        return sum(int(file.read_text().split()[0]) for file in files) / 1e9
 
     def times(self, text: str) -> list[float]:
         """Seconds since the epoch at which the activity log says this; resolution 1 ms."""

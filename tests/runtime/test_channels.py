@@ -38,7 +38,7 @@ class Bench:
             host=self.recorder.host,
             logfile=str(self.log),
         )
-        channel.open()
+        await channel.open()
         for chunk in chunks:
             os.write(self._writer, chunk)
             channel.drain_rest(self._reader)

@@ -40,6 +40,8 @@ class Log:
         await self.has_room.wait()
         self.backlog = 0
 
+    async def settled(self) -> None: ...
+
     def close(self) -> None: ...
 
 
@@ -63,7 +65,11 @@ class Stage:
 @asynccontextmanager
 async def listener(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
     recorder, log = Recorder(), Log()
-    monkeypatch.setattr(recorder.host.sinks, "file", lambda *args, **options: log)
+
+    async def open_file(*args: object, **options: object) -> Log:
+        return log
+
+    monkeypatch.setattr(recorder.host.sinks, "open_file", open_file)
     stdout = ChannelConfig("listener.log", events_enabled=True, capture_maxbytes=1000)
     config = GroupConfig(
         name="p",

@@ -69,6 +69,7 @@ class Channel:
         self._host = host
         self._log_event, self._communication_event = _EVENTS[name]
         self._sinks: tuple[Sink, ...] = ()
+        self._closed: tuple[Sink, ...] = ()
         self._stripper: AnsiStripper | None = None
         self._capture: Capture | None = None
         self._characters = WholeCharacters()
@@ -79,12 +80,13 @@ class Channel:
         self._publishes = config.events_enabled
         self._capture_maxbytes = config.capture_maxbytes
 
-    def open(self) -> None:
+    async def open(self) -> None:
         """Open the log targets for a new child (P-040). Raises OSError; nothing is open then."""
+        await self.settled()  # two that rotate one file would get in each other's way (P-231)
         sinks: list[Sink] = []
         if self.logfile is not None:
             sinks.append(
-                self._host.sinks.file(
+                await self._host.sinks.open_file(
                     self.logfile, maxbytes=self.config.maxbytes, backups=self.config.backups
                 )
             )
@@ -144,7 +146,12 @@ class Channel:
         self._stripper = self._capture = None
         for sink in self._sinks:
             sink.close()
-        self._sinks = ()
+        self._closed, self._sinks = self._sinks, ()
+
+    async def settled(self) -> None:
+        """Return when all is in the log, or when its disk hangs."""
+        for sink in self._closed:
+            await sink.settled()
 
     def write_note(self, text: str) -> None:
         """Append words of ours to the log: why a child was not spawned (P-070 to P-075)."""

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 #: Seconds one piece of work may take before the others are given to another thread. Usual are
 #: 0.0001; a disk that is merely busy seldom takes longer.
 HELD_UP = 0.02
+#: Seconds after which a thread that was relieved and has not come back has met a disk that hangs.
+HANGS = 0.05
 
 
 class Clerk:
@@ -36,6 +38,10 @@ class Clerk:
         self._working = False
         self._watched = False
         self._since = 0.0
+        self._relieved = 0
+        """Threads that were relieved and have not come back yet."""
+        self._relief = 0.0
+        """When the last of them was."""
 
     def submit(self, work: Work) -> None:
         """Have this done soon, after what was submitted before. It must not raise."""
@@ -55,13 +61,20 @@ class Clerk:
         something is still waiting."""
         with self._changed:
             if self._ready and time.monotonic() - self._since >= after:
-                self._begin_shift()
+                self._relieved += self._begin_shift()
+                self._relief = time.monotonic()
             return bool(self._ready)
 
+    @property
+    def hangs(self) -> bool:
+        """Whether some disk is known to hang."""
+        return self._relieved > 0 and time.monotonic() - self._relief >= HANGS
+
     def settle(self, seconds: float) -> None:
-        """Wait at most so long until all that does not hang is done."""
+        """Wait until all is done, or until one piece of work has taken so long."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._working, seconds)
+            while self._working and (left := self._since + seconds - time.monotonic()) > 0:
+                self._changed.wait(left)
 
     def _begin_shift(self) -> bool:
         """Whether there is a thread for it."""
@@ -74,6 +87,7 @@ class Clerk:
         while True:
             with self._changed:
                 if shift != self._shift:
+                    self._relieved -= 1
                     return
                 if not self._ready:
                     self._working = False

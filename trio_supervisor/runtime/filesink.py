@@ -1,6 +1,7 @@
 """A log in a regular file as a sink: what is written waits for the clerk, in order.
 
-Callers never wait for a disk, but for a moment (``flush``) where they rely on the outcome.
+Callers wait for a disk but for a moment where they rely on the outcome, and longer only in the task
+of the process that is concerned.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import errno
 import threading
 from collections import deque
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -23,15 +25,17 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.clerk import Clerk, Work
     from trio_supervisor.runtime.logfile import LogFile
 
-#: Seconds a caller waits for a disk. Usual are 0.0001; more would be felt by everybody.
-PATIENCE = 0.005
-
-
-#: The same for an errand, such as opening a log: without it there is no child.
-ERRAND_PATIENCE = 0.1
+#: Seconds a caller waits for a disk. Usual are 0.0001; a busy machine may take this long.
+PATIENCE = 0.1
+#: The same while some disk is known to hang: a thousand logs on it must not be a hundred seconds.
+HURRY = 0.005
+#: Seconds the task of one process waits for a log to be opened, without which there is no child,
+#: and for its last output to be written before its end is recorded (P-208). Nobody else waits.
+DISK_PATIENCE = 2
 
 
 T = TypeVar("T")
+Waiter = tuple[trio.lowlevel.TrioToken, trio.Event]
 
 
 class Errand(Generic[T]):
@@ -50,12 +54,39 @@ class Errand(Generic[T]):
         self._given_up = False
         self._results: list[T] = []
         self._error = _unanswered(path)
+        self._waiter: Waiter | None = None
 
     def wait(self, clerk: Clerk) -> T:
         """What came of it. Raises OSError, also if the disk does not answer."""
+        self._begin(clerk, PATIENCE)
+        return self._result()
+
+    async def outcome(self, clerk: Clerk) -> T:
+        """The same; if it takes more than a moment only the calling task waits."""
+        if not self._begin(clerk, HURRY):
+            event = trio.Event()
+            with self._lock:
+                self._waiter = trio.lowlevel.current_trio_token(), event
+                if self._done.acquire(blocking=False):
+                    event.set()
+            try:
+                with trio.move_on_after(DISK_PATIENCE):
+                    await event.wait()
+            except trio.Cancelled:
+                with suppress(OSError):
+                    self._undo(self._result())
+                raise
+        return self._result()
+
+    def _begin(self, clerk: Clerk, patience: float) -> bool:
+        """Whether it is done already."""
         clerk.submit(self._work)
-        if not self._done.acquire(timeout=ERRAND_PATIENCE):
-            clerk.relieve(ERRAND_PATIENCE)
+        done = self._done.acquire(timeout=patience)
+        if not done:
+            clerk.relieve(patience)
+        return done
+
+    def _result(self) -> T:
         with self._lock:
             self._given_up = True
             if not self._results:
@@ -73,7 +104,10 @@ class Errand(Generic[T]):
                     self._undo(result)
                 else:
                     self._results.append(result)
-        self._done.release()
+        with self._lock:
+            self._done.release()
+            if self._waiter is not None:
+                wake(*self._waiter)
 
 
 class FileSink:
@@ -99,7 +133,8 @@ class FileSink:
         self._late = False
         """Was waited for in vain; not waited for again before it has caught up."""
         self._idle = threading.Lock()
-        self._waiting: list[tuple[trio.lowlevel.TrioToken, trio.Event]] = []
+        self._waiting: list[Waiter] = []
+        self._waiting_for_all: list[Waiter] = []
 
     def write(self, data: bytes) -> None:
         if self.backlog + len(data) > QUEUE_LIMIT:
@@ -115,11 +150,12 @@ class FileSink:
             wait = self._busy and not self._late
             idle = self._idle
         if wait:
-            if idle.acquire(timeout=PATIENCE):
+            patience = HURRY if self._clerk.hangs else PATIENCE
+            if idle.acquire(timeout=patience):
                 idle.release()
             else:
                 self._late = True
-                self._clerk.relieve(PATIENCE)
+                self._clerk.relieve(patience)
         self._pass_on()
 
     async def room(self) -> None:
@@ -130,6 +166,15 @@ class FileSink:
             else:
                 self._waiting.append((trio.lowlevel.current_trio_token(), event))
         await event.wait()
+
+    async def settled(self) -> None:
+        event = trio.Event()
+        with self._lock:
+            if not self._busy:
+                return
+            self._waiting_for_all.append((trio.lowlevel.current_trio_token(), event))
+        with trio.move_on_after(DISK_PATIENCE):
+            await event.wait()
 
     def reopen(self) -> None:
         self._do(self._file.reopen)
@@ -174,12 +219,11 @@ class FileSink:
             self._queue.popleft()
             self.backlog -= len(item) if isinstance(item, bytes) else 0
             if self.backlog <= ROOM:
-                waiting, self._waiting = self._waiting, []
-                for token, event in waiting:
-                    wake(token, event)
+                _wake_all(self._waiting)
             if not self._queue:
                 self._busy = False
                 self._idle.release()
+                _wake_all(self._waiting_for_all)
                 return
         self._clerk.submit(self._work)
 
@@ -190,6 +234,12 @@ class FileSink:
         """Report, in the callers' thread, what came up in the clerk's."""
         while self._notices:
             self._report(*self._notices.popleft())
+
+
+def _wake_all(waiting: list[Waiter]) -> None:
+    for waiter in waiting:
+        wake(*waiter)
+    waiting.clear()
 
 
 def _attempt(action: Work, outcome: list[OSError | None]) -> None:

@@ -78,8 +78,7 @@ class Process(Watched):
         self.stopped = 0.0
         self.exit_status = 0
         self.spawn_error = ""
-        self.removed = False
-        """Its group is closed: nobody would run it."""
+        self.removed = False  # its group is closed: nobody would run it
         self.history = History()
         self.stdout = stdout
         self.stderr = stderr
@@ -120,8 +119,8 @@ class Process(Watched):
     def request_start(self) -> Attempt:
         """Begin a start attempt (P-093 to P-100).
 
-        Raises NoFile or NotExecutable (command not found), AlreadyStarted, Failed (state UNKNOWN),
-        AbnormalTermination (state STOPPING), BadName (removed), or ShuttingDown.
+        Raises NoFile, NotExecutable, AlreadyStarted, Failed (UNKNOWN), AbnormalTermination
+        (STOPPING), BadName (removed) or ShuttingDown.
         """
         if self.removed:
             raise BadName(self.full_name)
@@ -259,7 +258,7 @@ class Process(Watched):
 
     async def _launch(self, held: contextlib.ExitStack) -> Child:
         if self.config.task is not None:
-            self._streams.open()
+            await self._streams.open()
             return TaskChild(
                 self.name,
                 self.config.task,
@@ -269,7 +268,7 @@ class Process(Watched):
             )
         stdin = None if self._socket is None else self._socket.lend(held)
         spec = spawn_spec(self.config, self.group, self._host, stdin)
-        self._streams.open()
+        await self._streams.open()
         return await self._host.launch(spec)
 
     def _give_up_attempt(self, error: RequestError | SpawnError) -> None:
@@ -295,9 +294,10 @@ class Process(Watched):
                     nursery.start_soon(self._streams.carry, child.pid)
                 ended = await self._watch(child)
                 nursery.cancel_scope.cancel()
-            self._streams.drain_rest()  # before the exit is recorded (P-208)
+            self._streams.drain_rest()
         finally:
             self._streams.close()
+        await self._streams.settled()  # before the exit is recorded (P-208)
         self._record_exit(ended)
 
     def _adopt(self, child: Child) -> None:

@@ -50,6 +50,9 @@ class Sink(Protocol):
     async def room(self) -> None:
         """Return when the backlog is small."""
 
+    async def settled(self) -> None:
+        """Return when a regular file has all, or when its disk hangs."""
+
     def reopen(self) -> None:
         """Open the target by name again (P-247). Raises OSError; the old one stays in use."""
 
@@ -87,6 +90,9 @@ class StreamSink:
     async def room(self) -> None:
         await self._writer.room()
 
+    async def settled(self) -> None:
+        """As ``flush``."""
+
     def reopen(self) -> None:
         fresh = self._open_again()
         self._writer.release()
@@ -114,21 +120,16 @@ class Sinks:
 
     def file(self, path: str, *, maxbytes: int, backups: int) -> Sink:
         """Open a log by its configured name. Raises OSError (ENXIO: a FIFO without a reader)."""
-        fd = self._open(path)
-        if own_descriptor(path) is None and stat.S_ISREG(os.fstat(fd).st_mode):
-            make = partial(_log_file, path, fd, maxbytes, backups)
-            return FileSink(make, self._clerk, self._report)
-        sink = StreamSink(
-            self._stream_writer(path, fd),
-            reopen=lambda: self._stream_writer(path, self._open(path)),
-        )
-        if maxbytes > 0 and path != os.devnull and path not in self._warned:
-            self._warned.add(path)  # once per start (P-243, Q-40)
-            self._report(
-                Severity.WARN,
-                f"{path} is no regular file and not rotated; maxbytes=0 for it ends this warning",
-            )
-        return sink
+        return self._sink(path, self._open(path), maxbytes, backups)
+
+    async def open_file(self, path: str, *, maxbytes: int, backups: int) -> Sink:
+        """The same; a slow disk holds up only the calling task."""
+        own = own_descriptor(path)
+        if own is not None:
+            fd = os.dup(own)
+        else:
+            fd = await Errand(_open, path, os.close).outcome(self._clerk)
+        return self._sink(path, fd, maxbytes, backups)
 
     def syslog(self, process: str | None = None) -> Sink:
         """Open syslog for the lines of one process, or for our own."""
@@ -137,9 +138,9 @@ class Sinks:
         return SyslogSink(writer, tag=self._tag, prefix="" if process is None else f"{process} ")
 
     def settle(self, seconds: float) -> None:
-        """Wait at most so long until everything is written; a stuck target is left behind."""
-        deadline = time.monotonic() + seconds
+        """Wait until everything is written; what makes no progress for so long is left behind."""
         self._clerk.settle(seconds)
+        deadline = time.monotonic() + seconds
         for writer in self._writers.values():
             writer.settle(max(0.0, deadline - time.monotonic()))
 
@@ -154,6 +155,22 @@ class Sinks:
         """Open a log for appending, without waiting long for anybody. Raises OSError."""
         own = own_descriptor(path)
         return os.dup(own) if own is not None else self.do(_open, path, undo=os.close)
+
+    def _sink(self, path: str, fd: int, maxbytes: int, backups: int) -> Sink:
+        if own_descriptor(path) is None and stat.S_ISREG(os.fstat(fd).st_mode):
+            make = partial(_log_file, path, fd, maxbytes, backups)
+            return FileSink(make, self._clerk, self._report)
+        sink = StreamSink(
+            self._stream_writer(path, fd),
+            reopen=lambda: self._stream_writer(path, self._open(path)),
+        )
+        if maxbytes > 0 and path != os.devnull and path not in self._warned:
+            self._warned.add(path)  # once per start (P-243, Q-40)
+            self._report(
+                Severity.WARN,
+                f"{path} is no regular file and not rotated; maxbytes=0 for it ends this warning",
+            )
+        return sink
 
     def _stream_writer(self, path: str, fd: int) -> Writer:
         """The writer of an open stream, whatever names lead to it; takes over ``fd``."""

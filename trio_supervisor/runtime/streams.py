@@ -45,11 +45,11 @@ class Streams:
         self._channels = (stdout,) if merged else (stdout, stderr)
         self._pipes: list[tuple[Channel, int]] = []
 
-    def open(self) -> None:
+    async def open(self) -> None:
         """Open the logs for a new child. Raises SpawnError; nothing is open then (P-041, P-045)."""
         try:
             for channel in self._channels:
-                channel.open()
+                await channel.open()
         except OSError as error:
             self.close()
             raise SpawnError(
@@ -83,6 +83,11 @@ class Streams:
         self._pipes = []
         for channel in self._channels:
             channel.finish()
+
+    async def settled(self) -> None:
+        """Return when all that was written is in the logs, or when their disk hangs."""
+        for channel in self._channels:
+            await channel.settled()
 
     def write_note(self, text: str) -> None:
         """Append words of ours where the child's stderr goes."""

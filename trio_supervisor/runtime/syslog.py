@@ -72,6 +72,9 @@ class SyslogSink:
     async def room(self) -> None:
         await self._writer.room()
 
+    async def settled(self) -> None:
+        """As ``flush``."""
+
     def reopen(self) -> None:
         """There is no name that a rotation could have moved."""
 
