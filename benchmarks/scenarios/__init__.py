@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.scenarios import boot, client, drain, events, memory, reaction, reread, restart
+from benchmarks.scenarios import boot, client, drain, events, memory, reaction, reread, restart, rpc
 
 SCENARIOS = {
     scenario.name: scenario
@@ -13,6 +13,7 @@ SCENARIOS = {
         memory.SCENARIO,
         reread.SCENARIO,
         reaction.SCENARIO,
+        rpc.SCENARIO,
         events.SCENARIO,
         client.SCENARIO,
     )
