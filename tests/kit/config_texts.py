@@ -52,6 +52,16 @@ VALUES: dict[str, list[str]] = {
     "socket_backlog": ["1", "128"],
     "redirect_stderr": ["false", "no"],
     "buffer_size": ["1", "10"],
+    "pidfile": ["%(here)s/p.pid", "p.pid", "~/p.pid"],
+    "loglevel": ["info", "DEBUG", "warn", "blather"],
+    "childlogdir": ["/tmp", "%(here)s"],
+    "identifier": ["x", "a b", "", "%(ENV_HOME)s"],
+    "file": ["%(here)s/s.sock", "~/s", "a/../s"],
+    "chmod": ["0770", "7"],
+    "chown": ["nobody", "root:root", "0"],
+    "port": ["9001", "*:9", ":80", "LocalHost:80", "127.0.0.1:1"],
+    "username": ["u", ""],
+    "password": ["p%%w", "%(ENV_HOME)s", "", "{SHA}82ab876d1387bfafe46cc1c8a2ef074eae50cb1d"],
     "event_len": ["characters", "Bytes"],
     "logfile": [
         "%(here)s/l.log",
@@ -63,6 +73,12 @@ VALUES: dict[str, list[str]] = {
         "l.log",
         "%(here)s/%%%%",
     ],
+}
+#: The daemon and its servers.
+GLOBAL = {
+    "supervisord": ("",),
+    "unix_http_server": ("", "a"),
+    "inet_http_server": ("", "a", "b"),
 }
 #: Sections of the generated files; few names, so that they meet.
 SECTIONS = {
@@ -87,13 +103,19 @@ def _right(option: str, default: str | None) -> list[str]:
     return _TEXTS
 
 
+#: Options without which a section is refused.
+_NEEDED = ("command", "events", "socket", "file", "port")
+
+
 @st.composite
-def sections(draw: st.DrawFn) -> str:
-    """One program-like or group section with a few of its options."""
-    kind = draw(st.sampled_from(sorted(SECTIONS)))
-    name = draw(st.sampled_from(SECTIONS[kind]))
-    table = {option.name: option for option in TABLES[kind]}
-    needed = [option for option in ("command", "events", "socket") if option in table]
+def sections(draw: st.DrawFn, kinds: dict[str, tuple[str, ...]]) -> str:
+    """One section of these kinds with a few of its options."""
+    kind = draw(st.sampled_from(sorted(kinds)))
+    name = draw(st.sampled_from(kinds[kind]))
+    table = {
+        option.name: option for option in TABLES[kind] if not option.ours or option.name in VALUES
+    }
+    needed = [option for option in _NEEDED if option in table]
     chosen = draw(st.lists(st.sampled_from(sorted(table)), max_size=4, unique=True))
     names = sorted({*chosen, *needed})
     lines = []
@@ -104,9 +126,15 @@ def sections(draw: st.DrawFn) -> str:
         if wrong and option == "process_name":
             values = values[1:]  # an empty one is refused on purpose (Q46)
         lines.append(f"{option}={draw(st.sampled_from(values))}")
-    return "\n".join([f"[{kind}:{name}]", *lines]) + "\n"
+    header = f"{kind}:{name}" if name else kind
+    return "\n".join([f"[{header}]", *lines]) + "\n"
 
 
 def fragments() -> st.SearchStrategy[str]:
-    """Sections to stand behind a base that loads."""
-    return st.lists(sections(), min_size=1, max_size=4).map("".join)
+    """Programs and groups, to stand behind a base that loads."""
+    return st.lists(sections(SECTIONS), min_size=1, max_size=4).map("".join)
+
+
+def daemon_fragments() -> st.SearchStrategy[str]:
+    """The daemon's own sections; their keys replace those of the base."""
+    return st.lists(sections(GLOBAL), min_size=1, max_size=3).map("".join)

@@ -210,7 +210,9 @@ class _Builder:
             scope = self._scope(section, "group", self._names)
             name = checked_name(scope, _own_name(section))
             members: list[ProcessConfig] = []
-            for member in dict.fromkeys(scope.take("programs", tuple)):
+            names = dict.fromkeys(scope.take("programs", tuple))
+            priority = scope.take("priority", int)
+            for member in names:
                 try:
                     kind, program = self._member(scope, name, member, programs)
                 except ConfigError as error:
@@ -219,7 +221,6 @@ class _Builder:
                 grouped.add(program.name)
                 inner = self._scope(program, kind, self._names)
                 members += programs.processes(inner, member.strip(), name)
-            priority = scope.take("priority", int)
             return GroupConfig(name, tuple(members), priority, section=section.name)
 
         def alone(section: Section) -> GroupConfig:
