@@ -390,7 +390,7 @@ def test_G141_redirect_stderr_ignores_a_stderr_file() -> None:
             pytest.param(f"stopsignal={t}", id=f"G130 {t}")
             for t in ("FOO", "", "65", "-9", "INFO", "SIG_IGN", "_DFL")
         ),
-        *(pytest.param(f"umask={t}", id=f"G132 {t}") for t in ("8", "99", "0x12", "")),
+        *(pytest.param(f"umask={t}", id=f"G132 {t}") for t in ("8", "99", "0x12", "", "7" * 30)),
         *(pytest.param(f"autorestart={t}", id=f"G133 {t}") for t in ("always", "never", "")),
         *(
             pytest.param(f"redirect_stderr={t}", id=f"G134 {t}")

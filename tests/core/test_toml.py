@@ -122,7 +122,7 @@ def test_the_sketch_of_the_contract_means_what_the_same_ini_means() -> None:
             "[program.x]\ncommand = 'a'\nnumprocs = 2\n",
             "must be present within process_name",
             None,
-            "",
+            'write process_name="${program_name}_${process_num:02d}"',
         ),
         ("[program.x]\ncommand = \n", "parsing errors", None, None),
     ],
@@ -180,5 +180,6 @@ def test_expansions_that_make_no_sense(text: str) -> None:
     ids=["nested arrays", "decimal digits", "hexadecimal digits"],
 )
 def test_values_beyond_what_python_takes_are_errors_of_the_configuration(value: str) -> None:
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match=r"nested too deeply|too many digits") as caught:
         load_toml(f"[program.x]\ncommand = '/bin/x'\npriority = {value}\n")
+    assert caught.value.hint

@@ -200,6 +200,13 @@ def test_S133_P330_Q67_G219_Q75_a_limit_that_cannot_be_raised(option: str, name:
         assert part in error
 
 
+def test_P330_G219_a_limit_beyond_all_numbers(tmp_path: Path) -> None:
+    write_config(tmp_path, CAT, base=options(f"minfds={'9' * 30}"))
+    done = run_to_end("-n", "-c", "c.conf", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"Error: minfds={'9' * 30} cannot be satisfied")
+
+
 @needs_root
 def test_S134_P323_P326_the_daemons_user() -> None:
     uid = pwd.getpwnam(NOBODY).pw_uid

@@ -76,7 +76,7 @@ def raise_limits(config: DaemonConfig) -> list[Message]:
         enough = hard == resource.RLIM_INFINITY or hard >= minimum
         try:
             resource.setrlimit(number, (minimum, hard if enough else minimum))
-        except (OSError, ValueError):
+        except (OSError, ValueError, OverflowError):
             raise ConfigError(
                 f"{option}={minimum} cannot be satisfied: the hard limit {name} of this process "
                 f"is {hard}. Raise it for the user that starts the daemon, or lower {option}",

@@ -22,6 +22,7 @@ from trio_supervisor.core.config import (
 from trio_supervisor.core.environment import parse_environment
 from trio_supervisor.core.errors import ConfigError
 from trio_supervisor.core.events import EVENT_TYPES, ProcessLogStderr
+from trio_supervisor.core.ini import Grammar
 from trio_supervisor.core.listener import header_token
 from trio_supervisor.core.reader import Problems
 from trio_supervisor.core.values import SYSLOG
@@ -35,6 +36,11 @@ if TYPE_CHECKING:
 FORBIDDEN_IN_NAMES = " :/"
 #: As many as Linux runs by default in all; a slip of the finger must not take all memory.
 MOST_PROCESSES = 32768
+#: A process_name that tells the processes of a section apart.
+NUMBERED = {
+    Grammar.PERCENT: "%(program_name)s_%(process_num)02d",
+    Grammar.DOLLAR: '"${program_name}_${process_num:02d}"',
+}
 #: Largest length of a socket's queue (7, socket_backlog).
 MOST_BACKLOG = 65535
 
@@ -73,7 +79,7 @@ class Programs:
             scope.problem(
                 "%(process_num) must be present within process_name when numprocs > 1",
                 "process_name",
-                "write process_name=%(program_name)s_%(process_num)02d",
+                f"write process_name={scope.spelled(NUMBERED)}",
             )
         if common.stopasgroup and not common.killasgroup:
             scope.problem(

@@ -115,6 +115,12 @@ class Scope:
         expanded = {k: self._expanded(name, v, entry, twice=False) for k, v in entry.table.items()}
         return {key: value or "" for key, value in expanded.items()}
 
+    def spelled(self, texts: Mapping[Grammar, str]) -> str:
+        """The one of some texts that is in the grammar of this section's file."""
+        entries = self.section.entries.values()
+        dollars = any(entry.grammar is Grammar.DOLLAR for entry in entries)
+        return texts[Grammar.DOLLAR if dollars else Grammar.PERCENT]
+
     def has_process_number(self, name: str) -> bool:
         """Whether the text as written says ``process_num`` (E21)."""
         entry = self.document.entry(self.section, name)

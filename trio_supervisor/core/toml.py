@@ -53,11 +53,13 @@ def read_toml(
     try:
         data = tomllib.loads(text)
     except RecursionError:
-        why = "arrays or tables are nested too deeply"
-        into.errors.append(ConfigError(f"File contains parsing errors: {why}", file=file))
+        into.errors.append(_unreadable("arrays or tables are nested too deeply", file))
         return []
-    except ValueError as error:  # TOMLDecodeError, and a number with more digits than int() takes
+    except tomllib.TOMLDecodeError as error:
         into.errors.append(_unreadable(str(error), file))
+        return []
+    except ValueError:  # from int()
+        into.errors.append(_unreadable("a number has too many digits", file))
         return []
     reader = _Reader(text, file, here, into)
     patterns = reader.read(data)
@@ -71,7 +73,8 @@ def _unreadable(why: str, file: str) -> ConfigError:
     """An error of the syntax; tomllib tells the line in its text only."""
     line = _LINE.search(why)
     number = None if line is None else int(line[1])
-    return ConfigError(f"File contains parsing errors: {why}", file=file, line=number)
+    hint = "the file is read as TOML, which https://toml.io describes"
+    return ConfigError(f"File contains parsing errors: {why}", file=file, line=number, hint=hint)
 
 
 class _Reader:

@@ -35,6 +35,8 @@ _RESTART_HINTS = {"always": "use true", "never": "use false", "on-failure": "use
 _RELATIVE_SIGNAL = re.compile(r"RT(MIN|MAX)([+-]\d+)?")
 #: Ports below and above cannot be listened on.
 _PORTS = range(1, 65536)
+#: Of the C type in which system calls take modes.
+LARGEST_INT = 2**31 - 1
 SYSLOG = "syslog"
 
 
@@ -80,11 +82,15 @@ def size_limit(text: str, around: Surroundings) -> int:
 
 
 def octal(text: str, _: Surroundings) -> int:
+    """A mode or a umask: what the system calls do not take is refused here, not when it is used."""
+    hint = "use the digits 0 to 7, like 022"
     try:
-        return int(text, 8)
+        number = int(text, 8)
     except ValueError:
-        hint = "use the digits 0 to 7, like 022"
         raise ValueError(f"invalid octal number {text!r}", hint) from None
+    if abs(number) > LARGEST_INT:
+        raise ValueError(f"octal number {text!r} is too large", hint)
+    return number
 
 
 def signal(text: str, _: Surroundings) -> int:
