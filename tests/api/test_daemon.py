@@ -32,6 +32,7 @@ async def test_the_daemon(fake: FakeSupervisor) -> None:
             "RUNNING",
             NOW,
         )
+        assert (found["start"], found["uptime"]) == (NOW - 65, 65)
         assert (found["config"], found["log"]) == (None, None)
         fake.activity = FakeActivity("/x/sup.log")
         assert (await read(client, "/daemon"))["log"] == "/x/sup.log"

@@ -204,6 +204,7 @@ class FakeSupervisor:
             rpcinterfaces=tuple(RpcInterface(space, "module:factory") for space in rpcinterfaces),
         )
         self.state = DaemonState.RUNNING
+        self.started = NOW - 65
         self.chronicle = Chronicle(self.wall_clock)
         self.vitals = Vitals(cast("Callable[[], list[Process]]", self.processes))
         self.groups: dict[str, FakeGroup] = {}

@@ -102,7 +102,7 @@ async def test_errors_of_a_caller() -> None:
 
 
 async def test_events_have_the_numbers_of_the_bus_and_the_time_of_their_publication() -> None:
-    times = iter([1700000000.25, 1700000001.5])
+    times = itertools.chain([0.0], [1700000000.25, 1700000001.5])  # it begins at 0
     serials = itertools.count(7)
     sup = Supervisor(
         Config(),

@@ -98,6 +98,8 @@ class Supervisor:
         self.activity = activity
         self.log = log
         self.wall_clock = wall_clock
+        self.started = wall_clock()
+        """Wall-clock seconds."""
         self.chronicle = Chronicle(wall_clock)
         self.vitals = Vitals(self.processes)
         self._reload = reload

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 async def daemon(call: Call) -> object:
     supervisor = call.supervisor
+    now = supervisor.wall_clock()
     return {
         "identifier": supervisor.config.daemon.identifier,
         "pid": os.getpid(),
@@ -29,7 +30,9 @@ async def daemon(call: Call) -> object:
         "supervisor_version": SUPERVISOR_VERSION,
         "state": int(supervisor.state),
         "statename": supervisor.state.name,
-        "now": supervisor.wall_clock(),
+        "start": supervisor.started,
+        "now": now,
+        "uptime": max(0.0, now - supervisor.started),  # the clock may have been set
         "config": supervisor.config.path,
         "log": None if supervisor.activity is None else supervisor.activity.path,
     }

@@ -127,7 +127,9 @@ DAEMON = thing(
     supervisor_version=text("of the Supervisor release that it behaves like"),
     state={"type": "integer", "enum": [int(state) for state in DaemonState]},
     statename=_DAEMON_STATE,
-    now={"type": "number", "description": "seconds since the epoch"},
+    start=described(NUMBER, "of this life, since which all counters count; since the epoch"),
+    now=described(NUMBER, "seconds since the epoch"),
+    uptime={"type": "number", "minimum": 0, "description": "seconds"},
     config={"type": ["string", "null"], "description": "path of the configuration file"},
     log={"type": ["string", "null"], "description": "path of the activity log"},
 )
