@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import trio
 
 from trio_supervisor.runtime.losses import Losses
+from trio_supervisor.runtime.notices import Notices
 from trio_supervisor.runtime.writer import QUEUE_LIMIT, ROOM, wake
 
 if TYPE_CHECKING:
@@ -123,9 +124,8 @@ class FileSink:
     ) -> None:
         self.backlog = 0
         self._clerk = clerk
-        self._report = report
-        self._notices: deque[tuple[Severity, str]] = deque()
-        self._file = make(self._notice)
+        self._notices = Notices(report)
+        self._file = make(self._notices.add)
         self._losses = Losses(self._file.path, report)
         self._lock = threading.Lock()
         self._queue: deque[bytes | Work] = deque()
@@ -142,7 +142,7 @@ class FileSink:
         else:
             self._put(data, len(data))
             self._losses.recovered()
-        self._pass_on()
+        self._notices.pass_on()
 
     def flush(self) -> None:
         """Wait a moment until all is written."""
@@ -156,7 +156,7 @@ class FileSink:
             else:
                 self._late = True
                 self._clerk.relieve(patience)
-        self._pass_on()
+        self._notices.pass_on()
 
     async def room(self) -> None:
         event = trio.Event()
@@ -226,14 +226,6 @@ class FileSink:
                 _wake_all(self._waiting_for_all)
                 return
         self._clerk.submit(self._work)
-
-    def _notice(self, severity: Severity, text: str) -> None:
-        self._notices.append((severity, text))
-
-    def _pass_on(self) -> None:
-        """Report, in the callers' thread, what came up in the clerk's."""
-        while self._notices:
-            self._report(*self._notices.popleft())
 
 
 def _wake_all(waiting: list[Waiter]) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 import trio
 
 from trio_supervisor.runtime.losses import Losses, reason
+from trio_supervisor.runtime.notices import Notices
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +64,7 @@ class Descriptor:
 class Writer:
     """Writes in order, for all who share the target; ends when the last user has released it.
 
-    ``report`` is called in the thread of the users only, at the next thing they do.
+    ``report`` is called in the thread of the users only.
     """
 
     def __init__(
@@ -73,9 +74,8 @@ class Writer:
         self.broken = False
         """Its reader is gone (EPIPE). A FIFO may get another, so it is tried all the same."""
         self._target = target
-        self._report = report
-        self._notices: list[tuple[Severity, str]] = []
-        self._losses = Losses(name, lambda severity, text: self._notices.append((severity, text)))
+        self._notices = Notices(report)
+        self._losses = Losses(name, self._notices.add)
         self._queue: deque[bytes] = deque()
         self._users = 1
         self._ended = False
@@ -99,7 +99,7 @@ class Writer:
         with self._changed:
             self._users -= 1
             self._changed.notify_all()
-        self._pass_on()
+        self._notices.pass_on()
 
     def put(self, data: bytes) -> None:
         """Queue bytes; they are written without those of other callers in between."""
@@ -110,7 +110,7 @@ class Writer:
                 self._queue.append(data)
                 self.backlog += len(data)
                 self._changed.notify_all()
-        self._pass_on()
+        self._notices.pass_on()
 
     async def room(self) -> None:
         """Return when little is waiting."""
@@ -130,14 +130,7 @@ class Writer:
             unused = not self._users
         if unused:
             self._thread.join(max(0.0, deadline - time.monotonic()))
-        self._pass_on()
-
-    def _pass_on(self) -> None:
-        """Report what the thread had to say."""
-        with self._changed:
-            notices, self._notices[:] = self._notices[:], []
-        for severity, text in notices:
-            self._report(severity, text)
+        self._notices.pass_on()
 
     def _run(self) -> None:
         while (data := self._next()) is not None:
