@@ -62,6 +62,8 @@ def _run(argv: list[str]) -> int:
 
             session.line(usage(argv[0]))
             return 0
+        if options.completion is not None or options.complete is not None:
+            return _complete(session, argv[0])
         plugins = _plugins(session)
     except OptionError as error:
         sys.stderr.write(f"Error: {error}\nFor help, use {argv[0]} -h\n")
@@ -75,6 +77,20 @@ def _run(argv: list[str]) -> int:
         sys.stderr.write(f"error: cannot write the output: {failure}\n")
         return GENERIC
     return status
+
+
+def _complete(session: Session, program: str) -> int:
+    """For shells: a script, or the words it asks for. Raises OptionError."""
+    # Imported here because neither is an action.
+    from trio_supervisor.cli import ctl_completion
+
+    options = session.options
+    if options.completion is not None:
+        session.output.text(ctl_completion.script(options.completion))
+    else:
+        for word in ctl_completion.candidates(program, options.complete or [], os.environ):
+            session.line(word)
+    return 0
 
 
 def _plugins(session: Session) -> list[Plugin]:

@@ -37,10 +37,14 @@ FLAGS = (
     Flag("i", "interactive", "", "ask before shutdown and reload, and for a missing password"),
     Flag("", "timeout", "SECONDS", "give up when the daemon says nothing for so long (exit 124)"),
     Flag("", "raw", "", "show control characters of logs as they are, on a terminal too"),
+    Flag("", "completion", "SHELL", "print a completion script for bash, zsh or fish, and end"),
     Flag("h", "help", "", "show this text (also -?)"),
 )
 #: A spelling that the reference documents and refuses (D-13).
 OTHER_SPELLINGS = {"history-file": "history_file"}
+
+#: What completion scripts ask with, see ctl_completion; people do not.
+COMPLETE = "--complete"
 
 
 def parse_flags(arguments: list[str]) -> tuple[dict[str, str], list[str]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from trio_supervisor.cli.client import TlsOptions
-from trio_supervisor.cli.ctl_flags import DEFAULT_URL, OptionError, parse_flags
+from trio_supervisor.cli.ctl_flags import COMPLETE, DEFAULT_URL, OptionError, parse_flags
 from trio_supervisor.cli.ctl_ini import quick_sections
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
@@ -29,6 +29,8 @@ class Options:
     """What the command line and the file say, merged."""
 
     __slots__ = (
+        "complete",
+        "completion",
         "configuration",
         "help",
         "history_file",
@@ -48,6 +50,10 @@ class Options:
 
     def __init__(self) -> None:
         self.help = False
+        self.completion: str | None = None
+        """The shell that a completion script is asked for."""
+        self.complete: list[str] | None = None
+        """What was typed in a shell, to be completed."""
         self.interactive = False
         self.configuration: str | None = None
         """The file that was read."""
@@ -85,8 +91,14 @@ def read_options(argv: list[str], environ: Mapping[str, str]) -> Options:
 
     Raises OptionError.
     """
-    given, words = parse_flags(argv[1:])
     options = Options()
+    if argv[1:2] == [COMPLETE]:
+        options.complete = argv[2:]
+        return options
+    given, words = parse_flags(argv[1:])
+    options.completion = given.get("completion")
+    if options.completion is not None:
+        return options
     if "help" in given:
         options.help = True
         return options
