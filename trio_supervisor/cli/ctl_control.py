@@ -224,4 +224,5 @@ def _report(session: Session, verb: Verb, name: str, code: int, text: str) -> No
         if code == FaultCode.BAD_NAME:
             session.puzzles.append(("of_name", name))
         elif verb is START:
-            session.puzzles.append(("of_start", name))
+            unrunnable = code in (FaultCode.NO_FILE, FaultCode.NOT_EXECUTABLE)
+            session.puzzles.append(("of_command" if unrunnable else "of_start", name))

@@ -137,6 +137,15 @@ def of_start(session: Session, name: str) -> list[str]:
     return []
 
 
+def of_command(session: Session, name: str) -> list[str]:
+    """What it is that cannot be run: no attempt was made, so nothing else is known."""
+    with suppress(Exception):  # as above
+        for row in session.call("getAllConfigInfo"):
+            if short_name(row) == name:
+                return [f"{name}: its command is {plain(row['command'])}"]
+    return []
+
+
 def of_name(session: Session, written: str) -> list[str]:
     """What an unknown name may have been meant for."""
     with suppress(Exception):
@@ -166,6 +175,7 @@ def _similar(written: str, known: set[str], form: str) -> list[str]:
 TOPICS: dict[str, Callable[[Session, Any], list[str]]] = {
     "of_failure": of_failure,
     "of_start": of_start,
+    "of_command": of_command,
     "of_name": of_name,
     "of_line": of_line,
 }
