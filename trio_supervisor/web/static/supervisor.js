@@ -79,8 +79,8 @@ function ask(question, word) {
       element('p', {}, question),
       element('form', { method: 'dialog', class: 'choices' },
         element('div', { class: 'choices' },
-          element('button', { value: '' }, 'Cancel'),
-          element('button', { value: 'yes', class: 'primary', autofocus: '' }, word))));
+          element('button', { value: '', autofocus: '' }, 'Cancel'),
+          element('button', { value: 'yes', class: 'primary' }, word))));
     dialog.addEventListener('close', () => { dialog.remove(); resolve(dialog.returnValue === 'yes'); });
     document.body.append(dialog);
     dialog.showModal();
