@@ -36,9 +36,8 @@ def asset(request: Request) -> Response:
     """Answer for one of ADDRESSES."""
     found = _load((request.path or "").strip("/"))
     headers = (("Last-Modified", http_date(found.modified)), *_HEADERS)
-    if _has(request.headers.get("if-modified-since", ""), found):
-        return Response(304, b"", found.type, headers)
-    return Response(200, found.body, found.type, headers)
+    status = 304 if _has(request.headers.get("if-modified-since", ""), found) else 200
+    return Response(status, found.body, found.type, headers)  # a 304 is sent without its body
 
 
 @cache

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from contextlib import suppress
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol
 
 import trio
@@ -158,7 +159,12 @@ class Connection:
 
     async def _answer(self, request: Request, response: Response, *, keep: bool) -> None:
         await self._send(
-            self._encode(request.version, response, keep=keep, bare=request.method == "HEAD")
+            self._encode(
+                request.version,
+                response,
+                keep=keep,
+                bare=request.method == "HEAD" or response.status == HTTPStatus.NOT_MODIFIED,
+            )
         )
 
     def _encode(self, version: str, response: Response, *, keep: bool, bare: bool = False) -> bytes:
