@@ -20,6 +20,7 @@ def test_G222_getopt_rules() -> None:
         "loglevel": "debug",
         "minprocs": "3",
     }
+    assert parse(["--profile_options", "cumulative,callers"]).profile == "cumulative,callers"
 
 
 @pytest.mark.parametrize(

@@ -130,8 +130,10 @@ def test_G32_DEFAULT_is_inherited() -> None:
 
 
 def test_G33_Q8_inherited_keys_do_not_reach_the_rpc_factory() -> None:
-    (interface,) = load("[DEFAULT]\nautostart=false\n").rpcinterfaces
-    assert interface.options == {}
+    plugin = "[rpcinterface:y]\nsupervisor.rpcinterface_factory=m:f\nfoo=1\n"
+    main, other = load(f"[DEFAULT]\nautostart=false\nfoo=2\n{plugin}").rpcinterfaces
+    assert main.options == {}
+    assert other.options == {"autostart": "false", "foo": "1"}  # as in the reference
 
 
 def test_G36_what_is_never_read_is_never_expanded() -> None:

@@ -217,6 +217,16 @@ def test_G208_G210_G211_logs_of_the_daemon(tmp_path: Path, logfile: str) -> None
     assert not (tmp_path / "syslog").exists()
 
 
+def test_14_1_a_profile_of_the_daemon(tmp_path: Path) -> None:
+    arguments = ("--profile_options", "cumulative,calls")
+    with daemon(tmp_path, "", *arguments) as running:
+        assert running.stop() == 0
+    assert "Ordered by: cumulative time, call count" in (tmp_path / "stdout").read_text()
+    done = run_to_end("-n", "-c", "c.conf", "--profile_options", "nonsense", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: invalid value for --profile_options 'nonsense'")
+
+
 def test_G29_Q5_files_are_UTF_8_wherever_they_are_read(tmp_path: Path) -> None:
     write_config(tmp_path, "[program:h\u00e9]\ncommand=/bin/cat\n")
     bare = ("env", "LC_ALL=C", "PYTHONUTF8=0", "PYTHONCOERCECLOCALE=0")

@@ -18,6 +18,7 @@ from trio_supervisor.cli.detach import detach
 from trio_supervisor.cli.export import export
 from trio_supervisor.cli.hashing import print_hash
 from trio_supervisor.cli.identity import drop_privileges, open_standard_descriptors, raise_limits
+from trio_supervisor.cli.profiling import profiled
 from trio_supervisor.cli.service import Service
 from trio_supervisor.core.errors import InternalError, SupervisorError
 from trio_supervisor.runtime.load import load_config
@@ -63,7 +64,8 @@ def _run(options: Options, program: str) -> int:
     ready = None if config.daemon.nodaemon else detach()
     messages = [*drop_privileges(config.daemon.uid), *raise_limits(config.daemon)]
     service = Service(config, load=load, messages=messages, ready=ready)
-    return trio.run(service.run)
+    run = partial(trio.run, service.run)
+    return run() if options.profile is None else profiled(run, options.profile)
 
 
 def _check(options: Options, program: str) -> int:

@@ -59,6 +59,7 @@ FLAGS = (
     Flag("a", "minfds", "NUM", "open files the daemon must be allowed", "minfds"),
     Flag("t", "strip_ansi", "", "remove ANSI escapes from child logs", "strip_ansi"),
     Flag("", "minprocs", "NUM", "processes the daemon must be allowed", "minprocs"),
+    Flag("", "profile_options", "LIST", "profile the daemon: cumulative, calls, callers"),
 )
 
 
@@ -76,6 +77,8 @@ class Options:
     configuration: str | None = None
     format: str = "text"
     """Of ``check`` and ``export``."""
+    profile: str | None = None
+    """How to show a profile of the run; None: no profile."""
     overrides: Mapping[str, str] = field(default_factory=dict)
     """Option of ``[supervisord]`` to the text given for it; ``true`` for flags."""
 
@@ -114,6 +117,7 @@ def parse(argv: list[str]) -> Options:
         action=action,
         configuration=seen.get("configuration"),
         format=seen.get("export", seen.get("format", "text")),
+        profile=seen.get("profile_options"),
         overrides={
             flag.overrides: seen[flag.long]
             for flag in FLAGS

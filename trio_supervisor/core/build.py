@@ -21,10 +21,10 @@ from trio_supervisor.core.config import (
     Severity,
 )
 from trio_supervisor.core.errors import ConfigError
-from trio_supervisor.core.ini import Document, Entry, Section
+from trio_supervisor.core.ini import DEFAULT, Document, Entry, Section
 from trio_supervisor.core.lint import lint
 from trio_supervisor.core.listener import header_token
-from trio_supervisor.core.options import TABLES, Option
+from trio_supervisor.core.options import MAIN_FACTORY, TABLES, Option
 from trio_supervisor.core.programs import Programs, checked_name, environment_of
 from trio_supervisor.core.reader import Problems, Scope
 from trio_supervisor.core.servers import inet_server, unix_server
@@ -198,8 +198,12 @@ class _Builder:
                 f"section [{section.name}] does not specify a {FACTORY}",
                 hint=f"write {FACTORY}=module:function",
             )
-        free = replace(scope, options={key: _free(key) for key in section.entries})
-        rest = {key: free.take(key, str) for key in section.entries if key != FACTORY}
+        keys = [*section.entries]
+        if factory != MAIN_FACTORY and DEFAULT in self._document.sections:
+            # Plugins get what they inherit, as in the reference; the main one would fail (Q8).
+            keys = [*self._document.sections[DEFAULT].entries, *keys]
+        free = replace(scope, options={key: _free(key) for key in keys})
+        rest = {key: free.take(key, str) for key in keys if key != FACTORY}
         return RpcInterface(_own_name(section), factory, rest)
 
     def _groups(self, programs: Programs) -> tuple[GroupConfig, ...]:

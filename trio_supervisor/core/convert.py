@@ -15,7 +15,7 @@ from trio_supervisor.core import values
 from trio_supervisor.core.environment import parse_environment
 from trio_supervisor.core.ini import DEFAULT, Document, Section
 from trio_supervisor.core.lint import kind_of
-from trio_supervisor.core.options import TABLES
+from trio_supervisor.core.options import MAIN_FACTORY, TABLES
 from trio_supervisor.core.toml import FREE, LISTS, NAMED, SERVERS
 
 if TYPE_CHECKING:
@@ -72,8 +72,10 @@ def _options(
 ) -> None:
     legal = {option.name: option for option in TABLES.get(kind, ())}
     inherited = document.sections.get(DEFAULT)
-    known = kind not in FREE  # of those that are free each key is an option, inherited ones are not
-    entries = {**(inherited.entries if inherited and known else {}), **section.entries}
+    known = kind not in FREE
+    entries = section.entries
+    if inherited is not None and (known or _is_plugin(section)):
+        entries = {**inherited.entries, **entries}
     for key, entry in entries.items():
         if known and key not in legal:
             if key in section.entries:
@@ -86,6 +88,12 @@ def _options(
             )
         except NotConvertible as error:
             lost.append(f"[{section.name}] {key}: {error}")
+
+
+def _is_plugin(section: Section) -> bool:
+    """Whether it is given what it inherits (Q8)."""
+    factory = section.entries.get("supervisor.rpcinterface_factory")
+    return factory is not None and factory.value != MAIN_FACTORY
 
 
 def _native(option: Option, text: str, *, twice: bool) -> object:

@@ -308,6 +308,9 @@ GROUP = (
     Option("priority", values.integer, "999", "low starts first and stops last"),
 )
 
+#: The reference's name of the factory of the main namespace, which works without that package.
+MAIN_FACTORY = "supervisor.rpcinterface:make_main_rpcinterface"
+
 RPCINTERFACE = (
     Option(
         "supervisor.rpcinterface_factory", values.string, None, "module:callable of the namespace"

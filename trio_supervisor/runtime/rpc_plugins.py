@@ -20,6 +20,7 @@ import trio
 
 from trio_supervisor.core.config import Severity
 from trio_supervisor.core.errors import PluginError, PluginFault, RequestError
+from trio_supervisor.core.options import MAIN_FACTORY
 from trio_supervisor.runtime.rpc_method import REQUIRED, Method, Parameter
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from trio_supervisor.core.xmlrpc import Value
     from trio_supervisor.runtime.supervisor import Supervisor
 
-#: The reference's name of the factory of the main namespace, which works without that package.
-MAIN_FACTORY = "supervisor.rpcinterface:make_main_rpcinterface"
 MAIN_NAMESPACE = "supervisor"
 #: Seconds one step of a method may take before the log says who held up the daemon.
 LONG_STEP = 0.5
