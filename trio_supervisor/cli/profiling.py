@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cProfile
 import pstats
 from typing import TYPE_CHECKING
 
@@ -20,8 +21,6 @@ def profiled(run: Callable[[], int], words: str) -> int:
 
     ``words`` are separated by commas: sort words of ``pstats``, and ``callers``. Raises UsageError.
     """
-    import cProfile  # nobody else needs it
-
     chosen = [word.strip() for word in words.split(",") if word.strip()]
     order = [word for word in chosen if word != CALLERS]
     for word in order:
