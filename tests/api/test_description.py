@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from typing import Any
 
 from tests.kit.api import read
@@ -47,3 +48,18 @@ def test_every_component_is_used_and_exists() -> None:
     assert text.count("#/components/schemas/") == sum(
         text.count(f'"#/components/schemas/{name}"') for name in COMPONENTS
     )
+
+
+def test_generators_of_clients_can_use_it() -> None:
+    """openapi-python-client drops a schema whose enum has values of several types."""
+
+    def enums(value: Any) -> Iterator[list[object]]:
+        for member in value.values() if isinstance(value, dict) else value:
+            if isinstance(member, (dict, list)):
+                yield from enums(member)
+        if isinstance(value, dict) and isinstance(value.get("enum"), list):
+            yield value["enum"]
+
+    found = [*enums(DESCRIPTION)]
+    assert len(found) > 5
+    assert all(len({type(word) for word in enum}) == 1 for enum in found)

@@ -153,7 +153,7 @@ POOL = thing(
 CONFIG = thing(
     "How a process is configured; the members of supervisor.getAllConfigInfo",
     autostart=TRUTH,
-    autorestart={"enum": [True, False, "unexpected"]},
+    autorestart={"anyOf": [TRUTH, one_of("unexpected")]},
     directory=text("where it starts; none: the directory of the supervisor"),
     uid={"type": ["integer", "string"], "description": "none: the user of the supervisor"},
     command=TEXT,
