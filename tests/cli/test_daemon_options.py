@@ -38,6 +38,7 @@ def test_G222_getopt_rules() -> None:
     ],
 )
 def test_G221_usage_errors(argv: list[str], text: str) -> None:
+    """Q79."""
     with pytest.raises(UsageError) as caught:
         parse(argv)
     assert str(caught.value) == text

@@ -38,6 +38,7 @@ def test_how_a_command_ends(
     tmp_path: Path, text: str, arguments: list[str], status: int, said: str
 ) -> None:
     (tmp_path / "c.conf").write_text(text)
+    # Mistakes in the file end in a message, not in a traceback (Q76, Q82, Q85).
     given = arguments if "-c" in arguments else ["-c", "c.conf", *arguments]
     program = install(tmp_path / "bin")
     ran = run([program, *given, "status"], cwd=tmp_path, HOME="/home/of/me")

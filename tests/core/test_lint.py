@@ -103,6 +103,7 @@ X = "[program:x]\ncommand=/bin/cat\n"
     ],
 )
 def test_a_remark_for_what_is_probably_not_meant(fragment: str, line: int, text: str) -> None:
+    """12; Q3, Q7, Q9, Q11, Q12, Q30 to Q33, Q36, Q40, Q45, Q47 to Q49, Q54 to Q56, Q77, Q78."""
     result = examined(fragment)
     assert result.errors == []
     found = [remark for remark in result.remarks if text in str(remark)]
@@ -123,6 +124,7 @@ def test_a_remark_for_what_is_probably_not_meant(fragment: str, line: int, text:
     ],
 )
 def test_remarks_about_the_daemon(line: str, text: str) -> None:
+    """Q42, Q64."""
     result = examined("", base=f"[supervisord]\n{line}\n")
     assert [text in str(remark) for remark in result.remarks] == [True]
 

@@ -186,6 +186,7 @@ programs=first,third,second
 def test_what_cannot_be_opened_is_an_error_and_leaves_everything_alone(
     tmp_path: Path, text: str, old: str, new: str, error: str
 ) -> None:
+    """E42, E46, E48: exit 2 and no traceback (Q76)."""
     port = free_port()
     (tmp_path / "file").write_text("precious")
     text, error = (part.format(here=tmp_path, port=port) for part in (text, error))

@@ -117,7 +117,7 @@ def test_update_touches_only_what_differs(tmp_path: Path) -> None:
 
 
 def test_what_a_reread_means_for_the_daemon_itself(tmp_path: Path) -> None:
-    """G244, G245, G247, G249, G250; Q20, Q67 to Q69."""
+    """G244, G245, G247, G249, G250; Q20, Q67, Q68, Q69."""
     other = tmp_path / "other"
     other.mkdir()
     precious = other / "precious.pid"
@@ -145,7 +145,12 @@ def test_what_a_reread_means_for_the_daemon_itself(tmp_path: Path) -> None:
         assert isinstance(text, str)
         assert "a new start is needed: minfds" in text  # of the log that is written
         assert not (other / "new.log").exists()
+        automatic = [
+            path.name for path in tmp_path.iterdir() if "-stdout---supervisor-" in path.name
+        ]
         assert running.stop() == 0
+    assert len(automatic) == 3
+    assert all((tmp_path / name).exists() for name in automatic)  # for a look afterwards (Q74)
     assert not (tmp_path / "sup.pid").exists()
     assert precious.read_text() == "not yours"
 

@@ -52,6 +52,7 @@ def test_G38_G39_nothing_included(tmp_path: Path) -> None:
 
 
 def test_G40_G41_order_and_hidden_files(tmp_path: Path) -> None:
+    """4.3, Q19."""
     for name in ("a", "b", ".hid", "sub/c"):
         write(tmp_path, f"d/{name}.conf", program("x", f"/{name}") + program(name.strip("./")[-1]))
     for pattern in ("d/*.conf", "**/*.conf"):
@@ -159,7 +160,7 @@ def test_G60_G61_two_includes_and_itself(tmp_path: Path) -> None:
     assert set(commands(config)) == {"b"}
 
 
-def test_G224_missing_and_unreadable_files(tmp_path: Path) -> None:
+def test_G224_Q80_missing_and_unreadable_files(tmp_path: Path) -> None:
     for path, message in (
         (f"{tmp_path}/nope.conf", "could not find config file"),
         (str(tmp_path), "could not read config file"),
