@@ -78,6 +78,7 @@ def runs_again(running: Daemon) -> bool:
 
 
 def test_w85_to_w87_while_a_shutdown_lasts(tmp_path: Path) -> None:
+    """Q17: fault 6 is the sign."""
     with daemon(tmp_path, STUBBORN) as running:
         eventually(lambda: slow_is_ready(running), "the child ignoring TERM")
         assert running.rpc.shutdown() is True

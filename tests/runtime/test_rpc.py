@@ -209,6 +209,7 @@ async def test_w38_argument_count(fake: Fake, name: str, types: list[str]) -> No
     ],
 )
 async def test_wrong_types(fake: Fake, name: str, params: list[Value]) -> None:
+    """Q33."""
     assert await answer(fake, f"supervisor.{name}", *params) == (2, "INCORRECT_PARAMETERS")
 
 
@@ -237,6 +238,7 @@ async def test_unknown_processes_and_groups(fake: Fake, method: str, name: str) 
 
 
 async def test_w53_w54_start_and_stop(fake: Fake) -> None:
+    """Q24."""
     start, stop = "supervisor.startProcess", "supervisor.stopProcess"
     assert await answer(fake, start, "cat") is True
     assert fake.process("cat").state is State.RUNNING
@@ -286,6 +288,7 @@ def entry(name: str, status: int = 80, description: str = "OK", group: str = "gr
     ids=["W67", "W69", "W69-colon"],
 )
 async def test_starting_a_group(fake: Fake, method: str, name: str) -> None:
+    """Q22, Q23."""
     fake.process("grp:gb").failure = SpawnFailed("grp:gb")
     expected = [entry("ga"), entry("gb", 50, "SPAWN_ERROR: grp:gb")]
     assert await answer(fake, f"supervisor.{method}", name) == expected
@@ -643,6 +646,7 @@ async def test_w41_numbers(fake: Fake, log: Path, offset: Value, length: Value) 
 
 
 async def test_w89_to_w92_logs_are_read(fake: Fake, log: Path) -> None:
+    """Q19."""
     for kind in ("ProcessStdoutLog", "ProcessStderrLog", "ProcessLog"):
         assert await answer(fake, f"supervisor.read{kind}", "cat", -4, 0) == "ghij"
         fault = (3, "BAD_ARGUMENTS")
@@ -686,6 +690,7 @@ async def test_the_main_log(fake: Fake, log: Path) -> None:
 
 
 async def test_w99_w100_clearing(fake: Fake, log: Path) -> None:
+    """Q25, Q26: at once, whether or not it runs."""
     for name in ("clearProcessLog", "clearProcessLogs"):
         write(log, "old")
         assert await answer(fake, f"supervisor.{name}", "cat") is True
@@ -709,6 +714,7 @@ def listed(name: str, *params: Value) -> Value:
 
 
 async def test_w101_w102_multicall(fake: Fake) -> None:
+    """Q18: bare results."""
     assert await answer(fake, "system.multicall", []) == []
     calls: list[Value] = [
         listed("supervisor.getPID"),

@@ -197,6 +197,7 @@ async def test_w108_a_message_is_escaped_and_cut(fake: FakeSupervisor) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_w109_w110_actions_by_either_method(fake: FakeSupervisor, method: str) -> None:
+    """Q41."""
     async with talking(fake) as client:
         if method == "GET":
             reply = await client.get("/index.html?action=start&processname=grp%3Aga")
@@ -271,6 +272,7 @@ async def test_what_cannot_be_done(
 async def test_w112_w113_failures_of_a_start(
     fake: FakeSupervisor, action: str, failure: RequestError, text: str
 ) -> None:
+    """Q40."""
     fake.process("off").failure = failure
     async with talking(fake) as client:
         said = await act(client, action=action, processname="off")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from operator import itemgetter
@@ -214,13 +214,18 @@ class _Template:
 
     text: str
     """For ``%`` with all values."""
-    strings: Callable[[tuple[Value, ...]], Iterable[str]]
+    strings: Callable[[tuple[Value, ...]], Collection[str]]
     """Of all values those that may need escaping."""
 
 
 #: By keys and types of a struct: with a thousand equal shapes in one answer this is four times as
 #: fast as walking each (technique.md 7).
 _templates: dict[tuple[tuple[str, ...], tuple[type, ...]], _Template] = {}
+#: Strings that were looked at and need no escaping: names and paths are sent again and again.
+_plain: set[str] = set()
+#: Those of some thousand processes, and the characters of the longest that is kept: 2 MiB at most.
+MAX_PLAIN = 8192
+LONGEST_PLAIN = 256
 #: Our own methods have a dozen shapes; more can only come from extensions with keys of data.
 MAX_TEMPLATES = 256
 
@@ -255,10 +260,20 @@ def _encode_struct(struct: dict[str, Value]) -> str:
         if len(_templates) >= MAX_TEMPLATES:
             _templates.clear()
         template = _templates[shape] = _struct_template(*shape)
-    # One look at all text together: hardly any struct has something to escape.
-    if _SPECIAL.search("".join(template.strings(values))):
+    strings = template.strings(values)
+    if not _plain.issuperset(strings) and not _all_plain(strings):
         values = tuple([_escape(value) if isinstance(value, str) else value for value in values])
     return template.text % values
+
+
+def _all_plain(strings: Collection[str]) -> bool:
+    """Whether nothing is to be escaped, as hardly ever is: one look at all text together."""
+    if _SPECIAL.search("".join(strings)):
+        return False
+    if len(_plain) > MAX_PLAIN:
+        _plain.clear()
+    _plain.update([text for text in strings if len(text) <= LONGEST_PLAIN])
+    return True
 
 
 def _encode_nested(struct: dict[str, Value]) -> str:

@@ -33,12 +33,13 @@ def process_info(process: Process, now: float) -> dict[str, Value]:
     """
     stdout_log = process.stdout.logfile or ""
     state = int(process.state)
+    started, second = _timestamp(process.started), _timestamp(now)
     return {
         "name": process.name,
         "group": process.group,
-        "start": _timestamp(process.started),
+        "start": started,
         "stop": _timestamp(process.stopped),
-        "now": _timestamp(now),
+        "now": second,
         "state": state,
         "statename": _STATE_NAMES[state],
         "spawnerr": process.spawn_error,
@@ -47,38 +48,34 @@ def process_info(process: Process, now: float) -> dict[str, Value]:
         "stdout_logfile": stdout_log,
         "stderr_logfile": process.stderr.logfile or "",
         "pid": process.pid,
-        "description": _DESCRIPTIONS[state](process, now),
+        "description": _DESCRIPTIONS[state](process, second - started),
     }
 
 
-def describe(process: Process, now: float) -> str:
-    """The one line about a process that status displays show."""
-    return _DESCRIPTIONS[int(process.state)](process, now)
+def _of_running(process: Process, uptime: int) -> str:
+    if process.kind is GroupKind.TASK:
+        return f"task, uptime {format_uptime(uptime)}"
+    return f"pid {process.pid}, uptime {format_uptime(uptime)}"
 
 
-def _of_running(process: Process, now: float) -> str:
-    uptime = format_uptime(_timestamp(now) - _timestamp(process.started))
-    what = "task" if process.kind is GroupKind.TASK else f"pid {process.pid}"
-    return f"{what}, uptime {uptime}"
-
-
-def _of_failed(process: Process, now: float) -> str:
+def _of_failed(process: Process, uptime: int) -> str:
     return process.spawn_error or f'unknown error (try "tail {process.name}")'
 
 
-def _of_ended(process: Process, now: float) -> str:
+def _of_ended(process: Process, uptime: int) -> str:
     if not process.stopped:  # also when attempts never led to a process
         return "Not started"
     return time.strftime("%b %d %I:%M %p", time.localtime(process.stopped))
 
 
-def _of_moving(process: Process, now: float) -> str:
+def _of_moving(process: Process, uptime: int) -> str:
     return ""
 
 
 _STATE_NAMES = {int(state): state.name for state in State}
-#: By the state's number, which is found faster than the state.
-_DESCRIPTIONS: dict[int, Callable[[Process, float], str]] = {
+#: The one line about a process that status displays show, by its state's number, which is found
+#: faster than the state.
+_DESCRIPTIONS: dict[int, Callable[[Process, int], str]] = {
     int(State.STOPPED): _of_ended,
     int(State.STARTING): _of_moving,
     int(State.RUNNING): _of_running,
