@@ -125,17 +125,20 @@ def test_strip_ansi_does_not_depend_on_splits(pieces: list[bytes], data: st.Data
     ],
 )
 def test_capture(data: bytes, expected: list[Output | Captured]) -> None:
+    """P-266 to P-268, P-274 to P-276."""
     for chunks in splits(data):
         assert capture(chunks) == expected
 
 
 def test_s108_overflow_keeps_exactly_the_last_bytes() -> None:
+    """P-271 (Q-55)."""
     data = BEGIN + b"0123456789" * 10 + END
     for chunks in splits(data):
         assert capture(chunks, maxbytes=20) == [Captured(b"0123456789" * 2)]
 
 
 def test_s109_many_captures_in_one_read() -> None:
+    """P-275 (Q-56)."""
     data = (BEGIN + b"x" + END) * 600 + b"line\n"
     assert capture([data]) == [Captured(b"x")] * 600 + [Output(b"line\n")]
 

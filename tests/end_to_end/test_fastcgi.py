@@ -26,6 +26,7 @@ def fastcgi(path: str, more: str = "") -> str:
 
 
 def test_S117_P300_P301_a_shared_socket(tmp_path: Path) -> None:
+    """P-310 (Q-64)."""
     path = tmp_path / "f.sock"
     text = fastcgi(f"unix://{path}", "numprocs=2\nprocess_name=f%(process_num)d\n")
     with daemon(tmp_path, text) as running:
@@ -78,6 +79,7 @@ def test_S119_Q61_in_a_group(tmp_path: Path) -> None:
 
 
 def test_S120_P304_a_port_taken_while_stopped(tmp_path: Path) -> None:
+    """P-308."""
     port = free_port()
     text = fastcgi(f"tcp://127.0.0.1:{port}", "autostart=false\nstartretries=20\n")
     with daemon(tmp_path, text) as running:

@@ -64,6 +64,7 @@ def process_status(pid: int, field: str) -> str:
 
 
 def test_S125_P316_detaching(tmp_path: Path) -> None:
+    """P-216."""
     other = tmp_path / "other"
     other.mkdir()
     base = options(f"directory={other}", "umask=027")
@@ -222,6 +223,19 @@ def test_S134_P323_P326_the_daemons_user() -> None:
         assert process_status(running.pid("x"), "Uid").split() == [str(uid)] * 4
 
 
+@needs_root
+def test_S134_P325_another_user_without_being_root() -> None:
+    within = ("setpriv", "--reuid", NOBODY, "--clear-groups")
+    with directory_of(NOBODY) as directory:
+        write_config(directory, CAT, user="daemon")
+        done = run_to_end("-n", "-c", "c.conf", cwd=directory, within=within)
+        assert done.returncode == 2
+        assert done.stderr.startswith("Error: Can't drop privilege as nonroot user\n")
+        # The same user is no change.
+        with daemon(directory, CAT, user=NOBODY, within=within) as running:
+            running.wait_for("x", "RUNNING")
+
+
 def test_S134_P324_an_unknown_user(tmp_path: Path) -> None:
     write_config(tmp_path, CAT, user="nosuchuser")
     done = run_to_end("-n", "-c", "c.conf", cwd=tmp_path)
@@ -250,12 +264,13 @@ def test_S135_usage_errors(tmp_path: Path, arguments: list[str]) -> None:
 
 def test_P292_Q70_a_log_that_cannot_be_opened(tmp_path: Path) -> None:
     write_config(tmp_path, CAT, base=BASE.replace("%(here)s/sup.log", "%(here)s"))
-    done = run_to_end("-n", "-c", "c.conf", cwd=tmp_path)
+    done = run_to_end("-n", "-s", "-c", "c.conf", cwd=tmp_path)  # P-289: silent or not
     assert done.returncode == 2
     assert done.stderr.startswith(f"Error: cannot open the log {tmp_path}: Is a directory")
 
 
 def test_P161_P162_what_a_start_writes(tmp_path: Path) -> None:
+    """P-160."""
     (tmp_path / "more.conf").write_text("")
     text = f"[include]\nfiles=more.conf none.conf\n{CAT}"
     with daemon(tmp_path, text) as running:
@@ -288,3 +303,26 @@ def test_P180_P181_children_of_a_killed_daemon_live_on(tmp_path: Path) -> None:
     eventually((tmp_path / "refused").exists, "the refusal")
     assert alive(pid)
     os.kill(pid, signal.SIGKILL)
+
+
+def test_P290_default_names_in_the_working_directory(tmp_path: Path) -> None:
+    with daemon(tmp_path, "", base=f"[supervisord]\npidfile=sup.pid\nchildlogdir={tmp_path}\n"):
+        log = tmp_path / "supervisord.log"
+        eventually(lambda: log.exists() and "started with pid" in log.read_text(), "the log")
+
+
+def test_P053_a_Ctrl_C_reaches_no_child(tmp_path: Path) -> None:
+    """A terminal signals the process group in its foreground: ours."""
+    text = (
+        "[program:x]\ncommand=/bin/sh -c \"trap 'echo INT; exit 1' INT; "
+        "trap 'echo TERM; exit' TERM; "
+        'echo up; while :; do sleep 0.05; done"\nstartsecs=0\nstdout_logfile=%(here)s/out\n'
+    )
+    out = tmp_path / "out"
+    with daemon(tmp_path, text, within=["setsid"]) as running:
+        eventually(lambda: out.exists() and out.read_text() == "up\n", "the program")
+        assert os.getpgid(running.process.pid) == running.process.pid
+        os.killpg(running.process.pid, signal.SIGINT)
+        assert running.process.wait(PATIENCE) == 0
+    assert out.read_text() == "up\nTERM\n"
+    assert "received SIGINT indicating exit request" in running.log

@@ -112,6 +112,7 @@ def test_forty_programs_run_die_return_and_stop(tmp_path: Path) -> None:
 def test_S002_a_program_that_always_fails_ends_fatal_after_exactly_its_attempts(
     tmp_path: Path,
 ) -> None:
+    """P-342."""
     with daemon(tmp_path, "[program:x]\ncommand=/bin/false\nstartretries=1\n") as running:
         running.wait_for("x", "FATAL")
         log = running.log
@@ -150,6 +151,7 @@ def test_S034_stop_right_after_start_never_needs_KILL(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGQUIT"])
 def test_S063_S065_exit_signals(tmp_path: Path, name: str) -> None:
+    """P-178."""
     with daemon(tmp_path, "[program:x]\ncommand=/bin/cat\nautostart=false\n") as running:
         running.signal(signal.Signals[name])
         assert running.process.wait(PATIENCE) == 0
@@ -181,6 +183,7 @@ def test_S068_S072_reload(tmp_path: Path) -> None:
 
 
 def test_S081_reopen(tmp_path: Path) -> None:
+    """P-247, P-248."""
     text = f"[program:x]\ncommand=/bin/cat\nstartsecs=0\nstdout_logfile={tmp_path}/out\n"
     with daemon(tmp_path, text) as running:
         running.wait_for("x", "RUNNING")
@@ -216,6 +219,7 @@ def test_S104_the_last_output_is_never_lost(tmp_path: Path) -> None:
 
 
 def test_S042_an_exit_is_noticed_although_a_descendant_holds_the_pipes(tmp_path: Path) -> None:
+    """P-102 (Q-01, Q-53)."""
     text = (
         '[program:x]\ncommand=/bin/sh -c "sleep 60 & echo $!"\nstartsecs=0\nautorestart=false\n'
         f"stdout_logfile={tmp_path}/out\n"

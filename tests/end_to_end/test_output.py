@@ -21,6 +21,7 @@ NO_FILE = 20
 BAD_NAME = 10
 INCORRECT_PARAMETERS = 2
 NOT_RUNNING = 70
+CANT_REREAD = 92
 FAILED = 30
 
 CAT = "command=/bin/cat\nstartsecs=0\n"
@@ -71,6 +72,7 @@ def test_S083_S084_P251_P252_clear(tmp_path: Path) -> None:
 
 
 def test_S085_P253_clear_with_syslog(tmp_path: Path) -> None:
+    """P-228."""
     log = tmp_path / "x.log"
     text = f"[program:x]\n{CAT}stdout_logfile={log}\nstdout_syslog=true\n[program:y]\n{CAT}"
     with daemon(tmp_path, text) as running:
@@ -276,7 +278,7 @@ def test_S115_P199_closed_stdin(tmp_path: Path) -> None:
 
 
 def test_S116_P200_P201_a_full_pipe(tmp_path: Path) -> None:
-    """Q-60: queued in order, and bounded at 1 MiB."""
+    """P-203; Q-60: queued in order, and bounded at 1 MiB."""
     (tmp_path / "reader.py").write_text(
         "import hashlib, os\n"
         "while not os.path.exists('go'):\n"
@@ -358,3 +360,34 @@ def test_P343_a_vanished_directory_of_automatic_logs(tmp_path: Path) -> None:
         logs.mkdir()
         assert running.rpc.addProcessGroup("y") is True
         running.wait_for("y", "RUNNING")
+
+
+@needs_root
+def test_P206_P218_redirected_stderr_in_a_log_of_the_daemon(tmp_path: Path) -> None:
+    """In the order written; a stderr log is not made even if one is named."""
+    text = (
+        '[program:x]\ncommand=/bin/sh -c "echo a; echo b >&2; echo c; exec cat"\nuser=nobody\n'
+        "startsecs=0\nredirect_stderr=true\nstdout_logfile=%(here)s/out\n"
+        "stderr_logfile=%(here)s/err\n"
+    )
+    with daemon(tmp_path, text) as running:
+        content(tmp_path / "out", "a\nb\nc\n")
+        assert not (tmp_path / "err").exists()
+        assert (tmp_path / "out").stat().st_uid == os.getuid()
+        assert Path(f"/proc/{running.pid('x')}").stat().st_uid != os.getuid()
+        assert "'x' stdout output:\n" in running.log
+        assert "'x' stderr output:" not in running.log
+
+
+def test_P215_P343_a_reread_that_fails_changes_nothing(tmp_path: Path) -> None:
+    """CANT_REREAD, and everything runs on; needs.md 1.21."""
+    with daemon(tmp_path, f"[program:x]\n{CAT}") as running:
+        running.wait_for("x", "RUNNING")
+        pid = running.pid("x")
+        for broken in ("stdout_logfile=%(here)s/none/y.log", "user=nosuchuser", "startsecs=soon"):
+            write_config(tmp_path, f"[program:x]\n{CAT}[program:y]\n{CAT}{broken}\n")
+            assert running.fault("reloadConfig") == CANT_REREAD
+            assert running.fault("addProcessGroup", "y") == BAD_NAME
+        assert (running.states(), running.pid("x")) == ({"x:x": "RUNNING"}, pid)
+        write_config(tmp_path, f"[program:x]\n{CAT}[program:y]\n{CAT}")
+        assert running.rpc.reloadConfig() == [[["y"], [], []]]

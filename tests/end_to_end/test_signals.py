@@ -37,6 +37,7 @@ def said(directory: Path, text: str) -> None:
 
 
 def test_S066_P169_a_shutdown_request(tmp_path: Path) -> None:
+    """Q-26."""
     with daemon(tmp_path, CAT) as running:
         running.wait_for("x", "RUNNING")
         assert running.rpc.shutdown() is True
@@ -120,7 +121,7 @@ def test_S075_an_unhandled_signal_has_its_default_effect(tmp_path: Path) -> None
 
 
 def test_S064_requests_and_signals_during_a_shutdown(tmp_path: Path) -> None:
-    """P-168, P-173, P-176, P-177: also which line is repeated, and when."""
+    """P-163, P-179; P-168, P-173, P-176, P-177: also which line is repeated, and when."""
     text = (
         "[program:failing]\ncommand=/bin/false\npriority=1\nstartretries=20\n"
         f"[program:slow]\ncommand={DEAF}\nstartsecs=0\nstopwaitsecs=3\nkillasgroup=true\n"

@@ -63,6 +63,7 @@ ENV = 'command=/bin/sh -c "echo $SUPERVISOR_SERVER_URL; exec cat"\nstartsecs=0\n
 def test_S028_P066_P067_P068_server_url(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, base: str, option: str, shown: str
 ) -> None:
+    """Q-33."""
     monkeypatch.setenv("SUPERVISOR_SERVER_URL", "http://outer")
     out = tmp_path / "out"
     port = str(free_port())
@@ -73,6 +74,7 @@ def test_S028_P066_P067_P068_server_url(
 
 
 def test_S031_P042_out_of_descriptors(tmp_path: Path) -> None:
+    """P-046."""
     base = BASE.replace("loglevel=debug\n", "loglevel=debug\nminfds=60\n")
     text = (
         "[program:many]\ncommand=/bin/sleep 1000\nnumprocs=40\nstartretries=2\nstartsecs=0\n"
@@ -93,7 +95,10 @@ def test_S031_P042_out_of_descriptors(tmp_path: Path) -> None:
 
 @needs_root
 def test_S032_P043_out_of_process_slots() -> None:
-    """The limit counts the threads of the daemon too; those that wait are not kept for ever."""
+    """P-046.
+
+    The limit counts the threads of the daemon too; those that wait are not kept for ever.
+    """
     with directory_of(LONELY) as directory:
         base = BASE.replace("loglevel=debug\n", "loglevel=debug\nminprocs=6\n")
         text = (
@@ -113,6 +118,7 @@ def test_S032_P043_out_of_process_slots() -> None:
 
 
 def test_S033_P041_a_log_that_cannot_be_opened(tmp_path: Path) -> None:
+    """P-040, P-046."""
     (tmp_path / "sub").mkdir()
     (tmp_path / "taken").mkdir()
     names = {

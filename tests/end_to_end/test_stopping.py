@@ -127,6 +127,7 @@ def test_S050_another_stop_signal(tmp_path: Path) -> None:
 
 
 def test_S051_P144_names_of_signals(tmp_path: Path) -> None:
+    """Q-35."""
     with daemon(tmp_path, "[program:x]\ncommand=/bin/cat\nstartsecs=0\n") as running:
         running.wait_for("x", "RUNNING")
         for name in ("CONT", "SIGCONT", "cont", "sigCont", str(int(signal.SIGCONT)), "0"):

@@ -128,6 +128,7 @@ def test_p287_copy_on_stdout(desk: Desk, out: Pipe) -> None:
 
 
 def test_s092_silent(tmp_path: Path, out: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """P-289."""
     monkeypatch.setattr(activity, "STDOUT", out.path)
     daemon = DaemonConfig(logfile=str(tmp_path / "sup.log"), silent=True)
     log = open_activity_log(daemon, foreground=True)
@@ -179,7 +180,10 @@ def test_p292_a_log_that_cannot_be_opened(tmp_path: Path) -> None:
 
 
 def test_s096_stdout_not_read(desk: Desk, out: Pipe) -> None:
-    """The log is complete; of the copy, what waits beyond 1 MiB is dropped and counted."""
+    """P-293 (Q-37).
+
+    The log is complete; of the copy, what waits beyond 1 MiB is dropped and counted.
+    """
     log = desk.open(copy=out.path)
     text = "x" * (10_000 - len(STAMP) - len(" INFO \n"))
     for _ in range(300):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from tests.kit.fakes import Recorder
 from trio_supervisor.core.config import ChannelConfig, DaemonConfig, Severity
 from trio_supervisor.core.events import Event, ProcessCommunication, ProcessLog, as_text
 from trio_supervisor.core.output import BEGIN, END
-from trio_supervisor.runtime.channels import Channel
+from trio_supervisor.runtime.channels import CHUNK, Channel
 
 
 class Bench:
@@ -23,7 +24,8 @@ class Bench:
     def __init__(self, directory: Path) -> None:
         self.log = directory / "x.log"
         self.recorder = Recorder(DaemonConfig(loglevel=Severity.DEBUG, strip_ansi=True))
-        self._reader, self._writer = os.pipe()
+        self.logfile: str | None = str(self.log)
+        self._reader, self.writer = os.pipe()
 
     def run(self, *chunks: bytes, name: str = "stdout", capture: int = 0) -> list[str]:
         """The events, as LOG or COMM and their text."""
@@ -32,22 +34,22 @@ class Bench:
     async def _run(self, chunks: tuple[bytes, ...], name: str, capture: int) -> list[str]:
         channel = Channel(
             name,
-            ChannelConfig(str(self.log), capture_maxbytes=capture, events_enabled=True),
+            ChannelConfig(self.logfile, capture_maxbytes=capture, events_enabled=True),
             process="x",
             group="g",
             host=self.recorder.host,
-            logfile=str(self.log),
+            logfile=self.logfile,
         )
         await channel.open()
         for chunk in chunks:
-            os.write(self._writer, chunk)
+            os.write(self.writer, chunk)
             channel.drain_rest(self._reader)
         channel.finish()
         return [shown(event) for event in self.recorder.events]
 
     def close(self) -> None:
         os.close(self._reader)
-        os.close(self._writer)
+        os.close(self.writer)
 
 
 def shown(event: Event) -> str:
@@ -65,6 +67,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 
 def test_s106_w146_split_tokens(bench: Bench) -> None:
+    """P-267 to P-269, P-279, P-286."""
     seen = bench.run(
         b"before" + BEGIN[:10],
         BEGIN[10:] + b"cap",
@@ -79,6 +82,7 @@ def test_s106_w146_split_tokens(bench: Bench) -> None:
 
 
 def test_s107_w147_short_lines_with_capture_on(bench: Bench) -> None:
+    """P-272, P-273 (Q-54)."""
     assert bench.run(b"bye\n", b"tail<!--X", capture=1000) == ["LOG bye\n", "LOG tail", "LOG <!--X"]
     assert bench.log.read_bytes() == b"bye\ntail<!--X"
 
@@ -89,6 +93,7 @@ def test_s111_empty_capture(bench: Bench) -> None:
 
 @pytest.mark.parametrize("name", ["stdout", "stderr"])
 def test_s112_undecodable(bench: Bench, name: str) -> None:
+    """P-278, P-281."""
     assert bench.run(b"\xff\xfe", name=name) == [r"LOG Undecodable: b'\xff\xfe'"]
     assert bench.recorder.events[0].name == f"PROCESS_LOG_{name.upper()}"
     assert bench.log.read_bytes() == b"\xff\xfe"
@@ -114,6 +119,7 @@ def test_no_character_reaches_across_a_token(bench: Bench) -> None:
 
 
 def test_s113_strip_ansi(bench: Bench) -> None:
+    """P-260 to P-262 (Q-58)."""
     assert bench.run(b"abc\x1b[", b"31mred\x1b[2Gcol then m") == ["LOG abc", "LOG redcol then m"]
     assert bench.log.read_bytes() == b"abcredcol then m"
 
@@ -136,3 +142,47 @@ async def test_what_was_written_lately(tmp_path: Path, mock_clock: MockClock) ->
     assert channel.written_since(3601) == len("long ago\nnow\n")
     channel.clear()
     assert channel.written_since(3601) == 0
+
+
+def test_P204_P278_Q59_chunks_not_lines(bench: Bench) -> None:
+    """What is in the pipe is read in pieces of at most 128 KiB, wherever lines end."""
+    fcntl.fcntl(bench.writer, fcntl.F_SETPIPE_SZ, 1 << 20)
+    text = b"line\n" * 60_000
+    seen = bench.run(text)
+    assert [len(piece) - len("LOG ") for piece in seen] == [CHUNK, CHUNK, len(text) - 2 * CHUNK]
+    assert bench.log.read_bytes() == text
+
+
+def test_P211_Q41_a_channel_survives_an_error(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line, and the next chunk is handled as if nothing had been."""
+    bus = bench.recorder.host.bus
+    publish = bus.publish
+
+    def once(event: Event) -> None:
+        monkeypatch.setattr(bus, "publish", publish)
+        raise ZeroDivisionError("injected")
+
+    monkeypatch.setattr(bus, "publish", once)
+    assert bench.run(b"one\n", b"two\n") == ["LOG two\n"]
+    assert bench.log.read_bytes() == b"one\ntwo\n"
+    crit = [line for line in bench.recorder.lines if line.startswith("CRIT")]
+    assert crit == [
+        "CRIT output of x stdout could not be handled: ZeroDivisionError('injected')",
+    ]
+
+
+def test_P280_events_without_a_log(bench: Bench) -> None:
+    bench.logfile = None
+    assert bench.run(b"a" + BEGIN + b"b" + END, capture=10) == ["LOG a", "LOG b", "COMM b"]
+    assert not bench.log.exists()
+
+
+def test_P282_bodies(bench: Bench) -> None:
+    bench.run(b"a" + BEGIN + b"b" + END, capture=10)
+    assert [event.payload() for event in bench.recorder.events] == [
+        "processname:x groupname:g pid:0 channel:stdout\na",
+        "processname:x groupname:g pid:0 channel:stdout\nb",
+        "processname:x groupname:g pid:0\nb",
+    ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -40,7 +42,7 @@ def test_P105_P107_other_cause_texts() -> None:
 
 
 async def test_S029_descriptors_and_identity() -> None:
-    """P-048, P-050 to P-052, P-054, P-055."""
+    """P-039; P-048, P-050 to P-052, P-054, P-055."""
     code = (
         "import os; print(sorted(int(n) for n in os.listdir('/proc/self/fd'))[:4],"
         " os.getpgid(0) == os.getpid(), os.getsid(0), [os.get_blocking(f) for f in (0, 1, 2)]);"
@@ -114,6 +116,17 @@ async def test_P045_failures_leak_no_descriptors(tmp_path: Path) -> None:
     for _ in range(20):
         with pytest.raises(SpawnError):
             await launcher(python("pass", directory=f"{tmp_path}/none"))
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+async def test_P044_any_other_failure_of_fork(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **options: object) -> None:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    before = len(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    with pytest.raises(SpawnError, match="unknown error during fork for 'x': ENOMEM"):
+        await ProcessLauncher()(python("pass"))
     assert len(os.listdir("/proc/self/fd")) == before
 
 

@@ -40,6 +40,7 @@ def test_S026_line_breaks_separate_words() -> None:
 
 @pytest.mark.parametrize("text", ["", "   ", '""'])
 def test_S006_P027_empty(text: str) -> None:
+    """Q-31."""
     with pytest.raises(NotExecutable, match="command is empty"):
         find(text)
 

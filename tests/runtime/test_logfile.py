@@ -77,6 +77,7 @@ LINE = b"x" * 60 + b"\n"
 
 
 def test_s078_rotation(bench: Bench) -> None:
+    """P-236 (Q-45)."""
     bench.path.write_bytes(b"y" * 12)
     stale = Path(f"{bench.path}.3")
     stale.write_bytes(b"stale")
@@ -100,6 +101,7 @@ def test_s078_rotation(bench: Bench) -> None:
 
 
 def test_s079_rotation_without_backups(bench: Bench) -> None:
+    """P-238."""
     log = bench.log(maxbytes=100, backups=0)
     sizes = []
     for _ in range(4):
@@ -131,6 +133,7 @@ def test_p240_a_file_too_large_is_rotated_after_the_first_write(bench: Bench) ->
 
 
 def test_s080_deleted_from_outside(bench: Bench) -> None:
+    """P-241."""
     Path(f"{bench.path}.1").write_bytes(b"backup")
     log = bench.log(maxbytes=100, backups=2)
     log.write(LINE)
@@ -153,6 +156,7 @@ def test_s081_reopen_after_an_external_rotation(bench: Bench) -> None:
 
 
 def test_s102_two_programs_in_one_file(bench: Bench) -> None:
+    """P-231."""
     one, two = bench.log(), bench.log()
     for _ in range(3):
         one.write(b"one\n")
@@ -162,6 +166,7 @@ def test_s102_two_programs_in_one_file(bench: Bench) -> None:
 
 @pytest.mark.parametrize("maxbytes", [0, 100])
 def test_s082_external_truncation(bench: Bench, maxbytes: int) -> None:
+    """P-250."""
     log = bench.log(maxbytes, backups=1)
     log.write(b"x" * 99)
     os.truncate(bench.path, 0)
@@ -210,6 +215,7 @@ def test_p251_clear_of_a_missing_file(bench: Bench) -> None:
 
 
 def test_s086_clear_leaves_special_files_alone(bench: Bench, tmp_path: Path) -> None:
+    """P-254 (Q-48)."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     link = tmp_path / "link"
@@ -229,6 +235,7 @@ def test_p254_own_descriptor_is_not_truncated_by_its_name(bench: Bench) -> None:
 
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
 def test_s094_disk_full(bench: Bench, error: int) -> None:
+    """P-257."""
     log = bench.log()
     bench.disk.error = error
     bench.disk.free = 150
@@ -311,6 +318,7 @@ def test_s098_reopen_with_the_directory_gone(bench: Bench) -> None:
 
 
 def test_s099_rotation_with_the_directory_gone(bench: Bench) -> None:
+    """P-242 (Q-42)."""
     log = bench.log(maxbytes=50, backups=2)
     restore = gone(bench.directory)
     for _ in range(5):

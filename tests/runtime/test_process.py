@@ -5,6 +5,7 @@ Each test carries the numbers of the rules and scenarios of process.md that it s
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,13 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.kit.fakes import Recorder, ignore_all_but_kill, refuse
 from tests.kit.running import running
-from trio_supervisor.core.config import AUTO, Autorestart, ChannelConfig
+from trio_supervisor.core.config import (
+    AUTO,
+    Autorestart,
+    ChannelConfig,
+    DaemonConfig,
+    ProcessConfig,
+)
 from trio_supervisor.core.errors import (
     AbnormalTermination,
     AlreadyStarted,
@@ -48,8 +55,11 @@ def succeed_at_once(child: FakeChild) -> None:
 
 
 async def test_S001_plain_start(autojump_clock: MockClock) -> None:
+    """P-002, T-01, T-05."""
     recorder = Recorder()
     group, x = recorder.process()
+    fresh = (x.state, x.pid, x.started, x.stopped, x.exit_status, x.spawn_error)
+    assert fresh == (State.STOPPED, 0, 0.0, 0.0, 0, "")
     async with running(group, recorder.host):
         await x.start()
         assert x.state is State.RUNNING
@@ -67,7 +77,10 @@ async def test_S001_plain_start(autojump_clock: MockClock) -> None:
 
 
 async def test_S002_S007_retries_then_fatal(autojump_clock: MockClock) -> None:
-    """P-082 to P-087, P-090: attempts at 0, 1, 3 and 6 s, then FATAL with a fresh counter."""
+    """T-03, T-04, T-07, T-14, Q-03, Q-09.
+
+    P-082 to P-087, P-090: attempts at 0, 1, 3 and 6 s, then FATAL with a fresh counter.
+    """
     recorder = Recorder()
     recorder.launcher.prepare = succeed_at_once
     group, x = recorder.process()
@@ -101,6 +114,7 @@ async def test_S002_S007_retries_then_fatal(autojump_clock: MockClock) -> None:
 
 
 async def test_S003_missing_program_is_retried(autojump_clock: MockClock) -> None:
+    """P-038, T-06."""
     recorder = Recorder()
     group, x = recorder.process(command="/nonexistent/program")
     async with running(group, recorder.host):
@@ -164,7 +178,7 @@ async def test_S009_startsecs_0_failing(autojump_clock: MockClock) -> None:
 
 
 async def test_S012_waiting_start_fails_with_the_first_attempt(autojump_clock: MockClock) -> None:
-    """P-096: SPAWN_ERROR at once, while the retries go on."""
+    """Q-10; P-096: SPAWN_ERROR at once, while the retries go on."""
     recorder = Recorder()
     group, x = recorder.process(startsecs=3)
 
@@ -259,7 +273,7 @@ async def test_S035_autorestart_by_exit(
     killed_by: int | None,
     restarts: bool,
 ) -> None:
-    """P-108 to P-117."""
+    """P-022, T-02, T-09; P-108 to P-117."""
     recorder = Recorder()
     group, x = recorder.process(autorestart=policy, exitcodes=(0, 2))
     async with running(group, recorder.host):
@@ -275,6 +289,7 @@ async def test_S035_autorestart_by_exit(
             assert len(recorder.launcher.times) == 1
             assert x.state is State.EXITED
             assert x.exit_status == (-1 if killed_by else code)
+            assert x.spawn_error == ("" if expected else f"Bad exit code {x.exit_status}")
 
 
 async def test_S036_empty_exitcodes_make_every_exit_unexpected(autojump_clock: MockClock) -> None:
@@ -317,7 +332,7 @@ async def test_S041_stop_between_exit_and_restart_cancels_the_restart(
 
 
 async def test_S044_a_slow_stop_is_waited_for_aloud(autojump_clock: MockClock) -> None:
-    """P-137, P-139, P-141, P-121: true exit code, level by exitcodes."""
+    """P-122, T-10, T-12; P-137, P-139, P-141, P-121: true exit code, level by exitcodes."""
     recorder = Recorder()
     group, x = recorder.process()
 
@@ -348,7 +363,7 @@ async def test_S044_a_slow_stop_is_waited_for_aloud(autojump_clock: MockClock) -
 
 
 async def test_S045_requests_during_stopping(autojump_clock: MockClock) -> None:
-    """P-099 (Q-11), P-134, P-138, P-143, P-196."""
+    """P-047; P-099 (Q-11), P-134, P-138, P-143, P-196."""
     recorder = Recorder()
     group, x = recorder.process()
     async with running(group, recorder.host):
@@ -430,7 +445,7 @@ async def test_S048_signals_to_the_group(
 
 
 async def test_S049_stop_in_starting(autojump_clock: MockClock) -> None:
-    """P-135: never BACKOFF."""
+    """T-11; P-135: never BACKOFF."""
     recorder = Recorder()
     group, x = recorder.process(startsecs=30)
     async with running(group, recorder.host):
@@ -623,3 +638,107 @@ async def test_S027_environment_layers(autojump_clock: MockClock) -> None:
         "SUPERVISOR_PROCESS_NAME": "override",
         "SUPERVISOR_SERVER_URL": "unix:///s.sock",
     }
+
+
+def test_P081_P244_P264_defaults() -> None:
+    config = ProcessConfig("x", "/bin/cat")
+    assert (config.startsecs, config.startretries, config.exitcodes) == (1, 3, (0,))
+    assert (config.autorestart, config.stopwaitsecs) == (Autorestart.UNEXPECTED, 10)
+    assert config.stopsignal == signal.SIGTERM
+    for log in (config.stdout, config.stderr):
+        assert (log.maxbytes, log.backups) == (50 * 1024 * 1024, 10)
+        assert (log.logfile, log.capture_maxbytes, log.events_enabled) == (AUTO, 0, False)
+    daemon = DaemonConfig()
+    assert (daemon.logfile_maxbytes, daemon.logfile_backups) == (50 * 1024 * 1024, 10)
+    assert daemon.strip_ansi is False
+
+
+async def test_P006_a_stop_changes_nothing_outside_the_running_set(
+    autojump_clock: MockClock,
+) -> None:
+    recorder = Recorder()
+    group, x = recorder.process(autorestart=Autorestart.NEVER, startsecs=0, startretries=0)
+
+    async def refused() -> None:
+        before = x.state, list(recorder.moves)
+        for wait in (True, False):
+            with pytest.raises(NotRunning):
+                await x.stop(wait=wait)
+        assert (x.state, recorder.moves) == before
+
+    async with running(group, recorder.host):
+        await refused()  # STOPPED
+        await x.start()
+        recorder.launcher.last.die(0)
+        await x.wait_for(State.EXITED)
+        await refused()
+        recorder.launcher.failures = [SpawnError("no")]
+        with pytest.raises(SpawnFailed):
+            await x.start()
+        assert x.state is State.FATAL
+        await refused()
+        await x.start()
+        recorder.launcher.last.on_signal = ignore_all_but_kill
+        await x.stop(wait=False)
+        await refused()  # STOPPING; UNKNOWN is in S-056
+
+
+async def test_P089_P092_P023_what_is_counted_and_remembered(autojump_clock: MockClock) -> None:
+    """Retries whatever autorestart says; RUNNING clears the count, a spawn the error."""
+    recorder = Recorder()
+    recorder.launcher.prepare = fail_at_once
+    group, x = recorder.process(autorestart=Autorestart.NEVER)
+    async with running(group, recorder.host):
+        x.begin()
+        await x.wait_for(State.BACKOFF)
+        recorder.launcher.prepare = lambda child: None
+        await x.wait_for(State.RUNNING)
+        assert x.history.failures == 0
+        recorder.launcher.last.die(3)
+        await x.wait_for(State.EXITED)
+        assert x.spawn_error == "Bad exit code 3"
+        recorder.launcher.prepare = fail_at_once
+        with pytest.raises(SpawnFailed):
+            await x.start()
+        await x.stop()
+        assert (x.state, x.spawn_error) == (
+            State.STOPPED,
+            "Exited too quickly (process log may have details)",
+        )
+        recorder.launcher.prepare = lambda child: None
+        await x.start()
+        assert x.spawn_error == ""
+    assert "STARTING from_state:EXITED tries:0" in recorder.moves
+
+
+async def test_P129_a_race_lost_to_an_exit_is_no_error(autojump_clock: MockClock) -> None:
+    recorder = Recorder()
+    group, x = recorder.process()
+    async with running(group, recorder.host):
+        for request in (x.request_stop, lambda: x.signal(signal.SIGUSR1)):
+            await x.start()
+            recorder.launcher.last.die(0)
+            request()  # before anybody has noticed
+            await x.wait_for(State.STOPPED, State.EXITED)
+            assert recorder.launcher.last.signals == []
+        lost = "DEBG unable to signal x (pid "
+        assert sum(line.startswith(lost) for line in recorder.lines) == 2
+
+
+async def test_P197_P202_stdin_in_STARTING_and_what_a_dead_child_leaves_unread(
+    autojump_clock: MockClock,
+) -> None:
+    recorder = Recorder()
+    group, x = recorder.process(startsecs=5, autorestart=Autorestart.NEVER)
+    async with running(group, recorder.host):
+        await x.start(wait=False)
+        assert x.state is State.STARTING
+        x.send_stdin(b"x" * 500_000)
+        assert x.stdin_pending > 0
+        recorder.launcher.last.die(0)
+        await x.wait_for(State.BACKOFF)
+        assert x.stdin_pending == 0
+        await x.wait_for(State.STARTING)
+        await x.spawned()
+        x.send_stdin(b"new")
+        assert os.read(recorder.launcher.last.stdin_reader, 10) == b"new"

@@ -87,6 +87,7 @@ def test_s089_own_descriptor_shared_by_several(targets: Targets) -> None:
 
 
 def test_s090_one_warning_that_it_is_not_rotated(targets: Targets) -> None:
+    """P-243 (Q-40)."""
     with pipe() as p:
         for _ in range(3):
             sink = targets.file(p.path, maxbytes=50, backups=2)
@@ -277,6 +278,7 @@ class Syslog:
 
 
 def test_s093_syslog(targets: Targets) -> None:
+    """P-227, P-230 (Q-51)."""
     daemon = Syslog(targets.syslog_socket)
     sink = targets.sinks.syslog("sy")
     own = targets.sinks.syslog()

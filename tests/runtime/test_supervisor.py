@@ -115,7 +115,7 @@ async def supervised(
 
 
 async def test_S057_start_order(autojump_clock: MockClock) -> None:
-    """P-146 to P-152 (Q-19)."""
+    """Q-20; P-146 to P-152 (Q-19)."""
     async with supervised(*ORDERED) as stage:
         await wait_all_tasks_blocked()
         assert [child.spec.label for child in stage.launcher.children] == START_ORDER
@@ -123,7 +123,7 @@ async def test_S057_start_order(autojump_clock: MockClock) -> None:
 
 
 async def test_S058_S059_start_all_and_stop_all_order(autojump_clock: MockClock) -> None:
-    """P-153, P-154 (Q-18)."""
+    """P-155; P-153, P-154 (Q-18)."""
     async with supervised(*ORDERED) as stage:
         sup = stage.supervisor
         results = await sup.stop_all(sup.processes())
@@ -255,6 +255,22 @@ async def test_S077_groups_at_run_time(autojump_clock: MockClock) -> None:
             sup.remove_group("b")
         names = [e.name for e in stage.events if e.name.startswith("PROCESS_GROUP")]
         assert names == ["PROCESS_GROUP_ADDED"] * 2 + ["PROCESS_GROUP_REMOVED"]
+
+
+async def test_P004_P007_a_group_that_is_not_at_rest_is_kept(autojump_clock: MockClock) -> None:
+    """Also in BACKOFF and in STOPPING."""
+    async with supervised(group("failing", startretries=20), group("slow")) as stage:
+        sup = stage.supervisor
+        stage.child("failing").die(1)
+        await sup.process("failing").wait_for(State.BACKOFF)
+        stage.child("slow").on_signal = ignore_all_but_kill
+        await sup.process("slow").stop(wait=False)
+        for name, state in (("failing", State.BACKOFF), ("slow", State.STOPPING)):
+            assert sup.process(name).state is state
+            with pytest.raises(StillRunning):
+                sup.remove_group(name)
+        await sup.process("slow").wait_for(State.STOPPED)
+        sup.remove_group("slow")
 
 
 async def test_Q69_what_a_reread_changes_in_the_daemon_itself(autojump_clock: MockClock) -> None:

@@ -94,6 +94,7 @@ async def test_a_request_behind_a_waiting_one_waits_too(fake: FakeSupervisor) ->
 
 
 async def test_w66_what_a_client_started_goes_on_without_it(fake: FakeSupervisor) -> None:
+    """process.md P-101."""
     process = fake.process("cat")
     process.gate = trio.Event()
     async with talking(fake) as client:
