@@ -71,6 +71,7 @@ RULES = (
         but_not_in=(
             "cli.ctl_events",
             "cli.ctl_json",
+            "cli.ctl_logs",
         ),  # imported by the commands that need it, and no others
         even_for_typing=False,
     ),

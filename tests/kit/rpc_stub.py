@@ -161,8 +161,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.stub.calls.append(("GET", self.path))
         if not self._refused():
-            answer = self.server.stub.answers.get(f"GET {self.path}", http_error(404, "Not Found"))
-            self._raw(answer)
+            answer = self.server.stub.answer(f"GET {self.path}")
+            self._raw(answer if isinstance(answer, Raw) else http_error(404, "Not Found"))
 
 
 class _Server(socketserver.ThreadingTCPServer):

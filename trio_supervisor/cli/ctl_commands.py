@@ -37,6 +37,22 @@ ROWS = (
         completes=PROCESSES,
     ),
     Command(
+        "logs",
+        "ctl_logs:logs",
+        ("logs <name> ...", "Show the last lines of what processes wrote, of all without a name"),
+        ("logs -f <name> ...", "The same and whatever they write, until Ctrl-C"),
+        options=(
+            Option("-f, --follow", "Go on; also over rotations and restarts of the daemon"),
+            Option("-n, --lines N", "So many lines of each output first (default 10)"),
+            Option("--since TIME", "What was written since (5m, 12:00) while this daemon ran"),
+            Option("--stdout", "Only what went to stdout"),
+            Option("--stderr", "Only what went to stderr"),
+            Option("--no-prefix", "No names in front of the lines of several processes"),
+            Option("--raw", "Every byte as it is, also escape sequences to a terminal"),
+        ),
+        completes=PROCESSES,
+    ),
+    Command(
         "top",
         "ctl_top:top",
         ("top", "Watch all processes on the whole screen and act with keys; ? lists them"),

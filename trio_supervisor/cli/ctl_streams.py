@@ -30,6 +30,9 @@ SERVER_ERROR = 500
 #: takes less than a second; a person who fixes a configuration should not hurt the machine.
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 3.0
 
+#: Kinds of trouble: a stream ended before its time; nobody is there to give another.
+BROKEN, ABSENT = 1, 2
+
 GONE = (OSError, Disconnected, ProtocolViolation)
 
 
@@ -85,8 +88,8 @@ class _Follower:
         """To be asked for (again) at ``_next``."""
         self._next = 0.0
         self._pause = FIRST_PAUSE
-        self._missed = False
-        """A connection was lost, and that was said."""
+        self._trouble = 0
+        """The worst that was said since all was well."""
 
     def run(self, sources: list[Source]) -> None:
         for source in sources:
@@ -117,22 +120,22 @@ class _Follower:
             try:
                 self._connect(waiting[0])
             except GONE as error:
-                self._miss(f"the daemon is gone ({_words(error)}), waiting for it")
+                self._miss(ABSENT, f"the daemon is gone ({_words(error)}), waiting for it")
+                self._rest()
                 self._waiting += waiting
-                self._next = time.monotonic() + self._pause
-                self._pause = min(2 * self._pause, LONGEST_PAUSE)
                 return
             del waiting[0]
 
-    def _miss(self, what: str) -> None:
-        if not self._missed:
-            self._missed = True
+    def _miss(self, trouble: int, what: str) -> None:
+        """Say it, unless as much was said already."""
+        if trouble > self._trouble:
+            self._trouble = trouble
             _tell(what)
 
     def _found(self) -> None:
         self._pause = FIRST_PAUSE
-        if self._missed:
-            self._missed = False
+        if self._trouble:
+            self._trouble = 0
             _tell("connected again")
 
     def _read(self, source: Source) -> None:
@@ -176,11 +179,16 @@ class _Follower:
         source.refused(status, bytes(source.refusal))
 
     def _wait(self, source: Source, why: str) -> None:
-        self._miss(why)
+        self._miss(BROKEN, why)
         self._drop(source)
         if not self._waiting:
-            self._next = time.monotonic() + self._pause
+            self._rest()
         self._waiting.append(source)
+
+    def _rest(self) -> None:
+        """The next attempt is later than the last one was."""
+        self._next = time.monotonic() + self._pause
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
     def _drop(self, source: Source) -> None:
         assert source.stream is not None

@@ -15,9 +15,10 @@ from trio_supervisor.cli import ctl_control
 from trio_supervisor.cli.client import Client, Fault
 from trio_supervisor.cli.ctl_background import Background
 from trio_supervisor.cli.ctl_command import mistake
-from trio_supervisor.cli.ctl_follow import follow, log_path
+from trio_supervisor.cli.ctl_logs import follow_one
 from trio_supervisor.cli.ctl_screen import Screen, ScreenError
 from trio_supervisor.cli.ctl_session import UsageMistake
+from trio_supervisor.cli.ctl_streams import GONE
 from trio_supervisor.cli.ctl_top_keys import (
     FOLLOW,
     QUIT,
@@ -188,7 +189,11 @@ class _Loop:
 
     def _follow(self, name: str) -> None:
         with self._screen.aside():
-            follow(self._session, log_path(name, "stdout"))
+            self._session.line(f"what {name} writes; Ctrl-C goes back")
+            try:
+                follow_one(self._session, name)
+            except GONE as error:
+                self._top.say(f"{name}: cannot follow its log: {_words(error)}", alarming=True)
 
 
 def _start(client: Client, intent: Intent) -> str:

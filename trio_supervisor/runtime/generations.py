@@ -63,10 +63,9 @@ def read_end(path: str, size: int) -> End:
     pieces: list[bytes] = []
     with _opened(path) as files:
         newest = next(files)
-        status = os.fstat(newest)
-        end = Place(_number(path), status.st_ino, status.st_size)
+        end = place_in(path, newest, os.fstat(newest).st_size)
         left = size
-        for fd, length in _with_lengths(newest, status.st_size, files):
+        for fd, length in _with_lengths(newest, end.offset, files):
             start = max(0, length - left)
             pieces.append(_read(fd, start, length))
             left -= length - start
@@ -113,6 +112,11 @@ def open_next(path: str, fd: int) -> int:
                 break
             newer = file
         return os.dup(newer)
+
+
+def place_in(path: str, fd: int, position: int) -> Place:
+    """A place in one of the files of a log."""
+    return Place(_number(path), os.fstat(fd).st_ino, position)
 
 
 def open_regular(path: str) -> int:

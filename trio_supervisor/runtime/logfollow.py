@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.errors import Failed, NoFile
-from trio_supervisor.runtime.generations import open_at, open_next, open_regular
+from trio_supervisor.runtime.generations import open_at, open_next, open_regular, place_in
 
 if TYPE_CHECKING:
     from trio_supervisor.runtime.generations import Place
@@ -39,6 +39,8 @@ class LogFollower:
         except OSError as error:
             raise Failed(path) from error
         self.modified = os.fstat(self._fd).st_mtime
+        self.start = place_in(path, self._fd, self._position)
+        """Where the first bytes come from."""
 
     @property
     def behind(self) -> int:

@@ -66,7 +66,7 @@ AFTER = Field(
     "number of bytes received; it goes on there, also in rotated files and after a restart, or "
     "with the whole file if the place is not found any more",
     default=None,
-    pattern="[0-9]{1,10}-[0-9]{1,20}--?[0-9]{1,18}",
+    pattern="[0-9]{1,10}-[0-9]{1,20}-[0-9]{1,18}",
 )
 
 

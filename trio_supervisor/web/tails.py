@@ -55,9 +55,8 @@ def _tail(path: str | None) -> Response | Stream:
 def following(path: str, place: Place | None = None) -> Stream:
     """A log from a place on, or its end, and what is added to it. Raises NoFile or Failed."""
     tail = Tail(path, place)
-    headers: tuple[tuple[str, str], ...] = (("Last-Modified", http_date(tail.modified)), *HEADERS)
-    if place is not None:
-        headers = (*headers, (POSITION, str(place)))
+    position = () if place is None else ((POSITION, str(tail.start)),)
+    headers = (("Last-Modified", http_date(tail.modified)), *HEADERS, *position)
     return Stream(tail, headers=headers)
 
 
@@ -75,6 +74,7 @@ class Tail:
         self._follower = LogFollower(path, place=place)
         self._look = Look()
         self.modified = self._follower.modified
+        self.start = self._follower.start
 
     async def read(self) -> bytes:
         """The next bytes, as soon as there are some."""
