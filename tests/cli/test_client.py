@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.kit.rpc_stub import Raw, Stub, chunked, serving
-from trio_supervisor.cli.client import BadUrl, Client, Disconnected, HttpError, Target
+from trio_supervisor.cli.client import BadUrl, Client, Disconnected, HttpError, Stream, Target
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -173,3 +173,15 @@ def test_ipv6_D20() -> None:
             accepted, _ = probe.accept()
             with accepted:
                 assert accepted.recv(4096).startswith(b"GET /mainlogtail HTTP/1.1\r\nHost: [::1]:")
+
+
+def test_a_stream_that_does_not_block() -> None:
+    ours, theirs = socket.socketpair()
+    with closing(Stream(ours)) as stream, theirs:
+        stream.stop_blocking()
+        assert (stream.read(), stream.status, stream.ended) == (b"", 0, False)
+        theirs.sendall(chunked(b"one", b"two"))
+        assert (stream.read(), stream.status, stream.ended) == (b"onetwo", 200, False)
+        assert (stream.read(), stream.ended) == (b"", False)
+        theirs.close()
+        assert (stream.read(), stream.ended) == (b"", True)

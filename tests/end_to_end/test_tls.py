@@ -101,6 +101,8 @@ def test_client_and_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
                 received = b""
                 while len(received) < 1024:
                     received += stream.read()
+                stream.stop_blocking()
+                assert stream.read() == b""  # whatever TLS itself has to say
                 running.rpc.sendProcessStdin("cat", "live\n")
                 while not received.endswith(b"live\n"):
                     received += stream.read()

@@ -300,13 +300,20 @@ class Stream:
     def fileno(self) -> int:
         return self._connection.fileno()
 
+    def stop_blocking(self) -> None:
+        """From now on ``read`` does not wait: one that is ready may have bytes of TLS alone."""
+        self._connection.setblocking(False)
+
     def read(self) -> bytes:
         """What has come since, perhaps nothing yet; sets ``ended`` at the end of the answer.
 
-        Blocks until there is something. Raises Disconnected only while there was no answer at
-        all: a log stream cut short is over like one that was ended (S12).
+        Blocks until there is something, unless that was stopped. Raises Disconnected only while
+        there was no answer at all: a log stream cut short is over like one that was ended (S12).
         """
-        data = self._connection.recv(READ_SIZE)
+        try:
+            data = self._connection.recv(READ_SIZE)
+        except BlockingIOError:
+            return b""
         body = self._response.feed(data)
         if not data and not self._response.feed_eof() and not self.status:
             raise Disconnected

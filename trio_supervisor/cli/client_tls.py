@@ -15,14 +15,13 @@ class _Socket(ssl.SSLSocket):
     """One whose next byte can be looked for."""
 
     def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
-        """With any flag, like MSG_PEEK of a socket that does not block.
+        """Without anything to read like a plain socket, also if TLS itself has had something.
 
-        Such a byte is lost; but it is one that no request asked for, which ends the connection.
+        With any flag like MSG_PEEK: such a byte is lost; but it is one that no request asked for,
+        which ends the connection.
         """
-        if not flags:
-            return super().recv(buflen)
         try:
-            return super().recv(1)
+            return super().recv(1 if flags else buflen)
         except ssl.SSLWantReadError as error:
             raise BlockingIOError from error
 

@@ -112,6 +112,7 @@ class _Follower:
         source.answered = False
         source.refusal.clear()
         source.stream = self._session.stream(source.path())
+        source.stream.stop_blocking()
         self._selector.register(source.stream, selectors.EVENT_READ, source)
 
     def _try_again(self) -> None:
