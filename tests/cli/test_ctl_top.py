@@ -210,7 +210,7 @@ def test_filter() -> None:
 
 
 def example() -> Top:
-    reason = "gave up starting it: Exited too quickly; exit status 3"
+    reason = "gave up starting it: Exited too quickly (process log may have details); exit status 3"
     before = [details("web:web_0", cpu_seconds=1.0), details("crash", "FATAL", reason=reason)]
     after = [
         details("web:web_0", cpu_seconds=2.0, memory=1536, uptime=3723, stdout_bytes=4096,

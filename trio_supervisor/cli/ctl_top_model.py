@@ -23,6 +23,8 @@ STATE_ORDER = (
     "RUNNING",
     "STOPPED",
 )
+#: What the reference says of a child that ended early; here the log's last line stands beside.
+LOG_HINT = " (process log may have details)"
 #: States with a child, whose use of the machine can be told.
 ALIVE = frozenset({"RUNNING", "STARTING", "STOPPING"})
 
@@ -64,7 +66,8 @@ class Row:
 
     @property
     def reason(self) -> str:
-        return plain(self.details["reason"])
+        """Why it does not run, without what the screen shows anyway."""
+        return plain(self.details["reason"].replace(LOG_HINT, ""))
 
 
 def _written(details: dict[str, Any]) -> int:
