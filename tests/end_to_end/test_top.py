@@ -208,4 +208,4 @@ def test_what_cannot_be_shown(start: Start, tmp_path: Path) -> None:
                 assert f"Error: {text}" in person.lines
     with start() as person:
         assert person.end()[0] == 7
-        assert "".join(person.lines).endswith("no such file")
+        assert "nosuchfile" in "".join(person.lines).replace(" ", "")  # wherever lines end

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from trio_supervisor.runtime.generations import Place, open_at, open_next, read_end
+from trio_supervisor.runtime.generations import (
+    Place,
+    is_log,
+    open_at,
+    open_next,
+    read_end,
+)
 from trio_supervisor.runtime.logfollow import LogFollower
 
 ALL = b"oldest\nolder\nnewest\n"
@@ -74,7 +80,8 @@ def test_places_that_are_gone(log: Path) -> None:
     for wrong in (place.moved(1), place.moved(-1000), Place(place.log, 1, 0)):
         assert open_at(str(log), wrong) is None
     assert open_at(f"{log}.1", place) is None  # the same file, but another log
-    log.unlink()
+    for path in log.parent.iterdir():
+        path.unlink()
     with pytest.raises(FileNotFoundError):
         open_at(str(log), place)
 
@@ -138,3 +145,33 @@ def test_a_rotation_during_the_look(log: Path, monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(os, "open", open_and_rotate)
     assert read_end(str(log), 1000).data == ALL
+
+
+@pytest.mark.parametrize("gap", [0, 1, 2])
+def test_in_the_middle_of_a_rotation(log: Path, gap: int) -> None:
+    """Files have moved up to where there is a gap now; the log's own is the last."""
+    place = read_end(str(log), len(ALL)).place
+    fd = os.open(f"{log}.1", os.O_RDONLY)
+    for number in (2, 1, 0):
+        if number >= gap:
+            path = Path(f"{log}.{number}") if number else log
+            path.rename(f"{log}.{number + 1}")
+    assert is_log(str(log))
+    assert read_end(str(log), 1000).data == ALL
+    assert read(open_at(str(log), place)) == b"oldest\n"
+    assert read((open_next(str(log), fd), 0)) == b"newest\n"
+    os.close(fd)
+
+
+def test_nothing_newer_yet(log: Path) -> None:
+    fd = os.open(log, os.O_RDONLY)
+    log.replace(f"{log}.1")
+    with pytest.raises(FileNotFoundError):
+        open_next(str(log), fd)
+    os.close(fd)
+
+
+def test_what_is_no_log(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path, tmp_path / "none", tmp_path / "fifo", "/dev/null", "/dev/stdout"):
+        assert not is_log(str(path))

@@ -14,11 +14,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from zlib import crc32
 
+from trio_supervisor.runtime.logfile import own_descriptor
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 #: Backups looked at; nobody reads further back than that.
 MOST_BACKUPS = 100
+#: Names in a row that are free although there are older backups. One is, for a moment, in each step
+#: of a rotation; the log's own, before the new file is there.
+MOST_GAPS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,18 @@ class End:
     def since(self, start: int) -> End:
         """Without its first bytes."""
         return End(self.data[start:], self.place.moved(start))
+
+
+def is_log(path: str) -> bool:
+    """Whether it is a file of its own, be it for a moment only under the name of a backup."""
+    if own_descriptor(path) is not None:
+        return False
+    try:
+        with _opened(path) as files:
+            next(files)
+    except OSError:
+        return False
+    return True
 
 
 def read_end(path: str, size: int) -> End:
@@ -101,16 +118,19 @@ def open_at(path: str, place: Place) -> tuple[int, int] | None:
 def open_next(path: str, fd: int) -> int:
     """What was written after the file ``fd``, which has another name now or none.
 
-    That is the oldest of the files that are newer. Raises OSError.
+    That is the oldest of the files that are newer. Raises OSError, also if there is none yet.
     """
     own = os.fstat(fd)
+    newer: int | None = None
     with _opened(path) as files:
-        newer = next(files)
         for file in files:
             status = os.fstat(file)
-            if os.path.samestat(status, own) or status.st_mtime_ns < own.st_mtime_ns:
+            older = newer is not None and status.st_mtime_ns < own.st_mtime_ns
+            if older or os.path.samestat(status, own):
                 break
             newer = file
+        if newer is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         return os.dup(newer)
 
 
@@ -135,19 +155,24 @@ def _opened(path: str) -> Iterator[Iterator[int]]:
 
 
 def _generations(path: str, stack: ExitStack) -> Iterator[int]:
-    last = open_regular(path)
-    stack.callback(os.close, last)
-    yield last
-    for number in range(1, MOST_BACKUPS + 1):
+    last: int | None = None
+    missing: list[OSError] = []
+    for number in range(MOST_BACKUPS + 1):
         try:
-            fd = open_regular(f"{path}.{number}")
-        except OSError:
-            return
+            fd = open_regular(f"{path}.{number}" if number else path)
+        except OSError as error:
+            missing.append(error)
+            if len(missing) > MOST_GAPS or not isinstance(error, FileNotFoundError):
+                break
+            continue
+        missing.clear()
         stack.callback(os.close, fd)
         # A rotation just now has moved the file we had to this name.
-        if not os.path.samestat(os.fstat(fd), os.fstat(last)):
+        if last is None or not os.path.samestat(os.fstat(fd), os.fstat(last)):
             last = fd
             yield fd
+    if last is None:
+        raise missing[0]
 
 
 def _with_lengths(newest: int, length: int, older: Iterator[int]) -> Iterator[tuple[int, int]]:

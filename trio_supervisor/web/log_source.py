@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import trio
 
-from trio_supervisor.runtime.generations import End, Place
-from trio_supervisor.runtime.logfile import is_regular
+from trio_supervisor.runtime.generations import End, Place, is_log
 from trio_supervisor.runtime.logread import (
     ANSWER_LIMIT,
     last_bytes,
@@ -117,7 +116,7 @@ class MemoryLog:
 async def log_of(channel: Channel) -> Log:
     """The log of a channel, in whatever form there is one."""
     path = channel.logfile
-    if path is None or not await trio.to_thread.run_sync(is_regular, path, limiter=readers):
+    if path is None or not await trio.to_thread.run_sync(is_log, path, limiter=readers):
         return MemoryLog(channel)
     return FileLog(path, channel.written_since)
 
