@@ -93,6 +93,9 @@ def test_follow_pause_search_and_colours(browser: Browser, serve: Serve) -> None
         assert browser.complaints() == []
         browser.open(f"{site.address}tail.html?processname=quiet")
         assert browser.texts("pre") == ["No file for quiet", "only in memory"]
+        browser.click("header a")
+        browser.click(".events > a")
+        browser.wait(lambda: "spawned: 'quiet'" in browser.text("pre"), "the supervisor's own log")
 
 
 def test_a_log_that_is_rotated_and_one_that_floods(browser: Browser, serve: Serve) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, quote
 
 import pytest
 
-from tests.kit.fake_supervisor import NOW, FakeSupervisor
+from tests.kit.fake_supervisor import NOW, FakeActivity, FakeSupervisor
 from tests.kit.web import Client, Reply, request, talking
 from trio_supervisor.core.errors import (
     AbnormalTermination,
@@ -477,6 +477,19 @@ async def test_log_page_in_colours_and_of_stderr(fake: FakeSupervisor, tmp_path:
         assert page.links["Download"] == "log.txt?processname=cat&limit=1024&channel=stderr"
         assert 'data-log="live/log?processname=cat&amp;channel=stderr"' in text
         assert "&lt;stdout&gt;" in await shown(client, "/tail.html?processname=cat&channel=bogus")
+
+
+async def test_the_supervisors_own_log(fake: FakeSupervisor, tmp_path: Path) -> None:
+    async with talking(fake) as client:
+        assert "No file for main" in await shown(client, "/tail.html?channel=main")
+        fake.activity = FakeActivity(str(tmp_path / "own"))
+        with open(tmp_path / "own", "w") as file:  # noqa: ASYNC230  # a small local file
+            file.write("<spawned>\n")
+        text = await shown(client, "/tail.html?channel=main")
+        assert "<pre>&lt;spawned&gt;\n</pre>" in text
+        assert 'data-log="live/log?channel=main"' in text
+        assert Page(text).links["Download"] == "log.txt?limit=1024&channel=main"
+        assert "BAD_NAME: zz" in await shown(client, "/tail.html?channel=main&processname=zz")
 
 
 async def test_output_that_goes_to_no_file_is_shown_from_memory(fake: FakeSupervisor) -> None:

@@ -1,4 +1,4 @@
-"""The page that shows the end of a process's log (interfaces.md 4.2); the script lets it follow."""
+"""The page that shows the end of a log (interfaces.md 4.2); the script lets it follow."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from urllib.parse import urlencode
 
 import trio
 
-from trio_supervisor.core.errors import BadName, NoFile, RequestError
-from trio_supervisor.runtime.logread import ANSWER_LIMIT, last_bytes
+from trio_supervisor.core.errors import NoFile, RequestError
 from trio_supervisor.runtime.rpc_logs import readers
 from trio_supervisor.web.ansi import Painter
-from trio_supervisor.web.log_view import STDERR, STDOUT, channel_of
+from trio_supervisor.web.log_view import MAIN, STDERR, STDOUT, Log, log_of, painted_end
 from trio_supervisor.web.pages import TOOLS, page, shortcuts, visible
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ LIMIT = 1024
 MORE = 16
 #: More digits than any log has bytes.
 MAX_DIGITS = 12
+_FIELDS = ("processname", "limit", "channel")
 _HERE = ' aria-current="page"'
 _KEYS = (
     ("/", "search"),
@@ -50,70 +50,66 @@ autocomplete="off"><span class="matches" role="status"></span>\
 async def log_page(supervisor: Supervisor, request: Request) -> Response:
     fields = request.fields
     name = fields.get("processname", "")
-    if not name:
+    if not name and fields.get("channel") != MAIN:
         return page("Supervisor tail", "<pre>No process name found</pre>\n", kind="message")
-    limit = _limit(fields.get("limit", ""))
-    live = ""
+    limit = _limit(fields.get("limit", ""), supervisor.config.daemon.log_answer_maxbytes)
+    live, after = "", ""
     try:
-        text = Painter().feed(await _end(supervisor, fields, limit), final=True)
+        log = log_of(supervisor, fields)
+        after = _remembered(log) if log.path is None else ""
+        text = await trio.to_thread.run_sync(painted_end, log, limit, limiter=readers)
         live = f' data-log="{_address("live/log", fields)}"'
     except NoFile:
-        text = f"No file for {visible(name)}"
+        text = f"No file for {visible(name or MAIN)}"
     except RequestError as error:
         text = f"ERROR: unexpected rpc fault [{int(error.code)}] {visible(str(error))}"
     return page(
-        f"Supervisor tail of process {name}",
+        f"Supervisor tail of process {name}" if name else "Supervisor log",
         f'<nav class="bar"{live}>{_links(fields, limit)}{_SEARCH if live else ""}</nav>\n'
-        f"<pre>{text}</pre>\n{_recent(supervisor, fields) if not live else ''}{shortcuts(_KEYS)}",
+        f"<pre>{text}</pre>\n{after}{shortcuts(_KEYS)}",
         kind="log",
-        heading=name,
+        heading=name or "The supervisor's own log",
         bar=f'<a class="button" href="./">All processes</a>{TOOLS}',
     )
 
 
-async def _end(supervisor: Supervisor, fields: Mapping[str, str], limit: int) -> bytes:
-    """Of its backups too, if it has just been rotated. Raises BadName, NoFile or Failed."""
-    path = channel_of(supervisor, fields).logfile
-    if path is None:
-        raise NoFile
-    return (await trio.to_thread.run_sync(last_bytes, path, limit, limiter=readers)).data
-
-
-def _recent(supervisor: Supervisor, fields: Mapping[str, str]) -> str:
-    """What is remembered of an output that goes to no file."""
-    try:
-        said = channel_of(supervisor, fields).recent.text
-    except BadName:
+def _remembered(log: Log) -> str:
+    """The end of an output that goes to no file."""
+    if not log.remembered:
         return ""
-    painted = Painter().feed(said.encode(), final=True)
-    return f"<h2>The last that it wrote</h2>\n<pre>{painted}</pre>\n" if said else ""
+    painted = Painter().feed(log.remembered.encode(), final=True)
+    return f"<h2>The last that it wrote</h2>\n<pre>{painted}</pre>\n"
 
 
 def _links(fields: Mapping[str, str], limit: int) -> str:
-    other = {"processname": fields["processname"], "limit": str(limit)}
-    channel = fields.get("channel", "")
-    chosen = STDERR if channel == STDERR else STDOUT
-    tabs = "".join(
-        f'<a class="button" href="{_address("tail.html", other | {"channel": one})}"'
-        f"{_HERE if one == chosen else ''}>{one.capitalize()}</a>"
-        for one in (STDOUT, STDERR)
-    )
-    again = other | ({"channel": channel} if channel else {})
-    more = again | {"limit": str(min(limit * MORE, ANSWER_LIMIT))}
+    again = {field: fields[field] for field in ("processname", "channel") if field in fields}
+    again["limit"] = str(limit)
+    more = again | {"limit": str(limit * MORE)}
     return (
-        f'<div class="tabs">{tabs}</div>'
+        f"{_tabs(again) if 'processname' in again else ''}"
         f'<a class="button plain" href="{_address("tail.html", again)}">Refresh</a>'
         f'<a class="button plain" href="{_address("tail.html", more)}">More</a>'
         f'<a class="button" href="{_address("log.txt", again)}" download>Download</a>'
     )
 
 
+def _tabs(fields: Mapping[str, str]) -> str:
+    """Links to the two outputs of a process."""
+    chosen = STDERR if fields.get("channel") == STDERR else STDOUT
+    links = "".join(
+        f'<a class="button" href="{_address("tail.html", {**fields, "channel": one})}"'
+        f"{_HERE if one == chosen else ''}>{one.capitalize()}</a>"
+        for one in (STDOUT, STDERR)
+    )
+    return f'<div class="tabs">{links}</div>'
+
+
 def _address(place: str, fields: Mapping[str, str]) -> str:
-    known = {k: v for k, v in fields.items() if k in ("processname", "limit", "channel")}
+    known = {name: fields[name] for name in _FIELDS if name in fields}
     return visible(f"{place}?{urlencode(known)}")
 
 
-def _limit(text: str) -> int:
+def _limit(text: str, most: int) -> int:
     if not text.isdecimal() or len(text) > MAX_DIGITS:
         return LIMIT
-    return min(max(LIMIT, int(text)), ANSWER_LIMIT)
+    return max(LIMIT, min(int(text), most))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import trio
 
 from trio_supervisor.core.errors import BadName, Failed, NoFile
 from trio_supervisor.runtime.logfollow import LogFollower
+from trio_supervisor.runtime.logread import last_bytes
 from trio_supervisor.web import sse
 from trio_supervisor.web.ansi import Painter
 from trio_supervisor.web.message import PLAIN, SECURITY, Response, Stream, error_response
@@ -19,11 +21,11 @@ from trio_supervisor.web.tails import Look
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from trio_supervisor.runtime.channels import Channel
     from trio_supervisor.runtime.supervisor import Supervisor
 
 STDOUT = "stdout"
 STDERR = "stderr"
+MAIN = "main"
 #: Bytes of a log that a live page begins with.
 HISTORY = 64 * 1024
 #: Bytes behind the end of its log from which on a page that is too slow skips to the end.
@@ -32,22 +34,33 @@ TOO_FAR = 1024 * 1024
 SILENCE = 15
 
 
-def channel_of(supervisor: Supervisor, fields: Mapping[str, str]) -> Channel:
-    """The output that fields mean: ``processname``, and ``channel`` if it is not stdout.
+@dataclass(frozen=True, slots=True)
+class Log:
+    """What can be shown: ``path`` of a file, or what is ``remembered`` of an output without one."""
 
-    Raises BadName.
+    name: str
+    """``stdout``, ``stderr`` or ``supervisor``."""
+    path: str | None
+    remembered: str = ""
+
+
+def log_of(supervisor: Supervisor, fields: Mapping[str, str]) -> Log:
+    """The log that fields mean: ``processname``, and ``channel`` if it is not stdout; without a
+    name, ``channel=main`` is the supervisor's own. Raises BadName.
     """
-    process = supervisor.process(fields.get("processname", ""))
-    return process.stderr if fields.get("channel") == STDERR else process.stdout
+    name, channel = fields.get("processname", ""), fields.get("channel", "")
+    if not name and channel == MAIN:
+        activity = supervisor.activity
+        return Log("supervisor", None if activity is None else activity.path)
+    process = supervisor.process(name)
+    output = process.stderr if channel == STDERR else process.stdout
+    return Log(output.name, output.logfile, output.recent.text)
 
 
 def live_log(supervisor: Supervisor, fields: Mapping[str, str]) -> Response | Stream:
     """The end of a log, painted, and what is added to it."""
     try:
-        path = channel_of(supervisor, fields).logfile
-        if path is None:
-            raise NoFile
-        feed = LogFeed(path)
+        feed = LogFeed(_path(log_of(supervisor, fields)))
     except (BadName, NoFile, Failed):
         return error_response(404, "there is no log that can be read")
     return Stream(feed, sse.TYPE, (*sse.HEADERS, *SECURITY))
@@ -56,14 +69,26 @@ def live_log(supervisor: Supervisor, fields: Mapping[str, str]) -> Response | St
 def download(supervisor: Supervisor, fields: Mapping[str, str]) -> Response | Stream:
     """The whole log as it is now, as a file."""
     try:
-        channel = channel_of(supervisor, fields)
-        if channel.logfile is None:
-            raise NoFile
-        copy = Copy(channel.logfile)
+        log = log_of(supervisor, fields)
+        copy = Copy(_path(log))
     except (BadName, NoFile, Failed, FileNotFoundError):
         return error_response(404, "there is no log that can be read")
-    disposition = ("Content-Disposition", f'attachment; filename="{channel.name}.log"')
+    disposition = ("Content-Disposition", f'attachment; filename="{log.name}.log"')
     return Stream(copy, PLAIN, (disposition, ("Cache-Control", "no-store"), *SECURITY))
+
+
+def painted_end(log: Log, size: int) -> str:
+    """The last bytes of a log as HTML; blocks. Its backups count, if it has just been rotated.
+
+    Raises NoFile or Failed.
+    """
+    return Painter().feed(last_bytes(_path(log), size).data, final=True)
+
+
+def _path(log: Log) -> str:
+    if log.path is None:
+        raise NoFile
+    return log.path
 
 
 class LogFeed:

@@ -38,6 +38,9 @@ _HEAD = """\
 <th scope="col">Restarts</th><th scope="col"><span class="unseen">Actions</span></th></tr></thead>
 """
 _SORT_TEXTS = ("By group and name", "Trouble first", "CPU", "Memory", "Uptime")
+_EVENTS = """\
+<section class="events"><h2>Events</h2>\
+<a href="tail.html?channel=main">The supervisor's own log</a>"""
 _KEYS = (
     ("/", "filter"),
     ("j k", "next, previous process"),
@@ -95,8 +98,7 @@ def _show(supervisor: Supervisor, fields: Mapping[str, str], viewer: Viewer) -> 
         f'<nav class="bar"><ul class="summary">{board.summary()}</ul>'
         f"{_controls(words, sort)}</nav>\n"
         f"{_table(supervisor, board.table(words, sort))}"
-        f'<section class="events"><h2>Events</h2><ol>{board.events()}</ol></section>\n'
-        f"{shortcuts(_KEYS)}",
+        f"{_EVENTS}<ol>{board.events()}</ol></section>\n{shortcuts(_KEYS)}",
         kind="status",
         heading=supervisor.config.daemon.identifier,
         bar=f'<div class="everything">{viewer.form(OF_ALL)}</div>{TOOLS}',

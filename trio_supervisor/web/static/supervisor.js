@@ -377,6 +377,7 @@ function statusPage() {
     r: press('button[value=restart]'),
     l: press('.name a'),
     o: press('.last summary'),
+    Escape: () => all('.menu[open]').forEach((menu) => { menu.open = false; }),
   };
 }
 
