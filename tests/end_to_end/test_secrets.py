@@ -25,6 +25,7 @@ username=u
 password={SECRET}-1
 readonly_username=r
 readonly_password={SECRET}-2
+allowed_hosts=x,{USE}
 [supervisorctl]
 username=u
 password={SECRET}-1

@@ -256,7 +256,7 @@ def _masked(entry: Entry | None) -> Shown:
 
 def _shown(entry: Entry | None, name: str, value: object) -> Shown:
     plain = _plain(name, value)
-    if isinstance(plain, str) and entry is not None and plain != MASKED:
+    if isinstance(plain, (str, list)) and entry is not None and plain != MASKED:
         written = entry.value if entry.words is None else shlex.join(entry.words)
         if _USES_VARIABLE.search(written):
             plain = written
