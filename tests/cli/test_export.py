@@ -199,6 +199,45 @@ def test_convert_needs_no_variable_to_be_set(
     assert captured.err == "not set here, compared as if it were 1: T_PORT, T_PASSWORD\n"
 
 
+def test_convert_keeps_what_here_means_in_included_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """4.8: the result is one file, in the place of the main one."""
+    main = tmp_path / "main"
+    (main / "conf$d").mkdir(parents=True)
+    for path, name in ((main / "conf$d" / "a.conf", "a"), (tmp_path / "b.conf", "b")):
+        path.write_text(f'[program:{name}]\ncommand=%(here)s/x $$ %%\nenvironment=H="%(here)s"\n')
+    path = main / "c.conf"
+    path.write_text("[supervisord]\n[include]\nfiles=conf$d/*.conf ../b.conf\n")
+    assert convert(str(path), "tsupervisord") == 0
+    converted = tomllib.loads(capsys.readouterr().out)["program"]
+    assert converted["a"]["command"] == "${here}/conf$$d/x $$$$ %"
+    assert converted["a"]["environment"] == {"H": "${here}/conf$$d"}
+    assert converted["b"]["command"] == f"{tmp_path}/x $$$$ %"
+
+
+def test_convert_needs_nothing_else_of_the_machine_either(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file is often converted where it does not run: no user, no directory, no value is there."""
+    for name in ("T_LEVEL", "T_EVENTS", "T_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    path = tmp_path / "c.conf"
+    path.write_text(
+        "[supervisord]\nuser=no-such-user\nloglevel=%(ENV_T_LEVEL)s\nlogfile=/no/such/dir/l\n"
+        "[unix_http_server]\nfile=%(ENV_T_DIR)s/s\nchown=no-such-user:no-such-group\n"
+        "[eventlistener:l]\ncommand=a\nevents=%(ENV_T_EVENTS)s\nuser=no-such-user\n"
+        "stdout_logfile=%(ENV_T_DIR)s/l.log\n"
+    )
+    assert convert(str(path), "tsupervisord") == 0
+    converted = tomllib.loads(capsys.readouterr().out)
+    assert converted["supervisord"]["loglevel"] == "${ENV_T_LEVEL}"
+    assert converted["eventlistener"]["l"]["events"] == "${ENV_T_EVENTS}"
+    path.write_text(path.read_text() + "autostart=maybe\n")
+    with pytest.raises(ConfigError, match="not a valid boolean value: 'maybe'"):
+        convert(str(path), "tsupervisord")
+
+
 def test_convert_says_what_has_no_counterpart(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

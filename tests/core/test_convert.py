@@ -27,7 +27,7 @@ def both(fragment: str, base: str = BASE) -> tuple[Config, Config, list[str]]:
     original = load(fragment, ENVIRON, base)
     document = Document()
     read(base + fragment, file="c.conf", here=HERE, into=document)
-    text, lost = toml_text(document)
+    text, lost = toml_text(document, HERE)
     again = Document()
     read_toml(text, file="c.toml", here=HERE, into=again)
     converted = build(again, surroundings(ENVIRON), overrides={}, here=HERE)
@@ -99,7 +99,7 @@ def test_a_key_of_a_plugin_that_has_no_counterpart_is_said_too() -> None:
     document = Document()
     text = "[ctlplugin:x]\nsupervisor.ctl_factory=m:f\nformat=%Y\n[supervisord]\n"
     read(text, file="c.conf", here=HERE, into=document)
-    text, lost = toml_text(document)
+    text, lost = toml_text(document, HERE)
     assert lost == ["[ctlplugin:x] format: '%Y' is no expansion that TOML knows"]
     assert "[ctlplugin.x]" in text
 
@@ -120,7 +120,7 @@ def test_native_types() -> None:
         here=HERE,
         into=document,
     )
-    text, lost = toml_text(document)
+    text, lost = toml_text(document, HERE)
     assert lost == ["[program:x] bogus is ignored by the INI form too"]
     assert text.startswith("# not converted: [program:x] bogus is ignored by the INI form too\n")
     for line in (

@@ -28,6 +28,8 @@ _CONVERSION = re.compile(
 )
 #: Options that the reference expands twice (5.6).
 _TWICE = frozenset({"stdout_logfile", "stderr_logfile"})
+#: The directory of the file itself.
+HERE = "${here}"
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
 
 
@@ -35,8 +37,8 @@ class NotConvertible(Exception):
     """A value has no counterpart; the text says why."""
 
 
-def to_tables(document: Document) -> tuple[dict[str, object], list[str]]:
-    """The document as nested tables, and what could not be brought along."""
+def to_tables(document: Document, here: str) -> tuple[dict[str, object], list[str]]:
+    """The document as nested tables of a file in ``here``, and what could not be brought along."""
     tables: dict[str, object] = {}
     lost: list[str] = []
     for section in document.sections.values():
@@ -55,7 +57,7 @@ def to_tables(document: Document) -> tuple[dict[str, object], list[str]]:
         if place is None:
             lost.append(f"[{section.name}] is ignored by the INI form too")
         else:
-            _options(document, section, kind, place, lost)
+            _options(document, section, kind, place, lost, here)
     return tables, lost
 
 
@@ -68,7 +70,12 @@ def _inner(tables: dict[str, object], kind: str, name: str | None) -> dict[str, 
 
 
 def _options(
-    document: Document, section: Section, kind: str, place: dict[str, object], lost: list[str]
+    document: Document,
+    section: Section,
+    kind: str,
+    place: dict[str, object],
+    lost: list[str],
+    here: str,
 ) -> None:
     legal = {option.name: option for option in TABLES.get(kind, ())}
     inherited = document.sections.get(DEFAULT)
@@ -82,9 +89,12 @@ def _options(
                 lost.append(f"[{section.name}] {key} is ignored by the INI form too")
             continue
         twice = key in _TWICE or (kind == "supervisord" and key == "environment")
+        own = _directory(entry.here, here)
         try:
             place[key] = (
-                _native(legal[key], entry.value, twice=twice) if known else translate(entry.value)
+                _native(legal[key], entry.value, own, twice=twice)
+                if known
+                else translate(entry.value, own)
             )
         except NotConvertible as error:
             lost.append(f"[{section.name}] {key}: {error}")
@@ -96,14 +106,23 @@ def _is_plugin(section: Section) -> bool:
     return factory is not None and factory.value != MAIN_FACTORY
 
 
-def _native(option: Option, text: str, *, twice: bool) -> object:
+def _directory(of_entry: str, here: str) -> str:
+    """How the file in ``here`` writes the directory of an included one."""
+    if of_entry == here:
+        return HERE
+    below = of_entry.removeprefix(here.rstrip("/") + "/")
+    literal = below.replace("$", "$$")
+    return literal if below == of_entry else f"{HERE}/{literal}"
+
+
+def _native(option: Option, text: str, here: str, *, twice: bool) -> object:
     if option.name == "environment":
         try:
             pairs = parse_environment(text)
         except ValueError:
             raise NotConvertible("its pairs come out of a variable") from None
-        return {name: translate(value, twice=twice) for name, value in pairs.items()}
-    translated = translate(text, twice=twice)
+        return {name: translate(value, here, twice=twice) for name, value in pairs.items()}
+    translated = translate(text, here, twice=twice)
     if "$" in translated:
         return translated
     if option.name in LISTS and translated:
@@ -129,15 +148,21 @@ _NATIVE: dict[object, Callable[[str], object]] = {
 }
 
 
-def translate(text: str, *, twice: bool = False) -> str:
-    """A value of the INI form in the grammar of the TOML form. Raises NotConvertible."""
+def translate(text: str, here: str = HERE, *, twice: bool = False) -> str:
+    """A value of the INI form in the grammar of the TOML form. Raises NotConvertible.
+
+    ``here`` stands for the directory of the value's file.
+    """
     parts = _parts(text)
     if twice:
         # If the second pass fails, the result of the first stands (Q23).
         with contextlib.suppress(NotConvertible):
             again = (_parts(part) if not is_name else [(True, part)] for is_name, part in parts)
             parts = [part for more in again for part in more]
-    return "".join(part if is_name else part.replace("$", "$$") for is_name, part in parts)
+    return "".join(
+        (here if part == HERE else part) if is_name else part.replace("$", "$$")
+        for is_name, part in parts
+    )
 
 
 def _parts(text: str) -> list[tuple[bool, str]]:
