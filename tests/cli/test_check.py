@@ -238,12 +238,17 @@ def test_sockets_that_cannot_be_made_are_errors(
         tmp_path,
         "[unix_http_server:two]\nfile=/no/such/directory/s\n"
         "[inet_http_server]\nport=no-such-host.invalid:9\nusername=u\npassword=p\n"
+        "ssl_certificate=%(here)s/none.pem\n"
         "[fcgi-program:f]\ncommand=/bin/cat\nsocket=unix:///no/such/directory/f\n",
     )
     assert [(f["severity"], f["text"]) for f in reported(str(path), capsys, 2)] == [
         (
             "error",
             "the server cannot listen: the host no-such-host.invalid has no address here",
+        ),
+        (
+            "error",
+            f"Cannot open an HTTP server: {tmp_path}/none.pem: No such file or directory",
         ),
         (
             "error",

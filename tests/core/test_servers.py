@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.core.test_passwords import DAMAGED, RFC_7914
+from tests.core.test_toml import load_toml
 from tests.kit.config import load
 from trio_supervisor.core.access import BODY_MAXBYTES, Access, Credentials, Tls
 from trio_supervisor.core.config import InetServer
@@ -39,6 +40,17 @@ def test_everything() -> None:
     assert server.url == "https://[::1]:9001"
     assert "RFC" not in repr(server.access)
     assert RFC_7914 not in repr(server)
+
+
+def test_the_same_in_toml() -> None:
+    config = load_toml(
+        '[supervisord]\nlog_answer_maxbytes = "2KB"\n[inet_http_server]\nport = 9001\n'
+        'allowed_hosts = ["a.example", ".b"]\nget_actions = false\nbody_maxbytes = 1024\n'
+    )
+    assert config.daemon.log_answer_maxbytes == 2048
+    assert config.servers[0].access == Access(
+        None, ("a.example", ".b"), get_actions=False, body_maxbytes=1024
+    )
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 from trio_supervisor.cli.findings import ERROR, WARNING, Finding
 from trio_supervisor.cli.holders import command_of, holder_of_port, holder_of_socket
 from trio_supervisor.core.config import InetServer, UnixServer
-from trio_supervisor.core.errors import RequestError
+from trio_supervisor.core.errors import RequestError, ServerError
 from trio_supervisor.core.reader import as_written
 from trio_supervisor.core.values import SYSLOG
 from trio_supervisor.runtime.command import find_command
+from trio_supervisor.web.tls import Certificate
 
 if TYPE_CHECKING:
     from trio_supervisor.core.config import Config, FastCgiSocket, ProcessConfig
@@ -98,6 +99,11 @@ class _Prober:
             yield from self._socket(server.file, section, "file", "the control socket")
             return
         yield from self._port(server.host, server.port, section, "port", "the server")
+        if server.tls is not None:
+            try:
+                Certificate(server.tls)
+            except ServerError as error:
+                yield Finding(ERROR, str(error), section=section, option="ssl_certificate")
         if server.credentials is None:
             text = "whoever reaches this port controls every program: it asks for no password"
             hint = "set username= and password="

@@ -28,7 +28,7 @@ NAMED = ("rpcinterface", "program", "fcgi-program", "eventlistener", "group", "c
 #: Of these any key is legal.
 FREE = ("rpcinterface", "ctlplugin")
 #: Options whose lists are written with commas in INI.
-LISTS = ("exitcodes", "events", "programs")
+LISTS = ("exitcodes", "events", "programs", "allowed_hosts")
 #: Options written in octal digits.
 OCTAL = frozenset(
     option.name for table in TABLES.values() for option in table if option.convert is values.octal
