@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import socket
 import xmlrpc.client
+from base64 import b64encode
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -20,6 +21,8 @@ from trio_supervisor.core.config import InetServer, Server, UnixServer
 from trio_supervisor.web import server as server_module
 from trio_supervisor.web.app import App
 from trio_supervisor.web.server import bind, serve, unbind
+
+GOOD = f"Authorization: Basic {b64encode(b'bob:p:w').decode()}"
 
 
 @pytest.fixture
@@ -151,6 +154,35 @@ async def test_the_longest_idle_makes_room(
             for busy in (first, third):
                 assert (await busy.reply()).status == 200
     assert fake.lines == []
+
+
+async def test_strangers_make_room_first(
+    fake: FakeSupervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """needs.md 3.6: many that only connect, or never end their request, drive out nobody."""
+    monkeypatch.setattr(server_module, "CONNECTIONS", 4)
+    async with (
+        serving(fake, InetServer("inet_http_server", "127.0.0.1", 0, BOB)) as listener,
+        connected(listener) as good,
+        AsyncExitStack() as stack,
+    ):
+        assert (await good.get("/ok.html", GOOD)).status == 200
+        strangers = [await stack.enter_async_context(connected(listener)) for _ in range(12)]
+        for stranger in strangers:
+            await stranger.send(b"GET / HTTP/1.1\r\nX-Slow: ")
+        await wait_all_tasks_blocked()
+        assert (await good.get("/ok.html", GOOD)).status == 200
+        for stranger in strangers[:-3]:
+            assert b"200" not in await ended(stranger)
+    assert fake.lines == []
+
+
+async def ended(client: Client) -> bytes:
+    """What comes until the server has closed; it need not be polite."""
+    try:
+        return await client.rest()
+    except OSError:
+        return b""
 
 
 class Exhausted:

@@ -64,7 +64,8 @@ class Connection:
         self._wire = wire
         self._app = app
         self._peer = peer
-        self._trusted = not peer
+        self.is_known = not peer
+        """It has been let in once, or need not be: no time limit hurries it while it is idle."""
         self._parser = Parser()
         self._scope = trio.CancelScope()
         self._awaiting_request = False
@@ -86,7 +87,7 @@ class Connection:
         self._scope.cancel()
 
     async def _converse(self) -> None:
-        if not self._trusted:
+        if not self.is_known:
             self._allow(HEAD_TIME)
         await self._wire.open()
         request = None
@@ -96,7 +97,7 @@ class Connection:
                 if (refused := await self._app.admit(request)) is not None:
                     await self._answer(request, refused, keep=False)
                     break
-                self._trusted = True
+                self.is_known = True
                 request.body = await self._body(request)
                 answer = await self._app.respond(request)
                 if isinstance(answer, Stream):
@@ -120,7 +121,7 @@ class Connection:
         if (event := parser.next_event()) is Mark.NEED_DATA:
             self._awaiting_request = True
             self.idle_since = trio.current_time()
-            if not self._trusted:
+            if not self.is_known:
                 self._allow(HEAD_TIME)
             while event is Mark.NEED_DATA:
                 if self.idle_since is not None and not parser.idle:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from trio_supervisor.web.app import App
 
-#: Connections of one server at a time; beyond, the one idle for longest makes room (3.6).
+#: Connections of one server at a time; beyond, another makes room (3.6).
 CONNECTIONS = 1024
 #: Out of file descriptors or memory: seconds until the next try to accept.
 EXHAUSTED_PAUSE = 0.2
@@ -75,7 +75,8 @@ class Crowd:
 
     def __init__(self, log: Callable[[Severity, str], None]) -> None:
         self._log = log
-        self._present: set[Connection] = set()
+        self._present: dict[Connection, None] = {}
+        """The oldest first."""
 
     async def serve(self, sock: socket.socket, peer: str, app: App) -> None:
         """Run one connection; nothing that it raises gets any further."""
@@ -85,7 +86,7 @@ class Crowd:
         certificate = app.certificate
         wire = PlainWire(sock) if certificate is None else TlsWire(sock, certificate)
         connection = Connection(wire, app, peer)
-        self._present.add(connection)
+        self._present[connection] = None
         try:
             await connection.run()
         except ServerError as error:  # a new certificate that cannot be used
@@ -93,14 +94,22 @@ class Crowd:
         except Exception:
             self._log(Severity.ERROR, f"error in an HTTP connection:\n{traceback.format_exc()}")
         finally:
-            self._present.remove(connection)
+            self._present.pop(connection, None)
 
     def _make_room(self) -> bool:
-        """Whether there is room for one more, if need be by closing the longest idle."""
+        """Whether there is room for one more, if need be by closing another.
+
+        That is the oldest of those that were never let in, however busy they seem, so that nobody
+        who only connects can drive out those who work; else the one that is idle for longest.
+        """
         if len(self._present) < CONNECTIONS:
             return True
         idle = [(c.idle_since, c) for c in self._present if c.idle_since is not None]
-        if not idle:
+        least = next((c for c in self._present if not c.is_known), None)
+        if least is None and idle:
+            least = min(idle, key=lambda pair: pair[0])[1]
+        if least is None:
             return False
-        min(idle, key=lambda pair: pair[0])[1].close()
+        del self._present[least]
+        least.close()
         return True
