@@ -138,7 +138,7 @@ def test_wait_with_streams_of_ones_own() -> None:
 
 @pytest.mark.parametrize("stdout", [io.BytesIO(), io.TextIOWrapper(io.BytesIO(), "ascii")])
 def test_answers_count_bytes_on_any_stream(stdout: io.BytesIO | io.TextIOWrapper) -> None:
-    """1.8 FIX: the supervisor counts bytes."""
+    """1.8 FIX, Q50: the supervisor counts bytes."""
     childutils.listener.ready(stdout)
     childutils.listener.ok(stdout)
     childutils.listener.fail(stdout)
@@ -152,7 +152,7 @@ def test_answers_count_bytes_on_any_stream(stdout: io.BytesIO | io.TextIOWrapper
 
 
 def test_pcomm_sends_text_and_bytes_in_order_with_what_was_printed() -> None:
-    """1.8 FIX: the reference writes bytes to a text stream."""
+    """1.8 FIX, Q50: the reference writes bytes to a text stream."""
     done = subprocess.run(
         [
             sys.executable,

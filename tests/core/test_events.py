@@ -100,7 +100,7 @@ def test_payloads_of_state_events(old: State, new: State, payload: str) -> None:
     ],
 )
 def test_payloads_of_other_events(event: Event, name: str, payload: str) -> None:
-    """1.4.2 to 1.4.7."""
+    """1.4.2 to 1.4.7; a group's ends in a newline (Q6)."""
     assert (event.name, event.payload()) == (name, payload)
 
 

@@ -124,13 +124,13 @@ def hold(conversation: Conversation) -> tuple[list[Ready | Result | Violation], 
             [b"READY\n", SENT, b"XXXXXXX2\n"],
             [READY, Violation("bad result line: 'XXXXXXX2'")],
             UNKNOWN,
-            id="FIX-prefix",
+            id="Q12-prefix",
         ),
         pytest.param(
             [b"READY\n", SENT, b"RESULT -1\n"],
             [READY, Violation("bad result line: 'RESULT -1'")],
             UNKNOWN,
-            id="FIX-negative",
+            id="Q13-negative",
         ),
         pytest.param(
             [b"READY\n", SENT, b"RESULT - 1\n"],
@@ -271,6 +271,7 @@ def test_w126_envelope() -> None:
 
 
 def test_w144_len_counts_characters() -> None:
+    """Q1."""
     payload = ProcessLogStdout("p" * 10, "g" * 10, 12345, "hé€\n".encode()).payload()
     header, _, body = send(payload).partition(b"\n")
     assert header.endswith(b" len:%d" % len(payload))
@@ -283,6 +284,7 @@ def test_1_2_1_len_counts_bytes_on_request() -> None:
 
 
 def test_w145_undecodable_output() -> None:
+    """Q16."""
     payload = ProcessLogStdout("cat", "cat", 1, b"bad\xff\n").payload()
     assert send(payload).endswith(b"\nUndecodable: b'bad\\xff\\n'")
 
@@ -292,7 +294,7 @@ def test_a_payload_that_is_not_unicode_is_sent_with_replacement() -> None:
 
 
 @pytest.mark.parametrize("name", ["site a", "site:a", "site\ta", "site\na"])
-def test_fix_server_and_pool_cannot_break_the_header(name: str) -> None:
+def test_Q44_server_and_pool_cannot_break_the_header(name: str) -> None:
     header = send("", server=name, pool=name).decode()
     tokens = dict(token.split(":") for token in header.split())
     assert tokens["server"] == tokens["pool"] == "site_a"

@@ -131,7 +131,7 @@ def test_capture(data: bytes, expected: list[Output | Captured]) -> None:
 
 
 def test_s108_overflow_keeps_exactly_the_last_bytes() -> None:
-    """P-271 (Q-55)."""
+    """P-271 (Q-55); interfaces.md Q10."""
     data = BEGIN + b"0123456789" * 10 + END
     for chunks in splits(data):
         assert capture(chunks, maxbytes=20) == [Captured(b"0123456789" * 2)]

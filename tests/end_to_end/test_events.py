@@ -219,7 +219,7 @@ EXPECTED = {
     ],
     "exit 2": [state("EXITED", "ends", "RUNNING", "expected:1 pid:N")],
     "exit 7": [state("EXITED", "ends", "RUNNING", "expected:0 pid:N")],
-    "fail": [
+    "fail": [  # the last BACKOFF shows startretries + 1 (Q7)
         state("STARTING", "fails", "STOPPED", "tries:0"),
         state("BACKOFF", "fails", "STARTING", "tries:1"),
         state("STARTING", "fails", "BACKOFF", "tries:1"),

@@ -67,7 +67,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 
 def test_s106_w146_split_tokens(bench: Bench) -> None:
-    """P-267 to P-269, P-279, P-286."""
+    """P-267 to P-269, P-279, P-286; interfaces.md Q8."""
     seen = bench.run(
         b"before" + BEGIN[:10],
         BEGIN[10:] + b"cap",
@@ -82,7 +82,7 @@ def test_s106_w146_split_tokens(bench: Bench) -> None:
 
 
 def test_s107_w147_short_lines_with_capture_on(bench: Bench) -> None:
-    """P-272, P-273 (Q-54)."""
+    """P-272, P-273 (Q-54); interfaces.md Q9."""
     assert bench.run(b"bye\n", b"tail<!--X", capture=1000) == ["LOG bye\n", "LOG tail", "LOG <!--X"]
     assert bench.log.read_bytes() == b"bye\ntail<!--X"
 

@@ -123,7 +123,7 @@ async def test_W128_a_rejected_event_goes_to_the_next_listener(autojump_clock: M
 
 
 async def test_rejection_backs_off_and_never_gives_up(autojump_clock: MockClock) -> None:
-    """1.6: first 0.1 s, doubling to 5 s."""
+    """1.6, Q5: first 0.1 s, doubling to 5 s."""
     async with pool() as stage:
         await stage.say("READY\n")
         stage.emit("0")
@@ -153,6 +153,7 @@ async def test_two_who_reject_at_about_the_same_time(autojump_clock: MockClock) 
 async def test_W133_W134_a_violation_ends_in_UNKNOWN_until_the_next_spawn(
     autojump_clock: MockClock,
 ) -> None:
+    """Q14: nobody starts it again but who is told to."""
     async with pool() as stage:
         await stage.say("READY\n")
         stage.emit("0")
@@ -184,6 +185,7 @@ async def test_W132_a_stray_newline_is_shown(autojump_clock: MockClock) -> None:
 
 
 async def test_W136_the_first_ready_listener_takes_everything(autojump_clock: MockClock) -> None:
+    """Q11: the others stand by."""
     async with pool(count=2) as stage:
         await stage.say("READY\n", 1)
         await stage.say("READY\n", 0)
