@@ -34,14 +34,14 @@ _SHOWN_OUTPUT = 2000
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
-#: Both daemons read this same file. 300 programs with their pipes and logs need more open files
+#: Both daemons read this same file. 1000 programs with their pipes and logs need more open files
 #: than the usual limit of 1024.
 _CONFIGURATION = """\
 [supervisord]
 logfile = {directory}/supervisord.log
 pidfile = {directory}/supervisord.pid
 childlogdir = {directory}
-minfds = 4096
+minfds = 8192
 
 [unix_http_server]
 file = {socket}

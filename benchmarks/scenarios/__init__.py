@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from benchmarks.scenarios import boot, client, drain, events, memory, reaction, reread, restart, rpc
+from benchmarks.scenarios import (
+    boot,
+    client,
+    drain,
+    events,
+    memory,
+    reaction,
+    reread,
+    restart,
+    rpc,
+    thousand,
+)
 
 SCENARIOS = {
     scenario.name: scenario
@@ -13,6 +24,7 @@ SCENARIOS = {
         memory.SCENARIO,
         reread.SCENARIO,
         reaction.SCENARIO,
+        thousand.SCENARIO,
         rpc.SCENARIO,
         events.SCENARIO,
         client.SCENARIO,

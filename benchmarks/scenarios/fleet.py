@@ -15,6 +15,6 @@ startsecs = 0
 """
 
 
-def programs() -> str:
+def programs(count: int = COUNT) -> str:
     """The program sections of the fleet: each its own group, as most configurations have them."""
-    return "\n".join(_PROGRAM.format(number=number, lifetime=_LIFETIME) for number in range(COUNT))
+    return "\n".join(_PROGRAM.format(number=number, lifetime=_LIFETIME) for number in range(count))

@@ -28,6 +28,10 @@ command = /bin/sleep 300
 startsecs = {_STARTSECS}
 autorestart = false
 
+[program:phoenix]
+command = /bin/sleep 300
+startsecs = {_STARTSECS}
+
 [program:deaf]
 command = /bin/sh -c "trap '' TERM; while :; do sleep 1; done"
 startsecs = 0
@@ -39,12 +43,16 @@ killasgroup = true
 def _run(subject: Subject, directory: Path) -> Sample:
     log = directory / "supervisord.log"
     with running(subject, directory, _PROGRAMS) as daemon:
-        daemon.wait_for_running(2)
+        daemon.wait_for_running(3)
         promoted = _stamp(daemon, log, "success: victim") - _stamp(daemon, log, "spawned: 'victim'")
         victim = daemon.rpc.pid("victim")
         killed = time.time()
         os.kill(victim, signal.SIGKILL)
         noticed = _stamp(daemon, log, "exited: victim") - killed
+        phoenix = daemon.rpc.pid("phoenix")
+        burnt = time.time()
+        os.kill(phoenix, signal.SIGKILL)
+        risen = _stamp(daemon, log, "spawned: 'phoenix'", number=2) - burnt
         asked = time.time()
         daemon.rpc.stop("deaf")
         escalated = _stamp(daemon, log, "killing 'deaf'") - asked
@@ -54,30 +62,31 @@ def _run(subject: Subject, directory: Path) -> Sample:
     return {
         "promotion": (promoted - _STARTSECS) * 1000,
         "exit noticed": noticed * 1000,
+        "restart": risen * 1000,
         "SIGKILL": (escalated - _STOPWAITSECS) * 1000,
         "TERM": heard * 1000,
     }
 
 
-def _stamp(daemon: Daemon, log: Path, text: str) -> float:
-    """Wall-clock seconds of the first log line with this text, once it is there."""
+def _stamp(daemon: Daemon, log: Path, text: str, *, number: int = 1) -> float:
+    """Wall-clock seconds of the n-th log line with this text, once it is there."""
     pattern = re.compile(rf"^(\S+ \S+),(\d+) \w+ {re.escape(text)}", re.MULTILINE)
-    daemon.wait(lambda: pattern.search(log.read_text()) is not None, f"the log line {text!r}")
-    match = pattern.search(log.read_text())
-    assert match is not None
-    return time.mktime(time.strptime(match[1], "%Y-%m-%d %H:%M:%S")) + int(match[2]) / 1000
+    daemon.wait(lambda: len(pattern.findall(log.read_text())) >= number, f"the log line {text!r}")
+    seconds, milliseconds = pattern.findall(log.read_text())[number - 1]
+    return time.mktime(time.strptime(seconds, "%Y-%m-%d %H:%M:%S")) + int(milliseconds) / 1000
 
 
 SCENARIO = Scenario(
     name="reaction",
     what=(
         "how late the daemon is, by its own log (resolution 1 ms): promotion to RUNNING after"
-        f" startsecs={_STARTSECS}, a child's death noticed, SIGKILL after"
+        f" startsecs={_STARTSECS}, a child's death noticed, its successor spawned, SIGKILL after"
         f" stopwaitsecs={_STOPWAITSECS}, a TERM to itself acted on."
     ),
     measures=(
         Measure("promotion", "ms", "lower"),
         Measure("exit noticed", "ms", "lower"),
+        Measure("restart", "ms", "lower"),
         Measure("SIGKILL", "ms", "lower"),
         Measure("TERM", "ms", "lower"),
     ),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
+import locale
 import logging
 import os
+import resource
 import signal
+import warnings
 from pathlib import Path
 
 import pytest
@@ -95,24 +99,85 @@ async def test_leaving_the_block_stops_everything(tmp_path: Path, how: str) -> N
     await theatre.aclose()
 
 
+PR_GET_CHILD_SUBREAPER = 37  # linux/prctl.h
+
+
+def is_subreaper() -> bool:
+    answer = ctypes.c_int()
+    assert ctypes.CDLL(None).prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(answer), 0, 0, 0) == 0
+    return bool(answer)
+
+
+def globals_of_the_process() -> dict[str, object]:
+    """All that a daemon changes about itself."""
+    umask = os.umask(0)
+    os.umask(umask)
+    names = [name for name in dir(resource) if name.startswith("RLIMIT_")]
+    return {
+        "umask": umask,
+        "directory": os.getcwd(),
+        "handlers": [
+            signal.getsignal(number)
+            for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+        ],
+        "blocked signals": signal.pthread_sigmask(signal.SIG_BLOCK, []),
+        "limits": [resource.getrlimit(getattr(resource, name)) for name in names],
+        "environment": dict(os.environ),
+        "ids": (os.getresuid(), os.getresgid(), os.getgroups(), os.getpgrp(), os.getsid(0)),
+        "priority": os.getpriority(os.PRIO_PROCESS, 0),
+        "standard descriptors": [os.fstat(fd) for fd in range(3)],
+        "log handlers": (logging.root.handlers[:], logging.root.level),
+        "warning filters": warnings.filters[:],
+        "locale": locale.setlocale(locale.LC_ALL),
+        "subreaper": is_subreaper(),
+    }
+
+
+#: What a daemon would do all this for.
+DAEMON = """\
+[supervisord]
+umask=077
+directory=/
+minfds=2048
+minprocs=300
+environment=OURS="no"
+logfile=%(here)s/sup.log
+pidfile=%(here)s/sup.pid
+childlogdir=%(here)s
+[unix_http_server]
+file=%(here)s/s.sock
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
+[program:x]
+command={command}
+startsecs=0
+stdout_logfile=NONE
+stderr_logfile=NONE
+"""
+
+
+@pytest.mark.parametrize("form", ["values", "file"])
 async def test_nothing_of_the_application_is_touched(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, form: str
 ) -> None:
-    before = (
-        os.getcwd(),
-        [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)],
-        dict(os.environ),
-    )
+    """Whatever the configuration says of a daemon: only its command line makes one."""
     caplog.set_level(logging.INFO, "trio_supervisor")
     theatre = Theatre(tmp_path)
-    async with open_supervisor(config(theatre, startsecs=0)) as supervisor:
-        await theatre.next()
+    path = tmp_path / "c.conf"
+    path.write_text(DAEMON.replace("{command}", theatre.command))
+    files = os.listdir(tmp_path)
+    before = globals_of_the_process()
+    async with open_supervisor(
+        path if form == "file" else config(theatre, startsecs=0)
+    ) as supervisor:
+        puppet = await theatre.next()
         await supervisor.process("x").wait_for(State.RUNNING)
-        assert before == (
-            os.getcwd(),
-            [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)],
-            dict(os.environ),
-        )
+        assert globals_of_the_process() == before
+        assert os.listdir(tmp_path) == files
+        seen = await puppet.do("eval (os.getcwd(), os.environ.get('OURS'), os.umask(0))")
+        own_environment = "no" if form == "file" else None
+        assert seen == repr((os.getcwd(), own_environment, before["umask"]))
+    assert globals_of_the_process() == before
     assert any(message.startswith("spawned: 'x'") for message in caplog.messages)
     await theatre.aclose()
 

@@ -66,7 +66,10 @@ def test_p333_mode_whatever_the_umask(path: Path, chmod: int, umask: int) -> Non
 def test_p333_the_socket_appears_when_it_is_ready(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At every step before the last nothing is at the path, and nobody else may connect."""
+    """At every step before the last nothing is at the path, and nobody else may connect.
+
+    Not by way of the umask, which is that of all threads of an application.
+    """
     seen: list[tuple[bool, int]] = []
     real = os.chmod
 
@@ -75,6 +78,7 @@ def test_p333_the_socket_appears_when_it_is_ready(
         real(temporary, mode)
 
     monkeypatch.setattr(os, "chmod", chmod)
+    monkeypatch.setattr(os, "umask", None)
     server = unix(path, 0o777)
     unbind(server, bind(server))
     assert seen == [(False, 0o600)]

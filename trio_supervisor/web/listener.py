@@ -19,7 +19,7 @@ PROBE = b"GET / HTTP/1.0\r\n\r\n"
 #: Bytes of a socket's path that clients can connect to (the kernel's sun_path, without its NUL).
 MAX_PATH = 107
 #: Nobody can reach the socket before it has its real owner and mode.
-RESTRICTIVE_UMASK = 0o177
+RESTRICTIVE_MODE = 0o600
 
 
 def bind(server: Server) -> socket.socket:
@@ -72,11 +72,9 @@ def _bind_unix(server: UnixServer) -> socket.socket:
         os.unlink(temporary)
     listener = socket.socket(socket.AF_UNIX)
     try:
-        umask = os.umask(RESTRICTIVE_UMASK)
-        try:
-            listener.bind(temporary)
-        finally:
-            os.umask(umask)
+        # Linux makes the file with the mode of the socket; umask() would be for all threads.
+        os.fchmod(listener.fileno(), RESTRICTIVE_MODE)
+        listener.bind(temporary)
         if server.chown is not None:
             os.chown(temporary, *server.chown)
         os.chmod(temporary, server.chmod)

@@ -1,0 +1,62 @@
+"""What do a thousand programs in one daemon cost: to start, to have, to stop?"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from benchmarks import probe
+from benchmarks.report import Measure
+from benchmarks.scenario import Scenario
+from benchmarks.scenarios import fleet
+from benchmarks.subjects import running
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchmarks.report import Sample
+    from benchmarks.subjects import Subject
+
+_COUNT = 1000
+#: Seconds that nobody asks for anything, and that the slowest program takes to stop.
+_IDLE = 10
+_SLOWEST = 2
+
+_SLOW = f"""
+[program:slow]
+command = /bin/sh -c "trap 'sleep {_SLOWEST}; exit' TERM; while :; do sleep 300 & wait; done"
+startsecs = 0
+killasgroup = true
+"""
+
+
+def _run(subject: Subject, directory: Path) -> Sample:
+    with running(subject, directory, fleet.programs(_COUNT) + _SLOW) as daemon:
+        reported = daemon.wait_for_running(_COUNT + 1) - daemon.launched
+        used = probe.running_seconds(daemon.pid)
+        time.sleep(_IDLE)
+        used = probe.running_seconds(daemon.pid) - used
+        begun = time.monotonic()
+        daemon.rpc.stop_all()
+        return {
+            "all RUNNING": reported,
+            "idle": used / _IDLE * 100,
+            "stop all": time.monotonic() - begun - _SLOWEST,
+        }
+
+
+SCENARIO = Scenario(
+    name="thousand",
+    what=(
+        f"{_COUNT} programs: from exec of the daemon until XML-RPC reports all RUNNING; processor"
+        f" time of the daemon, in percent of one processor, while nobody asks for anything for"
+        f" {_IDLE} s; and stopAllProcesses with one more program that takes {_SLOWEST} s to stop:"
+        " what is beyond those."
+    ),
+    measures=(
+        Measure("all RUNNING", "s", "lower"),
+        Measure("idle", "%", "lower"),
+        Measure("stop all", "s", "lower"),
+    ),
+    run=_run,
+)
