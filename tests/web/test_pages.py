@@ -20,6 +20,7 @@ from trio_supervisor.core.errors import (
     RequestError,
     SpawnFailed,
 )
+from trio_supervisor.core.lifecycle import Exit
 from trio_supervisor.core.states import DaemonState, State
 from trio_supervisor.web import csrf
 from trio_supervisor.web.assets import ADDRESSES
@@ -147,6 +148,29 @@ async def test_what_is_offered(state: State, actions: list[str]) -> None:
     }
     assert len({form["csrf"] for form in posting}) == 1
     assert page.links["Stderr log"] == "tail.html?processname=grp%3Aga&channel=stderr"
+
+
+@pytest.mark.parametrize(
+    ("state", "last", "marked"),
+    [
+        (State.FATAL, None, True),
+        (State.BACKOFF, None, True),
+        (State.EXITED, Exit(0), False),
+        (State.EXITED, Exit(1), True),
+        (State.EXITED, Exit(None, 9), True),
+        (State.STOPPED, Exit(None, 15), False),
+        (State.RUNNING, Exit(1), False),
+    ],
+)
+async def test_what_somebody_should_look_at_is_marked(
+    state: State, last: Exit | None, marked: bool
+) -> None:
+    fake = FakeSupervisor("cat")
+    fake.process("cat").state = state
+    fake.process("cat").history.last_exit = last
+    async with talking(fake) as client:
+        text = (await client.get("/")).body.decode()
+    assert ('class="process trouble"' in text) is marked
 
 
 async def test_those_who_may_not_act_are_offered_nothing(fake: FakeSupervisor) -> None:

@@ -32,6 +32,7 @@ _OFFERED = {
     State.EXITED: (START,),
     State.FATAL: (START,),
 }
+_BAD = frozenset({State.FATAL, State.BACKOFF, State.UNKNOWN})
 #: The order in which states matter to somebody who looks for trouble.
 SEVERITY = (
     State.FATAL,
@@ -59,6 +60,7 @@ def group_head(group: str, processes: list[Process], viewer: Viewer) -> str:
 def row(process: Process, now: float, vital: Vital, viewer: Viewer) -> str:
     """One process. ``now`` is wall-clock seconds."""
     state = process.state.name.lower()
+    trouble = " trouble" if _is_trouble(process) else ""
     lives = process.state in SIGNALLABLE_STATES
     up = uptime(process, now)
     figures = (
@@ -66,10 +68,10 @@ def row(process: Process, now: float, vital: Vital, viewer: Viewer) -> str:
         f'data-rank="{SEVERITY.index(process.state)}"'
     )
     return (
-        f'<tr class="process" tabindex="-1" data-name="{visible(process.full_name)}" '
+        f'<tr class="process{trouble}" tabindex="-1" data-name="{visible(process.full_name)}" '
         f'data-group="{visible(process.group)}" data-state="{state}" {figures}>'
         f'<td class="state"><span class="chip {state}">{state}</span></td>'
-        f'<th scope="row" class="name">{_name(process)}{_trouble(process)}</th>'
+        f'<th scope="row" class="name">{_name(process)}{_why(process)}</th>'
         f'<td class="number cpu"><span class="chart"></span>'
         f'<span class="value">{cpu_text(vital.cpu)}</span></td>'
         f'<td class="number memory"><span class="chart"></span>'
@@ -110,7 +112,15 @@ def _name(process: Process) -> str:
     return f'<a href="{log_address(process.full_name)}">{shown}{visible(process.name)}</a>'
 
 
-def _trouble(process: Process) -> str:
+def _is_trouble(process: Process) -> bool:
+    """Whether somebody should look at it."""
+    last = process.history.last_exit
+    if process.state is State.EXITED and last is not None:
+        return not last.expected(process.config.exitcodes)
+    return process.state in _BAD
+
+
+def _why(process: Process) -> str:
     """Why it does not run, and what it said last."""
     why = reason(process)
     if not why:
