@@ -34,8 +34,23 @@ def test_the_section_of_the_client(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["[supervisorctl]\nserverurl = \n", '[supervisorctl]\nprompt = "${ENV_NO}"\n']
+    ("text", "message"),
+    [
+        ("[supervisorctl]\nserverurl = \n", "Invalid value"),
+        ('[supervisorctl]\nprompt = "${ENV_NO}"\n', "prompt contains the unknown name 'ENV_NO'"),
+        ('[supervisorctl]\npassword = "secret$x"\n', "password has a dollar sign"),
+        ("[supervisorctl]\npassword = 1.5\n", "password must be a text or a whole number"),
+        ("supervisorctl = 1\n", r"supervisorctl must be a table: write \[supervisorctl\]"),
+        ("ctlplugin = 1\n", r"ctlplugin must be a table"),
+        ("[ctlplugin]\nx = 1\n", r"ctlplugin:x must be a table: write \[ctlplugin\.x\]"),
+        ("a = " + "[" * 20_000, "nested too deeply"),
+        ("a = " + "9" * 5_000, "digits"),
+        ("a = '\\xff'\nb", "Expected"),
+    ],
+    ids=lambda text: text[:30],
 )
-def test_mistakes_are_told(tmp_path: Path, text: str) -> None:
-    with pytest.raises(OptionError, match=r"tsupervisord\.toml"):
+def test_mistakes_are_told(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(OptionError, match=message) as caught:
         read_options(["tsupervisorctl", "-c", write(tmp_path, text), "status"], ENVIRON)
+    assert "tsupervisord.toml" in str(caught.value)
+    assert "secret" not in str(caught.value)

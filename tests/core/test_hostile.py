@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.kit.config import BASE, HERE, surroundings
+from trio_supervisor.cli.convert import toml_text
 from trio_supervisor.core.build import examine
 from trio_supervisor.core.errors import ConfigError
 from trio_supervisor.core.ini import Document, read
@@ -62,6 +63,11 @@ def survive(text: str, *, toml: bool = False) -> None:
     assert examined.config is not None or examined.errors
     for told in (*examined.errors, *examined.remarks):
         assert 0 < len(str(told)) < 1_000_000
+    if not toml:
+        converted, _ = toml_text(document, HERE)
+        again = Document()
+        read_toml(converted, file="c.toml", here=HERE, into=again)
+        assert again.errors == []
 
 
 @given(text=st.text(max_size=400))

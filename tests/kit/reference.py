@@ -44,6 +44,12 @@ instead of `%(name)s`, and `$$` for a dollar sign. `tsupervisord --check` finds 
 `--convert` turns INI into TOML, `--export toml` shows what is in effect. For editors there is a
 JSON Schema of the TOML form: [tsupervisord.schema.json](tsupervisord.schema.json).
 
+Without `-c` a `supervisord.conf` is searched for where Supervisor searches for it, then a
+`tsupervisord.toml` in the current directory, in `etc` below it and in `/etc`. A file includes files
+of its own form only; included files cannot include others: in INI that is ignored with a warning,
+in TOML it is an error, as is everything that is unknown there. Octal values (`umask`, `chmod`,
+`socket_mode`) are texts in TOML: `umask = "022"`.
+
 Options marked *(new)* are not in Supervisor, which ignores them: a file with them still runs there.
 Defaults are those of Supervisor 4.x; [where older manuals differ](#where-older-manuals-differ) is
 listed at the end. The column *change* says what it takes until a changed value is in force:
