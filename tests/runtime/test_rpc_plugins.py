@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import trio
+from supervisor import http, xmlrpc
 from trio.testing import MockClock
 
 from tests.kit.fake_supervisor import FakeSupervisor
@@ -302,11 +303,36 @@ def test_a_factory_that_fails(fake: Fake) -> None:
         make_plugins([interface(f"{__name__}:failing", a="b")], fake.real)
 
 
-def test_the_sentinel_is_known_by_its_name() -> None:
-    """Upstream returns the class; instances will do too."""
-    module = ModuleType("supervisor.http")
-    module.NOT_DONE_YET = sentinel("NOT_DONE_YET")  # type: ignore[attr-defined]
-    assert rpc_plugins.is_not_done(module.NOT_DONE_YET)
-    assert rpc_plugins.is_not_done(module.NOT_DONE_YET())
-    assert rpc_plugins.is_not_done(NOT_DONE_YET)
+async def test_a_plugin_that_imports_the_reference(fake: Fake, autojump_clock: MockClock) -> None:
+    """Its sentinel is a class, its faults have a code and a text."""
+    answers = iter([http.NOT_DONE_YET, http.NOT_DONE_YET, "done"])
+
+    class Theirs:
+        def wait(self) -> object:
+            def poll() -> object:
+                return next(answers)
+
+            poll.delay = 0.2  # type: ignore[attr-defined]  # that is the protocol
+            return poll
+
+        def fail(self) -> None:
+            raise xmlrpc.RPCError(xmlrpc.Faults.BAD_NAME, "zz")
+
+    def make(supervisor: object) -> Theirs:
+        return Theirs()
+
+    theirs = ModuleType("their_plugin")
+    theirs.make = make  # type: ignore[attr-defined]
+    sys.modules["their_plugin"] = theirs
+    try:
+        plugins = make_plugins([interface("their_plugin:make")], fake.real)
+    finally:
+        del sys.modules["their_plugin"]
+    rpc = Rpc(fake.real, plugins)
+    assert await rpc.call("x.wait", []) == "done"
+    assert trio.current_time() == pytest.approx(0.4)
+    with pytest.raises(RequestError) as caught:
+        await rpc.call("x.fail", [])
+    assert (caught.value.number, str(caught.value)) == (10, "BAD_NAME: zz")
+    assert rpc_plugins.is_not_done(http.NOT_DONE_YET())
     assert not rpc_plugins.is_not_done(None)
