@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.core.test_toml import SKETCH
+from tests.kit import ctl_reference
 from tests.kit.api_reference import RECEIVED, reference
 from tests.kit.config import load
 from tests.kit.reference import EFFECTS, KINDS, kind_of, markdown, schema
@@ -33,6 +34,7 @@ DOCS = Path(__file__).parents[1] / "docs"
         ("configuration.md", markdown),
         ("tsupervisord.schema.json", schema),
         ("python-api.md", reference),
+        ("tsupervisorctl.md", ctl_reference.markdown),
     ],
 )
 def test_the_file_is_what_its_source_makes(name: str, make: Callable[[], str]) -> None:

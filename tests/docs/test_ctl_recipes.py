@@ -1,0 +1,26 @@
+"""The recipes for the client use only what it has."""
+
+from __future__ import annotations
+
+import shlex
+
+from tests.kit.docs import blocks
+from trio_supervisor.cli.ctl_actions import ACTIONS
+from trio_supervisor.cli.ctl_commands import COMMANDS, EXTENSIONS
+from trio_supervisor.cli.ctl_flags import parse_flags
+
+PAGE = "tsupervisorctl-recipes.md"
+
+
+def test_commands_of_the_recipes_exist() -> None:
+    lines = [line for block in blocks(PAGE, "console") for line in block.splitlines()]
+    commands = [shlex.split(line.partition(" | ")[0])[2:] for line in lines if line[:2] == "$ "]
+    assert len(commands) > 8
+    for words in commands:
+        _, (name, *rest) = parse_flags(words)
+        if name in COMMANDS:
+            COMMANDS[name].parse(" ".join(rest))
+        else:
+            assert name in ACTIONS
+            unknown = EXTENSIONS[name].parse(" ".join(rest)).words if name in EXTENSIONS else rest
+            assert not [word for word in unknown if word.startswith("-")], words
