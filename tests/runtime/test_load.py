@@ -162,8 +162,8 @@ def test_G60_G61_two_includes_and_itself(tmp_path: Path) -> None:
 
 def test_G224_Q80_missing_and_unreadable_files(tmp_path: Path) -> None:
     for path, message in (
-        (f"{tmp_path}/nope.conf", "could not find config file"),
-        (str(tmp_path), "could not read config file"),
+        (f"{tmp_path}/nope.conf", "could not find config file .*; name another with -c"),
+        (str(tmp_path), "could not read config file .*; Is a directory"),
         ("", "could not find config file"),
     ):
         with pytest.raises(ConfigError, match=message):

@@ -61,7 +61,7 @@ class _Prober:
 
     def daemon(self) -> Findings:
         daemon = self._config.daemon
-        if daemon.uid is None and os.geteuid() == 0:
+        if daemon.uid is None and os.geteuid() == 0 and DAEMON in self._document.sections:
             text = "the daemon would stay root, and so would every program without user="
             hint = "write user=, user=root if it must"
             yield Finding(WARNING, text, section=DAEMON, option="user", hint=hint)

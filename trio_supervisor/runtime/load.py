@@ -145,12 +145,12 @@ def _read_file(
     """
     real = os.path.join(here, os.path.basename(path))
     if not path or not os.path.exists(real):  # Q80
-        raise ConfigError(f"could not find config file {path}")
+        raise ConfigError(f"could not find config file {path}", hint="name another with -c")
     try:
         with open(real, encoding="utf-8", newline="") as file:
             text = file.read()
-    except OSError:
-        raise ConfigError(f"could not read config file {path}") from None
+    except OSError as error:
+        raise ConfigError(f"could not read config file {path}", hint=error.strerror) from None
     except UnicodeDecodeError as error:
         raise _not_text(path, error) from None
     if not is_toml(path):
