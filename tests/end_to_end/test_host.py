@@ -236,6 +236,26 @@ def test_S134_P325_another_user_without_being_root() -> None:
             running.wait_for("x", "RUNNING")
 
 
+@needs_root
+@pytest.mark.parametrize("who", ["daemon", "program"])
+def test_P057_P323_every_group_of_the_user(who: str) -> None:
+    """needs.md 1.43, with a group file of our own that is seen by this daemon only."""
+    gid = pwd.getpwnam(NOBODY).pw_gid
+    with directory_of(NOBODY) as directory:
+        groups = Path("/etc/group").read_text()
+        (directory / "group").write_text(
+            f"{groups}one:x:70001:{NOBODY}\ntwo:x:70002:root\nthree:x:70003:root,{NOBODY}\n"
+        )
+        bind = f'mount --bind {directory}/group /etc/group && exec "$@"'
+        text = CAT + (f"user={NOBODY}\n" if who == "program" else "")
+        user = NOBODY if who == "daemon" else None
+        within = ["unshare", "--mount", "sh", "-c", bind, "sh"]
+        with daemon(directory, text, within=within, user=user) as running:
+            running.wait_for("x", "RUNNING")
+            found = process_status(running.pid("x"), "Groups").split()
+            assert sorted(map(int, found)) == sorted([gid, 70001, 70003])
+
+
 def test_S134_P324_an_unknown_user(tmp_path: Path) -> None:
     write_config(tmp_path, CAT, user="nosuchuser")
     done = run_to_end("-n", "-c", "c.conf", cwd=tmp_path)

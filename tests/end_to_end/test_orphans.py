@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 #: Leaves two orphans, one of which exits with 5 and one is killed; then stays.
 PARENT = "/bin/sh -c \"(sh -c 'exit 5' &); (sh -c 'kill -9 $$' &); exec cat\""
 PROGRAM = f"[program:x]\ncommand={PARENT}\nstartsecs=0\n"
+#: Orphans that end at once.
+CROWD = 200
 BECOME_SUBREAPER = """\
 import ctypes, os, sys
 ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
@@ -49,10 +51,10 @@ def test_S136_subreaper(tmp_path: Path) -> None:
 
 
 @contextmanager
-def first_process(directory: Path) -> Iterator[tuple[Daemon, int]]:
+def first_process(directory: Path, text: str = PROGRAM) -> Iterator[tuple[Daemon, int]]:
     """The daemon as PID 1 of a namespace, and its pid outside."""
     within = ["unshare", "--fork", "--pid", "--mount-proc", "--kill-child"]
-    with daemon(directory, PROGRAM, within=within) as running:
+    with daemon(directory, text, within=within) as running:
         (pid,) = children(running.process.pid)
         try:
             yield running, pid
@@ -76,3 +78,27 @@ def test_S137_pid_1(tmp_path: Path) -> None:
         os.kill(pid, signal.SIGTERM)
         assert running.process.wait(PATIENCE) == 0
     assert "received SIGTERM indicating exit request" in running.log
+
+
+@needs_root
+def test_S137_P192_a_crowd_of_orphans_leaves_no_zombie(tmp_path: Path) -> None:
+    """needs.md 1.36; signals that a terminal or a broken pipe sends do no harm."""
+    (tmp_path / "crowd.py").write_text(
+        f"import os\nfor _ in range({CROWD}):\n"
+        "    if not os.fork():\n        if not os.fork():\n            os.read(0, 1)\n"
+        "        os._exit(0)\n    os.wait()\n"
+        "os.write(1, b'all\\n')\nos.read(0, 1)\n"
+    )
+    text = (
+        f"[program:crowd]\ncommand={sys.executable} -S crowd.py\ndirectory={tmp_path}\n"
+        "startsecs=0\nautorestart=false\nstdout_logfile=%(here)s/out\n"
+    )
+    out = tmp_path / "out"
+    with first_process(tmp_path, text) as (running, pid):
+        eventually(lambda: out.exists() and out.read_text() == "all\n", "the crowd")
+        for number in (signal.SIGPIPE, signal.SIGTTOU, signal.SIGTTIN, signal.SIGWINCH):
+            os.kill(pid, number)
+        running.rpc.stopProcess("crowd")  # the pipe that all of them read ends with it
+        eventually(lambda: running.log.count("INFO reaped unknown pid") == CROWD, "the last")
+        assert children(pid) == []
+        assert running.state("crowd") == "STOPPED"

@@ -391,3 +391,42 @@ def test_P215_P343_a_reread_that_fails_changes_nothing(tmp_path: Path) -> None:
         assert (running.states(), running.pid("x")) == ({"x:x": "RUNNING"}, pid)
         write_config(tmp_path, f"[program:x]\n{CAT}[program:y]\n{CAT}")
         assert running.rpc.reloadConfig() == [[["y"], [], []]]
+
+
+def has_size(path: Path, size: int) -> bool:
+    return path.exists() and path.stat().st_size == size
+
+
+def test_bytes_of_every_kind_reach_log_and_requests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """needs.md 1.25: noise, NULs, halves of characters; no locale helps, and the child goes on."""
+    (tmp_path / "noise.py").write_text(
+        "import os, sys\nnoise = os.urandom(1 << 20) + bytes(range(256)) + b'\\xed\\xa0\\x80'\n"
+        "open('noise', 'wb').write(noise)\n"
+        "while noise:\n    noise = noise[os.write(1, noise):]\n"
+        "for line in sys.stdin.buffer:\n    os.write(1, line)\n"
+    )
+    monkeypatch.setenv("LC_ALL", "C")
+    log = tmp_path / "x.log"
+    text = (
+        f"[program:x]\ncommand={sys.executable} -S noise.py\ndirectory={tmp_path}\nstartsecs=0\n"
+        f"stdout_logfile={log}\nstdout_events_enabled=true\nstdout_logfile_maxbytes=0\n"
+    )
+    with daemon(tmp_path, text, base=BASE.replace("loglevel=debug", "loglevel=info")) as running:
+        noise = tmp_path / "noise"
+        size = (1 << 20) + 256 + 3
+        eventually(partial(has_size, log, size), "the noise")
+        assert log.read_bytes() == noise.read_bytes()
+        for _ in range(2):
+            whole = running.rpc.readProcessStdoutLog("x", 0, 0)
+            assert isinstance(whole, str)
+            assert len(whole) > size // 2
+            part = running.rpc.tailProcessStdoutLog("x", 0, 1000)
+            assert isinstance(part, list)
+            assert part[1] == log.stat().st_size
+            running.rpc.sendProcessStdin("x", "z\u00fcrich\n")
+            size += len("z\u00fcrich\n".encode())
+            eventually(partial(has_size, log, size), "more")
+        assert log.read_bytes().endswith("z\u00fcrich\n".encode() * 2)
+        assert " CRIT output" not in running.log

@@ -5,16 +5,22 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import struct
 from pathlib import Path
 
 import pytest
 from trio.testing import MockClock
 
+from tests.kit.daemon import free_port
 from tests.kit.fakes import Recorder, program
 from tests.kit.running import running
 from trio_supervisor.core.config import FastCgiSocket
 from trio_supervisor.core.errors import NoFile, SocketError, SpawnFailed
 from trio_supervisor.core.states import State
+
+#: Of linux/tcp.h: as much of struct tcp_info as is needed, and where in it tcpi_sacked is.
+TCP_INFO_SIZE = 104
+TCPI_SACKED = 28
 
 
 def unix(tmp_path: Path, **options: object) -> FastCgiSocket:
@@ -119,3 +125,24 @@ async def test_S123_a_failing_program_releases_the_socket(
             x._streams.stdin.send(b"text", "x")
     assert sum("Creating socket" in line for line in recorder.lines) == 3
     assert sum("Closing socket" in line for line in recorder.lines) == 3
+
+
+def longest_queue(listener: int) -> int:
+    """How many connections may wait; the kernel gives it in the place of another number."""
+    with socket.socket(fileno=os.dup(listener)) as sock:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_SIZE)
+    return int(struct.unpack_from("=I", info, TCPI_SACKED)[0])
+
+
+@pytest.mark.parametrize("backlog", [None, 7])
+async def test_P308_P309_backlog(autojump_clock: MockClock, backlog: int | None) -> None:
+    recorder = Recorder()
+    url = f"tcp://127.0.0.1:{free_port()}"
+    config = program("x", startsecs=0, socket=FastCgiSocket(url, backlog=backlog))
+    group = recorder.group(config)
+    async with running(group, recorder.host):
+        await group.processes["x"].start()
+        listener = recorder.launcher.last.spec.stdin
+        assert listener is not None
+        most = int(Path("/proc/sys/net/core/somaxconn").read_text())  # noqa: ASYNC240
+        assert longest_queue(listener) == (most if backlog is None else backlog)
