@@ -149,12 +149,6 @@ def cpu_seconds(pid: int) -> float:
     return (int(user) + int(system)) / _CLOCK_TICKS
 
 
-def running_seconds(pid: int) -> float:
-    """The same of the threads that it has now, to the nanosecond: for what takes next to none."""
-    files = Path(f"/proc/{pid}/task").glob("*/schedstat")
-    return sum(int(file.read_text().split()[0]) for file in files) / 1e9
-
-
 def memory(pid: int) -> dict[str, float]:
     """MiB of a process: ``Rss`` resident, ``Pss`` with shared pages divided by their users."""
     values: dict[str, float] = {}

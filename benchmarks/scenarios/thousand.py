@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from benchmarks.subjects import Subject
 
 _COUNT = 1000
-#: Seconds that nobody asks for anything, and that the slowest program takes to stop.
+#: Seconds that nobody asks for anything (the kernel counts processor time in steps of 0.01 s), and
+#: that the slowest program takes to stop.
 _IDLE = 10
 _SLOWEST = 2
 
@@ -33,9 +34,9 @@ killasgroup = true
 def _run(subject: Subject, directory: Path) -> Sample:
     with running(subject, directory, fleet.programs(_COUNT) + _SLOW) as daemon:
         reported = daemon.wait_for_running(_COUNT + 1) - daemon.launched
-        used = probe.running_seconds(daemon.pid)
+        used = probe.cpu_seconds(daemon.pid)
         time.sleep(_IDLE)
-        used = probe.running_seconds(daemon.pid) - used
+        used = probe.cpu_seconds(daemon.pid) - used
         begun = time.monotonic()
         daemon.rpc.stop_all()
         return {

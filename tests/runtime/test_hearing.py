@@ -138,7 +138,7 @@ async def test_a_listener_is_read_no_further_than_its_log_gets(
 async def test_its_stdout_is_no_event(
     mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """1.1, 1.4.2, process.md P-265: neither captured nor logged as an event, whatever the options say."""
+    """1.1, 1.4.2, process.md P-265: neither captured nor an event, whatever the options say."""
     async with listener(monkeypatch) as stage:
         await stage.say(b"<!--XSUPERVISOR:BEGIN-->a<!--XSUPERVISOR:END-->")
         mock_clock.jump(2 * GATHER)
