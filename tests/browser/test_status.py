@@ -223,6 +223,11 @@ def test_filter_sort_and_keyboard(browser: Browser, serve: Serve) -> None:
         browser.wait(lambda: not browser.texts("dialog.help"), "the help being gone")
         browser.type("l")
         browser.wait(lambda: "tail.html?processname=bad" in browser.address, "the log page")
+        browser.run("history.back();")
+        browser.wait(lambda: browser.texts(".processes"), "the status page")
+        wait_live(browser)
+        os.kill(site.daemon.pid("cat"), signal.SIGKILL)
+        wait_state(browser, "cat", "exited")
 
 
 def test_charts_reach_into_the_past(browser: Browser, serve: Serve) -> None:

@@ -51,6 +51,7 @@ function listen(address, hear) {
   };
   document.addEventListener('visibilitychange', () => (document.hidden ? close() : open()));
   addEventListener('pagehide', close);
+  addEventListener('pageshow', (event) => { if (event.persisted) open(); });
   open();
 }
 
