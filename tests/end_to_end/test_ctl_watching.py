@@ -221,7 +221,7 @@ def test_events_over_a_restart(tmp_path: Path, watch: Callable[..., Watching]) -
         until(lambda: "PROCESS_STATE_STOPPED" in follow.out[before:], "events of the next daemon")
         ran = follow.interrupt()
     assert ran.status == 0
-    assert {json.loads(line)["event"] for line in ran.out.splitlines() if line} > {
+    assert {json.loads(line)["event"] for line in ran.out.splitlines()} > {
         "PROCESS_STATE_STOPPED",
         "PROCESS_STATE_STARTING",
     }

@@ -10,7 +10,7 @@ import time
 from trio_supervisor.cli.ctl_command import mistake
 from trio_supervisor.cli.ctl_session import GENERIC
 from trio_supervisor.cli.ctl_sse import Reader
-from trio_supervisor.cli.ctl_streams import Source, follow
+from trio_supervisor.cli.ctl_streams import Source, end_line, follow
 from trio_supervisor.cli.ctl_text import RESET, plain
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
@@ -52,7 +52,7 @@ def events(session: Session, arguments: Arguments) -> None:
     try:
         follow(session, [source], again=arguments.has("follow"))
     except KeyboardInterrupt:
-        session.line("")
+        end_line(session)
 
 
 class Events(Source):

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from trio_supervisor.cli.ctl_command import Arguments, mistake
 from trio_supervisor.cli.ctl_lines import Dress, Lines
 from trio_supervisor.cli.ctl_names import ALL, matching, short_name
-from trio_supervisor.cli.ctl_streams import Source, follow
+from trio_supervisor.cli.ctl_streams import Source, end_line, follow
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _show(
         for together in [sources] if following else [[source] for source in sources]:
             follow(session, together, again=following)
     except KeyboardInterrupt:
-        pass
+        end_line(session)
     finally:
         for source in sources:
             source.finish()

@@ -79,6 +79,12 @@ def follow(session: Session, sources: Iterable[Source], *, again: bool) -> None:
             follower.close()
 
 
+def end_line(session: Session) -> None:
+    """What follows should not stand behind the ^C; in a pipe there is none."""
+    if sys.stdout.isatty():
+        session.line("")
+
+
 class _Follower:
     def __init__(self, session: Session, selector: selectors.BaseSelector, *, again: bool) -> None:
         self._session = session

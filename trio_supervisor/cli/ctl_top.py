@@ -12,7 +12,7 @@ import time
 from contextlib import contextmanager
 
 from trio_supervisor.cli import ctl_control
-from trio_supervisor.cli.client import Client, Fault
+from trio_supervisor.cli.client import Fault
 from trio_supervisor.cli.ctl_background import Background
 from trio_supervisor.cli.ctl_command import mistake
 from trio_supervisor.cli.ctl_logs import follow_one
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
+    from trio_supervisor.cli.client import Client
     from trio_supervisor.cli.ctl_command import Arguments
     from trio_supervisor.cli.ctl_session import Session
     from trio_supervisor.cli.ctl_top_keys import Intent
@@ -123,7 +124,7 @@ class _Loop:
         self._background = background
         self._interval = interval
         self._top = Top()
-        self._sampler = self._client(PATIENCE)
+        self._sampler = session.another_client(session.options.timeout or PATIENCE)
         self._next = 0.0
         """When to ask for the next sample; infinitely late while one is under way."""
 
@@ -146,10 +147,6 @@ class _Loop:
             if time.monotonic() >= self._next:
                 self._next = float("inf")
                 self._background.run(lambda: _sample(self._sampler), self._sampled, must=False)
-
-    def _client(self, timeout: float | None) -> Client:
-        options = self._session.options
-        return Client(options.serverurl, options.username, options.password, timeout, options.tls)
 
     def _sampled(self, outcome: Sample | Exception) -> None:
         now = time.monotonic()
@@ -182,7 +179,7 @@ class _Loop:
 
         # Only a restart has a second half, which must not be forgotten.
         self._background.run(
-            lambda: DEEDS[intent.verb](self._client(None), intent),
+            lambda: DEEDS[intent.verb](self._session.another_client(None), intent),
             told,
             must=intent.verb == RESTART,
         )
