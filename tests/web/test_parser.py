@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from trio_supervisor.web.message import Request
-from trio_supervisor.web.parser import HEAD_LIMIT, Mark, Parser, Refused
+from trio_supervisor.web.parser import HEAD_LIMIT, LONGEST_REMEMBERED, Mark, Parser, Refused
 
 #: What comes out of a parser for one request: its head and its whole body.
 Parsed = tuple[Request, bytes]
@@ -108,9 +108,9 @@ def test_two_ways_to_find_the_end_are_refused(first: str) -> None:
 
 def test_a_repeated_head_is_read_like_the_first() -> None:
     one = b"POST /RPC2 HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n"
-    two = one.replace(b"Host: x", b"Host: y")
+    two = one.replace(b"Host: x", b"Host: y" + b"y" * LONGEST_REMEMBERED)
     parsed = parse(one + b"ab" + one + b"cd" + two + b"ef" + one + b"gh")
-    assert [(head.headers["host"], body) for head, body in parsed] == [
+    assert [(head.headers["host"][:1], body) for head, body in parsed] == [
         ("x", b"ab"),
         ("x", b"cd"),
         ("y", b"ef"),

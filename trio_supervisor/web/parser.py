@@ -18,6 +18,8 @@ from trio_supervisor.web.message import Request
 
 #: Bytes of a request head beyond which it is refused with 431 (section 5).
 HEAD_LIMIT = 64 * 1024
+#: Bytes of a head that is kept in case it is sent again; hundreds of connections keep one each.
+LONGEST_REMEMBERED = 2048
 
 _HEAD_END = re.compile(rb"\n\r?\n")
 _HOST = re.compile(rb"^host[ \t]*:", re.IGNORECASE | re.MULTILINE)
@@ -116,9 +118,12 @@ class Parser:
         received = bytes(inbox[:size])
         del inbox[:size]
         self._searched = 0
-        if received != self._last or self._said is None:
-            self._said, self._last = read_head(received), received
-        head = self._said
+        if received == self._last and self._said is not None:
+            head = self._said
+        else:
+            head = read_head(received)
+            if size <= LONGEST_REMEMBERED:
+                self._said, self._last = head, received
         self._head, self._left, self._untouched = head, head.length or 0, True
         if head.length is None:
             self._chunks = _chunk_decoder()
