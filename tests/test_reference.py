@@ -10,6 +10,7 @@ import os
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from tests.kit.reference import EFFECTS, KINDS, kind_of, markdown, schema
 from trio_supervisor import open_supervisor
 from trio_supervisor.cli.sample import sample
 from trio_supervisor.core.config import AUTO
-from trio_supervisor.core.events import ProcessGroupAdded
+from trio_supervisor.core.events import EVENT_TYPES
 from trio_supervisor.core.options import TABLES, Effect
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -52,7 +53,11 @@ async def test_the_api_reference_names_what_exists() -> None:
                 received: dict[str, object] = {
                     type(thing).__name__: thing for thing in (supervisor, process, output, events)
                 }
-                received["Event"] = ProcessGroupAdded("x")
+                for cls in EVENT_TYPES.values():  # what any kind of it has
+                    kinds = [kind for kind in EVENT_TYPES.values() if issubclass(kind, cls)]
+                    received[cls.__name__] = SimpleNamespace(
+                        **{attribute: None for kind in kinds for attribute in dir(kind)}
+                    )
                 for name, members in RECEIVED.items():
                     assert [m for m in members if not hasattr(received[name], m)] == []
 

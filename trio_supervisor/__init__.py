@@ -36,6 +36,13 @@ if TYPE_CHECKING:
     from trio_supervisor.core.errors import ServerError as ServerError
     from trio_supervisor.core.errors import SupervisorError as SupervisorError
     from trio_supervisor.core.events import Event as Event
+    from trio_supervisor.core.events import ProcessCommunication as ProcessCommunication
+    from trio_supervisor.core.events import ProcessGroup as ProcessGroup
+    from trio_supervisor.core.events import ProcessLog as ProcessLog
+    from trio_supervisor.core.events import ProcessState as ProcessState
+    from trio_supervisor.core.events import RemoteCommunication as RemoteCommunication
+    from trio_supervisor.core.events import SupervisorStateChange as SupervisorStateChange
+    from trio_supervisor.core.events import Tick as Tick
     from trio_supervisor.core.states import State as State
     from trio_supervisor.runtime.embedding import open_supervisor as open_supervisor
     from trio_supervisor.runtime.load import load_config as load_config
@@ -65,13 +72,20 @@ _HOME = {
     "PluginError": "core.errors",
     "PluginFault": "core.errors",
     "Process": "runtime.process",
+    "ProcessCommunication": "core.events",
     "ProcessConfig": "core.config",
+    "ProcessGroup": "core.events",
+    "ProcessLog": "core.events",
+    "ProcessState": "core.events",
     "RejectEvent": "runtime.results",
+    "RemoteCommunication": "core.events",
     "RequestError": "core.errors",
     "ServerError": "core.errors",
     "State": "core.states",
     "Supervisor": "runtime.supervisor",
     "SupervisorError": "core.errors",
+    "SupervisorStateChange": "core.events",
+    "Tick": "core.events",
     "Tls": "core.access",
     "UnixServer": "core.config",
     "load_config": "runtime.load",
@@ -97,13 +111,20 @@ __all__ = [
     "PluginError",
     "PluginFault",
     "Process",
+    "ProcessCommunication",
     "ProcessConfig",
+    "ProcessGroup",
+    "ProcessLog",
+    "ProcessState",
     "RejectEvent",
+    "RemoteCommunication",
     "RequestError",
     "ServerError",
     "State",
     "Supervisor",
     "SupervisorError",
+    "SupervisorStateChange",
+    "Tick",
     "Tls",
     "UnixServer",
     "load_config",

@@ -262,7 +262,7 @@ def test_the_embedded_program_of_the_page(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "PROCESS_STATE_EXITED processname:x groupname:x from_state:RUNNING" in done.stdout
+    assert "PROCESS_STATE_EXITED x was RUNNING\n" in done.stdout
     assert done.stdout.endswith("dropped: 0\n")
 
 

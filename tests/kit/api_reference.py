@@ -20,6 +20,9 @@ INTRODUCTION = """\
 Made from the docstrings; [embedding.md](embedding.md) shows how it is used. What is not on this
 page is internal and may change.
 """
+#: Attributes of events that come from a process, and of those with its output.
+_SENDER = {"process": "`str`: the name of the process.", "group": "`str`: of its group."}
+_OUTPUT = {"pid": "`int`: of the child.", "data": "`bytes`: what it wrote."}
 #: Of classes that a program receives and never makes: what it may use, in the order of the page.
 #: Attributes have their text here; methods and properties speak for themselves.
 RECEIVED: dict[str, dict[str, str]] = {
@@ -72,6 +75,22 @@ RECEIVED: dict[str, dict[str, str]] = {
     "OutputStream": {"dropped": "`int`: bytes lost because too many waited.", "lines": ""},
     "EventStream": {"dropped": "`int`: events lost because too many waited."},
     "Event": {"name": "`str`: the type, such as `PROCESS_STATE_RUNNING`.", "payload": ""},
+    "ProcessState": {
+        **_SENDER,
+        "from_state": "`State`: the state it left.",
+        "pid": "`int`: of the child; not in STARTING, BACKOFF, FATAL and UNKNOWN.",
+        "tries": "`int`: failed attempts to start; in STARTING and BACKOFF only.",
+        "expected": "`bool`: whether the exit code is one of `exitcodes`; in EXITED only.",
+    },
+    "ProcessLog": {**_SENDER, **_OUTPUT, "channel": "`str`: `stdout` or `stderr`."},
+    "ProcessCommunication": {**_SENDER, **_OUTPUT},
+    "ProcessGroup": {"group": "`str`: the name of the group."},
+    "RemoteCommunication": {"type": "`str`.", "data": "`str`."},
+    "SupervisorStateChange": {"name": "`str`: ends in `_RUNNING` or `_STOPPING`."},
+    "Tick": {
+        "when": "`int`: the start of the slice, in seconds since the epoch.",
+        "period": "`int`: its length in seconds.",
+    },
 }
 #: Beyond this a signature gets a line for each parameter.
 _WIDTH = 80

@@ -9,9 +9,8 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.kit.fakes import program
-from trio_supervisor import Config, Event, Supervisor
+from trio_supervisor import Config, Event, ProcessState, Supervisor, Tick
 from trio_supervisor.core.config import ChannelConfig, GroupConfig
-from trio_supervisor.core.events import ProcessState, Tick
 from trio_supervisor.runtime.bus import Bus
 from trio_supervisor.runtime.embedding import open_supervisor
 

@@ -22,6 +22,8 @@ from trio_supervisor import (
     OutputStream,
     Process,
     ProcessConfig,
+    ProcessLog,
+    ProcessState,
     RejectEvent,
     RequestError,
     ServerError,
@@ -92,6 +94,13 @@ async def from_files_and_values(path: Path) -> None:
             async for event in stream:
                 assert_type(event, Event)
                 print(event.name, event.payload(), stream.dropped)
+            async with other.events(ProcessState, "PROCESS_LOG") as mixed:
+                async for event in mixed:
+                    if isinstance(event, ProcessState):
+                        assert_type(event.process, str)
+                        assert_type(event.from_state, State)
+                    elif isinstance(event, ProcessLog):
+                        assert_type(event.data, bytes)
     except (ConfigError, RequestError, ServerError, InternalError) as error:
         base: SupervisorError = error
         print(base)

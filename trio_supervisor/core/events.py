@@ -183,6 +183,8 @@ class RemoteCommunication(Event):
 
 @dataclass(frozen=True, slots=True)
 class SupervisorStateChange(Event):
+    """The supervisor has started, or begins to stop or to restart."""
+
     name: ClassVar[str] = "SUPERVISOR_STATE_CHANGE"
 
 
@@ -228,6 +230,8 @@ class Tick3600(Tick):
 
 @dataclass(frozen=True, slots=True)
 class ProcessGroup(Event):
+    """A group was added or removed."""
+
     name: ClassVar[str] = "PROCESS_GROUP"
     group: str
 
