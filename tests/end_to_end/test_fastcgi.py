@@ -7,11 +7,12 @@ import pwd
 import signal
 import socket
 import stat
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.kit.daemon import daemon, free_port, run_to_end, write_config
+from tests.kit.daemon import Daemon, daemon, eventually, free_port, run_to_end, write_config
 from tests.kit.root import NOBODY, directory_of, needs_root
 
 CAT = "[program:x]\ncommand=/bin/cat\nstartsecs=0\n"
@@ -115,3 +116,28 @@ def test_S122_P303_a_port_taken_at_the_start(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert f"Could not create FastCGI socket tcp://127.0.0.1:{port}" in done.stderr
     assert not (tmp_path / "s.sock").exists()
+
+
+def test_a_reload_makes_the_socket_anew_and_leaves_none_open(tmp_path: Path) -> None:
+    """needs.md 2 N: closed at a reload and at a stop, by whatever way the children end."""
+    path = tmp_path / "f.sock"
+    with daemon(tmp_path, fastcgi(f"unix://{path}", "autorestart=true\n")) as running:
+        running.wait_for("f", "RUNNING")
+        before = running.descriptors
+        for number in range(2, 5):
+            inode = socket_inode(running.pid("f"))
+            running.signal(signal.SIGHUP)
+            started = "supervisord started with pid"
+            eventually(partial(said, running, started, number), "the restart")
+            eventually((tmp_path / "s.sock").exists, "the daemon's socket")
+            running.wait_for("f", "RUNNING")
+            assert socket_inode(running.pid("f")) != inode
+        eventually(lambda: running.descriptors <= before, "no descriptor left")
+        creations = running.log.count(f"INFO Creating socket unix://{path}")
+        assert running.log.count(f"INFO Closing socket unix://{path}") == creations - 1
+        assert running.stop() == 0
+    assert running.log.count(f"INFO Closing socket unix://{path}") == creations
+
+
+def said(running: Daemon, text: str, number: int) -> bool:
+    return running.log.count(text) == number

@@ -430,3 +430,23 @@ def test_bytes_of_every_kind_reach_log_and_requests(
             eventually(partial(has_size, log, size), "more")
         assert log.read_bytes().endswith("z\u00fcrich\n".encode() * 2)
         assert " CRIT output" not in running.log
+
+
+@pytest.mark.parametrize("spelling", ["syslog", "SysLog"])
+def test_P214_P229_P291_everything_to_syslog(tmp_path: Path, spelling: str) -> None:
+    """USR2, clearing and reading do no harm where there is no file; nor does a missing daemon."""
+    base = BASE.replace("logfile=%(here)s/sup.log", "logfile=syslog")
+    text = f"[program:x]\n{CAT}stdout_logfile={spelling}\nstderr_logfile=None\n"
+    with daemon(tmp_path, text, base=base) as running:
+        running.wait_for("x", "RUNNING")
+        running.rpc.sendProcessStdin("x", "text\n")
+        running.signal(signal.SIGUSR2)
+        out = tmp_path / "stdout"
+        eventually(lambda: "supervisord logreopen" in out.read_text(), "the reopening")
+        assert running.rpc.clearProcessLogs("x") is True
+        assert running.fault("clearLog") == NO_FILE
+        assert running.fault("readProcessStdoutLog", "x", 0, 0) == NO_FILE
+        assert running.stop() == 0
+    assert "CRIT could not reopen" not in out.read_text()
+    assert " WARN For [program:x], stdout_logfile=syslog" in out.read_text()
+    assert sorted(path.name for path in tmp_path.glob("*log*")) == []
