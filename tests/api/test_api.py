@@ -93,7 +93,8 @@ async def test_head_is_get_without_the_body(fake: FakeSupervisor, path: str) -> 
     async with talking(fake) as client:
         full = await client.get(path)
         bare = await client.get(path, method="HEAD")
-        assert (bare.status, bare.headers, bare.body) == (200, full.headers, b"")
+        headers = full.headers | {"date": bare.headers["date"]}  # a second may have passed
+        assert (bare.status, bare.headers, bare.body) == (200, headers, b"")
 
 
 @pytest.mark.parametrize(

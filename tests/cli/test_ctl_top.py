@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.kit.ctl import install
+from tests.kit.screen import screen
 from trio_supervisor.cli.ctl_text import cells
 from trio_supervisor.cli.ctl_top_keys import KEYS, Intent, Top
 from trio_supervisor.cli.ctl_top_model import CPU, NAME, OUTPUT, STATE, Row, Table
 from trio_supervisor.cli.ctl_top_view import render
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.kit.rpc_stub import Stub
 
 DOWN, UP, PAGE_DOWN, END, HOME, ENTER, ESCAPE = (
     *("KEY_DOWN", "KEY_UP", "KEY_NPAGE", "KEY_END", "KEY_HOME"),
@@ -358,3 +365,12 @@ def test_the_sorted_column_is_marked() -> None:
         top.table.sort_by(column)
         titles = [text.strip() for text, style in render(top, 80, 24)[2] if style == "sorted"]
         assert titles == [column.title]
+
+
+def test_another_daemon_than_ours(stub: Stub, tmp_path: Path) -> None:
+    stub.answers |= {"getIdentification": "supervisor", "getPID": 7}
+    with screen([install(tmp_path / "bin"), "-s", stub.url, "top"], cwd=tmp_path) as person:
+        assert person.end()[0] == 3
+        assert person.lines[0] == (
+            "Error: this daemon cannot tell what top shows; it is no tsupervisord"
+        )

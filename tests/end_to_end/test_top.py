@@ -116,6 +116,11 @@ def test_looking_and_acting(running: Daemon, start: Start, tmp_path: Path) -> No
         person.wait_for("^manual +(STARTING|RUNNING)")
         person.type("S")
         person.wait_for("^manual: cannot start it: already started$")
+        person.type("Xy")
+        person.wait_for("^manual +STOPPED")
+        person.type("Ry")  # what does not run is just started
+        person.wait_for("^manual: started$")
+        running.wait_for("manual", "RUNNING")
 
         person.type(ESCAPE)
         person.wait_for("^7 in all:")

@@ -127,7 +127,7 @@ class _Follower:
             try:
                 self._connect(waiting[0])
             except GONE as error:
-                self._miss(ABSENT, f"the daemon is gone ({_words(error)}), waiting for it")
+                self._miss(ABSENT, f"the daemon is gone ({words_of(error)}), waiting for it")
                 self._rest()
                 self._waiting += waiting
                 return
@@ -153,7 +153,7 @@ class _Follower:
         except GONE as error:
             if not self._again:
                 raise
-            self._wait(source, f"the connection broke ({_words(error)}), connecting again")
+            self._wait(source, f"the connection broke ({words_of(error)}), connecting again")
             return
         if stream.status == OK:
             if not source.answered:
@@ -204,8 +204,10 @@ class _Follower:
         source.stream = None
 
 
-def _words(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+def words_of(error: Exception) -> str:
+    """What went wrong, without the number that the system has for it."""
+    strerror = error.strerror if isinstance(error, OSError) else None
+    return strerror or str(error) or type(error).__name__
 
 
 def _tell(text: str) -> None:

@@ -11,29 +11,21 @@ import signal
 import time
 from contextlib import contextmanager
 
-from trio_supervisor.cli import ctl_control
 from trio_supervisor.cli.client import Fault
 from trio_supervisor.cli.ctl_background import Background
 from trio_supervisor.cli.ctl_command import mistake
 from trio_supervisor.cli.ctl_logs import follow_one
 from trio_supervisor.cli.ctl_screen import Screen, ScreenError
-from trio_supervisor.cli.ctl_session import UsageMistake
-from trio_supervisor.cli.ctl_streams import GONE
-from trio_supervisor.cli.ctl_top_keys import (
-    FOLLOW,
-    QUIT,
-    RESTART,
-    SIGNAL,
-    START,
-    STOP,
-    UNDER_WAY,
-    Top,
-)
+from trio_supervisor.cli.ctl_session import UNIMPLEMENTED, UsageMistake
+from trio_supervisor.cli.ctl_streams import GONE, words_of
+from trio_supervisor.cli.ctl_top_deeds import DEEDS, reason_of
+from trio_supervisor.cli.ctl_top_keys import FOLLOW, QUIT, RESTART, UNDER_WAY, Top
 from trio_supervisor.cli.ctl_top_view import render
+from trio_supervisor.core.states import FaultCode
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from types import FrameType
     from typing import Any
 
@@ -65,7 +57,7 @@ def top(session: Session, arguments: Arguments) -> None:
         raise UsageMistake("Error: top needs a terminal; scripts use status", with_help=False)
     if not session.upcheck():
         return
-    first = _sample(session.client())  # what is wrong with the daemon is told as always
+    first = _first_sample(session)
     background = Background()
     try:
         with _signals(background), Screen() as screen:
@@ -79,6 +71,20 @@ def top(session: Session, arguments: Arguments) -> None:
             session.line("waiting until the restarts asked for are done; Ctrl-C gives them up")
             background.finish()
         background.close()
+
+
+def _first_sample(session: Session) -> Sample:
+    """Before the screen is taken: what is wrong with the daemon is told as always."""
+    try:
+        return _sample(session.client())
+    except Fault as fault:
+        if fault.code != FaultCode.UNKNOWN_METHOD:
+            raise
+        raise UsageMistake(
+            "Error: this daemon cannot tell what top shows; it is no tsupervisord",
+            UNIMPLEMENTED,
+            with_help=False,
+        ) from None
 
 
 @contextmanager
@@ -153,7 +159,7 @@ class _Loop:
         self._next = now + self._interval
         if isinstance(outcome, Exception):
             self._sampler.close()
-            self._top.lost = _words(outcome)
+            self._top.lost = words_of(outcome)
             return
         identity, details = outcome
         self._top.lost = ""
@@ -170,7 +176,7 @@ class _Loop:
         def told(outcome: object) -> None:
             if isinstance(outcome, Exception):
                 self._top.say(
-                    f"{intent.name}: cannot {intent.verb} it: {_reason(outcome, intent)}",
+                    f"{intent.name}: cannot {intent.verb} it: {reason_of(outcome, intent)}",
                     alarming=True,
                 )
             else:
@@ -190,47 +196,4 @@ class _Loop:
             try:
                 follow_one(self._session, name)
             except GONE as error:
-                self._top.say(f"{name}: cannot follow its log: {_words(error)}", alarming=True)
-
-
-def _start(client: Client, intent: Intent) -> str:
-    client.call("supervisor.startProcess", intent.name, False)
-    return "started"
-
-
-def _stop(client: Client, intent: Intent) -> str:
-    client.call("supervisor.stopProcess", intent.name, False)
-    return "told to stop"
-
-
-def _restart(client: Client, intent: Intent) -> str:
-    client.call("supervisor.stopProcess", intent.name, True)
-    return _start(client, intent)
-
-
-def _signal(client: Client, intent: Intent) -> str:
-    client.call("supervisor.signalProcess", intent.name, intent.argument)
-    return f"{intent.argument} sent"
-
-
-def _reason(error: Exception, intent: Intent) -> str:
-    """In the words that the action of that name has for it."""
-    if isinstance(error, Fault):
-        return VERBS[intent.verb].reasons.get(error.code, ("", None))[0] or error.text
-    return _words(error)
-
-
-def _words(error: Exception) -> str:
-    strerror = error.strerror if isinstance(error, OSError) else None
-    return strerror or str(error) or type(error).__name__
-
-
-VERBS = {START: ctl_control.START, STOP: ctl_control.STOP, SIGNAL: ctl_control.SIGNAL}
-#: Its two halves fail in different ways.
-VERBS[RESTART] = ctl_control.START
-DEEDS: dict[str, Callable[[Client, Intent], str]] = {
-    START: _start,
-    STOP: _stop,
-    RESTART: _restart,
-    SIGNAL: _signal,
-}
+                self._top.say(f"{name}: cannot follow its log: {words_of(error)}", alarming=True)
