@@ -60,6 +60,7 @@ def call_body(value: str) -> bytes:
     ],
 )
 def test_decoded_values(xml: str, value: Value) -> None:
+    """Q35: unknown types are strings."""
     decoded = decode_call(call_body(xml)).params
     assert decoded == [value]
     assert type(decoded[0]) is type(value)
@@ -160,7 +161,7 @@ def test_answers_are_those_of_the_standard_serialiser(value: Value) -> None:
 
 @given(st.text())
 def test_any_text_reaches_the_client(text: str) -> None:
-    """W95 to W97: what XML forbids is replaced, a carriage return survives."""
+    """W95 to W97: what XML forbids is replaced, a carriage return survives; Q28, Q29."""
     ((received,), _) = xmlrpc.client.loads(encode_response(text).decode())
     assert isinstance(received, str)
     assert len(received) == len(text)

@@ -250,6 +250,7 @@ async def test_w53_w54_start_and_stop(fake: Fake) -> None:
 
 
 async def test_w56_w63_not_waiting(fake: Fake) -> None:
+    """Q20."""
     fake.process("cat").gate = trio.Event()  # never set
     assert await answer(fake, "supervisor.startProcess", "cat", False) is True
     assert await answer(fake, "supervisor.stopProcess", "cat", 0) is True
@@ -274,6 +275,7 @@ async def test_w56_w63_not_waiting(fake: Fake) -> None:
     ],
 )
 async def test_w59_start_failures(fake: Fake, failure: RequestError, fault: object) -> None:
+    """Q21: at the first failure."""
     fake.process("off").failure = failure
     assert await answer(fake, "supervisor.startProcess", "off:off") == fault
 
@@ -306,7 +308,7 @@ async def test_stopping_a_group(fake: Fake, method: str, name: str) -> None:
 
 
 async def test_starting_and_stopping_all(fake: Fake) -> None:
-    """W71: result arrays of everything."""
+    """W71: result arrays of everything; Q48: statuses."""
     everything = [entry("cat", group="cat"), entry("ga"), entry("gb"), entry("off", group="off")]
     assert await answer(fake, "supervisor.startAllProcesses") == everything
     assert await answer(fake, "supervisor.startAllProcesses", False) == []
@@ -438,6 +440,7 @@ async def test_a_restart_into_a_bad_configuration_is_refused(fake: Fake) -> None
 
 
 async def test_process_info_keys_and_order(fake: Fake) -> None:
+    """Q46: nothing is added."""
     fake.process("cat").run()
     fake.process("cat").stdout.logfile = "/log/out"
     fake.process("cat").stderr.logfile = "/log/err"
@@ -531,6 +534,7 @@ async def test_all_process_info_is_sorted() -> None:
 
 
 async def test_config_info(fake: Fake) -> None:
+    """Q49."""
     process = ProcessConfig(
         name="zero",
         command="/bin/zero -x",

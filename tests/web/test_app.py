@@ -66,6 +66,7 @@ def fake() -> FakeSupervisor:
     ],
 )
 async def test_url_map(fake: FakeSupervisor, method: str, target: str, status: int) -> None:
+    """Q43: requests are no lines in the log."""
     async with talking(fake) as client:
         if method == "POST":
             reply = await client.post(target, CALL)

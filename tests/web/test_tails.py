@@ -82,6 +82,7 @@ async def test_w118_growth(log: Path, tail: Tail, autojump_clock: MockClock) -> 
 
 
 async def test_w119_truncation(log: Path, tail: Tail, autojump_clock: MockClock) -> None:
+    """Q37."""
     assert await tail.read() == b"begin\n"
     write(log, b"")
     assert await tail.read() == b"==> File truncated <==\n"
