@@ -286,6 +286,9 @@ def test_light_and_dark_on_desktop_and_phone(browser: Browser, serve: Serve) -> 
         browser.reload()
         assert browser.style("body", "backgroundColor") == light
         browser.run("localStorage.clear();")
+        for width in (1100, 900, 780):
+            browser.size(width, 700)
+            assert browser.run("return document.documentElement.scrollWidth <= innerWidth;")
         browser.size(*PHONE)
         for place in ("", "tail.html?processname=cat", "?action=stopall"):
             browser.open(site.address + place)

@@ -44,15 +44,19 @@ SEVERITY = (
     State.RUNNING,
     State.STOPPED,
 )
-COLUMNS = 7
+#: The cells of a group below the figures of processes, which go where those go.
+_NO_FIGURES = "".join(
+    f'<td class="number {column}"></td>'
+    for column in ("cpu", "memory", "uptime", "pid", "restarts")
+)
 
 
 def group_head(group: str, processes: list[Process], viewer: Viewer) -> str:
     running = sum(process.state is State.RUNNING for process in processes)
     return (
         f'<tr class="group" data-group="{visible(group)}">'
-        f'<th scope="rowgroup" colspan="{COLUMNS}">{visible(group)} '
-        f'<span class="count">{running} of {len(processes)} running</span></th>'
+        f'<th scope="rowgroup" colspan="2">{visible(group)} '
+        f'<span class="count">{running} of {len(processes)} running</span></th>{_NO_FIGURES}'
         f'<td class="actions">{viewer.form(OF_GROUP, GROUP, group)}</td></tr>\n'
     )
 
