@@ -103,10 +103,10 @@ warning supervisord.conf:28 program:web startsec write it without indentation
 warning conf.d/b-worker.conf:6 progam:cron - did you mean [program:cron]?
 warning supervisord.conf:27 program:web startsec did you mean startsecs?
 warning conf.d/b-worker.conf:2 program:worker comand did you mean command?
-warning supervisord.conf:16 include - -
+warning supervisord.conf:16 include - correct files=
 error supervisord.conf:9 unix_http_server file create it: mkdir -p /nonexistent
-warning conf.d/a-listen.conf:2 eventlistener:mailer command -
-warning conf.d/a-listen.conf:8 fcgi-program:php command -
+warning conf.d/a-listen.conf:2 eventlistener:mailer command write the whole path
+warning conf.d/a-listen.conf:8 fcgi-program:php command write the whole path
 """
 
 
@@ -147,7 +147,7 @@ def test_all_mistakes_of_all_files_at_once_each_with_its_place_and_a_fix(
             finding["section"] or "-",
             finding["option"] or "-",
         ] == [severity, place, section, option], finding
-        assert hint in (finding["hint"] or "-")
+        assert hint in finding["hint"]
 
 
 def test_what_a_person_sees_marks_what_is_wrong_and_shows_no_secret(
@@ -227,6 +227,7 @@ def test_who_holds_ports_and_sockets_and_what_cannot_start(
         found = [finding for finding in findings if text in finding["text"]]
         assert [finding["option"] for finding in found] == [option], text
         assert found[0]["line"] > 0
+        assert found[0]["hint"]
     assert len(findings) == 7
 
 

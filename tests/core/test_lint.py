@@ -110,6 +110,7 @@ def test_a_remark_for_what_is_probably_not_meant(fragment: str, line: int, text:
     assert [(remark.file, remark.line) for remark in found] == [("c.conf", line)]
     warnings = [m.text for m in load(fragment).messages if m.severity is Severity.WARN]
     assert str(found[0]) in warnings
+    assert found[0].hint
     assert "secret" not in str(found[0])
 
 
@@ -193,6 +194,7 @@ def test_Q11_Q16_what_an_included_file_replaces_is_remarked() -> None:
     result = examine(document, surroundings(), overrides={}, here=HERE)
     assert [str(remark) for remark in result.remarks] == [
         "a.conf, line 1, [supervisord]: section [supervisord] began in c.conf, line 1: "
-        "both are one section",
-        "a.conf, line 2, [supervisord]: 'identifier' replaces the value given in c.conf, line 7",
+        "both are one section (merge them, or rename one)",
+        "a.conf, line 2, [supervisord]: 'identifier' replaces the value given in c.conf, line 7 "
+        "(leave one of the two out)",
     ]

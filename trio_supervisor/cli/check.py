@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from trio_supervisor.core.remark import Remark
 
 EXIT_FOUND = 2
+#: What to do about messages that say only what is the matter, by section.
+_HINTS = {"include": "correct files=, or ignore this if the files come later"}
 
 
 def check(configuration: str | None, overrides: Mapping[str, str], form: str, program: str) -> int:
@@ -99,7 +101,8 @@ def _of_remark(remark: Remark) -> Finding:
 def _of_messages(messages: tuple[Message, ...]) -> Iterator[Finding]:
     for message in messages:
         if message.severity >= Severity.WARN:
-            yield Finding(WARNING, message.text, section=message.section)
+            hint = _HINTS.get(message.section or "")
+            yield Finding(WARNING, message.text, section=message.section, hint=hint)
 
 
 def _count(number: int, what: str) -> str:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     Findings = Iterator[Finding]
 
 DAEMON = "supervisord"
+NO_PERMISSION = "give the user the permission, or name another place"
+TAKEN = "stop that one first, or choose another"
 #: Stands for the name of a process in a text that may be true of several.
 WHO = "\0"
 
@@ -72,7 +74,7 @@ class _Prober:
         yield from self._running(daemon.pidfile)
         if not self._may(directory := daemon.childlogdir, os.W_OK | os.X_OK):
             text = f"automatic child logs: no permission for {self._user} to write in {directory}"
-            yield Finding(WARNING, text, section=DAEMON, option="childlogdir")
+            yield Finding(WARNING, text, section=DAEMON, option="childlogdir", hint=NO_PERMISSION)
         for option, kind in (
             ("minfds", resource.RLIMIT_NOFILE),
             ("minprocs", resource.RLIMIT_NPROC),
@@ -139,7 +141,8 @@ class _Prober:
             known = {**os.environ, **process.environment}
             why = as_written(why, written, lambda variable: known.get(variable, ""))
         text = f"{WHO} will fail to start: {why}"
-        return Finding(WARNING, text, section=process.section, option="command")
+        hint = "write the whole path of a program that is there"
+        return Finding(WARNING, text, section=process.section, option="command", hint=hint)
 
     def _fastcgi(self, socket: FastCgiSocket, section: str) -> Findings:
         scheme, _, rest = socket.url.partition("://")
@@ -157,14 +160,14 @@ class _Prober:
             yield Finding(ERROR, text, section=section, option=option, hint=hint)
         elif not self._may(directory, os.W_OK | os.X_OK):
             text = f"{whose} cannot be made: no permission for {self._user} to write in {directory}"
-            yield Finding(WARNING, text, section=section, option=option)
+            yield Finding(WARNING, text, section=section, option=option, hint=NO_PERMISSION)
         elif os.path.lexists(path) and not stat.S_ISSOCK(os.lstat(path).st_mode):
             text = f"{whose} cannot be made: {path} exists and is not a socket"
             hint = "remove it, or choose another path"
             yield Finding(ERROR, text, section=section, option=option, hint=hint)
         elif holder := holder_of_socket(path):
             text = f"{whose} is taken: {path} is held by {holder}"
-            yield Finding(WARNING, text, section=section, option=option)
+            yield Finding(WARNING, text, section=section, option=option, hint=TAKEN)
 
     def _port(self, host: str, port: int, section: str, option: str, whose: str) -> Findings:
         try:
@@ -176,7 +179,7 @@ class _Prober:
             return
         if holder is not None:
             text = f"{whose} cannot listen: port {port} is held by {holder}"
-            yield Finding(WARNING, text, section=section, option=option)
+            yield Finding(WARNING, text, section=section, option=option, hint=TAKEN)
 
     def _identity(self, uid: int | None, section: str, who: str) -> Findings:
         if uid not in (None, os.geteuid()) and os.geteuid() != 0:
@@ -196,7 +199,8 @@ class _Prober:
             why = f"no permission for {self._user} to write in {directory}"
         if why is not None:
             text = f"{whose} cannot be written: {why}"
-            yield Finding(WARNING, text, section=section, option=option)
+            hint = "name a file" if os.path.isdir(path) else NO_PERMISSION
+            yield Finding(WARNING, text, section=section, option=option, hint=hint)
 
     @property
     def _user(self) -> str:

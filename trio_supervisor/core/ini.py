@@ -133,9 +133,9 @@ class _Reader:
         if header is not None:
             self._begin_section(header[1], number)
             if text[header.end() :]:
-                self._remark(
-                    number, f"text behind the section header: {_shown(text[header.end() :])}"
-                )
+                shown = _shown(text[header.end() :])
+                hint = "put it on a line of its own, or behind a ;"
+                self._remark(number, f"text behind the section header: {shown}", hint)
         elif text.startswith("[") and text != "[]":
             self._error(
                 f"malformed section header {_shown(text)}",
@@ -162,9 +162,11 @@ class _Reader:
         self._section = sections.setdefault(name, Section(name, self._file, number))
         if first is not None:
             where = f"{first.file}, line {first.line}"
-            self._remark(number, f"section [{name}] began in {where}: both are one section")
+            text = f"section [{name}] began in {where}: both are one section"
+            self._remark(number, text, "merge them, or rename one")
         if name.strip(" ") != name or ": " in name:
-            self._remark(number, f"blanks inside the brackets belong to the name {name!r}")
+            text = f"blanks inside the brackets belong to the name {name!r}"
+            self._remark(number, text, "leave them out")
 
     def _begin_key(self, text: str, number: int, line: str) -> None:
         match = _KEY.match(text)
@@ -179,7 +181,8 @@ class _Reader:
         earlier = self._section.entries.get(self._key)
         if earlier is not None:
             where = f"{earlier.file}, line {earlier.line}"
-            self._remark(number, f"{self._key!r} replaces the value given in {where}")
+            text = f"{self._key!r} replaces the value given in {where}"
+            self._remark(number, text, "leave one of the two out")
         self._value = [match[2]]
         self._entry_line = number
 

@@ -47,6 +47,9 @@ _NO_EFFECT_IN_LISTENERS = ("stdout_capture_maxbytes", "stdout_events_enabled", "
 #: A number sign outside quotes, which ends the line (Q33).
 _UNQUOTED_MARK = re.compile(r"^(?:[^\"'#]|\"[^\"]*\"|'[^']*')*[^\s\"']#")
 MOST_UMASK = 0o777
+UMASKS = "use three octal digits, like 022"
+#: What to do about a name that resembles nothing.
+UNKNOWN = "remove it, or correct its name"
 SIGKILL = 9
 
 
@@ -86,7 +89,7 @@ def _sections(document: Document) -> Iterator[Remark]:
         known = kind in TABLES or kind in FREE_KINDS or name == DEFAULT
         if not known:
             meant = suggestion(kind, [*TABLES, "ctlplugin"])
-            hint = None if meant is None else f"did you mean [{meant}{name[len(kind) :]}]?"
+            hint = f"did you mean [{meant}{name[len(kind) :]}]?" if meant else UNKNOWN
             yield _remark(section, f"unknown section [{name}] is ignored", hint)
         elif name in NAMED_KINDS:
             yield _remark(section, f"[{name}] has no name and is ignored", f"write [{name}:x]")
@@ -107,7 +110,8 @@ def _keys(document: Document, section: Section) -> Iterator[Remark]:
     legal = [option.name for option in TABLES[kind]]
     for key in section.entries:
         if kind == "eventlistener" and key in _NO_EFFECT_IN_LISTENERS:
-            yield _at(section, key, f"{key} has no effect for an event listener")
+            text = f"{key} has no effect for an event listener"
+            yield _at(section, key, text, "leave it out")
         if key in legal:
             continue
         moved = next(
@@ -119,7 +123,7 @@ def _keys(document: Document, section: Section) -> Iterator[Remark]:
             yield _at(section, key, f"{key} is ignored here", "it belongs into each [program:x]")
         else:
             meant = suggestion(key, legal)
-            hint = None if meant is None else f"did you mean {meant}?"
+            hint = f"did you mean {meant}?" if meant else UNKNOWN
             yield _at(section, key, f"unknown option {key} is ignored", hint)
 
 
@@ -142,41 +146,59 @@ def _environment(section: Section) -> Iterator[Remark]:
         yield _at(section, "environment", "the text behind # is no part of the value", hint)
 
 
-#: Option -> what is odd about its value, for each process.
-_ODD_VALUES: tuple[tuple[str, Callable[[ProcessConfig], bool], str], ...] = (
-    ("startsecs", lambda p: p.startsecs < 0, "a negative time"),
-    ("startretries", lambda p: p.startretries < 0, "a negative count: FATAL at the first failure"),
-    ("stopwaitsecs", lambda p: p.stopwaitsecs < 0, "a negative time"),
-    ("stopsignal", lambda p: p.stopsignal == 0, "signal 0 stops nothing: SIGKILL will follow"),
+#: Option, when a process has an odd value of it, what is odd, and what to do.
+_ODD_VALUES: tuple[tuple[str, Callable[[ProcessConfig], bool], str, str], ...] = (
+    ("startsecs", lambda p: p.startsecs < 0, "a negative time", "use 0 or more"),
+    (
+        "startretries",
+        lambda p: p.startretries < 0,
+        "a negative count: FATAL at the first failure",
+        "use 0 or more",
+    ),
+    ("stopwaitsecs", lambda p: p.stopwaitsecs < 0, "a negative time", "use 0 or more"),
+    (
+        "stopsignal",
+        lambda p: p.stopsignal == 0,
+        "signal 0 stops nothing: SIGKILL will follow",
+        "use a name, like TERM",
+    ),
     (
         "stopwaitsecs",
         lambda p: p.stopwaitsecs == 0 and p.stopsignal != SIGKILL,
         "SIGKILL follows the stop signal at once",
+        "give it a few seconds to stop",
     ),
-    ("umask", lambda p: p.umask is not None and not 0 <= p.umask <= MOST_UMASK, "no such umask"),
+    (
+        "umask",
+        lambda p: p.umask is not None and not 0 <= p.umask <= MOST_UMASK,
+        "no such umask",
+        UMASKS,
+    ),
 )
 
 
 def _values(document: Document, config: Config, is_dir: Callable[[str], bool]) -> Iterator[Remark]:
     for section, processes in _programs(document, config):
         yield from _directory(section, processes, is_dir)
-        for key, is_odd, text in _ODD_VALUES:
+        for key, is_odd, text, hint in _ODD_VALUES:
             if key in section.entries and any(is_odd(process) for process in processes):
-                yield _at(section, key, text)
+                yield _at(section, key, text, hint)
         if "numprocs" in section.entries and not processes:
             yield _at(section, "numprocs", "there will be no process", "use 1 or more")
         uses_number = any("process_num" in entry.value for entry in section.entries.values())
         if "numprocs_start" in section.entries and not uses_number:
-            yield _at(section, "numprocs_start", "nothing uses %(process_num)")
+            hint = "use it in process_name, or leave numprocs_start out"
+            yield _at(section, "numprocs_start", "nothing uses %(process_num)", hint)
     daemon = document.sections["supervisord"]
     if "umask" in daemon.entries and not 0 <= config.daemon.umask <= MOST_UMASK:
-        yield _at(daemon, "umask", "no such umask")
+        yield _at(daemon, "umask", "no such umask", UMASKS)
     if daemon.entries.get("logfile", Entry("", "", 0, "")).value.lower() in ("none", "off", "auto"):
         yield _at(daemon, "logfile", "this is the name of a file here", "use /dev/null")
     if config.daemon.nodaemon:
         for key in ("umask", "directory"):
             if key in daemon.entries:
-                yield _at(daemon, key, f"{key} has no effect in the foreground")
+                hint = f"set {key} of the programs that need it"
+                yield _at(daemon, key, f"{key} has no effect in the foreground", hint)
 
 
 def _directory(
