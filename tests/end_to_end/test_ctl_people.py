@@ -190,7 +190,12 @@ def test_changes_as_json(stage: Stage) -> None:
     assert document["errors"][0].startswith("ERROR: CANT_REREAD: ")
     config.write_text(before + "[program:extra]\ncommand=/bin/cat\n")
     assert stage.json("reread")[1]["added"] == ["extra"]
-    ran = stage.ctl("update", "extra", "nosuch", "--json")
+    assert stage.ctl("add", "ext*") == (0, "extra: added process group\n", "")
+    assert stage.ctl("stop", "ext*").status == 0
+    assert stage.ctl("remove", "[e]xtra") == (0, "extra: removed process group\n", "")
+    assert stage.ctl("update", "nosuch*") == (1, "ERROR: no such group: nosuch*\n", "")
+    assert stage.ctl("add", "no*").out == "ERROR: no such process/group: no*\n"
+    ran = stage.ctl("update", "ex*", "nosuch", "--json")
     assert ran.status == 1
     assert json.loads(ran.out) == {
         "groups": [{"group": "extra", "done": ["added process group"]}],
@@ -351,6 +356,28 @@ def test_progress_and_interrupt(stage: Stage) -> None:
     assert status == -signal.SIGINT
     os.killpg(stage.daemon.pid("deaf"), signal.SIGKILL)
     assert stage.ctl("wait", "deaf", "--for", "STOPPED").status == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "before", "expected"),
+    [
+        ("wait idle cat", "waiting for idle cat... 1s", -signal.SIGINT),
+        ("--timeout 100 wait idle --timeout 100", "waiting for idle... 1s", -signal.SIGINT),
+        ("maintail -f", "==> Press Ctrl-C to exit <==\n", 0),
+    ],
+)
+def test_interrupt_leaves_a_clean_terminal(
+    stage: Stage, line: str, before: str, expected: int
+) -> None:
+    with stage.person(*line.split()) as person:
+        attributes = person.attributes
+        person.expect(before)
+        person.type(CTRL_C)
+        status, rest = person.end()
+        assert person.attributes == attributes
+    assert status == expected
+    assert "Traceback" not in rest
+    assert rest.replace("\r\x1b[K", "").count("\x1b") == 0  # nothing but cleared lines
 
 
 def test_nothing_of_it_on_a_pipe(stage: Stage) -> None:

@@ -249,6 +249,28 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         stage.close()
 
 
+#: Quirks of the reference that scripts may rely on (ctl.md 10), and the steps that show them.
+QUIRKS = {
+    "K-1": ("T70", "T72"),
+    "K-2": ("T48", "T63"),
+    "K-3": ("T47", "T53", "T61", "T66"),
+    "K-9": ("T139",),
+    "K-10": ("T31",),
+    "K-13": ("T151", "T152"),
+    "K-14": ("T157",),
+    "K-18": ("T02", "T54", "T124"),
+    "K-21": ("T36",),
+    "K-23": ("T51", "T52", "T99"),
+    "K-24": ("T45",),
+}
+
+
+@pytest.mark.parametrize("quirk", QUIRKS)
+def test_quirk(stage: Stage, quirk: str) -> None:
+    for step in QUIRKS[quirk]:
+        test_transcript(stage, step)
+
+
 @pytest.mark.parametrize("step", [step.id for step in SCRIPT if isinstance(step, Step)])
 def test_transcript(stage: Stage, step: str) -> None:
     pattern, ran = stage.results[step]

@@ -6,7 +6,7 @@ What they do is in ctl.md 5, what they say when the daemon is gone or going in c
 from __future__ import annotations
 
 from trio_supervisor.cli.client import Fault
-from trio_supervisor.cli.ctl_names import ALL
+from trio_supervisor.cli.ctl_names import ALL, expanded_groups, fitting_groups
 from trio_supervisor.core.states import FaultCode
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def add(session: Session, argument: str) -> None:
-    for name in argument.split():
+    for name in expanded_groups(session, argument.split(), "getAllConfigInfo"):
         try:
             session.call("addProcessGroup", name)
         except Fault as fault:
@@ -32,7 +32,7 @@ def add(session: Session, argument: str) -> None:
 
 
 def remove(session: Session, argument: str) -> None:
-    for name in argument.split():
+    for name in expanded_groups(session, argument.split(), "getAllProcessInfo"):
         try:
             session.call("removeProcessGroup", name)
         except Fault as fault:
@@ -78,6 +78,7 @@ def update(session: Session, argument: str) -> None:
     everything = not names or ALL in names
     if not everything:
         known = {row["group"] for row in session.call("getAllProcessInfo")}
+        names = fitting_groups(names, known.union(added))
         for name in dict.fromkeys(names):  # command-line order (D-22)
             if name not in known and name not in added:
                 session.fail(f"ERROR: no such group: {name}")

@@ -71,6 +71,28 @@ def expanded(session: Session, words: list[str]) -> list[str]:
     return names
 
 
+def expanded_groups(session: Session, words: list[str], method: str) -> list[str]:
+    """The same for names of groups; ``method`` lists the processes of those there are."""
+    if not any(map(is_pattern, words)):
+        return words
+    return fitting_groups(words, {row["group"] for row in session.call(method)})
+
+
+def fitting_groups(words: list[str], groups: set[str]) -> list[str]:
+    """The words, each pattern that is no name replaced by the groups it fits."""
+    if not any(map(is_pattern, words)):
+        return words
+    # Imported here because patterns are rare, and re is slow to import (technique 8).
+    from fnmatch import fnmatchcase
+
+    names: list[str] = []
+    for word in words:
+        patterned = is_pattern(word) and word not in groups
+        fits = sorted(g for g in groups if fnmatchcase(g, word)) if patterned else []
+        names += fits or [word]
+    return names
+
+
 def matching(session: Session, words: list[str]) -> list[dict[str, Any]]:
     """The rows of the processes asked for; unknown names are reported as failures."""
     rows: list[dict[str, Any]] = session.call("getAllProcessInfo")

@@ -33,7 +33,10 @@ CLEAR = "\r\x1b[K"
 PHASES = {
     "stopping": (State.STOPPING, "stopwaitsecs", "KILL in"),
     "starting": (State.STARTING, "startsecs", "up in"),
+    "waiting for": (State.STARTING, "startsecs", "up in"),
 }
+#: What the daemon goes on with when nobody waits for it any more.
+LASTING = frozenset({"stopping", "starting"})
 
 
 class Progress:
@@ -42,7 +45,8 @@ class Progress:
     def __init__(self, session: Session, doing: str, who: str) -> None:
         self._session = session
         self._state, self._limit, self._then = PHASES[doing]
-        self._title = f"{doing} {who}..."
+        self._title = f"{doing} {who}"
+        self._lasts = doing in LASTING
         self._began = time.monotonic()
         self._shown = False
         self._client = session.another_client(ANSWER)
@@ -57,14 +61,14 @@ class Progress:
         self._client.close()
         if self._shown:
             _write(CLEAR)
-        if kind is KeyboardInterrupt:
-            _write(f"{CLEAR}not waiting any longer; the daemon goes on {self._title[:-3]}\n")
+        if kind is KeyboardInterrupt and self._lasts:
+            _write(f"{CLEAR}not waiting any longer; the daemon goes on {self._title}\n")
 
     def _show(self) -> None:
         elapsed = time.monotonic() - self._began
         if elapsed < PATIENCE:
             return
-        text = f"{self._title} {elapsed:.0f}s{self._waits()}"
+        text = f"{self._title}... {elapsed:.0f}s{self._waits()}"
         _write(CLEAR + clip(text, os.get_terminal_size(sys.stderr.fileno()).columns - 1))
         self._shown = True
 

@@ -33,23 +33,37 @@ def wait(session: Session, arguments: Arguments) -> None:
     names = [short_name(row) for row in matching(session, arguments.words)]
     if session.exit_status or not names:
         return
-    deadline = time.monotonic() + patience
-    while True:
-        left = max(0.0, deadline - time.monotonic())
-        rows = session.own_call("waitForState", names, states, min(left, _slice(session)))
-        if all(row["statename"] in states for row in rows):
-            break
-        if left == 0:
-            session.exit_status = TIMED_OUT
-            break
+    if session.is_watched:
+        # Imported here because scripts have no terminal.
+        from trio_supervisor.cli.ctl_progress import Progress
+
+        with Progress(session, "waiting for", " ".join(names)):
+            rows = _await(session, names, states, patience)
+    else:
+        rows = _await(session, names, states, patience)
     for row in rows:
         there = row["statename"] in states
         line = f"{short_name(row)}: {row['statename']}"
         if not there:
+            session.exit_status = TIMED_OUT
             reason = session.own_call("getProcessDetails", short_name(row))["reason"]
             line += f", not {' or '.join(states)} within {patience:g} s"
             line += f": {session.output.harmless(reason)}" if reason else ""
         session.line(line)
+
+
+def _await(
+    session: Session, names: list[str], states: list[str], patience: float
+) -> list[dict[str, Any]]:
+    """The processes when all of them are in one of the states, or when patience is over."""
+    deadline = time.monotonic() + patience
+    while True:
+        left = max(0.0, deadline - time.monotonic())
+        rows: list[dict[str, Any]] = session.own_call(
+            "waitForState", names, states, min(left, _slice(session))
+        )
+        if left == 0 or all(row["statename"] in states for row in rows):
+            return rows
 
 
 def _states(text: str) -> list[str]:
