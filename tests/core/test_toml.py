@@ -183,3 +183,10 @@ def test_values_beyond_what_python_takes_are_errors_of_the_configuration(value: 
     with pytest.raises(ConfigError, match=r"nested too deeply|too many digits") as caught:
         load_toml(f"[program.x]\ncommand = '/bin/x'\npriority = {value}\n")
     assert caught.value.hint
+
+
+def test_lines_are_those_of_TOML() -> None:
+    """Other line ends of Unicode may stand inside of a text."""
+    with pytest.raises(ConfigError) as caught:
+        load_toml("[supervisord]\r\nidentifier = 'a\u2028b\x85c'\r\nbogus = 1\r\n")
+    assert caught.value.line == 3

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from trio_supervisor.cli.findings import ERROR, WARNING, Finding
+from trio_supervisor.cli.findings import ERROR, WARNING, Finding, Sources
 from trio_supervisor.cli.probes import probe
 from trio_supervisor.core.config import Message, Severity
 from trio_supervisor.core.errors import ConfigError
@@ -30,9 +30,10 @@ _HINTS = {"include": "correct files=, or ignore this if the files come later"}
 def check(configuration: str | None, overrides: Mapping[str, str], form: str, program: str) -> int:
     """Print the findings in ``form`` (text or json); returns the exit code."""
     path = configuration
+    sources = Sources()
     try:
         path = find_config(program, os.getcwd()) if path is None else path
-        findings = findings_of(path, overrides)
+        findings = findings_of(path, overrides, sources)
     except ConfigError as error:  # there is no file to check
         findings = [_of_error(error)]
     errors = sum(finding.severity == ERROR for finding in findings)
@@ -47,12 +48,12 @@ def check(configuration: str | None, overrides: Mapping[str, str], form: str, pr
         print(json.dumps(report, indent=2))
     else:
         for finding in findings:
-            print(finding.shown())
+            print(finding.shown(sources))
         print(f"{path or 'no file'}: {_count(errors, 'error')}, {_count(warnings, 'warning')}")
     return EXIT_FOUND if errors else 0
 
 
-def findings_of(path: str, overrides: Mapping[str, str]) -> list[Finding]:
+def findings_of(path: str, overrides: Mapping[str, str], sources: Sources) -> list[Finding]:
     """Errors, remarks, what the log would say, and what a look at this machine shows.
 
     Raises ConfigError if there is no file to be read.
@@ -71,7 +72,7 @@ def findings_of(path: str, overrides: Mapping[str, str]) -> list[Finding]:
         for finding in probe(examined.document, examined.partial)
         if (finding.section, finding.option) not in wrong and finding.section not in whole
     ]
-    return [finding.placed(examined.document) for finding in (*found, *looked)]
+    return [finding.placed(examined.document, sources) for finding in (*found, *looked)]
 
 
 def _of_error(error: ConfigError) -> Finding:

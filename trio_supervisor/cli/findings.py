@@ -34,45 +34,35 @@ class Finding:
     """Where the offending text begins, and the column behind its end."""
     end: int = 0
 
-    def placed(self, document: Document | None) -> Finding:
+    def placed(self, document: Document, sources: Sources) -> Finding:
         """The same with the place of its option or its section, and columns."""
         placed = self
-        if document is not None and not self.line:
+        if not self.line:
             section = document.sections.get(self.section or "")
             entry = section and document.entry(section, self.option or "")
             at = entry or section
             if at is not None:
                 placed = replace(self, file=at.file, line=at.line)
-        start, end = _marked(placed.source, placed.option, _is_known(placed))
+        source = sources.line(placed.file, placed.line)
+        start, end = _marked(source, placed.option, _is_known(placed))
         return replace(placed, column=start, end=end)
 
-    @property
-    def source(self) -> str:
-        """The line of the file, or nothing."""
-        if self.file is None or not self.line:
-            return ""
-        try:
-            with open(self.file, encoding="utf-8") as file:
-                return file.read().splitlines()[self.line - 1].rstrip()
-        except (OSError, IndexError, UnicodeDecodeError):
-            return ""
-
-    def shown(self) -> str:
+    def shown(self, sources: Sources) -> str:
         """Severity, place and text; the line of the file with a mark; the way out."""
         place = "" if self.file is None else f"{self.file}:{self.line or ''}".rstrip(":")
         if self.section is not None and self.section not in self.text:
             place = f"{place} [{self.section}]".strip()
         lines = [f"{self.severity}: {place + ': ' if place else ''}{self.text}"]
-        source, start, end = self._without_secret()
+        source, start, end = self._without_secret(sources.line(self.file, self.line))
         if source:
             lines += [f"    {source}", f"    {' ' * (start - 1)}{'^' * (end - start)}"]
         if self.hint is not None:
             lines.append(f"    fix: {self.hint}")
         return "\n".join(lines)
 
-    def _without_secret(self) -> tuple[str, int, int]:
+    def _without_secret(self, source: str) -> tuple[str, int, int]:
         """The line to show, and the columns to mark in it."""
-        source, start, end = self.source, self.column, self.end
+        start, end = self.column, self.end
         if not start:
             return "", 0, 0
         key = _KEY_LINE.match(source)
@@ -88,6 +78,27 @@ class Finding:
         if self.option in SECRETS:
             return f"{source[:value]}{MASKED}", value + 1, value + 1 + len(MASKED)
         return source, start, end
+
+
+class Sources:
+    """The lines of configuration files; each file is read once."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, list[str]] = {}
+
+    def line(self, file: str | None, number: int) -> str:
+        """A line without its end; nothing where there is none."""
+        if file is None:
+            return ""
+        if file not in self._lines:
+            try:
+                # Lines are those of the dialect, which str.splitlines() has more of (3).
+                with open(file, encoding="utf-8") as text:
+                    self._lines[file] = text.read().split("\n")
+            except (OSError, UnicodeDecodeError):
+                self._lines[file] = []
+        lines = self._lines[file]
+        return lines[number - 1].rstrip() if 0 < number <= len(lines) else ""
 
 
 def _is_known(finding: Finding) -> bool:

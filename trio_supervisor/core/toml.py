@@ -194,7 +194,7 @@ def _lines(text: str) -> dict[tuple[str, str], int]:
     """The line of each table and key as people write them, for errors only."""
     lines: dict[tuple[str, str], int] = {}
     table = ""
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         header = _HEADER.match(line)
         if header is not None:
             table = header[1].replace('"', "").replace("'", "").strip()
