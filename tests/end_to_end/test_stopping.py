@@ -170,3 +170,45 @@ def infos(running: Daemon) -> list[dict[str, object]]:
     found = running.rpc.getAllProcessInfo()
     assert isinstance(found, list)
     return found
+
+
+#: Writes its pidfile and notes its signals; TERM ends it.
+TARGET = """\
+import os, signal
+notes = os.open("notes", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+def note(number, frame):
+    os.write(notes, b"got %d\\n" % number)
+    if number == signal.SIGTERM:
+        os._exit(0)
+for number in (signal.SIGUSR1, signal.SIGHUP, signal.SIGTERM):
+    signal.signal(number, note)
+open("pid", "w").write(str(os.getpid()))
+os.write(notes, b"ready\\n")
+while True:
+    signal.pause()
+"""
+
+
+def test_S138_S139_tpidproxy_under_the_daemon(tmp_path: Path) -> None:
+    """P-345 to P-350 (Q-71), D-34: at once, and with the command's own exit status."""
+    (tmp_path / "target.py").write_text(TARGET)
+    proxy = Path(sys.executable).with_name("tpidproxy")
+    text = (
+        f"[program:proxied]\ncommand={proxy} pid {sys.executable} -S target.py\n"
+        f"directory={tmp_path}\nstartsecs=0\n"
+        f'[program:nine]\ncommand={proxy} pid /bin/sh -c "exit 9"\ndirectory={tmp_path}\n'
+        "startsecs=0\nautorestart=false\n"
+    )
+    notes = tmp_path / "notes"
+    with daemon(tmp_path, text) as running:
+        running.wait_for("nine", "EXITED")
+        assert running.info("nine")["exitstatus"] == 9
+        logged(notes, "ready\n")
+        running.rpc.signalProcess("proxied", "USR1")
+        logged(notes, "got 10\n")
+        running.rpc.signalProcess("proxied", "HUP")
+        logged(notes, "got 1\n")
+        running.rpc.stopProcess("proxied")
+        assert running.state("proxied") == "STOPPED"
+        assert running.info("proxied")["exitstatus"] == 0
+        assert notes.read_text() == "ready\ngot 10\ngot 1\ngot 15\n"

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 #: Seconds a caller waits for a disk. Usual are 0.0001; a busy machine may take this long.
 PATIENCE = 0.1
-#: The same while some disk is known to hang: a thousand logs on it must not be a hundred seconds.
+#: The same while some disk is known to hang, or where waiting can go on in one task: a thousand
+#: logs must not be a hundred seconds.
 HURRY = 0.005
 #: Seconds the task of one process waits for a log to be opened, without which there is no child,
 #: and for its last output to be written before its end is recorded (P-208). Nobody else waits.
@@ -146,17 +147,7 @@ class FileSink:
 
     def flush(self) -> None:
         """Wait a moment until all is written."""
-        with self._lock:
-            wait = self._busy and not self._late
-            idle = self._idle
-        if wait:
-            patience = HURRY if self._clerk.hangs else PATIENCE
-            if idle.acquire(timeout=patience):
-                idle.release()
-            else:
-                self._late = True
-                self._clerk.relieve(patience)
-        self._notices.pass_on()
+        self._wait(HURRY if self._clerk.hangs else PATIENCE)
 
     async def room(self) -> None:
         event = trio.Event()
@@ -184,7 +175,19 @@ class FileSink:
 
     def close(self) -> None:
         self._put(self._file.close, 0)
-        self.flush()
+        self._wait(HURRY)  # whoever relies on it has ``settled``
+
+    def _wait(self, patience: float) -> None:
+        with self._lock:
+            wait = self._busy and not self._late
+            idle = self._idle
+        if wait:
+            if idle.acquire(timeout=patience):
+                idle.release()
+            else:
+                self._late = True
+                self._clerk.relieve(patience)
+        self._notices.pass_on()
 
     def _do(self, action: Work) -> None:
         """Raises OSError; ETIMEDOUT: the disk does not answer, and it is done when it does."""

@@ -252,7 +252,7 @@ class Process(Watched):
             try:
                 child = await self._launch(held)
             except (RequestError, SpawnError) as error:
-                self._give_up_attempt(error)
+                await self._give_up_attempt(error)
             else:
                 await self._accompany(child)
 
@@ -271,12 +271,12 @@ class Process(Watched):
         await self._streams.open()
         return await self._host.launch(spec)
 
-    def _give_up_attempt(self, error: RequestError | SpawnError) -> None:
+    async def _give_up_attempt(self, error: RequestError | SpawnError) -> None:
         self.history.last_exit = None
         text = error.detail if isinstance(error, RequestError) else str(error)
         if isinstance(error, SpawnError) and error.epitaph is not None:
             self._streams.write_note(error.epitaph)
-        self._streams.close()
+        await self._streams.finish()
         self._log(Severity.INFO, f"spawnerr: {text}")
         self._fail_start(text)
 

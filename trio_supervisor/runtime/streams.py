@@ -89,6 +89,11 @@ class Streams:
         for channel in self._channels:
             await channel.settled()
 
+    async def finish(self) -> None:
+        """``close``, and return when all that was written is in the logs."""
+        self.close()
+        await self.settled()
+
     def write_note(self, text: str) -> None:
         """Append words of ours where the child's stderr goes."""
         self._stderr.write_note(text)
