@@ -184,6 +184,22 @@ def test_columns_count_from_1_and_the_end_is_behind(
     assert line[finding["column"] - 1 : finding["end"] - 1] == '"true"'
 
 
+def test_G223_E60_mistakes_on_the_command_line_are_said_to_be_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_config(tmp_path, "")
+    assert check(str(path), {"loglevel": "bogus"}, "text", "tsupervisord") == 2
+    shown = capsys.readouterr().out
+    assert shown.startswith(
+        "error: command line [supervisord]: bad logging level name 'bogus'\n    fix: use one of "
+    )
+    done = run_to_end("-n", "-c", str(path), "-e", "bogus", cwd=tmp_path)
+    assert done.stderr.startswith(
+        "Error: bad logging level name 'bogus' in section 'supervisord' "
+        "(option: 'loglevel', file: 'command line'); use one of "
+    )
+
+
 def test_toml_is_checked_alike(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "c.toml"
     path.write_text(

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from trio_supervisor.core.build import COMMAND_LINE
 from trio_supervisor.core.ini import without_comment
 from trio_supervisor.core.lint import kind_of
 from trio_supervisor.core.options import SECRETS, TABLES
@@ -37,7 +38,7 @@ class Finding:
     def placed(self, document: Document, sources: Sources) -> Finding:
         """The same with the place of its option or its section, and columns."""
         placed = self
-        if not self.line:
+        if not self.line and self.file != COMMAND_LINE:
             section = document.sections.get(self.section or "")
             entry = section and document.entry(section, self.option or "")
             at = entry or section

@@ -195,7 +195,7 @@ class Scope:
             section=self.section.name,
             option=name,
             file=self.section.file if entry is None else entry.file,
-            line=None if entry is None else entry.line,
+            line=None if entry is None else entry.line or None,
             hint=hint,
         )
 
