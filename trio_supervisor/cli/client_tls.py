@@ -29,14 +29,29 @@ class _Socket(ssl.SSLSocket):
 def secured(connection: socket.socket, host: str, options: TlsOptions) -> ssl.SSLSocket:
     """The same connection with TLS inside; closes it if that fails. Raises OSError."""
     try:
-        context = ssl.create_default_context(cafile=options.ca)
-        context.sslsocket_class = _Socket
-        if not options.verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        if options.certificate is not None:
-            context.load_cert_chain(options.certificate, options.key)
-        return context.wrap_socket(connection, server_hostname=host)
+        return _context(options).wrap_socket(connection, server_hostname=host)
+    except ssl.SSLCertVerificationError as error:
+        connection.close()
+        raise OSError(
+            f"the certificate of {host} is not trusted: {error.verify_message.rstrip('.')}; "
+            "ssl_ca= in [supervisorctl] names who may have signed it"
+        ) from error
     except BaseException:
         connection.close()
         raise
+
+
+def _context(options: TlsOptions) -> ssl.SSLContext:
+    paths = ", ".join(filter(None, (options.ca, options.certificate, options.key)))
+    try:
+        context = ssl.create_default_context(cafile=options.ca)
+        if options.certificate is not None:
+            context.load_cert_chain(options.certificate, options.key)
+    except OSError as error:
+        # Not as it is: a missing file would look like a daemon that is not there.
+        raise OSError(f"cannot use the PEM files {paths}: {error.strerror}") from error
+    context.sslsocket_class = _Socket
+    if not options.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 #: Seconds until a read is tried again that had to write first, which TLS 1.3 needs for a new key,
 #: while another task waits to write anyway.
 KEY_UPDATE_PAUSE = 0.05
+#: For those who forgot the s; clients show the phrase.
+IN_CLEAR = (
+    b"HTTP/1.1 400 This port speaks TLS: use https\r\n"
+    b"Connection: close\r\nContent-Length: 0\r\n\r\n"
+)
 
 
 class Certificate:
@@ -92,6 +97,15 @@ def _reason(error: Exception) -> str:
     return getattr(error, "reason", None) or str(error)
 
 
+def _answer_in_clear(descriptor: int) -> None:
+    """Tell a client that does not speak TLS; its request is read, or closing would lose this."""
+    with suppress(OSError):
+        while os.read(descriptor, CHUNK):
+            pass
+    with suppress(OSError):
+        os.write(descriptor, IN_CLEAR)
+
+
 class TlsWire:
     """A non-blocking socket with TLS inside it."""
 
@@ -111,6 +125,10 @@ class TlsWire:
                 await trio.lowlevel.wait_readable(tls)
             except ssl.SSLWantWriteError:
                 await trio.lowlevel.wait_writable(tls)
+            except ssl.SSLError as error:
+                if error.reason == "HTTP_REQUEST":
+                    _answer_in_clear(tls.fileno())
+                raise
 
     async def receive(self) -> bytes:
         await trio.lowlevel.checkpoint()
