@@ -304,6 +304,7 @@ def test_light_imports(stub: Stub, tmp_path: Path) -> None:
             "ctl",
             "ctl_flags",
             "ctl_ini",
+            "ctl_io",
             "ctl_options",
             "ctl_session",
             "ctl_console",

@@ -289,6 +289,20 @@ def test_healthy(stage: Stage, tmp_path: Path) -> None:
     assert ran == (1, f"unix://{tmp_path}/none no such file\n", "")
 
 
+def test_healthy_in_a_shell_hurries_nothing_else(stage: Stage) -> None:
+    """Its time limit is its own: the start takes longer than that."""
+    slow = stage.daemon.directory / "c.conf"
+    before = slow.read_text()
+    slow.write_text(before + "[program:slow]\ncommand=/bin/cat\nstartsecs=3\nautostart=false\n")
+    try:
+        assert stage.ctl("update", "slow").status == 0
+        ran = run(stage.command, stdin="healthy cat\nstart slow\n")
+    finally:
+        slow.write_text(before)
+        assert stage.ctl("update").status == 0
+    assert ran.out.endswith("supervisor> healthy\nsupervisor> slow: started\nsupervisor> \n")
+
+
 def test_a_frozen_daemon_is_not_healthy(tmp_path: Path) -> None:
     with daemon(tmp_path, "") as running:
         program = install(tmp_path / "bin")

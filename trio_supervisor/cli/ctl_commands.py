@@ -10,10 +10,9 @@ from trio_supervisor.cli.ctl_actions import ACTION_NAMES, ACTIONS, PROCESSES
 from trio_supervisor.cli.ctl_command import Command, Option
 
 JSON = Option("--json", "Show the answer as one JSON document, errors inside it")
-SORT = "name|state|uptime|restarts|cpu|memory"
 STATUS_OPTIONS = (
     Option("-v, --wide", "Show also restarts, processor time, memory and why it does not run"),
-    Option(f"--sort {SORT}", "Show them in this order, the most first"),
+    Option("--sort KEY", "By name, state, uptime, restarts, cpu or memory, the most first"),
     Option("--state STATE,...", "Show only those in these states"),
 )
 

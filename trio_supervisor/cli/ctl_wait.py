@@ -82,14 +82,17 @@ def _slice(session: Session) -> float:
 
 def healthy(session: Session, arguments: Arguments) -> None:
     """Exit status 0 or 1 and nothing else: containers know no others."""
-    if session.options.timeout is None:
-        session.options.timeout = HEALTH_PATIENCE
-        session.disconnect()
+    given = session.options.timeout
+    session.options.timeout = HEALTH_PATIENCE if given is None else given
+    session.disconnect()
     try:
         ailing = _ailing(session, arguments.words)
     except Exception as error:  # whatever it is, this is not healthy
         session.fail(explained(session, error)[0])
         return
+    finally:  # a shell goes on, and its actions may take longer
+        session.options.timeout = given
+        session.disconnect()
     for row in ailing:
         session.fail(f"{short_name(row)}: {row['statename']}: {row['reason']}")
     if session.exit_status:
