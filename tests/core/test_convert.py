@@ -104,6 +104,15 @@ def test_a_key_of_a_plugin_that_has_no_counterpart_is_said_too() -> None:
     assert "[ctlplugin.x]" in text
 
 
+@pytest.mark.parametrize("factory", ["m:f", "supervisor.rpcinterface:make_main_rpcinterface"])
+def test_an_inherited_factory_is_brought_along(factory: str) -> None:
+    """Found by fuzzing; Q8."""
+    text = f"[DEFAULT]\nsupervisor.rpcinterface_factory={factory}\na=%%\n[rpcinterface:x]\nb=1\n"
+    original, converted, lost = both(text)
+    assert meaning(converted) == meaning(original)
+    assert lost == []
+
+
 def test_a_comment_of_the_result_is_one_whatever_it_quotes() -> None:
     """Found by fuzzing."""
     _, converted, lost = both("[odd\x01\x00\x7f:x]\na=1\n")

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from trio_supervisor.core import values
 from trio_supervisor.core.environment import parse_environment
-from trio_supervisor.core.ini import DEFAULT, Document, Section
+from trio_supervisor.core.ini import DEFAULT, Document, Entry, Section
 from trio_supervisor.core.lint import kind_of
-from trio_supervisor.core.options import MAIN_FACTORY, TABLES
+from trio_supervisor.core.options import MAIN_FACTORY, RPCINTERFACE, TABLES
 from trio_supervisor.core.toml import FREE, LISTS, NAMED, SERVERS
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ _CONVERSION = re.compile(
 _TWICE = frozenset({"stdout_logfile", "stderr_logfile"})
 #: The directory of the file itself.
 HERE = "${here}"
+FACTORY = RPCINTERFACE[0].name
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
 
 
@@ -78,11 +79,8 @@ def _options(
     here: str,
 ) -> None:
     legal = {option.name: option for option in TABLES.get(kind, ())}
-    inherited = document.sections.get(DEFAULT)
     known = kind not in FREE
-    entries = section.entries
-    if inherited is not None and (known or _is_plugin(section)):
-        entries = {**inherited.entries, **entries}
+    entries = {**_inherited(document, section, kind), **section.entries}
     for key, entry in entries.items():
         if known and key not in legal:
             if key in section.entries:
@@ -100,10 +98,16 @@ def _options(
             lost.append(f"[{section.name}] {key}: {error}")
 
 
-def _is_plugin(section: Section) -> bool:
-    """Whether it is given what it inherits (Q8)."""
-    factory = section.entries.get("supervisor.rpcinterface_factory")
-    return factory is not None and factory.value != MAIN_FACTORY
+def _inherited(document: Document, section: Section, kind: str) -> dict[str, Entry]:
+    """What the section has from ``[DEFAULT]``, which TOML lacks."""
+    default = document.sections.get(DEFAULT)
+    if default is None or kind == "ctlplugin":
+        return {}
+    if kind == "rpcinterface":
+        factory = document.entry(section, FACTORY)
+        if factory is None or factory.value == MAIN_FACTORY:  # it is given nothing else (Q8)
+            return {key: entry for key, entry in default.entries.items() if key == FACTORY}
+    return default.entries
 
 
 def _directory(of_entry: str, here: str) -> str:
