@@ -280,7 +280,7 @@ REPORT = """
 import sys
 before = set(sys.modules)
 from trio_supervisor.cli.ctl import main
-status = main(["tsupervisorctl", "-s", sys.argv[1], "status"])
+status = main(["tsupervisorctl", "-s", *sys.argv[1:]])
 sys.stderr.write(" ".join(sorted(set(sys.modules) - before)))
 """
 
@@ -289,7 +289,7 @@ def test_light_imports(stub: Stub, tmp_path: Path) -> None:
     """A whole run, not only the import: what an action needs counts as well."""
     stub.answers["getAllProcessInfo"] = [info("x")]
     # -S: what site imports on behalf of installed packages is none of the client's doing.
-    ran = run([sys.executable, "-S", "-c", REPORT, stub.url], cwd=tmp_path)
+    ran = run([sys.executable, "-S", "-c", REPORT, stub.url, "status"], cwd=tmp_path)
     assert ran.out.startswith("x ")
     loaded = set(ran.err.split())
     assert loaded & SLOW == set()
@@ -312,3 +312,32 @@ def test_light_imports(stub: Stub, tmp_path: Path) -> None:
         ),
         *("ctl_actions", "ctl_view", "ctl_follow", "ctl_names"),
     }
+
+
+LINES = (
+    *("pid", "start x", "stop all", "restart x", "signal HUP x", "tail x", "clear x", "reread"),
+    *("update", "avail", "add x", "version", "healthy", "wait x"),
+)
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_light_imports_of_actions(stub: Stub, tmp_path: Path, line: str) -> None:
+    stub.answers |= {
+        "getPID": 1,
+        "getSupervisorVersion": "4.3.0",
+        "reloadConfig": [[[], [], []]],
+        "readProcessStdoutLog": "text",
+        "getAllConfigInfo": [],
+        "getAllProcessInfo": [info("x")],
+        "stopAllProcesses": [],
+        "tsupervisor.getUnhealthy": [],
+        "tsupervisor.waitForState": [info("x")],
+    }
+    for method in ("startProcess", "stopProcess", "signalProcess", "clearProcessLogs"):
+        stub.answers[method] = True
+    stub.answers["addProcessGroup"] = True
+    command = [sys.executable, "-S", "-c", REPORT, stub.url, *line.split()]
+    ran = run(command, cwd=tmp_path)
+    assert set(ran.err.split()) & SLOW == set()
+    assert "error" not in ran.out
+    assert len(stub.calls) > 0
