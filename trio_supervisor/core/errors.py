@@ -40,6 +40,11 @@ class ConfigError(SupervisorError):
         self.hint = hint
 
     def __str__(self) -> str:
+        return self.placed if self.hint is None else f"{self.placed}; {self.hint}"
+
+    @property
+    def placed(self) -> str:
+        """The message and its place without the hint: what remote clients have always been told."""
         text = self.message
         if self.section is not None:
             text += f" in section {self.section!r}"
@@ -52,8 +57,6 @@ class ConfigError(SupervisorError):
             where.append(f"line: {self.line}")
         if where:
             text += f" ({', '.join(where)})"
-        if self.hint is not None:
-            text += f"; {self.hint}"
         return text
 
 

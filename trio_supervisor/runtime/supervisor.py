@@ -358,7 +358,7 @@ class Supervisor:
             # Reading changes nothing: an end of ours does not wait for a disk that hangs.
             return await trio.to_thread.run_sync(self._reload, abandon_on_cancel=True)
         except ConfigError as error:
-            raise CantReread(str(error)) from error
+            raise CantReread(error.placed) from error
 
     def _make(self, config: GroupConfig) -> Group:
         group = Group(config, self._host)
