@@ -69,9 +69,9 @@ RULES = (
         where=("cli.ctl*", "cli.client*", "cli.pidproxy"),
         never=("json",),
         but_not_in=(
-            "cli.ctl_events",
-            "cli.ctl_json",
-            "cli.ctl_logs",
+            "cli.ctl.events",
+            "cli.ctl.json",
+            "cli.ctl.logs",
         ),  # imported by the commands that need it, and no others
         even_for_typing=False,
     ),
@@ -162,7 +162,7 @@ def test_package_keeps(check: Callable[[Path], list[str]]) -> None:
     assert check(PACKAGE) == []
 
 
-@pytest.mark.parametrize("module", [NAME, f"{NAME}.cli.ctl"])
+@pytest.mark.parametrize("module", [NAME, f"{NAME}.cli.ctl.main"])
 def test_import_loads_nothing_slow(module: str) -> None:
     """What the interpreter itself has loaded at its start does not count."""
     script = (
@@ -193,7 +193,7 @@ SOUND = {
     "runtime/c.py": "from . import b\n",
     "web/server.py": "import os, h11\nfrom trio_supervisor.runtime.a import A\n",
     "cli/daemon.py": "import argparse\nimport trio\nfrom trio_supervisor.web import server\n",
-    "cli/ctl.py": (
+    "cli/ctl/main.py": (
         "from trio_supervisor.core.states import State\n"
         "if TYPE_CHECKING:\n    from typing import Any\n"
         "def f():\n    import readline\n"
@@ -214,8 +214,8 @@ VIOLATIONS = [
     pytest.param(wrong_directions, "runtime/d.py", "from ..web import server", id="runtime-web"),
     pytest.param(wrong_directions, "web/d.py", "from ..cli import daemon", id="web-cli"),
     pytest.param(wrong_directions, "web/d.py", "import subprocess", id="web-subprocess"),
-    pytest.param(wrong_directions, "cli/ctl_x.py", "import json", id="client-json"),
-    pytest.param(wrong_directions, "cli/ctl_x.py", "from ..core import config", id="client-core"),
+    pytest.param(wrong_directions, "cli/ctl/x.py", "import json", id="client-json"),
+    pytest.param(wrong_directions, "cli/ctl/x.py", "from ...core import config", id="client-core"),
     pytest.param(wrong_directions, "cli/client.py", "from ..runtime.a import A", id="client-up"),
     pytest.param(wrong_directions, "cli/pidproxy.py", "from typing import Any", id="pidproxy"),
     pytest.param(wrong_directions, "childutils.py", "from .core import states", id="childutils"),

@@ -45,12 +45,12 @@ if TYPE_CHECKING:
     from trio_supervisor.core.events import Tick as Tick
     from trio_supervisor.core.states import State as State
     from trio_supervisor.runtime.embedding import open_supervisor as open_supervisor
+    from trio_supervisor.runtime.events.results import RejectEvent as RejectEvent
+    from trio_supervisor.runtime.events.subscription import EventStream as EventStream
     from trio_supervisor.runtime.load import load_config as load_config
     from trio_supervisor.runtime.outputs import OutputStream as OutputStream
     from trio_supervisor.runtime.process import Process as Process
-    from trio_supervisor.runtime.results import RejectEvent as RejectEvent
-    from trio_supervisor.runtime.rpc_plugins import NOT_DONE_YET as NOT_DONE_YET
-    from trio_supervisor.runtime.subscription import EventStream as EventStream
+    from trio_supervisor.runtime.rpc.plugins import NOT_DONE_YET as NOT_DONE_YET
     from trio_supervisor.runtime.supervisor import Supervisor as Supervisor
     from trio_supervisor.web.serving import serve_http as serve_http
 
@@ -62,12 +62,12 @@ _HOME = {
     "ConfigError": "core.errors",
     "Credentials": "core.access",
     "Event": "core.events",
-    "EventStream": "runtime.subscription",
+    "EventStream": "runtime.events.subscription",
     "GroupConfig": "core.config",
     "GroupKind": "core.config",
     "InetServer": "core.config",
     "InternalError": "core.errors",
-    "NOT_DONE_YET": "runtime.rpc_plugins",
+    "NOT_DONE_YET": "runtime.rpc.plugins",
     "OutputStream": "runtime.outputs",
     "PluginError": "core.errors",
     "PluginFault": "core.errors",
@@ -77,7 +77,7 @@ _HOME = {
     "ProcessGroup": "core.events",
     "ProcessLog": "core.events",
     "ProcessState": "core.events",
-    "RejectEvent": "runtime.results",
+    "RejectEvent": "runtime.events.results",
     "RemoteCommunication": "core.events",
     "RequestError": "core.errors",
     "ServerError": "core.errors",

@@ -30,7 +30,7 @@ _CONSOLE_SCRIPT = f"""\
 #!{sys.executable}
 import re
 import sys
-from trio_supervisor.cli.ctl import program
+from trio_supervisor.cli.ctl.main import program
 if __name__ == '__main__':
     sys.argv[0] = re.sub(r'(-script\\.pyw|\\.exe)?$', '', sys.argv[0])
     sys.exit(program())

@@ -11,10 +11,10 @@ from tests.kit.fake_supervisor import BOB, FakeSupervisor
 from tests.kit.web import inet_server, request, talking
 from trio_supervisor.core.errors import NotRunning
 from trio_supervisor.core.states import DaemonState, FaultCode, State
-from trio_supervisor.web.api import HEALTH, ROUTES
-from trio_supervisor.web.api_error import KINDS, problem_of
-from trio_supervisor.web.api_input import BODY_LIMIT
-from trio_supervisor.web.api_route import CHANGE, READ, Map
+from trio_supervisor.web.api.error import KINDS, problem_of
+from trio_supervisor.web.api.input import BODY_LIMIT
+from trio_supervisor.web.api.route import CHANGE, READ, Map
+from trio_supervisor.web.api.routes import HEALTH, ROUTES
 
 GOOD = "Authorization: Basic " + b64encode(b"bob:p:w").decode()
 STOP = "/processes/cat/stop"

@@ -13,7 +13,7 @@ from tests.kit.web import request, talking
 from trio_supervisor.core.errors import CantReread
 from trio_supervisor.core.lifecycle import Exit
 from trio_supervisor.core.states import DaemonState, State
-from trio_supervisor.web.api_schema import DAEMON
+from trio_supervisor.web.api.schema import DAEMON
 
 
 @pytest.fixture

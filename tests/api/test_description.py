@@ -14,8 +14,8 @@ from tests.kit.api import read
 from tests.kit.docs import DOCS
 from tests.kit.fake_supervisor import FakeSupervisor
 from tests.kit.web import talking
-from trio_supervisor.web.api import DESCRIPTION, HEALTH, ROUTES
-from trio_supervisor.web.api_schema import COMPONENTS
+from trio_supervisor.web.api.routes import DESCRIPTION, HEALTH, ROUTES
+from trio_supervisor.web.api.schema import COMPONENTS
 
 
 def test_the_file_is_what_the_table_says() -> None:

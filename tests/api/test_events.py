@@ -20,7 +20,7 @@ from trio_supervisor.core import events
 from trio_supervisor.core.events import Event, RemoteCommunication
 from trio_supervisor.core.listener import envelope
 from trio_supervisor.core.states import State
-from trio_supervisor.web.api_events import KEEP_ALIVE_TIME, EventSource, event_fields
+from trio_supervisor.web.api.events import KEEP_ALIVE_TIME, EventSource, event_fields
 
 
 @pytest.fixture

@@ -72,7 +72,7 @@ async def test_what_the_collector_of_node_exporter_makes_of_it(
         process.exit_status = 3
         process.state = State.__members__.get(process.name, State.RUNNING)
     # No pools: the fake has none to ask.
-    monkeypatch.setattr("trio_supervisor.web.api_metrics.pool_info", _no_pools)
+    monkeypatch.setattr("trio_supervisor.web.api.metrics.pool_info", _no_pools)
     async with talking(fake) as client:
         text = (await client.get("/metrics")).body.decode()
     found = {(metric, name): value for metric, name, value in samples(text)}

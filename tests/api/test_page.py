@@ -17,8 +17,8 @@ from typing import Any
 from tests.kit.curl import curl
 from tests.kit.daemon import BASE, daemon, free_port
 from tests.kit.docs import DOCS, blocks
-from trio_supervisor.web.api import HEALTH, ROUTES
-from trio_supervisor.web.api_route import REQUIRED, Field, Route
+from trio_supervisor.web.api.route import REQUIRED, Field, Route
+from trio_supervisor.web.api.routes import HEALTH, ROUTES
 
 PAGE = DOCS / "api.md"
 TABLE = re.compile(r"(<!-- routes: [^\n]*-->\n).*?(<!-- end of routes -->)", re.DOTALL)

@@ -21,7 +21,7 @@ from trio_supervisor.core.errors import (
 )
 from trio_supervisor.core.lifecycle import Exit
 from trio_supervisor.core.states import DaemonState, State
-from trio_supervisor.web.api_schema import CONFIG, GROUP, PROCESS, RESULT
+from trio_supervisor.web.api.schema import CONFIG, GROUP, PROCESS, RESULT
 
 
 @pytest.fixture

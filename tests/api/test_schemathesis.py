@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.daemon import daemon, free_port
-from trio_supervisor.web.api import HEALTH, ROUTES
+from trio_supervisor.web.api.routes import HEALTH, ROUTES
 
 #: Enough for every operation's parameters, one by one and in pairs; the whole takes half a minute.
 EXAMPLES = 10

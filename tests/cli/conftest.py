@@ -8,7 +8,7 @@ import pytest
 
 from tests.kit.ctl import Ran, spawn
 from tests.kit.rpc_stub import Stub, serving
-from trio_supervisor.cli.ctl import main
+from trio_supervisor.cli.ctl.main import main
 
 if TYPE_CHECKING:
     import subprocess

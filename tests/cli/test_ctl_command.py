@@ -6,12 +6,12 @@ import io
 
 import pytest
 
-from trio_supervisor.cli import ctl_commands
-from trio_supervisor.cli.ctl_actions import ACTIONS, resolved
-from trio_supervisor.cli.ctl_command import Arguments, Command, Option
-from trio_supervisor.cli.ctl_console import Console
-from trio_supervisor.cli.ctl_options import Options
-from trio_supervisor.cli.ctl_session import Session, UsageMistake
+from trio_supervisor.cli.ctl import commands as ctl_commands
+from trio_supervisor.cli.ctl.actions import ACTIONS, resolved
+from trio_supervisor.cli.ctl.command import Arguments, Command, Option
+from trio_supervisor.cli.ctl.console import Console
+from trio_supervisor.cli.ctl.options import Options
+from trio_supervisor.cli.ctl.session import Session, UsageMistake
 
 SAMPLE = Command(
     "sample",

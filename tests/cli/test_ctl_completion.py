@@ -11,9 +11,9 @@ import pytest
 from tests.kit.ctl import install, run
 from tests.kit.rpc_stub import Raw, Stub, fault, info
 from tests.kit.terminal import TAB, terminal
-from trio_supervisor.cli import ctl_completion
-from trio_supervisor.cli.ctl_actions import ACTIONS
-from trio_supervisor.cli.ctl_commands import COMMANDS
+from trio_supervisor.cli.ctl import completion as ctl_completion
+from trio_supervisor.cli.ctl.actions import ACTIONS
+from trio_supervisor.cli.ctl.commands import COMMANDS
 
 if TYPE_CHECKING:
     from pathlib import Path

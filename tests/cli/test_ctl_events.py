@@ -11,7 +11,7 @@ import pytest
 
 from tests.kit.ctl import Ran
 from tests.kit.rpc_stub import Raw, Stub, chunked
-from trio_supervisor.cli.ctl_events import described
+from trio_supervisor.cli.ctl.events import described
 from trio_supervisor.web import sse
 
 Ctl = Callable[..., Ran]

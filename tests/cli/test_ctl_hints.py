@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from trio_supervisor.cli.client import HttpError
-from trio_supervisor.cli.ctl_daemon_file import DaemonFile
-from trio_supervisor.cli.ctl_hints import of_failure, of_line
-from trio_supervisor.cli.ctl_options import Options
-from trio_supervisor.cli.ctl_session import Session
+from trio_supervisor.cli.ctl.daemon_file import DaemonFile
+from trio_supervisor.cli.ctl.hints import of_failure, of_line
+from trio_supervisor.cli.ctl.options import Options
+from trio_supervisor.cli.ctl.session import Session
 
 MISSING = FileNotFoundError(errno.ENOENT, "No such file or directory")
 REFUSED = ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from trio_supervisor.cli.ctl_ini import quick_sections
+from trio_supervisor.cli.ctl.ini import quick_sections
 
 PREFIXES = ("supervisorctl", "ctlplugin:")
 

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from trio_supervisor.cli import ctl_lines
-from trio_supervisor.cli.ctl_lines import Dress, Lines
-from trio_supervisor.cli.ctl_since import seconds_since
+from trio_supervisor.cli.ctl import lines as ctl_lines
+from trio_supervisor.cli.ctl.lines import Dress, Lines
+from trio_supervisor.cli.ctl.since import seconds_since
 
 STREAM = "one\n\nzwei ä 二\nno end".encode()
 NOW = datetime(2026, 11, 26, 12, 30, tzinfo=UTC)

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_supervisor.cli.ctl_actions import ACTIONS
-from trio_supervisor.cli.ctl_commands import COMMANDS
-from trio_supervisor.cli.ctl_flags import DEFAULT_URL, FLAGS, OptionError, parse_flags
-from trio_supervisor.cli.ctl_help import CHAPTERS, usage
-from trio_supervisor.cli.ctl_options import Options, read_options
+from trio_supervisor.cli.ctl.actions import ACTIONS
+from trio_supervisor.cli.ctl.commands import COMMANDS
+from trio_supervisor.cli.ctl.flags import DEFAULT_URL, FLAGS, OptionError, parse_flags
+from trio_supervisor.cli.ctl.help import CHAPTERS, usage
+from trio_supervisor.cli.ctl.options import Options, read_options
 
 if TYPE_CHECKING:
     from pathlib import Path

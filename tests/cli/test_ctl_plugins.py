@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Ctl = Callable[..., Ran]
 
 PLUGIN = '''
-from trio_supervisor.cli.ctl_plugins import ControllerPluginBase
+from trio_supervisor.cli.ctl.plugins import ControllerPluginBase
 
 class Mine(ControllerPluginBase):
     def __init__(self, controller, **options):

@@ -279,7 +279,7 @@ SLOW = {
 REPORT = """
 import sys
 before = set(sys.modules)
-from trio_supervisor.cli.ctl import main
+from trio_supervisor.cli.ctl.main import main
 status = main(["tsupervisorctl", "-s", *sys.argv[1:]])
 sys.stderr.write(" ".join(sorted(set(sys.modules) - before)))
 """
@@ -302,15 +302,16 @@ def test_light_imports(stub: Stub, tmp_path: Path) -> None:
         *("client", "client_http", "client_xml"),
         *(
             "ctl",
-            "ctl_flags",
-            "ctl_ini",
-            "ctl_io",
-            "ctl_options",
-            "ctl_session",
-            "ctl_console",
-            "ctl_actions",
+            "ctl.main",
+            "ctl.flags",
+            "ctl.ini",
+            "ctl.io",
+            "ctl.options",
+            "ctl.session",
+            "ctl.console",
+            "ctl.actions",
         ),
-        *("ctl_actions", "ctl_view", "ctl_follow", "ctl_names"),
+        *("ctl.actions", "ctl.view", "ctl.follow", "ctl.names"),
     }
 
 

@@ -7,12 +7,12 @@ import io
 import pytest
 
 from tests.kit.rpc_stub import Stub, fault, info, serving
-from trio_supervisor.cli.ctl_actions import ACTIONS
-from trio_supervisor.cli.ctl_commands import COMMANDS
-from trio_supervisor.cli.ctl_console import Console, columns
-from trio_supervisor.cli.ctl_options import Options
-from trio_supervisor.cli.ctl_session import Session
-from trio_supervisor.cli.ctl_shell import Completer
+from trio_supervisor.cli.ctl.actions import ACTIONS
+from trio_supervisor.cli.ctl.commands import COMMANDS
+from trio_supervisor.cli.ctl.console import Console, columns
+from trio_supervisor.cli.ctl.options import Options
+from trio_supervisor.cli.ctl.session import Session
+from trio_supervisor.cli.ctl.shell import Completer
 
 ROWS = [
     info("cat"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trio_supervisor.cli.ctl_sse import Reader
+from trio_supervisor.cli.ctl.sse import Reader
 from trio_supervisor.web import sse
 
 STREAM = (

@@ -20,7 +20,7 @@ from tests.kit.rpc_stub import (
     serving,
     turns,
 )
-from trio_supervisor.cli.ctl_actions import ACTIONS
+from trio_supervisor.cli.ctl.actions import ACTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

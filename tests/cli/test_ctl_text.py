@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_supervisor.cli.ctl_text import cells, clip, duration, fit, harmless, plain, size
+from trio_supervisor.cli.ctl.text import cells, clip, duration, fit, harmless, plain, size
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shlex
 
 from tests.kit.docs import blocks
-from trio_supervisor.cli.ctl_actions import ACTIONS
-from trio_supervisor.cli.ctl_commands import COMMANDS, EXTENSIONS
-from trio_supervisor.cli.ctl_flags import parse_flags
+from trio_supervisor.cli.ctl.actions import ACTIONS
+from trio_supervisor.cli.ctl.commands import COMMANDS, EXTENSIONS
+from trio_supervisor.cli.ctl.flags import parse_flags
 
 PAGE = "tsupervisorctl-recipes.md"
 

@@ -10,8 +10,8 @@ from tests.kit.ctl import environment, install, run, until
 from tests.kit.daemon import daemon
 from tests.kit.docs import DOCS, blocks
 from tests.kit.screen import screen
-from trio_supervisor.cli.ctl_events import described
-from trio_supervisor.cli.ctl_top_keys import KEYS
+from trio_supervisor.cli.ctl.events import described
+from trio_supervisor.cli.ctl.top_keys import KEYS
 
 PAGE = "watching.md"
 

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from tests.kit.ctl import Ran, environment, finish, install, read_until, run, spawn, until
-from trio_supervisor.cli.ctl_actions import ACTIONS
-from trio_supervisor.cli.ctl_commands import help_of
+from trio_supervisor.cli.ctl.actions import ACTIONS
+from trio_supervisor.cli.ctl.commands import help_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

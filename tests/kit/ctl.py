@@ -38,7 +38,9 @@ def until(look: Callable[[], T], what: str) -> T:
     return value
 
 
-def install(directory: Path, name: str = "tsupervisorctl", entry_point: str = "ctl:program") -> str:
+def install(
+    directory: Path, name: str = "tsupervisorctl", entry_point: str = "ctl.main:program"
+) -> str:
     """A program file like those that pip writes; returns its path."""
     module, _, function = entry_point.partition(":")
     directory.mkdir(parents=True, exist_ok=True)

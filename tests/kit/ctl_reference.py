@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trio_supervisor.cli.ctl_actions import ACTIONS
-from trio_supervisor.cli.ctl_commands import COMMANDS, EXTENSIONS
-from trio_supervisor.cli.ctl_flags import FLAGS
+from trio_supervisor.cli.ctl.actions import ACTIONS
+from trio_supervisor.cli.ctl.commands import COMMANDS, EXTENSIONS
+from trio_supervisor.cli.ctl.flags import FLAGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from trio_supervisor.cli.ctl_command import Option
+    from trio_supervisor.cli.ctl.command import Option
 
 INTRODUCTION = """\
 # tsupervisorctl
 
-Made from the tables of the client (`trio_supervisor/cli/ctl_flags.py`, `ctl_actions.py`,
-`ctl_commands.py`). [Recipes](tsupervisorctl-recipes.md) show it at work.
+Made from the tables of the client (`trio_supervisor/cli/ctl/flags.py`, `actions.py`,
+`commands.py`). [Recipes](tsupervisorctl-recipes.md) show it at work.
 
     tsupervisorctl [options] [action [argument ...]]
 

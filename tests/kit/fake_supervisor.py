@@ -40,12 +40,12 @@ from trio_supervisor.core.states import (
     DaemonState,
     State,
 )
-from trio_supervisor.runtime.bus import Bus
-from trio_supervisor.runtime.chronicle import Chronicle
+from trio_supervisor.runtime.events.bus import Bus
+from trio_supervisor.runtime.events.chronicle import Chronicle
+from trio_supervisor.runtime.events.subscription import BUFFER_SIZE, EventStream, Streams
 from trio_supervisor.runtime.history import History
 from trio_supervisor.runtime.outputs import Outputs
 from trio_supervisor.runtime.recent import Recent
-from trio_supervisor.runtime.subscription import BUFFER_SIZE, EventStream, Streams
 from trio_supervisor.runtime.vitals import Vitals
 
 if TYPE_CHECKING:

@@ -18,11 +18,11 @@ from trio_supervisor.core.config import (
 )
 from trio_supervisor.core.events import Event, ProcessState
 from trio_supervisor.core.lifecycle import Exit
-from trio_supervisor.runtime.bus import Bus
 from trio_supervisor.runtime.child import SpawnError, SpawnSpec
+from trio_supervisor.runtime.events.bus import Bus
 from trio_supervisor.runtime.group import Group
 from trio_supervisor.runtime.host import Host
-from trio_supervisor.runtime.sinks import Sinks
+from trio_supervisor.runtime.logs.sinks import Sinks
 
 if TYPE_CHECKING:
     from trio_supervisor.runtime.process import Process

@@ -14,10 +14,10 @@ import pytest
 from tests.kit.pipes import PATIENCE, Pipe, pipe
 from trio_supervisor.core.config import DaemonConfig, Severity
 from trio_supervisor.core.errors import ConfigError, Failed, NoFile
-from trio_supervisor.runtime import activity
-from trio_supervisor.runtime.activity import ActivityLog, open_activity_log
-from trio_supervisor.runtime.sinks import Sinks
-from trio_supervisor.runtime.writer import BACKLOG_LIMIT
+from trio_supervisor.runtime.logs import activity
+from trio_supervisor.runtime.logs.activity import ActivityLog, open_activity_log
+from trio_supervisor.runtime.logs.sinks import Sinks
+from trio_supervisor.runtime.logs.writer import BACKLOG_LIMIT
 
 #: 2026-11-24 14:00:00.007 in UTC.
 NOW = 1795528800.0075

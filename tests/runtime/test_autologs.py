@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.fakes import log_lines
-from trio_supervisor.runtime.autologs import create_auto_log, remove_auto_logs
+from trio_supervisor.runtime.logs.autologs import create_auto_log, remove_auto_logs
 
 
 def create(directory: Path, process: str = "x", identifier: str = "supervisor") -> str:

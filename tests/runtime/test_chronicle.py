@@ -13,8 +13,8 @@ from trio_supervisor.core.events import (
     SupervisorStateChangeRunning,
     Tick5,
 )
-from trio_supervisor.runtime.bus import Bus
-from trio_supervisor.runtime.chronicle import REMEMBERED, Chronicle
+from trio_supervisor.runtime.events.bus import Bus
+from trio_supervisor.runtime.events.chronicle import REMEMBERED, Chronicle
 
 NOW = 1_700_000_000.0
 

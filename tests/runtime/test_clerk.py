@@ -13,11 +13,11 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from tests.kit.fakes import log_lines
-from trio_supervisor.runtime import clerk as clerks
-from trio_supervisor.runtime.clerk import Clerk
-from trio_supervisor.runtime.filesink import Errand, FileSink
-from trio_supervisor.runtime.logfile import LogFile, open_log
-from trio_supervisor.runtime.writer import BACKLOG_LIMIT, QUEUE_LIMIT, ROOM
+from trio_supervisor.runtime.logs import clerk as clerks
+from trio_supervisor.runtime.logs.clerk import Clerk
+from trio_supervisor.runtime.logs.filesink import Errand, FileSink
+from trio_supervisor.runtime.logs.logfile import LogFile, open_log
+from trio_supervisor.runtime.logs.writer import BACKLOG_LIMIT, QUEUE_LIMIT, ROOM
 
 PATIENCE = 30
 

@@ -12,7 +12,7 @@ from trio_supervisor.core.config import Autorestart
 from trio_supervisor.core.errors import RequestError
 from trio_supervisor.core.xmlrpc import Value
 from trio_supervisor.runtime.details import details, reason
-from trio_supervisor.runtime.rpc_info import process_info
+from trio_supervisor.runtime.rpc.info import process_info
 
 
 async def of(supervisor: Supervisor, name: str) -> dict[str, Value]:

@@ -11,8 +11,8 @@ from trio_supervisor import State, Supervisor, open_supervisor
 from trio_supervisor.core.config import Autorestart
 from trio_supervisor.core.errors import BadName, IncorrectParameters
 from trio_supervisor.core.xmlrpc import Value
-from trio_supervisor.runtime.rpc_method import SECONDS
-from trio_supervisor.runtime.rpc_tsupervisor import unhealthy, wait_for_state
+from trio_supervisor.runtime.rpc.method import SECONDS
+from trio_supervisor.runtime.rpc.tsupervisor import unhealthy, wait_for_state
 
 #: Seconds no machine needs.
 LONG = 30.0

@@ -14,7 +14,7 @@ from trio_supervisor.core.config import ChannelConfig, GroupConfig, GroupKind, P
 from trio_supervisor.core.states import ListenerState
 from trio_supervisor.runtime.channels import CHUNK, GATHER
 from trio_supervisor.runtime.group import Group
-from trio_supervisor.runtime.writer import BACKLOG_LIMIT
+from trio_supervisor.runtime.logs.writer import BACKLOG_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

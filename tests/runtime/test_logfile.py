@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.fakes import log_lines
-from trio_supervisor.runtime.logfile import LogFile, clear_log, open_log, own_descriptor
+from trio_supervisor.runtime.logs.logfile import LogFile, clear_log, open_log, own_descriptor
 
 
 class Disk:
@@ -345,7 +345,7 @@ def test_q42_a_rotation_that_fails_half_way_shifts_only_once(
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     with monkeypatch.context() as patch:
-        patch.setattr("trio_supervisor.runtime.logfile.open_log", no_descriptors)
+        patch.setattr("trio_supervisor.runtime.logs.logfile.open_log", no_descriptors)
         for _ in range(4):
             log.write(LINE)
         assert bench.sizes() == {".1": 244, ".2": 3}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from trio_supervisor.core.errors import Failed, NoFile
-from trio_supervisor.runtime.logfollow import CHUNK, HISTORY, TRUNCATED, LogFollower
+from trio_supervisor.runtime.logs.logfollow import CHUNK, HISTORY, TRUNCATED, LogFollower
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trio_supervisor.core.errors import BadArguments, Failed, NoFile
-from trio_supervisor.runtime import logread
-from trio_supervisor.runtime.logread import read_log, tail_log
+from trio_supervisor.runtime.logs import logread
+from trio_supervisor.runtime.logs.logread import read_log, tail_log
 
 ALL = "0123456789abcdefghij"
 

@@ -7,7 +7,7 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_supervisor.runtime.marks import COARSENESS, MOST_MARKS, RESOLUTION, Marks
+from trio_supervisor.runtime.logs.marks import COARSENESS, MOST_MARKS, RESOLUTION, Marks
 
 
 def test_nothing_was_written() -> None:

@@ -10,7 +10,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from trio_supervisor.runtime.poller import Poller
+from trio_supervisor.runtime.events.poller import Poller
 
 
 class Reader:

@@ -19,7 +19,7 @@ from trio_supervisor.core.config import EventLength, GroupConfig, GroupKind, Poo
 from trio_supervisor.core.events import RemoteCommunication, Tick5
 from trio_supervisor.core.states import ListenerState, State
 from trio_supervisor.runtime.group import Group
-from trio_supervisor.runtime.rpc_tsupervisor import pool_info
+from trio_supervisor.runtime.rpc.tsupervisor import pool_info
 from trio_supervisor.runtime.streams import STDIN_LIMIT
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from trio_supervisor.core.config import DaemonConfig, PoolConfig, Severity
 from trio_supervisor.core.errors import NoFile
 from trio_supervisor.core.events import RemoteCommunication
 from trio_supervisor.core.states import ListenerState, State
-from trio_supervisor.runtime.bus import Bus
-from trio_supervisor.runtime.pool import REDELIVERY_MOST, Pool
+from trio_supervisor.runtime.events.bus import Bus
+from trio_supervisor.runtime.events.pool import REDELIVERY_MOST, Pool
 
 if TYPE_CHECKING:
     from trio_supervisor.runtime.host import Host

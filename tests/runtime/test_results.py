@@ -10,7 +10,7 @@ import trio_supervisor
 from tests.kit.daemon import write_config
 from trio_supervisor import ConfigError, load_config
 from trio_supervisor.core.events import Tick5
-from trio_supervisor.runtime.results import (
+from trio_supervisor.runtime.events.results import (
     DEFAULT_HANDLER,
     default_handler,
     is_rejection,

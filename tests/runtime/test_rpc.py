@@ -33,9 +33,9 @@ from trio_supervisor.core.errors import (
 )
 from trio_supervisor.core.states import DaemonState, State
 from trio_supervisor.core.xmlrpc import Value
-from trio_supervisor.runtime.rpc import Rpc
-from trio_supervisor.runtime.rpc_info import format_uptime, process_info
-from trio_supervisor.runtime.rpc_method import NAME, Method
+from trio_supervisor.runtime.rpc.calls import Rpc
+from trio_supervisor.runtime.rpc.info import format_uptime, process_info
+from trio_supervisor.runtime.rpc.method import NAME, Method
 
 Fake = FakeSupervisor
 

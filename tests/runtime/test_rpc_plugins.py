@@ -23,10 +23,10 @@ from trio_supervisor.core.config import RpcInterface
 from trio_supervisor.core.errors import ConfigError, RequestError, UnknownMethod
 from trio_supervisor.core.options import MAIN_FACTORY
 from trio_supervisor.core.xmlrpc import Value
-from trio_supervisor.runtime import rpc_plugins
 from trio_supervisor.runtime.load import load_config
-from trio_supervisor.runtime.rpc import Rpc
-from trio_supervisor.runtime.rpc_plugins import find_factory, make_plugins
+from trio_supervisor.runtime.rpc import plugins as rpc_plugins
+from trio_supervisor.runtime.rpc.calls import Rpc
+from trio_supervisor.runtime.rpc.plugins import find_factory, make_plugins
 
 Fake = FakeSupervisor
 

@@ -17,8 +17,8 @@ from trio.testing import wait_all_tasks_blocked
 
 from tests.kit.fakes import log_lines
 from tests.kit.pipes import PATIENCE, pipe, read_exactly
-from trio_supervisor.runtime.sinks import Sinks
-from trio_supervisor.runtime.writer import BACKLOG_LIMIT, QUEUE_LIMIT, ROOM
+from trio_supervisor.runtime.logs.sinks import Sinks
+from trio_supervisor.runtime.logs.writer import BACKLOG_LIMIT, QUEUE_LIMIT, ROOM
 
 CHUNK = 64 * 1024
 NO_READER = re.escape(f"[Errno {errno.ENXIO}]")

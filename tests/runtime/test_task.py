@@ -14,7 +14,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from trio_supervisor import Config, GroupKind, RequestError, State, open_supervisor
 from trio_supervisor.core.config import RpcInterface
 from trio_supervisor.core.errors import Failed
-from trio_supervisor.runtime.rpc import Rpc
+from trio_supervisor.runtime.rpc.calls import Rpc
 
 if TYPE_CHECKING:
     from trio_supervisor.core.config import Severity

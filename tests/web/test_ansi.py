@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_supervisor.web.ansi import HELD, Painter
+from trio_supervisor.web.pages.ansi import HELD, Painter
 
 
 def paint(data: bytes) -> str:

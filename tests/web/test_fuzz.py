@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.kit.fuzz import LOCKED, SERVER, run
-from trio_supervisor.runtime.rpc_supervisor import METHODS
-from trio_supervisor.runtime.rpc_tsupervisor import METHODS as OWN_METHODS
+from trio_supervisor.runtime.rpc.supervisor import METHODS
+from trio_supervisor.runtime.rpc.tsupervisor import METHODS as OWN_METHODS
 
 METHOD_NAMES = [
     *(f"supervisor.{method.name}" for method in METHODS),

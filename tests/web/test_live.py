@@ -18,10 +18,10 @@ from trio_supervisor.core.events import (
     SupervisorStateChangeStopping,
 )
 from trio_supervisor.core.states import DaemonState, State
-from trio_supervisor.runtime.chronicle import REMEMBERED
+from trio_supervisor.runtime.events.chronicle import REMEMBERED
 from trio_supervisor.runtime.vitals import INTERVAL
-from trio_supervisor.web.forms import Viewer
-from trio_supervisor.web.live import Feed
+from trio_supervisor.web.pages.forms import Viewer
+from trio_supervisor.web.pages.live import Feed
 
 TOKEN = "0123456789abcdef"
 

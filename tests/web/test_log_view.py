@@ -12,7 +12,7 @@ import trio
 from tests.kit.fake_supervisor import FakeSupervisor
 from tests.kit.web import talking
 from trio_supervisor.web import sse
-from trio_supervisor.web.log_view import HISTORY, TOO_FAR, LogFeed
+from trio_supervisor.web.pages.log_view import HISTORY, TOO_FAR, LogFeed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,10 +22,10 @@ from trio_supervisor.core.errors import (
 )
 from trio_supervisor.core.lifecycle import Exit
 from trio_supervisor.core.states import DaemonState, State
-from trio_supervisor.web import csrf
-from trio_supervisor.web.assets import ADDRESSES
 from trio_supervisor.web.message import Request
-from trio_supervisor.web.status_page import status_page
+from trio_supervisor.web.pages import csrf
+from trio_supervisor.web.pages.assets import ADDRESSES
+from trio_supervisor.web.pages.status_page import status_page
 
 CTIME = time.ctime(NOW)
 

@@ -10,7 +10,7 @@ import trio
 
 from trio_supervisor import State, UnixServer, open_supervisor, serve_http
 
-CLIENT = "import sys; from trio_supervisor.cli.ctl import main; sys.exit(main())"
+CLIENT = "import sys; from trio_supervisor.cli.ctl.main import main; sys.exit(main())"
 
 
 async def test_a_task_on_the_page_and_for_the_client(tmp_path: Path) -> None:

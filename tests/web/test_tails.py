@@ -12,7 +12,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.kit.fake_supervisor import FakeActivity, FakeSupervisor
 from tests.kit.web import request, talking
-from trio_supervisor.runtime.logfollow import CHUNK
+from trio_supervisor.runtime.logs.logfollow import CHUNK
 from trio_supervisor.web.tails import LOOK, Tail
 
 

@@ -22,11 +22,11 @@ from trio_supervisor.core.errors import CantReread, InternalError
 from trio_supervisor.core.events import serials
 from trio_supervisor.core.reread import reload_daemon
 from trio_supervisor.core.states import DaemonState
-from trio_supervisor.runtime.activity import open_activity_log
-from trio_supervisor.runtime.autologs import remove_auto_logs
-from trio_supervisor.runtime.bus import Bus
 from trio_supervisor.runtime.child import ProcessLauncher
 from trio_supervisor.runtime.containment import attempt, innermost, persist, traceback_of
+from trio_supervisor.runtime.events.bus import Bus
+from trio_supervisor.runtime.logs.activity import open_activity_log
+from trio_supervisor.runtime.logs.autologs import remove_auto_logs
 from trio_supervisor.runtime.orphans import reap_orphans
 from trio_supervisor.runtime.supervisor import Supervisor
 from trio_supervisor.runtime.survivors import end_survivors
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from trio_supervisor.runtime.activity import ActivityLog
+    from trio_supervisor.runtime.logs.activity import ActivityLog
 
 LEAVING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 #: All others keep the kernel's default effect (Q-27).

@@ -17,15 +17,15 @@ import trio
 from trio_supervisor.core import events
 from trio_supervisor.core.config import ChannelConfig, Severity
 from trio_supervisor.core.output import AnsiStripper, Capture, Captured, WholeCharacters
-from trio_supervisor.runtime.logfile import clear_log
-from trio_supervisor.runtime.marks import Marks
+from trio_supervisor.runtime.logs.logfile import clear_log
+from trio_supervisor.runtime.logs.marks import Marks
+from trio_supervisor.runtime.logs.writer import BACKLOG_LIMIT
 from trio_supervisor.runtime.outputs import Outputs
 from trio_supervisor.runtime.recent import Recent
-from trio_supervisor.runtime.writer import BACKLOG_LIMIT
 
 if TYPE_CHECKING:
     from trio_supervisor.runtime.host import Host
-    from trio_supervisor.runtime.sinks import Sink
+    from trio_supervisor.runtime.logs.sinks import Sink
 
 #: Most bytes taken from a pipe by one read (P-204); also how far a log may exceed maxbytes (P-233).
 CHUNK = 128 * 1024

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from trio_supervisor.core.config import GroupKind
 from trio_supervisor.core.states import SIGNALLABLE_STATES, State
 from trio_supervisor.runtime.meter import Meter
-from trio_supervisor.runtime.rpc_info import process_info
+from trio_supervisor.runtime.rpc.info import process_info
 from trio_supervisor.runtime.usage import NOTHING
 
 if TYPE_CHECKING:

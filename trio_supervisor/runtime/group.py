@@ -14,13 +14,13 @@ import trio
 from trio_supervisor.core.config import AUTO, ChannelConfig, GroupKind
 from trio_supervisor.core.errors import ConfigError, SocketError, SupervisorError
 from trio_supervisor.core.states import STOPPED_STATES
-from trio_supervisor.runtime.autologs import create_auto_log
 from trio_supervisor.runtime.channels import Channel
 from trio_supervisor.runtime.containment import RECOVERY_PAUSE, persist
+from trio_supervisor.runtime.events.hearing import ListenerChannel
+from trio_supervisor.runtime.events.pool import Pool
 from trio_supervisor.runtime.fastcgi import SharedSocket
-from trio_supervisor.runtime.hearing import ListenerChannel
-from trio_supervisor.runtime.losses import reason
-from trio_supervisor.runtime.pool import Pool
+from trio_supervisor.runtime.logs.autologs import create_auto_log
+from trio_supervisor.runtime.logs.losses import reason
 from trio_supervisor.runtime.process import Process
 
 if TYPE_CHECKING:

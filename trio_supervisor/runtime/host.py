@@ -9,16 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from trio_supervisor.runtime.poller import Poller
+from trio_supervisor.runtime.events.poller import Poller
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from trio_supervisor.core.config import DaemonConfig, Severity
     from trio_supervisor.core.events import Event
-    from trio_supervisor.runtime.bus import Bus
     from trio_supervisor.runtime.child import Launcher
-    from trio_supervisor.runtime.sinks import Sinks
+    from trio_supervisor.runtime.events.bus import Bus
+    from trio_supervisor.runtime.logs.sinks import Sinks
 
 
 def _reraise(error: BaseException) -> None:

@@ -21,8 +21,8 @@ from trio_supervisor.core.ini import Document, Section, read
 from trio_supervisor.core.reader import as_written
 from trio_supervisor.core.surroundings import Surroundings
 from trio_supervisor.core.toml import read_toml
-from trio_supervisor.runtime.results import result_handler
-from trio_supervisor.runtime.rpc_plugins import find_factory, is_plugin
+from trio_supervisor.runtime.events.results import result_handler
+from trio_supervisor.runtime.rpc.plugins import find_factory, is_plugin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

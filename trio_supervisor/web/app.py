@@ -8,22 +8,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from trio_supervisor.core.config import InetServer, Severity
-from trio_supervisor.runtime.rpc import Rpc
-from trio_supervisor.runtime.rpc_plugins import make_plugins
+from trio_supervisor.runtime.rpc.calls import Rpc
+from trio_supervisor.runtime.rpc.plugins import make_plugins
 from trio_supervisor.web.admission import Admission, Refusal
-from trio_supervisor.web.api import Api
-from trio_supervisor.web.api_error import refusal
-from trio_supervisor.web.assets import ADDRESSES, asset
+from trio_supervisor.web.api.error import refusal
+from trio_supervisor.web.api.routes import Api
 from trio_supervisor.web.auth import Role
 from trio_supervisor.web.complaints import quoted
-from trio_supervisor.web.forms import viewer_of
-from trio_supervisor.web.live import live
-from trio_supervisor.web.log_page import log_page
-from trio_supervisor.web.log_view import download, live_log
 from trio_supervisor.web.message import Request, Response, Stream, error_response
-from trio_supervisor.web.pages import health
+from trio_supervisor.web.pages.assets import ADDRESSES, asset
+from trio_supervisor.web.pages.forms import viewer_of
+from trio_supervisor.web.pages.frame import health
+from trio_supervisor.web.pages.live import live
+from trio_supervisor.web.pages.log_page import log_page
+from trio_supervisor.web.pages.log_view import download, live_log
+from trio_supervisor.web.pages.status_page import status_page
 from trio_supervisor.web.rpc_door import answer_call
-from trio_supervisor.web.status_page import status_page
 from trio_supervisor.web.tails import tail_main, tail_process
 from trio_supervisor.web.tls import Certificate
 

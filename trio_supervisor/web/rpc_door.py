@@ -18,7 +18,7 @@ from trio_supervisor.web.complaints import Complaints, quoted
 from trio_supervisor.web.message import Response, error_response
 
 if TYPE_CHECKING:
-    from trio_supervisor.runtime.rpc import Rpc
+    from trio_supervisor.runtime.rpc.calls import Rpc
     from trio_supervisor.web.message import Request
 
 TYPE = "text/xml"

@@ -1,6 +1,7 @@
 """Streams of logs as they grow: ``/logtail`` and ``/mainlogtail`` (interfaces.md 3.4).
 
-Knows which log an address means and when to look at it again; ``runtime/logfollow.py`` knows how.
+Knows which log an address means and when to look at it again; how is known to
+``runtime/logs/logfollow.py``.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_supervisor.core.errors import BadName, Failed, NoFile
-from trio_supervisor.runtime.logfollow import LogFollower
+from trio_supervisor.runtime.logs.logfollow import LogFollower
 from trio_supervisor.web.message import SECURITY, Response, Stream, error_response, http_date
 
 if TYPE_CHECKING:
-    from trio_supervisor.runtime.generations import Place
+    from trio_supervisor.runtime.logs.generations import Place
     from trio_supervisor.runtime.supervisor import Supervisor
 
 #: For streams of text: no proxy on the way may hold anything back.

@@ -1,0 +1,141 @@
+"""Following logs as they grow (tail -f, maintail -f) and sitting in front of a process (fg)."""
+
+from __future__ import annotations
+
+import select
+import sys
+import time
+
+from trio_supervisor.cli.client import Disconnected, Fault, ProtocolViolation
+from trio_supervisor.cli.ctl.names import expanded
+from trio_supervisor.cli.ctl.session import GENERIC, UsageMistake, is_timeout
+from trio_supervisor.core.states import FaultCode, State
+
+TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+if TYPE_CHECKING:
+    from trio_supervisor.cli.client import Stream
+    from trio_supervisor.cli.ctl.session import Session
+
+CHANNELS = ("stdout", "stderr")
+BANNER = "==> Press Ctrl-C to exit <=="
+OK = 200
+#: Seconds between two looks at whether the process in the foreground still runs: no log stream
+#: tells its end, and a person should not notice the delay.
+LOOK = 0.25
+
+
+def log_path(name: str, channel: str) -> str:
+    return f"/logtail/{name}/{channel}"
+
+
+def follow(session: Session, path: str) -> None:
+    """Copy a log to the output until it ends or Ctrl-C; failures go to stderr (K-18)."""
+    try:
+        session.line(BANNER)
+        stream = session.stream(path)
+        try:
+            _copy(session, stream, path)
+        finally:
+            stream.close()
+    except KeyboardInterrupt:
+        session.line("")
+    except (OSError, Disconnected, ProtocolViolation) as error:
+        if is_timeout(error):
+            raise
+        sys.stderr.write(f"error: {error}\n")
+        session.exit_status = GENERIC  # D-1
+
+
+def _copy(session: Session, stream: Stream, path: str) -> None:
+    while not stream.ended and session.output.failure is None:
+        try:
+            data = stream.read()
+        except TimeoutError:
+            session.call("getVersion")  # a log may be silent, but its daemon must answer in time
+            continue
+        if stream.status not in (0, OK):
+            url = session.options.serverurl
+            sys.stderr.write(f"{url}{path} Cannot read, status code {stream.status}\n")
+            session.exit_status = GENERIC  # D-1
+            return
+        session.output.data(data)
+
+
+def foreground(session: Session, argument: str) -> None:
+    names = argument.split()
+    if not names:
+        raise UsageMistake("ERROR: no process name supplied")
+    if len(names) > 1:
+        raise UsageMistake("ERROR: too many process names supplied", with_help=False)
+    names = expanded(session, names)
+    if len(names) > 1:
+        raise UsageMistake("ERROR: too many process names supplied", with_help=False)
+    (name,) = names
+    try:
+        running = _is_running(session, name)
+    except Fault as fault:
+        bad_name = fault.code == FaultCode.BAD_NAME
+        session.fail("ERROR: bad process name supplied" if bad_name else f"ERROR: {fault}")
+        return
+    if not running:
+        session.fail("ERROR: process not running")
+        return
+    streams: list[Stream] = []
+    try:
+        session.line(BANNER)
+        streams.extend(session.stream(log_path(name, channel)) for channel in CHANNELS)
+        _attend(session, name, streams)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        for stream in streams:
+            stream.close()
+    session.line("Exiting foreground")
+
+
+def _is_running(session: Session, name: str) -> bool:
+    return bool(session.call("getProcessInfo", name)["state"] == State.RUNNING)
+
+
+def _attend(session: Session, name: str, streams: list[Stream]) -> None:
+    """Logs to the output and lines of the input to the process, until either side is done."""
+    typed = session.input
+    live = list(streams)
+    next_look = time.monotonic() + LOOK
+    while True:
+        while (line := typed.buffered_line()) is not None:
+            if not _send(session, name, line):
+                return
+        if typed.ended:
+            return
+        timeout = max(0.0, next_look - time.monotonic())
+        sources: list[int | Stream] = [typed.fd, *live]
+        ready, _, _ = select.select(sources, [], [], timeout)
+        for stream in [stream for stream in live if stream in ready]:
+            data = stream.read()
+            if stream.status == OK:
+                session.output.data(data)
+            # A merged or switched-off log has nothing to follow, which is no news (D-29).
+            if stream.ended or stream.status not in (0, OK):
+                live.remove(stream)
+        if typed.fd in ready:
+            typed.fill()
+        if time.monotonic() >= next_look:
+            if not _is_running(session, name):
+                session.line("Process got killed")
+                return
+            next_look = time.monotonic() + LOOK
+
+
+def _send(session: Session, name: str, line: str) -> bool:
+    """Hand one line to the process; False (and a word about it) when it is gone."""
+    try:
+        session.call("sendProcessStdin", name, line + "\n")
+        running = _is_running(session, name)
+    except Fault as fault:
+        gone = fault.code == FaultCode.NOT_RUNNING
+        session.line("Process got killed" if gone else f"ERROR: {fault}")
+        return False
+    if not running:
+        session.line("Process got killed")
+    return running

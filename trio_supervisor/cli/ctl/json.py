@@ -1,0 +1,129 @@
+"""Actions of the reference with ``--json``: one document on standard output, errors inside it.
+
+The exit status is the one of the text. What has no better source than the text of the action, its
+errors among it, is what the action itself says to a session that records it.
+"""
+
+from __future__ import annotations
+
+import json
+
+from trio_supervisor.cli.ctl import status as ctl_status
+from trio_supervisor.cli.ctl.actions import ACTIONS
+from trio_supervisor.cli.ctl.session import GENERIC, Session, UsageMistake, explained
+from trio_supervisor.cli.ctl.view import judge, pids
+
+TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trio_supervisor.cli.ctl.command import Arguments
+
+    Fill = Callable[["Recorder", Arguments], dict[str, object]]
+
+
+#: Key of reread's document -> what the action says of such a group.
+NEWS = (("added", "available"), ("changed", "changed"), ("removed", "disappeared"))
+
+
+class Recorder(Session):
+    """A session that keeps what it is told, and talks to the same daemon."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session.options, session.output.stream)
+        self._client = session.client()
+        self.lines: list[str] = []
+        self.errors: list[str] = []
+
+    def line(self, text: str) -> None:
+        self.lines.append(text)
+
+    def fail(self, text: str, status: int = GENERIC) -> None:
+        self.errors.append(text)
+        self.exit_status = status
+
+
+def _answer(session: Session, arguments: Arguments, fill: Fill) -> None:
+    recorder = Recorder(session)
+    document: dict[str, object] = {}
+    try:
+        document = fill(recorder, arguments)
+    except UsageMistake:
+        raise
+    except Exception as error:  # told inside the document, whatever it was
+        recorder.fail(*explained(session, error))
+    document["errors"] = recorder.errors
+    session.line(json.dumps(document, ensure_ascii=False))
+    session.exit_status = recorder.exit_status
+
+
+def status(session: Session, arguments: Arguments) -> None:
+    """``status`` with any option; not all of them ask for a document."""
+    if not arguments.has("json"):
+        ctl_status.status(session, arguments)
+        return
+    _answer(session, arguments, _status)
+
+
+def _status(recorder: Recorder, arguments: Arguments) -> dict[str, object]:
+    rows = ctl_status.select(recorder, arguments) or []
+    judge(recorder, rows)
+    return {"processes": rows}
+
+
+def avail(session: Session, arguments: Arguments) -> None:
+    _answer(session, arguments, _avail)
+
+
+def _avail(recorder: Recorder, arguments: Arguments) -> dict[str, object]:
+    if arguments.words:
+        raise UsageMistake("Error: avail accepts no arguments")
+    return {"processes": recorder.call("getAllConfigInfo")}
+
+
+def pid(session: Session, arguments: Arguments) -> None:
+    _answer(session, arguments, _pid)
+
+
+def _pid(recorder: Recorder, arguments: Arguments) -> dict[str, object]:
+    if not recorder.upcheck():
+        return {}
+    if not arguments.words:
+        return {"pid": recorder.call("getPID")}
+    found = pids(recorder, arguments.words)
+    return {"processes": [{"name": name, "pid": number} for name, number in found]}
+
+
+def reread(session: Session, arguments: Arguments) -> None:
+    _answer(session, arguments, _reread)
+
+
+def _reread(recorder: Recorder, arguments: Arguments) -> dict[str, object]:
+    ACTIONS["reread"].perform(recorder, " ".join(arguments.words))
+    told = dict(_outcomes(recorder))
+    return {
+        key: [name for name, outcome in told.items() if outcome == word]
+        for key, word in (
+            ("added", "available"),
+            ("changed", "changed"),
+            ("removed", "disappeared"),
+        )
+    }
+
+
+def update(session: Session, arguments: Arguments) -> None:
+    _answer(session, arguments, _update)
+
+
+def _update(recorder: Recorder, arguments: Arguments) -> dict[str, object]:
+    ACTIONS["update"].perform(recorder, " ".join(arguments.words))
+    done: dict[str, list[str]] = {}
+    for group, outcome in _outcomes(recorder):
+        done.setdefault(group, []).append(outcome)
+    return {"groups": [{"group": group, "done": outcomes} for group, outcomes in done.items()]}
+
+
+def _outcomes(recorder: Recorder) -> list[tuple[str, str]]:
+    """Group and outcome of each ``group: outcome`` that the action has told."""
+    lines = (line.rpartition(": ") for line in recorder.lines)
+    return [(group, outcome) for group, colon, outcome in lines if colon]

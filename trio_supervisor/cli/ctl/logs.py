@@ -1,0 +1,182 @@
+"""``logs``: the last lines of any number of logs, and what is added to them, in one stream."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import time
+from urllib.parse import quote
+
+from trio_supervisor.cli.ctl.command import Arguments, mistake
+from trio_supervisor.cli.ctl.lines import Dress, Lines
+from trio_supervisor.cli.ctl.names import ALL, matching, short_name
+from trio_supervisor.cli.ctl.streams import Source, end_line, follow
+
+TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from trio_supervisor.cli.ctl.session import Session
+
+CHANNELS = ("stdout", "stderr")
+#: Lines of each output that are shown unless something else is asked for, and at most.
+LINES, MOST_LINES = 10, 100_000
+#: Ten years, the most that the daemon takes.
+MOST_SECONDS = 10 * 366 * 86400
+#: Where a stream begins in its log.
+POSITION = "x-log-position"
+
+
+def logs(session: Session, arguments: Arguments) -> None:
+    query = _query(arguments)
+    following = arguments.has("follow")
+    channels = [channel for channel in CHANNELS if arguments.has(channel)] or list(CHANNELS)
+    if not session.upcheck():
+        return
+    names = [short_name(row) for row in matching(session, arguments.words or [ALL])]
+    _show(session, list(dict.fromkeys(names)), channels, query, arguments, following=following)
+
+
+def follow_one(session: Session, name: str) -> None:
+    """Everything a process writes, until Ctrl-C. Raises what is in GONE if nobody answers."""
+    _show(session, [name], list(CHANNELS), f"lines={LINES}", Arguments(), following=True)
+
+
+def _show(
+    session: Session,
+    names: list[str],
+    channels: list[str],
+    query: str,
+    arguments: Arguments,
+    *,
+    following: bool,
+) -> None:
+    """All together as they grow, until Ctrl-C; or one after another to their ends."""
+    dress = _dress(names, arguments)
+    alone = len(channels) == 1
+    sources = [
+        Log(session, dress, name, channel, query, following=following, alone=alone)
+        for name in names
+        for channel in channels
+    ]
+    try:
+        for together in [sources] if following else [[source] for source in sources]:
+            follow(session, together, again=following)
+    except KeyboardInterrupt:
+        end_line(session)
+    finally:
+        for source in sources:
+            source.finish()
+
+
+def _query(arguments: Arguments) -> str:
+    lines = arguments.number("lines", LINES)
+    asked = {}
+    if "since" in arguments.options:
+        asked["since"] = _seconds(arguments.options["since"])
+    if not asked or arguments.has("lines"):
+        asked["lines"] = min(int(lines), MOST_LINES)
+    return "&".join(f"{key}={value}" for key, value in asked.items())
+
+
+def _seconds(text: str) -> int:
+    # Imported here because only few ask for times.
+    from datetime import datetime
+
+    from trio_supervisor.cli.ctl.since import seconds_since
+
+    try:
+        return min(math.ceil(seconds_since(text, datetime.now().astimezone())), MOST_SECONDS)
+    except (ValueError, OverflowError):
+        raise mistake(
+            f"--since takes a past time such as 90s, 5m, 1h30m, 2d, 12:00 or 2026-11-26T12:00, "
+            f"not {text!r}"
+        ) from None
+
+
+def _dress(names: list[str], arguments: Arguments) -> Dress:
+    on_terminal = sys.stdout.isatty()
+    return Dress(
+        names,
+        prefixed=len(names) > 1 and not arguments.has("no-prefix"),
+        on_terminal=on_terminal,
+        coloured=on_terminal and not os.environ.get("NO_COLOR"),
+        raw=arguments.has("raw"),
+    )
+
+
+class Log(Source):
+    """One output of one process. ``alone``: it was asked for without the other one."""
+
+    def __init__(
+        self,
+        session: Session,
+        dress: Dress,
+        name: str,
+        channel: str,
+        query: str,
+        *,
+        following: bool,
+        alone: bool,
+    ) -> None:
+        super().__init__()
+        self._session = session
+        self._dress = dress
+        self._name = name
+        self._channel = channel
+        self._query = query
+        self._following = following
+        self._alone = alone
+        self._lines = Lines()
+        self._place = ""
+        """Where the present stream began, without the last part, the offset."""
+        self._offset = 0
+        """Where it is now."""
+        self._broke_off = 0.0
+        """When the last stream ended; 0 before that."""
+
+    def path(self) -> str:
+        """The first time as it was asked for; then what has not been shown yet."""
+        path = f"/api/v1/processes/{quote(self._name, safe=':')}/logs/{self._channel}"
+        if not self._following:
+            return f"{path}?{self._query}"
+        query = self._query
+        if self._place:
+            query = f"after={self._place}-{self._offset}"
+        elif self._broke_off:
+            query = f"since={math.ceil(time.monotonic() - self._broke_off)}"
+        return f"{path}/follow?{query}"
+
+    def opened(self, headers: Mapping[str, str]) -> None:
+        self._place, _, offset = headers.get(POSITION, "").rpartition("-")
+        self._offset = int(offset or 0)
+
+    def feed(self, data: bytes) -> None:
+        self._offset += len(data)
+        self._show(self._lines.feed(data))
+
+    def ended(self) -> None:
+        self._broke_off = time.monotonic()
+        if not self._following:
+            self.finish()
+
+    def refused(self, status: int, body: bytes) -> None:
+        try:
+            error = json.loads(body)["error"]
+            code, message = error["code"], error["message"]
+        except (ValueError, LookupError, TypeError):
+            code, message = "", f"the daemon does not offer it (status code {status}); try tail"
+        # That stderr goes to stdout is no news to who asked for both.
+        if code != "NO_FILE" or self._alone:
+            self._session.fail(f"{self._name}: ERROR ({message})")
+
+    def finish(self) -> None:
+        """Nothing more comes."""
+        self._show(self._lines.finish())
+
+    def _show(self, lines: list[bytes]) -> None:
+        if lines:
+            dressed = (self._dress.line(self._name, self._channel, line) for line in lines)
+            self._session.output.data(b"".join(dressed))

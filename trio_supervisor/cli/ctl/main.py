@@ -1,0 +1,113 @@
+"""``tsupervisorctl``: look at and control the programs a running daemon looks after.
+
+A run lasts a few calls, so what it imports decides how long it takes: see the module client.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from trio_supervisor.cli.ctl.console import Console
+from trio_supervisor.cli.ctl.flags import OptionError
+from trio_supervisor.cli.ctl.options import read_options
+from trio_supervisor.cli.ctl.session import GENERIC, INVALID_ARGUMENTS, Session
+
+TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+if TYPE_CHECKING:
+    from trio_supervisor.cli.ctl.options import Options
+    from trio_supervisor.cli.ctl.plugins import Plugin
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line (program name first) and return the exit status."""
+    try:
+        return _run(sys.argv if argv is None else argv)
+    except KeyboardInterrupt:
+        # Imported here because hardly any run is interrupted (technique 8).
+        import signal
+
+        # The parent must see that it was a signal, and people no traceback (D-10).
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+        raise
+
+
+def program() -> int:
+    """The console script: ``main`` without taking the interpreter down piece by piece afterwards.
+
+    That takes longer than a call of the daemon. Whoever has something to do at the end has loaded
+    one of the modules that arrange for it: a plugin, or a tool that measures coverage.
+    """
+    status = main()
+    if "atexit" in sys.modules or "threading" in sys.modules:
+        return status
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (AttributeError, OSError, ValueError):  # closed: the interpreter knows what to say
+        return status
+    os._exit(status)
+
+
+def _run(argv: list[str]) -> int:
+    # A closed standard output takes nothing and complains about nothing.
+    stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the end
+    try:
+        options = read_options(argv, os.environ)
+        session = Session(options, stdout)
+        if options.help:
+            # Imported here because scripts do not ask for help.
+            from trio_supervisor.cli.ctl.help import usage
+
+            session.line(usage(argv[0]))
+            return 0
+        if options.completion is not None or options.complete is not None:
+            return _complete(session, argv[0])
+        plugins = _plugins(session)
+    except OptionError as error:
+        sys.stderr.write(f"Error: {error}\nFor help, use {argv[0]} -h\n")
+        return INVALID_ARGUMENTS
+    try:
+        status = _perform(options, Console(session, plugins))
+    finally:
+        session.disconnect()
+    failure = session.output.failure
+    if failure is not None and not isinstance(failure, BrokenPipeError):
+        sys.stderr.write(f"error: cannot write the output: {failure}\n")
+        return GENERIC
+    return status
+
+
+def _complete(session: Session, program: str) -> int:
+    """For shells: a script, or the words it asks for. Raises OptionError."""
+    # Imported here because neither is an action.
+    from trio_supervisor.cli.ctl import completion as ctl_completion
+
+    options = session.options
+    if options.completion is not None:
+        session.output.text(ctl_completion.script(options.completion))
+    else:
+        for word in ctl_completion.candidates(program, options.complete or [], os.environ):
+            session.line(word)
+    return 0
+
+
+def _plugins(session: Session) -> list[Plugin]:
+    if not session.options.plugin_sections:
+        return []
+    # Imported here because hardly any configuration has plugins.
+    from trio_supervisor.cli.ctl.plugins import load_plugins
+
+    return load_plugins(session)
+
+
+def _perform(options: Options, console: Console) -> int:
+    if options.line is None:
+        # Imported here because scripts never open the shell.
+        from trio_supervisor.cli.ctl.shell import run_shell
+
+        run_shell(console)
+        return 0  # K-13
+    console.run(options.line)
+    return console.session.exit_status

@@ -1,0 +1,251 @@
+"""The command line and the configuration of ``tsupervisorctl`` (ctl.md 1): who to talk to, and how.
+
+Reads files and the environment once; opens no connection.
+"""
+
+from __future__ import annotations
+
+import os
+
+from trio_supervisor.cli.client import TlsOptions
+from trio_supervisor.cli.ctl.flags import COMPLETE, DEFAULT_URL, OptionError, parse_flags
+from trio_supervisor.cli.ctl.ini import quick_sections
+
+TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    Sections = dict[str, dict[str, str]]
+
+SECTION = "supervisorctl"
+PLUGIN_PREFIX = "ctlplugin:"
+FACTORY_KEY = "supervisor.ctl_factory"
+#: What switches something off (config.md 7); anything else leaves it on.
+FALSE = frozenset({"false", "no", "off", "0"})
+
+
+class Options:
+    """What the command line and the file say, merged."""
+
+    __slots__ = (
+        "complete",
+        "completion",
+        "configuration",
+        "help",
+        "history_file",
+        "interactive",
+        "line",
+        "password",
+        "plugin_sections",
+        "plugins",
+        "prompt",
+        "raw",
+        "serverurl",
+        "timeout",
+        "tls",
+        "url_given",
+        "username",
+    )
+
+    def __init__(self) -> None:
+        self.help = False
+        self.completion: str | None = None
+        """The shell that a completion script is asked for."""
+        self.complete: list[str] | None = None
+        """What was typed in a shell, to be completed."""
+        self.interactive = False
+        self.configuration: str | None = None
+        """The file that was read."""
+        self.line: str | None = None
+        """The action with its arguments; None opens the shell."""
+        self.serverurl = DEFAULT_URL
+        self.url_given = False
+        """The URL does not come from a file."""
+        self.username: str | None = None
+        self.password: str | None = None
+        self.tls = TlsOptions()
+        self.prompt = "supervisor"
+        self.history_file: str | None = None
+        self.timeout: float | None = None
+        """Seconds an answer of the daemon may take; None: for ever (D-25)."""
+        self.raw = False
+        self.plugin_sections: list[PluginSection] = []
+        self.plugins: list[Any] = []
+        """The plugins themselves, the default one first; for other plugins to look at."""
+
+
+class PluginSection:
+    """One ``[ctlplugin:NAME]`` section."""
+
+    __slots__ = ("factory", "name", "options")
+
+    def __init__(self, name: str, factory: str, options: dict[str, str]) -> None:
+        self.name = name
+        self.factory = factory
+        self.options = options
+
+
+def read_options(argv: list[str], environ: Mapping[str, str]) -> Options:
+    """Everything from ``argv`` (program first), the file it names or that is found, the defaults.
+
+    Raises OptionError.
+    """
+    options = Options()
+    if argv[1:2] == [COMPLETE]:
+        options.complete = argv[2:]
+        return options
+    given, words = parse_flags(argv[1:])
+    options.completion = given.get("completion")
+    if options.completion is not None:
+        return options
+    if "help" in given:
+        options.help = True
+        return options
+    options.interactive = "interactive" in given
+    options.raw = "raw" in given
+    options.timeout = float(given["timeout"]) if "timeout" in given else None
+    if words:
+        # One word may hold several: automation passes "signal HUP" as one (K-12).
+        options.line = " ".join(words)
+    _apply_file(options, given, argv[0], environ)
+    options.serverurl = given.get("serverurl", options.serverurl)
+    options.url_given = "serverurl" in given
+    options.username = given.get("username", options.username)
+    options.password = given.get("password", options.password)
+    options.history_file = given.get("history_file", options.history_file)
+    return options
+
+
+def _search_path(program: str) -> list[str]:
+    """Where a configuration may be, first existing one wins (config.md 2.2)."""
+    prefix = os.path.dirname(os.path.dirname(program))
+    return [
+        os.path.join(prefix, "etc", "supervisord.conf"),
+        os.path.join(prefix, "supervisord.conf"),
+        "supervisord.conf",
+        os.path.join("etc", "supervisord.conf"),
+        "/etc/supervisord.conf",
+        "/etc/supervisor/supervisord.conf",
+        "tsupervisord.toml",
+        os.path.join("etc", "tsupervisord.toml"),
+        "/etc/tsupervisord.toml",
+    ]
+
+
+def _apply_file(
+    options: Options, given: dict[str, str], program: str, environ: Mapping[str, str]
+) -> None:
+    path = given.get("configuration")
+    if path is None:
+        path = next((path for path in _search_path(program) if os.path.exists(path)), None)
+        if path is None:
+            return
+    elif not os.path.exists(path):
+        raise OptionError(f"could not find config file {path}")
+    options.configuration = path
+    sections = _read_toml(path, environ) if path.endswith(".toml") else _read_ini(path)
+    if SECTION not in sections:
+        # A file that was searched for may belong to anybody, and -s says all there is to say
+        # (D-14); but a file given for its [supervisorctl] must have it.
+        if "configuration" in given and "serverurl" not in given:
+            raise OptionError(".ini file does not include supervisorctl section")
+    else:
+        _apply_section(options, sections[SECTION], path, environ)
+    for section, values in sections.items():
+        if section.startswith(PLUGIN_PREFIX):
+            options.plugin_sections.append(_plugin(section, values, environ))
+
+
+def _read_toml(path: str, environ: Mapping[str, str]) -> Sections:
+    # Imported here because few configurations are TOML, and reading it is slow (technique 8).
+    from trio_supervisor.cli.ctl.toml import read_toml
+
+    try:
+        return read_toml(path, environ)
+    except OSError:
+        raise OptionError(f"could not read config file {path}") from None
+    except ValueError as error:
+        raise OptionError(f"config file {path}: {error}") from None
+
+
+def _read_ini(path: str) -> Sections:
+    try:
+        with open(path, "rb") as file:
+            text = file.read().decode("utf-8-sig")
+    except OSError:
+        raise OptionError(f"could not read config file {path}") from None
+    except UnicodeDecodeError as error:
+        raise OptionError(f"config file {path} is not UTF-8 text: {error}") from None
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    sections = quick_sections(text, SECTION, PLUGIN_PREFIX)
+    return _parsed_ini(text, path) if sections is None else sections
+
+
+def _parsed_ini(text: str, path: str) -> Sections:
+    # Imported here because most files are plain enough for the quick reader (technique 8).
+    import configparser
+
+    parser = configparser.RawConfigParser(strict=False, inline_comment_prefixes=(";", "#"))
+    try:
+        parser.read_string(text, path)
+    except configparser.Error as error:
+        raise OptionError(" ".join(str(error).split())) from None  # D-15
+    return {name: dict(parser.items(name)) for name in parser.sections()}
+
+
+def _apply_section(
+    options: Options, section: dict[str, str], path: str, environ: Mapping[str, str]
+) -> None:
+    variables = {f"ENV_{name}": value for name, value in environ.items()}
+    with_here = {**variables, "here": os.path.abspath(os.path.dirname(path))}
+
+    def value(key: str, names: dict[str, str]) -> str | None:
+        return _expand(section[key], f"{SECTION}.{key}", names) if key in section else None
+
+    url = value("serverurl", with_here)
+    if url is not None:
+        options.serverurl = url
+        if url.startswith("unix://"):
+            options.serverurl = "unix://" + _absolute(url.removeprefix("unix://"))
+    options.username = value("username", variables)
+    options.password = value("password", variables)
+    ca, certificate = value("ssl_ca", with_here), value("ssl_certificate", with_here)
+    key = value("ssl_key", with_here)
+    options.tls.ca = _absolute(ca) if ca else None
+    options.tls.certificate = _absolute(certificate) if certificate else None
+    options.tls.key = _absolute(key) if key else None
+    options.tls.verify = (value("ssl_verify", variables) or "true").lower() not in FALSE
+    prompt = value("prompt", variables)
+    if prompt is not None:
+        options.prompt = prompt
+    history = value("history_file", with_here)
+    options.history_file = _absolute(history) if history else None
+
+
+def _plugin(section: str, values: dict[str, str], environ: Mapping[str, str]) -> PluginSection:
+    variables = {f"ENV_{name}": value for name, value in environ.items()}
+    expanded = {key: _expand(value, f"{section}.{key}", variables) for key, value in values.items()}
+    factory = expanded.pop(FACTORY_KEY, None)
+    if factory is None:
+        raise OptionError(f"section [{section}] does not specify a {FACTORY_KEY}")
+    return PluginSection(section.removeprefix(PLUGIN_PREFIX), factory, expanded)
+
+
+def _expand(text: str, key: str, names: dict[str, str]) -> str:
+    """Old-style percent formatting, the file's documented dialect (config.md 5)."""
+    try:
+        return text % names
+    except KeyError as error:
+        # The reference goes on with the name of every environment variable (D-16).
+        raise OptionError(
+            f"Format string '{text}' for '{key}' contains names ({error}) which cannot be expanded"
+        ) from None
+    except (ValueError, TypeError) as error:
+        raise OptionError(
+            f"Format string '{text}' for '{key}' is badly formatted: {error}"
+        ) from None
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(os.path.expanduser(path))

@@ -1,0 +1,106 @@
+"""What is being waited for, while a person waits: one line on standard error, which is a terminal.
+
+Asks the daemon on a connection of its own; a daemon that does not answer shows only the seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from contextlib import suppress
+
+from trio_supervisor.cli.ctl.names import short_name
+from trio_supervisor.cli.ctl.text import clip
+from trio_supervisor.core.states import State
+
+TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+if TYPE_CHECKING:
+    from typing import Any
+
+    from trio_supervisor.cli.ctl.session import Session
+
+#: Seconds nobody wonders about.
+PATIENCE = 1.0
+#: Seconds the daemon may take to say what it is doing.
+ANSWER = 1.0
+#: Names shown; the rest is counted.
+SHOWN = 3
+#: Back to the first column, and erase to the end of the line (ECMA-48 8.3.41).
+CLEAR = "\r\x1b[K"
+
+#: What is being done -> the state meanwhile, the limit of it, and what happens then.
+PHASES = {
+    "stopping": (State.STOPPING, "stopwaitsecs", "KILL in"),
+    "starting": (State.STARTING, "startsecs", "up in"),
+    "waiting for": (State.STARTING, "startsecs", "up in"),
+}
+#: What the daemon goes on with when nobody waits for it any more.
+LASTING = frozenset({"stopping", "starting"})
+
+
+class Progress:
+    """Shown while the block runs: ``stopping web... 12s, KILL in 18s``."""
+
+    def __init__(self, session: Session, doing: str, who: str) -> None:
+        self._session = session
+        self._state, self._limit, self._then = PHASES[doing]
+        self._title = f"{doing} {who}"
+        self._lasts = doing in LASTING
+        self._began = time.monotonic()
+        self._shown = False
+        self._client = session.another_client(ANSWER)
+        self._limits: dict[tuple[str, str], int] | None = None
+
+    def __enter__(self) -> Progress:
+        self._session.client().while_waiting = self._show
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
+        self._session.client().while_waiting = None
+        self._client.close()
+        if self._shown:
+            _write(CLEAR)
+        if kind is KeyboardInterrupt and self._lasts:
+            _write(f"{CLEAR}not waiting any longer; the daemon goes on {self._title}\n")
+
+    def _show(self) -> None:
+        elapsed = time.monotonic() - self._began
+        if elapsed < PATIENCE:
+            return
+        text = f"{self._title}... {elapsed:.0f}s{self._waits()}"
+        _write(CLEAR + clip(text, os.get_terminal_size(sys.stderr.fileno()).columns - 1))
+        self._shown = True
+
+    def _waits(self) -> str:
+        """Who is being waited for, and until when."""
+        with suppress(Exception):  # the seconds are shown all the same
+            if self._limits is None:
+                rows = self._client.call("supervisor.getAllConfigInfo")
+                self._limits = {_key(row): row[self._limit] for row in rows}
+            rows = [
+                row
+                for row in self._client.call("supervisor.getAllProcessInfo")
+                if row["state"] == self._state
+            ]
+            waits = [self._wait(row, len(rows)) for row in rows[:SHOWN]]
+            return "".join(waits) + (f", {len(rows) - SHOWN} more" if len(rows) > SHOWN else "")
+        return ""
+
+    def _wait(self, row: dict[str, Any], count: int) -> str:
+        who = f" {short_name(row)}" if count > 1 else ""
+        starting = self._state is State.STARTING
+        elapsed = row["now"] - row["start"] if starting else time.monotonic() - self._began
+        left = (self._limits or {}).get(_key(row), 0) - elapsed
+        then = f" {self._then} {left:.0f}s" if left > 0 else ""
+        return f",{who}{then}" if who or then else ""
+
+
+def _key(row: dict[str, Any]) -> tuple[str, str]:
+    return row["group"], row["name"]
+
+
+def _write(text: str) -> None:
+    with suppress(OSError):
+        sys.stderr.write(text)
+        sys.stderr.flush()

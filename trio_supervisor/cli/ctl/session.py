@@ -1,0 +1,171 @@
+"""One run of ``tsupervisorctl``: its connection, its output, its input and its exit status.
+
+Knows the daemon and the terminal, but no action.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from trio_supervisor.cli.client import UNAUTHORIZED, Client, Fault, HttpError
+from trio_supervisor.cli.ctl.io import Input, Output
+from trio_supervisor.core.states import FaultCode
+
+TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+if TYPE_CHECKING:
+    from typing import Any, TextIO
+
+    from trio_supervisor.cli.client import Stream
+    from trio_supervisor.cli.client_xml import Param
+    from trio_supervisor.cli.ctl.options import Options
+
+#: Exit statuses, the numbers of the LSB (ctl.md 4.2).
+GENERIC = 1
+INVALID_ARGUMENTS = 2
+UNIMPLEMENTED = 3
+INSUFFICIENT_PRIVILEGES = 4
+NOT_INSTALLED = 5
+NOT_RUNNING = 7
+#: The daemon took longer than --timeout allows; the number is that of timeout(1).
+TIMED_OUT = 124
+
+#: The version of the XML-RPC interface this client was written for.
+API_VERSION = "3.0"
+
+
+class UsageMistake(Exception):
+    """An action was given wrong arguments; reported with the action's help where ``with_help``."""
+
+    def __init__(self, text: str, status: int = GENERIC, with_help: bool = True) -> None:
+        super().__init__(text)
+        self.text = text
+        self.status = status
+        self.with_help = with_help
+
+
+def is_timeout(error: BaseException) -> bool:
+    """Whether it was --timeout that made a call fail, and not the network."""
+    return isinstance(error, TimeoutError) and error.errno is None
+
+
+def explained(session: Session, error: Exception) -> tuple[str, int]:
+    """What to say of a call that failed, and the exit status."""
+    url = session.options.serverurl
+    if isinstance(error, HttpError) and error.status == UNAUTHORIZED:
+        return "Server requires authentication", GENERIC
+    if isinstance(error, ConnectionRefusedError):
+        return f"{url} refused connection", GENERIC  # D-3
+    if isinstance(error, FileNotFoundError):
+        return f"{url} no such file", GENERIC  # D-3
+    if isinstance(error, Fault) and error.code == FaultCode.SHUTDOWN_STATE:
+        return "ERROR: supervisor shutting down", GENERIC  # D-4
+    if is_timeout(error):
+        return f"error: no answer from {url} within {session.options.timeout:g} s", TIMED_OUT
+    return f"error: {error}", GENERIC
+
+
+class Session:
+    """What an action works with."""
+
+    def __init__(self, options: Options, stdout: TextIO) -> None:
+        self.options = options
+        self.output = Output(stdout, raw=options.raw)
+        self.input = Input(self.output)
+        self.exit_status = 0
+        """Each reported failure assigns it, success never resets it (K-4)."""
+        self.puzzles: list[tuple[str, Any]] = []
+        """What a person may want to know more about: functions of ``hints.py``, their argument."""
+        self._client: Client | None = None
+
+    def line(self, text: str) -> None:
+        self.output.line(text)
+
+    def fail(self, text: str, status: int = GENERIC) -> None:
+        """Report a failure: on standard output, where scripts look for it (K-18)."""
+        self.output.line(text)
+        self.exit_status = status
+
+    def call(self, method: str, *params: str | int | bool) -> Any:
+        """Call ``supervisor.METHOD``. Raises what ``Client.call`` raises."""
+        return self.client().call(f"supervisor.{method}", *params)
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether a person reads standard error. Scripts do not, and compare what they get."""
+        return sys.stderr is not None and sys.stderr.isatty()
+
+    def own_call(self, method: str, *params: Param) -> Any:
+        """Call ``tsupervisor.METHOD``, which only our daemon has. Raises what ``call`` raises."""
+        return self.client().call(f"tsupervisor.{method}", *params)
+
+    def stream(self, path: str) -> Stream:
+        return self.client().stream(path)
+
+    def client(self) -> Client:
+        if self._client is None:
+            self._client = self.another_client(self.options.timeout)
+        return self._client
+
+    def another_client(self, timeout: float | None) -> Client:
+        """A further connection to the same daemon; the caller closes it."""
+        options = self.options
+        return Client(options.serverurl, options.username, options.password, timeout, options.tls)
+
+    def disconnect(self) -> None:
+        """At the end, and when URL or credentials have changed."""
+        if self._client is not None:
+            self._client.close()
+        self._client = None
+
+    def upcheck(self) -> bool:
+        """Whether a daemon of our kind answers; says so if not, and sets the exit status.
+
+        Raises what ``call`` raises for everything that is not one of the four known outcomes.
+        """
+        url = self.options.serverurl
+        try:
+            version = self.call("getVersion")
+        except ConnectionRefusedError as error:
+            self.fail(f"{url} refused connection", INSUFFICIENT_PRIVILEGES)
+            self.puzzles.append(("of_failure", error))
+        except FileNotFoundError as error:
+            self.fail(f"{url} no such file", NOT_RUNNING)
+            self.puzzles.append(("of_failure", error))
+        except Fault as fault:
+            if fault.code != FaultCode.UNKNOWN_METHOD:
+                raise
+            self.fail(
+                "Sorry, the daemon answers but has no supervisor RPC namespace; "
+                "its configuration needs a section [rpcinterface:supervisor].",
+                UNIMPLEMENTED,
+            )
+        else:
+            if version == API_VERSION:
+                return True
+            self.fail(
+                f"Sorry, this client speaks API version {API_VERSION}, "
+                f"but the daemon speaks API version {version}.",
+                NOT_INSTALLED,
+            )
+        return False
+
+    def confirmed(self, question: str) -> bool:
+        """Asks in the shell and with -i only; no answer at all is a no and a failure (D-28)."""
+        if not self.options.interactive:
+            return True
+        answer = self.input.ask(f"{question} y/N? ")
+        if answer is None:
+            self.exit_status = GENERIC
+            return False
+        return answer[:1] in ("y", "Y")
+
+    def ask_credentials(self) -> bool:
+        """Ask who is calling; the answers hold until the end. False at the end of input."""
+        username = self.input.ask("Username:")
+        password = self.input.ask_secretly("Password:") if username is not None else None
+        self.line("")
+        if username is None or password is None:
+            return False
+        self.options.username, self.options.password = username, password
+        self.disconnect()
+        return True

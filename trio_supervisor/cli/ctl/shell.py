@@ -1,0 +1,131 @@
+"""The interactive shell: prompt, history and completion (ctl.md 6)."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from trio_supervisor.cli.ctl.actions import ACTION_NAMES, ACTIONS, GROUPS, PROCESSES
+from trio_supervisor.cli.ctl.commands import COMMANDS, completes, option_names
+from trio_supervisor.cli.ctl.console import plugin_actions
+
+TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Any
+
+    from trio_supervisor.cli.ctl.console import Console
+
+#: Process names hold colons, stars and dashes; only blanks end a word.
+WORD_ENDS = " \t\n"
+
+
+def run_shell(console: Console) -> None:
+    """Read and perform lines until exit, end of input or Ctrl-C."""
+    session = console.session
+    session.options.interactive = True
+    history = session.options.history_file
+    readline = _readline(console, history) if session.input.on_terminal else None
+    try:
+        console.run("status")
+        while True:
+            line = session.input.ask(f"{session.options.prompt}> ")
+            if line is None:
+                session.line("")
+                break
+            if console.run(line):
+                break
+    except KeyboardInterrupt:
+        session.line("")  # Ctrl-C leaves, wherever it comes (K-13)
+    finally:
+        if readline is not None and history is not None:
+            _save(readline, history)
+
+
+def _readline(console: Console, history: str | None) -> ModuleType | None:
+    try:
+        # Imported here because only a shell on a terminal needs it, and not every Python has it.
+        import readline
+    except ImportError:
+        return None
+    completer = Completer(console, readline)
+    readline.set_completer(completer.complete)
+    readline.set_completer_delims(WORD_ENDS)
+    libedit = "libedit" in (readline.__doc__ or "")
+    readline.parse_and_bind("bind ^I rl_complete" if libedit else "tab: complete")
+    if history is not None:
+        with suppress(OSError):  # the first run has none yet
+            readline.read_history_file(history)
+    return readline
+
+
+def _save(readline: Any, history: str) -> None:
+    with suppress(OSError):  # a history is a convenience; not worth a complaint
+        readline.write_history_file(history)
+
+
+class Completer:
+    """What TAB offers."""
+
+    def __init__(self, console: Console, readline: Any) -> None:
+        self._console = console
+        self._readline = readline
+        self._offers: list[str] = []
+        self._fetched_for: str | None = None
+        self._rows: list[dict[str, Any]] = []
+
+    def complete(self, text: str, state: int) -> str | None:
+        """Readline's interface: called with 0, 1, 2 … until None."""
+        if state == 0:
+            before = self._readline.get_line_buffer()[: self._readline.get_begidx()]
+            self._offers = [f"{name} " for name in self.offers(before, text)]
+        return self._offers[state] if state < len(self._offers) else None
+
+    def offers(self, before: str, text: str) -> list[str]:
+        """Sorted completions of ``text`` with ``before`` in front of it on the line."""
+        words = before.split()
+        if not words:
+            names = self._action_names()
+        else:
+            kind = completes(words[0])
+            if text.startswith("-"):
+                names = option_names(words[0])
+            elif kind == ACTION_NAMES:
+                names = self._action_names()
+            elif kind == PROCESSES:
+                names = process_names(self._processes(words[0]), text)
+            elif kind == GROUPS:
+                names = sorted({row["group"] for row in self._processes(words[0])})
+            else:
+                names = []
+        return [name for name in names if name.startswith(text)]
+
+    def _action_names(self) -> list[str]:
+        names = {*ACTIONS, *COMMANDS, "help"}
+        for plugin in self._console.plugins:
+            names.update(plugin_actions(plugin))
+        return sorted(names)
+
+    def _processes(self, line_start: str) -> list[dict[str, Any]]:
+        """Asked for once for a typed line; a daemon that cannot answer offers nothing, silently."""
+        typed = f"{self._readline.get_current_history_length()} {line_start}"
+        if self._fetched_for != typed:
+            self._fetched_for = typed
+            try:
+                self._rows = self._console.session.call("getAllProcessInfo")
+            except Exception:  # TAB must never write into the line being typed
+                self._rows = []
+        return self._rows
+
+
+def process_names(rows: list[dict[str, Any]], text: str) -> list[str]:
+    """``cat`` for groups of one, else ``pool:*`` and ``pool:pool_00``; both after a colon."""
+    members: dict[str, list[str]] = {}
+    for row in rows:
+        members.setdefault(row["group"], []).append(row["name"])
+    names = []
+    for group, processes in members.items():
+        if processes == [group] and ":" not in text:
+            names.append(group)
+        else:
+            names += [f"{group}:*", *(f"{group}:{process}" for process in processes)]
+    return sorted(names)

@@ -1,0 +1,115 @@
+"""``status`` with options: more columns, another order, fewer rows. The plain one: ``view.py``."""
+
+from __future__ import annotations
+
+from trio_supervisor.cli.client import Fault
+from trio_supervisor.cli.ctl.command import mistake
+from trio_supervisor.cli.ctl.names import ALL, chosen_or_told, short_name
+from trio_supervisor.cli.ctl.text import cells, duration, fit, plain, size
+from trio_supervisor.cli.ctl.view import SOME_UNKNOWN, judge, show_status
+from trio_supervisor.core.states import SIGNALLABLE_STATES, FaultCode, State
+
+TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from trio_supervisor.cli.ctl.command import Arguments
+    from trio_supervisor.cli.ctl.session import Session
+
+    Row = dict[str, Any]
+
+GAP = "  "
+
+
+def _by_name(row: Row) -> tuple[object, ...]:
+    return row["group"], row["name"]
+
+
+#: What --sort takes; the largest come first but for names and states.
+SORTS: dict[str, Callable[[Row], tuple[Any, ...]]] = {
+    "name": _by_name,
+    "state": lambda row: (row["statename"], *_by_name(row)),
+    "uptime": lambda row: (-row["uptime"], *_by_name(row)),
+    "restarts": lambda row: (-row["restarts"], *_by_name(row)),
+    "cpu": lambda row: (-row["cpu_seconds"], *_by_name(row)),
+    "memory": lambda row: (-row["memory"], *_by_name(row)),
+}
+#: Header of a column, what it shows, whether it is a number.
+COLUMNS: tuple[tuple[str, Callable[[Row], str], bool], ...] = (
+    ("NAME", short_name, False),
+    ("STATE", lambda row: str(row["statename"]), False),
+    ("PID", lambda row: str(row["pid"] or "-"), True),
+    ("UPTIME", lambda row: duration(row["uptime"]) if _has_child(row) else "-", True),
+    ("RESTARTS", lambda row: str(row["restarts"]), True),
+    ("CPU", lambda row: duration(int(row["cpu_seconds"])) if _has_child(row) else "-", True),
+    ("MEMORY", lambda row: size(row["memory"]) if _has_child(row) else "-", True),
+    ("REASON", lambda row: plain(row["reason"]), False),
+)
+
+
+def _has_child(row: Row) -> bool:
+    return row["state"] in SIGNALLABLE_STATES
+
+
+def status(session: Session, arguments: Arguments) -> None:
+    rows = select(session, arguments)
+    if rows is None:
+        return
+    if arguments.has("wide"):
+        _show_wide(session, rows)
+    else:
+        show_status(session, rows)
+    judge(session, rows)
+
+
+def select(session: Session, arguments: Arguments) -> list[Row] | None:
+    """The rows asked for, sorted and filtered; None if there is no daemon, which is then told."""
+    sort = arguments.options.get("sort", "")
+    if sort and sort not in SORTS:
+        raise mistake(f"--sort takes one of {', '.join(SORTS)}, not {sort!r}")
+    states = arguments.options.get("state", "").upper().split(",")
+    for state in states:
+        if arguments.has("state") and state not in State.__members__:
+            raise mistake(f"no such state: {state}; there are {', '.join(State.__members__)}")
+    if not session.upcheck():
+        session.exit_status = SOME_UNKNOWN
+        return None
+    rows = all_details(session)
+    if arguments.words and ALL not in arguments.words:
+        rows = chosen_or_told(session, rows, arguments.words, SOME_UNKNOWN)
+    if arguments.has("state"):
+        rows = [row for row in rows if row["statename"] in states]
+    return sorted(rows, key=SORTS[sort]) if sort else rows
+
+
+def all_details(session: Session) -> list[Row]:
+    """All there is to know of each process; of another daemon's, what it knows."""
+    try:
+        rows: list[Row] = session.own_call("getAllProcessDetails")
+    except Fault as fault:
+        if fault.code != FaultCode.UNKNOWN_METHOD:
+            raise
+        rows = session.call("getAllProcessInfo")
+        for row in rows:
+            uptime = row["now"] - row["start"] if row["state"] in SIGNALLABLE_STATES else 0
+            row |= {"uptime": uptime, "reason": row["spawnerr"], "full_name": short_name(row)}
+            row |= {"restarts": 0, "cpu_seconds": 0.0, "memory": 0}
+    return rows
+
+
+def _show_wide(session: Session, rows: list[Row]) -> None:
+    table = [[show(row) for _, show, _ in COLUMNS] for row in rows]
+    widths = [
+        max(cells(title), *(cells(line[index]) for line in table)) if table else cells(title)
+        for index, (title, _, _) in enumerate(COLUMNS)
+    ]
+    titles = [title for title, _, _ in COLUMNS]
+    for number, line in enumerate([titles, *table]):
+        parts = [
+            fit(cell, width, right=right)
+            for cell, width, (_, _, right) in zip(line, widths, COLUMNS, strict=True)
+        ]
+        if number:
+            parts[1] = session.output.painted(parts[1], line[1])
+        session.line(GAP.join(parts).rstrip())

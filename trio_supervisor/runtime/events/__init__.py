@@ -1,0 +1,1 @@
+"""How events travel: the bus, listener pools, streams for code in the same program."""

@@ -1,0 +1,84 @@
+"""The stdout of an event listener: its answers go to its pool at once, to its log a little later.
+
+Otherwise an output channel like any other; what the bytes mean is none of its business.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+
+from trio_supervisor.runtime.channels import CHUNK, GATHER, Channel
+from trio_supervisor.runtime.logs.writer import BACKLOG_LIMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trio_supervisor.core.config import ChannelConfig
+    from trio_supervisor.runtime.host import Host
+
+
+class ListenerChannel(Channel):
+    """``hear`` receives the raw bytes as they come. They are neither captured nor made events."""
+
+    def __init__(
+        self,
+        name: str,
+        config: ChannelConfig,
+        *,
+        process: str,
+        group: str,
+        host: Host,
+        logfile: str | None,
+        hear: Callable[[bytes], None],
+    ) -> None:
+        super().__init__(name, config, process=process, group=group, host=host, logfile=logfile)
+        self._capture_maxbytes = 0
+        self._publishes = False
+        self._hear = hear
+        self._unlogged = bytearray()
+        self._to_log = trio.lowlevel.ParkingLot()
+
+    def finish(self) -> None:
+        self._log_gathered()
+        super().finish()
+
+    async def _drain(self, fd: int) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._keep_log)
+            await self._listen(fd)
+            nursery.cancel_scope.cancel()
+
+    async def _listen(self, fd: int) -> None:
+        ended = False
+
+        def take() -> bool:
+            nonlocal ended
+            ended = self._read(fd, CHUNK) is None
+            return not (ended or any(sink.backlog >= BACKLOG_LIMIT for sink in self._sinks))
+
+        while not ended:
+            await self._host.poller.read(fd, take)
+            await self._room()
+
+    def _take(self, data: bytes) -> None:
+        self._hear(data)
+        if not self._unlogged:
+            self._to_log.unpark_all()
+        self._unlogged += data
+        if len(self._unlogged) >= CHUNK:
+            self._log_gathered()
+
+    async def _keep_log(self) -> None:
+        """A write for each answer would cost more than the answer."""
+        while True:
+            if not self._unlogged:
+                await self._to_log.park()
+            await trio.sleep(GATHER)
+            self._log_gathered()
+
+    def _log_gathered(self) -> None:
+        data, self._unlogged = bytes(self._unlogged), bytearray()
+        if data:
+            super()._take(data)

@@ -1,0 +1,287 @@
+"""An event listener pool: a bounded buffer of events and the dispatch that empties it.
+
+The buffer is a memory channel of ``buffer_size``; overflow drops the oldest event and says so. The
+protocol of one listener is in ``core/listener.py``; bytes travel over the process's own pipes.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import trio
+
+from trio_supervisor.core.config import EventLength, Severity
+from trio_supervisor.core.errors import RequestError
+from trio_supervisor.core.events import EVENT_TYPES, Event, serials
+from trio_supervisor.core.listener import Listener, Result, Violation, envelope
+from trio_supervisor.core.states import ListenerState, State
+from trio_supervisor.runtime.events.results import is_rejection, result_handler
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trio_supervisor.core.config import PoolConfig
+    from trio_supervisor.runtime.host import Host
+    from trio_supervisor.runtime.process import Process
+
+#: Seconds before a rejected event is offered again: first, and at most (interfaces.md 1.6).
+REDELIVERY_FIRST = 0.1
+REDELIVERY_MOST = 5.0
+
+
+@dataclass(slots=True)
+class _Queued:
+    """An event with the numbers it keeps when it is delivered again (1.3)."""
+
+    event: Event
+    serial: int
+    poolserial: int
+
+
+class _Member:
+    """One listener process of the pool and where it stands in the protocol."""
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self.protocol = Listener()
+        self.pid = 0
+        self.deaf = False
+        """Its stdin is closed: it can take no event until it is a new child."""
+        self.delivering: _Queued | None = None
+
+    def renew(self) -> None:
+        """Each spawn begins the protocol anew (1.5)."""
+        self.pid = self.process.pid
+        self.protocol = Listener()
+        self.deaf = False
+
+    @property
+    def ready(self) -> bool:
+        """RUNNING, READY and with nothing of an earlier event still unsent (1.5, 1.6)."""
+        return (
+            self.protocol.state is ListenerState.READY
+            and self.process.state is State.RUNNING
+            and self.process.stdin_pending == 0
+            and not self.deaf
+        )
+
+    @property
+    def works(self) -> bool:
+        """Whether it may still take or answer events."""
+        return (
+            self.process.state is State.RUNNING
+            and self.protocol.state is not ListenerState.UNKNOWN
+            and not self.deaf
+        )
+
+
+class Pool:
+    """Buffers the events its types select and gives each to exactly one listener."""
+
+    def __init__(self, name: str, config: PoolConfig, host: Host) -> None:
+        self.name = name
+        self.dropped = 0
+        """Events lost to overflow since the pool was added."""
+        self.buffer_size = config.buffer_size
+        self.buffered = 0
+        """Events that wait for a listener."""
+        self._host = host
+        self._count_bytes = config.event_len is EventLength.BYTES
+        self._handler = result_handler(config.result_handler)
+        self._members: dict[str, _Member] = {}
+        self._put, self._take = trio.open_memory_channel[_Queued](config.buffer_size)
+        # Events taken out of the channel that go back to the head of the queue.
+        self._returned: deque[_Queued] = deque()
+        self._poolserials = serials()
+        self._changed = trio.lowlevel.ParkingLot()
+        self._rejected = trio.lowlevel.ParkingLot()
+        self._redelivery = 0.0
+        self._not_before = 0.0
+        self._types = tuple(EVENT_TYPES[event] for event in config.events)
+        self._unsubscribe = host.bus.subscribe(self._types, self._accept)
+
+    def add(self, process: Process) -> None:
+        """Make a process a listener of this pool; in order of process priority."""
+        self._members[process.name] = _Member(process)
+
+    def ear(self, process: str) -> Callable[[bytes], None]:
+        """What receives the stdout of a listener."""
+
+        def hear(data: bytes) -> None:
+            try:
+                self._heard(self._members[process], data)
+            except Exception:  # a listener is never worth the drain of its output (P-211)
+                self._host.log(
+                    Severity.CRITICAL, f"internal error for {process}:\n{traceback.format_exc()}"
+                )
+
+        return hear
+
+    def close(self) -> None:
+        """Take no more events; what is buffered is lost (1.6)."""
+        self._unsubscribe()
+
+    @property
+    def listeners(self) -> list[tuple[Process, ListenerState]]:
+        """The listeners in order of preference, and where each stands in the protocol."""
+        return [(member.process, member.protocol.state) for member in self._members.values()]
+
+    async def drained(self) -> None:
+        """Return when no event waits or is being worked on, or no listener is left to do it."""
+        while any(member.works for member in self._members.values()) and (
+            self.buffered or any(member.delivering for member in self._members.values())
+        ):
+            await self._changed.park()
+
+    async def run(self) -> None:
+        """Notice what becomes of the listeners, and when a rejected event is due, until cancelled.
+
+        All other events are dispatched by whoever publishes them or makes a listener ready.
+        """
+        async with trio.open_nursery() as nursery:
+            for member in self._members.values():
+                nursery.start_soon(self._follow, member)
+            while True:
+                self._dispatch()
+                if trio.current_time() < self._not_before:  # which may be put off meanwhile
+                    await trio.sleep_until(self._not_before)
+                else:
+                    await self._rejected.park()
+
+    def _accept(self, event: Event, serial: int) -> None:
+        queued = _Queued(event, serial, next(self._poolserials))
+        self._make_room()
+        self._put.send_nowait(queued)
+        self.buffered += 1
+        self._dispatch()
+
+    def _make_room(self) -> None:
+        """Drop the oldest event if the buffer is full."""
+        if self.buffered < self.buffer_size:
+            return
+        oldest = self._next()
+        self.dropped += 1
+        self._host.log(
+            Severity.ERROR,
+            f"pool {self.name} event buffer overflowed, discarding event {oldest.serial}",
+        )
+
+    def _return(self, queued: _Queued) -> None:
+        """Back to the head of the buffer, with its old numbers (1.6)."""
+        self._make_room()
+        self._put_back(queued)
+
+    def _put_back(self, queued: _Queued) -> None:
+        self._returned.appendleft(queued)
+        self.buffered += 1
+
+    def _next(self) -> _Queued:
+        """Take the head of the buffer, which must not be empty."""
+        self.buffered -= 1
+        return self._returned.popleft() if self._returned else self._take.receive_nowait()
+
+    def _dispatch(self) -> None:
+        """Give events to listeners as long as there are both; the first READY one is next (Q11)."""
+        while self.buffered and not (self._returned and trio.current_time() < self._not_before):
+            member = self._first_ready()
+            if member is None:
+                break
+            queued = self._next()
+            if not self._send(member, queued):
+                self._put_back(queued)
+        if self._changed:
+            self._changed.unpark_all()
+
+    def _first_ready(self) -> _Member | None:
+        for member in self._members.values():
+            if member.protocol.state is ListenerState.READY and member.ready:
+                return member
+        return None
+
+    async def _follow(self, member: _Member) -> None:
+        """Notice new children of a listener, and events that died with the old one."""
+        while True:
+            self._renew(member)
+            self._dispatch()
+            await member.process.changed()
+
+    def _renew(self, member: _Member) -> None:
+        if member.process.pid != member.pid:
+            member.renew()
+            self._take_back(member)
+
+    def _send(self, member: _Member, queued: _Queued) -> bool:
+        data = envelope(
+            server=self._host.daemon.identifier,
+            serial=queued.serial,
+            pool=self.name,
+            poolserial=queued.poolserial,
+            event=queued.event.name,
+            payload=queued.event.payload(),
+            count_bytes=self._count_bytes,
+        )
+        try:
+            member.process.send_stdin(data, limited=False)
+        except RequestError:  # the next READY listener gets the event (1.5)
+            member.deaf = True
+            return False
+        member.protocol.sent()
+        member.delivering = queued
+        return True
+
+    def _heard(self, member: _Member, data: bytes) -> None:
+        self._renew(member)
+        for item in member.protocol.feed(data):
+            if isinstance(item, Result):
+                self._judge(member, item.data)
+            elif isinstance(item, Violation):
+                self._violated(member, item.reason or f"unexpected output: {item.wrote!r}")
+        self._dispatch()
+
+    def _judge(self, member: _Member, response: bytes) -> None:
+        queued, member.delivering = member.delivering, None
+        if queued is None:
+            return
+        name = member.process.name
+        try:
+            self._handler(queued.event, response)
+        except Exception as error:
+            if is_rejection(error):
+                self._host.log(Severity.WARN, f"{name}: event was rejected")
+                self._postpone()
+            else:
+                self._host.log(
+                    Severity.WARN, f"{name}: event caused an error\n{traceback.format_exc()}"
+                )
+                member.protocol.fail()
+                self._unknown(member)
+            self._return(queued)
+        else:
+            self._redelivery = 0.0
+
+    def _violated(self, member: _Member, text: str) -> None:
+        self._host.log(Severity.WARN, f"{member.process.name}: {text}")
+        self._unknown(member)
+        self._take_back(member)
+
+    def _take_back(self, member: _Member) -> None:
+        """What this listener was given and will not answer."""
+        queued, member.delivering = member.delivering, None
+        if queued is not None:
+            self._return(queued)
+
+    def _unknown(self, member: _Member) -> None:
+        self._host.log(
+            Severity.WARN,
+            f"{member.process.name}: has entered the UNKNOWN state and will no longer receive "
+            "events, this usually indicates the process violated the eventlistener protocol",
+        )
+
+    def _postpone(self) -> None:
+        """Rejection backs off, without end but not without pause (1.6)."""
+        self._redelivery = min(max(REDELIVERY_FIRST, 2 * self._redelivery), REDELIVERY_MOST)
+        self._not_before = trio.current_time() + self._redelivery
+        self._rejected.unpark_all()

@@ -1,0 +1,161 @@
+"""The daemon's own log (process.md 13): one record format, a file or syslog, a copy on stdout."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from trio_supervisor.core.config import Severity
+from trio_supervisor.core.errors import ConfigError, Failed, NoFile
+from trio_supervisor.runtime.logs.logfile import is_regular
+from trio_supervisor.runtime.logs.losses import reason
+from trio_supervisor.runtime.logs.sinks import Sinks
+from trio_supervisor.runtime.logs.writer import BACKLOG_LIMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trio_supervisor.core.config import DaemonConfig
+    from trio_supervisor.runtime.logs.sinks import Sink
+
+#: How each level is shown (P-283).
+LABELS = {
+    Severity.CRITICAL: "CRIT",
+    Severity.ERROR: "ERRO",
+    Severity.WARN: "WARN",
+    Severity.INFO: "INFO",
+    Severity.DEBUG: "DEBG",
+    Severity.TRACE: "TRAC",
+    Severity.BLATHER: "BLAT",
+}
+STDOUT = "/dev/stdout"
+SYSLOG = "syslog"
+#: Seconds the end waits for slow readers; an exit must not take longer (S-096).
+SETTLE = 0.5
+
+
+class ActivityLog:
+    """Writes each record to every target; trouble with one leaves the others alone (P-295)."""
+
+    def __init__(
+        self,
+        level: Severity,
+        *,
+        path: str | None = None,
+        wall_clock: Callable[[], float] = time.time,
+        sinks: Sinks | None = None,
+    ) -> None:
+        self.level = level
+        self.path = path
+        """Of the log file; None when there is none (syslog)."""
+        self.sinks = Sinks(self.log) if sinks is None else sinks
+        self._wall_clock = wall_clock
+        self._target: Sink | None = None
+        self._copy: Sink | None = None
+        self._dropped = 0
+        self._early: list[tuple[Severity, str]] = []
+        """What opening the targets had to say, before there was one to say it to."""
+
+    def open(self, *, maxbytes: int, backups: int, copy: str | None = None) -> None:
+        """Open the log, and a copy unless the log goes to the same target anyway (P-288).
+
+        Raises OSError.
+        """
+        if self.path is None:
+            self._target = self.sinks.syslog()
+        else:
+            self._target = self.sinks.file(self.path, maxbytes=maxbytes, backups=backups)
+        if copy is not None and not _same_target(self.path, copy):
+            self._copy = self.sinks.file(copy, maxbytes=0, backups=0)
+        early, self._early = self._early, []
+        for severity, text in early:
+            self.log(severity, text)
+
+    def log(self, severity: Severity, text: str) -> None:
+        """Write one record if its level is high enough (P-284). Never raises, never blocks."""
+        if severity < self.level:
+            return
+        if self._target is None:
+            self._early.append((severity, text))
+            return
+        self._forget_vanished_reader()
+        if self._dropped and not self._backlog():
+            dropped, self._dropped = self._dropped, 0
+            self._write(Severity.WARN, f"{dropped} log records were dropped for a slow reader")
+        self._write(severity, text)
+
+    def reopen(self) -> None:
+        """Open the file by name again (P-247). Raises OSError."""
+        if self._target is not None:
+            self._target.reopen()
+
+    def clear(self) -> None:
+        """Replace the file by a new one (P-255). Raises NoFile, Failed."""
+        if self.path is None or not is_regular(self.path):
+            raise NoFile("" if self.path is None else self.path)
+        try:
+            self.sinks.do(os.remove, self.path)
+            self.reopen()
+        except OSError as error:
+            raise Failed(f"{self.path}: {reason(error)}") from error
+        self.log(Severity.INFO, "reopening log file")
+
+    def close(self) -> None:
+        """Close all; readers that sleep are given a moment to take what is waiting."""
+        for sink in (self._target, self._copy):
+            if sink is not None:
+                sink.close()
+        self._target = self._copy = None
+        self.sinks.settle(SETTLE)
+
+    def _write(self, severity: Severity, text: str) -> None:
+        now = self._wall_clock()
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
+        milliseconds = int(now % 1 * 1000)
+        record = f"{stamp},{milliseconds:03d} {LABELS[severity]} {text}\n".encode(errors="replace")
+        for sink in (self._target, self._copy):
+            if sink is None:
+                continue
+            if sink.backlog >= BACKLOG_LIMIT:  # P-293
+                self._dropped += 1
+            else:
+                sink.write(record)
+                sink.flush()  # who reads the log after an answer finds what led to it
+
+    def _backlog(self) -> int:
+        return sum(sink.backlog for sink in (self._target, self._copy) if sink is not None)
+
+    def _forget_vanished_reader(self) -> None:
+        """P-294."""
+        if self._copy is not None and self._copy.broken:
+            self._copy.close()
+            self._copy = None
+
+
+def open_activity_log(daemon: DaemonConfig, *, foreground: bool) -> ActivityLog:
+    """Open what the configuration names. Raises ConfigError (P-292, Q-70)."""
+    path = None if daemon.logfile == SYSLOG else daemon.logfile
+    activity = ActivityLog(daemon.loglevel, path=path)
+    try:
+        activity.open(
+            maxbytes=daemon.logfile_maxbytes,
+            backups=daemon.logfile_backups,
+            copy=STDOUT if foreground and not daemon.silent else None,
+        )
+    except OSError as error:
+        activity.close()
+        raise ConfigError(
+            f"cannot open the log {daemon.logfile}: {reason(error)}",
+            section="supervisord",
+            option="logfile",
+        ) from error
+    return activity
+
+
+def _same_target(path: str | None, copy: str) -> bool:
+    """Whether the log and its copy would be the same open target (Q-39)."""
+    try:
+        return path is not None and os.path.samestat(os.stat(path), os.stat(copy))
+    except OSError:
+        return False

@@ -1,0 +1,166 @@
+"""A log in a regular file: append, rotate, survive (process.md 11.2 to 11.4).
+
+May wait for the disk, so it runs in a thread (``filesink.py``).
+Nothing here ever raises into the drain of a child's output: what cannot be written is counted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import stat
+from typing import TYPE_CHECKING
+
+from trio_supervisor.core.config import Severity
+from trio_supervisor.runtime.logs.losses import Losses, reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: O_APPEND: an external truncation leaves no hole (P-250). O_NONBLOCK: opening a FIFO without a
+#: reader fails instead of waiting (P-246); it means nothing for a regular file. O_NOCTTY: a log on
+#: a terminal must not make that our controlling one.
+OPEN_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+#: Names of our own descriptors; opening the path would fail for a socket or another user's file,
+#: and rotation would rename the link for everybody on the host.
+_OWN_DESCRIPTOR = re.compile(r"/dev/std(in|out|err)|(?:/dev|/proc/(self|\d+))/fd/(\d+)")
+_STANDARD = {"in": 0, "out": 1, "err": 2}
+#: Links followed in search of one of these names; as many as the kernel follows.
+_MOST_LINKS = 40
+#: Minus the umask (P-217).
+CREATE_MODE = 0o666
+
+
+def open_log(path: str) -> int:
+    """Open a log for appending, without waiting for anybody. Raises OSError."""
+    return os.open(path, OPEN_FLAGS, CREATE_MODE)
+
+
+class LogFile:
+    """``maxbytes`` of 0 or less: never rotated. Takes over ``fd``, the open file."""
+
+    def __init__(
+        self,
+        path: str,
+        fd: int,
+        *,
+        maxbytes: int,
+        backups: int,
+        report: Callable[[Severity, str], None],
+        write: Callable[[int, memoryview], int] = os.write,
+    ) -> None:
+        self.path = path
+        self._fd = fd
+        self._size = os.fstat(fd).st_size
+        self._maxbytes = maxbytes
+        self._backups = backups
+        self._report = report
+        self._write = write
+        self._losses = Losses(path, report)
+        self._rotation_failed = False
+        """And was reported; it is tried again with each write."""
+        self._stale = False
+        """The name stands for another file, or none, that could not be opened yet (P-249)."""
+
+    def write(self, data: bytes) -> None:
+        """Append; rotate if the file is full then (P-232). Never raises."""
+        if self._stale:
+            with contextlib.suppress(OSError):
+                self.reopen()
+        rest = memoryview(data)
+        try:
+            while rest:
+                written = self._write(self._fd, rest)
+                self._size += written
+                rest = rest[written:]
+        except OSError as error:
+            self._losses.lost(len(rest), reason(error))
+            return
+        self._losses.recovered()
+        if 0 < self._maxbytes <= self._size:
+            self._rotate_if_full()
+
+    def reopen(self) -> None:
+        """Open the file by name again. Raises OSError; then the open one stays in use, and each
+        write tries again (P-249, Q-43)."""
+        self._stale = True
+        fresh = open_log(self.path)
+        status = os.fstat(fresh)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(fresh)
+            raise OSError(errno.EINVAL, "Not a regular file any more", self.path)
+        os.close(self._fd)
+        self._fd = fresh
+        self._size = status.st_size
+        self._stale = False
+
+    def clear(self) -> None:
+        """Empty the file, under its name also if that was deleted (P-251). Raises OSError."""
+        self.reopen()
+        os.ftruncate(self._fd, 0)
+        self._size = 0
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+    def _rotate_if_full(self) -> None:
+        try:
+            self._size = os.fstat(self._fd).st_size  # somebody may have truncated it (P-250)
+            if self._size >= self._maxbytes:
+                self._rotate()
+        except OSError as error:
+            if not self._rotation_failed:
+                self._rotation_failed = True  # first: the report may come back to this very file
+                self._report(
+                    Severity.ERROR,
+                    f"cannot rotate log {self.path}: {reason(error)}; it grows until that works",
+                )
+        else:
+            self._rotation_failed = False
+
+    def _rotate(self) -> None:
+        """P-234 to P-238. Whatever fails, the open file stays in use (P-242, Q-42)."""
+        if self._backups <= 0:
+            self.clear()
+            return
+        # Without a file of that name (deleted from outside, or shifted by a rotation that then
+        # failed) there is nothing to shift: backups would be pushed out for nothing.
+        if is_regular(self.path):
+            for number in range(self._backups - 1, 0, -1):
+                with contextlib.suppress(FileNotFoundError):  # gaps move along (P-235)
+                    os.replace(f"{self.path}.{number}", f"{self.path}.{number + 1}")
+            os.replace(self.path, f"{self.path}.1")
+        self.reopen()
+
+
+def clear_log(path: str) -> None:
+    """Empty a log that is not open (P-252); missing is fine, special files are left alone (P-254).
+
+    Raises OSError.
+    """
+    if is_regular(path):
+        os.truncate(path, 0)
+
+
+def is_regular(path: str) -> bool:
+    """Whether a log is a regular file of its own, which can be rotated, cleared and read."""
+    try:
+        return own_descriptor(path) is None and stat.S_ISREG(os.stat(path).st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def own_descriptor(path: str) -> int | None:
+    """The descriptor of ours that a path means, also by way of links (P-245)."""
+    for _ in range(_MOST_LINKS):
+        match = _OWN_DESCRIPTOR.fullmatch(path)
+        if match is not None and match[2] in (None, "self", str(os.getpid())):
+            return _STANDARD[match[1]] if match[1] else int(match[3])
+        try:
+            target = os.readlink(path)
+        except OSError:  # no link, or nothing at all
+            return None
+        path = os.path.normpath(os.path.join(os.path.dirname(path), target))
+    return None

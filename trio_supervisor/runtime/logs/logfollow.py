@@ -1,0 +1,93 @@
+"""Follows a growing log, as ``tail -f`` does (interfaces.md 3.4).
+
+Sees rotation, replacement and truncation by looking; knows nothing of who reads what it finds.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from trio_supervisor.core.errors import Failed, NoFile
+from trio_supervisor.runtime.logs.generations import open_at, open_next, open_regular, place_in
+
+if TYPE_CHECKING:
+    from trio_supervisor.runtime.logs.generations import Place
+
+#: Bytes of the log shown to begin with, unless others are asked for.
+HISTORY = 1024
+#: Most bytes of one poll; a reader who is far behind polls again at once.
+CHUNK = 128 * 1024
+TRUNCATED = b"==> File truncated <==\n"
+
+
+class LogFollower:
+    """One reader's place in a log. ``modified`` is the file's time when following began.
+
+    It begins at ``place``, or at the beginning of the file if that is not to be found any more;
+    without a place with the last ``history`` bytes of the file.
+    Raises NoFile, or Failed for a log that cannot be read (no permission, not a regular file).
+    """
+
+    def __init__(self, path: str, history: int = HISTORY, place: Place | None = None) -> None:
+        self._path = path
+        try:
+            self._fd, self._position = _begin(path, history, place)
+        except FileNotFoundError as error:
+            raise NoFile(path) from error
+        except OSError as error:
+            raise Failed(path) from error
+        self.modified = os.fstat(self._fd).st_mtime
+        self.start = place_in(path, self._fd, self._position)
+        """Where the first bytes come from."""
+
+    @property
+    def behind(self) -> int:
+        """Bytes of the file that were not read yet."""
+        return max(0, os.fstat(self._fd).st_size - self._position)
+
+    def poll(self) -> bytes:
+        """What has been added since the last poll; empty if nothing was. Does not wait."""
+        data = self._read()
+        if data:
+            return data
+        if os.fstat(self._fd).st_size < self._position:
+            self._position = 0
+            return TRUNCATED
+        if not self._replaced():
+            return b""
+        data = self._read()  # added between the look at the old file and that at its name
+        if data:
+            return data
+        self._switch()
+        return self._read()
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+    def _read(self) -> bytes:
+        data = os.pread(self._fd, CHUNK, self._position)
+        self._position += len(data)
+        return data
+
+    def _replaced(self) -> bool:
+        """Whether the name stands for another file now; if for none, there may be one soon."""
+        try:
+            return not os.path.samestat(os.stat(self._path), os.fstat(self._fd))
+        except OSError:
+            return False
+
+    def _switch(self) -> None:
+        with suppress(OSError):
+            fresh = open_next(self._path, self._fd)
+            os.close(self._fd)
+            self._fd, self._position = fresh, 0
+
+
+def _begin(path: str, history: int, place: Place | None) -> tuple[int, int]:
+    """An open file and the position in it. Raises OSError."""
+    if place is None:
+        fd = open_regular(path)
+        return fd, max(0, os.fstat(fd).st_size - history)
+    return open_at(path, place) or (open_regular(path), 0)

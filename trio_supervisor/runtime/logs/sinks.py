@@ -1,0 +1,199 @@
+"""Where log bytes go: regular files, our own descriptors, devices, FIFOs, syslog.
+
+``Sinks`` belongs to one supervisor; it shares one writer among all who write to the same blocking
+target, so that their bytes keep their order.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from trio_supervisor.core.config import Severity
+from trio_supervisor.runtime.logs.clerk import Clerk
+from trio_supervisor.runtime.logs.filesink import Errand, FileSink
+from trio_supervisor.runtime.logs.logfile import LogFile, open_log, own_descriptor
+from trio_supervisor.runtime.logs.syslog import SOCKET, SyslogSink, SyslogTarget
+from trio_supervisor.runtime.logs.writer import Descriptor, Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+    from trio_supervisor.runtime.logs.writer import Target
+
+    Report = Callable[[Severity, str], None]
+
+
+T = TypeVar("T")
+
+
+class Sink(Protocol):
+    """One log target, open."""
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that wait for a slow target; its channel is not read at 1 MiB (P-256)."""
+
+    @property
+    def broken(self) -> bool:
+        """Whether the reader at the other end of a pipe is gone."""
+
+    def write(self, data: bytes) -> None:
+        """Take bytes. Never raises and never blocks; what is lost is reported (P-258)."""
+
+    def flush(self) -> None:
+        """Wait a moment until a regular file has all; never for a reader that may sleep."""
+
+    async def room(self) -> None:
+        """Return when the backlog is small."""
+
+    async def settled(self) -> None:
+        """Return when a regular file has all, or when its disk hangs."""
+
+    def reopen(self) -> None:
+        """Open the target by name again (P-247). Raises OSError; the old one stays in use."""
+
+    def clear(self) -> None:
+        """Empty a regular file; leave anything else alone (P-254). Raises OSError."""
+
+    def close(self) -> None:
+        """End the use of this target; what is waiting is still written."""
+
+
+class StreamSink:
+    """A target that is not a regular file: never rotated, truncated or removed (P-243).
+
+    ``reopen`` opens it by name again.
+    """
+
+    def __init__(self, writer: Writer, *, reopen: Callable[[], Writer]) -> None:
+        self._writer = writer
+        self._open_again = reopen
+
+    @property
+    def backlog(self) -> int:
+        return self._writer.backlog
+
+    @property
+    def broken(self) -> bool:
+        return self._writer.broken
+
+    def write(self, data: bytes) -> None:
+        self._writer.put(data)
+
+    def flush(self) -> None:
+        """Nothing that a reader may hold up is waited for."""
+
+    async def room(self) -> None:
+        await self._writer.room()
+
+    async def settled(self) -> None:
+        """As ``flush``."""
+
+    def reopen(self) -> None:
+        fresh = self._open_again()
+        self._writer.release()
+        self._writer = fresh
+
+    def clear(self) -> None:
+        """Q-48: clearing must not remove a device's link."""
+
+    def close(self) -> None:
+        self._writer.release()
+
+
+class Sinks:
+    """Opens log targets. ``report`` writes to the activity log, ``tag`` names us in syslog."""
+
+    def __init__(
+        self, report: Report, *, tag: str = "tsupervisord", syslog_socket: str = SOCKET
+    ) -> None:
+        self._report = report
+        self._tag = tag
+        self._syslog_socket = syslog_socket
+        self._writers: dict[Hashable, Writer] = {}
+        self._clerk = Clerk()
+        self._warned: set[str] = set()
+
+    def file(self, path: str, *, maxbytes: int, backups: int) -> Sink:
+        """Open a log by its configured name. Raises OSError (ENXIO: a FIFO without a reader)."""
+        return self._sink(path, self._open(path), maxbytes, backups)
+
+    async def open_file(self, path: str, *, maxbytes: int, backups: int) -> Sink:
+        """The same; a slow disk holds up only the calling task."""
+        own = own_descriptor(path)
+        if own is not None:
+            fd = os.dup(own)
+        else:
+            fd = await Errand(_open, path, os.close).outcome(self._clerk)
+        return self._sink(path, fd, maxbytes, backups)
+
+    def syslog(self, process: str | None = None) -> Sink:
+        """Open syslog for the lines of one process, or for our own."""
+        address = self._syslog_socket
+        writer = self._writer(("syslog", address), "syslog", lambda: SyslogTarget(address))
+        return SyslogSink(writer, tag=self._tag, prefix="" if process is None else f"{process} ")
+
+    def settle(self, seconds: float) -> None:
+        """Wait until everything is written; what makes no progress for so long is left behind."""
+        self._clerk.settle(seconds)
+        deadline = time.monotonic() + seconds
+        for writer in self._writers.values():
+            writer.settle(max(0.0, deadline - time.monotonic()))
+
+    def do(self, action: Callable[[str], T], path: str, *, undo: Callable[[T], object] = id) -> T:
+        """Do something with a file without waiting long for its disk. Raises OSError.
+
+        ``undo`` takes back what comes of it after that.
+        """
+        return Errand(action, path, undo).wait(self._clerk)
+
+    def _open(self, path: str) -> int:
+        """Open a log for appending, without waiting long for anybody. Raises OSError."""
+        own = own_descriptor(path)
+        return os.dup(own) if own is not None else self.do(_open, path, undo=os.close)
+
+    def _sink(self, path: str, fd: int, maxbytes: int, backups: int) -> Sink:
+        if own_descriptor(path) is None and stat.S_ISREG(os.fstat(fd).st_mode):
+            make = partial(_log_file, path, fd, maxbytes, backups)
+            return FileSink(make, self._clerk, self._report)
+        sink = StreamSink(
+            self._stream_writer(path, fd),
+            reopen=lambda: self._stream_writer(path, self._open(path)),
+        )
+        if maxbytes > 0 and path != os.devnull and path not in self._warned:
+            self._warned.add(path)  # once per start (P-243, Q-40)
+            self._report(
+                Severity.WARN,
+                f"{path} is no regular file and not rotated; maxbytes=0 for it ends this warning",
+            )
+        return sink
+
+    def _stream_writer(self, path: str, fd: int) -> Writer:
+        """The writer of an open stream, whatever names lead to it; takes over ``fd``."""
+        status = os.fstat(fd)
+        opened = Descriptor(fd)
+        writer = self._writer((status.st_dev, status.st_ino), path, lambda: opened)
+        if not writer.writes_to(opened):
+            opened.close()
+        return writer
+
+    def _writer(self, key: Hashable, name: str, target: Callable[[], Target]) -> Writer:
+        """The writer for a target, with one more user."""
+        writer = self._writers.get(key)
+        if writer is None or not writer.retain():
+            writer = self._writers[key] = Writer(name, target(), report=self._report)
+        return writer
+
+
+def _log_file(path: str, fd: int, maxbytes: int, backups: int, report: Report) -> LogFile:
+    return LogFile(path, fd, maxbytes=maxbytes, backups=backups, report=report)
+
+
+def _open(path: str) -> int:
+    fd = open_log(path)
+    os.set_blocking(fd, True)  # nobody shares it; to wait for a slow reader is the thread's work
+    return fd

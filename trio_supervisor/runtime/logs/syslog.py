@@ -1,0 +1,85 @@
+"""Log lines to the local syslog daemon, over its datagram socket.
+
+The C library's ``syslog`` waits while the daemon is busy and would hold up everybody; this is a
+target for a writer thread.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trio_supervisor.runtime.logs.writer import Writer
+
+SOCKET = "/dev/log"
+#: Facility USER, severity INFO, whatever the line (P-227, P-291).
+PRIORITY = 1 * 8 + 6
+#: ``Nov  4 16:20:00`` within ``Tue Nov  4 16:20:00 2026``: the month's name is English everywhere.
+_STAMP = slice(4, 19)
+
+
+class SyslogTarget:
+    """The socket; connected when needed, and anew when the syslog daemon was restarted."""
+
+    def __init__(self, address: str = SOCKET) -> None:
+        self._address = address
+        self._socket: socket.socket | None = None
+
+    def write(self, data: memoryview) -> int:
+        if self._socket is not None:
+            try:
+                return self._socket.send(data)
+            except OSError:
+                self.close()
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            self._socket.connect(self._address)
+            return self._socket.send(data)
+        except OSError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+
+class SyslogSink:
+    """Each line of each chunk as one message, ``<process> <line>`` (P-227 to P-230)."""
+
+    broken = False
+
+    def __init__(self, writer: Writer, *, tag: str, prefix: str = "") -> None:
+        self._writer = writer
+        self._tag = tag
+        self._prefix = prefix
+
+    @property
+    def backlog(self) -> int:
+        return self._writer.backlog
+
+    def write(self, data: bytes) -> None:
+        head = f"<{PRIORITY}>{time.asctime()[_STAMP]} {self._tag}: {self._prefix}"
+        for line in data.splitlines():
+            self._writer.put((head + line.decode(errors="replace")).encode())  # Q-51
+
+    def flush(self) -> None:
+        """The syslog daemon is not waited for."""
+
+    async def room(self) -> None:
+        await self._writer.room()
+
+    async def settled(self) -> None:
+        """As ``flush``."""
+
+    def reopen(self) -> None:
+        """There is no name that a rotation could have moved."""
+
+    def clear(self) -> None:
+        """Succeeds and does nothing (P-253)."""
+
+    def close(self) -> None:
+        self._writer.release()

@@ -1,0 +1,175 @@
+"""A thread that writes to a target which may block: a pipe, a terminal, a FIFO, syslog.
+
+The descriptor is often shared with others (our own stdout), so it cannot be made non-blocking; a
+thread is what keeps a reader that sleeps from stopping the event loop (P-256, Q-36, Q-37).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+import trio
+
+from trio_supervisor.runtime.logs.losses import Losses, reason
+from trio_supervisor.runtime.logs.notices import Notices
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trio_supervisor.core.config import Severity
+
+#: Bytes that may wait for the target; callers hold back or drop beyond it (P-256, P-293).
+BACKLOG_LIMIT = 1024 * 1024
+#: ``room`` returns at this backlog: low enough that a reader is not stopped for every chunk.
+ROOM = BACKLOG_LIMIT // 2
+#: Beyond this even callers that held back are not listened to: what children leave in their pipes
+#: when they die is read in any case, and a target stuck for days must not take all memory.
+QUEUE_LIMIT = 8 * BACKLOG_LIMIT
+
+
+class Target(Protocol):
+    """What a writer writes to, in its thread."""
+
+    def write(self, data: memoryview) -> int:
+        """Write some of the data, waiting as long as it takes; how much. Raises OSError."""
+
+    def close(self) -> None: ...
+
+
+class Descriptor:
+    """A file descriptor as a target; owns it."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def write(self, data: memoryview) -> int:
+        while True:
+            try:
+                return os.write(self._fd, data)
+            except BlockingIOError:  # somebody who shares it made it non-blocking
+                poll = select.poll()
+                poll.register(self._fd, select.POLLOUT)
+                poll.poll()
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+class Writer:
+    """Writes in order, for all who share the target; ends when the last user has released it.
+
+    ``report`` is called in the thread of the users only.
+    """
+
+    def __init__(
+        self, name: str, target: Target, *, report: Callable[[Severity, str], None]
+    ) -> None:
+        self.backlog = 0
+        self.broken = False
+        """Its reader is gone (EPIPE). A FIFO may get another, so it is tried all the same."""
+        self._target = target
+        self._notices = Notices(report)
+        self._losses = Losses(name, self._notices.add)
+        self._queue: deque[bytes] = deque()
+        self._users = 1
+        self._ended = False
+        self._waiting: list[tuple[trio.lowlevel.TrioToken, trio.Event]] = []
+        self._changed = threading.Condition()
+        # A daemon thread: a stuck target must not hold up our exit.
+        self._thread = threading.Thread(target=self._run, name=f"log writer: {name}", daemon=True)
+        self._thread.start()
+
+    def writes_to(self, target: Target) -> bool:
+        return self._target is target
+
+    def retain(self) -> bool:
+        """Become one more user; False if the writer has ended."""
+        with self._changed:
+            self._users += not self._ended
+            return not self._ended
+
+    def release(self) -> None:
+        """One user less; what is queued is still written."""
+        with self._changed:
+            self._users -= 1
+            self._changed.notify_all()
+        self._notices.pass_on()
+
+    def put(self, data: bytes) -> None:
+        """Queue bytes; they are written without those of other callers in between."""
+        with self._changed:
+            if self.backlog + len(data) > QUEUE_LIMIT:
+                self._losses.lost(len(data), "its reader is too slow")
+            else:
+                self._queue.append(data)
+                self.backlog += len(data)
+                self._changed.notify_all()
+        self._notices.pass_on()
+
+    async def room(self) -> None:
+        """Return when little is waiting."""
+        event = trio.Event()
+        with self._changed:
+            if self.backlog <= ROOM:
+                event.set()
+            else:
+                self._waiting.append((trio.lowlevel.current_trio_token(), event))
+        await event.wait()
+
+    def settle(self, seconds: float) -> None:
+        """Wait at most so long until all is written and, without users, the writer has ended."""
+        deadline = time.monotonic() + seconds
+        with self._changed:
+            self._changed.wait_for(lambda: not self.backlog, seconds)
+            unused = not self._users
+        if unused:
+            self._thread.join(max(0.0, deadline - time.monotonic()))
+        self._notices.pass_on()
+
+    def _run(self) -> None:
+        while (data := self._next()) is not None:
+            rest = memoryview(data)
+            error: OSError | None = None
+            try:
+                while rest:
+                    rest = rest[self._target.write(rest) :]
+            except OSError as caught:
+                error = caught
+            self._done(len(data), len(rest), error)
+        self._target.close()
+
+    def _next(self) -> bytes | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._queue or not self._users)
+            if self._queue:
+                return self._queue.popleft()
+            self._ended = True
+            return None
+
+    def _done(self, size: int, unwritten: int, error: OSError | None) -> None:
+        with self._changed:
+            self.backlog -= size
+            if error is None:
+                self._losses.recovered()
+            else:
+                self._losses.lost(unwritten, reason(error))
+            self.broken = error is not None and error.errno == errno.EPIPE
+            self._changed.notify_all()
+            if self.backlog <= ROOM:
+                waiting, self._waiting = self._waiting, []
+                for token, event in waiting:
+                    wake(token, event)
+
+
+def wake(token: trio.lowlevel.TrioToken, event: trio.Event) -> None:
+    """Set an event of the loop from another thread."""
+    try:
+        token.run_sync_soon(event.set)
+    except trio.RunFinishedError:
+        return  # nobody waits any more

@@ -1,0 +1,151 @@
+"""Remote methods that read and clear logs (interfaces.md 2.8).
+
+Reading happens in threads, so that a slow disk holds up only who asked. Each function documents
+itself to clients: its docstring is what system.methodHelp answers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+
+from trio_supervisor.core.errors import Failed, NoFile, RequestError
+from trio_supervisor.runtime.logs.logread import read_log, tail_log
+from trio_supervisor.runtime.rpc.control import all_processes, result
+
+if TYPE_CHECKING:
+    from trio_supervisor.core.xmlrpc import Value
+    from trio_supervisor.runtime.process import Process
+    from trio_supervisor.runtime.supervisor import Supervisor
+
+#: Logs read at the same time; each may hold an answer of some MiB in memory.
+READERS = 4
+readers = trio.CapacityLimiter(READERS)
+
+
+async def read_main_log(supervisor: Supervisor, offset: int, length: int) -> Value:
+    """Read the supervisor's own log.
+
+    @param int offset  where to begin; negative: that many bytes before the end
+    @param int length  how many bytes; 0: all
+    @return string     what stands there
+    """
+    return await _read(supervisor, _main_log(supervisor), offset, length)
+
+
+async def clear_main_log(supervisor: Supervisor) -> Value:
+    """Remove the supervisor's own log and begin a new one.
+
+    @return boolean  always true
+    """
+    path = _main_log(supervisor)
+    if path is None or supervisor.activity is None:
+        raise NoFile
+    try:
+        supervisor.activity.clear()
+    except FileNotFoundError as error:
+        raise NoFile(path) from error
+    except OSError as error:
+        raise Failed(f"cannot clear {path}: {error.strerror}") from error
+    return True
+
+
+async def read_stdout_log(supervisor: Supervisor, name: str, offset: int, length: int) -> Value:
+    """Read the stdout log of a process.
+
+    @param string name  the process
+    @param int offset   where to begin; negative: that many bytes before the end
+    @param int length   how many bytes; 0: all
+    @return string      what stands there
+    """
+    return await _read(supervisor, supervisor.process(name).stdout.logfile, offset, length)
+
+
+async def read_stderr_log(supervisor: Supervisor, name: str, offset: int, length: int) -> Value:
+    """Read the stderr log of a process.
+
+    @param string name  the process
+    @param int offset   where to begin; negative: that many bytes before the end
+    @param int length   how many bytes; 0: all
+    @return string      what stands there
+    """
+    return await _read(supervisor, supervisor.process(name).stderr.logfile, offset, length)
+
+
+async def tail_stdout_log(supervisor: Supervisor, name: str, offset: int, length: int) -> Value:
+    """Ask for the newest part of the stdout log of a process, to follow it by polling.
+
+    @param string name  the process
+    @param int offset   the offset the last answer gave; at first 0
+    @param int length   the most bytes to answer with
+    @return array       the last bytes if there are any beyond the offset, the log's present size,
+                        and whether more than ``length`` bytes have come since
+    """
+    return await _tail(supervisor, supervisor.process(name).stdout.logfile, offset, length)
+
+
+async def tail_stderr_log(supervisor: Supervisor, name: str, offset: int, length: int) -> Value:
+    """Ask for the newest part of the stderr log of a process, to follow it by polling.
+
+    @param string name  the process
+    @param int offset   the offset the last answer gave; at first 0
+    @param int length   the most bytes to answer with
+    @return array       the last bytes if there are any beyond the offset, the log's present size,
+                        and whether more than ``length`` bytes have come since
+    """
+    return await _tail(supervisor, supervisor.process(name).stderr.logfile, offset, length)
+
+
+async def clear_process_logs(supervisor: Supervisor, name: str) -> Value:
+    """Empty the logs of a process, whether or not it is running.
+
+    @param string name  the process
+    @return boolean     always true
+    """
+    clear_logs(supervisor.process(name))
+    return True
+
+
+async def clear_all_process_logs(supervisor: Supervisor) -> Value:
+    """Empty the logs of all processes.
+
+    @return array  one struct for each process
+    """
+    outcomes: list[Value] = []
+    for process in all_processes(supervisor):
+        error: RequestError | None = None
+        try:
+            clear_logs(process)
+        except RequestError as caught:
+            error = caught
+        outcomes.append(result(process, error))
+    return outcomes
+
+
+def _main_log(supervisor: Supervisor) -> str | None:
+    return None if supervisor.activity is None else supervisor.activity.path
+
+
+async def _read(supervisor: Supervisor, path: str | None, offset: int, length: int) -> str:
+    if path is None:
+        raise NoFile
+    most = supervisor.config.daemon.log_answer_maxbytes
+    return await trio.to_thread.run_sync(read_log, path, offset, length, most, limiter=readers)
+
+
+async def _tail(supervisor: Supervisor, path: str | None, offset: int, length: int) -> list[Value]:
+    if path is None:
+        return ["", 0, False]
+    most = supervisor.config.daemon.log_answer_maxbytes
+    found = await trio.to_thread.run_sync(tail_log, path, offset, length, most, limiter=readers)
+    return list(found)
+
+
+def clear_logs(process: Process) -> None:
+    """Empty both logs of a process. Raises Failed."""
+    for channel in (process.stdout, process.stderr):
+        try:
+            channel.clear()
+        except OSError as error:
+            raise Failed(f"cannot clear {channel.logfile}: {error.strerror}") from error

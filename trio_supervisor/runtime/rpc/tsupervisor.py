@@ -1,0 +1,113 @@
+"""The table of the ``tsupervisor.*`` methods: what the reference cannot tell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trio_supervisor.core.errors import IncorrectParameters
+from trio_supervisor.core.states import State
+from trio_supervisor.runtime.details import details
+from trio_supervisor.runtime.health import ailments, reach
+from trio_supervisor.runtime.rpc.info import by_name, process_info
+from trio_supervisor.runtime.rpc.method import ARRAY, NAME, SECONDS, Method
+
+if TYPE_CHECKING:
+    from trio_supervisor.core.xmlrpc import Value
+    from trio_supervisor.runtime.events.pool import Pool
+    from trio_supervisor.runtime.supervisor import Supervisor
+
+
+async def pool_info(supervisor: Supervisor) -> Value:
+    """Tell how the event listener pools keep up.
+
+    @return array  one struct for each pool: its name, the size of its buffer, how many events wait
+                   in it and how many were dropped, and the protocol state of each listener
+    """
+    return [_pool(group.pool) for group in supervisor.groups.values() if group.pool is not None]
+
+
+def _pool(pool: Pool) -> Value:
+    listeners: list[Value] = [
+        {"name": process.name, "pid": process.pid, "state": int(state), "statename": state.name}
+        for process, state in pool.listeners
+    ]
+    return {
+        "name": pool.name,
+        "buffer_size": pool.buffer_size,
+        "buffered": pool.buffered,
+        "dropped": pool.dropped,
+        "listeners": listeners,
+    }
+
+
+async def process_details(supervisor: Supervisor, name: str) -> Value:
+    """Tell all there is to tell of one process, also why it does not run and what it uses.
+
+    @param string name  the process, as group:name unless both are the same
+    @return struct      what getProcessInfo returns, and more
+    """
+    return (await details(supervisor, [supervisor.process(name)]))[0]
+
+
+async def all_process_details(supervisor: Supervisor) -> Value:
+    """Tell all there is to tell of every process.
+
+    @return array  one struct for each process, by group name, then process name
+    """
+    return [*await details(supervisor, by_name(supervisor))]
+
+
+async def wait_for_state(
+    supervisor: Supervisor, names: list[Value], states: list[Value], within: float
+) -> Value:
+    """Wait until processes are all in one of these states at the same time, at most 60 seconds.
+
+    @param array names     the processes, as group:name unless both are the same
+    @param array states    names of states: "RUNNING"
+    @param double within   seconds to wait; 0 only looks
+    @return array          what getProcessInfo returns of each, when the wait was over
+    """
+    processes = [supervisor.process(name) for name in _strings(names)]
+    unknown = [name for name in _strings(states) if name not in State.__members__]
+    if unknown or not states:
+        raise IncorrectParameters(f"no such state: {', '.join(unknown) or 'none given'}")
+    await reach(processes, [State[name] for name in _strings(states)], within)
+    now = supervisor.wall_clock()
+    return [process_info(process, now) for process in processes]
+
+
+async def unhealthy(supervisor: Supervisor, names: list[Value]) -> Value:
+    """Tell which processes are not as they should be.
+
+    That is: neither RUNNING nor ended as expected. One whose autostart is off counts only if it
+    was started, or is asked for by name.
+
+    @param array names  the processes, as group:name unless both are the same; none: all of them
+    @return array       a struct {name, group, full_name, statename, reason} for each such process
+    """
+    asked = [supervisor.process(name) for name in _strings(names)]
+    return [
+        {
+            "name": process.name,
+            "group": process.group,
+            "full_name": process.full_name,
+            "statename": process.state.name,
+            "reason": why,
+        }
+        for process, why in ailments(asked or by_name(supervisor), asked=bool(asked))
+    ]
+
+
+def _strings(values: list[Value]) -> list[str]:
+    if not all(isinstance(value, str) for value in values):
+        raise IncorrectParameters
+    return [value for value in values if isinstance(value, str)]
+
+
+METHODS = (
+    Method("getAllProcessDetails", "array", (), all_process_details, reads=True),
+    Method("getPoolInfo", "array", (), pool_info, always=True, reads=True),
+    Method("getProcessDetails", "struct", (NAME,), process_details, reads=True),
+    Method("getUnhealthy", "array", (ARRAY,), unhealthy, reads=True),
+    Method("waitForState", "array", (ARRAY, ARRAY, SECONDS), wait_for_state, reads=True),
+)

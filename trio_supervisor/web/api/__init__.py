@@ -1,0 +1,1 @@
+"""The JSON API: tables of routes, and what they read and answer."""

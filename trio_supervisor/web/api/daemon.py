@@ -1,0 +1,109 @@
+"""The supervisor as a whole by the API: what it is, its listener pools, its end, its health."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from trio_supervisor import __version__
+from trio_supervisor.core.states import DaemonState, State
+from trio_supervisor.runtime.details import reason
+from trio_supervisor.runtime.rpc.info import by_name
+from trio_supervisor.runtime.rpc.supervisor import SUPERVISOR_VERSION
+from trio_supervisor.runtime.rpc.tsupervisor import pool_info
+from trio_supervisor.web.api.json import json_response
+from trio_supervisor.web.api.route import CHANGE, READ, ROOT, Route
+from trio_supervisor.web.api.schema import array, ref
+
+if TYPE_CHECKING:
+    from trio_supervisor.runtime.process import Process
+    from trio_supervisor.web.api.route import Call
+
+
+async def daemon(call: Call) -> object:
+    supervisor = call.supervisor
+    now = supervisor.wall_clock()
+    return {
+        "identifier": supervisor.config.daemon.identifier,
+        "pid": os.getpid(),
+        "version": __version__,
+        "supervisor_version": SUPERVISOR_VERSION,
+        "state": int(supervisor.state),
+        "statename": supervisor.state.name,
+        "start": supervisor.started,
+        "now": now,
+        "uptime": max(0.0, now - supervisor.started),  # the clock may have been set
+        "config": supervisor.config.path,
+        "log": None if supervisor.activity is None else supervisor.activity.path,
+    }
+
+
+async def pools(call: Call) -> object:
+    return await pool_info(call.supervisor)
+
+
+async def shutdown(call: Call) -> object:
+    call.supervisor.request_shutdown()
+    return {"done": True}
+
+
+async def restart(call: Call) -> object:
+    await call.supervisor.restart()
+    return {"done": True}
+
+
+async def health(call: Call) -> object:
+    """The answer itself is the good news: the loop turns, requests are read."""
+    return {"status": "ok", "statename": call.supervisor.state.name}
+
+
+async def readiness(call: Call) -> object:
+    supervisor = call.supervisor
+    waiting = [
+        {"full_name": p.full_name, "statename": p.state.name, "reason": reason(p)}
+        for p in by_name(supervisor)
+        if p.config.autostart and not _is_ready(p)
+    ]
+    ready = not waiting and supervisor.state is DaemonState.RUNNING
+    found = {"ready": ready, "statename": supervisor.state.name, "waiting": waiting}
+    return json_response(found, status=200 if ready else 503)
+
+
+def _is_ready(process: Process) -> bool:
+    """It runs, or was to do something once and has done it well."""
+    if process.state is State.EXITED:
+        ended = process.history.last_exit
+        return ended is not None and ended.expected(process.config.exitcodes)
+    return process.state is State.RUNNING
+
+
+ROUTES = (
+    Route(READ, f"{ROOT}/daemon", daemon, "The supervisor itself", ref("Daemon")),
+    Route(READ, f"{ROOT}/pools", pools, "How the event listeners keep up", array(ref("Pool"))),
+    Route(
+        CHANGE,
+        f"{ROOT}/daemon/shutdown",
+        shutdown,
+        "Stop everything and end the supervisor",
+        ref("Done"),
+    ),
+    Route(
+        CHANGE,
+        f"{ROOT}/daemon/restart",
+        restart,
+        "Stop everything and start over with a fresh configuration",
+        ref("Done"),
+        failures=(409,),
+    ),
+)
+HEALTH_ROUTES = (
+    Route(READ, "/healthz", health, "Whether the supervisor answers", ref("Health")),
+    Route(
+        READ,
+        "/readyz",
+        readiness,
+        "Whether all that starts by itself runs, or has ended as expected; else 503",
+        ref("Readiness"),
+        other_answers={503: ("Not ready", ref("Readiness"))},
+    ),
+)

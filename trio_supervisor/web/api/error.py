@@ -1,0 +1,127 @@
+"""What the API answers when it cannot do what was asked: a JSON object with code and way out.
+
+The one place where faults become HTTP statuses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from trio_supervisor.core.states import FaultCode
+from trio_supervisor.web.api.json import json_response
+
+if TYPE_CHECKING:
+    from trio_supervisor.core.errors import RequestError
+    from trio_supervisor.web.message import Response
+
+
+#: What most people who forget a header of a POST need to know.
+CURL_HINT = "curl sends it with --json '{}'"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How a fault is said; ``sentence`` is filled with the fault's detail."""
+
+    status: int
+    sentence: str
+    hint: str = ""
+
+
+KINDS = {
+    FaultCode.UNKNOWN_METHOD: Kind(404, "there is no such method"),
+    FaultCode.INCORRECT_PARAMETERS: Kind(400, "{}"),
+    FaultCode.BAD_ARGUMENTS: Kind(400, "{}"),
+    FaultCode.SIGNATURE_UNSUPPORTED: Kind(404, "there is no such method"),
+    FaultCode.SHUTDOWN_STATE: Kind(
+        503,
+        "the supervisor is shutting down or restarting",
+        "it can still be read; GET /api/v1/daemon shows its state",
+    ),
+    FaultCode.BAD_NAME: Kind(
+        404,
+        "there is no process or group {}",
+        "GET /api/v1/processes and GET /api/v1/groups list them; "
+        "POST /api/v1/daemon/reread reads the configuration again",
+    ),
+    FaultCode.BAD_SIGNAL: Kind(
+        400, "{} is not a signal", "names such as HUP or SIGHUP and numbers are signals"
+    ),
+    FaultCode.NO_FILE: Kind(
+        409, "a file that this needs is missing or closed: {}", "correct the command, or the log"
+    ),
+    FaultCode.NOT_EXECUTABLE: Kind(
+        409, "the command cannot be executed: {}", "chmod +x the file, or correct the command"
+    ),
+    FaultCode.FAILED: Kind(409, "{}", "the activity log, GET /api/v1/daemon/log, may say more"),
+    FaultCode.ABNORMAL_TERMINATION: Kind(409, "{} did not come to RUNNING"),
+    FaultCode.SPAWN_ERROR: Kind(409, "{} could not be started"),
+    FaultCode.ALREADY_STARTED: Kind(409, "{} has been started already", "restart it instead"),
+    FaultCode.NOT_RUNNING: Kind(409, "{} is not running", "start it first"),
+    FaultCode.ALREADY_ADDED: Kind(
+        409, "the group {} is active already", "after a change remove it first, or update"
+    ),
+    FaultCode.STILL_RUNNING: Kind(
+        409, "the group {} still has something running", "stop the group first"
+    ),
+    FaultCode.CANT_REREAD: Kind(
+        409,
+        "the configuration cannot be used, everything stays as it is: {}",
+        "correct it; tsupervisord --check shows all errors at once",
+    ),
+}
+
+
+class Problem(Exception):
+    """Why a request is not carried out; ``str()`` is for people."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        hint: str = "",
+        fault: FaultCode | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.hint = hint
+        self.fault = fault
+        self.headers = headers
+
+    @property
+    def object(self) -> dict[str, object]:
+        """As it is shown, by itself or as one result of several."""
+        return {
+            "code": HTTPStatus(self.status).name if self.fault is None else self.fault.name,
+            "fault": None if self.fault is None else int(self.fault),
+            "message": str(self),
+            "hint": self.hint,
+        }
+
+    @property
+    def response(self) -> Response:
+        return json_response({"error": self.object}, status=self.status, headers=self.headers)
+
+
+def malformed(message: str, hint: str = "") -> Problem:
+    """The request itself cannot be understood."""
+    return Problem(400, message, hint=hint, fault=FaultCode.INCORRECT_PARAMETERS)
+
+
+def problem_of(error: RequestError, hint: str = "") -> Problem:
+    """A fault as the API says it, with a better hint if there is one."""
+    kind = KINDS[error.code]
+    message = kind.sentence.format(error.detail)
+    return Problem(kind.status, message, hint=hint or kind.hint, fault=error.code)
+
+
+def refusal(
+    status: int, detail: str = "", *, headers: tuple[tuple[str, str], ...] = ()
+) -> Response:
+    """``error_response`` for clients that read JSON."""
+    hint = CURL_HINT if status == HTTPStatus.LENGTH_REQUIRED else ""
+    return Problem(status, detail, hint=hint, headers=headers).response

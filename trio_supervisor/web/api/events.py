@@ -1,0 +1,132 @@
+"""Events by the API: a stream of server-sent events, and sending one."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING
+
+import trio
+
+from trio_supervisor.core.events import EVENT_TYPES, ProcessLog
+from trio_supervisor.core.states import State
+from trio_supervisor.web import sse
+from trio_supervisor.web.api.error import malformed
+from trio_supervisor.web.api.json import as_text
+from trio_supervisor.web.api.route import CHANGE, READ, ROOT, Field, Route
+from trio_supervisor.web.api.schema import ref
+from trio_supervisor.web.message import SECURITY, Stream
+
+if TYPE_CHECKING:
+    from trio_supervisor.core.events import Event
+    from trio_supervisor.runtime.events.subscription import EventStream, Published
+    from trio_supervisor.web.api.route import Call
+
+#: Seconds without an event after which a comment is sent; proxies give up after 30 or 60.
+KEEP_ALIVE_TIME = 15
+#: The names that the payloads of interfaces.md 1.4 use.
+_KEYS = {"process": "processname", "group": "groupname"}
+
+
+class EventSource:
+    """The bytes of one stream of events."""
+
+    def __init__(self, stream: EventStream) -> None:
+        self._stream = stream
+        self._told = 0
+        """Of the events dropped because this client is slow."""
+
+    async def read(self) -> bytes:
+        """One event, or a sign of life; empty at the end of the supervisor."""
+        with trio.move_on_after(KEEP_ALIVE_TIME):
+            try:
+                published = await self._stream.receive()
+            except trio.EndOfChannel:
+                return b""
+            return self._losses() + event_message(published)
+        return sse.KEEP_ALIVE
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def _losses(self) -> bytes:
+        """What to say before the next event."""
+        dropped = self._stream.dropped
+        if dropped == self._told:
+            return b""
+        self._told = dropped
+        return sse.message(as_text({"dropped": dropped}), event="dropped")
+
+
+def event_message(published: Published) -> bytes:
+    event = published.event
+    data = {"event": event.name, "serial": published.serial, "time": published.time}
+    text = as_text(data | event_fields(event))
+    return sse.message(text, event=event.name, id=str(published.serial))
+
+
+def event_fields(event: Event) -> dict[str, object]:
+    """What the payload says, by its names, with types."""
+    found = {
+        _KEYS.get(field.name, field.name): _plain(getattr(event, field.name))
+        for field in dataclasses.fields(event)
+    }
+    return found | {"channel": event.channel} if isinstance(event, ProcessLog) else found
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, State):
+        return value.name
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    if isinstance(value, float) and not math.isfinite(value):  # JSON has no such numbers
+        return str(value)
+    return value if isinstance(value, (bool, int, float)) else str(value)
+
+
+async def events(call: Call) -> object:
+    named = call.given["types"]
+    types = [word.strip().upper() for word in str(named).split(",")] if named is not None else []
+    for word in types:
+        if word not in EVENT_TYPES:
+            raise malformed(
+                f"there is no event type {word!r:.60}", f"there are {', '.join(EVENT_TYPES)}"
+            )
+    source = EventSource(call.supervisor.events(*types))
+    return Stream(source, sse.TYPE, headers=(*sse.HEADERS, *SECURITY))
+
+
+async def send(call: Call) -> object:
+    call.supervisor.send_remote_communication(call.text("type"), call.text("data"))
+    return {"done": True}
+
+
+ROUTES = (
+    Route(
+        READ,
+        f"{ROOT}/events",
+        events,
+        "Events as they happen, as server-sent events, without end",
+        ref("Event"),
+        "text/event-stream",
+        query=(
+            Field(
+                "types",
+                "string",
+                "event types, separated by commas; all if it is missing",
+                default=None,
+            ),
+        ),
+    ),
+    Route(
+        CHANGE,
+        f"{ROOT}/events",
+        send,
+        "Publish a REMOTE_COMMUNICATION event",
+        ref("Done"),
+        body=(
+            Field("type", "string", "a name for what the event is about"),
+            Field("data", "string", "the body of the event"),
+        ),
+    ),
+)

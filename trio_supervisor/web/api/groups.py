@@ -1,0 +1,145 @@
+"""Groups by the API: what there is, and how configuration becomes groups that run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from trio_supervisor.core.errors import BadName, RequestError
+from trio_supervisor.runtime.details import KINDS
+from trio_supervisor.runtime.rpc.info import all_config_info
+from trio_supervisor.web.api.error import problem_of
+from trio_supervisor.web.api.processes import GROUP_NAME
+from trio_supervisor.web.api.route import CHANGE, READ, ROOT, Route
+from trio_supervisor.web.api.schema import array, ref
+
+if TYPE_CHECKING:
+    from trio_supervisor.core.config import GroupConfig
+    from trio_supervisor.runtime.supervisor import Supervisor
+    from trio_supervisor.web.api.route import Call
+
+
+async def all_groups(call: Call) -> object:
+    known = _known(call.supervisor)
+    return [_shown(call.supervisor, known[name]) for name in sorted(known)]
+
+
+async def one_group(call: Call) -> object:
+    name = call.text("name")
+    known = _known(call.supervisor)
+    if name not in known:
+        raise BadName(name)
+    return _shown(call.supervisor, known[name])
+
+
+async def add(call: Call) -> object:
+    call.supervisor.add_group(call.text("name"))
+    return await one_group(call)
+
+
+async def remove(call: Call) -> object:
+    call.supervisor.remove_group(call.text("name"))
+    return {"done": True}
+
+
+async def config(call: Call) -> object:
+    return all_config_info(call.supervisor)
+
+
+async def reread(call: Call) -> object:
+    found = await call.supervisor.reread()
+    return {"added": found.added, "changed": found.changed, "removed": found.removed}
+
+
+async def update(call: Call) -> object:
+    """Groups in the order of ``supervisorctl update``: removed ones, changed ones, added ones."""
+    supervisor = call.supervisor
+    found = await supervisor.reread()
+    failed: list[object] = []
+
+    async def replace(name: str, *, fresh: bool) -> bool:
+        try:
+            if name in supervisor.groups:
+                await supervisor.remove(name)
+                call.require_running()
+            if fresh:
+                supervisor.add_group(name)
+        except RequestError as error:
+            failed.append({"group": name, "error": problem_of(error).object})
+            return False
+        return True
+
+    return {
+        "removed": [name for name in found.removed if await replace(name, fresh=False)],
+        "changed": [name for name in found.changed if await replace(name, fresh=True)],
+        "added": [name for name in found.added if await replace(name, fresh=True)],
+        "failed": failed,
+    }
+
+
+def _known(supervisor: Supervisor) -> dict[str, GroupConfig]:
+    """What runs, and what would run after an update; of equal names the first (config.md 9.5)."""
+    wanted = {group.name: group for group in reversed(supervisor.candidates)}
+    return wanted | {group.name: group.config for group in supervisor.groups.values()}
+
+
+def _shown(supervisor: Supervisor, config: GroupConfig) -> object:
+    active = supervisor.groups.get(config.name)
+    processes = [] if active is None else list(active.processes.values())
+    return {
+        "name": config.name,
+        "kind": KINDS[config.kind],
+        "priority": config.priority,
+        "active": active is not None,
+        "processes": [process.full_name for process in processes],
+        "states": Counter(process.state.name for process in processes),
+    }
+
+
+_ONE = f"{ROOT}/groups/{{name}}"
+GROUP = ref("Group")
+ROUTES = (
+    Route(READ, f"{ROOT}/groups", all_groups, "All groups, also those not active", array(GROUP)),
+    Route(READ, _ONE, one_group, "One group", GROUP, parameters=(GROUP_NAME,), failures=(404,)),
+    Route(
+        CHANGE,
+        f"{_ONE}/add",
+        add,
+        "Activate a group of the configuration last read",
+        GROUP,
+        parameters=(GROUP_NAME,),
+        failures=(404, 409),
+    ),
+    Route(
+        CHANGE,
+        f"{_ONE}/remove",
+        remove,
+        "Forget a group that has nothing running",
+        ref("Done"),
+        parameters=(GROUP_NAME,),
+        failures=(404, 409),
+    ),
+    Route(
+        READ,
+        f"{ROOT}/config",
+        config,
+        "The configuration last read, of all processes, active or not",
+        array(ref("Config")),
+    ),
+    Route(
+        CHANGE,
+        f"{ROOT}/daemon/reread",
+        reread,
+        "Read the configuration again; nothing that runs changes",
+        ref("Diff"),
+        failures=(409,),
+    ),
+    Route(
+        CHANGE,
+        f"{ROOT}/daemon/update",
+        update,
+        "Read the configuration again and make it so: stop, remove, add and start groups",
+        ref("Update"),
+        failures=(409,),
+    ),
+)

@@ -1,0 +1,170 @@
+"""Logs by the API: the end of one, and one as it grows. Bytes as they are, read in threads."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from trio_supervisor.core.errors import Failed, NoFile
+from trio_supervisor.runtime.logs.generations import Place
+from trio_supervisor.runtime.logs.logread import ANSWER_LIMIT
+from trio_supervisor.runtime.rpc.logs import clear_main_log
+from trio_supervisor.web.api.error import Problem, problem_of
+from trio_supervisor.web.api.log_source import LINES, FileLog, Log, Wanted, log_of
+from trio_supervisor.web.api.processes import DONE, PROCESS_NAME
+from trio_supervisor.web.api.route import CHANGE, READ, ROOT, Field, Route
+from trio_supervisor.web.api.schema import TEXT
+from trio_supervisor.web.message import PLAIN, SECURITY, Response
+from trio_supervisor.web.tails import POSITION
+
+if TYPE_CHECKING:
+    from trio_supervisor.web.api.route import Call
+
+    Find = Callable[[Call], Awaitable[Log]]
+
+#: Lines that are sent at most.
+MOST_LINES = 100_000
+#: Ten years: nobody looks further back.
+MOST_SECONDS = 10 * 366 * 86400
+#: What to look at when there is no log.
+HINT = "the member last_output of the process has the end of what it wrote"
+
+CHANNEL = Field("channel", "string", "which output", choices=("stdout", "stderr"))
+END = (
+    Field(
+        "lines",
+        "integer",
+        f"how many of the last lines, also of rotated files; {LINES} if nothing else is asked for",
+        default=None,
+        minimum=0,
+        maximum=MOST_LINES,
+    ),
+    Field(
+        "bytes",
+        "integer",
+        "how many of the last bytes; with lines: at most",
+        default=None,
+        minimum=0,
+        maximum=ANSWER_LIMIT,
+    ),
+)
+
+
+SINCE = Field(
+    "since",
+    "integer",
+    "what was written in the last so many seconds, as far as the supervisor was running then, and "
+    "up to an eighth more",
+    default=None,
+    minimum=0,
+    maximum=MOST_SECONDS,
+)
+AFTER = Field(
+    "after",
+    "string",
+    f"where another stream of this log broke off: the last part of its header {POSITION}, plus the "
+    "number of bytes received; it goes on there, also in rotated files and after a restart, or "
+    "with the whole file if the place is not found any more",
+    default=None,
+    pattern="[0-9]{1,10}-[0-9]{1,20}-[0-9]{1,18}",
+)
+
+
+async def _process_log(call: Call) -> Log:
+    """The log that is meant. Raises BadName or Problem."""
+    process = call.supervisor.process(call.text("name"))
+    if call.text("channel") == "stdout":
+        return await log_of(process.stdout)
+    if process.config.redirect_stderr:
+        raise _missing(f"{process.full_name} has no log of its stderr: it goes to stdout")
+    return await log_of(process.stderr)
+
+
+async def _main_log(call: Call) -> Log:
+    activity = call.supervisor.activity
+    if activity is None or activity.path is None:
+        raise _missing("the supervisor has no log file", "look where its output goes")
+    return FileLog(activity.path)
+
+
+def _missing(message: str, hint: str = HINT) -> Problem:
+    return Problem(404, message, hint=hint, fault=NoFile.code)
+
+
+def _wanted(call: Call) -> Wanted:
+    seconds = call.number("since") if "since" in call.given else None
+    return Wanted(call.number("lines"), call.number("bytes"), seconds)
+
+
+async def _end(log: Log, call: Call) -> object:
+    return Response(200, await log.end(_wanted(call)), PLAIN, SECURITY)
+
+
+async def _follow(log: Log, call: Call) -> object:
+    after = call.given["after"]
+    return await log.follow(_wanted(call), None if after is None else Place.parse(str(after)))
+
+
+def _with(
+    find: Find, use: Callable[[Log, Call], Awaitable[object]]
+) -> Callable[[Call], Awaitable[object]]:
+    async def run(call: Call) -> object:
+        log = await find(call)
+        try:
+            return await use(log, call)
+        except NoFile as error:
+            raise _missing(f"there is no file {error.detail} yet") from error
+        except Failed as error:
+            raise problem_of(error, HINT) from error
+
+    return run
+
+
+async def clear(call: Call) -> object:
+    await clear_main_log(call.supervisor)
+    return {"done": True}
+
+
+def _log(
+    path: str,
+    run: Callable[[Call], Awaitable[object]],
+    summary: str,
+    *query: Field,
+    of: tuple[Field, ...] = (),
+) -> Route:
+    return Route(
+        READ,
+        path,
+        run,
+        summary,
+        TEXT,
+        PLAIN,
+        parameters=of,
+        query=(*END, *query),
+        failures=(404, 409),
+    )
+
+
+_GROWING = ", then what is added to it, without end"
+_OF_PROCESS = f"{ROOT}/processes/{{name}}/logs/{{channel}}"
+_WHICH = (PROCESS_NAME, CHANNEL)
+_MAIN = f"{ROOT}/daemon/log"
+ROUTES = (
+    _log(_OF_PROCESS, _with(_process_log, _end), "The end of a log", SINCE, of=_WHICH),
+    _log(
+        f"{_OF_PROCESS}/follow",
+        _with(_process_log, _follow),
+        f"The end of a log{_GROWING}",
+        SINCE,
+        AFTER,
+        of=_WHICH,
+    ),
+    _log(_MAIN, _with(_main_log, _end), "The end of the activity log"),
+    _log(
+        f"{_MAIN}/follow",
+        _with(_main_log, _follow),
+        f"The end of the activity log{_GROWING}",
+        AFTER,
+    ),
+    Route(CHANGE, f"{_MAIN}/clear", clear, "Empty the activity log", DONE, failures=(409,)),
+)

@@ -1,0 +1,127 @@
+"""Describes a table of routes as OpenAPI 3.1."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from trio_supervisor.web.api.json import TYPE
+from trio_supervisor.web.api.route import CHANGE, REQUIRED, ROOT, Field, Route
+from trio_supervisor.web.api.schema import COMPONENTS, ref
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+#: Of the API: grows with what it can do, and not with the program.
+VERSION = "1.0"
+#: What any request may be answered.
+FAILURES = (400, 401, 403, 429)
+#: What one that changes something may be answered besides.
+FAILURES_OF_CHANGE = (411, 413, 415, 503)
+DESCRIPTIONS = {
+    400: "The request is malformed",
+    401: "A user name and a password are needed",
+    403: "Not allowed to this user, or caused by a page of another site",
+    404: "There is no such thing",
+    409: "The state of things does not allow it, or the attempt failed",
+    411: "The header Content-Length is missing",
+    413: "The body is too large",
+    415: "The header Content-Type: application/json is missing",
+    429: "Too many wrong passwords from this address",
+    503: "The supervisor is going down",
+}
+
+
+def describe(routes: Iterable[Route]) -> dict[str, object]:
+    """The OpenAPI document of these routes."""
+    paths: dict[str, dict[str, object]] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "trio-supervisor",
+            "version": VERSION,
+            "description": "Processes under supervision: look at them, act on them, hear of them.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": COMPONENTS,
+            "responses": {
+                HTTPStatus(status).name: _response(text, TYPE, ref("Failure"))
+                for status, text in DESCRIPTIONS.items()
+            },
+            "securitySchemes": {"basic": {"type": "http", "scheme": "basic"}},
+        },
+        # Only a server with credentials asks for them.
+        "security": [{}, {"basic": []}],
+    }
+
+
+def _operation(route: Route) -> dict[str, object]:
+    failures = {*FAILURES, *route.failures}
+    operation: dict[str, object] = {
+        "summary": route.summary,
+        "operationId": _id(route),
+        "tags": [_words(route)[0]],
+    }
+    parameters = [
+        *(_parameter(field, "path") for field in route.parameters),
+        *(_parameter(field, "query") for field in route.query),
+    ]
+    if parameters:
+        operation["parameters"] = parameters
+    if route.method == CHANGE:
+        failures |= {*FAILURES_OF_CHANGE}
+        operation["requestBody"] = _body(route.body)
+    operation["responses"] = {
+        "200": _response("Done", route.type, route.answer),
+        **{str(status): _failure(status) for status in sorted(failures)},
+        **{
+            str(status): _response(text, TYPE, answer)
+            for status, (text, answer) in route.other_answers.items()
+        },
+    }
+    return operation
+
+
+def _id(route: Route) -> str:
+    """``post_processes_name_start``: stable, for generated clients."""
+    return "_".join([route.method.lower(), *_words(route)]).replace(".", "_")
+
+
+def _words(route: Route) -> list[str]:
+    """The segments of a path; the first is what generated clients group by."""
+    return route.path.removeprefix(ROOT).replace("{", "").replace("}", "").strip("/").split("/")
+
+
+def _parameter(field: Field, place: str) -> dict[str, object]:
+    return {
+        "name": field.name,
+        "in": place,
+        "required": field.default is REQUIRED,
+        "description": field.doc,
+        "schema": field.schema,
+    }
+
+
+def _body(fields: tuple[Field, ...]) -> dict[str, object]:
+    required = [field.name for field in fields if field.default is REQUIRED]
+    schema: dict[str, object] = {
+        "type": "object",
+        "properties": {f.name: f.schema | {"description": f.doc} for f in fields},
+        "additionalProperties": False,
+    }
+    if required:
+        schema["required"] = required
+    # Even without fields: its Content-Type is what tells our clients from foreign pages.
+    return {"required": True, "content": {TYPE: {"schema": schema}}}
+
+
+def _failure(status: int) -> dict[str, object]:
+    return {"$ref": f"#/components/responses/{HTTPStatus(status).name}"}
+
+
+def _response(description: str, type: str, schema: object) -> dict[str, object]:
+    content = {type.partition(";")[0]: {"schema": schema}}
+    return {"description": description, "content": content}

@@ -1,0 +1,255 @@
+"""What the API can do with processes: one, those of a group, or all."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from trio_supervisor.core.config import GroupKind
+from trio_supervisor.core.errors import (
+    AbnormalTermination,
+    Failed,
+    NotRunning,
+    RequestError,
+    SpawnFailed,
+)
+from trio_supervisor.runtime.details import details, last_output, reason
+from trio_supervisor.runtime.rpc.control import all_processes, signal_number
+from trio_supervisor.runtime.rpc.info import by_name
+from trio_supervisor.runtime.rpc.logs import clear_logs
+from trio_supervisor.web.api.error import problem_of
+from trio_supervisor.web.api.route import CHANGE, READ, ROOT, Field, Route
+from trio_supervisor.web.api.schema import array, ref
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from trio_supervisor.runtime.process import Process
+    from trio_supervisor.runtime.several import Result
+    from trio_supervisor.web.api.route import Call, Schema
+
+    Several = Callable[[Call, list[Process]], Awaitable[object]]
+
+#: Characters of the last line of a process that are quoted in an error.
+QUOTED = 200
+
+PROCESS = ref("Process")
+RESULTS = array(ref("Result"))
+DONE = ref("Done")
+
+PROCESS_NAME = Field("name", "string", "full name of the process: group:name, or name")
+GROUP_NAME = Field("name", "string", "name of the group")
+WAIT = Field(
+    "wait", "boolean", "answer when the outcome is known; false: when it has begun", default=True
+)
+DATA = Field("data", "string", "what to send; it arrives encoded as UTF-8")
+SIGNAL = Field(
+    "signal",
+    "string",
+    "a name such as HUP or SIGHUP, or a number in quotes",
+    # Those of Linux on every machine; what a kernel or libc keeps for itself is left out.
+    pattern=(
+        "(SIG)?(ABRT|ALRM|BUS|CHLD|CONT|FPE|HUP|ILL|INT|IO|KILL|PIPE|PROF|PWR|QUIT|SEGV|STOP|SYS|"
+        "TERM|TRAP|TSTP|TTIN|TTOU|URG|USR1|USR2|VTALRM|WINCH|XCPU|XFSZ)|"
+        "[1-9]|[12][0-9]|3[014-9]|[45][0-9]|6[0-4]"
+    ),
+)
+
+
+async def all_details(call: Call) -> object:
+    return await details(call.supervisor, by_name(call.supervisor))
+
+
+async def one_details(call: Call) -> object:
+    return await _shown(call, _process(call))
+
+
+async def start(call: Call) -> object:
+    process = _process(call)
+    await _start(process, call)
+    return await _shown(call, process)
+
+
+async def stop(call: Call) -> object:
+    process = _process(call)
+    await process.stop(wait=call.flag("wait"))
+    return await _shown(call, process)
+
+
+async def restart(call: Call) -> object:
+    """One that does not run is just started; what counts is that it runs afterwards."""
+    process = _process(call)
+    with suppress(NotRunning):
+        await process.stop()
+    await process.ended()  # it may have been stopping already
+    call.require_running()
+    await _start(process, call)
+    return await _shown(call, process)
+
+
+async def send_signal(call: Call) -> object:
+    process = _process(call)
+    process.signal(signal_number(call.text("signal")))
+    return await _shown(call, process)
+
+
+async def send_stdin(call: Call) -> object:
+    process = _process(call)
+    if process.kind is GroupKind.POOL:
+        raise Failed("the stdin of an event listener belongs to the event protocol")
+    process.send_stdin(call.text("data").encode(errors="replace"))
+    return {"done": True}
+
+
+async def clear(call: Call) -> object:
+    clear_logs(_process(call))
+    return {"done": True}
+
+
+async def start_several(call: Call, processes: list[Process]) -> object:
+    return _results(await call.supervisor.start_all(processes, wait=call.flag("wait")))
+
+
+async def stop_several(call: Call, processes: list[Process]) -> object:
+    return _results(await call.supervisor.stop_all(processes, wait=call.flag("wait")))
+
+
+async def restart_several(call: Call, processes: list[Process]) -> object:
+    """As with one: all of them run afterwards."""
+    await call.supervisor.stop_all(processes)
+    call.require_running()
+    return await start_several(call, processes)
+
+
+async def signal_several(call: Call, processes: list[Process]) -> object:
+    return _results(call.supervisor.signal_all(processes, signal_number(call.text("signal"))))
+
+
+async def clear_several(call: Call, processes: list[Process]) -> object:
+    return [_result(process, _error_of_clearing(process)) for process in processes]
+
+
+def _of_group(act: Several) -> Callable[[Call], Awaitable[object]]:
+    async def run(call: Call) -> object:
+        group = call.supervisor.group(call.text("name"))
+        return await act(call, list(group.processes.values()))
+
+    return run
+
+
+def _of_all(act: Several) -> Callable[[Call], Awaitable[object]]:
+    async def run(call: Call) -> object:
+        return await act(call, all_processes(call.supervisor))
+
+    return run
+
+
+def _process(call: Call) -> Process:
+    return call.supervisor.process(call.text("name"))
+
+
+async def _start(process: Process, call: Call) -> None:
+    try:
+        await process.start(wait=call.flag("wait"))
+    except (AbnormalTermination, SpawnFailed) as error:
+        raise problem_of(error, _why(process)) from error
+
+
+def _why(process: Process) -> str:
+    """What the process itself says about a failed start."""
+    lines = last_output(process).split("\n")
+    said = next((line for line in reversed(lines) if line.strip()), "")[-QUOTED:]
+    return f"{reason(process)}; it wrote last: {said}" if said else reason(process)
+
+
+async def _shown(call: Call, process: Process) -> object:
+    (shown,) = await details(call.supervisor, [process])
+    return shown
+
+
+def _results(outcomes: Iterable[Result]) -> list[object]:
+    return [_result(outcome.process, outcome.error) for outcome in outcomes]
+
+
+def _result(process: Process, error: RequestError | None) -> object:
+    return {
+        "name": process.name,
+        "group": process.group,
+        "full_name": process.full_name,
+        "statename": process.state.name,
+        "error": None if error is None else problem_of(error, _hint(process, error)).object,
+    }
+
+
+def _hint(process: Process, error: RequestError) -> str:
+    return _why(process) if isinstance(error, (AbnormalTermination, SpawnFailed)) else ""
+
+
+def _error_of_clearing(process: Process) -> RequestError | None:
+    try:
+        clear_logs(process)
+    except RequestError as error:
+        return error
+    return None
+
+
+def _on_process(
+    action: str,
+    run: Callable[[Call], Awaitable[object]],
+    summary: str,
+    body: tuple[Field, ...] = (),
+    answer: Schema = PROCESS,
+) -> Route:
+    return Route(
+        CHANGE,
+        f"{ROOT}/processes/{{name}}/{action}",
+        run,
+        summary,
+        answer,
+        parameters=(PROCESS_NAME,),
+        body=body,
+        failures=(404, 409),
+    )
+
+
+def _on_several(
+    action: str, act: Several, summary: str, body: tuple[Field, ...] = ()
+) -> tuple[Route, ...]:
+    return (
+        Route(
+            CHANGE,
+            f"{ROOT}/groups/{{name}}/{action}",
+            _of_group(act),
+            f"{summary}, in a group",
+            RESULTS,
+            parameters=(GROUP_NAME,),
+            body=body,
+            failures=(404,),
+        ),
+        Route(CHANGE, f"{ROOT}/all/{action}", _of_all(act), summary, RESULTS, body=body),
+    )
+
+
+ROUTES = (
+    Route(READ, f"{ROOT}/processes", all_details, "All processes, by name", array(PROCESS)),
+    Route(
+        READ,
+        f"{ROOT}/processes/{{name}}",
+        one_details,
+        "One process",
+        PROCESS,
+        parameters=(PROCESS_NAME,),
+        failures=(404,),
+    ),
+    _on_process("start", start, "Start a process", (WAIT,)),
+    _on_process("stop", stop, "Stop a process", (WAIT,)),
+    _on_process("restart", restart, "Stop a process if it runs, and start it", (WAIT,)),
+    _on_process("signal", send_signal, "Send a signal to a process", (SIGNAL,)),
+    _on_process("stdin", send_stdin, "Send text to the stdin of a process", (DATA,), DONE),
+    _on_process("logs/clear", clear, "Empty the logs of a process", (), DONE),
+    *_on_several("start", start_several, "Start every process that does not run", (WAIT,)),
+    *_on_several("stop", stop_several, "Stop every process that runs", (WAIT,)),
+    *_on_several("restart", restart_several, "Stop what runs, then start every process", (WAIT,)),
+    *_on_several("signal", signal_several, "Send a signal to every process that runs", (SIGNAL,)),
+    *_on_several("logs/clear", clear_several, "Empty the logs of every process"),
+)

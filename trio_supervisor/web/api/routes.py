@@ -1,0 +1,98 @@
+"""The JSON API (docs/api.md): every route, and the way from a request to its answer.
+
+GET reads and POST changes; there is nothing else. Who may come in is the matter of ``app.py``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trio_supervisor.core.errors import BadName, RequestError
+from trio_supervisor.core.suggest import suggestion
+from trio_supervisor.runtime.rpc.calls import MAIN_NAMESPACE
+from trio_supervisor.web.api import daemon as api_daemon
+from trio_supervisor.web.api import events as api_events
+from trio_supervisor.web.api import groups as api_groups
+from trio_supervisor.web.api import logs as api_logs
+from trio_supervisor.web.api import metrics as api_metrics
+from trio_supervisor.web.api import processes as api_processes
+from trio_supervisor.web.api.error import Problem, problem_of
+from trio_supervisor.web.api.input import read_fields
+from trio_supervisor.web.api.json import json_response
+from trio_supervisor.web.api.openapi import describe
+from trio_supervisor.web.api.route import CHANGE, READ, ROOT, Call, Map, Route
+from trio_supervisor.web.message import Response, Stream
+
+if TYPE_CHECKING:
+    from trio_supervisor.runtime.supervisor import Supervisor
+    from trio_supervisor.web.message import Request
+
+
+async def _described(call: Call) -> object:
+    return DESCRIPTION
+
+
+DESCRIBED = Route(
+    READ, f"{ROOT}/openapi.json", _described, "This API, as OpenAPI 3.1", {"type": "object"}
+)
+HEALTH = api_daemon.HEALTH_ROUTES
+ROUTES = (
+    *api_processes.ROUTES,
+    *api_logs.ROUTES,
+    *api_groups.ROUTES,
+    *api_daemon.ROUTES,
+    *api_events.ROUTES,
+    *api_metrics.ROUTES,
+    DESCRIBED,
+)
+DESCRIPTION = describe((*HEALTH, *ROUTES))
+NOT_OFFERED = f"the configuration has no section [rpcinterface:{MAIN_NAMESPACE}]"
+
+
+class Api:
+    """What one supervisor offers as JSON."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+        # Like the namespaces of XML-RPC, for the same reason: see MAIN_NAMESPACE.
+        self._offered = any(i.name == MAIN_NAMESPACE for i in supervisor.config.rpcinterfaces)
+        self._map = Map((*HEALTH, *ROUTES) if self._offered else HEALTH)
+
+    def allowed(self, path: str) -> tuple[str, ...] | None:
+        """The methods of an address; none if only its answer can say that nothing is there.
+
+        None: it does not belong to the API.
+        """
+        match = self._map.match(path)
+        if match is not None:
+            return match.allowed
+        return () if f"{path}/".startswith("/api/") else None
+
+    async def respond(self, request: Request) -> Response | Stream:
+        """Answer a request that was let in. What cannot be done is said as JSON."""
+        try:
+            return await self._carry_out(request)
+        except Problem as problem:
+            return problem.response
+        except RequestError as error:
+            return problem_of(error, self._hint(error)).response
+
+    async def _carry_out(self, request: Request) -> Response | Stream:
+        match = self._map.match(request.path or "")
+        if match is None:
+            hint = f"GET {DESCRIBED.path} lists all" if self._offered else NOT_OFFERED
+            raise Problem(404, "there is nothing at this address", hint=hint)
+        route = match.routes[READ if request.method == "HEAD" else request.method]
+        call = Call(self._supervisor, read_fields(route, request, match.values))
+        if route.method == CHANGE:
+            call.require_running()
+        answer = await route.run(call)
+        return answer if isinstance(answer, (Response, Stream)) else json_response(answer)
+
+    def _hint(self, error: RequestError) -> str:
+        """For a name that is nearly right; else the fault's own hint will do."""
+        if not isinstance(error, BadName):
+            return ""
+        names = {p.full_name for p in self._supervisor.processes()} | {*self._supervisor.groups}
+        meant = suggestion(error.detail, sorted(names))
+        return "" if meant is None else f"did you mean {meant}?"

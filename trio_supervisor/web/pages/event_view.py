@@ -1,0 +1,52 @@
+"""What has happened, as HTML: one list item for each entry of the chronicle."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from trio_supervisor.core.events import (
+    ProcessGroup,
+    ProcessGroupAdded,
+    ProcessState,
+    ProcessStateBackoff,
+    ProcessStateExited,
+    SupervisorStateChangeRunning,
+)
+from trio_supervisor.web.pages.frame import visible
+
+if TYPE_CHECKING:
+    from trio_supervisor.core.events import Event
+    from trio_supervisor.runtime.events.chronicle import Entry
+
+
+def event_item(entry: Entry) -> str:
+    local = time.localtime(entry.time)
+    moment = time.strftime("%H:%M:%S", local)
+    day = time.strftime("%Y-%m-%d", local)
+    return f'<li><time title="{day} {moment}">{moment}</time> {_said(entry.event)}</li>\n'
+
+
+def _said(event: Event) -> str:
+    match event:
+        case ProcessState():
+            return _process(event)
+        case ProcessGroup():
+            what = "added" if isinstance(event, ProcessGroupAdded) else "removed"
+            return f"<b>{visible(event.group)}</b> group {what}"
+        case SupervisorStateChangeRunning():
+            return "<b>supervisor</b> running"
+        case _:
+            return "<b>supervisor</b> stopping"
+
+
+def _process(event: ProcessState) -> str:
+    alone = event.process == event.group
+    name = visible(event.process if alone else f"{event.group}:{event.process}")
+    state = event.name.removeprefix("PROCESS_STATE_").lower()
+    remark = ""
+    if isinstance(event, ProcessStateExited) and not event.expected:
+        remark = " unexpectedly"
+    elif isinstance(event, ProcessStateBackoff):
+        remark = f" after {event.tries} failed start{'s' if event.tries != 1 else ''}"
+    return f'<b>{name}</b> <span class="to {state}">{state}</span>{remark}'

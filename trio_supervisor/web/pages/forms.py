@@ -1,0 +1,112 @@
+"""Buttons that do something: small forms with the fields that scripts send too, and the token.
+
+A button that would stop several processes asks first: its form carries ``confirm``, which the
+page's script answers with a dialog, and the server, where there is no script, with a page.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from trio_supervisor.web.pages import csrf
+from trio_supervisor.web.pages.frame import page, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from trio_supervisor.web.message import Request, Response
+
+#: The field by which a form asks for a confirmation, and its value.
+CONFIRM = "confirm"
+ASK = "ask"
+PROCESS = "processname"
+GROUP = "groupname"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A word on a button, the value of the field ``action``, and what is asked before it is done
+    (empty: nothing)."""
+
+    text: str
+    value: str
+    question: str = ""
+
+
+START = Action("Start", "start")
+STOP = Action("Stop", "stop")
+RESTART = Action("Restart", "restart")
+CLEAR_LOG = Action("Clear log", "clearlog")
+OF_GROUP = (
+    Action("Start", "startgroup"),
+    Action("Restart", "restartgroup", "Restart every process of the group {}?"),
+    Action("Stop", "stopgroup", "Stop every process of the group {}?"),
+)
+OF_ALL = (
+    Action("Refresh", "refresh"),
+    Action("Start All", "startall"),
+    Action("Restart All", "restartall", "Restart all processes?"),
+    Action("Stop All", "stopall", "Stop all processes?"),
+)
+_BY_VALUE = {a.value: a for a in (START, STOP, RESTART, CLEAR_LOG, *OF_GROUP, *OF_ALL)}
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who looks at a page; ``token`` is empty for those who may change nothing."""
+
+    token: str
+
+    def form(self, actions: tuple[Action, ...], field: str = "", value: str = "") -> str:
+        """Forms with a button for each action; empty for those who may not use it.
+
+        ``field`` and ``value`` say what the actions are for; without them they are for everything.
+        """
+        if not self.token:
+            return ""
+        common = hidden(csrf.FIELD, self.token) + (hidden(field, value) if field else "")
+        direct = "".join(_button(action, value) for action in actions if not action.question)
+        asking = "".join(_button(action, value) for action in actions if action.question)
+        return (_form(common, direct) if direct else "") + (
+            _form(common + hidden(CONFIRM, ASK), asking) if asking else ""
+        )
+
+
+def viewer_of(request: Request) -> Viewer:
+    return Viewer("" if request.readonly else csrf.token_for(request))
+
+
+def confirmation(fields: Mapping[str, str], token: str, *, status: int) -> Response:
+    """A page that asks whether to do what the fields say."""
+    value = fields["action"]
+    name = fields.get(PROCESS) or fields.get(GROUP, "")
+    action = _BY_VALUE.get(value, Action(value, value))
+    question = action.question.format(name) if action.question else f"{action.text} {name}".strip()
+    carried = "".join(hidden(f, fields[f]) for f in (PROCESS, GROUP) if f in fields)
+    return page(
+        question.removesuffix("?") + "?",
+        f'<form class="question" method="post" action="./">{hidden(csrf.FIELD, token)}{carried}'
+        f'<button class="primary" name="action" value="{visible(value)}">{visible(action.text)}'
+        f'</button> <a class="button" href="./">Cancel</a></form>\n',
+        kind="question",
+        status=status,
+    )
+
+
+def hidden(name: str, value: str) -> str:
+    return f'<input type="hidden" name="{name}" value="{visible(value)}">'
+
+
+def _form(fields: str, buttons: str) -> str:
+    return f'<form method="post" action="./">{fields}{buttons}</form>'
+
+
+def _button(action: Action, name: str) -> str:
+    label = visible(f"{action.text} {name}".rstrip())
+    question = visible(action.question.format(name))
+    asks = f' data-question="{question}"' if question else ""
+    return (
+        f'<button name="action" value="{action.value}" aria-label="{label}"{asks}>'
+        f"{action.text}</button>"
+    )

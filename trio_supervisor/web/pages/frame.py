@@ -1,0 +1,85 @@
+"""What all pages share: their frame, their headers, how text becomes HTML."""
+
+from __future__ import annotations
+
+import re
+from html import escape
+
+from trio_supervisor import __version__
+from trio_supervisor.web.message import PLAIN, SECURITY, Response, http_date
+from trio_supervisor.web.pages.assets import ICON, SCRIPT, STYLE
+
+#: Pages show the moment, nobody may keep them.
+NO_CACHE = (
+    ("Pragma", "no-cache"),
+    ("Cache-Control", "no-cache"),
+    ("Expires", http_date(0)),
+)
+#: Control characters but tab and newline, which no page may carry (4.2).
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
+_HEADERS = (*NO_CACHE, *SECURITY)
+#: Only the script has a use for these; it shows them.
+TOOLS = """\
+<div class="tools" hidden><span class="live" role="status">connecting</span>\
+<button type="button" data-do="theme" aria-label="Light or dark">◐</button>\
+<button type="button" data-do="help" aria-label="Keyboard shortcuts">?</button></div>"""
+
+
+def page(
+    title: str,
+    content: str,
+    *,
+    kind: str,
+    heading: str = "",
+    bar: str = "",
+    head: str = "",
+    status: int = 200,
+    headers: tuple[tuple[str, str], ...] = (),
+) -> Response:
+    """A whole page. Links are relative, so that it works behind a path prefix.
+
+    ``kind`` tells the script what it is on; ``heading`` is the title if it is empty. ``content``,
+    ``bar`` (right in the top line) and ``head`` are HTML.
+    """
+    html = (
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<meta name="color-scheme" content="light dark">\n<title>{visible(title)}</title>\n'
+        f'<link rel="icon" href="{ICON}">\n<link rel="stylesheet" href="{STYLE}">\n'
+        f'<script src="{SCRIPT}"></script>\n{head}</head>\n'
+        f'<body data-page="{kind}">\n'
+        f'<header class="top"><h1>{visible(heading or title)}</h1>{bar}</header>\n'
+        f"<main>\n{content}</main>\n"
+        f"<footer>trio-supervisor {__version__}</footer>\n</body>\n</html>\n"
+    )
+    return Response(status, html.encode(errors="replace"), headers=(*headers, *_HEADERS))
+
+
+def message_line(text: str, *, bad: bool = False) -> str:
+    """The place where the outcome of an action is said, also if there is none yet."""
+    kind = " bad" if bad else ""
+    shown = "" if text else " hidden"
+    return f'<p class="message{kind}" role="status"{shown}>{visible(text)}</p>\n'
+
+
+def shortcuts(keys: tuple[tuple[str, str], ...]) -> str:
+    """The help: pairs of keys, separated by blanks, and what they do."""
+    pairs = "".join(
+        f"<div><dt><kbd>{some.replace(' ', '</kbd> <kbd>')}</kbd></dt><dd>{does}</dd></div>"
+        for some, does in keys
+    )
+    return (
+        '<dialog class="help" aria-label="Keyboard shortcuts"><h2>Keyboard shortcuts</h2>'
+        f'<dl>{pairs}</dl><form method="dialog"><button class="primary">Close</button></form>'
+        "</dialog>\n"
+    )
+
+
+def visible(text: str) -> str:
+    """Text as HTML, without what would upset a browser."""
+    return escape(_CONTROL.sub("\ufffd", text))
+
+
+def health() -> Response:
+    """``/ok.html``: the answer itself is the good news."""
+    return Response(200, b"OK", PLAIN, headers=SECURITY)

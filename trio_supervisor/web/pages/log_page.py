@@ -1,0 +1,115 @@
+"""The page that shows the end of a log (interfaces.md 4.2); the script lets it follow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+import trio
+
+from trio_supervisor.core.errors import NoFile, RequestError
+from trio_supervisor.runtime.rpc.logs import readers
+from trio_supervisor.web.pages.ansi import Painter
+from trio_supervisor.web.pages.frame import TOOLS, page, shortcuts, visible
+from trio_supervisor.web.pages.log_view import MAIN, STDERR, STDOUT, Log, log_of, painted_end
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from trio_supervisor.runtime.supervisor import Supervisor
+    from trio_supervisor.web.message import Request, Response
+
+#: Bytes that are shown unless more are asked for.
+LIMIT = 1024
+#: How many times as many the link "More" shows.
+MORE = 16
+#: More digits than any log has bytes.
+MAX_DIGITS = 12
+_FIELDS = ("processname", "limit", "channel")
+_HERE = ' aria-current="page"'
+_KEYS = (
+    ("/", "search"),
+    ("n N", "next, previous match"),
+    ("f", "follow: keep the end in sight"),
+    ("p", "pause, resume"),
+    ("w", "wrap long lines"),
+    ("t", "light or dark"),
+    ("?", "this help"),
+)
+#: Only the script has a use for these; it shows them.
+_SEARCH = """\
+<div class="tools search" hidden><input type="search" placeholder="Search" aria-label="Search" \
+autocomplete="off"><span class="matches" role="status"></span>\
+<button type="button" data-do="only" aria-pressed="false">Only matches</button></div>\
+<div class="tools" hidden>\
+<button type="button" data-do="follow" aria-pressed="true">Follow</button>\
+<button type="button" data-do="pause" aria-pressed="false">Pause</button>\
+<button type="button" data-do="wrap" aria-pressed="false">Wrap</button></div>"""
+
+
+async def log_page(supervisor: Supervisor, request: Request) -> Response:
+    fields = request.fields
+    name = fields.get("processname", "")
+    if not name and fields.get("channel") != MAIN:
+        return page("Supervisor tail", "<pre>No process name found</pre>\n", kind="message")
+    limit = _limit(fields.get("limit", ""), supervisor.config.daemon.log_answer_maxbytes)
+    live, after = "", ""
+    try:
+        log = log_of(supervisor, fields)
+        after = _remembered(log) if log.path is None else ""
+        text = await trio.to_thread.run_sync(painted_end, log, limit, limiter=readers)
+        live = f' data-log="{_address("live/log", fields)}"'
+    except NoFile:
+        text = f"No file for {visible(name or MAIN)}"
+    except RequestError as error:
+        text = f"ERROR: unexpected rpc fault [{int(error.code)}] {visible(str(error))}"
+    return page(
+        f"Supervisor tail of process {name}" if name else "Supervisor log",
+        f'<nav class="bar"{live}>{_links(fields, limit)}{_SEARCH if live else ""}</nav>\n'
+        f"<pre>{text}</pre>\n{after}{shortcuts(_KEYS)}",
+        kind="log",
+        heading=name or "The supervisor's own log",
+        bar=f'<a class="button" href="./">All processes</a>{TOOLS}',
+    )
+
+
+def _remembered(log: Log) -> str:
+    """The end of an output that goes to no file."""
+    if not log.remembered:
+        return ""
+    painted = Painter().feed(log.remembered.encode(), final=True)
+    return f"<h2>The last that it wrote</h2>\n<pre>{painted}</pre>\n"
+
+
+def _links(fields: Mapping[str, str], limit: int) -> str:
+    again = {field: fields[field] for field in ("processname", "channel") if field in fields}
+    again["limit"] = str(limit)
+    more = again | {"limit": str(limit * MORE)}
+    return (
+        f"{_tabs(again) if 'processname' in again else ''}"
+        f'<a class="button plain" href="{_address("tail.html", again)}">Refresh</a>'
+        f'<a class="button plain" href="{_address("tail.html", more)}">More</a>'
+        f'<a class="button" href="{_address("log.txt", again)}" download>Download</a>'
+    )
+
+
+def _tabs(fields: Mapping[str, str]) -> str:
+    """Links to the two outputs of a process."""
+    chosen = STDERR if fields.get("channel") == STDERR else STDOUT
+    links = "".join(
+        f'<a class="button" href="{_address("tail.html", {**fields, "channel": one})}"'
+        f"{_HERE if one == chosen else ''}>{one.capitalize()}</a>"
+        for one in (STDOUT, STDERR)
+    )
+    return f'<div class="tabs">{links}</div>'
+
+
+def _address(place: str, fields: Mapping[str, str]) -> str:
+    known = {name: fields[name] for name in _FIELDS if name in fields}
+    return visible(f"{place}?{urlencode(known)}")
+
+
+def _limit(text: str, most: int) -> int:
+    if not text.isdecimal() or len(text) > MAX_DIGITS:
+        return LIMIT
+    return max(LIMIT, min(int(text), most))

@@ -1,0 +1,157 @@
+"""Processes and groups as HTML: made here once, for whole pages and for what changes in live ones.
+
+Knows what things look like, not how they come to the browser.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+from trio_supervisor.core.config import GroupKind
+from trio_supervisor.core.states import SIGNALLABLE_STATES, State
+from trio_supervisor.runtime.details import last_output, reason, uptime
+from trio_supervisor.web.pages.figures import NONE, bytes_text, cpu_text, uptime_text
+from trio_supervisor.web.pages.forms import (
+    CLEAR_LOG,
+    GROUP,
+    OF_GROUP,
+    PROCESS,
+    RESTART,
+    START,
+    STOP,
+)
+from trio_supervisor.web.pages.frame import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from trio_supervisor.runtime.process import Process
+    from trio_supervisor.runtime.vitals import Vital
+    from trio_supervisor.web.pages.forms import Viewer
+
+#: In 4.1 a process that will be tried again offers nothing; here it can be given up.
+_OFFERED = {
+    State.RUNNING: (RESTART, STOP),
+    State.STARTING: (STOP,),
+    State.BACKOFF: (STOP,),
+    State.STOPPED: (START,),
+    State.EXITED: (START,),
+    State.FATAL: (START,),
+}
+_BAD = frozenset({State.FATAL, State.BACKOFF, State.UNKNOWN})
+#: The order in which states matter to somebody who looks for trouble.
+SEVERITY = (
+    State.FATAL,
+    State.BACKOFF,
+    State.UNKNOWN,
+    State.EXITED,
+    State.STARTING,
+    State.STOPPING,
+    State.RUNNING,
+    State.STOPPED,
+)
+#: The cells of a group below the figures of processes, which go where those go.
+_NO_FIGURES = "".join(
+    f'<td class="number {column}"></td>'
+    for column in ("cpu", "memory", "uptime", "pid", "restarts")
+)
+
+
+def group_head(group: str, processes: list[Process], viewer: Viewer) -> str:
+    running = sum(process.state is State.RUNNING for process in processes)
+    return (
+        f'<tr class="group" data-group="{visible(group)}">'
+        f'<th scope="rowgroup" colspan="2">{visible(group)} '
+        f'<span class="count">{running} of {len(processes)} running</span></th>{_NO_FIGURES}'
+        f'<td class="actions">{viewer.form(OF_GROUP, GROUP, group)}</td></tr>\n'
+    )
+
+
+def row(process: Process, now: float, vital: Vital, viewer: Viewer) -> str:
+    """One process. ``now`` is wall-clock seconds."""
+    state = process.state.name.lower()
+    trouble = " trouble" if _is_trouble(process) else ""
+    lives = process.state in SIGNALLABLE_STATES
+    up = uptime(process, now)
+    figures = (
+        f'data-cpu="{vital.cpu or 0:.1f}" data-memory="{vital.memory}" data-uptime="{up}" '
+        f'data-rank="{SEVERITY.index(process.state)}"'
+    )
+    return (
+        f'<tr class="process{trouble}" tabindex="-1" data-name="{visible(process.full_name)}" '
+        f'data-group="{visible(process.group)}" data-state="{state}" {figures}>'
+        f'<td class="state"><span class="chip {state}">{state}</span></td>'
+        f'<th scope="row" class="name">{_name(process)}{_why(process)}</th>'
+        f'<td class="number cpu"><span class="chart"></span>'
+        f'<span class="value">{cpu_text(vital.cpu)}</span></td>'
+        f'<td class="number memory"><span class="chart"></span>'
+        f'<span class="value">{bytes_text(vital.memory)}</span></td>'
+        f'<td class="number uptime"><span class="value">'
+        f"{uptime_text(up) if lives else NONE}</span></td>"
+        f'<td class="number pid">{_pid(process) if lives else NONE}</td>'
+        f'<td class="number restarts">{process.history.restarts}</td>'
+        f'<td class="actions">{_actions(process, viewer)}</td></tr>\n'
+    )
+
+
+def summary(processes: Iterable[Process]) -> str:
+    """How many are in each state, the worrying ones first; each filters the table."""
+    counts = Counter(process.state for process in processes)
+    return "".join(
+        f'<li><a class="chip {name}" href="?filter={name}" data-filter="{name}">'
+        f"<b>{counts[state]}</b> {name}</a></li>"
+        for state in SEVERITY
+        if counts[state]
+        for name in (state.name.lower(),)
+    )
+
+
+def log_address(name: str, channel: str = "") -> str:
+    fields = {"processname": name} | ({"channel": channel} if channel else {})
+    return visible(f"tail.html?{urlencode(fields)}")
+
+
+def _pid(process: Process) -> str:
+    return "task" if process.kind is GroupKind.TASK else str(process.pid or NONE)
+
+
+def _name(process: Process) -> str:
+    """The group's name stands before the process's where the table is not grouped."""
+    prefix = process.full_name.removesuffix(process.name)
+    shown = f'<span class="prefix">{visible(prefix)}</span>' if prefix else ""
+    return f'<a href="{log_address(process.full_name)}">{shown}{visible(process.name)}</a>'
+
+
+def _is_trouble(process: Process) -> bool:
+    """Whether somebody should look at it."""
+    last = process.history.last_exit
+    if process.state is State.EXITED and last is not None:
+        return not last.expected(process.config.exitcodes)
+    return process.state in _BAD
+
+
+def _why(process: Process) -> str:
+    """Why it does not run, and what it said last."""
+    why = reason(process)
+    if not why:
+        return ""
+    said = last_output(process).strip("\n")
+    output = (
+        f'<details class="last"><summary>Last output</summary><pre>{visible(said)}</pre></details>'
+        if said
+        else ""
+    )
+    return f'<p class="reason">{visible(why)}</p>{output}'
+
+
+def _actions(process: Process, viewer: Viewer) -> str:
+    name = process.full_name
+    main = viewer.form(_OFFERED.get(process.state, ()), PROCESS, name)
+    clear = viewer.form((CLEAR_LOG,), PROCESS, name)
+    return (
+        f'{main}<details class="menu"><summary aria-label="More for {visible(name)}">⋯</summary>'
+        f'<div><a href="{log_address(name)}">Stdout log</a>'
+        f'<a href="{log_address(name, "stderr")}">Stderr log</a>{clear}</div></details>'
+    )
