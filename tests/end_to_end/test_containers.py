@@ -27,7 +27,7 @@ from tests.kit.daemon import (
     wait_until_gone,
     write_config,
 )
-from tests.kit.root import NOBODY, directory_of, needs_root
+from tests.kit.root import NOBODY, as_user, directory_of, needs_root
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -166,7 +166,8 @@ def test_P245_stdout_may_be_anything(tmp_path: Path, stdout: str, option: str) -
         fd = os.open(tmp_path / "stdout", os.O_WRONLY | os.O_APPEND)
     (tmp_path / "config").mkdir()
     text = (
-        "[program:x]\ncommand=/bin/sh -c 'echo out of the child; exec cat'\nstartsecs=0\n"
+        "[program:x]\ncommand=/bin/sh -c 'echo out of the child; touch spoken; exec cat'\n"
+        "startsecs=0\n"
         f"stdout_logfile=/dev/stdout\n{option}\n"
     )
     write_config(tmp_path / "config", text, base=BASE.replace("loglevel=debug", "loglevel=info"))
@@ -178,6 +179,7 @@ def test_P245_stdout_may_be_anything(tmp_path: Path, stdout: str, option: str) -
         log = tmp_path / "config" / "sup.log"
         try:
             eventually(lambda: log.exists() and "success: x" in log.read_text(), "its start")
+            eventually((tmp_path / "spoken").exists, "its words")
             if stdout == "closed":
                 assert os.readlink(f"/proc/{process.pid}/fd/1") == os.devnull
         finally:
@@ -205,7 +207,8 @@ def test_stdout_of_somebody_else(tmp_path: Path) -> None:
     """The daemon gave up the rights to open it by name; it is open already."""
     with directory_of(NOBODY) as directory:
         text = (
-            "[program:x]\ncommand=/bin/sh -c 'echo out of the child; exec cat'\nstartsecs=0\n"
+            "[program:x]\ncommand=/bin/sh -c 'echo out of the child; touch spoken; exec cat'\n"
+            "startsecs=0\n"
             "stdout_logfile=/dev/stdout\nstdout_logfile_maxbytes=0\n"
         )
         with daemon(directory, text, user=NOBODY) as running:
@@ -219,7 +222,8 @@ def test_stdout_of_somebody_else(tmp_path: Path) -> None:
 def test_without_any_standard_descriptor(tmp_path: Path, way: str) -> None:
     """Nothing that is opened later becomes our stdout, and detaching ends."""
     text = (
-        "[program:x]\ncommand=/bin/sh -c 'echo out of the child; exec cat'\nstartsecs=0\n"
+        "[program:x]\ncommand=/bin/sh -c 'echo out of the child; touch spoken; exec cat'\n"
+        "startsecs=0\n"
         "stdout_logfile=%(here)s/out\n"
     )
     closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"]
@@ -254,10 +258,8 @@ def test_a_user_that_exists_nowhere(tmp_path: Path) -> None:
     with directory_of("root") as directory:
         os.chown(directory, stranger, 0)
         base = BASE.replace("user={user}\n", "")
-        within = ["setpriv", f"--reuid={stranger}", "--regid=0", "--clear-groups"]
-        with daemon(
-            directory, "[program:x]\ncommand=/bin/cat\nstartsecs=0\n", base=base, within=within
-        ) as running:
+        text = "[program:x]\ncommand=/bin/cat\nstartsecs=0\n"
+        with daemon(directory, text, base=base, within=as_user(stranger, 0)) as running:
             running.wait_for("x", "RUNNING")
             assert Path(f"/proc/{running.pid('x')}").stat().st_uid == stranger
             assert running.stop() == 0

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.daemon import BASE, daemon, free_port, run_to_end, write_config
-from tests.kit.root import NOBODY, directory_of, needs_root
+from tests.kit.root import NOBODY, as_user, directory_of, needs_root
 
 #: Writes what it is given and lives on.
 SHOW = """\
@@ -238,8 +238,8 @@ def test_G29_Q5_files_are_UTF_8_wherever_they_are_read(tmp_path: Path) -> None:
 @needs_root
 def test_G216_G228_what_a_user_without_rights_may_not(tmp_path: Path) -> None:
     with directory_of(NOBODY) as directory:
-        as_nobody = ("setpriv", f"--reuid={NOBODY}", f"--regid={os.stat(directory).st_gid}",
-                     "--clear-groups")  # fmt: skip
+        status = os.stat(directory)
+        as_nobody = as_user(status.st_uid, status.st_gid)
         write_config(directory, "", user="root")
         for arguments in (("-c", "c.conf"), ("-c", "c.conf", "-u", "root")):
             done = run_to_end("-n", *arguments, cwd=directory, within=as_nobody)

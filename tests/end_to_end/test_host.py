@@ -29,7 +29,7 @@ from tests.kit.daemon import (
     wait_until_gone,
     write_config,
 )
-from tests.kit.root import NOBODY, directory_of, needs_root
+from tests.kit.root import NOBODY, as_user, directory_of, needs_root
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -225,7 +225,7 @@ def test_S134_P323_P326_the_daemons_user() -> None:
 
 @needs_root
 def test_S134_P325_another_user_without_being_root() -> None:
-    within = ("setpriv", "--reuid", NOBODY, "--clear-groups")
+    within = as_user(pwd.getpwnam(NOBODY).pw_uid, os.getgid())
     with directory_of(NOBODY) as directory:
         write_config(directory, CAT, user="daemon")
         done = run_to_end("-n", "-c", "c.conf", cwd=directory, within=within)

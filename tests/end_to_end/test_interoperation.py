@@ -194,7 +194,7 @@ def served_by(which: str, directory: Path) -> Iterator[Path]:
 def test_a_session_looks_the_same_whoever_talks_to_whom(
     tmp_path: Path, which: str, session: tuple[str, ...]
 ) -> None:
-    """Every client with this daemon prints what the reference's prints with its own."""
+    """Every client with this daemon prints what the reference's prints with its own (W152-W163)."""
     transcripts = {}
     for name, client in CLIENTS.items():
         directory = tmp_path / name

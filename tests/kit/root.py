@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,27 @@ needs_root = pytest.mark.skipif(
 
 #: A user without rights that exists everywhere.
 NOBODY = "nobody"
+
+
+#: Imports the daemon, becomes another user, and runs the command that follows: whoever that is may
+#: be unable to read this checkout, and even the interpreter.
+_BECOME = """
+import os, sys
+from trio_supervisor.cli.daemon import main
+from trio_supervisor.cli.identity import load_what_is_read_late
+load_what_is_read_late()
+uid, gid, *command = sys.argv[1:]
+os.setgroups([])
+os.setresgid(int(gid), int(gid), int(gid))
+os.setresuid(int(uid), int(uid), int(uid))
+sys.argv = command[command.index("trio_supervisor"):]
+main()
+"""
+
+
+def as_user(uid: int, gid: int) -> list[str]:
+    """What stands before a command of the daemon to run it as another user, in no further group."""
+    return [sys.executable, "-c", _BECOME, str(uid), str(gid)]
 
 
 @contextmanager

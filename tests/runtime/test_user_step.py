@@ -120,17 +120,17 @@ async def test_P045_failures_leak_neither_descriptors_nor_children(public: Path)
     missing = as_nobody("true", directory=f"{public}/none")
     with pytest.raises(SpawnError, match="ENOENT"):
         await launcher(missing)
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(os.listdir("/proc/self/fd")), children()
     for _ in range(10):
         with pytest.raises(SpawnError, match="ENOENT"):
             await launcher(missing)
-    assert len(os.listdir("/proc/self/fd")) == before
-    with pytest.raises(ChildProcessError):
-        reap_any()
+    assert (len(os.listdir("/proc/self/fd")), children()) == before
 
 
-def reap_any() -> None:
-    os.waitpid(-1, os.WNOHANG)
+def children() -> set[str]:
+    """Also those that other tests keep, such as a browser."""
+    tasks = Path("/proc/self/task").iterdir()
+    return {pid for task in tasks for pid in (task / "children").read_text().split()}
 
 
 async def test_P058_the_present_user_changes_nothing() -> None:

@@ -9,6 +9,7 @@ import resource
 from trio_supervisor.core.config import DaemonConfig, Message, Severity
 from trio_supervisor.core.errors import ConfigError
 from trio_supervisor.core.xmlrpc import decode_call
+from trio_supervisor.web.pages.assets import load_assets
 
 STDERR = 2
 #: Decoding it loads all that the first call to the daemon needs.
@@ -49,7 +50,7 @@ def drop_privileges(uid: int | None) -> list[Message]:
         entry = pwd.getpwuid(uid)
     except KeyError:
         raise ConfigError(f"Can't find uid {uid}") from None
-    decode_call(FIRST_CALL)  # what it imports may be out of reach for the user
+    load_what_is_read_late()
     try:
         os.setgroups(os.getgrouplist(entry.pw_name, entry.pw_gid))
         os.setgid(entry.pw_gid)
@@ -57,6 +58,13 @@ def drop_privileges(uid: int | None) -> list[Message]:
     except OSError as error:
         raise ConfigError(f"Can't drop privilege to user {entry.pw_name}: {error}") from error
     return [done]
+
+
+def load_what_is_read_late() -> None:
+    """Read the modules and files that only the first client needs: they may be out of reach for
+    the user that the daemon becomes."""
+    decode_call(FIRST_CALL)
+    load_assets()
 
 
 def raise_limits(config: DaemonConfig) -> list[Message]:

@@ -47,6 +47,12 @@ def _load(address: str) -> Asset:
         return Asset(opened.read(), _TYPES[address], int(os.fstat(opened.fileno()).st_mtime))
 
 
+def load_assets() -> None:
+    """Read all files now, for those who may be unable to later."""
+    for address in _TYPES:
+        _load(address)
+
+
 def _has(date: str, found: Asset) -> bool:
     """Whether a client's copy of that date is good; a date that is none proves nothing."""
     try:
