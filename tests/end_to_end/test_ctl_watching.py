@@ -28,7 +28,7 @@ stdout_logfile=%(here)s/count.log
 stdout_logfile_maxbytes=1000
 stdout_logfile_backups=90
 redirect_stderr=true
-"""  # noqa: E501
+"""  # noqa: E501 - what is printed has lines of this length
 TALKERS = """\
 [program:file]
 command=sh -c 'echo out; echo err >&2; exec sleep 1000'

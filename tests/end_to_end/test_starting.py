@@ -131,6 +131,7 @@ def test_S033_P041_a_log_that_cannot_be_opened(tmp_path: Path) -> None:
     )
     with daemon(tmp_path, text) as running:
         (tmp_path / "sub").rmdir()
+        running.wait_for("gone", "STOPPED")  # it answers: all that it opens for itself is open
         before = running.descriptors
         for name, (_, errno_name) in names.items():
             for _ in range(15):
