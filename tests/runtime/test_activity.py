@@ -16,7 +16,8 @@ from trio_supervisor.core.config import DaemonConfig, Severity
 from trio_supervisor.core.errors import ConfigError, Failed, NoFile
 from trio_supervisor.runtime.logs import activity
 from trio_supervisor.runtime.logs.activity import ActivityLog, open_activity_log
-from trio_supervisor.runtime.logs.sinks import Sinks
+from trio_supervisor.runtime.logs.sinks import Sink, Sinks
+from trio_supervisor.runtime.logs.syslog import SyslogSink
 from trio_supervisor.runtime.logs.writer import BACKLOG_LIMIT
 
 #: 2026-11-24 14:00:00.007 in UTC.
@@ -237,6 +238,42 @@ def test_s097_stdout_reader_gone(desk: Desk, out: Pipe) -> None:
         "INFO four",
     ]
     assert len(desk.lines) <= 5
+
+
+@pytest.mark.parametrize("when", ["close", "log"])
+def test_p294_a_copy_that_reports_while_it_is_closed_is_closed_once(desk: Desk, when: str) -> None:
+    closed = []
+
+    class Gone(SyslogSink):
+        """A reader that is gone, which is noticed by closing it."""
+
+        broken = True
+        backlog = 0
+
+        def __init__(self) -> None:
+            """Without a writer."""
+
+        def write(self, data: bytes) -> None:
+            """Nobody takes it."""
+
+        def flush(self) -> None:
+            """As above."""
+
+        def close(self) -> None:
+            closed.append(True)
+            log.log(Severity.ERROR, "the reader is gone")
+
+    class GoneSinks(Sinks):
+        def file(self, path: str, *, maxbytes: int, backups: int) -> Sink:
+            plain = super().file(path, maxbytes=maxbytes, backups=backups)
+            return Gone() if path == os.devnull else plain
+
+    log = desk.open(copy=os.devnull, sinks=lambda log: GoneSinks(log.log))
+    if when == "log":
+        log.log(Severity.INFO, "one")
+    log.close()
+    assert closed == [True]
+    assert desk.lines[0] == "ERRO the reader is gone"
 
 
 def test_s081_reopen(desk: Desk) -> None:

@@ -103,10 +103,10 @@ class ActivityLog:
 
     def close(self) -> None:
         """Close all; readers that sleep are given a moment to take what is waiting."""
-        for sink in (self._target, self._copy):
-            if sink is not None:
-                sink.close()
-        self._target = self._copy = None
+        self._close_copy()
+        target, self._target = self._target, None
+        if target is not None:
+            target.close()
         self.sinks.settle(SETTLE)
 
     def _write(self, severity: Severity, text: str) -> None:
@@ -129,8 +129,12 @@ class ActivityLog:
     def _forget_vanished_reader(self) -> None:
         """P-294."""
         if self._copy is not None and self._copy.broken:
-            self._copy.close()
-            self._copy = None
+            self._close_copy()
+
+    def _close_copy(self) -> None:
+        copy, self._copy = self._copy, None  # first: what closing has to report comes back here
+        if copy is not None:
+            copy.close()
 
 
 def open_activity_log(daemon: DaemonConfig, *, foreground: bool) -> ActivityLog:
