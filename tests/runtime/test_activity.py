@@ -265,8 +265,9 @@ def test_p294_a_copy_that_reports_while_it_is_closed_is_closed_once(desk: Desk, 
 
     class GoneSinks(Sinks):
         def file(self, path: str, *, maxbytes: int, backups: int) -> Sink:
-            plain = super().file(path, maxbytes=maxbytes, backups=backups)
-            return Gone() if path == os.devnull else plain
+            if path == os.devnull:
+                return Gone()
+            return super().file(path, maxbytes=maxbytes, backups=backups)
 
     log = desk.open(copy=os.devnull, sinks=lambda log: GoneSinks(log.log))
     if when == "log":
