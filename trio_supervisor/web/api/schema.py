@@ -149,7 +149,7 @@ POOL = thing(
         )
     ),
 )
-#: What ``rpc_info.all_config_info`` tells of a process.
+#: What ``all_config_info`` of ``runtime/rpc/info.py`` tells of a process.
 CONFIG = thing(
     "How a process is configured; the members of supervisor.getAllConfigInfo",
     autostart=TRUTH,
