@@ -76,7 +76,11 @@ def test_spellings_D13(words: list[str]) -> None:
 @pytest.mark.parametrize("word", ["-h", "-?", "--help"])
 def test_help_comes_before_any_config(word: str) -> None:
     assert options("-c", "/no/such", word).help
-    assert usage("/x/supervisorctl").startswith("usage: /x/supervisorctl [options]")
+    text = usage("/x/supervisorctl")
+    assert text.startswith("usage: supervisorctl [options]")
+    assert max(map(len, text.splitlines())) <= 80
+    for flag in FLAGS:
+        assert f"--{flag.long}" in text
 
 
 @pytest.mark.parametrize(

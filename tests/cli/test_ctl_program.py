@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import trio_supervisor
 from tests.kit.ctl import Ran, environment, finish, install, read_until, run, until
 from tests.kit.rpc_stub import Raw, Stub, chunked, fault, info, result, turns
 
@@ -241,7 +242,15 @@ def test_symlink_named_supervisorctl(program: str, tmp_path: Path) -> None:
     )
     ran = run([str(link), "-h"])
     assert (ran.status, ran.err) == (0, "")
-    assert ran.out.startswith(f"usage: {link} ")
+    assert ran.out.startswith("usage: supervisorctl [options] ")
+    assert str(tmp_path) not in ran.out
+
+
+@pytest.mark.parametrize("words", [["--version"], ["-c", "/no/such", "--version", "status", "-h"]])
+def test_the_version_of_the_client_needs_no_daemon(
+    program: str, tmp_path: Path, words: list[str]
+) -> None:
+    assert run([program, *words], cwd=tmp_path) == (0, f"{trio_supervisor.__version__}\n", "")
 
 
 def test_help_needs_no_config_and_no_daemon(program: str, tmp_path: Path) -> None:

@@ -628,7 +628,8 @@ def test_permission_denied_S24_D3(
 
     monkeypatch.setattr(socket.socket, "connect", refuse)  # root may connect to any socket
     url = f"unix://{tmp_path}/s.sock"
-    assert command("-s", url, line) == (1, "error: [Errno 13] Permission denied\n", "")
+    named = f"error: [Errno 13] Permission denied: '{tmp_path}/s.sock'\n"
+    assert command("-s", url, line) == (1, named, "")
 
 
 def test_unknown_host_S24_D3(command: Ctl, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -637,7 +638,7 @@ def test_unknown_host_S24_D3(command: Ctl, monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)  # no name server in tests
     ran = command("-s", "http://no.such.host:9", "status")
-    assert ran == (1, "error: [Errno -2] Name or service not known\n", "")
+    assert ran == (1, "error: [Errno -2] Name or service not known: 'no.such.host'\n", "")
 
 
 # S30: order, and what is called

@@ -235,3 +235,23 @@ def test_faults_do_not_end_the_shell(shell: Shell, stub: Stub) -> None:
         person.expect("error: <Fault 30: 'FAILED: x'>\n" + PROMPT)
         person.type("exit\n")
         assert person.end()[0] == 0
+
+
+LONG = "can't find command 'gunicorn': it exited too quickly, 3 times in 9 seconds, see its log"
+
+
+@pytest.mark.parametrize(("name", "indent"), [("web", 52), ("a-name-of-a-program", 4)])
+def test_long_reasons_are_broken_between_words(
+    tmp_path: Path, stub: Stub, name: str, indent: int
+) -> None:
+    times = {"start": 0, "now": 9, "spawnerr": ""}
+    failed = {**info(name, "FATAL"), **times, "pid": 0, "spawnerr": LONG}
+    stub.answers["getAllProcessInfo"] = [failed, {**info("x"), **times}]
+    program = install(tmp_path / "bin")
+    with terminal([program, "-s", stub.url, "status", "-v"], cwd=tmp_path) as person:
+        _, shown = person.end()
+    title, first, *further, last = shown.splitlines()
+    assert (title.split()[-1], last.split()[:2]) == ("REASON", ["x", "RUNNING"])
+    assert max(map(len, shown.splitlines())) <= 80
+    assert {len(line) - len(line.lstrip()) for line in further} == {indent}
+    assert " ".join([first, *further]).split()[7:] == LONG.split()

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_supervisor.cli.ctl.text import cells, clip, duration, fit, harmless, plain, size
+from trio_supervisor.cli.ctl.text import (
+    cells,
+    clip,
+    duration,
+    fit,
+    folded,
+    harmless,
+    plain,
+    size,
+)
 
 
 @pytest.mark.parametrize(
@@ -15,6 +24,28 @@ from trio_supervisor.cli.ctl.text import cells, clip, duration, fit, harmless, p
 )
 def test_cells(text: str, width: int) -> None:
     assert cells(text) == width
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "indent", "lines"),
+    [
+        ("", 9, 2, [""]),
+        ("  a   bc", 8, 2, ["  a   bc"]),
+        ("  a   bc", 7, 2, ["  a", "  bc"]),
+        ("one two three", 7, 1, ["one two", " three"]),
+        ("a-word-wider-than-that b", 9, 2, ["a-word-wider-than-that", "  b"]),
+        ("日本 語", 6, 0, ["日本", "語"]),
+    ],
+)
+def test_lines_are_broken_at_blanks_only(
+    text: str, width: int, indent: int, lines: list[str]
+) -> None:
+    assert folded(text, width, indent) == lines
+
+
+@given(st.text(), st.integers(1, 20), st.integers(0, 5))
+def test_folding_loses_no_word(text: str, width: int, indent: int) -> None:
+    assert " ".join(folded(text, width, indent)).split() == text.split()
 
 
 @pytest.mark.parametrize(

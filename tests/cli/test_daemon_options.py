@@ -65,3 +65,4 @@ def test_help_names_every_option() -> None:
     assert text.startswith("usage: tsupervisord [options]")
     for flag in FLAGS:
         assert f"--{flag.long}" in text
+    assert max(map(len, text.splitlines())) <= 80

@@ -154,10 +154,10 @@ def test_p337_what_is_no_socket_is_kept(path: Path, kind: str) -> None:
     assert len(os.listdir(path.parent)) == 1
 
 
-def refusal(error: int) -> str:
+def refusal(error: int, place: object) -> str:
     return (
         "Cannot open an HTTP server: socket.error reported "
-        f"errno.{errno.errorcode[error]} ({error})"
+        f"errno.{errno.errorcode[error]} ({error}): {place}"
     )
 
 
@@ -165,10 +165,10 @@ def test_p338_other_failures(path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     """S-131; nothing is left behind (P-339)."""
     with pytest.raises(ServerError) as failed:
         bind(unix(path.parent / "missing" / "s.sock"))
-    assert str(failed.value) == refusal(errno.ENOENT)
+    assert str(failed.value) == refusal(errno.ENOENT, path.parent / "missing" / "s.sock")
     with pytest.raises(ServerError) as failed:
         bind(inet(0, "192.0.2.1"))
-    assert str(failed.value) == refusal(errno.EADDRNOTAVAIL)
+    assert str(failed.value) == refusal(errno.EADDRNOTAVAIL, "192.0.2.1:0")
 
     def chown(path: str, uid: int, gid: int) -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted")
@@ -176,7 +176,7 @@ def test_p338_other_failures(path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(os, "chown", chown)
     with pytest.raises(ServerError) as failed:
         bind(unix(path, chown=(1, 1)))
-    assert str(failed.value) == refusal(errno.EPERM)
+    assert str(failed.value) == refusal(errno.EPERM, path)
     assert os.listdir(path.parent) == []
 
 
@@ -184,6 +184,18 @@ def test_a_path_that_is_too_long(tmp_path: Path) -> None:
     with pytest.raises(ServerError, match=r"errno\.ENAMETOOLONG"):
         bind(unix(tmp_path / ("x" * 108)))
     assert os.listdir(tmp_path) == []
+
+
+def test_a_host_that_does_not_resolve_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*arguments: object, **options: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)  # no name server in tests
+    with pytest.raises(ServerError) as failed:
+        bind(inet(9001, "no.such.host"))
+    assert str(failed.value) == (
+        "Cannot open an HTTP server: [Errno -2] Name or service not known: no.such.host:9001"
+    )
 
 
 def test_p334_a_taken_port() -> None:

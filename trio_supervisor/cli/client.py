@@ -129,7 +129,15 @@ class Target:
         return f"{host}:{self.port}"
 
     def connect(self, timeout: float | None, tls: TlsOptions) -> socket.socket:
-        """A connected socket. Raises OSError."""
+        """A connected socket. Raises OSError, which names the host or the path of the socket."""
+        try:
+            return self._connected(timeout, tls)
+        except OSError as error:
+            if error.errno is not None and error.filename is None:
+                error.filename = self.path or self.host
+            raise
+
+    def _connected(self, timeout: float | None, tls: TlsOptions) -> socket.socket:
         if not self.path:
             connection = socket.create_connection((self.host, self.port), timeout)
             if not self.is_secure:

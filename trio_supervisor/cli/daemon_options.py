@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getopt
 import os
+import textwrap
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -131,21 +132,30 @@ def usage(program: str) -> str:
     lines = [
         f"usage: {os.path.basename(program)} [options]",
         "",
-        "Starts the programs of a supervisord.conf, keeps them running and answers tsupervisorctl.",
+        "Starts the programs of a supervisord.conf, keeps them running and answers",
+        "tsupervisorctl.",
         "",
         "options (a value given here beats the configuration file, also at every reload):",
     ]
     for flag in FLAGS:
         spellings = f"-{flag.short}, --{flag.long}" if flag.short else f"    --{flag.long}"
-        lines.append(f"  {spellings + ' ' + flag.argument:<30} {flag.doc}")
+        lines += _folded(f"  {spellings + ' ' + flag.argument:<30} {flag.doc}", 33)
     lines += [
         "",
         "examples:",
         "  tsupervisord --demo                      see it work, no configuration needed",
         "  tsupervisord --check -c supervisord.conf find mistakes before they happen",
-        "  tsupervisord -n -c /etc/supervisord.conf run in the foreground (containers, debugging)",
-        "  tsupervisord -c /etc/supervisord.conf    run in the background; returns when ready",
+        "  tsupervisord -n -c /etc/supervisord.conf run in the foreground",
+        "  tsupervisord -c /etc/supervisord.conf    run in the background",
         "",
-        "exit status: 0 after an orderly shutdown, 2 for every error at start, 1 internal error",
+        "exit status: 0 after an orderly shutdown, 2 for every error at start, 1 for an",
+        "internal error",
     ]
     return "\n".join(lines)
+
+
+def _folded(line: str, indent: int) -> list[str]:
+    """The line broken at blanks for the narrowest terminal in use."""
+    return textwrap.wrap(
+        line, 80, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    )

@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line (program name first) and return the exit status."""
     argv = sys.argv if argv is None else argv
     if len(argv) < 3:
-        _say(f"usage: {argv[0]} PIDFILE COMMAND [ARG ...]")
+        _say(f"usage: {os.path.basename(argv[0])} PIDFILE COMMAND [ARG ...]")
         return BAD_USAGE
     pidfile, command = argv[1], argv[2:]
     with _SignalPipe() as signals:

@@ -31,7 +31,9 @@ def bind(server: Server) -> socket.socket:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise _taken(server) from error
-        raise ServerError(f"Cannot open an HTTP server: {_reason(error)}") from error
+        raise ServerError(
+            f"Cannot open an HTTP server: {_reason(error)}: {_place(server)}"
+        ) from error
 
 
 def unbind(server: Server, listener: socket.socket) -> None:
@@ -129,11 +131,18 @@ def _answers(path: str) -> bool:
 
 
 def _taken(server: Server) -> ServerError:
-    where = server.file if isinstance(server, UnixServer) else f"{server.host or '*'}:{server.port}"
     return ServerError(
         f"Another program is already listening on a port that one of our HTTP servers needs: "
-        f"{where}. Stop that program, or change the address in the configuration"
+        f"{_place(server)}. Stop that program, or change the address in the configuration"
     )
+
+
+def _place(server: Server) -> str:
+    """Where a server listens, as a configuration writes it."""
+    if isinstance(server, UnixServer):
+        return server.file
+    host = f"[{server.host}]" if ":" in server.host else server.host
+    return f"{host or '*'}:{server.port}"
 
 
 def _reason(error: OSError) -> str:

@@ -38,6 +38,7 @@ FLAGS = (
     Flag("", "timeout", "SECONDS", "give up when the daemon says nothing for so long (exit 124)"),
     Flag("", "raw", "", "show control characters of logs as they are, on a terminal too"),
     Flag("", "completion", "SHELL", "print a completion script for bash, zsh or fish, and end"),
+    Flag("", "version", "", "show the version of this program"),
     Flag("h", "help", "", "show this text (also -?)"),
 )
 #: A spelling that the reference documents and refuses (D-13).
@@ -50,7 +51,8 @@ COMPLETE = "--complete"
 def parse_flags(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
     """Long name to value (empty for flags), and the words after the flags (ctl.md 1.1).
 
-    The first word that is no flag ends them, as ``--`` does. Asking for help hides all else.
+    The first word that is no flag ends them, as ``--`` does. Asking for help or for the version,
+    whichever comes first, hides all else.
     Raises OptionError.
     """
     found: list[tuple[str, Flag, str]] = []
@@ -68,8 +70,8 @@ def parse_flags(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
     # What they say counts once all of them are found to be flags.
     given: dict[str, str] = {}
     for spelling, flag, value in found:
-        if flag.long == "help":
-            return {"help": ""}, []
+        if flag.long in ("help", "version"):
+            return {flag.long: ""}, []
         if flag.long in given:
             raise OptionError(f"conflicting command line option '{spelling}'")
         _check(spelling, flag, value)

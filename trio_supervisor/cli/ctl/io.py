@@ -34,6 +34,16 @@ class Output:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
 
+    @property
+    def width(self) -> int | None:
+        """Columns of the terminal; None where there is none, or where it does not know."""
+        if not self.on_terminal:
+            return None
+        try:
+            return os.get_terminal_size(self.stream.fileno()).columns or None
+        except (OSError, ValueError):  # not a real terminal, or closed
+            return None
+
     def line(self, text: str) -> None:
         self.text(text + "\n")
 

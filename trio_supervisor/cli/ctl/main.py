@@ -62,6 +62,12 @@ def _run(argv: list[str]) -> int:
 
             session.line(usage(argv[0]))
             return 0
+        if options.version:
+            # Imported here for the same reason.
+            from trio_supervisor import __version__
+
+            session.line(__version__)
+            return 0
         if options.completion is not None or options.complete is not None:
             return _complete(session, argv[0])
         plugins = _plugins(session)

@@ -46,10 +46,12 @@ class Options:
         "tls",
         "url_given",
         "username",
+        "version",
     )
 
     def __init__(self) -> None:
         self.help = False
+        self.version = False
         self.completion: str | None = None
         """The shell that a completion script is asked for."""
         self.complete: list[str] | None = None
@@ -99,8 +101,8 @@ def read_options(argv: list[str], environ: Mapping[str, str]) -> Options:
     options.completion = given.get("completion")
     if options.completion is not None:
         return options
-    if "help" in given:
-        options.help = True
+    options.help, options.version = "help" in given, "version" in given
+    if options.help or options.version:
         return options
     options.interactive = "interactive" in given
     options.raw = "raw" in given

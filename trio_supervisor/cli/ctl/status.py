@@ -5,7 +5,7 @@ from __future__ import annotations
 from trio_supervisor.cli.client import Fault
 from trio_supervisor.cli.ctl.command import mistake
 from trio_supervisor.cli.ctl.names import ALL, chosen_or_told, short_name
-from trio_supervisor.cli.ctl.text import cells, duration, fit, plain, size
+from trio_supervisor.cli.ctl.text import cells, duration, fit, folded, plain, size
 from trio_supervisor.cli.ctl.view import SOME_UNKNOWN, judge, show_status
 from trio_supervisor.core.states import SIGNALLABLE_STATES, FaultCode, State
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     Row = dict[str, Any]
 
 GAP = "  "
+#: Cells that the last column must have to be continued below itself, and the indentation if not.
+NARROWEST_REASON = 24
+INDENT = 4
 
 
 def _by_name(row: Row) -> tuple[object, ...]:
@@ -105,11 +108,19 @@ def _show_wide(session: Session, rows: list[Row]) -> None:
         for index, (title, _, _) in enumerate(COLUMNS)
     ]
     titles = [title for title, _, _ in COLUMNS]
+    width = session.output.width
+    reason = sum(widths[:-1]) + len(GAP) * (len(widths) - 1)
+    indent = INDENT if width is None or width - reason < NARROWEST_REASON else reason
     for number, line in enumerate([titles, *table]):
         parts = [
-            fit(cell, width, right=right)
-            for cell, width, (_, _, right) in zip(line, widths, COLUMNS, strict=True)
+            fit(cell, room, right=right)
+            for cell, room, (_, _, right) in zip(line, widths, COLUMNS, strict=True)
         ]
-        if number:
-            parts[1] = session.output.painted(parts[1], line[1])
-        session.line(GAP.join(parts).rstrip())
+        row = GAP.join(parts).rstrip()
+        first, *further = [row] if width is None else folded(row, width, indent)
+        start = len(parts[0]) + len(GAP)
+        end = start + len(parts[1])
+        if number and end <= len(first):
+            first = first[:start] + session.output.painted(first[start:end], line[1]) + first[end:]
+        for text in (first, *further):
+            session.line(text)

@@ -206,8 +206,9 @@ class _Follower:
 
 def words_of(error: Exception) -> str:
     """What went wrong, without the number that the system has for it."""
-    strerror = error.strerror if isinstance(error, OSError) else None
-    return strerror or str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror if error.filename is None else f"{error.strerror}: {error.filename}"
+    return str(error) or type(error).__name__
 
 
 def _tell(text: str) -> None:

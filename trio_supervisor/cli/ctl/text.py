@@ -14,6 +14,8 @@ _COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 _REPLACED_COLOUR = re.compile(r"[\x1b\ufffd]\[[0-9;:]*m")
 #: C0 but for the tabulator, DEL and C1, which some terminals take for C0 with an escape.
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+#: A word with the blanks in front of it.
+_PIECE = re.compile(r"\s*\S+")
 RESET = "\x1b[0m"
 ELLIPSIS = "…"
 
@@ -53,6 +55,21 @@ def fit(text: str, width: int, *, right: bool = False) -> str:
     text = clip(text, width)
     blanks = " " * (width - cells(text))
     return blanks + text if right else text + blanks
+
+
+def folded(text: str, width: int, indent: int) -> list[str]:
+    """The text in lines of at most ``width`` cells, broken at blanks only.
+
+    Lines after the first begin with ``indent`` blanks. A single word that is wider than a line has
+    a line of its own.
+    """
+    lines = [""]
+    for piece in _PIECE.findall(text):
+        if lines[-1].strip() and cells(lines[-1]) + cells(piece) > width:
+            lines.append(" " * indent + piece.lstrip())
+        else:
+            lines[-1] += piece
+    return lines
 
 
 def harmless(text: str) -> str:
