@@ -145,10 +145,12 @@ def inet_server(credentials: Credentials | None = None) -> InetServer:
 
 
 @asynccontextmanager
-async def talking(fake: FakeSupervisor, server: Server | None = None) -> AsyncIterator[Client]:
+async def talking(
+    fake: FakeSupervisor, server: Server | None = None, app: App | None = None
+) -> AsyncIterator[Client]:
     """A connection to a server with this supervisor behind it."""
     server = unix_server() if server is None else server
-    app = App(server, fake.real)
+    app = app or App(server, fake.real)
     crowd = Crowd(fake.log)
     peer = "" if isinstance(server, UnixServer) else PEER
     ours, theirs = socket.socketpair()

@@ -132,15 +132,125 @@ async def test_failures_are_held_back_and_logged_without_the_password(
     assert "hunter2" not in str(fake.lines)
 
 
+async def admitted(app: App, peer: str, text: str, *, is_proven: bool = False) -> int:
+    """The status with which a request of this user is refused, 200 if it is let in."""
+    headers = {"authorization": login(text)[15:]}
+    refused = await app.admit(Request("GET", "/", headers=headers, peer=peer, is_proven=is_proven))
+    return 200 if refused is None else refused.status
+
+
+async def guess_for_ever(app: App, peer: str) -> None:
+    while True:
+        assert await admitted(app, peer, "bob:guess") in (401, 429)
+
+
+@pytest.mark.parametrize("credentials", [BOB, SLOW], ids=["clear", "scrypt"])
+async def test_guesses_of_the_same_peer_do_not_lock_out_the_right_password(
+    fake: FakeSupervisor,
+    autojump_clock: MockClock,
+    monkeypatch: pytest.MonkeyPatch,
+    credentials: Credentials,
+) -> None:
+    monkeypatch.setattr(auth, "matches", lambda given, stored: given == b"p:w")  # takes no time
+    app = App(inet_server(credentials), fake.real)
+    assert await admitted(app, "127.0.0.1", "bob:p:w") == 200  # seen once
+    async with trio.open_nursery() as nursery:
+        for number in range(2 * MOST_HELD):
+            nursery.start_soon(guess_for_ever, app, f"127.0.0.{number}")
+        await trio.sleep(10)
+        now = trio.current_time()
+        assert await admitted(app, "127.0.0.1", "bob:p:w", is_proven=True) == 200
+        assert trio.current_time() == now
+        assert await admitted(app, "127.0.0.1", "bob:p:w") == 200
+        assert trio.current_time() - now <= 2.01
+        nursery.cancel_scope.cancel()
+
+
+async def test_queued_guesses_tell_nothing_early(
+    fake: FakeSupervisor, autojump_clock: MockClock
+) -> None:
+    """Or they would be guesses without limit."""
+    app = App(LOCKED, fake.real)
+    answers: list[tuple[int, float]] = []
+
+    async def ask(text: str) -> None:
+        status = await admitted(app, "::1", text)
+        answers.append((status, round(trio.current_time() - start, 2)))
+
+    async with trio.open_nursery() as nursery:
+        for number in range(MOST_HELD):
+            nursery.start_soon(guess_for_ever, app, f"127.0.0.{number}")
+        await trio.sleep(30)
+        start = trio.current_time()
+        async with trio.open_nursery() as asking:
+            asking.start_soon(ask, "bob:no")
+            asking.start_soon(ask, "bob:p:w")
+        nursery.cancel_scope.cancel()
+    assert sorted(answers) == [(200, 2.0), (429, 2.0)]
+
+
+async def test_a_connection_that_was_let_in_is_not_held_up_by_guesses(
+    fake: FakeSupervisor, autojump_clock: MockClock
+) -> None:
+    app = App(LOCKED, fake.real)
+    async with talking(fake, LOCKED, app) as client, trio.open_nursery() as nursery:
+        assert (await client.get("/ok.html", login("bob:p:w"))).status == 200
+        for _ in range(MOST_HELD):
+            nursery.start_soon(guess_for_ever, app, PEER)
+        await trio.sleep(10)
+        now = trio.current_time()
+        assert (await client.get("/ok.html", login("bob:p:w"))).status == 200
+        assert trio.current_time() == pytest.approx(now, abs=0.01)
+        # What was not proven on this connection is a guess.
+        assert (await client.get("/ok.html", login("eve:guess"))).status == 429
+        nursery.cancel_scope.cancel()
+
+
+async def test_slow_comparisons_take_a_bounded_share_of_a_processor(
+    autojump_clock: MockClock,
+) -> None:
+    work, used = auth.SlowWork(), 0.0
+
+    def check(given: tuple[bytes, bytes]) -> bool:
+        nonlocal used
+        used += 0.5
+        return True
+
+    async def compare() -> None:
+        assert await work.run(check, (b"", b""), lambda: used)
+
+    start = trio.current_time()
+    for _ in range(4):
+        await compare()
+    assert trio.current_time() == start  # a few logins do not wait
+    async with trio.open_nursery() as nursery:
+        for _ in range(16):
+            nursery.start_soon(compare)
+    elapsed = trio.current_time() - start
+    assert used == 10
+    assert used <= auth.SLOW_BURST + auth.SLOW_SHARE * elapsed + 0.5
+
+
+async def test_a_login_does_not_wait_for_ever_for_its_comparison(
+    fake: FakeSupervisor, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(self: auth.SlowWork, *comparison: object) -> bool:
+        await trio.sleep_forever()
+        raise AssertionError
+
+    monkeypatch.setattr(auth.SlowWork, "run", never)
+    async with talking(fake, inet_server(SLOW)) as client:
+        reply = await client.get("/", login("bob:p:w"))
+        assert (reply.status, reply.headers["retry-after"]) == (429, "10")
+
+
 async def test_one_peer_holds_up_nobody_else(
     fake: FakeSupervisor, autojump_clock: MockClock
 ) -> None:
     admission = App(LOCKED, fake.real)
 
     async def status(peer: str, text: str) -> int:
-        request = Request("GET", "/", headers={"authorization": login(text)[15:]}, peer=peer)
-        refused = await admission.admit(request)
-        return 200 if refused is None else refused.status
+        return await admitted(admission, peer, text)
 
     statuses: list[int] = []
 
@@ -152,7 +262,6 @@ async def test_one_peer_holds_up_nobody_else(
             nursery.start_soon(fail)
         await wait_all_tasks_blocked()
         now = trio.current_time()
-        assert await status("192.0.2.66", "bob:p:w") == 429  # or guesses would have no limit
         assert await status("192.0.2.7", "bob:p:w") == 200
         assert await status("192.0.2.7", "eve:look") == 200
         assert trio.current_time() == now

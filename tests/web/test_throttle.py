@@ -6,7 +6,14 @@ from contextlib import ExitStack
 
 import pytest
 
-from trio_supervisor.web.throttle import FORGIVEN_AFTER, MOST_HELD, MOST_PEERS, Throttle
+from trio_supervisor.web.throttle import (
+    FORGIVEN_AFTER,
+    LONGEST_DELAY,
+    MOST_HELD,
+    MOST_PEERS,
+    QUEUE_RATE,
+    Throttle,
+)
 
 ONE, OTHER = "192.0.2.1", "192.0.2.2"
 
@@ -44,6 +51,9 @@ def test_one_peer_cannot_have_many_under_way() -> None:
         ("::ffff:192.0.2.1", ONE),
         ("fe80::1%eth0", "fe80::2%eth0"),
         ("not an address", "not an address"),
+        ("127.0.0.1", "127.255.3.4"),
+        ("127.0.0.1", "::1"),
+        ("::ffff:127.0.0.2", "127.0.0.1"),
     ],
 )
 def test_addresses_of_one_owner(address: str, same: str) -> None:
@@ -51,6 +61,17 @@ def test_addresses_of_one_owner(address: str, same: str) -> None:
     throttle.fail(address, 0)
     assert throttle.fail(same, 0) == 0.1
     assert throttle.fail("2001:db8:0:1::", 0) == 0.05
+
+
+def test_queued_requests_wait_alike_and_longer_the_more_there_are() -> None:
+    throttle = Throttle()
+    with ExitStack() as stack:
+        waits = [stack.enter_context(throttle.queueing(ONE)) for _ in range(1024)]
+        assert stack.enter_context(throttle.queueing(OTHER)) == LONGEST_DELAY
+    assert set(waits[: int(LONGEST_DELAY * QUEUE_RATE)]) == {LONGEST_DELAY}
+    assert waits[-1] == 1024 / QUEUE_RATE
+    with throttle.queueing(ONE) as wait:
+        assert wait == LONGEST_DELAY
 
 
 def test_memory_is_bounded_and_the_latest_are_remembered() -> None:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from trio_supervisor.web.message import Request
 
 UNKNOWN_PEER = "a local client"
+#: Seconds that a request may wait for a slow comparison of its password.
+PATIENCE = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class Refusal:
 
 LOCKED = Refusal(401, "A user name and a password are needed", (CHALLENGE,))
 TOO_MANY = Refusal(429, "Too many wrong passwords from this address", (("Retry-After", "2"),))
+BUSY = Refusal(429, "Too many passwords are being checked", (("Retry-After", "10"),))
 WRONG_HOST = Refusal(
     403,
     "This server is not known by the name in the address; "
@@ -65,9 +68,10 @@ class Admission:
             name = quoted(request.headers["host"])
             self._complain(request, f"Host {name} is not among allowed_hosts")
             return WRONG_HOST
-        if request.peer and self._throttle.is_exhausted(request.peer):
-            return TOO_MANY
         authorization = request.headers.get("authorization", "")
+        is_guess = bool(authorization and request.peer and not request.is_proven)
+        if is_guess and self._throttle.is_exhausted(request.peer):
+            return await self._recognise_later(request, authorization)
         role = self._users.recognise(authorization)
         return role or await self._identify(request, authorization)
 
@@ -89,16 +93,31 @@ class Admission:
             return POST_ONLY
         return None
 
+    async def _recognise_later(self, request: Request, authorization: str) -> Role | Refusal:
+        """Let in a client with a known password although its peer has too much under way."""
+        with self._throttle.queueing(request.peer) as seconds:
+            await trio.sleep(seconds)
+        role = self._users.recognise(authorization)
+        if role is None:
+            self._complain(request, "wrong user name or password")
+        return role or TOO_MANY
+
     async def _identify(self, request: Request, authorization: str) -> Role | Refusal:
-        """For those who cannot be recognised at once; one peer's failures hold up nobody else."""
-        with self._throttle.holding(request.peer):
-            role = await self._users.identify(authorization)
+        """Compare slow passwords too. One peer's failures delay no other peer."""
+        if not authorization:  # clients first ask without: nothing was guessed
+            return LOCKED
+        with self._throttle.holding(request.peer) as turn:
+            try:
+                with trio.fail_after(PATIENCE):
+                    async with turn:  # or one peer would occupy the queue of all
+                        role = await self._users.identify(authorization)
+            except trio.TooSlowError:
+                return BUSY
             if role is not None:
                 return role
-            if authorization:  # clients first ask without: nothing was guessed
-                self._complain(request, "wrong user name or password")
-                if request.peer:
-                    await trio.sleep(self._throttle.fail(request.peer, trio.current_time()))
+            self._complain(request, "wrong user name or password")
+            if request.peer:
+                await trio.sleep(self._throttle.fail(request.peer, trio.current_time()))
         return LOCKED
 
     def _complain(self, request: Request, what: str) -> None:

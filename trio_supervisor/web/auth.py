@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import time
 from binascii import Error as Base64Error
 from binascii import a2b_base64
 from enum import Enum
@@ -18,11 +19,15 @@ import trio
 from trio_supervisor.core.passwords import is_slow, matches
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from trio_supervisor.core.access import Credentials
 
 CHALLENGE = ("WWW-Authenticate", 'Basic realm="default"')
-#: Slow comparisons at the same time, over all servers: each takes a processor and up to 256 MiB.
-_slow = trio.CapacityLimiter(1)
+#: Share of one processor that slow comparisons may take in the long run, over all servers, and
+#: processor seconds that they may take at once after a rest: an ordinary login never waits.
+SLOW_SHARE = 0.25
+SLOW_BURST = 2.0
 
 
 class Role(Enum):
@@ -58,8 +63,58 @@ class Users:
         slow = [user for user in self.known if user.is_slow]
         if given is None or not slow:
             return None
-        found = [await trio.to_thread.run_sync(user.check, given, limiter=_slow) for user in slow]
+        found = [await _slow_work().run(user.check, given) for user in slow]
         return next((user.role for user, good in zip(slow, found, strict=True) if good), None)
+
+
+class SlowWork:
+    """Slow comparisons: one at a time, since each takes up to 256 MiB, and within SLOW_SHARE."""
+
+    def __init__(self) -> None:
+        self._turn = trio.Lock()  # first come, first served
+        self._limiter = trio.CapacityLimiter(1)
+        self._left = SLOW_BURST
+        """Processor seconds that may be used at once; below 0 after a comparison."""
+        self._counted = trio.current_time()
+
+    async def run(
+        self,
+        check: Callable[[tuple[bytes, bytes]], bool],
+        given: tuple[bytes, bytes],
+        processor_clock: Callable[[], float] = time.thread_time,
+    ) -> bool:
+        """Run a comparison in a thread, when its turn has come and there is time left for it."""
+
+        def timed() -> tuple[bool, float]:
+            start = processor_clock()
+            good = check(given)
+            return good, processor_clock() - start
+
+        async with self._turn:
+            self._refill()
+            if self._left < 0:
+                await trio.sleep(-self._left / SLOW_SHARE)
+                self._refill()
+            good, used = await trio.to_thread.run_sync(timed, limiter=self._limiter)
+            self._left -= used
+            return good
+
+    def _refill(self) -> None:
+        now = trio.current_time()
+        self._left = min(SLOW_BURST, self._left + (now - self._counted) * SLOW_SHARE)
+        self._counted = now
+
+
+_work: trio.lowlevel.RunVar[SlowWork] = trio.lowlevel.RunVar("slow comparisons")
+
+
+def _slow_work() -> SlowWork:
+    """The slow work of all servers of this run of trio."""
+    try:
+        return _work.get()
+    except LookupError:
+        _work.set(SlowWork())
+        return _work.get()
 
 
 class _User:

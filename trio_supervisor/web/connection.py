@@ -66,6 +66,8 @@ class Connection:
         self._peer = peer
         self.is_known = not peer
         """It has been let in once, or need not be: no time limit hurries it while it is idle."""
+        self._proven: str | None = None
+        """The Authorization header of the last request that was let in; None before the first."""
         self._parser = Parser()
         self._scope = trio.CancelScope()
         self._awaiting_request = False
@@ -94,10 +96,13 @@ class Connection:
         try:
             while (request := await self._next_request()) is not None:
                 request.peer = self._peer
+                authorization = request.headers.get("authorization", "")
+                request.is_proven = authorization == self._proven
                 if (refused := await self._app.admit(request)) is not None:
                     await self._answer(request, refused, keep=False)
                     break
                 self.is_known = True
+                self._proven = authorization
                 request.body = await self._body(request)
                 answer = await self._app.respond(request)
                 if isinstance(answer, Stream):

@@ -43,6 +43,8 @@ class Request:
     """Filled in when it has arrived."""
     peer: str = ""
     """The client's IP address; empty for one on this machine's own socket."""
+    is_proven: bool = False
+    """An earlier request on the same connection was let in with this very Authorization header."""
     readonly: bool = False
     """Its sender may look at everything and change nothing."""
 
