@@ -62,7 +62,7 @@ RULES = (
     Rule(
         where=("cli.ctl*", "cli.client*", "cli.pidproxy"),
         never=(*SLOW, f"{NAME}.runtime", f"{NAME}.web", f"{NAME}.core"),
-        unless=(f"{NAME}.core.states", "json"),
+        unless=(f"{NAME}.core.states", "json", "xmlrpc"),
         even_for_typing=False,
     ),
     Rule(
@@ -73,6 +73,12 @@ RULES = (
             "cli.ctl.json",
             "cli.ctl.logs",
         ),  # imported by the commands that need it, and no others
+        even_for_typing=False,
+    ),
+    Rule(
+        where=("cli.ctl*", "cli.client*", "cli.pidproxy"),
+        never=("xmlrpc",),
+        but_not_in=("cli.ctl.controller",),  # plugins catch the errors of that module
         even_for_typing=False,
     ),
     Rule(where=("childutils",), never=("trio", "h11", "defusedxml", "tomli_w", NAME)),

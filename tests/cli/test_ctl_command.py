@@ -107,7 +107,7 @@ def test_plugins_come_before_commands(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctl_commands, "COMMANDS", {"sample": SAMPLE})
     said = io.StringIO()
     session = Session(Options(), said)
-    console = Console(session, [])
+    console = Console(session)
     assert console.run("sample --bogus") is False
     assert session.exit_status == 2
     assert said.getvalue().splitlines() == [
@@ -117,5 +117,7 @@ def test_plugins_come_before_commands(monkeypatch: pytest.MonkeyPatch) -> None:
         "  -f, --follow\t\tgo on",
         "  --since TIME\t\tfrom then on",
     ]
-    Console(session, [Plugin(session)]).run("sample --bogus")
+    console = Console(session)
+    console.plugins = [Plugin(session)]
+    console.run("sample --bogus")
     assert said.getvalue().endswith("\nplugin: --bogus\n")

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.kit.rpc_stub import fault
+from tests.kit.rpc_stub import fault, http_error, turns
+from trio_supervisor.cli.ctl.controller import Controller
+from trio_supervisor.cli.ctl.io import Input
+from trio_supervisor.cli.ctl.options import Options
+from trio_supervisor.cli.ctl.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +24,10 @@ if TYPE_CHECKING:
     Ctl = Callable[..., Ran]
 
 PLUGIN = '''
+import io
+import threading
+import xmlrpc.client
+
 from trio_supervisor.cli.ctl.plugins import ControllerPluginBase
 
 class Mine(ControllerPluginBase):
@@ -50,6 +60,53 @@ class Mine(ControllerPluginBase):
 
     def help_fail(self):
         self.ctl.output("fails")
+
+    def do_twice(self, argument):
+        self.ctl.onecmd(f"start {argument}")
+        self.ctl.onecmd("version")
+        self.ctl.output(self.ctl.lastcmd)
+
+    def do_read(self, argument):
+        standard, self.ctl.stdout = self.ctl.stdout, io.StringIO()
+        self.ctl.onecmd("pid")
+        self.ctl.options.plugins[0].do_version("")
+        said, self.ctl.stdout = self.ctl.stdout.getvalue(), standard
+        self.ctl.output(said.split())
+
+    def do_catch(self, argument):
+        try:
+            self.ctl.options.getServerProxy().supervisor.getPID()
+        except xmlrpc.client.Fault as fault:
+            self.ctl.output((fault.faultCode, fault.faultString))
+            self.ctl.set_exitstatus_from_xmlrpc_fault(fault.faultCode, int(argument))
+        except xmlrpc.client.ProtocolError as error:
+            self.ctl.output((error.errcode, error.errmsg))
+
+    def do_many(self, argument):
+        calls = [{"methodName": "a.b", "params": [1, {"x": "y"}]}]
+        self.ctl.output(self.ctl.get_server_proxy().system.multicall(calls))
+
+    def do_threads(self, argument):
+        work = lambda: self.ctl.onecmd("start " + argument)
+        threads = [threading.Thread(target=work) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def do_hook(self, argument):
+        self.ctl.prompt = "mine> "
+        self.ctl.precmd = lambda line: line.replace("pd", "pid")
+        self.ctl.postcmd = lambda stop, line: line == "last"
+        self.ctl.cmdqueue.append("pid")
+
+    def do_ask(self, argument):
+        ctl = self.ctl
+        self.ctl.output([ctl.complete("ta", 0, "help ta"), ctl.complete("ta", 1, "help ta")])
+        self.ctl.output("paint" in ctl.vocab)
+        ctl.default("what")
+        ctl.do_help("version")
+        ctl.emptyline()
 
 def make(controller, **options):
     return Mine(controller, **options)
@@ -115,7 +172,10 @@ def test_unauthorized_and_faults_of_an_action(command: Ctl, config: str, stub: S
 def test_help_D23(command: Ctl, config: str) -> None:
     ran = command("-c", config, "help")
     assert "\nmine commands (type help <topic>):\n==================================\n" in ran.out
-    assert "\nfail  leave  look  paint  status\n" in ran.out
+    assert (
+        "\nask  catch  fail  hook  leave  look  many  paint  read  status  threads  twice\n"
+        in ran.out
+    )
     assert command("-c", config, "help paint").out == "paint <what>\tPaints.\n"
     assert command("-c", config, "help fail").out == "fails\n"
     assert command("-c", config, "help nosuch").out == "*** No help on nosuch\n"
@@ -142,3 +202,90 @@ def test_factories_that_do_not_work_D27(
     first, second = ran.err.splitlines()
     assert first.startswith(f"Error: {message}")
     assert second == "For help, use tsupervisorctl -h"
+
+
+def test_onecmd_performs_a_line_and_keeps_the_exit_status(
+    command: Ctl, config: str, stub: Stub
+) -> None:
+    stub.answers |= {"startProcess": fault("SPAWN_ERROR"), "getSupervisorVersion": "9"}
+    ran = command("-c", config, "twice cat")
+    assert ran == (7, "cat: ERROR (spawn error)\n9\nversion\n", "")
+
+
+def test_stdout_can_be_replaced_to_read_what_actions_print(
+    command: Ctl, config: str, stub: Stub
+) -> None:
+    stub.answers |= {"getPID": 42, "getSupervisorVersion": "9"}
+    assert command("-c", config, "read") == (0, "['42', '9']\n", "")
+
+
+def test_errors_are_of_the_classes_of_the_standard_library(
+    command: Ctl, config: str, stub: Stub
+) -> None:
+    stub.answers["getPID"] = fault("NOT_RUNNING", "x")
+    assert command("-c", config, "catch 0") == (7, "(70, 'NOT_RUNNING: x')\n", "")
+    assert command("-c", config, "catch 70").status == 0
+    stub.answers["getPID"] = fault("FAILED")
+    assert command("-c", config, "catch 70").status == 1
+    stub.answers["getPID"] = http_error(500, "Oops")
+    assert command("-c", config, "catch 0").out == "(500, 'Oops')\n"
+
+
+def test_structs_can_be_sent(command: Ctl, config: str, stub: Stub) -> None:
+    stub.answers["system.multicall"] = ["done"]
+    assert command("-c", config, "many").out == "['done']\n"
+    sent = [{"methodName": "a.b", "params": [1, {"x": "y"}]}]
+    assert ("system.multicall", sent) in stub.calls
+
+
+def test_threads_perform_lines(command: Ctl, config: str, stub: Stub) -> None:
+    """One that fails sets the exit status, whichever ends last."""
+    stub.answers["startProcess"] = turns(True, fault("NO_FILE"), True)
+    ran = command("-c", config, "threads cat")
+    assert sorted(ran.out.splitlines()) == ["cat: ERROR (no such file)", *["cat: started"] * 2]
+    assert ran.status == 1
+
+
+def test_each_thread_has_a_connection_of_its_own() -> None:
+    session = Session(Options(), sys.stdout)
+    with ThreadPoolExecutor(1) as thread:
+        assert session.client() is session.client()
+        assert thread.submit(session.client).result() is not session.client()
+        assert not session.is_in_thread
+        assert thread.submit(lambda: session.is_in_thread).result()
+    session.disconnect()
+
+
+def test_hooks_of_the_shell(
+    command: Ctl, config: str, stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub.answers |= {"getAllProcessInfo": [], "getPID": 42}
+    lines = iter(["hook", "pd", "last", "never read"])
+    asked = []
+
+    def ask(self: object, prompt: str) -> str:
+        asked.append(prompt)
+        return next(lines)
+
+    monkeypatch.setattr(Input, "ask", ask)
+    ran = command("-c", config)
+    assert ran.out == "42\n42\n*** Unknown syntax: last\n"
+    assert asked == ["supervisor> ", "mine> ", "mine> "]
+
+
+def test_a_failing_hook_does_not_end_the_shell(
+    command: Ctl, config: str, stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub.answers |= {"getAllProcessInfo": [], "getPID": 42}
+    monkeypatch.setattr(Controller, "postcmd", lambda self, stop, line: {}[line])
+    lines = iter(["pid", None])
+    monkeypatch.setattr(Input, "ask", lambda self, prompt: next(lines))
+    assert command("-c", config).out == "42\nerror: 'pid'\n\n"
+
+
+def test_completion_help_and_unknown_lines(command: Ctl, config: str) -> None:
+    pytest.importorskip("readline")
+    ran = command("-c", config, "ask")
+    assert ran.out.splitlines()[:3] == ["['tail ', None]", "True", "*** Unknown syntax: what"]
+    assert ran.out.splitlines()[3].startswith("version\t")
+    assert ran.status == 1

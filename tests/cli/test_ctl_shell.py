@@ -52,7 +52,7 @@ def offered(stub: Stub, *lines: str) -> list[list[str]]:
     options.serverurl = stub.url
     session = Session(options, io.StringIO())
     line = Line()
-    completer = Completer(Console(session, []), line)
+    completer = Completer(Console(session), line)
     found = []
     try:
         for line.history, line.text in enumerate(lines):

@@ -60,6 +60,12 @@ def _encoded(value: Param) -> str:
         return f"<int>{value}</int>"
     if isinstance(value, float):
         return f"<double>{value!r}</double>"
+    if isinstance(value, dict):  # plugins send calls for system.multicall
+        members = "".join(
+            f"<member><name>{_escaped(name)}</name><value>{_encoded(item)}</value></member>"
+            for name, item in value.items()
+        )
+        return f"<struct>{members}</struct>"
     if not isinstance(value, str):
         items = "".join(f"<value>{_encoded(item)}</value>" for item in value)
         return f"<array><data>{items}</data></array>"

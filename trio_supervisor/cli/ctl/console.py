@@ -11,10 +11,18 @@ from trio_supervisor.cli.ctl.session import UsageMistake, explained
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from trio_supervisor.cli.ctl.actions import Action
     from trio_supervisor.cli.ctl.command import Command
-    from trio_supervisor.cli.ctl.plugins import Plugin
+    from trio_supervisor.cli.ctl.controller import Controller
     from trio_supervisor.cli.ctl.session import Session
+
+    class Plugin(Protocol):
+        """Anything with ``do_X`` methods; the name is that of its section."""
+
+        name: str
+
 
 HELP_OF_HELP = (
     "help\t\t\tList the actions",
@@ -25,15 +33,42 @@ SCREEN = 80
 
 
 class Console:
-    """Runs lines for one session; ``plugins`` are the objects of the ``[ctlplugin:x]`` sections."""
+    """Runs lines for one session."""
 
-    def __init__(self, session: Session, plugins: list[Plugin]) -> None:
+    def __init__(self, session: Session) -> None:
         self.session = session
-        self.plugins = plugins
+        self.plugins: list[Plugin] = []
+        """The objects of the ``[ctlplugin:x]`` sections."""
+        self.controller: Controller | None = None
+        """What plugins were given; None without plugins."""
+        self.last_line = ""
+        """The line performed last."""
+
+    def ask(self) -> str | None:
+        """The next line of the shell; None at the end of input."""
+        controller = self.controller
+        if controller is None:
+            return self.session.input.ask(f"{self.session.options.prompt}> ")
+        if controller.cmdqueue:  # a plugin has more to do
+            return controller.cmdqueue.pop(0)
+        return self.session.input.ask(controller.prompt)
+
+    def run_typed(self, line: str) -> bool:
+        """Perform a line of the shell, between the hooks that plugins may have put in place."""
+        controller = self.controller
+        if controller is None:
+            return self.run(line)
+        try:
+            line = controller.precmd(line)
+            return bool(controller.postcmd(self.run(line), line))
+        except Exception as error:  # of a plugin's hook: the shell goes on
+            self.session.fail(*explained(self.session, error))
+            return False
 
     def run(self, line: str) -> bool:
         """Perform one line; true when the shell should end."""
-        ends = self._run(line)
+        self.session.exit_status = 0
+        ends = self.run_nested(line)
         if self.session.puzzles:
             if self.session.is_watched:
                 # Imported here because scripts have no terminal.
@@ -43,29 +78,35 @@ class Console:
             self.session.puzzles.clear()
         return ends
 
-    def _run(self, line: str) -> bool:
+    def run_nested(self, line: str) -> bool:
+        """Perform a line for a plugin's action, perhaps in a thread of the plugin.
+
+        The exit status stays that of the last failure, whichever line it was in.
+        """
         session = self.session
+        before = session.exit_status
         while True:
-            session.exit_status = 0
             try:
                 return self._perform(line.strip())
             except Exception as error:  # whatever it was, the shell goes on
                 session.fail(*explained(session, error))
                 asks = isinstance(error, HttpError) and error.status == UNAUTHORIZED
-                if not asks or not session.options.interactive:
+                if not asks or not session.options.interactive or session.is_in_thread:
                     session.puzzles.append(("of_failure", error))
                     return False
                 if not session.ask_credentials():
                     return False
+                session.exit_status = before
 
     def _perform(self, line: str) -> bool:
         if not line:
             return False
+        self.last_line = line
         if line.startswith("?"):
             line = f"help {line[1:]}"
         name, argument = _split(line)
         if name == "help":
-            self._help(argument)
+            self.help(argument)
             return False
         action = ACTIONS.get("exit" if name == "EOF" else name)
         if action is not None:
@@ -80,9 +121,13 @@ class Console:
         command = COMMANDS.get(name)
         if command is not None:
             return self._tell_mistakes(command, argument)
+        self.unknown(line)
+        return False
+
+    def unknown(self, line: str) -> None:
+        """Report a line that no action and no plugin performs."""
         self.session.fail(f"*** Unknown syntax: {line}")
         self.session.puzzles.append(("of_line", line))
-        return False
 
     def _tell_mistakes(self, row: Action | Command, argument: str) -> bool:
         try:
@@ -93,7 +138,8 @@ class Console:
                 self.session.line(text)
             return False
 
-    def _help(self, topic: str) -> None:
+    def help(self, topic: str) -> None:
+        """List the actions, or explain one."""
         session = self.session
         # Imported here because scripts use the actions as the reference has them.
         from trio_supervisor.cli.ctl.commands import COMMANDS, help_of

@@ -16,7 +16,6 @@ from trio_supervisor.cli.ctl.session import GENERIC, INVALID_ARGUMENTS, Session
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
 if TYPE_CHECKING:
     from trio_supervisor.cli.ctl.options import Options
-    from trio_supervisor.cli.ctl.plugins import Plugin
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -70,12 +69,17 @@ def _run(argv: list[str]) -> int:
             return 0
         if options.completion is not None or options.complete is not None:
             return _complete(session, argv[0])
-        plugins = _plugins(session)
+        console = Console(session)
+        if options.plugin_sections:
+            # Imported here because hardly any configuration has plugins.
+            from trio_supervisor.cli.ctl.plugins import load_plugins
+
+            load_plugins(console)
     except OptionError as error:
         sys.stderr.write(f"Error: {error}\nFor help, use {argv[0]} -h\n")
         return INVALID_ARGUMENTS
     try:
-        status = _perform(options, Console(session, plugins))
+        status = _perform(options, console)
     finally:
         session.disconnect()
     failure = session.output.failure
@@ -97,15 +101,6 @@ def _complete(session: Session, program: str) -> int:
         for word in ctl_completion.candidates(program, options.complete or [], os.environ):
             session.line(word)
     return 0
-
-
-def _plugins(session: Session) -> list[Plugin]:
-    if not session.options.plugin_sections:
-        return []
-    # Imported here because hardly any configuration has plugins.
-    from trio_supervisor.cli.ctl.plugins import load_plugins
-
-    return load_plugins(session)
 
 
 def _perform(options: Options, console: Console) -> int:

@@ -1,73 +1,21 @@
-"""Plugins of the client, ``[ctlplugin:x]`` (ctl.md 7): loaded only when the configuration has one.
-
-``Controller`` is what plugins written for supervisorctl expect to be given, names included.
-"""
+"""Plugins of the client, ``[ctlplugin:x]``: loaded only when the configuration has one."""
 
 from __future__ import annotations
 
 import importlib
 from functools import reduce
 
+from trio_supervisor.cli.ctl.actions import ACTIONS
+from trio_supervisor.cli.ctl.controller import Controller
 from trio_supervisor.cli.ctl.flags import OptionError
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
 if TYPE_CHECKING:
-    from typing import Any, Protocol
+    from collections.abc import Callable
+    from typing import Any
 
-    from trio_supervisor.cli.ctl.options import Options, PluginSection
-    from trio_supervisor.cli.ctl.session import Session
-
-    class Plugin(Protocol):
-        """Anything with ``do_X`` methods; the name is that of its section."""
-
-        name: str
-
-
-class Controller:
-    """The client as a plugin sees it."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    @property
-    def options(self) -> Options:
-        return self._session.options
-
-    @property
-    def exitstatus(self) -> int:
-        return self._session.exit_status
-
-    @exitstatus.setter
-    def exitstatus(self, status: int) -> None:
-        self._session.exit_status = status
-
-    def output(self, text: object) -> None:
-        self._session.line(str(text))
-
-    def upcheck(self) -> bool:
-        return self._session.upcheck()
-
-    def get_server_proxy(self, namespace: str | None = None) -> Proxy:
-        return Proxy(self._session, namespace or "")
-
-    def get_supervisor(self) -> Proxy:
-        return self.get_server_proxy("supervisor")
-
-
-class Proxy:
-    """Calls by attribute: ``proxy.supervisor.getPID()``."""
-
-    def __init__(self, session: Session, method: str) -> None:
-        self._session = session
-        self._method = method
-
-    def __getattr__(self, name: str) -> Proxy:
-        if name.startswith("__"):  # copy, pickle and the like must not become remote calls
-            raise AttributeError(name)
-        return Proxy(self._session, f"{self._method}.{name}" if self._method else name)
-
-    def __call__(self, *params: str | int | bool) -> Any:
-        return self._session.client().call(self._method, *params)
+    from trio_supervisor.cli.ctl.console import Console, Plugin
+    from trio_supervisor.cli.ctl.options import PluginSection
 
 
 class ControllerPluginBase:
@@ -88,14 +36,26 @@ class ControllerPluginBase:
             self.ctl.output(getattr(method, "__doc__", None) or f"*** No help on {topic}")
 
 
-def load_plugins(session: Session) -> list[Plugin]:
-    """Call every factory of the configuration, in file order. Raises OptionError."""
-    controller = Controller(session)
-    default = ControllerPluginBase(controller)
-    default.name = "default"
-    plugins = [_load(section, controller) for section in session.options.plugin_sections]
-    session.options.plugins = [default, *plugins]
-    return plugins
+class DefaultPlugin(ControllerPluginBase):
+    """First of ``controller.options.plugins``: its ``do_X`` are the actions of supervisorctl."""
+
+    name = "default"
+
+    def __getattr__(self, name: str) -> Callable[[str], bool]:
+        action = name.removeprefix("do_")
+        if action == name or action not in ACTIONS:
+            raise AttributeError(name)
+        return lambda argument: self.ctl.onecmd(f"{action} {argument}")
+
+
+def load_plugins(console: Console) -> None:
+    """Give the console the plugins of the configuration, in file order. Raises OptionError."""
+    controller = console.controller = Controller(console)
+    options = console.session.options
+    options.plugins = [DefaultPlugin(controller)]
+    for section in options.plugin_sections:
+        options.plugins.append(_load(section, controller))
+    console.plugins = options.plugins[1:]
 
 
 def _load(section: PluginSection, controller: Controller) -> Plugin:

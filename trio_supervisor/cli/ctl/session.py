@@ -6,6 +6,7 @@ Knows the daemon and the terminal, but no action.
 from __future__ import annotations
 
 import sys
+from _thread import get_ident
 
 from trio_supervisor.cli.client import UNAUTHORIZED, Client, Fault, HttpError
 from trio_supervisor.cli.ctl.io import Input, Output
@@ -75,7 +76,14 @@ class Session:
         """Each reported failure assigns it, success never resets it (K-4)."""
         self.puzzles: list[tuple[str, Any]] = []
         """What a person may want to know more about: functions of ``hints.py``, their argument."""
-        self._client: Client | None = None
+        self._thread = get_ident()
+        self._clients: dict[int, Client] = {}
+        """By thread: plugins call from several, and a connection carries one call at a time."""
+
+    @property
+    def is_in_thread(self) -> bool:
+        """Whether the caller is a thread that a plugin has started."""
+        return get_ident() != self._thread
 
     def line(self, text: str) -> None:
         self.output.line(text)
@@ -91,8 +99,11 @@ class Session:
 
     @property
     def is_watched(self) -> bool:
-        """Whether a person reads standard error. Scripts do not, and compare what they get."""
-        return sys.stderr is not None and sys.stderr.isatty()
+        """Whether a person reads standard error. Scripts do not, and compare what they get.
+
+        Threads of plugins would draw over one another.
+        """
+        return sys.stderr is not None and sys.stderr.isatty() and not self.is_in_thread
 
     def own_call(self, method: str, *params: Param) -> Any:
         """Call ``tsupervisor.METHOD``, which only our daemon has. Raises what ``call`` raises."""
@@ -102,9 +113,11 @@ class Session:
         return self.client().stream(path)
 
     def client(self) -> Client:
-        if self._client is None:
-            self._client = self.another_client(self.options.timeout)
-        return self._client
+        """The connection of the calling thread."""
+        client = self._clients.get(get_ident())
+        if client is None:
+            client = self._clients[get_ident()] = self.another_client(self.options.timeout)
+        return client
 
     def another_client(self, timeout: float | None) -> Client:
         """A further connection to the same daemon; the caller closes it."""
@@ -113,9 +126,14 @@ class Session:
 
     def disconnect(self) -> None:
         """At the end, and when URL or credentials have changed."""
-        if self._client is not None:
-            self._client.close()
-        self._client = None
+        while self._clients:
+            self._clients.popitem()[1].close()
+
+    def disconnect_thread(self) -> None:
+        """Close the connection of the calling thread, if it has one."""
+        client = self._clients.pop(get_ident(), None)
+        if client is not None:
+            client.close()
 
     def upcheck(self) -> bool:
         """Whether a daemon of our kind answers; says so if not, and sets the exit status.

@@ -28,11 +28,11 @@ def run_shell(console: Console) -> None:
     try:
         console.run("status")
         while True:
-            line = session.input.ask(f"{session.options.prompt}> ")
+            line = console.ask()
             if line is None:
                 session.line("")
                 break
-            if console.run(line):
+            if console.run_typed(line):
                 break
     except KeyboardInterrupt:
         session.line("")  # Ctrl-C leaves, wherever it comes (K-13)
