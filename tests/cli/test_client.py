@@ -48,9 +48,10 @@ def test_urls_nobody_speaks_T16(url: str) -> None:
         Target(url)
 
 
-def test_port_must_be_a_number() -> None:
+@pytest.mark.parametrize("port", ["abc", "\u0663", "9" * 5000, "99999"])
+def test_port_must_be_the_number_of_one(port: str) -> None:
     with pytest.raises(BadUrl):
-        Target("http://h:abc")
+        Target(f"http://h:{port}")
 
 
 @pytest.mark.parametrize("timeout", [None, 30])

@@ -56,6 +56,8 @@ def test_lone_surrogates_do_not_stop_a_call() -> None:
         ("<value><string/></value>", ""),
         ("<value><i4>-7</i4></value>", -7),
         ("<value><i8>5000000000</i8></value>", 5000000000),
+        ("<value><double>5000000000.0</double></value>", 5000000000),
+        ("<value><double>5.0</double></value>", 5.0),
         ("<value><nil/></value>", None),
         ("<value><base64>YWI=</base64></value>", b"ab"),
         ("<value><dateTime.iso8601>20260101T00</dateTime.iso8601></value>", "20260101T00"),

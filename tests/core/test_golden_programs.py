@@ -88,8 +88,8 @@ def test_G94_a_priority_is_a_number_whatever_it_comes_from() -> None:
     assert (caught.value.section, caught.value.option) == ("group:g", "priority")
 
 
-@pytest.mark.parametrize(("text", "url"), [("", None), ("http://foo", "http://foo")])
-def test_G118_serverurl(text: str, url: str | None) -> None:
+@pytest.mark.parametrize(("text", "url"), [("", ""), ("http://foo", "http://foo")])
+def test_G118_serverurl(text: str, url: str) -> None:
     assert program(f"serverurl={text}").serverurl == url
 
 

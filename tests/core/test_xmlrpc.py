@@ -201,10 +201,17 @@ def test_fault_layout() -> None:
     )
 
 
-def test_integers_of_any_size() -> None:
+def test_integers_beyond_32_bits_are_doubles() -> None:
     """W98, W84."""
-    assert b"<int>3221225472</int>" in encode_response([3221225472])
-    assert b"<int>-3221225472</int>" in encode_response({"n": -3221225472})
+    assert b"<int>2147483647</int>" in encode_response([2147483647])
+    assert b"<double>3221225472.0</double>" in encode_response([3221225472])
+    assert b"<double>-3221225472.0</double>" in encode_response({"n": -3221225472})
+    assert b"<int>1</int>" in encode_response({"n": 1})
+    mixed = encode_response({"a": 1, "b": "<", "c": 2**40})
+    assert b"<int>1</int>" in mixed
+    assert b"<string>&lt;</string>" in mixed
+    assert b"<double>1099511627776.0</double>" in mixed
+    assert b"<double>inf</double>" in encode_response([10**400])
 
 
 def test_percent_signs_in_names_and_values() -> None:

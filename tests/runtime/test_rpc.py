@@ -325,7 +325,10 @@ async def test_w72_signals(fake: Fake, sent: Value, number: int) -> None:
     assert fake.process("cat").signals == [number]
 
 
-@pytest.mark.parametrize("sent", ["FOO", "999", "", "-1", "SIG_IGN", "SIG_DFL", "_IGN"])
+@pytest.mark.parametrize(
+    "sent",
+    ["FOO", "999", "", "-1", "SIG_IGN", "SIG_DFL", "_IGN", "\u0669", "\u00b9", "9" * 5000],
+)
 async def test_w73_bad_signals(fake: Fake, sent: str) -> None:
     """Also Q32; the number is checked before the state, the name before the number (W74)."""
     assert await answer(fake, "supervisor.signalProcess", "cat", sent) == (
@@ -333,6 +336,14 @@ async def test_w73_bad_signals(fake: Fake, sent: str) -> None:
         f"BAD_SIGNAL: {sent}",
     )
     assert await answer(fake, "supervisor.signalProcess", "zz", sent) == (10, "BAD_NAME: zz")
+
+
+@pytest.mark.parametrize("number", [10**400, 1e300, "9" * 5000, "\u0663"])
+async def test_numbers_that_no_clock_and_no_file_takes(fake: Fake, number: Value) -> None:
+    bad = (2, "INCORRECT_PARAMETERS")
+    assert await answer(fake, "supervisor.readLog", number, 0) == bad
+    if isinstance(number, int):
+        assert await answer(fake, "tsupervisor.waitForState", [], ["RUNNING"], number) == bad
 
 
 async def test_w74_w75_signalling_groups(fake: Fake) -> None:
@@ -568,7 +579,7 @@ async def test_config_info(fake: Fake) -> None:
             "stdout_events_enabled": False,
             "stdout_logfile": "none",
             "stdout_logfile_backups": 10,
-            "stdout_logfile_maxbytes": 3 * 1024**3,
+            "stdout_logfile_maxbytes": 2**31 - 1,  # clients read 32 bits
             "stdout_syslog": True,
             "stopsignal": 15,
             "stopwaitsecs": 10,
@@ -601,6 +612,13 @@ async def test_config_info_of_automatic_and_unset_values(fake: Fake) -> None:
     assert isinstance(infos, list)
     assert [i["name"] for i in infos] == ["ant", "cat", "new"]
     ant, cat, new = infos
+    # An empty value is shown as it was written, not as one that is not set.
+    empty = ChannelConfig(logfile="")
+    process = ProcessConfig(name="e", command="c", serverurl="", stdout=empty, stderr=empty)
+    fake.candidates = (GroupConfig(name="e", processes=(process,)),)
+    shown = await answer(fake, "supervisor.getAllConfigInfo")
+    assert isinstance(shown, list)
+    assert [shown[0][key] for key in ("serverurl", "stdout_logfile", "stderr_logfile")] == [""] * 3
     assert (ant["inuse"], ant["stdout_logfile"], ant["autorestart"]) == (
         False,
         "auto",

@@ -13,6 +13,7 @@ import time
 
 from trio_supervisor.cli.client_http import ProtocolViolation, Response
 from trio_supervisor.cli.client_xml import BadAnswer, Fault, decode_answer, encode_call
+from trio_supervisor.core.numbers import natural
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ __all__ = [
 ]
 
 UNAUTHORIZED = 401
+LAST_PORT = 65535
 #: One read from the socket; log streams and lists of thousands of processes come in many.
 READ_SIZE = 65536
 #: Seconds between two calls of ``while_waiting``.
@@ -112,9 +114,12 @@ class Target:
             host, _, port = address.partition(":")
         self.host = host or self.host
         if port:
-            if not port.isdecimal():
-                raise BadUrl(f"Port could not be cast to integer value as {port!r}")
-            self.port = int(port)
+            number = natural(port)
+            if number is None:
+                raise BadUrl(f"Port could not be cast to integer value as {port!r:.40}")
+            if number > LAST_PORT:  # getaddrinfo would take it for another one
+                raise BadUrl(f"Port out of range 0-{LAST_PORT}")
+            self.port = number
 
     @property
     def name(self) -> str:

@@ -5,6 +5,8 @@ Knows nothing of sockets, URLs or XML, so that every split of the input can be t
 
 from __future__ import annotations
 
+from trio_supervisor.core.numbers import natural
+
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,10 +70,11 @@ class Response:
             return False
         version, _, rest = line.partition(" ")
         code, _, reason = rest.partition(" ")
-        if not version.startswith("HTTP/") or not (len(code) == 3 and code.isdecimal()):
+        status = natural(code)
+        if not version.startswith("HTTP/") or len(code) != 3 or status is None:
             raise ProtocolViolation(f"not an HTTP answer: {line[:80]!r}")
         self._version, self.status, self.reason = version, 0, reason
-        self._code = int(code)
+        self._code = status
         self.headers = {}
         self._step = self._header
         return True
@@ -97,8 +100,8 @@ class Response:
             self._step = self._chunk_size
         elif self.status in (204, 304):
             self._finish()
-        elif length.isdecimal():
-            self._left = int(length)
+        elif (left := natural(length)) is not None:
+            self._left = left
             self._step = self._sized
         elif length:
             raise ProtocolViolation(f"bad Content-Length {length[:80]!r}")

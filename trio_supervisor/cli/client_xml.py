@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     Param = str | int | bool | float | Sequence[str]
 
 
+#: As ``<int>`` can hold.
+LARGEST_INTEGER = 2**31 - 1
+
+
 class Fault(Exception):
     """The daemon refused a call."""
 
@@ -76,12 +80,18 @@ def _nothing(text: str) -> None:
     return None
 
 
+def _number(text: str) -> int | float:
+    """Whole numbers beyond 32 bits are sent as doubles."""
+    number = float(text)
+    return int(number) if number.is_integer() and abs(number) > LARGEST_INTEGER else number
+
+
 _SCALARS: dict[str, Callable[[str], object]] = {
     "int": int,
     "i4": int,
     "i8": int,
     "boolean": lambda text: bool(int(text)),
-    "double": float,
+    "double": _number,
     "string": str,
     "nil": _nothing,
     "base64": binascii.a2b_base64,

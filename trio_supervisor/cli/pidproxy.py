@@ -11,6 +11,8 @@ import select
 import signal
 import sys
 
+from trio_supervisor.core.numbers import LONGEST_PID, process_id
+
 ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
 """After one of these the daemon is expected to end, and we with it."""
 PASSED_ON = ENDING | {signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
@@ -134,10 +136,9 @@ class _Proxy:
     def _read_pid(self) -> int | None:
         try:
             with open(self._pidfile, encoding="ascii") as file:
-                pid = int(file.read())
+                return process_id(file.read(LONGEST_PID))
         except (OSError, ValueError):
             return None
-        return pid if pid > 0 else None  # 0 and less would mean whole groups of processes
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from trio_supervisor.cli.findings import ERROR, WARNING, Finding
 from trio_supervisor.cli.holders import command_of, holder_of_port, holder_of_socket
 from trio_supervisor.core.config import InetServer, UnixServer
 from trio_supervisor.core.errors import RequestError, ServerError
+from trio_supervisor.core.numbers import LONGEST_PID, process_id
 from trio_supervisor.core.reader import as_written
 from trio_supervisor.core.values import SYSLOG
 from trio_supervisor.runtime.command import find_command
@@ -88,7 +89,7 @@ class _Prober:
     def _running(self, pidfile: str) -> Findings:
         with suppress(OSError, ValueError):
             with open(pidfile, encoding="ascii") as file:
-                pid = int(file.read(20))
+                pid = process_id(file.read(LONGEST_PID))
             command = command_of(pid)
             if "supervisor" in command:
                 text = f"the daemon runs already: process {pid} ({command})"
@@ -126,7 +127,7 @@ class _Prober:
         yield from self._identity(process.uid, section, WHO)
         for channel in ("stdout", "stderr"):
             path = getattr(process, channel).logfile
-            if isinstance(path, str):
+            if isinstance(path, str) and path:
                 option = f"{channel}_logfile"
                 yield from self._writable(path, section, option, f"the log of {WHO}")
         if process.socket is not None:

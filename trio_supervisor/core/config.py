@@ -55,7 +55,7 @@ class ChannelConfig:
     """Where one output channel (stdout or stderr) goes."""
 
     logfile: str | Auto | None = AUTO
-    """A path, AUTO, or None for no file."""
+    """A path, AUTO, or None or an empty text for no file."""
     maxbytes: int = LOG_MAXBYTES
     """Rotate when the file reaches this size; 0 or less: never."""
     backups: int = LOG_BACKUPS
@@ -104,7 +104,8 @@ class ProcessConfig:
     environment: Mapping[str, str] = field(default_factory=dict)
     """The global environment= with the program's own over it (P-062)."""
     serverurl: str | Auto | None = AUTO
-    """SUPERVISOR_SERVER_URL; AUTO: that of the first suitable server; None: not set."""
+    """SUPERVISOR_SERVER_URL; AUTO: that of the first suitable server; None or an empty
+    text: not set."""
     stdout: ChannelConfig = ChannelConfig()
     stderr: ChannelConfig = ChannelConfig()
     socket: FastCgiSocket | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from trio_supervisor.core.expansion import WIDEST, known_names
+from trio_supervisor.core.expansion import WIDEST, is_too_wide, known_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +42,7 @@ def without_expansions(text: str) -> str:
 
 
 def _formatted(value: str | int, spec: str) -> str:
-    if any(int(number) > WIDEST for number in re.findall(r"\d+", spec)):
+    if any(is_too_wide(number) for number in re.findall(r"\d+", spec)):
         raise ValueError(f"asks for a width of more than {WIDEST} characters")
     try:
         return format(value, spec)

@@ -47,6 +47,12 @@ def known_names(name: str, names: Mapping[str, str | int]) -> str:
     return f"known names: {', '.join(others)}, ENV_*"
 
 
+def is_too_wide(digits: str) -> bool:
+    """Whether a width or precision makes a value longer than WIDEST; leading zeros do not count."""
+    significant = digits.lstrip("0")
+    return len(significant) > len(str(WIDEST)) or int(significant or 0) > WIDEST
+
+
 def _refuse_unnamed(text: str) -> None:
     position = text.find("%")
     while position >= 0:
@@ -55,5 +61,5 @@ def _refuse_unnamed(text: str) -> None:
             start = text[position : position + 8]
             raise ValueError(f"is badly formatted at {start!r}", LITERAL_PERCENT)
         position = text.find("%", position + 2)
-    if any(int(number) > WIDEST for number in _LARGE_NUMBER.findall(text)):
+    if any(is_too_wide(number) for number in _LARGE_NUMBER.findall(text)):
         raise ValueError(f"asks for a width of more than {WIDEST} characters")

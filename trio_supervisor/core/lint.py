@@ -264,7 +264,12 @@ def _collisions(document: Document, config: Config) -> Iterator[Remark]:
         for process in group.processes:
             for channel in (process.stdout, process.stderr):
                 path = channel.logfile
-                if isinstance(path, str) and channel.maxbytes > 0 and not path.startswith("/dev/"):
+                if (
+                    isinstance(path, str)
+                    and path
+                    and channel.maxbytes > 0
+                    and not path.startswith("/dev/")
+                ):
                     users.setdefault(path, {})[process.name] = process.section
     for path, names in users.items():
         if len(names) > 1:

@@ -168,7 +168,7 @@ class Programs:
             common,
             stdout=stdout,
             stderr=stderr,
-            serverurl=AUTO if serverurl.upper() == "AUTO" else serverurl or None,
+            serverurl=AUTO if serverurl.upper() == "AUTO" else serverurl,
             uid=scope.find("user", int),
             umask=scope.find("umask", int),
         )
@@ -190,7 +190,7 @@ class Programs:
             )
         name = scope.take("process_name", str)
         if common.redirect_stderr:
-            if isinstance(stderr.logfile, str):
+            if isinstance(stderr.logfile, str) and stderr.logfile:
                 self._warn(
                     scope,
                     f"For [{scope.section.name}], redirect_stderr=true but stderr_logfile has "

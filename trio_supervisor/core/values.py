@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config import AUTO, Auto, Autorestart, EventLength, Severity
 from trio_supervisor.core.events import EVENT_TYPES
+from trio_supervisor.core.numbers import MAX_DIGITS, bounded, natural
 from trio_supervisor.core.suggest import suggestion
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ _LEVELS = {
 }
 _LEVEL_HINTS = {"warning": "use warn", "crit": "use critical", "err": "use error"}
 _RESTART_HINTS = {"always": "use true", "never": "use false", "on-failure": "use unexpected"}
-_RELATIVE_SIGNAL = re.compile(r"RT(MIN|MAX)([+-]\d+)?")
+_RELATIVE_SIGNAL = re.compile(r"RT(MIN|MAX)([+-][0-9]{1,2})?")
 #: Ports below and above cannot be listened on.
 _PORTS = range(1, 65536)
 #: Of the C type in which system calls take modes.
@@ -46,7 +47,7 @@ def string(text: str, _: Surroundings) -> str:
 
 def integer(text: str, _: Surroundings) -> int:
     try:
-        return int(text)
+        return bounded(int(text))
     except ValueError:
         raise ValueError(f"invalid number {text!r}", "use a whole number, like 10") from None
 
@@ -68,9 +69,11 @@ def byte_size(text: str, _: Surroundings) -> int:
         if word.endswith(suffix):
             number, factor = word.removesuffix(suffix), value
     try:
-        return int(number) * factor
+        return bounded(int(number) * factor)
     except ValueError:
-        hint = f"use {text}B" if re.fullmatch(r"\d+[kmg]", word) else "use a number, KB, MB or GB"
+        hint = (
+            f"use {text}B" if re.fullmatch(r"[0-9]+[kmg]", word) else "use a number, KB, MB or GB"
+        )
         raise ValueError(f"invalid size {text!r}", hint) from None
 
 
@@ -96,10 +99,9 @@ def octal(text: str, _: Surroundings) -> int:
 def signal(text: str, _: Surroundings) -> int:
     """Name with or without SIG, or number; ``_`` after SIG marks names that are none (Q37)."""
     word = text.strip().upper()
-    if re.fullmatch(r"\d+", word):
-        number = int(word)
-        if number == 0 or 1 <= number < signals.NSIG:
-            return number
+    if word.isdecimal():
+        if len(word) <= MAX_DIGITS and int(word) < signals.NSIG:
+            return int(word)
         raise ValueError(f"value {text!r} is not a valid signal number", "use a name, like TERM")
     name = word.removeprefix("SIG")
     relative = _RELATIVE_SIGNAL.fullmatch(name)
@@ -188,9 +190,12 @@ def absolute_file(text: str, around: Surroundings) -> str:
 
 
 def child_log(text: str, around: Surroundings) -> str | Auto | None:
-    """None: no file. The word ``syslog`` is left for the builder, which sets the option for it."""
+    """None and the empty text mean no file; clients are shown which of them it is.
+
+    The word ``syslog`` is left for the builder, which sets the option for it.
+    """
     word = text.lower()
-    if word in ("none", "off", ""):
+    if word in ("none", "off"):
         return None
     if word == "auto":
         return AUTO
@@ -241,7 +246,7 @@ def fastcgi_url(text: str, _: Surroundings) -> str:
         return f"unix://{posixpath.normpath(rest)}"
     host, _colon, port = rest.rpartition(":")
     bare = host.startswith("[") == host.endswith("]") and (":" not in host or host[0] == "[")
-    if scheme == "tcp" and host and bare and port.isdigit() and int(port) in _PORTS:
+    if scheme == "tcp" and host and bare and natural(port) in _PORTS:
         return text
     raise ValueError(f"bad socket value {text!r}", "use unix:///absolute/path or tcp://host:port")
 

@@ -8,11 +8,15 @@ clients match text. Knows nothing of methods, of HTTP or of how large a body may
 from __future__ import annotations
 
 import binascii
+import math
 import re
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from operator import itemgetter
+from typing import Any
+
+from trio_supervisor.core.numbers import whole_number
 
 Value = None | bool | int | float | str | datetime | list["Value"] | dict[str, "Value"]
 
@@ -101,7 +105,7 @@ def _boolean(text: str, values: list[Value]) -> Value:
 
 
 def _integer(text: str, values: list[Value]) -> Value:
-    return int(text)
+    return whole_number(text)
 
 
 def _double(text: str, values: list[Value]) -> Value:
@@ -199,7 +203,11 @@ def _escape(text: str) -> str:
     return _SPECIAL.sub(lambda found: _ESCAPES.get(found[0], REPLACEMENT), text)
 
 
-#: For ``%`` formatting; ints of any size, since every client reads plain digits (2.3).
+#: ``<int>`` has 32 bits: clients with a strict decoder fail on a whole answer with a larger one.
+LARGEST_INTEGER = 2**31 - 1
+SMALLEST_INTEGER = -(2**31)
+
+#: For ``%`` formatting; ints are within LARGEST_INTEGER.
 _SCALARS: dict[type, str] = {
     bool: "<value><boolean>%d</boolean></value>\n",
     int: "<value><int>%d</int></value>\n",
@@ -216,6 +224,7 @@ class _Template:
     """For ``%`` with all values."""
     strings: Callable[[tuple[Value, ...]], Collection[str]]
     """Of all values those that may need escaping."""
+    integers: Callable[[tuple[Value, ...]], Collection[int]]
 
 
 #: By keys and types of a struct: with a thousand equal shapes in one answer this is four times as
@@ -237,10 +246,20 @@ def _encode(value: Value) -> str:
         return _encode_struct(value)
     if isinstance(value, list):
         return "".join(_parts(value))
+    if isinstance(value, int) and not SMALLEST_INTEGER <= value <= LARGEST_INTEGER:
+        value = _double_of(value)
     template = _SCALARS.get(type(value))
     if template is None:
         raise TypeError(f"cannot send {value!r} by XML-RPC")
     return template % value
+
+
+def _double_of(number: int) -> float:
+    """The nearest double, which holds every number of bytes and is read by every client."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
 
 
 def _parts(value: Value) -> Iterable[str]:
@@ -260,6 +279,9 @@ def _encode_struct(struct: dict[str, Value]) -> str:
         if len(_templates) >= MAX_TEMPLATES:
             _templates.clear()
         template = _templates[shape] = _struct_template(*shape)
+    integers = template.integers(values)
+    if integers and not SMALLEST_INTEGER <= min(integers) <= max(integers) <= LARGEST_INTEGER:
+        return _encode_nested(struct)
     strings = template.strings(values)
     if not _plain.issuperset(strings) and not _all_plain(strings):
         values = tuple([_escape(value) if isinstance(value, str) else value for value in values])
@@ -290,6 +312,13 @@ def _struct_template(names: tuple[str, ...], types: tuple[type, ...]) -> _Templa
         literal = _escape(name).replace("%", "%%")
         members.append(f"<member>\n<name>{literal}</name>\n{_SCALARS[kind]}</member>\n")
     text = f"<value><struct>\n{''.join(members)}</struct></value>\n"
-    places = [place for place, kind in enumerate(types) if kind is str]
-    # Of one place an itemgetter gives the string itself, whose characters join to the same.
-    return _Template(text, itemgetter(*places) if places else lambda values: ())
+    return _Template(text, _getter(str, types), _getter(int, types))
+
+
+def _getter(kind: type, types: tuple[type, ...]) -> Callable[[tuple[Value, ...]], Any]:
+    """Takes the values of one type out of a struct's values."""
+    places = [place for place, found in enumerate(types) if found is kind]
+    if len(places) > 1:
+        return itemgetter(*places)
+    # Of one place an itemgetter would give the value itself.
+    return lambda values: tuple([values[place] for place in places])

@@ -115,7 +115,7 @@ class Group:
         return self.sockets[url]
 
     def _channel(self, process: ProcessConfig, name: str, config: ChannelConfig) -> Channel:
-        logfile = config.logfile
+        logfile = config.logfile or None
         if logfile is AUTO:
             logfile = self._auto_log(process.name, name)
         make: Callable[..., Channel] = partial(Channel, name)

@@ -18,6 +18,7 @@ from trio_supervisor.core.config import Config, Message, Severity
 from trio_supervisor.core.dollar import expand_dollars
 from trio_supervisor.core.errors import ConfigError, PluginError
 from trio_supervisor.core.ini import Document, Section, read
+from trio_supervisor.core.numbers import natural
 from trio_supervisor.core.reader import as_written
 from trio_supervisor.core.surroundings import Surroundings
 from trio_supervisor.core.toml import read_toml
@@ -267,8 +268,10 @@ def _import_error(
 
 
 def _user_id(text: str) -> int:
-    return pwd.getpwuid(int(text)).pw_uid if text.isdecimal() else pwd.getpwnam(text).pw_uid
+    number = natural(text)
+    return (pwd.getpwnam(text) if number is None else pwd.getpwuid(number)).pw_uid
 
 
 def _group_id(text: str) -> int:
-    return grp.getgrgid(int(text)).gr_gid if text.isdecimal() else grp.getgrnam(text).gr_gid
+    number = natural(text)
+    return (grp.getgrnam(text) if number is None else grp.getgrgid(number)).gr_gid

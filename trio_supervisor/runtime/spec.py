@@ -49,6 +49,6 @@ def child_environment(config: ProcessConfig, group: str, host: Host) -> dict[str
         "SUPERVISOR_GROUP_NAME": group,
     }
     url = host.server_url if config.serverurl is AUTO else config.serverurl
-    if url is not None:
+    if url:
         names["SUPERVISOR_SERVER_URL"] = url
     return {**host.environment, **names, **config.environment}

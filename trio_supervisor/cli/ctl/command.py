@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from trio_supervisor.cli.ctl.actions import described, resolved
 from trio_supervisor.cli.ctl.session import INVALID_ARGUMENTS, UsageMistake
+from trio_supervisor.core.numbers import seconds
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
 if TYPE_CHECKING:
@@ -48,10 +49,10 @@ class Arguments:
         if text is None:
             return default
         try:
-            number = float(text)
+            number = seconds(text)
         except ValueError:
-            number = float("nan")
-        if not least <= number < float("inf"):
+            number = -1.0
+        if number < least:
             raise mistake(f"--{key} takes a number from {least:g} up, not {text!r}")
         return number
 

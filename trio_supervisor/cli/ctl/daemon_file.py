@@ -9,6 +9,8 @@ import configparser
 import os
 from contextlib import suppress
 
+from trio_supervisor.core.numbers import LONGEST_PID, process_id
+
 
 class DaemonFile:
     """``path`` is an INI file; of None, and of a TOML file, nothing is known."""
@@ -32,7 +34,7 @@ class DaemonFile:
             return []
         try:
             with open(self.pidfile, encoding="ascii") as file:
-                pid = int(file.read())
+                pid = process_id(file.read(LONGEST_PID))
         except FileNotFoundError:
             return [f"there is no pidfile {self.pidfile}: that daemon is not running"]
         except (OSError, ValueError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from trio_supervisor.core.numbers import seconds
+
 DEFAULT_URL = "http://localhost:9001"
 
 
@@ -129,6 +131,6 @@ def _is_url(text: str) -> bool:
 
 def _is_seconds(text: str) -> bool:
     try:
-        return 0 < float(text) < float("inf")
+        return seconds(text) > 0
     except ValueError:
         return False

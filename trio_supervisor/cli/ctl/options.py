@@ -10,6 +10,7 @@ import os
 from trio_supervisor.cli.client import TlsOptions
 from trio_supervisor.cli.ctl.flags import COMPLETE, DEFAULT_URL, OptionError, parse_flags
 from trio_supervisor.cli.ctl.ini import quick_sections
+from trio_supervisor.core.numbers import seconds
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def read_options(argv: list[str], environ: Mapping[str, str]) -> Options:
         return options
     options.interactive = "interactive" in given
     options.raw = "raw" in given
-    options.timeout = float(given["timeout"]) if "timeout" in given else None
+    options.timeout = seconds(given["timeout"]) if "timeout" in given else None
     if words:
         # One word may hold several: automation passes "signal HUP" as one (K-12).
         options.line = " ".join(words)

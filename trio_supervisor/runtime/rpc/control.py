@@ -21,6 +21,7 @@ from trio_supervisor.core.errors import (
     RequestError,
     SpawnFailed,
 )
+from trio_supervisor.core.numbers import natural
 from trio_supervisor.core.states import SIGNALLABLE_STATES, FaultCode
 
 if TYPE_CHECKING:
@@ -232,10 +233,9 @@ def results(outcomes: Iterable[Result]) -> list[Value]:
 def signal_number(text: str) -> int:
     """The signal meant by ``HUP``, ``sighup`` or ``1`` (2.7.4). Raises BadSignal."""
     word = text.strip().upper()
-    if word.isdecimal():
-        number = int(word)
-        if number == 0 or number in signals.valid_signals():
-            return number
+    number = natural(word)
+    if number == 0 or number in signals.valid_signals():
+        return number
     name = word if word.startswith("SIG") else f"SIG{word}"
     # Only real signals are in this table: no SIG_IGN and friends (Q32).
     if name in signals.Signals.__members__:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config import AUTO, Auto, Autorestart, GroupKind
 from trio_supervisor.core.states import State
+from trio_supervisor.core.xmlrpc import LARGEST_INTEGER, SMALLEST_INTEGER
 
 if TYPE_CHECKING:
     from trio_supervisor.core.config import GroupConfig, ProcessConfig
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.process import Process
     from trio_supervisor.runtime.supervisor import Supervisor
 
-#: Timestamps stay within 32 bits for clients with strict decoders (Q47).
-LAST_SECOND = 2**31 - 1
 DAY = 24 * 60 * 60
 #: Uptimes that are kept as text; processes that were started together share one.
 UPTIMES = 1024
@@ -160,8 +159,16 @@ def _config_info(
     }
 
 
+def clamped(info: dict[str, Value]) -> dict[str, Value]:
+    """A struct whose numbers are as near as 32 bits come: clients decode it into fixed types."""
+    return {
+        key: max(SMALLEST_INTEGER, min(value, LARGEST_INTEGER)) if type(value) is int else value
+        for key, value in info.items()
+    }
+
+
 def _timestamp(seconds: float) -> int:
-    return int(seconds) if seconds < LAST_SECOND else LAST_SECOND
+    return int(seconds) if seconds < LARGEST_INTEGER else LARGEST_INTEGER
 
 
 def _autorestart(policy: Autorestart) -> Value:

@@ -13,6 +13,7 @@ from functools import partial, update_wrapper
 from typing import TYPE_CHECKING, Final
 
 from trio_supervisor.core.errors import Failed, IncorrectParameters
+from trio_supervisor.core.numbers import bounded, whole_number
 
 if TYPE_CHECKING:
     from trio_supervisor.core.xmlrpc import Value
@@ -99,7 +100,7 @@ def _integer(value: Value) -> int:
     if not isinstance(value, (bool, int, float, str)):
         raise IncorrectParameters
     try:
-        return int(value)
+        return whole_number(value) if isinstance(value, str) else bounded(int(value))
     except (ValueError, OverflowError) as error:
         raise IncorrectParameters from error
 
@@ -107,7 +108,10 @@ def _integer(value: Value) -> int:
 def _seconds(value: Value) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
         raise IncorrectParameters
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise IncorrectParameters from error
 
 
 def _truth(value: Value) -> bool:

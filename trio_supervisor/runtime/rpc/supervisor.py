@@ -6,7 +6,12 @@ import os
 from typing import TYPE_CHECKING
 
 from trio_supervisor.runtime.rpc import control, logs
-from trio_supervisor.runtime.rpc.info import all_config_info, all_process_info, process_info
+from trio_supervisor.runtime.rpc.info import (
+    all_config_info,
+    all_process_info,
+    clamped,
+    process_info,
+)
 from trio_supervisor.runtime.rpc.method import INTEGER, NAME, QUOTED, SCALAR, WAIT, Method
 
 if TYPE_CHECKING:
@@ -81,7 +86,7 @@ async def every_config_info(supervisor: Supervisor) -> Value:
 
     @return array  one struct for each process
     """
-    return list(all_config_info(supervisor))
+    return [clamped(info) for info in all_config_info(supervisor)]
 
 
 _READ = (INTEGER, INTEGER)

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 import trio
 
 from trio_supervisor.core.errors import NoFile, RequestError
+from trio_supervisor.core.numbers import natural
 from trio_supervisor.runtime.rpc.logs import readers
 from trio_supervisor.web.pages.ansi import Painter
 from trio_supervisor.web.pages.frame import TOOLS, page, shortcuts, visible
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 LIMIT = 1024
 #: How many times as many the link "More" shows.
 MORE = 16
-#: More digits than any log has bytes.
-MAX_DIGITS = 12
 _FIELDS = ("processname", "limit", "channel")
 _HERE = ' aria-current="page"'
 _KEYS = (
@@ -110,6 +109,5 @@ def _address(place: str, fields: Mapping[str, str]) -> str:
 
 
 def _limit(text: str, most: int) -> int:
-    if not text.isdecimal() or len(text) > MAX_DIGITS:
-        return LIMIT
-    return max(LIMIT, min(int(text), most))
+    number = natural(text)
+    return LIMIT if number is None else max(LIMIT, min(number, most))
