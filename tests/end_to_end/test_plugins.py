@@ -25,6 +25,10 @@ supervisor.ctl_factory = supervisorwildcards.controllerplugin:make_wildcards_con
 match_group = 1
 [ctlplugin:serialrestart]
 supervisor.ctl_factory = {SERIAL}
+[ctlplugin:cache]
+supervisor.ctl_factory = supervisor_cache.controllerplugin:make_cache_controllerplugin
+[rpcinterface:cache]
+supervisor.rpcinterface_factory = supervisor_cache.rpcinterface:make_cache_rpcinterface
 """
 
 
@@ -74,3 +78,10 @@ def test_serialrestart_restarts_one_after_the_other(running: Daemon) -> None:
     assert said[0] == "No such process nosuch"
     assert [re.sub(r"\d", "", line) for line in said[1:]] == ["w: stopped", "w: started"] * 2
     assert ctl(running, "serialrestart").out.startswith("Error: serialrestart requires")
+
+
+def test_cache_keeps_values_in_the_daemon(running: Daemon) -> None:
+    assert ctl(running, "cache_store", "key", "'a value'") == (0, "", "")
+    assert ctl(running, "cache_fetch", "key") == (0, "'a value'\n", "")
+    assert ctl(running, "cache_count") == (0, "1\n", "")
+    assert ctl(running, "cache_fetch", "none") == (1, "error: <Fault 10: 'BAD_NAME'>\n", "")

@@ -13,20 +13,23 @@ from typing import Any
 
 import pytest
 import trio
-from supervisor import http, xmlrpc
+from supervisor import events, http, states, xmlrpc
+from supervisor.rpcinterface import SupervisorNamespaceRPCInterface
 from trio.testing import MockClock
 
 from tests.kit.fake_supervisor import FakeSupervisor
 from tests.kit.web import call_body, talking
 from trio_supervisor import NOT_DONE_YET, PluginError, PluginFault
-from trio_supervisor.core.config import RpcInterface
+from trio_supervisor.core.config import Config, RpcInterface
 from trio_supervisor.core.errors import ConfigError, RequestError, UnknownMethod
 from trio_supervisor.core.options import MAIN_FACTORY
+from trio_supervisor.core.states import DaemonState
 from trio_supervisor.core.xmlrpc import Value
 from trio_supervisor.runtime.load import load_config
 from trio_supervisor.runtime.rpc import plugins as rpc_plugins
 from trio_supervisor.runtime.rpc.calls import Rpc
 from trio_supervisor.runtime.rpc.plugins import find_factory, make_plugins
+from trio_supervisor.runtime.supervisor import Supervisor
 
 Fake = FakeSupervisor
 
@@ -336,3 +339,98 @@ async def test_a_plugin_that_imports_the_reference(fake: Fake, autojump_clock: M
     assert (caught.value.number, str(caught.value)) == (10, "BAD_NAME: zz")
     assert rpc_plugins.is_not_done(http.NOT_DONE_YET())
     assert not rpc_plugins.is_not_done(None)
+
+
+class FromTheTemplate:
+    """Written for Supervisor: a look at the state first, then its objects."""
+
+    def __init__(self, supervisord: Any, **options: str) -> None:
+        self.supervisord = supervisord
+
+    def look(self) -> str:
+        if self.supervisord.get_state() == states.SupervisorStates.SHUTDOWN:
+            raise xmlrpc.RPCError(xmlrpc.Faults.SHUTDOWN_STATE)
+        return "up"
+
+    def identify(self) -> object:
+        return self.supervisord.options.identifier
+
+    def own_mistake(self) -> object:
+        return self.supervisor  # type: ignore[attr-defined]
+
+
+class FromTheirInterface(SupervisorNamespaceRPCInterface):  # type: ignore[misc]
+    def __init__(self, supervisord: object) -> None:
+        super().__init__(supervisord)
+
+
+def subscribing(supervisord: object) -> object:
+    events.subscribe(events.Event, print)
+    return FromTheTemplate(supervisord)
+
+
+def looking_inside(supervisord: Any) -> object:
+    return supervisord.options
+
+
+@pytest.fixture
+def lines() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def real(lines: list[str]) -> Supervisor:
+    log = lambda severity, text: lines.append(f"{severity.name} {text}")  # noqa: E731
+    return Supervisor(Config(rpcinterfaces=()), log=log)
+
+
+async def test_a_plugin_of_the_common_template_reads_the_state(real: Supervisor) -> None:
+    plugins = make_plugins([interface(f"{__name__}:FromTheTemplate")], real)
+    rpc = Rpc(real, plugins)
+    assert await rpc.call("x.look", []) == "up"
+    real.state = DaemonState.SHUTDOWN
+    with pytest.raises(RequestError) as caught:
+        await rpc.call("x.look", [])
+    assert caught.value.number == 6
+
+
+async def test_what_a_plugin_misses_is_named_once(real: Supervisor, lines: list[str]) -> None:
+    """Every server has a plugin of its own; the log is told once all the same."""
+    for _ in range(2):
+        plugins = make_plugins([interface(f"{__name__}:FromTheTemplate")], real)
+        rpc = Rpc(real, plugins)
+        for _ in range(2):
+            with pytest.raises(RequestError, match=r"uses Supervisor\.options, which") as caught:
+                await rpc.call("x.identify", [])
+            assert caught.value.number == 30
+    (line,) = lines
+    assert line.startswith("ERROR x.identify uses Supervisor.options, which tsupervisord does not")
+    assert "test_rpc_plugins.py, line " in line
+    with pytest.raises(AttributeError):
+        await rpc.call("x.own_mistake", [])
+
+
+@pytest.mark.parametrize(
+    ("factory", "said"),
+    [
+        ("looking_inside", "looking_inside uses Supervisor.options, which tsupervisord does not"),
+        ("FromTheirInterface", "is built on SupervisorNamespaceRPCInterface, which works on"),
+    ],
+)
+def test_a_plugin_that_works_on_internal_objects_is_refused(
+    real: Supervisor, factory: str, said: str
+) -> None:
+    """As multivisor does, whose server would never be started."""
+    with pytest.raises(PluginError) as caught:
+        make_plugins([interface(f"{__name__}:{factory}")], real)
+    assert said in str(caught.value)
+
+
+def test_a_subscription_that_hears_nothing_is_reported(
+    real: Supervisor, lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "callbacks", [])
+    for _ in range(2):
+        make_plugins([interface(f"{__name__}:subscribing")], real)
+    (line,) = lines
+    assert "subscribing of [rpcinterface:x] has subscribed to the events of the package" in line

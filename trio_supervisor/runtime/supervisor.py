@@ -165,6 +165,10 @@ class Supervisor:
             await self._stop_groups()
             nursery.cancel_scope.cancel()
 
+    def get_state(self) -> DaemonState:
+        """The same as ``state``, under the name that plugins written for Supervisor call."""
+        return self.state
+
     def processes(self) -> list[Process]:
         """Every process, in start order: by group, then by priority."""
         return [p for group in self.groups.values() for p in group.processes.values()]

@@ -12,14 +12,17 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+import sys
 import time
+import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import trio
 
 from trio_supervisor.core.config import Severity
-from trio_supervisor.core.errors import PluginError, PluginFault, RequestError
+from trio_supervisor.core.errors import Failed, PluginError, PluginFault, RequestError
 from trio_supervisor.core.options import MAIN_FACTORY
 from trio_supervisor.runtime.rpc.method import REQUIRED, Method, Parameter
 
@@ -31,6 +34,11 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.supervisor import Supervisor
 
 MAIN_NAMESPACE = "supervisor"
+OURS = __name__.partition(".")[0]
+#: Class of Supervisor whose methods work on its internal objects; told by its name.
+INTERNAL_CLASS = "SupervisorNamespaceRPCInterface"
+#: What plugins have missed, so that each is reported once, not once a call and a server.
+_MISSED: WeakKeyDictionary[Supervisor, set[str]] = WeakKeyDictionary()
 #: Seconds one step of a method may take before the log says who held up the daemon.
 LONG_STEP = 0.5
 #: Seconds between two calls of a deferred function at least, whatever its ``delay``.
@@ -76,13 +84,28 @@ def make_plugins(
 
 def _made(interface: RpcInterface, supervisor: Supervisor) -> object:
     factory = find_factory(interface)
+    failure = f"Could not make {interface.name} rpc interface: {interface.factory}"
     try:
-        return factory(supervisor, **interface.options)
+        plugin = factory(supervisor, **interface.options)
     except Exception as error:
         raise PluginError(
-            f"Could not make {interface.name} rpc interface: {interface.factory} raised "
-            f"{type(error).__name__}: {error}"
+            f"{failure} {_missing(error) or f'raised {type(error).__name__}: {error}'}"
         ) from error
+    if any(cls.__name__ == INTERNAL_CLASS for cls in type(plugin).__mro__):
+        raise PluginError(
+            f"{failure} is built on {INTERNAL_CLASS}, which works on the internal objects of "
+            "Supervisor; tsupervisord has none of them. Remove the section "
+            f"[rpcinterface:{interface.name}]"
+        )
+    subscribers = getattr(sys.modules.get("supervisor.events"), "callbacks", None)
+    if subscribers:
+        _report_once(
+            supervisor,
+            f"{interface.factory} of [rpcinterface:{interface.name}] has subscribed to the events "
+            "of the package supervisor, where tsupervisord publishes none: use an event listener, "
+            "or supervisor.events() of what the factory is given",
+        )
+    return plugin
 
 
 def _methods(plugin: object, namespace: str, supervisor: Supervisor) -> list[Method]:
@@ -134,9 +157,13 @@ class _Call:
             raise
         except Exception as error:
             fault = _fault(error)
-            if fault is None:
+            if fault is not None:
+                raise fault from error
+            missing = _missing(error)
+            if missing is None:
                 raise
-            raise fault from error
+            _report_once(self._supervisor, f"{self._name} {missing}")
+            raise Failed(missing) from error
         return _plain(result)
 
     async def _finished(self, deferred: Callable[[], object]) -> object:
@@ -157,6 +184,25 @@ class _Call:
                     f"{self._name} held up the whole daemon for {took:.1f} s: "
                     "its plugin should wait in an async method, or work in a thread",
                 )
+
+
+def _missing(error: Exception) -> str | None:
+    """What of Supervisor's objects a plugin looked for in ours; None for any other error."""
+    cls = type(getattr(error, "obj", None))
+    if not isinstance(error, AttributeError) or cls.__module__.partition(".")[0] != OURS:
+        return None
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return (
+        f"uses {cls.__name__}.{error.name}, which tsupervisord does not have "
+        f"({frame.filename}, line {frame.lineno})"
+    )
+
+
+def _report_once(supervisor: Supervisor, text: str) -> None:
+    said = _MISSED.setdefault(supervisor, set())
+    if text not in said:
+        said.add(text)
+        supervisor.log(Severity.ERROR, text)
 
 
 def _fault(error: Exception) -> RequestError | None:
