@@ -147,6 +147,62 @@ def test_another_site_can_do_nothing(browser: Browser, serve: Serve, host: str) 
         wait_state(browser, "cat", "running")
 
 
+#: Each of these gives away nothing that tells the request from a script's, but for what every
+#: browser says of itself.
+SILENT_ATTACK = """\
+<!DOCTYPE html><meta name="referrer" content="no-referrer"><title>kittens</title>
+<link rel="stylesheet" href="{to}?action=stopall&amp;n=1">
+<link rel="prefetch" href="{to}?action=stopall&amp;n=2">
+<link rel="icon" href="{to}?action=stopall&amp;n=3">
+<style>body {{ background: url('{to}?action=stopall&n=4'); }}</style>
+<img src="{to}?action=stop&amp;processname=cat">
+<video src="{to}?action=stopall&amp;n=5"></video>
+<iframe src="{to}?action=stopall&amp;n=6"></iframe>
+<object data="{to}?action=stopall&amp;n=7"></object>
+<form method="get" action="{to}" target="sink"><input name="action" value="stopall"></form>
+<iframe name="sink"></iframe>
+<script>
+const plain = {{ 'Accept': '*/*', 'Accept-Language': '' }};
+const get = (more) => fetch('{to}?action=stopall',
+  {{ mode: 'no-cors', credentials: 'include', ...more }});
+document.forms[0].submit();
+navigator.sendBeacon('{to}?action=stopall');
+Promise.allSettled([get({{}}), get({{ headers: plain }}), get({{ keepalive: true }}),
+  get({{ method: 'POST' }}), new Promise((done) => {{ window.onload = done; }})])
+  .then(() => {{ window.outcome = 'tried'; }});
+</script>
+"""
+
+
+def test_a_site_that_hides_itself_can_do_nothing_without_tls(
+    browser: Browser, tmp_path: Path
+) -> None:
+    """Browsers send Sec-Fetch-Site neither to a plain HTTP address off loopback."""
+    port = free_port()
+    text = f"""\
+[inet_http_server]
+port=127.0.0.1:{port}
+allowed_hosts=supervisor.test
+[program:cat]
+{CAT}startsecs=0
+"""
+    to = f"http://supervisor.test:{port}/"
+    with daemon(tmp_path, text) as running:
+        running.wait_for("cat", "RUNNING")
+        pid = running.pid("cat")
+        with another_site(SILENT_ATTACK.format(to=to)) as its_port:
+            browser.open(f"http://kittens.test:{its_port}/")
+            browser.wait(lambda: browser.run("return window.outcome;"), "the attack being over")
+        assert running.pid("cat") == pid
+        assert "stopped: cat" not in running.log
+        # A person who writes the address is asked, and may answer.
+        browser.open(f"{to}?action=stop&processname=cat")
+        assert browser.text("h1") == "Stop cat?"
+        assert running.pid("cat") == pid
+        browser.click("form.question button")
+        browser.wait_text(".message", "Process cat stopped")
+
+
 def test_who_may_only_look_is_offered_nothing(browser: Browser, tmp_path: Path) -> None:
     port = free_port()
     text = f"""\

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
+from collections.abc import Awaitable
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import parse_qs, quote
 
 import pytest
 
-from tests.kit.fake_supervisor import NOW, FakeActivity, FakeSupervisor
-from tests.kit.web import Client, Reply, request, talking
+from tests.kit.fake_supervisor import BOB, NOW, FakeActivity, FakeSupervisor
+from tests.kit.web import Client, Reply, inet_server, request, talking
 from trio_supervisor.core.errors import (
     AbnormalTermination,
     Failed,
@@ -394,6 +396,73 @@ async def test_a_link_in_a_mail_is_asked_about(fake: FakeSupervisor) -> None:
         assert "Stop cat?" in reply.body.decode()
         assert (await client.get("/?action=stopall", method="HEAD")).status == 200
     assert fake.process("cat").state is State.RUNNING
+
+
+CHROMIUM = "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/150.0.0.0"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [(CHROMIUM,), ("Accept-Language: de",), ("Accept-Language:",), (CHROMIUM, "Accept: */*")],
+)
+async def test_a_get_that_looks_like_a_browsers_changes_nothing(
+    fake: FakeSupervisor, headers: tuple[str, ...]
+) -> None:
+    """An image without a referrer, from plain HTTP off loopback, tells no origin."""
+    fake.process("cat").run()
+    async with talking(fake) as client:
+        reply = await client.get("/?action=stop&processname=cat", *headers)
+        assert reply.status == 403
+        assert "Stop cat?" in reply.body.decode()
+    assert fake.process("cat").state is State.RUNNING
+
+
+async def test_a_get_of_a_script_acts(fake: FakeSupervisor) -> None:
+    fake.process("cat").run()
+    async with talking(fake) as client:
+        for agent in (
+            "curl/8.0",
+            "Wget/1.2",
+            "Python-urllib/3.11",
+            "Go-http-client/1.1",
+            "check_http/v2",
+        ):
+            stop = "/?action=restart&processname=cat"
+            reply = await client.get(stop, f"User-Agent: {agent}", "Accept: */*")
+            assert message_of(reply) == "Process cat restarted"
+
+
+def behind_a_proxy(client: Client, target: str, body: bytes, *headers: str) -> Awaitable[Reply]:
+    """What comes through a proxy that writes another Host than the browser."""
+    own = ("Origin: https://www.example.com", "Sec-Fetch-Site: same-origin", BOBS)
+    return client.post(target, body, *own, *headers)
+
+
+BOBS = "Authorization: Basic " + base64.b64encode(b"bob:p:w").decode()
+
+
+async def test_a_proxy_may_change_the_host_where_there_is_a_password(fake: FakeSupervisor) -> None:
+    fake.process("cat").run()
+    async with talking(fake, inet_server(BOB)) as client:
+        token = Page((await client.get("/", BOBS)).body.decode()).forms[0]["csrf"]
+        stop = b"action=stop&processname=cat&csrf="
+        assert (await behind_a_proxy(client, "/", stop + b"0")).status == 403
+        assert fake.process("cat").pid
+        said = message_of(await behind_a_proxy(client, "/", stop + token.encode()))
+        assert said == "Process cat stopped"
+
+
+@pytest.mark.parametrize("target", ["/RPC2", "/api/v1/processes/cat/stop", "/"])
+async def test_else_the_refusal_says_which_header_the_proxy_has_to_set(
+    fake: FakeSupervisor, target: str
+) -> None:
+    """Only the page has a token; and a foreign page gets one by DNS rebinding without password."""
+    server = inet_server(None if target == "/" else BOB)
+    async with talking(fake, server) as client:
+        token = Page((await client.get("/", BOBS)).body.decode()).forms[0]["csrf"]
+        reply = await behind_a_proxy(client, target, b"csrf=" + token.encode())
+        assert reply.status == 403
+        assert "proxy_set_header Host $http_host;" in reply.body.decode()
 
 
 async def test_what_stops_many_asks_first(fake: FakeSupervisor) -> None:

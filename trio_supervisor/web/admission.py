@@ -15,7 +15,7 @@ from trio_supervisor.core.config import Severity
 from trio_supervisor.web.auth import CHALLENGE, Role, Users
 from trio_supervisor.web.complaints import Complaints, quoted
 from trio_supervisor.web.hosts import Hosts
-from trio_supervisor.web.origin import FOREIGN, is_foreign
+from trio_supervisor.web.origin import foreign, foreign_despite_token
 from trio_supervisor.web.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -41,12 +41,6 @@ class Refusal:
 LOCKED = Refusal(401, "A user name and a password are needed", (CHALLENGE,))
 TOO_MANY = Refusal(429, "Too many wrong passwords from this address", (("Retry-After", "2"),))
 BUSY = Refusal(429, "Too many passwords are being checked", (("Retry-After", "10"),))
-WRONG_HOST = Refusal(
-    403,
-    "This server is not known by the name in the address; "
-    "allowed_hosts in its section of the configuration allows further names.",
-)
-FOREIGN_PAGE = Refusal(403, FOREIGN)
 READ_ONLY = Refusal(403, "This user may look at everything and change nothing.")
 POST_ONLY = Refusal(403, "Actions need POST here (get_actions=false in the configuration).")
 
@@ -67,7 +61,12 @@ class Admission:
         if not self._hosts.allow(request.headers.get("host", "")):
             name = quoted(request.headers["host"])
             self._complain(request, f"Host {name} is not among allowed_hosts")
-            return WRONG_HOST
+            return Refusal(
+                403,
+                f"This server is not known by the name in the Host header, {name}. Add the name "
+                f"to allowed_hosts in [{self._section}] of the configuration, or let a proxy in "
+                "front send a Host header with a name that is allowed.",
+            )
         authorization = request.headers.get("authorization", "")
         is_guess = bool(authorization and request.peer and not request.is_proven)
         if is_guess and self._throttle.is_exhausted(request.peer):
@@ -76,17 +75,19 @@ class Admission:
         return role or await self._identify(request, authorization)
 
     def judge(
-        self, request: Request, role: Role, *, changes: bool, is_call: bool
+        self, request: Request, role: Role, *, changes: bool, is_call: bool, wants_token: bool
     ) -> Refusal | None:
         """Whether somebody with this role may ask this.
 
-        ``changes``: it may change something; ``is_call``: what it may do is decided call by call.
+        ``changes``: it may change something; ``is_call``: what it may do is decided call by call;
+        ``wants_token``: a browser will have to show a token.
         """
         if not changes:
             return None
-        if is_foreign(request):
-            self._complain(request, f"{request.method} {quoted(request.target)}: {FOREIGN}")
-            return FOREIGN_PAGE
+        judge = foreign_despite_token if wants_token and self._users.known else foreign
+        if (why := judge(request)) is not None:
+            self._complain(request, f"{request.method} {quoted(request.target)}: {why}")
+            return Refusal(403, why)
         if role is Role.READONLY and not is_call:
             return READ_ONLY
         if request.method != "POST" and not self._get_actions:

@@ -74,6 +74,8 @@ class Face:
     changes: Callable[[Request], bool] = never
     """Whether a request may change anything: not if another site's page has caused it, and not by
     a read-only user."""
+    wants_token: bool = False
+    """A browser that changes something has to show a token, which only our own pages hold."""
     is_call: bool = False
     """What read-only users may do is decided for each method that they call."""
     refuse: Refuse = error_response
@@ -95,7 +97,7 @@ class App:
         self._readonly_rpc = Rpc(supervisor, plugins, readonly=True)
         self._rpc_face = Face(("POST",), self._call, changes=by_post, is_call=True)
         self._tail_face = Face(READ, self._tail, otherwise=400)
-        status = Face(READ_OR_POST, self._status, changes=by_action)
+        status = Face(READ_OR_POST, self._status, changes=by_action, wants_token=True)
         self._pages = {
             "/": status,
             "/index.html": status,
@@ -123,7 +125,11 @@ class App:
             allowed = ", ".join(face.methods)
             return refuse(face.otherwise, f"Only {allowed} here", headers=(("Allow", allowed),))
         refused = self._admission.judge(
-            request, role, changes=face.changes(request), is_call=face.is_call
+            request,
+            role,
+            changes=face.changes(request),
+            is_call=face.is_call,
+            wants_token=face.wants_token,
         )
         return None if refused is None else refuse(refused.status, refused.detail)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from trio_supervisor.core.access import ANY_HOST
 from trio_supervisor.core.config import InetServer
+from trio_supervisor.web import authority
 
 if TYPE_CHECKING:
     from trio_supervisor.core.config import Server
@@ -36,7 +37,10 @@ class Hosts:
         """Judge the value of a Host header. Only a browser's can be a foreign name."""
         if self._any or not host:
             return True
-        name = _without_port(host.lower()).removesuffix(".")
+        found = authority.of_host(host)
+        if found is None:
+            return False
+        name = found.host.removeprefix("[").removesuffix("]").removesuffix(".")
         return name in self._names or name.endswith(self._domains) or _is_address(name)
 
 
@@ -55,12 +59,6 @@ def is_loopback(server: Server) -> bool:
 def is_exposed(server: Server) -> bool:
     """Whether other machines reach it."""
     return isinstance(server, InetServer) and not is_loopback(server)
-
-
-def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0]
 
 
 def _is_address(name: str) -> bool:

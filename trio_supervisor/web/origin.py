@@ -6,37 +6,54 @@ Command-line clients send none of the headers looked at here and are never refus
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+
+from trio_supervisor.web import authority
+from trio_supervisor.web.complaints import quoted
 
 if TYPE_CHECKING:
     from trio_supervisor.web.message import Request
 
-FOREIGN = "This request was caused by a page of another site."
+FOREIGN = "This request was caused by a page of another site"
+#: What to do about it where the page is our own.
+PASS_HOST = (
+    "If it was a page of this server behind a proxy, the proxy has to pass on the Host header of "
+    "the browser; for nginx: proxy_set_header Host $http_host;"
+)
 #: ``none`` is a person's own doing: a typed address or a bookmark.
 _OTHER_SITES = ("cross-site", "same-site")
-_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
-def is_foreign(request: Request) -> bool:
-    """Whether a page of another origin caused this request."""
-    if request.headers.get("sec-fetch-site", "").lower() in _OTHER_SITES:
-        return True
-    host = request.headers.get("host", "").lower()
-    return any(
-        _authority(request.headers[name], host) != host
-        for name in ("origin", "referer")
-        if name in request.headers
-    )
+def foreign(request: Request) -> str | None:
+    """Why this request counts as caused by a page of another origin; None if it does not."""
+    return _other_site(request) or _mismatch(request)
 
 
-def _authority(url: str, host: str) -> str:
-    """host:port of a URL, with the default port written if ``host`` writes it; else empty."""
-    try:
-        parts = urlsplit(url.lower())
-    except ValueError:
-        return "?"
-    authority = parts.netloc.rpartition("@")[2] or "?"  # "null" equals no host, not even none
-    default = _DEFAULT_PORTS.get(parts.scheme, "")
-    if default and host.endswith(default) and not authority.endswith(default):
-        return authority + default
-    return authority
+def foreign_despite_token(request: Request) -> str | None:
+    """The same for a request that will have to show the token of a page of ours.
+
+    A proxy may write another Host than the browser; then it is the browser that says whose page it
+    was. Only for servers with a password: by DNS rebinding a foreign page gets a token and is of
+    the same origin as this server, but the browser has no password for its name.
+    """
+    if request.headers.get("sec-fetch-site", "").lower() == "same-origin":
+        return None
+    return foreign(request)
+
+
+def _other_site(request: Request) -> str | None:
+    site = request.headers.get("sec-fetch-site", "")
+    return f"{FOREIGN} (Sec-Fetch-Site: {quoted(site)})." if site.lower() in _OTHER_SITES else None
+
+
+def _mismatch(request: Request) -> str | None:
+    host = request.headers.get("host", "")
+    own = authority.of_host(host)
+    if own is None:
+        return f"The Host header {quoted(host)} is not a host name with a port."
+    for name in ("Origin", "Referer"):
+        if (url := request.headers.get(name.lower())) is not None:
+            other = authority.of_url(url)
+            if other is None or not other.is_same(own):
+                said = quoted(str(other or url))
+                return f"{FOREIGN} ({name} {said}, Host {quoted(host)}). {PASS_HOST}"
+    return None

@@ -1,6 +1,7 @@
 """Proof that a form was ours: a token that only a page of this daemon can hold (section 5).
 
-Browsers always say where a request comes from, scripts never do: only browsers need the token.
+Only browsers need it. A script is told from a browser by what every browser adds to a request and
+a page cannot take away.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 FIELD = "csrf"
 #: New with every daemon process: nothing has to be stored or can leak from a file.
 _SECRET = secrets.token_bytes(32)
-_SENT_BY_BROWSERS = ("origin", "referer", "sec-fetch-site")
+_ORIGIN = ("origin", "referer", "sec-fetch-site")
 
 
 def token_for(request: Request) -> str:
@@ -27,7 +28,24 @@ def token_for(request: Request) -> str:
 
 
 def is_from_browser(request: Request) -> bool:
-    return any(name in request.headers for name in _SENT_BY_BROWSERS)
+    """Whether a browser sent it: it tells the page's origin, or is a GET that looks like one.
+
+    A browser tells an origin with every POST. With a GET to plain HTTP at an address that is not
+    loopback it may tell none (Referrer-Policy, Secure Contexts), but it names itself and languages.
+    """
+    return tells_origin(request) or (
+        request.method != "POST"
+        and ("accept-language" in request.headers or _names_browser(request))
+    )
+
+
+def tells_origin(request: Request) -> bool:
+    return any(name in request.headers for name in _ORIGIN)
+
+
+def _names_browser(request: Request) -> bool:
+    """All browsers have called themselves Mozilla since the nineties."""
+    return request.headers.get("user-agent", "").lower().startswith("mozilla/")
 
 
 def is_ours(request: Request) -> bool:

@@ -67,8 +67,9 @@ async def status_page(supervisor: Supervisor, request: Request) -> Response:
         return _show(supervisor, fields, viewer_of(request))
     ours = csrf.is_ours(request)
     if fields.get(CONFIRM) == ASK or (csrf.is_from_browser(request) and not ours):
-        stale = request.method == "POST" and not ours
-        return confirmation(fields, csrf.token_for(request), status=403 if stale else 200)
+        # A script that passes for a browser must notice that nothing was done.
+        is_refusal = not ours and (request.method == "POST" or not csrf.tells_origin(request))
+        return confirmation(fields, csrf.token_for(request), status=403 if is_refusal else 200)
     message = (await act(supervisor, fields))[:MESSAGE_LIMIT]
     if JSON in request.headers.get("accept", ""):
         outcome = {"message": message, "failed": is_failure(message)}

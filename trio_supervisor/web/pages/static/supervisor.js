@@ -24,6 +24,13 @@ function changeTheme() {
 
 /* The line to the daemon */
 
+/* fetch() refuses an address with a user and a password, as this page's may be. */
+function fetchHere(name, options) {
+  const url = new URL(name, location.href);
+  url.username = url.password = '';
+  return fetch(url, options);
+}
+
 const PATIENCE = [1, 2, 3, 5]; // seconds between attempts
 
 /* Listens to a stream while the page is seen; `hear` has a function for each kind of message. */
@@ -306,16 +313,25 @@ function statusPage() {
       .map((row) => row.dataset.name);
   }
 
+  // A page that asks instead of acting means that the token is stale, as after a restart.
+  function refused(what, text) {
+    const page = new DOMParser().parseFromString(text, 'text/html');
+    const why = page.querySelector('p');
+    if (page.querySelector('form') || !why) location.reload();
+    else say(`${what}: ${why.textContent}`, true);
+  }
+
   async function carryOut(data, what) {
     const names = targets(data);
     setBusy(names, 1);
     say(`${what} …`);
     clearTimeout(messageTimer);
     try {
-      const answer = await fetch('./', {
+      const answer = await fetchHere('./', {
         method: 'POST', body: new URLSearchParams(data), headers: { Accept: 'application/json' },
       });
-      if (answer.status === 403 || answer.status === 401) location.reload();
+      if (answer.status === 403) refused(what, await answer.text());
+      else if (answer.status === 401) location.reload();
       else if (!answer.ok) say(`${what}: refused (${answer.status} ${answer.statusText})`, true);
       else { const { message, failed } = await answer.json(); say(message, failed); }
     } catch {
@@ -534,7 +550,7 @@ function logPage() {
 
 function gonePage() {
   setInterval(async () => {
-    try { if ((await fetch('ok.html')).ok && (await fetch('./')).ok) location.reload(); } catch { /* not yet */ }
+    try { if ((await fetchHere('ok.html')).ok && (await fetchHere('./')).ok) location.reload(); } catch { /* not yet */ }
   }, 2000);
   return {};
 }
