@@ -328,11 +328,11 @@ def test_p255_clear_of_a_missing_file(desk: Desk) -> None:
 def test_p255_clear_that_fails(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     log = desk.open()
 
-    def refuse(path: str) -> None:
+    def refuse(path: str, *, dir_fd: int | None = None) -> None:
         raise PermissionError(1, "Operation not permitted")
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "remove", refuse)
+        patch.setattr(os, "unlink", refuse)
         with pytest.raises(Failed, match="Operation not permitted"):
             log.clear()
     log.log(Severity.INFO, "goes on")

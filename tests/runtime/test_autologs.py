@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.fakes import log_lines
-from trio_supervisor.runtime.logs.autologs import create_auto_log, remove_auto_logs
+from trio_supervisor.runtime.logs.autologs import create_auto_log, remove_auto_log, remove_auto_logs
 
 
 def create(directory: Path, process: str = "x", identifier: str = "supervisor") -> str:
@@ -73,3 +73,13 @@ def test_trouble_costs_a_line(tmp_path: Path) -> None:
 def test_e47_directory_missing(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         create(tmp_path / "none")
+
+
+def test_a_log_is_removed_with_its_backups(tmp_path: Path) -> None:
+    path = Path(create(tmp_path))
+    others = [f"{path.name}.1.bak", f"a{path.name}", f"{path.name}x"]
+    for name in (f"{path.name}.1", f"{path.name}.12", *others):
+        (tmp_path / name).touch()
+    remove_auto_log(str(path))
+    assert sorted(os.listdir(tmp_path)) == sorted(others)
+    remove_auto_log(str(path))

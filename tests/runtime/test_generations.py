@@ -137,9 +137,9 @@ def test_a_rotation_during_the_look(log: Path, monkeypatch: pytest.MonkeyPatch) 
     real = os.open
     todo = [rotate]
 
-    def open_and_rotate(path: str, flags: int, mode: int = 0o777) -> int:
-        fd = real(path, flags, mode)
-        if todo:
+    def open_and_rotate(path: str, flags: int, mode: int = 0o777, **options: int) -> int:
+        fd = real(path, flags, mode, **options)
+        if todo and path == log.name and not flags & os.O_PATH:
             todo.pop()(log)
         return fd
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -308,3 +310,14 @@ def test_rereads(
     active = {group.name: group for group in loaded(tmp_path, before).groups}
     found = diff(active, loaded(tmp_path, after).groups)
     assert (found.added, found.changed, found.removed) == expected
+
+
+def test_no_temporary_directory_is_needed_without_automatic_logs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nowhere() -> str:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "gettempdir", nowhere)
+    path = write(tmp_path, "c.conf", "[supervisord]\n")
+    assert load_config(str(path)).daemon.childlogdir == "/tmp"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import pwd
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.kit.fakes import log_lines
+from tests.kit.root import NOBODY, directory_of, needs_root
 from trio_supervisor.runtime.logs.logfile import LogFile, clear_log, open_log, own_descriptor
 
 
@@ -391,3 +393,75 @@ def test_p245_links_to_own_descriptors(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     assert own_descriptor(str(tmp_path / "link")) == 1
     assert own_descriptor(str(tmp_path / "loop")) is None
+
+
+@pytest.fixture
+def shared() -> Iterator[Bench]:
+    """The same in a directory of a user without rights, while we are root."""
+    with directory_of(NOBODY) as directory:
+        bench = Bench(directory)
+        yield bench
+        bench.close()
+
+
+def swap(path: Path, target: Path) -> None:
+    """The user puts a link in the place of a file."""
+    nobody = pwd.getpwnam(NOBODY)
+    path.rename(path.with_name("moved"))
+    path.symlink_to(target)
+    os.chown(path, nobody.pw_uid, nobody.pw_gid, follow_symlinks=False)
+
+
+@needs_root
+@pytest.mark.parametrize("how", ["clear", "clear closed", "reopen", "rotate"])
+def test_a_log_that_its_user_has_swapped_for_a_link(
+    shared: Bench, tmp_path: Path, how: str
+) -> None:
+    """Nothing is truncated or written where the link leads; output goes on where it went."""
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    log = shared.log(maxbytes=10)
+    log.write(b"begin")
+    swap(shared.path, victim)
+    if how == "rotate":
+        log.write(b" more and more")
+        assert "a link of nobody" in shared.lines[0]
+    else:
+        action = {
+            "clear": log.clear,
+            "clear closed": lambda: clear_log(str(shared.path)),
+            "reopen": log.reopen,
+        }[how]
+        with pytest.raises(OSError, match="a link of nobody"):
+            action()
+    log.write(b" on")
+    assert victim.read_text() == "precious"
+    assert (shared.directory / "moved").read_bytes().endswith(b" on")
+
+
+@needs_root
+def test_a_directory_that_its_user_has_swapped_for_a_link(shared: Bench, tmp_path: Path) -> None:
+    """No file of another directory is renamed by a rotation."""
+    logs = shared.directory / "logs"
+    logs.mkdir()
+    shared.path = logs / "x.log"
+    log = shared.log(maxbytes=10, backups=2)
+    swap(logs, tmp_path)
+    (tmp_path / "x.log").write_text("precious")
+    log.write(b"more than ten bytes")
+    assert os.listdir(tmp_path) == ["x.log"]
+    assert "a link of nobody" in shared.lines[0]
+
+
+@needs_root
+def test_links_of_users_lead_to_no_descriptor_of_ours_but_the_standard_ones(
+    shared: Bench,
+) -> None:
+    nobody = pwd.getpwnam(NOBODY)
+    for target, number in (("/dev/stdout", 1), ("/proc/self/fd/2", 2), ("/proc/self/fd/5", None)):
+        shared.path.symlink_to(target)
+        os.chown(shared.path, nobody.pw_uid, nobody.pw_gid, follow_symlinks=False)
+        assert own_descriptor(str(shared.path)) == number
+        shared.path.unlink()
+    shared.path.symlink_to("/proc/self/fd/5")
+    assert own_descriptor(str(shared.path)) == 5

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,15 +15,19 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from tests.kit.fakes import (
     FakeChild,
     FakeLauncher,
+    Recorder,
     RecordingBus,
     ignore_all_but_kill,
     log_lines,
     program,
 )
 from trio_supervisor.core.config import (
+    AUTO,
+    ChannelConfig,
     Config,
     DaemonConfig,
     Diff,
+    FastCgiSocket,
     GroupConfig,
     GroupKind,
     PoolConfig,
@@ -34,6 +39,7 @@ from trio_supervisor.core.errors import (
     CantReread,
     ConfigError,
     ShuttingDown,
+    SocketError,
     StillRunning,
 )
 from trio_supervisor.core.events import Event, ProcessState
@@ -97,9 +103,12 @@ class Stage:
 
 @asynccontextmanager
 async def supervised(
-    *groups: GroupConfig, reload: Callable[[], Config] | None = None
+    *groups: GroupConfig,
+    reload: Callable[[], Config] | None = None,
+    daemon: DaemonConfig | None = None,
 ) -> AsyncIterator[Stage]:
-    stage = Stage(Config(groups=groups), reload)
+    daemon = DaemonConfig() if daemon is None else daemon
+    stage = Stage(Config(daemon=daemon, groups=groups), reload)
 
     async def run(*, task_status: trio.TaskStatus[None]) -> None:
         await stage.supervisor.run(task_status=task_status)
@@ -271,6 +280,52 @@ async def test_P004_P007_a_group_that_is_not_at_rest_is_kept(autojump_clock: Moc
                 sup.remove_group(name)
         await sup.process("slow").wait_for(State.STOPPED)
         sup.remove_group("slow")
+
+
+@pytest.mark.parametrize("nocleanup", [False, True])
+async def test_automatic_logs_are_removed_with_their_program(
+    autojump_clock: MockClock, tmp_path: Path, nocleanup: bool
+) -> None:
+    daemon = DaemonConfig(childlogdir=str(tmp_path), nocleanup=nocleanup)
+    own, auto = ChannelConfig(str(tmp_path / "own.log")), ChannelConfig(AUTO)
+    config = group("a", stdout=auto, stderr=own), group("b", stdout=auto, redirect_stderr=True)
+    async with supervised(*config, daemon=daemon) as stage:
+        await wait_all_tasks_blocked()
+        a, b = (f"{stage.supervisor.process(name).stdout.logfile}" for name in "ab")
+        open(f"{a}.1", "w").close()  # noqa: ASYNC230 - a backup
+        await stage.supervisor.remove("a")
+        left = {str(tmp_path / "own.log"), b}
+        if nocleanup:
+            left |= {a, f"{a}.1"}
+        assert {os.path.join(tmp_path, name) for name in os.listdir(tmp_path)} == left
+        assert not [line for line in stage.lines if "cannot remove" in line]
+
+
+async def test_automatic_logs_that_cannot_be_removed_cost_a_line(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    logs = os.path.join(tmp_path, "logs")
+    os.mkdir(logs)
+    config = group("a", stdout=ChannelConfig(AUTO))
+    async with supervised(config, daemon=DaemonConfig(childlogdir=logs)) as stage:
+        await wait_all_tasks_blocked()
+        os.rename(logs, tmp_path / "moved")
+        await stage.supervisor.remove("a")
+        assert (
+            "WARN cannot remove the automatic logs of a: No such file or directory" in stage.lines
+        )
+
+
+def test_a_group_that_cannot_be_made_leaves_no_automatic_logs(tmp_path: Path) -> None:
+    (tmp_path / "f.sock").write_text("not a socket")
+    recorder = Recorder(DaemonConfig(childlogdir=str(tmp_path)))
+    socket = FastCgiSocket(f"unix://{tmp_path}/f.sock")
+    with pytest.raises(SocketError):
+        recorder.group(
+            program("a", stdout=ChannelConfig(AUTO)),
+            program("b", stdout=ChannelConfig(AUTO), socket=socket),
+        )
+    assert os.listdir(tmp_path) == ["f.sock"]
 
 
 async def test_Q69_what_a_reread_changes_in_the_daemon_itself(autojump_clock: MockClock) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from trio_supervisor.cli.findings import ERROR, WARNING, Finding
 from trio_supervisor.cli.holders import command_of, holder_of_port, holder_of_socket
-from trio_supervisor.core.config import InetServer, UnixServer
+from trio_supervisor.core.config import AUTO, InetServer, UnixServer
 from trio_supervisor.core.errors import RequestError, ServerError
 from trio_supervisor.core.numbers import LONGEST_PID, process_id
 from trio_supervisor.core.reader import as_written
@@ -73,7 +73,8 @@ class _Prober:
             yield from self._writable(daemon.logfile, DAEMON, "logfile", "the log of the daemon")
         yield from self._writable(daemon.pidfile, DAEMON, "pidfile", "the pidfile")
         yield from self._running(daemon.pidfile)
-        if not self._may(directory := daemon.childlogdir, os.W_OK | os.X_OK):
+        directory = daemon.childlogdir
+        if self._has_auto_logs and not self._may(directory, os.W_OK | os.X_OK):
             text = f"automatic child logs: no permission for {self._user} to write in {directory}"
             yield Finding(WARNING, text, section=DAEMON, option="childlogdir", hint=NO_PERMISSION)
         for option, kind in (
@@ -85,6 +86,15 @@ class _Prober:
                 text = f"{option}={wanted} is more than the hard limit here, {hard}"
                 hint = "raise the limit of who starts the daemon, or lower the option"
                 yield Finding(WARNING, text, section=DAEMON, option=option, hint=hint)
+
+    @property
+    def _has_auto_logs(self) -> bool:
+        return any(
+            process.stdout.logfile is AUTO
+            or (process.stderr.logfile is AUTO and not process.redirect_stderr)
+            for group in self._config.groups
+            for process in group.processes
+        )
 
     def _running(self, pidfile: str) -> Findings:
         with suppress(OSError, ValueError):

@@ -5,13 +5,12 @@ Makes the processes of a group's configuration; in a listener pool also the pool
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
 
-from trio_supervisor.core.config import AUTO, ChannelConfig, GroupKind
+from trio_supervisor.core.config import AUTO, ChannelConfig, GroupKind, Severity
 from trio_supervisor.core.errors import ConfigError, SocketError, SupervisorError
 from trio_supervisor.core.states import STOPPED_STATES
 from trio_supervisor.runtime.channels import Channel
@@ -19,7 +18,7 @@ from trio_supervisor.runtime.containment import RECOVERY_PAUSE, persist
 from trio_supervisor.runtime.events.hearing import ListenerChannel
 from trio_supervisor.runtime.events.pool import Pool
 from trio_supervisor.runtime.fastcgi import SharedSocket
-from trio_supervisor.runtime.logs.autologs import create_auto_log
+from trio_supervisor.runtime.logs.autologs import create_auto_log, remove_auto_log
 from trio_supervisor.runtime.logs.losses import reason
 from trio_supervisor.runtime.process import Process
 
@@ -45,11 +44,13 @@ class Group:
         self.sockets: dict[str, SharedSocket] = {}
         """FastCGI sockets by URL: one for each program of the group (P-298, Q-61)."""
         self.processes: dict[str, Process] = {}
+        self._auto_logs: list[str] = []
         try:
             for process in sorted(config.processes, key=lambda p: p.priority):  # stable (Q-19)
                 self.processes[process.name] = self._make(process)  # equal names: the last (Q48)
         except SupervisorError:
             self.close()
+            self.remove_auto_logs()
             raise
 
     async def run(self) -> None:
@@ -69,6 +70,21 @@ class Group:
         if self.pool is not None:
             self.pool.close()
         self._scope.cancel()
+
+    def remove_auto_logs(self) -> None:
+        """Remove the automatic logs of a group that is closed for good; trouble costs a line."""
+        if self._host.daemon.nocleanup or not self._auto_logs:
+            return
+        try:
+            self._host.sinks.do(self._remove_auto_logs, self._host.daemon.childlogdir)
+        except OSError as error:
+            self._host.log(
+                Severity.WARN, f"cannot remove the automatic logs of {self.name}: {reason(error)}"
+            )
+
+    def _remove_auto_logs(self, directory: str) -> None:
+        for path in self._auto_logs:
+            remove_auto_log(path)
 
     @property
     def at_rest(self) -> bool:
@@ -129,9 +145,11 @@ class Group:
             create_auto_log, process=process, channel=channel, identifier=daemon.identifier
         )
         try:
-            return self._host.sinks.do(create, daemon.childlogdir, undo=os.remove)
+            path = self._host.sinks.do(create, daemon.childlogdir, undo=remove_auto_log)
         except OSError as error:
             raise ConfigError(
                 f"cannot create a log for {process} in childlogdir {daemon.childlogdir}: "
                 f"{reason(error)}"
             ) from error
+        self._auto_logs.append(path)
+        return path

@@ -28,6 +28,8 @@ from trio_supervisor.runtime.rpc.plugins import find_factory, is_plugin
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+#: Where automatic logs would go if any directory could be written.
+NO_TEMPDIR = "/tmp"
 #: Searched in this order after the two places beside the invoked program (2.2).
 SEARCHED = (
     "supervisord.conf",
@@ -116,7 +118,7 @@ def surroundings(origin: str) -> Surroundings:
         environ=dict(os.environ),
         cwd=origin,
         host_node_name=platform.node(),
-        tempdir=tempfile.gettempdir(),
+        tempdir=_temporary_directory(),
         user_id=_user_id,
         group_id=_group_id,
         is_dir=lambda path: os.path.isdir(os.path.join(origin, path)),
@@ -265,6 +267,15 @@ def _import_error(
         line=None if entry is None else entry.line,
         hint=hint,
     )
+
+
+def _temporary_directory() -> str:
+    """Of automatic logs. Where no directory can be written it is needed only to name it in the
+    error about such a log."""
+    try:
+        return tempfile.gettempdir()
+    except FileNotFoundError:
+        return NO_TEMPDIR
 
 
 def _user_id(text: str) -> int:

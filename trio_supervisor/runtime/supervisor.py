@@ -270,6 +270,7 @@ class Supervisor:
         if self._own.pop(name, None) is not None:
             self.candidates = tuple(group for group in self.candidates if group.name != name)
         group.close()
+        group.remove_auto_logs()
         self._host.publish(ProcessGroupRemoved(name))
 
     def request_shutdown(self) -> None:

@@ -12,6 +12,7 @@ from trio_supervisor.runtime.logs.logfile import is_regular
 from trio_supervisor.runtime.logs.losses import reason
 from trio_supervisor.runtime.logs.sinks import Sinks
 from trio_supervisor.runtime.logs.writer import BACKLOG_LIMIT
+from trio_supervisor.runtime.opening import remove
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,10 +93,12 @@ class ActivityLog:
 
     def clear(self) -> None:
         """Replace the file by a new one (P-255). Raises NoFile, Failed."""
-        if self.path is None or not is_regular(self.path):
-            raise NoFile("" if self.path is None else self.path)
+        if self.path is None:
+            raise NoFile("")
         try:
-            self.sinks.do(os.remove, self.path)
+            if not self.sinks.do(is_regular, self.path):
+                raise NoFile(self.path)
+            self.sinks.do(remove, self.path)
             self.reopen()
         except OSError as error:
             raise Failed(f"{self.path}: {reason(error)}") from error

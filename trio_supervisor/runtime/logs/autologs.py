@@ -1,13 +1,15 @@
-"""Logs with names of our choice: made with their group, removed at the next start (P-220)."""
+"""Logs with names of our choice: made with their group, removed with it or at the next start."""
 
 from __future__ import annotations
 
 import os
 import re
-import tempfile
+import secrets
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config import Severity
+from trio_supervisor.runtime.opening import directory as opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,9 +18,23 @@ if TYPE_CHECKING:
 def create_auto_log(directory: str, *, process: str, channel: str, identifier: str) -> str:
     """Make an empty log of mode 0600 and return its path. Raises OSError."""
     prefix = _file_name(f"{process}-{channel}---{identifier}-")
-    fd, path = tempfile.mkstemp(prefix=prefix, suffix=".log", dir=directory)
-    os.close(fd)
-    return path
+    with opened(directory) as place:
+        while True:
+            name = f"{prefix}{secrets.token_hex(4)}.log"
+            with suppress(FileExistsError):
+                os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=place))
+                return os.path.join(directory, name)
+
+
+def remove_auto_log(path: str) -> None:
+    """Remove a log and its backups; those that are gone are no error. Raises OSError."""
+    directory, name = os.path.split(path)
+    pattern = re.compile(rf"{re.escape(name)}(?:\.\d+)?")
+    with opened(directory) as place:
+        for found in os.listdir(place):
+            if pattern.fullmatch(found):
+                with suppress(FileNotFoundError):
+                    os.unlink(found, dir_fd=place)
 
 
 def remove_auto_logs(
@@ -29,16 +45,21 @@ def remove_auto_logs(
         rf".+---{re.escape(_file_name(identifier))}-[^ ]+\.log(?:\.\d+)?", re.DOTALL
     )
     try:
-        names = [name for name in os.listdir(directory) if pattern.fullmatch(name)]
+        with opened(directory) as place:
+            for name in os.listdir(place):
+                if pattern.fullmatch(name):
+                    _clean_up(directory, place, name, report)
     except OSError:
         report(Severity.WARN, "Could not clear childlog dir")
-        return
-    for name in names:
-        path = os.path.join(directory, name)
-        try:
-            os.remove(path)
-        except OSError:
-            report(Severity.WARN, f"Failed to clean up '{path}'")
+
+
+def _clean_up(
+    directory: str, place: int, name: str, report: Callable[[Severity, str], None]
+) -> None:
+    try:
+        os.unlink(name, dir_fd=place)
+    except OSError:
+        report(Severity.WARN, f"Failed to clean up '{os.path.join(directory, name)}'")
 
 
 def _file_name(text: str) -> str:

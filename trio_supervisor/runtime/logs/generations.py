@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from zlib import crc32
 
 from trio_supervisor.runtime.logs.logfile import own_descriptor
+from trio_supervisor.runtime.opening import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,14 +137,6 @@ def open_next(path: str, fd: int) -> int:
 def place_in(path: str, fd: int, position: int) -> Place:
     """A place in one of the files of a log."""
     return Place(_number(path), os.fstat(fd).st_ino, position)
-
-
-def open_regular(path: str) -> int:
-    """Open for reading. Raises OSError, also for what is no regular file: opening a FIFO would make
-    us its reader, and reading a terminal waits."""
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        raise OSError(errno.ESPIPE, os.strerror(errno.ESPIPE), path)
-    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
 
 @contextmanager

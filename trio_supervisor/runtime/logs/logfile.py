@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config import Severity
 from trio_supervisor.runtime.logs.losses import Losses, reason
+from trio_supervisor.runtime.opening import ROOT, entry, open_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: O_APPEND: an external truncation leaves no hole (P-250). O_NONBLOCK: opening a FIFO without a
-#: reader fails instead of waiting (P-246); it means nothing for a regular file. O_NOCTTY: a log on
-#: a terminal must not make that our controlling one.
-OPEN_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+#: O_APPEND: an external truncation leaves no hole (P-250).
+OPEN_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 #: Names of our own descriptors; opening the path would fail for a socket or another user's file,
 #: and rotation would rename the link for everybody on the host.
 _OWN_DESCRIPTOR = re.compile(r"/dev/std(in|out|err)|(?:/dev|/proc/(self|\d+))/fd/(\d+)")
@@ -34,8 +33,8 @@ CREATE_MODE = 0o666
 
 
 def open_log(path: str) -> int:
-    """Open a log for appending, without waiting for anybody. Raises OSError."""
-    return os.open(path, OPEN_FLAGS, CREATE_MODE)
+    """Open a log for appending, without waiting for anybody (P-246). Raises OSError."""
+    return open_file(path, OPEN_FLAGS, CREATE_MODE)
 
 
 class LogFile:
@@ -128,10 +127,12 @@ class LogFile:
         # Without a file of that name (deleted from outside, or shifted by a rotation that then
         # failed) there is nothing to shift: backups would be pushed out for nothing.
         if is_regular(self.path):
-            for number in range(self._backups - 1, 0, -1):
-                with contextlib.suppress(FileNotFoundError):  # gaps move along (P-235)
-                    os.replace(f"{self.path}.{number}", f"{self.path}.{number + 1}")
-            os.replace(self.path, f"{self.path}.1")
+            with entry(self.path, follow=False) as found:
+                name = found.name
+                for number in range(self._backups - 1, 0, -1):
+                    with contextlib.suppress(FileNotFoundError):  # gaps move along (P-235)
+                        found.rename(f"{name}.{number}", f"{name}.{number + 1}")
+                found.rename(name, f"{name}.1")
         self.reopen()
 
 
@@ -140,8 +141,13 @@ def clear_log(path: str) -> None:
 
     Raises OSError.
     """
-    if is_regular(path):
-        os.truncate(path, 0)
+    if not is_regular(path):
+        return
+    fd = open_file(path, os.O_WRONLY)
+    try:
+        os.ftruncate(fd, 0)
+    finally:
+        os.close(fd)
 
 
 def is_regular(path: str) -> bool:
@@ -153,14 +159,27 @@ def is_regular(path: str) -> bool:
 
 
 def own_descriptor(path: str) -> int | None:
-    """The descriptor of ours that a path means, also by way of links (P-245)."""
+    """The descriptor of ours that a path means, also by way of links (P-245).
+
+    Links of other users lead to our standard descriptors only: the others are logs of theirs that
+    the user may not write, connections, and sockets.
+    """
+    trusted = True
     for _ in range(_MOST_LINKS):
         match = _OWN_DESCRIPTOR.fullmatch(path)
         if match is not None and match[2] in (None, "self", str(os.getpid())):
-            return _STANDARD[match[1]] if match[1] else int(match[3])
+            number = _STANDARD[match[1]] if match[1] else int(match[3])
+            return number if trusted or number in _STANDARD.values() else None
         try:
-            target = os.readlink(path)
-        except OSError:  # no link, or nothing at all
+            link = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
             return None
+        try:
+            trusted = trusted and os.fstat(link).st_uid in (ROOT, os.geteuid())
+            target = os.readlink("", dir_fd=link)
+        except OSError:  # not a link
+            return None
+        finally:
+            os.close(link)
         path = os.path.normpath(os.path.join(os.path.dirname(path), target))
     return None

@@ -10,7 +10,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.errors import Failed, NoFile
-from trio_supervisor.runtime.logs.generations import open_at, open_next, open_regular, place_in
+from trio_supervisor.runtime.logs.generations import open_at, open_next, place_in
+from trio_supervisor.runtime.opening import open_regular
 
 if TYPE_CHECKING:
     from trio_supervisor.runtime.logs.generations import Place

@@ -10,7 +10,8 @@ import os
 from typing import BinaryIO
 
 from trio_supervisor.core.errors import BadArguments, Failed, NoFile
-from trio_supervisor.runtime.logs.generations import End, open_regular, read_end
+from trio_supervisor.runtime.logs.generations import End, read_end
+from trio_supervisor.runtime.opening import open_regular
 
 #: Most bytes of one answer unless it is said otherwise; of more, the last part is kept. Whoever
 #: wants it all can copy the file.

@@ -1,0 +1,276 @@
+"""Opens, renames and removes files in directories that may belong to another user.
+
+Theory of operation
+-------------------
+The daemon is often root, and the directory of a log or a socket often belongs to the user of a
+program. That user can put a symbolic link, a FIFO or another file in the place of ours, at any
+moment. So a path is never checked first and then used again by its name:
+
+* The path is walked one component at a time, each relative to the open directory before it.
+* A link is followed if root or the daemon's own user made it. A link of another user is followed
+  only to what that user could replace without us: a file or directory that the user owns, one in a
+  directory that the user owns, or a device that everybody may write (``/dev/null``). Releases that
+  are switched by a link (``current/log``) go on working; no link leads root to ``/etc/shadow``.
+* The last component is opened with ``O_NOFOLLOW``. If it is swapped for a link after the walk, that
+  fails, and the walk begins again.
+* Opening never waits: ``O_NONBLOCK`` makes a FIFO without a peer fail. Whether a file is a regular
+  one is looked at with ``fstat`` once it is open.
+
+Links in ``/proc`` are made by the kernel and followed by the kernel: their text is not a path.
+A hard link cannot be told from the file itself; ``fs.protected_hardlinks`` keeps users from making
+one to a file that they may not write.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import pwd
+import stat
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Links in one path; as many as the kernel follows.
+MOST_LINKS = 40
+#: Walks of one path until a file that is swapped each time counts as unusable.
+MOST_TRIES = 16
+ROOT = 0
+#: Refers to a file or directory without opening it, which would have effects on devices and FIFOs.
+_REFER = os.O_PATH | os.O_CLOEXEC
+_OPEN = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where a path ends: a name in a directory, whose descriptor is open."""
+
+    directory: int
+    name: str
+    status: os.stat_result | None
+    """None if the directory has nothing of that name."""
+    in_proc: bool = False
+    """A link of ``/proc``, to be followed by the kernel; ``status`` is that of its target."""
+
+    def rename(self, old: str, new: str) -> None:
+        """Rename a file, or a link itself, within the directory. Raises OSError."""
+        os.replace(old, new, src_dir_fd=self.directory, dst_dir_fd=self.directory)
+
+
+def open_file(path: str, flags: int, mode: int = 0o666) -> int:
+    """Open a file without waiting, and without following links that are not to be trusted.
+
+    Raises OSError; ELOOP: such a link is in the way.
+    """
+    for _ in range(MOST_TRIES):
+        with entry(path) as found:
+            try:
+                fd = _open(found, flags, mode)
+            except OSError as error:
+                if error.errno == errno.ELOOP:  # swapped for a link since the walk
+                    continue
+                raise OSError(error.errno, error.strerror, path) from None
+            if found.status is None or os.path.samestat(found.status, os.fstat(fd)):
+                return fd
+            os.close(fd)  # swapped for another file
+    raise OSError(errno.ELOOP, "it is replaced again and again", path)
+
+
+def open_regular(path: str, *, follow: bool = True) -> int:
+    """Open a regular file for reading; ``follow`` decides about a link at the end of the path.
+
+    Raises OSError; ESPIPE for everything but a regular file: opening a FIFO would make us its
+    reader, and reading a terminal waits. So may reading a file of ``/proc`` (``/proc/kmsg``).
+    """
+    with entry(path, follow=follow) as found:
+        if found.status is None:
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        _check_regular(found.status, path)
+        try:
+            fd = _open(found, os.O_RDONLY)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, path) from None
+    try:
+        _check_regular(os.fstat(fd), path)  # it may have been swapped since the walk
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def remove(path: str) -> None:
+    """Remove a file, or a link itself. Raises OSError."""
+    with entry(path, follow=False) as found:
+        os.unlink(found.name, dir_fd=found.directory)
+
+
+@contextmanager
+def entry(path: str, *, follow: bool = True) -> Iterator[Entry]:
+    """Where a path ends; ``follow`` decides about a link there.
+
+    Raises OSError, also if the path itself ends in no name (``/`` or ``..``).
+    """
+    walk = _Walk(path)
+    try:
+        yield walk.to_end(follow=follow)
+    finally:
+        os.close(walk.here)
+
+
+@contextmanager
+def directory(path: str) -> Iterator[int]:
+    """A descriptor of a directory, as ``dir_fd`` and to list it. Raises OSError."""
+    walk = _Walk(f"{path}/.")
+    try:
+        fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=walk.to_directory())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None
+    finally:
+        os.close(walk.here)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _open(found: Entry, flags: int, mode: int = 0) -> int:
+    flags |= _OPEN
+    if found.in_proc:
+        flags &= ~os.O_NOFOLLOW
+    return os.open(found.name, flags, mode, dir_fd=found.directory)
+
+
+class _Walk:
+    """The way along one path. ``here`` is the directory reached; it is to be closed."""
+
+    def __init__(self, path: str) -> None:
+        if not path:
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        self._path = path
+        self._pending: list[str | int] = []
+        """Components of the path, the last first. A number stands behind those of a link's target:
+        the user whose link it was."""
+        self._links = 0
+        self._trusted = {ROOT, os.geteuid()}
+        self._proc = _device_of_proc()
+        self.here = os.open(".", _REFER | os.O_DIRECTORY)
+        self._insert(path)
+
+    def to_end(self, *, follow: bool) -> Entry:
+        """Raises OSError."""
+        try:
+            while (step := self._next()) is not None:
+                if not any(isinstance(item, str) for item in self._pending):
+                    found = self._last(step, follow)
+                    if found is not None:
+                        return found
+                else:
+                    self._enter(step)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, self._path) from None
+        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), self._path)
+
+    def to_directory(self) -> int:
+        """Raises OSError."""
+        while (step := self._next()) is not None:
+            self._enter(step)
+        return self.here
+
+    def _next(self) -> str | None:
+        """The next component; the ends of links before it are checked."""
+        while self._pending:
+            step = self._pending.pop()
+            if isinstance(step, str):
+                return step
+            self._check(step, os.fstat(self.here), os.stat("..", dir_fd=self.here))
+        return None
+
+    def _last(self, name: str, follow: bool) -> Entry | None:
+        """None: it was a link, and the path goes on."""
+        try:
+            place = os.open(name, _REFER | os.O_NOFOLLOW, dir_fd=self.here)
+        except FileNotFoundError:
+            return self._found(Entry(self.here, name, None))
+        try:
+            status = os.fstat(place)
+            if not follow or not stat.S_ISLNK(status.st_mode):
+                return self._found(Entry(self.here, name, status))
+            if status.st_dev == self._proc:
+                status = os.stat(name, dir_fd=self.here)
+                return self._found(Entry(self.here, name, status, in_proc=True))
+            self._follow(place, status)
+            return None
+        finally:
+            os.close(place)
+
+    def _found(self, found: Entry) -> Entry:
+        for item in self._pending:
+            if isinstance(item, int):
+                self._check(item, found.status, os.fstat(self.here))
+        return found
+
+    def _enter(self, name: str) -> None:
+        place = os.open(name, _REFER | os.O_NOFOLLOW, dir_fd=self.here)
+        status = os.fstat(place)
+        if stat.S_ISLNK(status.st_mode):
+            if status.st_dev != self._proc:
+                try:
+                    self._follow(place, status)
+                finally:
+                    os.close(place)
+                return
+            os.close(place)
+            place = os.open(name, _REFER, dir_fd=self.here)
+        os.close(self.here)
+        self.here = place
+
+    def _follow(self, link: int, status: os.stat_result) -> None:
+        self._links += 1
+        if self._links > MOST_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), self._path)
+        if status.st_uid not in self._trusted:
+            self._pending.append(status.st_uid)
+        self._insert(os.readlink("", dir_fd=link))
+
+    def _insert(self, path: str) -> None:
+        """Go along ``path`` next."""
+        if path.startswith("/"):
+            root = os.open("/", _REFER | os.O_DIRECTORY)
+            os.close(self.here)
+            self.here = root
+        self._pending.extend(part for part in reversed(path.split("/")) if part not in ("", "."))
+
+    def _check(self, user: int, status: os.stat_result | None, parent: os.stat_result) -> None:
+        """Refuse what a link of this user must not lead to. Raises OSError."""
+        if parent.st_uid == user:
+            return
+        if status is not None:
+            mode = status.st_mode
+            if status.st_uid == user or (stat.S_ISCHR(mode) and mode & stat.S_IWOTH):
+                return
+        raise OSError(
+            errno.ELOOP,
+            f"a link of {_name(user)} leads to what is not that user's; give the link to root "
+            "(chown -h), or write the path that is meant",
+            self._path,
+        )
+
+
+def _check_regular(status: os.stat_result, path: str) -> None:
+    if not stat.S_ISREG(status.st_mode) or status.st_dev == _device_of_proc():
+        raise OSError(errno.ESPIPE, os.strerror(errno.ESPIPE), path)
+
+
+def _device_of_proc() -> int | None:
+    with suppress(OSError):
+        return os.stat("/proc").st_dev
+    return None
+
+
+def _name(user: int) -> str:
+    with suppress(KeyError):
+        return pwd.getpwuid(user).pw_name
+    return f"user {user}"
