@@ -9,12 +9,12 @@ import errno
 import socket
 import traceback
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
 
 from trio_supervisor.core.config import Severity
-from trio_supervisor.core.errors import ServerError
 from trio_supervisor.web.connection import Connection
 from trio_supervisor.web.listener import bind as bind
 from trio_supervisor.web.listener import unbind as unbind
@@ -84,13 +84,15 @@ class Crowd:
             sock.close()
             return
         certificate = app.certificate
-        wire = PlainWire(sock) if certificate is None else TlsWire(sock, certificate)
+        wire = (
+            PlainWire(sock)
+            if certificate is None
+            else TlsWire(sock, certificate, partial(self._log, Severity.ERROR))
+        )
         connection = Connection(wire, app, peer)
         self._present[connection] = None
         try:
             await connection.run()
-        except ServerError as error:  # a new certificate that cannot be used
-            self._log(Severity.ERROR, f"the last certificate stays in use: {error}")
         except Exception:
             self._log(Severity.ERROR, f"error in an HTTP connection:\n{traceback.format_exc()}")
         finally:

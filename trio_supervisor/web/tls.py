@@ -18,6 +18,8 @@ from trio_supervisor.core.errors import ServerError
 from trio_supervisor.web.wire import CHUNK
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from trio_supervisor.core.access import Tls
 
 #: Seconds until a read is tried again that had to write first, which TLS 1.3 needs for a new key,
@@ -35,19 +37,20 @@ class Certificate:
 
     def __init__(self, tls: Tls) -> None:
         self._tls = tls
-        self._context = _context(tls)
         self._seen = _versions(tls)
+        self.context = _context(tls)
+        """For the next connection."""
 
-    def context(self) -> ssl.SSLContext:
-        """That of the next connection, read anew if the files have changed; blocks.
+    def refresh(self) -> None:
+        """Read the files again if they have changed; blocks.
 
-        Raises ServerError if that cannot be done, once for each change; the old one stays in use.
+        Raises ServerError if they cannot be used, once for each change: tools that renew a
+        certificate replace its files one after the other. The old context stays in use.
         """
         versions = _versions(self._tls)
         if versions != self._seen:
             self._seen = versions
-            self._context = _context(self._tls)
-        return self._context
+            self.context = _context(self._tls)
 
 
 def _versions(tls: Tls) -> list[tuple[int, int, int]]:
@@ -71,7 +74,7 @@ def _context(tls: Tls) -> ssl.SSLContext:
     context.options |= ssl.OP_NO_RENEGOTIATION  # of TLS 1.2: work for us at the client's wish
     try:
         context.load_cert_chain(tls.certificate, tls.key, _no_password)
-    except (ssl.SSLError, ValueError) as error:
+    except (OSError, ValueError) as error:  # SSLError is an OSError; a file may have gone since
         raise ServerError(
             f"Cannot open an HTTP server: {tls.certificate} and {tls.key or 'its key'} are no "
             f"certificate with its key in PEM form: {_reason(error)}"
@@ -79,7 +82,7 @@ def _context(tls: Tls) -> ssl.SSLContext:
     if tls.client_ca is not None:
         try:
             context.load_verify_locations(tls.client_ca)
-        except (ssl.SSLError, ValueError) as error:
+        except (OSError, ValueError) as error:
             raise ServerError(
                 f"Cannot open an HTTP server: {tls.client_ca} holds no certificates in PEM form: "
                 f"{_reason(error)}"
@@ -107,16 +110,25 @@ def _answer_in_clear(descriptor: int) -> None:
 
 
 class TlsWire:
-    """A non-blocking socket with TLS inside it."""
+    """A non-blocking socket with TLS inside it; ``report`` is told of unusable certificates."""
 
-    def __init__(self, sock: socket.socket, certificate: Certificate) -> None:
+    def __init__(
+        self, sock: socket.socket, certificate: Certificate, report: Callable[[str], None]
+    ) -> None:
         self._sock = sock
         self._certificate = certificate
+        self._report = report
 
     async def open(self) -> None:
-        """The handshake. Raises OSError, of which ssl.SSLError is one, and ServerError."""
-        context = await trio.to_thread.run_sync(self._certificate.context)
-        tls = context.wrap_socket(self._sock, server_side=True, do_handshake_on_connect=False)
+        """Perform the handshake. Raises OSError, of which ssl.SSLError is one."""
+        certificate = self._certificate
+        try:
+            await trio.to_thread.run_sync(certificate.refresh)
+        except ServerError as error:
+            self._report(f"the last certificate stays in use: {error}")
+        tls = certificate.context.wrap_socket(
+            self._sock, server_side=True, do_handshake_on_connect=False
+        )
         self._sock = self._tls = tls
         while True:
             try:
