@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from trio_supervisor.core.xmlrpc import (
     MAX_DEPTH,
+    MAX_ELEMENTS,
     Call,
     MalformedCall,
     Value,
@@ -99,6 +100,7 @@ def test_decoded_values(xml: str, value: Value) -> None:
         pytest.param(b'<!DOCTYPE m SYSTEM "http://127.0.0.1/x"><m/>', id="external-dtd"),
         pytest.param(call_body("<value>&nope;</value>"), id="undefined-entity"),
         pytest.param(call_body("<a>" * MAX_DEPTH + "</a>" * MAX_DEPTH), id="depth"),
+        pytest.param(call_body("<a/>" * MAX_ELEMENTS), id="elements"),
     ],
 )
 def test_malformed_bodies_are_refused(body: bytes) -> None:

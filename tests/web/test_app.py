@@ -11,7 +11,7 @@ from tests.kit.fake_supervisor import BOB, FakeSupervisor
 from tests.kit.web import Client, call_body, inet_server, request, talking
 from trio_supervisor.core.errors import Failed
 from trio_supervisor.core.states import DaemonState, State
-from trio_supervisor.web.rpc_door import INLINE
+from trio_supervisor.web.worker import INLINE
 
 CALL = call_body("supervisor.getAPIVersion")
 GOOD = "Authorization: Basic " + b64encode(b"bob:p:w").decode()

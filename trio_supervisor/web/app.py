@@ -12,10 +12,18 @@ from trio_supervisor.runtime.rpc.calls import Rpc
 from trio_supervisor.runtime.rpc.plugins import make_plugins
 from trio_supervisor.web.admission import Admission, Refusal
 from trio_supervisor.web.api.error import refusal
+from trio_supervisor.web.api.input import BODY_LIMIT
 from trio_supervisor.web.api.routes import Api
 from trio_supervisor.web.auth import Role
 from trio_supervisor.web.complaints import quoted
-from trio_supervisor.web.message import Request, Response, Stream, error_response
+from trio_supervisor.web.memory import LIMIT, Memory
+from trio_supervisor.web.message import (
+    Request,
+    Response,
+    Stream,
+    TooManyFields,
+    error_response,
+)
 from trio_supervisor.web.pages.assets import ADDRESSES, asset
 from trio_supervisor.web.pages.forms import viewer_of
 from trio_supervisor.web.pages.frame import health
@@ -36,6 +44,8 @@ READ_OR_POST = (*READ, "POST")
 LOGTAIL = "/logtail"
 MAINLOGTAIL = "/mainlogtail"
 RPC2 = "/RPC2"
+#: Bytes of a posted form, which is parsed on the event loop; those of our pages have some hundred.
+FORM_LIMIT = 64 * 1024
 
 
 class Refuse(Protocol):
@@ -58,7 +68,7 @@ def by_post(request: Request) -> bool:
 
 def by_action(request: Request) -> bool:
     """So may a GET with an action, as scripts of the reference send it (4.1)."""
-    return request.method == "POST" or "action" in request.fields
+    return request.method == "POST" or "action" in request.query_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +90,16 @@ class Face:
     """What read-only users may do is decided for each method that they call."""
     refuse: Refuse = error_response
     """Says what is wrong in the face's own format."""
+    body_limit: int = FORM_LIMIT
+    """Most bytes of a request's body, unless the server has a smaller limit."""
 
 
 class App:
     """All that one server offers. Making one raises PluginError and ServerError."""
 
     def __init__(self, server: Server, supervisor: Supervisor) -> None:
-        self.body_maxbytes = server.access.body_maxbytes
+        self._body_maxbytes = server.access.body_maxbytes
+        self.memory = Memory(max(LIMIT, self._body_maxbytes))
         tls = server.tls if isinstance(server, InetServer) else None
         self.certificate = None if tls is None else Certificate(tls)
         self._admission = Admission(server, supervisor.log)
@@ -95,7 +108,13 @@ class App:
         self._rpc = Rpc(supervisor, plugins)
         self._api = Api(supervisor)
         self._readonly_rpc = Rpc(supervisor, plugins, readonly=True)
-        self._rpc_face = Face(("POST",), self._call, changes=by_post, is_call=True)
+        self._rpc_face = Face(
+            ("POST",),
+            self._call,
+            changes=by_post,
+            is_call=True,
+            body_limit=server.access.body_maxbytes,
+        )
         self._tail_face = Face(READ, self._tail, otherwise=400)
         status = Face(READ_OR_POST, self._status, changes=by_action, wants_token=True)
         self._pages = {
@@ -124,14 +143,24 @@ class App:
         if face.methods and request.method not in face.methods:
             allowed = ", ".join(face.methods)
             return refuse(face.otherwise, f"Only {allowed} here", headers=(("Allow", allowed),))
+        try:
+            changes = face.changes(request)
+        except TooManyFields as error:
+            return refuse(400, str(error))
         refused = self._admission.judge(
-            request,
-            role,
-            changes=face.changes(request),
-            is_call=face.is_call,
-            wants_token=face.wants_token,
+            request, role, changes=changes, is_call=face.is_call, wants_token=face.wants_token
         )
         return None if refused is None else refuse(refused.status, refused.detail)
+
+    def body_limit(self, request: Request) -> int:
+        """Most bytes that the body of an admitted request may have."""
+        face = self._face(request)
+        return min(self._body_maxbytes, FORM_LIMIT if face is None else face.body_limit)
+
+    def refuse(self, request: Request, status: int, detail: str) -> Response:
+        """The answer to a request that cannot be read to its end, in the format of its address."""
+        face = self._face(request)
+        return (error_response if face is None else face.refuse)(status, detail)
 
     async def respond(self, request: Request) -> Response | Stream:
         """Answer an admitted request. An error of ours is a line in the log and a 500."""
@@ -141,6 +170,8 @@ class App:
             return error_response(status, "There is nothing at this address")
         try:
             return await face.answer(request)
+        except TooManyFields as error:
+            return face.refuse(400, str(error))
         except Exception:
             self._supervisor.log(
                 Severity.ERROR,
@@ -159,7 +190,13 @@ class App:
         if f"{path}/".startswith((f"{LOGTAIL}/", f"{MAINLOGTAIL}/")):
             return self._tail_face
         if (methods := self._api.allowed(path)) is not None:
-            return Face(methods, self._api.respond, changes=by_post, refuse=refusal)
+            return Face(
+                methods,
+                self._api.respond,
+                changes=by_post,
+                refuse=refusal,
+                body_limit=BODY_LIMIT,
+            )
         return self._pages.get("/" + path.lstrip("/"))
 
     async def _call(self, request: Request) -> Response:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from html import escape
 from http import HTTPStatus
 from time import gmtime
@@ -24,6 +24,8 @@ SECURITY = (
     ("Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'"),
     ("Referrer-Policy", "same-origin"),
 )
+#: Form fields of one request; our pages send less than ten.
+MAX_FIELDS = 100
 #: Kinds of responses whose heads are kept ready; there are about twenty.
 CACHED_HEADS = 64
 
@@ -31,7 +33,11 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-@dataclass(slots=True)
+class TooManyFields(ValueError):
+    """A query or form with more than MAX_FIELDS fields."""
+
+
+@dataclass
 class Request:
     """``headers`` have lower-case names; ``version`` is ``1.0`` or ``1.1``."""
 
@@ -48,7 +54,7 @@ class Request:
     readonly: bool = False
     """Its sender may look at everything and change nothing."""
 
-    @property
+    @cached_property
     def path(self) -> str | None:
         """The decoded path; None if there is none. An absolute target's host is ignored."""
         try:
@@ -58,15 +64,23 @@ class Request:
             return None
 
     @property
+    def query(self) -> str:
+        """The part of the target after the question mark, as it was sent."""
+        return self.target.partition("#")[0].partition("?")[2]
+
+    @cached_property
+    def query_fields(self) -> dict[str, str]:
+        """Form fields of the query, the first of repeated ones. Raises TooManyFields."""
+        return _form_fields(self.query)
+
+    @cached_property
     def fields(self) -> dict[str, str]:
-        """Form fields; of the body before those of the query, the first of repeated ones."""
-        query = self.target.partition("#")[0].partition("?")[2]
+        """Form fields of the body, then those of the query; to be read when the body is complete.
+
+        Raises TooManyFields.
+        """
         posted = self.body.decode(errors="replace") if self.method == "POST" else ""
-        fields: dict[str, str] = {}
-        for part in (posted, query):
-            for name, value in parse_qsl(part, keep_blank_values=True):
-                fields.setdefault(name, value)
-        return fields
+        return self.query_fields | _form_fields(posted)
 
     @property
     def keep_alive(self) -> bool:
@@ -80,6 +94,14 @@ class Request:
     @property
     def has_length(self) -> bool:
         return "content-length" in self.headers or "transfer-encoding" in self.headers
+
+
+def _form_fields(text: str) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS)
+    except ValueError as error:
+        raise TooManyFields(f"a form may have {MAX_FIELDS} fields") from error
+    return dict(reversed(pairs))
 
 
 @dataclass(frozen=True, slots=True)

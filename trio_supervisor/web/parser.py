@@ -18,6 +18,8 @@ from trio_supervisor.web.message import Request
 
 #: Bytes of a request head beyond which it is refused with 431 (section 5).
 HEAD_LIMIT = 64 * 1024
+#: Lines of a request head, beyond which it is refused with 431 too: each takes some time to check.
+MAX_LINES = 128
 #: Bytes of a head that is kept in case it is sent again; hundreds of connections keep one each.
 LONGEST_REMEMBERED = 2048
 
@@ -116,6 +118,8 @@ class Parser:
             self._searched = max(0, size - 2)
             return Mark.NEED_DATA
         received = bytes(inbox[:size])
+        if received.count(b"\n") > MAX_LINES:
+            raise Refused(431, f"the head of a request may have {MAX_LINES} lines")
         del inbox[:size]
         self._searched = 0
         if received == self._last and self._said is not None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import trio
-
 from trio_supervisor.core.config import Severity
 from trio_supervisor.core.errors import RequestError
 from trio_supervisor.core.xmlrpc import (
@@ -16,24 +14,19 @@ from trio_supervisor.core.xmlrpc import (
 )
 from trio_supervisor.web.complaints import Complaints, quoted
 from trio_supervisor.web.message import Response, error_response
+from trio_supervisor.web.worker import work
 
 if TYPE_CHECKING:
     from trio_supervisor.runtime.rpc.calls import Rpc
     from trio_supervisor.web.message import Request
 
 TYPE = "text/xml"
-#: Bytes of a body that are decoded at once, in about a millisecond; more, in a thread, so that one
-#: client's large call does not hold up everybody else.
-INLINE = 16 * 1024
 
 
 async def answer_call(rpc: Rpc, request: Request, complaints: Complaints) -> Response:
     """Carry out the call in the request's body. A fault is a good HTTP answer."""
     try:
-        if len(request.body) > INLINE:
-            call = await trio.to_thread.run_sync(decode_call, request.body)
-        else:
-            call = decode_call(request.body)
+        call = await work(len(request.body), decode_call, request.body)
     except MalformedCall as error:
         complaints.say(Severity.DEBUG, f"{error}: {quoted(request.body)}")
         return error_response(400, str(error))

@@ -93,6 +93,7 @@ class Crowd:
         self._present[connection] = None
         try:
             await connection.run()
+            await app.memory.tidy()
         except Exception:
             self._log(Severity.ERROR, f"error in an HTTP connection:\n{traceback.format_exc()}")
         finally:

@@ -115,8 +115,9 @@ class Rpc:
         except RequestError as error:
             return _fault(error)
         except Exception as error:
+            name = ascii(call.get("methodName"))  # no struct: it would be rendered as a whole
             self._supervisor.log(
-                Severity.ERROR, f"error in {MULTICALL} of {call!r:.200}:\n{traceback.format_exc()}"
+                Severity.ERROR, f"error in {MULTICALL} of {name:.200}:\n{traceback.format_exc()}"
             )
             return _fault(Failed(str(error)))
 

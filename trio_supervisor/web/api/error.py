@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 #: What most people who forget a header of a POST need to know.
 CURL_HINT = "curl sends it with --json '{}'"
+#: What helps with a request that is refused before it is read.
+HINTS: dict[int, str] = {
+    HTTPStatus.LENGTH_REQUIRED: CURL_HINT,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "send it in pieces",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,5 +128,5 @@ def refusal(
     status: int, detail: str = "", *, headers: tuple[tuple[str, str], ...] = ()
 ) -> Response:
     """``error_response`` for clients that read JSON."""
-    hint = CURL_HINT if status == HTTPStatus.LENGTH_REQUIRED else ""
+    hint = HINTS.get(status, "")
     return Problem(status, detail, hint=hint, headers=headers).response

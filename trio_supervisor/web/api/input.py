@@ -10,6 +10,7 @@ from trio_supervisor.core.suggest import suggestion
 from trio_supervisor.web.api.error import CURL_HINT, Problem, malformed
 from trio_supervisor.web.api.json import TYPE, decode
 from trio_supervisor.web.api.route import CHANGE, REQUIRED, Field
+from trio_supervisor.web.message import MAX_FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from trio_supervisor.web.api.route import Route
     from trio_supervisor.web.message import Request
 
-#: Bytes of a body, decoded in about a millisecond; longer text for a stdin comes in pieces.
+#: Bytes of a body; longer text for a stdin comes in pieces.
 BODY_LIMIT = 256 * 1024
 #: Characters of a client's value that are shown in an error.
 SHOWN = 60
@@ -51,9 +52,10 @@ def _path_value(field: Field, value: str) -> str:
 
 
 def _query(fields: tuple[Field, ...], request: Request) -> dict[str, object]:
-    query = request.target.partition("#")[0].partition("?")[2]
     try:
-        pairs = parse_qsl(query, keep_blank_values=True, errors="strict")
+        pairs = parse_qsl(
+            request.query, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS
+        )
     except ValueError as error:  # not UTF-8, or too many
         raise malformed(f"the query cannot be read: {error}") from error
     types = {field.name: field.type for field in fields}
@@ -88,8 +90,6 @@ def _body(fields: tuple[Field, ...], request: Request) -> dict[str, object]:
             f"what changes something needs the header Content-Type: {TYPE}",
             hint=CURL_HINT,
         )
-    if len(request.body) > BODY_LIMIT:
-        raise Problem(413, f"the body may have {BODY_LIMIT} bytes", hint="send it in pieces")
     if not request.body:
         return {}
     try:

@@ -22,6 +22,7 @@ from trio_supervisor.web.api.json import json_response
 from trio_supervisor.web.api.openapi import describe
 from trio_supervisor.web.api.route import CHANGE, READ, ROOT, Call, Map, Route
 from trio_supervisor.web.message import Response, Stream
+from trio_supervisor.web.worker import work
 
 if TYPE_CHECKING:
     from trio_supervisor.runtime.supervisor import Supervisor
@@ -83,7 +84,8 @@ class Api:
             hint = f"GET {DESCRIBED.path} lists all" if self._offered else NOT_OFFERED
             raise Problem(404, "there is nothing at this address", hint=hint)
         route = match.routes[READ if request.method == "HEAD" else request.method]
-        call = Call(self._supervisor, read_fields(route, request, match.values))
+        given = await work(len(request.body), read_fields, route, request, match.values)
+        call = Call(self._supervisor, given)
         if route.method == CHANGE:
             call.require_running()
         answer = await route.run(call)

@@ -57,5 +57,5 @@ def _has(date: str, found: Asset) -> bool:
     """Whether a client's copy of that date is good; a date that is none proves nothing."""
     try:
         return parsedate_to_datetime(date).timestamp() >= found.modified
-    except ValueError:
+    except (ValueError, OverflowError):
         return False

@@ -1,0 +1,82 @@
+"""The memory that a server spends on its clients: bodies of requests, and answers not yet taken.
+
+What one request may need is limited elsewhere. Here is the limit of all requests together: a
+thousand clients that send 15 MiB each, or ask for a log and do not read it, must not use up the
+memory of the machine. Requests beyond it are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+import trio
+
+from trio_supervisor.web.parser import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Bytes for all clients of a server, unless one body may be larger: some answers as large as
+#: possible.
+LIMIT = 128 * 1024 * 1024
+#: Bytes of a request and its answer from which on the C library is asked to return what it has
+#: kept of them to the system.
+LARGE = 1024 * 1024
+FULL = "too many large requests at this time; try again later"
+
+
+class Memory:
+    """Counts the bytes that the connections of a server hold.
+
+    ``trim`` returns unused memory to the system; it is called in a thread.
+    """
+
+    def __init__(self, limit: int = LIMIT, trim: Callable[[], object] | None = None) -> None:
+        self._left = limit
+        self._trim = malloc_trim if trim is None else trim
+        self._untidy = False
+
+    @contextmanager
+    def account(self) -> Iterator[Account]:
+        """The bytes of one request and its answer, given back at the end of the block."""
+        account = Account(self)
+        try:
+            yield account
+        finally:
+            self._left += account.size
+            self._untidy = self._untidy or account.size >= LARGE
+
+    def take(self, size: int) -> None:
+        """Count some bytes. Raises Refused if they are too many."""
+        if size > self._left:
+            raise Refused(503, FULL)
+        self._left -= size
+
+    async def tidy(self) -> None:
+        """Return memory to the system if a large request has ended. May take some milliseconds."""
+        if self._untidy:
+            self._untidy = False
+            await trio.to_thread.run_sync(self._trim)
+
+
+class Account:
+    """What one request holds; to be made by a Memory."""
+
+    def __init__(self, memory: Memory) -> None:
+        self.size = 0
+        self._memory = memory
+
+    def take(self, size: int) -> None:
+        """Hold some more bytes. Raises Refused."""
+        self._memory.take(size)
+        self.size += size
+
+
+def malloc_trim() -> None:
+    """Return memory that glibc keeps for later to the system; nothing with another C library."""
+    import ctypes  # seldom needed, and not small
+
+    with suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
