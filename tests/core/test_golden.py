@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import pytest
 
@@ -466,6 +467,18 @@ def test_G146_defaults() -> None:
 def test_G147_G148_names(header: str) -> None:
     with pytest.raises(ConfigError, match="Invalid name"):
         load(f"{header}\ncommand=/bin/cat\n")
+
+
+@pytest.mark.parametrize("kind", ["program", "fcgi-program"])
+@pytest.mark.parametrize(("name", "bad"), [("a b", " "), ("a/b", "/"), ("c:d", ":")])
+def test_a_member_of_a_group_has_a_name_that_a_program_may_have(
+    kind: str, name: str, bad: str
+) -> None:
+    text = f"[{kind}:{name}]\ncommand=/bin/cat\nsocket=tcp://h:1\n[group:g]\nprograms={name}\n"
+    message = f"Invalid name: {name!r} because of character: {bad!r}"
+    with pytest.raises(ConfigError, match=re.escape(message)) as caught:
+        load(text)
+    assert caught.value.section == f"{kind}:{name}"
 
 
 def test_G149_names_that_look_odd_are_fine() -> None:

@@ -138,6 +138,8 @@ def test_what_a_reread_means_for_the_daemon_itself(tmp_path: Path) -> None:
             "INFO changed, but a new start is needed: minfds",
         ):
             assert line in running.log
+        assert reread(running, XYZ + server, base) == [[], [], []]
+        assert running.log.count("No file matches") == running.log.count("is needed: minfds") == 1
         assert running.rpc.getIdentification() == "renamed"
         assert str(port) not in Path("/proc/net/tcp").read_text()
         assert f"127.0.0.1:{port}" not in running.log

@@ -108,6 +108,10 @@ class FakeProcess:
     def full_name(self) -> str:
         return self.name if self.name == self.group else f"{self.group}:{self.name}"
 
+    @property
+    def uptime(self) -> float:
+        return NOW - self.started if self.state in SIGNALLABLE_STATES else 0.0
+
     def run(self, pid: int = 4242) -> None:
         self.state, self.pid, self.started = State.RUNNING, pid, NOW - 65
 
@@ -219,6 +223,10 @@ class FakeSupervisor:
         self.bus = Bus(self.log)
         self.streams = Streams(self.bus, self.wall_clock)
         self.events_buffer = BUFFER_SIZE
+
+    @property
+    def uptime(self) -> float:
+        return NOW - self.started
 
     @property
     def real(self) -> Supervisor:

@@ -742,3 +742,15 @@ async def test_P197_P202_stdin_in_STARTING_and_what_a_dead_child_leaves_unread(
         await x.spawned()
         x.send_stdin(b"new")
         assert os.read(recorder.launcher.last.stdin_reader, 10) == b"new"
+
+
+async def test_a_state_to_wait_for_may_be_given_by_its_name(autojump_clock: MockClock) -> None:
+    recorder = Recorder()
+    group, x = recorder.process()
+    async with running(group, recorder.host):
+        with trio.fail_after(60):
+            x.begin()
+            await x.wait_for("RUNNING", "FATAL")
+        for wrong in (["running"], ["RUN", State.FATAL], []):
+            with pytest.raises(ValueError, match="no s"):
+                await x.wait_for(*wrong)

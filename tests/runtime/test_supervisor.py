@@ -30,6 +30,7 @@ from trio_supervisor.core.config import (
     FastCgiSocket,
     GroupConfig,
     GroupKind,
+    Message,
     PoolConfig,
     Severity,
 )
@@ -106,9 +107,10 @@ async def supervised(
     *groups: GroupConfig,
     reload: Callable[[], Config] | None = None,
     daemon: DaemonConfig | None = None,
+    messages: tuple[Message, ...] = (),
 ) -> AsyncIterator[Stage]:
     daemon = DaemonConfig() if daemon is None else daemon
-    stage = Stage(Config(daemon=daemon, groups=groups), reload)
+    stage = Stage(Config(daemon=daemon, groups=groups, messages=messages), reload)
 
     async def run(*, task_status: trio.TaskStatus[None]) -> None:
         await stage.supervisor.run(task_status=task_status)
@@ -342,6 +344,27 @@ async def test_Q69_what_a_reread_changes_in_the_daemon_itself(autojump_clock: Mo
             "INFO changed, but a reload is needed: loglevel",
             "INFO changed, but a new start is needed: minfds",
         ]
+
+
+async def test_a_reread_logs_only_what_the_last_one_did_not(autojump_clock: MockClock) -> None:
+    """Tools reread every few minutes, and the log must stay readable."""
+    first, second = Message(Severity.WARN, "first"), Message(Severity.INFO, "second")
+    new = DaemonConfig(minfds=7)
+    waits = "INFO changed, but a new start is needed: minfds"
+    rereads = [
+        ((first,), new, [waits]),
+        ((first, second), new, ["INFO second"]),
+        ((second,), new, []),
+        ((first, second), new, ["WARN first"]),
+        ((), DaemonConfig(), []),
+        ((), new, [waits]),
+    ]
+    loads = iter([Config(daemon=daemon, messages=messages) for messages, daemon, _ in rereads])
+    async with supervised(messages=(first,), reload=lambda: next(loads)) as stage:
+        for _, _, logged in rereads:
+            before = len(stage.lines)
+            await stage.supervisor.reread()
+            assert stage.lines[before:] == logged
 
 
 async def test_P182_a_restart_with_a_bad_configuration_is_refused(

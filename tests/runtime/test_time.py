@@ -95,14 +95,24 @@ async def test_S140_S141_P351_no_deadline_goes_by_the_system_time(
     assert not any("future" in line for line in recorder.lines)
 
 
-async def test_S140_P353_an_uptime_is_never_negative(autojump_clock: MockClock) -> None:
+@pytest.mark.parametrize("step", [-HOUR, 3650 * DAY])
+async def test_an_uptime_is_measured_by_the_monotonic_clock(
+    autojump_clock: MockClock, step: float
+) -> None:
+    """A machine without a battery sets its clock after boot, when programs run already."""
     recorder = Recorder()
     group, x = recorder.process()
     async with running(group, recorder.host):
         await x.start()
-        recorder.now -= HOUR
+        started = recorder.now
+        await trio.sleep(64.5)
+        recorder.now += step
         info = process_info(x, recorder.now)
-        assert info["description"] == "pid 1000, uptime 0:00:00"
+        assert info["description"] == "pid 1000, uptime 0:01:05"
+        assert (info["start"], info["now"]) == (int(started), int(recorder.now))
+        assert x.uptime == pytest.approx(65.5)
+        await x.stop()
+        assert x.uptime == 0
 
 
 async def test_P352_times_shown_are_system_time(autojump_clock: MockClock) -> None:

@@ -219,12 +219,13 @@ class _Builder:
             for member in names:
                 try:
                     kind, program = self._member(scope, name, member, programs)
+                    grouped.add(program.name)
+                    inner = self._scope(program, kind, self._names)
+                    own_name = checked_name(inner, member)
                 except ConfigError as error:
                     self.problems.add(error)
                     continue
-                grouped.add(program.name)
-                inner = self._scope(program, kind, self._names)
-                members += programs.processes(inner, member.strip(), name)
+                members += programs.processes(inner, own_name, name)
             return GroupConfig(name, tuple(members), priority, section=section.name)
 
         def alone(section: Section) -> GroupConfig:

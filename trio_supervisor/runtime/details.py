@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config import GroupKind
-from trio_supervisor.core.states import SIGNALLABLE_STATES, State
+from trio_supervisor.core.states import State
 from trio_supervisor.runtime.meter import Meter
 from trio_supervisor.runtime.rpc.info import process_info
 from trio_supervisor.runtime.usage import NOTHING
@@ -51,7 +51,7 @@ def _details(process: Process, now: float, used: Usage) -> dict[str, Value]:
     return process_info(process, now) | {
         "full_name": process.full_name,
         "kind": KINDS[process.kind],
-        "uptime": uptime(process, now),
+        "uptime": int(process.uptime),
         "restarts": process.history.restarts,
         "reason": reason(process),
         "last_output": last_output(process),
@@ -61,11 +61,6 @@ def _details(process: Process, now: float, used: Usage) -> dict[str, Value]:
         "memory": used.memory,
         "processes": used.processes,
     }
-
-
-def uptime(process: Process, now: float) -> int:
-    """Seconds since the start of the child; 0 if there is none."""
-    return max(0, int(now - process.started)) if process.state in SIGNALLABLE_STATES else 0
 
 
 def reason(process: Process) -> str:

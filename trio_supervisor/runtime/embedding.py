@@ -63,6 +63,8 @@ async def open_supervisor(
     else:
         reload = _loader(config)
         loaded = await trio.to_thread.run_sync(reload)
+        for message in loaded.messages:
+            log(message.severity, message.text)
     supervisor = Supervisor(loaded, log=log, reload=reload)
     failure: BaseException | None = None
     try:

@@ -36,7 +36,7 @@ from trio_supervisor.runtime.child import SpawnError
 from trio_supervisor.runtime.history import History
 from trio_supervisor.runtime.outputs import BUFFER_BYTES, OutputStream
 from trio_supervisor.runtime.signalling import deliver
-from trio_supervisor.runtime.spec import find_command_of, spawn_spec
+from trio_supervisor.runtime.starter import Starter
 from trio_supervisor.runtime.streams import Streams
 from trio_supervisor.runtime.task import DOES_NOT_END, TaskChild, announces_start
 from trio_supervisor.runtime.watched import Watched
@@ -83,7 +83,6 @@ class Process(Watched):
         self.stdout = stdout
         self.stderr = stderr
         self._host = host
-        self._socket = socket
         self._child: Child | None = None
         self._announces = config.task is not None and announces_start(config.task)
         self._attempt = Attempt()
@@ -94,17 +93,14 @@ class Process(Watched):
             merged=config.redirect_stderr,
             stdin_taken=self._changed.unpark_all,
         )
+        self._starter = Starter(config, group, host, self._streams, socket)
         # When the process starts by itself; never: math.inf. Monotonic, like all deadlines (P-351).
         self._due = math.inf
+        self._began_at = -math.inf
         self._spawned_at = -math.inf
         self._stop_requested = False
         self._deadline = math.inf
         self._wait = trio.CancelScope()
-
-    def check_command(self) -> None:
-        """Raise NoFile or NotExecutable if the command cannot be found (P-037)."""
-        if self.config.task is None:
-            find_command_of(self.config, self._host)
 
     def begin(self) -> None:
         """Start now, whatever was waited for; the caller has checked that the state allows it."""
@@ -114,6 +110,7 @@ class Process(Watched):
         self.spawn_error = ""  # P-020
         self.exit_status = 0
         self.started = self._host.wall_clock()  # P-017
+        self._began_at = trio.current_time()
         self._to(State.STARTING)
 
     def request_start(self) -> Attempt:
@@ -126,7 +123,7 @@ class Process(Watched):
             raise BadName(self.full_name)
         if not self._host.accepting:
             raise ShuttingDown
-        self.check_command()
+        self._starter.check_command()
         if self.state in RUNNING_STATES:
             raise AlreadyStarted(self.full_name)
         if self.state is State.UNKNOWN:
@@ -221,6 +218,16 @@ class Process(Watched):
         return {"stdout": self.stdout, "stderr": self.stderr}[channel].outputs.open(buffer_bytes)
 
     @property
+    def uptime(self) -> float:
+        """Seconds since the start of the child; 0.0 if there is none.
+
+        Measured by the monotonic clock: the wall clock may be set, above all after a boot.
+        """
+        if self.state not in SIGNALLABLE_STATES:
+            return 0.0
+        return trio.current_time() - self._began_at
+
+    @property
     def stdin_pending(self) -> int:
         """Bytes sent that the child's pipe has not taken yet."""
         return self._streams.stdin.pending
@@ -250,26 +257,11 @@ class Process(Watched):
         """From STARTING to the end of the child that came of it, if one did."""
         with contextlib.ExitStack() as held:
             try:
-                child = await self._launch(held)
+                child = await self._starter.launch(held, self._announced)
             except (RequestError, SpawnError) as error:
                 await self._give_up_attempt(error)
             else:
                 await self._accompany(child)
-
-    async def _launch(self, held: contextlib.ExitStack) -> Child:
-        if self.config.task is not None:
-            await self._streams.open()
-            return TaskChild(
-                self.name,
-                self.config.task,
-                self._host,
-                started=self._announced,
-                write_note=self._streams.write_note,
-            )
-        stdin = None if self._socket is None else self._socket.lend(held)
-        spec = spawn_spec(self.config, self.group, self._host, stdin)
-        await self._streams.open()
-        return await self._host.launch(spec)
 
     async def _give_up_attempt(self, error: RequestError | SpawnError) -> None:
         self.history.last_exit = None

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Unpack
 import trio
 
 from trio_supervisor.core import config as model
-from trio_supervisor.core.config import Config, DaemonConfig, Diff, GroupConfig, Severity
+from trio_supervisor.core.config import Config, DaemonConfig, Diff, GroupConfig, Message, Severity
 from trio_supervisor.core.errors import (
     AlreadyAdded,
     BadName,
@@ -116,6 +116,9 @@ class Supervisor:
             server_url=config.server_url,
             abort=self._abort,
         )
+        self._said = frozenset(config.messages)
+        """Messages of the last read; those of the first are logged by the caller."""
+        self._began_at: float | None = None
         self._own: dict[str, GroupConfig] = {}  # added from Python, unknown to any file
         self._nursery: trio.Nursery | None = None
         self._leaving = trio.Event()
@@ -154,6 +157,7 @@ class Supervisor:
     async def _run(self, task_status: trio.TaskStatus[None]) -> None:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
+            self._began_at = trio.current_time()
             nursery.start_soon(persist, partial(tick, self._host), "ticks", self.log)
             nursery.start_soon(persist, self._host.poller.run, "listeners' answers", self.log)
             for group in self.groups.values():
@@ -168,6 +172,11 @@ class Supervisor:
     def get_state(self) -> DaemonState:
         """The same as ``state``, under the name that plugins written for Supervisor call."""
         return self.state
+
+    @property
+    def uptime(self) -> float:
+        """Seconds since ``run`` was called, by the monotonic clock."""
+        return 0.0 if self._began_at is None else trio.current_time() - self._began_at
 
     def processes(self) -> list[Process]:
         """Every process, in start order: by group, then by priority."""
@@ -202,9 +211,7 @@ class Supervisor:
         """
         config = await self._read_again()
         self.candidates = (*config.groups, *self._own.values())
-        for message in config.messages:
-            self.log(message.severity, message.text)  # Q20
-        self._take_over(config.daemon)
+        self._log_new([*config.messages, *self._take_over(config.daemon)])
         return model.diff({n: g.config for n, g in self.groups.items()}, self.candidates)
 
     def add_group(self, name: str) -> None:
@@ -336,13 +343,19 @@ class Supervisor:
                 except OSError as error:
                     self.log(Severity.CRITICAL, f"could not reopen {channel.logfile}: {error}")
 
-    def _take_over(self, read: DaemonConfig) -> None:
-        """What a reread changes at once, and what else it would take (Q69)."""
+    def _take_over(self, read: DaemonConfig) -> tuple[Message, ...]:
+        """Bring changed options of ``[supervisord]`` into force; what the log is to say of them."""
         daemon, messages = reread_daemon(self.config.daemon, read)
         self.config = replace(self.config, daemon=daemon)
         self._host.daemon = daemon
+        return messages
+
+    def _log_new(self, messages: list[Message]) -> None:
+        """Log what the last read has not said already: tools reread every few minutes."""
         for message in messages:
-            self.log(message.severity, message.text)
+            if message not in self._said:
+                self.log(message.severity, message.text)
+        self._said = frozenset(messages)
 
     def _activate(self, config: GroupConfig) -> Group:
         if self.state is not DaemonState.RUNNING:

@@ -30,10 +30,16 @@ class Watched:
         """Return at the next change of this process."""
         await self._changed.park()
 
-    async def wait_for(self, *states: State) -> None:
-        """Return when the process is in one of these states, or has been since the call."""
-        awaited = states, trio.Event()
-        if self.state in states:
+    async def wait_for(self, *states: State | str) -> None:
+        """Return when the process is in one of these states, or has been since the call.
+
+        A state may be given by its name: ``"RUNNING"``. Raises ValueError if there is no such
+        state, or if none is given.
+        """
+        awaited = tuple(map(_state, states)), trio.Event()
+        if not states:
+            raise ValueError("no state to wait for is given")
+        if self.state in awaited[0]:
             awaited[1].set()
         self._awaited.append(awaited)
         try:
@@ -58,3 +64,11 @@ class Watched:
     async def _until(self, condition: Callable[[], bool]) -> None:
         while not condition():
             await self._changed.park()
+
+
+def _state(state: State | str) -> State:
+    if isinstance(state, State):
+        return state
+    if state not in State.__members__:
+        raise ValueError(f"no such state: {state!r}; there are {', '.join(State.__members__)}")
+    return State[state]

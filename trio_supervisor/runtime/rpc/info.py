@@ -32,13 +32,12 @@ def process_info(process: Process, now: float) -> dict[str, Value]:
     """
     stdout_log = process.stdout.logfile or ""
     state = int(process.state)
-    started, second = _timestamp(process.started), _timestamp(now)
     return {
         "name": process.name,
         "group": process.group,
-        "start": started,
+        "start": _timestamp(process.started),
         "stop": _timestamp(process.stopped),
-        "now": second,
+        "now": _timestamp(now),
         "state": state,
         "statename": _STATE_NAMES[state],
         "spawnerr": process.spawn_error,
@@ -47,34 +46,35 @@ def process_info(process: Process, now: float) -> dict[str, Value]:
         "stdout_logfile": stdout_log,
         "stderr_logfile": process.stderr.logfile or "",
         "pid": process.pid,
-        "description": _DESCRIPTIONS[state](process, second - started),
+        "description": _DESCRIPTIONS[state](process),
     }
 
 
-def _of_running(process: Process, uptime: int) -> str:
+def _of_running(process: Process) -> str:
+    uptime = int(process.uptime)
     if process.kind is GroupKind.TASK:
         return f"task, uptime {format_uptime(uptime)}"
     return f"pid {process.pid}, uptime {format_uptime(uptime)}"
 
 
-def _of_failed(process: Process, uptime: int) -> str:
+def _of_failed(process: Process) -> str:
     return process.spawn_error or f'unknown error (try "tail {process.name}")'
 
 
-def _of_ended(process: Process, uptime: int) -> str:
+def _of_ended(process: Process) -> str:
     if not process.stopped:  # also when attempts never led to a process
         return "Not started"
     return time.strftime("%b %d %I:%M %p", time.localtime(process.stopped))
 
 
-def _of_moving(process: Process, uptime: int) -> str:
+def _of_moving(process: Process) -> str:
     return ""
 
 
 _STATE_NAMES = {int(state): state.name for state in State}
 #: The one line about a process that status displays show, by its state's number, which is found
 #: faster than the state.
-_DESCRIPTIONS: dict[int, Callable[[Process, int], str]] = {
+_DESCRIPTIONS: dict[int, Callable[[Process], str]] = {
     int(State.STOPPED): _of_ended,
     int(State.STARTING): _of_moving,
     int(State.RUNNING): _of_running,

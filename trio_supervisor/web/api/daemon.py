@@ -32,7 +32,7 @@ async def daemon(call: Call) -> object:
         "statename": supervisor.state.name,
         "start": supervisor.started,
         "now": now,
-        "uptime": max(0.0, now - supervisor.started),  # the clock may have been set
+        "uptime": supervisor.uptime,
         "config": supervisor.config.path,
         "log": None if supervisor.activity is None else supervisor.activity.path,
     }

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.errors import BadName
-from trio_supervisor.runtime.details import uptime
 from trio_supervisor.runtime.rpc.info import by_name
 from trio_supervisor.web.pages import process_view as view
 from trio_supervisor.web.pages.event_view import event_item
@@ -35,7 +34,7 @@ class Board:
             "state": lambda p: view.SEVERITY.index(p.state),
             "cpu": lambda p: -(supervisor.vitals.of(p.full_name).cpu or 0),
             "memory": lambda p: -supervisor.vitals.of(p.full_name).memory,
-            "uptime": lambda p: -uptime(p, supervisor.wall_clock()),
+            "uptime": lambda p: -p.uptime,
         }
 
     def table(self, words: str = "", sort: str = BY_NAME) -> str:
@@ -58,9 +57,7 @@ class Board:
         return "".join(self._group(name, members) for name, members in groups.items())
 
     def row(self, process: Process) -> str:
-        now = self._supervisor.wall_clock()
-        vital = self._supervisor.vitals.of(process.full_name)
-        return view.row(process, now, vital, self._viewer)
+        return view.row(process, self._supervisor.vitals.of(process.full_name), self._viewer)
 
     def head(self, group: str) -> str:
         """The line above a group; empty for what is just the one program that was put into it."""

@@ -14,7 +14,6 @@ import trio
 from trio_supervisor.core.errors import BadName
 from trio_supervisor.core.events import ProcessGroup, ProcessState
 from trio_supervisor.core.states import SIGNALLABLE_STATES, DaemonState
-from trio_supervisor.runtime.details import uptime
 from trio_supervisor.runtime.vitals import SPAN
 from trio_supervisor.web import sse
 from trio_supervisor.web.message import SECURITY, Stream
@@ -113,15 +112,14 @@ class Feed:
         )
 
     def _figures(self) -> bytes:
-        now = self._supervisor.wall_clock()
         living = [p for p in self._supervisor.processes() if p.state in SIGNALLABLE_STATES]
-        rows = {process.full_name: self._figures_of(process, now) for process in living}
+        rows = {process.full_name: self._figures_of(process) for process in living}
         return _message("vitals", {"time": round(self._vitals.samples[-1].time, 1), "rows": rows})
 
-    def _figures_of(self, process: Process, now: float) -> list[object]:
+    def _figures_of(self, process: Process) -> list[object]:
         """Numbers to draw and to sort by, then the same to read."""
         vital = self._vitals.of(process.full_name)
-        up = uptime(process, now)
+        up = int(process.uptime)
         return [
             *(round(vital.cpu or 0, 1), vital.memory, up),
             *(cpu_text(vital.cpu), bytes_text(vital.memory), uptime_text(up)),

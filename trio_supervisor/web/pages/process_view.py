@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from trio_supervisor.core.config import GroupKind
 from trio_supervisor.core.states import SIGNALLABLE_STATES, State
-from trio_supervisor.runtime.details import last_output, reason, uptime
+from trio_supervisor.runtime.details import last_output, reason
 from trio_supervisor.web.pages.figures import NONE, bytes_text, cpu_text, uptime_text
 from trio_supervisor.web.pages.forms import (
     CLEAR_LOG,
@@ -69,12 +69,12 @@ def group_head(group: str, processes: list[Process], viewer: Viewer) -> str:
     )
 
 
-def row(process: Process, now: float, vital: Vital, viewer: Viewer) -> str:
-    """One process. ``now`` is wall-clock seconds."""
+def row(process: Process, vital: Vital, viewer: Viewer) -> str:
+    """One process."""
     state = process.state.name.lower()
     trouble = " trouble" if _is_trouble(process) else ""
     lives = process.state in SIGNALLABLE_STATES
-    up = uptime(process, now)
+    up = int(process.uptime)
     figures = (
         f'data-cpu="{vital.cpu or 0:.1f}" data-memory="{vital.memory}" data-uptime="{up}" '
         f'data-rank="{SEVERITY.index(process.state)}"'
