@@ -35,6 +35,9 @@ def test_G222_getopt_rules() -> None:
         (["-l", "a", "-l", "b"], "conflicting command line option '-l'"),
         (["--log", "x"], "option --log not a unique prefix"),
         (["-v", "--bogus"], "option --bogus not recognized"),
+        (["--check", "a", "b"], "positional arguments are not supported: b"),
+        (["--check", "a", "-c", "b"], "conflicting command line option '-c'"),
+        (["--hash-password", "a"], "positional arguments are not supported: a"),
     ],
 )
 def test_G221_usage_errors(argv: list[str], text: str) -> None:
@@ -58,6 +61,18 @@ def test_G221_usage_errors(argv: list[str], text: str) -> None:
 )
 def test_G220_actions(argv: list[str], action: str) -> None:
     assert parse(argv).action == action
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["--convert", "c.conf"],
+        ["--check", "c.conf", "--format", "json"],
+        ["--export=toml", "c.conf"],
+    ],
+)
+def test_actions_on_a_file_take_its_name_alone(argv: list[str]) -> None:
+    assert parse(argv).configuration == "c.conf"
 
 
 def test_help_names_every_option() -> None:

@@ -242,11 +242,11 @@ def test_convert_says_what_has_no_counterpart(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "c.conf"
-    path.write_text("[supervisord]\nbogus=1\n[program:x]\ncommand=a %(process_num)foo\n")
+    path.write_text("[supervisord]\nlogfle=1\n[program:x]\ncommand=a %(process_num)foo\n")
     assert convert(str(path), "tsupervisord") == 0
     captured = capsys.readouterr()
-    assert captured.out.startswith("# not converted: [supervisord] bogus is ignored")
-    assert "not converted: [supervisord] bogus" in captured.err
+    assert captured.out.startswith("# not converted: [supervisord] logfle is ignored")
+    assert "not converted: [supervisord] logfle" in captured.err
 
 
 def test_forms_cannot_be_mixed(tmp_path: Path) -> None:

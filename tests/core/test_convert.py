@@ -7,10 +7,11 @@ import re
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.core import test_golden, test_lint
 from tests.kit.config import BASE, HERE, load, surroundings
-from tests.kit.config_texts import fragments
+from tests.kit.config_texts import daemon_fragments, fragments
 from trio_supervisor.cli.convert import meaning, toml_text
 from trio_supervisor.core.build import build
 from trio_supervisor.core.config import Config
@@ -34,8 +35,8 @@ def both(fragment: str, base: str = BASE) -> tuple[Config, Config, list[str]]:
     return original, converted, lost
 
 
-@given(fragment=fragments())
-def test_generated_files_mean_the_same(fragment: str) -> None:
+def check_the_same(fragment: str) -> None:
+    """Assert that the conversion of a text that loads means the same, and has lost nothing."""
     try:
         original, converted, lost = both(fragment)
     except ConfigError:
@@ -44,6 +45,53 @@ def test_generated_files_mean_the_same(fragment: str) -> None:
         return
     assert lost == []
     assert meaning(converted) == meaning(original)
+
+
+@given(fragment=fragments())
+def test_generated_files_mean_the_same(fragment: str) -> None:
+    check_the_same(fragment)
+
+
+@given(daemon=daemon_fragments(), fragment=fragments())
+def test_generated_daemons_and_servers_mean_the_same(daemon: str, fragment: str) -> None:
+    check_the_same(daemon + fragment)
+
+
+#: What is something special to the dialect: expansions, escapes, quotes, separators.
+EXPANSIONS = ("%(ENV_A)s", "%(ENV_FOO)s", "%(ENV_USER)s", "%(here)s", "%(program_name)s")
+PIECES = st.sampled_from(
+    [*EXPANSIONS, "%%", "$", "$$", "${x}", "a", "B_1", "\u00e9", *"/.-+:()'\",= @"]
+)
+ENVIRONMENTS = st.lists(PIECES, max_size=8).map("".join)
+
+
+@given(
+    values=st.lists(
+        st.tuples(
+            st.sampled_from(["command", "environment", "directory", "stdout_logfile"]),
+            ENVIRONMENTS,
+        ),
+        max_size=4,
+    ),
+    quoted=st.lists(
+        st.tuples(st.sampled_from("KLMN"), st.sampled_from(["", "'", '"']), ENVIRONMENTS),
+        max_size=3,
+    ),
+    default=st.booleans(),
+)
+def test_values_of_any_make_mean_the_same(
+    values: list[tuple[str, str]], quoted: list[tuple[str, str, str]], default: bool
+) -> None:
+    lines = ["command=/bin/cat", *(f"{key}=x{value}" for key, value in values)]
+    if quoted:
+        lines.append("environment=" + ",".join(f"{k}={q}{v}{q}" for k, q, v in quoted))
+    text = "\n".join([*lines, ""])
+    fragment = f"[DEFAULT]\n{text}[program:x]\n" if default else f"[program:x]\n{text}"
+    try:
+        original, converted, lost = both(fragment)
+    except ConfigError:
+        return  # what is wrong has no meaning to keep
+    assert lost or meaning(converted) == meaning(original)
 
 
 def golden_texts() -> list[str]:
@@ -124,14 +172,14 @@ def test_native_types() -> None:
     document = Document()
     read(
         BASE + "[program:x]\ncommand=/bin/cat 'a b'\nautostart=false\npriority=5\nexitcodes=0,2\n"
-        'environment=A="1",B="%(here)s"\nautorestart=unexpected\nstopsignal=TERM\nbogus=1\n',
+        'environment=A="1",B="%(here)s"\nautorestart=unexpected\nstopsignal=TERM\ncomand=1\n',
         file="c.conf",
         here=HERE,
         into=document,
     )
     text, lost = toml_text(document, HERE)
-    assert lost == ["[program:x] bogus is ignored by the INI form too"]
-    assert text.startswith("# not converted: [program:x] bogus is ignored by the INI form too\n")
+    assert lost == ["[program:x] comand is ignored by the INI form too"]
+    assert text.startswith("# not converted: [program:x] comand is ignored by the INI form too\n")
     for line in (
         "[program.x]",
         "command = \"/bin/cat 'a b'\"",

@@ -23,7 +23,16 @@ X = "[program:x]\ncommand=/bin/cat\n"
     ("fragment", "line", "text"),
     [
         (X + "comand=a\n", 14, "unknown option comand is ignored (did you mean command?)"),
-        (X + "bogus=a\n", 14, "unknown option bogus is ignored"),
+        (
+            X + "dependent_startup=true\n",
+            14,
+            "tsupervisord has no option dependent_startup (keep it",
+        ),
+        (X + "autostart_delay=3\n", 14, "tsupervisord has no option autostart_delay (keep it"),
+        (X + "stdout_logfile_backupcount=3\n", 14, "is ignored here (use stdout_logfile_backups)"),
+        (X + "cwd=/tmp\n", 14, "cwd is ignored here (use directory)"),
+        (X + "pidfile=/tmp/p\n", 14, "pidfile is ignored here (it belongs into [supervisord])"),
+        ("[supervisorctl]\nuser=u\n", 13, "user is ignored here (use username)"),
         ("[progam:x]\n", 12, "unknown section [progam:x] is ignored (did you mean [program:x]?)"),
         ("[foo]\n", 12, "unknown section [foo] is ignored"),
         ("[program]\n", 12, "[program] has no name and is ignored (write [program:x])"),
@@ -117,6 +126,9 @@ def test_a_remark_for_what_is_probably_not_meant(fragment: str, line: int, text:
 @pytest.mark.parametrize(
     ("line", "text"),
     [
+        ("logfile_backupcount=3", "logfile_backupcount is ignored here (use logfile_backups)"),
+        ("autorestart=true", "autorestart is ignored here (it belongs into each [program:x])"),
+        ("username=u", "it belongs into [inet_http_server] or [unix_http_server]"),
         ("logfile=none", "this is the name of a file here (use /dev/null)"),
         ("umask=7777", "no such umask"),
         ("nodaemon=true\numask=022", "umask has no effect in the foreground"),

@@ -25,6 +25,8 @@ def test_distance(a: str, b: str, steps: int) -> None:
         ("auto_start", "autostart"),
         ("AUTOSTART", "autostart"),
         ("stdout_log", "stdout_logfile"),
+        ("autostarted", "autostart"),
+        ("autostart_delay", None),
         ("uesr", "user"),
         ("xyz", None),
         ("us", None),

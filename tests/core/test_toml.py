@@ -110,6 +110,9 @@ def test_the_sketch_of_the_contract_means_what_the_same_ini_means() -> None:
     [
         ("[progam.x]\n", "unknown table [progam]", 3, "did you mean [program]?"),
         ("[program.x]\ncomand = 1\n", "unknown option 'comand'", 4, "did you mean command?"),
+        ("[program.x]\ncwd = '/'\n", "unknown option 'cwd'", 4, "use directory"),
+        ("[program.x]\nwait_for = 'y'\n", "unknown option 'wait_for'", 4, "table 'other'"),
+        ("[program.x]\nother = 1\n", "unknown option 'other'", 4, None),
         ("[program.x]\nautostart = 1.5\n", "autostart cannot be a number with a fraction", 4, None),
         ("[program.x]\ndirectory = ['a']\n", "directory cannot be a list", 4, None),
         ("program = 1\n", "program must be a table", None, "write [program]"),
@@ -137,6 +140,14 @@ def test_errors_say_where_and_how(
         assert caught.value.line == line
     if hint is not None:
         assert hint in (caught.value.hint or "")
+
+
+def test_keys_of_other_programs_have_a_table_of_their_own() -> None:
+    text = "[supervisord]\n[supervisord.other]\na = 1\n[program.x]\ncommand = 'a'\n"
+    (group,) = load_toml(text + "[program.x.other]\nwait_for = ['y', 1.5]\n").groups
+    assert [process.name for process in group.processes] == ["x"]
+    with pytest.raises(ConfigError, match="other"):  # the name of a server
+        load_toml("[supervisord]\n[unix_http_server.other]\na = 1\n")
 
 
 def test_a_command_list_is_the_exact_argv() -> None:

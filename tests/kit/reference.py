@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from trio_supervisor.core import values
 from trio_supervisor.core.options import TABLES, Effect, effect_of
-from trio_supervisor.core.toml import FREE, LISTS, NAMED, SERVERS
+from trio_supervisor.core.toml import FREE, LISTS, NAMED, OTHER, SERVERS, WITHOUT_OTHER
 
 if TYPE_CHECKING:
     from trio_supervisor.core.options import Option
@@ -47,8 +47,16 @@ JSON Schema of the TOML form: [tsupervisord.schema.json](tsupervisord.schema.jso
 Without `-c` a `supervisord.conf` is searched for where Supervisor searches for it, then a
 `tsupervisord.toml` in the current directory, in `etc` below it and in `/etc`. A file includes files
 of its own form only; included files cannot include others: in INI that is ignored with a warning,
-in TOML it is an error, as is everything that is unknown there. Octal values (`umask`, `chmod`,
-`socket_mode`) are texts in TOML: `umask = "022"`.
+in TOML it is an error, as is everything that is unknown there. What other programs read of the
+file, like the keys of a listener that starts programs in order, stands in a table `other` of the
+section: `[program.web.other]`. Octal values (`umask`, `chmod`, `socket_mode`) are texts in TOML:
+`umask = "022"`.
+
+`tsupervisord --convert supervisord.conf > tsupervisord.toml` reads the result again and compares
+it: it reports on standard error what could not be brought along, and exits with status 1 where the
+result does not mean the same or an `[include]` matches nothing. Included files become a part of the
+result; with `--keep-includes` the result includes `.toml` files in their places, which are
+converted one by one.
 
 Options marked *(new)* are not in Supervisor, which ignores them: a file with them still runs there.
 Defaults are those of Supervisor 4.x; [where older manuals differ](#where-older-manuals-differ) is
@@ -173,4 +181,7 @@ def _table(kind: str) -> dict[str, object]:
             items = ["string", "integer"] if option.name in LISTS else ["string"]
             entry["items"] = {"type": items}
         properties[option.name] = entry
+    if kind not in WITHOUT_OTHER:
+        about = "keys of other programs that read the file"
+        properties[OTHER] = {"type": "object", "description": about}
     return {"type": "object", "properties": properties, "additionalProperties": kind in FREE}

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
+import shlex
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import tomli_w
 
-from trio_supervisor.core.build import examine
+from trio_supervisor.core.build import examine, include_patterns
 from trio_supervisor.core.config import Config
-from trio_supervisor.core.convert import to_tables
-from trio_supervisor.core.environment import parse_environment
+from trio_supervisor.core.convert import NotConvertible, to_tables, translate
 from trio_supervisor.core.errors import ConfigError
-from trio_supervisor.core.ini import Document
+from trio_supervisor.core.ini import Document, Section
 from trio_supervisor.core.toml import read_toml
-from trio_supervisor.runtime.load import find_config, is_toml, read_document, surroundings
+from trio_supervisor.runtime.load import (
+    find_config,
+    included_paths,
+    is_readable,
+    is_toml,
+    read_alone,
+    read_document,
+    surroundings,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from trio_supervisor.core.surroundings import Surroundings
 
@@ -36,11 +43,13 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _VARIABLE = re.compile(r"%\(ENV_(\w+)\)")
 
 
-def convert(configuration: str | None, program: str) -> int:
-    """Print the file and its includes as one TOML document; returns the exit code.
+def convert(configuration: str | None, program: str, *, keep_includes: bool = False) -> int:
+    """Print the file as TOML; returns the exit code.
 
-    The result is read again and compared: a difference is told on standard error. Raises
-    ConfigError.
+    The files that it includes become a part of the result. With ``keep_includes`` the result
+    includes TOML files in their places, which are converted one by one. The result is read again
+    and compared: differences, and what could not be brought along, are reported on standard error.
+    Raises ConfigError.
     """
     origin = os.getcwd()
     path = find_config(program, origin) if configuration is None else configuration
@@ -49,31 +58,134 @@ def convert(configuration: str | None, program: str) -> int:
     around = anywhere(surroundings(origin))
     here = os.path.dirname(os.path.join(origin, path))
     document, _ = read_document(path, around, here)
-    unset = unset_variables(document, around)
+    whole = _whole(document, path)
+    unset = unset_variables(whole, around, here)
+    stand_in = dict.fromkeys(unset, STAND_IN)
     if unset:
-        stand_in = dict.fromkeys(unset, STAND_IN)
-        around = replace(around, environ={**stand_in, **around.environ})
         names = ", ".join(unset)
         print(f"not set here, compared as if it were {STAND_IN}: {names}", file=sys.stderr)
-    original = examine(document, around, overrides={}, here=here)
+    with_stand_ins = replace(around, environ={**stand_in, **around.environ})
+    original = examine(whole, with_stand_ins, overrides={}, here=here)
     for error in original.errors:
-        if not _is_of_stand_in(error, document, unset):
+        if not _is_tolerable(error, whole, around):
             raise error
-    text, lost = toml_text(document, here)
-    again = Document()
-    read_toml(text, file="converted", here=here, into=again)
-    converted = examine(again, around, overrides={}, here=here)
-    sys.stdout.write(text)
-    for line in lost:
-        print(f"not converted: {line}", file=sys.stderr)
+    conversion = (_kept if keep_includes else _merged)(path, document, around, here)
+    again = _whole(conversion.again, path)
+    converted = examine(again, with_stand_ins, overrides={}, here=here)
+    sys.stdout.write(conversion.text)
+    for line in conversion.notes:
+        print(line, file=sys.stderr)
     different = differences(original.partial, converted.partial)
     # What the stand-in makes no sense for is wrong in both, in the same places.
-    wrong = [[(e.section, e.option) for e in each.errors] for each in (original, converted)]
-    if wrong[0] != wrong[1]:
-        different.append("what uses the variables")
+    places = [
+        [f"[{e.section}] {e.option or ''}".rstrip() for e in each.errors if e.section != "include"]
+        for each in (original, converted)
+    ]
+    different += sorted(set(places[0]) ^ set(places[1]))
     for name in different:
         print(f"{name} does not mean the same: compare the two files there", file=sys.stderr)
-    return EXIT_DIFFERENT if different else 0
+    return EXIT_DIFFERENT if different or conversion.is_partial else 0
+
+
+@dataclass
+class _Conversion:
+    """The result for one file, and what is to be said of it."""
+
+    text: str
+    again: Document
+    """What the daemon would read, with all that is included."""
+    notes: list[str] = field(default_factory=list)
+    is_partial: bool = False
+    """Files that the INI form would include are missing."""
+
+
+def _merged(path: str, document: Document, around: Surroundings, here: str) -> _Conversion:
+    """A file and all that it includes as one."""
+    resolved: list[str] = []
+    missing: list[str] = []
+    for pattern in _patterns(path, around, here, missing):
+        files = included_paths(pattern, here)
+        read = [file for file in files if is_readable(file)]
+        missing += [f"[include] {file}: it cannot be read" for file in files if file not in read]
+        if read:
+            resolved.append(f"[include] {pattern} is replaced by what stands in {', '.join(read)}")
+        elif not files:
+            missing.append(f"[include] {pattern} matches no file here; --keep-includes keeps it")
+    tables, lost = to_tables(document, here)
+    notes = [*resolved, *(f"not converted: {line}" for line in (*missing, *lost))]
+    text = _comments(notes) + _dumped(tables)
+    again = Document()
+    read_toml(text, file="converted", here=here, into=again)
+    return _Conversion(text, again, notes, is_partial=bool(missing))
+
+
+def _kept(path: str, document: Document, around: Surroundings, here: str) -> _Conversion:
+    """A file alone, with an include of the files that those it includes will be converted to."""
+    missing: list[str] = []
+    notes, texts = [], []
+    for file in _files(_patterns(path, around, here, missing), here):
+        directory = os.path.dirname(os.path.abspath(file))
+        tables, lost = to_tables(read_alone(file, around, directory), directory)
+        texts.append((_dumped(tables), directory))
+        command = f"tsupervisord --convert {shlex.quote(file)} > {shlex.quote(_as_toml(file))}"
+        notes += [f"convert it too: {command}", *(f"not converted: {line}" for line in lost)]
+    main = read_alone(path, around, here)
+    tables, lost = to_tables(main, here)
+    include, problems = _translated_include(main)
+    notes += [f"not converted: {line}" for line in (*lost, *problems)]
+    notes += [f"not compared: {line}" for line in missing]
+    text = _dumped({"include": include, **tables} if include else tables)
+    again = Document()
+    read_toml(text, file="converted", here=here, into=again)
+    for included, directory in texts:
+        read_toml(included, file="converted", here=directory, into=again, included=True)
+    return _Conversion(_comments(notes) + text, again, notes, is_partial=bool(problems))
+
+
+def _patterns(path: str, around: Surroundings, here: str, missing: list[str]) -> list[str]:
+    """The patterns of a file's ``[include]``; why there are none is added to ``missing``."""
+    main = read_alone(path, around, here)
+    section = main.sections.get("include")
+    patterns = include_patterns(main, around, here)
+    entry = None if section is None else main.entry(section, "files")
+    if entry is not None and not patterns:
+        unset = [name for name in _VARIABLE.findall(entry.value) if name not in around.environ]
+        if unset:
+            names = ", ".join(dict.fromkeys(unset))
+            missing.append(
+                f"[include] {entry.value}: not set here, so its files are unknown: {names}"
+            )
+    return patterns
+
+
+def _translated_include(main: Document) -> tuple[list[str], list[str]]:
+    """The patterns of ``[include]`` for ``.toml`` files, and what has no counterpart."""
+    section = main.sections.get("include")
+    entry = None if section is None else main.entry(section, "files")
+    if entry is None:
+        return [], []
+    try:
+        return [_as_toml(translate(word)) for word in entry.value.split()], []
+    except NotConvertible as error:
+        return [], [f"[include] files: {error}"]
+
+
+def _files(patterns: Iterable[str], here: str) -> list[str]:
+    """The files that are included, in order."""
+    return [
+        file for pattern in patterns for file in included_paths(pattern, here) if is_readable(file)
+    ]
+
+
+def _as_toml(path: str) -> str:
+    """The same name with the ending by which a file is known to be TOML."""
+    return os.path.splitext(path)[0] + ".toml"
+
+
+def _whole(document: Document, path: str) -> Document:
+    """The document as that of a main file, also if it is that of a file which others include."""
+    section = document.sections.get("supervisord", Section("supervisord", path, 0))
+    return replace(document, sections={**document.sections, "supervisord": section})
 
 
 def anywhere(around: Surroundings) -> Surroundings:
@@ -96,31 +208,62 @@ def anywhere(around: Surroundings) -> Surroundings:
     )
 
 
-def _is_of_stand_in(error: ConfigError, document: Document, unset: list[str]) -> bool:
+def _is_tolerable(error: ConfigError, document: Document, around: Surroundings) -> bool:
+    """Whether an error comes from what is not here: variables, or the other files' programs."""
+    if error.option == "programs" and document.sections["supervisord"].line == 0:
+        return True
+    return any(name not in around.environ for name in _used(document, error))
+
+
+def _used(document: Document, error: ConfigError) -> list[str]:
+    """The environment variables that the option uses where an error is."""
     section = document.sections.get(error.section or "")
     entry = None if section is None else document.entry(section, error.option or "")
-    used = [] if entry is None else _VARIABLE.findall(entry.value)
-    return any(name in unset for name in used)
+    return [] if entry is None else _VARIABLE.findall(entry.value)
 
 
-def unset_variables(document: Document, around: Surroundings) -> list[str]:
-    """Environment variables that values use and that nothing sets, in order of first use."""
+def unset_variables(document: Document, around: Surroundings, here: str) -> list[str]:
+    """Environment variables without which options have no value, in order of first use.
+
+    A variable that a section sets itself is one of these where it is used before it is set.
+    """
+    unset: list[str] = []
+    while True:
+        known = {**dict.fromkeys(unset, STAND_IN), **around.environ}
+        examined = examine(document, replace(around, environ=known), overrides={}, here=here)
+        missing = [
+            ((error.unknown_name or "").removeprefix("ENV_"), error.section, error.option)
+            for error in examined.errors
+            if error.section != "include" and (error.unknown_name or "").startswith("ENV_")
+        ]
+        # What sets variables comes first: without it the options that use them are wrong too.
+        found: list[str] = []
+        for kind, key in (("supervisord", "environment"), ("", "environment"), ("", "")):
+            found = found or [
+                name
+                for name, section, option in missing
+                if kind in ("", section) and key in ("", option)
+            ]
+        if not found:
+            break
+        unset += dict.fromkeys(found)
     entries = [e for section in document.sections.values() for e in section.entries.values()]
     used = dict.fromkeys(name for entry in entries for name in _VARIABLE.findall(entry.value))
-    given = set(around.environ)
-    for section in document.sections.values():
-        environment = section.entries.get("environment")
-        if environment is not None:
-            with contextlib.suppress(ValueError):  # its names come out of a variable
-                given |= parse_environment(environment.value).keys()
-    return [name for name in used if name not in given]
+    return [name for name in used if name in unset]
 
 
 def toml_text(document: Document, here: str) -> tuple[str, list[str]]:
     """The text of a file in ``here``, with comments about what has no counterpart; those alone."""
     tables, lost = to_tables(document, here)
-    comments = "".join(f"# not converted: {_CONTROL.sub(' ', line)}\n" for line in lost)
-    return comments + tomli_w.dumps(tables, multiline_strings=False), lost
+    return _comments(f"not converted: {line}" for line in lost) + _dumped(tables), lost
+
+
+def _dumped(tables: dict[str, object]) -> str:
+    return tomli_w.dumps(tables, multiline_strings=False)
+
+
+def _comments(lines: Iterable[str]) -> str:
+    return "".join(f"# {_CONTROL.sub(' ', line)}\n" for line in lines)
 
 
 def differences(original: Config, converted: Config) -> list[str]:

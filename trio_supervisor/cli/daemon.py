@@ -73,7 +73,7 @@ def _check(options: Options, program: str) -> int:
 
 
 def _convert(options: Options, program: str) -> int:
-    return convert(options.configuration, program)
+    return convert(options.configuration, program, keep_includes=options.keep_includes)
 
 
 def _export(options: Options, program: str) -> int:

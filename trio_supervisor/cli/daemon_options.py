@@ -40,6 +40,7 @@ FLAGS = (
     Flag("", "check", "", "report all that is wrong or odd with the configuration; starts nothing"),
     Flag("", "format", "FORM", "of --check: text or json"),
     Flag("", "convert", "", "print an INI configuration as TOML"),
+    Flag("", "keep-includes", "", "of --convert: keep [include], as one of TOML files"),
     Flag("", "export", "FORM", "print the configuration in effect, with origins: toml or json"),
     Flag("", "hash-password", "", "ask for a password and print it as password= may hold it"),
     Flag("h", "help", "", "show this text (also -?)"),
@@ -66,6 +67,8 @@ FLAGS = (
 
 #: Flags that ask for something else than running.
 ACTIONS = ("demo", "check", "convert", "export", "hash-password")
+#: Those that look at a file, which may be named without ``-c``.
+OF_A_FILE = ("check", "convert", "export")
 FORMS = {"format": ("text", "json"), "export": ("toml", "json")}
 
 
@@ -78,6 +81,8 @@ class Options:
     configuration: str | None = None
     format: str = "text"
     """Of ``check`` and ``export``."""
+    keep_includes: bool = False
+    """Of ``convert``."""
     profile: str | None = None
     """How to show a profile of the run; None: no profile."""
     overrides: Mapping[str, str] = field(default_factory=dict)
@@ -92,6 +97,10 @@ def parse(argv: list[str]) -> Options:
     long = [flag.long + ("=" if flag.argument else "") for flag in FLAGS]
     try:
         given, rest = getopt.getopt(argv, short, long)
+        if rest and any(f"--{action}" in dict(given) for action in OF_A_FILE):
+            file, *rest = rest
+            more, rest = getopt.getopt(rest, short, long)
+            given += [("--configuration", file), *more]
     except getopt.GetoptError as error:
         raise UsageError(str(error)) from None
     if rest:
@@ -118,6 +127,7 @@ def parse(argv: list[str]) -> Options:
         action=action,
         configuration=seen.get("configuration"),
         format=seen.get("export", seen.get("format", "text")),
+        keep_includes="keep-includes" in seen,
         profile=seen.get("profile_options"),
         overrides={
             flag.overrides: seen[flag.long]
@@ -131,6 +141,7 @@ def usage(program: str) -> str:
     """The text of ``--help``."""
     lines = [
         f"usage: {os.path.basename(program)} [options]",
+        f"       {os.path.basename(program)} --check | --convert | --export FORM [FILE]",
         "",
         "Starts the programs of a supervisord.conf, keeps them running and answers",
         "tsupervisorctl.",

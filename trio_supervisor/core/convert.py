@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core import values
@@ -16,7 +17,8 @@ from trio_supervisor.core.environment import parse_environment
 from trio_supervisor.core.ini import DEFAULT, Document, Entry, Section
 from trio_supervisor.core.lint import kind_of
 from trio_supervisor.core.options import MAIN_FACTORY, RPCINTERFACE, TABLES
-from trio_supervisor.core.toml import FREE, LISTS, NAMED, SERVERS
+from trio_supervisor.core.toml import FREE, LISTS, NAMED, OTHER, SERVERS, WITHOUT_OTHER
+from trio_supervisor.core.unknown_keys import mistaken
 
 if TYPE_CHECKING:
     from trio_supervisor.core.options import Option
@@ -30,6 +32,8 @@ _CONVERSION = re.compile(
 _TWICE = frozenset({"stdout_logfile", "stderr_logfile"})
 #: The directory of the file itself.
 HERE = "${here}"
+#: Sections that the client reads, from the main file only.
+READ_BY_CLIENT = ("supervisorctl", "ctlplugin")
 FACTORY = RPCINTERFACE[0].name
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
 
@@ -42,10 +46,13 @@ def to_tables(document: Document, here: str) -> tuple[dict[str, object], list[st
     """The document as nested tables of a file in ``here``, and what could not be brought along."""
     tables: dict[str, object] = {}
     lost: list[str] = []
+    main = next((section.file for section in document.sections.values()), "")
     for section in document.sections.values():
         kind = kind_of(section.name)
         if section.name in (DEFAULT, "include"):
             continue
+        if kind in READ_BY_CLIENT:
+            section = _of_file(section, main, lost)
         own = section.name.removeprefix(kind).removeprefix(":")
         place: dict[str, object] | None = None
         if kind in NAMED and own:
@@ -60,6 +67,17 @@ def to_tables(document: Document, here: str) -> tuple[dict[str, object], list[st
         else:
             _options(document, section, kind, place, lost, here)
     return tables, lost
+
+
+def _of_file(section: Section, file: str, lost: list[str]) -> Section:
+    """The section with the entries of one file; the client follows no ``[include]``."""
+    for key, entry in section.entries.items():
+        if entry.file != file:
+            lost.append(
+                f"[{section.name}] {key} of {entry.file}: the client reads no included file"
+            )
+    entries = {key: entry for key, entry in section.entries.items() if entry.file == file}
+    return replace(section, entries=entries)
 
 
 def _inner(tables: dict[str, object], kind: str, name: str | None) -> dict[str, object]:
@@ -84,7 +102,7 @@ def _options(
     for key, entry in entries.items():
         if known and key not in legal:
             if key in section.entries:
-                lost.append(f"[{section.name}] {key} is ignored by the INI form too")
+                _foreign(section, kind, key, place, lost)
             continue
         twice = key in _TWICE or (kind == "supervisord" and key == "environment")
         own = _directory(entry.here, here)
@@ -96,6 +114,18 @@ def _options(
             )
         except NotConvertible as error:
             lost.append(f"[{section.name}] {key}: {error}")
+
+
+def _foreign(
+    section: Section, kind: str, key: str, place: dict[str, object], lost: list[str]
+) -> None:
+    """Keep a key that the daemon does not know where another program may look for it."""
+    if mistaken(kind, key) is not None or kind in WITHOUT_OTHER:
+        lost.append(f"[{section.name}] {key} is ignored by the INI form too")
+        return
+    others = place.setdefault(OTHER, {})
+    assert isinstance(others, dict)
+    others[key] = section.entries[key].value
 
 
 def _inherited(document: Document, section: Section, kind: str) -> dict[str, Entry]:
@@ -121,11 +151,7 @@ def _directory(of_entry: str, here: str) -> str:
 
 def _native(option: Option, text: str, here: str, *, twice: bool) -> object:
     if option.name == "environment":
-        try:
-            pairs = parse_environment(text)
-        except ValueError:
-            raise NotConvertible("its pairs come out of a variable") from None
-        return {name: translate(value, here, twice=twice) for name, value in pairs.items()}
+        return _environment(text, here, twice=twice)
     translated = translate(text, here, twice=twice)
     if "$" in translated:
         return translated
@@ -134,6 +160,32 @@ def _native(option: Option, text: str, here: str, *, twice: bool) -> object:
         whole = option.name == "exitcodes" and all(map(_WHOLE_NUMBER.fullmatch, items))
         return [int(item) for item in items] if whole else items
     return _NATIVE.get(option.convert, str)(translated)
+
+
+def _environment(text: str, here: str, *, twice: bool) -> dict[str, str]:
+    """The pairs of a text that is divided into pairs after it has been expanded.
+
+    A mark stands for each expansion while the text is divided. It is a word, as the value of an
+    expansion mostly is.
+    """
+    parts = _all_parts(text, twice=twice)
+    mark = "expansion"
+    while mark in text:
+        mark += "x"
+    marks = {f"{mark}{number}z": part for number, part in enumerate(parts) if part[0]}
+    names = iter(marks)
+    marked = "".join(next(names) if is_name else literal for is_name, literal in parts)
+    try:
+        pairs = parse_environment(marked)
+    except ValueError:
+        raise NotConvertible("its pairs come out of a variable") from None
+    if any(mark in name for name in pairs):
+        raise NotConvertible("the name of a variable comes out of another one")
+    split = re.compile(f"({mark}[0-9]+z)")
+    return {
+        name: _written([marks.get(part, (False, part)) for part in split.split(value)], here)
+        for name, value in pairs.items()
+    }
 
 
 def _boolean(text: str) -> object:
@@ -157,12 +209,22 @@ def translate(text: str, here: str = HERE, *, twice: bool = False) -> str:
 
     ``here`` stands for the directory of the value's file.
     """
+    return _written(_all_parts(text, twice=twice), here)
+
+
+def _all_parts(text: str, *, twice: bool) -> list[tuple[bool, str]]:
+    """What ``_parts`` gives, of a text that is expanded twice where it says so."""
     parts = _parts(text)
     if twice:
         # If the second pass fails, the result of the first stands (Q23).
         with contextlib.suppress(NotConvertible):
             again = (_parts(part) if not is_name else [(True, part)] for is_name, part in parts)
             parts = [part for more in again for part in more]
+    return parts
+
+
+def _written(parts: Iterable[tuple[bool, str]], here: str) -> str:
+    """Expansions and literal text in the grammar of the TOML form."""
     return "".join(
         (here if part == HERE else part) if is_name else part.replace("$", "$$")
         for is_name, part in parts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from trio_supervisor.core.expansion import WIDEST, is_too_wide, known_names
+from trio_supervisor.core.expansion import WIDEST, UnknownName, is_too_wide, known_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,7 @@ def expand_dollars(text: str, names: Mapping[str, str | int]) -> str:
             hint = known_names(match[2], names)
             if match[2].startswith("ENV_"):
                 hint += f", or give a value for when it is missing: ${{{match[2]}:-value}}"
-            raise ValueError(f"contains the unknown name {match[2]!r}", hint)
+            raise UnknownName(match[2], hint)
         return _formatted(names[match[2]], "" if match[3] else match[4] or "")
 
     return _EXPANSION.sub(replaced, text)

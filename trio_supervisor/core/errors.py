@@ -30,6 +30,7 @@ class ConfigError(SupervisorError):
         file: str | None = None,
         line: int | None = None,
         hint: str | None = None,
+        unknown_name: str | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -38,6 +39,8 @@ class ConfigError(SupervisorError):
         self.file = file
         self.line = line
         self.hint = hint
+        self.unknown_name = unknown_name
+        """The name that the value uses and nothing sets, where that is the error."""
 
     def __str__(self) -> str:
         return self.placed if self.hint is None else f"{self.placed}; {self.hint}"

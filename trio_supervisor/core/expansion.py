@@ -17,6 +17,14 @@ WIDEST = 1000
 _LARGE_NUMBER = re.compile(r"%\([^%]*\)[^%a-zA-Z]*?(\d{4,})")
 
 
+class UnknownName(ValueError):
+    """A value uses a name that nothing sets."""
+
+    def __init__(self, name: str, hint: str) -> None:
+        super().__init__(f"contains the unknown name {name!r}", hint)
+        self.name = name
+
+
 def expand(text: str, names: Mapping[str, str | int]) -> str:
     """The text with its names replaced, once.
 
@@ -30,8 +38,7 @@ def expand(text: str, names: Mapping[str, str | int]) -> str:
         return text % names
     except KeyError as error:
         name = str(error.args[0])
-        hint = known_names(name, names)
-        raise ValueError(f"contains the unknown name {name!r}", hint) from None
+        raise UnknownName(name, known_names(name, names)) from None
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"is badly formatted: {error}", LITERAL_PERCENT) from None
 

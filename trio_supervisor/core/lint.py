@@ -16,6 +16,7 @@ from trio_supervisor.core.ini import DEFAULT, Document, Entry, Section
 from trio_supervisor.core.options import TABLES
 from trio_supervisor.core.remark import Remark
 from trio_supervisor.core.suggest import suggestion
+from trio_supervisor.core.unknown_keys import PROGRAM_KINDS, SERVERS, mistaken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,24 +25,7 @@ if TYPE_CHECKING:
 FREE_KINDS = frozenset({"rpcinterface", "ctlplugin"})
 #: Sections that need a name behind a colon; without one they are ignored.
 NAMED_KINDS = frozenset({"program", "group", "eventlistener", "fcgi-program", *FREE_KINDS})
-PROGRAM_KINDS = frozenset({"program", "fcgi-program", "eventlistener"})
-SERVERS = ("inet_http_server", "unix_http_server")
 
-#: (section kinds, key) -> advice for keys of old manuals or of other sections.
-_MOVED: tuple[tuple[frozenset[str], str, str], ...] = (
-    (PROGRAM_KINDS, "logfile", "use stdout_logfile"),
-    (PROGRAM_KINDS, "logfile_maxbytes", "use stdout_logfile_maxbytes"),
-    (PROGRAM_KINDS, "logfile_backups", "use stdout_logfile_backups"),
-    (PROGRAM_KINDS, "log_stdout", "use stdout_logfile, or stdout_logfile=NONE"),
-    (PROGRAM_KINDS, "log_stderr", "use redirect_stderr, stderr_logfile or stderr_logfile=NONE"),
-    (frozenset({"supervisord"}), "http_port", "use [inet_http_server] port="),
-    (frozenset({"supervisord"}), "http_username", "use [inet_http_server] username="),
-    (frozenset({"supervisord"}), "http_password", "use [inet_http_server] password="),
-    (frozenset({"supervisord"}), "sockchmod", "use [unix_http_server] chmod="),
-    (frozenset({"supervisord"}), "sockchown", "use [unix_http_server] chown="),
-    (frozenset({"supervisord"}), "backofflimit", "it has no meaning any more: leave it out"),
-    (frozenset({"supervisord"}), "profile_options", "it exists on the command line only"),
-)
 #: Keys of a listener that are read and have no effect (8.7).
 _NO_EFFECT_IN_LISTENERS = ("stdout_capture_maxbytes", "stdout_events_enabled", "stdout_syslog")
 #: A number sign outside quotes, which ends the line (Q33).
@@ -49,6 +33,7 @@ _UNQUOTED_MARK = re.compile(r"^(?:[^\"'#]|\"[^\"]*\"|'[^']*')*[^\s\"']#")
 MOST_UMASK = 0o777
 UMASKS = "use three octal digits, like 022"
 #: What to do about a name that resembles nothing.
+FOREIGN = "keep it if another program reads it here, else remove it or correct its name"
 UNKNOWN = "remove it, or correct its name"
 SIGKILL = 9
 
@@ -114,17 +99,11 @@ def _keys(document: Document, section: Section) -> Iterator[Remark]:
             yield _at(section, key, text, "leave it out")
         if key in legal:
             continue
-        moved = next(
-            (advice for kinds, old, advice in _MOVED if kind in kinds and key == old), None
-        )
-        if moved is not None:
-            yield _at(section, key, f"{key} is ignored here", moved)
-        elif kind == "group" and any(key == option.name for option in TABLES["program"]):
-            yield _at(section, key, f"{key} is ignored here", "it belongs into each [program:x]")
+        wrong = mistaken(kind, key)
+        if wrong is None:
+            yield _at(section, key, f"tsupervisord has no option {key}", FOREIGN)
         else:
-            meant = suggestion(key, legal)
-            hint = f"did you mean {meant}?" if meant else UNKNOWN
-            yield _at(section, key, f"unknown option {key} is ignored", hint)
+            yield _at(section, key, *wrong)
 
 
 def _environment(section: Section) -> Iterator[Remark]:

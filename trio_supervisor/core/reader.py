@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from trio_supervisor.core.dollar import expand_dollars, without_expansions
 from trio_supervisor.core.errors import ConfigError, InternalError
-from trio_supervisor.core.expansion import expand
+from trio_supervisor.core.expansion import UnknownName, expand
 from trio_supervisor.core.ini import Grammar
 from trio_supervisor.core.options import SECRETS
 
@@ -145,10 +145,12 @@ class Scope:
             shown, why = repr(value), error.args[0]
             if name in SECRETS:
                 # The name of a variable is no secret, a piece of the value is.
-                named = name == "environment" and "unknown name" in why
+                named = name == "environment" and isinstance(error, UnknownName)
                 shown, why = "***", why if named else "cannot be expanded"
             what = f"Format string {shown} for '{self.section.name}.{name}' {why}"
-            self.problems.add(self.error(what, name, *error.args[1:]))
+            problem = self.error(what, name, *error.args[1:])
+            problem.unknown_name = error.name if isinstance(error, UnknownName) else None
+            self.problems.add(problem)
             return self._default(name)
         if not twice:
             return once

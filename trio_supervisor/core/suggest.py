@@ -20,7 +20,7 @@ def suggestion(word: str, known: Iterable[str]) -> str | None:
     ranked = sorted((_steps(word, other), other) for other in known)
     for steps, other in ranked:
         near = 1 if min(len(word), len(other)) < SHORT else FARTHEST
-        prefix = len(word) >= SHORT and (other.startswith(word) or word.startswith(other))
+        prefix = len(word) >= SHORT and (other.startswith(word) or _is_longer(word, other))
         if steps <= near or _fold(other) == folded or prefix:
             return other
     return None
@@ -45,6 +45,11 @@ def distance(a: str, b: str) -> int:
             row.append(best)
         two_back, one_back = one_back, row
     return one_back[-1]
+
+
+def _is_longer(word: str, other: str) -> bool:
+    """Whether the word is the other one and more of the same: a compound has another meaning."""
+    return word.startswith(other) and word[len(other) : len(other) + 1] not in ("_", "-")
 
 
 def _fold(word: str) -> str:

@@ -15,6 +15,7 @@ from trio_supervisor.core.errors import ConfigError
 from trio_supervisor.core.ini import Document, Entry, Grammar, Section
 from trio_supervisor.core.options import TABLES
 from trio_supervisor.core.suggest import suggestion
+from trio_supervisor.core.unknown_keys import mistaken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +28,11 @@ SERVERS = ("unix_http_server", "inet_http_server")
 NAMED = ("rpcinterface", "program", "fcgi-program", "eventlistener", "group", "ctlplugin")
 #: Of these any key is legal.
 FREE = ("rpcinterface", "ctlplugin")
+#: A table in a section whose keys are for other programs that read the file.
+OTHER = "other"
+FOREIGN = "correct its name, or put it into the table 'other' if it is for another program"
+#: Sections that cannot have it: any key is theirs, or it would be the name of a server.
+WITHOUT_OTHER = (*FREE, *SERVERS)
 #: Options whose lists are written with commas in INI.
 LISTS = ("exitcodes", "events", "programs", "allowed_hosts")
 #: Options written in octal digits.
@@ -120,15 +126,17 @@ class _Reader:
         section = self._document.sections.setdefault(name, Section(name, self._file, line))
         legal = [option.name for option in TABLES.get(kind, ())]
         for key, value in table.items():
+            if key == OTHER and kind not in WITHOUT_OTHER and isinstance(value, dict):
+                continue
             if kind in FREE or key in legal:
                 wrong = len(self._document.errors)
                 entry = self._entry(name, key, value)
                 if len(self._document.errors) == wrong:
                     section.entries[key] = entry
             else:
-                meant = suggestion(key, legal)
-                known = f"did you mean {meant}?" if meant else "remove it, or correct its name"
-                self._error(f"unknown option {key!r}", name, key, known)
+                known = mistaken(kind, key)
+                advice = FOREIGN if known is None else known[1]
+                self._error(f"unknown option {key!r}", name, key, advice)
 
     def _entry(self, section: str, key: str, value: object) -> Entry:
         line = self._lines.get((section.replace(":", ".", 1), key), 0)

@@ -139,6 +139,23 @@ def read_document(path: str, around: Surroundings, here: str) -> tuple[Document,
     return document, _read_includes(path, patterns, document, around, here)
 
 
+def read_alone(path: str, around: Surroundings, here: str) -> Document:
+    """One file without those that it includes. Raises ConfigError if it cannot be read."""
+    document = Document()
+    _read_file(path, document, around, here)
+    return document
+
+
+def included_paths(pattern: str, here: str) -> list[str]:
+    """What a pattern of an include of a file in ``here`` matches, in the order of reading."""
+    return sorted(glob.glob(os.path.join(here, pattern)))
+
+
+def is_readable(path: str) -> bool:
+    """Whether an included path is a file that will be read; others are left out."""
+    return os.path.isfile(path) and os.access(path, os.R_OK)
+
+
 def _read_file(
     path: str, document: Document, around: Surroundings, here: str, *, included: bool = False
 ) -> list[str]:
@@ -194,10 +211,9 @@ def _read_includes(
     """Files the main file includes, after it and in order (4.3 to 4.7); what the log is to say."""
     messages = []
     for pattern in patterns:
-        resolved = os.path.join(here, pattern)
-        matches = sorted(glob.glob(resolved))
+        matches = included_paths(pattern, here)
         if not matches:
-            text = f'No file matches via include "{resolved}"'
+            text = f'No file matches via include "{os.path.join(here, pattern)}"'
             messages.append(Message(Severity.WARN, text, "include"))
         for path in matches:
             try:
@@ -214,7 +230,7 @@ def _include(path: str, main: str, document: Document, around: Surroundings) -> 
             file=path,
             hint="convert one of them with tsupervisord --convert",
         )
-    if not os.path.isfile(path) or not os.access(path, os.R_OK):
+    if not is_readable(path):
         text = f'Cannot read included file "{path}", it is left out'  # Q15
         return Message(Severity.WARN, text, "include")
     here = os.path.dirname(os.path.abspath(path))
