@@ -57,7 +57,7 @@ def test_markup_of_others_is_text(browser: Browser, serve: Serve) -> None:
     with serve(PROGRAMS) as site:
         site.daemon.wait_for("talks", "FATAL")
         browser.open(site.address + "?message=" + quote(f"ERROR: {EVIL}"))
-        assert browser.text(".message") == f"ERROR: {EVIL}"
+        assert browser.text(".message p") == f"ERROR: {EVIL}"
         wait_live(browser)
         shown_name = NAME.replace("\u00a0", " ")
         assert shown_name in browser.texts("tr.process .name a")

@@ -31,7 +31,7 @@ command=/no/such/command
 startretries=0
 """
 NAMES = ["bad", "cat", "gone", "grp:0", "grp:1", "off"]
-MESSAGE = ".message"
+MESSAGE = ".message p"
 SHOWN = "tr.process:not([hidden]) .name a"
 #: Keys that are no characters, as WebDriver sends them.
 ESCAPE = "\ue00c"
@@ -52,6 +52,11 @@ def wait_state(browser: Browser, name: str, state: str) -> None:
 def wait_live(browser: Browser) -> None:
     browser.wait_text(".live", "live")
     browser.wait(lambda: browser.attribute("tr.process", "aria-busy") is not None, "a snapshot")
+
+
+def wait_enabled(browser: Browser, selector: str) -> None:
+    """Wait until a button is there and takes clicks."""
+    browser.wait(lambda: browser.texts(f"{selector}:enabled"), f"{selector} enabled")
 
 
 def shown(browser: Browser) -> list[str]:
@@ -118,7 +123,7 @@ def test_actions_on_one_process(browser: Browser, serve: Serve) -> None:
         browser.wait_text(MESSAGE, "Log for cat cleared")
         browser.click(button("gone", "start"))
         browser.wait_text(MESSAGE, "ERROR: Process gone: no such file")
-        assert "bad" in (browser.attribute(MESSAGE, "class") or "").split()
+        assert "bad" in (browser.attribute(".message", "class") or "").split()
         assert browser.is_marked()
         assert browser.complaints() == []
 
@@ -161,7 +166,7 @@ def test_actions_on_many_ask_first_and_show_that_they_go_on(browser: Browser, se
         browser.wait_text(MESSAGE, "All stopped at")
         wait_state(browser, "slow", "stopped")
         assert browser.attribute(row("cat"), "aria-busy") == "false"
-        assert browser.attribute(button("cat", "start"), "disabled") is None
+        wait_enabled(browser, button("cat", "start"))
         browser.click(".everything button[value='startall']")
         browser.wait_text(MESSAGE, "ERROR: bad: spawn error; gone: no such file")
         wait_state(browser, "off", "running")
@@ -212,7 +217,7 @@ def test_filter_sort_and_keyboard(browser: Browser, serve: Serve) -> None:
         browser.type("x")
         wait_state(browser, "cat", "stopped")
         browser.wait(lambda: browser.run(focus) == "cat", "the focus being where it was")
-        browser.wait(lambda: browser.attribute(row("cat"), "aria-busy") == "false", "the end")
+        wait_enabled(browser, button("cat", "start"))
         browser.type("s")
         wait_state(browser, "cat", "running")
         browser.type("k")

@@ -138,11 +138,15 @@ class Browser:
         )
 
     def click(self, selector: str) -> None:
-        """Click where a person would; what is replaced meanwhile is looked for again."""
+        """Click where a person would, once the element takes clicks; what is replaced meanwhile is
+        looked for again."""
 
         def done() -> bool:
             try:
-                self._chrome.find_element(By.CSS_SELECTOR, selector).click()
+                found = self._chrome.find_element(By.CSS_SELECTOR, selector)
+                if not found.is_enabled():
+                    return False
+                found.click()
             except WebDriverException:
                 return False
             return True

@@ -110,7 +110,7 @@ async def test_the_table(fake: FakeSupervisor) -> None:
         page = Page((await client.get("/")).body.decode())
     assert list(page.rows) == ["cat", "grp:ga", "off"]
     assert [row["state"] for row in page.rows.values()] == ["stopped", "running", "fatal"]
-    assert page.rows["cat"]["name"] == "catnot started yet"
+    assert page.rows["cat"]["name"] == "catnot started yetNo output so far"
     assert "<bad> & worse" in page.rows["off"]["name"]
     assert "<last> words" in page.rows["off"]["name"]
     assert page.rows["grp:ga"]["name"] == "grp:ga"

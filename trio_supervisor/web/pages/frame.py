@@ -56,10 +56,16 @@ def page(
 
 
 def message_line(text: str, *, bad: bool = False) -> str:
-    """The place where the outcome of an action is said, also if there is none yet."""
+    """The bar that shows the outcome of an action, also if there is none yet.
+
+    It lies over the page, at the bottom of the window: it moves nothing when it comes or goes.
+    """
     kind = " bad" if bad else ""
     shown = "" if text else " hidden"
-    return f'<p class="message{kind}" role="status"{shown}>{visible(text)}</p>\n'
+    return (
+        f'<div class="message{kind}"{shown}><p role="status">{visible(text)}</p>'
+        '<a href="./" aria-label="Close the message">✕</a></div>\n'
+    )
 
 
 def shortcuts(keys: tuple[tuple[str, str], ...]) -> str:

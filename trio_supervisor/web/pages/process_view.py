@@ -65,7 +65,8 @@ def group_head(group: str, processes: list[Process], viewer: Viewer) -> str:
         f'<tr class="group" data-group="{visible(group)}">'
         f'<th scope="rowgroup" colspan="2">{visible(group)} '
         f'<span class="count">{running} of {len(processes)} running</span></th>{_NO_FIGURES}'
-        f'<td class="actions">{viewer.form(OF_GROUP, GROUP, group)}</td></tr>\n'
+        f'<td class="actions"><div class="buttons">{viewer.form(OF_GROUP, GROUP, group)}</div>'
+        f"</td></tr>\n"
     )
 
 
@@ -83,7 +84,7 @@ def row(process: Process, vital: Vital, viewer: Viewer) -> str:
         f'<tr class="process{trouble}" tabindex="-1" data-name="{visible(process.full_name)}" '
         f'data-group="{visible(process.group)}" data-state="{state}" {figures}>'
         f'<td class="state"><span class="chip {state}">{state}</span></td>'
-        f'<th scope="row" class="name">{_name(process)}{_why(process)}</th>'
+        f'<th scope="row" class="name"><div>{_name(process)}{_why(process)}</div></th>'
         f'<td class="number cpu"><span class="chart"></span>'
         f'<span class="value">{cpu_text(vital.cpu)}</span></td>'
         f'<td class="number memory"><span class="chart"></span>'
@@ -133,17 +134,19 @@ def _is_trouble(process: Process) -> bool:
 
 
 def _why(process: Process) -> str:
-    """Why it does not run, and what it said last."""
-    why = reason(process)
+    """Why it does not run, in one line, which unfolds to all of it and the end of its output.
+
+    A row has room for this line whether it is there or not: no row moves when one ends or starts.
+    """
+    why = visible(reason(process))
     if not why:
         return ""
     said = last_output(process).strip("\n")
-    output = (
-        f'<details class="last"><summary>Last output</summary><pre>{visible(said)}</pre></details>'
-        if said
-        else ""
+    output = f"<pre>{visible(said)}</pre>" if said else "<p>No output so far</p>"
+    return (
+        f'<details class="last"><summary class="reason" title="{why}">{why}</summary>'
+        f"{output}</details>"
     )
-    return f'<p class="reason">{visible(why)}</p>{output}'
 
 
 def _actions(process: Process, viewer: Viewer) -> str:
@@ -151,7 +154,8 @@ def _actions(process: Process, viewer: Viewer) -> str:
     main = viewer.form(_OFFERED.get(process.state, ()), PROCESS, name)
     clear = viewer.form((CLEAR_LOG,), PROCESS, name)
     return (
-        f'{main}<details class="menu"><summary aria-label="More for {visible(name)}">⋯</summary>'
+        f'<div class="buttons">{main}'
+        f'<details class="menu"><summary aria-label="More for {visible(name)}">⋯</summary>'
         f'<div><a href="{log_address(name)}">Stdout log</a>'
-        f'<a href="{log_address(name, "stderr")}">Stderr log</a>{clear}</div></details>'
+        f'<a href="{log_address(name, "stderr")}">Stderr log</a>{clear}</div></details></div>'
     )

@@ -66,12 +66,12 @@ function listen(address, hear) {
 
 let messageTimer = 0;
 function say(text, bad = false) {
-  const line = $('.message');
-  line.textContent = text;
-  line.classList.toggle('bad', bad);
-  line.hidden = !text;
+  const bar = $('.message');
+  $('p', bar).textContent = text;
+  bar.classList.toggle('bad', bad);
+  bar.hidden = !text;
   clearTimeout(messageTimer);
-  if (!bad) messageTimer = setTimeout(() => { line.hidden = true; }, 10000);
+  if (!bad) messageTimer = setTimeout(() => { bar.hidden = true; }, 10000);
 }
 
 function element(name, attributes = {}, ...children) {
@@ -104,7 +104,7 @@ function statusPage() {
   const rows = new Map(); // full name -> tr
   const busy = new Map(); // full name -> actions under way
   const history = new Map(); // full name -> [[time, cpu, memory], ...]
-  let token = '', span = 300;
+  let token = '', span = 300, seen = false;
 
   const fragment = (html) => {
     const template = document.createElement('template');
@@ -114,6 +114,7 @@ function statusPage() {
 
   /* What the reader has open or is at survives when the server sends a row anew. */
   function swap(old, fresh) {
+    fresh.hidden = old.hidden; // the filter is applied when rows may move
     const open = all('details[open]', old).map((one) => one.className);
     for (const one of all('details', fresh)) one.open = open.includes(one.className);
     const at = old.contains(document.activeElement) ? document.activeElement : null;
@@ -140,7 +141,7 @@ function statusPage() {
   function putHead(group, html) {
     const fresh = $('tr', fragment(html));
     const old = $(`tr.group[data-group="${CSS.escape(group)}"]`);
-    if (fresh && old) swap(old, fresh);
+    if (fresh && old) { swap(old, fresh); enable(headButtons, group); }
   }
 
   function putSummary(html) {
@@ -160,13 +161,42 @@ function statusPage() {
     memory: (row) => -Number(row.dataset.memory),
     uptime: (row) => -Number(row.dataset.uptime),
   };
+  /* Rows change their order, come and go only when nobody has used the table for a while, and take
+     no click in the second after that: what was under the pointer must not be another program. */
+  const STILL = 10000; // milliseconds since the table was used
+  const REST = 1000; // milliseconds in which a click could be meant for what was there before
+  let used = -Infinity, waiting = 0, moving = 0;
+  if (table) {
+    for (const kind of ['pointermove', 'pointerdown', 'keydown', 'focusin']) {
+      table.addEventListener(kind, () => { used = performance.now(); }, { passive: true });
+    }
+    table.addEventListener('pointerleave', (event) => {
+      if (event.pointerType === 'mouse') { used = -Infinity; settle(); }
+    });
+  }
+
+  function settle() {
+    clearTimeout(waiting);
+    const left = used + STILL - performance.now();
+    if (left > 0) waiting = setTimeout(settle, left);
+    else if (arrange()) rest();
+  }
+
+  function rest() {
+    table.classList.add('moving');
+    clearTimeout(moving);
+    moving = setTimeout(() => table.classList.remove('moving'), REST);
+  }
+
   const byName = (a, b) => {
     const [x, y] = [[a.dataset.group, a.dataset.name], [b.dataset.group, b.dataset.name]];
     return x < y ? -1 : x > y ? 1 : 0;
   };
 
+  /* Put every row where it belongs; returns whether any has moved. */
   function arrange() {
     const key = keys[sort.value];
+    let moved = false;
     const sorted = [...rows.values()].sort((a, b) => (key ? key(a) - key(b) : 0) || byName(a, b));
     let flat = $('tbody.flat', table);
     if (key && !flat) flat = table.appendChild(element('tbody', { class: 'flat' }));
@@ -179,18 +209,22 @@ function statusPage() {
         home.insertBefore(row, place);
         if (focused) focused.focus({ preventScroll: true });
         next.set(home, place);
+        moved = true;
       }
     }
     if (!key && flat) flat.remove();
     table.classList.toggle('sorted', Boolean(key));
     const words = filter.value.trim().toLowerCase();
     for (const row of rows.values()) {
-      row.hidden = !row.dataset.name.toLowerCase().includes(words) && !row.dataset.state.includes(words);
+      const hidden = !row.dataset.name.toLowerCase().includes(words) && !row.dataset.state.includes(words);
+      if (row.hidden !== hidden) moved = true;
+      row.hidden = hidden;
     }
     for (const body of all('tbody[data-group]', table)) {
       body.hidden = !$('tr.process:not([hidden])', body);
     }
     markFilter();
+    return moved;
   }
 
   function markFilter() {
@@ -270,6 +304,8 @@ function statusPage() {
       putSummary(data.summary);
       $('.events ol').innerHTML = data.events;
       arrange();
+      if (seen) rest();
+      seen = true;
       leaving(data.leaving);
     },
     changes(data) {
@@ -279,14 +315,14 @@ function statusPage() {
       const list = $('.events ol');
       list.prepend(fragment(data.events));
       while (list.children.length > 200) list.lastElementChild.remove();
-      arrange();
+      settle();
       leaving(data.leaving);
     },
     vitals(data) {
       for (const [name, figures] of Object.entries(data.rows)) {
         if (rows.has(name)) putFigures(rows.get(name), data.time, figures);
       }
-      if (sort.value !== 'name') arrange();
+      if (sort.value !== 'name') settle();
     },
   });
 
@@ -295,8 +331,28 @@ function statusPage() {
   function showBusy(row) {
     const is = (busy.get(row.dataset.name) || 0) > 0;
     row.setAttribute('aria-busy', is);
-    for (const button of all('button', row)) button.disabled = is;
+    enable(rowButtons, row.dataset.name);
   }
+
+  /* The buttons of a process, those of a group, and with an empty name those of everything. */
+  const rowButtons = (name) => (rows.has(name) ? all('button', rows.get(name)) : []);
+  const headButtons = (name) => all(name
+    ? `tr.group[data-group="${CSS.escape(name)}"] button` : '.everything button');
+
+  /* A second click may be meant for what was there before: buttons rest after an action. */
+  function enable(buttons, name) {
+    const rests = (buttons === rowButtons && busy.get(name) > 0)
+      || resting.get(buttons).get(name) > performance.now();
+    for (const button of buttons(name)) button.disabled = rests;
+  }
+
+  function setResting(name, buttons) {
+    resting.get(buttons).set(name, performance.now() + REST);
+    enable(buttons, name);
+    setTimeout(enable, REST + 1, buttons, name);
+  }
+
+  const resting = new Map([[rowButtons, new Map()], [headButtons, new Map()]]);
 
   function setBusy(names, by) {
     for (const name of names) {
@@ -338,6 +394,7 @@ function statusPage() {
       say(`${what}: no answer from the daemon`, true);
     } finally {
       setBusy(names, -1);
+      for (const name of names) setResting(name, rowButtons);
     }
   }
 
@@ -351,6 +408,7 @@ function statusPage() {
     const menu = form.closest('.menu');
     if (menu) menu.open = false;
     if (data.has('confirm') && !await ask(button.dataset.question, button.textContent)) return;
+    if (!data.has('processname')) setResting(data.get('groupname') || '', headButtons);
     data.delete('confirm');
     data.set('csrf', token || data.get('csrf'));
     carryOut(data, button.getAttribute('aria-label'));
@@ -365,6 +423,7 @@ function statusPage() {
     filter.value = filter.value === link.dataset.filter ? '' : link.dataset.filter;
     arrange();
   });
+  $('.message a').addEventListener('click', (event) => { event.preventDefault(); say(''); });
   document.addEventListener('click', (event) => {
     for (const menu of all('.menu[open]')) if (!menu.contains(event.target)) menu.open = false;
   });
