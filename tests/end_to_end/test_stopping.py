@@ -7,6 +7,8 @@ import signal
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.kit.daemon import Daemon, daemon, eventually, wait_until_gone
 
 #: Notes in a file what it was sent; so does its helper, of the same process group.
@@ -102,6 +104,19 @@ def test_S048_P123_stopasgroup(tmp_path: Path) -> None:
         logged(tmp_path / "notes", "helper got 15\n")
         assert "process group with signal SIGTERM" in running.log
     end_helper(tmp_path, pid, told=1)
+
+
+@pytest.mark.parametrize("options", ["", "stopasgroup=true\n"])
+def test_a_paused_program_runs_the_handler_of_its_stop_signal(tmp_path: Path, options: str) -> None:
+    """It is resumed, as by systemd and s6, instead of being killed after stopwaitsecs."""
+    with daemon(tmp_path, family(tmp_path, options + "stopwaitsecs=3600\n")) as running:
+        pid = helper(tmp_path)
+        os.kill(running.pid("x"), signal.SIGSTOP)
+        os.kill(pid, signal.SIGSTOP)
+        running.rpc.stopProcess("x")
+        logged(tmp_path / "notes", "parent got 15\n")
+        os.kill(pid, signal.SIGCONT)
+        end_helper(tmp_path, pid, told=1 if options else 0)
 
 
 def test_S048_P124_killasgroup(tmp_path: Path) -> None:

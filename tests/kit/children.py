@@ -8,8 +8,9 @@ import sys
 import trio
 
 from trio_supervisor.core.lifecycle import Exit
-from trio_supervisor.runtime.child import Child, SpawnSpec
+from trio_supervisor.runtime.child import Child
 from trio_supervisor.runtime.command import Command
+from trio_supervisor.runtime.spawn import SpawnSpec
 
 
 def spec(*argv: str, **changes: object) -> SpawnSpec:

@@ -18,11 +18,11 @@ from trio_supervisor.core.config import (
 )
 from trio_supervisor.core.events import Event, ProcessState
 from trio_supervisor.core.lifecycle import Exit
-from trio_supervisor.runtime.child import SpawnError, SpawnSpec
 from trio_supervisor.runtime.events.bus import Bus
 from trio_supervisor.runtime.group import Group
 from trio_supervisor.runtime.host import Host
 from trio_supervisor.runtime.logs.sinks import Sinks
+from trio_supervisor.runtime.spawn import SpawnError, SpawnSpec
 
 if TYPE_CHECKING:
     from trio_supervisor.runtime.process import Process
@@ -40,6 +40,7 @@ class FakeChild:
         self.spec = spec
         self.signals: list[int] = []
         self.group_signals: list[int] = []
+        self.resumed = 0
         self.on_signal: Callable[[FakeChild, int], None] = die_of_it
         self.closed = False
         self.stdin: int | None
@@ -93,6 +94,11 @@ class FakeChild:
     def send_group_signal(self, number: int) -> None:
         self.group_signals.append(number)
         self.send_signal(number)
+
+    def resume(self, *, group: bool) -> None:
+        if not self.alive:
+            raise ProcessLookupError(3, "No such process")
+        self.resumed += 1
 
     def close(self) -> None:
         self.closed = True

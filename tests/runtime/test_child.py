@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import signal
 import subprocess
@@ -10,10 +11,12 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from tests.kit.children import output, python, spec
 from trio_supervisor.core.lifecycle import Exit
-from trio_supervisor.runtime.child import ProcessLauncher, SpawnError
+from trio_supervisor.runtime.child import RealChild
+from trio_supervisor.runtime.spawn import ProcessLauncher, SpawnError
 
 
 @pytest.mark.parametrize(
@@ -158,6 +161,96 @@ async def test_P193_many_simultaneous_exits_are_all_recorded() -> None:
         for code in range(100):
             nursery.start_soon(live, code)
     assert sorted(statuses) == list(range(100))
+
+
+def refuse_pidfds(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def refuse(pid: int, flags: int = 0) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "pidfd_open", refuse)
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOSYS, errno.EMFILE])
+async def test_a_child_without_a_pidfd_is_watched_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    refuse_pidfds(monkeypatch, number)
+    launcher = ProcessLauncher(0.01)
+    child = await launcher(spec("/bin/cat"))
+    assert launcher.owns(child.pid)
+    child.send_signal(signal.SIGTERM)
+    _, _, ended = await output(child)
+    assert str(ended) == "terminated by SIGTERM"
+    assert not launcher.owns(child.pid)
+
+
+async def test_an_interpreter_without_pidfd_open_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "pidfd_open")
+    child = await ProcessLauncher(0.01)(spec("/bin/true"))
+    _, _, ended = await output(child)
+    assert ended == Exit(0)
+
+
+async def test_sigchld_wakes_those_who_wait_without_a_pidfd(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    refuse_pidfds(monkeypatch, errno.ENOSYS)
+    launcher = ProcessLauncher(look_interval=math.inf)
+    with trio.open_signal_receiver(signal.SIGCHLD) as quits:
+        child = await launcher(spec("/bin/cat"))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(child.wait)
+            await trio.testing.wait_all_tasks_blocked()
+            child.send_group_signal(signal.SIGTERM)
+            await anext(quits)
+            launcher.child_ended()
+        await output(child)
+
+
+async def test_a_failure_after_the_fork_kills_and_reaps(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int] = []
+
+    def fail(self: object, popen: subprocess.Popen[bytes], *arguments: object) -> None:
+        started.append(popen.pid)
+        raise MemoryError
+
+    monkeypatch.setattr(RealChild, "__init__", fail)
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(MemoryError):
+        await ProcessLauncher()(spec("/bin/cat"))
+    assert len(started) == 1
+    with pytest.raises(ChildProcessError):
+        await trio.to_thread.run_sync(os.waitpid, started[0], 0)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+async def test_a_child_that_somebody_else_has_reaped_has_ended_with_unknown_status() -> None:
+    launcher = ProcessLauncher()
+    child = await launcher(spec("/bin/true"))
+    await trio.to_thread.run_sync(os.waitpid, child.pid, 0)
+    _, _, ended = await output(child)
+    assert (str(ended), ended.status, ended.expected((0,))) == ("exit status unknown", -1, False)
+    assert not launcher.owns(child.pid)
+
+
+@pytest.mark.parametrize("how", ["killed", "reaped by somebody else"])
+async def test_nothing_is_signalled_after_the_reaping(
+    monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Neither the pid nor the group: both may belong to a stranger."""
+    child = await ProcessLauncher()(spec("/bin/true"))
+    if how == "killed":
+        await child.wait()
+    else:
+        await trio.to_thread.run_sync(os.waitpid, child.pid, 0)
+    sent: list[tuple[int, int]] = []
+    for call in ("kill", "killpg"):
+        monkeypatch.setattr(os, call, lambda pid, number: sent.append((pid, number)))
+    for send in (child.send_signal, child.send_group_signal):
+        with pytest.raises(ProcessLookupError):
+            send(signal.SIGTERM)
+    assert sent == []
+    await output(child)
 
 
 async def test_S054_a_child_in_another_process_group_is_still_signalled(tmp_path: Path) -> None:

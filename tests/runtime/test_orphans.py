@@ -17,9 +17,10 @@ import trio.testing
 from tests.kit.fakes import log_lines
 from trio_supervisor.core.config import Severity
 from trio_supervisor.runtime import orphans
-from trio_supervisor.runtime.child import Child, ProcessLauncher, SpawnSpec
+from trio_supervisor.runtime.child import Child
 from trio_supervisor.runtime.command import Command
 from trio_supervisor.runtime.orphans import reap_orphans
+from trio_supervisor.runtime.spawn import ProcessLauncher, SpawnSpec
 
 PR_SET_CHILD_SUBREAPER = 36
 #: Makes a grandchild that ends as told once its stdin does, and says its pid; then ends itself.

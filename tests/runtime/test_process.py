@@ -5,6 +5,7 @@ Each test carries the numbers of the rules and scenarios of process.md that it s
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from typing import TYPE_CHECKING
@@ -32,17 +33,39 @@ from trio_supervisor.core.errors import (
     NotRunning,
     SpawnFailed,
 )
-from trio_supervisor.core.states import MOVES, State
-from trio_supervisor.runtime.child import SpawnError
+from trio_supervisor.core.states import MOVES, RUNNING_STATES, State
+from trio_supervisor.runtime import several
+from trio_supervisor.runtime.spawn import SpawnError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.kit.fakes import FakeChild
+    from trio_supervisor.runtime.process import Process
 
 
 def fail_at_once(child: FakeChild) -> None:
     child.die(1)
+
+
+#: Seconds for which a log that hangs keeps the end of a child from being recorded.
+HANGS_FOR = 2
+
+
+@contextlib.contextmanager
+def hanging_log(process: Process) -> Iterator[None]:
+    """Let the disk of the process's log hang, as long as a settling log is waited for."""
+    before = process.stdout.settled
+
+    async def settled() -> None:
+        await trio.sleep(HANGS_FOR)
+
+    process.stdout.settled = settled  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        process.stdout.settled = before  # type: ignore[method-assign]
 
 
 def explode(child: FakeChild, number: int) -> None:
@@ -712,6 +735,7 @@ async def test_P089_P092_P023_what_is_counted_and_remembered(autojump_clock: Moc
 
 
 async def test_P129_a_race_lost_to_an_exit_is_no_error(autojump_clock: MockClock) -> None:
+    """A stop does not even try: that the child has ended by itself is known."""
     recorder = Recorder()
     group, x = recorder.process()
     async with running(group, recorder.host):
@@ -722,7 +746,92 @@ async def test_P129_a_race_lost_to_an_exit_is_no_error(autojump_clock: MockClock
             await x.wait_for(State.STOPPED, State.EXITED)
             assert recorder.launcher.last.signals == []
         lost = "DEBG unable to signal x (pid "
-        assert sum(line.startswith(lost) for line in recorder.lines) == 2
+        assert sum(line.startswith(lost) for line in recorder.lines) == 1
+
+
+async def test_a_stop_of_a_dead_child_signals_nothing_and_waits_for_its_end_to_be_recorded(
+    autojump_clock: MockClock,
+) -> None:
+    """Its log's disk hangs, so it is shown as RUNNING although it has been reaped."""
+    recorder = Recorder()
+    group, x = recorder.process(stopasgroup=True, autorestart=Autorestart.ALWAYS)
+    async with running(group, recorder.host):
+        await x.start()
+        with hanging_log(x):
+            recorder.launcher.last.die(3)
+            await wait_all_tasks_blocked()
+            assert x.state in RUNNING_STATES
+            await x.stop()
+        await trio.sleep(10)
+    assert recorder.launcher.last.group_signals == []
+    assert x.state is State.EXITED  # and not started again
+    assert "WARN exited: x (exit status 3; not expected)" in recorder.lines
+
+
+@pytest.mark.parametrize("together", [False, True])
+async def test_a_start_of_a_dead_child_waits_for_its_end_to_be_recorded(
+    autojump_clock: MockClock, *, together: bool
+) -> None:
+    recorder = Recorder()
+    group, x = recorder.process(autorestart=Autorestart.NEVER)
+    async with running(group, recorder.host):
+        await x.start()
+        with hanging_log(x):
+            recorder.launcher.last.die(0)
+            await wait_all_tasks_blocked()
+            assert x.state in RUNNING_STATES
+            if together:
+                assert [result.error for result in await several.start_all([x])] == [None]
+            else:
+                await x.start()
+        assert x.state is State.RUNNING
+        assert len(recorder.launcher.children) == 2
+
+
+async def test_startsecs_does_not_count_the_time_that_a_hanging_log_takes(
+    autojump_clock: MockClock,
+) -> None:
+    recorder = Recorder()
+    group, x = recorder.process(startsecs=1, startretries=0)
+    async with running(group, recorder.host):
+        with hanging_log(x):
+            await x.start(wait=False)
+            await trio.sleep(0.5)
+            recorder.launcher.last.die(0)
+            await x.wait_for(State.FATAL)
+        assert x.stopped == recorder.now - HANGS_FOR
+    assert "WARN exited: x (exit status 0; not expected)" in recorder.lines
+    assert not [line for line in recorder.lines if "success" in line]
+
+
+async def test_what_died_while_the_daemon_was_stopped_is_not_known_to_have_lived_for_startsecs(
+    mock_clock: MockClock,
+) -> None:
+    recorder = Recorder()
+    group, x = recorder.process(startsecs=1, startretries=0)
+    async with running(group, recorder.host):
+        await x.start(wait=False)
+        recorder.launcher.last.die(0)
+        mock_clock.jump(60)  # as a stop of the daemon does: no task has run since the death
+        await x.wait_for(State.FATAL)
+    assert "WARN exited: x (exit status 0; not expected)" in recorder.lines
+    assert not [line for line in recorder.lines if "success" in line]
+
+
+async def test_a_child_that_another_part_of_the_program_has_reaped_has_ended(
+    autojump_clock: MockClock,
+) -> None:
+    recorder = Recorder()
+    group, x = recorder.process(autorestart=Autorestart.UNEXPECTED)
+    async with running(group, recorder.host):
+        await x.start()
+        recorder.launcher.last.die(None)
+        await x.wait_for(State.EXITED)
+        assert x.history.last_exit is not None
+        assert x.history.last_exit.status == -1
+        await x.wait_for(State.RUNNING)  # life goes on
+        await x.stop()
+    assert "WARN exited: x (exit status unknown; not expected)" in recorder.lines
 
 
 async def test_P197_P202_stdin_in_STARTING_and_what_a_dead_child_leaves_unread(
@@ -754,3 +863,19 @@ async def test_a_state_to_wait_for_may_be_given_by_its_name(autojump_clock: Mock
         for wrong in (["running"], ["RUN", State.FATAL], []):
             with pytest.raises(ValueError, match="no s"):
                 await x.wait_for(*wrong)
+
+
+@pytest.mark.parametrize(
+    ("stopsignal", "resumed"), [(signal.SIGTERM, 1), (signal.SIGUSR1, 1), (signal.SIGTSTP, 0)]
+)
+async def test_a_child_that_may_be_paused_is_resumed_to_hear_the_stop_signal(
+    autojump_clock: MockClock, stopsignal: int, resumed: int
+) -> None:
+    recorder = Recorder()
+    group, x = recorder.process(stopsignal=stopsignal, stopwaitsecs=1)
+    async with running(group, recorder.host):
+        await x.start()
+        recorder.launcher.last.on_signal = ignore_all_but_kill
+        await x.stop()
+        assert recorder.launcher.last.signals == [stopsignal, signal.SIGKILL]
+        assert recorder.launcher.last.resumed == resumed

@@ -23,8 +23,8 @@ from trio_supervisor.core.config import Autorestart
 from trio_supervisor.core.errors import RequestError
 from trio_supervisor.core.events import ProcessState
 from trio_supervisor.core.states import MOVES, SIGNALLABLE_STATES, State
-from trio_supervisor.runtime.child import SpawnError
 from trio_supervisor.runtime.process import Process
+from trio_supervisor.runtime.spawn import SpawnError
 
 #: Seconds in which every request must have ended, whatever the children do.
 PATIENCE = 3600

@@ -22,12 +22,12 @@ from trio_supervisor.core.errors import CantReread, InternalError
 from trio_supervisor.core.events import serials
 from trio_supervisor.core.reread import reload_daemon
 from trio_supervisor.core.states import DaemonState
-from trio_supervisor.runtime.child import ProcessLauncher
 from trio_supervisor.runtime.containment import attempt, innermost, persist, traceback_of
 from trio_supervisor.runtime.events.bus import Bus
 from trio_supervisor.runtime.logs.activity import open_activity_log
 from trio_supervisor.runtime.logs.autologs import remove_auto_logs
 from trio_supervisor.runtime.orphans import reap_orphans
+from trio_supervisor.runtime.spawn import ProcessLauncher
 from trio_supervisor.runtime.supervisor import Supervisor
 from trio_supervisor.runtime.survivors import end_survivors
 from trio_supervisor.web.app import App
@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 LEAVING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 #: All others keep the kernel's default effect (Q-27).
 SIGNALS = (*LEAVING, signal.SIGHUP, signal.SIGUSR2)
+
+#: Seconds between two looks at children without a pidfd, should a SIGCHLD ever be missed.
+LOOK_INTERVAL = 1.0
 
 #: Behind the line about a server without authentication (CVE-2019-12105).
 EXPOSED = (
@@ -100,7 +103,7 @@ class Service:
                 remove_auto_logs(
                     config.daemon.childlogdir, config.daemon.identifier, report=activity.log
                 )
-            launcher = ProcessLauncher()
+            launcher = ProcessLauncher(LOOK_INTERVAL)
             supervisor = Supervisor(
                 config,
                 log=activity.log,
@@ -118,7 +121,9 @@ class Service:
                 for server, listener, app in zip(config.servers, listeners, apps, strict=True)
             }
             duties["signals"] = partial(_obey, signals, supervisor)
-            duties["orphans"] = partial(reap_orphans, quits, launcher.owns, activity.log)
+            look, looks = trio.open_memory_channel[int](1)
+            duties["children"] = partial(_hear_of_children, quits, launcher, look)
+            duties["orphans"] = partial(reap_orphans, looks, launcher.owns, activity.log)
             try:
                 async with trio.open_nursery() as nursery:
                     for what, duty in duties.items():
@@ -205,6 +210,16 @@ async def _obey(signals: AsyncIterator[int], supervisor: Supervisor) -> None:
     async with trio.open_nursery() as nursery:
         async for number in signals:
             _act(signal.Signals(number), supervisor, nursery)
+
+
+async def _hear_of_children(
+    quits: AsyncIterator[int], launcher: ProcessLauncher, look: trio.MemorySendChannel[int]
+) -> None:
+    """Tell the launcher and the reaper of orphans of each SIGCHLD, the latter when it has time."""
+    async for number in quits:
+        launcher.child_ended()
+        with suppress(trio.WouldBlock):
+            look.send_nowait(number)
 
 
 def _act(number: signal.Signals, supervisor: Supervisor, nursery: trio.Nursery) -> None:

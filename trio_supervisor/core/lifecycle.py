@@ -33,7 +33,10 @@ def signal_name(number: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How a child ended: either with an exit code or by a signal."""
+    """How a child ended: either with an exit code or by a signal.
+
+    Both are None if it is not known, because another part of the program has reaped the child.
+    """
 
     code: int | None
     signal: int | None = None
@@ -41,13 +44,13 @@ class Exit:
 
     @property
     def status(self) -> int:
-        """The reported exit status: the code, or -1 for death by signal (P-019)."""
+        """The reported exit status: the code, or -1 for death by signal and if unknown (P-019)."""
         return -1 if self.code is None else self.code
 
     def __str__(self) -> str:
         """The cause as the activity log shows it (P-103 to P-105)."""
         if self.signal is None:
-            return f"exit status {self.code}"
+            return f"exit status {'unknown' if self.code is None else self.code}"
         core = " (core dumped)" if self.core_dumped else ""
         return f"terminated by {signal_name(self.signal)}{core}"
 

@@ -1,67 +1,29 @@
-"""One operating-system process: spawning it, signalling it, waiting for its end.
+"""One operating-system process: signalling it, waiting for its end.
 
-The only module that touches pids. It knows nothing of states, restarts or logs. Spawning goes
-through ``subprocess.Popen`` in a worker thread, so that a slow exec (network file system, cold
-disk) never stalls the event loop; ``trio.Process`` is not used because reading its return code
-reaps, and because a pidfd and four pipe ends are all that is needed here.
+The only module that signals and reaps by pid while the event loop runs. It knows nothing of states,
+restarts or logs; children are made in ``spawn.py``.
+
+Theory of operation: from the fork on, a child is either kept and watched, or killed and reaped.
+Only ``waitid`` by pid, ``kill`` and ``killpg`` are needed for that: the pid of a child stays its
+own until we reap it, and each signal is preceded by a look whether it still lives. A pidfd is
+merely what wakes us at its end. Where there is none (a kernel before 5.3, a sandbox that refuses
+``pidfd_open``, no descriptor left) SIGCHLD does that, and a look now and then where nobody passes
+SIGCHLD on to us (an embedding program).
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import marshal
 import os
-import pwd
 import signal
-import socket
-import subprocess
-import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import trio
 
 from trio_supervisor.core.lifecycle import Exit
-from trio_supervisor.runtime import user_step
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
-
-    from trio_supervisor.runtime.command import Command
-
-
-#: More than any report of ``user_step``, which is a word and a number.
-REPORT_SIZE = 1024
-
-
-class SpawnError(Exception):
-    """A child could not be made; ``str()`` is the spawn error text of process.md 2.2.
-
-    ``epitaph`` is what goes to the child's stderr log when the failure came after the fork, where
-    the reference's own child would have written it (P-070 to P-074; architecture decision 10).
-    """
-
-    def __init__(self, text: str, epitaph: str | None = None) -> None:
-        super().__init__(text)
-        self.epitaph = epitaph
-
-
-@dataclass(frozen=True, slots=True)
-class SpawnSpec:
-    """All that is needed to make one child."""
-
-    label: str
-    """The process's name, for error texts."""
-    command: Command
-    environment: Mapping[str, str]
-    directory: str | None
-    umask: int | None
-    uid: int | None
-    """User to run as; None: the supervisor's own."""
-    redirect_stderr: bool
-    stdin: int | None = None
-    """A descriptor to give as fd 0 instead of a pipe (FastCGI)."""
+    import subprocess
 
 
 class Child(Protocol):
@@ -90,16 +52,15 @@ class Child(Protocol):
     def send_group_signal(self, number: int) -> None:
         """Signal the child's process group, or the child if it has left it; same errors."""
 
+    def resume(self, *, group: bool) -> None:
+        """Let the child, or its group, go on if it is paused (SIGSTOP); raises OSError."""
+
     def close(self) -> None:
         """Stop watching; a child that still lives is left alone."""
 
 
-if TYPE_CHECKING:
-    Launcher = Callable[[SpawnSpec], Awaitable[Child]]
-
-
 class RealChild:
-    """A child of this very process, watched through a pidfd."""
+    """A child of this very process. Constructing it cannot fail."""
 
     def __init__(
         self,
@@ -107,46 +68,56 @@ class RealChild:
         stdin: int | None,
         stdout: int,
         stderr: int | None,
-        living: dict[int, RealChild],
+        family: Family,
     ) -> None:
-        """``living`` lists the children not yet reaped or let go; this one removes itself."""
         self.pid = popen.pid
         self.stdin = stdin
         self.stdout = stdout
         self.stderr = stderr
         self._popen = popen
-        self._living = living
-        self._pidfd: int | None = os.pidfd_open(popen.pid)
+        self._family = family
+        self._pidfd = _open_pidfd(popen.pid)
+        self._closed = False
         self._exit: Exit | None = None
+        family.living[self.pid] = self
 
     async def wait(self) -> Exit:
         while (ended := self.poll()) is None:
-            assert self._pidfd is not None
+            if self._pidfd is None:
+                await self._family.next_look()
+                continue
             await trio.lowlevel.wait_readable(self._pidfd)
+            if self.poll() is None:  # a debugger still holds the dead child: do not spin
+                await self._family.next_look()
         return ended
 
     def poll(self) -> Exit | None:
-        if self._exit is None and self._pidfd is not None:
-            info = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
-            if info is not None:
-                # Popen must know, else its __del__ warns and a later one reaps a foreign pid.
-                self._popen.returncode = info.si_status
-                self._exit = exit_of(info)
-                self._forget()
+        if self._exit is None and not self._closed:
+            try:
+                info = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG)
+            except ChildProcessError:  # a plugin or the embedding program has reaped it
+                self._ended(Exit(None), 0)
+            else:
+                if info is not None:
+                    self._ended(exit_of(info), info.si_status)
         return self._exit
 
     def send_signal(self, number: int) -> None:
-        if self._pidfd is None:
-            raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
-        signal.pidfd_send_signal(self._pidfd, number)
+        self._check_alive()
+        os.kill(self.pid, number)
 
     def send_group_signal(self, number: int) -> None:
+        self._check_alive()
         try:
             os.killpg(self.pid, number)
         except ProcessLookupError:  # it moved to another process group (P-130, Q-13)
             self.send_signal(number)
 
+    def resume(self, *, group: bool) -> None:
+        (self.send_group_signal if group else self.send_signal)(signal.SIGCONT)
+
     def close(self) -> None:
+        self._closed = True
         if self._pidfd is not None:
             trio.lowlevel.notify_closing(self._pidfd)
             os.close(self._pidfd)
@@ -154,183 +125,51 @@ class RealChild:
         if self._exit is None:
             # Let go of a living child: Popen must not complain that we do.
             self._popen.returncode = 0
-            self._forget()
+            self._family.forget(self)
 
-    def _forget(self) -> None:
-        if self._living.get(self.pid) is self:  # else the pid has a new owner already
-            del self._living[self.pid]
+    def _check_alive(self) -> None:
+        """Raise ProcessLookupError if the child has ended: its pid may be a stranger's by now."""
+        if self._closed or self.poll() is not None:
+            raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
 
-
-class ProcessLauncher:
-    """Makes children. One per supervisor, so that several never starve each other of threads."""
-
-    def __init__(self) -> None:
-        # Twice the cores hides the latency of exec; more only lengthens the event loop's gaps.
-        self._limiter = trio.CapacityLimiter(2 * (os.cpu_count() or 1))
-        self._living: dict[int, RealChild] = {}
-
-    def owns(self, pid: int) -> bool:
-        """Whether this is a child that was made here, is not reaped and was not let go."""
-        return pid in self._living
-
-    async def __call__(self, spec: SpawnSpec) -> Child:
-        """Spawn; the child has reached exec when this returns (P-078). Raises SpawnError."""
-        try:
-            return await trio.to_thread.run_sync(_spawn, spec, self._living, limiter=self._limiter)
-        except RuntimeError as error:  # no thread to spawn from: the same limit counts them
-            raise _process_table_full(spec) from error
+    def _ended(self, ended: Exit, status: int) -> None:
+        # Popen must know, else its __del__ warns and a later one reaps a foreign pid.
+        self._popen.returncode = status
+        self._exit = ended
+        self._family.forget(self)
 
 
-def _spawn(spec: SpawnSpec, living: dict[int, RealChild]) -> RealChild:
-    with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
-
-        def owned(fd: int, by: contextlib.ExitStack) -> int:
-            by.callback(os.close, fd)
-            return fd
-
-        try:
-            child_stdin, stdin = spec.stdin, None
-            if child_stdin is None:
-                read, write = os.pipe()
-                child_stdin, stdin = owned(read, theirs), owned(write, ours)
-            read, write = os.pipe()
-            stdout, child_stdout = owned(read, ours), owned(write, theirs)
-            child_stderr, stderr = child_stdout, None
-            if not spec.redirect_stderr:
-                read, write = os.pipe()
-                stderr, child_stderr = owned(read, ours), owned(write, theirs)
-        except OSError as error:
-            raise _pipe_error(spec, error) from error
-        for fd in (stdin, stdout, stderr):
-            if fd is not None:
-                os.set_blocking(fd, False)
-        popen = _popen(spec, child_stdin, child_stdout, child_stderr)
-        child = living[popen.pid] = RealChild(popen, stdin, stdout, stderr, living)
-        ours.pop_all()
-        return child
-
-
-def _popen(spec: SpawnSpec, stdin: int, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
-    user = _identity(spec)
+def _open_pidfd(pid: int) -> int | None:
+    """Open a descriptor that becomes readable when the process ends; None if that is refused."""
     try:
-        if user is not None:
-            return _popen_as(user, spec, stdin, stdout, stderr)
-        return subprocess.Popen(
-            spec.command.argv,
-            executable=spec.command.executable,
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-            env=spec.environment,
-            cwd=spec.directory,
-            umask=-1 if spec.umask is None else spec.umask,
-            process_group=0,  # P-052
-            restore_signals=False,  # children inherit SIGPIPE and SIGXFSZ as ignored (P-055, Q-32)
-        )
-    except OSError as error:
-        raise _fork_error(spec, error) from error
-    except (ValueError, subprocess.SubprocessError) as error:  # NUL byte, odd failure before exec
-        raise SpawnError(f"unknown error during fork for '{spec.label}': {error}") from error
-
-
-def _popen_as(
-    user: _Identity, spec: SpawnSpec, stdin: int, stdout: int, stderr: int
-) -> subprocess.Popen[bytes]:
-    """Spawn by way of ``user_step``, which is started with our own rights and gives them up."""
-    orders = (
-        *(user.uid, user.gid, user.groups),
-        None if spec.directory is None else os.fsencode(spec.directory),
-        spec.umask,
-        os.fsencode(spec.command.executable),
-        [os.fsencode(word) for word in spec.command.argv],
-        {os.fsencode(key): os.fsencode(value) for key, value in spec.environment.items()},
-    )
-    ours, theirs = socket.socketpair()
-    with ours:
-        with theirs:
-            control = theirs.fileno()
-            popen = subprocess.Popen(
-                [sys.executable, "-I", "-S", user_step.__file__, str(control)],
-                stdin=stdin,
-                stdout=stdout,
-                stderr=stderr,
-                pass_fds=[control],
-                process_group=0,
-                restore_signals=False,
-            )
-        # Should the step be killed before it reports, its end is that of any child.
-        report = b""
-        with contextlib.suppress(ConnectionError):
-            ours.sendall(marshal.dumps(orders))
-            ours.shutdown(socket.SHUT_WR)
-            report = ours.recv(REPORT_SIZE)  # nothing: the exec has closed the other end
-    if report:
-        popen.wait()
-        raise _step_error(spec, *marshal.loads(report))
-    return popen
-
-
-def _step_error(spec: SpawnSpec, stage: str, number: int) -> SpawnError:
-    error = OSError(number, os.strerror(number))
-    texts = {
-        "groups": f"couldn't setuid to {spec.uid}: Could not set groups of effective user",
-        "group": f"couldn't setuid to {spec.uid}: Could not set group id of effective user",
-        "user": f"couldn't setuid to {spec.uid}: {error.strerror}",
-        "directory": f"couldn't chdir to {spec.directory}: {errno_name(error)}",
-        "exec": f"couldn't exec {spec.command.argv[0]}: {errno_name(error)}",
-    }
-    return _not_spawned(texts[stage])
-
-
-@dataclass(frozen=True, slots=True)
-class _Identity:
-    uid: int
-    gid: int
-    groups: list[int]
-
-
-def _identity(spec: SpawnSpec) -> _Identity | None:
-    """User and groups to change to (P-057); None: nothing is changed (P-058).
-
-    Runs in the worker thread because the user database may be far away (LDAP).
-    """
-    if spec.uid is None or spec.uid == os.getuid():
+        return os.pidfd_open(pid)
+    except (OSError, AttributeError):  # an interpreter may have been built without it
         return None
-    if os.getuid() != 0:
-        raise _not_spawned(f"couldn't setuid to {spec.uid}: Can't drop privilege as nonroot user")
-    try:
-        entry = pwd.getpwuid(spec.uid)
-    except KeyError:
-        raise _not_spawned(f"couldn't setuid to {spec.uid}: Can't find uid {spec.uid}") from None
-    return _Identity(spec.uid, entry.pw_gid, os.getgrouplist(entry.pw_name, entry.pw_gid))
 
 
-def _not_spawned(text: str) -> SpawnError:
-    epitaph = f"supervisor: {text}\nsupervisor: child process was not spawned\n"
-    return SpawnError(text, epitaph)
+class Family:
+    """The children of one launcher that were neither reaped nor let go, and when to look at them.
 
+    ``look_interval`` is in seconds.
+    """
 
-def _pipe_error(spec: SpawnSpec, error: OSError) -> SpawnError:
-    if error.errno in (errno.EMFILE, errno.ENFILE):
-        return SpawnError(f"too many open files to spawn '{spec.label}'")
-    return SpawnError(f"unknown error making dispatchers for '{spec.label}': {errno_name(error)}")
+    def __init__(self, look_interval: float) -> None:
+        self.living: dict[int, RealChild] = {}
+        self._look_interval = look_interval
+        self._ends = trio.lowlevel.ParkingLot()
 
+    def forget(self, child: RealChild) -> None:
+        if self.living.get(child.pid) is child:  # else the pid has a new owner already
+            del self.living[child.pid]
 
-def _fork_error(spec: SpawnSpec, error: OSError) -> SpawnError:
-    """Popen names the file for a failed chdir or exec and none for everything before."""
-    if error.filename is not None and error.filename == spec.directory:
-        return _not_spawned(f"couldn't chdir to {spec.directory}: {errno_name(error)}")
-    if error.filename is not None:
-        return _not_spawned(f"couldn't exec {spec.command.argv[0]}: {errno_name(error)}")
-    if error.errno in (errno.EMFILE, errno.ENFILE):
-        return SpawnError(f"too many open files to spawn '{spec.label}'")
-    if error.errno == errno.EAGAIN:
-        return _process_table_full(spec)
-    return SpawnError(f"unknown error during fork for '{spec.label}': {errno_name(error)}")
+    def child_ended(self) -> None:
+        """Let all that wait for ``next_look`` look now: called for each SIGCHLD."""
+        self._ends.unpark_all()
 
-
-def _process_table_full(spec: SpawnSpec) -> SpawnError:
-    return SpawnError(f"Too many processes in process table to spawn '{spec.label}'")
+    async def next_look(self) -> None:
+        """Return when a child may have ended."""
+        with trio.move_on_after(self._look_interval):
+            await self._ends.park()
 
 
 def exit_of(result: os.waitid_result) -> Exit:

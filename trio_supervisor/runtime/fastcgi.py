@@ -14,7 +14,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config import Severity
-from trio_supervisor.runtime.child import SpawnError
+from trio_supervisor.runtime.spawn import SpawnError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

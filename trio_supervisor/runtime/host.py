@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from trio_supervisor.core.config import DaemonConfig, Severity
     from trio_supervisor.core.events import Event
-    from trio_supervisor.runtime.child import Launcher
     from trio_supervisor.runtime.events.bus import Bus
     from trio_supervisor.runtime.logs.sinks import Sinks
+    from trio_supervisor.runtime.spawn import Launcher
 
 
 def _reraise(error: BaseException) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import math
 import traceback
-from signal import SIGKILL
 from typing import TYPE_CHECKING, Literal
 
 import trio
@@ -29,19 +28,18 @@ from trio_supervisor.core.errors import (
     ShuttingDown,
 )
 from trio_supervisor.core.events import state_event
-from trio_supervisor.core.lifecycle import signal_name
 from trio_supervisor.core.states import MOVES, RUNNING_STATES, SIGNALLABLE_STATES, State
 from trio_supervisor.runtime.attempt import Attempt
-from trio_supervisor.runtime.child import SpawnError
-from trio_supervisor.runtime.history import History
 from trio_supervisor.runtime.outputs import BUFFER_BYTES, OutputStream
-from trio_supervisor.runtime.signalling import deliver
+from trio_supervisor.runtime.record import Record
+from trio_supervisor.runtime.signalling import Signaller
+from trio_supervisor.runtime.spawn import SpawnError
 from trio_supervisor.runtime.starter import Starter
 from trio_supervisor.runtime.streams import Streams
 from trio_supervisor.runtime.task import DOES_NOT_END, TaskChild, announces_start
-from trio_supervisor.runtime.watched import Watched
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from trio_supervisor.core.config import GroupKind, ProcessConfig
@@ -54,8 +52,8 @@ if TYPE_CHECKING:
 TOO_QUICK = "Exited too quickly (process log may have details)"
 
 
-class Process(Watched):
-    """One supervised process. Made by its group; times are wall-clock seconds, 0.0 for never."""
+class Process(Record):
+    """One supervised process. Made by its group."""
 
     def __init__(
         self,
@@ -68,24 +66,14 @@ class Process(Watched):
         stderr: Channel,
         socket: SharedSocket | None = None,
     ) -> None:
-        super().__init__(config.name, host.log)
-        self.config = config
-        self.group = group
-        self.kind = kind
-        self.full_name = config.name if config.name == group else f"{group}:{config.name}"
-        self.pid = 0
-        self.started = 0.0
-        self.stopped = 0.0
-        self.exit_status = 0
-        self.spawn_error = ""
-        self.removed = False  # its group is closed: nobody would run it
-        self.history = History()
+        super().__init__(config, group, kind, host.log)
         self.stdout = stdout
         self.stderr = stderr
         self._host = host
         self._child: Child | None = None
         self._announces = config.task is not None and announces_start(config.task)
         self._attempt = Attempt()
+        self._signals = Signaller(config, host.log)
         self._streams = Streams(
             config.name,
             stdout,
@@ -144,7 +132,17 @@ class Process(Watched):
 
     async def start(self, *, wait: bool = True) -> None:
         """Start it and, with ``wait``, return when it is RUNNING. Raises RequestError."""
+        await self.end_recorded()
         await self.outcome(self.request_start(), wait=wait)
+
+    async def end_recorded(self) -> None:
+        """Return at once, unless the child is dead and its end not recorded yet: then when it is.
+
+        That takes as long as its output takes to get to the logs.
+        """
+        if self._is_dead:
+            dead = self._child
+            await self._until(lambda: self._child is not dead)
 
     async def spawned(self) -> None:
         """Return when the present start attempt has a child or has failed."""
@@ -160,8 +158,9 @@ class Process(Watched):
     def request_stop(self) -> None:
         """Stop: send the stop signal, or give up a retry (P-122 to P-145).
 
-        A child that is just being spawned is stopped as soon as it exists. Raises NotRunning, or
-        Failed if the signal cannot be sent.
+        A child that is just being spawned is stopped as soon as it exists. One that is dead is not
+        signalled; its end is about to be recorded as what it was. Raises NotRunning, or Failed if
+        the signal cannot be sent.
         """
         if self.state not in RUNNING_STATES or self._stop_requested:
             if self.state is State.EXITED:
@@ -170,7 +169,7 @@ class Process(Watched):
         self._stop_requested = True
         if self.state is State.BACKOFF:
             self._abandon_retry()
-        elif self._child is not None:
+        elif self._child is not None and not self._is_dead:
             self._terminate(self._child)
 
     async def stop(self, *, wait: bool = True) -> None:
@@ -198,9 +197,7 @@ class Process(Watched):
         """Send a signal to the child only (P-142). Raises NotRunning or Failed."""
         if self.state not in SIGNALLABLE_STATES or self._child is None:
             raise NotRunning(self.full_name)
-        name = signal_name(number)
-        self._log(Severity.DEBUG, f"sending {self.name} (pid {self.pid}) sig {name}")
-        deliver(self._child, number, "sending sig", name=self.name, log=self._log)
+        self._signals.send(self._child, number)
 
     def send_stdin(self, data: bytes, *, limited: bool = True) -> None:
         """Send bytes; if ``limited``, 1 MiB may wait. Raises NotRunning, NoFile or Failed."""
@@ -235,7 +232,7 @@ class Process(Watched):
     async def run(self) -> None:
         """Live until cancelled."""
         if self._child is not None:  # an error ended an earlier run while the child lived
-            self._record_exit(await self._child.wait())
+            self._record_exit(await self._child.wait(), trio.current_time())
         while True:
             while self.state is not State.STARTING:
                 with trio.CancelScope(deadline=self._due):
@@ -285,12 +282,18 @@ class Process(Watched):
                 else:
                     nursery.start_soon(self._streams.carry, child.pid)
                 ended = await self._watch(child)
+                died_at = trio.current_time()  # a disk that hangs may take its time below
                 nursery.cancel_scope.cancel()
             self._streams.drain_rest()
         finally:
             self._streams.close()
         await self._streams.settled()  # before the exit is recorded (P-208)
-        self._record_exit(ended)
+        self._record_exit(ended, died_at)
+
+    @property
+    def _is_dead(self) -> bool:
+        """Whether there is a child whose end is known and not recorded yet."""
+        return self._child is not None and self._child.poll() is not None
 
     def _adopt(self, child: Child) -> None:
         self._child = child
@@ -321,9 +324,8 @@ class Process(Watched):
                 if self.config.task is not None:  # nothing stronger than cancellation exists
                     self._log(Severity.WARN, f"task '{self.name}' {DOES_NOT_END}")
                     continue
-                self._log(Severity.WARN, f"killing '{self.name}' ({self.pid}) with SIGKILL")
                 with contextlib.suppress(Failed):  # UNKNOWN now, and said so in the log
-                    self._kill(child, SIGKILL, group=self.config.killasgroup)
+                    self._end(child, self._signals.kill)
 
     def _fail_start(self, text: str) -> None:
         self.spawn_error = text
@@ -364,32 +366,29 @@ class Process(Watched):
             self._promote()
 
     def _terminate(self, child: Child) -> None:
-        group = self.config.stopasgroup
-        self._log(
-            Severity.DEBUG,
-            f"killing {self.name} (pid {self.pid}) {'process group ' if group else ''}"
-            f"with signal {signal_name(self.config.stopsignal)}",
-        )
         self._to(State.STOPPING)
         self._await_until(trio.current_time() + self.config.stopwaitsecs)
-        self._kill(child, self.config.stopsignal, group=group)
+        self._end(child, self._signals.stop)
 
-    def _kill(self, child: Child, number: int, *, group: bool) -> None:
+    def _end(self, child: Child, send: Callable[[Child], None]) -> None:
         """Send a signal that is to end the child; UNKNOWN and Failed if it cannot be sent."""
         try:
-            deliver(child, number, "killing", name=self.name, log=self._log, group=group)
+            send(child)
         except Failed:
             self._await_until(math.inf)
             self._to(State.UNKNOWN)
             raise
 
-    def _record_exit(self, ended: Exit) -> None:
-        """The child is reaped: say so, move on, and arrange for what comes next."""
+    def _record_exit(self, ended: Exit, died_at: float) -> None:
+        """Log the end of a reaped child, change the state, and arrange for what comes next.
+
+        ``died_at`` is when the end was noticed, in seconds of trio's clock.
+        """
         assert self._child is not None
-        lifetime = trio.current_time() - self._spawned_at
+        lifetime = died_at - self._spawned_at
         self._child.close()
         self._child = None
-        self.stopped = self._host.wall_clock()  # P-018
+        self.stopped = self._host.wall_clock() - (trio.current_time() - died_at)  # P-018
         self.history.last_exit = ended
         expected = ended.expected(self.config.exitcodes)
         level = Severity.INFO if expected else Severity.WARN
@@ -397,7 +396,9 @@ class Process(Watched):
             self.exit_status = ended.status
             self._log(level, f"stopped: {self.name} ({ended})")
             self._to(State.STOPPED)
-        elif self.state is State.STARTING and (self._announces or lifetime < self.config.startsecs):
+        elif self.state is State.STARTING and (self._announces or self.config.startsecs > 0):
+            # It was never seen alive after startsecs. When the daemon itself was stopped meanwhile,
+            # the time of death is unknown, so ``lifetime`` would prove nothing.
             self.exit_status = 0  # P-019
             self._log(Severity.WARN, f"exited: {self.name} ({ended}; not expected)")
             self.pid = 0

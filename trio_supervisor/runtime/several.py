@@ -41,6 +41,7 @@ async def start_all(processes: Iterable[Process], *, wait: bool = True) -> list[
 
     async with trio.open_nursery() as nursery:
         for process in processes:
+            await process.end_recorded()
             if process.state in RUNNING_STATES:
                 continue
             try:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config import AUTO
-from trio_supervisor.runtime.child import SpawnSpec
 from trio_supervisor.runtime.command import find_command
+from trio_supervisor.runtime.spawn import SpawnSpec
 
 if TYPE_CHECKING:
     from trio_supervisor.core.config import ProcessConfig

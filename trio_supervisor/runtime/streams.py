@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_supervisor.core.errors import Failed, NoFile
-from trio_supervisor.runtime.child import SpawnError, errno_name
+from trio_supervisor.runtime.child import errno_name
+from trio_supervisor.runtime.spawn import SpawnError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -46,7 +46,6 @@ from trio_supervisor.core.states import (
     State,
 )
 from trio_supervisor.runtime import definitions, several
-from trio_supervisor.runtime.child import ProcessLauncher
 from trio_supervisor.runtime.containment import attempt, persist
 from trio_supervisor.runtime.events.bus import Bus
 from trio_supervisor.runtime.events.chronicle import Chronicle
@@ -55,15 +54,16 @@ from trio_supervisor.runtime.events.ticks import tick
 from trio_supervisor.runtime.group import Group
 from trio_supervisor.runtime.host import Host
 from trio_supervisor.runtime.logs.sinks import Sinks
+from trio_supervisor.runtime.spawn import ProcessLauncher
 from trio_supervisor.runtime.vitals import Vitals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from trio_supervisor.runtime.child import Launcher
     from trio_supervisor.runtime.definitions import ProgramOptions, TaskOptions
     from trio_supervisor.runtime.logs.activity import ActivityLog
     from trio_supervisor.runtime.process import Process
+    from trio_supervisor.runtime.spawn import Launcher
     from trio_supervisor.runtime.task import TaskFunction
 
 #: Seconds the end waits for log targets whose reader is slow.

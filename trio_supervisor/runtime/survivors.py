@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import time
-from signal import SIGKILL
+from signal import SIGCONT, SIGKILL
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,17 +18,21 @@ if TYPE_CHECKING:
 
 #: Seconds to wait for a child that was sent SIGKILL; one in the kernel's hands may never end.
 LAST_WAIT = 5.0
+#: Seconds between two looks at a child that is to end.
+LOOK_INTERVAL = 0.01
 
 
 def end_survivors(processes: Sequence[Process], within: float) -> None:
     """Stop what is left as a shutdown would, and reap it: stop signals in reverse start order at
     once, SIGKILL after stopwaitsecs or ``within`` seconds, whichever is less. Blocks meanwhile.
 
-    A child that was not reaped keeps its pid, so nobody else's can be hit.
+    A child that was not reaped keeps its pid, so nobody else's can be hit; one that was reaped
+    already, while its end was not recorded yet, is left out.
     """
     living = [process for process in reversed(processes) if process.pid]
     for process in living:
         _send(process, process.config.stopsignal, group=process.config.stopasgroup)
+        _send(process, SIGCONT, group=process.config.stopasgroup)  # one that is paused hears it too
     told = time.monotonic()
     for process in sorted(living, key=lambda process: process.config.stopwaitsecs):
         patience = min(within, process.config.stopwaitsecs)
@@ -41,19 +44,19 @@ def end_survivors(processes: Sequence[Process], within: float) -> None:
 
 
 def _send(process: Process, number: int, *, group: bool) -> None:
-    with contextlib.suppress(OSError):  # gone already, or not ours to signal any more
+    with contextlib.suppress(OSError):  # not ours any more, or not ours to signal
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         (os.killpg if group else os.kill)(process.pid, number)
 
 
 def _has_ended(pid: int, seconds: float) -> bool:
     """Whether the child ends within so many seconds."""
+    deadline = time.monotonic() + seconds
     try:
-        pidfd = os.pidfd_open(pid)
-    except OSError:
-        return False
-    try:
-        poll = select.poll()
-        poll.register(pidfd, select.POLLIN)
-        return bool(poll.poll(max(0.0, seconds) * 1000))
-    finally:
-        os.close(pidfd)
+        while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(LOOK_INTERVAL)
+    except ChildProcessError:
+        pass
+    return True

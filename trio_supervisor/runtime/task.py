@@ -105,6 +105,9 @@ class TaskChild:
     def send_group_signal(self, number: int) -> None:
         self.send_signal(number)
 
+    def resume(self, *, group: bool) -> None:
+        """Nothing: a task cannot be paused."""
+
     def close(self) -> None:
         self._scope.cancel()
 
