@@ -62,7 +62,10 @@ RULES = (
     Rule(
         where=("cli.ctl*", "cli.client*", "cli.pidproxy"),
         never=(*SLOW, f"{NAME}.runtime", f"{NAME}.web", f"{NAME}.core"),
-        unless=(f"{NAME}.core.numbers", f"{NAME}.core.states", "json", "xmlrpc"),
+        unless=(
+            *(f"{NAME}.core.{module}" for module in ("escape", "numbers", "states")),
+            *("json", "xmlrpc"),  # see below
+        ),
         even_for_typing=False,
     ),
     Rule(

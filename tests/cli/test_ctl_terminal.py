@@ -237,6 +237,16 @@ def test_faults_do_not_end_the_shell(shell: Shell, stub: Stub) -> None:
         assert person.end()[0] == 0
 
 
+def test_what_a_server_sends_cannot_steer_the_terminal(shell: Shell, stub: Stub) -> None:
+    stub.answers["getPID"] = fault("FAILED", "\x9b2J\u202egpj.exe\u2066")
+    with shell() as person:
+        person.expect(PROMPT)
+        person.type("pid\n")
+        person.expect("error: <Fault 30: 'FAILED: \\x9b2J\\u202egpj.exe\\u2066'>\n" + PROMPT)
+        person.type("exit\n")
+        assert person.end()[0] == 0
+
+
 LONG = "can't find command 'gunicorn': it exited too quickly, 3 times in 9 seconds, see its log"
 
 

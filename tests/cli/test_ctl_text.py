@@ -85,6 +85,7 @@ def test_fit_to_the_right() -> None:
         ("\x1b[31m\x1b[1A", "\x1b[31m^[[1A\x1b[0m"),
         ("a\rb\x00\x7f", "a^Mb^@^?"),
         ("\x9b2J", "\\x9b2J"),
+        ("a\u202eb\u2066c\u2028d\u200f", "a\\u202eb\\u2066c\\u2028d\\u200f"),
     ],
 )
 def test_harmless(line: str, shown: str) -> None:
@@ -94,6 +95,10 @@ def test_harmless(line: str, shown: str) -> None:
 @given(st.text())
 def test_plain_has_no_control_characters(text: str) -> None:
     assert all(character >= " " and not "\x7f" <= character <= "\x9f" for character in plain(text))
+
+
+def test_right_to_left_text_itself_is_shown() -> None:
+    assert harmless("\u05e9\u05dc\u05d5\u05dd") == "\u05e9\u05dc\u05d5\u05dd"
 
 
 def test_plain_drops_colours_that_xmlrpc_has_mangled() -> None:

@@ -190,6 +190,7 @@ def test_bad_listeners_hurt_nobody_else(tmp_path: Path, gate: None) -> None:
         assert "promises: bad result line: 'RESULT 1048577'" in running.log
         for name in BAD:
             said = running.log.count(f"ERRO pool {name} event buffer overflowed, discarding event")
-            assert said >= pools[name]["dropped"] > EVENTS // 2
+            assert 1 <= said < EVENTS // 20  # not one for each
+            assert pools[name]["dropped"] > EVENTS // 2
         running.rpc.stopAllProcesses()
         assert running.stop() == 0

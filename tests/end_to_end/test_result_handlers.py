@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,17 @@ class Strict:
         seen.append(event)
         if len(seen) == 1:
             raise KeyError("no such thing")
+
+def leaves(event, response):
+    raise SystemExit(3)
+
+def interrupts(event, response):
+    raise KeyboardInterrupt
+
+def describes(event, response):
+    process = event.process
+    print(type(event).__name__, event.serial, event.expected, process, process.config.name,
+          process.group.config.name, process.pid)
 
 def to_stdout(event, response):
     # As published handlers do: the listener sends back what it was sent.
@@ -140,3 +152,32 @@ def test_1_7_a_handler_that_is_not_there_is_a_configuration_error(
     done = run_to_end("-n", "-c", str(config), cwd=tmp_path)
     assert done.returncode == 2
     assert f"{handler} cannot be resolved within [eventlistener:l]" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("handler", "error"), [("leaves", "SystemExit: 3"), ("interrupts", "KeyboardInterrupt")]
+)
+def test_a_handler_that_exits_is_trouble_of_its_listener_only(
+    handler: str, error: str, tmp_path: Path
+) -> None:
+    (tmp_path / "handlers.py").write_text(HANDLERS)
+    text = pool(tmp_path, "bad", handler) + pool(tmp_path, "good", "rejects_once")
+    with daemon(tmp_path, text) as running:
+        running.rpc.sendRemoteCommEvent("t", "one")
+        wait_for(running, "good", 2)
+        running.wait_log("bad: has entered the UNKNOWN state and will no longer receive events")
+        assert "WARN bad: event caused an error\nTraceback" in running.log
+        assert f"\n{error}\n" in running.log
+        assert running.state("bad") == "RUNNING"
+
+
+def test_what_a_handler_prints_is_written_before_the_daemon_is_killed(tmp_path: Path) -> None:
+    """Standard output is a file, so Python buffers it; handlers print process events."""
+    (tmp_path / "handlers.py").write_text(HANDLERS)
+    text = pool(tmp_path, "telling", "describes", "PROCESS_STATE_EXITED")
+    text += "[group:g]\nprograms=short\n[program:short]\ncommand=/bin/true\nstartsecs=0\n"
+    with daemon(tmp_path, text + "autorestart=false\n") as running:
+        running.wait_log("exited: short")
+        (pid,) = re.findall(r"spawned: 'short' with pid (\d+)", running.log)
+        line = f"ProcessStateExitedEvent 0 True short short g {pid}\n"
+        eventually(lambda: line in printed(running), "the words of the handler")

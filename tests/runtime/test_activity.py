@@ -121,6 +121,14 @@ def test_text_that_is_not_unicode_is_written_with_replacement(desk: Desk) -> Non
     assert desk.lines == ["INFO a?b"]
 
 
+def test_control_characters_are_escaped_wherever_they_come_from(desk: Desk) -> None:
+    """A record must not steer the terminal of its reader, nor reorder what is shown."""
+    desk.open().log(Severity.INFO, "a\x1b[2J\x07\r\x9b\u202eb\u2066\u2028\tc\nd \u05d0 \\")
+    assert desk.text == (
+        f"{STAMP} INFO a\\x1b[2J\\x07\\x0d\\x9b\\u202eb\\u2066\\u2028\tc\nd \u05d0 \\\n"
+    )
+
+
 def test_p287_copy_on_stdout(desk: Desk, out: Pipe) -> None:
     log = desk.open(copy=out.path)
     log.log(Severity.INFO, "text")

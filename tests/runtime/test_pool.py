@@ -15,9 +15,17 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.kit.fakes import FakeChild, Recorder, program
 from tests.kit.running import running
-from trio_supervisor.core.config import EventLength, GroupConfig, GroupKind, PoolConfig
+from trio_supervisor.core.config import (
+    DaemonConfig,
+    EventLength,
+    GroupConfig,
+    GroupKind,
+    PoolConfig,
+    Severity,
+)
 from trio_supervisor.core.events import RemoteCommunication, Tick5
 from trio_supervisor.core.states import ListenerState, State
+from trio_supervisor.runtime.events.pool import QUIET
 from trio_supervisor.runtime.group import Group
 from trio_supervisor.runtime.rpc.tsupervisor import pool_info
 from trio_supervisor.runtime.streams import STDIN_LIMIT
@@ -73,9 +81,12 @@ class Stage:
 
 @asynccontextmanager
 async def pool(
-    count: int = 1, events: frozenset[str] = REMOTE, **options: object
+    count: int = 1,
+    events: frozenset[str] = REMOTE,
+    loglevel: Severity = Severity.INFO,
+    **options: object,
 ) -> AsyncIterator[Stage]:
-    recorder = Recorder()
+    recorder = Recorder(DaemonConfig(loglevel=loglevel))
     config = GroupConfig(
         name="p",
         kind=GroupKind.POOL,
@@ -201,8 +212,11 @@ async def test_W136_the_first_ready_listener_takes_everything(autojump_clock: Mo
 async def test_W137_overflow_drops_the_oldest_and_says_so(autojump_clock: MockClock) -> None:
     async with pool(buffer_size=3) as stage:
         stage.emit(*"012345")
-        assert [line for line in stage.recorder.lines if line.startswith("ERRO")] == [
-            f"ERRO pool p event buffer overflowed, discarding event {n}" for n in (0, 1, 2)
+        overflowed = [line for line in stage.recorder.lines if "overflowed" in line]
+        assert overflowed == [
+            "ERRO pool p event buffer overflowed, discarding event 0",
+            "DEBG pool p event buffer overflowed, discarding event 1",
+            "DEBG pool p event buffer overflowed, discarding event 2",
         ]
         assert stage.group.pool is not None
         assert stage.group.pool.dropped == 3
@@ -217,6 +231,28 @@ async def test_W137_overflow_drops_the_oldest_and_says_so(autojump_clock: MockCl
             heard += await stage.heard(1)
         assert stage.data(heard) == ["3", "4", "5"]
         assert re.findall(r" poolserial:(\d+) ", heard) == ["3", "4", "5"]  # the gap tells (1.3)
+
+
+async def test_an_overflow_is_reported_when_it_begins_and_when_it_is_over(
+    autojump_clock: MockClock,
+) -> None:
+    """Listeners that never answer must not cost a line for each event."""
+    async with pool(buffer_size=1) as stage:
+
+        def said() -> list[str]:
+            lines = [line for line in stage.recorder.lines if "overflowed" in line]
+            return [line for line in lines if not line.startswith("DEBG")]
+
+        for _ in range(5):
+            stage.emit("a", "b")
+            await trio.sleep(QUIET - 1)
+        assert said() == ["ERRO pool p event buffer overflowed, discarding event 0"]
+        await trio.sleep(2 * QUIET)
+        over = "INFO pool p event buffer overflowed no longer, discarded events: "
+        assert said()[1:] == [f"{over}9"]
+        stage.emit("c")
+        assert said()[2:] == ["ERRO pool p event buffer overflowed, discarding event 9"]
+    assert said()[3:] == [f"{over}1"]  # the pool was removed
 
 
 async def test_W138_a_rejected_event_takes_the_head_of_a_full_buffer(
@@ -546,4 +582,37 @@ async def test_a_pool_tells_how_it_keeps_up(autojump_clock: MockClock) -> None:
                     {"name": "l2", "pid": 1002, "state": 30, "statename": "ACKNOWLEDGED"},
                 ],
             }
+        ]
+
+
+async def test_log_lines_of_a_conversation_follow_the_output_that_caused_them(
+    autojump_clock: MockClock,
+) -> None:
+    async with pool(loglevel=Severity.DEBUG) as stage:
+        await stage.say("READY\n")
+        stage.emit("0", "1", "2")
+        await stage.say("RESULT 2\nOKREADY\n")
+        await stage.say("RESULT 4\nFAILREADY\n")
+        await trio.sleep(1)  # rejection backs off
+        await stage.say("sorry\x1b?\n")
+        begin = stage.recorder.lines.index("DEBG 'l0' stdout output:\nREADY\n")
+        assert stage.recorder.lines[begin:] == [
+            "DEBG 'l0' stdout output:\nREADY\n",
+            "DEBG l0: ACKNOWLEDGED -> READY",
+            "DEBG event 0 sent to listener l0",
+            "DEBG 'l0' stdout output:\nRESULT 2\nOKREADY\n",
+            "DEBG l0: event was processed",
+            "DEBG l0: BUSY -> ACKNOWLEDGED",
+            "DEBG l0: ACKNOWLEDGED -> READY",
+            "DEBG event 1 sent to listener l0",
+            "DEBG 'l0' stdout output:\nRESULT 4\nFAILREADY\n",
+            "WARN l0: event was rejected",
+            "DEBG l0: BUSY -> ACKNOWLEDGED",
+            "DEBG l0: ACKNOWLEDGED -> READY",
+            "DEBG event 1 sent to listener l0",
+            "DEBG 'l0' stdout output:\nsorry\x1b?\n",
+            "WARN l0: bad result line: 'sorry\x1b?'",
+            "DEBG l0: BUSY -> UNKNOWN",
+            "WARN l0: has entered the UNKNOWN state and will no longer receive events, this "
+            "usually indicates the process violated the eventlistener protocol",
         ]

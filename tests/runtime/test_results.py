@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from supervisor import events as supervisor_events
 
 import trio_supervisor
 from tests.kit.daemon import write_config
 from trio_supervisor import ConfigError, load_config
-from trio_supervisor.core.events import Tick5
+from trio_supervisor.core.events import (
+    EVENT_TYPES,
+    Event,
+    ProcessLogStdout,
+    ProcessStateExited,
+    ProcessStateRunning,
+    ProcessStateStarting,
+    Tick5,
+)
+from trio_supervisor.core.states import State
+from trio_supervisor.runtime.events.handed import _subclass, handed
 from trio_supervisor.runtime.events.results import (
     DEFAULT_HANDLER,
     default_handler,
     is_rejection,
+    judge,
     result_handler,
 )
 
@@ -62,3 +76,64 @@ def test_1_7_a_handler_that_can_be_resolved(tmp_path: Path) -> None:
 
 def mine(event: object, response: bytes) -> None:
     pass
+
+
+def test_handlers_get_events_with_the_attributes_of_supervisor() -> None:
+    event = handed(ProcessStateRunning("web_00", "web", State.STARTING, 42), 7)
+    assert isinstance(event, ProcessStateRunning)
+    assert type(event).__name__ == "ProcessStateRunningEvent"
+    assert event.payload() == "processname:web_00 groupname:web from_state:STARTING pid:42"
+    seen: Any = event
+    assert (seen.serial, seen.expected, seen.from_state) == (7, True, State.STARTING)
+    assert f"{seen.process}, {seen.process.group}" == "web_00, web"
+    assert seen.process == "web_00"
+    assert seen.process.config.name == "web_00"
+    assert seen.process.group.config.name == "web"
+    assert seen.process.pid == 42
+
+
+def test_an_unexpected_exit_and_a_chunk_of_output() -> None:
+    exited: Any = handed(ProcessStateExited("a", "a", State.RUNNING, False, 5), 0)
+    assert (exited.expected, exited.process.pid) == (False, 5)
+    chunk: Any = handed(ProcessLogStdout("a", "g", 5, b"x"), 1)
+    assert (chunk.data, chunk.channel, chunk.process.group.config.name) == (b"x", "stdout", "g")
+    assert not hasattr(chunk, "expected")
+    starting: Any = handed(ProcessStateStarting("a", "a", State.STOPPED, 0), 2)
+    assert starting.process.pid == 0
+
+
+@pytest.mark.parametrize("ours", [cls for cls in EVENT_TYPES.values() if cls is not Event])
+def test_classes_have_the_names_of_supervisor(ours: type[Event]) -> None:
+    """Listeners subscribe to both by the same name."""
+    theirs = getattr(supervisor_events.EventTypes, ours.name)
+    assert _subclass(ours).__name__ == theirs.__name__
+
+
+def test_an_event_of_the_embedding_program() -> None:
+    class Own(Event):
+        def __init__(self) -> None:
+            pass
+
+    assert isinstance(handed(Own(), 3), Own)
+
+
+def test_what_a_handler_prints_is_flushed_also_if_it_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Stream:
+        flushed = 0
+
+        def flush(self) -> None:
+            self.flushed += 1
+            raise BrokenPipeError
+
+    def fails(event: Event, response: bytes) -> None:
+        raise KeyError
+
+    out = Stream()
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", None)  # closed at start
+    judge(mine, Tick5(5), 0, b"OK")
+    with pytest.raises(KeyError):
+        judge(fails, Tick5(5), 0, b"OK")
+    assert out.flushed == 2

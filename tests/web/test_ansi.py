@@ -69,6 +69,7 @@ class Text(HTMLParser):
         (b"\x1b]0;never ended\nx", "\ufffd]0;never ended\nx"),
         (b"\x1b\r\tx\x00\x7f", "\ufffd\ufffd\tx\ufffd\ufffd"),
         (b"\x1b", "\ufffd"),
+        ("\x9b\u202ea\u2066\u2028".encode(), "\ufffd\ufffda\ufffd\ufffd"),
         (b"\x1b[31", "\ufffd[31"),
         (b"\xff\xc3", "\ufffd\ufffd"),
         ("ä€😀".encode(), "ä€😀"),

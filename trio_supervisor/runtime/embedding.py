@@ -17,6 +17,7 @@ import trio
 
 from trio_supervisor.core.config import Config, RpcInterface, Severity
 from trio_supervisor.core.errors import InternalError
+from trio_supervisor.core.escape import escaped
 from trio_supervisor.runtime.containment import innermost
 from trio_supervisor.runtime.load import load_config
 from trio_supervisor.runtime.supervisor import Supervisor
@@ -32,7 +33,7 @@ MAIN_INTERFACE = RpcInterface("supervisor", "supervisor.rpcinterface:make_main_r
 
 def _log_to_logging(severity: Severity, text: str) -> None:
     """An embedded supervisor speaks through the application's own logging."""
-    logging.getLogger("trio_supervisor").log(int(severity), "%s", text)
+    logging.getLogger("trio_supervisor").log(int(severity), "%s", escaped(text))
 
 
 def _loader(path: str | os.PathLike[str]) -> Callable[[], Config]:

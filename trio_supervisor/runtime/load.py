@@ -252,7 +252,7 @@ def _unimportable(document: Document, config: Config) -> Iterator[ConfigError]:
             spec = group.pool.result_handler
             try:
                 result_handler(spec)
-            except Exception as error:  # whatever importing somebody's module may raise
+            except (Exception, SystemExit) as error:  # whatever importing a module may raise
                 section = document.sections[group.section or ""]
                 text = f"{spec} cannot be resolved within [{section.name}]: {error}"
                 hint = "use module:function, of a module that the daemon can import"

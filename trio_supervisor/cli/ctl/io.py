@@ -45,6 +45,13 @@ class Output:
             return None
 
     def line(self, text: str) -> None:
+        """A line; on a terminal, of foreign text in it only colours act."""
+        if self._washes:
+            # Imported here because scripts have no terminal.
+            from trio_supervisor.cli.ctl.text import harmless, is_harmless
+
+            lines = text.split("\n")
+            text = "\n".join(line if is_harmless(line) else harmless(line) for line in lines)
         self.text(text + "\n")
 
     def text(self, text: str) -> None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from trio_supervisor.core.escape import UNSAFE, escaped
+
 #: What a terminal may be told by a log: colours and the like (SGR, ECMA-48 8.3.117).
 _COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 #: The same after XML-RPC, which cannot carry an escape (interfaces.md 2.3).
 _REPLACED_COLOUR = re.compile(r"[\x1b\ufffd]\[[0-9;:]*m")
-#: C0 but for the tabulator, DEL and C1, which some terminals take for C0 with an escape.
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+#: All that is unsafe, and the line feed: these are lines.
+_CONTROL = re.compile(f"[\n{UNSAFE}]")
 #: A word with the blanks in front of it.
 _PIECE = re.compile(r"\s*\S+")
 RESET = "\x1b[0m"
@@ -87,6 +89,11 @@ def harmless(text: str) -> str:
     return "".join([*pieces, RESET] if end else pieces)
 
 
+def is_harmless(text: str) -> bool:
+    """Whether a line has no control characters but those of colours."""
+    return not _CONTROL.search(_COLOUR.sub("", text))
+
+
 def plain(text: str) -> str:
     """The same without colours."""
     return _CONTROL.sub(_shown, _REPLACED_COLOUR.sub("", text).expandtabs())
@@ -94,7 +101,7 @@ def plain(text: str) -> str:
 
 def _shown(control: re.Match[str]) -> str:
     code = ord(control[0])
-    return f"^{chr(code ^ 0x40)}" if code < 0x80 else f"\\x{code:02x}"
+    return f"^{chr(code ^ 0x40)}" if code < 0x80 else escaped(control[0])
 
 
 def size(count: float) -> str:

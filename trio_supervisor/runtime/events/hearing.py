@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from trio_supervisor.core.config import Severity
 from trio_supervisor.runtime.channels import CHUNK, GATHER, Channel
 from trio_supervisor.runtime.logs.writer import BACKLOG_LIMIT
 
@@ -63,6 +64,12 @@ class ListenerChannel(Channel):
             await self._room()
 
     def _take(self, data: bytes) -> None:
+        if self._host.daemon.loglevel <= Severity.DEBUG:
+            # The output is in the activity log as well, in front of what came of it.
+            self._unlogged += data
+            self._log_gathered()
+            self._hear(data)
+            return
         self._hear(data)
         if not self._unlogged:
             self._to_log.unpark_all()

@@ -16,9 +16,9 @@ import trio
 from trio_supervisor.core.config import EventLength, Severity
 from trio_supervisor.core.errors import RequestError
 from trio_supervisor.core.events import EVENT_TYPES, Event, serials
-from trio_supervisor.core.listener import Listener, Result, Violation, envelope
+from trio_supervisor.core.listener import Listener, Ready, Result, envelope
 from trio_supervisor.core.states import ListenerState, State
-from trio_supervisor.runtime.events.results import is_rejection, result_handler
+from trio_supervisor.runtime.events.results import is_rejection, judge, result_handler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 #: Seconds before a rejected event is offered again: first, and at most (interfaces.md 1.6).
 REDELIVERY_FIRST = 0.1
 REDELIVERY_MOST = 5.0
+#: Seconds without a loss after which an overflow is over.
+QUIET = 10.0
 
 
 @dataclass(slots=True)
@@ -51,11 +53,14 @@ class _Member:
         self.deaf = False
         """Its stdin is closed: it can take no event until it is a new child."""
         self.delivering: _Queued | None = None
+        self.reported = self.protocol.state
+        """Where the log has it."""
 
     def renew(self) -> None:
         """Each spawn begins the protocol anew (1.5)."""
         self.pid = self.process.pid
         self.protocol = Listener()
+        self.reported = self.protocol.state
         self.deaf = False
 
     @property
@@ -85,10 +90,13 @@ class Pool:
         self.name = name
         self.dropped = 0
         """Events lost to overflow since the pool was added."""
+        self._unreported = 0
+        """Of these, since the line that reported the overflow; 0 while there is none."""
         self.buffer_size = config.buffer_size
         self.buffered = 0
         """Events that wait for a listener."""
         self._host = host
+        self._nursery: trio.Nursery | None = None
         self._count_bytes = config.event_len is EventLength.BYTES
         self._handler = result_handler(config.result_handler)
         self._members: dict[str, _Member] = {}
@@ -123,6 +131,7 @@ class Pool:
     def close(self) -> None:
         """Take no more events; what is buffered is lost (1.6)."""
         self._unsubscribe()
+        self._end_overflow()
 
     @property
     def listeners(self) -> list[tuple[Process, ListenerState]]:
@@ -141,15 +150,19 @@ class Pool:
 
         All other events are dispatched by whoever publishes them or makes a listener ready.
         """
-        async with trio.open_nursery() as nursery:
-            for member in self._members.values():
-                nursery.start_soon(self._follow, member)
-            while True:
-                self._dispatch()
-                if trio.current_time() < self._not_before:  # which may be put off meanwhile
-                    await trio.sleep_until(self._not_before)
-                else:
-                    await self._rejected.park()
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                for member in self._members.values():
+                    nursery.start_soon(self._follow, member)
+                while True:
+                    self._dispatch()
+                    if trio.current_time() < self._not_before:  # which may be put off meanwhile
+                        await trio.sleep_until(self._not_before)
+                    else:
+                        await self._rejected.park()
+        finally:
+            self._nursery = None
 
     def _accept(self, event: Event, serial: int) -> None:
         queued = _Queued(event, serial, next(self._poolserials))
@@ -159,15 +172,39 @@ class Pool:
         self._dispatch()
 
     def _make_room(self) -> None:
-        """Drop the oldest event if the buffer is full."""
+        """Drop the oldest event if the buffer is full.
+
+        The log has one line when that begins and one when it is over, and only at level debug one
+        for each event: the listeners of a pool may never answer again.
+        """
         if self.buffered < self.buffer_size:
             return
         oldest = self._next()
         self.dropped += 1
+        self._unreported += 1
+        begins = self._unreported == 1
         self._host.log(
-            Severity.ERROR,
+            Severity.ERROR if begins else Severity.DEBUG,
             f"pool {self.name} event buffer overflowed, discarding event {oldest.serial}",
         )
+        if begins and self._nursery is not None:
+            self._nursery.start_soon(self._await_end_of_overflow)
+
+    async def _await_end_of_overflow(self) -> None:
+        while True:
+            before = self.dropped
+            await trio.sleep(QUIET)
+            if self.dropped == before:
+                break
+        self._end_overflow()
+
+    def _end_overflow(self) -> None:
+        count, self._unreported = self._unreported, 0
+        if count:
+            self._host.log(
+                Severity.INFO,
+                f"pool {self.name} event buffer overflowed no longer, discarded events: {count}",
+            )
 
     def _return(self, queued: _Queued) -> None:
         """Back to the head of the buffer, with its old numbers (1.6)."""
@@ -229,15 +266,19 @@ class Pool:
             member.deaf = True
             return False
         member.protocol.sent()
+        member.reported = member.protocol.state
         member.delivering = queued
+        self._debug(f"event {queued.serial} sent to listener {member.process.name}")
         return True
 
     def _heard(self, member: _Member, data: bytes) -> None:
         self._renew(member)
         for item in member.protocol.feed(data):
-            if isinstance(item, Result):
+            if isinstance(item, Ready):
+                self._report(member, ListenerState.READY)
+            elif isinstance(item, Result):
                 self._judge(member, item.data)
-            elif isinstance(item, Violation):
+            else:
                 self._violated(member, item.reason or f"unexpected output: {item.wrote!r}")
         self._dispatch()
 
@@ -247,10 +288,11 @@ class Pool:
             return
         name = member.process.name
         try:
-            self._handler(queued.event, response)
-        except Exception as error:
+            judge(self._handler, queued.event, queued.serial, response)
+        except BaseException as error:  # SystemExit too is this listener's trouble and no other's
             if is_rejection(error):
                 self._host.log(Severity.WARN, f"{name}: event was rejected")
+                self._report(member, ListenerState.ACKNOWLEDGED)
                 self._postpone()
             else:
                 self._host.log(
@@ -260,6 +302,8 @@ class Pool:
                 self._unknown(member)
             self._return(queued)
         else:
+            self._debug(f"{name}: event was processed")
+            self._report(member, ListenerState.ACKNOWLEDGED)
             self._redelivery = 0.0
 
     def _violated(self, member: _Member, text: str) -> None:
@@ -273,7 +317,17 @@ class Pool:
         if queued is not None:
             self._return(queued)
 
+    def _debug(self, text: str) -> None:
+        self._host.log(Severity.DEBUG, text)
+
+    def _report(self, member: _Member, state: ListenerState) -> None:
+        """Log where a listener stands now; from UNKNOWN only a new child leads away."""
+        if member.reported is not ListenerState.UNKNOWN:
+            self._debug(f"{member.process.name}: {member.reported.name} -> {state.name}")
+            member.reported = state
+
     def _unknown(self, member: _Member) -> None:
+        self._report(member, ListenerState.UNKNOWN)
         self._host.log(
             Severity.WARN,
             f"{member.process.name}: has entered the UNKNOWN state and will no longer receive "

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import cast
 
 from trio_supervisor.core.events import Event
+from trio_supervisor.runtime.events.handed import handed
 
 ResultHandler = Callable[[Event, bytes], object]
 
@@ -39,6 +42,22 @@ def result_handler(spec: str) -> ResultHandler:
     return cast("ResultHandler", value)
 
 
-def is_rejection(error: Exception) -> bool:
+def judge(handler: ResultHandler, event: Event, serial: int, response: bytes) -> None:
+    """Call a result handler. Raises whatever it raises, SystemExit and the like included.
+
+    What it has printed is written at once: the daemon may not live to do it at its end.
+    """
+    if handler is default_handler:
+        default_handler(event, response)
+        return
+    try:
+        handler(handed(event, serial), response)
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(AttributeError, OSError, ValueError):  # closed, or its reader is gone
+                stream.flush()
+
+
+def is_rejection(error: BaseException) -> bool:
     """By name, so that handlers which import the reference's class work too."""
     return any(cls.__name__ == RejectEvent.__name__ for cls in type(error).__mro__)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config import Severity
 from trio_supervisor.core.errors import ConfigError, Failed, NoFile
+from trio_supervisor.core.escape import escaped
 from trio_supervisor.runtime.logs.logfile import is_regular
 from trio_supervisor.runtime.logs.losses import reason
 from trio_supervisor.runtime.logs.sinks import Sinks
@@ -116,7 +117,8 @@ class ActivityLog:
         now = self._wall_clock()
         stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
         milliseconds = int(now % 1 * 1000)
-        record = f"{stamp},{milliseconds:03d} {LABELS[severity]} {text}\n".encode(errors="replace")
+        line = f"{stamp},{milliseconds:03d} {LABELS[severity]} {escaped(text)}\n"
+        record = line.encode(errors="replace")
         for sink in (self._target, self._copy):
             if sink is None:
                 continue

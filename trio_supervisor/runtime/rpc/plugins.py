@@ -63,7 +63,7 @@ def find_factory(interface: RpcInterface) -> Callable[..., object]:
             factory = getattr(factory, name)
         if not callable(factory) or inspect.ismodule(factory):
             raise TypeError("it is not callable")
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(
             f"{interface.factory} cannot be resolved within [rpcinterface:{interface.name}]: "
             f"{type(error).__name__}: {error}"
@@ -87,7 +87,7 @@ def _made(interface: RpcInterface, supervisor: Supervisor) -> object:
     failure = f"Could not make {interface.name} rpc interface: {interface.factory}"
     try:
         plugin = factory(supervisor, **interface.options)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(
             f"{failure} {_missing(error) or f'raised {type(error).__name__}: {error}'}"
         ) from error
@@ -155,6 +155,8 @@ class _Call:
                 result = await self._finished(result)
         except RequestError:
             raise
+        except (SystemExit, KeyboardInterrupt) as error:  # which would end the daemon
+            raise RuntimeError(f"{self._name} raised {error!r}") from error
         except Exception as error:
             fault = _fault(error)
             if fault is not None:
@@ -186,7 +188,7 @@ class _Call:
                 )
 
 
-def _missing(error: Exception) -> str | None:
+def _missing(error: BaseException) -> str | None:
     """What of Supervisor's objects a plugin looked for in ours; None for any other error."""
     cls = type(getattr(error, "obj", None))
     if not isinstance(error, AttributeError) or cls.__module__.partition(".")[0] != OURS:

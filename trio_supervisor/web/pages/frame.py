@@ -6,6 +6,7 @@ import re
 from html import escape
 
 from trio_supervisor import __version__
+from trio_supervisor.core.escape import UNSAFE
 from trio_supervisor.web.message import PLAIN, SECURITY, Response, http_date
 from trio_supervisor.web.pages.assets import ICON, SCRIPT, STYLE
 
@@ -15,8 +16,8 @@ NO_CACHE = (
     ("Cache-Control", "no-cache"),
     ("Expires", http_date(0)),
 )
-#: Control characters but tab and newline, which no page may carry (4.2).
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
+#: What no page may carry.
+_CONTROL = re.compile(f"[{UNSAFE}]")
 _HEADERS = (*NO_CACHE, *SECURITY)
 #: Only the script has a use for these; it shows them.
 TOOLS = """\
