@@ -112,10 +112,10 @@ def test_a_paused_program_runs_the_handler_of_its_stop_signal(tmp_path: Path, op
     with daemon(tmp_path, family(tmp_path, options + "stopwaitsecs=3600\n")) as running:
         pid = helper(tmp_path)
         os.kill(running.pid("x"), signal.SIGSTOP)
-        os.kill(pid, signal.SIGSTOP)
+        if options:  # else the kernel hangs up on it when its parent has ended
+            os.kill(pid, signal.SIGSTOP)
         running.rpc.stopProcess("x")
         logged(tmp_path / "notes", "parent got 15\n")
-        os.kill(pid, signal.SIGCONT)
         end_helper(tmp_path, pid, told=1 if options else 0)
 
 
