@@ -283,6 +283,22 @@ def test_sockets_that_cannot_be_made_are_errors(
     assert (tmp_path / "s.sock").read_text() == "precious"
 
 
+def test_sockets_with_paths_that_clients_cannot_connect_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = tmp_path / ("d" * 100)
+    directory.mkdir()
+    path = tmp_path / "c.conf"
+    path.write_text(
+        f"[supervisord]\nuser=root\nchildlogdir=%(here)s\n[unix_http_server]\nfile={directory}/s\n"
+        f"[fcgi-program:f]\ncommand=/bin/cat\nsocket=unix://{directory}/f\n"
+    )
+    length = len(str(directory)) + 2
+    said = f"cannot be made: its path is {length} bytes long, the most are 107"
+    texts = [f["text"] for f in reported(str(path), capsys, 2) if f["severity"] == "error"]
+    assert texts == [f"the control socket {said}", f"the FastCGI socket {said}"]
+
+
 @pytest.mark.parametrize(
     ("content", "line"), [(None, 0), (b"[supervisord]\nuser=\xff", 2), (b"\nfoo\nbar\n", 2)]
 )

@@ -73,15 +73,15 @@ def test_p333_the_socket_appears_when_it_is_ready(
     seen: list[tuple[bool, int]] = []
     real = os.chmod
 
-    def chmod(temporary: str, mode: int) -> None:
-        seen.append((path.exists(), stat.S_IMODE(os.stat(temporary).st_mode)))
-        real(temporary, mode)
+    def chmod(name: str, mode: int, *, dir_fd: int) -> None:
+        seen.append((path.exists(), stat.S_IMODE(os.fstat(dir_fd).st_mode)))
+        real(name, mode, dir_fd=dir_fd)
 
     monkeypatch.setattr(os, "chmod", chmod)
     monkeypatch.setattr(os, "umask", None)
     server = unix(path, 0o777)
     unbind(server, bind(server))
-    assert seen == [(False, 0o600)]
+    assert seen == [(False, 0o700)]
 
 
 def test_p334_a_program_that_answers(
@@ -170,7 +170,7 @@ def test_p338_other_failures(path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         bind(inet(0, "192.0.2.1"))
     assert str(failed.value) == refusal(errno.EADDRNOTAVAIL, "192.0.2.1:0")
 
-    def chown(path: str, uid: int, gid: int) -> None:
+    def chown(path: str, uid: int, gid: int, **options: object) -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr(os, "chown", chown)
@@ -181,8 +181,11 @@ def test_p338_other_failures(path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_path_that_is_too_long(tmp_path: Path) -> None:
-    with pytest.raises(ServerError, match=r"errno\.ENAMETOOLONG"):
-        bind(unix(tmp_path / ("x" * 108)))
+    path = tmp_path / ("x" * 108)
+    with pytest.raises(ServerError, match=r"errno\.ENAMETOOLONG") as failed:
+        bind(unix(path))
+    why = f"its path is {len(str(path))} bytes long, and clients can connect to at most 107"
+    assert f"{why}; choose a shorter one: {path}" in str(failed.value)
     assert os.listdir(tmp_path) == []
 
 
@@ -241,3 +244,19 @@ def test_p340_a_socket_that_vanished(path: Path) -> None:
     path.unlink()
     unbind(unix(path), listener)
     assert not path.exists()
+
+
+def test_whoever_holds_the_address_is_named(path: Path, other: socket.socket) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as port:
+        for server in (unix(path), inet(port.getsockname()[1]), inet(port.getsockname()[1], "")):
+            with pytest.raises(ServerError, match=f"held by process {os.getpid()} \\(.+\\)"):
+                bind(server)
+
+
+def test_the_socket_of_another_program_is_not_removed(path: Path) -> None:
+    listener = bind(unix(path))
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        unbind(unix(path), listener)
+        assert path.exists()

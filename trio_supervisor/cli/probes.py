@@ -16,13 +16,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from trio_supervisor.cli.findings import ERROR, WARNING, Finding
-from trio_supervisor.cli.holders import command_of, holder_of_port, holder_of_socket
 from trio_supervisor.core.config import AUTO, InetServer, UnixServer
 from trio_supervisor.core.errors import RequestError, ServerError
 from trio_supervisor.core.numbers import LONGEST_PID, process_id
 from trio_supervisor.core.reader import as_written
 from trio_supervisor.core.values import SYSLOG
 from trio_supervisor.runtime.command import find_command
+from trio_supervisor.runtime.holders import command_of, holder_of_port, holder_of_socket
+from trio_supervisor.runtime.unix_socket import MAX_PATH
 from trio_supervisor.web.tls import Certificate
 
 if TYPE_CHECKING:
@@ -165,7 +166,13 @@ class _Prober:
 
     def _socket(self, path: str, section: str, option: str, whose: str) -> Findings:
         directory = os.path.dirname(path)
-        if not os.path.isdir(directory):
+        if (length := len(os.fsencode(path))) > MAX_PATH:
+            text = (
+                f"{whose} cannot be made: its path is {length} bytes long, the most are {MAX_PATH}"
+            )
+            hint = "choose a shorter path"
+            yield Finding(ERROR, text, section=section, option=option, hint=hint)
+        elif not os.path.isdir(directory):
             text = f"{whose} cannot be made: there is no directory {directory}"
             hint = f"create it: mkdir -p {directory}"
             yield Finding(ERROR, text, section=section, option=option, hint=hint)

@@ -33,6 +33,7 @@ from trio_supervisor.runtime.survivors import end_survivors
 from trio_supervisor.web.app import App
 from trio_supervisor.web.hosts import is_exposed
 from trio_supervisor.web.server import bind, serve, unbind
+from trio_supervisor.web.socket_file import keep_file
 
 if TYPE_CHECKING:
     import socket
@@ -120,6 +121,10 @@ class Service:
                 server.section: partial(serve, listener, app, activity.log)
                 for server, listener, app in zip(config.servers, listeners, apps, strict=True)
             }
+            for server, listener in zip(config.servers, listeners, strict=True):
+                duties[f"file of {server.section}"] = partial(
+                    keep_file, server, listener, activity.log
+                )
             duties["signals"] = partial(_obey, signals, supervisor)
             look, looks = trio.open_memory_channel[int](1)
             duties["children"] = partial(_hear_of_children, quits, launcher, look)

@@ -10,11 +10,12 @@ import errno
 import os
 import pwd
 import socket
-import stat
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config import Severity
+from trio_supervisor.runtime.holders import peer_of
 from trio_supervisor.runtime.spawn import SpawnError
+from trio_supervisor.runtime.unix_socket import listen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -74,19 +75,19 @@ class SharedSocket:
         return self._open_unix(address, backlog)
 
     def _open_unix(self, path: str, backlog: int) -> socket.socket:
-        _remove_stale(path)
-        listener = socket.socket(socket.AF_UNIX)
         try:
-            listener.bind(path)
-            owner = self._owner()
-            if owner is not None:
-                os.chown(path, *owner)
-            os.chmod(path, self._config.mode)
-            listener.listen(backlog)
-        except OSError:
-            listener.close()
+            return listen(
+                path,
+                mode=self._config.mode,
+                owner=self._owner(),
+                backlog=backlog,
+                holder=_holder,
+            )
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                why = f"another program listens there: {error.strerror}"
+                raise OSError(error.errno, why, path) from error
             raise
-        return listener
 
     def _owner(self) -> tuple[int, int] | None:
         if self._config.owner is not None:
@@ -96,20 +97,14 @@ class SharedSocket:
         return self._uid, pwd.getpwuid(self._uid).pw_gid
 
 
-def _remove_stale(path: str) -> None:
-    """Only a socket nobody listens on makes way; any other file is kept (P-306, Q-60, Q-63)."""
-    try:
-        if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            raise FileExistsError(errno.EEXIST, "a file that is not a socket is there", path)
-    except FileNotFoundError:
-        return
+def _holder(path: str) -> str | None:
+    """The program that listens on a socket (P-306, Q-60, Q-63); does not wait."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.setblocking(False)
         try:
             probe.connect(path)
         except ConnectionRefusedError:
-            os.unlink(path)
-            return
-        except BlockingIOError:
-            pass  # its backlog is full, so it is alive
-    raise OSError(errno.EADDRINUSE, "another program listens there", path)
+            return None
+        except BlockingIOError:  # its backlog is full, so it is alive
+            return "a program that does not answer"
+        return peer_of(probe)

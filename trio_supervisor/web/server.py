@@ -45,7 +45,10 @@ async def serve(
     async with trio.open_nursery() as nursery:
         task_status.started()
         while True:
-            await trio.lowlevel.wait_readable(listener)
+            try:
+                await trio.lowlevel.wait_readable(listener)
+            except trio.ClosedResourceError:  # it is another socket from now on
+                continue
             if (accepted := await _accept(listener, log)) is not None:
                 nursery.start_soon(crowd.serve, *accepted, app)
 

@@ -8,6 +8,7 @@ import trio
 
 from trio_supervisor.web.app import App
 from trio_supervisor.web.server import bind, serve, unbind
+from trio_supervisor.web.socket_file import keep_file
 
 if TYPE_CHECKING:
     from trio_supervisor.core.config import Server
@@ -29,6 +30,8 @@ async def serve_http(
     listener = bind(server)
     try:
         app = App(server, supervisor)
-        await serve(listener, app, supervisor.log, task_status=task_status)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(keep_file, server, listener, supervisor.log)
+            await serve(listener, app, supervisor.log, task_status=task_status)
     finally:
         unbind(server, listener)

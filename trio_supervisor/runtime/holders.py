@@ -57,9 +57,14 @@ def holder_of_socket(path: str) -> str | None:
             probe.connect(path)
         except OSError:
             return None
-        size = struct.calcsize(PEER_CREDENTIALS)
-        peer = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
-        pid: int = struct.unpack(PEER_CREDENTIALS, peer)[0]
+        return peer_of(probe)
+
+
+def peer_of(client: socket.socket) -> str:
+    """The process that listens on the unix socket that ``client`` is connected to."""
+    size = struct.calcsize(PEER_CREDENTIALS)
+    peer = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+    pid: int = struct.unpack(PEER_CREDENTIALS, peer)[0]
     return f"process {pid} ({command_of(pid)})" if pid else "a process outside this container"
 
 
