@@ -465,3 +465,50 @@ def test_links_of_users_lead_to_no_descriptor_of_ours_but_the_standard_ones(
         shared.path.unlink()
     shared.path.symlink_to("/proc/self/fd/5")
     assert own_descriptor(str(shared.path)) == 5
+
+
+@pytest.mark.parametrize(
+    ("free", "kept"), [(9, b"whole\ncut\nnext\n"), (6, b"whole\nnext\n"), (15, b"whole\ncut off\n")]
+)
+def test_a_line_that_a_full_disk_has_cut_is_ended_before_the_next(
+    bench: Bench, free: int, kept: bytes
+) -> None:
+    log = bench.log()
+    bench.disk.free = free
+    log.write(b"whole\n")
+    log.write(b"cut off\n")
+    if free < 15:
+        log.write(b"lost, too\n")
+        bench.disk.free = None
+        log.write(b"next\n")
+    assert bench.path.read_bytes() == kept
+
+
+def test_a_newline_that_finds_no_room_is_written_later_and_is_no_loss(bench: Bench) -> None:
+    log = bench.log()
+    bench.disk.free = 3
+    log.write(b"cut off\n")
+    log.write(b"lost\n")
+    bench.disk.free = 1  # for the newline only
+    log.write(b"lost\n")
+    bench.disk.free = None
+    log.write(b"next\n")
+    assert bench.path.read_bytes() == b"cut\nnext\n"
+    assert bench.lines[1] == f"INFO log {bench.path} works again; 15 bytes were dropped"
+
+
+@pytest.mark.parametrize("renewed", ["rotated", "truncated", "cleared"])
+def test_another_file_begins_with_a_line_of_its_own(bench: Bench, renewed: str) -> None:
+    log = bench.log()
+    bench.disk.free = 3
+    log.write(b"cut off\n")
+    if renewed == "rotated":
+        os.rename(bench.path, f"{bench.path}.1")
+        log.reopen()
+    elif renewed == "truncated":
+        os.truncate(bench.path, 0)
+    else:
+        log.clear()
+    bench.disk.free = None
+    log.write(b"next\n")
+    assert bench.path.read_bytes() == b"next\n"

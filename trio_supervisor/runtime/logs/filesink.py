@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import trio
 
-from trio_supervisor.runtime.logs.losses import Losses
+from trio_supervisor.runtime.logs.losses import Losses, Seam
 from trio_supervisor.runtime.logs.notices import Notices
 from trio_supervisor.runtime.logs.writer import QUEUE_LIMIT, ROOM, wake
 
@@ -128,6 +128,7 @@ class FileSink:
         self._notices = Notices(report)
         self._file = make(self._notices.add)
         self._losses = Losses(self._file.path, report)
+        self._seam = Seam()
         self._lock = threading.Lock()
         self._queue: deque[bytes | Work] = deque()
         self._busy = False
@@ -139,9 +140,12 @@ class FileSink:
 
     def write(self, data: bytes) -> None:
         if self.backlog + len(data) > QUEUE_LIMIT:
+            self._seam.lost()
             self._losses.lost(len(data), "its disk is too slow")
         else:
-            self._put(data, len(data))
+            joined = self._seam.lead + data
+            self._put(joined, len(joined))
+            self._seam.written(joined)
             self._losses.recovered()
         self._notices.pass_on()
 
@@ -172,6 +176,7 @@ class FileSink:
 
     def clear(self) -> None:
         self._do(self._file.clear)
+        self._seam.restart()
 
     def close(self) -> None:
         self._put(self._file.close, 0)

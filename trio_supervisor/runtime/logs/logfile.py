@@ -14,7 +14,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config import Severity
-from trio_supervisor.runtime.logs.losses import Losses, reason
+from trio_supervisor.runtime.logs.losses import Losses, Seam, reason
 from trio_supervisor.runtime.opening import ROOT, entry, open_file
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class LogFile:
         self._report = report
         self._write = write
         self._losses = Losses(path, report)
+        self._seam = Seam()
         self._rotation_failed = False
         """And was reported; it is tried again with each write."""
         self._stale = False
@@ -68,14 +69,18 @@ class LogFile:
         if self._stale:
             with contextlib.suppress(OSError):
                 self.reopen()
-        rest = memoryview(data)
+        if self._losses.failing and not os.fstat(self._fd).st_size:
+            self._seam.restart()  # somebody has truncated it
+        rest = memoryview(self._seam.lead + data)
         try:
             while rest:
                 written = self._write(self._fd, rest)
                 self._size += written
+                self._seam.written(rest[:written])
                 rest = rest[written:]
         except OSError as error:
-            self._losses.lost(len(rest), reason(error))
+            self._seam.lost()
+            self._losses.lost(min(len(rest), len(data)), reason(error))
             return
         self._losses.recovered()
         if 0 < self._maxbytes <= self._size:
@@ -94,12 +99,15 @@ class LogFile:
         self._fd = fresh
         self._size = status.st_size
         self._stale = False
+        if not self._size:
+            self._seam.restart()
 
     def clear(self) -> None:
         """Empty the file, under its name also if that was deleted (P-251). Raises OSError."""
         self.reopen()
         os.ftruncate(self._fd, 0)
         self._size = 0
+        self._seam.restart()
 
     def close(self) -> None:
         os.close(self._fd)

@@ -16,6 +16,7 @@ from trio_supervisor.core.config import Severity
 from trio_supervisor.runtime.logs.clerk import Clerk
 from trio_supervisor.runtime.logs.filesink import Errand, FileSink
 from trio_supervisor.runtime.logs.logfile import LogFile, open_log, own_descriptor
+from trio_supervisor.runtime.logs.losses import Seam
 from trio_supervisor.runtime.logs.syslog import SOCKET, SyslogSink, SyslogTarget
 from trio_supervisor.runtime.logs.writer import Descriptor, Writer
 
@@ -72,6 +73,7 @@ class StreamSink:
     def __init__(self, writer: Writer, *, reopen: Callable[[], Writer]) -> None:
         self._writer = writer
         self._open_again = reopen
+        self._seam = Seam()
 
     @property
     def backlog(self) -> int:
@@ -82,7 +84,10 @@ class StreamSink:
         return self._writer.broken
 
     def write(self, data: bytes) -> None:
-        self._writer.put(data)
+        if self._writer.put(data, self._seam.lead):
+            self._seam.written(data)
+        else:
+            self._seam.lost()
 
     def flush(self) -> None:
         """Nothing that a reader may hold up is waited for."""

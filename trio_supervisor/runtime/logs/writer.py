@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import trio
 
-from trio_supervisor.runtime.logs.losses import Losses, reason
+from trio_supervisor.runtime.logs.losses import Losses, Seam, reason
 from trio_supervisor.runtime.logs.notices import Notices
 
 if TYPE_CHECKING:
@@ -47,8 +47,21 @@ class Descriptor:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
+        self._seam = Seam()
 
     def write(self, data: memoryview) -> int:
+        try:
+            if self._seam.lead:
+                self._seam.written(self._seam.lead[: self._write(self._seam.lead)])
+            written = self._write(data)
+        except OSError as error:
+            if error.errno != errno.EPIPE:  # the next reader of a FIFO begins with a line anyway
+                self._seam.lost()
+            raise
+        self._seam.written(data[:written])
+        return written
+
+    def _write(self, data: bytes | memoryview) -> int:
         while True:
             try:
                 return os.write(self._fd, data)
@@ -101,16 +114,21 @@ class Writer:
             self._changed.notify_all()
         self._notices.pass_on()
 
-    def put(self, data: bytes) -> None:
-        """Queue bytes; they are written without those of other callers in between."""
+    def put(self, data: bytes, lead: bytes = b"") -> bool:
+        """Queue bytes, and ``lead`` in front; False if they had to be dropped.
+
+        They are written without those of other callers in between.
+        """
         with self._changed:
-            if self.backlog + len(data) > QUEUE_LIMIT:
-                self._losses.lost(len(data), "its reader is too slow")
-            else:
-                self._queue.append(data)
-                self.backlog += len(data)
+            fits = self.backlog + len(data) <= QUEUE_LIMIT
+            if fits:
+                self._queue.append(lead + data)
+                self.backlog += len(lead) + len(data)
                 self._changed.notify_all()
+            else:
+                self._losses.lost(len(data), "its reader is too slow")
         self._notices.pass_on()
+        return fits
 
     async def room(self) -> None:
         """Return when little is waiting."""
