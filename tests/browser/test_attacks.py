@@ -69,10 +69,14 @@ def test_markup_of_others_is_text(browser: Browser, serve: Serve) -> None:
         unharmed(browser)
         browser.open(site.address + "?filter=" + quote(f'"{EVIL}'))
         unharmed(browser)
-        for name in ("worse", NAME, "talks", EVIL):
+        for name in ("worse", NAME, "talks"):
             browser.open(f"{site.address}tail.html?processname={quote(name)}")
             browser.wait_text("pre", EVIL if name != NAME else "")
             unharmed(browser)
+        browser.open(f"{site.address}tail.html?processname={quote(EVIL)}")
+        browser.wait_text("h1", f"No process named {EVIL}")
+        assert all("404" in complaint for complaint in browser.complaints())
+        unharmed(browser)
         browser.open(f"{site.address}?action=stop&processname={quote(EVIL)}")
         assert EVIL in browser.text("body")
         unharmed(browser)
@@ -197,7 +201,7 @@ allowed_hosts=supervisor.test
         assert "stopped: cat" not in running.log
         # A person who writes the address is asked, and may answer.
         browser.open(f"{to}?action=stop&processname=cat")
-        assert browser.text("h1") == "Stop cat?"
+        assert browser.text("h1") == "Stop the process cat?"
         assert running.pid("cat") == pid
         browser.click("form.question button")
         browser.wait_text(".message", "Process cat stopped")

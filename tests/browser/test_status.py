@@ -31,6 +31,7 @@ command=/no/such/command
 startretries=0
 """
 NAMES = ["bad", "cat", "gone", "grp:0", "grp:1", "off"]
+TROUBLE_FIRST = ["bad", "gone", "cat", "grp:0", "grp:1", "off"]
 MESSAGE = ".message p"
 SHOWN = "tr.process:not([hidden]) .name a"
 #: Keys that are no characters, as WebDriver sends them.
@@ -120,6 +121,12 @@ def test_actions_on_one_process(browser: Browser, serve: Serve) -> None:
         log.write_text("noise")
         browser.click(row("cat", ".menu summary"))
         browser.click(button("cat", "clearlog"))
+        browser.wait_text("dialog.ask", "Clear 2 logs of cat (stdout and stderr)?")
+        browser.type(ESCAPE)
+        browser.wait(lambda: not browser.texts("dialog.ask"), "the dialog being gone")
+        browser.click(row("cat", ".menu summary"))
+        browser.click(button("cat", "clearlog"))
+        browser.click("dialog.ask .primary")
         browser.wait_text(MESSAGE, "Log for cat cleared")
         browser.click(button("gone", "start"))
         browser.wait_text(MESSAGE, "ERROR: Process gone: no such file")
@@ -137,7 +144,7 @@ def test_actions_on_many_ask_first_and_show_that_they_go_on(browser: Browser, se
         wait_state(browser, "grp:1", "running")
         stop_group = 'tr.group[data-group="grp"] button[value="stopgroup"]'
         browser.click(stop_group)
-        browser.wait_text("dialog.ask", "Stop every process of the group grp?")
+        browser.wait_text("dialog.ask", "Stop all 2 processes (2 running) of the group grp?")
         browser.type(ESCAPE)
         browser.wait(lambda: not browser.texts("dialog.ask"), "the dialog being gone")
         browser.click(stop_group)
@@ -154,7 +161,7 @@ def test_actions_on_many_ask_first_and_show_that_they_go_on(browser: Browser, se
         wait_state(browser, "grp:0", "running")
 
         browser.click(".everything button[value='stopall']")
-        browser.wait_text("dialog.ask", "Stop all processes?")
+        browser.wait_text("dialog.ask", "Stop all 7 processes (4 running) of the daemon")
         browser.click("dialog.ask .primary")
         wait_state(browser, "slow", "stopping")
         wait_state(browser, "cat", "stopped")
@@ -183,12 +190,16 @@ def test_filter_sort_and_keyboard(browser: Browser, serve: Serve) -> None:
         wait_live(browser)
         wait_state(browser, "bad", "fatal")
         wait_state(browser, "grp:1", "running")
-        assert shown(browser) == NAMES
+        browser.wait(lambda: shown(browser) == TROUBLE_FIRST, "trouble first")
         browser.type("/")
         browser.type("grp")
         assert shown(browser) == ["grp:0", "grp:1"]
+        browser.type("x")
+        assert shown(browser) == []
+        assert browser.text(".nothing") == "No name or state contains grpx. Show all"
         browser.type(ESCAPE)
-        assert shown(browser) == NAMES
+        assert shown(browser) == TROUBLE_FIRST
+        assert browser.texts(".nothing") == []
         browser.click('.summary a[data-filter="fatal"]')
         assert shown(browser) == ["bad", "gone"]
         assert browser.attribute('.summary a[data-filter="fatal"]', "aria-current") == "true"
@@ -206,6 +217,16 @@ def test_filter_sort_and_keyboard(browser: Browser, serve: Serve) -> None:
         )
         assert shown(browser) == NAMES
         assert browser.text(row("grp:0", ".name")) == "0"
+        browser.click('th[data-sort="name"] a')
+        assert shown(browser) == NAMES[::-1]
+        assert browser.attribute('th[data-sort="name"]', "aria-sort") == "descending"
+        browser.click('th[data-sort="pid"] a')
+        pids = [site.daemon.pid(name) for name in shown(browser)[:3]]
+        assert pids == sorted(pids)
+        browser.click('th[data-sort="pid"] a')
+        assert shown(browser)[-3:] == sorted(shown(browser)[-3:], key=site.daemon.pid)[::-1]
+        browser.click('th[data-sort="name"] a')
+        assert shown(browser) == NAMES
 
         focus = "return document.activeElement.dataset.name;"
         browser.type("j")
@@ -215,6 +236,12 @@ def test_filter_sort_and_keyboard(browser: Browser, serve: Serve) -> None:
         browser.type("j")
         assert browser.run(focus) == "cat"
         browser.type("x")
+        browser.wait_text("dialog.ask", "Stop the process cat?")
+        browser.type(ESCAPE)
+        browser.wait(lambda: not browser.texts("dialog.ask"), "the dialog being gone")
+        assert site.daemon.state("cat") == "RUNNING"
+        browser.type("x")
+        browser.click("dialog.ask .primary")
         wait_state(browser, "cat", "stopped")
         browser.wait(lambda: browser.run(focus) == "cat", "the focus being where it was")
         wait_enabled(browser, button("cat", "start"))
@@ -318,7 +345,7 @@ def test_without_scripts(browser: Browser, serve: Serve) -> None:
         browser.click(button("cat", "start"))
         browser.wait_text(MESSAGE, "Process cat started")
         browser.click(".everything button[value='stopall']")
-        browser.wait_text("h1", "Stop all processes?")
+        browser.wait_text("h1", "Stop all 6 processes (3 running) of the daemon")
         browser.click("main a")
         browser.wait(lambda: browser.texts(".processes"), "the status page")
         assert site.daemon.state("cat") == "RUNNING"

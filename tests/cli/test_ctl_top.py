@@ -337,6 +337,18 @@ def test_a_lost_daemon_is_told() -> None:
     assert shown(top)[0].startswith("reconnecting: Connection refused  ")
 
 
+def test_what_is_no_longer_known_is_dim() -> None:
+    top = example()
+    styles = {style for line in render(top, 80, 24)[1:5] for _, style in line}
+    assert {"good", "bad"} <= {style.removeprefix("cursor ") for style in styles}
+    top.lost = "Connection refused"
+    lines = render(top, 80, 24)
+    for line in (lines[1], lines[3], lines[4]):
+        assert {style.removeprefix("cursor ") for _, style in line} == {"dim"}
+    top.lost = ""
+    assert ("1 RUNNING", "good") in render(top, 80, 24)[1]
+
+
 def test_notices_last_until_the_next_key() -> None:
     top = example()
     top.say("web: started")

@@ -108,8 +108,8 @@ async def test_the_table(fake: FakeSupervisor) -> None:
     fake.process("off").stderr.recent.feed(b"<last> words\n")
     async with talking(fake) as client:
         page = Page((await client.get("/")).body.decode())
-    assert list(page.rows) == ["cat", "grp:ga", "off"]
-    assert [row["state"] for row in page.rows.values()] == ["stopped", "running", "fatal"]
+    assert list(page.rows) == ["off", "cat", "grp:ga"]
+    assert [row["state"] for row in page.rows.values()] == ["fatal", "stopped", "running"]
     assert page.rows["cat"]["name"] == "catnot started yetNo output so far"
     assert "<bad> & worse" in page.rows["off"]["name"]
     assert "<last> words" in page.rows["off"]["name"]
@@ -147,6 +147,7 @@ async def test_what_is_offered(state: State, actions: list[str]) -> None:
     assert {form["action"] for form in posting if "confirm" in form} == {
         "restartall stopall ",
         "restartgroup stopgroup ",
+        "clearlog ",
     }
     assert len({form["csrf"] for form in posting}) == 1
     assert page.links["Stderr log"] == "tail.html?processname=grp%3Aga&channel=stderr"
@@ -193,7 +194,15 @@ async def test_those_who_may_not_act_are_offered_nothing(fake: FakeSupervisor) -
         ("sort=state", ["off", "grp:ga", "cat"]),
         ("sort=uptime", ["grp:ga", "cat", "off"]),
         ("sort=cpu", ["cat", "grp:ga", "off"]),
+        ("sort=pid", ["grp:ga", "cat", "off"]),
+        ("sort=-pid", ["off", "cat", "grp:ga"]),
+        ("sort=restarts", ["off", "cat", "grp:ga"]),
+        ("sort=name", ["cat", "grp:ga", "off"]),
+        ("sort=-name", ["off", "grp:ga", "cat"]),
+        ("sort=trouble&state", ["off", "cat", "grp:ga"]),
+        ("state", ["off", "cat", "grp:ga"]),
         ("sort=bogus", ["cat", "grp:ga", "off"]),
+        ("sort=-", ["cat", "grp:ga", "off"]),
     ],
 )
 async def test_filter_and_sort_without_a_script(
@@ -202,9 +211,47 @@ async def test_filter_and_sort_without_a_script(
     fake.process("grp:ga").run()
     if "state" in query:
         fake.process("off").state = State.FATAL
+    fake.process("off").history.spawns = 3
     async with talking(fake) as client:
         page = Page((await client.get(f"/?{query}")).body.decode())
     assert list(page.rows) == names
+
+
+async def test_a_start_that_is_tried_again_stays_with_the_trouble(fake: FakeSupervisor) -> None:
+    fake.process("off").state = State.STARTING
+    fake.process("off").history.failures = 1
+    async with talking(fake) as client:
+        page = Page((await client.get("/")).body.decode())
+    assert list(page.rows) == ["off", "cat", "grp:ga"]
+
+
+async def test_a_group_that_is_all_in_trouble_keeps_its_head(fake: FakeSupervisor) -> None:
+    fake.process("grp:ga").state = State.FATAL
+    async with talking(fake) as client:
+        page = Page((await client.get("/")).body.decode())
+    assert list(page.rows) == ["grp:ga", "cat", "off"]
+    assert page.offered("groupname", "grp") == ["startgroup", "restartgroup", "stopgroup"]
+
+
+async def test_headings_sort_and_again_the_other_way_round(fake: FakeSupervisor) -> None:
+    async with talking(fake) as client:
+        text = (await client.get("/?sort=memory&filter=a%26b")).body.decode()
+        assert Page(text).links["Memory"] == "?sort=-memory&filter=a%26b"
+        assert Page(text).links["Restarts"] == "?sort=restarts&filter=a%26b"
+        assert '<th scope="col" data-sort="memory" aria-sort="descending">' in text
+        assert text.count("aria-sort") == 1
+        text = (await client.get("/?sort=-memory")).body.decode()
+        assert Page(text).links["Memory"] == "?sort=memory"
+        assert '<th scope="col" data-sort="memory" aria-sort="ascending">' in text
+        assert "aria-sort" not in (await client.get("/")).body.decode()
+
+
+async def test_a_filter_without_matches_says_so(fake: FakeSupervisor) -> None:
+    said = '<p class="empty nothing" role="status">No name or state contains <q>&lt;b&gt;</q>.'
+    async with talking(fake) as client:
+        for order in ("", "&sort=cpu"):
+            assert said in (await client.get(f"/?filter=%3Cb%3E{order}")).body.decode()
+        assert 'role="status" hidden>No name' in (await client.get("/")).body.decode()
 
 
 async def test_no_programs() -> None:
@@ -393,7 +440,7 @@ async def test_a_link_in_a_mail_is_asked_about(fake: FakeSupervisor) -> None:
     async with talking(fake) as client:
         reply = await client.get("/?action=stop&processname=cat", "Sec-Fetch-Site: none")
         assert reply.status == 200
-        assert "Stop cat?" in reply.body.decode()
+        assert "Stop the process cat?" in reply.body.decode()
         assert (await client.get("/?action=stopall", method="HEAD")).status == 200
     assert fake.process("cat").state is State.RUNNING
 
@@ -413,7 +460,7 @@ async def test_a_get_that_looks_like_a_browsers_changes_nothing(
     async with talking(fake) as client:
         reply = await client.get("/?action=stop&processname=cat", *headers)
         assert reply.status == 403
-        assert "Stop cat?" in reply.body.decode()
+        assert "Stop the process cat?" in reply.body.decode()
     assert fake.process("cat").state is State.RUNNING
 
 
@@ -469,10 +516,49 @@ async def test_what_stops_many_asks_first(fake: FakeSupervisor) -> None:
     fake.process("cat").run()
     async with talking(fake) as client:
         reply = await client.post("/", b"action=stopgroup&groupname=%3Ci%3E&confirm=ask", *OWN)
-        assert "Stop every process of the group &lt;i&gt;?" in reply.body.decode()
+        assert "Stop &lt;i&gt;?" in reply.body.decode()
         [form] = Page(reply.body.decode()).forms
         assert form["groupname"] == "<i>"
         assert "confirm" not in form
+
+
+@pytest.mark.parametrize(
+    ("fields", "question"),
+    [
+        ("action=stopall", "Stop all 3 processes (1 running) of the daemon supervisor?"),
+        ("action=restartall", "Restart all 3 processes (1 running) of the daemon supervisor?"),
+        ("action=stopgroup&groupname=grp", "Stop the only process (0 running) of the group grp?"),
+        ("action=stopgroup&groupname=zz", "Stop zz?"),
+        ("action=stop&processname=cat", "Stop the process cat?"),
+        (
+            "action=clearlog&processname=cat",
+            "Clear 2 logs of cat (stdout and stderr)? What has been written is lost.",
+        ),
+        (
+            "action=clearlog&processname=off",
+            "Clear 1 log of off (stdout)? What has been written is lost.",
+        ),
+        ("action=clearlog&processname=grp:ga", "Clear the logs of grp:ga? It has no log file."),
+    ],
+)
+async def test_questions_say_what_and_how_many(
+    fake: FakeSupervisor, fields: str, question: str
+) -> None:
+    fake.process("cat").run()
+    for output in (
+        fake.process("cat").stdout,
+        fake.process("cat").stderr,
+        fake.process("off").stdout,
+    ):
+        output.logfile = "/log"
+    async with talking(fake) as client:
+        token = Page((await client.get("/")).body.decode()).forms[0]["csrf"]
+        body = f"{fields}&confirm=ask&csrf={token}".encode()
+        reply = await client.post("/", body, *OWN, "Accept: application/json")
+        assert json.loads(reply.body)["question"] == question
+        reply = await client.post("/", body, *OWN)
+        assert question in Page(reply.body.decode()).text
+    assert fake.process("cat").state is State.RUNNING
 
 
 async def test_actions_on_a_group(fake: FakeSupervisor) -> None:
@@ -535,8 +621,6 @@ async def test_w115_log_page(fake: FakeSupervisor, tmp_path: Path) -> None:
     async with talking(fake) as client:
         assert "No process name found" in await shown(client, "/tail.html")
         assert "No process name found" in await shown(client, "/tail.html?processname=")
-        text = await shown(client, "/tail.html?processname=zz")
-        assert "ERROR: unexpected rpc fault [10] BAD_NAME: zz" in text
         assert "No file for off" in await shown(client, "/tail.html?processname=off")
         text = await shown(client, "/tail.html?processname=cat&limit=5")
         assert "<title>Supervisor tail of process cat</title>" in text
@@ -547,6 +631,18 @@ async def test_w115_log_page(fake: FakeSupervisor, tmp_path: Path) -> None:
         assert 'href="tail.html?processname=cat&amp;limit=5000"' in text
         for limit in ("x", "-5", "9" * 5000):
             assert "limit=1024" in await shown(client, f"/tail.html?processname=cat&limit={limit}")
+
+
+async def test_the_log_of_an_unknown_process_is_a_page_that_says_so(fake: FakeSupervisor) -> None:
+    async with talking(fake) as client:
+        reply = await client.get("/tail.html?processname=caat")
+        assert reply.status == 404
+        page = Page(reply.body.decode())
+        assert "No process named caat" in page.text
+        assert page.links["cat"] == "tail.html?processname=cat"
+        assert page.links["All processes"] == "./"
+        assert "data-log" not in reply.body.decode()
+        assert "Did you mean" not in await shown(client, "/tail.html?processname=unlike")
 
 
 async def test_names_are_escaped_everywhere(fake: FakeSupervisor) -> None:
@@ -582,7 +678,8 @@ async def test_the_supervisors_own_log(fake: FakeSupervisor, tmp_path: Path) -> 
         assert "<pre>&lt;spawned&gt;\n</pre>" in text
         assert 'data-log="live/log?channel=main"' in text
         assert Page(text).links["Download"] == "log.txt?limit=1024&channel=main"
-        assert "BAD_NAME: zz" in await shown(client, "/tail.html?channel=main&processname=zz")
+        text = await shown(client, "/tail.html?channel=main&processname=zz")
+        assert "No process named zz" in text
 
 
 async def test_output_that_goes_to_no_file_is_shown_from_memory(fake: FakeSupervisor) -> None:

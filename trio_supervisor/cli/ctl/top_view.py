@@ -106,7 +106,7 @@ def _totals(top: Top) -> Line:
     line: Line = [(f"{shown}:", NORMAL)]
     for state, number in table.totals:
         line += [(" ", NORMAL), (f"{number} {state}", STATE_STYLES[state])]
-    return line
+    return _dimmed(line) if top.lost else line
 
 
 def _titles(top: Top, columns: list[tuple[Column, int]], width: int) -> Line:
@@ -150,9 +150,16 @@ def _row(row: Row, columns: list[tuple[Column, int]], width: int, top: Top) -> L
     else:
         line.pop()
         line.append((" " * (left + 1), NORMAL))
+    if top.lost:
+        line = _dimmed(line)
     if row.name == top.table.selected:
         return [(text, f"{CURSOR} {style}") for text, style in line]
     return line
+
+
+def _dimmed(line: Line) -> Line:
+    """How things were when the daemon last answered; what they are now is not known."""
+    return [(text, DIM) for text, _ in line]
 
 
 def _pane(top: Top, width: int, most: int) -> list[Line]:

@@ -5,7 +5,9 @@ The page puts them together; the live feed sends those that have changed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.errors import BadName
@@ -19,9 +21,40 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.supervisor import Supervisor
     from trio_supervisor.web.pages.forms import Viewer
 
-BY_NAME = "name"
-#: Ways to sort the table; all but the first put away the groups.
-SORTS = (BY_NAME, "state", "cpu", "memory", "uptime")
+TROUBLE, NAME = "trouble", "name"
+#: Ways to sort the table, with their titles; those of GROUPED come first.
+SORTS = {
+    TROUBLE: "Trouble first",
+    NAME: "Group and name",
+    "state": "State",
+    "cpu": "CPU",
+    "memory": "Memory",
+    "uptime": "Uptime",
+    "pid": "PID",
+    "restarts": "Restarts",
+}
+#: Ways that keep the groups together.
+GROUPED = frozenset({TROUBLE, NAME})
+#: In front of a way to sort: the other way round.
+REVERSED = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """How the table is sorted."""
+
+    key: str = TROUBLE
+    is_reversed: bool = False
+
+    @classmethod
+    def of(cls, text: str) -> Order:
+        """The order that a form field means; that of TROUBLE if it means none."""
+        key = text.removeprefix(REVERSED)
+        return cls(key, key != text) if key in SORTS else cls()
+
+    def then(self, key: str) -> str:
+        """The form field for a click on the heading of ``key``: again is the other way round."""
+        return REVERSED + key if self == Order(key) else key
 
 
 class Board:
@@ -31,16 +64,19 @@ class Board:
         self._supervisor = supervisor
         self._viewer = viewer
         self._keys: dict[str, Callable[[Process], float]] = {
-            "state": lambda p: view.SEVERITY.index(p.state),
+            "state": view.rank,
             "cpu": lambda p: -(supervisor.vitals.of(p.full_name).cpu or 0),
             "memory": lambda p: -supervisor.vitals.of(p.full_name).memory,
             "uptime": lambda p: -p.uptime,
+            "pid": lambda p: p.pid or math.inf,
+            "restarts": lambda p: -p.history.restarts,
         }
 
-    def table(self, words: str = "", sort: str = BY_NAME) -> str:
+    def table(self, words: str = "", order: Order = Order()) -> str:
         """The bodies of the table: one for each group, or one for all if sorted otherwise.
 
-        Only processes whose name or state contains ``words`` are in it.
+        What is in trouble may have one above the groups. Only processes whose name or state
+        contains ``words`` are in the table, which is empty if there are none.
         """
         wanted = words.strip().lower()
         found = [
@@ -48,13 +84,20 @@ class Board:
             for p in by_name(self._supervisor)
             if wanted in p.full_name.lower() or wanted in p.state.name.lower()
         ]
-        if sort in self._keys:
-            rows = "".join(map(self.row, sorted(found, key=self._keys[sort])))
-            return f'<tbody class="flat">\n{rows}</tbody>\n'
-        groups: dict[str, list[Process]] = {}
+        if order.key in self._keys:
+            found.sort(key=self._keys[order.key])
+        if order.is_reversed:
+            found.reverse()
+        if order.key in self._keys:
+            return self._flat(found)
+        first = [p for p in found if view.is_trouble(p)] if order.key == TROUBLE else []
+        groups: dict[str, list[Process]] = {process.group: [] for process in found}
         for process in found:
-            groups.setdefault(process.group, []).append(process)
-        return "".join(self._group(name, members) for name, members in groups.items())
+            if process not in first:
+                groups[process.group].append(process)
+        return self._flat(sorted(first, key=view.rank)) + "".join(
+            self._group(name, members) for name, members in groups.items()
+        )
 
     def row(self, process: Process) -> str:
         return view.row(process, self._supervisor.vitals.of(process.full_name), self._viewer)
@@ -75,6 +118,10 @@ class Board:
     def events(self) -> str:
         """Newest first."""
         return "".join(map(event_item, reversed(self._supervisor.chronicle.latest())))
+
+    def _flat(self, processes: list[Process]) -> str:
+        rows = "".join(map(self.row, processes))
+        return f'<tbody class="flat">\n{rows}</tbody>\n' if rows else ""
 
     def _group(self, name: str, members: Iterable[Process]) -> str:
         rows = "".join(map(self.row, members))

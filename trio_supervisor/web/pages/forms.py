@@ -1,7 +1,8 @@
 """Buttons that do something: small forms with the fields that scripts send too, and the token.
 
-A button that would stop several processes asks first: its form carries ``confirm``, which the
-page's script answers with a dialog, and the server, where there is no script, with a page.
+A button that would stop several processes, or throws something away, asks first: its form carries
+``confirm``. Then the server answers with the question, for the page's script as JSON, which shows
+it in a dialog, and without a script as a page.
 """
 
 from __future__ import annotations
@@ -26,30 +27,29 @@ GROUP = "groupname"
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """A word on a button, the value of the field ``action``, and what is asked before it is done
-    (empty: nothing)."""
+    """A word on a button, the value of the field ``action``, and whether it asks first."""
 
     text: str
     value: str
-    question: str = ""
+    asks: bool = False
 
 
 START = Action("Start", "start")
 STOP = Action("Stop", "stop")
 RESTART = Action("Restart", "restart")
-CLEAR_LOG = Action("Clear log", "clearlog")
+CLEAR_LOG = Action("Clear log", "clearlog", asks=True)
 OF_GROUP = (
     Action("Start", "startgroup"),
-    Action("Restart", "restartgroup", "Restart every process of the group {}?"),
-    Action("Stop", "stopgroup", "Stop every process of the group {}?"),
+    Action("Restart", "restartgroup", asks=True),
+    Action("Stop", "stopgroup", asks=True),
 )
 OF_ALL = (
     Action("Refresh", "refresh"),
     Action("Start All", "startall"),
-    Action("Restart All", "restartall", "Restart all processes?"),
-    Action("Stop All", "stopall", "Stop all processes?"),
+    Action("Restart All", "restartall", asks=True),
+    Action("Stop All", "stopall", asks=True),
 )
-_BY_VALUE = {a.value: a for a in (START, STOP, RESTART, CLEAR_LOG, *OF_GROUP, *OF_ALL)}
+_TEXTS = {a.value: a.text for a in (START, STOP, RESTART, CLEAR_LOG, *OF_GROUP, *OF_ALL)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,8 @@ class Viewer:
         if not self.token:
             return ""
         common = hidden(csrf.FIELD, self.token) + (hidden(field, value) if field else "")
-        direct = "".join(_button(action, value) for action in actions if not action.question)
-        asking = "".join(_button(action, value) for action in actions if action.question)
+        direct = "".join(_button(action, value) for action in actions if not action.asks)
+        asking = "".join(_button(action, value) for action in actions if action.asks)
         return (_form(common, direct) if direct else "") + (
             _form(common + hidden(CONFIRM, ASK), asking) if asking else ""
         )
@@ -77,17 +77,19 @@ def viewer_of(request: Request) -> Viewer:
     return Viewer("" if request.readonly else csrf.token_for(request))
 
 
-def confirmation(fields: Mapping[str, str], token: str, *, status: int) -> Response:
+def text_of(value: str) -> str:
+    """The word on the button of an action; the value itself if there is no such button."""
+    return _TEXTS.get(value, value)
+
+
+def confirmation(fields: Mapping[str, str], question: str, token: str, *, status: int) -> Response:
     """A page that asks whether to do what the fields say."""
     value = fields["action"]
-    name = fields.get(PROCESS) or fields.get(GROUP, "")
-    action = _BY_VALUE.get(value, Action(value, value))
-    question = action.question.format(name) if action.question else f"{action.text} {name}".strip()
     carried = "".join(hidden(f, fields[f]) for f in (PROCESS, GROUP) if f in fields)
     return page(
-        question.removesuffix("?") + "?",
+        question,
         f'<form class="question" method="post" action="./">{hidden(csrf.FIELD, token)}{carried}'
-        f'<button class="primary" name="action" value="{visible(value)}">{visible(action.text)}'
+        f'<button class="primary" name="action" value="{visible(value)}">{visible(text_of(value))}'
         f'</button> <a class="button" href="./">Cancel</a></form>\n',
         kind="question",
         status=status,
@@ -104,9 +106,6 @@ def _form(fields: str, buttons: str) -> str:
 
 def _button(action: Action, name: str) -> str:
     label = visible(f"{action.text} {name}".rstrip())
-    question = visible(action.question.format(name))
-    asks = f' data-question="{question}"' if question else ""
     return (
-        f'<button name="action" value="{action.value}" aria-label="{label}"{asks}>'
-        f"{action.text}</button>"
+        f'<button name="action" value="{action.value}" aria-label="{label}">{action.text}</button>'
     )

@@ -7,8 +7,9 @@ from urllib.parse import urlencode
 
 import trio
 
-from trio_supervisor.core.errors import NoFile, RequestError
+from trio_supervisor.core.errors import BadName, NoFile, RequestError
 from trio_supervisor.core.numbers import natural
+from trio_supervisor.core.suggest import suggestion
 from trio_supervisor.runtime.rpc.logs import readers
 from trio_supervisor.web.pages.ansi import Painter
 from trio_supervisor.web.pages.frame import TOOLS, page, shortcuts, visible
@@ -60,6 +61,8 @@ async def log_page(supervisor: Supervisor, request: Request) -> Response:
         live = f' data-log="{_address("live/log", fields)}"'
     except NoFile:
         text = f"No file for {visible(name or MAIN)}"
+    except BadName:
+        return _unknown(supervisor, name)
     except RequestError as error:
         text = f"ERROR: unexpected rpc fault [{int(error.code)}] {visible(str(error))}"
     return page(
@@ -69,6 +72,26 @@ async def log_page(supervisor: Supervisor, request: Request) -> Response:
         kind="log",
         heading=name or "The supervisor's own log",
         bar=f'<a class="button" href="./">All processes</a>{TOOLS}',
+    )
+
+
+def _unknown(supervisor: Supervisor, name: str) -> Response:
+    """The page for a process that is not there, perhaps because its program was removed."""
+    meant = suggestion(name, sorted(process.full_name for process in supervisor.processes()))
+    hint = (
+        ""
+        if meant is None
+        else (
+            f'<p>Did you mean <a href="{_address("tail.html", {"processname": meant})}">'
+            f"{visible(meant)}</a>?</p>\n"
+        )
+    )
+    return page(
+        f"No process named {name}",
+        f"<p>The configuration that is running has no process of this name.</p>\n{hint}"
+        '<p><a class="button" href="./">All processes</a></p>\n',
+        kind="unknown",
+        status=404,
     )
 
 

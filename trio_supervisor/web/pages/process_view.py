@@ -73,12 +73,12 @@ def group_head(group: str, processes: list[Process], viewer: Viewer) -> str:
 def row(process: Process, vital: Vital, viewer: Viewer) -> str:
     """One process."""
     state = process.state.name.lower()
-    trouble = " trouble" if _is_trouble(process) else ""
+    trouble = " trouble" if is_trouble(process) else ""
     lives = process.state in SIGNALLABLE_STATES
     up = int(process.uptime)
     figures = (
         f'data-cpu="{vital.cpu or 0:.1f}" data-memory="{vital.memory}" data-uptime="{up}" '
-        f'data-rank="{SEVERITY.index(process.state)}"'
+        f'data-rank="{rank(process)}"'
     )
     return (
         f'<tr class="process{trouble}" tabindex="-1" data-name="{visible(process.full_name)}" '
@@ -95,6 +95,25 @@ def row(process: Process, vital: Vital, viewer: Viewer) -> str:
         f'<td class="number restarts">{process.history.restarts}</td>'
         f'<td class="actions">{_actions(process, viewer)}</td></tr>\n'
     )
+
+
+def is_trouble(process: Process) -> bool:
+    """Whether somebody should look at it."""
+    last = process.history.last_exit
+    if process.state is State.EXITED and last is not None:
+        return not last.expected(process.config.exitcodes)
+    return process.state in _BAD or _is_retried(process)
+
+
+def rank(process: Process) -> int:
+    """The place of its state in SEVERITY. A start that is tried again counts as BACKOFF: the row
+    would change its place with every attempt.
+    """
+    return SEVERITY.index(State.BACKOFF if _is_retried(process) else process.state)
+
+
+def _is_retried(process: Process) -> bool:
+    return process.state is State.STARTING and process.history.failures > 0
 
 
 def summary(processes: Iterable[Process]) -> str:
@@ -123,14 +142,6 @@ def _name(process: Process) -> str:
     prefix = process.full_name.removesuffix(process.name)
     shown = f'<span class="prefix">{visible(prefix)}</span>' if prefix else ""
     return f'<a href="{log_address(process.full_name)}">{shown}{visible(process.name)}</a>'
-
-
-def _is_trouble(process: Process) -> bool:
-    """Whether somebody should look at it."""
-    last = process.history.last_exit
-    if process.state is State.EXITED and last is not None:
-        return not last.expected(process.config.exitcodes)
-    return process.state in _BAD
 
 
 def _why(process: Process) -> str:

@@ -7,15 +7,24 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from trio_supervisor.core.states import DaemonState
 from trio_supervisor.web.message import Response
 from trio_supervisor.web.pages import csrf
 from trio_supervisor.web.pages.actions import act, is_failure
-from trio_supervisor.web.pages.board import BY_NAME, SORTS, Board
-from trio_supervisor.web.pages.forms import ASK, CONFIRM, OF_ALL, Viewer, confirmation, viewer_of
+from trio_supervisor.web.pages.board import GROUPED, SORTS, Board, Order
+from trio_supervisor.web.pages.forms import (
+    ASK,
+    CONFIRM,
+    OF_ALL,
+    Viewer,
+    confirmation,
+    text_of,
+    viewer_of,
+)
 from trio_supervisor.web.pages.frame import NO_CACHE, TOOLS, message_line, page, shortcuts, visible
+from trio_supervisor.web.pages.questions import question_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,12 +41,18 @@ _GOING_DOWN = (
     "<p>The supervisor is shutting down.</p>\n"
     '<p class="hint">This page looks by itself whether it is back.</p>\n'
 )
-_HEAD = """\
-<thead><tr><th scope="col">State</th><th scope="col">Name</th><th scope="col">CPU</th>\
-<th scope="col">Memory</th><th scope="col">Uptime</th><th scope="col">PID</th>\
-<th scope="col">Restarts</th><th scope="col"><span class="unseen">Actions</span></th></tr></thead>
-"""
-_SORT_TEXTS = ("By group and name", "Trouble first", "CPU", "Memory", "Uptime")
+#: The columns that the table can be sorted by, with their titles.
+_COLUMNS = {
+    "state": "State",
+    "name": "Name",
+    "cpu": "CPU",
+    "memory": "Memory",
+    "uptime": "Uptime",
+    "pid": "PID",
+    "restarts": "Restarts",
+}
+#: Those that are sorted by from the largest to the smallest.
+_DESCENDING = frozenset({"cpu", "memory", "uptime", "restarts"})
 _EVENTS = """\
 <section class="events"><h2>Events</h2>\
 <a href="tail.html?channel=main">The supervisor's own log</a>"""
@@ -45,8 +60,8 @@ _KEYS = (
     ("/", "filter"),
     ("j k", "next, previous process"),
     ("s", "start it"),
-    ("x", "stop it"),
-    ("r", "restart it"),
+    ("x", "stop it, after a question"),
+    ("r", "restart it, after a question"),
     ("l", "its log"),
     ("o", "its last output"),
     ("t", "light or dark"),
@@ -66,16 +81,24 @@ async def status_page(supervisor: Supervisor, request: Request) -> Response:
         await supervisor.vitals.refresh()
         return _show(supervisor, fields, viewer_of(request))
     ours = csrf.is_ours(request)
+    wants_json = JSON in request.headers.get("accept", "")
     if fields.get(CONFIRM) == ASK or (csrf.is_from_browser(request) and not ours):
         # A script that passes for a browser must notice that nothing was done.
         is_refusal = not ours and (request.method == "POST" or not csrf.tells_origin(request))
-        return confirmation(fields, csrf.token_for(request), status=403 if is_refusal else 200)
+        question = question_of(supervisor, fields)
+        if ours and wants_json:
+            return _json({"question": question, "button": text_of(fields["action"])})
+        status = 403 if is_refusal else 200
+        return confirmation(fields, question, csrf.token_for(request), status=status)
     message = (await act(supervisor, fields))[:MESSAGE_LIMIT]
-    if JSON in request.headers.get("accept", ""):
-        outcome = {"message": message, "failed": is_failure(message)}
-        return Response(200, json.dumps(outcome).encode(), JSON, NO_CACHE)
+    if wants_json:
+        return _json({"message": message, "failed": is_failure(message)})
     where = f"./?message={quote(message, safe='')}"
     return Response(303, b"", headers=(("Location", where), *NO_CACHE))
+
+
+def _json(answer: dict[str, object]) -> Response:
+    return Response(200, json.dumps(answer).encode(), JSON, NO_CACHE)
 
 
 def going_down() -> Response:
@@ -91,14 +114,14 @@ def going_down() -> Response:
 
 def _show(supervisor: Supervisor, fields: Mapping[str, str], viewer: Viewer) -> Response:
     board = Board(supervisor, viewer)
-    words, sort = fields.get("filter", ""), fields.get("sort", BY_NAME)
+    words, order = fields.get("filter", ""), Order.of(fields.get("sort", ""))
     message = fields.get("message", "")[:MESSAGE_LIMIT]
     return page(
         f"Supervisor status: {supervisor.config.daemon.identifier}",
         f"{message_line(message, bad=is_failure(message))}"
         f'<nav class="bar"><ul class="summary">{board.summary()}</ul>'
-        f"{_controls(words, sort)}</nav>\n"
-        f"{_table(supervisor, board.table(words, sort))}"
+        f"{_controls(words, order)}</nav>\n"
+        f"{_table(supervisor, board.table(words, order), words, order)}"
         f"{_EVENTS}<ol>{board.events()}</ol></section>\n{shortcuts(_KEYS)}",
         kind="status",
         heading=supervisor.config.daemon.identifier,
@@ -106,10 +129,10 @@ def _show(supervisor: Supervisor, fields: Mapping[str, str], viewer: Viewer) -> 
     )
 
 
-def _controls(words: str, sort: str) -> str:
+def _controls(words: str, order: Order) -> str:
     options = "".join(
-        f'<option value="{way}"{" selected" if way == sort else ""}>{text}</option>'
-        for way, text in zip(SORTS, _SORT_TEXTS, strict=True)
+        f'<option value="{way}"{" selected" if way == order.key else ""}>{text}</option>'
+        for way, text in SORTS.items()
     )
     return (
         '<form class="controls" method="get" action="./" role="search">'
@@ -120,7 +143,28 @@ def _controls(words: str, sort: str) -> str:
     )
 
 
-def _table(supervisor: Supervisor, bodies: str) -> str:
+def _table(supervisor: Supervisor, bodies: str, words: str, order: Order) -> str:
     if not supervisor.processes():
         return '<p class="empty">No programs to manage</p>\n'
-    return f'<table class="processes">\n{_HEAD}{bodies}</table>\n'
+    headings = "".join(_heading(key, title, words, order) for key, title in _COLUMNS.items())
+    kind = "processes" if order.key in GROUPED else "processes sorted"
+    return (
+        f'<table class="{kind}">\n<thead><tr>{headings}'
+        '<th scope="col"><span class="unseen">Actions</span></th></tr></thead>\n'
+        f"{bodies}</table>\n"
+        f'<p class="empty nothing" role="status"{" hidden" if bodies else ""}>'
+        f"No name or state contains <q>{visible(words)}</q>. "
+        '<a href="./">Show all</a></p>\n'
+    )
+
+
+def _heading(key: str, title: str, words: str, order: Order) -> str:
+    """A title that sorts by its column, and again the other way round."""
+    fields = {"sort": order.then(key)} | ({"filter": words} if words else {})
+    descends = (key in _DESCENDING) is not order.is_reversed
+    direction = "descending" if descends else "ascending"
+    sorted_by = f' aria-sort="{direction}"' if key == order.key else ""
+    return (
+        f'<th scope="col" data-sort="{key}"{sorted_by}>'
+        f'<a href="?{visible(urlencode(fields))}">{title}</a></th>'
+    )

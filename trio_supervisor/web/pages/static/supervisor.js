@@ -105,6 +105,7 @@ function statusPage() {
   const busy = new Map(); // full name -> actions under way
   const history = new Map(); // full name -> [[time, cpu, memory], ...]
   let token = '', span = 300, seen = false;
+  let reversed = new URLSearchParams(location.search).get('sort')?.startsWith('-') || false;
 
   const fragment = (html) => {
     const template = document.createElement('template');
@@ -155,12 +156,16 @@ function statusPage() {
 
   /* Filter and sort */
 
+  // Without a key rows stay in their groups.
   const keys = {
     state: (row) => Number(row.dataset.rank),
     cpu: (row) => -Number(row.dataset.cpu),
     memory: (row) => -Number(row.dataset.memory),
     uptime: (row) => -Number(row.dataset.uptime),
+    pid: (row) => Number($('.pid', row).textContent) || Infinity,
+    restarts: (row) => -Number($('.restarts', row).textContent),
   };
+  const DESCENDING = ['cpu', 'memory', 'uptime', 'restarts'];
   /* Rows change their order, come and go only when nobody has used the table for a while, and take
      no click in the second after that: what was under the pointer must not be another program. */
   const STILL = 10000; // milliseconds since the table was used
@@ -195,14 +200,29 @@ function statusPage() {
 
   /* Put every row where it belongs; returns whether any has moved. */
   function arrange() {
+    if (!table) return false;
     const key = keys[sort.value];
+    const first = sort.value === 'trouble'
+      ? (row) => (row.classList.contains('trouble') ? keys.state(row) : Infinity) : null;
     let moved = false;
-    const sorted = [...rows.values()].sort((a, b) => (key ? key(a) - key(b) : 0) || byName(a, b));
+    const by = (order) => (a, b) => {
+      const [x, y] = order ? [order(a), order(b)] : [0, 0]; // two Infinities have no difference
+      return x < y ? -1 : x > y ? 1 : byName(a, b);
+    };
+    const sorted = [...rows.values()].sort(by(key || first));
+    if (reversed) sorted.reverse();
     let flat = $('tbody.flat', table);
-    if (key && !flat) flat = table.appendChild(element('tbody', { class: 'flat' }));
+    if ((key || first) && !flat) {
+      flat = element('tbody', { class: 'flat' });
+      $('thead', table).after(flat);
+    }
+    const groups = all('tbody[data-group]', table);
+    const inOrder = [...groups].sort((a, b) => (a.dataset.group < b.dataset.group ? -1 : 1));
+    if (!key && reversed) inOrder.reverse();
+    if (inOrder.some((body, i) => body !== groups[i])) table.append(...inOrder);
     const next = new Map();
     for (const row of sorted) {
-      const home = key ? flat : $(`tbody[data-group="${CSS.escape(row.dataset.group)}"]`, table);
+      const home = key || (first && row.classList.contains('trouble')) ? flat : $(`tbody[data-group="${CSS.escape(row.dataset.group)}"]`, table);
       const place = next.has(home) ? next.get(home) : $('tr.process', home);
       if (row === place) next.set(home, row.nextElementSibling);
       else { const focused = row.contains(document.activeElement) && document.activeElement;
@@ -212,7 +232,7 @@ function statusPage() {
         moved = true;
       }
     }
-    if (!key && flat) flat.remove();
+    if (!key && !first && flat) flat.remove();
     table.classList.toggle('sorted', Boolean(key));
     const words = filter.value.trim().toLowerCase();
     for (const row of rows.values()) {
@@ -220,8 +240,17 @@ function statusPage() {
       if (row.hidden !== hidden) moved = true;
       row.hidden = hidden;
     }
-    for (const body of all('tbody[data-group]', table)) {
-      body.hidden = !$('tr.process:not([hidden])', body);
+    const shown = new Set(); // groups, wherever their processes are
+    for (const row of rows.values()) if (!row.hidden) shown.add(row.dataset.group);
+    for (const body of groups) body.hidden = Boolean(key) || !shown.has(body.dataset.group);
+    const nothing = $('.nothing');
+    $('q', nothing).textContent = filter.value.trim();
+    nothing.hidden = shown.size > 0;
+    table.hidden = !shown.size;
+    for (const heading of all('thead [data-sort]', table)) {
+      const descends = DESCENDING.includes(heading.dataset.sort) !== reversed;
+      if (heading.dataset.sort !== sort.value) heading.removeAttribute('aria-sort');
+      else heading.setAttribute('aria-sort', descends ? 'descending' : 'ascending');
     }
     markFilter();
     return moved;
@@ -322,7 +351,7 @@ function statusPage() {
       for (const [name, figures] of Object.entries(data.rows)) {
         if (rows.has(name)) putFigures(rows.get(name), data.time, figures);
       }
-      if (sort.value !== 'name') settle();
+      if (keys[sort.value]) settle();
     },
   });
 
@@ -377,11 +406,8 @@ function statusPage() {
     else say(`${what}: ${why.textContent}`, true);
   }
 
-  async function carryOut(data, what) {
-    const names = targets(data);
-    setBusy(names, 1);
-    say(`${what} …`);
-    clearTimeout(messageTimer);
+  /* Send a form; what the daemon answers, or null if it does not, and then the reader is told. */
+  async function post(data, what) {
     try {
       const answer = await fetchHere('./', {
         method: 'POST', body: new URLSearchParams(data), headers: { Accept: 'application/json' },
@@ -389,33 +415,71 @@ function statusPage() {
       if (answer.status === 403) refused(what, await answer.text());
       else if (answer.status === 401) location.reload();
       else if (!answer.ok) say(`${what}: refused (${answer.status} ${answer.statusText})`, true);
-      else { const { message, failed } = await answer.json(); say(message, failed); }
+      else return await answer.json();
     } catch {
       say(`${what}: no answer from the daemon`, true);
-    } finally {
-      setBusy(names, -1);
-      for (const name of names) setResting(name, rowButtons);
     }
+    return null;
   }
 
-  document.addEventListener('submit', async (event) => {
+  async function carryOut(data, what) {
+    const names = targets(data);
+    setBusy(names, 1);
+    say(`${what} …`);
+    clearTimeout(messageTimer);
+    const outcome = await post(data, what);
+    if (outcome) say(outcome.message, outcome.failed);
+    setBusy(names, -1);
+    for (const name of names) setResting(name, rowButtons);
+  }
+
+  /* The form asks by itself where its buttons do much; keys ask before whatever interrupts. */
+  async function submit(form, button, asks = false) {
+    const data = new FormData(form, button);
+    const what = button.getAttribute('aria-label');
+    if (asks) data.set('confirm', 'ask');
+    data.set('csrf', token || data.get('csrf'));
+    if (data.has('confirm')) {
+      const asked = await post(data, what);
+      if (!asked || !await ask(asked.question, asked.button)) return;
+    }
+    if (!data.has('processname')) setResting(data.get('groupname') || '', headButtons);
+    data.delete('confirm');
+    carryOut(data, what);
+  }
+
+  document.addEventListener('submit', (event) => {
     const form = event.target;
     if (form.method === 'get') { event.preventDefault(); arrange(); }
     if (form.method !== 'post') return;
     event.preventDefault();
-    const button = event.submitter;
-    const data = new FormData(form, button);
     const menu = form.closest('.menu');
     if (menu) menu.open = false;
-    if (data.has('confirm') && !await ask(button.dataset.question, button.textContent)) return;
-    if (!data.has('processname')) setResting(data.get('groupname') || '', headButtons);
-    data.delete('confirm');
-    data.set('csrf', token || data.get('csrf'));
-    carryOut(data, button.getAttribute('aria-label'));
+    submit(form, event.submitter);
   });
 
+  function sortBy(key, other) {
+    sort.value = key;
+    reversed = other;
+    arrange();
+  }
+
+  if (table) {
+    $('thead', table).addEventListener('click', (event) => {
+      const heading = event.target.closest('[data-sort]');
+      if (!heading) return;
+      event.preventDefault();
+      const key = heading.dataset.sort;
+      sortBy(key, key === sort.value && !reversed);
+    });
+    $('.nothing a').addEventListener('click', (event) => {
+      event.preventDefault();
+      filter.value = '';
+      arrange();
+    });
+  }
   filter.addEventListener('input', arrange);
-  sort.addEventListener('change', arrange);
+  sort.addEventListener('change', () => sortBy(sort.value, false));
   $('.summary').addEventListener('click', (event) => {
     const link = event.target.closest('a');
     if (!link) return;
@@ -443,14 +507,20 @@ function statusPage() {
     if (target) target.click();
   };
 
+  const asking = (action) => () => {
+    const row = document.activeElement.closest('tr.process');
+    const button = row && $(`button[value=${action}]:enabled`, row);
+    if (button) submit(button.form, button, true);
+  };
+
   for (const row of all('tr.process')) adopt(row);
   return {
     '/': () => { filter.focus(); filter.select(); },
     j: () => move(1),
     k: () => move(-1),
     s: press('button[value=start]'),
-    x: press('button[value=stop]'),
-    r: press('button[value=restart]'),
+    x: asking('stop'),
+    r: asking('restart'),
     l: press('.name a'),
     o: press('.last summary'),
     Escape: () => all('.menu[open]').forEach((menu) => { menu.open = false; }),
