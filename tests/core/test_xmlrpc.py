@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 import xmlrpc.client
 from datetime import datetime
+from types import FrameType
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from trio_supervisor.core.xmlrpc import (
+    ELEMENT,
     MAX_DEPTH,
     MAX_ELEMENTS,
+    PIECE,
     Call,
     MalformedCall,
     Value,
     decode_call,
     encode_fault,
     encode_response,
+    rough_size,
 )
 
 
@@ -185,6 +190,37 @@ def test_special_characters(text: str, xml: str) -> None:
     assert f"<string>{xml}</string>" in encode_response(text).decode()
     assert f"<name>{xml}</name>" in encode_response({text: 1}).decode()
     assert f"<name>{xml}</name>" in encode_response({text: [1]}).decode()
+
+
+def test_long_texts_are_escaped_in_pieces() -> None:
+    text = "<\x01&é" * PIECE
+    expected = "&lt;\ufffd&amp;é" * PIECE
+    assert f"<string>{expected}</string>".encode() in encode_response(text)
+    assert f"<string>{expected}</string>".encode() in encode_response(["a", [text, 1]])
+
+
+@pytest.mark.parametrize("special", "&\r\x01\ud800")
+def test_a_text_of_special_characters_is_escaped_without_a_call_for_each(special: str) -> None:
+    calls = 0
+
+    def count(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    sys.setprofile(count)
+    try:
+        encode_response(special * PIECE * 4)
+    finally:
+        sys.setprofile(None)
+    assert calls < 200
+
+
+def test_the_rough_size_of_a_value() -> None:
+    value: Value = ["a" * 1000, {"b": "c" * 2000, "d": [1, 2.0, True]}]
+    assert 3000 < rough_size(value) < 3000 + 10 * ELEMENT
+    assert 1000 < rough_size([value, value], 1000) < 2000
+    assert rough_size([["a"] * 10] * 10) > 100 * ELEMENT
+    assert rough_size([1] * 10_000_000, 100) < 100 + 2 * ELEMENT
 
 
 def test_response_layout() -> None:

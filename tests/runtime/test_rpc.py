@@ -33,7 +33,8 @@ from trio_supervisor.core.errors import (
 )
 from trio_supervisor.core.states import DaemonState, State
 from trio_supervisor.core.xmlrpc import Value
-from trio_supervisor.runtime.rpc.calls import Rpc
+from trio_supervisor.runtime.logs.logread import ANSWER_LIMIT
+from trio_supervisor.runtime.rpc.calls import FULL, Rpc
 from trio_supervisor.runtime.rpc.info import format_uptime, process_info
 from trio_supervisor.runtime.rpc.method import NAME, Method
 
@@ -745,6 +746,63 @@ async def test_w101_w102_multicall(fake: Fake) -> None:
     ]
     expected = [os.getpid(), "3.0", {"statecode": 1, "statename": "RUNNING"}]
     assert await answer(fake, "system.multicall", calls) == expected
+
+
+async def test_the_results_of_a_multicall_have_a_limit_together(fake: Fake) -> None:
+    """Twenty reads of a large log would be twenty times the limit of one."""
+    carried_out = []
+
+    async def read() -> Value:
+        carried_out.append(True)
+        return "x" * 6 * 1024 * 1024
+
+    rpc = Rpc(fake.real, {"my": [Method("read", "string", (), read)]})
+    calls: list[Value] = [listed("supervisor.getPID"), *[listed("my.read")] * 20]
+    results = await rpc.call("system.multicall", [calls])
+    assert isinstance(results, list)
+    full = FULL.format(ANSWER_LIMIT)
+    fault = {"faultCode": 30, "faultString": f"FAILED: not carried out: {full}"}
+    assert [len(r) for r in results if isinstance(r, str)] == [6 * 1024 * 1024] * 3
+    assert (results[0], results[4:]) == (os.getpid(), [fault] * 17)
+    assert len(carried_out) == 3
+
+
+async def test_a_larger_limit_of_answers_is_that_of_a_multicall(fake: Fake) -> None:
+    daemon = replace(fake.config.daemon, log_answer_maxbytes=2 * ANSWER_LIMIT)
+    fake.config = replace(fake.config, daemon=daemon)
+
+    async def read() -> Value:
+        return "x" * ANSWER_LIMIT
+
+    rpc = Rpc(fake.real, {"my": [Method("read", "string", (), read)]})
+    results = await rpc.call("system.multicall", [[listed("my.read")] * 3])
+    assert isinstance(results, list)
+    assert [isinstance(result, str) for result in results] == [True, True, False]
+
+
+async def test_a_multicall_lets_others_run_between_its_calls(fake: Fake) -> None:
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(others)
+        await answer(fake, "system.multicall", [listed("supervisor.getPID")] * 100)
+        assert turns > 50
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_multicall_that_ends_the_daemon_is_answered(fake: Fake) -> None:
+    """Its server is cancelled as soon as the loop turns."""
+    with trio.CancelScope() as scope:
+        fake.request_shutdown = scope.cancel  # type: ignore[method-assign]  # a spy
+        calls: list[Value] = [listed("supervisor.shutdown"), listed("supervisor.getPID")]
+        results = await Rpc(fake.real).call("system.multicall", [calls])
+        assert results == [True, os.getpid()]
 
 
 async def test_w103_faults_within_multicall(fake: Fake) -> None:

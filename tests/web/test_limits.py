@@ -6,6 +6,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import trio
@@ -14,7 +15,8 @@ from trio.testing import wait_all_tasks_blocked
 from tests.kit.fake_supervisor import FakeSupervisor
 from tests.kit.web import call_body, talking, unix_server
 from trio_supervisor.core.access import Access
-from trio_supervisor.web import app
+from trio_supervisor.core.xmlrpc import Value, encode_response
+from trio_supervisor.web import app, rpc_door
 from trio_supervisor.web.api import routes
 from trio_supervisor.web.api.input import BODY_LIMIT, read_fields
 from trio_supervisor.web.app import FORM_LIMIT, App
@@ -22,6 +24,7 @@ from trio_supervisor.web.connection import PIECES
 from trio_supervisor.web.memory import FULL, LARGE, Memory
 from trio_supervisor.web.message import MAX_FIELDS, Request, Response, Stream
 from trio_supervisor.web.parser import MAX_LINES, Refused
+from trio_supervisor.web.rpc_door import ENCODED_INLINE
 from trio_supervisor.web.worker import INLINE, work
 
 JSON = "Content-Type: application/json"
@@ -159,6 +162,30 @@ async def test_much_work_is_done_in_a_thread() -> None:
     here = threading.get_ident()
     assert await work(INLINE, threading.get_ident) == here
     assert await work(INLINE + 1, threading.get_ident) != here
+
+
+@pytest.mark.parametrize("size", [0, ENCODED_INLINE])
+async def test_large_answers_are_made_in_a_thread(
+    fake: FakeSupervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    threads = []
+    log = tmp_path / "log"
+    log.write_text("x" * size)
+
+    def spy(value: Value) -> bytes:
+        threads.append(threading.get_ident())
+        return encode_response(value)
+
+    monkeypatch.setattr(rpc_door, "encode_response", spy)
+    monkeypatch.setattr(fake.process("cat").stdout, "logfile", str(log))
+    read = (
+        "<methodCall><methodName>supervisor.readProcessStdoutLog</methodName><params><param><value>"
+        "cat</value></param><param><value><int>0</int></value></param><param><value><int>0</int>"
+        "</value></param></params></methodCall>"
+    )
+    async with talking(fake) as client:
+        assert len((await client.post("/RPC2", read.encode())).body) > size
+    assert (threads == [threading.get_ident()]) == (size == 0)
 
 
 async def test_a_large_body_for_the_api_is_read_in_a_thread(

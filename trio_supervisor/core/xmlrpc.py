@@ -10,7 +10,7 @@ from __future__ import annotations
 import binascii
 import math
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from operator import itemgetter
@@ -51,16 +51,29 @@ def decode_call(body: bytes) -> Call:
     calls = _CallBuilder()
     # Whatever encoding the XML declaration names, the body is UTF-8 (W46 to W48).
     parser = DefusedXMLParser(target=calls, encoding="utf-8", forbid_dtd=True)
+    mistake = ""
     if b"\0" in body:  # or expat would recognise UTF-16 (W47)
         raise MalformedCall("not an XML-RPC call: not UTF-8 text")
     try:
         parser.feed(body.decode("utf-8-sig").encode())
         parser.close()
     except (ParseError, ValueError) as error:  # ValueError: not UTF-8, a DTD, or a bad value
-        raise MalformedCall(f"not an XML-RPC call: {str(error)[:SHOWN]}") from error
-    if not calls.method:
-        raise MalformedCall("not an XML-RPC call: no method name")
+        mistake = str(error)[:SHOWN]
+        _forget_frames(error)
+    finally:
+        vars(parser).clear()  # it and its handlers refer to each other
+    # Raised here, without its cause: what is in cycles keeps a body of megabytes in memory until
+    # the garbage collector runs.
+    if mistake or not calls.method:
+        raise MalformedCall(f"not an XML-RPC call: {mistake or 'no method name'}")
     return Call(calls.method, calls.params)
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    """Cut the cycles of an exception and frames that have it as a variable, as the parser's do."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__context__
 
 
 @dataclass(slots=True)
@@ -185,14 +198,31 @@ _VALUES: dict[str, Callable[[str, list[Value]], Value]] = {
 }
 
 
+#: Bytes of the elements around a value.
+ELEMENT = 40
 _BEFORE = "<?xml version='1.0'?>\n<methodResponse>\n<params>\n<param>\n"
 _AFTER = "</param>\n</params>\n</methodResponse>\n"
 
 
 def encode_response(value: Value) -> bytes:
     """The body of a good answer. Raises TypeError for a value XML-RPC has no element for."""
-    # An answer may be megabytes long: joined once.
-    return "".join([_BEFORE, *_parts(value), _AFTER]).encode()
+    # An answer may be megabytes long: joined once, and made of pieces, between which a thread lets
+    # other threads run.
+    return b"".join([piece.encode() for piece in (_BEFORE, *_pieces(value), _AFTER)])
+
+
+def rough_size(value: Value, enough: float = math.inf) -> int:
+    """About how many bytes a value takes in an answer; counting stops at ``enough``."""
+    if isinstance(value, str):
+        return ELEMENT + len(value)
+    if not isinstance(value, (list, dict)):
+        return ELEMENT
+    size = ELEMENT
+    for item in value.values() if isinstance(value, dict) else value:
+        size += rough_size(item, enough - size)
+        if size >= enough:
+            break
+    return size
 
 
 def encode_fault(code: int, text: str) -> bytes:
@@ -205,13 +235,19 @@ def encode_fault(code: int, text: str) -> bytes:
 
 #: Markup, the carriage return that parsers would turn into a newline, and everything that XML 1.0
 #: forbids even as a character reference (2.3).
-_SPECIAL = re.compile("[&<>\r\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
-_ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"}
+_ESCAPES = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\r", "&#13;"))
+_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_SPECIAL = re.compile(f"[{''.join(special for special, _ in _ESCAPES)}]|{_FORBIDDEN.pattern}")
 REPLACEMENT = "\ufffd"
+#: Characters that are escaped at once: in some milliseconds, whatever they are.
+PIECE = 32 * 1024
 
 
 def _escape(text: str) -> str:
-    return _SPECIAL.sub(lambda found: _ESCAPES.get(found[0], REPLACEMENT), text)
+    # No function of ours is called for a character: a log may consist of special ones.
+    for special, reference in _ESCAPES:
+        text = text.replace(special, reference)
+    return _FORBIDDEN.sub(REPLACEMENT, text)
 
 
 #: ``<int>`` has 32 bits: clients with a strict decoder fail on a whole answer with a larger one.
@@ -256,7 +292,7 @@ def _encode(value: Value) -> str:
     if isinstance(value, dict):
         return _encode_struct(value)
     if isinstance(value, list):
-        return "".join(_parts(value))
+        return "".join(_pieces(value))
     if isinstance(value, int) and not SMALLEST_INTEGER <= value <= LARGEST_INTEGER:
         value = _double_of(value)
     template = _SCALARS.get(type(value))
@@ -273,11 +309,20 @@ def _double_of(number: int) -> float:
         return math.inf if number > 0 else -math.inf
 
 
-def _parts(value: Value) -> Iterable[str]:
+def _pieces(value: Value) -> Iterator[str]:
     """The text of a value in pieces."""
-    if not isinstance(value, list):
-        return (_encode(value),)
-    return ("<value><array><data>\n", *map(_encode, value), "</data></array></value>\n")
+    if isinstance(value, list):
+        yield "<value><array><data>\n"
+        for item in value:
+            yield from _pieces(item)
+        yield "</data></array></value>\n"
+    elif isinstance(value, str) and len(value) > PIECE:
+        yield "<value><string>"
+        for start in range(0, len(value), PIECE):
+            yield _escape(value[start : start + PIECE])
+        yield "</string></value>\n"
+    else:
+        yield _encode(value)
 
 
 def _encode_struct(struct: dict[str, Value]) -> str:

@@ -35,6 +35,8 @@ SEND_TIME = 60
 #: Seconds given to a client to read the last answer before the socket is closed under it.
 LINGER_TIME = 2
 
+#: Bytes of a body up to which it is copied to be sent together with its head.
+ONE_SEND = 64 * 1024
 #: Pieces of a body that are taken at once. A client that sends chunks of one byte gives us eleven
 #: thousand in one read; the others are served in between.
 PIECES = 64
@@ -88,7 +90,7 @@ class Connection:
             with self._scope, suppress(OSError):
                 await self._converse()
             if self._scope.cancelled_caught and self._awaiting_request and not self._parser.idle:
-                self._try_send(self._encode("1.1", error_response(408), keep=False))
+                self._try_send(self._last_words(error_response(408)))
         finally:
             self._wire.close()
 
@@ -111,7 +113,7 @@ class Connection:
             request = await self._next_request()
         except Refused as refusal:
             refused = error_response(refusal.status, str(refusal))
-            await self._send(self._encode("1.1", refused, keep=False))
+            await self._send(self._last_words(refused))
             return False
         if request is None:
             return False
@@ -187,23 +189,26 @@ class Connection:
         return bytes(body)
 
     async def _answer(self, request: Request, response: Response, *, keep: bool) -> None:
-        await self._send(
-            self._encode(
-                request.version,
-                response,
-                keep=keep,
-                bare=request.method == "HEAD" or response.status == HTTPStatus.NOT_MODIFIED,
-            )
-        )
+        head = self._head(request.version, response, keep=keep)
+        if request.method == "HEAD" or response.status == HTTPStatus.NOT_MODIFIED:
+            await self._send(head)
+        elif len(response.body) > ONE_SEND:
+            await self._send(head)
+            await self._send(response.body)
+        else:
+            await self._send(head + response.body)
 
-    def _encode(self, version: str, response: Response, *, keep: bool, bare: bool = False) -> bytes:
+    def _head(self, version: str, response: Response, *, keep: bool) -> bytes:
         headers = (("Content-Type", response.type), *response.headers)
         if not keep:
             headers = (*headers, ("Connection", "close"))
         elif version == "1.0":
             headers = (*headers, ("Connection", "Keep-Alive"))
-        head = response_head(version, response.status, headers, time.time(), len(response.body))
-        return head if bare else head + response.body
+        return response_head(version, response.status, headers, time.time(), len(response.body))
+
+    def _last_words(self, response: Response) -> bytes:
+        """What is sent for a request whose head cannot be read."""
+        return self._head("1.1", response, keep=False) + response.body
 
     async def _stream(self, request: Request, stream: Stream) -> None:
         """Send what comes until it ends or the client leaves; then the connection is used up."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from typing import TYPE_CHECKING
 
 import trio
@@ -17,6 +18,7 @@ from trio_supervisor.web.parser import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from ctypes import CDLL
 
 #: Bytes for all clients of a server, unless one body may be larger: some answers as large as
 #: possible.
@@ -24,6 +26,11 @@ LIMIT = 128 * 1024 * 1024
 #: Bytes of a request and its answer from which on the C library is asked to return what it has
 #: kept of them to the system.
 LARGE = 1024 * 1024
+#: Of <malloc.h>.
+M_TRIM_THRESHOLD = -1
+M_MMAP_THRESHOLD = -3
+#: Bytes of a block, and of the unused end of an arena, from which on glibc keeps nothing for later.
+KEPT = 1024 * 1024
 FULL = "too many large requests at this time; try again later"
 
 
@@ -72,11 +79,32 @@ class Account:
         """Hold some more bytes. Raises Refused."""
         self._memory.take(size)
         self.size += size
+        if self.size >= LARGE:
+            map_large_blocks()
+
+
+@cache
+def map_large_blocks() -> None:
+    """Let glibc take each large block from the system and return it at once when it is freed.
+
+    By default it learns from the first large block to keep later ones: up to 64 MiB in the arena of
+    every thread, of which malloc_trim() returns nothing where they are at the end of the arena.
+    """
+    with suppress(AttributeError):
+        libc = _libc()
+        libc.mallopt(M_MMAP_THRESHOLD, KEPT)
+        libc.mallopt(M_TRIM_THRESHOLD, KEPT)
 
 
 def malloc_trim() -> None:
-    """Return memory that glibc keeps for later to the system; nothing with another C library."""
+    """Return memory that glibc keeps for later to the system."""
+    with suppress(AttributeError):
+        _libc().malloc_trim(0)
+
+
+@cache
+def _libc() -> CDLL:
+    """The C library; one that is not glibc has none of the functions above, and needs none."""
     import ctypes  # seldom needed, and not small
 
-    with suppress(AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
+    return ctypes.CDLL(None)

@@ -11,6 +11,7 @@ from trio_supervisor.core.xmlrpc import (
     decode_call,
     encode_fault,
     encode_response,
+    rough_size,
 )
 from trio_supervisor.web.complaints import Complaints, quoted
 from trio_supervisor.web.message import Response, error_response
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from trio_supervisor.web.message import Request
 
 TYPE = "text/xml"
+#: Bytes of an answer that are encoded in a millisecond as a rule, and always in some.
+ENCODED_INLINE = 64 * 1024
 
 
 async def answer_call(rpc: Rpc, request: Request, complaints: Complaints) -> Response:
@@ -31,8 +34,11 @@ async def answer_call(rpc: Rpc, request: Request, complaints: Complaints) -> Res
         complaints.say(Severity.DEBUG, f"{error}: {quoted(request.body)}")
         return error_response(400, str(error))
     try:
-        # No checkpoint between a shutdown request and its answer: it is sent first (2.9).
-        body = encode_response(await rpc.call(call.method, call.params))
+        # No checkpoint between a shutdown request and its small answer: it is sent first (2.9).
+        value = await rpc.call(call.method, call.params)
+        size = rough_size(value, ENCODED_INLINE + 1)
+        body = await work(size, encode_response, value, inline=ENCODED_INLINE)
     except RequestError as error:
-        body = encode_fault(error.number, str(error))
+        text = str(error)
+        body = await work(len(text), encode_fault, error.number, text, inline=ENCODED_INLINE)
     return Response(200, body, TYPE)

@@ -13,7 +13,7 @@ import trio
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Bytes that are decoded or encoded in about a millisecond.
+#: Bytes that are decoded in about a millisecond.
 INLINE = 16 * 1024
 
 Result = TypeVar("Result")
@@ -23,9 +23,30 @@ _worker = trio.CapacityLimiter(1)
 
 
 async def work(
-    size: int, function: Callable[[*Arguments], Result], *arguments: *Arguments
+    size: int,
+    function: Callable[[*Arguments], Result],
+    *arguments: *Arguments,
+    inline: int = INLINE,
 ) -> Result:
-    """Call ``function``, which works on ``size`` bytes: at once, or in the worker thread."""
-    if size <= INLINE:
+    """Call ``function``, which works on ``size`` bytes: at once, or in the worker thread.
+
+    ``inline`` is the size up to which it is fast enough for the event loop.
+    """
+    if size <= inline:
         return function(*arguments)
-    return await trio.to_thread.run_sync(function, *arguments, limiter=_worker)
+
+    def attempt() -> Result | Exception:
+        try:
+            return function(*arguments)
+        except Exception as error:
+            # Frames of the thread would refer to the exception, and it to them: the arguments would
+            # stay in memory until the next run of the garbage collector.
+            return error.with_traceback(None)
+
+    outcome = await trio.to_thread.run_sync(attempt, limiter=_worker)
+    try:
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+    finally:
+        del outcome  # for the same reason

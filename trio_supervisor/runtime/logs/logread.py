@@ -7,6 +7,7 @@ slice through a character or a binary log is still an answer.
 from __future__ import annotations
 
 import os
+from codecs import getincrementaldecoder
 from typing import BinaryIO
 
 from trio_supervisor.core.errors import BadArguments, Failed, NoFile
@@ -18,6 +19,8 @@ from trio_supervisor.runtime.opening import open_regular
 ANSWER_LIMIT = 16 * 1024 * 1024
 #: Bytes in which the last lines are looked for first; hundreds of usual ones.
 LINES_GUESS = 64 * 1024
+#: Bytes that are decoded at once.
+PIECE = 256 * 1024
 
 
 def read_log(path: str, offset: int, length: int, limit: int = ANSWER_LIMIT) -> str:
@@ -92,5 +95,12 @@ def _open(path: str) -> BinaryIO:
 
 
 def _slice(file: BinaryIO, start: int, end: int) -> str:
+    """The text in pieces, between which other threads run, be every byte of it undecodable."""
+    decoder = getincrementaldecoder("utf-8")("replace")
     file.seek(start)
-    return file.read(end - start).decode(errors="replace")
+    pieces = []
+    left = end - start
+    while left > 0 and (data := file.read(min(left, PIECE))):
+        pieces.append(decoder.decode(data))
+        left -= len(data)
+    return "".join([*pieces, decoder.decode(b"", final=True)])

@@ -9,6 +9,8 @@ from __future__ import annotations
 import traceback
 from typing import TYPE_CHECKING
 
+import trio
+
 from trio_supervisor.core.config import Severity
 from trio_supervisor.core.errors import (
     Failed,
@@ -19,6 +21,8 @@ from trio_supervisor.core.errors import (
     UnknownMethod,
 )
 from trio_supervisor.core.states import DaemonState
+from trio_supervisor.core.xmlrpc import rough_size
+from trio_supervisor.runtime.logs.logread import ANSWER_LIMIT
 from trio_supervisor.runtime.rpc.method import ARRAY, NAME, Method
 from trio_supervisor.runtime.rpc.plugins import MAIN_NAMESPACE as MAIN_NAMESPACE
 from trio_supervisor.runtime.rpc.plugins import is_plugin
@@ -35,6 +39,8 @@ if TYPE_CHECKING:
 #: without the section nobody is to learn or do anything.
 OWN_NAMESPACE = "tsupervisor"
 MULTICALL = "system.multicall"
+#: Why calls of a multicall are left out.
+FULL = "the results of this multicall have {} bytes already; make this call in another"
 
 
 class Rpc:
@@ -101,12 +107,27 @@ class Rpc:
     async def multicall(self, calls: list[Value]) -> Value:
         """Carry out several calls, one after the other.
 
+        When the results have 16 MiB (or log_answer_maxbytes, if that is more), the calls that are
+        left are not carried out, and have the fault FAILED.
+
         @param array calls  structs {methodName: string, params: array}
         @return array       for each call its bare result, or a struct {faultCode, faultString}
         """
         if not all(isinstance(call, dict) for call in calls):
             raise IncorrectParameters
-        return [await self._call_contained(call) for call in calls if isinstance(call, dict)]
+        most = max(ANSWER_LIMIT, self._supervisor.config.daemon.log_answer_maxbytes)
+        left: float = most
+        results: list[Value] = []
+        for call in calls:
+            if left > 0 and isinstance(call, dict):
+                results.append(await self._call_contained(call))
+                left -= rough_size(results[-1])
+            else:
+                results.append(_fault(Failed(f"not carried out: {FULL.format(most)}")))
+            # Whoever sends thousands of calls stops nobody else; a call of shutdown among them does
+            # not cost the client its answer.
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        return results
 
     async def _call_contained(self, call: dict[str, Value]) -> Value:
         """One call of several: whatever happens, the others go on."""

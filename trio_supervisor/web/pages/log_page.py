@@ -14,6 +14,7 @@ from trio_supervisor.runtime.rpc.logs import readers
 from trio_supervisor.web.pages.ansi import Painter
 from trio_supervisor.web.pages.frame import TOOLS, page, shortcuts, visible
 from trio_supervisor.web.pages.log_view import MAIN, STDERR, STDOUT, Log, log_of, painted_end
+from trio_supervisor.web.worker import work
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 LIMIT = 1024
 #: How many times as many the link "More" shows.
 MORE = 16
+#: Characters of HTML that are made into a page on the event loop; the log may have megabytes.
+SHOWN_INLINE = 256 * 1024
 _FIELDS = ("processname", "limit", "channel")
 _HERE = ' aria-current="page"'
 _KEYS = (
@@ -65,14 +68,18 @@ async def log_page(supervisor: Supervisor, request: Request) -> Response:
         return _unknown(supervisor, name)
     except RequestError as error:
         text = f"ERROR: unexpected rpc fault [{int(error.code)}] {visible(str(error))}"
-    return page(
-        f"Supervisor tail of process {name}" if name else "Supervisor log",
-        f'<nav class="bar"{live}>{_links(fields, limit)}{_SEARCH if live else ""}</nav>\n'
-        f"<pre>{text}</pre>\n{after}{shortcuts(_KEYS)}",
-        kind="log",
-        heading=name or "The supervisor's own log",
-        bar=f'<a class="button" href="./">All processes</a>{TOOLS}',
-    )
+
+    def show() -> Response:
+        return page(
+            f"Supervisor tail of process {name}" if name else "Supervisor log",
+            f'<nav class="bar"{live}>{_links(fields, limit)}{_SEARCH if live else ""}</nav>\n'
+            f"<pre>{text}</pre>\n{after}{shortcuts(_KEYS)}",
+            kind="log",
+            heading=name or "The supervisor's own log",
+            bar=f'<a class="button" href="./">All processes</a>{TOOLS}',
+        )
+
+    return await work(len(text), show, inline=SHOWN_INLINE)
 
 
 def _unknown(supervisor: Supervisor, name: str) -> Response:

@@ -1,0 +1,69 @@
+"""Memory of a daemon that was asked large things returns to near its start."""
+
+from __future__ import annotations
+
+import xmlrpc.client
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.kit.daemon import Daemon, UnixTransport, daemon, eventually
+
+SIZE = 16 * 1024 * 1024
+#: Bytes that caches and modules of the first request of each kind may keep.
+KEPT = 16 * 1024 * 1024
+LOGS = {
+    "text": b"hello world and so on\n",
+    "control characters": b"\x01",
+    "markup": b"<&>\r",
+    "no UTF-8": b"\xff",
+}
+
+
+def resident(running: Daemon) -> int:
+    """Bytes."""
+    status = Path(f"/proc/{running.process.pid}/status").read_text()
+    (line,) = (line for line in status.splitlines() if line.startswith("VmRSS:"))
+    return int(line.split()[1]) * 1024
+
+
+def server(running: Daemon) -> xmlrpc.client.ServerProxy:
+    transport = UnixTransport(str(running.directory / "s.sock"))
+    return xmlrpc.client.ServerProxy("http://localhost", transport=transport)
+
+
+def read(running: Daemon) -> None:
+    with server(running) as proxy:
+        assert len(str(proxy.supervisor.readProcessStdoutLog("cat", 0, 0))) > SIZE / 4
+
+
+def read_again_and_again(running: Daemon) -> None:
+    with server(running) as proxy:
+        call = {"methodName": "supervisor.readProcessStdoutLog", "params": ["cat", 0, 0]}
+        results = proxy.system.multicall([call] * 20)
+        assert isinstance(results, list)
+        assert [isinstance(result, str) for result in results] == [True] + [False] * 19
+
+
+def send(running: Daemon) -> None:
+    with server(running) as proxy, pytest.raises(xmlrpc.client.Fault, match="BAD_NAME"):
+        proxy.supervisor.getProcessInfo("x" * (SIZE - 4096))
+
+
+def send_nonsense(running: Daemon) -> None:
+    with server(running) as proxy, pytest.raises(xmlrpc.client.ProtocolError) as error:
+        proxy.supervisor.getProcessInfo(["x"] * 250_000)
+    assert error.value.errcode == 400
+
+
+@pytest.mark.parametrize("ask", [read, read_again_and_again, send, send_nonsense])
+def test_memory_returns_after_large_requests(tmp_path: Path, ask: Callable[[Daemon], None]) -> None:
+    log = tmp_path / "log"
+    program = f"[program:cat]\ncommand=/bin/cat\nstdout_logfile={log}\n"
+    with daemon(tmp_path, program) as running:
+        before = resident(running)
+        for unit in LOGS.values():
+            log.write_bytes(unit * (SIZE // len(unit)))
+            ask(running)
+        eventually(lambda: resident(running) < before + KEPT, "memory being returned")
