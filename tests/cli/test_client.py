@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.kit.rpc_stub import Raw, Stub, chunked, serving
-from trio_supervisor.cli.client import BadUrl, Client, Disconnected, HttpError, Stream, Target
+from trio_supervisor.cli import client as client_module
+from trio_supervisor.cli.client import (
+    BadAnswer,
+    BadUrl,
+    Client,
+    Disconnected,
+    HttpError,
+    Stream,
+    Target,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,6 +119,17 @@ def test_answers_without_length(answer: bytes) -> None:
     stub.answers["m"] = Raw(answer)
     with serving(stub), closing(Client(stub.url)) as client:
         assert client.call("supervisor.m") == "a"
+
+
+@pytest.mark.parametrize("status", [b"200", b"500"])
+def test_an_endless_answer_is_refused(status: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "LONGEST_ANSWER", 1000)
+    stub = Stub()
+    stub.answers["m"] = Raw(b"HTTP/1.1 %s X\r\n\r\n" % status + b"x" * 1001, hold=True)
+    with serving(stub), closing(Client(stub.url)) as client:
+        with pytest.raises(BadAnswer, match="the answer has more than 1000 bytes"):
+            client.call("supervisor.m")
+        assert client.call("supervisor.getVersion") == "3.0"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from trio_supervisor.cli.client_http import LONGEST_LINE, ProtocolViolation, Response
+from trio_supervisor.cli.client_http import LONGEST_HEAD, LONGEST_LINE, ProtocolViolation, Response
 
 
 class Case(NamedTuple):
@@ -111,3 +111,18 @@ def test_headers_are_found_in_lower_case() -> None:
     response = Response()
     response.feed(OK + b"X-Some: a:b \r\nCONTENT-LENGTH: 0\r\n\r\n")
     assert response.headers == {"x-some": "a:b", "content-length": "0"}
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [
+        b"HTTP/1.1 200 OK\r\n" + b"".join(b"X-%d: 1\r\n" % n for n in range(LONGEST_HEAD // 8)),
+        b"HTTP/1.1 100 Continue\r\n\r\n" * (LONGEST_HEAD // 20),
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+        + b"X: 1\r\n" * (LONGEST_HEAD // 5),
+    ],
+    ids=["headers", "interim-answers", "trailers"],
+)
+def test_an_endless_head_is_refused(endless: bytes) -> None:
+    with pytest.raises(ProtocolViolation, match="the head of the answer is too long"):
+        Response().feed(endless)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trio_supervisor.cli import client_xml
 from trio_supervisor.cli.client_xml import BadAnswer, Fault, decode_answer, encode_call
 
 # What XML 1.0 can carry and keeps as it is (a carriage return would come back as a line feed).
@@ -86,6 +87,29 @@ def test_deep_nesting_is_no_recursion() -> None:
     for _ in range(depth - 1):
         (value,) = value
     assert value == []
+
+
+@pytest.mark.parametrize(
+    "xml",
+    [
+        "<value><array><data>" + "<value><i4>1</i4></value>" * 200,
+        "<value><array><data>" + "<value/>" * 200,
+        "<value><struct><member>" + "<name>a</name>" * 200,
+    ],
+)
+def test_an_answer_of_too_many_values_is_refused(xml: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_xml, "MOST_VALUES", 100)
+    with pytest.raises(BadAnswer, match="the answer has more than 100 values"):
+        decode_answer(b"<methodResponse><params><param>" + xml.encode())
+
+
+@pytest.mark.parametrize("tag", ["array", "x"])
+def test_an_answer_that_is_nested_too_deep_is_refused(
+    tag: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_xml, "DEEPEST", 100)
+    with pytest.raises(BadAnswer, match="nested more than 100 deep"):
+        decode_answer(f"<{tag}>".encode() * 101)
 
 
 def test_fault() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from trio_supervisor.cli.client_http import ProtocolViolation
+from trio_supervisor.cli.ctl import sse as client_sse
 from trio_supervisor.cli.ctl.sse import Reader
 from trio_supervisor.web import sse
 
@@ -49,3 +51,11 @@ def test_what_the_daemon_writes(data: str) -> None:
     """Line ends of all kinds arrive as newlines."""
     (found,) = read([sse.KEEP_ALIVE + sse.message(data, event="name", id="7")])
     assert found == ("name", data.replace("\r\n", "\n"), "7")
+
+
+@pytest.mark.parametrize("piece", [b"data: " + b"x" * 30, b"data: " + b"x" * 30 + b"\n"])
+def test_an_endless_message_is_refused(piece: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_sse, "LONGEST_MESSAGE", 100)
+    assert len(read([b"data: " + b"x" * 60 + b"\n\n"] * 10)) == 10
+    with pytest.raises(ProtocolViolation, match="an event of more than 100 bytes"):
+        read([piece] * 5)

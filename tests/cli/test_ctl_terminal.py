@@ -156,6 +156,48 @@ def test_password_P15(shell: Shell, stub: Stub) -> None:
         assert person.end()[0] == 0
 
 
+#: ESC, CSI as C1, BEL, carriage return: each would steer the terminal.
+HOSTILE = "\x9b31mred\x9b0m\x1b]0;title\x07\roops"
+SHOWN = r"\x9b31mred\x9b0m^[]0;title^G^Moops"
+
+
+@pytest.mark.parametrize(
+    ("words", "method", "answer"),
+    [
+        (("pid",), "getPID", Raw(b"HTTP/1.1 500 \x9b2J\r\nContent-Length: 0\r\n\r\n")),
+        (("pid",), "getPID", Raw(b"HTTP/1.1 \x9b2J\r\n\r\n")),
+        (("pid",), "getPID", Raw(b"HTTP/1.1 200 OK\r\nContent-Length: \x9b2J\r\n\r\n")),
+        (("start", "cat"), "startProcess", fault("FAILED", "\x9b2J")),
+        (("clear", "cat"), "clearProcessLogs", fault("BAD_SIGNAL", "\x9b2J")),
+        (("version",), "getSupervisorVersion", "\x9b2J"),
+        (("status",), "getAllProcessInfo", [info("\x9b2J")]),
+        (("status",), "getAllProcessInfo", [info("cat", description="\x9b2J")]),
+        (("status",), "getVersion", "\x9b2J"),
+        (
+            ("tail", "-f", "cat"),
+            "GET /logtail/cat/stdout",
+            Raw(b"HTTP/1.1 200 OK\r\nContent-Length: \x9b2J\r\n\r\n"),
+        ),
+    ],
+)
+def test_nothing_that_a_server_sends_steers_the_terminal(
+    shell: Shell, stub: Stub, words: tuple[str, ...], method: str, answer: object
+) -> None:
+    stub.answers[method] = answer
+    with shell(*words) as person:
+        _, shown = person.end()
+    assert "\x9b" not in shown
+    assert "\\x9b2J" in shown
+
+
+def test_a_reason_phrase_is_shown_and_not_obeyed(shell: Shell, stub: Stub) -> None:
+    head = f"HTTP/1.1 500 {HOSTILE}\r\nContent-Length: 0\r\n\r\n"
+    stub.answers["getPID"] = Raw(head.encode("latin-1"))
+    with shell("pid") as person:
+        _, shown = person.end()
+    assert SHOWN in shown
+
+
 def test_interrupt_at_the_password_P16(shell: Shell, stub: Stub) -> None:
     stub.password = "alice:s3cret"
     with shell() as person:

@@ -38,6 +38,9 @@ UNAUTHORIZED = 401
 LAST_PORT = 65535
 #: One read from the socket; log streams and lists of thousands of processes come in many.
 READ_SIZE = 65536
+#: Bytes of an answer beyond which it is refused. The largest that our daemon gives by default is a
+#: log of 16 MiB in which every character is written as an entity of five.
+LONGEST_ANSWER = 96 * 1024 * 1024
 #: Seconds between two calls of ``while_waiting``.
 LOOK = 1.0
 
@@ -200,6 +203,8 @@ class Client:
             while not response.complete:
                 data = self._receive(connection, deadline)
                 answer += response.feed(data)
+                if len(answer) > LONGEST_ANSWER:
+                    raise BadAnswer(f"the answer has more than {LONGEST_ANSWER} bytes")
                 if not data and not response.feed_eof():
                     raise Disconnected
             if response.reusable:
@@ -209,7 +214,7 @@ class Client:
                 connection.close()
         if response.status != 200:
             raise HttpError(f"{target.name}/RPC2", response.status, response.reason)
-        return decode_answer(bytes(answer))
+        return decode_answer(answer)
 
     def stream(self, path: str) -> Stream:
         """Start a GET on a connection of its own; its answer may never end."""

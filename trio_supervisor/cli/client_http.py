@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 #: No head, chunk-size line or trailer of a sane server is longer; stops an endless line.
 LONGEST_LINE = 65536
+#: Characters of a head and trailer, with all interim answers before it.
+LONGEST_HEAD = 256 * 1024
 #: ``int`` alone would take signs and underscores as well.
 HEX_DIGITS = frozenset("0123456789abcdefABCDEF")
 
@@ -34,6 +36,7 @@ class Response:
         self.reusable = False
         """After ``complete``: whether the connection may carry another request."""
         self._version = ""
+        self._head_size = 0
         self._buffer = bytearray()
         self._left = 0
         self._step: Callable[[bytearray], bool] = self._head
@@ -64,8 +67,16 @@ class Response:
         del self._buffer[: end + 1]
         return line
 
-    def _head(self, body: bytearray) -> bool:
+    def _head_line(self) -> str | None:
         line = self._line()
+        if line is not None:
+            self._head_size += len(line) + 1
+            if self._head_size > LONGEST_HEAD:
+                raise ProtocolViolation("the head of the answer is too long")
+        return line
+
+    def _head(self, body: bytearray) -> bool:
+        line = self._head_line()
         if line is None:
             return False
         version, _, rest = line.partition(" ")
@@ -80,7 +91,7 @@ class Response:
         return True
 
     def _header(self, body: bytearray) -> bool:
-        line = self._line()
+        line = self._head_line()
         if line is None:
             return False
         if line:
@@ -160,7 +171,7 @@ class Response:
         return True
 
     def _trailer(self, body: bytearray) -> bool:
-        line = self._line()
+        line = self._head_line()
         if line == "":
             self._finish()
         return bool(line)

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 LARGEST_INTEGER = 2**31 - 1
 
 
+#: Values and names in an answer: 50,000 processes have as many.
+MOST_VALUES = 4_000_000
+#: Elements inside one another; expat needs memory for each.
+DEEPEST = 100_000
+
+
 class Fault(Exception):
     """The daemon refused a call."""
 
@@ -48,8 +54,12 @@ def encode_call(method: str, params: tuple[Param, ...]) -> bytes:
     return text.encode("utf-8", "replace")
 
 
-def decode_answer(body: bytes) -> Any:
-    """The value of an answer. Raises Fault, BadAnswer."""
+def decode_answer(body: bytes | bytearray) -> Any:
+    """The value of an answer. Raises Fault, BadAnswer.
+
+    A hostile answer costs a few times its length in memory: values are counted, since each takes
+    much more than its element.
+    """
     return _Reader().read(body)
 
 
@@ -109,8 +119,10 @@ class _Reader:
         self._untyped = False
         """Inside ``<value>`` with no type element yet: plain text is a string."""
         self._faulted = False
+        self._count = 0
+        self._depth = 0
 
-    def read(self, body: bytes) -> Any:
+    def read(self, body: bytes | bytearray) -> Any:
         parser = expat.ParserCreate()
         parser.buffer_text = True
         parser.StartElementHandler = self._start
@@ -132,6 +144,9 @@ class _Reader:
         return value
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        self._depth += 1
+        if self._depth > DEEPEST:
+            raise BadAnswer(f"elements of the answer are nested more than {DEEPEST} deep")
         self._text.clear()
         if tag == "value":
             self._untyped = True
@@ -144,18 +159,25 @@ class _Reader:
             self._faulted = True
 
     def _end(self, tag: str) -> None:
+        self._depth -= 1
         if tag in _SCALARS:
-            self._open[-1].append(_SCALARS[tag]("".join(self._text)))
+            self._add(_SCALARS[tag]("".join(self._text)))
         elif tag == "name" or (tag == "value" and self._untyped):
-            self._open[-1].append("".join(self._text))
+            self._add("".join(self._text))
         elif tag == "array":
             items = self._open.pop()
-            self._open[-1].append(items)
+            self._add(items)
         elif tag == "struct":
             flat = self._open.pop()
-            self._open[-1].append(dict(zip(flat[::2], flat[1::2], strict=True)))
+            self._add(dict(zip(flat[::2], flat[1::2], strict=True)))
         if tag == "value":
             self._untyped = False
+
+    def _add(self, value: object) -> None:
+        self._count += 1
+        if self._count > MOST_VALUES:
+            raise BadAnswer(f"the answer has more than {MOST_VALUES} values")
+        self._open[-1].append(value)
 
 
 def _refuse(*declaration: object) -> NoReturn:

@@ -8,6 +8,7 @@ import sys
 import time
 
 from trio_supervisor.cli.ctl.command import mistake
+from trio_supervisor.cli.ctl.io import complain
 from trio_supervisor.cli.ctl.session import GENERIC
 from trio_supervisor.cli.ctl.sse import Reader
 from trio_supervisor.cli.ctl.streams import Source, end_line, follow
@@ -91,7 +92,7 @@ class Events(Source):
     def _show(self, message: Message) -> None:
         fields: dict[str, Any] = json.loads(message.data)
         if message.event == DROPPED:
-            sys.stderr.write(f"tsupervisorctl: too slow, {fields['dropped']} events were dropped\n")
+            complain(f"tsupervisorctl: too slow, {fields['dropped']} events were dropped\n")
         elif self._as_json:
             self._session.line(message.data)
         else:

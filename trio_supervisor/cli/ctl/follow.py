@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import select
-import sys
 import time
 
 from trio_supervisor.cli.client import Disconnected, Fault, ProtocolViolation
+from trio_supervisor.cli.ctl.io import complain
 from trio_supervisor.cli.ctl.names import expanded
 from trio_supervisor.cli.ctl.session import GENERIC, UsageMistake, is_timeout
 from trio_supervisor.core.states import FaultCode, State
@@ -42,7 +42,7 @@ def follow(session: Session, path: str) -> None:
     except (OSError, Disconnected, ProtocolViolation) as error:
         if is_timeout(error):
             raise
-        sys.stderr.write(f"error: {error}\n")
+        complain(f"error: {error}\n")
         session.exit_status = GENERIC  # D-1
 
 
@@ -55,7 +55,7 @@ def _copy(session: Session, stream: Stream, path: str) -> None:
             continue
         if stream.status not in (0, OK):
             url = session.options.serverurl
-            sys.stderr.write(f"{url}{path} Cannot read, status code {stream.status}\n")
+            complain(f"{url}{path} Cannot read, status code {stream.status}\n")
             session.exit_status = GENERIC  # D-1
             return
         session.output.data(data)

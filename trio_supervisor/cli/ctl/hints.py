@@ -10,13 +10,13 @@ import grp
 import os
 import pwd
 import stat
-import sys
 from contextlib import suppress
 
 from trio_supervisor.cli.client import UNAUTHORIZED, HttpError
 from trio_supervisor.cli.ctl.actions import ACTIONS
 from trio_supervisor.cli.ctl.commands import COMMANDS
 from trio_supervisor.cli.ctl.daemon_file import DaemonFile
+from trio_supervisor.cli.ctl.io import complain
 from trio_supervisor.cli.ctl.names import short_name, split_name
 from trio_supervisor.cli.ctl.session import is_timeout
 from trio_supervisor.cli.ctl.text import plain
@@ -39,7 +39,7 @@ def show(session: Session) -> None:
     for topic, about in session.puzzles:
         told += [line for line in TOPICS[topic](session, about) if line not in told]
     for line in told:
-        sys.stderr.write(f"  {line}\n")
+        complain(f"  {line}\n")
 
 
 def of_failure(session: Session, error: Exception) -> list[str]:

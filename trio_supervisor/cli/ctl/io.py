@@ -15,6 +15,22 @@ if TYPE_CHECKING:
     from trio_supervisor.cli.ctl.colour import Washer
 
 
+def harmless(text: str) -> str:
+    """Text for a terminal without what would steer it, but for colours."""
+    # Imported here because scripts have no terminal.
+    from trio_supervisor.cli.ctl import text as ctl_text
+
+    return "\n".join(ctl_text.harmless(line) for line in text.split("\n"))
+
+
+def complain(text: str) -> None:
+    """Write to standard error, if it is open; harmless if that is a terminal."""
+    stream = sys.stderr
+    if stream is not None:
+        stream.write(harmless(text) if stream.isatty() else text)
+        stream.flush()
+
+
 class Output:
     """Standard output: every write is flushed (D-26), none fails (D-17, D-18).
 
@@ -45,14 +61,11 @@ class Output:
             return None
 
     def line(self, text: str) -> None:
-        """A line; on a terminal, of foreign text in it only colours act."""
-        if self._washes:
-            # Imported here because scripts have no terminal.
-            from trio_supervisor.cli.ctl.text import harmless, is_harmless
+        """Write a line; whatever a daemon or a program has put into it does not steer a terminal.
 
-            lines = text.split("\n")
-            text = "\n".join(line if is_harmless(line) else harmless(line) for line in lines)
-        self.text(text + "\n")
+        Anywhere else it stays as it is, and with --raw too (interfaces.md section 5).
+        """
+        self.text((harmless(text) if self._washes else text) + "\n")
 
     def text(self, text: str) -> None:
         try:
@@ -75,18 +88,6 @@ class Output:
             self.stream.buffer.flush()
         except OSError as error:
             self._give_up(error)
-
-    def harmless(self, text: str) -> str:
-        """Text that programs have written, for a terminal without what would steer it.
-
-        Anywhere else it stays as it is, and with --raw too (interfaces.md section 5).
-        """
-        if not self._washes:
-            return text
-        # Imported here because scripts have no terminal.
-        from trio_supervisor.cli.ctl.text import harmless
-
-        return "\n".join(harmless(line) for line in text.split("\n"))
 
     def painted(self, text: str, state: str) -> str:
         """Text in the colour of a state, where there are colours."""
@@ -127,6 +128,9 @@ class Input:
             except EOFError:
                 return None
         self._output.text(prompt)
+        return self._line()
+
+    def _line(self) -> str | None:
         while not self._ended and b"\n" not in self._pending:
             self.fill()
         return self.buffered_line()
@@ -141,8 +145,12 @@ class Input:
                 return getpass.getpass(prompt)
             except EOFError:
                 return None
-        sys.stderr.write("Warning: standard input is no terminal, the password may be shown.\n")
-        return self.ask(prompt)
+        # Like getpass: standard output, for the answers, gets neither the prompt nor a line of it.
+        warning = "Warning: standard input is no terminal, the password may be shown."
+        complain(f"{warning}\n{prompt}")
+        answer = self._line()
+        complain("\n")
+        return answer
 
     def fill(self) -> None:
         """Read once; blocks until there is something."""

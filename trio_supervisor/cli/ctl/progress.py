@@ -11,7 +11,7 @@ import time
 from contextlib import suppress
 
 from trio_supervisor.cli.ctl.names import short_name
-from trio_supervisor.cli.ctl.text import clip
+from trio_supervisor.cli.ctl.text import clip, plain
 from trio_supervisor.core.states import State
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
@@ -69,7 +69,7 @@ class Progress:
         if elapsed < PATIENCE:
             return
         text = f"{self._title}... {elapsed:.0f}s{self._waits()}"
-        _write(CLEAR + clip(text, os.get_terminal_size(sys.stderr.fileno()).columns - 1))
+        _write(CLEAR + clip(plain(text), os.get_terminal_size(sys.stderr.fileno()).columns - 1))
         self._shown = True
 
     def _waits(self) -> str:

@@ -11,6 +11,8 @@ import os
 import sys
 from contextlib import contextmanager, suppress
 
+from trio_supervisor.cli.ctl.text import plain
+
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -122,7 +124,7 @@ class Screen:
 
     def _drawable(self, text: str) -> str:
         encoding = self._window.encoding
-        return text.encode(encoding, "replace").decode(encoding, "replace")
+        return plain(text).encode(encoding, "replace").decode(encoding, "replace")
 
 
 def _start_colours() -> bool:

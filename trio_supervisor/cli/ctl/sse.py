@@ -5,6 +5,12 @@ Pure; knows nothing of connections or of what the messages mean.
 
 from __future__ import annotations
 
+from trio_supervisor.cli.client_http import ProtocolViolation
+
+#: Bytes of a message; those of the daemon have at most the captured output of a program, and in it
+#: six for a character that JSON has to escape.
+LONGEST_MESSAGE = 96 * 1024 * 1024
+
 
 class Message:
     """One message; ``data`` has its lines joined by newlines."""
@@ -27,10 +33,11 @@ class Reader:
         """The last piece ended with CR: an LF that follows belongs to it."""
         self._event = ""
         self._data: list[str] = []
+        self._size = 0
         self._id = ""
 
     def feed(self, piece: bytes) -> list[Message]:
-        """The messages that this piece completes."""
+        """The messages that this piece completes. Raises ProtocolViolation."""
         if not piece:
             return []
         if self._after_return:
@@ -38,6 +45,8 @@ class Reader:
         self._after_return = piece.endswith(b"\r")
         text = (self._rest + piece).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         *lines, self._rest = text.split(b"\n")
+        if self._size + len(self._rest) > LONGEST_MESSAGE:
+            raise ProtocolViolation(f"an event of more than {LONGEST_MESSAGE} bytes")
         found = (self._take(line.decode(errors="replace")) for line in lines)
         return [message for message in found if message is not None]
 
@@ -50,6 +59,7 @@ class Reader:
             self._event = value
         elif name == "data":
             self._data.append(value)
+            self._size += len(line)
         elif name == "id" and "\0" not in value:
             self._id = value
         return None
@@ -57,5 +67,5 @@ class Reader:
     def _finish(self) -> Message | None:
         """A message without data is none."""
         event, data = self._event, self._data
-        self._event, self._data = "", []
+        self._event, self._data, self._size = "", [], 0
         return Message(event, "\n".join(data), self._id) if data else None

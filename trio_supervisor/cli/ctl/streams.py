@@ -15,6 +15,7 @@ from trio_supervisor.cli.client import (
     HttpError,
     ProtocolViolation,
 )
+from trio_supervisor.cli.ctl.io import complain
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ SERVER_ERROR = 500
 #: Seconds until the next attempt to reach a daemon that is gone: at first, and at most. A restart
 #: takes less than a second; a person who fixes a configuration should not hurt the machine.
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 3.0
+
+#: Bytes of a refusal that are read; it is a sentence.
+LONGEST_REFUSAL = 65536
 
 #: Kinds of trouble: a stream ended before its time; nobody is there to give another.
 BROKEN, ABSENT = 1, 2
@@ -165,7 +169,7 @@ class _Follower:
                 self._end(source)
         elif stream.status:
             source.refusal += data
-            if stream.ended:
+            if stream.ended or len(source.refusal) > LONGEST_REFUSAL:
                 self._refuse(source, stream.status)
 
     def _end(self, source: Source) -> None:
@@ -213,5 +217,4 @@ def words_of(error: Exception) -> str:
 
 def _tell(text: str) -> None:
     """For people, beside what scripts read."""
-    sys.stderr.write(f"tsupervisorctl: {text}\n")
-    sys.stderr.flush()
+    complain(f"tsupervisorctl: {text}\n")

@@ -81,17 +81,13 @@ def harmless(text: str) -> str:
     """
     if not _CONTROL.search(text):
         return text
-    pieces, end = [], 0
+    pieces, end, last = [], 0, RESET
     for colour in _COLOUR.finditer(text):
-        pieces += [_CONTROL.sub(_shown, text[end : colour.start()]), colour[0]]
+        last = colour[0]
+        pieces += [_CONTROL.sub(_shown, text[end : colour.start()]), last]
         end = colour.end()
     pieces.append(_CONTROL.sub(_shown, text[end:]))
-    return "".join([*pieces, RESET] if end else pieces)
-
-
-def is_harmless(text: str) -> bool:
-    """Whether a line has no control characters but those of colours."""
-    return not _CONTROL.search(_COLOUR.sub("", text))
+    return "".join(pieces if last == RESET else [*pieces, RESET])
 
 
 def plain(text: str) -> str:

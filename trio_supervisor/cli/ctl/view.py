@@ -55,7 +55,7 @@ def show_status(session: Session, rows: list[dict[str, Any]]) -> None:
         name, state = short_name(row).ljust(width), row["statename"].ljust(STATE_WIDTH)
         if output.coloured:
             state = output.painted(state, row["statename"])
-        output.line(f"{name}{state}{output.harmless(row['description'])}")
+        output.line(f"{name}{state}{row['description']}")
 
 
 def judge(session: Session, rows: list[dict[str, Any]]) -> None:
@@ -143,7 +143,7 @@ def tail(session: Session, argument: str) -> None:
     except Fault as fault:
         _report_log_fault(session, name, fault)
     else:
-        session.line(session.output.harmless(text))
+        session.line(text)
 
 
 def maintail(session: Session, argument: str) -> None:
@@ -160,7 +160,7 @@ def maintail(session: Session, argument: str) -> None:
     except Fault as fault:
         _report_log_fault(session, "supervisord", fault)
     else:
-        session.line(session.output.harmless(text))
+        session.line(text)
 
 
 def _byte_count(option: str | None) -> int:

@@ -48,7 +48,7 @@ def wait(session: Session, arguments: Arguments) -> None:
             session.exit_status = TIMED_OUT
             reason = session.own_call("getProcessDetails", short_name(row))["reason"]
             line += f", not {' or '.join(states)} within {patience:g} s"
-            line += f": {session.output.harmless(reason)}" if reason else ""
+            line += f": {reason}" if reason else ""
         session.line(line)
 
 
