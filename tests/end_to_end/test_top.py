@@ -168,7 +168,7 @@ def test_another_daemon_and_none(start: Start, tmp_path: Path) -> None:
             os.kill(first.process.pid, signal.SIGCONT)
             person.wait_for("^batch: cannot stop it: not running$")
             assert first.stop() == 0
-            person.wait_for("^reconnecting: (No such file or directory|Connection refused)\b")
+            person.wait_for(r"^reconnecting: (No such file or directory|Connection refused)\b")
             with daemon(tmp_path, PROGRAMS) as second:
                 person.wait_for(f"^supervisor +pid {second.process.pid} ")
                 person.type(CTRL_C)
