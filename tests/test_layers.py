@@ -102,6 +102,7 @@ LAZY = (
     Lazy("core.xmlrpc", "defusedxml*", "slow to import, and needed only for an XML request"),
     Lazy("core.xmlrpc", "xml.etree.ElementTree*", "as slow, and loaded by defusedxml anyway"),
     Lazy("web.memory", "ctypes", "takes memory, and needed only after a large request"),
+    Lazy("runtime.exec_step", "signal*", "slow, loaded once a spawn, and seldom needed"),
     Lazy("cli.client", "urllib.parse*", "slow, and needed only for credentials inside a URL"),
     Lazy("cli.client", "trio_supervisor.cli.client_tls*", "loads ssl, which is slow, for https"),
     Lazy("cli.ctl*", "*", "the client starts fast: what few commands need is imported there"),

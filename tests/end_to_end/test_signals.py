@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -106,6 +107,28 @@ def test_S074_P166_TERM_immediately_after_the_start(tmp_path: Path) -> None:
     with daemon(tmp_path, "[program:x]\ncommand=/bin/sleep 1000\n") as running:
         assert running.stop() == 0
     assert "SIGKILL" not in running.log
+
+
+#: Blocks all signals, then executes the daemon.
+BLOCK = """\
+import os, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def test_signals_that_the_starter_has_blocked_are_heard_by_daemon_and_programs(
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "out"
+    text = (
+        "[program:x]\ncommand=/bin/sh -c 'grep SigBlk /proc/self/status; exec cat'\n"
+        f"stdout_logfile={out}\nstartsecs=0\n"
+    )
+    with daemon(tmp_path, text, within=[sys.executable, "-c", BLOCK]) as running:
+        eventually(lambda: out.exists() and out.read_text(), "the program's signal mask")
+        assert int(out.read_text().split()[1], 16) == 0
+        assert running.stop() == 0
 
 
 def test_S075_an_unhandled_signal_has_its_default_effect(tmp_path: Path) -> None:

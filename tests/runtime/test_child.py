@@ -15,7 +15,8 @@ import trio.testing
 
 from tests.kit.children import output, python, spec
 from trio_supervisor.core.lifecycle import Exit
-from trio_supervisor.runtime.child import RealChild
+from trio_supervisor.runtime import spawn
+from trio_supervisor.runtime.child import Child, Family, RealChild
 from trio_supervisor.runtime.spawn import ProcessLauncher, SpawnError
 
 
@@ -65,6 +66,31 @@ async def test_P055_sigpipe_and_sigxfsz_stay_ignored() -> None:
     ignored = int(out.split()[1], 16)
     expected = (1 << (signal.SIGPIPE - 1)) | (1 << (signal.SIGXFSZ - 1))
     assert ignored == expected
+
+
+async def test_what_the_embedding_program_blocks_is_not_blocked_in_children(
+    tmp_path: Path,
+) -> None:
+    """Not for a moment is it unblocked in that program."""
+    script = "grep SigBlk /proc/self/status; pwd; umask; ls /proc/self/fd"
+    description = spec("/bin/sh", "-c", script, directory=str(tmp_path), umask=0o027)
+    masks: list[set[int | signal.Signals]] = []
+
+    def in_a_thread_that_blocks_signals() -> Child:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGUSR1})
+        try:
+            return spawn.make_child(description, Family(0.1))
+        finally:
+            masks.append(signal.pthread_sigmask(signal.SIG_SETMASK, before))
+
+    child = await trio.to_thread.run_sync(in_a_thread_that_blocks_signals)
+    out, err, ended = await output(child)
+    assert masks == [{signal.SIGTERM, signal.SIGUSR1}]
+    assert (out.decode().split(), err, ended) == (
+        ["SigBlk:", "0000000000000000", str(tmp_path), "0027", "0", "1", "2", "3"],
+        b"",
+        Exit(0),
+    )
 
 
 async def test_P049_redirect_stderr_shares_one_pipe() -> None:

@@ -17,7 +17,12 @@ from trio_supervisor.cli.demo import run_demo
 from trio_supervisor.cli.detach import detach
 from trio_supervisor.cli.export import export
 from trio_supervisor.cli.hashing import print_hash
-from trio_supervisor.cli.identity import drop_privileges, open_standard_descriptors, raise_limits
+from trio_supervisor.cli.identity import (
+    drop_privileges,
+    open_standard_descriptors,
+    raise_limits,
+    unblock_signals,
+)
 from trio_supervisor.cli.profiling import profiled
 from trio_supervisor.cli.service import Service
 from trio_supervisor.core.errors import InternalError, SupervisorError
@@ -53,6 +58,7 @@ def main(argv: list[str] | None = None) -> None:
 def _run(options: Options, program: str) -> int:
     """The order of P-160; forking comes first, so that everything later happens in one process."""
     open_standard_descriptors()
+    unblock_signals()
     load = partial(
         load_config,
         options.configuration,

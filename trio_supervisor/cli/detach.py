@@ -6,7 +6,9 @@ Forks, so it must run before ``trio.run`` and before any thread exists.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
+from contextlib import suppress
 
 #: Exit code of the starting process if the daemon vanished without a word.
 VANISHED = 1
@@ -17,18 +19,23 @@ def detach() -> Callable[[], None]:
 
     The parent exits with 0 when the returned function is called, else with the daemon's own exit
     code (P-315, Q-65); errors until then still reach the caller's stderr, which is kept. Calling
-    the function also turns fds 0 to 2 to the null device (P-313).
+    the function also turns fds 0 to 2 to the null device (P-313). All other descriptors of the
+    caller are closed, because it may wait for their end of file. The end of the parent, or of its
+    terminal, does not end the child.
     """
     read, write = os.pipe()
+    hang_up = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the child has left the terminal
     pid = os.fork()
     if pid:
+        signal.signal(signal.SIGHUP, hang_up)
         os.close(write)
         if os.read(read, 1):
             os._exit(0)
         _, status = os.waitpid(pid, 0)
         os._exit(os.WEXITSTATUS(status) if os.WIFEXITED(status) else VANISHED)
-    os.close(read)
     os.setsid()
+    signal.signal(signal.SIGHUP, hang_up)
+    _close_inherited(keep=write)
 
     def ready() -> None:
         null = os.open(os.devnull, os.O_RDWR)
@@ -36,7 +43,20 @@ def detach() -> Callable[[], None]:
             os.dup2(null, fd)
         if null > 2:
             os.close(null)
-        os.write(write, b"1")
+        with suppress(BrokenPipeError):  # the parent was killed
+            os.write(write, b"1")
         os.close(write)
 
     return ready
+
+
+def _close_inherited(keep: int) -> None:
+    """Close all descriptors but 0 to 2 and ``keep``."""
+    try:
+        inherited = [int(name) for name in os.listdir("/proc/self/fd")]
+    except OSError:  # /proc is not mounted
+        inherited = list(range(os.sysconf("SC_OPEN_MAX")))
+    for fd in inherited:
+        if fd > 2 and fd != keep:
+            with suppress(OSError):  # the one that the listing had
+                os.close(fd)

@@ -1,10 +1,12 @@
-"""What the daemon changes about its own process first: standard descriptors, user and limits."""
+"""What the daemon changes about its own process first: standard descriptors, signals, user and
+limits."""
 
 from __future__ import annotations
 
 import os
 import pwd
 import resource
+import signal
 
 from trio_supervisor.core.config import DaemonConfig, Message, Severity
 from trio_supervisor.core.errors import ConfigError
@@ -24,6 +26,11 @@ def open_standard_descriptors() -> None:
     while (fd := os.open(os.devnull, os.O_RDWR)) <= STDERR:
         pass
     os.close(fd)
+
+
+def unblock_signals() -> None:
+    """Unblock all signals: whoever started us may have blocked those that we wait for."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def drop_privileges(uid: int | None) -> list[Message]:

@@ -12,6 +12,7 @@ import errno
 import marshal
 import os
 import pwd
+import signal
 import socket
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from trio_supervisor.runtime import user_step
+from trio_supervisor.runtime import exec_step
 from trio_supervisor.runtime.child import Family, RealChild, errno_name
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 #: Seconds between two looks at a child that is watched without a pidfd.
 LOOK_INTERVAL = 0.2
-#: More than any report of ``user_step``, which is a word and a number.
+#: More than any report of ``exec_step``, which is a word and a number.
 REPORT_SIZE = 1024
 
 
@@ -89,12 +90,15 @@ class ProcessLauncher:
     async def __call__(self, spec: SpawnSpec) -> Child:
         """Spawn; the child has reached exec when this returns (P-078). Raises SpawnError."""
         try:
-            return await trio.to_thread.run_sync(_spawn, spec, self._family, limiter=self._limiter)
+            return await trio.to_thread.run_sync(
+                make_child, spec, self._family, limiter=self._limiter
+            )
         except RuntimeError as error:  # no thread to spawn from: the same limit counts them
             raise _process_table_full(spec) from error
 
 
-def _spawn(spec: SpawnSpec, family: Family) -> RealChild:
+def make_child(spec: SpawnSpec, family: Family) -> RealChild:
+    """Make a child in the thread at hand, which may block for long. Raises SpawnError."""
     with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
 
         def owned(fd: int, by: contextlib.ExitStack) -> int:
@@ -138,8 +142,8 @@ def _killed_on_error(popen: subprocess.Popen[bytes]) -> Iterator[None]:
 def _popen(spec: SpawnSpec, stdin: int, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
     user = _identity(spec)
     try:
-        if user is not None:
-            return _popen_as(user, spec, stdin, stdout, stderr)
+        if user is not None or _blocks_signals():
+            return _popen_by_step(user, spec, stdin, stdout, stderr)
         return subprocess.Popen(
             spec.command.argv,
             executable=spec.command.executable,
@@ -158,12 +162,22 @@ def _popen(spec: SpawnSpec, stdin: int, stdout: int, stderr: int) -> subprocess.
         raise SpawnError(f"unknown error during fork for '{spec.label}': {error}") from error
 
 
-def _popen_as(
-    user: _Identity, spec: SpawnSpec, stdin: int, stdout: int, stderr: int
+def _blocks_signals() -> bool:
+    """Whether this thread blocks signals, which the child would inherit.
+
+    The daemon never does, but an embedding program may. They cannot be unblocked here for the
+    moment of the fork: that program may rely on them being blocked in every thread.
+    """
+    return bool(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+
+
+def _popen_by_step(
+    user: _Identity | None, spec: SpawnSpec, stdin: int, stdout: int, stderr: int
 ) -> subprocess.Popen[bytes]:
-    """Spawn by way of ``user_step``, which is started with our own rights and gives them up."""
+    """Spawn by way of ``exec_step``, which is started with our own rights and signals."""
     orders = (
-        *(user.uid, user.gid, user.groups),
+        None if user is None else (user.uid, user.gid, user.groups),
+        _blocks_signals(),
         None if spec.directory is None else os.fsencode(spec.directory),
         spec.umask,
         os.fsencode(spec.command.executable),
@@ -175,7 +189,7 @@ def _popen_as(
         with theirs:
             control = theirs.fileno()
             popen = subprocess.Popen(
-                [sys.executable, "-I", "-S", user_step.__file__, str(control)],
+                [sys.executable, "-I", "-S", exec_step.__file__, str(control)],
                 stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,

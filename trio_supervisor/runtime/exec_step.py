@@ -1,4 +1,5 @@
-"""Run as a script between fork and exec: becomes another user, then executes the program.
+"""Run as a script between fork and exec: becomes another user, unblocks signals, then executes the
+program.
 
 ``subprocess`` enters the working directory before it changes the user; here the order is that of
 P-056, so that the directory is entered with the user's own rights (P-060). It is told what to do,
@@ -19,14 +20,20 @@ NOT_SPAWNED = 127
 def main(control: int) -> None:
     os.set_inheritable(control, False)
     with open(control, "rb", closefd=False) as orders:
-        uid, gid, groups, directory, umask, executable, argv, environment = marshal.load(orders)
+        identity, unblock, directory, umask, executable, argv, environment = marshal.load(orders)
+    if unblock:  # before the rights to read this module are given up
+        import signal
+
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
     stage = "groups"
     try:
-        os.setgroups(groups)
-        stage = "group"
-        os.setgid(gid)
-        stage = "user"
-        os.setuid(uid)
+        if identity is not None:
+            uid, gid, groups = identity
+            os.setgroups(groups)
+            stage = "group"
+            os.setgid(gid)
+            stage = "user"
+            os.setuid(uid)
         stage = "directory"
         if directory is not None:
             os.chdir(directory)
