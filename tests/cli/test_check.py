@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.kit.daemon import run_to_end, write_config
+from tests.kit.daemon import daemon, free_port, run_to_end, write_config
 from trio_supervisor.cli.check import check
 
 #: A main file and two included ones, with a mistake in nearly every line.
@@ -245,6 +245,85 @@ def test_who_holds_ports_and_sockets_and_what_cannot_start(
         assert found[0]["line"] > 0
         assert found[0]["hint"]
     assert len(findings) == 7
+
+
+def test_commands_that_cannot_start_have_the_hint_that_fits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run.sh").write_text("#!/bin/sh\n")
+    (tmp_path / "run.sh").chmod(0o755)
+    commands = {
+        "found": "./run.sh",
+        "elsewhere": "./other.sh",
+        "quoted": '"/bin/cat -b"',
+        "open": "/bin/echo it's",
+        "builtin": "cd /tmp",
+        "assignment": "A=1 /bin/cat",
+        "missing": "/no/such",
+        "escaped": "/bin/echo it\\'s",
+    }
+    text = "".join(
+        f"[program:{name}]\ncommand={command}\ndirectory=%(here)s\n"
+        for name, command in commands.items()
+    )
+    path = write_config(tmp_path, text)
+    assert [
+        (f["section"].partition(":")[2], f["text"].partition(": ")[2] or f["text"], f["hint"])
+        for f in reported(str(path), capsys, 0)
+    ] == [
+        (
+            "builtin",
+            "cd is a command of shells, there is no shell here",
+            "set directory=, or run a shell: command=/bin/sh -c '...'",
+        ),
+        (
+            "assignment",
+            "A=... is taken for the program, there is no shell here",
+            "set the variable with environment=, or begin with /usr/bin/env",
+        ),
+        (
+            "elsewhere",
+            "can't find command './other.sh'",
+            "a relative command is looked up in directory=: write the whole path",
+        ),
+        (
+            "missing",
+            "can't find command '/no/such'",
+            "write the whole path of a program that is there",
+        ),
+        (
+            "open",
+            "can't parse command \"/bin/echo it's\": No closing quotation",
+            "close the quote, or write \\' for a quote that is meant as it is",
+        ),
+        (
+            "quoted",
+            "can't find command '/bin/cat -b'",
+            "leave out the quotes around the whole command",
+        ),
+    ]
+
+
+def test_nothing_is_said_of_a_container_that_logs_to_its_own_output(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "command=/bin/cat\nstdout_logfile=/dev/stdout\nstdout_logfile_maxbytes=0\n"
+    text += "redirect_stderr=true\n"
+    path = write_config(tmp_path, f"[program:a]\n{text}[program:b]\n{text}")
+    assert reported(str(path), capsys, 0) == []
+
+
+def test_what_the_running_daemon_of_the_configuration_holds_is_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (
+        f"[inet_http_server]\nport=127.0.0.1:{free_port()}\nusername=u\npassword=p\n"
+        "[fcgi-program:f]\ncommand=/bin/sleep 99\nsocket=unix://%(here)s/f.sock\n"
+    )
+    with daemon(tmp_path, text) as running:
+        running.wait_for("f", "RUNNING")
+        (finding,) = reported(str(tmp_path / "c.conf"), capsys, 0)
+    assert f"the daemon runs already: process {running.process.pid} (" in finding["text"]
 
 
 def test_sockets_that_cannot_be_made_are_errors(

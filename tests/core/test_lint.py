@@ -70,11 +70,6 @@ X = "[program:x]\ncommand=/bin/cat\n"
         (X + "stopwaitsecs=-1\n", 14, "a negative time"),
         (X + "directory=/nope\n", 14, "there is no directory /nope (create it before"),
         (
-            "[program:x]\ncommand=./cat\ndirectory=/tmp\n",
-            13,
-            "a relative command is looked up in directory= (write the whole path)",
-        ),
-        (
             X + "environment=A=a:b\nprocess_name=%(ENV_A)s\n",
             15,
             "a process name with a blank, : or / is hard to address",

@@ -168,7 +168,7 @@ def test_a_reload_brings_in_what_a_reread_cannot(tmp_path: Path) -> None:
                        "c.conf"], cwd=tmp_path)  # fmt: skip
         assert checked.status == 0
         assert f"the daemon runs already: process {running.process.pid} (" in checked.out
-        assert f"s.sock is held by process {running.process.pid} (" in checked.out
+        assert "is held by" not in checked.out  # what it holds is its own
         running.rpc.restart()
         eventually(lambda: running.log.count("supervisord started with pid") == 2, "the restart")
         again = Daemon(tmp_path, running.process)

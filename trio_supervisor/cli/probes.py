@@ -9,6 +9,7 @@ import grp
 import os
 import pwd
 import resource
+import shlex
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
@@ -20,6 +21,7 @@ from trio_supervisor.core.config import AUTO, InetServer, UnixServer
 from trio_supervisor.core.errors import RequestError, ServerError
 from trio_supervisor.core.numbers import LONGEST_PID, process_id
 from trio_supervisor.core.reader import as_written
+from trio_supervisor.core.shell_syntax import has_open_quote, no_program
 from trio_supervisor.core.values import SYSLOG
 from trio_supervisor.runtime.command import find_command
 from trio_supervisor.runtime.holders import command_of, holder_of_port, holder_of_socket
@@ -62,6 +64,8 @@ class _Prober:
         self._config = config
         uid = config.daemon.uid
         self._uid = os.geteuid() if uid is None else uid
+        self._itself = ""
+        """The daemon of this configuration, where one runs already: it may hold what is its own."""
 
     def daemon(self) -> Findings:
         daemon = self._config.daemon
@@ -103,6 +107,7 @@ class _Prober:
                 pid = process_id(file.read(LONGEST_PID))
             command = command_of(pid)
             if "supervisor" in command:
+                self._itself = f"process {pid} ({command})"
                 text = f"the daemon runs already: process {pid} ({command})"
                 hint = "tsupervisorctl reread and update, or reload, bring in a new configuration"
                 yield Finding(WARNING, text, section=DAEMON, option="pidfile", hint=hint)
@@ -134,7 +139,9 @@ class _Prober:
                 inherited=os.environ,
             )
         except RequestError as error:
-            yield self._failing(process, error.detail)
+            # That its first word is something for a shell has been remarked already.
+            if no_program(process.command) is None:
+                yield self._failing(process, error.detail)
         yield from self._identity(process.uid, section, WHO)
         for channel in ("stdout", "stderr"):
             path = getattr(process, channel).logfile
@@ -153,7 +160,7 @@ class _Prober:
             known = {**os.environ, **process.environment}
             why = as_written(why, written, lambda variable: known.get(variable, ""))
         text = f"{WHO} will fail to start: {why}"
-        hint = "write the whole path of a program that is there"
+        hint = _advice(process)
         return Finding(WARNING, text, section=process.section, option="command", hint=hint)
 
     def _fastcgi(self, socket: FastCgiSocket, section: str) -> Findings:
@@ -183,7 +190,7 @@ class _Prober:
             text = f"{whose} cannot be made: {path} exists and is not a socket"
             hint = "remove it, or choose another path"
             yield Finding(ERROR, text, section=section, option=option, hint=hint)
-        elif holder := holder_of_socket(path):
+        elif (holder := holder_of_socket(path)) not in (None, self._itself):
             text = f"{whose} is taken: {path} is held by {holder}"
             yield Finding(WARNING, text, section=section, option=option, hint=TAKEN)
 
@@ -195,7 +202,7 @@ class _Prober:
             hint = "write an address, like 127.0.0.1, or * for all"
             yield Finding(ERROR, text, section=section, option=option, hint=hint)
             return
-        if holder is not None:
+        if holder not in (None, self._itself):
             text = f"{whose} cannot listen: port {port} is held by {holder}"
             yield Finding(WARNING, text, section=section, option=option, hint=TAKEN)
 
@@ -241,3 +248,15 @@ class _Prober:
         groups = {user.pw_gid, *(g.gr_gid for g in grp.getgrall() if user.pw_name in g.gr_mem)}
         shift = 6 if status.st_uid == self._uid else 3 if status.st_gid in groups else 0
         return (status.st_mode >> shift) & mode == mode
+
+
+def _advice(process: ProcessConfig) -> str:
+    """What to do about a command that cannot be executed."""
+    if has_open_quote(process.command):
+        return "close the quote, or write \\' for a quote that is meant as it is"
+    words = shlex.split(process.command)
+    if len(words) == 1 and " " in words[0]:
+        return "leave out the quotes around the whole command"
+    if words and "/" in words[0] and not words[0].startswith("/") and process.directory is not None:
+        return "a relative command is looked up in directory=: write the whole path"
+    return "write the whole path of a program that is there"

@@ -22,7 +22,7 @@ from trio_supervisor.core.config import (
 )
 from trio_supervisor.core.errors import ConfigError
 from trio_supervisor.core.ini import DEFAULT, Document, Entry, Section
-from trio_supervisor.core.lint import lint
+from trio_supervisor.core.lint import kind_of, lint
 from trio_supervisor.core.listener import header_token
 from trio_supervisor.core.options import MAIN_FACTORY, TABLES, Option
 from trio_supervisor.core.programs import Programs, checked_name, environment_of
@@ -85,7 +85,8 @@ def examine(
     config = builder.build()
     errors = [*document.errors, *builder.problems.errors]
     sound = None if errors else config
-    return Examined(document, sound, config, errors, lint(document, sound, around.is_dir))
+    remarks = lint(document, sound, around, builder.environment)
+    return Examined(document, sound, config, errors, remarks)
 
 
 class _Builder:
@@ -129,6 +130,19 @@ class _Builder:
             groups=tuple(sorted(groups, key=lambda group: (group.priority, group.name))),
             messages=tuple(self._messages),
         )
+
+    def environment(self, section: Section) -> str | None:
+        """The expanded text of the section's ``environment=``; None if there is none."""
+        entry = section.entries.get("environment")
+        kind = kind_of(section.name)
+        if entry is None or entry.table is not None or kind not in ("supervisord", *KINDS):
+            return None
+        own = _own_name(section)
+        numbers: Names = {"process_num": 0, "numprocs": 1, "program_name": own, "group_name": own}
+        names: Names = self._start if kind == "supervisord" else {**self._names, **numbers}
+        scope = replace(self._scope(section, kind, names), problems=Problems())
+        text = scope.text("environment", twice=kind == "supervisord")
+        return None if scope.problems.errors else text
 
     def _daemon(self) -> DaemonConfig:
         section = self._document.sections.get("supervisord")

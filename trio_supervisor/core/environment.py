@@ -10,6 +10,8 @@ import shlex
 
 #: What may stand unquoted besides letters, digits and ``_``.
 _WORD_CHARACTERS = "/.+-():"
+NO_CLOSING_QUOTATION = "no closing quotation"
+PAIRS = 'write KEY="value",KEY2="value2"'
 
 
 def parse_environment(text: str) -> dict[str, str]:
@@ -20,8 +22,11 @@ def parse_environment(text: str) -> dict[str, str]:
         try:
             return _pairs(_words(text, posix=True), strip_quotes=False)
         except ValueError as error:
-            hint = 'write KEY="value",KEY2="value2"'
-            raise ValueError(*error.args, hint) from None
+            open_quote = error.args[0] == NO_CLOSING_QUOTATION
+            hint = (
+                "close the quote, or put a value with a quote in it into the other kind of quotes"
+            )
+            raise ValueError(*error.args, hint if open_quote else PAIRS) from None
 
 
 def odd_separators(text: str) -> list[str]:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 LITERAL_PERCENT = "write %% for a literal %"
 #: Largest width or precision of a conversion: a short file must not make a huge value.
 WIDEST = 1000
+#: A conversion that lacks the letter behind its name: %(here)/x.
+_WITHOUT_TYPE = re.compile(r"%\(\w+\)(?![-+ #0-9.hlL]*[sdiuoxXeEfFgGcra%])")
 #: A width or precision worth a look, behind the name of a conversion.
 _LARGE_NUMBER = re.compile(r"%\([^%]*\)[^%a-zA-Z]*?(\d{4,})")
 
@@ -40,7 +42,9 @@ def expand(text: str, names: Mapping[str, str | int]) -> str:
         name = str(error.args[0])
         raise UnknownName(name, known_names(name, names)) from None
     except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"is badly formatted: {error}", LITERAL_PERCENT) from None
+        unfinished = _WITHOUT_TYPE.search(text)
+        hint = f"write {unfinished[0]}s" if unfinished else LITERAL_PERCENT
+        raise ValueError(f"is badly formatted: {error}", hint) from None
 
 
 def known_names(name: str, names: Mapping[str, str | int]) -> str:

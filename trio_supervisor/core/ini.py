@@ -11,8 +11,9 @@ import re
 from dataclasses import dataclass, field
 
 from trio_supervisor.core.errors import ConfigError
-from trio_supervisor.core.options import SECRETS
+from trio_supervisor.core.options import SECRETS, TABLES
 from trio_supervisor.core.remark import Remark
+from trio_supervisor.core.shell_syntax import has_open_quote
 
 COMMENT_MARKS = (";", "#")
 #: Its keys are fall-back values of every section (3.8).
@@ -23,8 +24,9 @@ MOST_SHOWN = 20
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _HEADER = re.compile(r"\[(.+)\]")
-#: Continuation text that its writer may have meant as a line of its own (Q7).
-_LIKE_A_LINE = re.compile(r"[A-Za-z_]+\s*=|\[.+\]")
+#: What begins a line that is not meant to continue the one above (Q7).
+SECTION_KINDS = frozenset({*TABLES, "ctlplugin"})
+OPTION_NAMES = frozenset(option.name for table in TABLES.values() for option in table)
 _KEY = re.compile(r"(.*?)\s*[=:]\s*(.*)\Z", re.DOTALL)
 
 
@@ -113,16 +115,15 @@ class _Reader:
     def _line(self, number: int, line: str) -> None:
         cut = _comment_start(line)
         text = line[:cut].strip()
+        if cut is not None:
+            self._comment(number, line, cut)
         if not text:
             if cut is None and self._key is not None:
                 self._value.append("")
             return
-        if cut and (text.count('"') % 2 or text.count("'") % 2):
-            hint = "quotes do not protect ; and #, a blank before them makes a comment"
-            self._remark(number, "a comment ends this line inside quotes", hint)
         indent = len(line) - len(line.lstrip())
         if self._key is not None and indent > self._indent:
-            if _LIKE_A_LINE.match(text):
+            if self._is_like_a_line(text):
                 hint = "write it without indentation if it is a line of its own"
                 shown = _shown(text) if self._key not in SECRETS else "this line"
                 self._remark(number, f"{shown} is part of the value of {self._key!r}", hint)
@@ -154,6 +155,29 @@ class _Reader:
                 number,
                 "begin with the header of a section: [supervisord]",
             )
+
+    def _comment(self, number: int, line: str, cut: int) -> None:
+        """Remark a comment inside quotes, which may have begun on an earlier line of the value."""
+        if cut == 0 and line.lstrip()[0] != ";":
+            return  # a whole line behind # is meant as a comment everywhere, also by a shell
+        is_further = self._key is not None and len(line) - len(line.lstrip()) > self._indent
+        before = "\n".join(self._value) if is_further else ""
+        text = f"{before}\n{line[:cut]}" if is_further else _KEY.sub(r"\2", line[:cut].strip(), 1)
+        if has_open_quote(text):
+            hint = "quotes do not protect ; and #, a blank before them makes a comment"
+            self._remark(number, "a comment ends this line inside quotes", hint)
+
+    def _is_like_a_line(self, text: str) -> bool:
+        """Whether a further line of a value was probably meant as a line of its own."""
+        header = _HEADER.fullmatch(text)
+        if header is not None:
+            return header[1].partition(":")[0].strip() in SECTION_KINDS
+        key = _KEY.match(text)
+        if key is None or key[1] not in OPTION_NAMES:
+            return False
+        # A list of variables, as people write it in several lines, may have any names.
+        before = [line for line in self._value if line]
+        return self._key != "environment" or bool(before and not before[-1].endswith(","))
 
     def _begin_section(self, name: str, number: int) -> None:
         self._end_value()

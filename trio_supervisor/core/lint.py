@@ -12,24 +12,31 @@ from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config import Config, ProcessConfig
 from trio_supervisor.core.environment import is_ambiguous, odd_separators
-from trio_supervisor.core.ini import DEFAULT, Document, Entry, Section
-from trio_supervisor.core.options import TABLES
+from trio_supervisor.core.ini import DEFAULT, Document, Entry, Grammar, Section
+from trio_supervisor.core.options import SECRETS, TABLES
 from trio_supervisor.core.remark import Remark
+from trio_supervisor.core.shell_syntax import VARIABLE, shell_syntax
 from trio_supervisor.core.suggest import suggestion
 from trio_supervisor.core.unknown_keys import PROGRAM_KINDS, SERVERS, mistaken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    from trio_supervisor.core.surroundings import Surroundings
 
 #: Sections whose keys are free or somebody else's.
 FREE_KINDS = frozenset({"rpcinterface", "ctlplugin"})
 #: Sections that need a name behind a colon; without one they are ignored.
 NAMED_KINDS = frozenset({"program", "group", "eventlistener", "fcgi-program", *FREE_KINDS})
 
+#: Keys in which a dollar sign is left to somebody else.
+UNTOUCHED = SECRETS - {"environment"} | {"command"}
 #: Keys of a listener that are read and have no effect (8.7).
 _NO_EFFECT_IN_LISTENERS = ("stdout_capture_maxbytes", "stdout_events_enabled", "stdout_syslog")
 #: A number sign outside quotes, which ends the line (Q33).
 _UNQUOTED_MARK = re.compile(r"^(?:[^\"'#]|\"[^\"]*\"|'[^']*')*[^\s\"']#")
+#: Logs that are somebody else's open file are not rotated.
+DEVICES = ("/dev/", "/proc/")
 MOST_UMASK = 0o777
 UMASKS = "use three octal digits, like 022"
 #: What to do about a name that resembles nothing.
@@ -38,14 +45,24 @@ UNKNOWN = "remove it, or correct its name"
 SIGKILL = 9
 
 
-def lint(document: Document, config: Config | None, is_dir: Callable[[str], bool]) -> list[Remark]:
-    """All remarks, those of the layout first. ``config`` is None if the document has errors."""
+def lint(
+    document: Document,
+    config: Config | None,
+    around: Surroundings,
+    environment: Callable[[Section], str | None],
+) -> list[Remark]:
+    """All remarks, those of the layout first. ``config`` is None if the document has errors.
+
+    ``environment`` is the expanded text of the section's ``environment=``; None if there is none.
+    """
     remarks = [*document.remarks, *_sections(document)]
     for section in document.sections.values():
         remarks += _keys(document, section)
-        remarks += _environment(section)
+        remarks += _environment(section, environment(section))
+        remarks += _shell(section)
+        remarks += _dollars(section, around.environ)
     if config is not None:
-        remarks += _values(document, config, is_dir)
+        remarks += _values(document, config, around.is_dir)
         remarks += _names(document, config)
         remarks += _collisions(document, config)
     return remarks
@@ -106,23 +123,48 @@ def _keys(document: Document, section: Section) -> Iterator[Remark]:
             yield _at(section, key, *wrong)
 
 
-def _environment(section: Section) -> Iterator[Remark]:
-    entry: Entry | None = section.entries.get("environment")
-    if entry is None or kind_of(section.name) not in {*PROGRAM_KINDS, "supervisord"}:
+def _environment(section: Section, text: str | None) -> Iterator[Remark]:
+    if not text:
         return
-    if separators := odd_separators(entry.value):
+    if separators := odd_separators(text):
         # A word may be a piece of a value, and that a secret.
         marks = [word for word in separators if len(word) == 1 and not word.isalnum()]
         what = repr(marks[0]) if marks else "something other than a comma"
         hint = 'write a comma, and put values into quotes: KEY="value",KEY2="value2"'
         yield _at(section, "environment", f"{what} separates variables", hint)
-    elif is_ambiguous(entry.value):
-        text = "Supervisor after 4.3 reads other values in these quotes or backslashes"
+    elif is_ambiguous(text):
+        remark = "Supervisor after 4.3 reads other values in these quotes or backslashes"
         hint = "put the whole value into quotes that do not occur in it, without backslashes"
-        yield _at(section, "environment", text, hint)
-    if _UNQUOTED_MARK.match(entry.value):
+        yield _at(section, "environment", remark, hint)
+    if _UNQUOTED_MARK.match(text):
         hint = "put the value into quotes"
         yield _at(section, "environment", "the text behind # is no part of the value", hint)
+
+
+def _shell(section: Section) -> Iterator[Remark]:
+    entry = section.entries.get("command")
+    if entry is None or entry.words is not None or kind_of(section.name) not in PROGRAM_KINDS:
+        return
+    found = shell_syntax(entry.value, expansions=entry.grammar is Grammar.PERCENT)
+    if found is not None:
+        yield _at(section, "command", *found)
+
+
+def _dollars(section: Section, environ: Mapping[str, str]) -> Iterator[Remark]:
+    """Variables as shells write them; in ``command=`` they are found as shell syntax."""
+    kind = kind_of(section.name)
+    if kind not in TABLES or kind in FREE_KINDS:
+        return
+    for key, entry in section.entries.items():
+        if key in UNTOUCHED or entry.grammar is not Grammar.PERCENT:
+            continue
+        for variable in VARIABLE.finditer(entry.value):
+            name = variable[1] or variable[2]
+            # In an environment it may be a piece of a password: what is a variable is none.
+            if key not in SECRETS or name in environ or f"{name}=" in entry.value:
+                text, hint = f"{variable[0]} is not expanded here", f"write %(ENV_{name})s"
+                yield _at(section, key, text, hint)
+                break
 
 
 #: Option, when a process has an odd value of it, what is odd, and what to do.
@@ -193,10 +235,6 @@ def _directory(
         shown = entry.value if "ENV_" in entry.value else missing[0]
         hint = "create it before the program starts"
         yield _at(section, "directory", f"there is no directory {shown}", hint)
-    command = section.entries.get("command")
-    if command is not None and command.value.startswith((".", "~")):  # Q77
-        hint = "write the whole path"
-        yield _at(section, "command", "a relative command is looked up in directory=", hint)
 
 
 def _programs(document: Document, config: Config) -> Iterator[tuple[Section, list[ProcessConfig]]]:
@@ -247,9 +285,14 @@ def _collisions(document: Document, config: Config) -> Iterator[Remark]:
                     isinstance(path, str)
                     and path
                     and channel.maxbytes > 0
-                    and not path.startswith("/dev/")
+                    and not path.startswith(DEVICES)
                 ):
                     users.setdefault(path, {})[process.name] = process.section
+            own = process.stdout.logfile
+            if own == process.stderr.logfile and own in users:
+                text = f"stdout and stderr of {process.name} write and rotate the same file {own}"
+                section = document.sections.get(process.section or "", first)
+                yield _remark(section, text, "use redirect_stderr=true without stderr_logfile=")
     for path, names in users.items():
         if len(names) > 1:
             (one, another), more = [*names][:2], len(names) - 2

@@ -168,7 +168,9 @@ class Scope:
         try:
             return convert(text, self.around)
         except ValueError as error:
-            self.problems.add(self.error(str(error.args[0]), name, *error.args[1:]))
+            quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
+            hint = error.args[1:] if not quoted else ["leave the quotes out"]
+            self.problems.add(self.error(str(error.args[0]), name, *hint))
         default = self._default(name)
         return None if default is None else convert(default, self.around)
 
