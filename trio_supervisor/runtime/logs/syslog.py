@@ -10,6 +10,10 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
+import trio
+
+from trio_supervisor.runtime.logs import writer
+
 if TYPE_CHECKING:
     from trio_supervisor.runtime.logs.writer import Writer
 
@@ -52,8 +56,8 @@ class SyslogSink:
 
     broken = False
 
-    def __init__(self, writer: Writer, *, tag: str, prefix: str = "") -> None:
-        self._writer = writer
+    def __init__(self, shared: Writer, *, tag: str, prefix: str = "") -> None:
+        self._writer = shared
         self._tag = tag
         self._prefix = prefix
 
@@ -70,7 +74,15 @@ class SyslogSink:
         """The syslog daemon is not waited for."""
 
     async def room(self) -> None:
-        await self._writer.room()
+        """Return when little is waiting, or when the syslog daemon hangs.
+
+        All programs share its socket, and may have log files besides: while it takes nothing, what
+        is too much is dropped and counted, and nobody waits.
+        """
+        while not self._writer.hangs:
+            with trio.move_on_after(writer.HANGING):
+                await self._writer.room()
+                return
 
     async def settled(self) -> None:
         """As ``flush``."""

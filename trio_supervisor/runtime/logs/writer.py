@@ -32,6 +32,9 @@ ROOM = BACKLOG_LIMIT // 2
 #: when they die is read in any case, and a target stuck for days must not take all memory.
 QUEUE_LIMIT = 8 * BACKLOG_LIMIT
 
+#: Seconds without any progress after which a target is said to hang.
+HANGING = 2.0
+
 
 class Target(Protocol):
     """What a writer writes to, in its thread."""
@@ -92,11 +95,19 @@ class Writer:
         self._queue: deque[bytes] = deque()
         self._users = 1
         self._ended = False
+        self._moved = 0.0
+        """When the target last took something, or was first given something; monotonic."""
         self._waiting: list[tuple[trio.lowlevel.TrioToken, trio.Event]] = []
         self._changed = threading.Condition()
         # A daemon thread: a stuck target must not hold up our exit.
         self._thread = threading.Thread(target=self._run, name=f"log writer: {name}", daemon=True)
         self._thread.start()
+
+    @property
+    def hangs(self) -> bool:
+        """Whether bytes wait, and the target has taken none for a while."""
+        with self._changed:
+            return bool(self.backlog) and time.monotonic() - self._moved > HANGING
 
     def writes_to(self, target: Target) -> bool:
         return self._target is target
@@ -122,6 +133,8 @@ class Writer:
         with self._changed:
             fits = self.backlog + len(data) <= QUEUE_LIMIT
             if fits:
+                if not self.backlog:
+                    self._moved = time.monotonic()
                 self._queue.append(lead + data)
                 self.backlog += len(lead) + len(data)
                 self._changed.notify_all()
@@ -173,6 +186,7 @@ class Writer:
     def _done(self, size: int, unwritten: int, error: OSError | None) -> None:
         with self._changed:
             self.backlog -= size
+            self._moved = time.monotonic()
             if error is None:
                 self._losses.recovered()
             else:
