@@ -206,8 +206,8 @@ class App:
     async def _tail(self, request: Request) -> Response | Stream:
         path = request.path or ""
         if path.startswith(MAINLOGTAIL):
-            return tail_main(self._supervisor)
-        return tail_process(self._supervisor, path.removeprefix(LOGTAIL).removeprefix("/"))
+            return await tail_main(self._supervisor)
+        return await tail_process(self._supervisor, path.removeprefix(LOGTAIL).removeprefix("/"))
 
     async def _status(self, request: Request) -> Response:
         return await status_page(self._supervisor, request)
@@ -219,10 +219,10 @@ class App:
         return await log_page(self._supervisor, request)
 
     async def _live_log(self, request: Request) -> Response | Stream:
-        return live_log(self._supervisor, request.fields)
+        return await live_log(self._supervisor, request.fields)
 
     async def _download(self, request: Request) -> Response | Stream:
-        return download(self._supervisor, request.fields)
+        return await download(self._supervisor, request.fields)
 
     async def _health(self, request: Request) -> Response:
         return health()

@@ -12,6 +12,7 @@ import trio
 
 from trio_supervisor.core.errors import BadName, Failed, NoFile
 from trio_supervisor.runtime.logs.logfollow import LogFollower
+from trio_supervisor.runtime.logs.readers import InThreads, readers
 from trio_supervisor.web.message import SECURITY, Response, Stream, error_response, http_date
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ POSITION = "X-Log-Position"
 LOOK = 0.1
 
 
-def tail_process(supervisor: Supervisor, address: str) -> Response | Stream:
+async def tail_process(supervisor: Supervisor, address: str) -> Response | Stream:
     """``address`` is ``name`` or ``name/channel``."""
     name, _, channel_name = address.partition("/")
     try:
@@ -37,25 +38,25 @@ def tail_process(supervisor: Supervisor, address: str) -> Response | Stream:
     channel = channels.get(channel_name)
     if channel is None:
         return error_response(404, f"no channel {channel_name}")
-    return _tail(channel.logfile)
+    return await _tail(channel.logfile)
 
 
-def tail_main(supervisor: Supervisor) -> Response | Stream:
-    return _tail(supervisor.activity.path if supervisor.activity is not None else None)
+async def tail_main(supervisor: Supervisor) -> Response | Stream:
+    return await _tail(supervisor.activity.path if supervisor.activity is not None else None)
 
 
-def _tail(path: str | None) -> Response | Stream:
+async def _tail(path: str | None) -> Response | Stream:
     if path is None:
         return error_response(404, "there is no log")
     try:
-        return following(path)
+        return await following(path)
     except (NoFile, Failed):
         return error_response(404, "there is no log that can be read")
 
 
-def following(path: str, place: Place | None = None) -> Stream:
+async def following(path: str, place: Place | None = None) -> Stream:
     """A log from a place on, or its end, and what is added to it. Raises NoFile or Failed."""
-    tail = Tail(path, place)
+    tail = await readers.run(Tail, path, place, undo=Tail.close)
     position = () if place is None else ((POSITION, str(tail.start)),)
     headers = (("Last-Modified", http_date(tail.modified)), *HEADERS, *position)
     return Stream(tail, headers=headers)
@@ -69,18 +70,18 @@ class Look:
 
 
 class Tail:
-    """The bytes of one stream. Making one raises NoFile or Failed."""
+    """The bytes of one stream. Making one blocks, and raises NoFile or Failed."""
 
     def __init__(self, path: str, place: Place | None = None) -> None:
-        self._follower = LogFollower(path, place=place)
+        follower = LogFollower(path, place=place)
+        self._follower = InThreads(follower)
         self._look = Look()
-        self.modified = self._follower.modified
-        self.start = self._follower.start
+        self.modified = follower.modified
+        self.start = follower.start
 
     async def read(self) -> bytes:
         """The next bytes, as soon as there are some."""
-        await trio.lowlevel.checkpoint()  # a busy log starves nobody
-        while not (data := self._follower.poll()):
+        while not (data := await self._follower.use(LogFollower.poll)):
             await self._look.wait()
         return data
 

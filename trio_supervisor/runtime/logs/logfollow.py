@@ -1,6 +1,7 @@
 """Follows a growing log, as ``tail -f`` does (interfaces.md 3.4).
 
 Sees rotation, replacement and truncation by looking; knows nothing of who reads what it finds.
+May wait for the disk, so it is used in threads (``readers.py``).
 """
 
 from __future__ import annotations
@@ -44,16 +45,21 @@ class LogFollower:
         """Where the first bytes come from."""
 
     @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return os.fstat(self._fd).st_size
+
+    @property
     def behind(self) -> int:
         """Bytes of the file that were not read yet."""
-        return max(0, os.fstat(self._fd).st_size - self._position)
+        return max(0, self.size - self._position)
 
     def poll(self) -> bytes:
         """What has been added since the last poll; empty if nothing was. Does not wait."""
         data = self._read()
         if data:
             return data
-        if os.fstat(self._fd).st_size < self._position:
+        if self.size < self._position:
             self._position = 0
             return TRUNCATED
         if not self._replaced():
@@ -68,7 +74,10 @@ class LogFollower:
         os.close(self._fd)
 
     def _read(self) -> bytes:
-        data = os.pread(self._fd, CHUNK, self._position)
+        try:
+            data = os.pread(self._fd, CHUNK, self._position)
+        except BlockingIOError:  # a file that is no log, made by a kernel's driver
+            return b""
         self._position += len(data)
         return data
 

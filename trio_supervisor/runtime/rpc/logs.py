@@ -8,20 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import trio
-
 from trio_supervisor.core.errors import Failed, NoFile, RequestError
 from trio_supervisor.runtime.logs.logread import read_log, tail_log
+from trio_supervisor.runtime.logs.readers import readers
 from trio_supervisor.runtime.rpc.control import all_processes, result
 
 if TYPE_CHECKING:
     from trio_supervisor.core.xmlrpc import Value
     from trio_supervisor.runtime.process import Process
     from trio_supervisor.runtime.supervisor import Supervisor
-
-#: Logs read at the same time; each may hold an answer of some MiB in memory.
-READERS = 4
-readers = trio.CapacityLimiter(READERS)
 
 
 async def read_main_log(supervisor: Supervisor, offset: int, length: int) -> Value:
@@ -131,15 +126,14 @@ async def _read(supervisor: Supervisor, path: str | None, offset: int, length: i
     if path is None:
         raise NoFile
     most = supervisor.config.daemon.log_answer_maxbytes
-    return await trio.to_thread.run_sync(read_log, path, offset, length, most, limiter=readers)
+    return await readers.run(read_log, path, offset, length, most)
 
 
 async def _tail(supervisor: Supervisor, path: str | None, offset: int, length: int) -> list[Value]:
     if path is None:
         return ["", 0, False]
     most = supervisor.config.daemon.log_answer_maxbytes
-    found = await trio.to_thread.run_sync(tail_log, path, offset, length, most, limiter=readers)
-    return list(found)
+    return list(await readers.run(tail_log, path, offset, length, most))
 
 
 def clear_logs(process: Process) -> None:

@@ -17,7 +17,7 @@ from trio_supervisor.runtime.logs.logread import (
     last_lines,
     start_of_last,
 )
-from trio_supervisor.runtime.rpc.logs import readers
+from trio_supervisor.runtime.logs.readers import readers
 from trio_supervisor.web.api.output_tail import OutputTail
 from trio_supervisor.web.message import Stream
 from trio_supervisor.web.tails import HEADERS, following
@@ -73,7 +73,7 @@ class FileLog:
 
     async def follow(self, wanted: Wanted, after: Place | None) -> Stream:
         # A place, because the file may grow and be rotated between the look and the stream.
-        return following(self._path, after or (await self._end(wanted)).place)
+        return await following(self._path, after or (await self._end(wanted)).place)
 
     async def _end(self, wanted: Wanted) -> End:
         if wanted.seconds is not None:
@@ -116,10 +116,10 @@ class MemoryLog:
 async def log_of(channel: Channel) -> Log:
     """The log of a channel, in whatever form there is one."""
     path = channel.logfile
-    if path is None or not await trio.to_thread.run_sync(is_log, path, limiter=readers):
+    if path is None or not await readers.run(is_log, path):
         return MemoryLog(channel)
     return FileLog(path, channel.written_since)
 
 
 async def _read(read: Callable[[str, int], End], path: str, amount: int) -> End:
-    return await trio.to_thread.run_sync(read, path, amount, limiter=readers)
+    return await readers.run(read, path, amount)

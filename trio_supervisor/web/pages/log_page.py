@@ -5,15 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-import trio
-
 from trio_supervisor.core.errors import BadName, NoFile, RequestError
 from trio_supervisor.core.numbers import natural
 from trio_supervisor.core.suggest import suggestion
-from trio_supervisor.runtime.rpc.logs import readers
+from trio_supervisor.runtime.logs.readers import readers
 from trio_supervisor.web.pages.ansi import Painter
 from trio_supervisor.web.pages.frame import TOOLS, page, shortcuts, visible
-from trio_supervisor.web.pages.log_view import MAIN, STDERR, STDOUT, Log, log_of, painted_end
+from trio_supervisor.web.pages.log_view import (
+    MAIN,
+    STDERR,
+    STDOUT,
+    Log,
+    log_of,
+    painted_end,
+    path_of,
+)
 from trio_supervisor.web.worker import work
 
 if TYPE_CHECKING:
@@ -60,7 +66,7 @@ async def log_page(supervisor: Supervisor, request: Request) -> Response:
     try:
         log = log_of(supervisor, fields)
         after = _remembered(log) if log.path is None else ""
-        text = await trio.to_thread.run_sync(painted_end, log, limit, limiter=readers)
+        text = await readers.run(painted_end, path_of(log), limit)
         live = f' data-log="{_address("live/log", fields)}"'
     except NoFile:
         text = f"No file for {visible(name or MAIN)}"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ import trio
 from trio_supervisor.core.errors import BadName, Failed, NoFile
 from trio_supervisor.runtime.logs.logfollow import LogFollower
 from trio_supervisor.runtime.logs.logread import last_bytes
+from trio_supervisor.runtime.logs.readers import InThreads, readers
 from trio_supervisor.web import sse
 from trio_supervisor.web.message import PLAIN, SECURITY, Response, Stream, error_response
 from trio_supervisor.web.pages.ansi import Painter
@@ -57,35 +58,37 @@ def log_of(supervisor: Supervisor, fields: Mapping[str, str]) -> Log:
     return Log(output.name, output.logfile, output.recent.text)
 
 
-def live_log(supervisor: Supervisor, fields: Mapping[str, str]) -> Response | Stream:
+async def live_log(supervisor: Supervisor, fields: Mapping[str, str]) -> Response | Stream:
     """The end of a log, painted, and what is added to it."""
     try:
-        feed = LogFeed(_path(log_of(supervisor, fields)))
+        path = path_of(log_of(supervisor, fields))
+        feed = await readers.run(LogFeed, path, undo=LogFeed.close)
     except (BadName, NoFile, Failed):
         return error_response(404, "there is no log that can be read")
     return Stream(feed, sse.TYPE, (*sse.HEADERS, *SECURITY))
 
 
-def download(supervisor: Supervisor, fields: Mapping[str, str]) -> Response | Stream:
+async def download(supervisor: Supervisor, fields: Mapping[str, str]) -> Response | Stream:
     """The whole log as it is now, as a file."""
     try:
         log = log_of(supervisor, fields)
-        copy = Copy(_path(log))
-    except (BadName, NoFile, Failed, FileNotFoundError):
+        copy = await readers.run(Copy, path_of(log), undo=Copy.close)
+    except (BadName, NoFile, Failed):
         return error_response(404, "there is no log that can be read")
     disposition = ("Content-Disposition", f'attachment; filename="{log.name}.log"')
     return Stream(copy, PLAIN, (disposition, ("Cache-Control", "no-store"), *SECURITY))
 
 
-def painted_end(log: Log, size: int) -> str:
+def painted_end(path: str, size: int) -> str:
     """The last bytes of a log as HTML; blocks. Its backups count, if it has just been rotated.
 
     Raises NoFile or Failed.
     """
-    return Painter().feed(last_bytes(_path(log), size).data, final=True)
+    return Painter().feed(last_bytes(path, size).data, final=True)
 
 
-def _path(log: Log) -> str:
+def path_of(log: Log) -> str:
+    """The path of a log's file. Raises NoFile."""
     if log.path is None:
         raise NoFile
     return log.path
@@ -94,51 +97,73 @@ def _path(log: Log) -> str:
 class LogFeed:
     """Messages for one browser: ``start`` with the end of the log, ``more`` with what is added.
 
-    Making one raises NoFile or Failed.
+    Making one blocks, and raises NoFile or Failed.
     """
 
     def __init__(self, path: str) -> None:
-        self._path = path
+        self._reader = InThreads(FeedReader(path))
         self._look = Look()
-        self._started = False
-        self._begin()
 
     async def read(self) -> bytes:
-        await trio.lowlevel.checkpoint()  # a busy log starves nobody
+        silent_until = trio.current_time() + SILENCE
+        while not (message := await self._reader.use(FeedReader.next)):
+            if trio.current_time() >= silent_until:
+                return sse.KEEP_ALIVE
+            await self._look.wait()
+        return message
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+class FeedReader:
+    """Reads and paints for a LogFeed; blocks."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._started = False
+        self._painter = Painter()
+        self._follower = LogFollower(path, HISTORY)
+
+    def next(self) -> bytes:
+        """The next message; empty if there is nothing new."""
         if self._started and self._follower.behind > TOO_FAR:
-            self._follower.close()
-            self._begin()
-            self._started = False
+            with suppress(NoFile, Failed):
+                self._skip()
         if not self._started:
             self._started = True
             return self._message("start", self._follower.poll())
-        with trio.move_on_after(SILENCE):
-            while not (data := self._follower.poll()):
-                await self._look.wait()
-            return self._message("more", data)
-        return sse.KEEP_ALIVE
+        data = self._follower.poll()
+        return self._message("more", data) if data else b""
 
     def close(self) -> None:
         self._follower.close()
 
-    def _begin(self) -> None:
-        self._follower = LogFollower(self._path, HISTORY)
-        self._painter = Painter()
+    def _skip(self) -> None:
+        """Begin again at the end of the log. Raises NoFile or Failed."""
+        follower = LogFollower(self._path, HISTORY)
+        self._follower.close()
+        self._follower, self._painter, self._started = follower, Painter(), False
 
     def _message(self, kind: str, data: bytes) -> bytes:
         return sse.message(json.dumps(self._painter.feed(data)), event=kind)
 
 
 class Copy:
-    """The bytes of a log up to where it ends now. Making one raises NoFile or Failed."""
+    """The bytes of a log up to where it ends now.
+
+    Making one blocks, and raises NoFile or Failed.
+    """
 
     def __init__(self, path: str) -> None:
-        self._left = os.stat(path).st_size
-        self._follower = LogFollower(path, sys.maxsize)
+        follower = LogFollower(path, sys.maxsize)
+        self._left = follower.size
+        self._follower = InThreads(follower)
 
     async def read(self) -> bytes:
-        await trio.lowlevel.checkpoint()
-        data = self._follower.poll()[: self._left] if self._left else b""
+        if not self._left:
+            return b""
+        data = (await self._follower.use(LogFollower.poll))[: self._left]
         self._left -= len(data)
         return data
 
