@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from trio_supervisor.cli.pidfile import Pidfile
+from trio_supervisor.cli.recorded_pid import recorded_pid
 
 
 def test_P318_P320_written_and_removed(tmp_path: Path) -> None:
@@ -38,3 +39,45 @@ def test_S128_an_unwritable_pidfile_raises_and_is_never_removed(tmp_path: Path) 
         pidfile.write()
     pidfile.remove()
     assert tmp_path.is_dir()
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    """Neither in writing nor in removing: it may have been put there by another user."""
+    path, victim = tmp_path / "pid", tmp_path / "victim"
+    victim.write_text("precious")
+    path.symlink_to(victim)
+    pidfile = Pidfile(str(path))
+    with pytest.raises(OSError, match="it is a link, which is not followed"):
+        pidfile.write()
+    path.unlink()
+    pidfile.write()
+    victim.write_text(path.read_text())
+    path.unlink()
+    path.symlink_to(victim)
+    pidfile.remove()
+    assert path.is_symlink()
+    assert victim.exists()
+
+
+def test_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "pid"
+    os.mkfifo(path)
+    pidfile = Pidfile(str(path))
+    with pytest.raises(OSError, match="No such device or address"):
+        pidfile.write()
+    path.unlink()
+    pidfile.write()
+    path.unlink()
+    os.mkfifo(path)
+    pidfile.remove()
+    assert path.exists()
+    with pytest.raises(ValueError, match="not a process id"):
+        recorded_pid(str(path))
+
+
+def test_a_device_is_written(tmp_path: Path) -> None:
+    """``pidfile=/dev/null`` is an idiom of container images."""
+    pidfile = Pidfile(os.devnull)
+    pidfile.write()
+    pidfile.remove()
+    assert os.path.exists(os.devnull)

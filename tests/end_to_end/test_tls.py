@@ -206,6 +206,7 @@ def locked(key: bytes) -> bytes:
         ("key", "KEY_VALUES_MISMATCH"),
         ("encrypted", "the key is encrypted"),
         ("ca", "holds no certificates in PEM form"),
+        ("fifo", "fifo.pem: it is not a regular file"),
     ],
 )
 def test_certificates_that_cannot_be_used(tmp_path: Path, broken: str, said: str) -> None:
@@ -224,6 +225,9 @@ def test_certificates_that_cannot_be_used(tmp_path: Path, broken: str, said: str
     if broken == "ca":
         (tmp_path / "empty.pem").write_text("")
         more = "ssl_client_ca=%(here)s/empty.pem"
+    if broken == "fifo":
+        os.mkfifo(tmp_path / "fifo.pem")
+        more = "ssl_key=%(here)s/fifo.pem"
     config = write_config(tmp_path, SERVER.format(port=free_port(), more=more))
     done = run_to_end("-n", "-c", str(config), cwd=tmp_path)
     assert done.returncode == 2

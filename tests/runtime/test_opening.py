@@ -142,7 +142,7 @@ def test_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(path)
     with pytest.raises(OSError, match=os.strerror(errno.ENXIO)):
         open_file(path, APPEND)
-    with pytest.raises(OSError, match=os.strerror(errno.ESPIPE)):
+    with pytest.raises(OSError, match="it is not a regular file"):
         open_regular(path)
 
 
@@ -150,7 +150,7 @@ def test_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
 def test_only_regular_files_are_read(target: str, tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.symlink_to(target)
-    with pytest.raises(OSError, match=r"Illegal seek"):
+    with pytest.raises(OSError, match="it is not a regular file"):
         open_regular(str(path))
 
 

@@ -11,7 +11,7 @@ import select
 import signal
 import sys
 
-from trio_supervisor.core.numbers import LONGEST_PID, process_id
+from trio_supervisor.cli.recorded_pid import recorded_pid
 
 ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
 """After one of these the daemon is expected to end, and we with it."""
@@ -135,8 +135,7 @@ class _Proxy:
 
     def _read_pid(self) -> int | None:
         try:
-            with open(self._pidfile, encoding="ascii") as file:
-                return process_id(file.read(LONGEST_PID))
+            return recorded_pid(self._pidfile)
         except (OSError, ValueError):
             return None
 

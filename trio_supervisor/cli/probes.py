@@ -17,9 +17,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from trio_supervisor.cli.findings import ERROR, WARNING, Finding
+from trio_supervisor.cli.recorded_pid import recorded_pid
 from trio_supervisor.core.config import AUTO, InetServer, UnixServer
 from trio_supervisor.core.errors import RequestError, ServerError
-from trio_supervisor.core.numbers import LONGEST_PID, process_id
 from trio_supervisor.core.reader import as_written
 from trio_supervisor.core.shell_syntax import has_open_quote, no_program
 from trio_supervisor.core.values import SYSLOG
@@ -103,8 +103,7 @@ class _Prober:
 
     def _running(self, pidfile: str) -> Findings:
         with suppress(OSError, ValueError):
-            with open(pidfile, encoding="ascii") as file:
-                pid = process_id(file.read(LONGEST_PID))
+            pid = recorded_pid(pidfile)
             command = command_of(pid)
             if "supervisor" in command:
                 self._itself = f"process {pid} ({command})"

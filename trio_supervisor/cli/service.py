@@ -6,6 +6,7 @@ directory and umask stay, everything else starts afresh (P-184, P-185).
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import signal
@@ -26,6 +27,7 @@ from trio_supervisor.runtime.containment import attempt, innermost, persist, tra
 from trio_supervisor.runtime.events.bus import Bus
 from trio_supervisor.runtime.logs.activity import open_activity_log
 from trio_supervisor.runtime.logs.autologs import remove_auto_logs
+from trio_supervisor.runtime.logs.losses import reason
 from trio_supervisor.runtime.orphans import reap_orphans
 from trio_supervisor.runtime.spawn import ProcessLauncher
 from trio_supervisor.runtime.supervisor import Supervisor
@@ -188,8 +190,9 @@ def _bind_all(config: Config, activity: ActivityLog, stack: ExitStack) -> list[s
 def _write_pidfile(pidfile: Pidfile, config: Config, activity: ActivityLog) -> None:
     try:
         pidfile.write()
-    except OSError:
-        activity.log(Severity.CRITICAL, f"could not write pidfile {config.daemon.pidfile}")
+    except OSError as error:
+        why = f": {reason(error)}" if error.errno == errno.ELOOP else ""
+        activity.log(Severity.CRITICAL, f"could not write pidfile {config.daemon.pidfile}{why}")
     else:
         activity.log(Severity.INFO, f"supervisord started with pid {os.getpid()}")
 

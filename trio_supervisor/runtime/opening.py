@@ -60,13 +60,16 @@ class Entry:
         os.replace(old, new, src_dir_fd=self.directory, dst_dir_fd=self.directory)
 
 
-def open_file(path: str, flags: int, mode: int = 0o666) -> int:
+def open_file(path: str, flags: int, mode: int = 0o666, *, follow: bool = True) -> int:
     """Open a file without waiting, and without following links that are not to be trusted.
 
+    ``follow`` decides about a link at the end of the path.
     Raises OSError; ELOOP: such a link is in the way.
     """
     for _ in range(MOST_TRIES):
-        with entry(path) as found:
+        with entry(path, follow=follow) as found:
+            if not follow and found.status is not None and stat.S_ISLNK(found.status.st_mode):
+                raise OSError(errno.ELOOP, "it is a link, which is not followed", path)
             try:
                 fd = _open(found, flags, mode)
             except OSError as error:
@@ -261,7 +264,7 @@ class _Walk:
 
 def _check_regular(status: os.stat_result, path: str) -> None:
     if not stat.S_ISREG(status.st_mode) or status.st_dev == _device_of_proc():
-        raise OSError(errno.ESPIPE, os.strerror(errno.ESPIPE), path)
+        raise OSError(errno.ESPIPE, "it is not a regular file", path)
 
 
 def _device_of_proc() -> int | None:

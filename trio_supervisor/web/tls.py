@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_supervisor.core.errors import ServerError
+from trio_supervisor.runtime.opening import open_regular
 from trio_supervisor.web.wire import CHUNK
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 #: Seconds until a read is tried again that had to write first, which TLS 1.3 needs for a new key,
 #: while another task waits to write anyway.
 KEY_UPDATE_PAUSE = 0.05
+#: Seconds a connection waits for the files of a renewed certificate; usual are 0.001.
+PATIENCE = 1
 #: For those who forgot the s; clients show the phrase.
 IN_CLEAR = (
     b"HTTP/1.1 400 This port speaks TLS: use https\r\n"
@@ -38,8 +41,17 @@ class Certificate:
     def __init__(self, tls: Tls) -> None:
         self._tls = tls
         self._seen = _versions(tls)
+        self._reading = trio.CapacityLimiter(1)
         self.context = _context(tls)
         """For the next connection."""
+
+    async def renew(self) -> None:
+        """As ``refresh``, in a thread; a disk that hangs is waited for only for a moment."""
+        if self._reading.available_tokens:  # else it hangs, or another connection reads now
+            with trio.move_on_after(PATIENCE):
+                await trio.to_thread.run_sync(
+                    self.refresh, abandon_on_cancel=True, limiter=self._reading
+                )
 
     def refresh(self) -> None:
         """Read the files again if they have changed; blocks.
@@ -66,8 +78,7 @@ def _versions(tls: Tls) -> list[tuple[int, int, int]]:
 def _context(tls: Tls) -> ssl.SSLContext:
     for path in filter(None, (tls.certificate, tls.key, tls.client_ca)):
         try:
-            with open(path, "rb"):
-                pass
+            os.close(open_regular(path))  # a FIFO would be waited for
         except OSError as error:
             raise ServerError(f"Cannot open an HTTP server: {path}: {error.strerror}") from error
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -123,7 +134,7 @@ class TlsWire:
         """Perform the handshake. Raises OSError, of which ssl.SSLError is one."""
         certificate = self._certificate
         try:
-            await trio.to_thread.run_sync(certificate.refresh)
+            await certificate.renew()
         except ServerError as error:
             self._report(f"the last certificate stays in use: {error}")
         tls = certificate.context.wrap_socket(

@@ -9,7 +9,7 @@ import configparser
 import os
 from contextlib import suppress
 
-from trio_supervisor.core.numbers import LONGEST_PID, process_id
+from trio_supervisor.cli.recorded_pid import recorded_pid
 
 
 class DaemonFile:
@@ -33,8 +33,7 @@ class DaemonFile:
         if not self.pidfile:
             return []
         try:
-            with open(self.pidfile, encoding="ascii") as file:
-                pid = process_id(file.read(LONGEST_PID))
+            pid = recorded_pid(self.pidfile)
         except FileNotFoundError:
             return [f"there is no pidfile {self.pidfile}: that daemon is not running"]
         except (OSError, ValueError):
