@@ -266,7 +266,7 @@ def test_file_without_section_D14(here: Path) -> None:
     (here / "supervisord.conf").write_text("[supervisord]\n")
     assert options().serverurl == DEFAULT_URL  # found by searching
     assert options("-c", "supervisord.conf", "-s", "http://h").serverurl == "http://h"
-    message = ".ini file does not include supervisorctl section"
+    message = ".ini file does not include supervisorctl section (file: 'supervisord.conf')"
     assert problem("-c", "supervisord.conf") == message
 
 

@@ -632,6 +632,12 @@ def test_permission_denied_S24_D3(
     assert command("-s", url, line) == (1, named, "")
 
 
+def test_a_path_that_is_too_long_for_a_socket_is_named(command: Ctl) -> None:
+    path = "/" + "x" * 200
+    named = f"error: [Errno 36] AF_UNIX path too long: '{path}'\n"
+    assert command("-s", f"unix://{path}", "status") == (1, named, "")
+
+
 def test_unknown_host_S24_D3(command: Ctl, monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(*arguments: object) -> None:
         raise socket.gaierror(-2, "Name or service not known")

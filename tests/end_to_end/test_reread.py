@@ -59,7 +59,7 @@ def test_a_broken_file_never_stops_what_runs(tmp_path: Path) -> None:
             f"{good}autostart=maybe\n": "not a valid boolean value: 'maybe' in section "
             f"'program:new' (option: 'autostart', file: '{path}', line: ",
             f"{good}what is this\n": "File contains parsing errors: line ",
-            "[program:x]\n": ".ini file does not include supervisord section",
+            "[program:x]\n": f".ini file does not include supervisord section (file: '{path}')",
             None: f"could not find config file {path}",
             # A variable that only the environment= of before had.
             good.replace('ZZ="1"', 'YY="1"') + "command=%(ENV_ZZ)s\n": "Format string "

@@ -8,6 +8,7 @@ clients would take longer than those (technique 7, 8).
 from __future__ import annotations
 
 import binascii
+import errno
 import socket
 import time
 
@@ -141,7 +142,11 @@ class Target:
         try:
             return self._connected(timeout, tls)
         except OSError as error:
-            if error.errno is not None and error.filename is None:
+            if isinstance(error, TimeoutError) and error.errno is None:
+                raise  # --timeout, which is reported with the URL
+            if error.errno is None:  # the path is too long for the address of a socket
+                raise OSError(errno.ENAMETOOLONG, str(error), self.path or self.host) from None
+            if error.filename is None:
                 error.filename = self.path or self.host
             raise
 

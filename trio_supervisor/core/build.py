@@ -152,6 +152,7 @@ class _Builder:
                 self.problems.add(
                     ConfigError(
                         ".ini file does not include supervisord section",
+                        file=self._document.file,
                         hint="the smallest file that runs is a line [supervisord]",
                     )
                 )

@@ -67,6 +67,8 @@ class Section:
 class Document:
     """All sections, in order of their first appearance, of one file or of several."""
 
+    file: str | None = None
+    """The main file; None for text that comes from none."""
     sections: dict[str, Section] = field(default_factory=dict)
     remarks: list[Remark] = field(default_factory=list)
     """What looks odd in the layout (12)."""

@@ -132,7 +132,7 @@ def read_document(path: str, around: Surroundings, here: str) -> tuple[Document,
     What is wrong with their text stands in the document's errors. Raises ConfigError if the main
     file cannot be read.
     """
-    document = Document()
+    document = Document(path)
     patterns = _read_file(path, document, around, here)
     if not is_toml(path):
         patterns = include_patterns(document, around, here)
@@ -141,7 +141,7 @@ def read_document(path: str, around: Surroundings, here: str) -> tuple[Document,
 
 def read_alone(path: str, around: Surroundings, here: str) -> Document:
     """One file without those that it includes. Raises ConfigError if it cannot be read."""
-    document = Document()
+    document = Document(path)
     _read_file(path, document, around, here)
     return document
 

@@ -152,7 +152,7 @@ def _apply_file(
         # A file that was searched for may belong to anybody, and -s says all there is to say
         # (D-14); but a file given for its [supervisorctl] must have it.
         if "configuration" in given and "serverurl" not in given:
-            raise OptionError(".ini file does not include supervisorctl section")
+            raise OptionError(f".ini file does not include supervisorctl section (file: {path!r})")
     else:
         _apply_section(options, sections[SECTION], path, environ)
     for section, values in sections.items():
