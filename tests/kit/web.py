@@ -13,7 +13,7 @@ import trio
 from tests.kit.fake_supervisor import FakeSupervisor
 from trio_supervisor.core.config import InetServer, UnixServer
 from trio_supervisor.web.app import App
-from trio_supervisor.web.server import Crowd
+from trio_supervisor.web.crowd import Crowd
 
 if TYPE_CHECKING:
     from trio_supervisor.core.access import Credentials
@@ -151,7 +151,7 @@ async def talking(
     """A connection to a server with this supervisor behind it."""
     server = unix_server() if server is None else server
     app = app or App(server, fake.real)
-    crowd = Crowd(fake.log)
+    crowd = Crowd(fake.log, lambda: len(fake.processes()))
     peer = "" if isinstance(server, UnixServer) else PEER
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ PR_SET_CHILD_SUBREAPER = 36
 #: Makes a grandchild that ends as told once its stdin does, and says its pid; then ends itself.
 PARENT = """\
 import os
+import resource
 if pid := os.fork():
     os.write(1, str(pid).encode())
     os._exit(0)
@@ -197,3 +199,25 @@ async def test_a_zombie_gets_its_grace(autojump_clock: trio.testing.MockClock) -
     send.close()
     quits.close()
     assert lines == []
+
+
+async def test_zombies_wait_while_no_descriptor_is_left(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    pid = zombie(3)
+    send, quits = trio.open_memory_channel[int](1)
+    lines: list[str] = []
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with trio.open_nursery() as nursery:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+        try:
+            nursery.start_soon(reap_orphans, quits, lambda pid: False, log_lines(lines))
+            await trio.sleep(orphans.RETRY_PAUSE * 3)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert lines == []
+        await trio.sleep(orphans.RETRY_PAUSE + orphans.GRACE + 1)
+        nursery.cancel_scope.cancel()
+    send.close()
+    quits.close()
+    assert lines == [f"INFO reaped unknown pid {pid} (exit status 3)"]

@@ -58,3 +58,8 @@ def test_any_command_name_and_depth(tmp_path: Path) -> None:
         8: Usage(100 / TICKS, 3 * PAGE, 1),
         9: NOTHING,
     }
+
+
+def test_a_proc_that_cannot_be_read_shows_nothing(tmp_path: Path) -> None:
+    """No descriptor may be left."""
+    assert usages([1], str(tmp_path / "missing")) == {1: NOTHING}

@@ -18,8 +18,11 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from tests.kit.fake_supervisor import BOB, FakeSupervisor
 from tests.kit.web import Client, call_body, request
 from trio_supervisor.core.config import InetServer, Server, UnixServer
-from trio_supervisor.web import server as server_module
+from trio_supervisor.core.descriptors import FOR_UNIX
+from trio_supervisor.web import crowd as crowd_module
+from trio_supervisor.web.api import processes
 from trio_supervisor.web.app import App
+from trio_supervisor.web.crowd import EPISODE_PAUSE, Crowd
 from trio_supervisor.web.server import bind, serve, unbind
 
 GOOD = f"Authorization: Basic {b64encode(b'bob:p:w').decode()}"
@@ -31,15 +34,20 @@ def fake() -> FakeSupervisor:
 
 
 @asynccontextmanager
-async def serving(fake: FakeSupervisor, server: Server) -> AsyncIterator[socket.socket]:
-    listener = bind(server)
+async def serving(
+    fake: FakeSupervisor, *servers: Server
+) -> AsyncIterator[tuple[socket.socket, ...]]:
+    listeners = tuple(map(bind, servers))
+    crowd = Crowd(fake.log, lambda: len(fake.processes()))
     try:
         async with trio.open_nursery() as nursery:
-            await nursery.start(serve, listener, App(server, fake.real), fake.log)
-            yield listener
+            for server, listener in zip(servers, listeners, strict=True):
+                await nursery.start(serve, listener, App(server, fake.real), crowd)
+            yield listeners
             nursery.cancel_scope.cancel()
     finally:
-        unbind(server, listener)
+        for server, listener in zip(servers, listeners, strict=True):
+            unbind(server, listener)
 
 
 @asynccontextmanager
@@ -52,7 +60,7 @@ async def connected(listener: socket.socket, path: str | None = None) -> AsyncIt
 
 async def test_tcp_with_credentials(fake: FakeSupervisor) -> None:
     server = InetServer("inet_http_server", "127.0.0.1", 0, BOB)
-    async with serving(fake, server) as listener:
+    async with serving(fake, server) as (listener,):
         port = listener.getsockname()[1]
 
         def call() -> object:
@@ -68,7 +76,7 @@ async def test_tcp_with_credentials(fake: FakeSupervisor) -> None:
 async def test_a_unix_socket(fake: FakeSupervisor, tmp_path: Path) -> None:
     path = str(tmp_path / "s.sock")
     async with (
-        serving(fake, UnixServer("unix_http_server", path)) as listener,
+        serving(fake, UnixServer("unix_http_server", path)) as (listener,),
         connected(listener, path) as client,
         connected(listener, path) as probe,
     ):
@@ -84,7 +92,7 @@ async def test_one_waiting_call_holds_up_nobody(fake: FakeSupervisor, tmp_path: 
     gate = fake.process("cat").gate = trio.Event()
     path = str(tmp_path / "s.sock")
     async with (
-        serving(fake, UnixServer("unix_http_server", path)) as listener,
+        serving(fake, UnixServer("unix_http_server", path)) as (listener,),
         connected(listener, path) as waiting,
         connected(listener, path) as other,
     ):
@@ -109,7 +117,7 @@ async def test_a_crash_in_one_connection_closes_only_that(
 
     path = str(tmp_path / "s.sock")
     async with (
-        serving(fake, UnixServer("unix_http_server", path)) as listener,
+        serving(fake, UnixServer("unix_http_server", path)) as (listener,),
         connected(listener, path) as good,
         connected(listener, path) as bad,
     ):
@@ -128,13 +136,13 @@ async def test_the_longest_idle_makes_room(
     fake: FakeSupervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """3.6; without an idle one the newcomer is turned away."""
-    monkeypatch.setattr(server_module, "CONNECTIONS", 2)
+    monkeypatch.setattr(crowd_module, "CONNECTIONS", 2)
     gate = fake.process("cat").gate = trio.Event()
     stop = request("/RPC2", body=call_body("supervisor.stopProcess", "cat"), method="POST")
     start = request("/RPC2", body=call_body("supervisor.startProcess", "cat"), method="POST")
     path = str(tmp_path / "s.sock")
     async with (
-        serving(fake, UnixServer("unix_http_server", path)) as listener,
+        serving(fake, UnixServer("unix_http_server", path)) as (listener,),
         connected(listener, path) as first,
         connected(listener, path) as second,
     ):
@@ -160,9 +168,9 @@ async def test_strangers_make_room_first(
     fake: FakeSupervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """needs.md 3.6: many that only connect, or never end their request, drive out nobody."""
-    monkeypatch.setattr(server_module, "CONNECTIONS", 4)
+    monkeypatch.setattr(crowd_module, "CONNECTIONS", 4)
     async with (
-        serving(fake, InetServer("inet_http_server", "127.0.0.1", 0, BOB)) as listener,
+        serving(fake, InetServer("inet_http_server", "127.0.0.1", 0, BOB)) as (listener,),
         connected(listener) as good,
         AsyncExitStack() as stack,
     ):
@@ -211,12 +219,108 @@ async def test_running_out_of_file_descriptors(
     failures = [errno.EMFILE, errno.ECONNABORTED, errno.ENFILE]
     exhausted = Exhausted(listener, failures)
     async with trio.open_nursery() as nursery:
-        await nursery.start(serve, exhausted, App(server, fake.real), fake.log)
+        crowd = Crowd(fake.log, lambda: 1)
+        await nursery.start(serve, exhausted, App(server, fake.real), crowd)
+        async with connected(listener, path) as client:
+            assert (await client.get("/ok.html")).status == 200
+        # Said once, and again after it had been good for a while.
+        assert fake.lines == [f"ERROR cannot accept an HTTP connection: error {errno.EMFILE}"]
+        await trio.sleep(EPISODE_PAUSE)
+        failures.append(errno.EMFILE)
         async with connected(listener, path) as client:
             assert (await client.get("/ok.html")).status == 200
         nursery.cancel_scope.cancel()
     unbind(server, listener)
-    assert fake.lines == [
-        f"ERROR cannot accept an HTTP connection: error {number}"
-        for number in (errno.EMFILE, errno.ENFILE)
-    ]
+    assert fake.lines == [f"ERROR cannot accept an HTTP connection: error {errno.EMFILE}"] * 2
+
+
+async def test_clients_without_a_descriptor_left_for_them_make_room(
+    fake: FakeSupervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of TCP never take what is kept for the unix socket."""
+    monkeypatch.setattr(crowd_module, "for_connections", lambda limit, processes: FOR_UNIX + 3)
+    path = str(tmp_path / "s.sock")
+    tcp, unix = InetServer("inet_http_server", "127.0.0.1", 0), UnixServer("unix_http_server", path)
+    async with (
+        serving(fake, tcp, unix) as (listener, unix_listener),
+        AsyncExitStack() as stack,
+    ):
+        silent = [await stack.enter_async_context(connected(listener)) for _ in range(9)]
+        for client in silent[:6]:
+            assert await ended(client) == b""
+        for _ in range(FOR_UNIX + 2):  # the last two at the cost of silent ones of TCP
+            client = await stack.enter_async_context(connected(unix_listener, path))
+            assert (await client.get("/ok.html")).status == 200
+        assert await ended(silent[6]) == await ended(silent[7]) == b""
+        assert (await silent[8].get("/ok.html")).status == 200
+        newest = await stack.enter_async_context(connected(unix_listener, path))
+        assert (await newest.get("/ok.html")).status == 200
+        assert await ended(silent[8]) == b""
+        newest = await stack.enter_async_context(connected(unix_listener, path))
+        assert (await newest.get("/ok.html")).status == 200
+    (line,) = fake.lines
+    assert line.startswith("WARN 3 HTTP connections are as many as ")
+    assert "open files allow beside 1 processes" in line
+    assert "minfds" in line
+
+
+async def test_a_log_that_is_followed_counts_too(
+    fake: FakeSupervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crowd_module, "for_connections", lambda limit, processes: FOR_UNIX + 3)
+    log = tmp_path / "log"
+    log.write_text("hello\n")
+    monkeypatch.setattr(fake.process("cat").stdout, "logfile", str(log))
+    tcp = InetServer("inet_http_server", "127.0.0.1", 0)
+    async with (
+        serving(fake, tcp) as (listener,),
+        connected(listener) as first,
+        connected(listener) as second,
+    ):
+        await first.send(request("/logtail/cat"))
+        assert (await first.head())[0] == "HTTP/1.1 200 OK"
+        assert (await second.get("/logtail/cat")).status == 503
+        assert await ended(second) == b""
+
+
+async def test_an_answer_for_which_no_descriptor_is_left(
+    fake: FakeSupervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line, no traceback; the client may try again."""
+
+    async def fail(*arguments: object) -> NoReturn:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(processes, "details", fail)
+    path = str(tmp_path / "s.sock")
+    async with (
+        serving(fake, UnixServer("unix_http_server", path)) as (listener,),
+        connected(listener, path) as client,
+    ):
+        reply = await client.get("/api/v1/processes")
+        assert reply.status == 503
+        assert b'"message":"not possible at this time: Too many open files"' in reply.body
+    assert fake.lines == ["ERROR cannot answer GET '/api/v1/processes': Too many open files"]
+
+
+async def test_without_descriptors_a_silent_client_is_closed(
+    fake: FakeSupervisor, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """The rest may have been taken by anything."""
+    server = InetServer("inet_http_server", "127.0.0.1", 0)
+    listener = bind(server)
+    failures: list[int] = []
+    async with trio.open_nursery() as nursery:
+        crowd = Crowd(fake.log, lambda: 1)
+        exhausted = Exhausted(listener, failures)
+        await nursery.start(serve, exhausted, App(server, fake.real), crowd)
+        async with connected(listener) as silent:
+            await wait_all_tasks_blocked()
+            failures.append(errno.EMFILE)
+            async with connected(listener) as client:
+                assert (await client.get("/ok.html")).status == 200
+            begun = trio.current_time()
+            assert await ended(silent) == b""
+            assert trio.current_time() - begun < 1
+        nursery.cancel_scope.cancel()
+    unbind(server, listener)

@@ -33,6 +33,7 @@ from trio_supervisor.runtime.spawn import ProcessLauncher
 from trio_supervisor.runtime.supervisor import Supervisor
 from trio_supervisor.runtime.survivors import end_survivors
 from trio_supervisor.web.app import App
+from trio_supervisor.web.crowd import Crowd
 from trio_supervisor.web.hosts import is_exposed
 from trio_supervisor.web.server import bind, serve, unbind
 from trio_supervisor.web.socket_file import keep_file
@@ -119,8 +120,9 @@ class Service:
             self._enter_background(activity)
             pidfile = Pidfile(config.daemon.pidfile)
             stack.callback(pidfile.remove)
+            crowd = Crowd(activity.log, lambda: len(supervisor.processes()))
             duties: dict[str, Callable[[], Awaitable[object]]] = {
-                server.section: partial(serve, listener, app, activity.log)
+                server.section: partial(serve, listener, app, crowd)
                 for server, listener, app in zip(config.servers, listeners, apps, strict=True)
             }
             for server, listener in zip(config.servers, listeners, strict=True):

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 GRACE = 0.2
 #: Seconds between two looks while children end in quick succession: each look lists all children.
 PAUSE = 0.05
+#: Seconds until the next look after one for which no descriptor was left.
+RETRY_PAUSE = 1
 
 _TASKS = Path("/proc/self/task")
 
@@ -41,23 +43,32 @@ async def reap_orphans(
     since: dict[int, float] = {}
     while True:
         now = trio.current_time()
-        since = {pid: since.get(pid, now) for pid in _children() if not owned(pid) and _ended(pid)}
-        for pid in [pid for pid, first in since.items() if now - first >= GRACE]:
-            del since[pid]
-            _reap(pid, log)
-        with trio.move_on_after(GRACE if since else math.inf):
+        try:
+            ended = [pid for pid in _children() if not owned(pid) and _ended(pid)]
+        except OSError:  # no descriptor or memory is left; zombies can wait
+            again: float = RETRY_PAUSE
+        else:
+            since = {pid: since.get(pid, now) for pid in ended}
+            for pid in [pid for pid, first in since.items() if now - first >= GRACE]:
+                del since[pid]
+                _reap(pid, log)
+            again = GRACE if since else math.inf
+        with trio.move_on_after(again):
             await anext(quits)
             log(Severity.DEBUG, "received SIGCHLD indicating a child quit")
         await trio.sleep(PAUSE)
 
 
 def _children() -> Iterator[int]:
-    """The pids of all our children; each belongs to the thread that made or inherited it."""
-    for children in _TASKS.glob("*/children"):
+    """The pids of all our children; each belongs to the thread that made or inherited it.
+
+    Raises OSError.
+    """
+    for thread in os.listdir(_TASKS):
         try:
-            text = children.read_text()
-        except OSError:  # the thread has ended meanwhile; its children were passed on
-            continue
+            text = (_TASKS / thread / "children").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # the thread has ended meanwhile; its children were passed on
         yield from map(int, text.split())
 
 

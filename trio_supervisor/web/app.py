@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from trio_supervisor.core.config import Server
     from trio_supervisor.runtime.supervisor import Supervisor
 
+#: The daemon is out of file descriptors or memory, which passes.
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 READ = ("GET", "HEAD")
 READ_OR_POST = (*READ, "POST")
 LOGTAIL = "/logtail"
@@ -172,7 +175,13 @@ class App:
             return await face.answer(request)
         except TooManyFields as error:
             return face.refuse(400, str(error))
-        except Exception:
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in EXHAUSTED:
+                self._admission.complaints.say(
+                    Severity.ERROR,
+                    f"cannot answer {request.method} {quoted(request.target)}: {error.strerror}",
+                )
+                return face.refuse(503, f"not possible at this time: {error.strerror}")
             self._supervisor.log(
                 Severity.ERROR,
                 f"error in {request.method} {quoted(request.target)}:\n{traceback.format_exc()}",

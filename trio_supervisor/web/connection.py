@@ -24,6 +24,8 @@ from trio_supervisor.web.message import (
 from trio_supervisor.web.parser import Mark, Parser, Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from trio_supervisor.web.memory import Account, Memory
     from trio_supervisor.web.wire import Wire
 
@@ -66,14 +68,19 @@ class App(Protocol):
 
 class Connection:
     """``peer`` is the client's IP address, empty on a unix socket, where clients need not send
-    anything at once (3.6)."""
+    anything at once (3.6). ``spare`` tells whether it may have some more descriptors."""
 
-    def __init__(self, wire: Wire, app: App, peer: str) -> None:
+    def __init__(
+        self, wire: Wire, app: App, peer: str, spare: Callable[[int], bool] = lambda count: True
+    ) -> None:
         self.idle_since: float | None = None
         """Since when it waits for a request (monotonic); None while it is busy with one."""
         self._wire = wire
         self._app = app
-        self._peer = peer
+        self._spare = spare
+        self.peer = peer
+        self.descriptors = 1
+        """How many it has open: its socket, and the file that it streams."""
         self.is_known = not peer
         """It has been let in once, or need not be: no time limit hurries it while it is idle."""
         self._proven: str | None = None
@@ -117,7 +124,7 @@ class Connection:
             return False
         if request is None:
             return False
-        request.peer = self._peer
+        request.peer = self.peer
         authorization = request.headers.get("authorization", "")
         request.is_proven = authorization == self._proven
         if (unwanted := await self._app.admit(request)) is not None:
@@ -130,6 +137,7 @@ class Connection:
                 request.body = await self._body(request, account)
                 answer = await self._app.respond(request)
                 if isinstance(answer, Stream):
+                    self._admit_stream(answer)
                     await self._stream(request, answer)
                     return False
                 account.take(len(answer.body))
@@ -209,6 +217,13 @@ class Connection:
     def _last_words(self, response: Response) -> bytes:
         """What is sent for a request whose head cannot be read."""
         return self._head("1.1", response, keep=False) + response.body
+
+    def _admit_stream(self, stream: Stream) -> None:
+        """Raise Refused if the file of a stream is one too many; it is closed then."""
+        if stream.descriptors and not self._spare(stream.descriptors):
+            stream.source.close()
+            raise Refused(503, "too many logs are followed at this time; try again later")
+        self.descriptors += stream.descriptors
 
     async def _stream(self, request: Request, stream: Stream) -> None:
         """Send what comes until it ends or the client leaves; then the connection is used up."""

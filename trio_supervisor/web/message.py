@@ -130,6 +130,8 @@ class Stream:
     source: Source
     type: str = PLAIN
     headers: tuple[tuple[str, str], ...] = ()
+    descriptors: int = 0
+    """How many file descriptors it keeps open."""
 
 
 def error_response(

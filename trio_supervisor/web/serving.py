@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_supervisor.web.app import App
+from trio_supervisor.web.crowd import Crowd
 from trio_supervisor.web.server import bind, serve, unbind
 from trio_supervisor.web.socket_file import keep_file
 
@@ -32,6 +33,7 @@ async def serve_http(
         app = App(server, supervisor)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(keep_file, server, listener, supervisor.log)
-            await serve(listener, app, supervisor.log, task_status=task_status)
+            crowd = Crowd(supervisor.log, lambda: len(supervisor.processes()))
+            await serve(listener, app, crowd, task_status=task_status)
     finally:
         unbind(server, listener)

@@ -59,7 +59,7 @@ async def following(path: str, place: Place | None = None) -> Stream:
     tail = await readers.run(Tail, path, place, undo=Tail.close)
     position = () if place is None else ((POSITION, str(tail.start)),)
     headers = (("Last-Modified", http_date(tail.modified)), *HEADERS, *position)
-    return Stream(tail, headers=headers)
+    return Stream(tail, headers=headers, descriptors=1)
 
 
 class Look:

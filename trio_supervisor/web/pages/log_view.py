@@ -65,7 +65,7 @@ async def live_log(supervisor: Supervisor, fields: Mapping[str, str]) -> Respons
         feed = await readers.run(LogFeed, path, undo=LogFeed.close)
     except (BadName, NoFile, Failed):
         return error_response(404, "there is no log that can be read")
-    return Stream(feed, sse.TYPE, (*sse.HEADERS, *SECURITY))
+    return Stream(feed, sse.TYPE, (*sse.HEADERS, *SECURITY), descriptors=1)
 
 
 async def download(supervisor: Supervisor, fields: Mapping[str, str]) -> Response | Stream:
@@ -76,7 +76,8 @@ async def download(supervisor: Supervisor, fields: Mapping[str, str]) -> Respons
     except (BadName, NoFile, Failed):
         return error_response(404, "there is no log that can be read")
     disposition = ("Content-Disposition", f'attachment; filename="{log.name}.log"')
-    return Stream(copy, PLAIN, (disposition, ("Cache-Control", "no-store"), *SECURITY))
+    headers = (disposition, ("Cache-Control", "no-store"), *SECURITY)
+    return Stream(copy, PLAIN, headers, descriptors=1)
 
 
 def painted_end(path: str, size: int) -> str:
