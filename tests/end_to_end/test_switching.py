@@ -72,7 +72,7 @@ def test_all_events_of_a_shutdown_are_delivered(tmp_path: Path) -> None:
     with daemon(tmp_path, listening("PROCESS_STATE", tmp_path) + programs) as running:
         for name in "abc":
             running.wait_for(name, "RUNNING")
-        eventually(events.exists, "the listener")
+        eventually(lambda: events.exists() and "_RUNNING" in events.read_text(), "the first events")
         running.stop()
     heard = events.read_text()
     for name in "abc":
