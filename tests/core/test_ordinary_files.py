@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 
 from tests.kit.config import HERE, surroundings
+from trio_supervisor.cli.convert import meaning, toml_text
 from trio_supervisor.core.build import examine
 from trio_supervisor.core.ini import Document, read
+from trio_supervisor.core.toml import read_toml
 
 ENVIRON = {
     "HOME": "/root",
@@ -20,16 +22,16 @@ ENVIRON = {
     "EMPTY": "",
     "JAVA_OPTS": "-Xmx1g",
 }
+AROUND = replace(
+    surroundings(ENVIRON), is_dir=lambda path: path.startswith(("/tmp", "/dev", "/proc", HERE))
+)
 
 
 def found(text: str) -> list[str]:
     """What is said of a file: its errors with their hints, then its remarks."""
     document = Document()
     read(f"[supervisord]\nuser=root\n{text}", file="c.conf", here=HERE, into=document)
-    around = replace(
-        surroundings(ENVIRON), is_dir=lambda path: path.startswith(("/tmp", "/dev", "/proc", HERE))
-    )
-    examined = examine(document, around, overrides={}, here=HERE)
+    examined = examine(document, AROUND, overrides={}, here=HERE)
     return [*map(str, examined.errors), *map(str, examined.remarks)]
 
 
@@ -136,6 +138,20 @@ def test_nothing_is_said_of_what_is_right(text: str) -> None:
     assert found(text) == []
 
 
+@pytest.mark.parametrize("text", RIGHT_FILES)
+def test_what_is_right_means_the_same_as_toml(text: str) -> None:
+    original = Document()
+    read(f"[supervisord]\nuser=root\n{text}", file="c.conf", here=HERE, into=original)
+    converted = Document()
+    toml, lost = toml_text(original, HERE)
+    read_toml(toml, file="c.toml", here=HERE, into=converted)
+    one, other = (
+        examine(document, AROUND, overrides={}, here=HERE) for document in (original, converted)
+    )
+    assert (lost, one.errors, other.errors, other.remarks) == ([], [], [], [])
+    assert meaning(one.partial) == meaning(other.partial)
+
+
 #: Lines of a program, and what is said of them in order, with … for what lies between.
 WRONG: list[tuple[str, list[str]]] = [
     (
@@ -195,6 +211,7 @@ WRONG: list[tuple[str, list[str]]] = [
     ('command=a\nautorestart="true"', ["autorestart…leave the quotes out"]),
     ("command=sh -c 'date +%Y'", ["badly formatted…write %% for a literal %"]),
     ("command=%(here)/run", ["badly formatted…write %(here)s"]),
+    ("command=a %(PORT)s", ["unknown name 'PORT'…did you mean ENV_PORT?"]),
     ("command=a %(ENV_PORT)", ["badly formatted…write %(ENV_PORT)s"]),
     (
         "command=a\nstdout_logfile=/tmp/a\nstderr_logfile=/tmp/a",

@@ -117,6 +117,13 @@ def test_the_sketch_of_the_contract_means_what_the_same_ini_means() -> None:
         ("[program.x]\ndirectory = ['a']\n", "directory cannot be a list", 4, None),
         ("program = 1\n", "program must be a table", None, "write [program]"),
         ("[program.x]\ncommand = '$x'\n", "is badly formatted at '$x'", 4, "write $$ for a dollar"),
+        (
+            "[program.x]\ncommand = '$HOME/x'\n",
+            "badly formatted at '$HOME/x'",
+            4,
+            "write ${ENV_HOME}",
+        ),
+        ("[program.x]\ncommand = '${HOME}/x'\n", "unknown name 'HOME'", 4, "mean ENV_HOME?"),
         ("[program.x]\ncommand = '${zz}'\n", "unknown name 'zz'", 4, "known names"),
         ("[program.x]\ncommand = 'a'\numask = 0o22\n", "umask cannot be a number", 5, '= "022"'),
         ("[unix_http_server]\nchmod = 700\n", "chmod cannot be a number", 4, "octal digits"),

@@ -6,11 +6,12 @@ import re
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.expansion import WIDEST, UnknownName, is_too_wide, known_names
+from trio_supervisor.core.shell_syntax import VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LITERAL_DOLLAR = "write $$ for a dollar sign"
+ESCAPED = "$$ for a dollar sign"
 #: ``$$``, ``${name}``, ``${name:format}`` or ``${name:-default}``; group 5: a $ that begins none.
 _EXPANSION = re.compile(r"\$(?:(\$)|\{(\w+)(?::(-?)([^{}]*))?\}|())")
 
@@ -23,7 +24,9 @@ def expand_dollars(text: str, names: Mapping[str, str | int]) -> str:
             return "$"
         if match[2] is None:
             start = text[match.start() : match.start() + 8]
-            raise ValueError(f"is badly formatted at {start!r}", LITERAL_DOLLAR)
+            variable = VARIABLE.match(text, match.start())
+            hint = f"write ${{ENV_{variable[2]}}}, or {ESCAPED}" if variable else f"write {ESCAPED}"
+            raise ValueError(f"is badly formatted at {start!r}", hint)
         if match[3] and match[2] not in names:
             return match[4]
         if match[2] not in names:

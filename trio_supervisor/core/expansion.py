@@ -49,7 +49,8 @@ def expand(text: str, names: Mapping[str, str | int]) -> str:
 
 def known_names(name: str, names: Mapping[str, str | int]) -> str:
     """What could stand in place of a name that is not known (Q22)."""
-    meant = suggestion(name, names)
+    variable = f"ENV_{name}"
+    meant = variable if variable in names else suggestion(name, names)
     if meant is not None:
         return f"did you mean {meant}?"
     if name.startswith("ENV_"):
