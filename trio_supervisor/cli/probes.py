@@ -24,7 +24,13 @@ from trio_supervisor.core.reader import as_written
 from trio_supervisor.core.shell_syntax import has_open_quote, no_program
 from trio_supervisor.core.values import SYSLOG
 from trio_supervisor.runtime.command import find_command
-from trio_supervisor.runtime.holders import command_of, holder_of_port, holder_of_socket
+from trio_supervisor.runtime.holders import (
+    command_of,
+    holder_of_port,
+    holder_of_socket,
+    listener_of_socket,
+)
+from trio_supervisor.runtime.leftovers import find_leftovers
 from trio_supervisor.runtime.unix_socket import MAX_PATH
 from trio_supervisor.web.tls import Certificate
 
@@ -102,14 +108,28 @@ class _Prober:
         )
 
     def _running(self, pidfile: str) -> Findings:
+        pid = living = None
         with suppress(OSError, ValueError):
             pid = recorded_pid(pidfile)
             command = command_of(pid)
             if "supervisor" in command:
+                living = pid
                 self._itself = f"process {pid} ({command})"
                 text = f"the daemon runs already: process {pid} ({command})"
                 hint = "tsupervisorctl reread and update, or reload, bring in a new configuration"
                 yield Finding(WARNING, text, section=DAEMON, option="pidfile", hint=hint)
+        yield from self._leftovers(living, pid)
+
+    def _leftovers(self, living: int | None, earlier: int | None) -> Findings:
+        """``living`` is the running daemon if it is known, ``earlier`` the pid in the pidfile."""
+        for server in self._config.servers:
+            if living is None and isinstance(server, UnixServer):
+                living = listener_of_socket(server.file)
+        daemon = os.getpid() if living is None else living
+        with suppress(OSError):  # there is no /proc
+            for leftover in find_leftovers(self._config, daemon=daemon, earlier=earlier):
+                hint = f"end it, if the daemon is not to run the program twice: kill {leftover.pid}"
+                yield Finding(WARNING, str(leftover), section=DAEMON, hint=hint)
 
     def server(self, server: UnixServer | InetServer) -> Findings:
         section = server.section

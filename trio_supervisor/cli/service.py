@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 import trio
 
 from trio_supervisor.cli.pidfile import Pidfile
+from trio_supervisor.cli.recorded_pid import recorded_pid
 from trio_supervisor.core.config import Config, Message, Severity
 from trio_supervisor.core.errors import CantReread, InternalError
 from trio_supervisor.core.events import serials
@@ -25,6 +26,7 @@ from trio_supervisor.core.reread import reload_daemon
 from trio_supervisor.core.states import DaemonState
 from trio_supervisor.runtime.containment import attempt, innermost, persist, traceback_of
 from trio_supervisor.runtime.events.bus import Bus
+from trio_supervisor.runtime.leftovers import find_leftovers
 from trio_supervisor.runtime.logs.activity import open_activity_log
 from trio_supervisor.runtime.logs.autologs import remove_auto_logs
 from trio_supervisor.runtime.logs.losses import reason
@@ -42,7 +44,8 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from trio_supervisor.runtime.logs.activity import ActivityLog
+    from trio_supervisor.runtime.leftovers import find_leftovers
+from trio_supervisor.runtime.logs.activity import ActivityLog
 
 LEAVING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 #: All others keep the kernel's default effect (Q-27).
@@ -118,6 +121,9 @@ class Service:
             )
             apps = [App(server, supervisor) for server in config.servers]
             self._enter_background(activity)
+            earlier = None
+            with suppress(OSError, ValueError):  # there is none
+                earlier = recorded_pid(config.daemon.pidfile)
             pidfile = Pidfile(config.daemon.pidfile)
             stack.callback(pidfile.remove)
             crowd = Crowd(activity.log, lambda: len(supervisor.processes()))
@@ -137,6 +143,8 @@ class Service:
                 async with trio.open_nursery() as nursery:
                     for what, duty in duties.items():
                         nursery.start_soon(persist, duty, what, activity.log)
+                    search = partial(_warn_of_leftovers, config, earlier, activity)
+                    nursery.start_soon(attempt, search, "the search for leftovers", activity.log)
                     _write_pidfile(pidfile, config, activity)
                     self._report_ready()
                     await supervisor.run()
@@ -197,6 +205,14 @@ def _write_pidfile(pidfile: Pidfile, config: Config, activity: ActivityLog) -> N
         activity.log(Severity.CRITICAL, f"could not write pidfile {config.daemon.pidfile}{why}")
     else:
         activity.log(Severity.INFO, f"supervisord started with pid {os.getpid()}")
+
+
+async def _warn_of_leftovers(config: Config, earlier: int | None, activity: ActivityLog) -> None:
+    """Log which programs of a daemon that was killed run beside ours."""
+    find = partial(find_leftovers, config, daemon=os.getpid(), earlier=earlier)
+    with suppress(OSError):  # there is no /proc
+        for leftover in await trio.to_thread.run_sync(find, abandon_on_cancel=True):
+            activity.log(Severity.WARN, str(leftover))
 
 
 async def _end_in_failure(supervisor: Supervisor, error: BaseException) -> NoReturn:

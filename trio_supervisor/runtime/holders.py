@@ -51,20 +51,34 @@ def holder_of_socket(path: str) -> str | None:
 
     ``/proc`` knows only the name under which it was made, before it was renamed.
     """
+    pid = listener_of_socket(path)
+    return None if pid is None else _described(pid)
+
+
+def listener_of_socket(path: str) -> int | None:
+    """The pid of who listens on a unix socket; 0: a process outside this container."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(PROBE_TIME)
         try:
             probe.connect(path)
         except OSError:
             return None
-        return peer_of(probe)
+        return _peer_pid(probe)
 
 
 def peer_of(client: socket.socket) -> str:
     """The process that listens on the unix socket that ``client`` is connected to."""
+    return _described(_peer_pid(client))
+
+
+def _peer_pid(client: socket.socket) -> int:
     size = struct.calcsize(PEER_CREDENTIALS)
     peer = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
     pid: int = struct.unpack(PEER_CREDENTIALS, peer)[0]
+    return pid
+
+
+def _described(pid: int) -> str:
     return f"process {pid} ({command_of(pid)})" if pid else "a process outside this container"
 
 
