@@ -144,8 +144,11 @@ class Target:
         except OSError as error:
             if isinstance(error, TimeoutError) and error.errno is None:
                 raise  # --timeout, which is reported with the URL
-            if error.errno is None:  # the path is too long for the address of a socket
-                raise OSError(errno.ENAMETOOLONG, str(error), self.path or self.host) from None
+            if error.errno is None:
+                if not self.path:
+                    raise  # of TLS, in words of our own that name the host
+                # The path is too long for the address of a socket.
+                raise OSError(errno.ENAMETOOLONG, str(error), self.path) from None
             if error.filename is None:
                 error.filename = self.path or self.host
             raise
