@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from pathlib import Path
 
 import pytest
 
 from tests.kit.api import EMPTY, JSON, ROOT, change, post, read, value
-from tests.kit.fake_supervisor import BOB, FakeSupervisor
+from tests.kit.fake_supervisor import BOB, FakeActivity, FakeSupervisor
 from tests.kit.web import inet_server, request, talking
 from trio_supervisor.core.errors import NotRunning
 from trio_supervisor.core.states import DaemonState, FaultCode, State
 from trio_supervisor.web.api.error import KINDS, problem_of
 from trio_supervisor.web.api.input import BODY_LIMIT
-from trio_supervisor.web.api.route import CHANGE, READ, Map
+from trio_supervisor.web.api.route import CHANGE, READ, Map, Route
 from trio_supervisor.web.api.routes import HEALTH, ROUTES
 
 GOOD = "Authorization: Basic " + b64encode(b"bob:p:w").decode()
@@ -297,3 +298,45 @@ async def test_an_empty_body_is_an_empty_object(fake: FakeSupervisor) -> None:
     async with talking(fake) as client:
         assert (await post(client, STOP, EMPTY))["statename"] == "STOPPED"
         await post(client, "/processes/cat/start", b"\x0c", status=400)
+
+
+@pytest.mark.parametrize(
+    "route", [*HEALTH, *ROUTES], ids=lambda route: f"{route.method} {route.path}"
+)
+@pytest.mark.parametrize("remembered", [False, True])
+async def test_no_answer_may_be_kept_by_a_cache(
+    route: Route, remembered: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it is good or bad, and a log in a file or in memory."""
+    fake = FakeSupervisor("cat")
+    log = tmp_path / "log"
+    log.write_text("hello\n")
+    monkeypatch.setattr(fake, "activity", FakeActivity(str(log)))
+    if not remembered:
+        monkeypatch.setattr(fake.process("cat").stdout, "logfile", str(log))
+    target = route.path.format(name="cat", channel="stdout")
+    async with talking(fake) as client:
+        length = ("Content-Length: 0",) if route.method == "POST" else ()
+        await client.send(request(target, *length, method=route.method))
+        _, headers = await client.head()
+    assert headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        request("/api/v1/nothing"),
+        request("/api/v1/processes", "Transfer-Encoding: x", method="POST"),
+        request("/api/v1/processes", method="PUT"),
+        request("/api/v1/all/stop", method="POST"),
+        request("/api/v1/all/stop", f"Content-Length: {BODY_LIMIT + 1}", method="POST"),
+        request("/api/v1/processes/nobody"),
+        request("/api/v1/processes?x=1"),
+    ],
+)
+async def test_no_error_may_be_kept_by_a_cache(fake: FakeSupervisor, sent: bytes) -> None:
+    async with talking(fake) as client:
+        await client.send(sent)
+        head, headers = await client.head()
+    assert int(head.split()[1]) >= 400
+    assert headers["cache-control"] == "no-store"

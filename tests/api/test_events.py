@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from trio_supervisor.core import events
 from trio_supervisor.core.events import Event, RemoteCommunication
 from trio_supervisor.core.listener import envelope
 from trio_supervisor.core.states import State
+from trio_supervisor.web.api import events as api_events
 from trio_supervisor.web.api.events import KEEP_ALIVE_TIME, EventSource, event_fields
 
 
@@ -64,6 +66,33 @@ async def test_an_event_on_the_wire(fake: FakeSupervisor) -> None:
             "type": "t\nevent: x",
             "data": "a\r\n\r\nb\ud800",
         }
+
+
+async def test_an_event_is_made_into_a_message_once_for_all_clients(
+    fake: FakeSupervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+    fields = api_events.event_fields
+
+    def spy(event: Event) -> dict[str, object]:
+        made.append(1)
+        return fields(event)
+
+    monkeypatch.setattr(api_events, "event_fields", spy)
+    async with talking(fake) as one, talking(fake) as two, talking(fake) as three:
+        for client in (one, two):
+            await subscribe(client)
+        await subscribe(three, "?types=REMOTE_COMMUNICATION")
+        for number in range(3):
+            fake.publish(RemoteCommunication("t", str(number)))
+        for number in range(3):
+            texts = {await client.chunk() for client in (one, two, three)}
+            assert len(texts) == 1
+            assert f'"data":"{number}"'.encode() in texts.pop()
+    assert len(made) == 3
+    del one, two, three
+    gc.collect()
+    assert not api_events._messages
 
 
 @pytest.mark.parametrize("event", SHOWN, ids=[event.name for event in SHOWN])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from tests.kit.fake_supervisor import FakeSupervisor
-from tests.kit.web import call_body, talking, unix_server
+from tests.kit.web import call_body, request, talking, unix_server
 from trio_supervisor.core.access import Access
 from trio_supervisor.core.xmlrpc import Value, encode_response
 from trio_supervisor.web import app, rpc_door
@@ -205,6 +206,39 @@ async def test_a_large_body_for_the_api_is_read_in_a_thread(
             assert (await client.post("/api/v1/events", body, JSON)).status == 200
     assert threads[0] == threading.get_ident()
     assert threads[1] != threading.get_ident()
+
+
+class Keeper:
+    """A stream's source that looks, when it is asked for more, who still has what it gave."""
+
+    def __init__(self) -> None:
+        self.given = b"x" * 1000
+        self.references: list[int] = []
+
+    async def read(self) -> bytes:
+        await trio.lowlevel.checkpoint()
+        self.references.append(sys.getrefcount(self.given))
+        return self.given if len(self.references) == 1 else b""
+
+    def close(self) -> None:
+        pass
+
+
+async def test_what_a_stream_has_sent_is_forgotten(
+    fake: FakeSupervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand clients may wait for more, each after a snapshot of some hundred kilobytes."""
+    keeper = Keeper()
+
+    async def respond(self: App, request: Request) -> Stream:
+        return Stream(keeper)
+
+    monkeypatch.setattr(App, "respond", respond)
+    async with talking(fake) as client:
+        await client.send(request("/live", version="1.0"))
+        assert (await client.rest()).endswith(keeper.given)
+    first, second = keeper.references
+    assert second == first
 
 
 async def test_what_is_wrong_with_a_large_call_is_said_briefly(fake: FakeSupervisor) -> None:

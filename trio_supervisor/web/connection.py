@@ -245,10 +245,20 @@ class Connection:
 
     async def _pump(self, stream: Stream, *, chunked: bool) -> None:
         with suppress(OSError):  # the client is gone
-            while data := await stream.source.read():
-                frame = b"%x\r\n%b\r\n" % (len(data), data) if chunked else data
-                # A terminal may be paused for hours: nobody is hurried here.
-                await self._send(frame, time=math.inf)
+            # What was sent is forgotten before more is awaited: thousands of clients may wait.
+            while await self._pass_on(stream, chunked=chunked):
+                pass
+
+    async def _pass_on(self, stream: Stream, *, chunked: bool) -> bool:
+        """Send what comes next; whether there was something."""
+        data = await stream.source.read()
+        if not data:
+            return False
+        if chunked:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        # A terminal may be paused for hours: nobody is hurried here.
+        await self._send(data, time=math.inf)
+        return True
 
     async def _watch_departure(self, scope: trio.CancelScope) -> None:
         """Cancel when the client closes its side; whatever else it sends is no use to anybody."""

@@ -24,6 +24,8 @@ SECURITY = (
     ("Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'"),
     ("Referrer-Policy", "same-origin"),
 )
+#: What is shown is of the moment; nobody may keep it.
+NO_STORE = (("Cache-Control", "no-store"),)
 #: Form fields of one request; our pages send less than ten.
 MAX_FIELDS = 100
 #: Kinds of responses whose heads are kept ready; there are about twenty.
@@ -143,7 +145,7 @@ def error_response(
         f"<!DOCTYPE html>\n<html lang=en><title>{title}</title>\n<h1>{title}</h1>\n"
         f"<p>{escape(detail)}</p>\n</html>\n"
     )
-    return Response(status, page.encode(errors="replace"), headers=headers)
+    return Response(status, page.encode(errors="replace"), headers=(*headers, *NO_STORE))
 
 
 def phrase(status: int) -> str:

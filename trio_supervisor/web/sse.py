@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
+from trio_supervisor.web.message import NO_STORE
+
 TYPE = "text/event-stream;charset=utf-8"
 #: No proxy on the way may hold anything back.
-HEADERS = (("Cache-Control", "no-store"), ("X-Accel-Buffering", "no"))
+HEADERS = (*NO_STORE, ("X-Accel-Buffering", "no"))
 #: A comment: tells proxies and clients that the connection lives.
 KEEP_ALIVE = b": keep-alive\n\n"
 

@@ -13,14 +13,21 @@ import trio
 from trio_supervisor.core.errors import BadName, Failed, NoFile
 from trio_supervisor.runtime.logs.logfollow import LogFollower
 from trio_supervisor.runtime.logs.readers import InThreads, readers
-from trio_supervisor.web.message import SECURITY, Response, Stream, error_response, http_date
+from trio_supervisor.web.message import (
+    NO_STORE,
+    SECURITY,
+    Response,
+    Stream,
+    error_response,
+    http_date,
+)
 
 if TYPE_CHECKING:
     from trio_supervisor.runtime.logs.generations import Place
     from trio_supervisor.runtime.supervisor import Supervisor
 
 #: For streams of text: no proxy on the way may hold anything back.
-HEADERS = (("X-Accel-Buffering", "no"), *SECURITY)
+HEADERS = (("X-Accel-Buffering", "no"), *NO_STORE, *SECURITY)
 #: The header with the place where a stream begins, for who wants to go on after it broke off.
 POSITION = "X-Log-Position"
 #: Seconds between two looks at a log that did not grow.

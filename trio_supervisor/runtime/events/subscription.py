@@ -5,6 +5,7 @@ Like a listener pool's buffer it drops the oldest event when it is full, and cou
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,9 +22,12 @@ if TYPE_CHECKING:
 BUFFER_SIZE = 1000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Published:
-    """An event as it was published: its number, and when (wall-clock seconds)."""
+    """An event as it was published: its number, and when (wall-clock seconds).
+
+    One object for all streams, so that what is made of it once can serve all of them.
+    """
 
     event: Event
     serial: int
@@ -41,14 +45,14 @@ class EventStream:
         bus: Bus,
         types: tuple[type[Event], ...],
         buffer_size: int,
-        wall_clock: Callable[[], float],
+        publish: Callable[[Event, int], Published],
         forget: Callable[[EventStream], None],
     ) -> None:
         if buffer_size < 1:
             raise ValueError(f"an event stream needs room for an event, not for {buffer_size}")
         self.dropped = 0
         """Events lost because too many waited."""
-        self._wall_clock = wall_clock
+        self._publish = publish
         self._forget = forget
         self._put, self._take = trio.open_memory_channel[Published](buffer_size)
         self._unsubscribe = bus.subscribe(types, self._accept)
@@ -84,7 +88,7 @@ class EventStream:
         self._take.close()
 
     def _accept(self, event: Event, serial: int) -> None:
-        published = Published(event, serial, self._wall_clock())
+        published = self._publish(event, serial)
         try:
             self._put.send_nowait(published)
         except trio.WouldBlock:
@@ -102,17 +106,27 @@ class Streams:
         self._bus = bus
         self._wall_clock = wall_clock
         self._open: set[EventStream] = set()
+        self._latest: Callable[[], Published | None] = lambda: None
+        """Refers to the last event as long as a stream has it."""
         self._ended = False
 
     def open(self, types: tuple[str | type[Event], ...], buffer_size: int) -> EventStream:
         """A stream, until it is closed. Raises ValueError."""
         stream = EventStream(
-            self._bus, _event_types(types), buffer_size, self._wall_clock, self._open.discard
+            self._bus, _event_types(types), buffer_size, self._published, self._open.discard
         )
         self._open.add(stream)
         if self._ended:
             stream.end()
         return stream
+
+    def _published(self, event: Event, serial: int) -> Published:
+        """The same for all streams: an event is handed to one after the other."""
+        latest = self._latest()
+        if latest is None or latest.event is not event or latest.serial != serial:
+            latest = Published(event, serial, self._wall_clock())
+            self._latest = weakref.ref(latest)
+        return latest
 
     def end(self) -> None:
         """No more events come, to any stream."""

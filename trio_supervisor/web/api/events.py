@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import trio
 
@@ -58,7 +59,19 @@ class EventSource:
         return sse.message(as_text({"dropped": dropped}), event="dropped")
 
 
+#: Messages that were made; of those events that a client has still to read.
+_messages: WeakKeyDictionary[Published, bytes] = WeakKeyDictionary()
+
+
 def event_message(published: Published) -> bytes:
+    """An event as a message, which is made for the first client and kept for the others."""
+    message = _messages.get(published)
+    if message is None:
+        message = _messages[published] = _message_of(published)
+    return message
+
+
+def _message_of(published: Published) -> bytes:
     event = published.event
     data = {"event": event.name, "serial": published.serial, "time": published.time}
     text = as_text(data | event_fields(event))

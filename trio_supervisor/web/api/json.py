@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 from typing import NoReturn
 
-from trio_supervisor.web.message import SECURITY, Response
+from trio_supervisor.web.message import NO_STORE, SECURITY, Response
 
 TYPE = "application/json"
-#: The moment is shown; nobody may keep it.
-NO_STORE = (("Cache-Control", "no-store"),)
 
 _encoder = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=False

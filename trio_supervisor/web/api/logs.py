@@ -14,7 +14,7 @@ from trio_supervisor.web.api.log_source import LINES, FileLog, Log, Wanted, log_
 from trio_supervisor.web.api.processes import DONE, PROCESS_NAME
 from trio_supervisor.web.api.route import CHANGE, READ, ROOT, Field, Route
 from trio_supervisor.web.api.schema import TEXT
-from trio_supervisor.web.message import PLAIN, SECURITY, Response
+from trio_supervisor.web.message import NO_STORE, PLAIN, SECURITY, Response
 from trio_supervisor.web.tails import POSITION
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _wanted(call: Call) -> Wanted:
 
 
 async def _end(log: Log, call: Call) -> object:
-    return Response(200, await log.end(_wanted(call)), PLAIN, SECURITY)
+    return Response(200, await log.end(_wanted(call)), PLAIN, (*NO_STORE, *SECURITY))
 
 
 async def _follow(log: Log, call: Call) -> object:

@@ -14,10 +14,9 @@ from trio_supervisor.core.states import SIGNALLABLE_STATES
 from trio_supervisor.runtime.details import details
 from trio_supervisor.runtime.rpc.info import by_name
 from trio_supervisor.runtime.rpc.tsupervisor import pool_info
-from trio_supervisor.web.api.json import NO_STORE
 from trio_supervisor.web.api.route import READ, Route
 from trio_supervisor.web.api.schema import TEXT
-from trio_supervisor.web.message import SECURITY, Response
+from trio_supervisor.web.message import NO_STORE, SECURITY, Response
 
 if TYPE_CHECKING:
     from trio_supervisor.core.xmlrpc import Value

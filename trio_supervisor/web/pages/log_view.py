@@ -15,7 +15,7 @@ from trio_supervisor.runtime.logs.logfollow import LogFollower
 from trio_supervisor.runtime.logs.logread import last_bytes
 from trio_supervisor.runtime.logs.readers import InThreads, readers
 from trio_supervisor.web import sse
-from trio_supervisor.web.message import PLAIN, SECURITY, Response, Stream, error_response
+from trio_supervisor.web.message import NO_STORE, PLAIN, SECURITY, Response, Stream, error_response
 from trio_supervisor.web.pages.ansi import Painter
 from trio_supervisor.web.tails import Look
 
@@ -76,7 +76,7 @@ async def download(supervisor: Supervisor, fields: Mapping[str, str]) -> Respons
     except (BadName, NoFile, Failed):
         return error_response(404, "there is no log that can be read")
     disposition = ("Content-Disposition", f'attachment; filename="{log.name}.log"')
-    headers = (disposition, ("Cache-Control", "no-store"), *SECURITY)
+    headers = (disposition, *NO_STORE, *SECURITY)
     return Stream(copy, PLAIN, headers, descriptors=1)
 
 
