@@ -447,6 +447,7 @@ def test_G146_defaults() -> None:
         "stopasgroup": False,
         "killasgroup": False,
         "redirect_stderr": False,
+        "ignore_sigpipe": True,
         "serverurl": AUTO,
         "socket": None,
     }

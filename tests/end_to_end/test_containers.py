@@ -252,13 +252,17 @@ def detached(directory: Path, text: str, within: list[str]) -> Iterator[None]:
 
 
 @needs_root
-def test_a_user_that_exists_nowhere(tmp_path: Path) -> None:
-    """OpenShift runs images with a number for a user, in the group of root."""
+@pytest.mark.parametrize("named", [False, True])
+def test_a_user_that_exists_nowhere(*, named: bool) -> None:
+    """OpenShift runs images with a number for a user, in the group of root; a configuration may
+    name that number.
+    """
     stranger = 1_234_567
     with directory_of("root") as directory:
         os.chown(directory, stranger, 0)
-        base = BASE.replace("user={user}\n", "")
-        text = "[program:x]\ncommand=/bin/cat\nstartsecs=0\n"
+        user = f"user={stranger}\n" if named else ""
+        base = BASE.replace("user={user}\n", user)
+        text = f"[program:x]\ncommand=/bin/cat\nstartsecs=0\n{user}"
         with daemon(directory, text, base=base, within=as_user(stranger, 0)) as running:
             running.wait_for("x", "RUNNING")
             assert Path(f"/proc/{running.pid('x')}").stat().st_uid == stranger

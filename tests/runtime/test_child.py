@@ -68,6 +68,13 @@ async def test_P055_sigpipe_and_sigxfsz_stay_ignored() -> None:
     assert ignored == expected
 
 
+async def test_sigpipe_can_have_its_default_effect() -> None:
+    script = "grep SigIgn /proc/self/status"
+    child = await ProcessLauncher()(spec("/bin/sh", "-c", script, ignore_sigpipe=False))
+    out, _, _ = await output(child)
+    assert out == b"SigIgn:\t0000000000000000\n"
+
+
 async def test_what_the_embedding_program_blocks_is_not_blocked_in_children(
     tmp_path: Path,
 ) -> None:

@@ -101,6 +101,9 @@ class ProcessConfig:
     stopasgroup: bool = False
     killasgroup: bool = False
     redirect_stderr: bool = False
+    ignore_sigpipe: bool = True
+    """Start it with SIGPIPE and SIGXFSZ ignored, as Supervisor does; False: with their default
+    effect."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """The global environment= with the program's own over it (P-062)."""
     serverurl: str | Auto | None = AUTO

@@ -269,6 +269,13 @@ PROGRAM = (
     Option("environment", values.string, "", 'KEY="value",... over that of [supervisord]'),
     Option("directory", values.string, None, "directory to run it in"),
     Option("umask", values.octal, None, "umask to run it with"),
+    Option(
+        "ignore_sigpipe",
+        values.boolean,
+        "true",
+        "start it with SIGPIPE and SIGXFSZ ignored; false: with their default effect",
+        ours=True,
+    ),
     Option("serverurl", values.string, "AUTO", "SUPERVISOR_SERVER_URL it sees"),
 )
 

@@ -171,6 +171,7 @@ class Programs:
             serverurl=AUTO if serverurl.upper() == "AUTO" else serverurl,
             uid=scope.find("user", int),
             umask=scope.find("umask", int),
+            ignore_sigpipe=scope.take("ignore_sigpipe", bool),
         )
         return common, range(first, first + count)
 

@@ -58,6 +58,8 @@ class ProgramOptions(CommonOptions, total=False):
     stopasgroup: bool
     killasgroup: bool
     redirect_stderr: bool
+    ignore_sigpipe: bool
+    """False: start it with the default effect of SIGPIPE and SIGXFSZ."""
     environment: Mapping[str, str]
     stdout_logfile: str | os.PathLike[str]
     stderr_logfile: str | os.PathLike[str]

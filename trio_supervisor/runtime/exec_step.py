@@ -20,11 +20,16 @@ NOT_SPAWNED = 127
 def main(control: int) -> None:
     os.set_inheritable(control, False)
     with open(control, "rb", closefd=False) as orders:
-        identity, unblock, directory, umask, executable, argv, environment = marshal.load(orders)
-    if unblock:  # before the rights to read this module are given up
+        identity, signals, directory, umask, executable, argv, environment = marshal.load(orders)
+    unblock, restore = signals
+    if unblock or restore:  # before the rights to read this module are given up
         import signal
 
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        if unblock:
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        if restore:  # what every interpreter ignores
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+            signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     stage = "groups"
     try:
         if identity is not None:

@@ -106,6 +106,7 @@ _RULES: dict[str, tuple[Callable[[object], bool], str]] = {
     "directory": _PATH,
     "environment": (_environment, "a mapping of names to texts"),
     "exitcodes": (_several(_within(255)), "a sequence of numbers from 0 to 255"),
+    "ignore_sigpipe": _BOOLEAN,
     "killasgroup": _BOOLEAN,
     "priority": (_integer, "a whole number"),
     "redirect_stderr": _BOOLEAN,

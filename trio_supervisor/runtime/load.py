@@ -296,7 +296,11 @@ def _temporary_directory() -> str:
 
 def _user_id(text: str) -> int:
     number = natural(text)
-    return (pwd.getpwnam(text) if number is None else pwd.getpwuid(number)).pw_uid
+    if number is None:
+        return pwd.getpwnam(text).pw_uid
+    if number == os.getuid():  # containers often run as a user that is not listed
+        return number
+    return pwd.getpwuid(number).pw_uid
 
 
 def _group_id(text: str) -> int:

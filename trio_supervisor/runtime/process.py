@@ -53,7 +53,7 @@ TOO_QUICK = "Exited too quickly (process log may have details)"
 
 
 class Process(Record):
-    """One supervised process. Made by its group."""
+    """One supervised process. Made by its group; times are wall-clock seconds, 0.0 means never."""
 
     def __init__(
         self,

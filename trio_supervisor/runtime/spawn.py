@@ -63,6 +63,8 @@ class SpawnSpec:
     uid: int | None
     """User to run as; None: the supervisor's own."""
     redirect_stderr: bool
+    ignore_sigpipe: bool = True
+    """Whether SIGPIPE and SIGXFSZ are ignored in the child; else they have their default effect."""
     stdin: int | None = None
     """A descriptor to give as fd 0 instead of a pipe (FastCGI)."""
 
@@ -154,7 +156,7 @@ def _popen(spec: SpawnSpec, stdin: int, stdout: int, stderr: int) -> subprocess.
             cwd=spec.directory,
             umask=-1 if spec.umask is None else spec.umask,
             process_group=0,  # P-052
-            restore_signals=False,  # children inherit SIGPIPE and SIGXFSZ as ignored (P-055, Q-32)
+            restore_signals=not spec.ignore_sigpipe,  # else inherited as ignored (P-055, Q-32)
         )
     except OSError as error:
         raise _fork_error(spec, error) from error
@@ -177,7 +179,7 @@ def _popen_by_step(
     """Spawn by way of ``exec_step``, which is started with our own rights and signals."""
     orders = (
         None if user is None else (user.uid, user.gid, user.groups),
-        _blocks_signals(),
+        (_blocks_signals(), not spec.ignore_sigpipe),
         None if spec.directory is None else os.fsencode(spec.directory),
         spec.umask,
         os.fsencode(spec.command.executable),

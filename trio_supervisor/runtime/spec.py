@@ -37,6 +37,7 @@ def spawn_spec(config: ProcessConfig, group: str, host: Host, stdin: int | None)
         umask=config.umask,
         uid=config.uid,
         redirect_stderr=config.redirect_stderr,
+        ignore_sigpipe=config.ignore_sigpipe,
         stdin=stdin,
     )
 

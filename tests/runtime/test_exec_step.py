@@ -63,6 +63,13 @@ async def test_S030_running_as_another_user(public: Path) -> None:
     assert (err, ended.code) == (b"", 0)
 
 
+async def test_sigpipe_can_have_its_default_effect(public: Path) -> None:
+    script = "grep SigIgn /proc/self/status"
+    child = await ProcessLauncher()(as_nobody(script, directory=str(public), ignore_sigpipe=False))
+    out, _, _ = await output(child)
+    assert out == b"SigIgn:\t0000000000000000\n"
+
+
 async def test_S019_directory_forbidden_for_the_user(public: Path) -> None:
     """P-060, P-072: root could enter it."""
     private = public / "private"
