@@ -6,7 +6,6 @@ directory and umask stay, everything else starts afresh (P-184, P-185).
 
 from __future__ import annotations
 
-import errno
 import math
 import os
 import signal
@@ -29,7 +28,7 @@ from trio_supervisor.runtime.events.bus import Bus
 from trio_supervisor.runtime.leftovers import find_leftovers
 from trio_supervisor.runtime.logs.activity import open_activity_log
 from trio_supervisor.runtime.logs.autologs import remove_auto_logs
-from trio_supervisor.runtime.logs.losses import reason
+from trio_supervisor.runtime.opening import explanation
 from trio_supervisor.runtime.orphans import reap_orphans
 from trio_supervisor.runtime.spawn import ProcessLauncher
 from trio_supervisor.runtime.supervisor import Supervisor
@@ -201,8 +200,10 @@ def _write_pidfile(pidfile: Pidfile, config: Config, activity: ActivityLog) -> N
     try:
         pidfile.write()
     except OSError as error:
-        why = f": {reason(error)}" if error.errno == errno.ELOOP else ""
-        activity.log(Severity.CRITICAL, f"could not write pidfile {config.daemon.pidfile}{why}")
+        text = f"could not write pidfile {config.daemon.pidfile}"
+        if (why := explanation(error)) is not None:
+            text = f"{text}: {why}"
+        activity.log(Severity.CRITICAL, text)
     else:
         activity.log(Severity.INFO, f"supervisord started with pid {os.getpid()}")
 

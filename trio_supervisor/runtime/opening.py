@@ -60,6 +60,12 @@ class Entry:
         os.replace(old, new, src_dir_fd=self.directory, dst_dir_fd=self.directory)
 
 
+def explanation(error: OSError) -> str | None:
+    """Why something of ours refused a file; None if the kernel did, whose words add nothing."""
+    known = error.errno is not None and error.strerror == os.strerror(error.errno)
+    return None if known else error.strerror
+
+
 def open_file(path: str, flags: int, mode: int = 0o666, *, follow: bool = True) -> int:
     """Open a file without waiting, and without following links that are not to be trusted.
 

@@ -13,6 +13,7 @@ import trio
 
 from trio_supervisor.core.errors import Failed, NoFile
 from trio_supervisor.runtime.child import errno_name
+from trio_supervisor.runtime.opening import explanation
 from trio_supervisor.runtime.spawn import SpawnError
 
 if TYPE_CHECKING:
@@ -53,9 +54,10 @@ class Streams:
                 await channel.open()
         except OSError as error:
             self.close()
-            raise SpawnError(
-                f"unknown error making dispatchers for '{self._label}': {errno_name(error)}"
-            ) from error
+            text = f"unknown error making dispatchers for '{self._label}': {errno_name(error)}"
+            if (why := explanation(error)) is not None:
+                text = f"{text}: {error.filename}: {why}"
+            raise SpawnError(text) from error
 
     def attach(self, child: Child) -> None:
         """Take over the pipes of a new child."""

@@ -103,6 +103,8 @@ class Supervisor:
         self.chronicle = Chronicle(wall_clock)
         self.vitals = Vitals(self.processes)
         self._reload = reload
+        # One thread at most is lost to a file that hangs, and none of those that others need.
+        self._reloading = trio.CapacityLimiter(1)
         bus = Bus(log) if bus is None else bus
         bus.observe(self.chronicle.record)
         self._host = Host(
@@ -374,7 +376,9 @@ class Supervisor:
             raise CantReread("this supervisor was not made from a configuration file")
         try:
             # Reading changes nothing: an end of ours does not wait for a disk that hangs.
-            return await trio.to_thread.run_sync(self._reload, abandon_on_cancel=True)
+            return await trio.to_thread.run_sync(
+                self._reload, abandon_on_cancel=True, limiter=self._reloading
+            )
         except ConfigError as error:
             raise CantReread(error.placed) from error
 

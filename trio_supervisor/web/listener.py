@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import socket
 import sys
 from contextlib import suppress
@@ -11,6 +10,7 @@ from contextlib import suppress
 from trio_supervisor.core.config import InetServer, Server, UnixServer
 from trio_supervisor.core.errors import ServerError
 from trio_supervisor.runtime.holders import holder_of_port, peer_of
+from trio_supervisor.runtime.opening import explanation
 from trio_supervisor.runtime.unix_socket import UnixListener, listen
 
 BACKLOG = 1024
@@ -131,5 +131,5 @@ def _reason(error: OSError) -> str:
         return str(error)
     name = errno.errorcode.get(error.errno, "unknown")
     reported = f"socket.error reported errno.{name} ({error.errno})"
-    usual = error.strerror == os.strerror(error.errno)
-    return reported if usual else f"{reported}: {error.strerror}"
+    why = explanation(error)
+    return reported if why is None else f"{reported}: {why}"
