@@ -143,12 +143,11 @@ def test_a_control_socket_that_somebody_removes(tmp_path: Path) -> None:
 def test_a_second_start(tmp_path: Path) -> None:
     """It ends, says which process has the socket, and takes nothing from it."""
     with daemon(tmp_path, "") as running:
-        before = (tmp_path / "sup.pid").read_text()
         done = run_to_end("-n", "-c", "c.conf", cwd=tmp_path)
         assert done.returncode == 2
         assert f"held by process {running.process.pid} ({COMMAND[0]} -m" in done.stderr
         assert running.rpc.getPID() == running.process.pid
-        assert (tmp_path / "sup.pid").read_text() == before
+        assert (tmp_path / "sup.pid").read_text() == f"{running.process.pid}\n"
 
 
 def test_two_starts_at_the_same_time(tmp_path: Path) -> None:
