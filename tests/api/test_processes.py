@@ -6,11 +6,12 @@ import signal
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
-from tests.kit.api import change, read
+from tests.kit.api import JSON, ROOT, change, read
 from tests.kit.fake_supervisor import FakeSupervisor
-from tests.kit.web import talking
-from trio_supervisor.core.config import Diff, GroupKind
+from tests.kit.web import request, talking
+from trio_supervisor.core.config import Diff, GroupConfig, GroupKind, ProcessConfig
 from trio_supervisor.core.errors import (
     CantReread,
     NoFile,
@@ -67,6 +68,22 @@ async def test_restart_ends_in_running(fake: FakeSupervisor, state: State) -> No
     cat.state = state
     async with talking(fake) as client:
         assert (await change(client, "/processes/cat/restart"))["statename"] == "RUNNING"
+
+
+@pytest.mark.parametrize("path", ["processes/cat", "groups/cat", "all"])
+async def test_a_client_that_is_gone_restarts_nothing(fake: FakeSupervisor, path: str) -> None:
+    cat = fake.process("cat")
+    cat.gate = trio.Event()
+    cat.run()
+    async with talking(fake) as client:
+        await client.send(request(f"{ROOT}/{path}/restart", JSON, body=b"{}", method="POST"))
+        with trio.fail_after(30):
+            while cat.state is not State.STOPPING:
+                await trio.lowlevel.checkpoint()
+        client.sock.close()
+        cat.gate.set()
+        await wait_all_tasks_blocked(0.05)
+        assert fake.process("cat").state is State.STOPPED
 
 
 async def test_a_restart_starts_nothing_once_the_supervisor_goes_down(
@@ -222,6 +239,9 @@ async def test_reread(fake: FakeSupervisor) -> None:
 
 async def test_update(fake: FakeSupervisor, monkeypatch: pytest.MonkeyPatch) -> None:
     fake.remove_group("grp")
+    changed = ProcessConfig(name="cat", command="another")
+    others = [group for group in fake.candidates if group.name != "cat"]
+    fake.candidates = (GroupConfig(name="cat", processes=(changed,)), *others)
     fake.found = Diff(added=("grp", "lost"), changed=("cat",))
     async with talking(fake) as client:
         done = await change(client, "/daemon/update")

@@ -443,6 +443,24 @@ def test_update_goes_on_after_a_fault_S16_D21(ctl: Ctl, stub: Stub) -> None:
     )
 
 
+def test_an_update_that_another_client_overtakes(ctl: Ctl, stub: Stub) -> None:
+    """What the other one has removed is added; what it has replaced or added already is left."""
+    differs = [[["n", "r1"], ["c", "gone"], []]]
+    stub.answers |= {
+        "reloadConfig": turns(differs, [[[], [], []]], [[[], [], []]], [[["r1"], [], []]]),
+        "getAllProcessInfo": [],
+        "stopProcessGroup": [],
+        "removeProcessGroup": turns(fault("STILL_RUNNING", "c"), fault("BAD_NAME", "gone")),
+        "addProcessGroup": turns(True, fault("ALREADY_ADDED", "n"), fault("ALREADY_ADDED", "r1")),
+    }
+    assert ctl("update") == (
+        1,
+        "c: stopped\nc: updated process group\ngone: stopped\ngone: updated process group\n"
+        "n: added process group\nr1: ERROR (ALREADY_ADDED: r1)\n",
+        "",
+    )
+
+
 def test_update_of_some_groups_S28(ctl: Ctl, stub: Stub) -> None:
     stub.answers |= update_answers()
     assert ctl("update n r1 same") == (

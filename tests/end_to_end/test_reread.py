@@ -197,3 +197,31 @@ def test_G257_Q84_a_reload_keeps_the_user() -> None:
         uids = re.search(r"^Uid:\s+(\d+)", status, re.MULTILINE)
         assert uids is not None
         assert int(uids[1]) == os.stat(directory).st_uid
+
+
+DEAF = "command=/bin/sh -c \"trap '' TERM; echo deaf; while :; do sleep 1; done\"\n"
+
+
+def test_changes_of_groups_wait_for_the_stop_of_another_client(tmp_path: Path) -> None:
+    """It is under way: nothing is said to be stopped that lives, and nothing refused."""
+    ctl = [install(tmp_path / "bin"), "-c", f"{tmp_path}/c.conf"]
+    text = "".join(f"[program:{name}]\n{DEAF}stopwaitsecs=3\nkillasgroup=true\n" for name in "abc")
+    with daemon(tmp_path, text) as running:
+        for name in "abc":
+            running.wait_for(name, "RUNNING")
+            eventually(partial(running.rpc.readProcessLog, name, 0, 0), "a deaf child")
+        a, b, c = pids(running, *"abc")
+        changed = text.replace("[program:b]", "[program:b]\nstartsecs=0")
+        write_config(tmp_path, changed.replace("[program:a]", "[program:new]"))
+        for name in "abc":
+            assert running.rpc.stopProcess(name, False) is True
+        # Should the client come late, it says the same.
+        assert run([*ctl, "update"], cwd=tmp_path) == (
+            0,
+            "a: stopped\na: removed process group\nb: stopped\nb: updated process group\n"
+            "new: added process group\n",
+            "",
+        )
+        assert run([*ctl, "remove", "c"], cwd=tmp_path) == (0, "c: removed process group\n", "")
+        assert not any(Path(f"/proc/{pid}").exists() for pid in (a, b, c))
+        running.wait_for("b", "RUNNING")

@@ -119,14 +119,13 @@ def test_the_main_log_is_streamed(tmp_path: Path) -> None:
 
 
 def test_waiting_and_not_waiting_for_a_stop(tmp_path: Path) -> None:
-    """W62 to W64 with a child that ignores TERM."""
+    """With a child that ignores TERM; a second stop joins the first."""
     with daemon(tmp_path, STUBBORN) as running:
         eventually(lambda: slow_is_ready(running), "the child ignoring TERM")
         assert running.rpc.stopProcess("slow", False) is True
         rpc = running.rpc
         faults = []
         for call in (
-            partial(rpc.stopProcess, "slow"),
             partial(rpc.sendProcessStdin, "slow", "x"),
             partial(rpc.startProcess, "slow", False),
             partial(rpc.startProcess, "slow", True),
@@ -136,12 +135,14 @@ def test_waiting_and_not_waiting_for_a_stop(tmp_path: Path) -> None:
             faults.append(fault.value.faultString)
         assert faults == [
             "NOT_RUNNING: slow",
-            "NOT_RUNNING: slow",
             "ABNORMAL_TERMINATION: slow",
             "ABNORMAL_TERMINATION: slow",
         ]
         assert running.rpc.signalProcess("slow", "CONT") is True
-        running.wait_for("slow", "STOPPED")
+        assert running.rpc.stopProcess("slow", False) is True
+        assert running.rpc.stopAllProcesses(False) != []
+        assert running.rpc.stopProcess("slow") is True
+        assert running.state("slow") == "STOPPED"
         assert running.info("slow")["exitstatus"] == -1
 
 

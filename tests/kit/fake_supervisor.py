@@ -7,6 +7,7 @@ there before it changes its state.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -131,6 +132,10 @@ class FakeProcess:
         self.run()
 
     async def stop(self, *, wait: bool = True) -> None:
+        if self.state is State.STOPPING:
+            if wait:
+                await self.ended()
+            return
         if self.state not in RUNNING_STATES:
             raise NotRunning(self.full_name)
         self.state = State.STOPPING
@@ -140,6 +145,14 @@ class FakeProcess:
             await self.gate.wait()
         await trio.lowlevel.checkpoint()
         self.state, self.pid, self.stopped = State.STOPPED, 0, NOW
+
+    async def restart(
+        self, *, wait: bool = True, check: Callable[[], object] = lambda: None
+    ) -> None:
+        with suppress(NotRunning):
+            await self.stop()
+        check()
+        await self.start(wait=wait)
 
     async def ended(self) -> None:
         while self.state not in STOPPED_STATES:
@@ -276,10 +289,22 @@ class FakeSupervisor:
     async def stop_all(
         self, processes: Iterable[FakeProcess], *, wait: bool = True
     ) -> list[FakeResult]:
-        applied = [p for p in processes if p.state in RUNNING_STATES]
+        applied = [p for p in processes if p.state in (*RUNNING_STATES, State.STOPPING)]
         for process in applied:
             await process.stop(wait=wait)
         return [FakeResult(process) for process in applied]
+
+    async def restart_all(
+        self,
+        processes: Iterable[FakeProcess],
+        *,
+        wait: bool = True,
+        check: Callable[[], object] = lambda: None,
+    ) -> list[FakeResult]:
+        processes = list(processes)
+        await self.stop_all(processes)
+        check()
+        return await self.start_all(processes, wait=wait)
 
     def signal_all(self, processes: Iterable[FakeProcess], signal: int) -> list[FakeResult]:
         applied = [p for p in processes if p.state in SIGNALLABLE_STATES]
@@ -307,6 +332,9 @@ class FakeSupervisor:
         if any(p.state not in STOPPED_STATES for p in self.group(name).processes.values()):
             raise StillRunning(name)
         del self.groups[name]
+
+    async def remove_stopped(self, name: str) -> None:
+        self.remove_group(name)
 
     async def remove(self, name: str) -> None:
         await self.stop_all(self.group(name).processes.values())

@@ -59,6 +59,9 @@ class MemoryWire:
     def end(self) -> None:
         pass
 
+    def has_left(self) -> bool:
+        return False
+
     def close(self) -> None:
         self.closed = True
 

@@ -23,7 +23,6 @@ from trio_supervisor.core.errors import AlreadyAdded, BadName, ShuttingDown
 from trio_supervisor.runtime.outputs import OutputStream
 
 if TYPE_CHECKING:
-    from trio_supervisor import Supervisor
     from trio_supervisor.core.config import Severity
 
 
@@ -168,14 +167,14 @@ async def test_a_failure_of_ours_is_one_exception_and_leaves_no_child(
     theatre = Theatre(tmp_path)
     pids = []
 
-    async def fail(supervisor: Supervisor) -> None:
+    async def fail(*arguments: object) -> None:
         raise LookupError("a bug")
 
     async def use() -> None:
         async with open_supervisor() as supervisor:
             supervisor.add_program("x", theatre.command)
             pids.append((await theatre.next()).pid)
-            monkeypatch.setattr(type(supervisor), "_stop_groups", fail)
+            monkeypatch.setattr("trio_supervisor.runtime.supervisor.stop_groups", fail)
             supervisor.request_shutdown()
             await trio.sleep_forever()
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from urllib.parse import parse_qs, quote
 
 import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
 
 from tests.kit.fake_supervisor import BOB, NOW, FakeActivity, FakeSupervisor
 from tests.kit.web import Client, Reply, inet_server, request, talking
@@ -689,3 +691,19 @@ async def test_output_that_goes_to_no_file_is_shown_from_memory(fake: FakeSuperv
         assert "<pre>No file for off</pre>" in text
         assert "<pre>&lt;last&gt; words\n</pre>" in text
         assert "data-log" not in text
+
+
+@pytest.mark.parametrize("action", ["restart&processname=cat", "restartgroup&groupname=cat"])
+async def test_a_browser_that_is_gone_restarts_nothing(fake: FakeSupervisor, action: str) -> None:
+    cat = fake.process("cat")
+    cat.run()
+    cat.gate = trio.Event()
+    async with talking(fake) as client:
+        await client.send(request(f"/index.html?action={action}"))
+        with trio.fail_after(30):
+            while cat.state is not State.STOPPING:
+                await trio.lowlevel.checkpoint()
+        client.sock.close()
+        cat.gate.set()
+        await wait_all_tasks_blocked(0.05)
+        assert fake.process("cat").state is State.STOPPED

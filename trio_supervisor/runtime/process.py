@@ -31,7 +31,7 @@ from trio_supervisor.core.events import state_event
 from trio_supervisor.core.states import MOVES, RUNNING_STATES, SIGNALLABLE_STATES, State
 from trio_supervisor.runtime.attempt import Attempt
 from trio_supervisor.runtime.outputs import BUFFER_BYTES, OutputStream
-from trio_supervisor.runtime.record import Record
+from trio_supervisor.runtime.requests import Requests
 from trio_supervisor.runtime.signalling import Signaller
 from trio_supervisor.runtime.spawn import SpawnError
 from trio_supervisor.runtime.starter import Starter
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 TOO_QUICK = "Exited too quickly (process log may have details)"
 
 
-class Process(Record):
+class Process(Requests):
     """One supervised process. Made by its group; times are wall-clock seconds, 0.0 means never."""
 
     def __init__(
@@ -72,7 +72,6 @@ class Process(Record):
         self._host = host
         self._child: Child | None = None
         self._announces = config.task is not None and announces_start(config.task)
-        self._attempt = Attempt()
         self._signals = Signaller(config, host.log)
         self._streams = Streams(
             config.name,
@@ -122,18 +121,11 @@ class Process(Record):
         self.begin()
         return self._attempt
 
-    async def outcome(self, attempt: Attempt, *, wait: bool = True) -> None:
-        """Return when the attempt has led to RUNNING; without ``wait``, when it has a child.
-
-        Raises SpawnFailed (the attempt failed; retries go on) or AbnormalTermination.
-        """
-        await self._until(lambda: attempt.decided or (attempt.spawned and not wait))
-        attempt.check(self.full_name)
-
-    async def start(self, *, wait: bool = True) -> None:
-        """Start it and, with ``wait``, return when it is RUNNING. Raises RequestError."""
-        await self.end_recorded()
-        await self.outcome(self.request_start(), wait=wait)
+    @property
+    def stopping(self) -> bool:
+        """Whether a stop was requested that is not carried out yet."""
+        requested = self._stop_requested and self.state in RUNNING_STATES
+        return requested or self.state is State.STOPPING
 
     async def end_recorded(self) -> None:
         """Return at once, unless the child is dead and its end not recorded yet: then when it is.
@@ -144,25 +136,19 @@ class Process(Record):
             dead = self._child
             await self._until(lambda: self._child is not dead)
 
-    async def spawned(self) -> None:
-        """Return when the present start attempt has a child or has failed."""
-        attempt = self._attempt
-        await self._until(lambda: attempt.spawned or attempt.decided)
-
-    async def restart(self) -> None:
-        """Stop it if it runs, start it, and return when it is RUNNING. Raises RequestError."""
-        if self.state in RUNNING_STATES:
-            await self.stop()
-        await self.start()
-
-    def request_stop(self) -> None:
+    def request_stop(self, *, to_restart: bool = False) -> None:
         """Stop: send the stop signal, or give up a retry (P-122 to P-145).
 
         A child that is just being spawned is stopped as soon as it exists. One that is dead is not
-        signalled; its end is about to be recorded as what it was. Raises NotRunning, or Failed if
-        the signal cannot be sent.
+        signalled; its end is about to be recorded as what it was. A stop that is under way is
+        joined. ``to_restart``: the first half of a restart, whose second half is called off by any
+        other stop. Raises NotRunning, or Failed if the signal cannot be sent.
         """
-        if self.state not in RUNNING_STATES or self._stop_requested:
+        if not to_restart:
+            self.stops += 1
+        if self.stopping:
+            return
+        if self.state not in RUNNING_STATES:
             if self.state is State.EXITED:
                 self.hold()  # the fault stands, the pending restart does not (P-119, Q-07)
             raise NotRunning(self.full_name)
@@ -171,12 +157,6 @@ class Process(Record):
             self._abandon_retry()
         elif self._child is not None and not self._is_dead:
             self._terminate(self._child)
-
-    async def stop(self, *, wait: bool = True) -> None:
-        """Stop it and, with ``wait``, return when it has. Raises NotRunning or Failed."""
-        self.request_stop()
-        if wait:
-            await self.ended()
 
     def shut_down(self) -> None:
         """This process's turn in a shutdown: stop it, or give up on it (P-171, P-172)."""

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from trio_supervisor.core.errors import RequestError
+from trio_supervisor.core.errors import AbnormalTermination, RequestError
 from trio_supervisor.core.states import RUNNING_STATES, SIGNALLABLE_STATES
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from trio_supervisor.runtime.attempt import Attempt
     from trio_supervisor.runtime.process import Process
@@ -55,8 +55,13 @@ async def start_all(processes: Iterable[Process], *, wait: bool = True) -> list[
     return results
 
 
-async def stop_all(processes: Iterable[Process], *, wait: bool = True) -> list[Result]:
-    """Stop those in the running set, last first, then wait for all (P-154, Q-18)."""
+async def stop_all(
+    processes: Iterable[Process], *, wait: bool = True, to_restart: bool = False
+) -> list[Result]:
+    """Stop those in the running set, last first, then wait for all (P-154, Q-18).
+
+    Stops that are under way are joined. ``to_restart``: the first half of a restart.
+    """
     results: list[Result] = []
 
     async def finish(process: Process) -> None:
@@ -66,14 +71,37 @@ async def stop_all(processes: Iterable[Process], *, wait: bool = True) -> list[R
 
     async with trio.open_nursery() as nursery:
         for process in reversed(list(processes)):
-            if process.state in RUNNING_STATES:
+            if process.state in RUNNING_STATES or process.stopping:
                 try:
-                    process.request_stop()
+                    process.request_stop(to_restart=to_restart)
                 except RequestError as error:
                     results.append(Result(process, error))
                 else:
                     nursery.start_soon(finish, process)
     return results
+
+
+async def restart_all(
+    processes: Iterable[Process],
+    *,
+    wait: bool = True,
+    check: Callable[[], object] = lambda: None,
+) -> list[Result]:
+    """Stop those in the running set, then start all; results are those of the starts.
+
+    ``check`` is called before the starts; what it raises leaves all stopped. A process that
+    somebody else has stopped since is not started, which is AbnormalTermination.
+    """
+    before = [(process, process.stops) for process in processes]
+    await stop_all((process for process, _ in before), to_restart=True)
+    check()
+    called_off = [
+        Result(process, AbnormalTermination(process.full_name))
+        for process, stops in before
+        if process.stops != stops
+    ]
+    wanted = (process for process, stops in before if process.stops == stops)
+    return [*called_off, *await start_all(wanted, wait=wait)]
 
 
 def signal_all(processes: Iterable[Process], signal: int) -> list[Result]:

@@ -53,6 +53,7 @@ from trio_supervisor.runtime.events.subscription import BUFFER_SIZE, EventStream
 from trio_supervisor.runtime.events.ticks import tick
 from trio_supervisor.runtime.group import Group
 from trio_supervisor.runtime.host import Host
+from trio_supervisor.runtime.leaving import stop_groups
 from trio_supervisor.runtime.logs.sinks import Sinks
 from trio_supervisor.runtime.spawn import ProcessLauncher
 from trio_supervisor.runtime.vitals import Vitals
@@ -68,10 +69,6 @@ if TYPE_CHECKING:
 
 #: Seconds the end waits for log targets whose reader is slow.
 SETTLE = 0.5
-#: Seconds a listener pool gets to work off its events before it is stopped (interfaces.md 1.6).
-DRAIN_PATIENCE = 1
-#: Seconds between two "waiting for x to die" lines (P-174).
-DIE_REMINDER = 3
 
 
 class Supervisor:
@@ -168,7 +165,7 @@ class Supervisor:
             task_status.started()
             self._start_soon(nursery, self.processes())
             await self._leaving.wait()
-            await self._stop_groups()
+            await stop_groups(list(self.groups.values()), self.log)
             nursery.cancel_scope.cancel()
 
     def get_state(self) -> DaemonState:
@@ -204,6 +201,7 @@ class Supervisor:
 
     start_all = staticmethod(several.start_all)
     stop_all = staticmethod(several.stop_all)
+    restart_all = staticmethod(several.restart_all)
     signal_all = staticmethod(several.signal_all)
 
     async def reread(self) -> Diff:
@@ -263,12 +261,34 @@ class Supervisor:
         return self.add(definitions.task(name, function, options)).processes[name]
 
     async def remove(self, name: str) -> None:
-        """Stop a group, then forget it. Raises BadName, or StillRunning if it was started again."""
-        members = list(self.group(name).processes.values())
+        """Stop a group, then forget it; what another request does of this is joined.
+
+        Raises BadName, or StillRunning if it was started again.
+        """
+        group = self.group(name)
+        members = list(group.processes.values())
         for process in members:
             process.hold()
         await self.stop_all(members)
-        self.remove_group(name)
+        self._forget(group)
+
+    async def remove_stopped(self, name: str) -> None:
+        """Forget a group that has nothing running, or of which the last process is being stopped.
+
+        Raises BadName or StillRunning.
+        """
+        group = self.group(name)
+        members = group.processes.values()
+        if any(p.state not in STOPPED_STATES and not p.stopping for p in members):
+            raise StillRunning(name)
+        for process in members:
+            await process.ended()
+        self._forget(group)
+
+    def _forget(self, group: Group) -> None:
+        """Remove a group unless another request has done so. Raises StillRunning."""
+        if self.groups.get(group.name) is group:
+            self.remove_group(group.name)
 
     def remove_group(self, name: str) -> None:
         """Forget a group that has nothing running. Raises BadName or StillRunning."""
@@ -416,24 +436,3 @@ class Supervisor:
                 process.hold()
             self._host.publish(SupervisorStateChangeStopping())
             self._leaving.set()
-
-    async def _stop_groups(self) -> None:
-        """Groups strictly one after the other in reverse order (P-156 to P-158, P-174)."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._announce_waiting)
-            for group in reversed(list(self.groups.values())):
-                if group.pool is not None:
-                    with trio.move_on_after(DRAIN_PATIENCE):
-                        await group.pool.drained()
-                for process in reversed(list(group.processes.values())):
-                    process.shut_down()
-                for process in group.processes.values():
-                    await process.wait_for(*STOPPED_STATES)
-            nursery.cancel_scope.cancel()
-
-    async def _announce_waiting(self) -> None:
-        while True:
-            alive = [p.name for p in self.processes() if p.state not in STOPPED_STATES]
-            if alive:
-                self.log(Severity.INFO, f"waiting for {', '.join(alive)} to die")
-            await trio.sleep(DIE_REMINDER)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import trio
@@ -10,7 +12,7 @@ from trio_supervisor.core.config import Severity
 from trio_supervisor.core.states import STOPPED_STATES, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 #: Seconds between two "waiting for x to stop" lines (P-137).
 STOP_REMINDER = 2
@@ -24,6 +26,8 @@ class Watched:
         self.state = State.STOPPED
         self._log = log
         self._changed = trio.lowlevel.ParkingLot()
+        self._reminded = -math.inf
+        """When the log said last that the end is waited for; by the monotonic clock."""
         self._awaited: list[tuple[tuple[State, ...], trio.Event]] = []
 
     async def changed(self) -> None:
@@ -36,26 +40,43 @@ class Watched:
         A state may be given by its name: ``"RUNNING"``. Raises ValueError if there is no such
         state, or if none is given.
         """
-        awaited = tuple(map(_state, states)), trio.Event()
         if not states:
             raise ValueError("no state to wait for is given")
-        if self.state in awaited[0]:
+        with self._arrival(*map(_state, states)) as arrival:
+            await arrival.wait()
+
+    async def ended(self) -> None:
+        """Return when the process is in the stopped set, or has been since the call.
+
+        It may have been started again by then: whoever waits for the end of one child must not
+        wait for that of the next. The log says that it is waited for, once for all who wait.
+        """
+        if self.state in STOPPED_STATES:
+            return
+        with self._arrival(*STOPPED_STATES) as arrival:
+            while not arrival.is_set():
+                if trio.current_time() >= self._reminded + STOP_REMINDER:
+                    self._reminded = trio.current_time()
+                    self._log(Severity.INFO, f"waiting for {self.name} to stop")
+                with trio.move_on_after(STOP_REMINDER):
+                    await arrival.wait()
+
+    @contextmanager
+    def _arrival(self, *states: State) -> Iterator[trio.Event]:
+        """An event that is set when the process is in one of the states, or has been since."""
+        awaited = states, trio.Event()
+        if self.state in states:
             awaited[1].set()
         self._awaited.append(awaited)
         try:
-            await awaited[1].wait()
+            yield awaited[1]
         finally:
             self._awaited.remove(awaited)
 
-    async def ended(self) -> None:
-        """Return when the process is in the stopped set; says in the log that it waits (P-137)."""
-        while self.state not in STOPPED_STATES:
-            self._log(Severity.INFO, f"waiting for {self.name} to stop")
-            with trio.move_on_after(STOP_REMINDER):
-                await self.wait_for(*STOPPED_STATES)
-
     def _arrive(self, state: State) -> None:
         self.state = state
+        if state in STOPPED_STATES:
+            self._reminded = -math.inf
         for states, arrival in self._awaited:
             if state in states:
                 arrival.set()

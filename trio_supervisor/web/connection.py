@@ -125,6 +125,7 @@ class Connection:
         if request is None:
             return False
         request.peer = self.peer
+        request.has_left = self._wire.has_left
         authorization = request.headers.get("authorization", "")
         request.is_proven = authorization == self._proven
         if (unwanted := await self._app.admit(request)) is not None:

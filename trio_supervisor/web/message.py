@@ -6,7 +6,7 @@ repeat a request's HTTP/1.0 nor keep such a connection open (interfaces.md 3.3, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from html import escape
@@ -53,6 +53,8 @@ class Request:
     """The client's IP address; empty for one on this machine's own socket."""
     is_proven: bool = False
     """An earlier request on the same connection was let in with this very Authorization header."""
+    has_left: Callable[[], bool] = lambda: False
+    """Whether its sender is gone and nobody will read the answer."""
     readonly: bool = False
     """Its sender may look at everything and change nothing."""
 

@@ -16,7 +16,7 @@ import trio
 
 from trio_supervisor.core.errors import ServerError
 from trio_supervisor.runtime.opening import open_regular
-from trio_supervisor.web.wire import CHUNK
+from trio_supervisor.web.wire import CHUNK, has_left
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -177,6 +177,9 @@ class TlsWire:
         with suppress(OSError, ValueError):  # it wants to wait for the client to say so too
             self._tls.unwrap()
         self._tls.shutdown(socket.SHUT_WR)
+
+    def has_left(self) -> bool:
+        return has_left(self._sock)
 
     def close(self) -> None:
         self._sock.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 from typing import Protocol
 
@@ -28,7 +29,20 @@ class Wire(Protocol):
     def end(self) -> None:
         """Say that no more will come."""
 
+    def has_left(self) -> bool:
+        """Whether the peer has closed its socket."""
+
     def close(self) -> None: ...
+
+
+def has_left(sock: socket.socket) -> bool:
+    """Whether the peer has closed its socket; unread input does not matter.
+
+    A TCP peer that has only ended its sending looks the same, so it counts as gone too.
+    """
+    look = select.poll()
+    look.register(sock, select.POLLHUP if sock.family == socket.AF_UNIX else select.POLLRDHUP)
+    return bool(look.poll(0))
 
 
 class PlainWire:
@@ -55,6 +69,9 @@ class PlainWire:
 
     def end(self) -> None:
         self._sock.shutdown(socket.SHUT_WR)
+
+    def has_left(self) -> bool:
+        return has_left(self._sock)
 
     def close(self) -> None:
         self._sock.close()

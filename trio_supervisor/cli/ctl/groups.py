@@ -13,6 +13,9 @@ TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (
 if TYPE_CHECKING:
     from trio_supervisor.cli.ctl.session import Session
 
+#: What an update is told when another one is at the same group.
+OVERTAKEN = (FaultCode.BAD_NAME, FaultCode.STILL_RUNNING, FaultCode.ALREADY_ADDED)
+
 
 def add(session: Session, argument: str) -> None:
     for name in expanded_groups(session, argument.split(), "getAllConfigInfo"):
@@ -82,14 +85,27 @@ def update(session: Session, argument: str) -> None:
         for name in dict.fromkeys(names):  # command-line order (D-22)
             if name not in known and name not in added:
                 session.fail(f"ERROR: no such group: {name}")
-    for groups, step in ((removed, _discard), (changed, _replace), (added, _introduce)):
+    for groups, step, done in (
+        (removed, _discard, "removed"),
+        (changed, _replace, "updated"),
+        (added, _introduce, "added"),
+    ):
         for group in groups:
             if not everything and group not in names:
                 continue
             try:
                 step(session, group)
             except Fault as fault:  # the other groups still have their turn (D-21)
-                session.fail(f"{group}: ERROR ({fault.text})")
+                if fault.code in OVERTAKEN and not _differs(session, group):
+                    session.line(f"{group}: {done} process group")
+                else:
+                    session.fail(f"{group}: ERROR ({fault.text})")
+
+
+def _differs(session: Session, group: str) -> bool:
+    """Whether the group is still not what the configuration says."""
+    ((added, changed, removed),) = session.call("reloadConfig")
+    return group in (*added, *changed, *removed)
 
 
 def _discard(session: Session, group: str) -> None:
@@ -105,7 +121,11 @@ def _discard(session: Session, group: str) -> None:
 def _replace(session: Session, group: str) -> None:
     session.call("stopProcessGroup", group)
     session.line(f"{group}: stopped")
-    session.call("removeProcessGroup", group)
+    try:
+        session.call("removeProcessGroup", group)
+    except Fault as fault:
+        if fault.code != FaultCode.BAD_NAME:  # another update has removed it already
+            raise
     session.call("addProcessGroup", group)
     session.line(f"{group}: updated process group")
 

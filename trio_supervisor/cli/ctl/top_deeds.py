@@ -27,13 +27,17 @@ def _stop(client: Client, intent: Intent) -> str:
 
 
 def _restart(client: Client, intent: Intent) -> str:
-    """Like the action: what does not run is just started (K-1)."""
-    try:
-        client.call("supervisor.stopProcess", intent.name, True)
-    except Fault as fault:
-        if fault.code != FaultCode.NOT_RUNNING:
-            raise
-    return _start(client, intent)
+    """Like the action: what does not run is just started, what another restart has started runs."""
+    for method, wait, done in (
+        ("supervisor.stopProcess", True, FaultCode.NOT_RUNNING),
+        ("supervisor.startProcess", False, FaultCode.ALREADY_STARTED),
+    ):
+        try:
+            client.call(method, intent.name, wait)
+        except Fault as fault:
+            if fault.code != done:
+                raise
+    return "started"
 
 
 def _signal(client: Client, intent: Intent) -> str:

@@ -182,12 +182,12 @@ async def add_process_group(supervisor: Supervisor, name: str) -> Value:
 
 
 async def remove_process_group(supervisor: Supervisor, name: str) -> Value:
-    """Remove a group whose processes have all stopped.
+    """Remove a group whose processes have all stopped, or are being stopped.
 
     @param string name  the group
     @return boolean     always true
     """
-    supervisor.remove_group(name)
+    await supervisor.remove_stopped(name)
     return True
 
 

@@ -38,7 +38,7 @@ async def add(call: Call) -> object:
 
 
 async def remove(call: Call) -> object:
-    call.supervisor.remove_group(call.text("name"))
+    await call.supervisor.remove_stopped(call.text("name"))
     return {"done": True}
 
 
@@ -59,10 +59,10 @@ async def update(call: Call) -> object:
 
     async def replace(name: str, *, fresh: bool) -> bool:
         try:
-            if name in supervisor.groups:
+            if name in supervisor.groups and not (fresh and _is_current(supervisor, name)):
                 await supervisor.remove(name)
                 call.require_running()
-            if fresh:
+            if fresh and not _is_current(supervisor, name):
                 supervisor.add_group(name)
         except RequestError as error:
             failed.append({"group": name, "error": problem_of(error).object})
@@ -75,6 +75,13 @@ async def update(call: Call) -> object:
         "added": [name for name in found.added if await replace(name, fresh=True)],
         "failed": failed,
     }
+
+
+def _is_current(supervisor: Supervisor, name: str) -> bool:
+    """Whether the group runs as it was last read: another update may have seen to it."""
+    active = supervisor.groups.get(name)
+    wanted = next((group for group in supervisor.candidates if group.name == name), None)
+    return active is not None and active.config == wanted
 
 
 def _known(supervisor: Supervisor) -> dict[str, GroupConfig]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config import GroupKind
 from trio_supervisor.core.errors import (
     AbnormalTermination,
     Failed,
-    NotRunning,
     RequestError,
     SpawnFailed,
 )
@@ -66,7 +64,7 @@ async def one_details(call: Call) -> object:
 
 async def start(call: Call) -> object:
     process = _process(call)
-    await _start(process, call)
+    await _started(process, process.start(wait=call.flag("wait")))
     return await _shown(call, process)
 
 
@@ -79,11 +77,7 @@ async def stop(call: Call) -> object:
 async def restart(call: Call) -> object:
     """One that does not run is just started; what counts is that it runs afterwards."""
     process = _process(call)
-    with suppress(NotRunning):
-        await process.stop()
-    await process.ended()  # it may have been stopping already
-    call.require_running()
-    await _start(process, call)
+    await _started(process, process.restart(wait=call.flag("wait"), check=call.require_client))
     return await _shown(call, process)
 
 
@@ -116,9 +110,11 @@ async def stop_several(call: Call, processes: list[Process]) -> object:
 
 async def restart_several(call: Call, processes: list[Process]) -> object:
     """As with one: all of them run afterwards."""
-    await call.supervisor.stop_all(processes)
-    call.require_running()
-    return await start_several(call, processes)
+    return _results(
+        await call.supervisor.restart_all(
+            processes, wait=call.flag("wait"), check=call.require_client
+        )
+    )
 
 
 async def signal_several(call: Call, processes: list[Process]) -> object:
@@ -148,9 +144,10 @@ def _process(call: Call) -> Process:
     return call.supervisor.process(call.text("name"))
 
 
-async def _start(process: Process, call: Call) -> None:
+async def _started(process: Process, start: Awaitable[None]) -> None:
+    """Await a start; say of a failed one what the process itself says."""
     try:
-        await process.start(wait=call.flag("wait"))
+        await start
     except (AbnormalTermination, SpawnFailed) as error:
         raise problem_of(error, _why(process)) from error
 

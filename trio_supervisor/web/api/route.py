@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, cast
 
-from trio_supervisor.core.errors import ShuttingDown
+from trio_supervisor.core.errors import Failed, ShuttingDown
 from trio_supervisor.core.states import DaemonState
 
 if TYPE_CHECKING:
@@ -61,11 +61,22 @@ class Call:
 
     supervisor: Supervisor
     given: Mapping[str, object]
+    has_left: Callable[[], bool]
+    """Whether the client is gone."""
 
     def require_running(self) -> None:
         """Raise ShuttingDown if nothing may be changed (any more)."""
         if self.supervisor.state is not DaemonState.RUNNING:
             raise ShuttingDown
+
+    def require_client(self) -> None:
+        """Raise Failed if the client is gone, ShuttingDown if nothing may be changed any more.
+
+        What a forgotten request would start again may have been stopped on purpose since.
+        """
+        self.require_running()
+        if self.has_left():
+            raise Failed("the client that asked for a restart is gone, nothing is started")
 
     def text(self, name: str) -> str:
         return cast("str", self.given[name])

@@ -85,7 +85,7 @@ class Api:
             raise Problem(404, "there is nothing at this address", hint=hint)
         route = match.routes[READ if request.method == "HEAD" else request.method]
         given = await work(len(request.body), read_fields, route, request, match.values)
-        call = Call(self._supervisor, given)
+        call = Call(self._supervisor, given, request.has_left)
         if route.method == CHANGE:
             call.require_running()
         answer = await route.run(call)

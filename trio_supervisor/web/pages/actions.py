@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from trio_supervisor.core.errors import BadName, RequestError
+from trio_supervisor.core.errors import BadName, Failed, RequestError
 from trio_supervisor.core.states import FaultCode
 from trio_supervisor.runtime.rpc import control
 from trio_supervisor.runtime.rpc.logs import clear_process_logs
@@ -14,8 +15,11 @@ from trio_supervisor.runtime.rpc.logs import clear_process_logs
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from trio_supervisor.runtime.process import Process
     from trio_supervisor.runtime.several import Result
     from trio_supervisor.runtime.supervisor import Supervisor
+
+    Action = Callable[["Order"], Awaitable[str]]
 
 UNKNOWN_ACTION = "Unknown action"
 NO_PROCESS = "No such process named"
@@ -33,111 +37,132 @@ _START_FAILURES = {
 }
 
 
-async def act(supervisor: Supervisor, fields: Mapping[str, str]) -> str:
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One action of a form; ``name`` is that of a process or group, empty for everything."""
+
+    supervisor: Supervisor
+    name: str
+    has_left: Callable[[], bool]
+    """Whether the browser is gone."""
+
+    def check_browser(self) -> None:
+        """Raise Failed if the browser is gone: what is forgotten must not start anything."""
+        if self.has_left():
+            raise Failed("the browser that asked for a restart is gone, nothing is started")
+
+    @property
+    def members(self) -> list[Process]:
+        """The processes meant by an action of a group, or of everything."""
+        if not self.name:
+            return control.all_processes(self.supervisor)
+        return list(self.supervisor.group(self.name).processes.values())
+
+
+async def act(
+    supervisor: Supervisor, fields: Mapping[str, str], has_left: Callable[[], bool]
+) -> str:
     """Carry out what a form asks for; returns what became of it, for people and scripts."""
     action = fields["action"]
-    if action in _ALL_ACTIONS:
-        done = await _ALL_ACTIONS[action](supervisor)
-        return f"{done} at {time.ctime(supervisor.wall_clock())}"
-    if action in _GROUP_ACTIONS:
-        return await _act_on_group(supervisor, action, fields.get("groupname", ""))
-    return await _act_on_process(supervisor, action, fields.get("processname", ""))
+    try:
+        if action in _ALL_ACTIONS:
+            done = await _ALL_ACTIONS[action](Order(supervisor, "", has_left))
+            return f"{done} at {time.ctime(supervisor.wall_clock())}"
+        if action in _GROUP_ACTIONS:
+            order = Order(supervisor, fields.get("groupname", ""), has_left)
+            return await _act_on_group(order, action)
+        return await _act_on_process(
+            Order(supervisor, fields.get("processname", ""), has_left), action
+        )
+    except RequestError as error:
+        return _fault(error)
 
 
 def is_failure(message: str) -> bool:
     return message.startswith((ERROR, FAULT, NO_PROCESS, NO_GROUP, UNKNOWN_ACTION))
 
 
-async def _act_on_group(supervisor: Supervisor, action: str, name: str) -> str:
+async def _act_on_group(order: Order, action: str) -> str:
     try:
-        supervisor.group(name)
+        order.supervisor.group(order.name)
     except BadName:
-        return f"{NO_GROUP} {name}"
-    return await _GROUP_ACTIONS[action](supervisor, name)
+        return f"{NO_GROUP} {order.name}"
+    return await _GROUP_ACTIONS[action](order)
 
 
-async def _act_on_process(supervisor: Supervisor, action: str, name: str) -> str:
-    if not name:
+async def _act_on_process(order: Order, action: str) -> str:
+    if not order.name:
         return UNKNOWN_ACTION
     try:
-        supervisor.process(name)
+        order.supervisor.process(order.name)
     except BadName:
-        return f"{NO_PROCESS} {name}"
+        return f"{NO_PROCESS} {order.name}"
     if action not in _PROCESS_ACTIONS:
         return UNKNOWN_ACTION
-    try:
-        return await _PROCESS_ACTIONS[action](supervisor, name)
-    except RequestError as error:
-        return _fault(error)
+    return await _PROCESS_ACTIONS[action](order)
 
 
-async def _refresh(supervisor: Supervisor) -> str:
+async def _refresh(order: Order) -> str:
     return "Page refreshed"
 
 
-async def _start_all(supervisor: Supervisor) -> str:
-    results = await supervisor.start_all(control.all_processes(supervisor))
-    return _failures(results) or "All started"
+async def _start_all(order: Order) -> str:
+    return _failures(await order.supervisor.start_all(order.members)) or "All started"
 
 
-async def _stop_all(supervisor: Supervisor) -> str:
-    await supervisor.stop_all(control.all_processes(supervisor))
+async def _stop_all(order: Order) -> str:
+    await order.supervisor.stop_all(order.members)
     return "All stopped"
 
 
-async def _restart_all(supervisor: Supervisor) -> str:
-    await supervisor.stop_all(control.all_processes(supervisor))
-    await supervisor.start_all(control.all_processes(supervisor))
+async def _restart_all(order: Order) -> str:
+    await order.supervisor.restart_all(order.members, check=order.check_browser)
     return "All restarted"
 
 
-async def _start_group(supervisor: Supervisor, name: str) -> str:
-    results = await supervisor.start_all(supervisor.group(name).processes.values())
-    return _failures(results) or f"Group {name} started"
+async def _start_group(order: Order) -> str:
+    results = await order.supervisor.start_all(order.members)
+    return _failures(results) or f"Group {order.name} started"
 
 
-async def _stop_group(supervisor: Supervisor, name: str) -> str:
-    results = await supervisor.stop_all(supervisor.group(name).processes.values())
-    return _failures(results) or f"Group {name} stopped"
+async def _stop_group(order: Order) -> str:
+    results = await order.supervisor.stop_all(order.members)
+    return _failures(results) or f"Group {order.name} stopped"
 
 
-async def _restart_group(supervisor: Supervisor, name: str) -> str:
-    members = list(supervisor.group(name).processes.values())
-    await supervisor.stop_all(members)
-    results = await supervisor.start_all(members)
-    return _failures(results) or f"Group {name} restarted"
+async def _restart_group(order: Order) -> str:
+    results = await order.supervisor.restart_all(order.members, check=order.check_browser)
+    return _failures(results) or f"Group {order.name} restarted"
 
 
-async def _start(supervisor: Supervisor, name: str) -> str:
-    return await _started(supervisor, name) or f"Process {name} started"
+async def _start(order: Order) -> str:
+    started = control.start_process(order.supervisor, order.name, True)
+    return await _failure_of_start(order, started) or f"Process {order.name} started"
 
 
-async def _stop(supervisor: Supervisor, name: str) -> str:
-    await control.stop_process(supervisor, name, True)
-    return f"Process {name} stopped"
+async def _stop(order: Order) -> str:
+    await control.stop_process(order.supervisor, order.name, True)
+    return f"Process {order.name} stopped"
 
 
-async def _restart(supervisor: Supervisor, name: str) -> str:
+async def _restart(order: Order) -> str:
     """One that does not run is just started; what counts is that it runs afterwards (Q40)."""
+    process = order.supervisor.process(order.name)
+    started = process.restart(check=order.check_browser)
+    return await _failure_of_start(order, started) or f"Process {order.name} restarted"
+
+
+async def _clear_log(order: Order) -> str:
+    await clear_process_logs(order.supervisor, order.name)
+    return f"Log for {order.name} cleared"
+
+
+async def _failure_of_start(order: Order, started: Awaitable[object]) -> str | None:
+    """Await a start; returns what went wrong, or None."""
     try:
-        await control.stop_process(supervisor, name, True)
+        await started
     except RequestError as error:
-        if error.code is not FaultCode.NOT_RUNNING:
-            raise
-    return await _started(supervisor, name) or f"Process {name} restarted"
-
-
-async def _clear_log(supervisor: Supervisor, name: str) -> str:
-    await clear_process_logs(supervisor, name)
-    return f"Log for {name} cleared"
-
-
-async def _started(supervisor: Supervisor, name: str) -> str | None:
-    """Start a process; returns what went wrong, or None."""
-    try:
-        await control.start_process(supervisor, name, True)
-    except RequestError as error:
-        return f"{ERROR} Process {name}: {_start_failure(error)}"
+        return f"{ERROR} Process {order.name}: {_start_failure(error)}"
     return None
 
 
@@ -155,18 +180,18 @@ def _fault(error: RequestError) -> str:
     return f"{FAULT} [{int(error.code)}] {error}"
 
 
-_ALL_ACTIONS: dict[str, Callable[[Supervisor], Awaitable[str]]] = {
+_ALL_ACTIONS: dict[str, Action] = {
     "refresh": _refresh,
     "restartall": _restart_all,
     "startall": _start_all,
     "stopall": _stop_all,
 }
-_GROUP_ACTIONS: dict[str, Callable[[Supervisor, str], Awaitable[str]]] = {
+_GROUP_ACTIONS: dict[str, Action] = {
     "restartgroup": _restart_group,
     "startgroup": _start_group,
     "stopgroup": _stop_group,
 }
-_PROCESS_ACTIONS: dict[str, Callable[[Supervisor, str], Awaitable[str]]] = {
+_PROCESS_ACTIONS: dict[str, Action] = {
     "clearlog": _clear_log,
     "restart": _restart,
     "start": _start,

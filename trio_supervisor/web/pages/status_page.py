@@ -90,7 +90,7 @@ async def status_page(supervisor: Supervisor, request: Request) -> Response:
             return _json({"question": question, "button": text_of(fields["action"])})
         status = 403 if is_refusal else 200
         return confirmation(fields, question, csrf.token_for(request), status=status)
-    message = (await act(supervisor, fields))[:MESSAGE_LIMIT]
+    message = (await act(supervisor, fields, request.has_left))[:MESSAGE_LIMIT]
     if wants_json:
         return _json({"message": message, "failed": is_failure(message)})
     where = f"./?message={quote(message, safe='')}"
