@@ -115,6 +115,22 @@ def test_a_path_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert os.listdir() == []
 
 
+@needs_root
+def test_a_working_directory_that_is_closed_to_us(theirs: Path, ours: Path) -> None:
+    """A daemon that was started in ``/root`` and has become another user opens its logs."""
+    ours.chmod(0o700)
+    child = os.fork()
+    if not child:
+        try:
+            os.chdir(ours)
+            os.setuid(pwd.getpwnam(NOBODY).pw_uid)
+            open_file(f"{theirs}/log", APPEND)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
 @pytest.mark.parametrize(
     ("path", "error"),
     [

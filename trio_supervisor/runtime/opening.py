@@ -165,7 +165,8 @@ class _Walk:
         self._links = 0
         self._trusted = {ROOT, os.geteuid()}
         self._proc = _device_of_proc()
-        self.here = os.open(".", _REFER | os.O_DIRECTORY)
+        # The working directory may be closed to us, and does not matter to an absolute path.
+        self.here = os.open("/" if path.startswith("/") else ".", _REFER | os.O_DIRECTORY)
         self._insert(path)
 
     def to_end(self, *, follow: bool) -> Entry:
