@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.kit.ctl import finish, install, read_until, run, until
+from tests.kit.strace import failing, needs_strace
 
 if TYPE_CHECKING:
     import subprocess
@@ -97,6 +98,26 @@ def test_stays_until_the_target_is_gone_D34(
     assert process.poll() is None
     os.kill(int(pidfile.read_text()), signal.SIGKILL)
     assert finish(process, seen) == (0, f"ready\n{number.name}\nSIGHUP\n", "")
+
+
+@needs_strace
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [("pidfd_open", "ENOSYS"), ("pidfd_open", "EPERM"), ("pidfd_send_signal", "EPERM")],
+)
+def test_kernels_and_sandboxes_without_pidfds(
+    start: Start, pidproxy: str, tmp_path: Path, call: str, error: str
+) -> None:
+    pidfile = tmp_path / "pid"
+    process = start([*failing(call, error), pidproxy, str(pidfile), *target(pidfile, "stays")])
+    seen = read_until(process, lambda text: "ready" in text)
+    process.send_signal(signal.SIGTERM)
+    seen += read_until(process, lambda text: "SIGTERM" in text)
+    process.send_signal(signal.SIGHUP)
+    seen += read_until(process, lambda text: "SIGHUP" in text)
+    assert process.poll() is None
+    os.kill(int(pidfile.read_text()), signal.SIGKILL)
+    assert finish(process, seen) == (0, "ready\nSIGTERM\nSIGHUP\n", "")
 
 
 def test_target_that_is_not_the_command(start: Start, pidproxy: str, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import marshal
 import os
 import pwd
 import signal
@@ -138,6 +139,21 @@ def children() -> set[str]:
     """Also those that other tests keep, such as a browser."""
     tasks = Path("/proc/self/task").iterdir()
     return {pid for task in tasks for pid in (task / "children").read_text().split()}
+
+
+async def test_a_failure_while_the_step_is_told_kills_and_reaps_it(
+    public: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(orders: object) -> bytes:
+        raise MemoryError
+
+    launcher = ProcessLauncher()
+    await output(await launcher(as_nobody("true", directory=str(public))))
+    before = len(os.listdir("/proc/self/fd")), children()
+    monkeypatch.setattr(marshal, "dumps", fail)
+    with pytest.raises(MemoryError):
+        await launcher(as_nobody("exec sleep 1000", directory=str(public)))
+    assert (len(os.listdir("/proc/self/fd")), children()) == before
 
 
 async def test_P058_the_present_user_changes_nothing() -> None:

@@ -17,6 +17,8 @@ ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
 """After one of these the daemon is expected to end, and we with it."""
 PASSED_ON = ENDING | {signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
 
+#: Seconds between two looks at a daemon that is awaited without a pidfd.
+LOOK_INTERVAL = 0.2
 #: Exit statuses; 127 is what shells say of a command they cannot start.
 BAD_USAGE = 1
 TARGET_GONE = 1
@@ -86,8 +88,10 @@ class _Proxy:
         self._pidfile = pidfile
         self._child = child
         self._signals = signals
-        self._target = -1
-        """pidfd of the daemon whose end is awaited."""
+        self._awaited: int | None = None
+        """The pid of the daemon whose end is awaited."""
+        self._pidfd: int | None = None
+        """Its pidfd; None if the kernel or a sandbox refuses one."""
 
     def run(self) -> int:
         poll = select.poll()
@@ -98,18 +102,22 @@ class _Proxy:
                     status = self._reaped() if number == signal.SIGCHLD else self._pass_on(number)
                     if status is not None:
                         return status
-                if self._target >= 0:
-                    poll.register(self._target, select.POLLIN)
-                if any(fd == self._target for fd, _ in poll.poll()):
+                if self._pidfd is not None:
+                    poll.register(self._pidfd, select.POLLIN)
+                looks = self._awaited is not None and self._pidfd is None
+                ready = poll.poll(LOOK_INTERVAL * 1000 if looks else None)
+                if any(fd == self._pidfd for fd, _ in ready):
+                    return 0
+                if self._awaited is not None and looks and not _exists(self._awaited):
                     return 0
         finally:
-            if self._target >= 0:
-                os.close(self._target)
+            if self._pidfd is not None:
+                os.close(self._pidfd)
 
     def _reaped(self) -> int | None:
         """The exit status if the command has ended and nothing else is awaited."""
         pid, wait_status = os.waitpid(self._child, os.WNOHANG)
-        if pid == 0 or self._target >= 0:
+        if pid == 0 or self._awaited is not None:
             return None
         code = os.waitstatus_to_exitcode(wait_status)
         return code if code >= 0 else SIGNALLED - code
@@ -120,17 +128,19 @@ class _Proxy:
         if pid is None:
             _say(f"Can't read child pidfile {self._pidfile}!")
             return None
+        pidfd = _open_pidfd(pid)
+        kept = False
         try:
-            # Through a pidfd, so that the one awaited is the one signalled.
-            target = os.pidfd_open(pid)
-            signal.pidfd_send_signal(target, number)
+            _send(pid, pidfd, number)
+            if number in ENDING and self._awaited is None:
+                self._awaited, self._pidfd = pid, pidfd
+                kept = True
         except OSError as error:
             _say(f"Can't signal pid {pid} of {self._pidfile}: {error.strerror}")
             return TARGET_GONE
-        if number in ENDING and self._target < 0:
-            self._target = target
-        else:
-            os.close(target)
+        finally:
+            if pidfd is not None and not kept:
+                os.close(pidfd)
         return None
 
     def _read_pid(self) -> int | None:
@@ -138,6 +148,38 @@ class _Proxy:
             return recorded_pid(self._pidfile)
         except (OSError, ValueError):
             return None
+
+
+def _open_pidfd(pid: int) -> int | None:
+    """None if that is refused, or if there is no such process."""
+    try:
+        return os.pidfd_open(pid)
+    except (OSError, AttributeError):  # an interpreter may have been built without it
+        return None
+
+
+def _send(pid: int, pidfd: int | None, number: int) -> None:
+    """Through the pidfd, so that the one awaited is the one signalled. Raises OSError."""
+    if pidfd is not None:
+        try:
+            signal.pidfd_send_signal(pidfd, number)
+        except ProcessLookupError:
+            raise
+        except OSError:  # a sandbox refuses it, or the process is not ours: kill tells which
+            pass
+        else:
+            return
+    os.kill(pid, number)
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 if __name__ == "__main__":
