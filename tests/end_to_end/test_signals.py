@@ -131,6 +131,23 @@ def test_signals_that_the_starter_has_blocked_are_heard_by_daemon_and_programs(
         assert running.stop() == 0
 
 
+#: Ignores SIGCHLD, then executes the daemon.
+IGNORE = """\
+import os, signal, sys
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def test_a_starter_that_ignores_SIGCHLD_learns_of_a_failure(tmp_path: Path) -> None:
+    (tmp_path / "s.sock").write_text("no socket")
+    write_config(tmp_path, CAT)
+    done = run_to_end("-c", "c.conf", cwd=tmp_path, within=[sys.executable, "-c", IGNORE])
+    assert done.returncode == 2
+    assert "is not a socket" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_S075_an_unhandled_signal_has_its_default_effect(tmp_path: Path) -> None:
     """Q-27: children, socket and pidfile stay."""
     with daemon(tmp_path, CAT.replace("/bin/cat", "/bin/sleep 1000")) as running:

@@ -266,6 +266,16 @@ async def test_a_child_that_somebody_else_has_reaped_has_ended_with_unknown_stat
     assert not launcher.owns(child.pid)
 
 
+async def test_where_the_kernel_reaps_because_sigchld_is_ignored_ends_are_noticed() -> None:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        child = await ProcessLauncher()(spec("/bin/true"))
+        _, _, ended = await output(child)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    assert str(ended) == "exit status unknown"
+
+
 @pytest.mark.parametrize("how", ["killed", "reaped by somebody else"])
 async def test_nothing_is_signalled_after_the_reaping(
     monkeypatch: pytest.MonkeyPatch, how: str

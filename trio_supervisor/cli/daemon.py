@@ -21,7 +21,7 @@ from trio_supervisor.cli.identity import (
     drop_privileges,
     open_standard_descriptors,
     raise_limits,
-    unblock_signals,
+    reset_signals,
 )
 from trio_supervisor.cli.profiling import profiled
 from trio_supervisor.cli.service import Service
@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> None:
 def _run(options: Options, program: str) -> int:
     """The order of P-160; forking comes first, so that everything later happens in one process."""
     open_standard_descriptors()
-    unblock_signals()
+    reset_signals()
     load = partial(
         load_config,
         options.configuration,

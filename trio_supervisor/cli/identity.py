@@ -28,9 +28,13 @@ def open_standard_descriptors() -> None:
     os.close(fd)
 
 
-def unblock_signals() -> None:
-    """Unblock all signals: whoever started us may have blocked those that we wait for."""
+def reset_signals() -> None:
+    """Unblock all signals, and wait for children as usual, whatever our starter has set.
+
+    Where SIGCHLD is ignored the kernel reaps children, and nobody learns how they ended.
+    """
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def drop_privileges(uid: int | None) -> list[Message]:
