@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
 from tests.kit.daemon import eventually
+from trio_supervisor.cli.detach import detach
+from trio_supervisor.core.errors import SupervisorError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,3 +126,18 @@ def test_what_else_the_caller_has_open_is_closed(tmp_path: Path, starters: list[
     assert starter.process.wait() == 0
     assert os.read(read, 1) == b""
     os.close(read)
+
+
+def test_a_process_that_cannot_be_forked_is_said_in_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail() -> NoReturn:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    before = signal.getsignal(signal.SIGHUP)
+    monkeypatch.setattr(os, "fork", fail)
+    try:
+        with pytest.raises(SupervisorError, match=r"^cannot become a background process: Res"):
+            detach()
+    finally:
+        signal.signal(signal.SIGHUP, before)

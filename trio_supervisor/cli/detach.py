@@ -10,6 +10,8 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 
+from trio_supervisor.core.errors import SupervisorError
+
 #: Exit code of the starting process if the daemon vanished without a word.
 VANISHED = 1
 
@@ -21,11 +23,17 @@ def detach() -> Callable[[], None]:
     code (P-315, Q-65); errors until then still reach the caller's stderr, which is kept. Calling
     the function also turns fds 0 to 2 to the null device (P-313). All other descriptors of the
     caller are closed, because it may wait for their end of file. The end of the parent, or of its
-    terminal, does not end the child.
+    terminal, does not end the child. Raises SupervisorError.
     """
-    read, write = os.pipe()
     hang_up = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the child has left the terminal
-    pid = os.fork()
+    try:
+        read, write = os.pipe()
+        pid = os.fork()
+    except OSError as error:
+        raise SupervisorError(
+            f"cannot become a background process: {error.strerror}. Raise the limits of processes "
+            "and open files of this user, or use nodaemon"
+        ) from error
     if pid:
         signal.signal(signal.SIGHUP, hang_up)
         os.close(write)

@@ -33,6 +33,7 @@ from trio_supervisor.runtime.orphans import reap_orphans
 from trio_supervisor.runtime.spawn import ProcessLauncher
 from trio_supervisor.runtime.supervisor import Supervisor
 from trio_supervisor.runtime.survivors import end_survivors
+from trio_supervisor.runtime.threads import in_thread, in_thread_if_possible
 from trio_supervisor.web.app import App
 from trio_supervisor.web.crowd import Crowd
 from trio_supervisor.web.hosts import is_exposed
@@ -211,8 +212,8 @@ def _write_pidfile(pidfile: Pidfile, config: Config, activity: ActivityLog) -> N
 async def _warn_of_leftovers(config: Config, earlier: int | None, activity: ActivityLog) -> None:
     """Log which programs of a daemon that was killed run beside ours."""
     find = partial(find_leftovers, config, daemon=os.getpid(), earlier=earlier)
-    with suppress(OSError):  # there is no /proc
-        for leftover in await trio.to_thread.run_sync(find, abandon_on_cancel=True):
+    with suppress(OSError):  # there is no /proc, or no thread
+        for leftover in await in_thread(find, abandon_on_cancel=True):
             activity.log(Severity.WARN, str(leftover))
 
 
@@ -225,7 +226,7 @@ async def _end_in_failure(supervisor: Supervisor, error: BaseException) -> NoRet
         Severity.CRITICAL,
         f"internal error, all programs are stopped and the daemon ends:\n{traceback_of(error)}",
     )
-    await trio.to_thread.run_sync(end_survivors, supervisor.processes(), math.inf)
+    await in_thread_if_possible(end_survivors, supervisor.processes(), math.inf)
     cause = innermost(error)
     raise InternalError(
         f"internal error: {type(cause).__name__}: {cause}; the log has the details"

@@ -22,6 +22,7 @@ from trio_supervisor.runtime.containment import innermost
 from trio_supervisor.runtime.load import load_config
 from trio_supervisor.runtime.supervisor import Supervisor
 from trio_supervisor.runtime.survivors import end_survivors
+from trio_supervisor.runtime.threads import in_thread_if_possible
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -97,7 +98,7 @@ async def _run(
     except BaseException as error:  # also KeyboardInterrupt, which comes anywhere
         with trio.CancelScope(shield=True):
             within = math.inf if stop_within is None else stop_within
-            await trio.to_thread.run_sync(end_survivors, supervisor.processes(), within)
+            await in_thread_if_possible(end_survivors, supervisor.processes(), within)
         cause = innermost(error)
         if not isinstance(cause, Exception):
             raise cause from cause.__cause__

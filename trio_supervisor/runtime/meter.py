@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import trio
 
+from trio_supervisor.runtime.threads import NoThread, in_thread
 from trio_supervisor.runtime.usage import Look, look
 
 if TYPE_CHECKING:
@@ -36,7 +38,8 @@ class Meter:
         pids = list(pids)
         async with self._lock:
             if time.monotonic() - self._taken > FRESH or not self._last.own.keys() >= {*pids}:
-                self._last = await trio.to_thread.run_sync(look)
-                self._taken = time.monotonic()
+                with suppress(NoThread):
+                    self._last = await in_thread(look)
+                    self._taken = time.monotonic()
             last = self._last
         return {pid: last.of(pid) for pid in pids}

@@ -56,6 +56,7 @@ from trio_supervisor.runtime.host import Host
 from trio_supervisor.runtime.leaving import stop_groups
 from trio_supervisor.runtime.logs.sinks import Sinks
 from trio_supervisor.runtime.spawn import ProcessLauncher
+from trio_supervisor.runtime.threads import NoThread, in_thread, in_thread_if_possible
 from trio_supervisor.runtime.vitals import Vitals
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ class Supervisor:
             self._streams.end()
             self._over.set()
         if self.activity is None:  # an activity log settles the sinks it shares with us
-            await trio.to_thread.run_sync(self._host.sinks.settle, SETTLE)
+            await in_thread_if_possible(self._host.sinks.settle, SETTLE)
         if self._fatal is not None:
             raise self._fatal
 
@@ -396,9 +397,9 @@ class Supervisor:
             raise CantReread("this supervisor was not made from a configuration file")
         try:
             # Reading changes nothing: an end of ours does not wait for a disk that hangs.
-            return await trio.to_thread.run_sync(
-                self._reload, abandon_on_cancel=True, limiter=self._reloading
-            )
+            return await in_thread(self._reload, abandon_on_cancel=True, limiter=self._reloading)
+        except NoThread as error:
+            raise CantReread(str(error.strerror)) from error
         except ConfigError as error:
             raise CantReread(error.placed) from error
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from trio_supervisor.runtime.threads import NoThread, in_thread
 from trio_supervisor.runtime.usage import NOTHING, usages
 
 if TYPE_CHECKING:
@@ -72,7 +73,10 @@ class Vitals:
             if trio.current_time() < self.due:
                 return
             pids = {p.full_name: p.pid for p in self._processes() if p.pid}
-            used = await trio.to_thread.run_sync(usages, list(pids.values())) if pids else {}
+            try:
+                used = await in_thread(usages, list(pids.values())) if pids else {}
+            except NoThread:
+                used = {}
             self._add(trio.current_time(), pids, used)
 
     def _add(self, now: float, pids: Mapping[str, int], used: Mapping[int, Usage]) -> None:

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from trio_supervisor.core.config import Server
     from trio_supervisor.runtime.supervisor import Supervisor
 
-#: The daemon is out of file descriptors or memory, which passes.
-EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+#: The daemon is out of file descriptors, memory or threads, which passes.
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 READ = ("GET", "HEAD")
 READ_OR_POST = (*READ, "POST")
 LOGTAIL = "/logtail"

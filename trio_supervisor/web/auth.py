@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_supervisor.core.passwords import is_slow, matches
+from trio_supervisor.runtime.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,7 +96,7 @@ class SlowWork:
             if self._left < 0:
                 await trio.sleep(-self._left / SLOW_SHARE)
                 self._refill()
-            good, used = await trio.to_thread.run_sync(timed, limiter=self._limiter)
+            good, used = await in_thread(timed, limiter=self._limiter)
             self._left -= used
             return good
 

@@ -12,8 +12,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING
 
-import trio
-
+from trio_supervisor.runtime.threads import NoThread, in_thread
 from trio_supervisor.web.parser import Refused
 
 if TYPE_CHECKING:
@@ -65,7 +64,8 @@ class Memory:
         """Return memory to the system if a large request has ended. May take some milliseconds."""
         if self._untidy:
             self._untidy = False
-            await trio.to_thread.run_sync(self._trim)
+            with suppress(NoThread):
+                await in_thread(self._trim)
 
 
 class Account:

@@ -12,6 +12,7 @@ import trio
 
 from trio_supervisor.core.config import Severity, UnixServer
 from trio_supervisor.core.errors import ServerError
+from trio_supervisor.runtime.threads import NoThread, in_thread
 from trio_supervisor.runtime.unix_socket import UnixListener
 from trio_supervisor.web.listener import bind_unix
 
@@ -35,16 +36,18 @@ async def keep_file(
     if not (isinstance(server, UnixServer) and isinstance(listener, UnixListener)):
         await trio.sleep_forever()  # a port is no file
     # A limiter of its own: a disk that hangs holds up this task only.
-    run = partial(trio.to_thread.run_sync, abandon_on_cancel=True, limiter=trio.CapacityLimiter(1))
+    run = partial(in_thread, abandon_on_cancel=True, limiter=trio.CapacityLimiter(1))
     told = ""
     while True:
         await trio.sleep(LOOK)
-        if await run(listener.has_file):
-            told = ""
-            continue
         try:
+            if await run(listener.has_file):
+                told = ""
+                continue
             # Not abandoned: the new socket would be left behind.
-            fresh = await trio.to_thread.run_sync(bind_unix, server)
+            fresh = await in_thread(bind_unix, server)
+        except NoThread:
+            continue
         except ServerError as error:
             if str(error) != told:
                 told = str(error)

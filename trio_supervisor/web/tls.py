@@ -16,6 +16,7 @@ import trio
 
 from trio_supervisor.core.errors import ServerError
 from trio_supervisor.runtime.opening import open_regular
+from trio_supervisor.runtime.threads import NoThread, in_thread
 from trio_supervisor.web.wire import CHUNK, has_left
 
 if TYPE_CHECKING:
@@ -48,10 +49,8 @@ class Certificate:
     async def renew(self) -> None:
         """As ``refresh``, in a thread; a disk that hangs is waited for only for a moment."""
         if self._reading.available_tokens:  # else it hangs, or another connection reads now
-            with trio.move_on_after(PATIENCE):
-                await trio.to_thread.run_sync(
-                    self.refresh, abandon_on_cancel=True, limiter=self._reading
-                )
+            with trio.move_on_after(PATIENCE), suppress(NoThread):
+                await in_thread(self.refresh, abandon_on_cancel=True, limiter=self._reading)
 
     def refresh(self) -> None:
         """Read the files again if they have changed; blocks.

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
 import trio
 
+from trio_supervisor.runtime.threads import in_thread
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -43,7 +45,7 @@ async def work(
             # stay in memory until the next run of the garbage collector.
             return error.with_traceback(None)
 
-    outcome = await trio.to_thread.run_sync(attempt, limiter=_worker)
+    outcome = await in_thread(attempt, limiter=_worker)
     try:
         if isinstance(outcome, Exception):
             raise outcome

@@ -16,6 +16,7 @@ from weakref import WeakValueDictionary
 import trio
 
 from trio_supervisor.core.errors import Failed
+from trio_supervisor.runtime.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -142,9 +143,7 @@ class InThreads(Generic[Resource]):
     async def use(self, function: Callable[[Resource], Result]) -> Result:
         """Call ``function`` with the resource. A thread that hangs is left alone when the caller
         is cancelled."""
-        return await trio.to_thread.run_sync(
-            self._use, function, abandon_on_cancel=True, limiter=_unlimited
-        )
+        return await in_thread(self._use, function, abandon_on_cancel=True, limiter=_unlimited)
 
     def close(self) -> None:
         """Close the resource, now or at the end of the call that uses it."""

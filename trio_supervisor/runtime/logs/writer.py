@@ -18,6 +18,7 @@ import trio
 
 from trio_supervisor.runtime.logs.losses import Losses, Seam, reason
 from trio_supervisor.runtime.logs.notices import Notices
+from trio_supervisor.runtime.threads import NoThread, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,7 +81,8 @@ class Descriptor:
 class Writer:
     """Writes in order, for all who share the target; ends when the last user has released it.
 
-    ``report`` is called in the thread of the users only.
+    ``report`` is called in the thread of the users only. Making one raises NoThread; ``target`` is
+    closed then.
     """
 
     def __init__(
@@ -101,7 +103,11 @@ class Writer:
         self._changed = threading.Condition()
         # A daemon thread: a stuck target must not hold up our exit.
         self._thread = threading.Thread(target=self._run, name=f"log writer: {name}", daemon=True)
-        self._thread.start()
+        try:
+            start(self._thread)
+        except NoThread:
+            target.close()
+            raise
 
     @property
     def hangs(self) -> bool:

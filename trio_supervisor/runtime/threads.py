@@ -1,0 +1,66 @@
+"""Threads, and what happens when none can be started.
+
+They count against the limits of processes (``RLIMIT_NPROC``, ``pids.max`` of a cgroup), which may
+be used up at any time. The standard library raises a bare RuntimeError then; here it is an OSError,
+like every other resource of the system that has run out.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
+
+import trio
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+
+Result = TypeVar("Result")
+Arguments = TypeVarTuple("Arguments")
+
+REASON = "no thread can be started: the limit of processes is reached"
+#: What tells the error of a thread from those of what runs in it.
+_MESSAGE = "can't start new thread"
+
+
+class NoThread(OSError):
+    """No thread can be started now."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.EAGAIN, REASON)
+
+
+def start(thread: threading.Thread) -> None:
+    """Start a thread. Raises NoThread."""
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise NoThread from error
+
+
+async def in_thread_if_possible(
+    function: Callable[[*Arguments], Result], *arguments: *Arguments
+) -> Result:
+    """Call a function that must be called in any case: without a thread, on the event loop."""
+    try:
+        return await in_thread(function, *arguments)
+    except NoThread:
+        return function(*arguments)
+
+
+async def in_thread(
+    function: Callable[[*Arguments], Result],
+    *arguments: *Arguments,
+    abandon_on_cancel: bool = False,
+    limiter: trio.CapacityLimiter | None = None,
+) -> Result:
+    """``trio.to_thread.run_sync``. Raises NoThread."""
+    try:
+        return await trio.to_thread.run_sync(
+            function, *arguments, abandon_on_cancel=abandon_on_cancel, limiter=limiter
+        )
+    except RuntimeError as error:
+        if str(error) != _MESSAGE:
+            raise
+        raise NoThread from error
