@@ -39,11 +39,14 @@ REST = 900
 
 
 def places(browser: Browser, selector: str) -> dict[str, list[int]]:
-    """Top and height of every match, by its name."""
+    """Top, in the page, and height of every match, by its name."""
     found = browser.run(
-        "return Object.fromEntries([...document.querySelectorAll(arguments[0])].map((one) => {"
+        "const seen = [...document.querySelectorAll(arguments[0])]"
+        ".filter((one) => one.checkVisibility());"
+        "return Object.fromEntries(seen.map((one) => {"
         "  const { top, height } = one.getBoundingClientRect();"
-        "  return [one.dataset.name || one.className, [Math.round(top), Math.round(height)]];"
+        "  const place = [top + scrollY, height].map(Math.round);"
+        "  return [one.dataset.name || one.className, place];"
         "}));",
         selector,
     )

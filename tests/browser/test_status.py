@@ -272,7 +272,9 @@ def test_charts_reach_into_the_past(browser: Browser, serve: Serve) -> None:
         drawn = (browser.attribute(path, "d") or "").count("L")
         browser.reload()
         wait_live(browser)
-        assert (browser.attribute(path, "d") or "").count("L") >= drawn
+        browser.wait(
+            lambda: (browser.attribute(path, "d") or "").count("L") >= drawn, "the chart as it was"
+        )
         assert "%" in browser.text(row("cat", ".cpu"))
         assert browser.complaints() == []
 

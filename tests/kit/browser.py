@@ -18,6 +18,7 @@ from selenium import webdriver
 from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 
 from tests.kit.daemon import eventually
@@ -41,6 +42,8 @@ FLAGS = (
 )
 DESKTOP = (1280, 900)
 PHONE = (390, 844)
+#: The property that says whether an element takes clicks.
+POINTER = "pointer-events"
 #: Seconds one command of the driver may take.
 PATIENCE = 30
 
@@ -144,7 +147,10 @@ class Browser:
         def done() -> bool:
             try:
                 found = self._chrome.find_element(By.CSS_SELECTOR, selector)
-                if not found.is_enabled():
+                # A table that is used stands still: nothing moves between this and the click.
+                self.run("arguments[0].scrollIntoView({ block: 'center' });", found)
+                ActionChains(self._chrome).move_to_element(found).perform()
+                if not found.is_enabled() or found.value_of_css_property(POINTER) == "none":
                     return False
                 found.click()
             except WebDriverException:

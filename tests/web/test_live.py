@@ -19,11 +19,13 @@ from trio_supervisor.core.events import (
 )
 from trio_supervisor.core.states import DaemonState, State
 from trio_supervisor.runtime.events.chronicle import REMEMBERED
-from trio_supervisor.runtime.vitals import INTERVAL
+from trio_supervisor.runtime.vitals import INTERVAL, Sample, Vital
 from trio_supervisor.web.pages.forms import Viewer
-from trio_supervisor.web.pages.live import Feed
+from trio_supervisor.web.pages.live import Feed, _figures
 
 TOKEN = "0123456789abcdef"
+#: More than the kernel gives to any process.
+NO_PID = 2**22 + 1
 
 
 @pytest.fixture
@@ -31,17 +33,24 @@ def fake() -> FakeSupervisor:
     return FakeSupervisor("cat", "grp:ga")
 
 
-def feed_of(fake: FakeSupervisor, token: str = TOKEN) -> Feed:
-    return Feed(fake.real, Viewer(token))
+def feed_of(fake: FakeSupervisor, token: str = TOKEN, since: str = "") -> Feed:
+    return Feed(fake.real, Viewer(token), since)
+
+
+def fields(data: bytes) -> list[dict[str, str]]:
+    """The fields of each message."""
+    blocks = data.decode().removesuffix("\n\n").split("\n\n")
+    return [dict(line.split(": ", 1) for line in block.split("\n")) for block in blocks]
 
 
 def messages(data: bytes) -> list[tuple[str, Any]]:
     """Kind and content of each message."""
-    found = []
-    for block in data.decode().removesuffix("\n\n").split("\n\n"):
-        event, content = block.split("\n")
-        found.append((event.removeprefix("event: "), json.loads(content.removeprefix("data: "))))
-    return found
+    return [(message["event"], json.loads(message["data"])) for message in fields(data)]
+
+
+async def first(feed: Feed) -> dict[str, Any]:
+    """What a browser hears at once, by kind."""
+    return dict(messages(await feed.read()))
 
 
 async def read(feed: Feed) -> tuple[str, Any]:
@@ -57,8 +66,9 @@ def running(fake: FakeSupervisor, name: str) -> Event:
 
 async def test_first_everything(fake: FakeSupervisor, autojump_clock: object) -> None:
     fake.chronicle.record(running(fake, "cat"))
-    kind, data = await read(feed_of(fake))
-    assert kind == "snapshot"
+    heard = await first(feed_of(fake))
+    assert list(heard) == ["snapshot", "begin", "vitals"]
+    data = heard["snapshot"]
     assert data["token"] == TOKEN
     assert data["table"].count("<tr") == 3
     assert 'data-name="grp:ga"' in data["table"]
@@ -66,14 +76,67 @@ async def test_first_everything(fake: FakeSupervisor, autojump_clock: object) ->
     assert "<b>cat</b>" in data["events"]
     assert "<b>1</b> running" in data["summary"]
     assert data["leaving"] is False
-    assert [len(point) for point in data["history"]["cat"]] == [3]
+    assert list(heard["vitals"]["rows"]) == ["cat"]
+
+
+async def test_a_page_that_is_up_to_date_gets_no_snapshot(
+    fake: FakeSupervisor, autojump_clock: object
+) -> None:
+    fake.chronicle.record(running(fake, "cat"))
+    mark = fake.chronicle.mark
+    feed = feed_of(fake, since=mark)
+    assert list(await first(feed)) == ["begin", "vitals"]
+    fake.chronicle.record(running(fake, "grp:ga"))
+    [message] = fields(await feed.read())
+    assert message["event"] == "changes"
+    assert message["id"] == fake.chronicle.mark != mark
+
+
+async def test_what_happened_while_the_page_was_on_its_way_is_told(
+    fake: FakeSupervisor, autojump_clock: object
+) -> None:
+    mark = fake.chronicle.mark
+    fake.chronicle.record(running(fake, "grp:ga"))
+    feed = feed_of(fake, since=mark)
+    assert list(await first(feed)) == ["begin", "vitals"]
+    kind, data = await read(feed)
+    assert (kind, len(data["rows"])) == ("changes", 1)
+
+
+@pytest.mark.parametrize("kind", ["another daemon's", "none", "of the future", "too old"])
+async def test_a_page_that_is_too_old_gets_a_snapshot(
+    fake: FakeSupervisor, autojump_clock: object, kind: str
+) -> None:
+    fake.chronicle.record(running(fake, "cat"))
+    daemon = fake.chronicle.mark.partition("-")[0]
+    marks = {
+        "another daemon's": FakeSupervisor().chronicle.mark,
+        "none": "<b>-",
+        "of the future": f"{daemon}-99999",
+        "too old": fake.chronicle.mark,
+    }
+    for _ in range(REMEMBERED + 1):
+        fake.chronicle.record(running(fake, "cat"))
+    assert list(await first(feed_of(fake, since=marks[kind]))) == ["snapshot", "begin", "vitals"]
+
+
+async def test_charts_get_what_changed_from_sample_to_sample(
+    fake: FakeSupervisor, autojump_clock: object
+) -> None:
+    vitals = [{"cat": Vital(1.0, 5)}, {"cat": Vital(1.04, 5), "off": Vital(None, 7)}, {}, {}]
+    fake.vitals.samples.extend(
+        Sample(trio.current_time() - 10 + number, of) for number, of in enumerate(vitals)
+    )
+    data = (await first(feed_of(fake)))["begin"]
+    assert len(data["times"]) == 4
+    assert data["points"] == {"cat": [[0, 1.0, 5], [2, None]], "off": [[1, 0, 7], [2, None]]}
 
 
 async def test_a_change_is_told_at_once_and_only_it(
     fake: FakeSupervisor, autojump_clock: object
 ) -> None:
     feed = feed_of(fake)
-    await read(feed)
+    await first(feed)
     start = trio.current_time()
     fake.chronicle.record(running(fake, "grp:ga"))
     kind, data = await read(feed)
@@ -90,7 +153,7 @@ async def test_changes_close_together_are_one_message(
     fake: FakeSupervisor, autojump_clock: object
 ) -> None:
     feed = feed_of(fake)
-    await read(feed)
+    await first(feed)
     for _ in range(50):
         for name in ("cat", "grp:ga"):
             fake.chronicle.record(running(fake, name))
@@ -102,21 +165,50 @@ async def test_changes_close_together_are_one_message(
 async def test_vitals_come_every_few_seconds(fake: FakeSupervisor, autojump_clock: object) -> None:
     running(fake, "cat")
     feed = feed_of(fake)
-    await read(feed)
+    await first(feed)
     start = trio.current_time()
     for rounds in (1, 2, 3):
         kind, data = await read(feed)
         assert kind == "vitals"
         assert trio.current_time() - start == pytest.approx(rounds * INTERVAL)
-        assert list(data["rows"]) == ["cat"]
-        assert data["rows"]["cat"][5] == "0:01:05"
+        assert data["time"] == pytest.approx(trio.current_time(), abs=0.1)
+
+
+async def test_only_vitals_that_have_changed_are_sent(
+    fake: FakeSupervisor, autojump_clock: object
+) -> None:
+    for name in ("cat", "grp:ga"):
+        fake.process(name).run(pid=NO_PID)
+    feed = feed_of(fake)
+    assert set((await first(feed))["vitals"]["rows"]) == {"cat", "grp:ga"}
+    _, data = await read(feed)
+    assert set(data["rows"]) == {"cat", "grp:ga"}  # the share of a processor is known from now on
+    _, data = await read(feed)
+    assert data["rows"] == {}
+
+
+async def test_figures_are_sent_if_they_differ_as_shown() -> None:
+    mib = 1024**2
+    before = Sample(1.0, {"a": Vital(1.0, mib), "b": Vital(1.0, mib), "c": Vital(None, mib)})
+    now = Sample(
+        3.0,
+        {"a": Vital(1.04, mib + 1), "b": Vital(1.2, mib), "c": Vital(0.0, mib), "d": Vital()},
+    )
+    [(kind, data)] = messages(_figures(before, now))
+    assert (kind, data["time"]) == ("vitals", 3.0)
+    assert data["rows"] == {
+        "b": [1.2, mib, "1.2 %", "1.0 MiB"],
+        "c": [0.0, mib, "0.0 %", "1.0 MiB"],
+        "d": [0, 0, "-", "-"],
+    }
+    assert _figures(before, now) is _figures(before, now)
 
 
 async def test_vitals_come_also_while_much_changes(
     fake: FakeSupervisor, autojump_clock: object
 ) -> None:
     feed = feed_of(fake)
-    await read(feed)
+    await first(feed)
     kinds = []
     for _ in range(100):
         fake.chronicle.record(running(fake, "cat"))
@@ -127,7 +219,7 @@ async def test_vitals_come_also_while_much_changes(
 
 async def test_who_is_slow_begins_anew(fake: FakeSupervisor, autojump_clock: object) -> None:
     feed = feed_of(fake)
-    await read(feed)
+    await first(feed)
     for _ in range(REMEMBERED + 1):
         fake.chronicle.record(running(fake, "cat"))
     kind, data = await read(feed)
@@ -137,7 +229,7 @@ async def test_who_is_slow_begins_anew(fake: FakeSupervisor, autojump_clock: obj
 
 async def test_other_groups_are_another_table(fake: FakeSupervisor, autojump_clock: object) -> None:
     feed = feed_of(fake)
-    await read(feed)
+    await first(feed)
     fake.chronicle.record(running(fake, "grp:ga"))
     fake.process("grp:ga").state = State.STOPPED
     fake.remove_group("grp")
@@ -151,7 +243,7 @@ async def test_other_groups_are_another_table(fake: FakeSupervisor, autojump_clo
 
 async def test_the_end_is_announced(fake: FakeSupervisor, autojump_clock: object) -> None:
     feed = feed_of(fake)
-    await read(feed)
+    await first(feed)
     fake.state = DaemonState.SHUTDOWN
     fake.chronicle.record(SupervisorStateChangeStopping())
     kind, data = await read(feed)
@@ -160,7 +252,7 @@ async def test_the_end_is_announced(fake: FakeSupervisor, autojump_clock: object
 
 async def test_who_may_not_act_gets_no_forms(fake: FakeSupervisor, autojump_clock: object) -> None:
     feed = feed_of(fake, token="")
-    _, data = await read(feed)
+    data = (await first(feed))["snapshot"]
     assert "<form" not in data["table"]
     fake.chronicle.record(running(fake, "grp:ga"))
     _, data = await read(feed)
@@ -174,5 +266,4 @@ async def test_over_http(fake: FakeSupervisor) -> None:
         assert head == "HTTP/1.1 200 OK"
         assert headers["content-type"] == "text/event-stream;charset=utf-8"
         assert headers["cache-control"] == "no-store"
-        [(kind, _)] = messages(await client.chunk())
-        assert kind == "snapshot"
+        assert next(kind for kind, _ in messages(await client.chunk())) == "snapshot"

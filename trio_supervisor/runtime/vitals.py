@@ -40,7 +40,7 @@ class Vital:
 UNKNOWN = Vital()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Sample:
     """``time`` is monotonic; only processes with a child are in it, by their full name."""
 

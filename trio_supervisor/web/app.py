@@ -16,6 +16,7 @@ from trio_supervisor.web.api.error import refusal
 from trio_supervisor.web.api.input import BODY_LIMIT
 from trio_supervisor.web.api.routes import Api
 from trio_supervisor.web.auth import Role
+from trio_supervisor.web.coding import encode
 from trio_supervisor.web.complaints import quoted
 from trio_supervisor.web.memory import LIMIT, Memory
 from trio_supervisor.web.message import (
@@ -93,6 +94,9 @@ class Face:
     """What read-only users may do is decided for each method that they call."""
     refuse: Refuse = error_response
     """Says what is wrong in the face's own format."""
+    is_compressed: bool = False
+    """Answers are sent as gzip to clients that take it. No secret in them may be the same twice:
+    its length beside text of an attacker's would tell it (BREACH)."""
     body_limit: int = FORM_LIMIT
     """Most bytes of a request's body, unless the server has a smaller limit."""
 
@@ -119,16 +123,18 @@ class App:
             body_limit=server.access.body_maxbytes,
         )
         self._tail_face = Face(READ, self._tail, otherwise=400)
-        status = Face(READ_OR_POST, self._status, changes=by_action, wants_token=True)
+        status = Face(
+            READ_OR_POST, self._status, changes=by_action, wants_token=True, is_compressed=True
+        )
         self._pages = {
             "/": status,
             "/index.html": status,
-            "/live": Face(READ, self._live),
-            "/tail.html": Face(READ_OR_POST, self._log),
-            "/live/log": Face(READ, self._live_log),
+            "/live": Face(READ, self._live, is_compressed=True),
+            "/tail.html": Face(READ_OR_POST, self._log, is_compressed=True),
+            "/live/log": Face(READ, self._live_log, is_compressed=True),
             "/log.txt": Face(READ, self._download),
             "/ok.html": Face(READ_OR_POST, self._health),
-            **dict.fromkeys(ADDRESSES, Face(READ, self._asset)),
+            **dict.fromkeys(ADDRESSES, Face(READ, self._asset, is_compressed=True)),
         }
 
     async def admit(self, request: Request) -> Response | None:
@@ -172,7 +178,8 @@ class App:
             status = 404 if request.method in READ else 400
             return error_response(status, "There is nothing at this address")
         try:
-            return await face.answer(request)
+            answer = await face.answer(request)
+            return await encode(request, answer) if face.is_compressed else answer
         except TooManyFields as error:
             return face.refuse(400, str(error))
         except Exception as error:
@@ -222,7 +229,7 @@ class App:
         return await status_page(self._supervisor, request)
 
     async def _live(self, request: Request) -> Stream:
-        return live(self._supervisor, viewer_of(request))
+        return live(self._supervisor, viewer_of(request), request.fields.get("since", ""))
 
     async def _log(self, request: Request) -> Response:
         return await log_page(self._supervisor, request)

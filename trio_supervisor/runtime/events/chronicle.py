@@ -6,6 +6,7 @@ slow misses events and never costs memory. Unlike a subscriber it takes no seria
 
 from __future__ import annotations
 
+import secrets
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_supervisor.core.events import Event, ProcessGroup, ProcessState, SupervisorStateChange
+from trio_supervisor.core.numbers import natural
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +39,7 @@ class Chronicle:
 
     def __init__(self, wall_clock: Callable[[], float]) -> None:
         self.number = 0
+        self._id = secrets.token_hex(4)
         self._wall_clock = wall_clock
         self._entries: deque[Entry] = deque(maxlen=REMEMBERED)
         self._news = trio.lowlevel.ParkingLot()
@@ -47,6 +50,19 @@ class Chronicle:
             self.number += 1
             self._entries.append(Entry(self.number, self._wall_clock(), event))
             self._news.unpark_all()
+
+    @property
+    def mark(self) -> str:
+        """Where it stands now, for a reader that may come back in another connection."""
+        return f"{self._id}-{self.number}"
+
+    def number_of(self, mark: str) -> int | None:
+        """The number of the last entry at a mark; None if it is none, or another daemon's."""
+        name, _, digits = mark.partition("-")
+        number = natural(digits)
+        if name != self._id or number is None or number > self.number:
+            return None
+        return number
 
     def after(self, number: int) -> list[Entry] | None:
         """The entries after that one, oldest first; None if some of them are forgotten."""

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import trio
+
 from trio_supervisor.core.errors import BadName
 from trio_supervisor.runtime.rpc.info import by_name
 from trio_supervisor.web.pages import process_view as view
@@ -100,7 +102,8 @@ class Board:
         )
 
     def row(self, process: Process) -> str:
-        return view.row(process, self._supervisor.vitals.of(process.full_name), self._viewer)
+        vital = self._supervisor.vitals.of(process.full_name)
+        return view.row(process, vital, self._viewer, trio.current_time())
 
     def head(self, group: str) -> str:
         """The line above a group; empty for what is just the one program that was put into it."""

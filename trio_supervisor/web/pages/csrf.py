@@ -16,15 +16,26 @@ if TYPE_CHECKING:
 
 #: The name of the form's field.
 FIELD = "csrf"
+#: Random bytes in front of each token.
+NONCE = 8
 #: New with every daemon process: nothing has to be stored or can leak from a file.
 _SECRET = secrets.token_bytes(32)
 _ORIGIN = ("origin", "referer", "sec-fetch-site")
 
 
 def token_for(request: Request) -> str:
-    """The token of the user who asks; another user's is worth nothing."""
+    """A token of the user who asks; to another user it is worth nothing.
+
+    Every page has another one: in a compressed page with text of an attacker's, the page's length
+    would tell a token that stays the same, character by character (BREACH).
+    """
+    nonce = secrets.token_hex(NONCE)
+    return nonce + _proof(request, nonce)
+
+
+def _proof(request: Request, nonce: str) -> str:
     user = request.headers.get("authorization", "")
-    return hmac.new(_SECRET, user.encode(), hashlib.sha256).hexdigest()
+    return hmac.new(_SECRET, f"{nonce} {user}".encode(errors="replace"), hashlib.sha256).hexdigest()
 
 
 def is_from_browser(request: Request) -> bool:
@@ -50,5 +61,8 @@ def _names_browser(request: Request) -> bool:
 
 def is_ours(request: Request) -> bool:
     """Whether a form of ours was posted."""
-    given = request.fields.get(FIELD, "").encode(errors="replace")
-    return request.method == "POST" and hmac.compare_digest(given, token_for(request).encode())
+    given = request.fields.get(FIELD, "")
+    nonce, proof = given[: 2 * NONCE], given[2 * NONCE :]
+    return request.method == "POST" and hmac.compare_digest(
+        proof.encode(errors="replace"), _proof(request, nonce).encode()
+    )

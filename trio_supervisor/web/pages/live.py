@@ -1,25 +1,28 @@
-"""The status page's live data: a snapshot, then what changes (server-sent events).
+"""The status page's live data: what has changed since the page was made (server-sent events).
 
-A change of state is sent at once, vitals every few seconds. Nothing is kept for a browser but the
-number of the last event it was told: one that is slow gets a new snapshot when it reads again.
+A change of state is sent at once, vitals that differ from the last ones every few seconds; uptimes
+are counted in the browser. Nothing is kept for a browser but the number of the last event it was
+told. One that is slow gets a snapshot of the table when it reads again, and so does one whose page
+is too old, or another daemon's.
 """
 
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import trio
 
 from trio_supervisor.core.errors import BadName
 from trio_supervisor.core.events import ProcessGroup, ProcessState
-from trio_supervisor.core.states import SIGNALLABLE_STATES, DaemonState
+from trio_supervisor.core.states import DaemonState
 from trio_supervisor.runtime.vitals import SPAN
 from trio_supervisor.web import sse
 from trio_supervisor.web.message import SECURITY, Stream
 from trio_supervisor.web.pages.board import Board
 from trio_supervisor.web.pages.event_view import event_item
-from trio_supervisor.web.pages.figures import bytes_text, cpu_text, uptime_text
+from trio_supervisor.web.pages.figures import bytes_text, cpu_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,34 +30,40 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.events.chronicle import Entry
     from trio_supervisor.runtime.process import Process
     from trio_supervisor.runtime.supervisor import Supervisor
+    from trio_supervisor.runtime.vitals import Sample, Vital
     from trio_supervisor.web.pages.forms import Viewer
 
 #: Seconds in which further events join the first: a restart of everything is few messages.
 JOIN = 0.05
 
 
-def live(supervisor: Supervisor, viewer: Viewer) -> Stream:
-    """What one browser hears, until it leaves."""
-    return Stream(Feed(supervisor, viewer), sse.TYPE, (*sse.HEADERS, *SECURITY))
+def live(supervisor: Supervisor, viewer: Viewer, since: str) -> Stream:
+    """What one browser hears, until it leaves. ``since`` is the mark of what it shows already."""
+    return Stream(Feed(supervisor, viewer, since), sse.TYPE, (*sse.HEADERS, *SECURITY))
 
 
 class Feed:
-    """The messages for one browser: ``snapshot``, ``changes`` and ``vitals``, as JSON."""
+    """The messages for one browser, as JSON: ``begin``, then ``changes`` and ``vitals``, and
+    ``snapshot`` where changes do not do."""
 
-    def __init__(self, supervisor: Supervisor, viewer: Viewer) -> None:
+    def __init__(self, supervisor: Supervisor, viewer: Viewer, since: str = "") -> None:
         self._supervisor = supervisor
         self._chronicle = supervisor.chronicle
         self._vitals = supervisor.vitals
         self._viewer = viewer
         self._board = Board(supervisor, viewer)
-        self._told: int | None = None
+        self._told = self._chronicle.number_of(since)
+        self._sampled: Sample | None = None
+        """The last sample it was told."""
         self._due = 0.0
 
     async def read(self) -> bytes:
-        if self._told is None:
+        if self._sampled is None:
             await self._vitals.refresh()
-            self._due = self._vitals.due
-            return self._snapshot()
+            # The mark of a page may be older than all that is remembered.
+            known = self._told is not None and self._chronicle.after(self._told) is not None
+            return (b"" if known else self._snapshot()) + self._beginning() + self._figures()
+        assert self._told is not None
         with trio.move_on_at(self._due):
             await self._chronicle.wait_beyond(self._told)
         data = b""
@@ -63,7 +72,6 @@ class Feed:
             data = self._news(self._chronicle.after(self._told))
         if trio.current_time() >= self._due:
             await self._vitals.refresh()
-            self._due = self._vitals.due
             data += self._figures()
         return data
 
@@ -85,12 +93,11 @@ class Feed:
                 "events": "".join(map(event_item, reversed(entries))),
                 "leaving": self._leaving,
             },
+            mark=self._chronicle.mark,
         )
 
     def _snapshot(self) -> bytes:
         self._told = self._chronicle.number
-        samples = self._vitals.samples
-        names = {name for sample in samples for name in sample.vitals}
         return _message(
             "snapshot",
             {
@@ -99,31 +106,18 @@ class Feed:
                 "summary": self._board.summary(),
                 "events": self._board.events(),
                 "leaving": self._leaving,
-                "span": SPAN,
-                "history": {
-                    name: [
-                        [round(sample.time, 1), round(vital.cpu or 0, 1), vital.memory]
-                        for sample in samples
-                        if (vital := sample.vitals.get(name)) is not None
-                    ]
-                    for name in names
-                },
             },
+            mark=self._chronicle.mark,
         )
 
-    def _figures(self) -> bytes:
-        living = [p for p in self._supervisor.processes() if p.state in SIGNALLABLE_STATES]
-        rows = {process.full_name: self._figures_of(process) for process in living}
-        return _message("vitals", {"time": round(self._vitals.samples[-1].time, 1), "rows": rows})
+    def _beginning(self) -> bytes:
+        """What charts reach back to; the last sample comes as figures."""
+        return _history(tuple(self._vitals.samples)[:-1], self._leaving)
 
-    def _figures_of(self, process: Process) -> list[object]:
-        """Numbers to draw and to sort by, then the same to read."""
-        vital = self._vitals.of(process.full_name)
-        up = int(process.uptime)
-        return [
-            *(round(vital.cpu or 0, 1), vital.memory, up),
-            *(cpu_text(vital.cpu), bytes_text(vital.memory), uptime_text(up)),
-        ]
+    def _figures(self) -> bytes:
+        before, self._sampled = self._sampled, self._vitals.samples[-1]
+        self._due = self._vitals.due
+        return _figures(before, self._sampled)
 
     def _present(self, names: Iterable[tuple[str, str]]) -> list[Process]:
         found = []
@@ -139,5 +133,44 @@ class Feed:
         return self._supervisor.state is not DaemonState.RUNNING
 
 
-def _message(name: str, data: object) -> bytes:
-    return sse.message(json.dumps(data, separators=(",", ":")), event=name)
+@lru_cache(maxsize=1)
+def _history(samples: tuple[Sample, ...], leaving: bool) -> bytes:
+    """The times of the samples and, of each process, the number of each sample in which its figures
+    were others than in the one before, with these figures; null where it had no child."""
+    points: dict[str, list[tuple[float | None, ...]]] = {}
+    last: dict[str, tuple[str, str]] = {}
+    for number, sample in enumerate(samples):
+        for name in last.keys() - sample.vitals.keys():
+            del last[name]
+            points[name].append((number, None))
+        for name, vital in sample.vitals.items():
+            if last.get(name) != (shown := _texts(vital)):
+                last[name] = shown
+                figures = (round(vital.cpu or 0, 1), vital.memory)
+                points.setdefault(name, []).append((number, *figures))
+    times = [round(sample.time, 1) for sample in samples]
+    return _message("begin", {"leaving": leaving, "span": SPAN, "times": times, "points": points})
+
+
+@lru_cache(maxsize=2)
+def _figures(before: Sample | None, now: Sample) -> bytes:
+    """The figures that have changed from one sample to another: the same for all browsers.
+
+    They are there as numbers to draw and to sort by, and as text.
+    """
+    known = {} if before is None else before.vitals
+    rows = {
+        name: (round(vital.cpu or 0, 1), vital.memory, *_texts(vital))
+        for name, vital in now.vitals.items()
+        if name not in known or _texts(vital) != _texts(known[name])
+    }
+    return _message("vitals", {"time": round(now.time, 1), "rows": rows})
+
+
+def _texts(vital: Vital) -> tuple[str, str]:
+    """Figures as they are shown; a difference that is not seen is not sent."""
+    return cpu_text(vital.cpu), bytes_text(vital.memory)
+
+
+def _message(name: str, data: object, *, mark: str = "") -> bytes:
+    return sse.message(json.dumps(data, separators=(",", ":")), event=name, id=mark)

@@ -70,14 +70,15 @@ def group_head(group: str, processes: list[Process], viewer: Viewer) -> str:
     )
 
 
-def row(process: Process, vital: Vital, viewer: Viewer) -> str:
-    """One process."""
+def row(process: Process, vital: Vital, viewer: Viewer, now: float) -> str:
+    """One process. ``now`` is monotonic: the browser counts the uptime from ``data-since``."""
     state = process.state.name.lower()
     trouble = " trouble" if is_trouble(process) else ""
     lives = process.state in SIGNALLABLE_STATES
-    up = int(process.uptime)
+    up = process.uptime
+    since = f"{now - up:.1f}" if lives else ""
     figures = (
-        f'data-cpu="{vital.cpu or 0:.1f}" data-memory="{vital.memory}" data-uptime="{up}" '
+        f'data-cpu="{vital.cpu or 0:.1f}" data-memory="{vital.memory}" data-since="{since}" '
         f'data-rank="{rank(process)}"'
     )
     return (
@@ -90,7 +91,7 @@ def row(process: Process, vital: Vital, viewer: Viewer) -> str:
         f'<td class="number memory"><span class="chart"></span>'
         f'<span class="value">{bytes_text(vital.memory)}</span></td>'
         f'<td class="number uptime"><span class="value">'
-        f"{uptime_text(up) if lives else NONE}</span></td>"
+        f"{uptime_text(int(up)) if lives else NONE}</span></td>"
         f'<td class="number pid">{_pid(process) if lives else NONE}</td>'
         f'<td class="number restarts">{process.history.restarts}</td>'
         f'<td class="actions">{_actions(process, viewer)}</td></tr>\n'

@@ -9,6 +9,8 @@ import json
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
+import trio
+
 from trio_supervisor.core.states import DaemonState
 from trio_supervisor.web.message import Response
 from trio_supervisor.web.pages import csrf
@@ -116,10 +118,12 @@ def _show(supervisor: Supervisor, fields: Mapping[str, str], viewer: Viewer) -> 
     board = Board(supervisor, viewer)
     words, order = fields.get("filter", ""), Order.of(fields.get("sort", ""))
     message = fields.get("message", "")[:MESSAGE_LIMIT]
+    mark = "" if words else supervisor.chronicle.mark  # the script also needs what is filtered out
     return page(
         f"Supervisor status: {supervisor.config.daemon.identifier}",
         f"{message_line(message, bad=is_failure(message))}"
-        f'<nav class="bar"><ul class="summary">{board.summary()}</ul>'
+        f'<nav class="bar" data-mark="{mark}" '
+        f'data-clock="{trio.current_time():.1f}"><ul class="summary">{board.summary()}</ul>'
         f"{_controls(words, order)}</nav>\n"
         f"{_table(supervisor, board.table(words, order), words, order)}"
         f"{_EVENTS}<ol>{board.events()}</ol></section>\n{shortcuts(_KEYS)}",

@@ -34,7 +34,7 @@ function fetchHere(name, options) {
 const PATIENCE = [1, 2, 3, 5]; // seconds between attempts
 
 /* Listens to a stream while the page is seen; `hear` has a function for each kind of message. */
-function listen(address, hear) {
+function listen(address, hear) { // the address may depend on what was heard
   const sign = $('.live');
   let source = null, attempt = 0, timer = 0;
   const show = (kind, text) => {
@@ -45,7 +45,7 @@ function listen(address, hear) {
   const close = () => { clearTimeout(timer); if (source) source.close(); source = null; };
   const open = () => {
     close();
-    source = new EventSource(address);
+    source = new EventSource(typeof address === 'function' ? address() : address);
     source.onopen = () => { attempt = 0; show('on', 'live'); };
     source.onerror = () => {
       close();
@@ -53,7 +53,7 @@ function listen(address, hear) {
       timer = setTimeout(open, 1000 * PATIENCE[Math.min(attempt++, PATIENCE.length - 1)]);
     };
     for (const [kind, heard] of Object.entries(hear)) {
-      source.addEventListener(kind, (event) => heard(JSON.parse(event.data)));
+      source.addEventListener(kind, (event) => heard(JSON.parse(event.data), event.lastEventId));
     }
   };
   document.addEventListener('visibilitychange', () => (document.hidden ? close() : open()));
@@ -104,7 +104,10 @@ function statusPage() {
   const rows = new Map(); // full name -> tr
   const busy = new Map(); // full name -> actions under way
   const history = new Map(); // full name -> [[time, cpu, memory], ...]
-  let token = '', span = 300, seen = false;
+  const { mark: shown, clock } = $('nav.bar').dataset;
+  let mark = shown; // what the page shows, in the words of the daemon
+  let ahead = Number(clock) - performance.now() / 1000; // of the daemon's clock, in seconds
+  let token = '', span = 300;
   let reversed = new URLSearchParams(location.search).get('sort')?.startsWith('-') || false;
 
   const fragment = (html) => {
@@ -128,6 +131,7 @@ function statusPage() {
   function adopt(row) {
     rows.set(row.dataset.name, row);
     showBusy(row);
+    showUptime(row);
     draw(row);
   }
 
@@ -161,7 +165,7 @@ function statusPage() {
     state: (row) => Number(row.dataset.rank),
     cpu: (row) => -Number(row.dataset.cpu),
     memory: (row) => -Number(row.dataset.memory),
-    uptime: (row) => -Number(row.dataset.uptime),
+    uptime: (row) => Number(row.dataset.since) || Infinity,
     pid: (row) => Number($('.pid', row).textContent) || Infinity,
     restarts: (row) => -Number($('.restarts', row).textContent),
   };
@@ -297,24 +301,60 @@ function statusPage() {
     }
   }
 
-  function putFigures(row, time, [cpu, memory, uptime, ...texts]) {
-    Object.assign(row.dataset, { cpu, memory, uptime });
-    ['cpu', 'memory', 'uptime'].forEach((name, i) => {
-      $(`.${name} .value`, row).textContent = texts[i];
-    });
+  function putFigures(row, [cpu, memory, ...texts]) {
+    Object.assign(row.dataset, { cpu: cpu || 0, memory });
+    ['cpu', 'memory'].forEach((name, i) => { $(`.${name} .value`, row).textContent = texts[i]; });
+  }
+
+  /* Only figures that are others than before are sent; a point belongs to each sample. */
+  function addPoint(row, time) {
     const points = history.get(row.dataset.name) || [];
-    points.push([time, cpu, memory]);
+    points.push([time, Number(row.dataset.cpu), Number(row.dataset.memory)]);
     while (points[0][0] < time - span) points.shift();
     history.set(row.dataset.name, points);
     draw(row);
   }
 
+  /* Uptimes */
+
+  const lives = (row) => row.dataset.since !== '';
+  const two = (number) => String(number).padStart(2, '0');
+  const DAY = 24 * 60 * 60;
+
+  function uptimeText(seconds) {
+    const [hours, rest] = [Math.floor(seconds / 3600), seconds % 3600];
+    if (seconds < DAY) return `${hours}:${two(Math.floor(rest / 60))}:${two(rest % 60)}`;
+    return `${Math.floor(hours / 24)} d ${hours % 24} h`;
+  }
+
+  function showUptime(row) {
+    if (!lives(row)) return;
+    const now = performance.now() / 1000 + ahead;
+    const text = uptimeText(Math.max(0, Math.floor(now - Number(row.dataset.since))));
+    const place = $('.uptime .value', row);
+    if (place.textContent !== text) place.textContent = text;
+  }
+
   /* Messages of the daemon */
 
-  listen('live', {
-    snapshot(data) {
-      token = data.token;
+  listen(() => `live?since=${mark}`, {
+    begin(data) {
       span = data.span;
+      history.clear();
+      for (const [name, changes] of Object.entries(data.points)) {
+        const points = [];
+        changes.forEach(([from, ...figures], i) => {
+          const to = i + 1 < changes.length ? changes[i + 1][0] : data.times.length;
+          if (figures[0] === null) return;
+          for (let at = from; at < to; at += 1) points.push([data.times[at], ...figures]);
+        });
+        history.set(name, points);
+      }
+      leaving(data.leaving);
+    },
+    snapshot(data, id) {
+      mark = id;
+      token = data.token;
       for (const field of all('input[name=csrf]')) field.value = token;
       if (!table || !data.table) {
         if (Boolean(table) !== Boolean(data.table)) location.reload();
@@ -323,8 +363,6 @@ function statusPage() {
       const open = all('tr.process:has(details.last[open])', table).map((row) => row.dataset.name);
       for (const body of all('tbody', table)) body.remove();
       table.append(fragment(data.table));
-      history.clear();
-      for (const [name, points] of Object.entries(data.history)) history.set(name, points);
       rows.clear();
       for (const row of all('tr.process', table)) {
         adopt(row);
@@ -333,11 +371,11 @@ function statusPage() {
       putSummary(data.summary);
       $('.events ol').innerHTML = data.events;
       arrange();
-      if (seen) rest();
-      seen = true;
+      rest();
       leaving(data.leaving);
     },
-    changes(data) {
+    changes(data, id) {
+      mark = id;
       data.rows.forEach(putRow);
       for (const [group, html] of Object.entries(data.heads)) putHead(group, html);
       putSummary(data.summary);
@@ -349,8 +387,10 @@ function statusPage() {
     },
     vitals(data) {
       for (const [name, figures] of Object.entries(data.rows)) {
-        if (rows.has(name)) putFigures(rows.get(name), data.time, figures);
+        if (rows.has(name)) putFigures(rows.get(name), figures);
       }
+      ahead = data.time - performance.now() / 1000;
+      for (const row of rows.values()) if (lives(row)) { addPoint(row, data.time); showUptime(row); }
       if (keys[sort.value]) settle();
     },
   });
@@ -514,6 +554,8 @@ function statusPage() {
   };
 
   for (const row of all('tr.process')) adopt(row);
+  arrange();
+  setInterval(() => { if (!document.hidden) rows.forEach(showUptime); }, 1000);
   return {
     '/': () => { filter.focus(); filter.select(); },
     j: () => move(1),
