@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,23 @@ def commands(config: Config) -> dict[str, str]:
 
 def said(config: Config, severity: Severity) -> list[str]:
     return [m.text for m in config.messages if m.severity is severity]
+
+
+def test_a_search_where_the_reader_of_stderr_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As at a reload of a daemon in the foreground whose output went to ``head``."""
+    write(tmp_path, "supervisord.conf", BASE)
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    read, write_end = os.pipe()
+    os.close(read)
+    with open(write_end, "w", buffering=1) as stderr:
+        monkeypatch.setattr("sys.stderr", stderr)
+        found = find_config(None, str(tmp_path))
+        monkeypatch.undo()
+        with suppress(OSError):  # what it has not taken
+            stderr.close()
+    assert found == "supervisord.conf"
 
 
 def test_G37_include_without_files(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import stat
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,22 @@ def test_p335_a_stale_socket(path: Path, capsys: pytest.CaptureFixture[str]) -> 
     listener = bind(server)
     assert capsys.readouterr().err == f"Unlinking stale socket {path}\n"
     unbind(server, listener)
+
+
+def test_a_stale_socket_where_the_terminal_of_the_starter_has_hung_up(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(path))
+    master, slave = os.openpty()
+    server = unix(path)
+    with open(slave, "w") as terminal:
+        os.close(master)
+        monkeypatch.setattr("sys.stderr", terminal)
+        unbind(server, bind(server))
+        monkeypatch.undo()
+        with suppress(OSError):  # what it has not taken
+            terminal.close()
 
 
 @pytest.mark.parametrize("backlog", ["room", "full"])

@@ -98,11 +98,12 @@ def find_config(program: str | None, origin: str) -> str:
         ]
         searched = [*beside, *searched]
     if os.getuid() == 0:
-        print(
-            "Warning: running as root and searching for a configuration file, also in the "
-            "current directory; name it with -c to be sure which one is used",
-            file=sys.stderr,
-        )
+        with suppress(OSError):  # a reload may find the reader of stderr gone
+            print(
+                "Warning: running as root and searching for a configuration file, also in the "
+                "current directory; name it with -c to be sure which one is used",
+                file=sys.stderr,
+            )
     for path in searched:
         if os.path.exists(os.path.join(origin, path)):
             return path

@@ -28,7 +28,8 @@ def bind_unix(server: UnixServer) -> UnixListener:
     """As ``bind``; the file appears when it has its owner and mode (P-333)."""
 
     def stale() -> None:
-        print(f"Unlinking stale socket {server.file}", file=sys.stderr)  # P-335
+        with suppress(OSError):  # the terminal or the reader of stderr may be gone
+            print(f"Unlinking stale socket {server.file}", file=sys.stderr)  # P-335
 
     try:
         listener = listen(
