@@ -152,6 +152,20 @@ async def test_a_deadline_for_the_whole_end(tmp_path: Path, how: str) -> None:
     await theatre.aclose()
 
 
+async def test_a_program_that_reaps_all_children_takes_no_process_out_of_use() -> None:
+    """The exit status is lost, and nothing else."""
+    async with open_supervisor() as supervisor:
+        cat = supervisor.add_program("cat", "/bin/cat", startsecs=0, autorestart=False)
+        for _ in range(2):
+            await cat.wait_for(State.RUNNING)
+            os.kill(cat.pid, signal.SIGKILL)
+            os.waitpid(cat.pid, 0)  # noqa: ASYNC222 - before a task of the supervisor can
+            await cat.wait_for(State.EXITED)
+            assert (cat.pid, cat.exit_status) == (0, -1)
+            assert str(cat.history.last_exit) == "exit status unknown"
+            await cat.start()
+
+
 async def test_an_exception_of_the_block_comes_out_as_it_is() -> None:
     error = LookupError("mine")
     with pytest.raises(LookupError) as caught:
