@@ -12,7 +12,8 @@ from tests.kit.fakes import Recorder, program
 from tests.kit.running import running
 from trio_supervisor.core.config import ChannelConfig, GroupConfig, GroupKind, PoolConfig
 from trio_supervisor.core.states import ListenerState
-from trio_supervisor.runtime.channels import CHUNK, GATHER
+from trio_supervisor.runtime.channels import CHUNK
+from trio_supervisor.runtime.events.poller import BEAT
 from trio_supervisor.runtime.group import Group
 from trio_supervisor.runtime.logs.writer import BACKLOG_LIMIT
 
@@ -92,11 +93,11 @@ async def test_answers_are_heard_at_once_and_logged_together(
         await stage.say(b"DY\n")
         assert stage.ready
         assert stage.log.written == []
-        mock_clock.jump(2 * GATHER)
+        mock_clock.jump(2 * BEAT)
         await wait_all_tasks_blocked()
         assert stage.log.written == [b"READY\n"]
         await stage.say(b"x\xff\x1b[0m")
-        mock_clock.jump(2 * GATHER)
+        mock_clock.jump(2 * BEAT)
         await wait_all_tasks_blocked()
         assert stage.log.written == [b"READY\n", b"x\xff\x1b[0m"]
 
@@ -141,7 +142,7 @@ async def test_its_stdout_is_no_event(
     """1.1, 1.4.2, process.md P-265: neither captured nor an event, whatever the options say."""
     async with listener(monkeypatch) as stage:
         await stage.say(b"<!--XSUPERVISOR:BEGIN-->a<!--XSUPERVISOR:END-->")
-        mock_clock.jump(2 * GATHER)
+        mock_clock.jump(2 * BEAT)
         await wait_all_tasks_blocked()
         names = [event.name for event in stage.recorder.events]
         assert names == ["PROCESS_STATE_STARTING", "PROCESS_STATE_RUNNING"]

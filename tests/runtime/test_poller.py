@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 import trio
-from trio.testing import wait_all_tasks_blocked
+from trio.testing import MockClock, wait_all_tasks_blocked
 
-from trio_supervisor.runtime.events.poller import Poller
+from trio_supervisor.runtime.events.poller import BEAT, Poller
 
 
 class Reader:
@@ -133,3 +135,27 @@ async def test_no_one_who_always_talks_holds_up_other_tasks() -> None:
             await trio.lowlevel.checkpoint()
             turns += 1
         assert turns > 100 // 10
+
+
+async def test_calls_that_were_put_off_are_made_together(mock_clock: MockClock) -> None:
+    """One timer for hundreds of listeners, and none while nothing is due."""
+    poller = Poller()
+    made: list[int] = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(poller.run)
+        await wait_all_tasks_blocked()
+        assert trio.lowlevel.current_statistics().seconds_to_next_deadline == math.inf
+        for number in range(3):
+            poller.later(partial(made.append, number))
+        await wait_all_tasks_blocked()
+        assert made == []
+        mock_clock.jump(BEAT)
+        await wait_all_tasks_blocked()
+        assert made == [0, 1, 2]
+        poller.later(partial(made.append, 3))
+        mock_clock.jump(BEAT)
+        await wait_all_tasks_blocked()
+        mock_clock.jump(BEAT)
+        await wait_all_tasks_blocked()
+        assert made == [0, 1, 2, 3]
+        nursery.cancel_scope.cancel()

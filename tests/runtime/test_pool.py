@@ -210,7 +210,7 @@ async def test_W136_the_first_ready_listener_takes_everything(autojump_clock: Mo
 
 
 async def test_W137_overflow_drops_the_oldest_and_says_so(autojump_clock: MockClock) -> None:
-    async with pool(buffer_size=3) as stage:
+    async with pool(buffer_size=3, loglevel=Severity.DEBUG) as stage:
         stage.emit(*"012345")
         overflowed = [line for line in stage.recorder.lines if "overflowed" in line]
         assert overflowed == [

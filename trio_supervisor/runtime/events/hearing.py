@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import trio
-
 from trio_supervisor.core.config import Severity
-from trio_supervisor.runtime.channels import CHUNK, GATHER, Channel
+from trio_supervisor.runtime.channels import CHUNK, Channel
 from trio_supervisor.runtime.logs.writer import BACKLOG_LIMIT
 
 if TYPE_CHECKING:
@@ -39,19 +37,12 @@ class ListenerChannel(Channel):
         self._publishes = False
         self._hear = hear
         self._unlogged = bytearray()
-        self._to_log = trio.lowlevel.ParkingLot()
 
     def finish(self) -> None:
         self._log_gathered()
         super().finish()
 
     async def _drain(self, fd: int) -> None:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._keep_log)
-            await self._listen(fd)
-            nursery.cancel_scope.cancel()
-
-    async def _listen(self, fd: int) -> None:
         ended = False
 
         def take() -> bool:
@@ -72,17 +63,11 @@ class ListenerChannel(Channel):
             return
         self._hear(data)
         if not self._unlogged:
-            self._to_log.unpark_all()
+            # Hundreds of listeners answer every event: with a write for each answer the thread that
+            # serves all logs would be late for all others.
+            self._host.poller.later(self._log_gathered)
         self._unlogged += data
         if len(self._unlogged) >= CHUNK:
-            self._log_gathered()
-
-    async def _keep_log(self) -> None:
-        """A write for each answer would cost more than the answer."""
-        while True:
-            if not self._unlogged:
-                await self._to_log.park()
-            await trio.sleep(GATHER)
             self._log_gathered()
 
     def _log_gathered(self) -> None:

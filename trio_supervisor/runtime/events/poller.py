@@ -1,7 +1,8 @@
-"""Reads many pipes in one task: for event listeners, who answer by the ten thousand.
+"""Reads many pipes in one task: for event listeners, which answer by the ten thousand.
 
 trio registers a descriptor and resumes a task for each wait. Here descriptors stay registered and
-what has arrived is taken by a plain call, which halves the price of an answer.
+what has arrived is taken by a plain call, which halves the price of an answer. For the same reason
+there is one timer for what all of them put off, not one each.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Rounds over all that is readable before other tasks get their turn (P-212).
 ROUNDS_PER_TURN = 4
+#: Seconds for which calls are put off at most.
+BEAT = 0.5
 
 
 class _Watch:
@@ -33,6 +36,13 @@ class Poller:
     def __init__(self) -> None:
         self._watches: dict[int, _Watch] = {}
         self._epoll: select.epoll | None = None
+        self._later: list[Callable[[], None]] = []
+        self._some = trio.lowlevel.ParkingLot()
+
+    def later(self, call: Callable[[], None]) -> None:
+        """Make a call within BEAT seconds. It must not raise."""
+        self._later.append(call)
+        self._some.unpark_all()
 
     async def read(self, fd: int, take: Callable[[], bool]) -> None:
         """Call ``take`` each time the descriptor is readable, until it returns False.
@@ -50,7 +60,21 @@ class Poller:
             raise watch.error
 
     async def run(self) -> None:
-        """Wait for whichever descriptor is readable, until cancelled."""
+        """Read what is readable and make the calls that are due, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._beat)
+            await self._poll()
+
+    async def _beat(self) -> None:
+        while True:
+            if not self._later:
+                await self._some.park()
+            await trio.sleep(BEAT)
+            calls, self._later = self._later, []
+            for call in calls:
+                call()
+
+    async def _poll(self) -> None:
         with select.epoll() as epoll:
             for fd in self._watches:
                 epoll.register(fd, select.EPOLLIN)

@@ -1,7 +1,7 @@
 """An event listener pool: a bounded buffer of events and the dispatch that empties it.
 
-The buffer is a memory channel of ``buffer_size``; overflow drops the oldest event and says so. The
-protocol of one listener is in ``core/listener.py``; bytes travel over the process's own pipes.
+The buffer holds ``buffer_size`` events; overflow drops the oldest event and says so. The protocol
+of one listener is in ``core/listener.py``; bytes travel over the process's own pipes.
 """
 
 from __future__ import annotations
@@ -100,8 +100,8 @@ class Pool:
         self._count_bytes = config.event_len is EventLength.BYTES
         self._handler = result_handler(config.result_handler)
         self._members: dict[str, _Member] = {}
-        self._put, self._take = trio.open_memory_channel[_Queued](config.buffer_size)
-        # Events taken out of the channel that go back to the head of the queue.
+        self._queue: deque[_Queued] = deque()
+        # Events that were taken out of the queue; they come before it.
         self._returned: deque[_Queued] = deque()
         self._poolserials = serials()
         self._changed = trio.lowlevel.ParkingLot()
@@ -167,7 +167,7 @@ class Pool:
     def _accept(self, event: Event, serial: int) -> None:
         queued = _Queued(event, serial, next(self._poolserials))
         self._make_room()
-        self._put.send_nowait(queued)
+        self._queue.append(queued)
         self.buffered += 1
         self._dispatch()
 
@@ -183,10 +183,11 @@ class Pool:
         self.dropped += 1
         self._unreported += 1
         begins = self._unreported == 1
-        self._host.log(
-            Severity.ERROR if begins else Severity.DEBUG,
-            f"pool {self.name} event buffer overflowed, discarding event {oldest.serial}",
-        )
+        if begins or self._debugs:
+            self._host.log(
+                Severity.ERROR if begins else Severity.DEBUG,
+                f"pool {self.name} event buffer overflowed, discarding event {oldest.serial}",
+            )
         if begins and self._nursery is not None:
             self._nursery.start_soon(self._await_end_of_overflow)
 
@@ -218,7 +219,7 @@ class Pool:
     def _next(self) -> _Queued:
         """Take the head of the buffer, which must not be empty."""
         self.buffered -= 1
-        return self._returned.popleft() if self._returned else self._take.receive_nowait()
+        return (self._returned or self._queue).popleft()
 
     def _dispatch(self) -> None:
         """Give events to listeners as long as there are both; the first READY one is next (Q11)."""
@@ -268,7 +269,8 @@ class Pool:
         member.protocol.sent()
         member.reported = member.protocol.state
         member.delivering = queued
-        self._debug(f"event {queued.serial} sent to listener {member.process.name}")
+        if self._debugs:
+            self._debug(f"event {queued.serial} sent to listener {member.process.name}")
         return True
 
     def _heard(self, member: _Member, data: bytes) -> None:
@@ -302,7 +304,8 @@ class Pool:
                 self._unknown(member)
             self._return(queued)
         else:
-            self._debug(f"{name}: event was processed")
+            if self._debugs:
+                self._debug(f"{name}: event was processed")
             self._report(member, ListenerState.ACKNOWLEDGED)
             self._redelivery = 0.0
 
@@ -317,13 +320,19 @@ class Pool:
         if queued is not None:
             self._return(queued)
 
+    @property
+    def _debugs(self) -> bool:
+        """Whether the log takes lines of level debug: thousands of events a second have several."""
+        return self._host.daemon.loglevel <= Severity.DEBUG
+
     def _debug(self, text: str) -> None:
         self._host.log(Severity.DEBUG, text)
 
     def _report(self, member: _Member, state: ListenerState) -> None:
         """Log where a listener stands now; from UNKNOWN only a new child leads away."""
         if member.reported is not ListenerState.UNKNOWN:
-            self._debug(f"{member.process.name}: {member.reported.name} -> {state.name}")
+            if self._debugs:
+                self._debug(f"{member.process.name}: {member.reported.name} -> {state.name}")
             member.reported = state
 
     def _unknown(self, member: _Member) -> None:
