@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.kit.config import program
+from trio_supervisor.core.errors import ConfigError
 from trio_supervisor.core.numbers import (
     LARGEST,
     LARGEST_PID,
@@ -56,3 +58,10 @@ def test_what_is_no_time_to_wait(text: str) -> None:
 def test_nobody_waits_longer_than_a_clock_can() -> None:
     assert seconds("1.5") == 1.5
     assert seconds("1e300") == LONGEST_SECONDS
+
+
+@pytest.mark.parametrize("line", ["startsecs=1", "stopwaitsecs=1", "stdout_logfile_maxbytes=1"])
+def test_a_configured_number_can_be_added_to_a_time(line: str) -> None:
+    assert program(f"{line}{'0' * 30}").startretries == 3
+    with pytest.raises(ConfigError, match="invalid"):
+        program(f"{line}{'0' * 400}")

@@ -15,7 +15,6 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from tests.kit.fakes import (
     FakeChild,
     FakeLauncher,
-    Recorder,
     RecordingBus,
     ignore_all_but_kill,
     log_lines,
@@ -40,7 +39,6 @@ from trio_supervisor.core.errors import (
     CantReread,
     ConfigError,
     ShuttingDown,
-    SocketError,
     StillRunning,
 )
 from trio_supervisor.core.events import Event, ProcessState
@@ -318,16 +316,47 @@ async def test_automatic_logs_that_cannot_be_removed_cost_a_line(
         )
 
 
-def test_a_group_that_cannot_be_made_leaves_no_automatic_logs(tmp_path: Path) -> None:
-    (tmp_path / "f.sock").write_text("not a socket")
-    recorder = Recorder(DaemonConfig(childlogdir=str(tmp_path)))
-    socket = FastCgiSocket(f"unix://{tmp_path}/f.sock")
-    with pytest.raises(SocketError):
-        recorder.group(
-            program("a", stdout=ChannelConfig(AUTO)),
-            program("b", stdout=ChannelConfig(AUTO), socket=socket),
-        )
-    assert os.listdir(tmp_path) == ["f.sock"]
+async def test_a_program_that_cannot_be_made_is_its_own_trouble(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    """Also at start, and it recovers."""
+    path, logs = tmp_path / "f.sock", tmp_path / "logs"
+    path.write_text("not a socket")
+    socket = FastCgiSocket(f"unix://{path}")
+    groups = (
+        group("fcgi", socket=socket),
+        group("logs", stdout=ChannelConfig(AUTO)),
+        group("good"),
+    )
+    async with supervised(*groups, daemon=DaemonConfig(childlogdir=str(logs))) as stage:
+        sup = stage.supervisor
+        await sup.process("good").wait_for(State.RUNNING)
+        for name, why in (
+            (
+                "fcgi",
+                f"cannot create FastCGI socket: [Errno 17] a file that is not a socket is "
+                f"there: '{path}'",
+            ),
+            (
+                "logs",
+                f"unknown error making dispatchers for 'logs': ENOENT: {logs}: cannot create "
+                "a log in this childlogdir: No such file or directory",
+            ),
+        ):
+            await sup.process(name).wait_for(State.BACKOFF)
+            assert sup.process(name).spawn_error == why
+        path.unlink()
+        logs.mkdir()
+        for name in ("fcgi", "logs"):
+            await sup.process(name).wait_for(State.RUNNING)
+        (log,) = logs.iterdir()
+        assert sup.process("logs").stdout.logfile == str(log)
+        await sup.remove("logs")
+        assert list(logs.iterdir()) == []
+        logs.rmdir()
+        sup.candidates = (groups[1],)
+        sup.add_group("logs")
+        await sup.process("logs").wait_for(State.BACKOFF)
 
 
 async def test_Q69_what_a_reread_changes_in_the_daemon_itself(autojump_clock: MockClock) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 import os
 import signal
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 import trio
 
+from trio_supervisor.cli.doors import Doors
 from trio_supervisor.cli.pidfile import Pidfile
 from trio_supervisor.cli.recorded_pid import recorded_pid
 from trio_supervisor.core.config import Config, Message, Severity
@@ -26,7 +27,7 @@ from trio_supervisor.core.states import DaemonState
 from trio_supervisor.runtime.containment import attempt, innermost, persist, traceback_of
 from trio_supervisor.runtime.events.bus import Bus
 from trio_supervisor.runtime.leftovers import find_leftovers
-from trio_supervisor.runtime.logs.activity import open_activity_log
+from trio_supervisor.runtime.logs.activity import open_activity_log, try_activity_log
 from trio_supervisor.runtime.logs.autologs import remove_auto_logs
 from trio_supervisor.runtime.opening import explanation
 from trio_supervisor.runtime.orphans import reap_orphans
@@ -37,11 +38,10 @@ from trio_supervisor.runtime.threads import in_thread, in_thread_if_possible
 from trio_supervisor.web.app import App
 from trio_supervisor.web.crowd import Crowd
 from trio_supervisor.web.hosts import is_exposed
-from trio_supervisor.web.server import bind, serve, unbind
+from trio_supervisor.web.server import serve
 from trio_supervisor.web.socket_file import keep_file
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from trio_supervisor.runtime.leftovers import find_leftovers
@@ -77,6 +77,7 @@ class Service:
         self._messages = messages
         self._ready = ready
         self._serials = serials()  # survive a restart (interfaces.md 1.3)
+        self._doors = Doors()
 
     async def run(self) -> int:
         """Live through all incarnations; returns the exit code.
@@ -88,6 +89,7 @@ class Service:
         with (
             trio.open_signal_receiver(*SIGNALS) as signals,
             trio.open_signal_receiver(signal.SIGCHLD) as quits,
+            closing(self._doors),
         ):
             while (config := await self._incarnation(signals, quits)) is not None:
                 daemon, messages = reload_daemon(self._config.daemon, config.daemon)
@@ -105,7 +107,8 @@ class Service:
             stack.callback(activity.close)
             for message in _by_severity([*self._messages, *config.messages]):
                 activity.log(message.severity, message.text)
-            listeners = _bind_all(config, activity, stack)
+            listeners = self._doors.open(config.servers)
+            _tell_of_servers(config, activity)
             if not config.daemon.nocleanup:
                 remove_auto_logs(
                     config.daemon.childlogdir, config.daemon.identifier, report=activity.log
@@ -116,6 +119,7 @@ class Service:
                 log=activity.log,
                 activity=activity,
                 reload=self._load,
+                prepare=self._prepare,
                 bus=Bus(activity.log, self._serials),
                 launch=launcher,
             )
@@ -153,6 +157,15 @@ class Service:
                 await _end_in_failure(supervisor, error)
             return supervisor.successor
 
+    def _prepare(self, config: Config) -> None:
+        """Find out whether a reload can work, before anything stops. Blocks.
+
+        Raises ConfigError or ServerError.
+        """
+        if config.daemon.logfile != self._config.daemon.logfile:
+            try_activity_log(config.daemon)
+        self._doors.prepare(config.servers)
+
     def _enter_background(self, activity: ActivityLog) -> None:
         """Directory and umask count only when detaching (P-316, P-317), and only once (P-184)."""
         if self._ready is None:
@@ -179,13 +192,8 @@ def _by_severity(messages: list[Message]) -> list[Message]:
     return sorted(messages, key=lambda message: -message.severity)
 
 
-def _bind_all(config: Config, activity: ActivityLog, stack: ExitStack) -> list[socket.socket]:
-    """Open every server or none (P-339); closing them is left to ``stack``."""
-    listeners = []
+def _tell_of_servers(config: Config, activity: ActivityLog) -> None:
     for server in config.servers:
-        listener = bind(server)
-        stack.callback(unbind, server, listener)
-        listeners.append(listener)
         for interface in config.rpcinterfaces:
             activity.log(Severity.INFO, f"RPC interface '{interface.name}' initialized")
         if server.credentials is None:
@@ -194,7 +202,6 @@ def _bind_all(config: Config, activity: ActivityLog, stack: ExitStack) -> list[s
                 f"Server '{server.section}' running without any HTTP authentication checking"
                 f"{EXPOSED if is_exposed(server) else ''}",
             )
-    return listeners
 
 
 def _write_pidfile(pidfile: Pidfile, config: Config, activity: ActivityLog) -> None:

@@ -71,10 +71,6 @@ class PluginError(SupervisorError):
     """An RPC interface of a third party cannot be made (interfaces.md 2.11)."""
 
 
-class SocketError(SupervisorError):
-    """A FastCGI socket cannot be opened when its group is made (process.md P-303)."""
-
-
 class RequestError(SupervisorError):
     """A request that cannot be carried out; ``code`` is its XML-RPC fault number.
 

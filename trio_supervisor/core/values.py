@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config import AUTO, Auto, Autorestart, EventLength, Severity
 from trio_supervisor.core.events import EVENT_TYPES
-from trio_supervisor.core.numbers import MAX_DIGITS, bounded, natural
+from trio_supervisor.core.numbers import MAX_DIGITS, natural
 from trio_supervisor.core.suggest import suggestion
 
 if TYPE_CHECKING:
@@ -47,9 +47,18 @@ def string(text: str, _: Surroundings) -> str:
 
 def integer(text: str, _: Surroundings) -> int:
     try:
-        return bounded(int(text))
+        return _addable(int(text))
     except ValueError:
         raise ValueError(f"invalid number {text!r}", "use a whole number, like 10") from None
+
+
+def _addable(number: int) -> int:
+    """The number itself. Raises ValueError if it can never be added to a time, which is a float."""
+    try:
+        float(number)
+    except OverflowError as error:
+        raise ValueError("too many digits") from error
+    return number
 
 
 def boolean(text: str, _: Surroundings) -> bool:
@@ -69,7 +78,7 @@ def byte_size(text: str, _: Surroundings) -> int:
         if word.endswith(suffix):
             number, factor = word.removesuffix(suffix), value
     try:
-        return bounded(int(number) * factor)
+        return _addable(int(number) * factor)
     except ValueError:
         hint = (
             f"use {text}B" if re.fullmatch(r"[0-9]+[kmg]", word) else "use a number, KB, MB or GB"

@@ -10,6 +10,7 @@ import fcntl
 import os
 import struct
 import termios
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import trio
@@ -24,6 +25,8 @@ from trio_supervisor.runtime.outputs import Outputs
 from trio_supervisor.runtime.recent import Recent
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from trio_supervisor.runtime.host import Host
     from trio_supervisor.runtime.logs.sinks import Sink
 
@@ -48,7 +51,8 @@ _EVENTS = {
 class Channel:
     """One output channel of one process, for all its children after one another.
 
-    ``name`` is ``stdout`` or ``stderr``; ``logfile`` the path of its log, or None.
+    ``name`` is ``stdout`` or ``stderr``; ``logfile`` the path of its log, or None. A function makes
+    the log and returns its path, or raises OSError; then the next child's start tries again.
     """
 
     def __init__(
@@ -59,11 +63,18 @@ class Channel:
         process: str,
         group: str,
         host: Host,
-        logfile: str | None,
+        logfile: str | Callable[[], str] | None,
     ) -> None:
         self.name = name
         self.config = config
-        self.logfile = logfile
+        self.logfile: str | None = None
+        self._make_log: Callable[[], str] | None = None
+        if callable(logfile):
+            self._make_log = logfile
+            with suppress(OSError):
+                self._provide_log()
+        else:
+            self.logfile = logfile
         self._process = process
         self._group = group
         self._host = host
@@ -84,6 +95,7 @@ class Channel:
         """Open the log targets for a new child (P-040). Raises OSError; nothing is open then."""
         await self.settled()  # two that rotate one file would get in each other's way (P-231)
         sinks: list[Sink] = []
+        self._provide_log()
         if self.logfile is not None:
             sinks.append(
                 await self._host.sinks.open_file(
@@ -96,6 +108,11 @@ class Channel:
         self._stripper = AnsiStripper() if self._host.daemon.strip_ansi else None
         maxbytes = self._capture_maxbytes
         self._capture = Capture(maxbytes) if maxbytes > 0 else None
+
+    def _provide_log(self) -> None:
+        if self._make_log is not None:
+            self.logfile = self._make_log()
+            self._make_log = None
 
     async def drain(self, fd: int, pid: int) -> None:
         """Take the pipe's output as it arrives, until its end (P-204)."""

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_supervisor.core.config import AUTO, ChannelConfig, GroupKind, Severity
-from trio_supervisor.core.errors import ConfigError, SocketError, SupervisorError
 from trio_supervisor.core.states import STOPPED_STATES
 from trio_supervisor.runtime.channels import Channel
 from trio_supervisor.runtime.containment import RECOVERY_PAUSE, persist
@@ -33,8 +32,8 @@ class Group:
     """The processes of one group, by name, in start order (priority, then configuration order)."""
 
     def __init__(self, config: GroupConfig, host: Host) -> None:
-        """Raises SocketError if a FastCGI socket cannot be opened (P-302, P-303), ConfigError if
-        an automatic log cannot be created."""
+        """A FastCGI socket or an automatic log that cannot be made is no error here: each start of
+        the processes that need it tries again, and fails."""
         self.config = config
         self.name = config.name
         self.priority = config.priority
@@ -45,13 +44,8 @@ class Group:
         """FastCGI sockets by URL: one for each program of the group (P-298, Q-61)."""
         self.processes: dict[str, Process] = {}
         self._auto_logs: list[str] = []
-        try:
-            for process in sorted(config.processes, key=lambda p: p.priority):  # stable (Q-19)
-                self.processes[process.name] = self._make(process)  # equal names: the last (Q48)
-        except SupervisorError:
-            self.close()
-            self.remove_auto_logs()
-            raise
+        for process in sorted(config.processes, key=lambda p: p.priority):  # stable (Q-19)
+            self.processes[process.name] = self._make(process)  # equal names: the last (Q48)
 
     async def run(self) -> None:
         """Run the group's tasks until ``close``; children still alive then are let go."""
@@ -127,19 +121,23 @@ class Group:
             try:
                 self.sockets[url].check()
             except OSError as error:
-                raise SocketError(f"Could not create FastCGI socket {url}: {error}") from error
+                text = f"could not create FastCGI socket {url}: {error}"
+                self._host.log(Severity.WARN, f"{self.name}: {text}")
         return self.sockets[url]
 
     def _channel(self, process: ProcessConfig, name: str, config: ChannelConfig) -> Channel:
-        logfile = config.logfile or None
-        if logfile is AUTO:
-            logfile = self._auto_log(process.name, name)
+        logfile: str | Callable[[], str] | None
+        if config.logfile is AUTO:
+            logfile = partial(self._auto_log, process.name, name)
+        else:
+            logfile = config.logfile or None
         make: Callable[..., Channel] = partial(Channel, name)
         if self.pool is not None and name == "stdout":
             make = partial(ListenerChannel, name, hear=self.pool.ear(process.name))
         return make(config, process=process.name, group=self.name, host=self._host, logfile=logfile)
 
     def _auto_log(self, process: str, channel: str) -> str:
+        """Make an automatic log and return its path. Raises OSError that tells what is wrong."""
         daemon = self._host.daemon
         create = partial(
             create_auto_log, process=process, channel=channel, identifier=daemon.identifier
@@ -147,9 +145,7 @@ class Group:
         try:
             path = self._host.sinks.do(create, daemon.childlogdir, undo=remove_auto_log)
         except OSError as error:
-            raise ConfigError(
-                f"cannot create a log for {process} in childlogdir {daemon.childlogdir}: "
-                f"{reason(error)}"
-            ) from error
+            why = f"cannot create a log in this childlogdir: {reason(error)}"
+            raise OSError(error.errno, why, daemon.childlogdir) from error
         self._auto_logs.append(path)
         return path

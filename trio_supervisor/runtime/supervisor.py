@@ -25,10 +25,9 @@ from trio_supervisor.core.errors import (
     BadName,
     CantReread,
     ConfigError,
-    Failed,
     RequestError,
+    ServerError,
     ShuttingDown,
-    SocketError,
     StillRunning,
 )
 from trio_supervisor.core.events import (
@@ -82,11 +81,16 @@ class Supervisor:
         log: Callable[[Severity, str], None],
         activity: ActivityLog | None = None,
         reload: Callable[[], Config] | None = None,
+        prepare: Callable[[Config], None] = lambda config: None,
         bus: Bus | None = None,
         launch: Launcher | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """``reload`` reads the configuration again, in a worker thread; it raises ConfigError."""
+        """``reload`` reads the configuration again, in a worker thread; it raises ConfigError.
+
+        ``prepare`` makes ready, in a worker thread, what a restart needs that can fail; it raises
+        ConfigError or ServerError.
+        """
         self.config = config
         self.candidates = config.groups
         self.state = DaemonState.RUNNING
@@ -101,6 +105,7 @@ class Supervisor:
         self.chronicle = Chronicle(wall_clock)
         self.vitals = Vitals(self.processes)
         self._reload = reload
+        self._prepare = prepare
         # One thread at most is lost to a file that hangs, and none of those that others need.
         self._reloading = trio.CapacityLimiter(1)
         bus = Bus(log) if bus is None else bus
@@ -218,8 +223,7 @@ class Supervisor:
     def add_group(self, name: str) -> None:
         """Activate a group of the configuration last read.
 
-        Raises AlreadyAdded, BadName, ShuttingDown, or Failed if its FastCGI socket or logs cannot
-        be made.
+        Raises AlreadyAdded, BadName or ShuttingDown.
         """
         if name in self.groups:
             raise AlreadyAdded(name)
@@ -231,8 +235,7 @@ class Supervisor:
     def add(self, config: GroupConfig) -> Group:
         """Add a group that is in no file; its autostart processes are started.
 
-        A reread leaves it alone. Raises AlreadyAdded, ShuttingDown, or Failed if its FastCGI socket
-        or logs cannot be made.
+        A reread leaves it alone. Raises AlreadyAdded or ShuttingDown.
         """
         if config.name in self.groups:
             raise AlreadyAdded(config.name)
@@ -328,11 +331,12 @@ class Supervisor:
     async def restart(self) -> None:
         """Stop everything and end ``run``, to start afresh with ``successor``.
 
-        The configuration is read and validated first: if it is bad nothing is stopped, one CRIT
-        line says why and CantReread is raised (P-182, Q-23).
+        The configuration is read and validated first, and what it needs is made ready: if that
+        cannot be nothing is stopped, one CRIT line says why and CantReread is raised.
         """
         try:
             config = await self._read_again()
+            await self._make_ready(config)
         except CantReread as error:
             self.log(Severity.CRITICAL, f"restart refused, everything keeps running: {error}")
             raise
@@ -383,10 +387,7 @@ class Supervisor:
     def _activate(self, config: GroupConfig) -> Group:
         if self.state is not DaemonState.RUNNING:
             raise ShuttingDown
-        try:
-            group = self._make(config)
-        except (ConfigError, SocketError) as error:
-            raise Failed(str(error)) from error
+        group = self._make(config)
         if self._nursery is not None:
             self._nursery.start_soon(group.run)
             self._start_soon(self._nursery, list(group.processes.values()))
@@ -402,6 +403,13 @@ class Supervisor:
             raise CantReread(str(error.strerror)) from error
         except ConfigError as error:
             raise CantReread(error.placed) from error
+
+    async def _make_ready(self, config: Config) -> None:
+        try:
+            await trio.to_thread.run_sync(self._prepare, config, limiter=self._reloading)
+        except (ConfigError, ServerError) as error:
+            text = error.placed if isinstance(error, ConfigError) else str(error)
+            raise CantReread(text) from error
 
     def _make(self, config: GroupConfig) -> Group:
         group = Group(config, self._host)

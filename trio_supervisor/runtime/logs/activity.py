@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from trio_supervisor.core.config import Severity
 from trio_supervisor.core.errors import ConfigError, Failed, NoFile
 from trio_supervisor.core.escape import escaped
-from trio_supervisor.runtime.logs.logfile import is_regular
+from trio_supervisor.runtime.logs.logfile import is_regular, open_log
 from trio_supervisor.runtime.logs.losses import reason
 from trio_supervisor.runtime.logs.sinks import Sinks
 from trio_supervisor.runtime.logs.writer import BACKLOG_LIMIT
@@ -154,12 +154,25 @@ def open_activity_log(daemon: DaemonConfig, *, foreground: bool) -> ActivityLog:
         )
     except OSError as error:
         activity.close()
-        raise ConfigError(
-            f"cannot open the log {daemon.logfile}: {reason(error)}",
-            section="supervisord",
-            option="logfile",
-        ) from error
+        raise _not_opened(daemon, error) from error
     return activity
+
+
+def try_activity_log(daemon: DaemonConfig) -> None:
+    """Raise ConfigError if the log that the configuration names cannot be opened."""
+    try:
+        if daemon.logfile != SYSLOG:
+            os.close(open_log(daemon.logfile))
+    except OSError as error:
+        raise _not_opened(daemon, error) from error
+
+
+def _not_opened(daemon: DaemonConfig, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"cannot open the log {daemon.logfile}: {reason(error)}",
+        section="supervisord",
+        option="logfile",
+    )
 
 
 def _same_target(path: str | None, copy: str) -> bool:
