@@ -78,6 +78,23 @@ def test_uptime_is_counted_in_the_browser(browser: Browser, serve: Serve) -> Non
         assert browser.complaints() == []
 
 
+def test_uptime_stands_still_when_nobody_knows_it(browser: Browser, serve: Serve) -> None:
+    with serve(MANY) as site:
+        site.daemon.wait_for("cat", "RUNNING")
+        browser.open(site.address)
+        wait_live(browser)
+        site.daemon.rpc.shutdown()
+        assert site.daemon.process.wait(30) == 0
+        browser.wait_text(".live", "daemon is gone, reconnecting")
+        browser.run(
+            "for (const row of document.querySelectorAll('tr.process')) row.dataset.since = '1';"
+        )
+        before = browser.texts("tr.process .uptime")
+        browser.run("return new Promise((resolve) => setTimeout(resolve, 2500));")
+        assert browser.texts("tr.process .uptime") == before
+        assert browser.style(".summary", "opacity") == "0.5"
+
+
 def test_a_page_that_was_hidden_gets_only_what_has_happened_since(
     browser: Browser, serve: Serve
 ) -> None:

@@ -555,7 +555,10 @@ function statusPage() {
 
   for (const row of all('tr.process')) adopt(row);
   arrange();
-  setInterval(() => { if (!document.hidden) rows.forEach(showUptime); }, 1000);
+  setInterval(() => {
+    const known = !document.body.classList.contains('gone'); // else nobody knows whether it runs
+    if (known && !document.hidden) rows.forEach(showUptime);
+  }, 1000);
   return {
     '/': () => { filter.focus(); filter.select(); },
     j: () => move(1),
