@@ -84,6 +84,7 @@ async def test_a_client_that_is_gone_restarts_nothing(fake: FakeSupervisor, path
         cat.gate.set()
         await wait_all_tasks_blocked(0.05)
         assert fake.process("cat").state is State.STOPPED
+        assert "the client that asked for a restart is gone, nothing is started" in str(fake.lines)
 
 
 async def test_a_restart_starts_nothing_once_the_supervisor_goes_down(

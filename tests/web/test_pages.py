@@ -707,3 +707,4 @@ async def test_a_browser_that_is_gone_restarts_nothing(fake: FakeSupervisor, act
         cat.gate.set()
         await wait_all_tasks_blocked(0.05)
         assert fake.process("cat").state is State.STOPPED
+        assert "the browser that asked for a restart is gone, nothing is started" in str(fake.lines)

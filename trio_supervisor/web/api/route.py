@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, cast
 
+from trio_supervisor.core.config import Severity
 from trio_supervisor.core.errors import Failed, ShuttingDown
 from trio_supervisor.core.states import DaemonState
 
@@ -76,7 +77,9 @@ class Call:
         """
         self.require_running()
         if self.has_left():
-            raise Failed("the client that asked for a restart is gone, nothing is started")
+            text = "the client that asked for a restart is gone, nothing is started"
+            self.supervisor.log(Severity.WARN, text)
+            raise Failed(text)
 
     def text(self, name: str) -> str:
         return cast("str", self.given[name])

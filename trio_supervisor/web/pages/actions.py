@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from trio_supervisor.core.config import Severity
 from trio_supervisor.core.errors import BadName, Failed, RequestError
 from trio_supervisor.core.states import FaultCode
 from trio_supervisor.runtime.rpc import control
@@ -49,7 +50,9 @@ class Order:
     def check_browser(self) -> None:
         """Raise Failed if the browser is gone: what is forgotten must not start anything."""
         if self.has_left():
-            raise Failed("the browser that asked for a restart is gone, nothing is started")
+            text = "the browser that asked for a restart is gone, nothing is started"
+            self.supervisor.log(Severity.WARN, text)
+            raise Failed(text)
 
     @property
     def members(self) -> list[Process]:
