@@ -145,3 +145,13 @@ async def test_an_unused_resource_is_closed_at_once(disk: Disk) -> None:
     assert disk.closed.is_set()
     with pytest.raises(ValueError, match="closed"):
         await resource.use(Disk.use)
+
+
+async def test_a_resource_that_hangs_holds_up_no_other(disk: Disk) -> None:
+    other = Disk()
+    other.go_on()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(InThreads(disk).use, Disk.use)
+        await disk.hangs(1)
+        assert await InThreads(other).use(Disk.use) == "used"
+        disk.go_on()

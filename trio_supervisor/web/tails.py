@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 HEADERS = (("X-Accel-Buffering", "no"), *NO_STORE, *SECURITY)
 #: The header with the place where a stream begins, for who wants to go on after it broke off.
 POSITION = "X-Log-Position"
-#: Seconds between two looks at a log that did not grow.
-LOOK = 0.1
+#: Seconds between two looks at a log that did not grow. A power of two, for which the time left to
+#: the next look is exact and never too small to make a difference.
+LOOK = 0.125
 
 
 async def tail_process(supervisor: Supervisor, address: str) -> Response | Stream:
@@ -70,10 +71,12 @@ async def following(path: str, place: Place | None = None) -> Stream:
 
 
 class Look:
-    """When to look at a log again: for now, every so often."""
+    """When to look at a log again: for now, every so often, and at the same time as all others, so
+    that one thread does it for all."""
 
     async def wait(self) -> None:
-        await trio.sleep(LOOK)
+        now = trio.current_time()
+        await trio.sleep(LOOK - now % LOOK)
 
 
 class Tail:

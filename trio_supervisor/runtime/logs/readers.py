@@ -6,7 +6,6 @@ file, and gives up its place among the readers of all files after a moment.
 
 from __future__ import annotations
 
-import math
 import threading
 from contextlib import suppress
 from functools import partial
@@ -16,7 +15,8 @@ from weakref import WeakValueDictionary
 import trio
 
 from trio_supervisor.core.errors import Failed
-from trio_supervisor.runtime.threads import in_thread
+from trio_supervisor.runtime.logs.clerk import Clerk
+from trio_supervisor.runtime.logs.writer import wake
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,6 +131,30 @@ class _Reading(Generic[Result]):
             self._undo(outcome.unwrap())
 
 
+class _Call(Generic[Result]):
+    """One call in a thread, whose outcome comes back to the event loop."""
+
+    def __init__(self, work: Callable[[], Result]) -> None:
+        self.over = trio.Event()
+        self._work = work
+        self._token = trio.lowlevel.current_trio_token()
+        self._results: list[Result] = []
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        """Called in the thread."""
+        try:
+            self._results.append(self._work())
+        except BaseException as error:
+            self._error = error
+        wake(self._token, self.over)
+
+    def result(self) -> Result:
+        if self._error is not None:
+            raise self._error
+        return self._results[0]
+
+
 class InThreads(Generic[Resource]):
     """A resource that is used in threads only, in one at a time; closed when none uses it."""
 
@@ -143,7 +167,10 @@ class InThreads(Generic[Resource]):
     async def use(self, function: Callable[[Resource], Result]) -> Result:
         """Call ``function`` with the resource. A thread that hangs is left alone when the caller
         is cancelled."""
-        return await in_thread(self._use, function, abandon_on_cancel=True, limiter=_unlimited)
+        call = _Call(partial(self._use, function))
+        _lookers.submit(call.run)
+        await call.over.wait()
+        return call.result()
 
     def close(self) -> None:
         """Close the resource, now or at the end of the call that uses it."""
@@ -170,6 +197,6 @@ class InThreads(Generic[Resource]):
             self._used.release()
 
 
-#: Each stream has one thread at most, and only while it looks.
-_unlimited = trio.CapacityLimiter(math.inf)
+#: Does the looks of all streams in one thread, and gets another while a disk holds that one up.
+_lookers = Clerk()
 readers = Readers()
