@@ -6,12 +6,21 @@ import os
 import signal
 import socket
 import urllib.request
+import xmlrpc.client
 from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.kit.daemon import BASE, Daemon, daemon, eventually, free_port, write_config
+from tests.kit.daemon import (
+    BASE,
+    Daemon,
+    UnixTransport,
+    daemon,
+    eventually,
+    free_port,
+    write_config,
+)
 from tests.kit.root import NOBODY, directory_of, needs_root
 
 if TYPE_CHECKING:
@@ -148,3 +157,29 @@ def test_a_program_that_cannot_be_made_ends_no_reload(tmp_path: Path) -> None:
         assert "a file that is not a socket is there" in str(running.info("f")["spawnerr"])
         (tmp_path / "f.sock").unlink()
         running.wait_for("f", "RUNNING")
+
+
+def test_a_plugin_that_cannot_be_made_any_more_ends_no_reload(tmp_path: Path) -> None:
+    (tmp_path / "fragile.py").write_text(
+        "import os\n"
+        "class Plugin:\n"
+        "    def hello(self):\n"
+        "        return 'hello'\n"
+        "def make(supervisor, **options):\n"
+        "    if os.path.exists('broken'):\n"
+        "        raise LookupError('no database')\n"
+        "    return Plugin()\n"
+    )
+    plugin = "[rpcinterface:fragile]\nsupervisor.rpcinterface_factory=fragile:make\n"
+    with daemon(tmp_path, CAT + plugin) as running:
+        running.wait_for("x", "RUNNING")
+        server = xmlrpc.client.ServerProxy(
+            "http://x", transport=UnixTransport(f"{tmp_path}/s.sock")
+        )
+        assert server.fragile.hello() == "hello"
+        (tmp_path / "broken").touch()
+        reloaded(running)
+        assert "LookupError: no database; without plugins' rpc interfaces" in running.log
+        (tmp_path / "broken").unlink()
+        reloaded(running)
+        assert server.fragile.hello() == "hello"

@@ -20,7 +20,7 @@ from trio_supervisor.cli.doors import Doors
 from trio_supervisor.cli.pidfile import Pidfile
 from trio_supervisor.cli.recorded_pid import recorded_pid
 from trio_supervisor.core.config import Config, Message, Severity
-from trio_supervisor.core.errors import CantReread, InternalError
+from trio_supervisor.core.errors import CantReread, InternalError, PluginError
 from trio_supervisor.core.events import serials
 from trio_supervisor.core.reread import reload_daemon
 from trio_supervisor.core.states import DaemonState
@@ -31,6 +31,7 @@ from trio_supervisor.runtime.logs.activity import open_activity_log, try_activit
 from trio_supervisor.runtime.logs.autologs import remove_auto_logs
 from trio_supervisor.runtime.opening import explanation
 from trio_supervisor.runtime.orphans import reap_orphans
+from trio_supervisor.runtime.rpc.plugins import is_plugin
 from trio_supervisor.runtime.spawn import ProcessLauncher
 from trio_supervisor.runtime.supervisor import Supervisor
 from trio_supervisor.runtime.survivors import end_survivors
@@ -78,6 +79,7 @@ class Service:
         self._ready = ready
         self._serials = serials()  # survive a restart (interfaces.md 1.3)
         self._doors = Doors()
+        self._reloaded = False
 
     async def run(self) -> int:
         """Live through all incarnations; returns the exit code.
@@ -95,6 +97,7 @@ class Service:
                 daemon, messages = reload_daemon(self._config.daemon, config.daemon)
                 self._config = replace(config, daemon=daemon)
                 self._messages = [*messages]
+                self._reloaded = True
         return 0
 
     async def _incarnation(
@@ -123,7 +126,7 @@ class Service:
                 bus=Bus(activity.log, self._serials),
                 launch=launcher,
             )
-            apps = [App(server, supervisor) for server in config.servers]
+            apps = self._apps(config, supervisor)
             self._enter_background(activity)
             earlier = None
             with suppress(OSError, ValueError):  # there is none
@@ -156,6 +159,23 @@ class Service:
             except BaseException as error:  # whatever it is, the children are not abandoned
                 await _end_in_failure(supervisor, error)
             return supervisor.successor
+
+    def _apps(self, config: Config, supervisor: Supervisor) -> list[App]:
+        """What answers at each server. Raises PluginError at the first start only.
+
+        After a reload it is too late: everything has stopped, and must run again.
+        """
+        try:
+            return [App(server, supervisor) for server in config.servers]
+        except PluginError as error:
+            if not self._reloaded:
+                raise
+            supervisor.log(
+                Severity.CRITICAL, f"{error}; without plugins' rpc interfaces until the next reload"
+            )
+        ours = tuple(i for i in supervisor.config.rpcinterfaces if not is_plugin(i))
+        supervisor.config = replace(supervisor.config, rpcinterfaces=ours)
+        return [App(server, supervisor) for server in config.servers]
 
     def _prepare(self, config: Config) -> None:
         """Find out whether a reload can work, before anything stops. Blocks.
