@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trio_supervisor.web.pages import ansi
 from trio_supervisor.web.pages.ansi import HELD, Painter
 
 
@@ -134,3 +135,9 @@ def test_whatever_comes_is_text_in_spans(pieces: list[bytes]) -> None:
     html = "".join(painter.feed(piece) for piece in pieces) + painter.feed(b"", final=True)
     for line in html.split("\n"):
         assert not set(Text(line).text) & {"\x1b", "\x07", "\x00"}
+
+
+def test_sequences_by_the_million_are_looked_at_once() -> None:
+    before = ansi._changed.cache_info().misses
+    assert Painter().feed(b"\x1b[1m\x1b[0m" * 10_000 + b"x", final=True) == "x"
+    assert ansi._changed.cache_info().misses - before <= 4

@@ -14,6 +14,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from tests.kit.fake_supervisor import FakeSupervisor
+from tests.kit.fuzz import MemoryWire
 from tests.kit.web import call_body, request, talking, unix_server
 from trio_supervisor.core.access import Access
 from trio_supervisor.core.xmlrpc import Value, encode_response
@@ -21,7 +22,7 @@ from trio_supervisor.web import app, rpc_door
 from trio_supervisor.web.api import routes
 from trio_supervisor.web.api.input import BODY_LIMIT, read_fields
 from trio_supervisor.web.app import FORM_LIMIT, App
-from trio_supervisor.web.connection import PIECES
+from trio_supervisor.web.connection import PIECES, PORTION, Connection
 from trio_supervisor.web.memory import FULL, LARGE, Memory
 from trio_supervisor.web.message import MAX_FIELDS, Request, Response, Stream
 from trio_supervisor.web.parser import MAX_LINES, Refused
@@ -206,6 +207,29 @@ async def test_a_large_body_for_the_api_is_read_in_a_thread(
             assert (await client.post("/api/v1/events", body, JSON)).status == 200
     assert threads[0] == threading.get_ident()
     assert threads[1] != threading.get_ident()
+
+
+async def test_a_long_answer_to_a_fast_client_lets_others_run(fake: FakeSupervisor) -> None:
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async def respond(request: Request) -> Response:
+        return Response(200, b"x" * PORTION * 20)
+
+    server = App(unix_server(), fake.real)
+    server.respond = respond  # type: ignore[method-assign]
+    wire = MemoryWire([request("/ok.html")])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(others)
+        await Connection(wire, server, "").run()
+        nursery.cancel_scope.cancel()
+    assert wire.sent.endswith(b"x" * PORTION * 20)
+    assert turns > 15
 
 
 class Keeper:

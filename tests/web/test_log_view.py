@@ -12,7 +12,7 @@ import trio
 from tests.kit.fake_supervisor import FakeSupervisor
 from tests.kit.web import talking
 from trio_supervisor.web import sse
-from trio_supervisor.web.pages.log_view import HISTORY, TOO_FAR, LogFeed
+from trio_supervisor.web.pages.log_view import HISTORY, PAINTED, TOO_FAR, LogFeed, painted_end
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,3 +101,16 @@ async def test_over_http(log: Path) -> None:
         assert headers["content-type"] == "text/event-stream;charset=utf-8"
         assert (await client.chunk()).startswith(b"event: start\n")
         await trio.lowlevel.checkpoint()
+
+
+def test_a_long_log_is_painted_in_pieces_that_fit(tmp_path: Path) -> None:
+    """A character, a sequence and a style may reach over their ends."""
+    log = tmp_path / "log"
+    text = "é" * (PAINTED // 2 - 1) + "a" + "\x1b[1m" + "b" * PAINTED + "\x1b[0m<\n"
+    log.write_text(text)
+    painted = painted_end(str(log), 10 * PAINTED).decode()
+    plain = painted.replace('<span class="a-bold">', "").replace("</span>", "")
+    assert plain == "é" * (PAINTED // 2 - 1) + "a" + "b" * PAINTED + "&lt;\n"
+    assert painted.count('<span class="a-bold">') in (1, 2)
+    log.write_text("")
+    assert painted_end(str(log), 10) == b""

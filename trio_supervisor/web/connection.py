@@ -39,6 +39,8 @@ LINGER_TIME = 2
 
 #: Bytes of a body up to which it is copied to be sent together with its head.
 ONE_SEND = 64 * 1024
+#: Bytes that are sent at once.
+PORTION = 1024 * 1024
 #: Pieces of a body that are taken at once. A client that sends chunks of one byte gives us eleven
 #: thousand in one read; the others are served in between.
 PIECES = 64
@@ -274,7 +276,9 @@ class Connection:
         self._midway = True
         while rest:
             try:
-                rest = rest[self._wire.send(rest) :]
+                rest = rest[self._wire.send(rest[:PORTION]) :]
+                if rest:  # a fast client of a long answer gets it in turn with the others
+                    await trio.lowlevel.checkpoint()
             except BlockingIOError:
                 self._allow(time)
                 await self._wire.wait_writable()

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 #: Of the API: grows with what it can do, and not with the program.
 VERSION = "1.0"
 #: What any request may be answered.
-FAILURES = (400, 401, 403, 429)
+FAILURES = (400, 401, 403, 429, 503)
 #: What one that changes something may be answered besides.
-FAILURES_OF_CHANGE = (411, 413, 415, 503)
+FAILURES_OF_CHANGE = (411, 413, 415)
 DESCRIPTIONS = {
     400: "The request is malformed",
     401: "A user name and a password are needed",
@@ -28,7 +28,7 @@ DESCRIPTIONS = {
     413: "The body is too large",
     415: "The header Content-Type: application/json is missing",
     429: "Too many wrong passwords from this address",
-    503: "The supervisor is going down",
+    503: "The supervisor is going down, or is out of memory, descriptors or threads for this",
 }
 
 

@@ -11,6 +11,7 @@ import codecs
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from trio_supervisor.web.pages.frame import visible
 
@@ -46,7 +47,7 @@ _UNSET = {
 }
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Style:
     """``text`` and ``back`` are numbers of 16 colours, None for the page's own."""
 
@@ -79,7 +80,7 @@ class Painter:
         self._held = ""
         if not final:
             text, self._held = _split(text)
-        return "".join(self._paint(text))
+        return "".join(filter(None, self._paint(text)))  # few pieces of millions are not empty
 
     def _paint(self, text: str) -> Iterator[str]:
         place = 0
@@ -93,10 +94,10 @@ class Painter:
         yield self._span(text[place:])
 
     def _span(self, text: str) -> str:
+        if not text:  # as between two sequences; there may be millions
+            return ""
         classes = self._style.classes
-        return (
-            f'<span class="{classes}">{visible(text)}</span>' if text and classes else visible(text)
-        )
+        return f'<span class="{classes}">{visible(text)}</span>' if classes else visible(text)
 
 
 def _split(text: str) -> tuple[str, str]:
@@ -109,6 +110,7 @@ def _split(text: str) -> tuple[str, str]:
     return text, ""
 
 
+@lru_cache(maxsize=1024)
 def _changed(style: _Style, parameters: str) -> _Style:
     """The style after a Select Graphic Rendition sequence."""
     numbers = iter([int(p[:4] or 0) for p in re.split("[;:]", parameters)[:_PARAMETERS]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
@@ -32,8 +33,10 @@ if TYPE_CHECKING:
 LIMIT = 1024
 #: How many times as many the link "More" shows.
 MORE = 16
-#: Characters of HTML that are made into a page on the event loop; the log may have megabytes.
-SHOWN_INLINE = 256 * 1024
+#: Bytes of a log, as HTML, that are put into the page on the event loop.
+SHOWN_INLINE = 1024 * 1024
+#: Where the log stands in the page. No text has this character: ``visible`` replaces it.
+_PLACE = "\0"
 _FIELDS = ("processname", "limit", "channel")
 _HERE = ' aria-current="page"'
 _KEYS = (
@@ -66,26 +69,28 @@ async def log_page(supervisor: Supervisor, request: Request) -> Response:
     try:
         log = log_of(supervisor, fields)
         after = _remembered(log) if log.path is None else ""
-        text = await readers.run(painted_end, path_of(log), limit)
+        painted = await readers.run(painted_end, path_of(log), limit)
         live = f' data-log="{_address("live/log", fields)}"'
     except NoFile:
-        text = f"No file for {visible(name or MAIN)}"
+        painted = f"No file for {visible(name or MAIN)}".encode(errors="replace")
     except BadName:
         return _unknown(supervisor, name)
     except RequestError as error:
         text = f"ERROR: unexpected rpc fault [{int(error.code)}] {visible(str(error))}"
-
-    def show() -> Response:
-        return page(
-            f"Supervisor tail of process {name}" if name else "Supervisor log",
-            f'<nav class="bar"{live}>{_links(fields, limit)}{_SEARCH if live else ""}</nav>\n'
-            f"<pre>{text}</pre>\n{after}{shortcuts(_KEYS)}",
-            kind="log",
-            heading=name or "The supervisor's own log",
-            bar=f'<a class="button" href="./">All processes</a>{TOOLS}',
-        )
-
-    return await work(len(text), show, inline=SHOWN_INLINE)
+        painted = text.encode(errors="replace")
+    around = page(
+        f"Supervisor tail of process {name}" if name else "Supervisor log",
+        f'<nav class="bar"{live}>{_links(fields, limit)}{_SEARCH if live else ""}</nav>\n'
+        f"<pre>{_PLACE}</pre>\n{after}{shortcuts(_KEYS)}",
+        kind="log",
+        heading=name or "The supervisor's own log",
+        bar=f'<a class="button" href="./">All processes</a>{TOOLS}',
+    )
+    # Put in as bytes: the log may have megabytes, of which each copy counts.
+    before, _, behind = around.body.partition(_PLACE.encode())
+    pieces = [before, painted, behind]
+    body = await work(len(painted), lambda: b"".join(pieces), inline=SHOWN_INLINE)
+    return replace(around, body=body)
 
 
 def _unknown(supervisor: Supervisor, name: str) -> Response:
