@@ -396,3 +396,14 @@ def test_without_a_file_the_places_searched_are_named(tmp_path: Path) -> None:
     if found.returncode == 2:  # else this machine has a file in /etc
         assert "No config file found at default paths" in found.stdout
         assert "no file: 1 error" in found.stdout
+
+
+def test_a_file_cannot_steer_the_terminal_on_which_it_is_checked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "c.conf"
+    path.write_text("[supervisord]\nnodaemon=\x1b[2J\u202e\x9b\n")
+    assert check(str(path), {}, "text", "tsupervisord") == 2
+    shown = capsys.readouterr().out
+    assert "    nodaemon=\\x1b[2J\\u202e\\x9b\n" in shown
+    assert not {"\x1b", "\u202e", "\x9b"} & set(shown)

@@ -15,6 +15,7 @@ from trio_supervisor.cli.findings import ERROR, WARNING, Finding, Sources
 from trio_supervisor.cli.probes import probe
 from trio_supervisor.core.config import Message, Severity
 from trio_supervisor.core.errors import ConfigError
+from trio_supervisor.core.escape import escaped
 from trio_supervisor.runtime.load import examine_config, find_config
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def check(configuration: str | None, overrides: Mapping[str, str], form: str, pr
         print(json.dumps(report, indent=2))
     else:
         for finding in findings:
-            print(finding.shown(sources))
+            print(escaped(finding.shown(sources)))
         print(f"{path or 'no file'}: {_count(errors, 'error')}, {_count(warnings, 'warning')}")
     return EXIT_FOUND if errors else 0
 

@@ -26,6 +26,7 @@ from trio_supervisor.cli.identity import (
 from trio_supervisor.cli.profiling import profiled
 from trio_supervisor.cli.service import Service
 from trio_supervisor.core.errors import InternalError, SupervisorError
+from trio_supervisor.core.escape import escaped
 from trio_supervisor.runtime.load import load_config
 
 if TYPE_CHECKING:
@@ -47,10 +48,10 @@ def main(argv: list[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except InternalError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        print(escaped(f"Error: {error}"), file=sys.stderr)
         sys.exit(EXIT_INTERNAL)
     except SupervisorError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        print(escaped(f"Error: {error}"), file=sys.stderr)
         print(f"For help, use {program} -h", file=sys.stderr)
         sys.exit(EXIT_ERROR)
 
