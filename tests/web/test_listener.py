@@ -277,3 +277,17 @@ def test_the_socket_of_another_program_is_not_removed(path: Path) -> None:
         other.bind(str(path))
         unbind(unix(path), listener)
         assert path.exists()
+
+
+def test_a_socket_whose_file_cannot_be_removed_is_closed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    listener = bind(unix(path))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", refuse)
+        with pytest.raises(PermissionError):
+            unbind(unix(path), listener)
+    assert listener.fileno() == -1

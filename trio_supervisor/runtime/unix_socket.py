@@ -24,7 +24,7 @@ import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from trio_supervisor.runtime.opening import entry
+from trio_supervisor.runtime.opening import entry, remove
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -67,7 +67,7 @@ class UnixListener(socket.socket):
         """Remove the file, unless another one has its name. Raises OSError."""
         if self.has_file():
             with suppress(FileNotFoundError):
-                os.unlink(self.path)
+                remove(self.path)
 
     def become(self, other: UnixListener) -> None:
         """Take over another socket under our own descriptor, and close ours.

@@ -54,10 +54,13 @@ def bind_unix(server: UnixServer) -> UnixListener:
 
 
 def unbind(server: Server, listener: socket.socket) -> None:
-    """Close the socket; its file is removed unless it is another program's now (P-340)."""
-    if isinstance(listener, UnixListener):
-        listener.remove_file()
-    listener.close()
+    """Close the socket; its file is removed unless it is another program's now (P-340).
+
+    Raises OSError if the file cannot be removed; the socket is closed all the same.
+    """
+    with listener:  # open until then: the file is known by a number that another may get after it
+        if isinstance(listener, UnixListener):
+            listener.remove_file()
 
 
 def _bind_inet(server: InetServer) -> socket.socket:
