@@ -15,6 +15,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from tests.kit.fakes import log_lines
 from tests.kit.puppet import Theatre
 from trio_supervisor import Config, State, open_supervisor
 from trio_supervisor.core.config import ChannelConfig, GroupConfig, ProcessConfig
@@ -198,3 +199,14 @@ async def test_two_supervisors_in_one_program(tmp_path: Path) -> None:
         assert other.process("x").state is State.RUNNING
     for theatre in theatres:
         await theatre.aclose()
+
+
+async def test_remarks_about_the_file_are_logged_once(tmp_path: Path) -> None:
+    path = tmp_path / "c.conf"
+    path.write_text("[supervisord]\n[include]\nfiles=none.conf\n")
+    lines: list[str] = []
+    async with open_supervisor(path, log=log_lines(lines)) as supervisor:
+        await supervisor.reread()
+        await supervisor.reread()
+    expected = f'WARN No file matches via include "{tmp_path}/none.conf"'
+    assert lines.count(expected) == 1
