@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import io
 import sys
 import time
 from dataclasses import replace
@@ -434,3 +435,51 @@ def test_a_subscription_that_hears_nothing_is_reported(
         make_plugins([interface(f"{__name__}:subscribing")], real)
     (line,) = lines
     assert "subscribing of [rpcinterface:x] has subscribed to the events of the package" in line
+
+
+class Exits:
+    """Ends the interpreter, as scripts do."""
+
+    def __init__(self, supervisor: object) -> None:
+        pass
+
+    def leave(self) -> None:
+        print("bye")
+        sys.exit(3)
+
+    async def leave_later(self) -> None:
+        await trio.lowlevel.checkpoint()
+        raise KeyboardInterrupt
+
+
+def exiting(supervisor: object) -> None:
+    sys.exit("no")
+
+
+@pytest.mark.parametrize("method", ["leave", "leave_later"])
+async def test_a_method_that_exits_does_not_end_the_daemon(real: Supervisor, method: str) -> None:
+    rpc = Rpc(real, make_plugins([interface(f"{__name__}:Exits")], real))
+    with pytest.raises(RuntimeError, match=rf"x\.{method} raised (SystemExit|KeyboardInterrupt)"):
+        await rpc.call(f"x.{method}", [])
+
+
+def test_a_factory_that_exits_is_an_error_like_others(real: Supervisor) -> None:
+    with pytest.raises(PluginError, match="exiting raised SystemExit: no"):
+        make_plugins([interface(f"{__name__}:exiting")], real)
+
+
+async def test_what_a_method_prints_is_flushed(
+    real: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stream(io.StringIO):
+        flushed = ""
+
+        def flush(self) -> None:
+            self.flushed = self.getvalue()
+
+    rpc = Rpc(real, make_plugins([interface(f"{__name__}:Exits")], real))
+    out = Stream()
+    monkeypatch.setattr(sys, "stdout", out)
+    with pytest.raises(RuntimeError):
+        await rpc.call("x.leave", [])
+    assert out.flushed == "bye\n"

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Callable
-from contextlib import suppress
 from typing import cast
 
 from trio_supervisor.core.events import Event
 from trio_supervisor.runtime.events.handed import handed
+from trio_supervisor.runtime.printed import flush_printed
 
 ResultHandler = Callable[[Event, bytes], object]
 
@@ -45,7 +44,7 @@ def result_handler(spec: str) -> ResultHandler:
 def judge(handler: ResultHandler, event: Event, serial: int, response: bytes) -> None:
     """Call a result handler. Raises whatever it raises, SystemExit and the like included.
 
-    What it has printed is written at once: the daemon may not live to do it at its end.
+    What it has printed is written at once.
     """
     if handler is default_handler:
         default_handler(event, response)
@@ -53,9 +52,7 @@ def judge(handler: ResultHandler, event: Event, serial: int, response: bytes) ->
     try:
         handler(handed(event, serial), response)
     finally:
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(AttributeError, OSError, ValueError):  # closed, or its reader is gone
-                stream.flush()
+        flush_printed()
 
 
 def is_rejection(error: BaseException) -> bool:

@@ -24,6 +24,7 @@ import trio
 from trio_supervisor.core.config import Severity
 from trio_supervisor.core.errors import Failed, PluginError, PluginFault, RequestError
 from trio_supervisor.core.options import MAIN_FACTORY
+from trio_supervisor.runtime.printed import flush_printed
 from trio_supervisor.runtime.rpc.method import REQUIRED, Method, Parameter
 
 if TYPE_CHECKING:
@@ -180,6 +181,7 @@ class _Call:
         try:
             return function(*arguments)
         finally:
+            flush_printed()
             if (took := time.monotonic() - began) > LONG_STEP:
                 self._supervisor.log(
                     Severity.WARN,
