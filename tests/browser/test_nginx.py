@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -15,14 +13,13 @@ import pytest
 from tests.browser.conftest import CAT
 from tests.browser.test_status import MESSAGE, button, wait_live, wait_state
 from tests.kit.daemon import daemon, eventually, free_port
+from tests.kit.machine import path_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.kit.browser import Browser
 
-#: Debian keeps it where users have no path to.
-PLACES = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))
 CONFIGURATION = """\
 daemon off;
 pid nginx.pid;
@@ -58,9 +55,7 @@ PASSWORD = "username=admin\npassword=secret"
 @contextmanager
 def nginx(directory: Path, port: int, header: str) -> Iterator[int]:
     """An nginx before this port; the port it listens on."""
-    program = shutil.which("nginx", path=PLACES)
-    if program is None:
-        pytest.skip("there is no nginx (Debian: apt-get install nginx-light)")
+    program = path_of("nginx")
     listen = free_port()
     (directory / "nginx.conf").write_text(
         CONFIGURATION.format(listen=listen, port=port, header=header)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.kit.machine import path_of
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "embedding.md"
@@ -20,8 +20,7 @@ IDS = ["greeter", "web app", "task pool", "test suite"]
 @pytest.fixture
 def redis() -> None:
     """The database server of the last example; CI installs it."""
-    if shutil.which("redis-server") is None and "CI" not in os.environ:
-        pytest.skip("there is no redis-server (Debian: apt-get install redis-server)")
+    path_of("redis-server")
 
 
 def run(arguments: list[str], directory: Path, code: int = 0) -> str:

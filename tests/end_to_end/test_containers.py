@@ -27,6 +27,7 @@ from tests.kit.daemon import (
     wait_until_gone,
     write_config,
 )
+from tests.kit.machine import NEW_PIDS, need_namespaces
 from tests.kit.root import NOBODY, as_user, directory_of, needs_root
 
 if TYPE_CHECKING:
@@ -76,9 +77,10 @@ NULL_DEVICE = Path("/dev/null")
 @contextmanager
 def container(directory: Path, text: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """The daemon as PID 1; its stdout and stderr are one pipe, as a container's are."""
+    need_namespaces(*NEW_PIDS)
     (directory / "c.conf").write_text(text)
     with subprocess.Popen(
-        ["unshare", "--fork", "--pid", "--mount-proc", "--kill-child",
+        ["unshare", *NEW_PIDS, "--kill-child",
          *COMMAND, "-c", "c.conf", *arguments],
         cwd=directory,
         env={**os.environ, "SE_VIDEO_INTERNAL_UPLOAD": "false"},

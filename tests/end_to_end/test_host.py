@@ -29,6 +29,7 @@ from tests.kit.daemon import (
     wait_until_gone,
     write_config,
 )
+from tests.kit.machine import need_namespaces
 from tests.kit.root import NOBODY, as_user, directory_of, needs_root
 
 if TYPE_CHECKING:
@@ -249,6 +250,7 @@ def test_P057_P323_every_group_of_the_user(who: str) -> None:
         bind = f'mount --bind {directory}/group /etc/group && exec "$@"'
         text = CAT + (f"user={NOBODY}\n" if who == "program" else "")
         user = NOBODY if who == "daemon" else None
+        need_namespaces("--mount")
         within = ["unshare", "--mount", "sh", "-c", bind, "sh"]
         with daemon(directory, text, within=within, user=user) as running:
             running.wait_for("x", "RUNNING")

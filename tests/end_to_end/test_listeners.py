@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.server
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from tests.kit.daemon import PATIENCE, Daemon, daemon, eventually
 from tests.kit.docs import blocks, program
+from tests.kit.machine import path_of
 from tests.kit.mail import Mailbox, SmtpServer, serving
 
 PYTHON = sys.executable
@@ -57,7 +57,7 @@ def failing(name: str, code: int, *options: str) -> str:
 
 
 def test_superlance_unmodified(tmp_path: Path) -> None:
-    """W164 crashmail, W165 memmon, httpok, and the two that send by SMTP in batches."""
+    """crashmail, httpok, and the two that send by SMTP in batches."""
     box = Mailbox(tmp_path)
     smtp = SmtpServer()
     web = http.server.HTTPServer(("127.0.0.1", 0), _Broken)
@@ -67,28 +67,24 @@ def test_superlance_unmodified(tmp_path: Path) -> None:
         "--interval=0.001 --tickEvent=TICK_5"
     )
     text = (
-        superlance("memmon", f"-p big=1KB {mail}", "TICK_5")
-        + superlance("httpok", f"-p web {mail} http://127.0.0.1:{web.server_port}/health", "TICK_5")
+        superlance("httpok", f"-p web {mail} http://127.0.0.1:{web.server_port}/health", "TICK_5")
         + superlance("crashmail", f"-p crash {mail}", "PROCESS_STATE_EXITED")
         + superlance("crashmailbatch", batch, "PROCESS_STATE_EXITED,TICK_5")
         + superlance("fatalmailbatch", batch, "PROCESS_STATE_FATAL,TICK_5")
-        + sleeper("big")
         + sleeper("web")
         + failing("crash", 9, "startsecs=0")
         + failing("broken", 1, "startsecs=1", "startretries=0")
     )
     with serving(smtp), serving(web), daemon(tmp_path, text) as running:
-        for name in ("big", "web", "memmon", "httpok", "crashmail", "fatalmailbatch"):
+        for name in ("web", "httpok", "crashmail", "fatalmailbatch"):
             running.wait_for(name, "RUNNING")
-        before = {name: running.pid(name) for name in ("big", "web")}
+        before = running.pid("web")
         running.rpc.startProcess("crash", False)
         running.rpc.startProcess("broken", False)
-        for name, pid in before.items():
-            running.wait_for_another_child(name, pid)
+        running.wait_for_another_child("web", before)
         (crash,) = eventually(lambda: box.mails("crash"), "crashmail's mail")
         assert "Process crash in group crash exited unexpectedly" in crash
         assert "from state RUNNING" in crash
-        assert eventually(lambda: box.mails("memmon"), "memmon's mail")
         assert eventually(lambda: box.mails("httpok"), "httpok's mail")
         eventually(lambda: len(smtp.mails) >= 2, "the mails of both batches")
         texts = "".join(smtp.mails)
@@ -97,12 +93,15 @@ def test_superlance_unmodified(tmp_path: Path) -> None:
         assert "UNKNOWN state" not in running.log
 
 
-def interpreter(language: str) -> str:
-    found = shutil.which(language)
-    if found is None and "CI" not in os.environ:
-        pytest.skip(f"no {language} here")
-    assert found is not None, f"{language} is missing, which .ci/run installs"
-    return found
+def test_memmon_unmodified(tmp_path: Path) -> None:
+    path_of("ps")  # which memmon runs
+    box = Mailbox(tmp_path)
+    arguments = f'-p big=1KB -s "{box.command}" -m ops@example.com'
+    with daemon(tmp_path, superlance("memmon", arguments, "TICK_5") + sleeper("big")) as running:
+        for name in ("big", "memmon"):
+            running.wait_for(name, "RUNNING")
+        running.wait_for_another_child("big", running.pid("big"))
+        assert eventually(lambda: box.mails("memmon"), "memmon's mail")
 
 
 #: One that was written for another language's habit of reading bytes.
@@ -148,7 +147,7 @@ def test_listeners_in_any_language_stay_in_step(language: str, tmp_path: Path) -
     script = tmp_path / "script"
     heard = tmp_path / "heard"
     heard.touch()
-    command = interpreter(PYTHON if language in ("ours", "theirs") else language)
+    command = PYTHON if language in ("ours", "theirs") else path_of(language)
     length = "bytes"
     match language:
         case "sh" | "perl":

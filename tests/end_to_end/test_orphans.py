@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.kit.daemon import PATIENCE, Daemon, daemon, eventually
+from tests.kit.machine import NEW_PIDS, need_namespaces
 from tests.kit.root import needs_root
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def test_S136_subreaper(tmp_path: Path) -> None:
 @contextmanager
 def first_process(directory: Path, text: str = PROGRAM) -> Iterator[tuple[Daemon, int]]:
     """The daemon as PID 1 of a namespace, and its pid outside."""
-    within = ["unshare", "--fork", "--pid", "--mount-proc", "--kill-child"]
+    need_namespaces(*NEW_PIDS)
+    within = ["unshare", *NEW_PIDS, "--kill-child"]
     with daemon(directory, text, within=within) as running:
         (pid,) = children(running.process.pid)
         try:

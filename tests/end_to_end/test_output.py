@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.daemon import BASE, COMMAND, PATIENCE, alive, daemon, eventually, write_config
+from tests.kit.machine import need_namespaces
 from tests.kit.root import needs_root
 
 NO_FILE = 20
@@ -93,6 +94,7 @@ def test_S086_P254_clear_leaves_the_link_of_a_device(tmp_path: Path) -> None:
     private = (
         "mount -t tmpfs none /dev && ln -s /proc/self/fd/1 /dev/stdout && mknod /dev/null c 1 3"
     )
+    need_namespaces("--mount")
     within = ["unshare", "--mount", "sh", "-c", f'{private} && exec "$@"', "sh"]
     with daemon(tmp_path, text, within=within) as running:
         running.wait_for("x", "RUNNING")

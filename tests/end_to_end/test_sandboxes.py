@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.kit.daemon import alive, daemon, eventually
-from tests.kit.strace import failing, needs_strace
+from tests.kit.strace import failing
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-pytestmark = needs_strace
 
 #: Leaves a line for each of its lives.
 PROGRAM = """\

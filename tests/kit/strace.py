@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-
-import pytest
-
-needs_strace = pytest.mark.skipif(
-    shutil.which("strace") is None, reason="makes system calls fail: install the package strace"
-)
+from tests.kit.machine import need_tracing
 
 
 def failing(call: str, error: str) -> list[str]:
@@ -16,5 +10,6 @@ def failing(call: str, error: str) -> list[str]:
 
     The command keeps its pid; strace runs beside it.
     """
+    need_tracing()
     inject = f"inject={call}:error={error}"
     return ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject]

@@ -1,0 +1,66 @@
+"""What tests need of the machine: asked for, and skipped with the package or the right it takes."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+
+import pytest
+
+#: Program -> the Debian package it is in. ``.ci/run`` installs them.
+PACKAGES = {
+    "chromedriver": "chromium-driver",
+    "chromium": "chromium",
+    "fish": "fish",
+    "nginx": "nginx-light",
+    "node": "nodejs",
+    "perl": "perl",
+    "ps": "procps",
+    "redis-server": "redis-server",
+    "strace": "strace",
+    "zsh": "zsh",
+}
+#: Options of ``unshare`` for a namespace of pids with its own /proc.
+NEW_PIDS = ("--fork", "--pid", "--mount-proc")
+#: Where servers are, which are not on the PATH of every user.
+PLACES = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+
+
+def path_of(name: str) -> str:
+    """The path of a program. Without it the test is skipped, or fails where CI is set."""
+    path = shutil.which(name, path=PLACES)
+    if path is None:
+        missing = f"there is no {name} (Debian: apt-get install {PACKAGES[name]})"
+        if "CI" in os.environ:
+            pytest.fail(f"{missing}, which .ci/run installs")
+        pytest.skip(missing)
+    return path
+
+
+def need_namespaces(*kinds: str) -> None:
+    """Skip the test where no namespaces can be made; ``kinds`` are options of ``unshare``."""
+    why = _failure("unshare", *kinds, "true")
+    if why:
+        pytest.skip(
+            f"no namespaces can be made here ({why}): run as root with CAP_SYS_ADMIN, "
+            "and not in a chroot, where / is no mount point"
+        )
+
+
+def need_tracing() -> None:
+    """Skip the test where no process can be traced."""
+    why = _failure(path_of("strace"), "-D", "-o", "/dev/null", "true")
+    if why:
+        pytest.skip(f"no process can be traced here ({why}): run as root with CAP_SYS_PTRACE")
+
+
+@functools.cache
+def _failure(*command: str) -> str:
+    """Why a command fails; empty if it does not."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True)
+    except FileNotFoundError:
+        return f"there is no {command[0]}"
+    return (done.stderr.strip() or f"exit status {done.returncode}") if done.returncode else ""
