@@ -28,6 +28,17 @@ hypothesis.settings.load_profile("fixed")
 WATCHDOG = 120
 
 
+#: Signals that a shell lets its background jobs ignore, and what a person's programs do with them.
+#: Programs inherit that they are ignored, so those that tests start would not hear Ctrl-C.
+USUAL_HANDLERS = {signal.SIGINT: signal.default_int_handler, signal.SIGQUIT: signal.SIG_DFL}
+
+
+def pytest_configure() -> None:
+    for number, handler in USUAL_HANDLERS.items():
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
 @pytest.fixture
 def mock_clock() -> trio.testing.MockClock:
     return trio.testing.MockClock(rate=0)

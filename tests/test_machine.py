@@ -1,20 +1,29 @@
-"""What the tests need of the machine is what ``.ci/run`` installs, and is asked for by its package."""
+"""What the tests need of the machine, and that they do not depend on who has started them."""
 
 from __future__ import annotations
 
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.kit import machine
 
-RUN = Path(__file__).parents[1] / ".ci" / "run"
+ROOT = Path(__file__).parents[1]
+RUN = ROOT / ".ci" / "run"
 
 
 def test_every_package_is_installed_where_ci_is_set() -> None:
     table = RUN.read_text().partition("declare -A package=(")[2].partition(")")[0]
     assert dict(re.findall(r"\[([^]]+)\]=(\S+)", table)) == machine.PACKAGES
+
+
+def test_the_readme_names_the_packages() -> None:
+    (listed,) = re.findall(r"apt-get install (chromium [^`]+)`", (ROOT / "README.md").read_text())
+    assert listed.split() == sorted(machine.PACKAGES.values())
 
 
 def test_a_missing_program_is_a_reason_that_names_its_package(
@@ -32,3 +41,24 @@ def test_a_missing_program_is_a_reason_that_names_its_package(
 def test_a_missing_right_is_named() -> None:
     with pytest.raises(pytest.skip.Exception, match=r"unshare.*CAP_SYS_ADMIN"):
         machine.need_namespaces("--no-such-option")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
+def test_no_signal_is_ignored_because_the_tests_are_a_background_job(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    (tmp_path / "conftest.py").write_text((ROOT / "conftest.py").read_text())
+    (tmp_path / "test_it.py").write_text(
+        "import signal, subprocess, sys\n"
+        "def test_it():\n"
+        f"    text = 'import signal; print(repr(signal.getsignal({int(number)})))'\n"
+        "    done = subprocess.run([sys.executable, '-c', text], capture_output=True, text=True)\n"
+        "    assert 'SIG_IGN' not in done.stdout\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    finally:
+        signal.signal(number, before)
+    assert done.returncode == 0, done.stdout
