@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.kit.ctl import finish, install, read_until, run, until
-from tests.kit.strace import failing, needs_strace
+from tests.kit.strace import failing
 
 if TYPE_CHECKING:
     import subprocess
@@ -100,7 +100,6 @@ def test_stays_until_the_target_is_gone_D34(
     assert finish(process, seen) == (0, f"ready\n{number.name}\nSIGHUP\n", "")
 
 
-@needs_strace
 @pytest.mark.parametrize(
     ("call", "error"),
     [("pidfd_open", "ENOSYS"), ("pidfd_open", "EPERM"), ("pidfd_send_signal", "EPERM")],

@@ -31,11 +31,13 @@ def test_without_pidfds_children_are_watched_by_sigchld(tmp_path: Path, error: s
     with daemon(tmp_path, PROGRAM, within=failing("pidfd_open", error)) as running:
         running.wait_for("x", "RUNNING")
         first = running.pid("x")
+        eventually(lambda: lives.exists() and lives.read_text() == f"{first}\n", "its line")
         os.kill(first, signal.SIGKILL)
         running.wait_for_another_child("x", first)
         running.wait_for("x", "RUNNING")
         second = running.pid("x")
+        eventually(lambda: lives.read_text().split() == [str(first), str(second)], "both lines")
         assert running.rpc.stopProcess("x") is True
         assert running.info("x")["statename"] == "STOPPED"
         assert not alive(second)
-        assert eventually(lambda: lives.read_text().split(), "lives") == [str(first), str(second)]
+        assert lives.read_text().split() == [str(first), str(second)]
