@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from trio_supervisor import Supervisor
-    from trio_supervisor.core.config import Severity
+    from trio_supervisor.core.config.model import Severity
 
     Add = Callable[[Supervisor, int], None]
 

@@ -8,7 +8,7 @@ from tests.kit.docs import blocks
 from trio_supervisor.core import events
 from trio_supervisor.core.events import EVENT_TYPES, Event
 from trio_supervisor.core.listener import envelope
-from trio_supervisor.core.states import State
+from trio_supervisor.core.process.states import State
 
 CAT = ("cat", "cat")
 PID = 2766

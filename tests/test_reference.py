@@ -22,9 +22,9 @@ from tests.kit.config import load
 from tests.kit.reference import EFFECTS, KINDS, kind_of, markdown, schema
 from trio_supervisor import open_supervisor
 from trio_supervisor.cli.sample import sample
-from trio_supervisor.core.config import AUTO
+from trio_supervisor.core.config.model import AUTO
+from trio_supervisor.core.config.options import TABLES, Effect
 from trio_supervisor.core.events import EVENT_TYPES
-from trio_supervisor.core.options import TABLES, Effect
 
 DOCS = Path(__file__).parents[1] / "docs"
 

@@ -17,17 +17,17 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False  # typing's flag without importing typing: type checkers know the name
 if TYPE_CHECKING:
-    from trio_supervisor.core.access import Access as Access
-    from trio_supervisor.core.access import Credentials as Credentials
-    from trio_supervisor.core.access import Tls as Tls
-    from trio_supervisor.core.config import Autorestart as Autorestart
-    from trio_supervisor.core.config import ChannelConfig as ChannelConfig
-    from trio_supervisor.core.config import Config as Config
-    from trio_supervisor.core.config import GroupConfig as GroupConfig
-    from trio_supervisor.core.config import GroupKind as GroupKind
-    from trio_supervisor.core.config import InetServer as InetServer
-    from trio_supervisor.core.config import ProcessConfig as ProcessConfig
-    from trio_supervisor.core.config import UnixServer as UnixServer
+    from trio_supervisor.core.config.access import Access as Access
+    from trio_supervisor.core.config.access import Credentials as Credentials
+    from trio_supervisor.core.config.access import Tls as Tls
+    from trio_supervisor.core.config.model import Autorestart as Autorestart
+    from trio_supervisor.core.config.model import ChannelConfig as ChannelConfig
+    from trio_supervisor.core.config.model import Config as Config
+    from trio_supervisor.core.config.model import GroupConfig as GroupConfig
+    from trio_supervisor.core.config.model import GroupKind as GroupKind
+    from trio_supervisor.core.config.model import InetServer as InetServer
+    from trio_supervisor.core.config.model import ProcessConfig as ProcessConfig
+    from trio_supervisor.core.config.model import UnixServer as UnixServer
     from trio_supervisor.core.errors import ConfigError as ConfigError
     from trio_supervisor.core.errors import InternalError as InternalError
     from trio_supervisor.core.errors import PluginError as PluginError
@@ -43,51 +43,51 @@ if TYPE_CHECKING:
     from trio_supervisor.core.events import RemoteCommunication as RemoteCommunication
     from trio_supervisor.core.events import SupervisorStateChange as SupervisorStateChange
     from trio_supervisor.core.events import Tick as Tick
-    from trio_supervisor.core.states import State as State
+    from trio_supervisor.core.process.states import State as State
     from trio_supervisor.runtime.embedding import open_supervisor as open_supervisor
-    from trio_supervisor.runtime.events.results import RejectEvent as RejectEvent
+    from trio_supervisor.runtime.events.result_handlers import RejectEvent as RejectEvent
     from trio_supervisor.runtime.events.subscription import EventStream as EventStream
     from trio_supervisor.runtime.load import load_config as load_config
-    from trio_supervisor.runtime.outputs import OutputStream as OutputStream
-    from trio_supervisor.runtime.process import Process as Process
+    from trio_supervisor.runtime.output.subscriptions import OutputStream as OutputStream
+    from trio_supervisor.runtime.process.lifecycle import Process as Process
     from trio_supervisor.runtime.rpc.plugins import NOT_DONE_YET as NOT_DONE_YET
     from trio_supervisor.runtime.supervisor import Supervisor as Supervisor
     from trio_supervisor.web.serving import serve_http as serve_http
 
 _HOME = {
-    "Access": "core.access",
-    "Autorestart": "core.config",
-    "ChannelConfig": "core.config",
-    "Config": "core.config",
+    "Access": "core.config.access",
+    "Autorestart": "core.config.model",
+    "ChannelConfig": "core.config.model",
+    "Config": "core.config.model",
     "ConfigError": "core.errors",
-    "Credentials": "core.access",
+    "Credentials": "core.config.access",
     "Event": "core.events",
     "EventStream": "runtime.events.subscription",
-    "GroupConfig": "core.config",
-    "GroupKind": "core.config",
-    "InetServer": "core.config",
+    "GroupConfig": "core.config.model",
+    "GroupKind": "core.config.model",
+    "InetServer": "core.config.model",
     "InternalError": "core.errors",
     "NOT_DONE_YET": "runtime.rpc.plugins",
-    "OutputStream": "runtime.outputs",
+    "OutputStream": "runtime.output.subscriptions",
     "PluginError": "core.errors",
     "PluginFault": "core.errors",
-    "Process": "runtime.process",
+    "Process": "runtime.process.lifecycle",
     "ProcessCommunication": "core.events",
-    "ProcessConfig": "core.config",
+    "ProcessConfig": "core.config.model",
     "ProcessGroup": "core.events",
     "ProcessLog": "core.events",
     "ProcessState": "core.events",
-    "RejectEvent": "runtime.events.results",
+    "RejectEvent": "runtime.events.result_handlers",
     "RemoteCommunication": "core.events",
     "RequestError": "core.errors",
     "ServerError": "core.errors",
-    "State": "core.states",
+    "State": "core.process.states",
     "Supervisor": "runtime.supervisor",
     "SupervisorError": "core.errors",
     "SupervisorStateChange": "core.events",
     "Tick": "core.events",
-    "Tls": "core.access",
-    "UnixServer": "core.config",
+    "Tls": "core.config.access",
+    "UnixServer": "core.config.model",
     "load_config": "runtime.load",
     "open_supervisor": "runtime.embedding",
     "serve_http": "web.serving",

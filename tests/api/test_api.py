@@ -11,7 +11,7 @@ from tests.kit.api import EMPTY, JSON, ROOT, change, post, read, value
 from tests.kit.fake_supervisor import BOB, FakeActivity, FakeSupervisor
 from tests.kit.web import inet_server, request, talking
 from trio_supervisor.core.errors import NotRunning
-from trio_supervisor.core.states import DaemonState, FaultCode, State
+from trio_supervisor.core.process.states import DaemonState, FaultCode, State
 from trio_supervisor.web.api.error import KINDS, problem_of
 from trio_supervisor.web.api.input import BODY_LIMIT
 from trio_supervisor.web.api.route import CHANGE, READ, Map, Route

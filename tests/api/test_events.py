@@ -20,7 +20,7 @@ from tests.test_docs_events import SHOWN
 from trio_supervisor.core import events
 from trio_supervisor.core.events import Event, RemoteCommunication
 from trio_supervisor.core.listener import envelope
-from trio_supervisor.core.states import State
+from trio_supervisor.core.process.states import State
 from trio_supervisor.web.api import events as api_events
 from trio_supervisor.web.api.events import KEEP_ALIVE_TIME, EventSource, event_fields
 

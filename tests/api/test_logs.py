@@ -10,8 +10,8 @@ import pytest
 from tests.kit.api import ROOT, change, read
 from tests.kit.fake_supervisor import FakeActivity, FakeSupervisor
 from tests.kit.web import request, talking
-from trio_supervisor.runtime.outputs import Outputs
-from trio_supervisor.runtime.recent import Recent
+from trio_supervisor.runtime.output.subscriptions import Subscriptions
+from trio_supervisor.runtime.output.tail_buffer import TailBuffer
 
 STDOUT = "/processes/cat/logs/stdout"
 
@@ -159,7 +159,7 @@ async def test_a_stream_that_broke_off_goes_on(fake: FakeSupervisor, log: Path) 
 async def test_output_that_goes_to_no_file(fake: FakeSupervisor) -> None:
     channel = fake.process("mute").stdout
     for channel.logfile in (None, "/dev/null", "/none/yet"):
-        channel.recent = Recent()
+        channel.recent = TailBuffer()
         channel.recent.feed(b"one\ntwo\n")
         channel.written = {60: 4}
         async with talking(fake) as client:
@@ -173,7 +173,7 @@ async def test_output_that_goes_to_no_file(fake: FakeSupervisor) -> None:
             assert await client.chunk() == b"three\n"
             channel.outputs.end()
             assert await client.rest() == b"0\r\n\r\n"
-        channel.outputs = Outputs()
+        channel.outputs = Subscriptions()
 
 
 @pytest.mark.parametrize("follow", ["", "/follow"])

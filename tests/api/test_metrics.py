@@ -13,7 +13,7 @@ from tests.kit.curl import send
 from tests.kit.daemon import daemon, free_port
 from tests.kit.fake_supervisor import NOW, FakeSupervisor
 from tests.kit.web import talking
-from trio_supervisor.core.states import State
+from trio_supervisor.core.process.states import State
 
 CONFIG = """
 [inet_http_server]

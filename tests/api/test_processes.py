@@ -11,7 +11,7 @@ from trio.testing import wait_all_tasks_blocked
 from tests.kit.api import JSON, ROOT, change, read
 from tests.kit.fake_supervisor import FakeSupervisor
 from tests.kit.web import request, talking
-from trio_supervisor.core.config import Diff, GroupConfig, GroupKind, ProcessConfig
+from trio_supervisor.core.config.model import Diff, GroupConfig, GroupKind, ProcessConfig
 from trio_supervisor.core.errors import (
     CantReread,
     NoFile,
@@ -20,8 +20,8 @@ from trio_supervisor.core.errors import (
     SpawnFailed,
     StillRunning,
 )
-from trio_supervisor.core.lifecycle import Exit
-from trio_supervisor.core.states import DaemonState, State
+from trio_supervisor.core.process.lifecycle import Exit
+from trio_supervisor.core.process.states import DaemonState, State
 from trio_supervisor.web.api.schema import CONFIG, GROUP, PROCESS, RESULT
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.kit.daemon import daemon, free_port, run_to_end, write_config
-from trio_supervisor.cli.check import check
+from trio_supervisor.cli.check.check import check
 
 #: A main file and two included ones, with a mistake in nearly every line.
 NASTY = {

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.kit.rpc_stub import Raw, Stub, chunked, serving
-from trio_supervisor.cli import client as client_module
-from trio_supervisor.cli.client import (
+from trio_supervisor.cli.client import client as client_module
+from trio_supervisor.cli.client.client import (
     BadAnswer,
     BadUrl,
     Client,

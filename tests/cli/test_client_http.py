@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from trio_supervisor.cli.client_http import LONGEST_HEAD, LONGEST_LINE, ProtocolViolation, Response
+from trio_supervisor.cli.client.http import LONGEST_HEAD, LONGEST_LINE, ProtocolViolation, Response
 
 
 class Case(NamedTuple):

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_supervisor.cli import client_xml
-from trio_supervisor.cli.client_xml import BadAnswer, Fault, decode_answer, encode_call
+from trio_supervisor.cli.client import xml as client_xml
+from trio_supervisor.cli.client.xml import BadAnswer, Fault, decode_answer, encode_call
 
 # What XML 1.0 can carry and keeps as it is (a carriage return would come back as a line feed).
 TEXT = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="\ufffe\uffff"))

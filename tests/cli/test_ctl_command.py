@@ -9,7 +9,7 @@ import pytest
 from trio_supervisor.cli.ctl import commands as ctl_commands
 from trio_supervisor.cli.ctl.actions import ACTIONS, resolved
 from trio_supervisor.cli.ctl.command import Arguments, Command, Option
-from trio_supervisor.cli.ctl.console import Console
+from trio_supervisor.cli.ctl.dispatch import Console
 from trio_supervisor.cli.ctl.options import Options
 from trio_supervisor.cli.ctl.session import Session, UsageMistake
 

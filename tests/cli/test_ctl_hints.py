@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from trio_supervisor.cli.client import HttpError
+from trio_supervisor.cli.client.client import HttpError
 from trio_supervisor.cli.ctl.daemon_file import DaemonFile
 from trio_supervisor.cli.ctl.hints import of_failure, of_line
 from trio_supervisor.cli.ctl.options import Options

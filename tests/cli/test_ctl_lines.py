@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from trio_supervisor.cli.ctl import lines as ctl_lines
-from trio_supervisor.cli.ctl.lines import Dress, Lines
-from trio_supervisor.cli.ctl.since import seconds_since
+from trio_supervisor.cli.ctl.lines import LinePrefix, Lines
+from trio_supervisor.cli.ctl.time_spec import seconds_since
 
 STREAM = "one\n\nzwei ä 二\nno end".encode()
 NOW = datetime(2026, 11, 26, 12, 30, tzinfo=UTC)
@@ -31,9 +31,9 @@ def test_a_line_without_end_is_shown_in_pieces(monkeypatch: pytest.MonkeyPatch) 
     assert lines.feed(b"a\n" + b"z" * 11) == [b"a", b"z" * 11]
 
 
-def dress(**changes: bool) -> Dress:
+def dress(**changes: bool) -> LinePrefix:
     given = {"prefixed": True, "on_terminal": False, "coloured": False, **changes}
-    return Dress(["web:1", "日本", "web:1"], **given)
+    return LinePrefix(["web:1", "日本", "web:1"], **given)
 
 
 def test_prefixes_are_aligned() -> None:
@@ -64,12 +64,12 @@ def test_colours_tell_names_and_stderr_apart() -> None:
     ],
 )
 def test_what_programs_write(line: bytes, piped: bytes, on_terminal: bytes, raw: bytes) -> None:
-    def shown(dress: Dress) -> bytes:
+    def shown(dress: LinePrefix) -> bytes:
         return dress.line("web:1", "stdout", line)
 
     assert shown(dress(prefixed=False)) == piped + b"\n"
     assert shown(dress(prefixed=False, on_terminal=True)) == on_terminal + b"\n"
-    with_raw = Dress(["web:1"], prefixed=False, on_terminal=True, coloured=True, raw=True)
+    with_raw = LinePrefix(["web:1"], prefixed=False, on_terminal=True, coloured=True, raw=True)
     assert shown(with_raw) == raw + b"\n"
 
 

@@ -308,10 +308,11 @@ def test_light_imports(stub: Stub, tmp_path: Path) -> None:
     assert {name for name in ours if not name.startswith("trio_supervisor.cli")} == {
         "trio_supervisor.core",
         "trio_supervisor.core.numbers",  # which imports nothing
-        "trio_supervisor.core.states",
+        "trio_supervisor.core.process",
+        "trio_supervisor.core.process.states",
     }
     assert {name.removeprefix("trio_supervisor.cli.") for name in ours if ".cli." in name} == {
-        *("client", "client_http", "client_xml"),
+        *("client", "client.client", "client.http", "client.xml"),
         *(
             "ctl",
             "ctl.main",
@@ -320,10 +321,10 @@ def test_light_imports(stub: Stub, tmp_path: Path) -> None:
             "ctl.io",
             "ctl.options",
             "ctl.session",
-            "ctl.console",
+            "ctl.dispatch",
             "ctl.actions",
         ),
-        *("ctl.actions", "ctl.view", "ctl.follow", "ctl.names"),
+        *("ctl.actions", "ctl.status_actions", "ctl.follow", "ctl.names"),
     }
 
 

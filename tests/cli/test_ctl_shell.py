@@ -9,7 +9,7 @@ import pytest
 from tests.kit.rpc_stub import Stub, fault, info, serving
 from trio_supervisor.cli.ctl.actions import ACTIONS
 from trio_supervisor.cli.ctl.commands import COMMANDS
-from trio_supervisor.cli.ctl.console import Console, columns
+from trio_supervisor.cli.ctl.dispatch import Console, columns
 from trio_supervisor.cli.ctl.options import Options
 from trio_supervisor.cli.ctl.session import Session
 from trio_supervisor.cli.ctl.shell import Completer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trio_supervisor.cli.client_http import ProtocolViolation
+from trio_supervisor.cli.client.http import ProtocolViolation
 from trio_supervisor.cli.ctl import sse as client_sse
 from trio_supervisor.cli.ctl.sse import Reader
 from trio_supervisor.web import sse

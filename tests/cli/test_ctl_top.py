@@ -9,9 +9,9 @@ import pytest
 from tests.kit.ctl import install
 from tests.kit.screen import screen
 from trio_supervisor.cli.ctl.text import cells
-from trio_supervisor.cli.ctl.top_keys import KEYS, Intent, Top
-from trio_supervisor.cli.ctl.top_model import CPU, NAME, OUTPUT, STATE, Row, Table
-from trio_supervisor.cli.ctl.top_view import render
+from trio_supervisor.cli.ctl.top.keys import KEYS, Intent, Top
+from trio_supervisor.cli.ctl.top.model import CPU, NAME, OUTPUT, STATE, Row, Table
+from trio_supervisor.cli.ctl.top.view import render
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,8 +11,8 @@ import pytest
 
 from trio_supervisor.cli.convert import convert, meaning
 from trio_supervisor.cli.export import export
+from trio_supervisor.core.config.options import TABLES
 from trio_supervisor.core.errors import ConfigError
-from trio_supervisor.core.options import TABLES
 from trio_supervisor.runtime.load import load_config
 
 TEXT = """\

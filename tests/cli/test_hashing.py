@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.kit.terminal import CTRL_C, terminal
-from trio_supervisor.core.passwords import matches
+from trio_supervisor.core.config.passwords import matches
 
 if TYPE_CHECKING:
     from pathlib import Path

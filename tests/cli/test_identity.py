@@ -5,8 +5,8 @@ from __future__ import annotations
 import resource
 from typing import TYPE_CHECKING
 
-from trio_supervisor.cli.identity import raise_limits
-from trio_supervisor.core.config import DaemonConfig, Severity
+from trio_supervisor.cli.privileges import raise_limits
+from trio_supervisor.core.config.model import DaemonConfig, Severity
 
 if TYPE_CHECKING:
     import pytest

@@ -8,10 +8,10 @@ from __future__ import annotations
 import pytest
 
 from tests.kit.config import BASE, HERE, load, program, surroundings
-from trio_supervisor.core.build import examine
-from trio_supervisor.core.config import InetServer
+from trio_supervisor.core.config.build import examine
+from trio_supervisor.core.config.ini import Document, read
+from trio_supervisor.core.config.model import InetServer
 from trio_supervisor.core.errors import ConfigError
-from trio_supervisor.core.ini import Document, read
 
 X = "[program:x]\ncommand=/bin/cat\n"
 L = "[eventlistener:l]\ncommand=a\nevents=TICK\n"

@@ -13,12 +13,12 @@ from tests.core import test_golden, test_lint
 from tests.kit.config import BASE, HERE, load, surroundings
 from tests.kit.config_texts import daemon_fragments, fragments
 from trio_supervisor.cli.convert import meaning, toml_text
-from trio_supervisor.core.build import build
-from trio_supervisor.core.config import Config
-from trio_supervisor.core.convert import NotConvertible, translate
+from trio_supervisor.core.config.build import build
+from trio_supervisor.core.config.convert import NotConvertible, translate
+from trio_supervisor.core.config.ini import Document, read
+from trio_supervisor.core.config.model import Config
+from trio_supervisor.core.config.toml import read_toml
 from trio_supervisor.core.errors import ConfigError
-from trio_supervisor.core.ini import Document, read
-from trio_supervisor.core.toml import read_toml
 
 ENVIRON = {"HOME": "/home/me", "A": "os", "FOO": "a%b", "USER": "${x}"}
 

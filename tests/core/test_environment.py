@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.kit.config import program
-from trio_supervisor.core.environment import parse_environment
+from trio_supervisor.core.config.environment import parse_environment
 
 CASES = [
     ("G96a", "A=1,B=2", {"A": "1", "B": "2"}),

@@ -9,7 +9,7 @@ import pytest
 
 from trio_supervisor.core import events
 from trio_supervisor.core.events import EVENT_TYPES, Event, serials, state_event
-from trio_supervisor.core.states import State
+from trio_supervisor.core.process.states import State
 
 ABSTRACT = {
     "EVENT",

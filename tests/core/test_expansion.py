@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.kit.config import program
+from trio_supervisor.core.config.interpolation_ini import WIDEST, expand
 from trio_supervisor.core.errors import ConfigError
-from trio_supervisor.core.expansion import WIDEST, expand
 
 NAMES: dict[str, str | int] = {"a": "x", "n": 7, "ENV_B": "%(a)s"}
 

@@ -8,8 +8,8 @@ import re
 import pytest
 
 from tests.kit.config import BASE, load, program
-from trio_supervisor.core.access import Access, Credentials
-from trio_supervisor.core.config import (
+from trio_supervisor.core.config.access import Access, Credentials
+from trio_supervisor.core.config.model import (
     AUTO,
     Autorestart,
     EventLength,

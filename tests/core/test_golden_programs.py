@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.kit.config import BASE, load, program
-from trio_supervisor.core.config import Config, Severity
+from trio_supervisor.core.config.model import Config, Severity
 from trio_supervisor.core.errors import ConfigError
 
 AB = "[program:a]\ncommand=/bin/a\n[program:b]\ncommand=/bin/b\n"

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from tests.kit.config import BASE, HERE, surroundings
 from trio_supervisor.cli.convert import toml_text
-from trio_supervisor.core.build import examine
+from trio_supervisor.core.config.build import examine
+from trio_supervisor.core.config.ini import Document, read
+from trio_supervisor.core.config.options import TABLES
+from trio_supervisor.core.config.toml import read_toml
 from trio_supervisor.core.errors import ConfigError
-from trio_supervisor.core.ini import Document, read
-from trio_supervisor.core.options import TABLES
-from trio_supervisor.core.toml import read_toml
 from trio_supervisor.runtime.load import load_config
 
 _PIECES = [

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_supervisor.core.ini import DEFAULT, Document, read
+from trio_supervisor.core.config.ini import DEFAULT, Document, read
 
 Values = dict[str, dict[str, str]]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from trio_supervisor.core.config import Autorestart
-from trio_supervisor.core.lifecycle import (
+from trio_supervisor.core.config.model import Autorestart
+from trio_supervisor.core.process.lifecycle import (
     Exit,
     restart_delay,
     retry_delay,

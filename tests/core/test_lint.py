@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.kit.config import BASE, HERE, load, surroundings
-from trio_supervisor.core.build import Examined, examine
-from trio_supervisor.core.config import Severity
-from trio_supervisor.core.ini import Document, read
+from trio_supervisor.core.config.build import Examined, examine
+from trio_supervisor.core.config.ini import Document, read
+from trio_supervisor.core.config.model import Severity
 
 
 def examined(fragment: str, base: str = BASE) -> Examined:

@@ -19,7 +19,7 @@ from trio_supervisor.core.listener import (
     Violation,
     envelope,
 )
-from trio_supervisor.core.states import ListenerState
+from trio_supervisor.core.process.states import ListenerState
 
 SENT = None
 READY = Ready()

@@ -8,9 +8,9 @@ import pytest
 
 from tests.kit.config import HERE, surroundings
 from trio_supervisor.cli.convert import meaning, toml_text
-from trio_supervisor.core.build import examine
-from trio_supervisor.core.ini import Document, read
-from trio_supervisor.core.toml import read_toml
+from trio_supervisor.core.config.build import examine
+from trio_supervisor.core.config.ini import Document, read
+from trio_supervisor.core.config.toml import read_toml
 
 ENVIRON = {
     "HOME": "/root",

@@ -7,7 +7,7 @@ from base64 import urlsafe_b64encode
 
 import pytest
 
-from trio_supervisor.core.passwords import (
+from trio_supervisor.core.config.passwords import (
     BLOCK_SIZE,
     LOG_COST,
     PARALLELISM,

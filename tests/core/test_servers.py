@@ -7,8 +7,8 @@ import pytest
 from tests.core.test_passwords import DAMAGED, RFC_7914
 from tests.core.test_toml import load_toml
 from tests.kit.config import load
-from trio_supervisor.core.access import BODY_MAXBYTES, Access, Credentials, Tls
-from trio_supervisor.core.config import InetServer
+from trio_supervisor.core.config.access import BODY_MAXBYTES, Access, Credentials, Tls
+from trio_supervisor.core.config.model import InetServer
 from trio_supervisor.core.errors import ConfigError
 
 FULL = "username=u\npassword=p\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trio_supervisor.core.states import (
+from trio_supervisor.core.process.states import (
     MOVES,
     RUNNING_STATES,
     SIGNALLABLE_STATES,

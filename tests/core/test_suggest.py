@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trio_supervisor.core.suggest import distance, suggestion
+from trio_supervisor.core.config.suggest import distance, suggestion
 
 KNOWN = ("command", "autostart", "user", "umask", "stdout_logfile", "stdout_logfile_maxbytes")
 

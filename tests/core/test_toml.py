@@ -8,12 +8,12 @@ import pytest
 
 from tests.kit.config import HERE, load, surroundings
 from trio_supervisor.cli.convert import meaning
-from trio_supervisor.core.build import build
-from trio_supervisor.core.config import Config
-from trio_supervisor.core.dollar import expand_dollars
+from trio_supervisor.core.config.build import build
+from trio_supervisor.core.config.ini import Document
+from trio_supervisor.core.config.interpolation_toml import expand_dollars
+from trio_supervisor.core.config.model import Config
+from trio_supervisor.core.config.toml import read_toml
 from trio_supervisor.core.errors import ConfigError
-from trio_supervisor.core.ini import Document
-from trio_supervisor.core.toml import read_toml
 
 SKETCH = """\
 [supervisord]

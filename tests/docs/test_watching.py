@@ -11,7 +11,7 @@ from tests.kit.daemon import daemon
 from tests.kit.docs import DOCS, blocks
 from tests.kit.screen import screen
 from trio_supervisor.cli.ctl.events import described
-from trio_supervisor.cli.ctl.top_keys import KEYS
+from trio_supervisor.cli.ctl.top.keys import KEYS
 
 PAGE = "watching.md"
 

@@ -28,7 +28,7 @@ Group.run = faulty
 """
 #: The first connection and the first look for orphans fail.
 DUTIES_FAIL = """
-import trio_supervisor.runtime.orphans as orphans
+import trio_supervisor.runtime.spawn.reaper as orphans
 import trio_supervisor.web.server as server
 def once(function):
     calls = []

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.daemon import BASE, daemon, eventually, free_port
-from trio_supervisor.cli.check import check
+from trio_supervisor.cli.check.check import check
 from trio_supervisor.cli.export import export
 
 #: Part of every secret. What is planted needs no quotes and makes no sense to any option.

@@ -11,8 +11,8 @@ from typing import Any
 
 import trio_supervisor
 from trio_supervisor import testing
-from trio_supervisor.runtime.definitions import CommonOptions, ProgramOptions, TaskOptions
-from trio_supervisor.runtime.outputs import Lines
+from trio_supervisor.runtime.definitions.build import CommonOptions, ProgramOptions, TaskOptions
+from trio_supervisor.runtime.output.subscriptions import Lines
 
 INTRODUCTION = """\
 # Python API

@@ -7,10 +7,10 @@ import sys
 
 import trio
 
-from trio_supervisor.core.lifecycle import Exit
-from trio_supervisor.runtime.child import Child
-from trio_supervisor.runtime.command import Command
-from trio_supervisor.runtime.spawn import SpawnSpec
+from trio_supervisor.core.process.lifecycle import Exit
+from trio_supervisor.runtime.spawn.child import Child
+from trio_supervisor.runtime.spawn.command import Command
+from trio_supervisor.runtime.spawn.launcher import SpawnSpec
 
 
 def spec(*argv: str, **changes: object) -> SpawnSpec:

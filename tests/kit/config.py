@@ -5,12 +5,12 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING
 
-from trio_supervisor.core.build import build
-from trio_supervisor.core.ini import Document, read
-from trio_supervisor.core.surroundings import Surroundings
+from trio_supervisor.core.config.build import build
+from trio_supervisor.core.config.context import EvalContext
+from trio_supervisor.core.config.ini import Document, read
 
 if TYPE_CHECKING:
-    from trio_supervisor.core.config import Config, ProcessConfig
+    from trio_supervisor.core.config.model import Config, ProcessConfig
 
 HERE = "/here"
 USERS = {"root": 0, "nobody": 65534}
@@ -40,8 +40,8 @@ def _number(names: dict[str, int], text: str) -> int:
     return names[text]
 
 
-def surroundings(environ: dict[str, str] | None = None) -> Surroundings:
-    return Surroundings(
+def surroundings(environ: dict[str, str] | None = None) -> EvalContext:
+    return EvalContext(
         environ={"HOME": "/home/me"} if environ is None else environ,
         cwd="/cwd",
         host_node_name="node",

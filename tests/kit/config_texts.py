@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from trio_supervisor.core.options import TABLES
+from trio_supervisor.core.config.options import TABLES
 
 _INTEGERS = ["0", "1", "3", "-2", "1_000", "007", " 4 ", "+5"]
 _BOOLEANS = ["true", "Yes", "on", "0", "OFF", "false"]

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, cast
 
 import trio
 
-from trio_supervisor.core.access import Credentials
-from trio_supervisor.core.config import (
+from trio_supervisor.core.config.access import Credentials
+from trio_supervisor.core.config.model import (
     Config,
     Diff,
     GroupConfig,
@@ -34,7 +34,7 @@ from trio_supervisor.core.errors import (
     RequestError,
     StillRunning,
 )
-from trio_supervisor.core.states import (
+from trio_supervisor.core.process.states import (
     RUNNING_STATES,
     SIGNALLABLE_STATES,
     STOPPED_STATES,
@@ -42,16 +42,16 @@ from trio_supervisor.core.states import (
     State,
 )
 from trio_supervisor.runtime.events.bus import Bus
-from trio_supervisor.runtime.events.chronicle import Chronicle
+from trio_supervisor.runtime.events.history import EventHistory
 from trio_supervisor.runtime.events.subscription import BUFFER_SIZE, EventStream, Streams
-from trio_supervisor.runtime.history import History
-from trio_supervisor.runtime.outputs import Outputs
-from trio_supervisor.runtime.recent import Recent
-from trio_supervisor.runtime.vitals import Vitals
+from trio_supervisor.runtime.inspect.sampler import UsageSampler
+from trio_supervisor.runtime.output.subscriptions import Subscriptions
+from trio_supervisor.runtime.output.tail_buffer import TailBuffer
+from trio_supervisor.runtime.process.history import History
 
 if TYPE_CHECKING:
     from trio_supervisor.core.events import Event
-    from trio_supervisor.runtime.process import Process
+    from trio_supervisor.runtime.process.lifecycle import Process
     from trio_supervisor.runtime.supervisor import Supervisor
 
 #: The wall clock of every fake supervisor.
@@ -64,8 +64,8 @@ class FakeChannel:
     name: str
     logfile: str | None = None
     broken: bool = False
-    recent: Recent = field(default_factory=Recent)
-    outputs: Outputs = field(default_factory=Outputs)
+    recent: TailBuffer = field(default_factory=TailBuffer)
+    outputs: Subscriptions = field(default_factory=Subscriptions)
     written: dict[float, int] = field(default_factory=dict)
     """Bytes of the last so many seconds."""
 
@@ -222,8 +222,8 @@ class FakeSupervisor:
         )
         self.state = DaemonState.RUNNING
         self.started = NOW - 65
-        self.chronicle = Chronicle(self.wall_clock)
-        self.vitals = Vitals(cast("Callable[[], list[Process]]", self.processes))
+        self.chronicle = EventHistory(self.wall_clock)
+        self.vitals = UsageSampler(cast("Callable[[], list[Process]]", self.processes))
         self.groups: dict[str, FakeGroup] = {}
         for candidate in self.candidates:
             self.add_group(candidate.name)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from trio_supervisor.core.config import (
+from trio_supervisor.core.config.model import (
     ChannelConfig,
     DaemonConfig,
     GroupConfig,
@@ -17,15 +17,15 @@ from trio_supervisor.core.config import (
     Severity,
 )
 from trio_supervisor.core.events import Event, ProcessState
-from trio_supervisor.core.lifecycle import Exit
+from trio_supervisor.core.process.lifecycle import Exit
 from trio_supervisor.runtime.events.bus import Bus
 from trio_supervisor.runtime.group import Group
 from trio_supervisor.runtime.host import Host
 from trio_supervisor.runtime.logs.sinks import Sinks
-from trio_supervisor.runtime.spawn import SpawnError, SpawnSpec
+from trio_supervisor.runtime.spawn.launcher import SpawnError, SpawnSpec
 
 if TYPE_CHECKING:
-    from trio_supervisor.runtime.process import Process
+    from trio_supervisor.runtime.process.lifecycle import Process
 
 FIRST_PID = 1000
 #: A command that exists everywhere; fakes never run it.

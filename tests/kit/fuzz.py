@@ -14,8 +14,8 @@ from trio.testing import MockClock
 
 from tests.kit.fake_supervisor import BOB, FakeActivity, FakeSupervisor
 from tests.kit.web import inet_server
-from trio_supervisor.core.access import Access
-from trio_supervisor.core.config import InetServer
+from trio_supervisor.core.config.access import Access
+from trio_supervisor.core.config.model import InetServer
 from trio_supervisor.web.app import App
 from trio_supervisor.web.connection import Connection
 

@@ -5,41 +5,42 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from trio_supervisor.core import values
-from trio_supervisor.core.options import TABLES, Effect, effect_of
-from trio_supervisor.core.toml import FREE, LISTS, NAMED, OTHER, SERVERS, WITHOUT_OTHER
+from trio_supervisor.core.config import converters
+from trio_supervisor.core.config.options import TABLES, Effect, effect_of
+from trio_supervisor.core.config.toml import FREE, LISTS, NAMED, OTHER, SERVERS, WITHOUT_OTHER
 
 if TYPE_CHECKING:
-    from trio_supervisor.core.options import Option
+    from trio_supervisor.core.config.options import Option
 
 #: Converter -> what the reference calls its type, and the JSON types of the TOML form.
 KINDS: dict[object, tuple[str, tuple[str, ...]]] = {
-    values.boolean: ("true or false", ("boolean", "string")),
-    values.integer: ("whole number", ("integer", "string")),
-    values.byte_size: ("size: a number, or KB, MB, GB", ("integer", "string")),
-    values.size_limit: ("size: a number, or KB, MB, GB", ("integer", "string")),
-    values.octal: ("octal number", ("string",)),
-    values.string: ("text", ("string",)),
-    values.strings: ("list", ("array", "string")),
-    values.signal: ("signal", ("string", "integer")),
-    values.exit_codes: ("list of 0 to 255", ("array", "string", "integer")),
-    values.restart: ("true, false or unexpected", ("boolean", "string")),
-    values.level: ("log level", ("string",)),
-    values.existing_directory: ("existing directory", ("string",)),
-    values.log_path: ("file, or syslog", ("string",)),
-    values.absolute_file: ("file", ("string",)),
-    values.child_log: ("file, AUTO or NONE", ("string",)),
-    values.user: ("user name or uid", ("string", "integer")),
-    values.owner: ("user or user:group", ("string",)),
-    values.inet_address: ("address", ("string", "integer")),
-    values.fastcgi_url: ("socket URL", ("string",)),
-    values.event_types: ("list of event types", ("array", "string")),
+    converters.boolean: ("true or false", ("boolean", "string")),
+    converters.integer: ("whole number", ("integer", "string")),
+    converters.byte_size: ("size: a number, or KB, MB, GB", ("integer", "string")),
+    converters.size_limit: ("size: a number, or KB, MB, GB", ("integer", "string")),
+    converters.octal: ("octal number", ("string",)),
+    converters.string: ("text", ("string",)),
+    converters.strings: ("list", ("array", "string")),
+    converters.signal: ("signal", ("string", "integer")),
+    converters.exit_codes: ("list of 0 to 255", ("array", "string", "integer")),
+    converters.restart: ("true, false or unexpected", ("boolean", "string")),
+    converters.level: ("log level", ("string",)),
+    converters.existing_directory: ("existing directory", ("string",)),
+    converters.log_path: ("file, or syslog", ("string",)),
+    converters.absolute_file: ("file", ("string",)),
+    converters.child_log: ("file, AUTO or NONE", ("string",)),
+    converters.user: ("user name or uid", ("string", "integer")),
+    converters.owner: ("user or user:group", ("string",)),
+    converters.inet_address: ("address", ("string", "integer")),
+    converters.fastcgi_url: ("socket URL", ("string",)),
+    converters.event_types: ("list of event types", ("array", "string")),
 }
 INTRODUCTION = """\
 # Configuration reference
 
-Made from the option table (`trio_supervisor/core/options.py`). Every option is written the same
-in `supervisord.conf` (INI) and in `tsupervisord.toml`; the TOML form has native types, `${name}`
+Made from the option table (`trio_supervisor/core/config/options.py`). Every option is written the
+same in `supervisord.conf` (INI) and in `tsupervisord.toml`; the TOML form has native types,
+`${name}`
 instead of `%(name)s`, and `$$` for a dollar sign. `tsupervisord --check` finds mistakes in either,
 `--convert` turns INI into TOML, `--export toml` shows what is in effect. For editors there is a
 JSON Schema of the TOML form: [tsupervisord.schema.json](tsupervisord.schema.json).

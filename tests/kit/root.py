@@ -29,7 +29,7 @@ NOBODY = "nobody"
 _BECOME = """
 import os, sys
 from trio_supervisor.cli.daemon import main
-from trio_supervisor.cli.identity import load_what_is_read_late
+from trio_supervisor.cli.privileges import load_what_is_read_late
 load_what_is_read_late()
 uid, gid, *command = sys.argv[1:]
 os.setgroups([])

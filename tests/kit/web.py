@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import trio
 
 from tests.kit.fake_supervisor import FakeSupervisor
-from trio_supervisor.core.config import InetServer, UnixServer
+from trio_supervisor.core.config.model import InetServer, UnixServer
 from trio_supervisor.web.app import App
-from trio_supervisor.web.crowd import Crowd
+from trio_supervisor.web.connection_set import ConnectionSet
 
 if TYPE_CHECKING:
-    from trio_supervisor.core.access import Credentials
-    from trio_supervisor.core.config import Server
+    from trio_supervisor.core.config.access import Credentials
+    from trio_supervisor.core.config.model import Server
 
 #: Seconds of the test's clock that anything may take; real time is the watchdog's matter.
 PATIENCE = 3600
@@ -151,7 +151,7 @@ async def talking(
     """A connection to a server with this supervisor behind it."""
     server = unix_server() if server is None else server
     app = app or App(server, fake.real)
-    crowd = Crowd(fake.log, lambda: len(fake.processes()))
+    crowd = ConnectionSet(fake.log, lambda: len(fake.processes()))
     peer = "" if isinstance(server, UnixServer) else PEER
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)

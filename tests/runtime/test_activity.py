@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.pipes import PATIENCE, Pipe, pipe
-from trio_supervisor.core.config import DaemonConfig, Severity
+from trio_supervisor.core.config.model import DaemonConfig, Severity
 from trio_supervisor.core.errors import ConfigError, Failed, NoFile
 from trio_supervisor.runtime.logs import activity
 from trio_supervisor.runtime.logs.activity import ActivityLog, open_activity_log

@@ -12,10 +12,10 @@ import trio
 from trio.testing import MockClock
 
 from tests.kit.fakes import Recorder
-from trio_supervisor.core.config import ChannelConfig, DaemonConfig, Severity
+from trio_supervisor.core.config.model import ChannelConfig, DaemonConfig, Severity
 from trio_supervisor.core.events import Event, ProcessCommunication, ProcessLog, as_text
 from trio_supervisor.core.output import BEGIN, END
-from trio_supervisor.runtime.channels import CHUNK, Channel
+from trio_supervisor.runtime.output.channel import CHUNK, Channel
 
 
 class Bench:

@@ -14,10 +14,10 @@ import trio
 import trio.testing
 
 from tests.kit.children import output, python, spec
-from trio_supervisor.core.lifecycle import Exit
-from trio_supervisor.runtime import spawn
-from trio_supervisor.runtime.child import Child, Family, RealChild
-from trio_supervisor.runtime.spawn import ProcessLauncher, SpawnError
+from trio_supervisor.core.process.lifecycle import Exit
+from trio_supervisor.runtime.spawn import launcher as spawn
+from trio_supervisor.runtime.spawn.child import Child, Family, RealChild
+from trio_supervisor.runtime.spawn.launcher import ProcessLauncher, SpawnError
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 import trio.testing
 
-from trio_supervisor.core.config import Severity
+from trio_supervisor.core.config.model import Severity
 from trio_supervisor.core.events import (
     Event,
     ProcessGroupAdded,
@@ -14,13 +14,13 @@ from trio_supervisor.core.events import (
     Tick5,
 )
 from trio_supervisor.runtime.events.bus import Bus
-from trio_supervisor.runtime.events.chronicle import REMEMBERED, Chronicle
+from trio_supervisor.runtime.events.history import REMEMBERED, EventHistory
 
 NOW = 1_700_000_000.0
 
 
-def chronicle() -> Chronicle:
-    return Chronicle(lambda: NOW)
+def chronicle() -> EventHistory:
+    return EventHistory(lambda: NOW)
 
 
 def test_tells_what_changed_and_nothing_else() -> None:

@@ -13,10 +13,10 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from tests.kit.fakes import log_lines
-from trio_supervisor.runtime.logs import clerk as clerks
-from trio_supervisor.runtime.logs.clerk import Clerk
-from trio_supervisor.runtime.logs.filesink import Errand, FileSink
+from trio_supervisor.runtime.logs import worker as clerks
+from trio_supervisor.runtime.logs.filesink import FileSink, Job
 from trio_supervisor.runtime.logs.logfile import LogFile, open_log
+from trio_supervisor.runtime.logs.worker import DiskWorker
 from trio_supervisor.runtime.logs.writer import BACKLOG_LIMIT, QUEUE_LIMIT, ROOM
 
 PATIENCE = 30
@@ -48,7 +48,7 @@ class Office:
 
     def __init__(self, directory: Path) -> None:
         self.disk = HangingDisk()
-        self.clerk = Clerk()
+        self.clerk = DiskWorker()
         self.lines: list[str] = []
         self.directory = directory
         self.slow = self._sink("slow", self.disk.write)
@@ -186,7 +186,7 @@ def test_errors_of_an_action_come_back(office: Office) -> None:
 
 
 def test_opening_does_not_wait_for_ever(tmp_path: Path) -> None:
-    clerk = Clerk()
+    clerk = DiskWorker()
     go, opened = threading.Event(), []
 
     def slowly(path: str) -> int:
@@ -196,7 +196,7 @@ def test_opening_does_not_wait_for_ever(tmp_path: Path) -> None:
 
     before = len(os.listdir("/proc/self/fd"))
     with pytest.raises(TimeoutError, match="its disk does not answer"):
-        Errand(slowly, str(tmp_path / "x"), os.close).wait(clerk)
+        Job(slowly, str(tmp_path / "x"), os.close).wait(clerk)
     go.set()
     clerk.settle(PATIENCE)
     assert opened

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from trio_supervisor.core.errors import NoFile, NotExecutable
-from trio_supervisor.runtime.command import Command, find_command
+from trio_supervisor.runtime.spawn.command import Command, find_command
 
 
 def executable(path: Path, mode: int = 0o755) -> Path:

@@ -8,11 +8,11 @@ import trio
 from tests.kit.fakes import Recorder, ignore_all_but_kill, program, refuse
 from tests.kit.running import running
 from trio_supervisor import State, Supervisor, open_supervisor
-from trio_supervisor.core.config import Autorestart
+from trio_supervisor.core.config.model import Autorestart
 from trio_supervisor.core.errors import RequestError
 from trio_supervisor.core.xmlrpc import Value
-from trio_supervisor.runtime.details import details, reason
-from trio_supervisor.runtime.rpc.info import process_info
+from trio_supervisor.runtime.inspect.describe import details, reason
+from trio_supervisor.runtime.inspect.info import process_info
 
 
 async def of(supervisor: Supervisor, name: str) -> dict[str, Value]:

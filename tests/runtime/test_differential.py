@@ -22,7 +22,7 @@ from supervisor.datatypes import (
 from supervisor.options import ServerOptions
 
 from tests.kit.config_texts import daemon_fragments, fragments
-from trio_supervisor.core.config import AUTO, Autorestart, Config, GroupKind, UnixServer, diff
+from trio_supervisor.core.config.model import AUTO, Autorestart, Config, GroupKind, UnixServer, diff
 from trio_supervisor.core.errors import ConfigError
 from trio_supervisor.runtime.load import load_config
 

@@ -20,10 +20,10 @@ from trio_supervisor import (
     open_supervisor,
 )
 from trio_supervisor.core.errors import AlreadyAdded, BadName, ShuttingDown
-from trio_supervisor.runtime.outputs import OutputStream
+from trio_supervisor.runtime.output.subscriptions import OutputStream
 
 if TYPE_CHECKING:
-    from trio_supervisor.core.config import Severity
+    from trio_supervisor.core.config.model import Severity
 
 
 def is_gone(pid: int) -> bool:

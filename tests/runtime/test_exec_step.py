@@ -14,7 +14,7 @@ import pytest
 
 from tests.kit.children import output, spec
 from tests.kit.root import needs_root
-from trio_supervisor.runtime.spawn import ProcessLauncher, SpawnError, SpawnSpec
+from trio_supervisor.runtime.spawn.launcher import ProcessLauncher, SpawnError, SpawnSpec
 
 NOBODY = pwd.getpwnam("nobody")
 

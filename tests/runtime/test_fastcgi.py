@@ -14,9 +14,9 @@ from trio.testing import MockClock
 from tests.kit.daemon import free_port
 from tests.kit.fakes import Recorder, program
 from tests.kit.running import running
-from trio_supervisor.core.config import FastCgiSocket
+from trio_supervisor.core.config.model import FastCgiSocket
 from trio_supervisor.core.errors import NoFile, SpawnFailed
-from trio_supervisor.core.states import State
+from trio_supervisor.core.process.states import State
 
 #: Of linux/tcp.h: as much of struct tcp_info as is needed, and where in it tcpi_sacked is.
 TCP_INFO_SIZE = 104

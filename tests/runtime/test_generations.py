@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from trio_supervisor.runtime.logs.generations import (
+from trio_supervisor.runtime.logs.logfollow import LogFollower
+from trio_supervisor.runtime.logs.rotated import (
     Place,
     is_log,
     open_at,
     open_next,
     read_end,
 )
-from trio_supervisor.runtime.logs.logfollow import LogFollower
 
 ALL = b"oldest\nolder\nnewest\n"
 

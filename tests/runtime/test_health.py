@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from trio_supervisor import State, Supervisor, open_supervisor
-from trio_supervisor.core.config import Autorestart
+from trio_supervisor.core.config.model import Autorestart
 from trio_supervisor.core.errors import BadName, IncorrectParameters
 from trio_supervisor.core.xmlrpc import Value
 from trio_supervisor.runtime.rpc.method import SECONDS

@@ -10,12 +10,12 @@ from trio.testing import wait_all_tasks_blocked
 
 from tests.kit.fakes import Recorder, program
 from tests.kit.running import running
-from trio_supervisor.core.config import ChannelConfig, GroupConfig, GroupKind, PoolConfig
-from trio_supervisor.core.states import ListenerState
-from trio_supervisor.runtime.channels import CHUNK
-from trio_supervisor.runtime.events.poller import BEAT
+from trio_supervisor.core.config.model import ChannelConfig, GroupConfig, GroupKind, PoolConfig
+from trio_supervisor.core.process.states import ListenerState
 from trio_supervisor.runtime.group import Group
 from trio_supervisor.runtime.logs.writer import BACKLOG_LIMIT
+from trio_supervisor.runtime.output.channel import CHUNK
+from trio_supervisor.runtime.system.fd_poller import BEAT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from trio_supervisor.core.config import Config, Severity, diff
+from trio_supervisor.core.config.model import Config, Severity, diff
 from trio_supervisor.core.errors import ConfigError
 from trio_supervisor.runtime.load import find_config, load_config
 

@@ -7,15 +7,15 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_supervisor.runtime.logs.marks import COARSENESS, MOST_MARKS, RESOLUTION, Marks
+from trio_supervisor.runtime.output.time_index import COARSENESS, MOST_MARKS, RESOLUTION, TimeIndex
 
 
 def test_nothing_was_written() -> None:
-    assert Marks().before(0.0) is None
+    assert TimeIndex().before(0.0) is None
 
 
 def test_stretches() -> None:
-    marks = Marks()
+    marks = TimeIndex()
     for now, before in ((10.0, 0), (10.9, 5), (11.0, 7), (20.0, 9)):
         marks.note(now, before)
     # 10.9 belongs to the stretch that began at 10.0.
@@ -32,7 +32,7 @@ def test_stretches() -> None:
 )
 def test_nothing_written_since_is_left_out(gaps: list[float], age: float) -> None:
     """Of every write as many bytes as its number, plus one."""
-    marks, now, total = Marks(), 0.0, 0
+    marks, now, total = TimeIndex(), 0.0, 0
     writes = []
     for number, gap in enumerate(gaps):
         now += gap
@@ -47,7 +47,7 @@ def test_nothing_written_since_is_left_out(gaps: list[float], age: float) -> Non
 
 
 def test_as_exact_as_promised_however_long_it_takes() -> None:
-    marks = Marks()
+    marks = TimeIndex()
     days = 3 * 86_400
     for second in range(days):
         marks.note(float(second), second)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import trio
 
-from trio_supervisor.runtime import meter as module
-from trio_supervisor.runtime.meter import Meter
-from trio_supervisor.runtime.usage import Look, Usage
+from trio_supervisor.runtime.inspect import meter as module
+from trio_supervisor.runtime.inspect.meter import Meter
+from trio_supervisor.runtime.inspect.procfs import Look, Usage
 
 
 class Machine:

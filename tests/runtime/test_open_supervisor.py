@@ -18,7 +18,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from tests.kit.fakes import log_lines
 from tests.kit.puppet import Theatre
 from trio_supervisor import Config, State, open_supervisor
-from trio_supervisor.core.config import ChannelConfig, GroupConfig, ProcessConfig
+from trio_supervisor.core.config.model import ChannelConfig, GroupConfig, ProcessConfig
 
 
 def config(theatre: Theatre, **options: object) -> Config:

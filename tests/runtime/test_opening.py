@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.kit.root import NOBODY, directory_of, needs_root
-from trio_supervisor.runtime import opening
-from trio_supervisor.runtime.opening import directory, open_file, open_regular, remove
+from trio_supervisor.runtime.system import opening
+from trio_supervisor.runtime.system.opening import directory, open_file, open_regular, remove
 
 APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 SECRET = "precious"

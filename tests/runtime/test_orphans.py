@@ -16,12 +16,12 @@ import trio
 import trio.testing
 
 from tests.kit.fakes import log_lines
-from trio_supervisor.core.config import Severity
-from trio_supervisor.runtime import orphans
-from trio_supervisor.runtime.child import Child
-from trio_supervisor.runtime.command import Command
-from trio_supervisor.runtime.orphans import reap_orphans
-from trio_supervisor.runtime.spawn import ProcessLauncher, SpawnSpec
+from trio_supervisor.core.config.model import Severity
+from trio_supervisor.runtime.spawn import reaper as orphans
+from trio_supervisor.runtime.spawn.child import Child
+from trio_supervisor.runtime.spawn.command import Command
+from trio_supervisor.runtime.spawn.launcher import ProcessLauncher, SpawnSpec
+from trio_supervisor.runtime.spawn.reaper import reap_orphans
 
 PR_SET_CHILD_SUBREAPER = 36
 #: Makes a grandchild that ends as told once its stdin does, and says its pid; then ends itself.

@@ -12,7 +12,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from trio_supervisor.runtime.events.poller import BEAT, Poller
+from trio_supervisor.runtime.system.fd_poller import BEAT, FdPoller
 
 
 class Reader:
@@ -34,8 +34,8 @@ class Reader:
 
 
 @asynccontextmanager
-async def polling(count: int) -> AsyncIterator[tuple[Poller, list[Reader], trio.Nursery]]:
-    poller = Poller()
+async def polling(count: int) -> AsyncIterator[tuple[FdPoller, list[Reader], trio.Nursery]]:
+    poller = FdPoller()
     readers = [Reader() for _ in range(count)]
     with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
@@ -104,7 +104,7 @@ async def test_a_reader_that_is_cancelled_is_called_no_more() -> None:
 
 async def test_readers_outlive_the_poller() -> None:
     """It is started again after an error, and there may be readers before it."""
-    poller, reader = Poller(), Reader()
+    poller, reader = FdPoller(), Reader()
     with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(poller.read, reader.fd, reader.take)
@@ -139,7 +139,7 @@ async def test_no_one_who_always_talks_holds_up_other_tasks() -> None:
 
 async def test_calls_that_were_put_off_are_made_together(mock_clock: MockClock) -> None:
     """One timer for hundreds of listeners, and none while nothing is due."""
-    poller = Poller()
+    poller = FdPoller()
     made: list[int] = []
     async with trio.open_nursery() as nursery:
         nursery.start_soon(poller.run)

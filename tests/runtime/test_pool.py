@@ -15,7 +15,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.kit.fakes import FakeChild, Recorder, program
 from tests.kit.running import running
-from trio_supervisor.core.config import (
+from trio_supervisor.core.config.model import (
     DaemonConfig,
     EventLength,
     GroupConfig,
@@ -24,16 +24,16 @@ from trio_supervisor.core.config import (
     Severity,
 )
 from trio_supervisor.core.events import RemoteCommunication, Tick5
-from trio_supervisor.core.states import ListenerState, State
+from trio_supervisor.core.process.states import ListenerState, State
 from trio_supervisor.runtime.events.pool import QUIET
 from trio_supervisor.runtime.group import Group
+from trio_supervisor.runtime.output.stdio import STDIN_LIMIT
 from trio_supervisor.runtime.rpc.tsupervisor import pool_info
-from trio_supervisor.runtime.streams import STDIN_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from trio_supervisor.runtime.process import Process
+    from trio_supervisor.runtime.process.lifecycle import Process
     from trio_supervisor.runtime.supervisor import Supervisor
 
 REMOTE = frozenset({"REMOTE_COMMUNICATION"})

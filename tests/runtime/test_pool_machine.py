@@ -11,16 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from trio_supervisor.core.config import DaemonConfig, PoolConfig, Severity
+from trio_supervisor.core.config.model import DaemonConfig, PoolConfig, Severity
 from trio_supervisor.core.errors import NoFile
 from trio_supervisor.core.events import RemoteCommunication
-from trio_supervisor.core.states import ListenerState, State
+from trio_supervisor.core.process.states import ListenerState, State
 from trio_supervisor.runtime.events.bus import Bus
 from trio_supervisor.runtime.events.pool import REDELIVERY_MOST, Pool
 
 if TYPE_CHECKING:
     from trio_supervisor.runtime.host import Host
-    from trio_supervisor.runtime.process import Process
+    from trio_supervisor.runtime.process.lifecycle import Process
 
 SIZE = 3
 LISTENERS = 2

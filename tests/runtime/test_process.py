@@ -16,7 +16,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.kit.fakes import Recorder, ignore_all_but_kill, refuse
 from tests.kit.running import running
-from trio_supervisor.core.config import (
+from trio_supervisor.core.config.model import (
     AUTO,
     Autorestart,
     ChannelConfig,
@@ -33,16 +33,16 @@ from trio_supervisor.core.errors import (
     NotRunning,
     SpawnFailed,
 )
-from trio_supervisor.core.states import MOVES, RUNNING_STATES, State
-from trio_supervisor.runtime import several
-from trio_supervisor.runtime.spawn import SpawnError
+from trio_supervisor.core.process.states import MOVES, RUNNING_STATES, State
+from trio_supervisor.runtime import operations
+from trio_supervisor.runtime.spawn.launcher import SpawnError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.kit.fakes import FakeChild
-    from trio_supervisor.runtime.process import Process
+    from trio_supervisor.runtime.process.lifecycle import Process
 
 
 def fail_at_once(child: FakeChild) -> None:
@@ -776,7 +776,7 @@ async def test_a_start_of_a_dead_child_waits_for_its_end_to_be_recorded(
             await wait_all_tasks_blocked()
             assert x.state in RUNNING_STATES
             if together:
-                assert [result.error for result in await several.start_all([x])] == [None]
+                assert [result.error for result in await operations.start_all([x])] == [None]
             else:
                 await x.start()
         assert x.state is State.RUNNING

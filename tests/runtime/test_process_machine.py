@@ -19,12 +19,12 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.kit.fakes import FakeChild, Recorder, die_of_it, ignore_all_but_kill, refuse
 from tests.kit.running import running
-from trio_supervisor.core.config import Autorestart
+from trio_supervisor.core.config.model import Autorestart
 from trio_supervisor.core.errors import RequestError
 from trio_supervisor.core.events import ProcessState
-from trio_supervisor.core.states import MOVES, SIGNALLABLE_STATES, State
-from trio_supervisor.runtime.process import Process
-from trio_supervisor.runtime.spawn import SpawnError
+from trio_supervisor.core.process.states import MOVES, SIGNALLABLE_STATES, State
+from trio_supervisor.runtime.process.lifecycle import Process
+from trio_supervisor.runtime.spawn.launcher import SpawnError
 
 #: Seconds in which every request must have ended, whatever the children do.
 PATIENCE = 3600

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from trio_supervisor.runtime.recent import REMEMBERED, Recent
+from trio_supervisor.runtime.output.tail_buffer import REMEMBERED, TailBuffer
 
 
-def fed(*chunks: bytes) -> Recent:
-    recent = Recent()
+def fed(*chunks: bytes) -> TailBuffer:
+    recent = TailBuffer()
     for chunk in chunks:
         recent.feed(chunk)
     return recent

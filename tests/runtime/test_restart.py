@@ -11,12 +11,12 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from tests.kit.fakes import FakeChild, Recorder, ignore_all_but_kill, program
 from tests.kit.running import running
 from trio_supervisor.core.errors import AbnormalTermination, Failed, NotRunning, SpawnFailed
-from trio_supervisor.core.states import State
-from trio_supervisor.runtime.several import restart_all, stop_all
-from trio_supervisor.runtime.spawn import SpawnError
+from trio_supervisor.core.process.states import State
+from trio_supervisor.runtime.operations import restart_all, stop_all
+from trio_supervisor.runtime.spawn.launcher import SpawnError
 
 if TYPE_CHECKING:
-    from trio_supervisor.runtime.process import Process
+    from trio_supervisor.runtime.process.lifecycle import Process
 
 
 def stubborn(recorder: Recorder) -> Recorder:

@@ -21,9 +21,9 @@ from trio_supervisor.core.events import (
     ProcessStateStarting,
     Tick5,
 )
-from trio_supervisor.core.states import State
+from trio_supervisor.core.process.states import State
 from trio_supervisor.runtime.events.handed import _subclass, handed
-from trio_supervisor.runtime.events.results import (
+from trio_supervisor.runtime.events.result_handlers import (
     DEFAULT_HANDLER,
     default_handler,
     is_rejection,

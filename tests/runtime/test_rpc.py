@@ -13,7 +13,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from tests.kit.fake_supervisor import NOW, FakeActivity, FakeSupervisor
-from trio_supervisor.core.config import (
+from trio_supervisor.core.config.model import (
     AUTO,
     Autorestart,
     ChannelConfig,
@@ -31,11 +31,11 @@ from trio_supervisor.core.errors import (
     RequestError,
     SpawnFailed,
 )
-from trio_supervisor.core.states import DaemonState, State
+from trio_supervisor.core.process.states import DaemonState, State
 from trio_supervisor.core.xmlrpc import Value
+from trio_supervisor.runtime.inspect.info import format_uptime, process_info
 from trio_supervisor.runtime.logs.logread import ANSWER_LIMIT
 from trio_supervisor.runtime.rpc.calls import FULL, Rpc
-from trio_supervisor.runtime.rpc.info import format_uptime, process_info
 from trio_supervisor.runtime.rpc.method import NAME, Method
 
 Fake = FakeSupervisor

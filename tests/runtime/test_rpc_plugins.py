@@ -21,10 +21,10 @@ from trio.testing import MockClock
 from tests.kit.fake_supervisor import FakeSupervisor
 from tests.kit.web import call_body, talking
 from trio_supervisor import NOT_DONE_YET, PluginError, PluginFault
-from trio_supervisor.core.config import Config, RpcInterface
+from trio_supervisor.core.config.model import Config, RpcInterface
+from trio_supervisor.core.config.options import MAIN_FACTORY
 from trio_supervisor.core.errors import ConfigError, RequestError, UnknownMethod
-from trio_supervisor.core.options import MAIN_FACTORY
-from trio_supervisor.core.states import DaemonState
+from trio_supervisor.core.process.states import DaemonState
 from trio_supervisor.core.xmlrpc import Value
 from trio_supervisor.runtime.load import load_config
 from trio_supervisor.runtime.rpc import plugins as rpc_plugins

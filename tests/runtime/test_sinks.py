@@ -17,11 +17,11 @@ from trio.testing import wait_all_tasks_blocked
 
 from tests.kit.fakes import Recorder, log_lines
 from tests.kit.pipes import PATIENCE, pipe, read_exactly
-from trio_supervisor.core.config import ChannelConfig
-from trio_supervisor.runtime.channels import Channel
+from trio_supervisor.core.config.model import ChannelConfig
 from trio_supervisor.runtime.logs import writer
 from trio_supervisor.runtime.logs.sinks import Sinks
 from trio_supervisor.runtime.logs.writer import BACKLOG_LIMIT, QUEUE_LIMIT, ROOM
+from trio_supervisor.runtime.output.channel import Channel
 
 CHUNK = 64 * 1024
 NO_READER = re.escape(f"[Errno {errno.ENXIO}]")

@@ -20,7 +20,7 @@ from tests.kit.fakes import (
     log_lines,
     program,
 )
-from trio_supervisor.core.config import (
+from trio_supervisor.core.config.model import (
     AUTO,
     ChannelConfig,
     Config,
@@ -42,7 +42,7 @@ from trio_supervisor.core.errors import (
     StillRunning,
 )
 from trio_supervisor.core.events import Event, ProcessState
-from trio_supervisor.core.states import DaemonState, State
+from trio_supervisor.core.process.states import DaemonState, State
 from trio_supervisor.runtime.supervisor import Supervisor
 
 if TYPE_CHECKING:

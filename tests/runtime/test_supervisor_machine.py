@@ -28,15 +28,15 @@ from tests.kit.fakes import (
     log_lines,
     program,
 )
-from trio_supervisor.core.config import Autorestart, Config, GroupConfig
+from trio_supervisor.core.config.model import Autorestart, Config, GroupConfig
 from trio_supervisor.core.errors import ConfigError, RequestError
 from trio_supervisor.core.events import Event, ProcessGroupAdded, ProcessState
-from trio_supervisor.core.states import MOVES, State
-from trio_supervisor.runtime.spawn import SpawnError
+from trio_supervisor.core.process.states import MOVES, State
+from trio_supervisor.runtime.spawn.launcher import SpawnError
 from trio_supervisor.runtime.supervisor import Supervisor
 
 if TYPE_CHECKING:
-    from trio_supervisor.runtime.process import Process
+    from trio_supervisor.runtime.process.lifecycle import Process
 
 #: Virtual seconds in which every request must have ended, whatever the children do.
 PATIENCE = 300
@@ -77,7 +77,7 @@ class World:
         self.remembered = self.processes
 
     async def live(self) -> None:
-        """What the daemon does (cli/service.py), without what is around it."""
+        """What the daemon does (cli/daemon_run.py), without what is around it."""
         while True:
             await self.supervisor.run()
             assert not self.alive

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from trio_supervisor.runtime.survivors import end_survivors
+from trio_supervisor.runtime.process.emergency_stop import end_survivors
 
 if TYPE_CHECKING:
-    from trio_supervisor.runtime.process import Process
+    from trio_supervisor.runtime.process.lifecycle import Process
 
 
 def process_of(pid: int) -> Process:

@@ -12,12 +12,12 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from trio_supervisor import Config, GroupKind, RequestError, State, open_supervisor
-from trio_supervisor.core.config import RpcInterface
+from trio_supervisor.core.config.model import RpcInterface
 from trio_supervisor.core.errors import Failed
 from trio_supervisor.runtime.rpc.calls import Rpc
 
 if TYPE_CHECKING:
-    from trio_supervisor.core.config import Severity
+    from trio_supervisor.core.config.model import Severity
 
 
 async def forever() -> None:

@@ -13,10 +13,10 @@ from trio.lowlevel import start_thread_soon
 
 from tests.kit.fake_supervisor import FakeSupervisor
 from tests.kit.web import talking
-from trio_supervisor.core.config import DaemonConfig
+from trio_supervisor.core.config.model import DaemonConfig
 from trio_supervisor.core.errors import ConfigError
 from trio_supervisor.runtime.logs.activity import open_activity_log
-from trio_supervisor.runtime.threads import (
+from trio_supervisor.runtime.system.threads import (
     REASON,
     NoThread,
     in_thread,

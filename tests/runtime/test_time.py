@@ -9,9 +9,9 @@ import trio
 
 from tests.kit.fakes import FakeChild, Recorder, ignore_all_but_kill
 from tests.kit.running import running
-from trio_supervisor.core.config import Autorestart
-from trio_supervisor.core.states import State
-from trio_supervisor.runtime.rpc.info import process_info
+from trio_supervisor.core.config.model import Autorestart
+from trio_supervisor.core.process.states import State
+from trio_supervisor.runtime.inspect.info import process_info
 
 if TYPE_CHECKING:
     from trio.testing import MockClock

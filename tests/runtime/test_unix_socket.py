@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.kit.root import NOBODY, directory_of, needs_root
-from trio_supervisor.runtime import unix_socket
-from trio_supervisor.runtime.unix_socket import MAX_PATH, UnixListener, listen
+from trio_supervisor.runtime.system import unix_socket
+from trio_supervisor.runtime.system.unix_socket import MAX_PATH, UnixListener, listen
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from trio_supervisor.runtime.usage import NOTHING, Usage, usages
+from trio_supervisor.runtime.inspect.procfs import NOTHING, Usage, usages
 
 #: Uses processor time and memory, makes a child that does too, then waits to be told to end.
 HUNGRY = """

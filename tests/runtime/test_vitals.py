@@ -9,14 +9,14 @@ import trio
 import trio.testing
 
 from tests.kit.fake_supervisor import FakeSupervisor
-from trio_supervisor.runtime import vitals as module
-from trio_supervisor.runtime.usage import Usage
-from trio_supervisor.runtime.vitals import INTERVAL, SPAN, Vital, Vitals
+from trio_supervisor.runtime.inspect import sampler as module
+from trio_supervisor.runtime.inspect.procfs import Usage
+from trio_supervisor.runtime.inspect.sampler import INTERVAL, SPAN, UsageSample, UsageSampler
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from trio_supervisor.runtime.process import Process
+    from trio_supervisor.runtime.process.lifecycle import Process
 
 
 class Machine:
@@ -26,7 +26,7 @@ class Machine:
         self.fake = FakeSupervisor("a", "b")
         self.usage = {1: Usage(10.0, 1000, 1), 2: Usage(3.0, 500, 1)}
         self.looks: list[list[int]] = []
-        self.vitals = Vitals(lambda: cast("list[Process]", self.fake.processes()))
+        self.vitals = UsageSampler(lambda: cast("list[Process]", self.fake.processes()))
 
     def usages(self, pids: Iterable[int]) -> dict[int, Usage]:
         self.looks.append(list(pids))
@@ -44,14 +44,14 @@ async def test_rates_are_those_since_the_sample_before(
     machine: Machine, mock_clock: trio.testing.MockClock
 ) -> None:
     machine.fake.process("a").run(pid=1)
-    assert machine.vitals.of("a") == Vital(None, 0)
+    assert machine.vitals.of("a") == UsageSample(None, 0)
     await machine.vitals.refresh()
-    assert machine.vitals.of("a") == Vital(None, 1000)
-    assert machine.vitals.of("b") == Vital(None, 0)
+    assert machine.vitals.of("a") == UsageSample(None, 1000)
+    assert machine.vitals.of("b") == UsageSample(None, 0)
     mock_clock.jump(4)
     machine.usage[1] = Usage(11.0, 2000, 1)
     await machine.vitals.refresh()
-    assert machine.vitals.of("a") == Vital(25.0, 2000)
+    assert machine.vitals.of("a") == UsageSample(25.0, 2000)
 
 
 async def test_another_child_and_descendants_that_end_give_no_nonsense(
@@ -66,7 +66,7 @@ async def test_another_child_and_descendants_that_end_give_no_nonsense(
     machine.fake.process("a").run(pid=2)
     mock_clock.jump(4)
     await machine.vitals.refresh()
-    assert machine.vitals.of("a") == Vital(None, 500)
+    assert machine.vitals.of("a") == UsageSample(None, 500)
 
 
 async def test_many_watchers_cost_one_look(

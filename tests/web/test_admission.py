@@ -11,15 +11,15 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.kit.fake_supervisor import BOB, FakeSupervisor
 from tests.kit.web import PEER, call_body, inet_server, talking, unix_server
-from trio_supervisor.core import passwords
-from trio_supervisor.core.access import Access, Credentials
-from trio_supervisor.core.passwords import hash_password
-from trio_supervisor.core.states import State
-from trio_supervisor.web import auth
+from trio_supervisor.core.config import passwords
+from trio_supervisor.core.config.access import Access, Credentials
+from trio_supervisor.core.config.passwords import hash_password
+from trio_supervisor.core.process.states import State
+from trio_supervisor.web.access import auth
+from trio_supervisor.web.access.client_log import BURST
+from trio_supervisor.web.access.throttle import MOST_HELD
 from trio_supervisor.web.app import App
-from trio_supervisor.web.complaints import BURST
 from trio_supervisor.web.message import Request
-from trio_supervisor.web.throttle import MOST_HELD
 
 EVE = Credentials("eve", "look")
 SLOW = Credentials("bob", hash_password("p:w", bytes(16)))

@@ -10,7 +10,7 @@ import trio
 from tests.kit.fake_supervisor import BOB, FakeSupervisor
 from tests.kit.web import Client, call_body, inet_server, request, talking
 from trio_supervisor.core.errors import Failed
-from trio_supervisor.core.states import DaemonState, State
+from trio_supervisor.core.process.states import DaemonState, State
 from trio_supervisor.web.worker import INLINE
 
 CALL = call_body("supervisor.getAPIVersion")

@@ -7,8 +7,8 @@ from base64 import b64encode
 
 import pytest
 
-from trio_supervisor.core.access import Credentials
-from trio_supervisor.web.auth import Role, Users
+from trio_supervisor.core.config.access import Credentials
+from trio_supervisor.web.access.auth import Role, Users
 
 
 def basic(text: str, scheme: str = "Basic") -> str:

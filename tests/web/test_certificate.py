@@ -10,7 +10,7 @@ import trio
 import trustme
 
 from tests.kit.daemon import PATIENCE
-from trio_supervisor.core.access import Tls
+from trio_supervisor.core.config.access import Tls
 from trio_supervisor.web import tls
 from trio_supervisor.web.tls import Certificate
 

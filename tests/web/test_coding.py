@@ -9,7 +9,7 @@ import pytest
 
 from tests.kit.fake_supervisor import FakeSupervisor
 from tests.kit.web import talking
-from trio_supervisor.web.coding import SHARED, GzipSource, accepts_gzip, encode
+from trio_supervisor.web.content_coding import SHARED, GzipSource, accepts_gzip, encode
 from trio_supervisor.web.message import Request, Response, Stream
 
 GZIP = "Accept-Encoding: gzip"

@@ -10,8 +10,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.kit.fake_supervisor import FakeSupervisor
 from tests.kit.web import call_body, inet_server, request, talking, unix_server
-from trio_supervisor.core.access import BODY_MAXBYTES, Access
-from trio_supervisor.core.states import State
+from trio_supervisor.core.config.access import BODY_MAXBYTES, Access
+from trio_supervisor.core.process.states import State
 from trio_supervisor.web.connection import BODY_TIME, HEAD_TIME, SEND_TIME
 from trio_supervisor.web.parser import HEAD_LIMIT
 

@@ -7,9 +7,9 @@ import socket
 import pytest
 
 from tests.kit.fake_supervisor import BOB
-from trio_supervisor.core.access import Access
-from trio_supervisor.core.config import InetServer, Server, UnixServer
-from trio_supervisor.web.hosts import Hosts, is_exposed
+from trio_supervisor.core.config.access import Access
+from trio_supervisor.core.config.model import InetServer, Server, UnixServer
+from trio_supervisor.web.access.hosts import Hosts, is_exposed
 
 
 def inet(host: str, *allowed: str, locked: bool = False) -> InetServer:

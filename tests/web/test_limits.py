@@ -16,9 +16,9 @@ from trio.testing import wait_all_tasks_blocked
 from tests.kit.fake_supervisor import FakeSupervisor
 from tests.kit.fuzz import MemoryWire
 from tests.kit.web import call_body, request, talking, unix_server
-from trio_supervisor.core.access import Access
+from trio_supervisor.core.config.access import Access
 from trio_supervisor.core.xmlrpc import Value, encode_response
-from trio_supervisor.web import app, rpc_door
+from trio_supervisor.web import app, xmlrpc
 from trio_supervisor.web.api import routes
 from trio_supervisor.web.api.input import BODY_LIMIT, read_fields
 from trio_supervisor.web.app import FORM_LIMIT, App
@@ -26,8 +26,8 @@ from trio_supervisor.web.connection import PIECES, PORTION, Connection
 from trio_supervisor.web.memory import FULL, LARGE, Memory
 from trio_supervisor.web.message import MAX_FIELDS, Request, Response, Stream
 from trio_supervisor.web.parser import MAX_LINES, Refused
-from trio_supervisor.web.rpc_door import ENCODED_INLINE
 from trio_supervisor.web.worker import INLINE, work
+from trio_supervisor.web.xmlrpc import ENCODED_INLINE
 
 JSON = "Content-Type: application/json"
 
@@ -178,7 +178,7 @@ async def test_large_answers_are_made_in_a_thread(
         threads.append(threading.get_ident())
         return encode_response(value)
 
-    monkeypatch.setattr(rpc_door, "encode_response", spy)
+    monkeypatch.setattr(xmlrpc, "encode_response", spy)
     monkeypatch.setattr(fake.process("cat").stdout, "logfile", str(log))
     read = (
         "<methodCall><methodName>supervisor.readProcessStdoutLog</methodName><params><param><value>"

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from trio_supervisor.core.config import InetServer, UnixServer
+from trio_supervisor.core.config.model import InetServer, UnixServer
 from trio_supervisor.core.errors import ServerError
-from trio_supervisor.web import listener as listener_module
-from trio_supervisor.web.listener import PROBE, PROBE_TIME, bind, unbind
+from trio_supervisor.web import sockets as listener_module
+from trio_supervisor.web.sockets import PROBE, PROBE_TIME, bind, unbind
 
 TAKEN = "Another program is already listening on a port"
 

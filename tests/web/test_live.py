@@ -17,9 +17,9 @@ from trio_supervisor.core.events import (
     ProcessStateRunning,
     SupervisorStateChangeStopping,
 )
-from trio_supervisor.core.states import DaemonState, State
-from trio_supervisor.runtime.events.chronicle import REMEMBERED
-from trio_supervisor.runtime.vitals import INTERVAL, Sample, Vital
+from trio_supervisor.core.process.states import DaemonState, State
+from trio_supervisor.runtime.events.history import REMEMBERED
+from trio_supervisor.runtime.inspect.sampler import INTERVAL, Sample, UsageSample
 from trio_supervisor.web.pages.forms import Viewer
 from trio_supervisor.web.pages.live import Feed, _figures
 
@@ -123,7 +123,12 @@ async def test_a_page_that_is_too_old_gets_a_snapshot(
 async def test_charts_get_what_changed_from_sample_to_sample(
     fake: FakeSupervisor, autojump_clock: object
 ) -> None:
-    vitals = [{"cat": Vital(1.0, 5)}, {"cat": Vital(1.04, 5), "off": Vital(None, 7)}, {}, {}]
+    vitals = [
+        {"cat": UsageSample(1.0, 5)},
+        {"cat": UsageSample(1.04, 5), "off": UsageSample(None, 7)},
+        {},
+        {},
+    ]
     fake.vitals.samples.extend(
         Sample(trio.current_time() - 10 + number, of) for number, of in enumerate(vitals)
     )
@@ -189,10 +194,17 @@ async def test_only_vitals_that_have_changed_are_sent(
 
 async def test_figures_are_sent_if_they_differ_as_shown() -> None:
     mib = 1024**2
-    before = Sample(1.0, {"a": Vital(1.0, mib), "b": Vital(1.0, mib), "c": Vital(None, mib)})
+    before = Sample(
+        1.0, {"a": UsageSample(1.0, mib), "b": UsageSample(1.0, mib), "c": UsageSample(None, mib)}
+    )
     now = Sample(
         3.0,
-        {"a": Vital(1.04, mib + 1), "b": Vital(1.2, mib), "c": Vital(0.0, mib), "d": Vital()},
+        {
+            "a": UsageSample(1.04, mib + 1),
+            "b": UsageSample(1.2, mib),
+            "c": UsageSample(0.0, mib),
+            "d": UsageSample(),
+        },
     )
     [(kind, data)] = messages(_figures(before, now))
     assert (kind, data["time"]) == ("vitals", 3.0)

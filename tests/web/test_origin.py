@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from trio_supervisor.web.access.origin import PASS_HOST, foreign, foreign_despite_token
 from trio_supervisor.web.message import Request
-from trio_supervisor.web.origin import PASS_HOST, foreign, foreign_despite_token
 
 
 @pytest.mark.parametrize(

@@ -17,12 +17,12 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.kit.fake_supervisor import BOB, FakeSupervisor
 from tests.kit.web import Client, call_body, request
-from trio_supervisor.core.config import InetServer, Server, UnixServer
+from trio_supervisor.core.config.model import InetServer, Server, UnixServer
 from trio_supervisor.core.descriptors import FOR_UNIX
-from trio_supervisor.web import crowd as crowd_module
+from trio_supervisor.web import connection_set as crowd_module
 from trio_supervisor.web.api import processes
 from trio_supervisor.web.app import App
-from trio_supervisor.web.crowd import EPISODE_PAUSE, Crowd
+from trio_supervisor.web.connection_set import EPISODE_PAUSE, ConnectionSet
 from trio_supervisor.web.server import bind, serve, unbind
 
 GOOD = f"Authorization: Basic {b64encode(b'bob:p:w').decode()}"
@@ -38,7 +38,7 @@ async def serving(
     fake: FakeSupervisor, *servers: Server
 ) -> AsyncIterator[tuple[socket.socket, ...]]:
     listeners = tuple(map(bind, servers))
-    crowd = Crowd(fake.log, lambda: len(fake.processes()))
+    crowd = ConnectionSet(fake.log, lambda: len(fake.processes()))
     try:
         async with trio.open_nursery() as nursery:
             for server, listener in zip(servers, listeners, strict=True):
@@ -219,7 +219,7 @@ async def test_running_out_of_file_descriptors(
     failures = [errno.EMFILE, errno.ECONNABORTED, errno.ENFILE]
     exhausted = Exhausted(listener, failures)
     async with trio.open_nursery() as nursery:
-        crowd = Crowd(fake.log, lambda: 1)
+        crowd = ConnectionSet(fake.log, lambda: 1)
         await nursery.start(serve, exhausted, App(server, fake.real), crowd)
         async with connected(listener, path) as client:
             assert (await client.get("/ok.html")).status == 200
@@ -311,7 +311,7 @@ async def test_without_descriptors_a_silent_client_is_closed(
     listener = bind(server)
     failures: list[int] = []
     async with trio.open_nursery() as nursery:
-        crowd = Crowd(fake.log, lambda: 1)
+        crowd = ConnectionSet(fake.log, lambda: 1)
         exhausted = Exhausted(listener, failures)
         await nursery.start(serve, exhausted, App(server, fake.real), crowd)
         async with connected(listener) as silent:

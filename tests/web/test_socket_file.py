@@ -12,14 +12,14 @@ import pytest
 import trio
 
 from tests.kit.fakes import log_lines
-from trio_supervisor.core.config import InetServer, UnixServer
-from trio_supervisor.web.listener import bind, bind_unix, unbind
+from trio_supervisor.core.config.model import InetServer, UnixServer
 from trio_supervisor.web.socket_file import LOOK, keep_file
+from trio_supervisor.web.sockets import bind, bind_unix, unbind
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from trio_supervisor.runtime.unix_socket import UnixListener
+    from trio_supervisor.runtime.system.unix_socket import UnixListener
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from tests.kit.daemon import PATIENCE
 from tests.kit.fake_supervisor import FakeActivity, FakeSupervisor
 from tests.kit.web import request, talking
 from trio_supervisor.runtime.logs.logfollow import CHUNK, LogFollower
-from trio_supervisor.web.tails import LOOK, Tail
+from trio_supervisor.web.logtail import LOOK, Tail
 
 
 def write(path: Path, data: bytes) -> None:

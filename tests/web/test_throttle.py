@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from trio_supervisor.web.throttle import (
+from trio_supervisor.web.access.throttle import (
     FORGIVEN_AFTER,
     LONGEST_DELAY,
     MOST_HELD,

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import tomli_w
 
-from trio_supervisor.core.build import examine, include_patterns
-from trio_supervisor.core.config import Config
-from trio_supervisor.core.convert import NotConvertible, to_tables, translate
+from trio_supervisor.core.config.build import examine, include_patterns
+from trio_supervisor.core.config.convert import NotConvertible, to_tables, translate
+from trio_supervisor.core.config.ini import Document, Section
+from trio_supervisor.core.config.model import Config
+from trio_supervisor.core.config.toml import read_toml
 from trio_supervisor.core.errors import ConfigError
-from trio_supervisor.core.ini import Document, Section
-from trio_supervisor.core.toml import read_toml
 from trio_supervisor.runtime.load import (
     find_config,
     included_paths,
@@ -30,7 +30,7 @@ from trio_supervisor.runtime.load import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from trio_supervisor.core.surroundings import Surroundings
+    from trio_supervisor.core.config.context import EvalContext
 
 #: The converted text does not mean the same; it is printed all the same, with comments.
 EXIT_DIFFERENT = 1
@@ -99,7 +99,7 @@ class _Conversion:
     """Files that the INI form would include are missing."""
 
 
-def _merged(path: str, document: Document, around: Surroundings, here: str) -> _Conversion:
+def _merged(path: str, document: Document, around: EvalContext, here: str) -> _Conversion:
     """A file and all that it includes as one."""
     resolved: list[str] = []
     missing: list[str] = []
@@ -119,7 +119,7 @@ def _merged(path: str, document: Document, around: Surroundings, here: str) -> _
     return _Conversion(text, again, notes, is_partial=bool(missing))
 
 
-def _kept(path: str, document: Document, around: Surroundings, here: str) -> _Conversion:
+def _kept(path: str, document: Document, around: EvalContext, here: str) -> _Conversion:
     """A file alone, with an include of the files that those it includes will be converted to."""
     missing: list[str] = []
     notes, texts = [], []
@@ -142,7 +142,7 @@ def _kept(path: str, document: Document, around: Surroundings, here: str) -> _Co
     return _Conversion(_comments(notes) + text, again, notes, is_partial=bool(problems))
 
 
-def _patterns(path: str, around: Surroundings, here: str, missing: list[str]) -> list[str]:
+def _patterns(path: str, around: EvalContext, here: str, missing: list[str]) -> list[str]:
     """The patterns of a file's ``[include]``; why there are none is added to ``missing``."""
     main = read_alone(path, around, here)
     section = main.sections.get("include")
@@ -188,7 +188,7 @@ def _whole(document: Document, path: str) -> Document:
     return replace(document, sections={**document.sections, "supervisord": section})
 
 
-def anywhere(around: Surroundings) -> Surroundings:
+def anywhere(around: EvalContext) -> EvalContext:
     """The same where every directory and user exists: a file may be converted elsewhere."""
 
     def known(find: Callable[[str], int]) -> Callable[[str], int]:
@@ -208,7 +208,7 @@ def anywhere(around: Surroundings) -> Surroundings:
     )
 
 
-def _is_tolerable(error: ConfigError, document: Document, around: Surroundings) -> bool:
+def _is_tolerable(error: ConfigError, document: Document, around: EvalContext) -> bool:
     """Whether an error comes from what is not here: variables, or the other files' programs."""
     if error.option == "programs" and document.sections["supervisord"].line == 0:
         return True
@@ -222,7 +222,7 @@ def _used(document: Document, error: ConfigError) -> list[str]:
     return [] if entry is None else _VARIABLE.findall(entry.value)
 
 
-def unset_variables(document: Document, around: Surroundings, here: str) -> list[str]:
+def unset_variables(document: Document, around: EvalContext, here: str) -> list[str]:
     """Environment variables without which options have no value, in order of first use.
 
     A variable that a section sets itself is one of these where it is used before it is set.

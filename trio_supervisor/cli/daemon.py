@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING
 import trio
 
 import trio_supervisor
-from trio_supervisor.cli.check import check
+from trio_supervisor.cli.check.check import check
 from trio_supervisor.cli.convert import convert
 from trio_supervisor.cli.daemon_options import Options, parse, usage
+from trio_supervisor.cli.daemon_run import Service
 from trio_supervisor.cli.demo import run_demo
 from trio_supervisor.cli.detach import detach
 from trio_supervisor.cli.export import export
-from trio_supervisor.cli.hashing import print_hash
-from trio_supervisor.cli.identity import (
+from trio_supervisor.cli.hash_password import print_hash
+from trio_supervisor.cli.privileges import (
     drop_privileges,
     open_standard_descriptors,
     raise_limits,
     reset_signals,
 )
 from trio_supervisor.cli.profiling import profiled
-from trio_supervisor.cli.service import Service
 from trio_supervisor.core.errors import InternalError, SupervisorError
 from trio_supervisor.core.escape import escaped
 from trio_supervisor.runtime.load import load_config

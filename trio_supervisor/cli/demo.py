@@ -11,7 +11,7 @@ from pathlib import Path
 
 import trio
 
-from trio_supervisor.cli.service import Service
+from trio_supervisor.cli.daemon_run import Service
 from trio_supervisor.runtime.load import load_config
 
 _LISTENER = '''\

@@ -13,7 +13,7 @@ from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from trio_supervisor.core.config import InetServer, UnixServer
+from trio_supervisor.core.config.model import InetServer, UnixServer
 from trio_supervisor.core.errors import ServerError
 from trio_supervisor.web.server import bind, unbind
 from trio_supervisor.web.tls import Certificate
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Iterable
 
-    from trio_supervisor.core.config import Server
+    from trio_supervisor.core.config.model import Server
 
     #: What a socket is bound to, and the owner and mode of its file.
     Address = tuple[object, ...]

@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING
 
 import tomli_w
 
-from trio_supervisor.core.build import COMMAND_LINE, FACTORY, build, variables
-from trio_supervisor.core.config import (
+from trio_supervisor.core.config.build import COMMAND_LINE, FACTORY, build, variables
+from trio_supervisor.core.config.environment import parse_environment
+from trio_supervisor.core.config.evaluate import Scope
+from trio_supervisor.core.config.ini import Document, Entry, Section
+from trio_supervisor.core.config.model import (
     AUTO,
     Autorestart,
     ChannelConfig,
@@ -28,16 +31,13 @@ from trio_supervisor.core.config import (
     Severity,
     UnixServer,
 )
-from trio_supervisor.core.environment import parse_environment
-from trio_supervisor.core.ini import Document, Entry, Section
-from trio_supervisor.core.options import SUPERVISORCTL, SUPERVISORD, TABLES
-from trio_supervisor.core.reader import Scope
+from trio_supervisor.core.config.options import SUPERVISORCTL, SUPERVISORD, TABLES
 from trio_supervisor.runtime.load import find_config, read_document, surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from trio_supervisor.core.surroundings import Surroundings
+    from trio_supervisor.core.config.context import EvalContext
 
     Shown = dict[str, object]
 
@@ -79,7 +79,7 @@ class _Exporter:
         self,
         document: Document,
         config: Config,
-        around: Surroundings,
+        around: EvalContext,
         overrides: Mapping[str, str],
         path: str,
         here: str,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
-from trio_supervisor.runtime.opening import open_file, open_regular, remove
+from trio_supervisor.runtime.system.opening import open_file, open_regular, remove
 
 #: Bytes that are read: more than any pid and its newline.
 LONGEST = 32

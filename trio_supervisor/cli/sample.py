@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trio_supervisor.core.options import TABLES, Option
+from trio_supervisor.core.config.options import TABLES, Option
 
 #: What the active part of the sample says (config.md 14.3); scripts edit these lines with sed.
 ACTIVE = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from trio_supervisor.core.states import FaultCode
+from trio_supervisor.core.process.states import FaultCode
 
 
 class SupervisorError(Exception):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from trio_supervisor.core.states import State
+from trio_supervisor.core.process.states import State
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from trio_supervisor.core.events import as_text
-from trio_supervisor.core.states import ListenerState
+from trio_supervisor.core.process.states import ListenerState
 
 READY = b"READY\n"
 RESULT = b"RESULT "

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from trio_supervisor.core.config import Config, RpcInterface, Severity
+from trio_supervisor.core.config.model import Config, RpcInterface, Severity
 from trio_supervisor.core.errors import InternalError
 from trio_supervisor.core.escape import escaped
-from trio_supervisor.runtime.containment import innermost
+from trio_supervisor.runtime.guards import innermost
 from trio_supervisor.runtime.load import load_config
+from trio_supervisor.runtime.process.emergency_stop import end_survivors
 from trio_supervisor.runtime.supervisor import Supervisor
-from trio_supervisor.runtime.survivors import end_survivors
-from trio_supervisor.runtime.threads import in_thread_if_possible
+from trio_supervisor.runtime.system.threads import in_thread_if_possible
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

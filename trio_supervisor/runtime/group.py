@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from trio_supervisor.core.config import AUTO, ChannelConfig, GroupKind, Severity
-from trio_supervisor.core.states import STOPPED_STATES
-from trio_supervisor.runtime.channels import Channel
-from trio_supervisor.runtime.containment import RECOVERY_PAUSE, persist
-from trio_supervisor.runtime.events.hearing import ListenerChannel
+from trio_supervisor.core.config.model import AUTO, ChannelConfig, GroupKind, Severity
+from trio_supervisor.core.process.states import STOPPED_STATES
+from trio_supervisor.runtime.events.listener_channel import ListenerChannel
 from trio_supervisor.runtime.events.pool import Pool
-from trio_supervisor.runtime.fastcgi import SharedSocket
+from trio_supervisor.runtime.guards import RECOVERY_PAUSE, persist
 from trio_supervisor.runtime.logs.autologs import create_auto_log, remove_auto_log
-from trio_supervisor.runtime.logs.losses import reason
-from trio_supervisor.runtime.process import Process
+from trio_supervisor.runtime.logs.drops import reason
+from trio_supervisor.runtime.output.channel import Channel
+from trio_supervisor.runtime.process.lifecycle import Process
+from trio_supervisor.runtime.spawn.shared_socket import SharedSocket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trio_supervisor.core.config import GroupConfig, ProcessConfig
+    from trio_supervisor.core.config.model import GroupConfig, ProcessConfig
     from trio_supervisor.runtime.host import Host
 
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from trio_supervisor.runtime.events.poller import Poller
+from trio_supervisor.runtime.system.fd_poller import FdPoller
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from trio_supervisor.core.config import DaemonConfig, Severity
+    from trio_supervisor.core.config.model import DaemonConfig, Severity
     from trio_supervisor.core.events import Event
     from trio_supervisor.runtime.events.bus import Bus
     from trio_supervisor.runtime.logs.sinks import Sinks
-    from trio_supervisor.runtime.spawn import Launcher
+    from trio_supervisor.runtime.spawn.launcher import Launcher
 
 
 def _reraise(error: BaseException) -> None:
@@ -43,7 +43,7 @@ class Host:
     accepting: bool = True
     """False from the moment of a shutdown or restart: nothing is spawned any more (P-173)."""
 
-    poller: Poller = field(default_factory=Poller)
+    poller: FdPoller = field(default_factory=FdPoller)
     """Reads the answers of all listeners."""
     abort: Callable[[BaseException], None] = _reraise
     """What becomes of an exception of a task that is to end the program (KeyboardInterrupt)."""

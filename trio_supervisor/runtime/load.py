@@ -13,16 +13,16 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from trio_supervisor.core.build import FACTORY, Examined, build, examine, include_patterns
-from trio_supervisor.core.config import Config, Message, Severity
-from trio_supervisor.core.dollar import expand_dollars
+from trio_supervisor.core.config.build import FACTORY, Examined, build, examine, include_patterns
+from trio_supervisor.core.config.context import EvalContext
+from trio_supervisor.core.config.evaluate import as_written
+from trio_supervisor.core.config.ini import Document, Section, read
+from trio_supervisor.core.config.interpolation_toml import expand_dollars
+from trio_supervisor.core.config.model import Config, Message, Severity
+from trio_supervisor.core.config.toml import read_toml
 from trio_supervisor.core.errors import ConfigError, PluginError
-from trio_supervisor.core.ini import Document, Section, read
 from trio_supervisor.core.numbers import natural
-from trio_supervisor.core.reader import as_written
-from trio_supervisor.core.surroundings import Surroundings
-from trio_supervisor.core.toml import read_toml
-from trio_supervisor.runtime.events.results import result_handler
+from trio_supervisor.runtime.events.result_handlers import result_handler
 from trio_supervisor.runtime.rpc.plugins import find_factory, is_plugin
 
 if TYPE_CHECKING:
@@ -113,9 +113,9 @@ def find_config(program: str | None, origin: str) -> str:
     )
 
 
-def surroundings(origin: str) -> Surroundings:
+def surroundings(origin: str) -> EvalContext:
     """This machine and this process, as seen from a directory."""
-    return Surroundings(
+    return EvalContext(
         environ=dict(os.environ),
         cwd=origin,
         host_node_name=platform.node(),
@@ -127,7 +127,7 @@ def surroundings(origin: str) -> Surroundings:
     )
 
 
-def read_document(path: str, around: Surroundings, here: str) -> tuple[Document, list[Message]]:
+def read_document(path: str, around: EvalContext, here: str) -> tuple[Document, list[Message]]:
     """The main file with its includes, and what the log is to say of them.
 
     What is wrong with their text stands in the document's errors. Raises ConfigError if the main
@@ -140,7 +140,7 @@ def read_document(path: str, around: Surroundings, here: str) -> tuple[Document,
     return document, _read_includes(path, patterns, document, around, here)
 
 
-def read_alone(path: str, around: Surroundings, here: str) -> Document:
+def read_alone(path: str, around: EvalContext, here: str) -> Document:
     """One file without those that it includes. Raises ConfigError if it cannot be read."""
     document = Document(path)
     _read_file(path, document, around, here)
@@ -158,7 +158,7 @@ def is_readable(path: str) -> bool:
 
 
 def _read_file(
-    path: str, document: Document, around: Surroundings, here: str, *, included: bool = False
+    path: str, document: Document, around: EvalContext, here: str, *, included: bool = False
 ) -> list[str]:
     """Add one file to the document; the expanded globs that a TOML file includes.
 
@@ -207,7 +207,7 @@ def is_toml(path: str) -> bool:
 
 
 def _read_includes(
-    main: str, patterns: list[str], document: Document, around: Surroundings, here: str
+    main: str, patterns: list[str], document: Document, around: EvalContext, here: str
 ) -> list[Message]:
     """Files the main file includes, after it and in order (4.3 to 4.7); what the log is to say."""
     messages = []
@@ -224,7 +224,7 @@ def _read_includes(
     return messages
 
 
-def _include(path: str, main: str, document: Document, around: Surroundings) -> Message:
+def _include(path: str, main: str, document: Document, around: EvalContext) -> Message:
     if is_toml(path) != is_toml(main):
         raise ConfigError(
             f"{main} cannot include {path}: one is TOML, the other is not",

@@ -18,8 +18,16 @@ from typing import TYPE_CHECKING, Unpack
 
 import trio
 
-from trio_supervisor.core import config as model
-from trio_supervisor.core.config import Config, DaemonConfig, Diff, GroupConfig, Message, Severity
+from trio_supervisor.core.config import model
+from trio_supervisor.core.config.model import (
+    Config,
+    DaemonConfig,
+    Diff,
+    GroupConfig,
+    Message,
+    Severity,
+)
+from trio_supervisor.core.config.reload import reread_daemon
 from trio_supervisor.core.errors import (
     AlreadyAdded,
     BadName,
@@ -38,34 +46,34 @@ from trio_supervisor.core.events import (
     SupervisorStateChangeRunning,
     SupervisorStateChangeStopping,
 )
-from trio_supervisor.core.reread import reread_daemon
-from trio_supervisor.core.states import (
+from trio_supervisor.core.process.states import (
     STOPPED_STATES,
     DaemonState,
     State,
 )
-from trio_supervisor.runtime import definitions, several
-from trio_supervisor.runtime.containment import attempt, persist
+from trio_supervisor.runtime import operations
+from trio_supervisor.runtime.definitions import build
 from trio_supervisor.runtime.events.bus import Bus
-from trio_supervisor.runtime.events.chronicle import Chronicle
+from trio_supervisor.runtime.events.history import EventHistory
 from trio_supervisor.runtime.events.subscription import BUFFER_SIZE, EventStream, Streams
 from trio_supervisor.runtime.events.ticks import tick
 from trio_supervisor.runtime.group import Group
+from trio_supervisor.runtime.guards import attempt, persist
 from trio_supervisor.runtime.host import Host
-from trio_supervisor.runtime.leaving import stop_groups
+from trio_supervisor.runtime.inspect.sampler import UsageSampler
 from trio_supervisor.runtime.logs.sinks import Sinks
-from trio_supervisor.runtime.spawn import ProcessLauncher
-from trio_supervisor.runtime.threads import NoThread, in_thread, in_thread_if_possible
-from trio_supervisor.runtime.vitals import Vitals
+from trio_supervisor.runtime.shutdown import stop_groups
+from trio_supervisor.runtime.spawn.launcher import ProcessLauncher
+from trio_supervisor.runtime.system.threads import NoThread, in_thread, in_thread_if_possible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from trio_supervisor.runtime.definitions import ProgramOptions, TaskOptions
+    from trio_supervisor.runtime.definitions.build import ProgramOptions, TaskOptions
     from trio_supervisor.runtime.logs.activity import ActivityLog
-    from trio_supervisor.runtime.process import Process
-    from trio_supervisor.runtime.spawn import Launcher
-    from trio_supervisor.runtime.task import TaskFunction
+    from trio_supervisor.runtime.process.lifecycle import Process
+    from trio_supervisor.runtime.spawn.launcher import Launcher
+    from trio_supervisor.runtime.spawn.task import TaskFunction
 
 #: Seconds the end waits for log targets whose reader is slow.
 SETTLE = 0.5
@@ -102,8 +110,8 @@ class Supervisor:
         self.wall_clock = wall_clock
         self.started = wall_clock()
         """Wall-clock seconds."""
-        self.chronicle = Chronicle(wall_clock)
-        self.vitals = Vitals(self.processes)
+        self.chronicle = EventHistory(wall_clock)
+        self.vitals = UsageSampler(self.processes)
         self._reload = reload
         self._prepare = prepare
         # One thread at most is lost to a file that hangs, and none of those that others need.
@@ -205,10 +213,10 @@ class Supervisor:
             raise BadName(name)
         return self.groups[name]
 
-    start_all = staticmethod(several.start_all)
-    stop_all = staticmethod(several.stop_all)
-    restart_all = staticmethod(several.restart_all)
-    signal_all = staticmethod(several.signal_all)
+    start_all = staticmethod(operations.start_all)
+    stop_all = staticmethod(operations.stop_all)
+    restart_all = staticmethod(operations.restart_all)
+    signal_all = staticmethod(operations.signal_all)
 
     async def reread(self) -> Diff:
         """Read the configuration again; nothing running changes (P-077 and config.md 13.1).
@@ -251,7 +259,7 @@ class Supervisor:
 
         Raises ConfigError for a name that cannot be used.
         """
-        return self.add(definitions.program(name, command, options)).processes[name]
+        return self.add(build.program(name, command, options)).processes[name]
 
     def add_task(
         self, name: str, function: TaskFunction, **options: Unpack[TaskOptions]
@@ -262,7 +270,7 @@ class Supervisor:
         after startsecs. An exception is exit status 1, with a traceback in its stderr log; stopping
         is cancellation.
         """
-        return self.add(definitions.task(name, function, options)).processes[name]
+        return self.add(build.task(name, function, options)).processes[name]
 
     async def remove(self, name: str) -> None:
         """Stop a group, then forget it; what another request does of this is joined.
@@ -425,7 +433,7 @@ class Supervisor:
             idle = process.state is State.STOPPED and not process.started and not process.removed
             if process.config.autostart and idle and self._host.accepting:
                 process.begin()
-                with trio.move_on_after(several.SPAWN_PATIENCE):
+                with trio.move_on_after(operations.SPAWN_PATIENCE):
                     await process.spawned()
 
     def _start_soon(self, nursery: trio.Nursery, processes: list[Process]) -> None:

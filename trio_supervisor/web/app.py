@@ -8,16 +8,17 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from trio_supervisor.core.config import InetServer, Severity
+from trio_supervisor.core.config.model import InetServer, Severity
 from trio_supervisor.runtime.rpc.calls import Rpc
 from trio_supervisor.runtime.rpc.plugins import make_plugins
-from trio_supervisor.web.admission import Admission, Refusal
+from trio_supervisor.web.access.admission import Admission, Refusal
+from trio_supervisor.web.access.auth import Role
+from trio_supervisor.web.access.client_log import quoted
 from trio_supervisor.web.api.error import refusal
 from trio_supervisor.web.api.input import BODY_LIMIT
 from trio_supervisor.web.api.routes import Api
-from trio_supervisor.web.auth import Role
-from trio_supervisor.web.coding import encode
-from trio_supervisor.web.complaints import quoted
+from trio_supervisor.web.content_coding import encode
+from trio_supervisor.web.logtail import tail_main, tail_process
 from trio_supervisor.web.memory import LIMIT, Memory
 from trio_supervisor.web.message import (
     Request,
@@ -28,17 +29,16 @@ from trio_supervisor.web.message import (
 )
 from trio_supervisor.web.pages.assets import ADDRESSES, asset
 from trio_supervisor.web.pages.forms import viewer_of
-from trio_supervisor.web.pages.frame import health
+from trio_supervisor.web.pages.layout import health
 from trio_supervisor.web.pages.live import live
 from trio_supervisor.web.pages.log_page import log_page
 from trio_supervisor.web.pages.log_view import download, live_log
 from trio_supervisor.web.pages.status_page import status_page
-from trio_supervisor.web.rpc_door import answer_call
-from trio_supervisor.web.tails import tail_main, tail_process
 from trio_supervisor.web.tls import Certificate
+from trio_supervisor.web.xmlrpc import answer_call
 
 if TYPE_CHECKING:
-    from trio_supervisor.core.config import Server
+    from trio_supervisor.core.config.model import Server
     from trio_supervisor.runtime.supervisor import Supervisor
 
 #: The daemon is out of file descriptors, memory or threads, which passes.

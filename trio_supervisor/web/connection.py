@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trio_supervisor.web.memory import Account, Memory
-    from trio_supervisor.web.wire import Wire
+    from trio_supervisor.web.transport import Wire
 
 #: Seconds a client may take to complete a head, and between two pieces of a body (section 5).
 HEAD_TIME = 30

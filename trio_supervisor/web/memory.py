@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING
 
-from trio_supervisor.runtime.threads import NoThread, in_thread
+from trio_supervisor.runtime.system.threads import NoThread, in_thread
 from trio_supervisor.web.parser import Refused
 
 if TYPE_CHECKING:

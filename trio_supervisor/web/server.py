@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from trio_supervisor.web.listener import bind as bind
-from trio_supervisor.web.listener import unbind as unbind
+from trio_supervisor.web.sockets import bind as bind
+from trio_supervisor.web.sockets import unbind as unbind
 
 if TYPE_CHECKING:
     from trio_supervisor.web.app import App
-    from trio_supervisor.web.crowd import Crowd
+    from trio_supervisor.web.connection_set import ConnectionSet
 
 #: Out of file descriptors or memory.
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -26,7 +26,7 @@ EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 async def serve(
     listener: socket.socket,
     app: App,
-    crowd: Crowd,
+    crowd: ConnectionSet,
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -42,7 +42,9 @@ async def serve(
                 nursery.start_soon(crowd.serve, *accepted, app)
 
 
-async def _accept(listener: socket.socket, crowd: Crowd) -> tuple[socket.socket, str] | None:
+async def _accept(
+    listener: socket.socket, crowd: ConnectionSet
+) -> tuple[socket.socket, str] | None:
     """A connection and its peer's IP address, empty on a unix socket."""
     try:
         sock, address = listener.accept()

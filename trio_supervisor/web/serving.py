@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_supervisor.web.app import App
-from trio_supervisor.web.crowd import Crowd
+from trio_supervisor.web.connection_set import ConnectionSet
 from trio_supervisor.web.server import bind, serve, unbind
 from trio_supervisor.web.socket_file import keep_file
 
 if TYPE_CHECKING:
-    from trio_supervisor.core.config import Server
+    from trio_supervisor.core.config.model import Server
     from trio_supervisor.runtime.supervisor import Supervisor
 
 
@@ -33,7 +33,7 @@ async def serve_http(
         app = App(server, supervisor)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(keep_file, server, listener, supervisor.log)
-            crowd = Crowd(supervisor.log, lambda: len(supervisor.processes()))
+            crowd = ConnectionSet(supervisor.log, lambda: len(supervisor.processes()))
             await serve(listener, app, crowd, task_status=task_status)
     finally:
         unbind(server, listener)

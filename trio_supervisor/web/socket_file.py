@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from trio_supervisor.core.config import Severity, UnixServer
+from trio_supervisor.core.config.model import Severity, UnixServer
 from trio_supervisor.core.errors import ServerError
-from trio_supervisor.runtime.threads import NoThread, in_thread
-from trio_supervisor.runtime.unix_socket import UnixListener
-from trio_supervisor.web.listener import bind_unix
+from trio_supervisor.runtime.system.threads import NoThread, in_thread
+from trio_supervisor.runtime.system.unix_socket import UnixListener
+from trio_supervisor.web.sockets import bind_unix
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from trio_supervisor.core.config import Server
+    from trio_supervisor.core.config.model import Server
 
 #: Seconds between two looks.
 LOOK = 3

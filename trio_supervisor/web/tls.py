@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_supervisor.core.errors import ServerError
-from trio_supervisor.runtime.opening import open_regular
-from trio_supervisor.runtime.threads import NoThread, in_thread
-from trio_supervisor.web.wire import CHUNK, has_left
+from trio_supervisor.runtime.system.opening import open_regular
+from trio_supervisor.runtime.system.threads import NoThread, in_thread
+from trio_supervisor.web.transport import CHUNK, has_left
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trio_supervisor.core.access import Tls
+    from trio_supervisor.core.config.access import Tls
 
 #: Seconds until a read is tried again that had to write first, which TLS 1.3 needs for a new key,
 #: while another task waits to write anyway.

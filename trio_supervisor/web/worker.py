@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
 import trio
 
-from trio_supervisor.runtime.threads import in_thread
+from trio_supervisor.runtime.system.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -23,7 +23,7 @@ def painted(text: str, state: str) -> str:
     return f"{COLOURS[state]}{text}{RESET}" if state in COLOURS else text
 
 
-class Washer:
+class AnsiFilter:
     """Makes a log that comes in pieces harmless, whole lines at a time where it can."""
 
     def __init__(self) -> None:

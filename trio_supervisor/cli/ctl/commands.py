@@ -53,7 +53,7 @@ ROWS = (
     ),
     Command(
         "top",
-        "top:top",
+        "top.loop:top",
         ("top", "Watch all processes on the whole screen and act with keys; ? lists them"),
         options=(Option("-d, --delay SECONDS", "Seconds between two looks (default 2)"),),
     ),

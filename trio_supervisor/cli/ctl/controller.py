@@ -11,20 +11,20 @@ import xmlrpc.client
 from _thread import get_ident
 from contextlib import suppress
 
-from trio_supervisor.cli.client import Fault, HttpError
+from trio_supervisor.cli.client.client import Fault, HttpError
 from trio_supervisor.cli.ctl.actions import ACTIONS
 from trio_supervisor.cli.ctl.commands import COMMANDS
-from trio_supervisor.cli.ctl.console import HELP_OF_HELP, plugin_actions
+from trio_supervisor.cli.ctl.dispatch import HELP_OF_HELP, plugin_actions
 from trio_supervisor.cli.ctl.io import Output
 from trio_supervisor.cli.ctl.session import GENERIC, NOT_RUNNING
 from trio_supervisor.cli.ctl.shell import Completer, run_shell
-from trio_supervisor.core.states import FaultCode
+from trio_supervisor.core.process.states import FaultCode
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
 if TYPE_CHECKING:
     from typing import Any
 
-    from trio_supervisor.cli.ctl.console import Console
+    from trio_supervisor.cli.ctl.dispatch import Console
     from trio_supervisor.cli.ctl.options import Options
     from trio_supervisor.cli.ctl.session import Session
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import select
 import time
 
-from trio_supervisor.cli.client import Disconnected, Fault, ProtocolViolation
+from trio_supervisor.cli.client.client import Disconnected, Fault, ProtocolViolation
 from trio_supervisor.cli.ctl.io import complain
 from trio_supervisor.cli.ctl.names import expanded
 from trio_supervisor.cli.ctl.session import GENERIC, UsageMistake, is_timeout
-from trio_supervisor.core.states import FaultCode, State
+from trio_supervisor.core.process.states import FaultCode, State
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
 if TYPE_CHECKING:
-    from trio_supervisor.cli.client import Stream
+    from trio_supervisor.cli.client.client import Stream
     from trio_supervisor.cli.ctl.session import Session
 
 CHANNELS = ("stdout", "stderr")

@@ -12,7 +12,7 @@ import pwd
 import stat
 from contextlib import suppress
 
-from trio_supervisor.cli.client import UNAUTHORIZED, HttpError
+from trio_supervisor.cli.client.client import UNAUTHORIZED, HttpError
 from trio_supervisor.cli.ctl.actions import ACTIONS
 from trio_supervisor.cli.ctl.commands import COMMANDS
 from trio_supervisor.cli.ctl.daemon_file import DaemonFile

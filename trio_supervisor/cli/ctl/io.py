@@ -12,7 +12,7 @@ TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (
 if TYPE_CHECKING:
     from typing import TextIO
 
-    from trio_supervisor.cli.ctl.colour import Washer
+    from trio_supervisor.cli.ctl.colour import AnsiFilter
 
 
 def harmless(text: str) -> str:
@@ -44,7 +44,7 @@ class Output:
         plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"  # no-color.org
         self.coloured = self.on_terminal and not plain
         self._washes = self.on_terminal and not raw
-        self._washer: Washer | None = None
+        self._washer: AnsiFilter | None = None
         self.failure: OSError | None = None
         """Why nothing can be written any more; BrokenPipeError is nobody's mistake."""
         if hasattr(stream, "reconfigure"):
@@ -78,9 +78,9 @@ class Output:
         """Bytes of a log, copied through as they are (D-12), but made harmless on a terminal."""
         if self._washes:
             if self._washer is None:
-                from trio_supervisor.cli.ctl.colour import Washer
+                from trio_supervisor.cli.ctl.colour import AnsiFilter
 
-                self._washer = Washer()
+                self._washer = AnsiFilter()
             self.text(self._washer.feed(data))
             return
         try:

@@ -11,7 +11,7 @@ import json
 from trio_supervisor.cli.ctl import status as ctl_status
 from trio_supervisor.cli.ctl.actions import ACTIONS
 from trio_supervisor.cli.ctl.session import GENERIC, Session, UsageMistake, explained
-from trio_supervisor.cli.ctl.view import judge, pids
+from trio_supervisor.cli.ctl.status_actions import judge, pids
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
 if TYPE_CHECKING:

@@ -44,7 +44,7 @@ class Lines:
         return [rest] if rest else []
 
 
-class Dress:
+class LinePrefix:
     """How lines are shown. ``on_terminal``: what a log holds may not act on it (needs.md 3, 10).
 
     ``coloured`` is about our own prefixes; colours in a log are the program's. ``raw``: every byte

@@ -10,7 +10,7 @@ import time
 from urllib.parse import quote
 
 from trio_supervisor.cli.ctl.command import Arguments, mistake
-from trio_supervisor.cli.ctl.lines import Dress, Lines
+from trio_supervisor.cli.ctl.lines import LinePrefix, Lines
 from trio_supervisor.cli.ctl.names import ALL, matching, short_name
 from trio_supervisor.cli.ctl.streams import Source, end_line, follow
 
@@ -85,7 +85,7 @@ def _seconds(text: str) -> int:
     # Imported here because only few ask for times.
     from datetime import datetime
 
-    from trio_supervisor.cli.ctl.since import seconds_since
+    from trio_supervisor.cli.ctl.time_spec import seconds_since
 
     try:
         return min(math.ceil(seconds_since(text, datetime.now().astimezone())), MOST_SECONDS)
@@ -96,9 +96,9 @@ def _seconds(text: str) -> int:
         ) from None
 
 
-def _dress(names: list[str], arguments: Arguments) -> Dress:
+def _dress(names: list[str], arguments: Arguments) -> LinePrefix:
     on_terminal = sys.stdout.isatty()
-    return Dress(
+    return LinePrefix(
         names,
         prefixed=len(names) > 1 and not arguments.has("no-prefix"),
         on_terminal=on_terminal,
@@ -113,7 +113,7 @@ class Log(Source):
     def __init__(
         self,
         session: Session,
-        dress: Dress,
+        dress: LinePrefix,
         name: str,
         channel: str,
         query: str,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from trio_supervisor.cli.ctl.console import Console
+from trio_supervisor.cli.ctl.dispatch import Console
 from trio_supervisor.cli.ctl.flags import OptionError
 from trio_supervisor.cli.ctl.options import read_options
 from trio_supervisor.cli.ctl.session import GENERIC, INVALID_ARGUMENTS, Session

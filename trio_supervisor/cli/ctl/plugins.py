@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from trio_supervisor.cli.ctl.console import Console, Plugin
+    from trio_supervisor.cli.ctl.dispatch import Console, Plugin
     from trio_supervisor.cli.ctl.options import PluginSection
 
 

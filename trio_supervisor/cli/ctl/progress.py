@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from trio_supervisor.cli.ctl.names import short_name
 from trio_supervisor.cli.ctl.text import clip, plain
-from trio_supervisor.core.states import State
+from trio_supervisor.core.process.states import State
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
 if TYPE_CHECKING:

@@ -8,16 +8,16 @@ from __future__ import annotations
 import sys
 from _thread import get_ident
 
-from trio_supervisor.cli.client import UNAUTHORIZED, Client, Fault, HttpError
+from trio_supervisor.cli.client.client import UNAUTHORIZED, Client, Fault, HttpError
 from trio_supervisor.cli.ctl.io import Input, Output
-from trio_supervisor.core.states import FaultCode
+from trio_supervisor.core.process.states import FaultCode
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
 if TYPE_CHECKING:
     from typing import Any, TextIO
 
-    from trio_supervisor.cli.client import Stream
-    from trio_supervisor.cli.client_xml import Param
+    from trio_supervisor.cli.client.client import Stream
+    from trio_supervisor.cli.client.xml import Param
     from trio_supervisor.cli.ctl.options import Options
 
 #: Exit statuses, the numbers of the LSB (ctl.md 4.2).

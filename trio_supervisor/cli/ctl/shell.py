@@ -6,14 +6,14 @@ from contextlib import suppress
 
 from trio_supervisor.cli.ctl.actions import ACTION_NAMES, ACTIONS, GROUPS, PROCESSES
 from trio_supervisor.cli.ctl.commands import COMMANDS, completes, option_names
-from trio_supervisor.cli.ctl.console import plugin_actions
+from trio_supervisor.cli.ctl.dispatch import plugin_actions
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
 if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-    from trio_supervisor.cli.ctl.console import Console
+    from trio_supervisor.cli.ctl.dispatch import Console
 
 #: Process names hold colons, stars and dashes; only blanks end a word.
 WORD_ENDS = " \t\n"

@@ -5,7 +5,7 @@ Pure; knows nothing of connections or of what the messages mean.
 
 from __future__ import annotations
 
-from trio_supervisor.cli.client_http import ProtocolViolation
+from trio_supervisor.cli.client.http import ProtocolViolation
 
 #: Bytes of a message; those of the daemon have at most the captured output of a program, and in it
 #: six for a character that JSON has to escape.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from trio_supervisor.cli.client import Fault
+from trio_supervisor.cli.client.client import Fault
 from trio_supervisor.cli.ctl.command import mistake
 from trio_supervisor.cli.ctl.names import ALL, chosen_or_told, short_name
+from trio_supervisor.cli.ctl.status_actions import SOME_UNKNOWN, judge, show_status
 from trio_supervisor.cli.ctl.text import cells, duration, fit, folded, plain, size
-from trio_supervisor.cli.ctl.view import SOME_UNKNOWN, judge, show_status
-from trio_supervisor.core.states import SIGNALLABLE_STATES, FaultCode, State
+from trio_supervisor.core.process.states import SIGNALLABLE_STATES, FaultCode, State
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
 if TYPE_CHECKING:

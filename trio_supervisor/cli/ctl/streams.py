@@ -9,7 +9,7 @@ import selectors
 import sys
 import time
 
-from trio_supervisor.cli.client import (
+from trio_supervisor.cli.client.client import (
     UNAUTHORIZED,
     Disconnected,
     HttpError,
@@ -21,7 +21,7 @@ TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from trio_supervisor.cli.client import Stream
+    from trio_supervisor.cli.client.client import Stream
     from trio_supervisor.cli.ctl.session import Session
 
 OK = 200

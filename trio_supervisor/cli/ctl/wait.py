@@ -7,7 +7,7 @@ import time
 from trio_supervisor.cli.ctl.command import mistake
 from trio_supervisor.cli.ctl.names import ALL, matching, short_name
 from trio_supervisor.cli.ctl.session import GENERIC, TIMED_OUT, explained
-from trio_supervisor.core.states import State
+from trio_supervisor.core.process.states import State
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core import events
-from trio_supervisor.core.config import Severity
+from trio_supervisor.core.config.model import Severity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from trio_supervisor.core.config import EventLength, Severity
+from trio_supervisor.core.config.model import EventLength, Severity
 from trio_supervisor.core.errors import RequestError
 from trio_supervisor.core.events import EVENT_TYPES, Event, serials
 from trio_supervisor.core.listener import Listener, Ready, Result, envelope
-from trio_supervisor.core.states import ListenerState, State
-from trio_supervisor.runtime.events.results import is_rejection, judge, result_handler
+from trio_supervisor.core.process.states import ListenerState, State
+from trio_supervisor.runtime.events.result_handlers import is_rejection, judge, result_handler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trio_supervisor.core.config import PoolConfig
+    from trio_supervisor.core.config.model import PoolConfig
     from trio_supervisor.runtime.host import Host
-    from trio_supervisor.runtime.process import Process
+    from trio_supervisor.runtime.process.lifecycle import Process
 
 #: Seconds before a rejected event is offered again: first, and at most (interfaces.md 1.6).
 REDELIVERY_FIRST = 0.1

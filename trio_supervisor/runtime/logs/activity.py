@@ -6,19 +6,19 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from trio_supervisor.core.config import Severity
+from trio_supervisor.core.config.model import Severity
 from trio_supervisor.core.errors import ConfigError, Failed, NoFile
 from trio_supervisor.core.escape import escaped
+from trio_supervisor.runtime.logs.drops import reason
 from trio_supervisor.runtime.logs.logfile import is_regular, open_log
-from trio_supervisor.runtime.logs.losses import reason
 from trio_supervisor.runtime.logs.sinks import Sinks
 from trio_supervisor.runtime.logs.writer import BACKLOG_LIMIT
-from trio_supervisor.runtime.opening import remove
+from trio_supervisor.runtime.system.opening import remove
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trio_supervisor.core.config import DaemonConfig
+    from trio_supervisor.core.config.model import DaemonConfig
     from trio_supervisor.runtime.logs.sinks import Sink
 
 #: How each level is shown (P-283).

@@ -8,8 +8,8 @@ import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from trio_supervisor.core.config import Severity
-from trio_supervisor.runtime.opening import directory as opened
+from trio_supervisor.core.config.model import Severity
+from trio_supervisor.runtime.system.opening import directory as opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable

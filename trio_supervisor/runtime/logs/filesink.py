@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import trio
 
-from trio_supervisor.runtime.logs.losses import Losses, Seam
-from trio_supervisor.runtime.logs.notices import Notices
+from trio_supervisor.runtime.logs.drops import Losses, Seam
+from trio_supervisor.runtime.logs.reports import Notices
 from trio_supervisor.runtime.logs.writer import QUEUE_LIMIT, ROOM, wake
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trio_supervisor.core.config import Severity
-    from trio_supervisor.runtime.logs.clerk import Clerk, Work
+    from trio_supervisor.core.config.model import Severity
     from trio_supervisor.runtime.logs.logfile import LogFile
+    from trio_supervisor.runtime.logs.worker import DiskWorker, Work
 
 #: Seconds a caller waits for a disk. Usual are 0.0001; a busy machine may take this long.
 PATIENCE = 0.1
@@ -40,7 +40,7 @@ T = TypeVar("T")
 Waiter = tuple[trio.lowlevel.TrioToken, trio.Event]
 
 
-class Errand(Generic[T]):
+class Job(Generic[T]):
     """Something to do with the file ``path`` in the clerk's thread, which may raise OSError.
 
     ``undo`` takes back what came of it too late.
@@ -58,12 +58,12 @@ class Errand(Generic[T]):
         self._error = _unanswered(path)
         self._waiter: Waiter | None = None
 
-    def wait(self, clerk: Clerk) -> T:
+    def wait(self, clerk: DiskWorker) -> T:
         """What came of it. Raises OSError, also if the disk does not answer."""
         self._begin(clerk, PATIENCE)
         return self._result()
 
-    async def outcome(self, clerk: Clerk) -> T:
+    async def outcome(self, clerk: DiskWorker) -> T:
         """The same; if it takes more than a moment only the calling task waits."""
         if not self._begin(clerk, HURRY):
             event = trio.Event()
@@ -80,7 +80,7 @@ class Errand(Generic[T]):
                 raise
         return self._result()
 
-    def _begin(self, clerk: Clerk, patience: float) -> bool:
+    def _begin(self, clerk: DiskWorker, patience: float) -> bool:
         """Whether it is done already."""
         clerk.submit(self._work)
         done = self._done.acquire(timeout=patience)
@@ -120,7 +120,7 @@ class FileSink:
     def __init__(
         self,
         make: Callable[[Callable[[Severity, str], None]], LogFile],
-        clerk: Clerk,
+        clerk: DiskWorker,
         report: Callable[[Severity, str], None],
     ) -> None:
         self.backlog = 0

@@ -13,9 +13,9 @@ import re
 import stat
 from typing import TYPE_CHECKING
 
-from trio_supervisor.core.config import Severity
-from trio_supervisor.runtime.logs.losses import Losses, Seam, reason
-from trio_supervisor.runtime.opening import ROOT, entry, open_file
+from trio_supervisor.core.config.model import Severity
+from trio_supervisor.runtime.logs.drops import Losses, Seam, reason
+from trio_supervisor.runtime.system.opening import ROOT, entry, open_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,11 +11,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.errors import Failed, NoFile
-from trio_supervisor.runtime.logs.generations import open_at, open_next, place_in
-from trio_supervisor.runtime.opening import open_regular
+from trio_supervisor.runtime.logs.rotated import open_at, open_next, place_in
+from trio_supervisor.runtime.system.opening import open_regular
 
 if TYPE_CHECKING:
-    from trio_supervisor.runtime.logs.generations import Place
+    from trio_supervisor.runtime.logs.rotated import Place
 
 #: Bytes of the log shown to begin with, unless others are asked for.
 HISTORY = 1024

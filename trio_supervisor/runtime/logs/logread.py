@@ -11,8 +11,8 @@ from codecs import getincrementaldecoder
 from typing import BinaryIO
 
 from trio_supervisor.core.errors import BadArguments, Failed, NoFile
-from trio_supervisor.runtime.logs.generations import End, read_end
-from trio_supervisor.runtime.opening import open_regular
+from trio_supervisor.runtime.logs.rotated import End, read_end
+from trio_supervisor.runtime.system.opening import open_regular
 
 #: Most bytes of one answer unless it is said otherwise; of more, the last part is kept. Whoever
 #: wants it all can copy the file.

@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 import trio
 
 from trio_supervisor.core.errors import Failed
-from trio_supervisor.runtime.logs.clerk import Clerk
+from trio_supervisor.runtime.logs.worker import DiskWorker
 from trio_supervisor.runtime.logs.writer import wake
 
 if TYPE_CHECKING:
@@ -198,5 +198,5 @@ class InThreads(Generic[Resource]):
 
 
 #: Does the looks of all streams in one thread, and gets another while a disk holds that one up.
-_lookers = Clerk()
+_lookers = DiskWorker()
 readers = Readers()

@@ -12,12 +12,12 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from trio_supervisor.core.config import Severity
-from trio_supervisor.runtime.logs.clerk import Clerk
-from trio_supervisor.runtime.logs.filesink import Errand, FileSink
+from trio_supervisor.core.config.model import Severity
+from trio_supervisor.runtime.logs.drops import Seam
+from trio_supervisor.runtime.logs.filesink import FileSink, Job
 from trio_supervisor.runtime.logs.logfile import LogFile, open_log, own_descriptor
-from trio_supervisor.runtime.logs.losses import Seam
 from trio_supervisor.runtime.logs.syslog import SOCKET, SyslogSink, SyslogTarget
+from trio_supervisor.runtime.logs.worker import DiskWorker
 from trio_supervisor.runtime.logs.writer import Descriptor, Writer
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class Sinks:
         self._tag = tag
         self._syslog_socket = syslog_socket
         self._writers: dict[Hashable, Writer] = {}
-        self._clerk = Clerk()
+        self._clerk = DiskWorker()
         self._warned: set[str] = set()
 
     def file(self, path: str, *, maxbytes: int, backups: int) -> Sink:
@@ -133,7 +133,7 @@ class Sinks:
         if own is not None:
             fd = os.dup(own)
         else:
-            fd = await Errand(_open, path, os.close).outcome(self._clerk)
+            fd = await Job(_open, path, os.close).outcome(self._clerk)
         return self._sink(path, fd, maxbytes, backups)
 
     def syslog(self, process: str | None = None) -> Sink:
@@ -154,7 +154,7 @@ class Sinks:
 
         ``undo`` takes back what comes of it after that.
         """
-        return Errand(action, path, undo).wait(self._clerk)
+        return Job(action, path, undo).wait(self._clerk)
 
     def _open(self, path: str) -> int:
         """Open a log for appending, without waiting long for anybody. Raises OSError."""

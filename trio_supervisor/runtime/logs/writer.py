@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Protocol
 
 import trio
 
-from trio_supervisor.runtime.logs.losses import Losses, Seam, reason
-from trio_supervisor.runtime.logs.notices import Notices
-from trio_supervisor.runtime.threads import NoThread, start
+from trio_supervisor.runtime.logs.drops import Losses, Seam, reason
+from trio_supervisor.runtime.logs.reports import Notices
+from trio_supervisor.runtime.system.threads import NoThread, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trio_supervisor.core.config import Severity
+    from trio_supervisor.core.config.model import Severity
 
 #: Bytes that may wait for the target; callers hold back or drop beyond it (P-256, P-293).
 BACKLOG_LIMIT = 1024 * 1024

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from trio_supervisor.core.config import Severity
+from trio_supervisor.core.config.model import Severity
 from trio_supervisor.core.errors import (
     Failed,
     IncorrectParameters,
@@ -20,7 +20,7 @@ from trio_supervisor.core.errors import (
     SignatureUnsupported,
     UnknownMethod,
 )
-from trio_supervisor.core.states import DaemonState
+from trio_supervisor.core.process.states import DaemonState
 from trio_supervisor.core.xmlrpc import rough_size
 from trio_supervisor.runtime.logs.logread import ANSWER_LIMIT
 from trio_supervisor.runtime.rpc.method import ARRAY, NAME, Method

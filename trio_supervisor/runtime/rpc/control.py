@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from trio_supervisor.core.config import GroupKind
+from trio_supervisor.core.config.model import GroupKind
 from trio_supervisor.core.errors import (
     AbnormalTermination,
     AlreadyStarted,
@@ -22,12 +22,12 @@ from trio_supervisor.core.errors import (
     SpawnFailed,
 )
 from trio_supervisor.core.numbers import natural
-from trio_supervisor.core.states import SIGNALLABLE_STATES, FaultCode
+from trio_supervisor.core.process.states import SIGNALLABLE_STATES, FaultCode
 
 if TYPE_CHECKING:
     from trio_supervisor.core.xmlrpc import Value
-    from trio_supervisor.runtime.process import Process
-    from trio_supervisor.runtime.several import Result
+    from trio_supervisor.runtime.operations import Result
+    from trio_supervisor.runtime.process.lifecycle import Process
     from trio_supervisor.runtime.supervisor import Supervisor
 
 

@@ -21,16 +21,16 @@ from weakref import WeakKeyDictionary
 
 import trio
 
-from trio_supervisor.core.config import Severity
+from trio_supervisor.core.config.model import Severity
+from trio_supervisor.core.config.options import MAIN_FACTORY
 from trio_supervisor.core.errors import Failed, PluginError, PluginFault, RequestError
-from trio_supervisor.core.options import MAIN_FACTORY
 from trio_supervisor.runtime.printed import flush_printed
 from trio_supervisor.runtime.rpc.method import REQUIRED, Method, Parameter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from trio_supervisor.core.config import RpcInterface
+    from trio_supervisor.core.config.model import RpcInterface
     from trio_supervisor.core.xmlrpc import Value
     from trio_supervisor.runtime.supervisor import Supervisor
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from trio_supervisor.runtime.rpc import control, logs
-from trio_supervisor.runtime.rpc.info import (
+from trio_supervisor.runtime.inspect.info import (
     all_config_info,
     all_process_info,
     clamped,
     process_info,
 )
+from trio_supervisor.runtime.rpc import control, logs
 from trio_supervisor.runtime.rpc.method import INTEGER, NAME, QUOTED, SCALAR, WAIT, Method
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.errors import IncorrectParameters
-from trio_supervisor.core.states import State
-from trio_supervisor.runtime.details import details
-from trio_supervisor.runtime.health import ailments, reach
-from trio_supervisor.runtime.rpc.info import by_name, process_info
+from trio_supervisor.core.process.states import State
+from trio_supervisor.runtime.inspect.describe import details
+from trio_supervisor.runtime.inspect.health import ailments, reach
+from trio_supervisor.runtime.inspect.info import by_name, process_info
 from trio_supervisor.runtime.rpc.method import ARRAY, NAME, SECONDS, Method
 
 if TYPE_CHECKING:

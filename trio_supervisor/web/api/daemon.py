@@ -6,9 +6,9 @@ import os
 from typing import TYPE_CHECKING
 
 from trio_supervisor import __version__
-from trio_supervisor.core.states import DaemonState, State
-from trio_supervisor.runtime.details import reason
-from trio_supervisor.runtime.rpc.info import by_name
+from trio_supervisor.core.process.states import DaemonState, State
+from trio_supervisor.runtime.inspect.describe import reason
+from trio_supervisor.runtime.inspect.info import by_name
 from trio_supervisor.runtime.rpc.supervisor import SUPERVISOR_VERSION
 from trio_supervisor.runtime.rpc.tsupervisor import pool_info
 from trio_supervisor.web.api.json import json_response
@@ -16,7 +16,7 @@ from trio_supervisor.web.api.route import CHANGE, READ, ROOT, Route
 from trio_supervisor.web.api.schema import array, ref
 
 if TYPE_CHECKING:
-    from trio_supervisor.runtime.process import Process
+    from trio_supervisor.runtime.process.lifecycle import Process
     from trio_supervisor.web.api.route import Call
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from trio_supervisor.core.states import FaultCode
+from trio_supervisor.core.process.states import FaultCode
 from trio_supervisor.web.api.json import json_response
 
 if TYPE_CHECKING:

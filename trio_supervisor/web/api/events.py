@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 import trio
 
 from trio_supervisor.core.events import EVENT_TYPES, ProcessLog
-from trio_supervisor.core.states import State
+from trio_supervisor.core.process.states import State
 from trio_supervisor.web import sse
 from trio_supervisor.web.api.error import malformed
 from trio_supervisor.web.api.json import as_text

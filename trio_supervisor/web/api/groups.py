@@ -6,15 +6,15 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.errors import BadName, RequestError
-from trio_supervisor.runtime.details import KINDS
-from trio_supervisor.runtime.rpc.info import all_config_info
+from trio_supervisor.runtime.inspect.describe import KINDS
+from trio_supervisor.runtime.inspect.info import all_config_info
 from trio_supervisor.web.api.error import problem_of
 from trio_supervisor.web.api.processes import GROUP_NAME
 from trio_supervisor.web.api.route import CHANGE, READ, ROOT, Route
 from trio_supervisor.web.api.schema import array, ref
 
 if TYPE_CHECKING:
-    from trio_supervisor.core.config import GroupConfig
+    from trio_supervisor.core.config.model import GroupConfig
     from trio_supervisor.runtime.supervisor import Supervisor
     from trio_supervisor.web.api.route import Call
 

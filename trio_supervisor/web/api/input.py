@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from trio_supervisor.core.suggest import suggestion
+from trio_supervisor.core.config.suggest import suggestion
 from trio_supervisor.web.api.error import CURL_HINT, Problem, malformed
 from trio_supervisor.web.api.json import TYPE, decode
 from trio_supervisor.web.api.route import CHANGE, REQUIRED, Field

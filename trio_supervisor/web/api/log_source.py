@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Protocol
 
 import trio
 
-from trio_supervisor.runtime.logs.generations import End, Place, is_log
 from trio_supervisor.runtime.logs.logread import (
     ANSWER_LIMIT,
     last_bytes,
@@ -18,14 +17,15 @@ from trio_supervisor.runtime.logs.logread import (
     start_of_last,
 )
 from trio_supervisor.runtime.logs.readers import readers
+from trio_supervisor.runtime.logs.rotated import End, Place, is_log
 from trio_supervisor.web.api.output_tail import OutputTail
+from trio_supervisor.web.logtail import HEADERS, following
 from trio_supervisor.web.message import Stream
-from trio_supervisor.web.tails import HEADERS, following
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trio_supervisor.runtime.channels import Channel
+    from trio_supervisor.runtime.output.channel import Channel
 
 #: Lines that are sent unless something else is asked for.
 LINES = 100

@@ -6,16 +6,16 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.errors import Failed, NoFile
-from trio_supervisor.runtime.logs.generations import Place
 from trio_supervisor.runtime.logs.logread import ANSWER_LIMIT
+from trio_supervisor.runtime.logs.rotated import Place
 from trio_supervisor.runtime.rpc.logs import clear_main_log
 from trio_supervisor.web.api.error import Problem, problem_of
 from trio_supervisor.web.api.log_source import LINES, FileLog, Log, Wanted, log_of
 from trio_supervisor.web.api.processes import DONE, PROCESS_NAME
 from trio_supervisor.web.api.route import CHANGE, READ, ROOT, Field, Route
 from trio_supervisor.web.api.schema import TEXT
+from trio_supervisor.web.logtail import POSITION
 from trio_supervisor.web.message import NO_STORE, PLAIN, SECURITY, Response
-from trio_supervisor.web.tails import POSITION
 
 if TYPE_CHECKING:
     from trio_supervisor.web.api.route import Call

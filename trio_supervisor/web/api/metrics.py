@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from trio_supervisor.core.states import SIGNALLABLE_STATES
-from trio_supervisor.runtime.details import details
-from trio_supervisor.runtime.rpc.info import by_name
+from trio_supervisor.core.process.states import SIGNALLABLE_STATES
+from trio_supervisor.runtime.inspect.describe import details
+from trio_supervisor.runtime.inspect.info import by_name
 from trio_supervisor.runtime.rpc.tsupervisor import pool_info
 from trio_supervisor.web.api.route import READ, Route
 from trio_supervisor.web.api.schema import TEXT

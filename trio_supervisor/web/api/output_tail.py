@@ -1,6 +1,7 @@
 """The output of a process that has no log file to be followed, from memory, as it is written.
 
-A channel remembers little of its past (``runtime/recent.py``); who is slow loses the oldest.
+A channel remembers little of its past (``runtime/output/tail_buffer.py``); who is slow loses the
+oldest.
 """
 
 from __future__ import annotations
@@ -8,10 +9,10 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from trio_supervisor.runtime.outputs import BUFFER_BYTES
+from trio_supervisor.runtime.output.subscriptions import BUFFER_BYTES
 
 if TYPE_CHECKING:
-    from trio_supervisor.runtime.channels import Channel
+    from trio_supervisor.runtime.output.channel import Channel
 
 
 class OutputTail:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trio_supervisor.core.config import GroupKind
+from trio_supervisor.core.config.model import GroupKind
 from trio_supervisor.core.errors import (
     AbnormalTermination,
     Failed,
     RequestError,
     SpawnFailed,
 )
-from trio_supervisor.runtime.details import details, last_output, reason
+from trio_supervisor.runtime.inspect.describe import details, last_output, reason
+from trio_supervisor.runtime.inspect.info import by_name
 from trio_supervisor.runtime.rpc.control import all_processes, signal_number
-from trio_supervisor.runtime.rpc.info import by_name
 from trio_supervisor.runtime.rpc.logs import clear_logs
 from trio_supervisor.web.api.error import problem_of
 from trio_supervisor.web.api.route import CHANGE, READ, ROOT, Field, Route
@@ -22,8 +22,8 @@ from trio_supervisor.web.api.schema import array, ref
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from trio_supervisor.runtime.process import Process
-    from trio_supervisor.runtime.several import Result
+    from trio_supervisor.runtime.operations import Result
+    from trio_supervisor.runtime.process.lifecycle import Process
     from trio_supervisor.web.api.route import Call, Schema
 
     Several = Callable[[Call, list[Process]], Awaitable[object]]

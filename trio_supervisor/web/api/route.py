@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, cast
 
-from trio_supervisor.core.config import Severity
+from trio_supervisor.core.config.model import Severity
 from trio_supervisor.core.errors import Failed, ShuttingDown
-from trio_supervisor.core.states import DaemonState
+from trio_supervisor.core.process.states import DaemonState
 
 if TYPE_CHECKING:
     from trio_supervisor.runtime.supervisor import Supervisor

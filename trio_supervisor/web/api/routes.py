@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from trio_supervisor.core.config.suggest import suggestion
 from trio_supervisor.core.errors import BadName, RequestError
-from trio_supervisor.core.suggest import suggestion
 from trio_supervisor.runtime.rpc.calls import MAIN_NAMESPACE
 from trio_supervisor.web.api import daemon as api_daemon
 from trio_supervisor.web.api import events as api_events

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.events import EVENT_TYPES
-from trio_supervisor.core.states import DaemonState, ListenerState, State
-from trio_supervisor.runtime.details import KINDS
+from trio_supervisor.core.process.states import DaemonState, ListenerState, State
+from trio_supervisor.runtime.inspect.describe import KINDS
 
 if TYPE_CHECKING:
     from trio_supervisor.web.api.route import Schema
@@ -60,7 +60,7 @@ _STATE = one_of(*(state.name for state in State))
 _DAEMON_STATE = one_of(*(state.name for state in DaemonState))
 _NAMES = array(TEXT)
 
-#: What ``runtime/details.py`` tells of a process.
+#: What ``runtime/inspect/describe.py`` tells of a process.
 PROCESS = thing(
     "A process; the first 14 members are those of supervisor.getProcessInfo",
     name=text("its name in its group"),
@@ -149,7 +149,7 @@ POOL = thing(
         )
     ),
 )
-#: What ``all_config_info`` of ``runtime/rpc/info.py`` tells of a process.
+#: What ``all_config_info`` of ``runtime/inspect/info.py`` tells of a process.
 CONFIG = thing(
     "How a process is configured; the members of supervisor.getAllConfigInfo",
     autostart=TRUTH,

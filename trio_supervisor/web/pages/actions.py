@@ -7,17 +7,17 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from trio_supervisor.core.config import Severity
+from trio_supervisor.core.config.model import Severity
 from trio_supervisor.core.errors import BadName, Failed, RequestError
-from trio_supervisor.core.states import FaultCode
+from trio_supervisor.core.process.states import FaultCode
 from trio_supervisor.runtime.rpc import control
 from trio_supervisor.runtime.rpc.logs import clear_process_logs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from trio_supervisor.runtime.process import Process
-    from trio_supervisor.runtime.several import Result
+    from trio_supervisor.runtime.operations import Result
+    from trio_supervisor.runtime.process.lifecycle import Process
     from trio_supervisor.runtime.supervisor import Supervisor
 
     Action = Callable[["Order"], Awaitable[str]]

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from trio_supervisor.web.pages.frame import visible
+from trio_supervisor.web.pages.layout import visible
 
 #: Characters of a sequence that may be held back until it is complete; longer ones are no sequence.
 HELD = 256

@@ -13,11 +13,11 @@ from trio_supervisor.core.events import (
     ProcessStateExited,
     SupervisorStateChangeRunning,
 )
-from trio_supervisor.web.pages.frame import visible
+from trio_supervisor.web.pages.layout import visible
 
 if TYPE_CHECKING:
     from trio_supervisor.core.events import Event
-    from trio_supervisor.runtime.events.chronicle import Entry
+    from trio_supervisor.runtime.events.history import Entry
 
 
 def event_item(entry: Entry) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trio_supervisor.web.pages import csrf
-from trio_supervisor.web.pages.frame import page, visible
+from trio_supervisor.web.pages.layout import page, visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

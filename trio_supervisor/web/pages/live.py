@@ -16,21 +16,21 @@ import trio
 
 from trio_supervisor.core.errors import BadName
 from trio_supervisor.core.events import ProcessGroup, ProcessState
-from trio_supervisor.core.states import DaemonState
-from trio_supervisor.runtime.vitals import SPAN
+from trio_supervisor.core.process.states import DaemonState
+from trio_supervisor.runtime.inspect.sampler import SPAN
 from trio_supervisor.web import sse
 from trio_supervisor.web.message import SECURITY, Stream
-from trio_supervisor.web.pages.board import Board
 from trio_supervisor.web.pages.event_view import event_item
-from trio_supervisor.web.pages.figures import bytes_text, cpu_text
+from trio_supervisor.web.pages.format import bytes_text, cpu_text
+from trio_supervisor.web.pages.status_model import Board
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from trio_supervisor.runtime.events.chronicle import Entry
-    from trio_supervisor.runtime.process import Process
+    from trio_supervisor.runtime.events.history import Entry
+    from trio_supervisor.runtime.inspect.sampler import Sample, UsageSample
+    from trio_supervisor.runtime.process.lifecycle import Process
     from trio_supervisor.runtime.supervisor import Supervisor
-    from trio_supervisor.runtime.vitals import Sample, Vital
     from trio_supervisor.web.pages.forms import Viewer
 
 #: Seconds in which further events join the first: a restart of everything is few messages.
@@ -167,7 +167,7 @@ def _figures(before: Sample | None, now: Sample) -> bytes:
     return _message("vitals", {"time": round(now.time, 1), "rows": rows})
 
 
-def _texts(vital: Vital) -> tuple[str, str]:
+def _texts(vital: UsageSample) -> tuple[str, str]:
     """Figures as they are shown; a difference that is not seen is not sent."""
     return cpu_text(vital.cpu), bytes_text(vital.memory)
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
+from trio_supervisor.core.config.suggest import suggestion
 from trio_supervisor.core.errors import BadName, NoFile, RequestError
 from trio_supervisor.core.numbers import natural
-from trio_supervisor.core.suggest import suggestion
 from trio_supervisor.runtime.logs.readers import readers
 from trio_supervisor.web.pages.ansi import Painter
-from trio_supervisor.web.pages.frame import TOOLS, page, shortcuts, visible
+from trio_supervisor.web.pages.layout import TOOLS, page, shortcuts, visible
 from trio_supervisor.web.pages.log_view import (
     MAIN,
     STDERR,

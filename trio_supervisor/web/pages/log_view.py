@@ -15,9 +15,9 @@ from trio_supervisor.runtime.logs.logfollow import LogFollower
 from trio_supervisor.runtime.logs.logread import last_bytes
 from trio_supervisor.runtime.logs.readers import InThreads, readers
 from trio_supervisor.web import sse
+from trio_supervisor.web.logtail import Look
 from trio_supervisor.web.message import NO_STORE, PLAIN, SECURITY, Response, Stream, error_response
 from trio_supervisor.web.pages.ansi import Painter
-from trio_supervisor.web.tails import Look
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

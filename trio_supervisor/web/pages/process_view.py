@@ -9,10 +9,10 @@ from collections import Counter
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from trio_supervisor.core.config import GroupKind
-from trio_supervisor.core.states import SIGNALLABLE_STATES, State
-from trio_supervisor.runtime.details import last_output, reason
-from trio_supervisor.web.pages.figures import NONE, bytes_text, cpu_text, uptime_text
+from trio_supervisor.core.config.model import GroupKind
+from trio_supervisor.core.process.states import SIGNALLABLE_STATES, State
+from trio_supervisor.runtime.inspect.describe import last_output, reason
+from trio_supervisor.web.pages.format import NONE, bytes_text, cpu_text, uptime_text
 from trio_supervisor.web.pages.forms import (
     CLEAR_LOG,
     GROUP,
@@ -22,13 +22,13 @@ from trio_supervisor.web.pages.forms import (
     START,
     STOP,
 )
-from trio_supervisor.web.pages.frame import visible
+from trio_supervisor.web.pages.layout import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from trio_supervisor.runtime.process import Process
-    from trio_supervisor.runtime.vitals import Vital
+    from trio_supervisor.runtime.inspect.sampler import UsageSample
+    from trio_supervisor.runtime.process.lifecycle import Process
     from trio_supervisor.web.pages.forms import Viewer
 
 #: In 4.1 a process that will be tried again offers nothing; here it can be given up.
@@ -70,7 +70,7 @@ def group_head(group: str, processes: list[Process], viewer: Viewer) -> str:
     )
 
 
-def row(process: Process, vital: Vital, viewer: Viewer, now: float) -> str:
+def row(process: Process, vital: UsageSample, viewer: Viewer, now: float) -> str:
     """One process. ``now`` is monotonic: the browser counts the uptime from ``data-since``."""
     state = process.state.name.lower()
     trouble = " trouble" if is_trouble(process) else ""

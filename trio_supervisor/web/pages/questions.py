@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.errors import BadName
-from trio_supervisor.core.states import SIGNALLABLE_STATES
+from trio_supervisor.core.process.states import SIGNALLABLE_STATES
 from trio_supervisor.web.pages.forms import GROUP, PROCESS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from trio_supervisor.runtime.process import Process
+    from trio_supervisor.runtime.process.lifecycle import Process
     from trio_supervisor.runtime.supervisor import Supervisor
 
 _VERBS = {

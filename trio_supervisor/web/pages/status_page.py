@@ -11,11 +11,10 @@ from urllib.parse import quote, urlencode
 
 import trio
 
-from trio_supervisor.core.states import DaemonState
+from trio_supervisor.core.process.states import DaemonState
 from trio_supervisor.web.message import Response
 from trio_supervisor.web.pages import csrf
 from trio_supervisor.web.pages.actions import act, is_failure
-from trio_supervisor.web.pages.board import GROUPED, SORTS, Board, Order
 from trio_supervisor.web.pages.forms import (
     ASK,
     CONFIRM,
@@ -25,8 +24,9 @@ from trio_supervisor.web.pages.forms import (
     text_of,
     viewer_of,
 )
-from trio_supervisor.web.pages.frame import NO_CACHE, TOOLS, message_line, page, shortcuts, visible
+from trio_supervisor.web.pages.layout import NO_CACHE, TOOLS, message_line, page, shortcuts, visible
 from trio_supervisor.web.pages.questions import question_of
+from trio_supervisor.web.pages.status_model import GROUPED, SORTS, Board, Order
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,0 +1,1 @@
+"""``tsupervisord --check``: every mistake in a configuration, and what the host lacks for it."""

@@ -1,0 +1,281 @@
+"""What a look at this machine shows about a configuration, for ``--check``.
+
+It only looks: nothing is started, bound or created.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import resource
+import shlex
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from trio_supervisor.cli.check.diagnostics import ERROR, WARNING, Finding
+from trio_supervisor.cli.recorded_pid import recorded_pid
+from trio_supervisor.core.config.converters import SYSLOG
+from trio_supervisor.core.config.evaluate import as_written
+from trio_supervisor.core.config.model import AUTO, InetServer, UnixServer
+from trio_supervisor.core.config.shell_syntax import has_open_quote, no_program
+from trio_supervisor.core.errors import RequestError, ServerError
+from trio_supervisor.runtime.inspect.port_owners import (
+    command_of,
+    holder_of_port,
+    holder_of_socket,
+    listener_of_socket,
+)
+from trio_supervisor.runtime.spawn.command import find_command
+from trio_supervisor.runtime.spawn.leftovers import find_leftovers
+from trio_supervisor.runtime.system.unix_socket import MAX_PATH
+from trio_supervisor.web.tls import Certificate
+
+if TYPE_CHECKING:
+    from trio_supervisor.core.config.ini import Document
+    from trio_supervisor.core.config.model import Config, FastCgiSocket, ProcessConfig
+
+    Findings = Iterator[Finding]
+
+DAEMON = "supervisord"
+NO_PERMISSION = "give the user the permission, or name another place"
+TAKEN = "stop that one first, or choose another"
+#: Stands for the name of a process in a text that may be true of several.
+WHO = "\0"
+
+
+def probe(document: Document, config: Config) -> list[Finding]:
+    """Everything that can be seen; one finding for all processes that share it."""
+    prober = _Prober(document, config)
+    found = [*prober.daemon()]
+    for server in config.servers:
+        found += prober.server(server)
+    shared: dict[Finding, list[str]] = {}
+    for group in config.groups:
+        for process in group.processes:
+            for finding in prober.process(process):
+                shared.setdefault(finding, []).append(f"{group.name}:{process.name}")
+    for finding, names in shared.items():
+        who = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+        found.append(replace(finding, text=finding.text.replace(WHO, who)))
+    return found
+
+
+class _Prober:
+    def __init__(self, document: Document, config: Config) -> None:
+        self._document = document
+        self._config = config
+        uid = config.daemon.uid
+        self._uid = os.geteuid() if uid is None else uid
+        self._itself = ""
+        """The daemon of this configuration, where one runs already: it may hold what is its own."""
+
+    def daemon(self) -> Findings:
+        daemon = self._config.daemon
+        if daemon.uid is None and os.geteuid() == 0 and DAEMON in self._document.sections:
+            text = "the daemon would stay root, and so would every program without user="
+            hint = "write user=, user=root if it must"
+            yield Finding(WARNING, text, section=DAEMON, option="user", hint=hint)
+        yield from self._identity(daemon.uid, DAEMON, "the daemon")
+        if daemon.logfile != SYSLOG:
+            yield from self._writable(daemon.logfile, DAEMON, "logfile", "the log of the daemon")
+        yield from self._writable(daemon.pidfile, DAEMON, "pidfile", "the pidfile")
+        yield from self._running(daemon.pidfile)
+        directory = daemon.childlogdir
+        if self._has_auto_logs and not self._may(directory, os.W_OK | os.X_OK):
+            text = f"automatic child logs: no permission for {self._user} to write in {directory}"
+            yield Finding(WARNING, text, section=DAEMON, option="childlogdir", hint=NO_PERMISSION)
+        for option, kind in (
+            ("minfds", resource.RLIMIT_NOFILE),
+            ("minprocs", resource.RLIMIT_NPROC),
+        ):
+            wanted, (_, hard) = getattr(daemon, option), resource.getrlimit(kind)
+            if os.geteuid() != 0 and hard != resource.RLIM_INFINITY and hard < wanted:
+                text = f"{option}={wanted} is more than the hard limit here, {hard}"
+                hint = "raise the limit of who starts the daemon, or lower the option"
+                yield Finding(WARNING, text, section=DAEMON, option=option, hint=hint)
+
+    @property
+    def _has_auto_logs(self) -> bool:
+        return any(
+            process.stdout.logfile is AUTO
+            or (process.stderr.logfile is AUTO and not process.redirect_stderr)
+            for group in self._config.groups
+            for process in group.processes
+        )
+
+    def _running(self, pidfile: str) -> Findings:
+        pid = living = None
+        with suppress(OSError, ValueError):
+            pid = recorded_pid(pidfile)
+            command = command_of(pid)
+            if "supervisor" in command:
+                living = pid
+                self._itself = f"process {pid} ({command})"
+                text = f"the daemon runs already: process {pid} ({command})"
+                hint = "tsupervisorctl reread and update, or reload, bring in a new configuration"
+                yield Finding(WARNING, text, section=DAEMON, option="pidfile", hint=hint)
+        yield from self._leftovers(living, pid)
+
+    def _leftovers(self, living: int | None, earlier: int | None) -> Findings:
+        """``living`` is the running daemon if it is known, ``earlier`` the pid in the pidfile."""
+        for server in self._config.servers:
+            if living is None and isinstance(server, UnixServer):
+                living = listener_of_socket(server.file)
+        daemon = os.getpid() if living is None else living
+        with suppress(OSError):  # there is no /proc
+            for leftover in find_leftovers(self._config, daemon=daemon, earlier=earlier):
+                hint = f"end it, if the daemon is not to run the program twice: kill {leftover.pid}"
+                yield Finding(WARNING, str(leftover), section=DAEMON, hint=hint)
+
+    def server(self, server: UnixServer | InetServer) -> Findings:
+        section = server.section
+        if isinstance(server, UnixServer):
+            yield from self._socket(server.file, section, "file", "the control socket")
+            return
+        yield from self._port(server.host, server.port, section, "port", "the server")
+        if server.tls is not None:
+            try:
+                Certificate(server.tls)
+            except ServerError as error:
+                yield Finding(ERROR, str(error), section=section, option="ssl_certificate")
+        if server.credentials is None:
+            text = "whoever reaches this port controls every program: it asks for no password"
+            hint = "set username= and password="
+            yield Finding(WARNING, text, section=section, option="password", hint=hint)
+
+    def process(self, process: ProcessConfig) -> Findings:
+        """WHO stands for its name."""
+        section = process.section or ""
+        try:
+            find_command(
+                process.command,
+                directory=process.directory,
+                environment=process.environment,
+                inherited=os.environ,
+            )
+        except RequestError as error:
+            # That its first word is something for a shell has been remarked already.
+            if no_program(process.command) is None:
+                yield self._failing(process, error.detail)
+        yield from self._identity(process.uid, section, WHO)
+        for channel in ("stdout", "stderr"):
+            path = getattr(process, channel).logfile
+            if isinstance(path, str) and path:
+                option = f"{channel}_logfile"
+                yield from self._writable(path, section, option, f"the log of {WHO}")
+        if process.socket is not None:
+            yield from self._fastcgi(process.socket, section)
+
+    def _failing(self, process: ProcessConfig, why: str) -> Finding:
+        """That a process cannot start; secrets that its command uses stay out of the text."""
+        section = self._document.sections.get(process.section or "")
+        entry = None if section is None else self._document.entry(section, "command")
+        if entry is not None:
+            written = entry.value if entry.words is None else " ".join(entry.words)
+            known = {**os.environ, **process.environment}
+            why = as_written(why, written, lambda variable: known.get(variable, ""))
+        text = f"{WHO} will fail to start: {why}"
+        hint = _advice(process)
+        return Finding(WARNING, text, section=process.section, option="command", hint=hint)
+
+    def _fastcgi(self, socket: FastCgiSocket, section: str) -> Findings:
+        scheme, _, rest = socket.url.partition("://")
+        if scheme == "unix":
+            yield from self._socket(rest, section, "socket", "the FastCGI socket")
+        else:
+            host, _, port = rest.rpartition(":")
+            yield from self._port(host.strip("[]"), int(port), section, "socket", "FastCGI")
+
+    def _socket(self, path: str, section: str, option: str, whose: str) -> Findings:
+        directory = os.path.dirname(path)
+        if (length := len(os.fsencode(path))) > MAX_PATH:
+            text = (
+                f"{whose} cannot be made: its path is {length} bytes long, the most are {MAX_PATH}"
+            )
+            hint = "choose a shorter path"
+            yield Finding(ERROR, text, section=section, option=option, hint=hint)
+        elif not os.path.isdir(directory):
+            text = f"{whose} cannot be made: there is no directory {directory}"
+            hint = f"create it: mkdir -p {directory}"
+            yield Finding(ERROR, text, section=section, option=option, hint=hint)
+        elif not self._may(directory, os.W_OK | os.X_OK):
+            text = f"{whose} cannot be made: no permission for {self._user} to write in {directory}"
+            yield Finding(WARNING, text, section=section, option=option, hint=NO_PERMISSION)
+        elif os.path.lexists(path) and not stat.S_ISSOCK(os.lstat(path).st_mode):
+            text = f"{whose} cannot be made: {path} exists and is not a socket"
+            hint = "remove it, or choose another path"
+            yield Finding(ERROR, text, section=section, option=option, hint=hint)
+        elif (holder := holder_of_socket(path)) not in (None, self._itself):
+            text = f"{whose} is taken: {path} is held by {holder}"
+            yield Finding(WARNING, text, section=section, option=option, hint=TAKEN)
+
+    def _port(self, host: str, port: int, section: str, option: str, whose: str) -> Findings:
+        try:
+            holder = holder_of_port(host, port)
+        except OSError:
+            text = f"{whose} cannot listen: the host {host} has no address here"
+            hint = "write an address, like 127.0.0.1, or * for all"
+            yield Finding(ERROR, text, section=section, option=option, hint=hint)
+            return
+        if holder not in (None, self._itself):
+            text = f"{whose} cannot listen: port {port} is held by {holder}"
+            yield Finding(WARNING, text, section=section, option=option, hint=TAKEN)
+
+    def _identity(self, uid: int | None, section: str, who: str) -> Findings:
+        if uid not in (None, os.geteuid()) and os.geteuid() != 0:
+            text = f"{who} cannot become another user: this is not root"
+            hint = "start the daemon as root, or leave user= out"
+            yield Finding(WARNING, text, section=section, option="user", hint=hint)
+
+    def _writable(self, path: str, section: str, option: str, whose: str) -> Findings:
+        why = None
+        directory = os.path.dirname(path) or "."
+        if os.path.isdir(path):
+            why = f"{path} is a directory"
+        elif os.path.exists(path):
+            if not self._may(path, os.W_OK):
+                why = f"no permission for {self._user} to write to it"
+        elif not self._may(directory, os.W_OK | os.X_OK):
+            why = f"no permission for {self._user} to write in {directory}"
+        if why is not None:
+            text = f"{whose} cannot be written: {why}"
+            hint = "name a file" if os.path.isdir(path) else NO_PERMISSION
+            yield Finding(WARNING, text, section=section, option=option, hint=hint)
+
+    @property
+    def _user(self) -> str:
+        """Whom the daemon is to become, for people."""
+        try:
+            return pwd.getpwuid(self._uid).pw_name
+        except KeyError:
+            return f"uid {self._uid}"
+
+    def _may(self, path: str, mode: int) -> bool:
+        """Whether the user that the daemon is to become may use a path so."""
+        if self._uid == os.geteuid():
+            return os.access(path, mode)
+        if self._uid == 0:
+            return True
+        try:
+            status, user = os.stat(path), pwd.getpwuid(self._uid)
+        except (OSError, KeyError):
+            return False
+        groups = {user.pw_gid, *(g.gr_gid for g in grp.getgrall() if user.pw_name in g.gr_mem)}
+        shift = 6 if status.st_uid == self._uid else 3 if status.st_gid in groups else 0
+        return (status.st_mode >> shift) & mode == mode
+
+
+def _advice(process: ProcessConfig) -> str:
+    """What to do about a command that cannot be executed."""
+    if has_open_quote(process.command):
+        return "close the quote, or write \\' for a quote that is meant as it is"
+    words = shlex.split(process.command)
+    if len(words) == 1 and " " in words[0]:
+        return "leave out the quotes around the whole command"
+    if words and "/" in words[0] and not words[0].startswith("/") and process.directory is not None:
+        return "a relative command is looked up in directory=: write the whole path"
+    return "write the whole path of a program that is there"

@@ -1,0 +1,1 @@
+"""The HTTP and XML-RPC client that ``tsupervisorctl`` uses; starts fast."""

@@ -1,0 +1,225 @@
+"""Performs action lines: finds the action, shows help, and tells what went wrong.
+
+The one place where failures of the connection become output lines and exit statuses.
+"""
+
+from __future__ import annotations
+
+from trio_supervisor.cli.client.client import UNAUTHORIZED, HttpError
+from trio_supervisor.cli.ctl.actions import ACTIONS
+from trio_supervisor.cli.ctl.session import UsageMistake, explained
+
+TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from trio_supervisor.cli.ctl.actions import Action
+    from trio_supervisor.cli.ctl.command import Command
+    from trio_supervisor.cli.ctl.controller import Controller
+    from trio_supervisor.cli.ctl.session import Session
+
+    class Plugin(Protocol):
+        """Anything with ``do_X`` methods; the name is that of its section."""
+
+        name: str
+
+
+HELP_OF_HELP = (
+    "help\t\t\tList the actions",
+    "help <action>\t\tExplain an action",
+)
+#: Width of the list of actions.
+SCREEN = 80
+
+
+class Console:
+    """Runs lines for one session."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.plugins: list[Plugin] = []
+        """The objects of the ``[ctlplugin:x]`` sections."""
+        self.controller: Controller | None = None
+        """What plugins were given; None without plugins."""
+        self.last_line = ""
+        """The line performed last."""
+
+    def ask(self) -> str | None:
+        """The next line of the shell; None at the end of input."""
+        controller = self.controller
+        if controller is None:
+            return self.session.input.ask(f"{self.session.options.prompt}> ")
+        if controller.cmdqueue:  # a plugin has more to do
+            return controller.cmdqueue.pop(0)
+        return self.session.input.ask(controller.prompt)
+
+    def run_typed(self, line: str) -> bool:
+        """Perform a line of the shell, between the hooks that plugins may have put in place."""
+        controller = self.controller
+        if controller is None:
+            return self.run(line)
+        try:
+            line = controller.precmd(line)
+            return bool(controller.postcmd(self.run(line), line))
+        except Exception as error:  # of a plugin's hook: the shell goes on
+            self.session.fail(*explained(self.session, error))
+            return False
+
+    def run(self, line: str) -> bool:
+        """Perform one line; true when the shell should end."""
+        self.session.exit_status = 0
+        ends = self.run_nested(line)
+        if self.session.puzzles:
+            if self.session.is_watched:
+                # Imported here because scripts have no terminal.
+                from trio_supervisor.cli.ctl.hints import show
+
+                show(self.session)
+            self.session.puzzles.clear()
+        return ends
+
+    def run_nested(self, line: str) -> bool:
+        """Perform a line for a plugin's action, perhaps in a thread of the plugin.
+
+        The exit status stays that of the last failure, whichever line it was in.
+        """
+        session = self.session
+        before = session.exit_status
+        while True:
+            try:
+                return self._perform(line.strip())
+            except Exception as error:  # whatever it was, the shell goes on
+                session.fail(*explained(session, error))
+                asks = isinstance(error, HttpError) and error.status == UNAUTHORIZED
+                if not asks or not session.options.interactive or session.is_in_thread:
+                    session.puzzles.append(("of_failure", error))
+                    return False
+                if not session.ask_credentials():
+                    return False
+                session.exit_status = before
+
+    def _perform(self, line: str) -> bool:
+        if not line:
+            return False
+        self.last_line = line
+        if line.startswith("?"):
+            line = f"help {line[1:]}"
+        name, argument = _split(line)
+        if name == "help":
+            self.help(argument)
+            return False
+        action = ACTIONS.get("exit" if name == "EOF" else name)
+        if action is not None:
+            return self._tell_mistakes(_extended(action, argument), argument)
+        for plugin in self.plugins:
+            method = getattr(plugin, f"do_{name}", None) if name else None
+            if method is not None:
+                return bool(method(argument))
+        # Imported here because scripts use the actions of the reference.
+        from trio_supervisor.cli.ctl.commands import COMMANDS
+
+        command = COMMANDS.get(name)
+        if command is not None:
+            return self._tell_mistakes(command, argument)
+        self.unknown(line)
+        return False
+
+    def unknown(self, line: str) -> None:
+        """Report a line that no action and no plugin performs."""
+        self.session.fail(f"*** Unknown syntax: {line}")
+        self.session.puzzles.append(("of_line", line))
+
+    def _tell_mistakes(self, row: Action | Command, argument: str) -> bool:
+        try:
+            return row.perform(self.session, argument)
+        except UsageMistake as mistake:
+            self.session.fail(mistake.text, mistake.status)
+            for text in row.help if mistake.with_help else ():
+                self.session.line(text)
+            return False
+
+    def help(self, topic: str) -> None:
+        """List the actions, or explain one."""
+        session = self.session
+        # Imported here because scripts use the actions as the reference has them.
+        from trio_supervisor.cli.ctl.commands import COMMANDS, help_of
+
+        if not topic:
+            session.line("")
+            self._list("default", sorted(ACTIONS))
+            for plugin in self.plugins:
+                self._list(plugin.name, plugin_actions(plugin))
+            if COMMANDS:
+                self._list("further", sorted(COMMANDS))
+        elif topic == "help":
+            for text in HELP_OF_HELP:
+                session.line(text)
+        elif topic in ACTIONS:
+            for text in help_of(topic):
+                session.line(text)
+        elif any(_plugin_help(session, plugin, topic) for plugin in self.plugins):
+            pass
+        elif topic in COMMANDS:
+            for text in COMMANDS[topic].help:
+                session.line(text)
+        else:
+            session.line(f"*** No help on {topic}")  # once, whoever lacks it (D-23)
+
+    def _list(self, owner: str, names: list[str]) -> None:
+        header = f"{owner} commands (type help <topic>):"
+        self.session.line(header)
+        self.session.line("=" * len(header))
+        for row in columns(names, SCREEN - 1):
+            self.session.line(row)
+        self.session.line("")
+
+
+def _extended(action: Action, argument: str) -> Action | Command:
+    """What performs the action: another row if it is given an option that only this client has."""
+    if "-" not in argument:
+        return action
+    # Imported here because scripts use the actions as the reference has them.
+    from trio_supervisor.cli.ctl.commands import EXTENSIONS
+
+    extension = EXTENSIONS.get(action.name)
+    return action if extension is None or not extension.is_given_options(argument) else extension
+
+
+def plugin_actions(plugin: Plugin) -> list[str]:
+    """The actions of a plugin, sorted; its ``do_help`` is not one."""
+    names = {name.removeprefix("do_") for name in dir(plugin) if name.startswith("do_")}
+    return sorted(names - {"help"})
+
+
+def _plugin_help(session: Session, plugin: Plugin, topic: str) -> bool:
+    """Show what the plugin says about a topic; False if nothing."""
+    explain = getattr(plugin, f"help_{topic}", None)
+    if explain is not None:
+        explain()
+        return True
+    text = getattr(getattr(plugin, f"do_{topic}", None), "__doc__", None)
+    if text:
+        session.line(text)
+    return bool(text)
+
+
+def _split(line: str) -> tuple[str, str]:
+    """The leading run of letters, digits and underscores, and the rest (ctl.md 1.2)."""
+    end = 0
+    while end < len(line) and line[end].isascii() and (line[end].isalnum() or line[end] == "_"):
+        end += 1
+    return line[:end], line[end:].strip()
+
+
+def columns(names: list[str], width: int) -> list[str]:
+    """Names sorted down columns, in as few rows as fit the width."""
+    for count in range(1, len(names) + 1):
+        stacks = [names[start::count] for start in range(count)]  # rows of a candidate
+        tall = [names[start : start + count] for start in range(0, len(names), count)]
+        widths = [max(map(len, column)) for column in tall]
+        if sum(widths) + 2 * (len(widths) - 1) <= width or count == len(names):
+            return [
+                "  ".join(name.ljust(size) for name, size in zip(row, widths, strict=False))
+                for row in stacks
+            ]
+    return []

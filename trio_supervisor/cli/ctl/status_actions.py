@@ -1,0 +1,181 @@
+"""The actions that only look: status, pid, avail, version, open, tail, maintail (ctl.md 5)."""
+
+from __future__ import annotations
+
+from trio_supervisor.cli.client.client import Fault
+from trio_supervisor.cli.ctl.follow import follow, log_path
+from trio_supervisor.cli.ctl.names import ALL, chosen_or_told, expanded, short_name
+from trio_supervisor.cli.ctl.session import NOT_RUNNING, UsageMistake
+from trio_supervisor.core.process.states import STOPPED_STATES, FaultCode
+
+TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from trio_supervisor.cli.ctl.session import Session
+
+#: Columns of the status table: the narrowest name column, its gap, the state.
+NAME_WIDTH = 30
+NAME_GAP = 3
+STATE_WIDTH = 10
+#: Exit statuses of ``status``: the LSB has numbers of its own for this action.
+SOME_STOPPED = 3
+SOME_UNKNOWN = 4
+
+#: Bytes that tail and maintail show when not told how many.
+TAIL_BYTES = 1600
+#: An option, a name and a channel.
+MOST_TAIL_WORDS = 3
+CHANNEL_METHODS = {"stdout": "readProcessStdoutLog", "stderr": "readProcessStderrLog"}
+LOG_FAULTS = {
+    FaultCode.BAD_NAME: "no such process name",
+    FaultCode.NO_FILE: "no log file",
+    FaultCode.FAILED: "unknown error reading log",
+}
+
+
+def status(session: Session, argument: str) -> None:
+    if not session.upcheck():
+        session.exit_status = SOME_UNKNOWN
+        return
+    rows = session.call("getAllProcessInfo")
+    names = argument.split()
+    if names and ALL not in names:
+        rows = chosen_or_told(session, rows, names, SOME_UNKNOWN)
+    show_status(session, rows)
+    judge(session, rows)
+
+
+def show_status(session: Session, rows: list[dict[str, Any]]) -> None:
+    """The table (ctl.md 5); states are coloured on a terminal only."""
+    width = max([NAME_WIDTH, *(len(short_name(row)) for row in rows)]) + NAME_GAP
+    output = session.output
+    for row in rows:
+        name, state = short_name(row).ljust(width), row["statename"].ljust(STATE_WIDTH)
+        if output.coloured:
+            state = output.painted(state, row["statename"])
+        output.line(f"{name}{state}{row['description']}")
+
+
+def judge(session: Session, rows: list[dict[str, Any]]) -> None:
+    """Set the exit status that the rows shown give."""
+    if any(row["state"] in STOPPED_STATES for row in rows):
+        session.exit_status = SOME_STOPPED  # beats SOME_UNKNOWN (K-6)
+
+
+def pid(session: Session, argument: str) -> None:
+    names = argument.split()
+    if not names:
+        session.line(str(session.call("getPID")))
+        return
+    if ALL in names:
+        for row in session.call("getAllProcessInfo"):
+            session.line(str(row["pid"]))  # zeros are fine here (K-21)
+        return
+    for _, number in pids(session, names):
+        session.line(str(number))
+
+
+def pids(session: Session, names: list[str]) -> Iterator[tuple[str, int]]:
+    """Name and process id of those that there are; the others, and zeros, set the exit status."""
+    for name in expanded(session, names):
+        try:
+            number = session.call("getProcessInfo", name)["pid"]
+        except Fault as fault:
+            if fault.code != FaultCode.BAD_NAME:
+                raise
+            session.fail(f"No such process {name}")
+            session.puzzles.append(("of_name", name))
+            continue
+        if number == 0:
+            session.exit_status = NOT_RUNNING
+        yield name, number
+
+
+def avail(session: Session, argument: str) -> None:
+    for row in session.call("getAllConfigInfo"):
+        used = "in use" if row["inuse"] else "avail"
+        auto = "auto" if row["autostart"] else "manual"
+        priorities = f"{row['group_prio']}:{row['process_prio']}"
+        session.line(f"{short_name(row):<32} {used:<9} {auto:<9} {priorities}")
+
+
+def version(session: Session, argument: str) -> None:
+    session.line(str(session.call("getSupervisorVersion")))
+
+
+def open_url(session: Session, argument: str) -> None:
+    if argument.partition("://")[0] not in ("http", "https", "unix"):
+        session.fail("ERROR: url must be http:// or unix://")
+        return
+    session.options.serverurl = argument
+    session.disconnect()
+    status(session, "")
+    session.exit_status = 0  # whatever status found (K-16)
+
+
+def tail(session: Session, argument: str) -> None:
+    words = argument.split()
+    if not words:
+        raise UsageMistake("Error: too few arguments")
+    if len(words) > MOST_TAIL_WORDS:
+        raise UsageMistake("Error: too many arguments")
+    option = words.pop(0) if words[0].startswith("-") else None
+    if not words:
+        raise UsageMistake("Error: tail requires process name", with_help=False)
+    name = words[0]
+    channel = words[-1].lower() if len(words) > 1 else "stdout"
+    if channel not in CHANNEL_METHODS:
+        raise UsageMistake(f"Error: bad channel '{channel}'", with_help=False)
+    if len(words) > 2:  # tail A B stderr (D-19)
+        raise UsageMistake("Error: too many arguments")
+    length = 0 if option == "-f" else _byte_count(option)
+    fits = expanded(session, [name])
+    if len(fits) > 1:
+        raise UsageMistake(f"Error: tail takes one process, {name} fits {', '.join(fits)}")
+    (name,) = fits
+    if option == "-f":
+        follow(session, log_path(name, channel))
+        return
+    try:
+        text = session.call(CHANNEL_METHODS[channel], name, -length, 0)
+    except Fault as fault:
+        _report_log_fault(session, name, fault)
+    else:
+        session.line(text)
+
+
+def maintail(session: Session, argument: str) -> None:
+    words = argument.split()
+    if len(words) > 1:
+        raise UsageMistake("Error: too many arguments")
+    option = words[0] if words else None
+    if option == "-f":
+        follow(session, "/mainlogtail")
+        return
+    length = _byte_count(option)
+    try:
+        text = session.call("readLog", -length, 0)
+    except Fault as fault:
+        _report_log_fault(session, "supervisord", fault)
+    else:
+        session.line(text)
+
+
+def _byte_count(option: str | None) -> int:
+    """``-N`` with N as Python reads integers: ``-0`` is the whole log, ``--8`` skips 8 (K-11)."""
+    if option is None:
+        return TAIL_BYTES
+    if option.startswith("-"):
+        try:
+            return int(option[1:])
+        except ValueError:
+            pass
+    raise UsageMistake(f"Error: bad argument {option}", with_help=False)
+
+
+def _report_log_fault(session: Session, name: str, fault: Fault) -> None:
+    if fault.code not in LOG_FAULTS:
+        raise fault
+    session.fail(f"{name}: ERROR ({LOG_FAULTS[FaultCode(fault.code)]})")

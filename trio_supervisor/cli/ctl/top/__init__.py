@@ -1,0 +1,1 @@
+"""``tsupervisorctl top``: a full-screen view that is updated as things happen."""

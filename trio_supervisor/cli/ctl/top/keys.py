@@ -1,0 +1,244 @@
+"""What keys do in ``top``: they change what is shown, or ask for something to be done.
+
+Pure: the one table of keys is also the help page. Who reads keys, draws and calls the daemon is
+elsewhere (``top.py``, ``top_view.py``).
+"""
+
+from __future__ import annotations
+
+from trio_supervisor.cli.ctl.top.model import (
+    CPU,
+    MEMORY,
+    NAME,
+    OUTPUT,
+    RESTARTS,
+    STATE,
+    UPTIME,
+    Table,
+)
+
+TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trio_supervisor.cli.ctl.top.model import Column
+
+#: Names of keys as curses has them; other keys are the characters they type.
+UP, DOWN, PAGE_UP, PAGE_DOWN = "KEY_UP", "KEY_DOWN", "KEY_PPAGE", "KEY_NPAGE"
+HOME, END, BACKSPACE, DELETE = "KEY_HOME", "KEY_END", "KEY_BACKSPACE", "\x7f"
+ENTER, ESCAPE, CTRL_H, CTRL_L = "\n", "\x1b", "\b", "\f"
+
+#: Verbs of intents, with what is said while they are under way.
+START, STOP, RESTART, SIGNAL = "start", "stop", "restart", "signal"
+FOLLOW, QUIT = "follow", "quit"
+UNDER_WAY = {START: "starting", STOP: "stopping", RESTART: "restarting", SIGNAL: "signalling"}
+
+HINTS = "?:help  S:start  X:stop  R:restart  K:signal  Enter:why  l:log  /:filter  q:quit"
+
+
+class Intent:
+    """Something to be done outside: ``verb`` to the process ``name``."""
+
+    __slots__ = ("argument", "name", "verb")
+
+    def __init__(self, verb: str, name: str = "", argument: str = "") -> None:
+        self.verb = verb
+        self.name = name
+        self.argument = argument
+        """The signal."""
+
+
+class Top:
+    """Everything that the screen shows."""
+
+    def __init__(self) -> None:
+        self.table = Table()
+        self.identity = ""
+        """Who and where the daemon is."""
+        self.lost = ""
+        """Why the daemon does not answer; empty while it does."""
+        self.time = ""
+        """Of the last sample."""
+        self.notice = ""
+        """What came of the last request."""
+        self.alarming = False
+        """The notice is about a failure."""
+        self.details = False
+        """The pane about the selected process is open."""
+        self.helping = False
+        self.prompt = ""
+        """The question at the bottom; while there is one, keys answer it."""
+        self.typed = ""
+        self.first = 0
+        """Position of the first row shown."""
+        self.page = 1
+        """Rows shown at once."""
+        self._answer: Callable[[Top, str], Intent | None] | None = None
+        """Takes the next key while a question is open."""
+
+    def say(self, notice: str, *, alarming: bool = False) -> None:
+        self.notice = notice
+        self.alarming = alarming
+
+    def press(self, key: str) -> Intent | None:
+        """Take one key; what it asks for, if that is anything outside."""
+        if self.helping:
+            self.helping = False
+            return None
+        self.say("")
+        if self._answer is not None:
+            return self._answer(self, key)
+        act = _ACTS.get(key)
+        return None if act is None else act(self)
+
+    def ask(
+        self, prompt: str, answer: Callable[[Top, str], Intent | None], typed: str = ""
+    ) -> None:
+        self.prompt, self.typed, self._answer = prompt, typed, answer
+
+    def answered(self) -> None:
+        self.prompt, self.typed, self._answer = "", "", None
+
+    def edit(self, key: str) -> None:
+        """Take a key of a line being typed."""
+        if key in (BACKSPACE, DELETE, CTRL_H):
+            self.typed = self.typed[:-1]
+        elif len(key) == 1 and key.isprintable():
+            self.typed += key
+
+
+def _sort(column: Column) -> Callable[[Top], None]:
+    def act(top: Top) -> None:
+        top.table.sort_by(column)
+
+    return act
+
+
+def _move(steps: int) -> Callable[[Top], None]:
+    def act(top: Top) -> None:
+        top.table.move(steps)
+
+    return act
+
+
+def _turn(pages: int) -> Callable[[Top], None]:
+    def act(top: Top) -> None:
+        top.table.move(pages * top.page)
+
+    return act
+
+
+def _ends(steps: int) -> Callable[[Top], None]:
+    def act(top: Top) -> None:
+        top.table.move(steps * len(top.table.rows))
+
+    return act
+
+
+def _request(verb: str) -> Callable[[Top], Intent | None]:
+    def act(top: Top) -> Intent | None:
+        name = top.table.selected
+        return Intent(verb, name) if name else None
+
+    return act
+
+
+def _confirm(verb: str) -> Callable[[Top], None]:
+    """Ask before what interrupts a program's work."""
+
+    def act(top: Top) -> None:
+        name = top.table.selected  # the one that was asked about, wherever it moves meanwhile
+
+        def answer(top: Top, key: str) -> Intent | None:
+            top.answered()
+            if key in ("y", "Y"):
+                return Intent(verb, name)
+            top.say(f"{name}: left alone")
+            return None
+
+        if name:
+            top.ask(f"{verb} {name}? y/N ", answer)
+
+    return act
+
+
+def _signal(top: Top) -> None:
+    name = top.table.selected
+
+    def answer(top: Top, key: str) -> Intent | None:
+        top.edit(key)
+        if key not in (ENTER, ESCAPE):
+            return None
+        signal = top.typed.strip()
+        top.answered()
+        return Intent(SIGNAL, name, signal) if key == ENTER and signal else None
+
+    if name:
+        top.ask(f"signal for {name} (HUP, USR1 ...): ", answer)
+
+
+def _filter(top: Top) -> None:
+    def answer(top: Top, key: str) -> None:
+        top.edit(key)
+        if key == ESCAPE:
+            top.typed = ""
+        top.table.filter = top.typed
+        top.table.arrange()
+        if key in (ENTER, ESCAPE):
+            top.answered()
+
+    top.ask("names with: ", answer, top.table.filter)
+
+
+def _details(top: Top) -> None:
+    top.details = not top.details
+
+
+def _back(top: Top) -> None:
+    """Out of whatever is special at the moment."""
+    top.details = False
+    top.table.filter = ""
+    top.table.arrange()
+
+
+def _help(top: Top) -> None:
+    top.helping = True
+
+
+def _nothing(top: Top) -> None:
+    """The screen is drawn after each key anyway."""
+
+
+def _quit(top: Top) -> Intent:
+    return Intent(QUIT)
+
+
+#: Keys, how the help page writes them (not at all if it says so anyway), what they do, in words and
+#: in deed.
+KEYS: tuple[tuple[tuple[str, ...], str, str, Callable[[Top], Intent | None]], ...] = (
+    ((DOWN, "j"), "Down j", "next process", _move(1)),
+    ((UP, "k"), "Up k", "previous process", _move(-1)),
+    ((PAGE_DOWN, " "), "PgDn Space", "a page down", _turn(1)),
+    ((PAGE_UP, "b"), "PgUp b", "a page up", _turn(-1)),
+    ((HOME, "g"), "Home g", "first process", _ends(-1)),
+    ((END, "G"), "End G", "last process", _ends(1)),
+    (("S",), "S", "start the process", _request(START)),
+    (("X",), "X", "stop it, after a question", _confirm(STOP)),
+    (("R",), "R", "restart it, after a question", _confirm(RESTART)),
+    (("K",), "K", "send it a signal", _signal),
+    ((ENTER, "w"), "Enter w", "why it does not run, and its last output", _details),
+    (("l",), "l", "follow its log; Ctrl-C comes back", _request(FOLLOW)),
+    (("s",), "s", "sort by state, trouble first; again: reversed", _sort(STATE)),
+    (("n",), "n", "sort by name", _sort(NAME)),
+    (("c",), "c", "sort by processor time", _sort(CPU)),
+    (("m",), "m", "sort by memory", _sort(MEMORY)),
+    (("u",), "u", "sort by uptime, youngest first", _sort(UPTIME)),
+    (("r",), "r", "sort by restarts", _sort(RESTARTS)),
+    (("o",), "o", "sort by output", _sort(OUTPUT)),
+    (("/",), "/", "show only names that contain something", _filter),
+    ((ESCAPE,), "Esc", "show all again", _back),
+    ((CTRL_L,), "", "draw the screen anew", _nothing),
+    (("?", "h"), "", "this page", _help),
+    (("q", "Q"), "q", "leave", _quit),
+)
+_ACTS = {key: act for keys, _, _, act in KEYS for key in keys}

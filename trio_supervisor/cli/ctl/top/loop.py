@@ -1,0 +1,199 @@
+"""``top``: a live table of all processes on the whole screen, and keys to act.
+
+The loop: waits for keys, samples and outcomes, and paints what ``top_view.py`` has composed.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from contextlib import contextmanager
+
+from trio_supervisor.cli.client.client import Fault
+from trio_supervisor.cli.ctl.background import Background
+from trio_supervisor.cli.ctl.command import mistake
+from trio_supervisor.cli.ctl.logs import follow_one
+from trio_supervisor.cli.ctl.screen import Screen, ScreenError
+from trio_supervisor.cli.ctl.session import UNIMPLEMENTED, UsageMistake
+from trio_supervisor.cli.ctl.streams import GONE, words_of
+from trio_supervisor.cli.ctl.top.actions import DEEDS, reason_of
+from trio_supervisor.cli.ctl.top.keys import FOLLOW, QUIT, RESTART, UNDER_WAY, Top
+from trio_supervisor.cli.ctl.top.view import render
+from trio_supervisor.core.process.states import FaultCode
+
+TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+    from typing import Any
+
+    from trio_supervisor.cli.client.client import Client
+    from trio_supervisor.cli.ctl.command import Arguments
+    from trio_supervisor.cli.ctl.session import Session
+    from trio_supervisor.cli.ctl.top.keys import Intent
+
+    Sample = tuple[str, list[dict[str, Any]]]
+
+#: Seconds between two samples unless told otherwise; the share of a processor needs some time to
+#: be measured, and people to read.
+INTERVAL = 2.0
+#: More samples a second would rather measure us than the programs.
+LEAST_INTERVAL = 0.1
+#: Seconds without an answer after which the daemon counts as gone.
+PATIENCE = 5.0
+
+
+class Ended(BaseException):
+    """A signal that ends programs has come."""
+
+
+def top(session: Session, arguments: Arguments) -> None:
+    interval = arguments.number("delay", INTERVAL, least=LEAST_INTERVAL)
+    if arguments.words:
+        raise mistake("top takes no names; / filters what it shows")
+    if not session.input.on_terminal:
+        raise UsageMistake("Error: top needs a terminal; scripts use status", with_help=False)
+    if not session.upcheck():
+        return
+    first = _first_sample(session)
+    background = Background()
+    try:
+        with _signals(background), Screen() as screen:
+            _Loop(session, screen, background, interval).run(first)
+    except ScreenError as error:
+        raise UsageMistake(f"Error: {error}", with_help=False) from None
+    except KeyboardInterrupt:
+        pass  # one way to leave
+    finally:
+        if background.busy:
+            session.line("waiting until the restarts asked for are done; Ctrl-C gives them up")
+            background.finish()
+        background.close()
+
+
+def _first_sample(session: Session) -> Sample:
+    """Before the screen is taken: what is wrong with the daemon is told as always."""
+    try:
+        return _sample(session.client())
+    except Fault as fault:
+        if fault.code != FaultCode.UNKNOWN_METHOD:
+            raise
+        raise UsageMistake(
+            "Error: this daemon cannot tell what top shows; it is no tsupervisord",
+            UNIMPLEMENTED,
+            with_help=False,
+        ) from None
+
+
+@contextmanager
+def _signals(background: Background) -> Iterator[None]:
+    """Signals that end programs leave a clean terminal; a new size of it wakes the loop."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise Ended(number)
+
+    def wake(number: int, frame: FrameType | None) -> None:
+        """The wakeup descriptor does it."""
+
+    handlers = {signal.SIGTERM: end, signal.SIGHUP: end, signal.SIGWINCH: wake}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    descriptor = signal.set_wakeup_fd(background.button, warn_on_full_buffer=False)
+    ended = None
+    try:
+        yield
+    except Ended as signalled:
+        (ended,) = signalled.args
+    finally:
+        signal.set_wakeup_fd(descriptor)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if ended is not None:
+        signal.signal(ended, signal.SIG_DFL)  # the parent must see what it was
+        os.kill(os.getpid(), ended)
+
+
+def _sample(client: Client) -> Sample:
+    identity = (
+        f"{client.call('supervisor.getIdentification')}  pid {client.call('supervisor.getPID')}"
+    )
+    return identity, client.call("tsupervisor.getAllProcessDetails")
+
+
+class _Loop:
+    def __init__(
+        self, session: Session, screen: Screen, background: Background, interval: float
+    ) -> None:
+        self._session = session
+        self._screen = screen
+        self._background = background
+        self._interval = interval
+        self._top = Top()
+        self._sampler = session.another_client(session.options.timeout or PATIENCE)
+        self._next = 0.0
+        """When to ask for the next sample; infinitely late while one is under way."""
+
+    def run(self, first: Sample) -> None:
+        """Until the person leaves."""
+        self._sampled(first)
+        while True:
+            self._screen.paint(render(self._top, *self._screen.size))
+            timeout = max(0.0, self._next - time.monotonic())
+            wait = None if timeout == float("inf") else timeout
+            sources: list[int | Background] = [self._session.input.fd, self._background]
+            select.select(sources, [], [], wait)
+            self._background.deliver()
+            for key in self._screen.pressed():
+                intent = self._top.press(key)
+                if intent is not None and intent.verb == QUIT:
+                    return
+                if intent is not None:
+                    self._pursue(intent)
+            if time.monotonic() >= self._next:
+                self._next = float("inf")
+                self._background.run(lambda: _sample(self._sampler), self._sampled, must=False)
+
+    def _sampled(self, outcome: Sample | Exception) -> None:
+        now = time.monotonic()
+        self._next = now + self._interval
+        if isinstance(outcome, Exception):
+            self._sampler.close()
+            self._top.lost = words_of(outcome)
+            return
+        identity, details = outcome
+        self._top.lost = ""
+        self._top.identity = f"{identity}  {self._session.options.serverurl}"
+        self._top.time = time.strftime("%H:%M:%S")
+        self._top.table.sample(details, now)
+
+    def _pursue(self, intent: Intent) -> None:
+        if intent.verb == FOLLOW:
+            self._follow(intent.name)
+            return
+        self._top.say(f"{intent.name}: {UNDER_WAY[intent.verb]}")
+
+        def told(outcome: object) -> None:
+            if isinstance(outcome, Exception):
+                self._top.say(
+                    f"{intent.name}: cannot {intent.verb} it: {reason_of(outcome, intent)}",
+                    alarming=True,
+                )
+            else:
+                self._top.say(f"{intent.name}: {outcome}")
+            self._next = min(self._next, time.monotonic())  # what it did should show at once
+
+        # Only a restart has a second half, which must not be forgotten.
+        self._background.run(
+            lambda: DEEDS[intent.verb](self._session.another_client(None), intent),
+            told,
+            must=intent.verb == RESTART,
+        )
+
+    def _follow(self, name: str) -> None:
+        with self._screen.aside():
+            self._session.line(f"what {name} writes; Ctrl-C goes back")
+            try:
+                follow_one(self._session, name)
+            except GONE as error:
+                self._top.say(f"{name}: cannot follow its log: {words_of(error)}", alarming=True)

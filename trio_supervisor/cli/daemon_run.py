@@ -1,0 +1,300 @@
+"""The daemon's life inside trio: start, signals, restart in place, orderly end (process.md 7).
+
+One *incarnation* lasts from a start to the next restart or shutdown; pid, user, limits, working
+directory and umask stay, everything else starts afresh (P-184, P-185).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+from contextlib import ExitStack, closing, suppress
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, NoReturn
+
+import trio
+
+from trio_supervisor.cli.doors import Doors
+from trio_supervisor.cli.pidfile import Pidfile
+from trio_supervisor.cli.recorded_pid import recorded_pid
+from trio_supervisor.core.config.model import Config, Message, Severity
+from trio_supervisor.core.config.reload import reload_daemon
+from trio_supervisor.core.errors import CantReread, InternalError, PluginError
+from trio_supervisor.core.events import serials
+from trio_supervisor.core.process.states import DaemonState
+from trio_supervisor.runtime.events.bus import Bus
+from trio_supervisor.runtime.guards import attempt, innermost, persist, traceback_of
+from trio_supervisor.runtime.logs.activity import open_activity_log, try_activity_log
+from trio_supervisor.runtime.logs.autologs import remove_auto_logs
+from trio_supervisor.runtime.process.emergency_stop import end_survivors
+from trio_supervisor.runtime.rpc.plugins import is_plugin
+from trio_supervisor.runtime.spawn.launcher import ProcessLauncher
+from trio_supervisor.runtime.spawn.leftovers import find_leftovers
+from trio_supervisor.runtime.spawn.reaper import reap_orphans
+from trio_supervisor.runtime.supervisor import Supervisor
+from trio_supervisor.runtime.system.opening import explanation
+from trio_supervisor.runtime.system.threads import in_thread, in_thread_if_possible
+from trio_supervisor.web.access.hosts import is_exposed
+from trio_supervisor.web.app import App
+from trio_supervisor.web.connection_set import ConnectionSet
+from trio_supervisor.web.server import serve
+from trio_supervisor.web.socket_file import keep_file
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from trio_supervisor.runtime.spawn.leftovers import find_leftovers
+from trio_supervisor.runtime.logs.activity import ActivityLog
+
+LEAVING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+#: All others keep the kernel's default effect (Q-27).
+SIGNALS = (*LEAVING, signal.SIGHUP, signal.SIGUSR2)
+
+#: Seconds between two looks at children without a pidfd, should a SIGCHLD ever be missed.
+LOOK_INTERVAL = 1.0
+
+#: Behind the line about a server without authentication (CVE-2019-12105).
+EXPOSED = (
+    ", and other machines can reach it: whoever can connect runs commands as this user; "
+    "set username and password, or bind it to 127.0.0.1"
+)
+
+
+class Service:
+    """``load`` reads the configuration of a restart; ``ready`` reports a detached daemon ready."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        load: Callable[[], Config],
+        messages: list[Message],
+        ready: Callable[[], None] | None,
+    ) -> None:
+        self._config = config
+        self._load = load
+        self._messages = messages
+        self._ready = ready
+        self._serials = serials()  # survive a restart (interfaces.md 1.3)
+        self._doors = Doors()
+        self._reloaded = False
+
+    async def run(self) -> int:
+        """Live through all incarnations; returns the exit code.
+
+        Raises ConfigError, ServerError, PluginError; InternalError when something of ours has
+        failed and all children were stopped.
+        """
+        # Opened first and held to the very end, so that no signal ever meets its default effect.
+        with (
+            trio.open_signal_receiver(*SIGNALS) as signals,
+            trio.open_signal_receiver(signal.SIGCHLD) as quits,
+            closing(self._doors),
+        ):
+            while (config := await self._incarnation(signals, quits)) is not None:
+                daemon, messages = reload_daemon(self._config.daemon, config.daemon)
+                self._config = replace(config, daemon=daemon)
+                self._messages = [*messages]
+                self._reloaded = True
+        return 0
+
+    async def _incarnation(
+        self, signals: AsyncIterator[int], quits: AsyncIterator[int]
+    ) -> Config | None:
+        """One life; returns the configuration of the next, or None after a shutdown."""
+        config = self._config
+        with ExitStack() as stack:
+            activity = open_activity_log(config.daemon, foreground=self._ready is None)
+            stack.callback(activity.close)
+            for message in _by_severity([*self._messages, *config.messages]):
+                activity.log(message.severity, message.text)
+            listeners = self._doors.open(config.servers)
+            _tell_of_servers(config, activity)
+            if not config.daemon.nocleanup:
+                remove_auto_logs(
+                    config.daemon.childlogdir, config.daemon.identifier, report=activity.log
+                )
+            launcher = ProcessLauncher(LOOK_INTERVAL)
+            supervisor = Supervisor(
+                config,
+                log=activity.log,
+                activity=activity,
+                reload=self._load,
+                prepare=self._prepare,
+                bus=Bus(activity.log, self._serials),
+                launch=launcher,
+            )
+            apps = self._apps(config, supervisor)
+            self._enter_background(activity)
+            earlier = None
+            with suppress(OSError, ValueError):  # there is none
+                earlier = recorded_pid(config.daemon.pidfile)
+            pidfile = Pidfile(config.daemon.pidfile)
+            stack.callback(pidfile.remove)
+            crowd = ConnectionSet(activity.log, lambda: len(supervisor.processes()))
+            duties: dict[str, Callable[[], Awaitable[object]]] = {
+                server.section: partial(serve, listener, app, crowd)
+                for server, listener, app in zip(config.servers, listeners, apps, strict=True)
+            }
+            for server, listener in zip(config.servers, listeners, strict=True):
+                duties[f"file of {server.section}"] = partial(
+                    keep_file, server, listener, activity.log
+                )
+            duties["signals"] = partial(_obey, signals, supervisor)
+            look, looks = trio.open_memory_channel[int](1)
+            duties["children"] = partial(_hear_of_children, quits, launcher, look)
+            duties["orphans"] = partial(reap_orphans, looks, launcher.owns, activity.log)
+            try:
+                async with trio.open_nursery() as nursery:
+                    for what, duty in duties.items():
+                        nursery.start_soon(persist, duty, what, activity.log)
+                    search = partial(_warn_of_leftovers, config, earlier, activity)
+                    nursery.start_soon(attempt, search, "the search for leftovers", activity.log)
+                    _write_pidfile(pidfile, config, activity)
+                    self._report_ready()
+                    await supervisor.run()
+                    nursery.cancel_scope.cancel()
+            except BaseException as error:  # whatever it is, the children are not abandoned
+                await _end_in_failure(supervisor, error)
+            return supervisor.successor
+
+    def _apps(self, config: Config, supervisor: Supervisor) -> list[App]:
+        """What answers at each server. Raises PluginError at the first start only.
+
+        After a reload it is too late: everything has stopped, and must run again.
+        """
+        try:
+            return [App(server, supervisor) for server in config.servers]
+        except PluginError as error:
+            if not self._reloaded:
+                raise
+            supervisor.log(
+                Severity.CRITICAL, f"{error}; without plugins' rpc interfaces until the next reload"
+            )
+        ours = tuple(i for i in supervisor.config.rpcinterfaces if not is_plugin(i))
+        supervisor.config = replace(supervisor.config, rpcinterfaces=ours)
+        return [App(server, supervisor) for server in config.servers]
+
+    def _prepare(self, config: Config) -> None:
+        """Find out whether a reload can work, before anything stops. Blocks.
+
+        Raises ConfigError or ServerError.
+        """
+        if config.daemon.logfile != self._config.daemon.logfile:
+            try_activity_log(config.daemon)
+        self._doors.prepare(config.servers)
+
+    def _enter_background(self, activity: ActivityLog) -> None:
+        """Directory and umask count only when detaching (P-316, P-317), and only once (P-184)."""
+        if self._ready is None:
+            return
+        daemon = self._config.daemon
+        activity.log(Severity.INFO, "daemonizing the supervisord process")
+        if daemon.directory is not None:
+            try:
+                os.chdir(daemon.directory)
+            except OSError as error:
+                activity.log(Severity.CRITICAL, f"can't chdir into '{daemon.directory}': {error}")
+            else:
+                activity.log(Severity.INFO, f"set current directory: '{daemon.directory}'")
+        os.umask(daemon.umask)
+
+    def _report_ready(self) -> None:
+        if self._ready is not None:
+            self._ready()
+            self._ready = None
+
+
+def _by_severity(messages: list[Message]) -> list[Message]:
+    """All CRIT ones, then WARN, then INFO (P-162)."""
+    return sorted(messages, key=lambda message: -message.severity)
+
+
+def _tell_of_servers(config: Config, activity: ActivityLog) -> None:
+    for server in config.servers:
+        for interface in config.rpcinterfaces:
+            activity.log(Severity.INFO, f"RPC interface '{interface.name}' initialized")
+        if server.credentials is None:
+            activity.log(
+                Severity.CRITICAL,
+                f"Server '{server.section}' running without any HTTP authentication checking"
+                f"{EXPOSED if is_exposed(server) else ''}",
+            )
+
+
+def _write_pidfile(pidfile: Pidfile, config: Config, activity: ActivityLog) -> None:
+    try:
+        pidfile.write()
+    except OSError as error:
+        text = f"could not write pidfile {config.daemon.pidfile}"
+        if (why := explanation(error)) is not None:
+            text = f"{text}: {why}"
+        activity.log(Severity.CRITICAL, text)
+    else:
+        activity.log(Severity.INFO, f"supervisord started with pid {os.getpid()}")
+
+
+async def _warn_of_leftovers(config: Config, earlier: int | None, activity: ActivityLog) -> None:
+    """Log which programs of a daemon that was killed run beside ours."""
+    find = partial(find_leftovers, config, daemon=os.getpid(), earlier=earlier)
+    with suppress(OSError):  # there is no /proc, or no thread
+        for leftover in await in_thread(find, abandon_on_cancel=True):
+            activity.log(Severity.WARN, str(leftover))
+
+
+async def _end_in_failure(supervisor: Supervisor, error: BaseException) -> NoReturn:
+    """Nobody is with the children any more: stop them all the same (P-344). Raises InternalError.
+
+    Output that they still write is lost.
+    """
+    supervisor.log(
+        Severity.CRITICAL,
+        f"internal error, all programs are stopped and the daemon ends:\n{traceback_of(error)}",
+    )
+    await in_thread_if_possible(end_survivors, supervisor.processes(), math.inf)
+    cause = innermost(error)
+    raise InternalError(
+        f"internal error: {type(cause).__name__}: {cause}; the log has the details"
+    ) from error
+
+
+async def _obey(signals: AsyncIterator[int], supervisor: Supervisor) -> None:
+    """Act on the signals of process.md 7.2 for as long as one incarnation lasts."""
+    async with trio.open_nursery() as nursery:
+        async for number in signals:
+            _act(signal.Signals(number), supervisor, nursery)
+
+
+async def _hear_of_children(
+    quits: AsyncIterator[int], launcher: ProcessLauncher, look: trio.MemorySendChannel[int]
+) -> None:
+    """Tell the launcher and the reaper of orphans of each SIGCHLD, the latter when it has time."""
+    async for number in quits:
+        launcher.child_ended()
+        with suppress(trio.WouldBlock):
+            look.send_nowait(number)
+
+
+def _act(number: signal.Signals, supervisor: Supervisor, nursery: trio.Nursery) -> None:
+    name = number.name
+    if number in LEAVING:
+        supervisor.log(Severity.WARN, f"received {name} indicating exit request")
+        supervisor.request_shutdown()
+    elif number == signal.SIGUSR2:
+        supervisor.log(Severity.INFO, f"received {name} indicating log reopen request")
+        supervisor.reopen_logs()
+    elif supervisor.state is DaemonState.SHUTDOWN:
+        supervisor.log(
+            Severity.WARN, f"ignored {name} indicating restart request (shutdown in progress)"
+        )
+    else:
+        supervisor.log(Severity.WARN, f"received {name} indicating restart request")
+        # In a task of its own: a disk that hangs must not keep the next signal waiting (P-164).
+        nursery.start_soon(attempt, partial(_restart, supervisor), "restart", supervisor.log)
+
+
+async def _restart(supervisor: Supervisor) -> None:
+    with suppress(CantReread):  # said in the log; everything keeps running (P-182, Q-23)
+        await supervisor.restart()

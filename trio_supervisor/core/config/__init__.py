@@ -1,0 +1,1 @@
+"""Configuration: from the text of a file to frozen values. Reads no file itself."""

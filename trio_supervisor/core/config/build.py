@@ -1,0 +1,347 @@
+"""From the sections of a document to a configuration (config.md sections 8 to 10).
+
+The order of evaluation is that of section 10, so that the first error is the reference's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
+
+from trio_supervisor.core.config.evaluate import Problems, Scope
+from trio_supervisor.core.config.ini import DEFAULT, Document, Entry, Section
+from trio_supervisor.core.config.lint import kind_of, lint
+from trio_supervisor.core.config.model import (
+    Config,
+    DaemonConfig,
+    GroupConfig,
+    GroupKind,
+    Message,
+    ProcessConfig,
+    RpcInterface,
+    Server,
+    Severity,
+)
+from trio_supervisor.core.config.options import MAIN_FACTORY, TABLES, Option
+from trio_supervisor.core.config.programs import Programs, checked_name, environment_of
+from trio_supervisor.core.config.servers import inet_server, unix_server
+from trio_supervisor.core.config.suggest import suggestion
+from trio_supervisor.core.errors import ConfigError
+from trio_supervisor.core.listener import header_token
+
+if TYPE_CHECKING:
+    from trio_supervisor.core.config.context import EvalContext
+    from trio_supervisor.core.config.remark import Remark
+
+    Names = Mapping[str, str | int]
+
+T = TypeVar("T")
+
+FACTORY = "supervisor.rpcinterface_factory"
+#: How errors call an option given on the command line.
+COMMAND_LINE = "command line"
+#: Section kinds that make processes, in the order in which they are built (10, step 5).
+KINDS = {
+    "program": GroupKind.PLAIN,
+    "eventlistener": GroupKind.POOL,
+    "fcgi-program": GroupKind.FCGI,
+}
+
+
+def build(
+    document: Document, around: EvalContext, *, overrides: Mapping[str, str], here: str
+) -> Config:
+    """The configuration of a document that has all its includes. Raises ConfigError.
+
+    ``overrides`` are options of ``[supervisord]`` given on the command line; they are not expanded.
+    """
+    examined = examine(document, around, overrides=overrides, here=here)
+    if examined.config is None:
+        raise examined.errors[0]
+    warnings = (Message(Severity.WARN, str(remark)) for remark in examined.remarks)
+    return replace(examined.config, messages=(*examined.config.messages, *warnings))
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """Everything that can be said of a document."""
+
+    document: Document
+    config: Config | None
+    """None if there is an error."""
+    partial: Config
+    """What is there in spite of errors: a default stands for each value that is wrong."""
+    errors: list[ConfigError]
+    """In order of evaluation: the first is the one that the reference would report."""
+    remarks: list[Remark]
+
+
+def examine(
+    document: Document, around: EvalContext, *, overrides: Mapping[str, str], here: str
+) -> Examined:
+    """All errors and remarks of a document that has all its includes. Raises nothing."""
+    builder = _Builder(document, around, overrides, here)
+    config = builder.build()
+    errors = [*document.errors, *builder.problems.errors]
+    sound = None if errors else config
+    remarks = lint(document, sound, around, builder.environment)
+    return Examined(document, sound, config, errors, remarks)
+
+
+class _Builder:
+    def __init__(
+        self, document: Document, around: EvalContext, overrides: Mapping[str, str], here: str
+    ) -> None:
+        self._document = document
+        self._around = around
+        self._overrides = overrides
+        self.problems = Problems()
+        self._messages: list[Message] = []
+        self._start: Names = {
+            "here": here,
+            "host_node_name": around.host_node_name,
+            **variables(around.environ),
+        }
+        self._names = self._start
+
+    def build(self) -> Config:
+        daemon = self._daemon()
+        self._names = {**self._start, **variables(daemon.environment)}
+        interfaces = self._all(self._interface, self._sections("rpcinterface"))
+        groups = self._groups(Programs(daemon.environment, self._messages))
+        if any(group.pool for group in groups):
+            self._check_identifier(daemon.identifier)
+
+        def inet(section: Section) -> Server:
+            return inet_server(self._scope(section, "inet_http_server", self._names))
+
+        def unix(section: Section) -> Server:
+            return unix_server(self._scope(section, "unix_http_server", self._names))
+
+        servers: tuple[Server, ...] = (
+            *self._all(inet, self._starting("inet_http_server")),
+            *self._all(unix, self._starting("unix_http_server")),
+        )
+        return Config(
+            daemon=daemon,
+            servers=servers,
+            rpcinterfaces=interfaces,
+            groups=tuple(sorted(groups, key=lambda group: (group.priority, group.name))),
+            messages=tuple(self._messages),
+        )
+
+    def environment(self, section: Section) -> str | None:
+        """The expanded text of the section's ``environment=``; None if there is none."""
+        entry = section.entries.get("environment")
+        kind = kind_of(section.name)
+        if entry is None or entry.table is not None or kind not in ("supervisord", *KINDS):
+            return None
+        own = _own_name(section)
+        numbers: Names = {"process_num": 0, "numprocs": 1, "program_name": own, "group_name": own}
+        names: Names = self._start if kind == "supervisord" else {**self._names, **numbers}
+        scope = replace(self._scope(section, kind, names), problems=Problems())
+        text = scope.text("environment", twice=kind == "supervisord")
+        return None if scope.problems.errors else text
+
+    def _daemon(self) -> DaemonConfig:
+        section = self._document.sections.get("supervisord")
+        if section is None:
+            section = Section("supervisord", COMMAND_LINE, 0)
+            if not self._document.errors:  # else it may stand where nothing could be read
+                self.problems.add(
+                    ConfigError(
+                        ".ini file does not include supervisord section",
+                        file=self._document.file,
+                        hint="the smallest file that runs is a line [supervisord]",
+                    )
+                )
+        # What the command line says stands in the section, as literal text.
+        given = {
+            name: Entry(text.replace("%", "%%"), COMMAND_LINE, 0, str(self._start["here"]))
+            for name, text in self._overrides.items()
+        }
+        section = replace(section, entries={**section.entries, **given})
+        scope = self._scope(section, "supervisord", self._start)
+        return DaemonConfig(
+            minfds=scope.take("minfds", int),
+            minprocs=scope.take("minprocs", int),
+            directory=scope.find("directory", str),
+            umask=scope.take("umask", int),
+            logfile=scope.take("logfile", str),
+            logfile_maxbytes=scope.take("logfile_maxbytes", int),
+            logfile_backups=scope.take("logfile_backups", int),
+            loglevel=scope.take("loglevel", Severity),
+            pidfile=scope.take("pidfile", str),
+            identifier=scope.take("identifier", str),
+            nodaemon=scope.take("nodaemon", bool),
+            silent=scope.take("silent", bool),
+            childlogdir=scope.find("childlogdir", str) or self._around.tempdir,
+            nocleanup=scope.take("nocleanup", bool),
+            strip_ansi=scope.take("strip_ansi", bool),
+            log_answer_maxbytes=scope.take("log_answer_maxbytes", int),
+            environment=environment_of(scope, twice=True),
+            uid=scope.find("user", int),
+        )
+
+    def _check_identifier(self, identifier: str) -> None:
+        if header_token(identifier) != identifier:
+            self._messages.append(
+                Message(
+                    Severity.WARN,
+                    f"event listeners see the identifier {identifier!r} as "
+                    f"{header_token(identifier)}: blanks and colons cannot stand in the header of "
+                    "an event",
+                )
+            )
+
+    def _all(self, make: Callable[[Section], T], sections: Iterable[Section]) -> tuple[T, ...]:
+        """What can be made of the sections; what cannot is a problem more."""
+        made = []
+        for section in sections:
+            try:
+                made.append(make(section))
+            except ConfigError as error:
+                self.problems.add(error)
+        return tuple(made)
+
+    def _interface(self, section: Section) -> RpcInterface:
+        scope = self._scope(section, "rpcinterface", self._names)
+        factory = scope.find(FACTORY, str)
+        if factory is None:
+            raise scope.error(
+                f"section [{section.name}] does not specify a {FACTORY}",
+                hint=f"write {FACTORY}=module:function",
+            )
+        keys = [*section.entries]
+        if factory != MAIN_FACTORY and DEFAULT in self._document.sections:
+            # Plugins get what they inherit, as in the reference; the main one would fail (Q8).
+            keys = [*self._document.sections[DEFAULT].entries, *keys]
+        free = replace(scope, options={key: _free(key) for key in keys})
+        rest = {key: free.take(key, str) for key in keys if key != FACTORY}
+        return RpcInterface(_own_name(section), factory, rest)
+
+    def _groups(self, programs: Programs) -> tuple[GroupConfig, ...]:
+        """Heterogeneous groups first; their members form no groups of their own (8.8, 9.5)."""
+        grouped: set[str] = set()
+
+        def group(section: Section) -> GroupConfig:
+            scope = self._scope(section, "group", self._names)
+            name = checked_name(scope, _own_name(section))
+            members: list[ProcessConfig] = []
+            names = dict.fromkeys(scope.take("programs", tuple))
+            priority = scope.take("priority", int)
+            for member in names:
+                try:
+                    kind, program = self._member(scope, name, member, programs)
+                    grouped.add(program.name)
+                    inner = self._scope(program, kind, self._names)
+                    own_name = checked_name(inner, member)
+                except ConfigError as error:
+                    self.problems.add(error)
+                    continue
+                members += programs.processes(inner, own_name, name)
+            return GroupConfig(name, tuple(members), priority, section=section.name)
+
+        def alone(section: Section) -> GroupConfig:
+            kind = section.name.partition(":")[0]
+            scope = self._scope(section, kind, self._names)
+            return programs.group(scope, checked_name(scope, _own_name(section)), KINDS[kind])
+
+        made = list(self._all(group, self._sections("group")))
+        for kind in KINDS:
+            ungrouped = [s for s in self._sections(kind) if s.name not in grouped]
+            made += self._all(alone, ungrouped)
+        return tuple(made)
+
+    def _member(
+        self, scope: Scope, group: str, member: str, programs: Programs
+    ) -> tuple[str, Section]:
+        """Kind and section of a group's member. Raises ConfigError (E35, E36)."""
+        found = [
+            (kind, self._document.sections[f"{kind}:{member}"])
+            for kind in ("program", "fcgi-program")
+            if f"{kind}:{member}" in self._document.sections
+        ]
+        if not found:
+            raise scope.error(
+                f"[{scope.section.name}] names unknown program or fcgi-program {member}",
+                "programs",
+                self._meant_member(member),
+            )
+        if len(found) > 1:
+            raise scope.error(
+                f"[{scope.section.name}] name {member} is ambiguous (exists as program and "
+                "fcgi-program)",
+                "programs",
+                "rename one of the two",
+            )
+        kind, section = found[0]
+        if kind == "fcgi-program":
+            # The reference gives grouped ones no socket and never asks for the option (Q50).
+            socket = self._document.entry(section, "socket")
+            inner = self._scope(section, kind, self._names)
+            if socket is None or not socket.value:
+                text = f"[{section.name}] in group {group} has no socket= and runs without one"
+                self._messages.append(Message(Severity.WARN, text, section.name))
+                kind = "program"
+            elif not programs.can_have_socket(inner, member.strip(), group):
+                kind = "program"
+        return kind, section
+
+    def _meant_member(self, member: str) -> str:
+        """What to do about a member that does not exist."""
+        if f"eventlistener:{member}" in self._document.sections:
+            return "an event listener cannot be in a group, it is a group of its own"
+        if len(member.split()) > 1:
+            return "separate names by commas"
+        if not member:
+            return "remove the comma that nothing follows"
+        kinds = ("program", "fcgi-program")
+        meant = suggestion(member, [_own_name(s) for kind in kinds for s in self._sections(kind)])
+        return f"add [program:{member}]" if meant is None else f"did you mean {meant}?"
+
+    def _sections(self, kind: str) -> list[Section]:
+        """Sections ``[kind:name]`` in file order."""
+        sections = self._document.sections
+        return [section for name, section in sections.items() if name.startswith(f"{kind}:")]
+
+    def _starting(self, prefix: str) -> list[Section]:
+        """Any section whose name starts so is a server (Q56)."""
+        sections = self._document.sections
+        return [section for name, section in sections.items() if name.startswith(prefix)]
+
+    def _scope(self, section: Section, kind: str, names: Names) -> Scope:
+        options = {option.name: option for option in TABLES[kind]}
+        return Scope(self._document, section, options, names, self._around, self.problems)
+
+
+def include_patterns(document: Document, around: EvalContext, here: str) -> list[str]:
+    """The words of ``[include] files=``. What is wrong with it stands in the document's errors."""
+    section = document.sections.get("include")
+    if section is None:
+        return []
+    names = {"here": here, "host_node_name": around.host_node_name, **variables(around.environ)}
+    options = {option.name: option for option in TABLES["include"]}
+    scope = Scope(document, section, options, names, around)
+    files = scope.find("files", str)
+    if files is None and not scope.problems.errors:
+        missing = ".ini file has [include] section, but no files setting"
+        scope.problems.add(scope.error(missing, hint="write files=conf.d/*.conf"))
+    document.errors += scope.problems.errors
+    return [] if files is None else files.split()
+
+
+def _own_name(section: Section) -> str:
+    """What stands behind the colon, as written."""
+    return section.name.partition(":")[2]
+
+
+def variables(environment: Mapping[str, str]) -> dict[str, str | int]:
+    """The names under which values may use environment variables (5.2)."""
+    return {f"ENV_{name}": value for name, value in environment.items()}
+
+
+def _free(name: str) -> Option:
+    """A key of a section that takes any: ``[rpcinterface:x]``."""
+    return Option(name, lambda text, around: text, None, "")

@@ -1,0 +1,277 @@
+"""Converters from the text of an option to its value (config.md section 7).
+
+Each raises ValueError with what is wrong with the text; the second argument of the error is how to
+put it right.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import signal as signals
+from typing import TYPE_CHECKING
+
+from trio_supervisor.core.config.model import AUTO, Auto, Autorestart, EventLength, Severity
+from trio_supervisor.core.config.suggest import suggestion
+from trio_supervisor.core.events import EVENT_TYPES
+from trio_supervisor.core.numbers import MAX_DIGITS, natural
+
+if TYPE_CHECKING:
+    from trio_supervisor.core.config.context import EvalContext
+
+_TRUE = frozenset({"true", "yes", "on", "1"})
+_FALSE = frozenset({"false", "no", "off", "0"})
+_SUFFIXES = {"kb": 1024, "mb": 1024**2, "gb": 1024**3}
+_LEVELS = {
+    "critical": Severity.CRITICAL,
+    "error": Severity.ERROR,
+    "warn": Severity.WARN,
+    "info": Severity.INFO,
+    "debug": Severity.DEBUG,
+    "trace": Severity.TRACE,
+    "blather": Severity.BLATHER,
+}
+_LEVEL_HINTS = {"warning": "use warn", "crit": "use critical", "err": "use error"}
+_RESTART_HINTS = {"always": "use true", "never": "use false", "on-failure": "use unexpected"}
+_RELATIVE_SIGNAL = re.compile(r"RT(MIN|MAX)([+-][0-9]{1,2})?")
+#: Ports below and above cannot be listened on.
+_PORTS = range(1, 65536)
+#: Of the C type in which system calls take modes.
+LARGEST_INT = 2**31 - 1
+SYSLOG = "syslog"
+
+
+def string(text: str, _: EvalContext) -> str:
+    return text
+
+
+def integer(text: str, _: EvalContext) -> int:
+    try:
+        return _addable(int(text))
+    except ValueError:
+        raise ValueError(f"invalid number {text!r}", "use a whole number, like 10") from None
+
+
+def _addable(number: int) -> int:
+    """The number itself. Raises ValueError if it can never be added to a time, which is a float."""
+    try:
+        float(number)
+    except OverflowError as error:
+        raise ValueError("too many digits") from error
+    return number
+
+
+def boolean(text: str, _: EvalContext) -> bool:
+    word = text.lower()
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    quoted = "leave the quotes out" if text[:1] in ("'", '"') else "use true or false"
+    raise ValueError(f"not a valid boolean value: {text!r}", quoted)
+
+
+def byte_size(text: str, _: EvalContext) -> int:
+    word = text.lower()
+    number, factor = word, 1
+    for suffix, value in _SUFFIXES.items():
+        if word.endswith(suffix):
+            number, factor = word.removesuffix(suffix), value
+    try:
+        return _addable(int(number) * factor)
+    except ValueError:
+        hint = (
+            f"use {text}B" if re.fullmatch(r"[0-9]+[kmg]", word) else "use a number, KB, MB or GB"
+        )
+        raise ValueError(f"invalid size {text!r}", hint) from None
+
+
+def size_limit(text: str, around: EvalContext) -> int:
+    size = byte_size(text, around)
+    if size < 1:
+        raise ValueError(f"{text} leaves nothing at all", "use at least 1")
+    return size
+
+
+def octal(text: str, _: EvalContext) -> int:
+    """A mode or a umask: what the system calls do not take is refused here, not when it is used."""
+    hint = "use the digits 0 to 7, like 022"
+    try:
+        number = int(text, 8)
+    except ValueError:
+        raise ValueError(f"invalid octal number {text!r}", hint) from None
+    if abs(number) > LARGEST_INT:
+        raise ValueError(f"octal number {text!r} is too large", hint)
+    return number
+
+
+def signal(text: str, _: EvalContext) -> int:
+    """Name with or without SIG, or number; ``_`` after SIG marks names that are none (Q37)."""
+    word = text.strip().upper()
+    if word.isdecimal():
+        if len(word) <= MAX_DIGITS and int(word) < signals.NSIG:
+            return int(word)
+        raise ValueError(f"value {text!r} is not a valid signal number", "use a name, like TERM")
+    name = word.removeprefix("SIG")
+    relative = _RELATIVE_SIGNAL.fullmatch(name)
+    if relative is not None:
+        base = signals.SIGRTMIN if relative[1] == "MIN" else signals.SIGRTMAX
+        number = base + int(relative[2] or 0)
+        if signals.SIGRTMIN <= number <= signals.SIGRTMAX:
+            return number
+    known = getattr(signals, f"SIG{name}", None)
+    if name and not name.startswith("_") and isinstance(known, signals.Signals):
+        return int(known)
+    meant = suggestion(name, [known.name.removeprefix("SIG") for known in signals.Signals])
+    hint = "use a name, like TERM" if meant is None else f"did you mean {meant}?"
+    raise ValueError(f"value {text!r} is not a valid signal name", hint)
+
+
+def exit_codes(text: str, _: EvalContext) -> tuple[int, ...]:
+    try:
+        codes = tuple(int(item) for item in strings(text, _))
+    except ValueError:
+        codes = (-1,)
+    if any(not 0 <= code <= 255 for code in codes):
+        hint = "use numbers from 0 to 255, separated by commas, like 0,2"
+        raise ValueError(f"not a valid list of exit codes: {text!r}", hint)
+    return codes
+
+
+def strings(text: str, _: EvalContext) -> tuple[str, ...]:
+    return tuple(item.strip() for item in text.split(",")) if text else ()
+
+
+def restart(text: str, _: EvalContext) -> Autorestart:
+    word = text.lower()
+    if word == "unexpected":
+        return Autorestart.UNEXPECTED
+    if word in _TRUE:
+        return Autorestart.ALWAYS
+    if word in _FALSE:
+        return Autorestart.NEVER
+    hint = _RESTART_HINTS.get(word, "use true, false or unexpected")
+    raise ValueError(f"invalid 'autorestart' value {text!r}", hint)
+
+
+def level(text: str, _: EvalContext) -> Severity:
+    word = text.lower()
+    if word not in _LEVELS:
+        meant = suggestion(word, _LEVELS)
+        hint = f"use one of {' '.join(_LEVELS)}" if meant is None else f"did you mean {meant}?"
+        hint = _LEVEL_HINTS.get(word, hint)
+        raise ValueError(f"bad logging level name {text!r}", hint)
+    return _LEVELS[word]
+
+
+def existing_directory(text: str, around: EvalContext) -> str:
+    path = around.expand_user(text)
+    if not path or not around.is_dir(path):
+        hint = "create it, or name another" if path else "name a directory, or leave it out"
+        raise ValueError(f"{text} is not an existing directory", hint)
+    return path
+
+
+def file_path(text: str, around: EvalContext) -> str:
+    """A file whose directory exists; names without a directory always pass."""
+    path = around.expand_user(text)
+    directory = posixpath.dirname(path)
+    if directory and not around.is_dir(directory):
+        raise ValueError(
+            f"The directory named as part of the path {text} does not exist",
+            "create the directory, or name another",
+        )
+    return path
+
+
+def absolute_path(text: str, around: EvalContext) -> str:
+    path = around.expand_user(text.strip())
+    return posixpath.normpath(posixpath.join(around.cwd, path))
+
+
+def log_path(text: str, around: EvalContext) -> str:
+    """The daemon's own log: ``syslog``, or a file made absolute at load (15.1)."""
+    return text if text == SYSLOG else absolute_path(file_path(text, around), around)
+
+
+def absolute_file(text: str, around: EvalContext) -> str:
+    return absolute_path(file_path(text, around), around)
+
+
+def child_log(text: str, around: EvalContext) -> str | Auto | None:
+    """None and the empty text mean no file; clients are shown which of them it is.
+
+    The word ``syslog`` is left for the builder, which sets the option for it.
+    """
+    word = text.lower()
+    if word in ("none", "off"):
+        return None
+    if word == "auto":
+        return AUTO
+    return SYSLOG if word == SYSLOG else file_path(text, around)
+
+
+def user(text: str, around: EvalContext) -> int:
+    try:
+        return around.user_id(text)
+    except LookupError:
+        kind = "user id" if text.isdecimal() else "user name"
+        hint = f"there is no such user: create it, or see getent passwd {text}".rstrip()
+        raise ValueError(f"Invalid {kind} {text}", hint) from None
+
+
+def owner(text: str, around: EvalContext) -> tuple[int, int]:
+    """``USER`` or ``USER:GROUP``; -1 leaves the group unchanged."""
+    name, colon, group = text.partition(":")
+    uid = user(name, around)
+    if not colon:
+        return uid, -1
+    try:
+        return uid, around.group_id(group)
+    except LookupError:
+        hint = f"there is no such group: create it, or see getent group {group}".rstrip()
+        raise ValueError(f"Invalid group name {group}", hint) from None
+
+
+def inet_address(text: str, _: EvalContext) -> tuple[str, int]:
+    """``PORT``, ``:PORT``, ``*:PORT``, ``HOST:PORT`` or ``[IPv6]:PORT``; empty host: all (Q63)."""
+    host, _colon, port = text.strip().rpartition(":")
+    try:
+        number = int(port)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a valid port number", "use PORT or HOST:PORT") from None
+    if number not in _PORTS:
+        raise ValueError(
+            f"port number {number} is not between 1 and 65535", "use a free port, like 9001"
+        )
+    host = host.lower().removeprefix("[").removesuffix("]")
+    return ("" if host == "*" else host), number
+
+
+def fastcgi_url(text: str, _: EvalContext) -> str:
+    """``unix:///ABSOLUTE/PATH`` or ``tcp://HOST:PORT``, normalised."""
+    scheme, _sep, rest = text.partition("://")
+    if scheme == "unix" and rest.startswith("/"):
+        return f"unix://{posixpath.normpath(rest)}"
+    host, _colon, port = rest.rpartition(":")
+    bare = host.startswith("[") == host.endswith("]") and (":" not in host or host[0] == "[")
+    if scheme == "tcp" and host and bare and natural(port) in _PORTS:
+        return text
+    raise ValueError(f"bad socket value {text!r}", "use unix:///absolute/path or tcp://host:port")
+
+
+def event_length(text: str, _: EvalContext) -> EventLength:
+    try:
+        return EventLength(text.lower())
+    except ValueError:
+        raise ValueError(f"invalid 'event_len' value {text!r}", "use characters or bytes") from None
+
+
+def event_types(text: str, _: EvalContext) -> frozenset[str]:
+    names = [name.upper() for name in strings(text, _)]
+    for name in names:
+        if name not in EVENT_TYPES:
+            meant = suggestion(name, EVENT_TYPES)
+            hint = "separate names by commas" if meant is None else f"did you mean {meant}?"
+            raise ValueError(f"Unknown event type {name}", hint)
+    return frozenset(names)

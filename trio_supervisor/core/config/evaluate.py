@@ -1,0 +1,217 @@
+"""Evaluates single options: text of the file or default, expanded, converted (config.md 5).
+
+The one place that turns what is wrong with a value into a ConfigError that says where it stands.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeVar
+
+from trio_supervisor.core.config.ini import Grammar
+from trio_supervisor.core.config.interpolation_ini import UnknownName, expand
+from trio_supervisor.core.config.interpolation_toml import expand_dollars, without_expansions
+from trio_supervisor.core.config.options import SECRETS
+from trio_supervisor.core.errors import ConfigError, InternalError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from trio_supervisor.core.config.context import EvalContext
+    from trio_supervisor.core.config.ini import Document, Entry, Section
+    from trio_supervisor.core.config.options import Option
+
+    Names = Mapping[str, str | int]
+
+
+T = TypeVar("T")
+
+#: The use of an environment variable in either grammar, and its name.
+_VARIABLE = re.compile(r"([%$][({]ENV_(\w+)[^{}()]*[)}]s?)")
+#: Characters of a value that may be a secret; to replace shorter ones would garble messages.
+SHORTEST_SECRET = 4
+#: Characters of a message; a value that is quoted in it may be megabytes long.
+LONGEST_MESSAGE = 1000
+
+
+class Problems:
+    """What is wrong with a configuration, in order of evaluation; each thing once."""
+
+    def __init__(self) -> None:
+        self.errors: list[ConfigError] = []
+        self._seen: set[str] = set()
+
+    def add(self, error: ConfigError) -> None:
+        if str(error) not in self._seen:  # many processes of one section meet the same one
+            self._seen.add(str(error))
+            self.errors.append(error)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """One section, the options of its kind, and the names its values may use.
+
+    An option that is wrong is added to ``problems`` and stands for its default from then on, so
+    that one reading finds all that is wrong. ConfigError is raised only where there is no default.
+    """
+
+    document: Document
+    section: Section
+    options: Mapping[str, Option]
+    names: Names
+    around: EvalContext
+    problems: Problems = field(default_factory=Problems)
+
+    def with_names(self, names: Names) -> Scope:
+        """The same with more names."""
+        return replace(self, names={**self.names, **names})
+
+    def take(self, name: str, kind: type[T], *, twice: bool = False) -> T:
+        """The value of an option that has a default or is known to be written."""
+        value = self.value(name, twice=twice)
+        if value is None and self.problems.errors:
+            raise self.problems.errors[-1]  # the option itself was wrong and has no default
+        if not isinstance(value, kind):
+            raise InternalError(f"option {name} is {value!r}, not {kind.__name__}")
+        return value
+
+    def find(self, name: str, kind: type[T], *, twice: bool = False) -> T | None:
+        """The value of an option, or None if it is not set."""
+        value = self.value(name, twice=twice)
+        return None if value is None else self.take(name, kind, twice=twice)
+
+    def has(self, name: str) -> bool:
+        """Whether the option is written in the section or in ``[DEFAULT]``."""
+        return self.document.entry(self.section, name) is not None
+
+    def raw(self, name: str) -> str | None:
+        """The text as written, or the default's."""
+        entry = self.document.entry(self.section, name)
+        return self.options[name].default if entry is None else entry.value
+
+    def text(self, name: str, *, twice: bool = False) -> str | None:
+        """The expanded text; ``twice`` for values that the reference expands a second time.
+
+        A second pass that fails leaves the result of the first (Q23, Q24).
+        """
+        entry = self.document.entry(self.section, name)
+        value = self.options[name].default if entry is None else entry.value
+        if value is None:
+            return None
+        if entry is None:
+            return expand(value, self.names)
+        if entry.words is not None:  # each word stays one, whatever comes out of its expansions
+            expanded = (self._expanded(name, word, entry, twice=False) for word in entry.words)
+            return shlex.join(word or "" for word in expanded)
+        return self._expanded(name, value, entry, twice=twice)
+
+    def table(self, name: str) -> dict[str, str] | None:
+        """The expanded values of an option written as a table; None if it is not."""
+        entry = self.document.entry(self.section, name)
+        if entry is None or entry.table is None:
+            return None
+        expanded = {k: self._expanded(name, v, entry, twice=False) for k, v in entry.table.items()}
+        return {key: value or "" for key, value in expanded.items()}
+
+    def spelled(self, texts: Mapping[Grammar, str]) -> str:
+        """The one of some texts that is in the grammar of this section's file."""
+        entries = self.section.entries.values()
+        dollars = any(entry.grammar is Grammar.DOLLAR for entry in entries)
+        return texts[Grammar.DOLLAR if dollars else Grammar.PERCENT]
+
+    def has_process_number(self, name: str) -> bool:
+        """Whether the text as written says ``process_num`` (E21)."""
+        entry = self.document.entry(self.section, name)
+        dollars = entry is not None and entry.grammar is Grammar.DOLLAR
+        return ("${process_num" if dollars else "%(process_num)") in (self.raw(name) or "")
+
+    def literal(self, name: str) -> str:
+        """The text as written, where its grammar allows it without what will be expanded."""
+        entry = self.document.entry(self.section, name)
+        text = self.raw(name) or ""
+        dollars = entry is not None and entry.grammar is Grammar.DOLLAR
+        # An expansion may not be the whole name, or it could not be judged: keep something.
+        return without_expansions(text) or "x" if dollars and text else text
+
+    def _expanded(self, name: str, value: str, entry: Entry, *, twice: bool) -> str | None:
+        names = {**self.names, "here": entry.here}
+        try:
+            if entry.grammar is Grammar.DOLLAR:
+                return expand_dollars(value, names)
+            once = expand(value, names)
+        except ValueError as error:
+            shown, why = repr(value), error.args[0]
+            if name in SECRETS:
+                # The name of a variable is no secret, a piece of the value is.
+                named = name == "environment" and isinstance(error, UnknownName)
+                shown, why = "***", why if named else "cannot be expanded"
+            what = f"Format string {shown} for '{self.section.name}.{name}' {why}"
+            problem = self.error(what, name, *error.args[1:])
+            problem.unknown_name = error.name if isinstance(error, UnknownName) else None
+            self.problems.add(problem)
+            return self._default(name)
+        if not twice:
+            return once
+        try:
+            return expand(once, names)
+        except ValueError:
+            return once
+
+    def value(self, name: str, *, twice: bool = False) -> object:
+        """The converted value; None if the option is not set and has no default."""
+        text = self.text(name, twice=twice)
+        if text is None:
+            return None
+        convert = self.options[name].convert
+        try:
+            return convert(text, self.around)
+        except ValueError as error:
+            quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
+            hint = error.args[1:] if not quoted else ["leave the quotes out"]
+            self.problems.add(self.error(str(error.args[0]), name, *hint))
+        default = self._default(name)
+        return None if default is None else convert(default, self.around)
+
+    def _as_written(self, text: str, entry: Entry) -> str:
+        written = entry.value if entry.words is None else " ".join(entry.words)
+        return as_written(text, written, lambda name: str(self.names.get(f"ENV_{name}", "")))
+
+    def _default(self, name: str) -> str | None:
+        default = self.options[name].default
+        return None if default is None else expand(default, self.names)
+
+    def problem(self, message: str, name: str | None = None, hint: str | None = None) -> None:
+        """Note an error; a value that makes sense must stand for the one that is wrong."""
+        self.problems.add(self.error(message, name, hint))
+
+    def error(self, message: str, name: str | None = None, hint: str | None = None) -> ConfigError:
+        """An error of this section, at the option's place if it is written there."""
+        entry = None if name is None else self.document.entry(self.section, name)
+        if entry is not None:
+            message = self._as_written(message, entry)
+            hint = None if hint is None else self._as_written(hint, entry)
+        if len(message) > LONGEST_MESSAGE:
+            message = f"{message[:LONGEST_MESSAGE]}..."
+        return ConfigError(
+            message,
+            section=self.section.name,
+            option=name,
+            file=self.section.file if entry is None else entry.file,
+            line=None if entry is None else entry.line or None,
+            hint=hint,
+        )
+
+
+def as_written(text: str, written: str, variable: Callable[[str], str]) -> str:
+    """A text about a value without what environment variables put into it: that may be secret.
+
+    ``written`` is the value as it stands in the file, ``variable`` gives those that it uses.
+    """
+    for use, name in _VARIABLE.findall(written):
+        value = variable(name)
+        if len(value) >= SHORTEST_SECRET:
+            for spelling in {value, repr(value)[1:-1], value.upper(), value.lower()}:
+                text = text.replace(spelling, use)
+    return text

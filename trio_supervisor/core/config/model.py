@@ -1,0 +1,291 @@
+"""The configuration model: frozen values, and what differs between two of them.
+
+Holds no run-time state and reads nothing. ``core/config/build.py`` makes these values from a file,
+an embedding program may make them directly.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from trio_supervisor.core.config.access import Access, Credentials, Tls
+
+#: Defaults shared by child logs and the activity log (process.md P-244).
+LOG_MAXBYTES = 50 * 1024 * 1024
+LOG_BACKUPS = 10
+
+
+class Auto(enum.Enum):
+    """A log file whose name the supervisor chooses (process.md P-220)."""
+
+    AUTO = "auto"
+
+
+AUTO = Auto.AUTO
+
+
+class Autorestart(enum.Enum):
+    """When a process that left RUNNING by itself is started again (P-112 to P-114)."""
+
+    NEVER = "false"
+    UNEXPECTED = "unexpected"
+    ALWAYS = "true"
+
+
+class EventLength(enum.Enum):
+    """What the ``len`` of an event's header counts (interfaces.md 1.2.1)."""
+
+    CHARACTERS = "characters"
+    BYTES = "bytes"
+
+
+class GroupKind(enum.Enum):
+    """What a group is made from; a change of kind is a change of the group (config.md 13.3)."""
+
+    PLAIN = "plain"
+    POOL = "pool"
+    FCGI = "fcgi"
+    TASK = "task"
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelConfig:
+    """Where one output channel (stdout or stderr) goes."""
+
+    logfile: str | Auto | None = AUTO
+    """A path, AUTO, or None or an empty text for no file."""
+    maxbytes: int = LOG_MAXBYTES
+    """Rotate when the file reaches this size; 0 or less: never."""
+    backups: int = LOG_BACKUPS
+    capture_maxbytes: int = 0
+    """Size of the capture buffer in bytes; 0: no capture mode."""
+    events_enabled: bool = False
+    syslog: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FastCgiSocket:
+    """The listening socket that all processes of one FastCGI program share as fd 0."""
+
+    url: str
+    """``unix:///absolute/path`` or ``tcp://host:port``."""
+    backlog: int | None = None
+    """None: the system's maximum."""
+    owner: tuple[int, int] | None = None
+    """uid and gid of a unix socket; -1 leaves one unchanged; None: no change."""
+    mode: int = 0o700
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessConfig:
+    """One process: one instance of a program, under one name (config.md 8.5)."""
+
+    name: str
+    command: str
+    directory: str | None = None
+    umask: int | None = None
+    uid: int | None = None
+    """Run as this user; None: as the supervisor's own."""
+    priority: int = 999
+    autostart: bool = True
+    startsecs: int = 1
+    """Seconds a child must live to count as started."""
+    startretries: int = 3
+    autorestart: Autorestart = Autorestart.UNEXPECTED
+    exitcodes: tuple[int, ...] = (0,)
+    stopsignal: int = 15
+    stopwaitsecs: int = 10
+    """Seconds between the stop signal and SIGKILL."""
+    stopasgroup: bool = False
+    killasgroup: bool = False
+    redirect_stderr: bool = False
+    ignore_sigpipe: bool = True
+    """Start it with SIGPIPE and SIGXFSZ ignored, as Supervisor does; False: with their default
+    effect."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """The global environment= with the program's own over it (P-062)."""
+    serverurl: str | Auto | None = AUTO
+    """SUPERVISOR_SERVER_URL; AUTO: that of the first suitable server; None or an empty
+    text: not set."""
+    stdout: ChannelConfig = ChannelConfig()
+    stderr: ChannelConfig = ChannelConfig()
+    socket: FastCgiSocket | None = None
+    task: Callable[..., Awaitable[object]] | None = None
+    """An async function to run in place of the command; only programs can say that, not files."""
+    backoff: tuple[float, ...] = ()
+    """Seconds of pause after the first, second, ... failed start, the last one for all further;
+    empty: 1, 2, 3, ... Only programs can say that, not files."""
+    section: str | None = field(default=None, compare=False)
+    """Name of the section it was made from; None if a program made it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolConfig:
+    """What makes a group an event listener pool (config.md 8.7)."""
+
+    events: frozenset[str]
+    """Event type names, upper case; abstract ones subscribe to their descendants."""
+    buffer_size: int = 10
+    result_handler: str = "supervisor.dispatchers:default_handler"
+    event_len: EventLength = EventLength.CHARACTERS
+
+
+@dataclass(frozen=True, slots=True)
+class GroupConfig:
+    """A named set of processes, in start order."""
+
+    name: str
+    processes: tuple[ProcessConfig, ...] = ()
+    priority: int = 999
+    kind: GroupKind = GroupKind.PLAIN
+    pool: PoolConfig | None = None
+    section: str | None = field(default=None, compare=False)
+    """Name of the section it was made from; None if a program made it."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnixServer:
+    """``[unix_http_server]``."""
+
+    section: str
+    file: str
+    """Absolute path of the socket."""
+    chmod: int = 0o700
+    chown: tuple[int, int] | None = None
+    """uid and gid; -1 leaves one unchanged; None: no change."""
+    credentials: Credentials | None = None
+    access: Access = field(default_factory=Access)
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.file}"
+
+
+@dataclass(frozen=True, slots=True)
+class InetServer:
+    """``[inet_http_server]``."""
+
+    section: str
+    host: str
+    """Empty: all addresses. An IPv6 address stands without brackets."""
+    port: int
+    credentials: Credentials | None = None
+    access: Access = field(default_factory=Access)
+    tls: Tls | None = None
+    """None: clients and server speak in clear."""
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        scheme = "http" if self.tls is None else "https"
+        return f"{scheme}://{host or 'localhost'}:{self.port}"
+
+
+Server = UnixServer | InetServer
+
+
+@dataclass(frozen=True, slots=True)
+class RpcInterface:
+    """``[rpcinterface:name]``: an XML-RPC namespace and the factory that makes it."""
+
+    name: str
+    factory: str
+    """``module:attribute``."""
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+class Severity(enum.IntEnum):
+    """Levels of the activity log (process.md P-284)."""
+
+    CRITICAL = 50
+    ERROR = 40
+    WARN = 30
+    INFO = 20
+    DEBUG = 10
+    TRACE = 5
+    BLATHER = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Something found while loading, to be written to the activity log at start (P-162)."""
+
+    severity: Severity
+    text: str
+    section: str | None = field(default=None, compare=False)
+    """The section that it is about."""
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonConfig:
+    """``[supervisord]`` (config.md 8.1). Paths are absolute."""
+
+    logfile: str = "supervisord.log"
+    """A path, or ``syslog``."""
+    logfile_maxbytes: int = LOG_MAXBYTES
+    logfile_backups: int = LOG_BACKUPS
+    loglevel: Severity = Severity.INFO
+    pidfile: str = "supervisord.pid"
+    umask: int = 0o022
+    nodaemon: bool = False
+    silent: bool = False
+    minfds: int = 1024
+    minprocs: int = 200
+    nocleanup: bool = False
+    childlogdir: str = "/tmp"
+    uid: int | None = None
+    directory: str | None = None
+    strip_ansi: bool = False
+    log_answer_maxbytes: int = 16 * 1024 * 1024
+    """Most bytes of a log that one answer holds; of more it is the last part."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    identifier: str = "supervisor"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything one configuration file says."""
+
+    daemon: DaemonConfig = DaemonConfig()
+    servers: tuple[Server, ...] = ()
+    """In the order in which they are opened: inet servers, then unix servers."""
+    rpcinterfaces: tuple[RpcInterface, ...] = ()
+    groups: tuple[GroupConfig, ...] = ()
+    """In group order: ascending priority, then name (config.md 9.6). May hold equal names."""
+    messages: tuple[Message, ...] = ()
+    path: str | None = None
+    """Absolute path of the main file; None for a configuration made by a program."""
+
+    @property
+    def server_url(self) -> str | None:
+        """SUPERVISOR_SERVER_URL of children: first unix server, else last inet (config.md 6.6)."""
+        unix = [s.url for s in self.servers if isinstance(s, UnixServer)]
+        inet = [s.url for s in self.servers if isinstance(s, InetServer)]
+        return unix[0] if unix else inet[-1] if inet else None
+
+
+@dataclass(frozen=True, slots=True)
+class Diff:
+    """What a reread found, as group names (config.md 13.2)."""
+
+    added: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+
+def diff(active: Mapping[str, GroupConfig], candidates: tuple[GroupConfig, ...]) -> Diff:
+    """Compare groups that run (in activation order) with those a reread found, by name.
+
+    Of candidates with equal names the first counts (config.md 9.5). Two groups differ if any value
+    of them differs; all fields are the *resulting* values, so spelling changes are none (13.4).
+    """
+    wanted: dict[str, GroupConfig] = {}
+    for group in candidates:
+        wanted.setdefault(group.name, group)
+    return Diff(
+        added=tuple(name for name in wanted if name not in active),
+        changed=tuple(name for name in wanted if name in active and wanted[name] != active[name]),
+        removed=tuple(name for name in active if name not in wanted),
+    )

@@ -1,0 +1,1 @@
+"""Rules of a process's life, as values and pure decisions."""

@@ -1,0 +1,1 @@
+"""Programs and tasks described by Python values."""

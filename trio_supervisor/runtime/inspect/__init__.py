@@ -1,0 +1,1 @@
+"""Descriptions of processes and of the supervisor, for people and programs."""

@@ -1,0 +1,186 @@
+"""Processes and their configuration as the structs that clients know (interfaces.md 2.7.5, 2.7.6).
+
+Keys, their order and their types are frozen: clients decode these into fixed types.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from trio_supervisor.core.config.model import AUTO, Auto, Autorestart, GroupKind
+from trio_supervisor.core.process.states import State
+from trio_supervisor.core.xmlrpc import LARGEST_INTEGER, SMALLEST_INTEGER
+
+if TYPE_CHECKING:
+    from trio_supervisor.core.config.model import GroupConfig, ProcessConfig
+    from trio_supervisor.core.xmlrpc import Value
+    from trio_supervisor.runtime.process.lifecycle import Process
+    from trio_supervisor.runtime.supervisor import Supervisor
+
+DAY = 24 * 60 * 60
+#: Uptimes that are kept as text; processes that were started together share one.
+UPTIMES = 1024
+
+
+def process_info(process: Process, now: float) -> dict[str, Value]:
+    """The 14 keys of getProcessInfo; ``now`` is wall-clock seconds.
+
+    Asked for hundreds of processes at a time by those who poll: every line counts.
+    """
+    stdout_log = process.stdout.logfile or ""
+    state = int(process.state)
+    return {
+        "name": process.name,
+        "group": process.group,
+        "start": _timestamp(process.started),
+        "stop": _timestamp(process.stopped),
+        "now": _timestamp(now),
+        "state": state,
+        "statename": _STATE_NAMES[state],
+        "spawnerr": process.spawn_error,
+        "exitstatus": process.exit_status,
+        "logfile": stdout_log,
+        "stdout_logfile": stdout_log,
+        "stderr_logfile": process.stderr.logfile or "",
+        "pid": process.pid,
+        "description": _DESCRIPTIONS[state](process),
+    }
+
+
+def _of_running(process: Process) -> str:
+    uptime = int(process.uptime)
+    if process.kind is GroupKind.TASK:
+        return f"task, uptime {format_uptime(uptime)}"
+    return f"pid {process.pid}, uptime {format_uptime(uptime)}"
+
+
+def _of_failed(process: Process) -> str:
+    return process.spawn_error or f'unknown error (try "tail {process.name}")'
+
+
+def _of_ended(process: Process) -> str:
+    if not process.stopped:  # also when attempts never led to a process
+        return "Not started"
+    return time.strftime("%b %d %I:%M %p", time.localtime(process.stopped))
+
+
+def _of_moving(process: Process) -> str:
+    return ""
+
+
+_STATE_NAMES = {int(state): state.name for state in State}
+#: The one line about a process that status displays show, by its state's number, which is found
+#: faster than the state.
+_DESCRIPTIONS: dict[int, Callable[[Process], str]] = {
+    int(State.STOPPED): _of_ended,
+    int(State.STARTING): _of_moving,
+    int(State.RUNNING): _of_running,
+    int(State.BACKOFF): _of_failed,
+    int(State.STOPPING): _of_moving,
+    int(State.EXITED): _of_ended,
+    int(State.FATAL): _of_failed,
+    int(State.UNKNOWN): _of_moving,
+}
+
+
+@lru_cache(maxsize=UPTIMES)
+def format_uptime(seconds: int) -> str:
+    """``H:MM:SS``, with days in front from one day on; never negative."""
+    days, rest = divmod(max(seconds, 0), DAY)
+    minutes, second = divmod(rest, 60)
+    clock = f"{minutes // 60}:{minutes % 60:02}:{second:02}"
+    if not days:
+        return clock
+    return f"{days} day{'' if days == 1 else 's'}, {clock}"
+
+
+def all_process_info(supervisor: Supervisor) -> list[dict[str, Value]]:
+    """One consistent snapshot, by group name, then process name."""
+    now = supervisor.wall_clock()
+    return [process_info(process, now) for process in by_name(supervisor)]
+
+
+def by_name(supervisor: Supervisor) -> list[Process]:
+    """Every process, by group name, then process name."""
+    processes = [p for group in supervisor.groups.values() for p in group.processes.values()]
+    return sorted(processes, key=lambda process: (process.group, process.name))
+
+
+def all_config_info(supervisor: Supervisor) -> list[dict[str, Value]]:
+    """The configuration last read, active or not, by process name."""
+    found = [
+        (process.name, _config_info(supervisor, group, process))
+        for group in supervisor.candidates
+        for process in group.processes
+    ]
+    return [info for _, info in sorted(found, key=lambda pair: pair[0])]
+
+
+def _config_info(
+    supervisor: Supervisor, group: GroupConfig, process: ProcessConfig
+) -> dict[str, Value]:
+    active = supervisor.groups.get(group.name)
+    running = active.processes.get(process.name) if active is not None else None
+    stdout, stderr = process.stdout, process.stderr
+    return {
+        "autostart": process.autostart,
+        "autorestart": _autorestart(process.autorestart),  # Q49
+        "directory": _or_none(process.directory),
+        "uid": "none" if process.uid is None else process.uid,
+        "command": process.command,
+        "exitcodes": list(process.exitcodes),
+        "group": group.name,
+        "group_prio": group.priority,
+        "inuse": active is not None,
+        "killasgroup": process.killasgroup,
+        "name": process.name,
+        "process_prio": process.priority,
+        "redirect_stderr": process.redirect_stderr,
+        "startretries": process.startretries,
+        "startsecs": process.startsecs,
+        "stdout_capture_maxbytes": stdout.capture_maxbytes,
+        "stdout_events_enabled": stdout.events_enabled,
+        "stdout_logfile": _log(stdout.logfile, running.stdout.logfile if running else None),
+        "stdout_logfile_backups": stdout.backups,
+        "stdout_logfile_maxbytes": stdout.maxbytes,
+        "stdout_syslog": stdout.syslog,
+        "stopsignal": int(process.stopsignal),
+        "stopwaitsecs": process.stopwaitsecs,
+        "stderr_capture_maxbytes": stderr.capture_maxbytes,
+        "stderr_events_enabled": stderr.events_enabled,
+        "stderr_logfile": _log(stderr.logfile, running.stderr.logfile if running else None),
+        "stderr_logfile_backups": stderr.backups,
+        "stderr_logfile_maxbytes": stderr.maxbytes,
+        "stderr_syslog": stderr.syslog,
+        "serverurl": "none" if process.serverurl is AUTO else _or_none(process.serverurl),
+    }
+
+
+def clamped(info: dict[str, Value]) -> dict[str, Value]:
+    """A struct whose numbers are as near as 32 bits come: clients decode it into fixed types."""
+    return {
+        key: max(SMALLEST_INTEGER, min(value, LARGEST_INTEGER)) if type(value) is int else value
+        for key, value in info.items()
+    }
+
+
+def _timestamp(seconds: float) -> int:
+    return int(seconds) if seconds < LARGEST_INTEGER else LARGEST_INTEGER
+
+
+def _autorestart(policy: Autorestart) -> Value:
+    return {Autorestart.ALWAYS: True, Autorestart.NEVER: False}.get(policy, policy.value)
+
+
+def _or_none(value: str | Auto | None) -> str:
+    return value if isinstance(value, str) else "none"
+
+
+def _log(configured: str | Auto | None, active: str | None) -> str:
+    """An automatic log is shown by its real path while there is one (2.7.6)."""
+    if configured is AUTO:
+        return active or "auto"
+    return _or_none(configured)

@@ -1,0 +1,185 @@
+"""A log and its backups as one stretch of bytes: its end, and places in it to come back to.
+
+Runs in threads, blocks freely. Knows how backups are named and not who makes them: it may be a
+logrotate as well (process.md 11.3).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+from trio_supervisor.runtime.logs.logfile import own_descriptor
+from trio_supervisor.runtime.system.opening import open_regular
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Backups looked at; nobody reads further back than that.
+MOST_BACKUPS = 100
+#: Names in a row that are free although there are older backups. One is, for a moment, in each step
+#: of a rotation; the log's own, before the new file is there.
+MOST_GAPS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in a log that stays the same when the file is renamed, or the daemon is another.
+
+    ``offset`` may reach beyond the ends of the file ``inode``: into a newer or older one. ``log``
+    tells logs apart, since inode numbers are used again.
+    """
+
+    log: int
+    inode: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.log}-{self.inode}-{self.offset}"
+
+    @classmethod
+    def parse(cls, text: str) -> Place:
+        """Raises ValueError."""
+        log, inode, offset = text.split("-", 2)
+        return cls(int(log), int(inode), int(offset))
+
+    def moved(self, count: int) -> Place:
+        return replace(self, offset=self.offset + count)
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The end of a log, and where that begins."""
+
+    data: bytes
+    place: Place
+
+    def since(self, start: int) -> End:
+        """Without its first bytes."""
+        return End(self.data[start:], self.place.moved(start))
+
+
+def is_log(path: str) -> bool:
+    """Whether it is a file of its own, be it for a moment only under the name of a backup."""
+    if own_descriptor(path) is not None:
+        return False
+    try:
+        with _opened(path) as files:
+            next(files)
+    except OSError:
+        return False
+    return True
+
+
+def read_end(path: str, size: int) -> End:
+    """The last bytes, backups included. Raises OSError."""
+    pieces: list[bytes] = []
+    with _opened(path) as files:
+        newest = next(files)
+        end = place_in(path, newest, os.fstat(newest).st_size)
+        left = size
+        for fd, length in _with_lengths(newest, end.offset, files):
+            start = max(0, length - left)
+            pieces.append(_read(fd, start, length))
+            left -= length - start
+            if left <= 0:
+                break
+    data = b"".join(reversed(pieces))
+    return End(data, end.moved(-len(data)))
+
+
+def open_at(path: str, place: Place) -> tuple[int, int] | None:
+    """The file that has this place, to be closed, and the position in it; None if none has it.
+
+    Raises OSError if there is no log now.
+    """
+    if place.log != _number(path):
+        return None
+    with _opened(path) as opened:
+        files = list(opened)
+        inodes = [os.fstat(fd).st_ino for fd in files]
+        lengths = [os.fstat(fd).st_size for fd in files]
+        if place.inode not in inodes:
+            return None
+        at, offset = inodes.index(place.inode), place.offset
+        while offset < 0 and at + 1 < len(files):
+            at += 1
+            offset += lengths[at]
+        while offset > lengths[at] and at > 0:
+            offset -= lengths[at]
+            at -= 1
+        return (os.dup(files[at]), offset) if 0 <= offset <= lengths[at] else None
+
+
+def open_next(path: str, fd: int) -> int:
+    """What was written after the file ``fd``, which has another name now or none.
+
+    That is the oldest of the files that are newer. Raises OSError, also if there is none yet.
+    """
+    own = os.fstat(fd)
+    newer: int | None = None
+    with _opened(path) as files:
+        for file in files:
+            status = os.fstat(file)
+            older = newer is not None and status.st_mtime_ns < own.st_mtime_ns
+            if older or os.path.samestat(status, own):
+                break
+            newer = file
+        if newer is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return os.dup(newer)
+
+
+def place_in(path: str, fd: int, position: int) -> Place:
+    """A place in one of the files of a log."""
+    return Place(_number(path), os.fstat(fd).st_ino, position)
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[Iterator[int]]:
+    """The files of a log, newest first, opened as they are asked for. Raises OSError."""
+    with ExitStack() as stack:
+        yield _generations(path, stack)
+
+
+def _generations(path: str, stack: ExitStack) -> Iterator[int]:
+    last: int | None = None
+    missing: list[OSError] = []
+    for number in range(MOST_BACKUPS + 1):
+        try:
+            fd = open_regular(f"{path}.{number}" if number else path)
+        except OSError as error:
+            missing.append(error)
+            if len(missing) > MOST_GAPS or not isinstance(error, FileNotFoundError):
+                break
+            continue
+        missing.clear()
+        stack.callback(os.close, fd)
+        # A rotation just now has moved the file we had to this name.
+        if last is None or not os.path.samestat(os.fstat(fd), os.fstat(last)):
+            last = fd
+            yield fd
+    if last is None:
+        raise missing[0]
+
+
+def _with_lengths(newest: int, length: int, older: Iterator[int]) -> Iterator[tuple[int, int]]:
+    yield newest, length
+    for fd in older:
+        yield fd, os.fstat(fd).st_size
+
+
+def _read(fd: int, start: int, end: int) -> bytes:
+    pieces = []
+    while start < end and (piece := os.pread(fd, end - start, start)):
+        pieces.append(piece)
+        start += len(piece)
+    return b"".join(pieces)
+
+
+def _number(path: str) -> int:
+    return crc32(os.fsencode(path))

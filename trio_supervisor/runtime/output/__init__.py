@@ -1,0 +1,1 @@
+"""What children write: their pipes, channels and subscribers."""

@@ -1,0 +1,41 @@
+"""What a process wrote last, and how much in all: for people who ask why it does not run.
+
+Kept in memory, because a log may be a pipe, a device or nothing at all.
+"""
+
+from __future__ import annotations
+
+#: Bytes remembered of one channel: the last lines of a traceback, little for 1,000 programs.
+REMEMBERED = 2048
+
+
+class TailBuffer:
+    """The end of one channel's output, and the number of bytes since the daemon's start."""
+
+    __slots__ = ("_cut", "_end", "count")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._end = b""
+        self._cut = False
+
+    def feed(self, data: bytes) -> None:
+        """Take what goes to the log."""
+        self.count += len(data)
+        if len(data) < REMEMBERED:
+            data = self._end + data
+        self._cut = self._cut or len(data) > REMEMBERED
+        self._end = data[-REMEMBERED:]
+
+    @property
+    def data(self) -> bytes:
+        """Whole lines as far as possible."""
+        end = self._end
+        if self._cut and b"\n" in end[:-1]:
+            end = end.partition(b"\n")[2]
+        return end
+
+    @property
+    def text(self) -> str:
+        """The same; what is not UTF-8 is replaced."""
+        return self.data.decode(errors="replace")

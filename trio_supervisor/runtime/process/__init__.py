@@ -1,0 +1,1 @@
+"""The life of one process, and waiting for what becomes of it."""

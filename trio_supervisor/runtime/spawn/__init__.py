@@ -1,0 +1,1 @@
+"""Making children: commands, specifications, descriptors, tasks, and reaping."""

@@ -1,0 +1,130 @@
+"""Finds processes that an earlier daemon of the same configuration started and that still run.
+
+They are what SIGKILL of a daemon leaves behind: the new daemon starts every program once more
+beside them. They are known by what ``spec.py`` puts into the environment of every child: the
+address of our server, or our names together with the session of the daemon whose pid is in the
+pidfile. Nothing is signalled here.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trio_supervisor.core.config.model import AUTO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from trio_supervisor.core.config.model import Config
+
+PROC = "/proc"
+#: Positions in /proc/PID/stat after the command's name (proc(5) counts from 1, and from the pid).
+_SESSION, _STARTED = 3, 19
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """The processes of one program; ``pid`` is the oldest, ``age`` its age in seconds."""
+
+    program: str
+    pid: int
+    age: float
+    others: int
+    """How many more processes of the program there are."""
+
+    def __str__(self) -> str:
+        more = f" and {self.others} more" if self.others else ""
+        return (
+            f"{self.program} of an earlier daemon still runs: pid {self.pid}{more}, for "
+            f"{timedelta(seconds=int(self.age))}"
+        )
+
+
+def find_leftovers(
+    config: Config, *, daemon: int, earlier: int | None, proc: str = PROC
+) -> list[Leftover]:
+    """One for each program, sorted by name; only processes that are older than ``daemon``.
+
+    ``earlier`` is the pid of the earlier daemon, None if it is not known. Reads the environment of
+    all processes that it may read, so it belongs in a thread. Raises OSError if there is no /proc.
+    """
+    names = {(group.name, process.name) for group in config.groups for process in group.processes}
+    urls = {
+        (group.name, process.name): process.serverurl
+        for group in config.groups
+        for process in group.processes
+        if process.serverurl is not AUTO
+    }
+
+    def is_ours(session: int, environment: Mapping[bytes, bytes]) -> bool:
+        name = _name(environment)
+        url = os.fsdecode(environment.get(b"SUPERVISOR_SERVER_URL", b""))
+        return (bool(url) and url in (config.server_url, urls.get(name))) or (
+            session == earlier and name in names
+        )
+
+    here = _namespace(proc, daemon)
+    _, born = _session_and_start(proc, daemon) or (0, 0)  # it has just ended: nothing is older
+    found: dict[str, list[tuple[int, int]]] = {}
+    for pid in _pids(proc):
+        status = _session_and_start(proc, pid)
+        if status is None or status[1] >= born:
+            continue
+        environment = _environment(proc, pid)
+        if (
+            b"SUPERVISOR_ENABLED" in environment
+            and is_ours(status[0], environment)
+            and _namespace(proc, pid) == here  # else it is another daemon's, in a container
+        ):
+            group, process = _name(environment)
+            shown = process if group == process else f"{group}:{process}"
+            found.setdefault(shown, []).append((status[1], pid))
+    ticks = os.sysconf("SC_CLK_TCK")
+    now = time.clock_gettime(time.CLOCK_BOOTTIME)
+    return [
+        Leftover(program, pid, now - started / ticks, len(processes) - 1)
+        for program, processes in sorted(found.items())
+        for started, pid in [min(processes)]
+    ]
+
+
+def _pids(proc: str) -> Iterator[int]:
+    return (int(name) for name in os.listdir(proc) if name.isdecimal())
+
+
+def _session_and_start(proc: str, pid: int) -> tuple[int, int] | None:
+    """Session, and start in clock ticks since boot; None if it has just ended."""
+    try:
+        stat = Path(f"{proc}/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    fields = stat.rpartition(b")")[2].split()
+    return int(fields[_SESSION]), int(fields[_STARTED])
+
+
+def _environment(proc: str, pid: int) -> dict[bytes, bytes]:
+    """That with which it was executed; empty if we may not read it."""
+    with suppress(OSError):
+        words = Path(f"{proc}/{pid}/environ").read_bytes().split(b"\0")
+        pairs = (word.partition(b"=") for word in words)
+        return {name: value for name, _, value in pairs}
+    return {}
+
+
+def _name(environment: Mapping[bytes, bytes]) -> tuple[str, str]:
+    """The names of its group and of its process."""
+    group = environment.get(b"SUPERVISOR_GROUP_NAME", b"")
+    return os.fsdecode(group), os.fsdecode(environment.get(b"SUPERVISOR_PROCESS_NAME", b""))
+
+
+def _namespace(proc: str, pid: int) -> str | None:
+    """The pid namespace; None if we may not know."""
+    with suppress(OSError):
+        return os.readlink(f"{proc}/{pid}/ns/pid")
+    return None

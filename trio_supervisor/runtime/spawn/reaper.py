@@ -1,0 +1,88 @@
+"""Reaps processes that became our children without being ours: for a daemon that is PID 1, a
+subreaper, or that was given children by whoever executed it (process.md 8).
+
+A wildcard wait would steal the exit status of children that somebody else in this program waits
+for by pid (managed processes, plugins). So nothing is reaped but what is a zombie, is not owned
+and has found no other taker for a while. Only a daemon runs this, never an embedded supervisor.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import trio
+
+from trio_supervisor.core.config.model import Severity
+from trio_supervisor.runtime.spawn.child import exit_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+#: Seconds a zombie is left to whoever may be about to wait for it.
+GRACE = 0.2
+#: Seconds between two looks while children end in quick succession: each look lists all children.
+PAUSE = 0.05
+#: Seconds until the next look after one for which no descriptor was left.
+RETRY_PAUSE = 1
+
+_TASKS = Path("/proc/self/task")
+
+
+async def reap_orphans(
+    quits: AsyncIterator[int],
+    owned: Callable[[int], bool],
+    log: Callable[[Severity, str], None],
+) -> NoReturn:
+    """Look now and after each SIGCHLD that ``quits`` delivers, until cancelled.
+
+    ``owned`` tells the pids that somebody waits for; those are never touched.
+    """
+    since: dict[int, float] = {}
+    while True:
+        now = trio.current_time()
+        try:
+            ended = [pid for pid in _children() if not owned(pid) and _ended(pid)]
+        except OSError:  # no descriptor or memory is left; zombies can wait
+            again: float = RETRY_PAUSE
+        else:
+            since = {pid: since.get(pid, now) for pid in ended}
+            for pid in [pid for pid, first in since.items() if now - first >= GRACE]:
+                del since[pid]
+                _reap(pid, log)
+            again = GRACE if since else math.inf
+        with trio.move_on_after(again):
+            await anext(quits)
+            log(Severity.DEBUG, "received SIGCHLD indicating a child quit")
+        await trio.sleep(PAUSE)
+
+
+def _children() -> Iterator[int]:
+    """The pids of all our children; each belongs to the thread that made or inherited it.
+
+    Raises OSError.
+    """
+    for thread in os.listdir(_TASKS):
+        try:
+            text = (_TASKS / thread / "children").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # the thread has ended meanwhile; its children were passed on
+        yield from map(int, text.split())
+
+
+def _ended(pid: int) -> bool:
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:  # its owner was faster
+        return False
+
+
+def _reap(pid: int, log: Callable[[Severity, str], None]) -> None:
+    try:
+        result = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG)
+    except ChildProcessError:
+        return
+    if result is not None:
+        log(Severity.INFO, f"reaped unknown pid {pid} ({exit_of(result)})")

@@ -1,0 +1,58 @@
+"""Makes the child of a start attempt: a program's process, or a task inside this program.
+
+Knows no states: what comes of a failure is decided by ``process.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from trio_supervisor.runtime.spawn.spec import find_command_of, spawn_spec
+from trio_supervisor.runtime.spawn.task import TaskChild
+
+if TYPE_CHECKING:
+    import contextlib
+    from collections.abc import Callable
+
+    from trio_supervisor.core.config.model import ProcessConfig
+    from trio_supervisor.runtime.host import Host
+    from trio_supervisor.runtime.output.stdio import Streams
+    from trio_supervisor.runtime.spawn.child import Child
+    from trio_supervisor.runtime.spawn.shared_socket import SharedSocket
+
+
+@dataclass(frozen=True, slots=True)
+class Starter:
+    """Makes all children of one process, one after the other."""
+
+    config: ProcessConfig
+    group: str
+    host: Host
+    streams: Streams
+    socket: SharedSocket | None
+
+    def check_command(self) -> None:
+        """Raise NoFile or NotExecutable if the command cannot be found."""
+        if self.config.task is None:
+            find_command_of(self.config, self.host)
+
+    async def launch(self, held: contextlib.ExitStack, announced: Callable[[], None]) -> Child:
+        """Open the logs and make a child; ``held`` keeps what the child needs until its end.
+
+        ``announced`` is called when a task says that it has started. Raises RequestError or
+        SpawnError.
+        """
+        if self.config.task is not None:
+            await self.streams.open()
+            return TaskChild(
+                self.config.name,
+                self.config.task,
+                self.host,
+                started=announced,
+                write_note=self.streams.write_note,
+            )
+        stdin = None if self.socket is None else self.socket.lend(held)
+        spec = spawn_spec(self.config, self.group, self.host, stdin)
+        await self.streams.open()
+        return await self.host.launch(spec)

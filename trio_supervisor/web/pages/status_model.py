@@ -1,0 +1,131 @@
+"""All that the status page shows of one supervisor to one viewer, as pieces of HTML.
+
+The page puts them together; the live feed sends those that have changed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import trio
+
+from trio_supervisor.core.errors import BadName
+from trio_supervisor.runtime.inspect.info import by_name
+from trio_supervisor.web.pages import process_view as view
+from trio_supervisor.web.pages.event_view import event_item
+from trio_supervisor.web.pages.layout import visible
+
+if TYPE_CHECKING:
+    from trio_supervisor.runtime.process.lifecycle import Process
+    from trio_supervisor.runtime.supervisor import Supervisor
+    from trio_supervisor.web.pages.forms import Viewer
+
+TROUBLE, NAME = "trouble", "name"
+#: Ways to sort the table, with their titles; those of GROUPED come first.
+SORTS = {
+    TROUBLE: "Trouble first",
+    NAME: "Group and name",
+    "state": "State",
+    "cpu": "CPU",
+    "memory": "Memory",
+    "uptime": "Uptime",
+    "pid": "PID",
+    "restarts": "Restarts",
+}
+#: Ways that keep the groups together.
+GROUPED = frozenset({TROUBLE, NAME})
+#: In front of a way to sort: the other way round.
+REVERSED = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """How the table is sorted."""
+
+    key: str = TROUBLE
+    is_reversed: bool = False
+
+    @classmethod
+    def of(cls, text: str) -> Order:
+        """The order that a form field means; that of TROUBLE if it means none."""
+        key = text.removeprefix(REVERSED)
+        return cls(key, key != text) if key in SORTS else cls()
+
+    def then(self, key: str) -> str:
+        """The form field for a click on the heading of ``key``: again is the other way round."""
+        return REVERSED + key if self == Order(key) else key
+
+
+class Board:
+    """What a viewer sees, at the moment of asking."""
+
+    def __init__(self, supervisor: Supervisor, viewer: Viewer) -> None:
+        self._supervisor = supervisor
+        self._viewer = viewer
+        self._keys: dict[str, Callable[[Process], float]] = {
+            "state": view.rank,
+            "cpu": lambda p: -(supervisor.vitals.of(p.full_name).cpu or 0),
+            "memory": lambda p: -supervisor.vitals.of(p.full_name).memory,
+            "uptime": lambda p: -p.uptime,
+            "pid": lambda p: p.pid or math.inf,
+            "restarts": lambda p: -p.history.restarts,
+        }
+
+    def table(self, words: str = "", order: Order = Order()) -> str:
+        """The bodies of the table: one for each group, or one for all if sorted otherwise.
+
+        What is in trouble may have one above the groups. Only processes whose name or state
+        contains ``words`` are in the table, which is empty if there are none.
+        """
+        wanted = words.strip().lower()
+        found = [
+            p
+            for p in by_name(self._supervisor)
+            if wanted in p.full_name.lower() or wanted in p.state.name.lower()
+        ]
+        if order.key in self._keys:
+            found.sort(key=self._keys[order.key])
+        if order.is_reversed:
+            found.reverse()
+        if order.key in self._keys:
+            return self._flat(found)
+        first = [p for p in found if view.is_trouble(p)] if order.key == TROUBLE else []
+        groups: dict[str, list[Process]] = {process.group: [] for process in found}
+        for process in found:
+            if process not in first:
+                groups[process.group].append(process)
+        return self._flat(sorted(first, key=view.rank)) + "".join(
+            self._group(name, members) for name, members in groups.items()
+        )
+
+    def row(self, process: Process) -> str:
+        vital = self._supervisor.vitals.of(process.full_name)
+        return view.row(process, vital, self._viewer, trio.current_time())
+
+    def head(self, group: str) -> str:
+        """The line above a group; empty for what is just the one program that was put into it."""
+        try:
+            members = list(self._supervisor.group(group).processes.values())
+        except BadName:  # removed a moment ago
+            return ""
+        if [process.full_name for process in members] == [group]:
+            return ""
+        return view.group_head(group, members, self._viewer)
+
+    def summary(self) -> str:
+        return view.summary(self._supervisor.processes())
+
+    def events(self) -> str:
+        """Newest first."""
+        return "".join(map(event_item, reversed(self._supervisor.chronicle.latest())))
+
+    def _flat(self, processes: list[Process]) -> str:
+        rows = "".join(map(self.row, processes))
+        return f'<tbody class="flat">\n{rows}</tbody>\n' if rows else ""
+
+    def _group(self, name: str, members: Iterable[Process]) -> str:
+        rows = "".join(map(self.row, members))
+        return f'<tbody data-group="{visible(name)}">\n{self.head(name)}{rows}</tbody>\n'
