@@ -123,6 +123,19 @@ def test_an_include_can_be_kept_and_its_files_converted_one_by_one(
     assert meaning(one) == meaning(other)
 
 
+def test_a_variable_with_several_patterns_cannot_be_kept(
+    converted: Converter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("T_DIR", "a.conf b.conf")
+    text = DAEMON + "[include]\nfiles=%(ENV_T_DIR)s\n"
+    for name in ("a", "b"):
+        converted.write(f"{name}.conf", f"[program:{name}]\ncommand=/bin/cat\n")
+    assert converted(text).status == 0
+    result = converted(text, keep_includes=True)
+    assert result.status == EXIT_DIFFERENT
+    assert "a variable that holds several patterns is one in TOML" in result.err
+
+
 def test_what_files_inherit_from_the_main_one_is_missed_where_they_are_converted_alone(
     converted: Converter,
 ) -> None:

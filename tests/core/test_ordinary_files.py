@@ -10,6 +10,7 @@ from tests.kit.config import HERE, surroundings
 from trio_supervisor.cli.convert import meaning, toml_text
 from trio_supervisor.core.config.build import examine
 from trio_supervisor.core.config.ini import Document, read
+from trio_supervisor.core.config.shell_syntax import open_quote
 from trio_supervisor.core.config.toml import read_toml
 
 ENVIRON = {
@@ -232,3 +233,27 @@ def test_no_part_of_a_password_is_taken_for_a_variable_and_shown() -> None:
     said = found(with_environment('KEY="a${HIDDEN}b",PATH="$PATH"'))
     assert len(said) == 1
     assert "HIDDEN" not in said[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "within", "quote"),
+    [
+        ("a", "", ""),
+        ("it's", "", "'"),
+        ('"it\'s"', "", ""),
+        ('a "b', "", '"'),
+        ('a "b\\"', "", '"'),
+        ("a\\'b", "", ""),
+        ("b' c", "'", ""),
+        ("b\" c'", '"', "'"),
+        ("b", '"', '"'),
+        ("trailing\\", "", ""),
+    ],
+)
+def test_quotes_that_are_left_open(text: str, within: str, quote: str) -> None:
+    assert open_quote(text, within) == quote
+
+
+def test_a_long_value_with_many_comments_is_read_in_time_that_grows_with_its_length() -> None:
+    (remark,) = found(program("command=a '" + "\n  b\n  ; c" * 30_000 + "\n '"))
+    assert "line 6" in remark

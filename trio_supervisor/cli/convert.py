@@ -123,7 +123,8 @@ def _kept(path: str, document: Document, around: EvalContext, here: str) -> _Con
     """A file alone, with an include of the files that those it includes will be converted to."""
     missing: list[str] = []
     notes, texts = [], []
-    for file in _files(_patterns(path, around, here, missing), here):
+    patterns = _patterns(path, around, here, missing)
+    for file in _files(patterns, here):
         directory = os.path.dirname(os.path.abspath(file))
         tables, lost = to_tables(read_alone(file, around, directory), directory)
         texts.append((_dumped(tables), directory))
@@ -132,6 +133,8 @@ def _kept(path: str, document: Document, around: EvalContext, here: str) -> _Con
     main = read_alone(path, around, here)
     tables, lost = to_tables(main, here)
     include, problems = _translated_include(main)
+    if include and patterns and len(include) != len(patterns):
+        problems.append("[include] files: a variable that holds several patterns is one in TOML")
     notes += [f"not converted: {line}" for line in (*lost, *problems)]
     notes += [f"not compared: {line}" for line in missing]
     text = _dumped({"include": include, **tables} if include else tables)

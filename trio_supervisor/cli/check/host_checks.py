@@ -21,7 +21,7 @@ from trio_supervisor.cli.recorded_pid import recorded_pid
 from trio_supervisor.core.config.converters import SYSLOG
 from trio_supervisor.core.config.evaluate import as_written
 from trio_supervisor.core.config.model import AUTO, InetServer, UnixServer
-from trio_supervisor.core.config.shell_syntax import has_open_quote, no_program
+from trio_supervisor.core.config.shell_syntax import no_program, open_quote
 from trio_supervisor.core.errors import RequestError, ServerError
 from trio_supervisor.runtime.inspect.port_owners import (
     command_of,
@@ -271,7 +271,7 @@ class _Prober:
 
 def _advice(process: ProcessConfig) -> str:
     """What to do about a command that cannot be executed."""
-    if has_open_quote(process.command):
+    if open_quote(process.command):
         return "close the quote, or write \\' for a quote that is meant as it is"
     words = shlex.split(process.command)
     if len(words) == 1 and " " in words[0]:

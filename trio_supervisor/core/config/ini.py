@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from trio_supervisor.core.config.options import SECRETS, TABLES
 from trio_supervisor.core.config.remark import Remark
-from trio_supervisor.core.config.shell_syntax import has_open_quote
+from trio_supervisor.core.config.shell_syntax import open_quote
 from trio_supervisor.core.errors import ConfigError
 
 COMMENT_MARKS = (";", "#")
@@ -95,6 +95,8 @@ class _Reader:
         self._section: Section | None = None
         self._key: str | None = None
         self._value: list[str] = []
+        self._quote = ""  # that the value so far has left open
+        self._cut_value = 0  # line where the last value began that a comment cuts inside quotes
         self._entry_line = 0
         self._indent = 0
         self._bad: list[tuple[int, str]] = []
@@ -130,6 +132,7 @@ class _Reader:
                 shown = _shown(text) if self._key not in SECRETS else "this line"
                 self._remark(number, f"{shown} is part of the value of {self._key!r}", hint)
             self._value.append(text)
+            self._quote = open_quote(text, self._quote)
             return
         self._indent = indent
         header = _HEADER.match(text)
@@ -162,10 +165,12 @@ class _Reader:
         """Remark a comment inside quotes, which may have begun on an earlier line of the value."""
         if cut == 0 and line.lstrip()[0] != ";":
             return  # a whole line behind # is meant as a comment everywhere, also by a shell
-        is_further = self._key is not None and len(line) - len(line.lstrip()) > self._indent
-        before = "\n".join(self._value) if is_further else ""
-        text = f"{before}\n{line[:cut]}" if is_further else _KEY.sub(r"\2", line[:cut].strip(), 1)
-        if has_open_quote(text):
+        if self._key is not None and len(line) - len(line.lstrip()) > self._indent:
+            began, quote = self._entry_line, open_quote(line[:cut], self._quote)
+        else:
+            began, quote = number, open_quote(_KEY.sub(r"\2", line[:cut].strip(), count=1))
+        if quote and began != self._cut_value:
+            self._cut_value = began
             hint = "quotes do not protect ; and #, a blank before them makes a comment"
             self._remark(number, "a comment ends this line inside quotes", hint)
 
@@ -178,8 +183,8 @@ class _Reader:
         if key is None or key[1] not in OPTION_NAMES:
             return False
         # A list of variables, as people write it in several lines, may have any names.
-        before = [line for line in self._value if line]
-        return self._key != "environment" or bool(before and not before[-1].endswith(","))
+        before = next((line for line in reversed(self._value) if line), ",")
+        return self._key != "environment" or not before.endswith(",")
 
     def _begin_section(self, name: str, number: int) -> None:
         self._end_value()
@@ -210,6 +215,7 @@ class _Reader:
             text = f"{self._key!r} replaces the value given in {where}"
             self._remark(number, text, "leave one of the two out")
         self._value = [match[2]]
+        self._quote = open_quote(match[2])
         self._entry_line = number
 
     def _error(self, text: str, number: int, hint: str) -> None:

@@ -11,6 +11,11 @@ _PIECE = re.compile(
     r"""|(?P<blank>\s+)|(?P<bare>[^\s"'\\]+)""",
     re.DOTALL,
 )
+#: The rest of a quoted text.
+_QUOTE_END = {
+    "'": re.compile(r"[^']*'"),
+    '"': re.compile(r'(?:[^"\\]|\\.)*"', re.DOTALL),
+}
 #: Stands for quoted and escaped text in a bare word.
 _QUOTED = "\0"
 #: Words that a shell takes for operators.
@@ -44,12 +49,20 @@ _BUILTINS = {
 IN_A_SHELL = "command=/bin/sh -c '...'"
 
 
-def has_open_quote(text: str) -> bool:
-    """Whether a quote begins in the text and does not end in it."""
+def open_quote(text: str, within: str = "") -> str:
+    """The quote that begins in the text, or before it, and does not end in it; empty if none.
+
+    ``within`` is what the text before it has left open.
+    """
     position = 0
+    if within:
+        end = _QUOTE_END[within].match(text)
+        if end is None:
+            return within
+        position = end.end()
     while match := _PIECE.match(text, position):
         position = match.end()
-    return position < len(text) and text[position] in "'\""
+    return text[position] if text[position : position + 1] in ("'", '"') else ""
 
 
 def bare_words(command: str) -> list[str]:
@@ -90,7 +103,7 @@ def shell_syntax(command: str, *, expansions: bool = True) -> tuple[str, str] | 
     Without ``expansions`` a dollar sign means something to the file's own grammar.
     """
     first = no_program(command)
-    if first is not None or has_open_quote(command):
+    if first is not None or open_quote(command):
         return first
     words = bare_words(command)
     for number, word in enumerate(words, 1):
