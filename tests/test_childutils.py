@@ -25,7 +25,7 @@ from trio_supervisor.core.listener import envelope
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-W166 = "type:tt\nnön€ ascii 😀"
+WIDE = "type:tt\nnön€ ascii 😀"
 #: A listener of a tutorial, with one import changed: accepts everything, and writes what it heard.
 TUTORIAL = """\
 import sys
@@ -104,10 +104,11 @@ def event(serial: int, payload: str, *, count_bytes: bool = False) -> bytes:
     )
 
 
+@pytest.mark.behaviour("events.md#len-counts-characters")
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
-def test_W166_the_listener_of_a_tutorial_stays_in_step(locale: str) -> None:
+def test_the_listener_of_a_tutorial_stays_in_step(locale: str) -> None:
     """Payloads beyond ASCII, results beyond ASCII (1.8 FIX), then the next event."""
-    sent = event(0, W166) + event(1, "") + event(2, "type:t\nend")
+    sent = event(0, WIDE) + event(1, "") + event(2, "type:t\nend")
     done = subprocess.run(
         [sys.executable, "-c", TUTORIAL],
         input=sent,
@@ -118,7 +119,7 @@ def test_W166_the_listener_of_a_tutorial_stays_in_step(locale: str) -> None:
         check=False,
     )
     heard = done.stderr.decode().splitlines()
-    assert heard[:3] == [f"0 {W166!a}", "1 ''", "2 'type:t\\nend'"]
+    assert heard[:3] == [f"0 {WIDE!a}", "1 ''", "2 'type:t\\nend'"]
     assert heard[-1] == "EOFError: the supervisor has closed the pipe of its events"
     assert done.stdout == (
         b"READY\nRESULT 2\nOK"
@@ -128,17 +129,19 @@ def test_W166_the_listener_of_a_tutorial_stays_in_step(locale: str) -> None:
     )
 
 
+@pytest.mark.behaviour("events.md#len-counts-characters")
 def test_wait_with_streams_of_ones_own() -> None:
     stdout = io.StringIO()
-    stdin = io.StringIO(event(7, W166).decode())
+    stdin = io.StringIO(event(7, WIDE).decode())
     headers, payload = childutils.listener.wait(stdin, stdout)
-    assert (headers["serial"], payload) == ("7", W166)
+    assert (headers["serial"], payload) == ("7", WIDE)
     assert stdout.getvalue() == "READY\n"
 
 
+@pytest.mark.behaviour("events.md#childutils")
 @pytest.mark.parametrize("stdout", [io.BytesIO(), io.TextIOWrapper(io.BytesIO(), "ascii")])
 def test_answers_count_bytes_on_any_stream(stdout: io.BytesIO | io.TextIOWrapper) -> None:
-    """1.8 FIX, Q50: the supervisor counts bytes."""
+    """The supervisor counts bytes."""
     childutils.listener.ready(stdout)
     childutils.listener.ok(stdout)
     childutils.listener.fail(stdout)
@@ -151,8 +154,9 @@ def test_answers_count_bytes_on_any_stream(stdout: io.BytesIO | io.TextIOWrapper
     )
 
 
+@pytest.mark.behaviour("events.md#childutils")
 def test_pcomm_sends_text_and_bytes_in_order_with_what_was_printed() -> None:
-    """1.8 FIX, Q50: the reference writes bytes to a text stream."""
+    """The reference writes bytes to a text stream."""
     done = subprocess.run(
         [
             sys.executable,
@@ -178,11 +182,11 @@ def test_pcomm_sends_text_and_bytes_in_order_with_what_was_printed() -> None:
 
 
 def used(module: Any) -> list[object]:
-    """What comes of a module with these names, of all that works in the reference's (1.8)."""
+    """What comes of a module with these names, of all that works in the reference's."""
     written = io.StringIO()
     listener = module.listener
     heard = [
-        listener.wait(io.StringIO(event(7, payload).decode()), written) for payload in ("a:b", W166)
+        listener.wait(io.StringIO(event(7, payload).decode()), written) for payload in ("a:b", WIDE)
     ]
     listener.ready(written)
     listener.ok(written)
@@ -204,7 +208,8 @@ def used(module: Any) -> list[object]:
     ]
 
 
-def test_1_8_it_is_used_like_that_of_the_reference() -> None:
+@pytest.mark.behaviour("events.md#len-counts-characters")
+def test_it_is_used_like_that_of_the_reference() -> None:
     assert used(childutils) == used(reference_childutils)
 
 
@@ -256,10 +261,9 @@ def server(directory: Path, kind: str) -> Iterator[str]:
         made.server_close()
 
 
+@pytest.mark.behaviour("http.md#idle-connections")
 @pytest.mark.parametrize("kind", ["unix", "http"])
-def test_W167_the_interface_connects_again_when_the_server_hung_up(
-    kind: str, tmp_path: Path
-) -> None:
+def test_the_interface_connects_again_when_the_server_hung_up(kind: str, tmp_path: Path) -> None:
     with server(tmp_path, kind) as url:
         env = {"SUPERVISOR_SERVER_URL": url, "SUPERVISOR_USERNAME": "üser"}
         proxy = childutils.getRPCInterface(env)

@@ -113,7 +113,6 @@ def test_the_sketch_of_the_contract_satisfies_the_schema() -> None:
 
 
 def test_the_sample_loads_and_means_what_it_must() -> None:
-    """config.md 14.3."""
     config = load(sample(), base="")
     (server,) = config.servers
     assert server.url == "unix:///tmp/supervisor.sock"
@@ -136,8 +135,9 @@ def test_the_sample_loads_and_means_what_it_must() -> None:
     ]
 
 
+@pytest.mark.behaviour("configuration.md#the-sample-configuration")
 def test_every_option_stands_in_the_sample_and_becomes_active_without_its_mark() -> None:
-    """ctl.md 8: scripts remove the ``;``."""
+    """Scripts remove the ``;``."""
     lines = sample().splitlines()
     for kind, table in TABLES.items():
         for option in table:

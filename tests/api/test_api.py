@@ -69,6 +69,7 @@ async def test_names_with_colons(fake: FakeSupervisor, name: str) -> None:
         assert (await read(client, f"/processes/{name}"))["full_name"] == "grp:ga"
 
 
+@pytest.mark.behaviour("http.md#requests-and-answers-of-the-json-api")
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
@@ -114,7 +115,7 @@ async def test_head_is_get_without_the_body(fake: FakeSupervisor, path: str) -> 
 async def test_no_form_of_a_foreign_page_has_this_type(
     fake: FakeSupervisor, type: str, status: int, body: bytes
 ) -> None:
-    """Section 5, for browsers too old to send Origin: what they send unasked is refused."""
+    """For browsers too old to send Origin: what they send unasked is refused."""
     async with talking(fake) as client:
         found = await post(client, STOP, body, status=status, type=type)
         if status == 415:
@@ -147,7 +148,7 @@ async def test_requests_of_our_own_page(fake: FakeSupervisor) -> None:
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", f"{ROOT}/processes", f"{ROOT}/nope"])
 async def test_everything_needs_the_credentials(fake: FakeSupervisor, path: str) -> None:
-    """3.5: health too; a probe can send the header."""
+    """Health too; a probe can send the header."""
     async with talking(fake, inet_server(BOB)) as client:
         reply = await client.get(path)
         assert value(reply, 401)["code"] == "UNAUTHORIZED"
@@ -156,6 +157,7 @@ async def test_everything_needs_the_credentials(fake: FakeSupervisor, path: str)
         assert (await client.get(path, GOOD)).status in (200, 404, 503)
 
 
+@pytest.mark.behaviour("http.md#requests-and-answers-of-the-json-api")
 @pytest.mark.parametrize(
     ("body", "message", "hint"),
     [
@@ -187,6 +189,7 @@ async def test_malformed_bodies(fake: FakeSupervisor, body: bytes, message: str,
     assert fake.lines == []
 
 
+@pytest.mark.behaviour("http.md#requests-and-answers-of-the-json-api")
 async def test_the_size_of_a_body(fake: FakeSupervisor) -> None:
     frame = len(b'{"data":""}')
     async with talking(fake) as client:
@@ -243,8 +246,9 @@ async def test_while_the_supervisor_goes_down(fake: FakeSupervisor) -> None:
     assert fake.process("cat").state is State.RUNNING
 
 
+@pytest.mark.behaviour("http.md#methods-of-plugins")
 async def test_without_the_section_that_makes_the_supervisor_talk(fake: FakeSupervisor) -> None:
-    """W171: nobody is to learn or do anything; probes still work."""
+    """Nobody is to learn or do anything; probes still work."""
     mute = FakeSupervisor("cat", rpcinterfaces=())
     async with talking(mute) as client:
         error = await read(client, "/processes", status=404)
@@ -273,6 +277,7 @@ async def test_what_utf_8_cannot_say(fake: FakeSupervisor) -> None:
     assert fake.communications == [("\ud800", "\0")]
 
 
+@pytest.mark.behaviour("http.md#requests-and-answers-of-the-json-api")
 def test_every_fault_has_a_status() -> None:
     assert {*KINDS} == {*FaultCode} - {FaultCode.SUCCESS}
     for kind in KINDS.values():
@@ -300,6 +305,7 @@ async def test_an_empty_body_is_an_empty_object(fake: FakeSupervisor) -> None:
         await post(client, "/processes/cat/start", b"\x0c", status=400)
 
 
+@pytest.mark.behaviour("http.md#requests-and-answers-of-the-json-api")
 @pytest.mark.parametrize(
     "route", [*HEALTH, *ROUTES], ids=lambda route: f"{route.method} {route.path}"
 )
@@ -322,6 +328,7 @@ async def test_no_answer_may_be_kept_by_a_cache(
     assert headers["cache-control"] == "no-store"
 
 
+@pytest.mark.behaviour("http.md#requests-and-answers-of-the-json-api")
 @pytest.mark.parametrize(
     "sent",
     [

@@ -39,7 +39,7 @@ async def test_the_daemon(fake: FakeSupervisor) -> None:
 
 
 async def test_the_answer_to_shutdown_comes_first(fake: FakeSupervisor) -> None:
-    """As with XML-RPC (2.9)."""
+    """As with XML-RPC."""
     asked = trio.Event()
     fake.request_shutdown = asked.set  # type: ignore[method-assign]  # a spy
     async with talking(fake) as client:
@@ -59,6 +59,7 @@ async def test_restart(fake: FakeSupervisor) -> None:
         assert json.loads((await client.get("/healthz")).body)["statename"] == "RESTARTING"
 
 
+@pytest.mark.behaviour("http.md#probes-and-metrics")
 @pytest.mark.parametrize(
     ("state", "exit", "ready", "reason"),
     [
@@ -91,6 +92,7 @@ async def test_readiness(
             assert waiting["reason"].startswith(reason)
 
 
+@pytest.mark.behaviour("http.md#probes-and-metrics")
 async def test_only_what_starts_by_itself_is_waited_for() -> None:
     fake = FakeSupervisor("cat", "job", autostart=False)
     async with talking(fake) as client:

@@ -10,6 +10,8 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
 from tests.kit.api import read
 from tests.kit.docs import DOCS
 from tests.kit.fake_supervisor import FakeSupervisor
@@ -18,6 +20,7 @@ from trio_supervisor.web.api.routes import DESCRIPTION, HEALTH, ROUTES
 from trio_supervisor.web.api.schema import COMPONENTS
 
 
+@pytest.mark.behaviour("http.md#the-description-of-the-api")
 def test_the_file_is_what_the_table_says() -> None:
     path = DOCS / "openapi.json"
     text = json.dumps(DESCRIPTION, indent=1, ensure_ascii=False) + "\n"
@@ -32,6 +35,7 @@ async def test_the_file_is_what_is_served() -> None:
     assert served == json.loads((DOCS / "openapi.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.behaviour("http.md#the-description-of-the-api")
 def test_every_operation_is_described() -> None:
     paths: Any = DESCRIPTION["paths"]
     operations = [operation for item in paths.values() for operation in item.values()]

@@ -44,6 +44,7 @@ async def message(client: Client) -> dict[str, Any]:
     return found | {"data": json.loads(found["data"])}
 
 
+@pytest.mark.behaviour("http.md#events-of-the-json-api")
 async def test_an_event_on_the_wire(fake: FakeSupervisor) -> None:
     async with talking(fake) as client:
         headers = await subscribe(client)
@@ -108,6 +109,7 @@ def test_the_members_are_the_tokens_of_the_payload(event: Event) -> None:
     assert rest == (data or "")
 
 
+@pytest.mark.behaviour("http.md#events-of-the-json-api")
 async def test_types_are_chosen(fake: FakeSupervisor) -> None:
     async with talking(fake) as client:
         await subscribe(client, "?types=process_group,%20TICK_5")
@@ -128,6 +130,7 @@ async def test_unknown_types(fake: FakeSupervisor, types: str) -> None:
         assert len(error["message"]) < 100
 
 
+@pytest.mark.behaviour("http.md#events-of-the-json-api")
 async def test_a_slow_client_is_told_what_it_missed(fake: FakeSupervisor) -> None:
     fake.events_buffer = 3
     source = EventSource(fake.events())
@@ -171,7 +174,7 @@ async def test_a_client_that_leaves_is_forgotten(fake: FakeSupervisor) -> None:
         await wait_all_tasks_blocked()
         stream = fake.events()
         fake.publish(RemoteCommunication("t", "by the second"))
-        assert (await stream.receive()).serial == 1  # numbers go only to what is received (1.3)
+        assert (await stream.receive()).serial == 1  # numbers go only to what is received
 
 
 @dataclass(frozen=True, slots=True)

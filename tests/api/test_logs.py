@@ -56,6 +56,7 @@ def fake(log: Path) -> FakeSupervisor:
     return fake
 
 
+@pytest.mark.behaviour("http.md#logs-of-the-json-api")
 @pytest.mark.parametrize("path", [STDOUT, "/daemon/log"])
 @pytest.mark.parametrize(
     ("query", "expected"),
@@ -101,6 +102,7 @@ async def test_a_log_followed_from_its_end(fake: FakeSupervisor, log: Path) -> N
         assert await client.chunk() == b"new"
 
 
+@pytest.mark.behaviour("http.md#logs-of-the-json-api")
 async def test_backups_belong_to_the_end(fake: FakeSupervisor, log: Path) -> None:
     rename(log)
     write(log, b" more\nfive\n")
@@ -134,6 +136,7 @@ async def test_what_was_written_lately(
         assert (await client.get(f"{ROOT}{STDOUT}?since=60{query}")).body == expected
 
 
+@pytest.mark.behaviour("http.md#logs-of-the-json-api")
 async def test_a_stream_that_broke_off_goes_on(fake: FakeSupervisor, log: Path) -> None:
     async with talking(fake) as client:
         await client.send(request(f"{ROOT}{STDOUT}/follow?lines=2"))
@@ -156,6 +159,7 @@ async def test_a_stream_that_broke_off_goes_on(fake: FakeSupervisor, log: Path) 
         await read(client, f"{STDOUT}/follow?after=x", status=400)
 
 
+@pytest.mark.behaviour("http.md#logs-of-the-json-api")
 async def test_output_that_goes_to_no_file(fake: FakeSupervisor) -> None:
     channel = fake.process("mute").stdout
     for channel.logfile in (None, "/dev/null", "/none/yet"):

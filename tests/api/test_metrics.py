@@ -40,6 +40,7 @@ def samples(text: str) -> Iterator[tuple[str, str, float]]:
             yield sample.name, sample.labels["name"], sample.value
 
 
+@pytest.mark.behaviour("http.md#probes-and-metrics")
 def test_real_processes(tmp_path: Path) -> None:
     port = free_port()
     with daemon(tmp_path, CONFIG.format(port=port)) as running:
@@ -62,6 +63,7 @@ def test_real_processes(tmp_path: Path) -> None:
         assert found["trio_supervisor_pool_dropped_events_total", "ears"] == 0
 
 
+@pytest.mark.behaviour("http.md#probes-and-metrics")
 async def test_what_the_collector_of_node_exporter_makes_of_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

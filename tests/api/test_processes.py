@@ -46,6 +46,7 @@ async def test_a_process_has_what_the_description_says(fake: FakeSupervisor) -> 
             assert await read(client, f"/processes/{found['full_name']}") == found
 
 
+@pytest.mark.behaviour("http.md#actions-of-the-json-api")
 async def test_start_and_stop(fake: FakeSupervisor) -> None:
     cat = fake.process("cat")
     async with talking(fake) as client:
@@ -70,6 +71,7 @@ async def test_restart_ends_in_running(fake: FakeSupervisor, state: State) -> No
         assert (await change(client, "/processes/cat/restart"))["statename"] == "RUNNING"
 
 
+@pytest.mark.behaviour("http.md#actions-of-the-json-api")
 @pytest.mark.parametrize("path", ["processes/cat", "groups/cat", "all"])
 async def test_a_client_that_is_gone_restarts_nothing(fake: FakeSupervisor, path: str) -> None:
     cat = fake.process("cat")
@@ -123,6 +125,7 @@ async def test_a_command_that_cannot_be(
         assert (error["code"], error["message"]) == (failure.code.name, message)
 
 
+@pytest.mark.behaviour("http.md#actions-of-the-json-api")
 async def test_a_failed_start_says_why(fake: FakeSupervisor) -> None:
     process = fake.process("grp:ga")
     process.failure = SpawnFailed("grp:ga")
@@ -166,6 +169,7 @@ async def test_stdin(fake: FakeSupervisor) -> None:
     assert fake.process("cat").stdin == "é\n".encode()
 
 
+@pytest.mark.behaviour("http.md#actions-of-the-json-api")
 async def test_several_at_once(fake: FakeSupervisor) -> None:
     def by_name(results: list[dict[str, object]]) -> dict[object, object]:
         for result in results:

@@ -65,6 +65,7 @@ EXCLUDED = (
 )
 
 
+@pytest.mark.behaviour("http.md#the-description-of-the-api")
 @pytest.mark.skipif(
     importlib.util.find_spec("schemathesis") is None,
     reason="schemathesis comes with the dev extra, where .ci/run runs this",

@@ -1,4 +1,4 @@
-"""What a hostile program, name or web site tries in a real browser (interfaces.md section 5)."""
+"""What a hostile program, name or web site tries in a real browser."""
 
 from __future__ import annotations
 

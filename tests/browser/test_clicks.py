@@ -66,6 +66,7 @@ def box(browser: Browser, selector: str) -> dict[str, float]:
     return found
 
 
+@pytest.mark.behaviour("http.md#the-live-page")
 @pytest.mark.parametrize("size", [DESKTOP, (800, 700), PHONE], ids=["desktop", "tablet", "phone"])
 def test_nothing_moves_when_processes_stop_start_and_fail(
     browser: Browser, serve: Serve, size: tuple[int, int]

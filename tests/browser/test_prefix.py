@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.browser.conftest import CAT, Serve
 from tests.browser.test_status import MESSAGE, button, wait_live, wait_state
 
@@ -65,6 +67,7 @@ def stripping_proxy(port: int) -> Iterator[str]:
         server.server_close()
 
 
+@pytest.mark.behaviour("http.md#other-addresses")
 def test_everything_works_below_a_path(browser: Browser, serve: Serve, port: int) -> None:
     log = "stdout_logfile=%(here)s/cat.log\n"
     with serve(f"[program:cat]\n{CAT}{log}startsecs=0\n") as site, stripping_proxy(port) as address:

@@ -6,6 +6,8 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.browser.conftest import CAT, SLOW, Serve
 from tests.kit.browser import PHONE
 
@@ -70,6 +72,7 @@ def shown(browser: Browser) -> list[str]:
     ]
 
 
+@pytest.mark.behaviour("http.md#the-live-page")
 def test_what_happens_is_seen_at_once(browser: Browser, serve: Serve) -> None:
     with serve(PROGRAMS) as site:
         browser.open(site.address)
@@ -335,6 +338,7 @@ def test_light_and_dark_on_desktop_and_phone(browser: Browser, serve: Serve) -> 
         browser.wait_text(MESSAGE, "Process cat stopped")
 
 
+@pytest.mark.behaviour("http.md#other-addresses")
 def test_without_scripts(browser: Browser, serve: Serve) -> None:
     with serve(PROGRAMS) as site:
         site.daemon.wait_for("bad", "FATAL")

@@ -134,6 +134,7 @@ def reported(path: str, capsys: pytest.CaptureFixture[str], code: int) -> list[d
     return findings
 
 
+@pytest.mark.behaviour("configuration.md#checking-a-configuration")
 def test_all_mistakes_of_all_files_at_once_each_with_its_place_and_a_fix(
     nasty: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -184,7 +185,10 @@ def test_columns_count_from_1_and_the_end_is_behind(
     assert line[finding["column"] - 1 : finding["end"] - 1] == '"true"'
 
 
-def test_G223_E60_mistakes_on_the_command_line_are_said_to_be_there(
+@pytest.mark.behaviour(
+    "configuration.md#values-on-the-command-line", "configuration.md#parsing-of-the-command-line"
+)
+def test_mistakes_on_the_command_line_are_said_to_be_there(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write_config(tmp_path, "")
@@ -214,6 +218,7 @@ def test_toml_is_checked_alike(tmp_path: Path, capsys: pytest.CaptureFixture[str
     ]
 
 
+@pytest.mark.behaviour("configuration.md#checking-a-configuration")
 def test_who_holds_ports_and_sockets_and_what_cannot_start(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -247,6 +252,7 @@ def test_who_holds_ports_and_sockets_and_what_cannot_start(
     assert len(findings) == 7
 
 
+@pytest.mark.behaviour("configuration.md#checking-a-configuration")
 def test_commands_that_cannot_start_have_the_hint_that_fits(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

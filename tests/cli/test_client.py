@@ -1,4 +1,4 @@
-"""The client's connections: URLs, keeping alive, credentials, timeouts (ctl.md 1.4)."""
+"""The client's connections: URLs, keeping alive, credentials, timeouts."""
 
 from __future__ import annotations
 
@@ -51,8 +51,9 @@ def test_unix_urls() -> None:
     assert Target("unix://relative.sock").path == "relative.sock"
 
 
+@pytest.mark.behaviour("client.md#addresses-of-the-daemon")
 @pytest.mark.parametrize("url", ["httpx://h", "ftp://h", "localhost:9001", "http:x", "http://"])
-def test_urls_nobody_speaks_T16(url: str) -> None:
+def test_urls_nobody_speaks(url: str) -> None:
     with pytest.raises(BadUrl, match=f"Unknown protocol for serverurl {url}"):
         Target(url)
 
@@ -132,6 +133,7 @@ def test_an_endless_answer_is_refused(status: bytes, monkeypatch: pytest.MonkeyP
         assert client.call("supervisor.getVersion") == "3.0"
 
 
+@pytest.mark.behaviour("client.md#credentials-of-the-client")
 @pytest.mark.parametrize(
     ("username", "password", "in_url", "sent"),
     [
@@ -144,7 +146,7 @@ def test_an_endless_answer_is_refused(status: bytes, monkeypatch: pytest.MonkeyP
         (None, None, "me:p%40ss@", "me:p@ss"),
         ("u", "p", "me:pass@", "u:p"),
     ],
-    ids=["none", "half", "half", "empty", "utf-8", "long D-20", "url D-32", "given beats url"],
+    ids=["none", "half", "half", "empty", "utf-8", "long", "url", "given beats url"],
 )
 def test_credentials(
     username: str | None, password: str | None, in_url: str, sent: str | None
@@ -159,7 +161,7 @@ def test_credentials(
                 while not stream.ended:
                     stream.read()
     token = None if sent is None else "Basic " + base64.b64encode(sent.encode()).decode()
-    assert stub.authorization == [token, token]  # following has the same rules (D-20)
+    assert stub.authorization == [token, token]  # following has the same rules
 
 
 def test_http_error() -> None:
@@ -172,8 +174,9 @@ def test_http_error() -> None:
     assert Target("unix:///s").name == "127.0.0.1"
 
 
+@pytest.mark.behaviour("client.md#timeouts", "client.md#unexpected-errors")
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_UNIX], ids=["tcp", "unix"])
-def test_timeout_D25_S33(tmp_path: Path, family: socket.AddressFamily) -> None:
+def test_a_frozen_server_times_out(tmp_path: Path, family: socket.AddressFamily) -> None:
     """A frozen daemon: accepts and never answers."""
     inet = family == socket.AF_INET
     address: str | tuple[str, int] = ("127.0.0.1", 0) if inet else str(tmp_path / "s")
@@ -185,7 +188,8 @@ def test_timeout_D25_S33(tmp_path: Path, family: socket.AddressFamily) -> None:
             client.call("supervisor.getVersion")
 
 
-def test_ipv6_D20() -> None:
+@pytest.mark.behaviour("client.md#credentials-of-the-client")
+def test_calls_and_streams_over_ipv6() -> None:
     with socket.socket(socket.AF_INET6) as probe:
         probe.bind(("::1", 0))
         port = probe.getsockname()[1]

@@ -113,6 +113,7 @@ def test_headers_are_found_in_lower_case() -> None:
     assert response.headers == {"x-some": "a:b", "content-length": "0"}
 
 
+@pytest.mark.behaviour("client.md#limits-on-what-a-server-may-send")
 @pytest.mark.parametrize(
     "endless",
     [

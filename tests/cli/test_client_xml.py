@@ -89,6 +89,7 @@ def test_deep_nesting_is_no_recursion() -> None:
     assert value == []
 
 
+@pytest.mark.behaviour("client.md#limits-on-what-a-server-may-send")
 @pytest.mark.parametrize(
     "xml",
     [
@@ -103,6 +104,7 @@ def test_an_answer_of_too_many_values_is_refused(xml: str, monkeypatch: pytest.M
         decode_answer(b"<methodResponse><params><param>" + xml.encode())
 
 
+@pytest.mark.behaviour("client.md#limits-on-what-a-server-may-send")
 @pytest.mark.parametrize("tag", ["array", "x"])
 def test_an_answer_that_is_nested_too_deep_is_refused(
     tag: str, monkeypatch: pytest.MonkeyPatch

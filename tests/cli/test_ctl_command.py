@@ -35,6 +35,7 @@ def test_every_row_leads_to_a_function(target: str) -> None:
     assert callable(resolved(target))
 
 
+@pytest.mark.behaviour("client.md#commands-that-supervisor-does-not-have")
 def test_no_command_hides_an_action() -> None:
     assert not ctl_commands.COMMANDS.keys() & ACTIONS.keys()
     assert ctl_commands.EXTENSIONS.keys() <= ACTIONS.keys()
@@ -103,6 +104,7 @@ class Plugin:
         self._session.line(f"plugin: {argument}")
 
 
+@pytest.mark.behaviour("client.md#commands-that-supervisor-does-not-have")
 def test_plugins_come_before_commands(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctl_commands, "COMMANDS", {"sample": SAMPLE})
     said = io.StringIO()

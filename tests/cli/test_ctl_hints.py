@@ -1,4 +1,4 @@
-"""What a person is told when the daemon cannot be reached (needs.md section 1, 8)."""
+"""What a person is told when the daemon cannot be reached."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Command line and configuration of the client: ctl.md 1, D-13 to D-16, config.md 2.2."""
+"""Command line and configuration of the client."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ def problem(*words: str) -> str:
     return str(caught.value)
 
 
+@pytest.mark.behaviour("client.md#words-form-one-line")
 @pytest.mark.parametrize(
     ("words", "line"),
     [
@@ -49,13 +50,14 @@ def problem(*words: str) -> str:
         (["-i", "version"], "version"),
     ],
 )
-def test_words_become_a_line_K12(words: list[str], line: str | None) -> None:
+def test_words_become_a_line(words: list[str], line: str | None) -> None:
     read = options(*words)
     assert read.line == line
     assert read.interactive == ("-i" in words)
     assert not read.help
 
 
+@pytest.mark.behaviour("client.md#history_file")
 @pytest.mark.parametrize(
     "words",
     [
@@ -67,7 +69,7 @@ def test_words_become_a_line_K12(words: list[str], line: str | None) -> None:
         ["-s", "http://h:1", "-u", "me", "-p", "pw", "--hist", "hist"],
     ],
 )
-def test_spellings_D13(words: list[str]) -> None:
+def test_spellings_of_history_file(words: list[str]) -> None:
     read = options(*words, "pid")
     assert (read.serverurl, read.username, read.password) == ("http://h:1", "me", "pw")
     assert (read.history_file, read.line) == ("hist", "pid")
@@ -113,7 +115,7 @@ def test_help_comes_before_any_config(word: str) -> None:
         (["-c", "."], "could not read config file ."),
     ],
 )
-def test_option_errors_1_1(words: list[str], message: str) -> None:
+def test_wrong_options_are_errors(words: list[str], message: str) -> None:
     assert problem(*words, *(["status"] if words[-1] not in ("-c", "--timeout") else [])) == message
 
 
@@ -156,7 +158,7 @@ def by_us(words: list[str]) -> tuple[dict[str, str], list[str]] | str:
 
 
 @given(st.lists(st.sampled_from(WORDS.split()), max_size=4))
-def test_flags_are_parsed_as_getopt_does_1_1(words: list[str]) -> None:
+def test_flags_are_parsed_as_getopt_does(words: list[str]) -> None:
     assert by_us(words) == by_getopt(words)
 
 
@@ -176,12 +178,14 @@ def test_timeout_and_raw() -> None:
     assert (read.timeout, read.raw, read.line) == (1.5, True, "pid")
 
 
+@pytest.mark.behaviour("client.md#addresses-of-the-daemon")
 @pytest.mark.parametrize("url", ["ftp://h", "gopher://h", "localhost:9001"])
-def test_urls_that_fail_later_T16(url: str) -> None:
+def test_urls_that_fail_later(url: str) -> None:
     assert options("-s", url).serverurl == url
 
 
-def test_G234_defaults_without_any_file() -> None:
+@pytest.mark.behaviour("client.md#configuration-of-the-client")
+def test_defaults_without_any_file() -> None:
     read = options()
     assert (read.serverurl, read.username, read.password) == (DEFAULT_URL, None, None)
     assert (read.prompt, read.history_file, read.plugin_sections) == ("supervisor", None, [])
@@ -216,7 +220,8 @@ def test_unix_paths_of_the_file_are_cleaned_up(here: Path, written: str, url: st
     assert options("-c", "c.conf").serverurl == url.format(here=here, home=home)
 
 
-def test_command_line_beats_file_and_is_taken_as_it_is_K15_D13(here: Path) -> None:
+@pytest.mark.behaviour("client.md#configuration-of-the-client", "client.md#history_file")
+def test_command_line_beats_file_and_is_taken_as_it_is(here: Path) -> None:
     (here / "c.conf").write_text(
         "[supervisorctl]\nserverurl=http://file:1\nusername=u\npassword=p\nhistory_file=f\n"
     )
@@ -225,6 +230,7 @@ def test_command_line_beats_file_and_is_taken_as_it_is_K15_D13(here: Path) -> No
     assert (read.username, read.password) == ("u", "p")
 
 
+@pytest.mark.behaviour("client.md#errors-of-the-clients-configuration")
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -244,13 +250,14 @@ def test_command_line_beats_file_and_is_taken_as_it_is_K15_D13(here: Path) -> No
         ),
     ],
 )
-def test_expansion_errors_D16(here: Path, text: str, message: str) -> None:
+def test_expansion_errors(here: Path, text: str, message: str) -> None:
     (here / "c.conf").write_text(f"[supervisorctl]\n{text}\n")
     assert problem("-c", "c.conf") == message
 
 
+@pytest.mark.behaviour("client.md#errors-of-the-clients-configuration")
 @pytest.mark.parametrize("text", [b"serverurl=x\n", b"[supervisorctl]\nword\n", b"[s]\na=\xff\n"])
-def test_file_that_is_no_ini_D15(here: Path, text: bytes) -> None:
+def test_file_that_is_no_ini(here: Path, text: bytes) -> None:
     (here / "c.conf").write_bytes(text)
     message = problem("-c", "c.conf")
     assert "c.conf" in message
@@ -262,7 +269,8 @@ def test_byte_order_mark_is_skipped(here: Path) -> None:
     assert options("-c", "c.conf").username == "u"
 
 
-def test_file_without_section_D14(here: Path) -> None:
+@pytest.mark.behaviour("client.md#errors-of-the-clients-configuration")
+def test_file_without_section(here: Path) -> None:
     (here / "supervisord.conf").write_text("[supervisord]\n")
     assert options().serverurl == DEFAULT_URL  # found by searching
     assert options("-c", "supervisord.conf", "-s", "http://h").serverurl == "http://h"
@@ -279,7 +287,7 @@ SEARCHED = (
 
 
 @pytest.mark.parametrize("first", range(4))
-def test_search_order_1_3(here: Path, first: int) -> None:
+def test_order_of_the_search(here: Path, first: int) -> None:
     (here / "prefix/etc").mkdir(parents=True)
     (here / "etc").mkdir()
     for place in SEARCHED[first:]:
@@ -287,14 +295,14 @@ def test_search_order_1_3(here: Path, first: int) -> None:
     assert options(program=f"{here}/prefix/bin/tsupervisorctl").username == SEARCHED[first]
 
 
-def test_a_relative_program_searches_the_working_directory_config_2_2(here: Path) -> None:
+def test_a_relative_program_searches_the_working_directory(here: Path) -> None:
     (here / "etc").mkdir()
     for place in ("supervisord.conf", "etc/supervisord.conf"):
         (here / place).write_text(f"[supervisorctl]\nusername={place}\n")
     assert options(program="bin/tsupervisorctl").username == "etc/supervisord.conf"
 
 
-def test_dangling_link_is_skipped_and_directory_is_chosen_config_2_3(here: Path) -> None:
+def test_dangling_link_is_skipped_and_directory_is_chosen(here: Path) -> None:
     (here / "etc").mkdir()
     (here / "supervisord.conf").symlink_to("nowhere")
     (here / "etc/supervisord.conf").mkdir()

@@ -1,4 +1,4 @@
-"""Plugins of the client: ctl.md 7, D-23, D-27."""
+"""Plugins of the client."""
 
 from __future__ import annotations
 
@@ -138,6 +138,7 @@ def config(write: Callable[[str], str]) -> str:
     )
 
 
+@pytest.mark.behaviour("client.md#plugins-of-the-client")
 def test_action(command: Ctl, config: str, stub: Stub) -> None:
     stub.answers |= {"getPID": 42, "other.add": 3}
     ran = command("-c", config, "paint a  b")
@@ -145,6 +146,7 @@ def test_action(command: Ctl, config: str, stub: Stub) -> None:
     assert ("other.add", 1, "x") in stub.calls
 
 
+@pytest.mark.behaviour("client.md#plugins-of-the-client")
 def test_options_and_order(command: Ctl, config: str, stub: Stub) -> None:
     ran = command("-c", config, "-u", "me", "-i", "look")
     assert ran.out == f"('{stub.url}', 'me', None)\n(True, ['default', 'mine', 'two'])\n"
@@ -155,6 +157,7 @@ def test_built_in_actions_come_first(command: Ctl, config: str, stub: Stub) -> N
     assert command("-c", config, "status") == (0, "", "")
 
 
+@pytest.mark.behaviour("client.md#plugins-of-the-client")
 def test_exceptions(command: Ctl, config: str) -> None:
     assert command("-c", config, "fail now") == (1, "error: 'now'\n", "")
     with pytest.raises(SystemExit) as left:
@@ -169,7 +172,8 @@ def test_unauthorized_and_faults_of_an_action(command: Ctl, config: str, stub: S
     assert command("-c", config, "paint it") == (1, "Server requires authentication\n", "")
 
 
-def test_help_D23(command: Ctl, config: str) -> None:
+@pytest.mark.behaviour("client.md#help-exit-and-quit")
+def test_help_for_an_unknown_action_is_said_once(command: Ctl, config: str) -> None:
     ran = command("-c", config, "help")
     assert "\nmine commands (type help <topic>):\n==================================\n" in ran.out
     assert (
@@ -181,6 +185,7 @@ def test_help_D23(command: Ctl, config: str) -> None:
     assert command("-c", config, "help nosuch").out == "*** No help on nosuch\n"
 
 
+@pytest.mark.behaviour("client.md#plugins-of-the-client")
 @pytest.mark.parametrize(
     ("section", "message"),
     [
@@ -194,7 +199,7 @@ def test_help_D23(command: Ctl, config: str) -> None:
         ),
     ],
 )
-def test_factories_that_do_not_work_D27(
+def test_factories_that_do_not_work(
     command: Ctl, write: Callable[[str], str], section: str, message: str
 ) -> None:
     ran = command("-c", write(f"[ctlplugin:x]\n{section}"), "help")

@@ -28,7 +28,7 @@ def program(tmp_path: Path) -> str:
     return install(tmp_path / "bin")
 
 
-# fg on a pipe (S25, S31, D-9, D-29)
+# fg on a pipe
 
 
 def foreground(stub: Stub, program: str, tmp_path: Path, stdin: str) -> Ran:
@@ -37,6 +37,7 @@ def foreground(stub: Stub, program: str, tmp_path: Path, stdin: str) -> Ran:
     return run([program, "-s", stub.url, "fg", "x"], cwd=tmp_path, stdin=stdin)
 
 
+@pytest.mark.behaviour("client.md#result-lines")
 @pytest.mark.parametrize(
     ("answer", "line"),
     [
@@ -44,7 +45,7 @@ def foreground(stub: Stub, program: str, tmp_path: Path, stdin: str) -> Ran:
         (fault("NOT_RUNNING", "x"), "Process got killed\n"),
     ],
 )
-def test_fg_input_refused_S25(
+def test_fg_input_refused(
     stub: Stub, program: str, tmp_path: Path, answer: object, line: str
 ) -> None:
     stub.answers |= {"getProcessInfo": info("x"), "sendProcessStdin": answer}
@@ -60,7 +61,8 @@ def test_fg_input_refused_S25(
     until(lambda: set(stub.calls[2:]) == rest, "all three requests")
 
 
-def test_fg_process_gone_after_a_line_S25(stub: Stub, program: str, tmp_path: Path) -> None:
+@pytest.mark.behaviour("client.md#result-lines")
+def test_fg_process_gone_after_a_line(stub: Stub, program: str, tmp_path: Path) -> None:
     stub.answers |= {
         "getProcessInfo": turns(info("x"), info("x", "EXITED")),
         "sendProcessStdin": True,
@@ -71,7 +73,8 @@ def test_fg_process_gone_after_a_line_S25(stub: Stub, program: str, tmp_path: Pa
     assert asked == ["getProcessInfo", "sendProcessStdin", "getProcessInfo"]
 
 
-def test_fg_ends_with_its_input_D9(stub: Stub, program: str, tmp_path: Path) -> None:
+@pytest.mark.behaviour("client.md#fg")
+def test_fg_ends_with_its_input(stub: Stub, program: str, tmp_path: Path) -> None:
     stub.answers |= {"getProcessInfo": info("x"), "sendProcessStdin": True}
     ran = foreground(stub, program, tmp_path, "one\ntwo\n")
     assert ran == (0, f"{HEADER}Exiting foreground\n", "")
@@ -79,6 +82,7 @@ def test_fg_ends_with_its_input_D9(stub: Stub, program: str, tmp_path: Path) -> 
     assert sent == [("sendProcessStdin", "x", "one\n"), ("sendProcessStdin", "x", "two\n")]
 
 
+@pytest.mark.behaviour("client.md#result-lines", "client.md#fg")
 @pytest.mark.parametrize(
     ("answer", "out"),
     [
@@ -86,9 +90,9 @@ def test_fg_ends_with_its_input_D9(stub: Stub, program: str, tmp_path: Path) -> 
         (fault("BAD_NAME", "x"), "ERROR: bad process name supplied\n"),
         (info("x", "STARTING"), "ERROR: process not running\n"),
     ],
-    ids=["S31 D-29", "BAD_NAME", "STARTING"],
+    ids=["NO_FILE", "BAD_NAME", "STARTING"],
 )
-def test_fg_refused_S31(stub: Stub, program: str, tmp_path: Path, answer: object, out: str) -> None:
+def test_fg_refused(stub: Stub, program: str, tmp_path: Path, answer: object, out: str) -> None:
     stub.answers["getProcessInfo"] = answer
     assert foreground(stub, program, tmp_path, "") == (1, out, "")
 
@@ -108,14 +112,15 @@ def test_fg_in_a_shell_on_a_pipe_takes_the_lines_that_follow(
     )
 
 
-# Questions on a pipe (D-28, 401)
+# Questions on a pipe (401)
 
 
+@pytest.mark.behaviour("client.md#reload-and-shutdown")
 @pytest.mark.parametrize(
     ("answer", "status", "calls"),
     [("y\n", 0, 1), ("Yes", 0, 1), ("n\n", 0, 0), ("\n", 0, 0), ("", 1, 0)],
 )
-def test_confirmation_D28(
+def test_end_of_input_at_a_question_is_no(
     stub: Stub, program: str, tmp_path: Path, answer: str, status: int, calls: int
 ) -> None:
     stub.answers["restart"] = True
@@ -139,11 +144,12 @@ def test_password_on_a_pipe(stub: Stub, program: str, tmp_path: Path) -> None:
     assert ran.status == 1
 
 
-# Signals (section 9, D-10, D-26)
+# Signals
 
 
+@pytest.mark.behaviour("client.md#interrupting-an-action")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_a_waiting_action_silently_D10(
+def test_a_signal_ends_a_waiting_action_silently(
     stub: Stub, program: str, start: Start, number: signal.Signals
 ) -> None:
     stub.answers["startProcess"] = Raw(b"", hold=True)
@@ -153,21 +159,23 @@ def test_a_signal_ends_a_waiting_action_silently_D10(
     assert finish(process) == (-number, "", "")
 
 
-def test_following_flushes_each_line_and_ends_with_SIGINT_D26_T113(
+@pytest.mark.behaviour("client.md#following-a-log")
+def test_following_flushes_each_line_and_ends_with_SIGINT(
     stub: Stub, program: str, start: Start
 ) -> None:
     stub.answers["GET /logtail/x/stdout"] = Raw(chunked(b"caf\xc3", b"\xa9\xff\n"), hold=True)
     process = start([program, "-s", stub.url, "tail", "-f", "x"])
     seen = read_until(process, lambda text: text.endswith("\n") and "caf" in text)
     process.send_signal(signal.SIGINT)
-    assert seen == f"{HEADER}caf\u00e9\ufffd\n"  # the byte FF came through as it is (D-12)
+    assert seen == f"{HEADER}caf\u00e9\ufffd\n"  # the byte FF came through as it is
     assert finish(process) == (0, "\n", "")
 
 
-# Output that cannot be written (D-17, D-18)
+# Output that cannot be written
 
 
-def test_narrow_encoding_D17(stub: Stub, program: str, tmp_path: Path) -> None:
+@pytest.mark.behaviour("client.md#output-that-cannot-be-written")
+def test_characters_that_the_encoding_lacks(stub: Stub, program: str, tmp_path: Path) -> None:
     stub.answers["readProcessStdoutLog"] = "caf\u00e9 \u2713"
     command = [program, "-s", stub.url, "tail", "x"]
     ran = run(command, cwd=tmp_path, PYTHONIOENCODING="ascii")
@@ -176,8 +184,9 @@ def test_narrow_encoding_D17(stub: Stub, program: str, tmp_path: Path) -> None:
     assert ran == (0, "caf\u00e9 \u2713\n", "")
 
 
+@pytest.mark.behaviour("client.md#output-that-cannot-be-written")
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_closed_pipe_keeps_the_status_of_the_action_D18(
+def test_closed_pipe_keeps_the_status_of_the_action(
     stub: Stub, program: str, start: Start, monkeypatch: pytest.MonkeyPatch, unbuffered: str
 ) -> None:
     stub.answers["startProcess"] = fault("SPAWN_ERROR")
@@ -194,7 +203,8 @@ def test_closed_pipe_keeps_the_status_of_the_action_D18(
     assert stub.methods == ["startProcess"] * 2
 
 
-def test_full_disk_is_told_after_the_action_D18(stub: Stub, program: str) -> None:
+@pytest.mark.behaviour("client.md#output-that-cannot-be-written")
+def test_full_disk_is_told_after_the_action(stub: Stub, program: str) -> None:
     stub.answers["startProcess"] = True
     with open("/dev/full", "wb") as full:
         ran = subprocess.run(
@@ -209,7 +219,8 @@ def test_full_disk_is_told_after_the_action_D18(stub: Stub, program: str) -> Non
     assert stub.methods == ["startProcess"] * 2
 
 
-def test_following_ends_when_nobody_reads_D18(stub: Stub, program: str) -> None:
+@pytest.mark.behaviour("client.md#output-that-cannot-be-written")
+def test_following_ends_when_nobody_reads(stub: Stub, program: str) -> None:
     stub.answers["GET /mainlogtail"] = Raw(chunked(*[b"x" * 1000] * 200), hold=True)
     with subprocess.Popen(
         [program, "-s", stub.url, "maintail", "-f"],

@@ -53,6 +53,7 @@ def test_what_the_daemon_writes(data: str) -> None:
     assert found == ("name", data.replace("\r\n", "\n"), "7")
 
 
+@pytest.mark.behaviour("client.md#limits-on-what-a-server-may-send")
 @pytest.mark.parametrize("piece", [b"data: " + b"x" * 30, b"data: " + b"x" * 30 + b"\n"])
 def test_an_endless_message_is_refused(piece: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_sse, "LONGEST_MESSAGE", 100)

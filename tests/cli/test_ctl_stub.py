@@ -1,4 +1,4 @@
-"""The client against a scripted daemon: the table S1 to S33 of ctl.md 12.1 and its section 3."""
+"""The client against a scripted daemon: what it asks, prints and returns."""
 
 from __future__ import annotations
 
@@ -57,9 +57,10 @@ def refused_url() -> str:
         return f"http://127.0.0.1:{probe.getsockname()[1]}"
 
 
-# S1 to S3: the status table
+# The status table
 
 
+@pytest.mark.behaviour("client.md#status")
 @pytest.mark.parametrize(
     ("state", "status"),
     [
@@ -73,58 +74,66 @@ def refused_url() -> str:
         ("UNKNOWN", 3),
     ],
 )
-def test_status_exit_by_state_S1_K5(ctl: Ctl, stub: Stub, state: str, status: int) -> None:
+def test_status_exit_by_state(ctl: Ctl, stub: Stub, state: str, status: int) -> None:
     stub.answers["getAllProcessInfo"] = [info("x", state)]
     assert ctl("status") == (status, f"x{' ' * 32}{state:<10}\n", "")
 
 
+@pytest.mark.behaviour("client.md#status")
 @pytest.mark.parametrize(("length", "column"), [(30, 34), (31, 35), (40, 44)])
-def test_status_column_S2(ctl: Ctl, stub: Stub, length: int, column: int) -> None:
+def test_column_of_the_state(ctl: Ctl, stub: Stub, length: int, column: int) -> None:
     stub.answers["getAllProcessInfo"] = [info("a" * length), info("b")]
     lines = ctl("status").out.splitlines()
     assert [line.index("RUNNING") + 1 for line in lines] == [column, column]
 
 
-def test_status_width_counts_shown_rows_and_code_points_S2_K25(ctl: Ctl, stub: Stub) -> None:
+@pytest.mark.behaviour("client.md#status")
+def test_status_width_counts_shown_rows_and_code_points(ctl: Ctl, stub: Stub) -> None:
     stub.answers["getAllProcessInfo"] = [info("a" * 40), info("é" * 31)]
     assert ctl("status", "é" * 31).out.index("RUNNING") + 1 == 35
 
 
-def test_status_without_rows_S3(ctl: Ctl, stub: Stub) -> None:
+@pytest.mark.behaviour("client.md#status")
+def test_status_without_rows(ctl: Ctl, stub: Stub) -> None:
     stub.answers["getAllProcessInfo"] = []
     assert ctl("status") == (0, "", "")
     assert ctl("status", "x") == (4, "x: ERROR (no such process)\n", "")
     assert stub.methods == ["getAllProcessInfo"] * 2
 
 
-def test_status_three_beats_four_K6_and_all_hides_names_K20(ctl: Ctl, stub: Stub) -> None:
+@pytest.mark.behaviour("client.md#status", "client.md#all-hides-other-words")
+def test_status_three_beats_four_and_all_hides_names(ctl: Ctl, stub: Stub) -> None:
     stub.answers["getAllProcessInfo"] = [info("x", "STOPPED")]
     assert ctl("status", "y", "x").status == 3
     assert ctl("status", "x", "y").status == 3
     assert "no such" not in ctl("status", "y", "all").out
 
 
-# S4 to S8: acting on processes
+# Acting on processes
 
 
-def test_start_unexpected_fault_goes_on_S4_D5(ctl: Ctl, stub: Stub) -> None:
+@pytest.mark.behaviour("client.md#result-lines")
+def test_start_unexpected_fault_goes_on(ctl: Ctl, stub: Stub) -> None:
     stub.answers["startProcess"] = turns(fault("FAILED", "boom"), True, True)
     assert ctl("start a b c") == (1, "a: ERROR (FAILED: boom)\nb: started\nc: started\n", "")
     assert stub.calls[1:] == [("startProcess", name) for name in "abc"]
 
 
-def test_stop_failed_is_the_daemon_s_text_S5(ctl: Ctl, stub: Stub) -> None:
+@pytest.mark.behaviour("client.md#result-lines")
+def test_stop_failed_is_the_daemon_s_text(ctl: Ctl, stub: Stub) -> None:
     stub.answers["stopProcess"] = turns(fault("FAILED", "boom"), True)
     assert ctl("stop a b") == (1, "FAILED: boom\nb: stopped\n", "")
 
 
-def test_restart_goes_on_after_failed_stop_S6(ctl: Ctl, stub: Stub) -> None:
+@pytest.mark.behaviour("client.md#result-lines")
+def test_restart_goes_on_after_failed_stop(ctl: Ctl, stub: Stub) -> None:
     stub.answers |= {"stopProcess": fault("FAILED", "nope"), "startProcess": True}
     assert ctl("restart x") == (1, "FAILED: nope\nx: started\n", "")
 
 
+@pytest.mark.behaviour("client.md#the-last-failure-decides")
 @pytest.mark.parametrize(("swapped", "status"), [(False, 1), (True, 7)])
-def test_last_failure_wins_S7_K4(ctl: Ctl, stub: Stub, swapped: bool, status: int) -> None:
+def test_last_failure_wins(ctl: Ctl, stub: Stub, swapped: bool, status: int) -> None:
     faults = [fault("SPAWN_ERROR", "a"), fault("NO_FILE", "b")]
     lines = ["spawn error", "no such file"]
     if swapped:
@@ -134,13 +143,17 @@ def test_last_failure_wins_S7_K4(ctl: Ctl, stub: Stub, swapped: bool, status: in
     assert ctl("start a b") == (status, expected, "")
 
 
-def test_success_never_resets_and_no_failure_changes_nothing_K2_K4(ctl: Ctl, stub: Stub) -> None:
+@pytest.mark.behaviour(
+    "client.md#being-in-the-wanted-state-is-no-failure", "client.md#the-last-failure-decides"
+)
+def test_success_never_resets_and_no_failure_changes_nothing(ctl: Ctl, stub: Stub) -> None:
     stub.answers["startProcess"] = turns(
         fault("SPAWN_ERROR", "a"), True, fault("ALREADY_STARTED", "c")
     )
     assert ctl("start a b c").status == 7
 
 
+@pytest.mark.behaviour("client.md#signal")
 @pytest.mark.parametrize(
     ("rows", "status", "out"),
     [
@@ -152,13 +165,13 @@ def test_success_never_resets_and_no_failure_changes_nothing_K2_K4(ctl: Ctl, stu
         ),
     ],
 )
-def test_signal_group_S8(ctl: Ctl, stub: Stub, rows: object, status: int, out: str) -> None:
+def test_signalling_a_group(ctl: Ctl, stub: Stub, rows: object, status: int, out: str) -> None:
     stub.answers["signalProcessGroup"] = rows
     assert ctl("signal", "HUP", "g:*") == (status, out, "")
     assert stub.calls[1:] == [("signalProcessGroup", "g", "HUP")]
 
 
-# Reason and exit status of every fault (ctl.md 4.1, 4.2)
+# Reason and exit status of every fault
 
 REASONS = {
     "BAD_NAME": "no such process",
@@ -187,16 +200,17 @@ OUTCOMES = [
 
 
 @pytest.mark.parametrize(("line", "method", "name", "status"), OUTCOMES)
-def test_reasons_4_1_and_exit_4_2(
+def test_reason_and_exit_status_of_every_fault(
     ctl: Ctl, stub: Stub, line: str, method: str, name: str, status: int
 ) -> None:
     stub.answers[method] = fault(name, "x")
     assert ctl(line) == (status, f"x: ERROR ({REASONS[name]})\n", "")
 
 
+@pytest.mark.behaviour("client.md#result-lines", "client.md#errors-are-printed-on-standard-output")
 @pytest.mark.parametrize("name", sorted(FAULTS))
 @pytest.mark.parametrize("line", ["start x", "stop x", "signal HUP x", "clear x"])
-def test_every_fault_is_told_and_the_next_name_has_its_turn_D5(
+def test_every_fault_is_told_and_the_next_name_has_its_turn(
     ctl: Ctl, stub: Stub, line: str, name: str
 ) -> None:
     methods = ("startProcess", "stopProcess", "signalProcess", "clearProcessLogs")
@@ -206,17 +220,19 @@ def test_every_fault_is_told_and_the_next_name_has_its_turn_D5(
     assert ran.out.splitlines()[1].startswith("y: ")
 
 
+@pytest.mark.behaviour("client.md#missing-and-unknown-names", "client.md#clear")
 @pytest.mark.parametrize(
     ("line", "status"), [("start g:*", 2), ("stop g:", 1), ("signal HUP g:*", 1), ("clear g:*", 1)]
 )
-def test_bad_group_K3_D8(ctl: Ctl, stub: Stub, line: str, status: int) -> None:
+def test_an_unknown_group(ctl: Ctl, stub: Stub, line: str, status: int) -> None:
     methods = ("startProcessGroup", "stopProcessGroup", "signalProcessGroup")
     stub.answers |= dict.fromkeys(methods, fault("BAD_NAME", "g"))
     stub.answers["getAllProcessInfo"] = [info("x")]
     assert ctl(line) == (status, "g: ERROR (no such group)\n", "")
 
 
-def test_group_order_decides_the_exit_K4(ctl: Ctl, stub: Stub) -> None:
+@pytest.mark.behaviour("client.md#the-last-failure-decides")
+def test_group_order_decides_the_exit(ctl: Ctl, stub: Stub) -> None:
     stub.answers |= {
         "startProcess": fault("BAD_NAME", "gone"),
         "startProcessGroup": fault("BAD_NAME", "nogroup"),
@@ -225,11 +241,13 @@ def test_group_order_decides_the_exit_K4(ctl: Ctl, stub: Stub) -> None:
     assert ctl("start nogroup:* gone").status == 1
 
 
-def test_other_group_fault_is_a_generic_line_and_goes_on_D5(ctl: Ctl, stub: Stub) -> None:
+@pytest.mark.behaviour("client.md#result-lines")
+def test_other_group_fault_is_a_generic_line_and_goes_on(ctl: Ctl, stub: Stub) -> None:
     stub.answers |= {"startProcessGroup": fault("FAILED", "g"), "startProcess": True}
     assert ctl("start g:* x") == (1, "error: <Fault 30: 'FAILED: g'>\nx: started\n", "")
 
 
+@pytest.mark.behaviour("client.md#missing-and-unknown-names", "client.md#tail-and-maintail")
 @pytest.mark.parametrize(
     ("line", "status", "text"),
     [
@@ -251,7 +269,9 @@ def test_other_group_fault_is_a_generic_line_and_goes_on_D5(ctl: Ctl, stub: Stub
         ("version x", 1, "Error: version accepts no arguments"),
     ],
 )
-def test_wrong_arguments_K3_D19(ctl: Ctl, stub: Stub, line: str, status: int, text: str) -> None:
+def test_wrong_arguments_show_the_help(
+    ctl: Ctl, stub: Stub, line: str, status: int, text: str
+) -> None:
     help_lines = ACTIONS[line.split()[0]].help
     assert ctl(line) == (status, "\n".join([text, *help_lines, ""]), "")
     assert stub.methods == []
@@ -279,9 +299,10 @@ def test_wrong_arguments_without_help(ctl: Ctl, stub: Stub, line: str, text: str
     assert stub.methods == []
 
 
-# S9, S10: logs
+# Logs
 
 
+@pytest.mark.behaviour("client.md#tail-and-maintail")
 @pytest.mark.parametrize(
     ("answer", "status", "out"),
     [
@@ -292,19 +313,21 @@ def test_wrong_arguments_without_help(ctl: Ctl, stub: Stub, line: str, text: str
         ("", 0, "\n"),
     ],
 )
-def test_tail_S9(ctl: Ctl, stub: Stub, answer: object, status: int, out: str) -> None:
+def test_tail_and_its_faults(ctl: Ctl, stub: Stub, answer: object, status: int, out: str) -> None:
     stub.answers["readProcessStdoutLog"] = answer
     assert ctl("tail x") == (status, out, "")
 
 
+@pytest.mark.behaviour("client.md#tail-and-maintail")
 @pytest.mark.parametrize(
     ("name", "reason"), [("NO_FILE", "no log file"), ("FAILED", "unknown error reading log")]
 )
-def test_maintail_S10(ctl: Ctl, stub: Stub, name: str, reason: str) -> None:
+def test_maintail_and_its_faults(ctl: Ctl, stub: Stub, name: str, reason: str) -> None:
     stub.answers["readLog"] = fault(name)
     assert ctl("maintail") == (1, f"supervisord: ERROR ({reason})\n", "")
 
 
+@pytest.mark.behaviour("client.md#tail-and-maintail")
 @pytest.mark.parametrize(
     ("line", "call"),
     [
@@ -318,28 +341,32 @@ def test_maintail_S10(ctl: Ctl, stub: Stub, name: str, reason: str) -> None:
         ("maintail -9", ("readLog", -9, 0)),
     ],
 )
-def test_log_calls_K11(ctl: Ctl, stub: Stub, line: str, call: tuple[object, ...]) -> None:
+def test_offsets_that_tail_asks_for(
+    ctl: Ctl, stub: Stub, line: str, call: tuple[object, ...]
+) -> None:
     stub.answers |= dict.fromkeys(("readProcessStdoutLog", "readProcessStderrLog", "readLog"), "t")
     assert ctl(line) == (0, "t\n", "")
     assert stub.calls == [("getVersion",), call]
 
 
-# S11, S12: following
+# Following
 
 HEADER = "==> Press Ctrl-C to exit <==\n"
 
 
+@pytest.mark.behaviour("client.md#following-a-log")
 @pytest.mark.parametrize("status", [404, 500, 401])
-def test_follow_http_error_S11_D1(ctl: Ctl, stub: Stub, status: int) -> None:
+def test_follow_http_error(ctl: Ctl, stub: Stub, status: int) -> None:
     stub.answers["GET /logtail/x/stdout"] = http_error(status, "No")
     error = f"{stub.url}/logtail/x/stdout Cannot read, status code {status}\n"
     assert ctl("tail -f x") == (1, HEADER, error)
 
 
+@pytest.mark.behaviour("client.md#following-a-log")
 @pytest.mark.parametrize(
     "rest", [b"", b"0\r\n\r\n", b"20\r\nhalf"], ids=["drops", "ends", "drops inside a chunk"]
 )
-def test_follow_until_the_end_S12(ctl: Ctl, stub: Stub, rest: bytes) -> None:
+def test_follow_until_the_end(ctl: Ctl, stub: Stub, rest: bytes) -> None:
     stub.answers["GET /logtail/g:n/stderr"] = Raw(chunked(b"hello\n") + rest)
     ran = ctl("tail -f g:n STDERR")
     assert (ran.status, ran.err) == (0, "")
@@ -347,28 +374,32 @@ def test_follow_until_the_end_S12(ctl: Ctl, stub: Stub, rest: bytes) -> None:
     assert stub.calls == [("getVersion",), ("GET", "/logtail/g:n/stderr")]
 
 
-def test_follow_main_log_S12(ctl: Ctl, stub: Stub) -> None:
+@pytest.mark.behaviour("client.md#following-a-log")
+def test_follow_main_log(ctl: Ctl, stub: Stub) -> None:
     stub.answers["GET /mainlogtail"] = Raw(chunked(b"log\n", b"==> File truncated <==\n"))
     assert ctl("maintail -f") == (0, HEADER + "log\n==> File truncated <==\n", "")
 
 
-def test_follow_broken_connection_D1(ctl: Ctl, stub: Stub) -> None:
+@pytest.mark.behaviour("client.md#following-a-log")
+def test_follow_broken_connection(ctl: Ctl, stub: Stub) -> None:
     stub.answers["GET /mainlogtail"] = DROPPED
     error = "error: Remote end closed connection without response\n"
     assert ctl("maintail -f") == (1, HEADER, error)
 
 
-# S13: clearing
+# Clearing
 
 
-def test_clear_S13(ctl: Ctl, stub: Stub) -> None:
+@pytest.mark.behaviour("client.md#clear")
+def test_clear_and_its_faults(ctl: Ctl, stub: Stub) -> None:
     stub.answers["clearAllProcessLogs"] = [result("g:n"), result("g:q", "FAILED")]
     assert ctl("clear all") == (1, "g:n: cleared\ng:q: ERROR (failed)\n", "")
     stub.answers["clearProcessLogs"] = fault("FAILED", "g:n")
     assert ctl("clear g:n") == (1, "g:n: ERROR (failed)\n", "")
 
 
-def test_clear_group_one_by_one_D8(ctl: Ctl, stub: Stub) -> None:
+@pytest.mark.behaviour("client.md#clear")
+def test_clear_group_one_by_one(ctl: Ctl, stub: Stub) -> None:
     stub.answers |= {
         "getAllProcessInfo": [info("g:a"), info("h"), info("g:b")],
         "clearProcessLogs": turns(fault("FAILED", "g:a"), True),
@@ -377,15 +408,17 @@ def test_clear_group_one_by_one_D8(ctl: Ctl, stub: Stub) -> None:
     assert stub.calls[2:] == [("clearProcessLogs", "g:a"), ("clearProcessLogs", "g:b")]
 
 
-# S14 to S16, S26 to S29: groups and configuration
+# Groups and configuration
 
 
-def test_add_and_remove_S14(ctl: Ctl, stub: Stub) -> None:
+@pytest.mark.behaviour("client.md#add-and-remove")
+def test_add_and_remove(ctl: Ctl, stub: Stub) -> None:
     stub.answers |= {"addProcessGroup": True, "removeProcessGroup": True}
     assert ctl("add x y").out == "x: added process group\ny: added process group\n"
     assert ctl("remove x y").out == "x: removed process group\ny: removed process group\n"
 
 
+@pytest.mark.behaviour("client.md#add-and-remove", "client.md#a-daemon-that-is-going-down")
 @pytest.mark.parametrize(
     ("line", "name", "status", "out"),
     [
@@ -397,14 +430,15 @@ def test_add_and_remove_S14(ctl: Ctl, stub: Stub) -> None:
         ("remove x", "SHUTDOWN_STATE", 1, "ERROR: supervisor shutting down\n"),
     ],
 )
-def test_add_and_remove_faults_K7_D4(
+def test_add_and_remove_faults(
     ctl: Ctl, stub: Stub, line: str, name: str, status: int, out: str
 ) -> None:
     stub.answers |= dict.fromkeys(("addProcessGroup", "removeProcessGroup"), fault(name))
     assert ctl(line) == (status, out, "")
 
 
-def test_add_and_remove_nothing_K7(ctl: Ctl, stub: Stub) -> None:
+@pytest.mark.behaviour("client.md#add-and-remove")
+def test_add_and_remove_nothing(ctl: Ctl, stub: Stub) -> None:
     assert ctl("add") == (0, "", "")
     assert ctl("remove") == (0, "", "")
     assert stub.calls == []
@@ -420,7 +454,8 @@ def update_answers(outcome: str = "SUCCESS") -> dict[str, Any]:
     }
 
 
-def test_update_with_problems_S15(ctl: Ctl, stub: Stub) -> None:
+@pytest.mark.behaviour("client.md#update")
+def test_update_with_problems(ctl: Ctl, stub: Stub) -> None:
     stub.answers |= update_answers("FAILED")
     assert ctl("update") == (
         1,
@@ -431,7 +466,8 @@ def test_update_with_problems_S15(ctl: Ctl, stub: Stub) -> None:
     )
 
 
-def test_update_goes_on_after_a_fault_S16_D21(ctl: Ctl, stub: Stub) -> None:
+@pytest.mark.behaviour("client.md#update")
+def test_update_goes_on_after_a_fault(ctl: Ctl, stub: Stub) -> None:
     stub.answers |= update_answers()
     stub.answers["removeProcessGroup"] = turns(fault("STILL_RUNNING", "r1"), True)
     assert ctl("update") == (
@@ -461,7 +497,8 @@ def test_an_update_that_another_client_overtakes(ctl: Ctl, stub: Stub) -> None:
     )
 
 
-def test_update_of_some_groups_S28(ctl: Ctl, stub: Stub) -> None:
+@pytest.mark.behaviour("client.md#update")
+def test_update_of_some_groups(ctl: Ctl, stub: Stub) -> None:
     stub.answers |= update_answers()
     assert ctl("update n r1 same") == (
         0,
@@ -477,7 +514,8 @@ def test_update_of_some_groups_S28(ctl: Ctl, stub: Stub) -> None:
     ]
 
 
-def test_update_all_hides_names_S29(ctl: Ctl, stub: Stub) -> None:
+@pytest.mark.behaviour("client.md#all-hides-other-words")
+def test_update_all_hides_names(ctl: Ctl, stub: Stub) -> None:
     stub.answers |= update_answers()
     assert ctl("update c all nosuch") == (
         0,
@@ -487,7 +525,8 @@ def test_update_all_hides_names_S29(ctl: Ctl, stub: Stub) -> None:
     )
 
 
-def test_update_unknown_groups_in_command_line_order_D22(ctl: Ctl, stub: Stub) -> None:
+@pytest.mark.behaviour("client.md#update")
+def test_update_unknown_groups_in_command_line_order(ctl: Ctl, stub: Stub) -> None:
     stub.answers |= update_answers()
     assert ctl("update zz aa n zz") == (
         1,
@@ -496,13 +535,15 @@ def test_update_unknown_groups_in_command_line_order_D22(ctl: Ctl, stub: Stub) -
     )
 
 
+@pytest.mark.behaviour("client.md#unexpected-errors")
 @pytest.mark.parametrize("line", ["update", "reread"])
-def test_cannot_reread_D3(ctl: Ctl, stub: Stub, line: str) -> None:
+def test_a_configuration_that_cannot_be_reread(ctl: Ctl, stub: Stub, line: str) -> None:
     stub.answers["reloadConfig"] = fault("CANT_REREAD", "bad file")
     assert ctl(line) == (1, "ERROR: CANT_REREAD: bad file\n", "")
 
 
-def test_avail_S26_K19(ctl: Ctl, stub: Stub) -> None:
+@pytest.mark.behaviour("client.md#avail")
+def test_columns_of_avail(ctl: Ctl, stub: Stub) -> None:
     name = "x" * 30
     stub.answers["getAllConfigInfo"] = [
         {
@@ -517,6 +558,7 @@ def test_avail_S26_K19(ctl: Ctl, stub: Stub) -> None:
     assert ctl("avail") == (0, f"grp:{name} avail     manual    999:-1\n", "")
 
 
+@pytest.mark.behaviour("client.md#reread")
 @pytest.mark.parametrize(
     ("answer", "out"),
     [
@@ -528,14 +570,15 @@ def test_avail_S26_K19(ctl: Ctl, stub: Stub) -> None:
         ([[], [], []], "No config updates to processes\n"),
     ],
 )
-def test_reread_S27(ctl: Ctl, stub: Stub, answer: object, out: str) -> None:
+def test_reread_lists_changes_by_name(ctl: Ctl, stub: Stub, answer: object, out: str) -> None:
     stub.answers["reloadConfig"] = [answer]
     assert ctl("reread") == (0, out, "")
 
 
-# S17 to S24: the connection
+# The connection
 
 
+@pytest.mark.behaviour("client.md#the-daemons-version-is-asked-first")
 @pytest.mark.parametrize("line", ["status", *PRECHECKED, "open"])
 @pytest.mark.parametrize(
     ("answer", "status", "words"),
@@ -543,9 +586,9 @@ def test_reread_S27(ctl: Ctl, stub: Stub, answer: object, out: str) -> None:
         ("2.0", 5, ("3.0", "2.0")),
         (fault("UNKNOWN_METHOD"), 3, ("supervisor", "[rpcinterface:supervisor]")),
     ],
-    ids=["S17", "S18"],
+    ids=["version", "namespace"],
 )
-def test_wrong_daemon_S17_S18(
+def test_a_daemon_of_another_kind(
     ctl: Ctl, stub: Stub, line: str, answer: object, status: int, words: tuple[str, ...]
 ) -> None:
     if line == "open":
@@ -553,7 +596,7 @@ def test_wrong_daemon_S17_S18(
     elif line == "status":
         status = 4
     stub.answers["getVersion"] = answer
-    ran = ctl(line)  # also without the arguments it needs: the pre-check comes first (K-17)
+    ran = ctl(line)  # also without the arguments it needs: the pre-check comes first
     assert (ran.status, ran.err) == (status, "")
     assert ran.out.startswith("Sorry, ")
     assert ran.out.count("\n") == 1
@@ -561,8 +604,13 @@ def test_wrong_daemon_S17_S18(
     assert stub.methods == []
 
 
+@pytest.mark.behaviour(
+    "client.md#a-daemon-that-cannot-be-reached",
+    "client.md#unexpected-errors",
+    "client.md#errors-are-printed-on-standard-output",
+)
 @pytest.mark.parametrize("line", EVERY)
-def test_nobody_listens_S19_D3(command: Ctl, line: str) -> None:
+def test_a_refused_connection(command: Ctl, line: str) -> None:
     url = refused_url()
     text, status = f"{url} refused connection", 4
     if line in STRAIGHT:
@@ -572,8 +620,9 @@ def test_nobody_listens_S19_D3(command: Ctl, line: str) -> None:
     assert command("-s", url, line) == (status, text + "\n", "")
 
 
+@pytest.mark.behaviour("client.md#a-daemon-that-cannot-be-reached", "client.md#unexpected-errors")
 @pytest.mark.parametrize("line", EVERY)
-def test_no_socket_file_S19_D3(command: Ctl, tmp_path: Path, line: str) -> None:
+def test_a_missing_socket(command: Ctl, tmp_path: Path, line: str) -> None:
     url = f"unix://{tmp_path}/none.sock"
     text, status = f"{url} no such file", 7
     if line.startswith("status"):
@@ -585,25 +634,29 @@ def test_no_socket_file_S19_D3(command: Ctl, tmp_path: Path, line: str) -> None:
     assert command("-s", url, line) == (status, text + "\n", "")
 
 
-def test_url_that_is_no_socket_S19(command: Ctl, tmp_path: Path) -> None:
+@pytest.mark.behaviour("client.md#a-daemon-that-cannot-be-reached")
+def test_url_that_is_no_socket(command: Ctl, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     url = f"unix://{tmp_path}/file"
     assert command("-s", url, "pid") == (4, f"{url} refused connection\n", "")
 
 
+@pytest.mark.behaviour("client.md#a-wrong-password")
 @pytest.mark.parametrize("line", EVERY)
-def test_unauthorized_S20_D2(ctl: Ctl, stub: Stub, line: str) -> None:
+def test_a_wrong_password_is_one_request(ctl: Ctl, stub: Stub, line: str) -> None:
     stub.password = "alice:s3cret"
     assert ctl(line) == (1, "Server requires authentication\n", "")
     assert len(stub.calls) == 1
 
 
+@pytest.mark.behaviour("client.md#a-daemon-that-is-going-down")
 @pytest.mark.parametrize("line", ["status", *PRECHECKED])
-def test_shutting_down_S21_D4(ctl: Ctl, stub: Stub, line: str) -> None:
+def test_a_daemon_that_is_shutting_down(ctl: Ctl, stub: Stub, line: str) -> None:
     stub.answers["getVersion"] = fault("SHUTDOWN_STATE")
     assert ctl(line) == (1, "ERROR: supervisor shutting down\n", "")
 
 
+@pytest.mark.behaviour("client.md#a-daemon-that-is-going-down")
 @pytest.mark.parametrize(
     ("line", "status", "out"),
     [
@@ -615,7 +668,7 @@ def test_shutting_down_S21_D4(ctl: Ctl, stub: Stub, line: str) -> None:
         ("add x y", 1, "ERROR: shutting down\nERROR: shutting down\n"),
     ],
 )
-def test_shutting_down_without_precheck_K8(
+def test_shutting_down_without_precheck(
     ctl: Ctl, stub: Stub, line: str, status: int, out: str
 ) -> None:
     methods = ("shutdown", "restart", "reloadConfig", "getAllConfigInfo", "addProcessGroup")
@@ -623,22 +676,25 @@ def test_shutting_down_without_precheck_K8(
     assert ctl(line) == (status, out, "")
 
 
+@pytest.mark.behaviour("client.md#unexpected-errors")
 @pytest.mark.parametrize("line", [*EVERY, "open"])
-def test_http_error_S22_D3(ctl: Ctl, stub: Stub, line: str) -> None:
+def test_an_http_error_is_one_line(ctl: Ctl, stub: Stub, line: str) -> None:
     stub.everything = http_error(500, "Internal Server Error")
     text = "error: <ProtocolError for 127.0.0.1/RPC2: 500 Internal Server Error>\n"
     assert ctl(f"open {stub.url}" if line == "open" else line) == (1, text, "")
 
 
+@pytest.mark.behaviour("client.md#unexpected-errors")
 @pytest.mark.parametrize("line", EVERY)
-def test_dropped_connection_S23_D3(ctl: Ctl, stub: Stub, line: str) -> None:
+def test_a_dropped_connection_is_one_line(ctl: Ctl, stub: Stub, line: str) -> None:
     stub.everything = DROPPED
     text = "error: Remote end closed connection without response\n"
     assert ctl(line) == (1, text, "")
 
 
+@pytest.mark.behaviour("client.md#unexpected-errors")
 @pytest.mark.parametrize("line", ["status", "pid", "avail", "shutdown"])
-def test_permission_denied_S24_D3(
+def test_a_socket_without_permission(
     command: Ctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
 ) -> None:
     def refuse(connection: socket.socket, address: object) -> None:
@@ -656,7 +712,8 @@ def test_a_path_that_is_too_long_for_a_socket_is_named(command: Ctl) -> None:
     assert command("-s", f"unix://{path}", "status") == (1, named, "")
 
 
-def test_unknown_host_S24_D3(command: Ctl, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.behaviour("client.md#unexpected-errors")
+def test_an_unknown_host(command: Ctl, monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(*arguments: object) -> None:
         raise socket.gaierror(-2, "Name or service not known")
 
@@ -665,7 +722,7 @@ def test_unknown_host_S24_D3(command: Ctl, monkeypatch: pytest.MonkeyPatch) -> N
     assert ran == (1, "error: [Errno -2] Name or service not known: 'no.such.host'\n", "")
 
 
-# S30: order, and what is called
+# Order, and what is called
 
 
 CONFIGURED = [
@@ -680,13 +737,15 @@ CONFIGURED = [
 ]
 
 
-def test_start_all_S30(ctl: Ctl, stub: Stub) -> None:
+@pytest.mark.behaviour("client.md#all-hides-other-words")
+def test_all_hides_other_names_from_start(ctl: Ctl, stub: Stub) -> None:
     stub.answers["startAllProcesses"] = [result("x")]
     assert ctl("start x all") == (0, "x: started\n", "")
     assert stub.methods == ["startAllProcesses"]
 
 
-def test_results_in_priority_order_D30(ctl: Ctl, stub: Stub) -> None:
+@pytest.mark.behaviour("client.md#order-of-results")
+def test_results_in_priority_order(ctl: Ctl, stub: Stub) -> None:
     stub.answers |= {
         "getAllConfigInfo": CONFIGURED,
         "stopAllProcesses": [
@@ -697,12 +756,13 @@ def test_results_in_priority_order_D30(ctl: Ctl, stub: Stub) -> None:
     assert ctl("stop all") == (0, "".join(f"{name}: stopped\n" for name in names), "")
 
 
+@pytest.mark.behaviour("client.md#order-of-results")
 @pytest.mark.parametrize(
     "answer",
     [fault("UNKNOWN_METHOD"), http_error(500, "x"), DROPPED, "nonsense", [{"group": "a"}]],
     ids=["fault", "500", "dropped", "text", "rows without priorities"],
 )
-def test_daemon_that_cannot_tell_priorities_keeps_its_order_D30(
+def test_daemon_that_cannot_tell_priorities_keeps_its_order(
     ctl: Ctl, stub: Stub, answer: object
 ) -> None:
     stub.answers |= {
@@ -736,7 +796,8 @@ def test_short_names_are_shown_and_names_are_sent_as_typed(ctl: Ctl, stub: Stub)
     assert stub.calls[1:] == [("startProcess", "cat:cat"), ("startProcess", "a:b:c")]
 
 
-def test_log_text_holding_forbidden_characters_S32(ctl: Ctl, stub: Stub) -> None:
+@pytest.mark.behaviour("client.md#tail-and-maintail")
+def test_log_text_holding_forbidden_characters(ctl: Ctl, stub: Stub) -> None:
     body = b"<methodResponse><params><param><value>\x1b</value></param></params></methodResponse>"
     head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
     stub.answers["readProcessStdoutLog"] = Raw(head + body)
@@ -750,7 +811,8 @@ def test_open_other_schemes(ctl: Ctl, stub: Stub) -> None:
     assert ctl("open") == (1, "ERROR: url must be http:// or unix://\n", "")
 
 
-def test_open_discards_the_exit_of_status_K16(ctl: Ctl, stub: Stub, tmp_path: Path) -> None:
+@pytest.mark.behaviour("client.md#open-and-version")
+def test_open_discards_the_exit_of_status(ctl: Ctl, stub: Stub, tmp_path: Path) -> None:
     other = Stub()
     other.answers["getAllProcessInfo"] = [info("x", "FATAL")]
     with serving(other, f"{tmp_path}/o.sock"):

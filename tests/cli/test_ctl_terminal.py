@@ -1,4 +1,4 @@
-"""The client on a terminal: P1 to P21 of ctl.md 12.2."""
+"""The client on a terminal."""
 
 from __future__ import annotations
 
@@ -40,8 +40,9 @@ def shell(tmp_path: Path, stub: Stub) -> Shell:
     return start
 
 
-@pytest.mark.parametrize("typed", ["", "pid ca"], ids=["P1", "P3"])
-def test_interrupt_at_the_prompt_leaves_the_shell_P1_P3(shell: Shell, typed: str) -> None:
+@pytest.mark.behaviour("client.md#start-and-end-of-the-shell")
+@pytest.mark.parametrize("typed", ["", "pid ca"], ids=["empty", "with-text"])
+def test_interrupt_at_the_prompt_leaves_the_shell(shell: Shell, typed: str) -> None:
     with shell() as person:
         person.expect(PROMPT)
         person.type(typed)
@@ -51,14 +52,16 @@ def test_interrupt_at_the_prompt_leaves_the_shell_P1_P3(shell: Shell, typed: str
     assert (status, rest.replace("^C", "")) == (0, "\n")
 
 
-def test_end_of_input_leaves_the_shell_P2(shell: Shell) -> None:
+@pytest.mark.behaviour("client.md#start-and-end-of-the-shell")
+def test_end_of_input_leaves_the_shell(shell: Shell) -> None:
     with shell() as person:
         person.expect(PROMPT)
         person.type(CTRL_D)
         assert person.end() == (0, "\n")
 
 
-def test_following_a_log_in_the_shell_P4(shell: Shell) -> None:
+@pytest.mark.behaviour("client.md#start-and-end-of-the-shell")
+def test_following_a_log_in_the_shell(shell: Shell) -> None:
     with shell() as person:
         person.expect(PROMPT)
         person.type("tail -f cat\n")
@@ -71,7 +74,8 @@ def test_following_a_log_in_the_shell_P4(shell: Shell) -> None:
         assert person.end()[0] == 0
 
 
-def test_interrupting_an_action_leaves_the_shell_P5(shell: Shell, stub: Stub) -> None:
+@pytest.mark.behaviour("client.md#start-and-end-of-the-shell")
+def test_interrupting_an_action_leaves_the_shell(shell: Shell, stub: Stub) -> None:
     stub.answers["stopProcess"] = Raw(b"", hold=True)
     with shell() as person:
         person.expect(PROMPT)
@@ -82,7 +86,8 @@ def test_interrupting_an_action_leaves_the_shell_P5(shell: Shell, stub: Stub) ->
     assert (status, "Traceback" in rest) == (0, False)
 
 
-def test_foreground_P6_D9(shell: Shell, stub: Stub) -> None:
+@pytest.mark.behaviour("client.md#fg")
+def test_foreground_ends_at_once(shell: Shell, stub: Stub) -> None:
     with shell("fg", "cat") as person:
         person.expect(HEADER + "log\n")
         person.type("abc\n")
@@ -93,7 +98,8 @@ def test_foreground_P6_D9(shell: Shell, stub: Stub) -> None:
         assert person.end() == (0, "")
 
 
-def test_end_of_input_in_the_foreground_P7_D9(shell: Shell) -> None:
+@pytest.mark.behaviour("client.md#fg")
+def test_end_of_input_in_the_foreground(shell: Shell) -> None:
     with shell("fg", "cat") as person:
         person.expect(HEADER + "log\n")
         person.type(CTRL_D)
@@ -101,7 +107,8 @@ def test_end_of_input_in_the_foreground_P7_D9(shell: Shell) -> None:
         assert person.end() == (0, "")
 
 
-def test_death_is_noticed_in_the_foreground_P8_D9(shell: Shell, stub: Stub) -> None:
+@pytest.mark.behaviour("client.md#fg")
+def test_death_is_noticed_in_the_foreground(shell: Shell, stub: Stub) -> None:
     with shell("fg", "cat") as person:
         person.expect(HEADER + "log\n")
         stub.answers["getProcessInfo"] = info("cat", "STOPPED")
@@ -109,7 +116,8 @@ def test_death_is_noticed_in_the_foreground_P8_D9(shell: Shell, stub: Stub) -> N
         assert person.end() == (0, "")
 
 
-def test_foreground_in_the_shell_P9_D9(shell: Shell) -> None:
+@pytest.mark.behaviour("client.md#fg")
+def test_foreground_in_the_shell(shell: Shell) -> None:
     with shell() as person:
         person.expect(PROMPT)
         person.type("fg cat\n")
@@ -122,7 +130,8 @@ def test_foreground_in_the_shell_P9_D9(shell: Shell) -> None:
         assert person.end()[0] == 0
 
 
-def test_completion_P11_P12(shell: Shell, stub: Stub) -> None:
+@pytest.mark.behaviour("client.md#completion")
+def test_tab_completes(shell: Shell, stub: Stub) -> None:
     with shell() as person:
         person.expect(PROMPT)
         person.type("st" + TAB + TAB)
@@ -138,7 +147,8 @@ def test_completion_P11_P12(shell: Shell, stub: Stub) -> None:
         assert person.end()[0] == 0
 
 
-def test_password_P15(shell: Shell, stub: Stub) -> None:
+@pytest.mark.behaviour("client.md#a-wrong-password")
+def test_the_password_is_asked_for(shell: Shell, stub: Stub) -> None:
     stub.password = "alice:s3cret"
     with shell() as person:
         for password in ("wrong", "s3cret"):
@@ -161,6 +171,7 @@ HOSTILE = "\x9b31mred\x9b0m\x1b]0;title\x07\roops"
 SHOWN = r"\x9b31mred\x9b0m^[]0;title^G^Moops"
 
 
+@pytest.mark.behaviour("client.md#control-characters-on-a-terminal")
 @pytest.mark.parametrize(
     ("words", "method", "answer"),
     [
@@ -198,7 +209,8 @@ def test_a_reason_phrase_is_shown_and_not_obeyed(shell: Shell, stub: Stub) -> No
     assert SHOWN in shown
 
 
-def test_interrupt_at_the_password_P16(shell: Shell, stub: Stub) -> None:
+@pytest.mark.behaviour("client.md#a-wrong-password")
+def test_interrupt_at_the_password(shell: Shell, stub: Stub) -> None:
     stub.password = "alice:s3cret"
     with shell() as person:
         person.expect("Username:")
@@ -209,7 +221,8 @@ def test_interrupt_at_the_password_P16(shell: Shell, stub: Stub) -> None:
     assert (status, rest) == (0, "\n")
 
 
-def test_end_of_input_at_the_user_name_P17_D28(shell: Shell, stub: Stub) -> None:
+@pytest.mark.behaviour("client.md#reload-and-shutdown")
+def test_end_of_input_at_the_user_name(shell: Shell, stub: Stub) -> None:
     stub.password = "alice:s3cret"
     with shell() as person:
         person.expect("Username:")
@@ -219,7 +232,8 @@ def test_end_of_input_at_the_user_name_P17_D28(shell: Shell, stub: Stub) -> None
         assert person.end()[0] == 0
 
 
-def test_interrupt_at_a_question_P18(shell: Shell, stub: Stub) -> None:
+@pytest.mark.behaviour("client.md#reload-and-shutdown")
+def test_interrupt_at_a_question(shell: Shell, stub: Stub) -> None:
     with shell() as person:
         person.expect(PROMPT)
         person.type("shutdown\n")
@@ -229,7 +243,8 @@ def test_interrupt_at_a_question_P18(shell: Shell, stub: Stub) -> None:
     assert "shutdown" not in stub.methods
 
 
-def test_without_daemon_P19(shell: Shell, tmp_path: Path) -> None:
+@pytest.mark.behaviour("client.md#start-and-end-of-the-shell")
+def test_a_shell_without_a_daemon(shell: Shell, tmp_path: Path) -> None:
     url = f"unix://{tmp_path}/none.sock"
     hints = f"  {url} was given on the command line\n"
     hints += "  there is no such socket: is tsupervisord running?\n"
@@ -247,7 +262,8 @@ def test_without_daemon_P19(shell: Shell, tmp_path: Path) -> None:
         assert person.end() == (0, "exit\n\n")
 
 
-@pytest.mark.parametrize("place", ["file", "option"], ids=["P20", "P21 D-13"])
+@pytest.mark.behaviour("client.md#history_file")
+@pytest.mark.parametrize("place", ["file", "option"])
 def test_history(shell: Shell, stub: Stub, tmp_path: Path, place: str) -> None:
     history = tmp_path / "history"
     words = ["-r", str(history)]
@@ -279,6 +295,7 @@ def test_faults_do_not_end_the_shell(shell: Shell, stub: Stub) -> None:
         assert person.end()[0] == 0
 
 
+@pytest.mark.behaviour("client.md#control-characters-on-a-terminal")
 def test_what_a_server_sends_cannot_steer_the_terminal(shell: Shell, stub: Stub) -> None:
     stub.answers["getPID"] = fault("FAILED", "\x9b2J\u202egpj.exe\u2066")
     with shell() as person:

@@ -1,4 +1,4 @@
-"""``--timeout``: a frozen or vanished daemon hangs no client that was given it (D-25, S33)."""
+"""``--timeout``: a frozen or vanished daemon hangs no client that was given it."""
 
 from __future__ import annotations
 

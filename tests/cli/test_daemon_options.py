@@ -1,4 +1,4 @@
-"""The command line of the daemon (config.md 14.1)."""
+"""The command line of the daemon."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import pytest
 from trio_supervisor.cli.daemon_options import FLAGS, Options, UsageError, parse, usage
 
 
-def test_G222_getopt_rules() -> None:
+@pytest.mark.behaviour("configuration.md#parsing-of-the-command-line")
+def test_getopt_rules() -> None:
     assert parse(["--nod", "--conf", "FILE"]) == Options(
         configuration="FILE", overrides={"nodaemon": "true"}
     )
@@ -23,6 +24,10 @@ def test_G222_getopt_rules() -> None:
     assert parse(["--profile_options", "cumulative,callers"]).profile == "cumulative,callers"
 
 
+@pytest.mark.behaviour(
+    "configuration.md#parsing-of-the-command-line",
+    "configuration.md#command-line-options-override-the-file",
+)
 @pytest.mark.parametrize(
     ("argv", "text"),
     [
@@ -40,13 +45,13 @@ def test_G222_getopt_rules() -> None:
         (["--hash-password", "a"], "positional arguments are not supported: a"),
     ],
 )
-def test_G221_usage_errors(argv: list[str], text: str) -> None:
-    """Q79."""
+def test_usage_errors(argv: list[str], text: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse(argv)
     assert str(caught.value) == text
 
 
+@pytest.mark.behaviour("configuration.md#parsing-of-the-command-line")
 @pytest.mark.parametrize(
     ("argv", "action"),
     [
@@ -59,7 +64,7 @@ def test_G221_usage_errors(argv: list[str], text: str) -> None:
         ([], "run"),
     ],
 )
-def test_G220_actions(argv: list[str], action: str) -> None:
+def test_help_and_version(argv: list[str], action: str) -> None:
     assert parse(argv).action == action
 
 

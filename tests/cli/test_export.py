@@ -46,6 +46,7 @@ def path(tmp_path: Path) -> str:
     return str(path)
 
 
+@pytest.mark.behaviour("configuration.md#exporting-the-configuration-in-effect")
 def test_every_value_with_where_it_came_from(
     path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -116,6 +117,7 @@ files=more.conf
 """
 
 
+@pytest.mark.behaviour("configuration.md#exporting-the-configuration-in-effect")
 def test_every_option_of_every_kind_has_its_origin_and_no_secret_shows(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -161,6 +163,7 @@ def test_every_option_of_every_kind_has_its_origin_and_no_secret_shows(
     assert listener["events"] == {"value": ["TICK_5"], "from": "line 29"}
 
 
+@pytest.mark.behaviour("configuration.md#exporting-the-configuration-in-effect")
 def test_toml_and_json_say_the_same(path: str, capsys: pytest.CaptureFixture[str]) -> None:
     export(path, {}, "json", "tsupervisord")
     as_json = json.loads(capsys.readouterr().out)
@@ -168,6 +171,7 @@ def test_toml_and_json_say_the_same(path: str, capsys: pytest.CaptureFixture[str
     assert tomllib.loads(capsys.readouterr().out) == as_json
 
 
+@pytest.mark.behaviour("configuration.md#converting-ini-to-toml")
 def test_convert_prints_a_file_that_means_the_same(
     path: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -202,7 +206,7 @@ def test_convert_needs_no_variable_to_be_set(
 def test_convert_keeps_what_here_means_in_included_files(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """4.8: the result is one file, in the place of the main one."""
+    """The result is one file, in the place of the main one."""
     main = tmp_path / "main"
     (main / "conf$d").mkdir(parents=True)
     for path, name in ((main / "conf$d" / "a.conf", "a"), (tmp_path / "b.conf", "b")):
@@ -238,6 +242,7 @@ def test_convert_needs_nothing_else_of_the_machine_either(
         convert(str(path), "tsupervisord")
 
 
+@pytest.mark.behaviour("configuration.md#converting-ini-to-toml")
 def test_convert_says_what_has_no_counterpart(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -261,8 +266,9 @@ def test_forms_cannot_be_mixed(tmp_path: Path) -> None:
         load_config(str(tmp_path / "c.toml"))
 
 
-def test_4_6_an_include_of_an_included_toml_file_is_an_error(tmp_path: Path) -> None:
-    """The INI form ignores it (Q14); in TOML nothing that is unknown is ignored (18)."""
+@pytest.mark.behaviour("configuration.md#nested-includes")
+def test_an_include_of_an_included_toml_file_is_an_error(tmp_path: Path) -> None:
+    """The INI form ignores it; in TOML nothing that is unknown is ignored."""
     (tmp_path / "a.toml").write_text('\ninclude = ["b.toml"]\n')
     (tmp_path / "b.toml").write_text("[program.x]\ncommand = 'cat'\n")
     (tmp_path / "c.toml").write_text('include = ["a.toml"]\n[supervisord]\n')

@@ -1,4 +1,4 @@
-"""Golden cases of config.md 17.8 that the client shows when it runs."""
+"""Errors of the client's configuration, and addresses, as the running client shows them."""
 
 from __future__ import annotations
 
@@ -11,34 +11,41 @@ from tests.kit.ctl import install, run
 SECTION = "[supervisorctl]\n"
 
 
+@pytest.mark.behaviour(
+    "client.md#configuration-of-the-client",
+    "client.md#errors-of-the-clients-configuration",
+    "configuration.md#errors-of-expansions",
+    "configuration.md#parsing-of-the-command-line",
+    "configuration.md#search-for-the-configuration-file",
+    "client.md#addresses-of-the-daemon",
+    "configuration.md#the-activity-log-file",
+    "client.md#history_file",
+)
 @pytest.mark.parametrize(
     ("text", "arguments", "status", "said"),
     [
-        pytest.param(
-            "[supervisord]\n", [], 2, "does not include supervisorctl section", id="G230 E50"
-        ),
-        pytest.param(f"{SECTION}password=a%b\n", [], 2, "badly formatted", id="G230 E10 G92"),
-        pytest.param(SECTION, ["-s", "foo"], 2, "foo", id="G230 E60"),
-        pytest.param(SECTION, ["-c", "/nope"], 2, "/nope", id="G230 E2"),
-        pytest.param("serverurl=x\n", [], 2, "c.conf", id="G231 E51"),
-        pytest.param(f"{SECTION}nothing\n", [], 2, "c.conf", id="G231 E51 line"),
-        pytest.param(
-            f"{SECTION}serverurl=unix://nope.sock\n", [], 4, "{cwd}/nope.sock no such file",
-            id="G232",
-        ),
+        (
+            "[supervisord]\n", [], 2, "does not include supervisorctl section"),
+        (f"{SECTION}password=a%b\n", [], 2, "badly formatted"),
+        (SECTION, ["-s", "foo"], 2, "foo"),
+        (SECTION, ["-c", "/nope"], 2, "/nope"),
+        ("serverurl=x\n", [], 2, "c.conf"),
+        pytest.param(f"{SECTION}nothing\n", [], 2, "c.conf", id="line"),
+        (
+            f"{SECTION}serverurl=unix://nope.sock\n", [], 4, "{cwd}/nope.sock no such file"),
         pytest.param(
             f"{SECTION}serverurl=unix://~/n.sock\n", [], 4, "/home/of/me/n.sock no such file",
-            id="G232 home",
+            id="home",
         ),
-        pytest.param(f"{SECTION}serverurl=foo\n", [], 1, "foo", id="G233"),
-        pytest.param(f"{SECTION}serverurl=\n", [], 1, "", id="G233 empty"),
+        (f"{SECTION}serverurl=foo\n", [], 1, "foo"),
+        pytest.param(f"{SECTION}serverurl=\n", [], 1, "", id="empty"),
     ],
 )  # fmt: skip
 def test_how_a_command_ends(
     tmp_path: Path, text: str, arguments: list[str], status: int, said: str
 ) -> None:
     (tmp_path / "c.conf").write_text(text)
-    # Mistakes in the file end in a message, not in a traceback (Q76, Q82, Q85).
+    # Mistakes in the file end in a message, not in a traceback.
     given = arguments if "-c" in arguments else ["-c", "c.conf", *arguments]
     program = install(tmp_path / "bin")
     ran = run([program, *given, "status"], cwd=tmp_path, HOME="/home/of/me")

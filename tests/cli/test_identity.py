@@ -1,9 +1,11 @@
-"""What the daemon changes about its own process (process.md 15.3)."""
+"""What the daemon changes about its own process."""
 
 from __future__ import annotations
 
 import resource
 from typing import TYPE_CHECKING
+
+import pytest
 
 from trio_supervisor.cli.privileges import raise_limits
 from trio_supervisor.core.config.model import DaemonConfig, Severity
@@ -12,7 +14,8 @@ if TYPE_CHECKING:
     import pytest
 
 
-def test_P329_the_hard_limit_is_raised_where_that_is_allowed(
+@pytest.mark.behaviour("process.md#resource-limits")
+def test_the_hard_limit_is_raised_where_that_is_allowed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Not every root may, so the kernel's part is played here."""

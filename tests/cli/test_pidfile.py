@@ -1,4 +1,4 @@
-"""The pidfile (process.md P-318 to P-320)."""
+"""The pidfile."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from trio_supervisor.cli.pidfile import Pidfile
 from trio_supervisor.cli.recorded_pid import recorded_pid
 
 
-def test_P318_P320_written_and_removed(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#pidfile")
+def test_written_and_removed(tmp_path: Path) -> None:
     path = tmp_path / "pid"
     path.write_text("something old that is longer than a pid\n")
     pidfile = Pidfile(str(path))
@@ -22,8 +23,10 @@ def test_P318_P320_written_and_removed(tmp_path: Path) -> None:
     pidfile.remove()
 
 
-def test_S130_a_pidfile_taken_over_is_left_alone(tmp_path: Path) -> None:
-    """Q-66."""
+@pytest.mark.behaviour(
+    "process.md#a-second-daemon-with-the-same-configuration", "process.md#pidfile"
+)
+def test_a_pidfile_taken_over_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "pid"
     pidfile = Pidfile(str(path))
     pidfile.write()
@@ -32,8 +35,8 @@ def test_S130_a_pidfile_taken_over_is_left_alone(tmp_path: Path) -> None:
     assert path.read_text() == "1\n"
 
 
-def test_S128_an_unwritable_pidfile_raises_and_is_never_removed(tmp_path: Path) -> None:
-    """P-319."""
+@pytest.mark.behaviour("process.md#pidfile")
+def test_an_unwritable_pidfile_raises_and_is_never_removed(tmp_path: Path) -> None:
     pidfile = Pidfile(str(tmp_path))
     with pytest.raises(OSError, match="directory"):
         pidfile.write()

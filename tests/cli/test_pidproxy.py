@@ -1,4 +1,4 @@
-"""tpidproxy: process.md P-345 to P-350, S-138, S-139; ctl.md 8 and D-34."""
+"""``tpidproxy``: signals to the pid in a file, and the exit status of the command."""
 
 from __future__ import annotations
 
@@ -46,33 +46,33 @@ def target(pidfile: Path, behaviour: str) -> list[str]:
     return [sys.executable, "-c", TARGET, str(pidfile), behaviour]
 
 
+@pytest.mark.behaviour("process.md#tpidproxy")
 @pytest.mark.parametrize("words", [[], ["pidfile"]])
-def test_too_few_arguments_P349(pidproxy: str, words: list[str]) -> None:
+def test_too_few_arguments(pidproxy: str, words: list[str]) -> None:
     ran = run([pidproxy, *words])
     assert ran.status == 1
     assert ran.out.startswith("usage: ")
     assert ran.err == ""
 
 
+@pytest.mark.behaviour("process.md#tpidproxy")
 @pytest.mark.parametrize(
     ("script", "status"), [("exit 0", 0), ("exit 9", 9), ("kill -KILL $$", 137)]
 )
-def test_ends_with_the_status_of_the_command_P350_S139(
-    pidproxy: str, script: str, status: int
-) -> None:
+def test_ends_with_the_status_of_the_command(pidproxy: str, script: str, status: int) -> None:
     assert run([pidproxy, "/nonexistent", "/bin/sh", "-c", script]) == (status, "", "")
 
 
-def test_command_that_cannot_start_D34(pidproxy: str, tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#tpidproxy")
+def test_command_that_cannot_start(pidproxy: str, tmp_path: Path) -> None:
     ran = run([pidproxy, "/nonexistent", "/no/such"])
     assert ran == (127, "Can't start /no/such: No such file or directory\n", "")
     # No PATH search: sh is looked for in the working directory.
     assert run([pidproxy, "/nonexistent", "sh"], cwd=tmp_path).status == 127
 
 
-def test_signals_reach_the_pid_of_the_file_P346_S138(
-    start: Start, pidproxy: str, tmp_path: Path
-) -> None:
+@pytest.mark.behaviour("process.md#tpidproxy")
+def test_signals_reach_the_pid_of_the_file(start: Start, pidproxy: str, tmp_path: Path) -> None:
     pidfile = tmp_path / "pid"
     process = start([pidproxy, str(pidfile), *target(pidfile, "ends")])
     seen = read_until(process, lambda text: "ready" in text)
@@ -84,8 +84,9 @@ def test_signals_reach_the_pid_of_the_file_P346_S138(
     assert ran == (0, "ready\nSIGHUP\nSIGUSR1\nSIGUSR2\nSIGTERM\n", "")
 
 
+@pytest.mark.behaviour("process.md#tpidproxy")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
-def test_stays_until_the_target_is_gone_D34(
+def test_stays_until_the_target_is_gone(
     start: Start, pidproxy: str, tmp_path: Path, number: signal.Signals
 ) -> None:
     pidfile = tmp_path / "pid"
@@ -132,8 +133,9 @@ def test_target_that_is_not_the_command(start: Start, pidproxy: str, tmp_path: P
     finish(process)  # closes its input, which ends the launcher
 
 
+@pytest.mark.behaviour("process.md#tpidproxy")
 @pytest.mark.parametrize("content", [None, "", "word", "0", "-1"])
-def test_unreadable_pidfile_P348(
+def test_unreadable_pidfile(
     start: Start, pidproxy: str, tmp_path: Path, content: str | None
 ) -> None:
     pidfile = tmp_path / "pid"
@@ -147,7 +149,8 @@ def test_unreadable_pidfile_P348(
     assert finish(process).status == 3  # it has stayed for the command
 
 
-def test_dead_pid_D34(start: Start, pidproxy: str, tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#tpidproxy")
+def test_a_dead_pid_is_reported(start: Start, pidproxy: str, tmp_path: Path) -> None:
     pidfile = tmp_path / "pid"
     dead = start(["/bin/true"])
     finish(dead)

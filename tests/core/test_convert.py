@@ -47,11 +47,13 @@ def check_the_same(fragment: str) -> None:
     assert meaning(converted) == meaning(original)
 
 
+@pytest.mark.behaviour("configuration.md#converting-ini-to-toml")
 @given(fragment=fragments())
 def test_generated_files_mean_the_same(fragment: str) -> None:
     check_the_same(fragment)
 
 
+@pytest.mark.behaviour("configuration.md#converting-ini-to-toml")
 @given(daemon=daemon_fragments(), fragment=fragments())
 def test_generated_daemons_and_servers_mean_the_same(daemon: str, fragment: str) -> None:
     check_the_same(daemon + fragment)
@@ -101,6 +103,7 @@ def golden_texts() -> list[str]:
     return [text.encode().decode("unicode_escape") for text in texts]
 
 
+@pytest.mark.behaviour("configuration.md#converting-ini-to-toml")
 @pytest.mark.parametrize("fragment", golden_texts())
 def test_golden_files_mean_the_same(fragment: str) -> None:
     try:
@@ -113,6 +116,7 @@ def test_golden_files_mean_the_same(fragment: str) -> None:
     assert meaning(converted) == meaning(original)
 
 
+@pytest.mark.behaviour("configuration.md#converting-ini-to-toml")
 @pytest.mark.parametrize(
     ("text", "translated"),
     [
@@ -130,12 +134,13 @@ def test_translations(text: str, translated: str) -> None:
     assert translate(text) == translated
 
 
+@pytest.mark.behaviour("configuration.md#values-that-supervisor-expands-twice")
 def test_values_expanded_twice_are_translated_twice() -> None:
-    """5.6, Q23."""
     assert translate("a%%%%b %%(here)s", twice=True) == "a%b ${here}"
     assert translate("a%%b", twice=True) == "a%b"
 
 
+@pytest.mark.behaviour("configuration.md#converting-ini-to-toml")
 @pytest.mark.parametrize("text", ["%Y", "100%", "%(a)r", "%(a).3s", "%(a)"])
 def test_what_has_no_counterpart_is_said(text: str) -> None:
     with pytest.raises(NotConvertible):
@@ -152,9 +157,10 @@ def test_a_key_of_a_plugin_that_has_no_counterpart_is_said_too() -> None:
     assert "[ctlplugin.x]" in text
 
 
+@pytest.mark.behaviour("configuration.md#values-inherited-from-default")
 @pytest.mark.parametrize("factory", ["m:f", "supervisor.rpcinterface:make_main_rpcinterface"])
 def test_an_inherited_factory_is_brought_along(factory: str) -> None:
-    """Found by fuzzing; Q8."""
+    """Found by fuzzing."""
     text = f"[DEFAULT]\nsupervisor.rpcinterface_factory={factory}\na=%%\n[rpcinterface:x]\nb=1\n"
     original, converted, lost = both(text)
     assert meaning(converted) == meaning(original)

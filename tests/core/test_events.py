@@ -1,4 +1,4 @@
-"""Event names and payloads (interfaces.md 1.1 and 1.4)."""
+"""Event names and payloads."""
 
 from __future__ import annotations
 
@@ -69,12 +69,12 @@ def test_the_name_hierarchy_is_the_class_hierarchy() -> None:
     ],
 )
 def test_payloads_of_state_events(old: State, new: State, payload: str) -> None:
-    """1.4.1."""
     event = state_event("p", "g", old, new, 2, 7, expected=True)
     assert event.name == f"PROCESS_STATE_{new.name}"
     assert event.payload() == f"processname:p groupname:g {payload}"
 
 
+@pytest.mark.behaviour("events.md#payloads")
 @pytest.mark.parametrize(
     ("event", "name", "payload"),
     [
@@ -100,11 +100,11 @@ def test_payloads_of_state_events(old: State, new: State, payload: str) -> None:
     ],
 )
 def test_payloads_of_other_events(event: Event, name: str, payload: str) -> None:
-    """1.4.2 to 1.4.7; a group's ends in a newline (Q6)."""
+    """A group's ends in a newline."""
     assert (event.name, event.payload()) == (name, payload)
 
 
-def test_1_3_numbers_begin_again_behind_the_largest_native_integer() -> None:
+def test_numbers_begin_again_behind_the_largest_native_integer() -> None:
     assert list(itertools.islice(serials(), 3)) == [0, 1, 2]
     assert list(itertools.islice(serials(sys.maxsize - 1), 4)) == [
         sys.maxsize - 1,

@@ -1,4 +1,4 @@
-"""Expansion of ``%(name)s`` (config.md 5), what a hostile file may not do with it."""
+"""Expansion of ``%(name)s``, what a hostile file may not do with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Golden cases of config.md 17 that show in the loaded configuration or in its error."""
+"""What values mean in a loaded configuration, and which are refused."""
 
 from __future__ import annotations
 
@@ -30,77 +30,90 @@ def commands(text: str, environ: dict[str, str] | None = None) -> list[str]:
     return [p.command for g in load(text, environ).groups for p in g.processes]
 
 
+@pytest.mark.behaviour(
+    "configuration.md#comments",
+    "configuration.md#continuation-lines",
+    "configuration.md#keys-and-values",
+    "configuration.md#repeated-sections-and-keys",
+    "configuration.md#the-directory-of-the-file",
+    "configuration.md#percent-expansions",
+)
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
-        pytest.param('command=/bin/sh -c "a ; b"', '/bin/sh -c "a', id="G1"),
-        pytest.param('command=/bin/sh -c "a;b"', '/bin/sh -c "a;b"', id="G2"),
-        pytest.param("command=/bin/echo a #b", "/bin/echo a", id="G3"),
-        pytest.param("command=/bin/echo a#b", "/bin/echo a#b", id="G4"),
-        pytest.param("command=;foo", ";foo", id="G5"),
-        pytest.param("command= ;foo", "", id="G6"),
-        pytest.param("command=a#b #c ;d", "a#b #c", id="G7"),
-        pytest.param("command=a;b ;c #d", "a;b ;c", id="G8"),
-        pytest.param("command=/bin/cat\t;foo", "/bin/cat", id="G9"),
-        pytest.param("command=/bin/echo a\n   b\n\n   c", "/bin/echo a\nb\n\nc", id="G11"),
-        pytest.param(
-            "command=/bin/echo a\n   b\n   ; com\n#com\n   c", "/bin/echo a\nb\nc", id="G12"
-        ),
-        pytest.param("command=/bin/cat\n  autostart=false", "/bin/cat\nautostart=false", id="G13"),
-        pytest.param("command=\n   /bin/cat", "\n/bin/cat", id="G15a"),
-        pytest.param("COMMAND=/bin/cat\nAutoStart=false", "/bin/cat", id="G20"),
-        pytest.param("command : a=b", "a=b", id="G21"),
-        pytest.param("command=a\ncommand=b", "b", id="G22"),
-        pytest.param("command=/bin/echo %%(here)s", "/bin/echo %(here)s", id="G49"),
-        pytest.param("command=/bin/date +%%Y", "/bin/date +%Y", id="G62"),
+        ('command=/bin/sh -c "a ; b"', '/bin/sh -c "a'),
+        ('command=/bin/sh -c "a;b"', '/bin/sh -c "a;b"'),
+        ("command=/bin/echo a #b", "/bin/echo a"),
+        ("command=/bin/echo a#b", "/bin/echo a#b"),
+        ("command=;foo", ";foo"),
+        ("command= ;foo", ""),
+        ("command=a#b #c ;d", "a#b #c"),
+        ("command=a;b ;c #d", "a;b ;c"),
+        ("command=/bin/cat\t;foo", "/bin/cat"),
+        ("command=/bin/echo a\n   b\n\n   c", "/bin/echo a\nb\n\nc"),
+        ("command=/bin/echo a\n   b\n   ; com\n#com\n   c", "/bin/echo a\nb\nc"),
+        ("command=/bin/cat\n  autostart=false", "/bin/cat\nautostart=false"),
+        ("command=\n   /bin/cat", "\n/bin/cat"),
+        ("COMMAND=/bin/cat\nAutoStart=false", "/bin/cat"),
+        ("command : a=b", "a=b"),
+        ("command=a\ncommand=b", "b"),
+        ("command=/bin/echo %%(here)s", "/bin/echo %(here)s"),
+        ("command=/bin/date +%%Y", "/bin/date +%Y"),
     ],
 )
 def test_dialect(command: str, expected: str) -> None:
     assert commands(f"[program:x]\n{command}\n") == [expected]
 
 
-def test_G14_an_indented_header_continues_a_value() -> None:
+@pytest.mark.behaviour("configuration.md#continuation-lines")
+def test_an_indented_header_continues_a_value() -> None:
     text = "[program:x]\nautostart=false\ncommand=/bin/cat\n [program:y]\n"
     assert commands(text) == ["/bin/cat\n[program:y]"]
 
 
-def test_G15_the_first_key_may_be_indented() -> None:
+@pytest.mark.behaviour("configuration.md#continuation-lines")
+def test_the_first_key_may_be_indented() -> None:
     assert program("priority=\n   5").priority == 5
     ((g,),) = (load("[program:x]\n  command=a\npriority=3\n").groups,)
     assert g.processes[0].priority == 3
 
 
+@pytest.mark.behaviour("configuration.md#section-headers")
 @pytest.mark.parametrize("header", ["[program:x ;y]", "[program:x"])
-def test_G16_Q6_a_header_without_end_is_refused(header: str) -> None:
+def test_a_header_without_end_is_refused(header: str) -> None:
     with pytest.raises(ConfigError, match="malformed section header"):
         load(f"{header}\ncommand=/bin/cat\n")
 
 
-def test_G17_G18_what_a_section_name_is() -> None:
+@pytest.mark.behaviour("configuration.md#section-headers")
+def test_what_a_section_name_is() -> None:
     assert names("[program:x] junk\ncommand=/bin/cat\n") == ["x:x"]
     assert names("[program:a[b]]\ncommand=/bin/cat\n") == ["a[b]:a[b]"]
 
 
+@pytest.mark.behaviour("configuration.md#section-headers")
 @pytest.mark.parametrize("header", ["[Program:x]", "[ program:x ]", "[program]", "[progam:x]"])
-def test_G19_other_sections_are_ignored(header: str) -> None:
+def test_other_sections_are_ignored(header: str) -> None:
     assert names(f"{header}\ncommand=/bin/cat\n") == []
 
 
-def test_G23_sections_merge() -> None:
+@pytest.mark.behaviour("configuration.md#repeated-sections-and-keys")
+def test_sections_merge() -> None:
     text = "[program:x]\ncommand=a\nautostart=false\n[program:y]\ncommand=b\n"
     ((x,), _) = (g.processes for g in load(text + "[program:x]\ncommand=c\npriority=5\n").groups)
     assert (x.command, x.priority, x.autostart) == ("c", 5, False)
 
 
+@pytest.mark.behaviour("configuration.md#section-headers", "configuration.md#errors-of-syntax")
 @pytest.mark.parametrize(
     ("text", "base", "message"),
     [
-        pytest.param("[]", BASE, "parsing errors", id="G23a"),
-        pytest.param("foo\nbar\n", BASE, r"'foo'.*'bar'", id="G24"),
-        pytest.param("=foo\n", BASE, "'=foo'", id="G25"),
-        pytest.param("foo=1\n", "", "no section headers", id="G26"),
-        pytest.param("", "", "does not include supervisord section", id="G31"),
-        pytest.param("rem foo\n", BASE, "'rem foo'", id="G35"),
+        ("[]", BASE, "parsing errors"),
+        ("foo\nbar\n", BASE, r"'foo'.*'bar'"),
+        ("=foo\n", BASE, "'=foo'"),
+        ("foo=1\n", "", "no section headers"),
+        ("", "", "does not include supervisord section"),
+        ("rem foo\n", BASE, "'rem foo'"),
         pytest.param("[include]\n", BASE, None, id="includes are read elsewhere"),
     ],
 )
@@ -112,17 +125,19 @@ def test_errors_of_the_file(text: str, base: str, message: str | None) -> None:
         load(text, base=base)
 
 
-def test_G27_a_byte_order_mark_is_skipped() -> None:
-    """Q4."""
+@pytest.mark.behaviour("configuration.md#encoding-and-line-ends")
+def test_a_byte_order_mark_is_skipped() -> None:
     assert load("", base="\ufeff" + BASE).daemon.identifier == "golden"
 
 
+@pytest.mark.behaviour("configuration.md#encoding-and-line-ends")
 @pytest.mark.parametrize("end", ["\r\n", "\r"], ids=["CRLF", "CR"])
-def test_G30_line_ends(end: str) -> None:
+def test_line_ends(end: str) -> None:
     assert load("", base=BASE.replace("\n", end)).daemon.identifier == "golden"
 
 
-def test_G32_DEFAULT_is_inherited() -> None:
+@pytest.mark.behaviour("configuration.md#values-inherited-from-default")
+def test_DEFAULT_is_inherited() -> None:
     text = (
         "[DEFAULT]\nautostart=false\n[program:x]\ncommand=a\n"
         "[program:y]\ncommand=b\nautostart=true\n"
@@ -130,28 +145,35 @@ def test_G32_DEFAULT_is_inherited() -> None:
     assert [g.processes[0].autostart for g in load(text).groups] == [False, True]
 
 
-def test_G33_Q8_inherited_keys_do_not_reach_the_rpc_factory() -> None:
+@pytest.mark.behaviour("configuration.md#values-inherited-from-default")
+def test_inherited_keys_do_not_reach_the_rpc_factory() -> None:
     plugin = "[rpcinterface:y]\nsupervisor.rpcinterface_factory=m:f\nfoo=1\n"
     main, other = load(f"[DEFAULT]\nautostart=false\nfoo=2\n{plugin}").rpcinterfaces
     assert main.options == {}
     assert other.options == {"autostart": "false", "foo": "1"}  # as in the reference
 
 
-def test_G36_what_is_never_read_is_never_expanded() -> None:
+@pytest.mark.behaviour("configuration.md#unknown-sections-and-keys")
+def test_what_is_never_read_is_never_expanded() -> None:
     text = "bogus=%(nope)s\nlogfile=/nope/x\n[foo]\nbar=%z\n[supervisorctl]\nserverurl=%(nope)s"
     assert program(text).command == "/bin/cat"
 
 
+@pytest.mark.behaviour(
+    "configuration.md#percent-expansions",
+    "configuration.md#percent-conversions-without-a-name",
+    "configuration.md#errors-of-expansions",
+)
 @pytest.mark.parametrize(
     "command",
     [
-        pytest.param("/bin/date +%Y", id="G63a"),
-        pytest.param("a 100%", id="G63b"),
-        pytest.param("a %d", id="G63c"),
-        pytest.param("/bin/echo %s", id="G64 Q21"),
-        pytest.param("%(nope)s", id="G65a"),
-        pytest.param("%(ENV_NOPE)s", id="G65b"),
-        pytest.param("%(process_num)", id="G68"),
+        "/bin/date +%Y",
+        "a 100%",
+        "a %d",
+        "/bin/echo %s",
+        "%(nope)s",
+        "%(ENV_NOPE)s",
+        "%(process_num)",
     ],
 )
 def test_errors_of_expansion(command: str) -> None:
@@ -160,7 +182,8 @@ def test_errors_of_expansion(command: str) -> None:
     assert (caught.value.option, caught.value.file, caught.value.line) == ("command", "c.conf", 15)
 
 
-def test_G66_process_numbers() -> None:
+@pytest.mark.behaviour("configuration.md#percent-expansions")
+def test_numbers_of_processes_in_values() -> None:
     text = (
         "[program:x]\nnumprocs=2\nnumprocs_start=5\nprocess_name=%(program_name)s_%(process_num)03d\n"
         "command=e %(numprocs)d %(process_num)02x %(group_name)s %(here)s\n"
@@ -169,15 +192,17 @@ def test_G66_process_numbers() -> None:
     assert commands(text) == ["e 2 05 x /here", "e 2 06 x /here"]
 
 
-def test_G67_odd_but_legal_formats() -> None:
+@pytest.mark.behaviour("configuration.md#percent-expansions")
+def test_odd_but_legal_formats() -> None:
     assert program("process_name=p%(process_num)foo").name == "p0.000000oo"
 
 
+@pytest.mark.behaviour("configuration.md#environment-variables-in-values")
 @pytest.mark.parametrize(
     ("environ", "command", "expected"),
     [
-        pytest.param({"FOO": "a%b"}, "e %(ENV_FOO)s", "e a%b", id="G69"),
-        pytest.param({"FOO": "%(here)s"}, "%(ENV_FOO)s", "%(here)s", id="G71"),
+        ({"FOO": "a%b"}, "e %(ENV_FOO)s", "e a%b"),
+        ({"FOO": "%(here)s"}, "%(ENV_FOO)s", "%(here)s"),
     ],
 )
 def test_values_of_variables_are_not_expanded(
@@ -186,35 +211,34 @@ def test_values_of_variables_are_not_expanded(
     assert program(f"command={command}", environ).command == expected
 
 
+@pytest.mark.behaviour(
+    "configuration.md#names-that-can-be-expanded",
+    "configuration.md#environment-variables-in-values",
+)
 @pytest.mark.parametrize(
     ("name", "lines", "key", "expected"),
     [
-        pytest.param("7", "startsecs=%(program_name)s", "startsecs", 7, id="G73"),
-        pytest.param("7", "priority=%(program_name)s", "priority", 7, id="G72 Q29"),
-        pytest.param("x", "directory=~/x", "directory", "~/x", id="G79"),
-        pytest.param(
+        ("7", "startsecs=%(program_name)s", "startsecs", 7),
+        ("7", "priority=%(program_name)s", "priority", 7),
+        ("x", "directory=~/x", "directory", "~/x"),
+        (
             "x",
             'environment=FOO="bar"\ndirectory=%(here)s/%(process_num)d/%(ENV_FOO)s',
             "directory",
             "/here/0/bar",
-            id="G78",
         ),
-        pytest.param(
+        (
             "x",
             'environment=FOO="b r",N="%(process_num)d"\ncommand=e %(ENV_FOO)s %(ENV_N)s',
             "command",
             "e b r 0",
-            id="G80",
         ),
-        pytest.param(
-            "x", 'environment=FOO="b r"\nprocess_name=%(ENV_FOO)s', "name", "b r", id="G82"
-        ),
-        pytest.param(
+        ("x", 'environment=FOO="b r"\nprocess_name=%(ENV_FOO)s', "name", "b r"),
+        (
             "x",
             "serverurl=http://%(host_node_name)s/%(group_name)s/%(program_name)s",
             "serverurl",
             "http://node/x/x",
-            id="G95",
         ),
     ],
 )
@@ -225,8 +249,11 @@ def test_expansion(name: str, lines: str, key: str, expected: object) -> None:
     assert getattr(process, key) == expected
 
 
-def test_G75_G76_G77_child_logs_are_expanded_twice_if_that_works() -> None:
-    """Q23."""
+@pytest.mark.behaviour(
+    "configuration.md#names-that-can-be-expanded",
+    "configuration.md#values-that-supervisor-expands-twice",
+)
+def test_child_logs_are_expanded_twice_if_that_works() -> None:
     x = program(
         "stdout_logfile=%(here)s/a%%%%b.log\nstderr_logfile=%(here)s/x_%%(process_num)s.log\n"
         "stdout_logfile_backups=%(process_num)s"
@@ -236,12 +263,16 @@ def test_G75_G76_G77_child_logs_are_expanded_twice_if_that_works() -> None:
     assert program("stdout_logfile=%(here)s/a%%b.log").stdout.logfile == "/here/a%b.log"
 
 
+@pytest.mark.behaviour(
+    "configuration.md#names-that-can-be-expanded",
+    "configuration.md#environment-variables-in-values",
+)
 @pytest.mark.parametrize(
     "lines",
     [
-        pytest.param("startsecs=%(process_num)s", id="G74"),
-        pytest.param('environment=FOO="root"\nuser=%(ENV_FOO)s', id="G81"),
-        pytest.param('environment=A="1",B="%(ENV_A)s"', id="G83"),
+        "startsecs=%(process_num)s",
+        'environment=FOO="root"\nuser=%(ENV_FOO)s',
+        'environment=A="1",B="%(ENV_A)s"',
     ],
 )
 def test_names_that_a_stage_does_not_know(lines: str) -> None:
@@ -249,12 +280,14 @@ def test_names_that_a_stage_does_not_know(lines: str) -> None:
         program(lines)
 
 
-def test_G84_siblings_see_the_outer_variable() -> None:
+@pytest.mark.behaviour("configuration.md#environment-variables-in-values")
+def test_siblings_see_the_outer_variable() -> None:
     x = program('environment=A="1",B="%(ENV_A)s"\ncommand=e %(ENV_A)s %(ENV_B)s', {"A": "os"})
     assert x.command == "e 1 os"
 
 
-def test_G86_Q27_variables_of_one_process_do_not_reach_the_next() -> None:
+@pytest.mark.behaviour("configuration.md#environment-variables-in-values")
+def test_variables_of_one_process_do_not_reach_the_next() -> None:
     text = (
         '[program:x]\nenvironment=K%(process_num)s="v"\nnumprocs=2\n'
         "process_name=p%(process_num)s\ncommand=e %(ENV_K0)s\n"
@@ -263,15 +296,17 @@ def test_G86_Q27_variables_of_one_process_do_not_reach_the_next() -> None:
         load(text)
 
 
-def test_G87_the_global_environment_is_known_everywhere_later() -> None:
+@pytest.mark.behaviour("configuration.md#environment-variables-in-values")
+def test_the_global_environment_is_known_everywhere_later() -> None:
     base = BASE.replace("identifier=golden", 'environment=GG="gv"')
     text = '[program:a]\ncommand=%(ENV_GG)s\n[program:b]\ncommand=%(ENV_GG)s\nenvironment=GG="pv"\n'
     assert [g.processes[0].command for g in load(text, base=base).groups] == ["gv", "pv"]
     with pytest.raises(ConfigError, match="ENV_GG"):
-        load("", base=base.replace("nocleanup=true", "loglevel=%(ENV_GG)s"))  # G88
+        load("", base=base.replace("nocleanup=true", "loglevel=%(ENV_GG)s"))
 
 
-def test_G89_G90_Q24_the_global_environment_is_expanded_twice_if_that_works() -> None:
+@pytest.mark.behaviour("configuration.md#values-that-supervisor-expands-twice")
+def test_the_global_environment_is_expanded_twice_if_that_works() -> None:
     for text, value in (
         ("%(host_node_name)s", "node"),
         ("%%(host_node_name)s", "node"),
@@ -282,15 +317,24 @@ def test_G89_G90_Q24_the_global_environment_is_expanded_twice_if_that_works() ->
         assert load("", base=base).daemon.environment == {"GG": value}
 
 
+@pytest.mark.behaviour(
+    "configuration.md#whole-numbers",
+    "configuration.md#signals",
+    "configuration.md#lists-of-exit-codes",
+    "configuration.md#octal-numbers",
+    "configuration.md#booleans-and-words",
+    "configuration.md#stopasgroup-implies-killasgroup",
+    "configuration.md#users-and-groups",
+)
 @pytest.mark.parametrize(
     ("lines", "key", "expected"),
     [
         *(
-            pytest.param(f"stopwaitsecs={text}", "stopwaitsecs", value, id=f"G121 {text}")
+            (f"stopwaitsecs={text}", "stopwaitsecs", value)
             for text, value in (("-5", -5), ("+5", 5), ("1_000", 1000), ("010", 10), ("\u0665", 5))
         ),
         *(
-            pytest.param(f"stopsignal={text}", "stopsignal", value, id=f"G128 {text}")
+            (f"stopsignal={text}", "stopsignal", value)
             for text, value in (
                 ("TERM", 15),
                 ("sigterm", 15),
@@ -306,15 +350,15 @@ def test_G89_G90_Q24_the_global_environment_is_expanded_twice_if_that_works() ->
             )
         ),
         *(
-            pytest.param(f"exitcodes={text}", "exitcodes", value, id=f"G126 {text}")
+            (f"exitcodes={text}", "exitcodes", value)
             for text, value in (("0, 2 ,3", (0, 2, 3)), ("", ()), ("255", (255,)))
         ),
         *(
-            pytest.param(f"umask={text}", "umask", value, id=f"G131 {text}")
+            (f"umask={text}", "umask", value)
             for text, value in (("022", 18), ("22", 18), ("0o22", 18), ("-22", -18), ("0_22", 18))
         ),
         *(
-            pytest.param(f"autorestart={text}", "autorestart", value, id=f"G133 {text}")
+            (f"autorestart={text}", "autorestart", value)
             for text, value in (
                 ("true", Autorestart.ALWAYS),
                 ("UNEXPECTED", Autorestart.UNEXPECTED),
@@ -323,12 +367,12 @@ def test_G89_G90_Q24_the_global_environment_is_expanded_twice_if_that_works() ->
             )
         ),
         *(
-            pytest.param(f"redirect_stderr={text}", "redirect_stderr", value, id=f"G134 {text}")
+            (f"redirect_stderr={text}", "redirect_stderr", value)
             for text, value in (("yes", True), ("TRUE", True), ("no", False), ("OFF", False))
         ),
-        pytest.param("stopasgroup=true", "killasgroup", True, id="G143"),
+        ("stopasgroup=true", "killasgroup", True),
         *(
-            pytest.param(f"user={text}", "uid", value, id=f"G145 {text}")
+            (f"user={text}", "uid", value)
             for text, value in (("root", 0), ("0", 0), ("nobody", 65534))
         ),
     ],
@@ -337,6 +381,7 @@ def test_values(lines: str, key: str, expected: object) -> None:
     assert getattr(program(lines), key) == expected
 
 
+@pytest.mark.behaviour("configuration.md#sizes")
 @pytest.mark.parametrize(
     ("lines", "maxbytes"),
     [
@@ -349,10 +394,11 @@ def test_values(lines: str, key: str, expected: object) -> None:
         ("2GB", 2147483648),
     ],
 )
-def test_G123_G125_sizes(lines: str, maxbytes: int) -> None:
+def test_sizes_with_suffixes(lines: str, maxbytes: int) -> None:
     assert program(f"stdout_logfile_maxbytes={lines}").stdout.maxbytes == maxbytes
 
 
+@pytest.mark.behaviour("configuration.md#log-targets")
 @pytest.mark.parametrize(
     ("text", "logfile"),
     [
@@ -364,59 +410,57 @@ def test_G123_G125_sizes(lines: str, maxbytes: int) -> None:
         ("~/x.log", "/home/me/x.log"),
     ],
 )
-def test_G135_to_G137_child_logs(text: str, logfile: object) -> None:
+def test_targets_of_child_logs(text: str, logfile: object) -> None:
     assert program(f"stdout_logfile={text}").stdout.logfile == logfile
 
 
-def test_G139_syslog_as_a_log_file_is_deprecated() -> None:
+@pytest.mark.behaviour("configuration.md#log-targets")
+def test_syslog_as_a_log_file_is_deprecated() -> None:
     config = load("[program:x]\ncommand=a\nstdout_logfile=SYSLOG\n")
     stdout = config.groups[0].processes[0].stdout
     assert (stdout.logfile, stdout.syslog, len(config.messages)) == (None, True, 1)
 
 
-def test_G141_redirect_stderr_ignores_a_stderr_file() -> None:
+@pytest.mark.behaviour("configuration.md#redirect_stderr-and-stderr_logfile")
+def test_redirect_stderr_ignores_a_stderr_file() -> None:
     config = load("[program:x]\ncommand=a\nredirect_stderr=true\nstderr_logfile=/tmp/x\n")
     assert config.groups[0].processes[0].stderr.logfile is None
     assert [message.text[:19] for message in config.messages] == ["For [program:x], re"]
 
 
+@pytest.mark.behaviour(
+    "configuration.md#whole-numbers",
+    "configuration.md#sizes",
+    "configuration.md#lists-of-exit-codes",
+    "configuration.md#signals",
+    "configuration.md#octal-numbers",
+    "configuration.md#booleans-and-words",
+    "configuration.md#log-targets",
+    "configuration.md#stopasgroup-implies-killasgroup",
+    "configuration.md#users-and-groups",
+    "configuration.md#names-of-programs-processes-and-groups",
+    "configuration.md#numprocs",
+    "configuration.md#lists-that-do-not-mean-what-they-seem-to",
+)
 @pytest.mark.parametrize(
     "lines",
     [
-        *(pytest.param(f"stopwaitsecs={t}", id=f"G122 {t}") for t in ("0x10", "5.0", "", "abc")),
-        *(
-            pytest.param(f"stdout_logfile_maxbytes={t}", id=f"G124 {t}")
-            for t in ("50M", "1K", "10B", "1TB", "1.5MB", "KB", "")
-        ),
-        *(pytest.param(f"exitcodes={t}", id=f"G127 {t}") for t in ("0,", "256", "-1", "0 2")),
-        *(
-            pytest.param(f"stopsignal={t}", id=f"G130 {t}")
-            for t in ("FOO", "", "65", "-9", "INFO", "SIG_IGN", "_DFL")
-        ),
-        *(pytest.param(f"umask={t}", id=f"G132 {t}") for t in ("8", "99", "0x12", "", "7" * 30)),
-        *(pytest.param(f"autorestart={t}", id=f"G133 {t}") for t in ("always", "never", "")),
-        *(
-            pytest.param(f"redirect_stderr={t}", id=f"G134 {t}")
-            for t in ("y", "t", "2", "none", "", '"true"')
-        ),
-        *(
-            pytest.param(f"stdout_logfile={t}", id=f"G138 {t}")
-            for t in ("/nonexistent/x.log", "./x/y.log")
-        ),
-        pytest.param("stopasgroup=true\nkillasgroup=false", id="G144"),
-        *(
-            pytest.param(f"user={t}", id=f"G145 {t}")
-            for t in ("nosuch", "4242", "", "root:root", "-1")
-        ),
-        pytest.param("process_name=a b", id="G147"),
-        pytest.param("process_name=", id="G148 Q46"),
-        pytest.param("numprocs=2", id="G155"),
-        *(
-            pytest.param(f"environment={t}", id=f"G99 {t}")
-            for t in (",A=1", "A=1 B=2", "A=,B=2", "A=", "A", "A,B=2", "A=b=c")
-        ),
-        pytest.param("environment=A=foo@bar", id="G104"),
-        pytest.param('environment=A="x ;y"', id="G113"),
+        *(f"stopwaitsecs={t}" for t in ("0x10", "5.0", "", "abc")),
+        *(f"stdout_logfile_maxbytes={t}" for t in ("50M", "1K", "10B", "1TB", "1.5MB", "KB", "")),
+        *(f"exitcodes={t}" for t in ("0,", "256", "-1", "0 2")),
+        *(f"stopsignal={t}" for t in ("FOO", "", "65", "-9", "INFO", "SIG_IGN", "_DFL")),
+        *(f"umask={t}" for t in ("8", "99", "0x12", "", "7" * 30)),
+        *(f"autorestart={t}" for t in ("always", "never", "")),
+        *(f"redirect_stderr={t}" for t in ("y", "t", "2", "none", "", '"true"')),
+        *(f"stdout_logfile={t}" for t in ("/nonexistent/x.log", "./x/y.log")),
+        "stopasgroup=true\nkillasgroup=false",
+        *(f"user={t}" for t in ("nosuch", "4242", "", "root:root", "-1")),
+        "process_name=a b",
+        "process_name=",
+        "numprocs=2",
+        *(f"environment={t}" for t in (",A=1", "A=1 B=2", "A=,B=2", "A=", "A", "A,B=2", "A=b=c")),
+        "environment=A=foo@bar",
+        'environment=A="x ;y"',
     ],
 )
 def test_rejected_values_name_their_place(lines: str) -> None:
@@ -425,7 +469,8 @@ def test_rejected_values_name_their_place(lines: str) -> None:
     assert (caught.value.section, caught.value.file) == ("program:x", "c.conf")
 
 
-def test_G146_defaults() -> None:
+@pytest.mark.behaviour("configuration.md#defaults-of-a-program")
+def test_defaults_of_a_program() -> None:
     x = program("")
     values = dataclasses.asdict(x)
     for key in ("name", "command", "stdout", "stderr", "environment", "section"):
@@ -461,11 +506,12 @@ def test_G146_defaults() -> None:
     }
 
 
+@pytest.mark.behaviour("configuration.md#names-of-programs-processes-and-groups")
 @pytest.mark.parametrize(
     "header",
     ["[program:a b]", "[program:a:b]", "[program:a/b]", "[group:a b]", "[program:]", "[group:]"],
 )
-def test_G147_G148_names(header: str) -> None:
+def test_names_that_are_refused(header: str) -> None:
     with pytest.raises(ConfigError, match="Invalid name"):
         load(f"{header}\ncommand=/bin/cat\n")
 
@@ -482,13 +528,15 @@ def test_a_member_of_a_group_has_a_name_that_a_program_may_have(
     assert caught.value.section == f"{kind}:{name}"
 
 
-def test_G149_names_that_look_odd_are_fine() -> None:
+@pytest.mark.behaviour("configuration.md#names-of-programs-processes-and-groups")
+def test_names_that_look_odd_are_fine() -> None:
     for name in ("*", "all", "a,b", "a%b", "a;b", "x=y", "my-app_1.2", "a\tb"):
         text = f"[program:{name}]\ncommand=/bin/cat\nprocess_name=p\n"
         assert names(text) == [f"{name}:p"]
 
 
-def test_G152_no_command() -> None:
+@pytest.mark.behaviour("configuration.md#command-is-required")
+def test_a_program_without_command() -> None:
     with pytest.raises(ConfigError) as caught:
         load("[program:broken]\n")
     assert str(caught.value) == (
@@ -497,12 +545,14 @@ def test_G152_no_command() -> None:
     )
 
 
-def test_G153_numprocs_0_hides_everything() -> None:
+@pytest.mark.behaviour("configuration.md#command-is-required")
+def test_numprocs_0_hides_everything() -> None:
     (group,) = load("[program:x]\nnumprocs=0\n").groups
     assert (group.name, group.processes) == ("x", ())
 
 
-def test_G157_G158_order_of_processes() -> None:
+@pytest.mark.behaviour("configuration.md#numprocs")
+def test_order_of_processes() -> None:
     text = "[program:x]\ncommand=a\nnumprocs={}\nnumprocs_start={}\nprocess_name=p%(process_num)d\n"
     assert names(text.format(3, -1)) == ["x:p-1", "x:p0", "x:p1"]
     expected = ["p0", "p1", "p10", "p11", *(f"p{n}" for n in range(2, 10))]
@@ -512,16 +562,15 @@ def test_G157_G158_order_of_processes() -> None:
 AB = "[program:a]\ncommand=/bin/a\n[program:b]\ncommand=/bin/b\n"
 
 
+@pytest.mark.behaviour("configuration.md#members-of-a-group")
 @pytest.mark.parametrize(
     ("group", "expected"),
     [
-        pytest.param("[group:g]\nprograms= a , b", ["g:a", "g:b"], id="G159a"),
-        pytest.param("[group:g]\nprograms=a,\n  b", ["g:a", "g:b"], id="G159b"),
-        pytest.param("[group:g]\nprograms=", ["a:a", "b:b"], id="G162"),
-        pytest.param("[group:g]", ["a:a", "b:b"], id="G162 absent"),
-        pytest.param(
-            "[group:g]\nprograms=a\n[group:h]\nprograms=a", ["b:b", "g:a", "h:a"], id="G163"
-        ),
+        ("[group:g]\nprograms= a , b", ["g:a", "g:b"]),
+        ("[group:g]\nprograms=a,\n  b", ["g:a", "g:b"]),
+        ("[group:g]\nprograms=", ["a:a", "b:b"]),
+        pytest.param("[group:g]", ["a:a", "b:b"], id="absent"),
+        ("[group:g]\nprograms=a\n[group:h]\nprograms=a", ["b:b", "g:a", "h:a"]),
         pytest.param("[group:g]\nprograms=b,a", ["g:b", "g:a"], id="order"),
     ],
 )
@@ -529,14 +578,16 @@ def test_groups(group: str, expected: list[str]) -> None:
     assert names(AB + group + "\n") == expected
 
 
+@pytest.mark.behaviour("configuration.md#members-of-a-group")
 @pytest.mark.parametrize("programs", ["a b", "a,", "zzz", "a,zzz"])
-def test_G160_G161_unknown_members(programs: str) -> None:
+def test_unknown_members(programs: str) -> None:
     with pytest.raises(ConfigError, match=r"\[group:g\] names unknown program") as caught:
         load(f"{AB}[group:g]\nprograms={programs}\n")
-    assert caught.value.section == "group:g"  # Q53
+    assert caught.value.section == "group:g"
 
 
-def test_G170_G171_members_that_cannot_be() -> None:
+@pytest.mark.behaviour("configuration.md#members-of-a-group")
+def test_members_that_cannot_be() -> None:
     listener = "[eventlistener:l]\ncommand=x\nevents=TICK_5\n[group:g]\nprograms=l\n"
     with pytest.raises(ConfigError, match="names unknown program"):
         load(listener)
@@ -545,7 +596,10 @@ def test_G170_G171_members_that_cannot_be() -> None:
         load(f"{both}[group:g]\nprograms=f\n")
 
 
-def test_G173_G174_names_and_order() -> None:
+@pytest.mark.behaviour(
+    "configuration.md#members-of-a-group", "configuration.md#order-of-groups-and-processes"
+)
+def test_names_and_order() -> None:
     text = "[program:a]\ncommand=x\nprocess_name=%(group_name)s-%(program_name)s\n"
     assert names(f"{text}[group:g]\nprograms=a\n") == ["g:g-a"]
     text = "".join(
@@ -560,7 +614,8 @@ def listener(lines: str) -> str:
     return f"[eventlistener:l]\ncommand=x\n{lines}\n"
 
 
-def test_G176_G181_listeners() -> None:
+@pytest.mark.behaviour("configuration.md#event-listeners")
+def test_options_of_listeners() -> None:
     (group,) = load(listener("events=tick_5, Process_State")).groups
     assert group.kind is GroupKind.POOL
     assert group.pool is not None
@@ -570,16 +625,17 @@ def test_G176_G181_listeners() -> None:
     assert (group.priority, group.processes[0].priority) == (7, 7)
 
 
+@pytest.mark.behaviour("configuration.md#event-listeners")
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        pytest.param("", 'requires an "events" line', id="G177 absent"),
-        pytest.param("events=", 'requires an "events" line', id="G177 empty"),
-        pytest.param("events=FOO", "Unknown event type FOO", id="G178a"),
-        pytest.param("events=TICK_5,", "Unknown event type", id="G178b"),
-        pytest.param("events=TICK_5 TICK_60", "Unknown event type", id="G178c"),
-        pytest.param("events=TICK_5\nbuffer_size=0", "invalid buffer_size", id="G179"),
-        pytest.param("events=TICK_5\nredirect_stderr=true", "not allowed", id="G180"),
+        pytest.param("", 'requires an "events" line', id="absent"),
+        pytest.param("events=", 'requires an "events" line', id="empty"),
+        ("events=FOO", "Unknown event type FOO"),
+        ("events=TICK_5,", "Unknown event type"),
+        ("events=TICK_5 TICK_60", "Unknown event type"),
+        ("events=TICK_5\nbuffer_size=0", "invalid buffer_size"),
+        ("events=TICK_5\nredirect_stderr=true", "not allowed"),
         pytest.param("events=TICK_5\nevent_len=runes", "invalid 'event_len'", id="1.2.1"),
     ],
 )
@@ -597,7 +653,7 @@ def test_listener_errors(lines: str, message: str) -> None:
     ],
 )
 def test_what_len_counts_is_an_option_of_the_pool(lines: str, length: EventLength) -> None:
-    """interfaces.md 1.2.1 ADD."""
+    """ADD."""
     (group,) = load(listener(f"events=TICK_5\n{lines}")).groups
     assert group.pool is not None
     assert group.pool.event_len is length
@@ -608,18 +664,17 @@ def said(text: str) -> list[Message]:
     return [m for m in load(text).messages if not m.text.startswith("c.conf, line")]
 
 
+@pytest.mark.behaviour("events.md#header-of-an-event")
 @pytest.mark.parametrize(
     ("text", "warning"),
     [
-        pytest.param(
+        (
             "[supervisord]\nidentifier=site a:b\n" + listener("events=TICK_5"),
             "event listeners see the identifier 'site a:b' as site_a_b",
-            id="Q44-identifier",
         ),
-        pytest.param(
+        (
             "[eventlistener:a\u00a0b]\ncommand=x\nevents=TICK_5\n",
             "listeners see the pool's name as a_b",
-            id="Q44-pool",
         ),
         *(
             pytest.param(
@@ -649,6 +704,9 @@ def test_other_pools_are_not_warned_of(text: str) -> None:
     assert said(text) == []
 
 
+@pytest.mark.behaviour(
+    "configuration.md#fastcgi-programs", "configuration.md#names-that-can-be-expanded"
+)
 @pytest.mark.parametrize(
     "lines",
     [
@@ -668,12 +726,17 @@ def test_other_pools_are_not_warned_of(text: str) -> None:
         "socket=unix:///tmp/f\nsocket_backlog=65536",
     ],
 )
-def test_G183_to_G186_fastcgi_errors(lines: str) -> None:
+def test_fastcgi_errors(lines: str) -> None:
     with pytest.raises(ConfigError):
         load(f"[fcgi-program:f]\ncommand=x\n{lines}\n")
 
 
-def test_G185_G189_fastcgi_sockets() -> None:
+@pytest.mark.behaviour(
+    "configuration.md#names-that-can-be-expanded",
+    "configuration.md#fastcgi-programs",
+    "process.md#one-socket-for-all-processes-of-a-fastcgi-program",
+)
+def test_fastcgi_sockets() -> None:
     text = "[fcgi-program:f]\ncommand=x\nsocket=unix:///tmp/%(program_name)s.sock\n"
     (group,) = load(text).groups
     assert group.kind is GroupKind.FCGI
@@ -681,9 +744,13 @@ def test_G185_G189_fastcgi_sockets() -> None:
     assert socket is not None
     assert (socket.url, socket.mode) == ("unix:///tmp/f.sock", 0o700)
     (grouped,) = load(f"{text}[group:g]\nprograms=f\n").groups
-    assert grouped.processes[0].socket == socket  # Q50
+    assert grouped.processes[0].socket == socket
 
 
+@pytest.mark.behaviour(
+    "configuration.md#fastcgi-programs",
+    "process.md#one-socket-for-all-processes-of-a-fastcgi-program",
+)
 @pytest.mark.parametrize(
     "lines",
     [
@@ -697,7 +764,7 @@ def test_G185_G189_fastcgi_sockets() -> None:
         "",
     ],
 )
-def test_G189_Q50_a_grouped_fastcgi_program_runs_without_a_socket_that_is_wrong(lines: str) -> None:
+def test_a_grouped_fastcgi_program_runs_without_a_socket_that_is_wrong(lines: str) -> None:
     """The reference never looks at these options there: no error where it has none."""
     config = load(f"[fcgi-program:f]\ncommand=x\n{lines}\n[group:g]\nprograms=f\n")
     assert [process.socket for process in config.groups[0].processes] == [None]
@@ -706,6 +773,7 @@ def test_G189_Q50_a_grouped_fastcgi_program_runs_without_a_socket_that_is_wrong(
     assert "without" in message.text
 
 
+@pytest.mark.behaviour("configuration.md#addresses-of-tcp-servers")
 @pytest.mark.parametrize(
     ("port", "host", "number"),
     [
@@ -716,28 +784,30 @@ def test_G189_Q50_a_grouped_fastcgi_program_runs_without_a_socket_that_is_wrong(
         ("[::1]:9", "::1", 9),
     ],
 )
-def test_G190_G192_inet_addresses(port: str, host: str, number: int) -> None:
+def test_inet_addresses(port: str, host: str, number: int) -> None:
     server = load(f"[inet_http_server]\nport={port}\n").servers[0]
     assert server == InetServer("inet_http_server", host, number)
 
 
+@pytest.mark.behaviour("configuration.md#addresses-of-tcp-servers")
 @pytest.mark.parametrize("port", ["0", "70000", "abc", "", "localhost:", "localhost:0"])
-def test_G191_bad_ports(port: str) -> None:
+def test_bad_ports(port: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load(f"[inet_http_server]\nport={port}\n")
     assert caught.value.option == "port"
 
 
+@pytest.mark.behaviour("configuration.md#credentials-of-a-server")
 @pytest.mark.parametrize(
     "lines", ["username=u", "password=p", "username=\npassword=x", "username=x\npassword="]
 )
-def test_G193_G194_half_credentials_are_refused(lines: str) -> None:
-    """E32, Q57."""
+def test_half_credentials_are_refused(lines: str) -> None:
     with pytest.raises(ConfigError, match="incomplete authentication"):
         load(f"[inet_http_server]\nport=9\n{lines}\n")
 
 
-def test_G195_many_servers() -> None:
+@pytest.mark.behaviour("configuration.md#http-servers")
+def test_any_number_of_servers() -> None:
     text = "".join(f"[inet_http_server{name}]\nport=1\n" for name in (":one", ":two", "3"))
     sections = [server.section for server in load(text).servers]
     assert sections == [
@@ -748,7 +818,8 @@ def test_G195_many_servers() -> None:
     ]
 
 
-def test_G197_G198_unix_server_errors() -> None:
+@pytest.mark.behaviour("configuration.md#unix-sockets-of-servers")
+def test_unix_server_errors() -> None:
     for lines in (
         "",
         "file=",
@@ -761,7 +832,8 @@ def test_G197_G198_unix_server_errors() -> None:
             load(f"[unix_http_server:two]\n{lines}\n")
 
 
-def test_G200_unix_server_options() -> None:
+@pytest.mark.behaviour("configuration.md#unix-sockets-of-servers")
+def test_unix_server_options() -> None:
     text = (
         "[unix_http_server:two]\nfile=~/s\nchmod=0770\nchown=nobody:nogroup\n"
         "username=u\npassword=p\n"
@@ -777,8 +849,8 @@ def test_G200_unix_server_options() -> None:
     }
 
 
-def test_G119_G120_server_url() -> None:
-    """6.6, Q61."""
+@pytest.mark.behaviour("process.md#supervisor-variables")
+def test_the_server_url_of_children() -> None:
     both = "[inet_http_server]\nport=*:1\n[unix_http_server:two]\nfile=/tmp/two\n"
     assert load(both).server_url == "unix:///here/s"
     base = BASE.replace("[unix_http_server]\nfile=%(here)s/s\n", "")
@@ -787,14 +859,16 @@ def test_G119_G120_server_url() -> None:
     assert load("", base=base).server_url is None
 
 
-def test_G202_rpcinterface_errors_and_options() -> None:
+@pytest.mark.behaviour("configuration.md#rpc-interfaces")
+def test_rpcinterface_errors_and_options() -> None:
     with pytest.raises(ConfigError, match="does not specify a supervisor"):
         load("[rpcinterface:y]\n")
     text = "[rpcinterface:y]\nsupervisor.rpcinterface_factory=m:f\nFooBar=1\n"
     assert load(text).rpcinterfaces[1].options == {"foobar": "1"}
 
 
-def test_G204_defaults_of_the_daemon() -> None:
+@pytest.mark.behaviour("configuration.md#defaults-of-the-daemon")
+def test_defaults_of_the_daemon() -> None:
     daemon = load("", base="[supervisord]\n").daemon
     assert (daemon.logfile, daemon.pidfile) == ("/cwd/supervisord.log", "/cwd/supervisord.pid")
     assert (daemon.minfds, daemon.minprocs, daemon.umask) == (1024, 200, 0o022)
@@ -803,14 +877,17 @@ def test_G204_defaults_of_the_daemon() -> None:
     assert not any(flags)
 
 
+@pytest.mark.behaviour(
+    "configuration.md#booleans-and-words", "configuration.md#directories-that-must-exist"
+)
 @pytest.mark.parametrize(
     "line",
     [
-        pytest.param("loglevel=warning", id="G205"),
-        pytest.param("directory=/nope", id="G206"),
-        pytest.param("childlogdir=/nope", id="G206"),
-        pytest.param("logfile=/nope/x", id="G207"),
-        pytest.param("pidfile=/nope/x", id="G207"),
+        "loglevel=warning",
+        "directory=/nope",
+        "childlogdir=/nope",
+        "logfile=/nope/x",
+        "pidfile=/nope/x",
     ],
 )
 def test_errors_of_the_daemon_section(line: str) -> None:

@@ -1,4 +1,4 @@
-"""The INI dialect (config.md 3) beside the standard library's, which gives most of it (3.10)."""
+"""The INI dialect beside the standard library's, which gives most of it."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _PIECES = [
 
 
 class Standard(configparser.RawConfigParser):
-    """Remembers whether a key began with a bracket: it was meant as a header (Q6)."""
+    """Remembers whether a key began with a bracket: it was meant as a header."""
 
     def __init__(self) -> None:
         self.half_header = False
         super().__init__(strict=False, inline_comment_prefixes=(";", "#"))
 
     def optionxform(self, optionstr: str) -> str:
-        # "[]" alone is an error for both (G23a); with more behind it, it would be a key.
+        # "[]" alone is an error for both; with more behind it, it would be a key.
         self.half_header |= optionstr.startswith("[")
         return super().optionxform(optionstr)
 
@@ -64,12 +64,14 @@ def ours(text: str) -> Values | None:
     return own | {DEFAULT: fallback}
 
 
+@pytest.mark.behaviour("configuration.md#section-headers")
 @given(pieces=st.lists(st.sampled_from(_PIECES), max_size=30), headed=st.booleans())
-def test_3_10_Q6_the_dialect_is_that_of_configparser(pieces: list[str], headed: bool) -> None:
+def test_the_dialect_is_that_of_configparser(pieces: list[str], headed: bool) -> None:
     text = ("[s]\n" if headed else "") + "".join(pieces)
     assert ours(text) == standard(text)
 
 
+@pytest.mark.behaviour("configuration.md#encoding-and-line-ends")
 @pytest.mark.parametrize(
     ("text", "key", "line"),
     [
@@ -78,7 +80,7 @@ def test_3_10_Q6_the_dialect_is_that_of_configparser(pieces: list[str], headed: 
         pytest.param("[s]\r; c\rk=v\r  w\r", "k", 3, id="CR"),
         pytest.param("[s]\nk=v\nk=w\n", "k", 3, id="the last of two"),
         pytest.param("[s]\nj=a\n b\n\n c\nk=v\n", "k", 6, id="behind a long value"),
-        pytest.param("\ufeff[s]\nk=v\n", "k", 2, id="Q4"),
+        ("\ufeff[s]\nk=v\n", "k", 2),
     ],
 )
 def test_every_key_knows_its_line(text: str, key: str, line: int) -> None:
@@ -88,7 +90,7 @@ def test_every_key_knows_its_line(text: str, key: str, line: int) -> None:
     assert (entry.file, entry.line, entry.here) == ("c.conf", line, "/etc")
 
 
-def test_4_9_a_section_belongs_to_the_file_in_which_it_first_appeared() -> None:
+def test_a_section_belongs_to_the_file_in_which_it_first_appeared() -> None:
     document = Document()
     read("[s]\na=1\nb=1\n", file="main", here="/m", into=document)
     read("[s]\nb=2\n[t]\n", file="more", here="/n", into=document)

@@ -1,4 +1,4 @@
-"""Decisions about restarts and retries (process.md 3 and 4)."""
+"""Decisions about restarts and retries."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from trio_supervisor.core.process.lifecycle import (
 )
 
 
+@pytest.mark.behaviour("process.md#retries-and-fatal")
 @pytest.mark.parametrize(
     ("failures", "startretries", "delay"),
     [(1, 3, 1), (2, 3, 2), (3, 3, 3), (4, 3, None), (1, 0, None), (1, -1, None), (90, 100, 90)],
 )
-def test_P085_to_P088_retry_delay(failures: int, startretries: int, delay: float | None) -> None:
+def test_retry_delay(failures: int, startretries: int, delay: float | None) -> None:
     assert retry_delay(failures, startretries) == delay
 
 
@@ -27,12 +28,14 @@ def test_retry_delay_of_a_named_backoff(failures: int, delay: float | None) -> N
     assert retry_delay(failures, 50, (0.5, 10)) == delay
 
 
+@pytest.mark.behaviour("process.md#crash-loops-are-paced")
 @pytest.mark.parametrize(("lifetime", "delay"), [(0, 1), (0.25, 0.75), (1, 0), (3600, 0)])
-def test_P117_P118_restart_delay(lifetime: float, delay: float) -> None:
+def test_restart_delay(lifetime: float, delay: float) -> None:
     assert restart_delay(lifetime) == delay
 
 
-def test_P112_to_P114_wants_restart() -> None:
+@pytest.mark.behaviour("process.md#autorestart")
+def test_wants_restart() -> None:
     wanted = {(p, e): wants_restart(p, expected=e) for p in Autorestart for e in (True, False)}
     assert {key for key, value in wanted.items() if value} == {
         (Autorestart.ALWAYS, True),
@@ -41,14 +44,16 @@ def test_P112_to_P114_wants_restart() -> None:
     }
 
 
-def test_P108_to_P110_expected_exits() -> None:
+@pytest.mark.behaviour("process.md#expected-and-unexpected-exits")
+def test_expected_exits() -> None:
     assert Exit(2).expected((0, 2))
     assert not Exit(1).expected((0, 2))
     assert not Exit(0).expected(())
     assert not Exit(None, 9).expected((0, 9, 137))
 
 
-def test_P104_P107_signal_names() -> None:
+@pytest.mark.behaviour("process.md#description-of-an-exit")
+def test_signal_names() -> None:
     assert [signal_name(n) for n in (15, 6, 17, 29, 34, 40, 64)] == [
         "SIGTERM",
         "SIGABRT",

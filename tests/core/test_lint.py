@@ -1,4 +1,4 @@
-"""Remarks about configurations that load (config.md 12 and the LINT rows of 16)."""
+"""Remarks about configurations that load."""
 
 from __future__ import annotations
 
@@ -19,6 +19,27 @@ def examined(fragment: str, base: str = BASE) -> Examined:
 X = "[program:x]\ncommand=/bin/cat\n"
 
 
+@pytest.mark.behaviour(
+    "configuration.md#comments",
+    "configuration.md#continuation-lines",
+    "configuration.md#section-headers",
+    "configuration.md#repeated-sections-and-keys",
+    "configuration.md#unknown-sections-and-keys",
+    "configuration.md#numprocs",
+    "configuration.md#lists-that-do-not-mean-what-they-seem-to",
+    "configuration.md#quotes-and-backslashes-in-environment",
+    "configuration.md#signals",
+    "configuration.md#whole-numbers",
+    "configuration.md#event-listeners",
+    "configuration.md#names-of-programs-processes-and-groups",
+    "configuration.md#equal-names",
+    "configuration.md#members-of-a-group",
+    "configuration.md#command-is-required",
+    "configuration.md#http-servers",
+    "process.md#search-for-a-command",
+    "process.md#identity-directory-and-umask-of-a-child",
+    "configuration.md#remarks",
+)
 @pytest.mark.parametrize(
     ("fragment", "line", "text"),
     [
@@ -107,7 +128,7 @@ X = "[program:x]\ncommand=/bin/cat\n"
     ],
 )
 def test_a_remark_for_what_is_probably_not_meant(fragment: str, line: int, text: str) -> None:
-    """12; Q3, Q7, Q9, Q11, Q12, Q30 to Q33, Q36, Q40, Q45, Q47 to Q49, Q54 to Q56, Q77, Q78."""
+    """12."""
     result = examined(fragment)
     assert result.errors == []
     found = [remark for remark in result.remarks if text in str(remark)]
@@ -118,6 +139,11 @@ def test_a_remark_for_what_is_probably_not_meant(fragment: str, line: int, text:
     assert "secret" not in str(found[0])
 
 
+@pytest.mark.behaviour(
+    "configuration.md#the-activity-log-file",
+    "process.md#foreground-and-background",
+    "configuration.md#remarks",
+)
 @pytest.mark.parametrize(
     ("line", "text"),
     [
@@ -132,11 +158,11 @@ def test_a_remark_for_what_is_probably_not_meant(fragment: str, line: int, text:
     ],
 )
 def test_remarks_about_the_daemon(line: str, text: str) -> None:
-    """Q42, Q64."""
     result = examined("", base=f"[supervisord]\n{line}\n")
     assert [text in str(remark) for remark in result.remarks] == [True]
 
 
+@pytest.mark.behaviour("configuration.md#remarks")
 @pytest.mark.parametrize(
     "fragment",
     [
@@ -153,6 +179,7 @@ def test_an_ordinary_file_has_no_remarks(fragment: str) -> None:
     assert examined(fragment).remarks == []
 
 
+@pytest.mark.behaviour("configuration.md#all-errors-are-reported-at-once")
 def test_all_errors_are_found_in_one_reading() -> None:
     result = examined(
         "[program:a]\ncommand=a\nautostart=maybe\nstopsignal=FOO\nnumprocs=2\n"
@@ -171,6 +198,7 @@ def test_all_errors_are_found_in_one_reading() -> None:
     ]
 
 
+@pytest.mark.behaviour("configuration.md#errors-show-no-secrets")
 def test_no_secret_is_shown() -> None:
     result = examined(
         "[inet_http_server]\nport=1\nusername=u\npassword=hidden%word\n"
@@ -182,7 +210,8 @@ def test_no_secret_is_shown() -> None:
         assert "hidden" not in str(error).replace("hidden_word", "")
 
 
-def test_Q14_an_include_of_an_included_file_is_remarked_where_it_stands() -> None:
+@pytest.mark.behaviour("configuration.md#nested-includes")
+def test_an_include_of_an_included_file_is_remarked_where_it_stands() -> None:
     document = Document()
     read(BASE + "[include]\nfiles=a.conf\n", file="c.conf", here=HERE, into=document)
     read("[include]\nfiles=b.conf\n", file="a.conf", here=HERE, into=document)
@@ -194,7 +223,10 @@ def test_Q14_an_include_of_an_included_file_is_remarked_where_it_stands() -> Non
     )
 
 
-def test_Q11_Q16_what_an_included_file_replaces_is_remarked() -> None:
+@pytest.mark.behaviour(
+    "configuration.md#repeated-sections-and-keys", "configuration.md#precedence-of-included-files"
+)
+def test_what_an_included_file_replaces_is_remarked() -> None:
     document = Document()
     read(BASE + X, file="c.conf", here=HERE, into=document)
     read("[supervisord]\nidentifier=other\n", file="a.conf", here=HERE, into=document)

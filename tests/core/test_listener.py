@@ -1,4 +1,4 @@
-"""The event listener protocol, interfaces.md 1.2 and 1.5. Every case holds however bytes are split.
+"""The event listener protocol. Every case holds however bytes are split.
 
 A conversation is a list: bytes are what the listener says, SENT is an event given to it.
 """
@@ -57,80 +57,50 @@ def hold(conversation: Conversation) -> tuple[list[Ready | Result | Violation], 
     return items, listener.state
 
 
+@pytest.mark.behaviour(
+    "events.md#header-of-an-event",
+    "events.md#results",
+    "events.md#rejected-events",
+    "events.md#ok-accepts-everything-else-rejects",
+    "events.md#violations-of-the-protocol",
+    "events.md#ready",
+)
 @pytest.mark.parametrize(
     ("conversation", "items", "state"),
     [
-        pytest.param([b"READ", b"Y\n"], [READY], ListenerState.READY, id="W126"),
-        pytest.param(
+        ([b"READ", b"Y\n"], [READY], ListenerState.READY),
+        (
             [b"READY\n", SENT, b"RESULT 2\nOKREADY\n"],
             [READY, Result(b"OK"), READY],
             ListenerState.READY,
-            id="W127",
         ),
-        pytest.param(
-            [b"READY\n", SENT, b"RESULT 4\nFAIL"],
-            [READY, Result(b"FAIL")],
-            ACKNOWLEDGED,
-            id="W128",
-        ),
-        pytest.param(
-            [b"READY\n", SENT, b"RESULT 2\nok"], [READY, Result(b"ok")], ACKNOWLEDGED, id="W129"
-        ),
-        pytest.param(
-            [b"READY\n", SENT, b"RESULT 0\n"], [READY, Result(b"")], ACKNOWLEDGED, id="W130"
-        ),
-        pytest.param(
-            [b"READY\n", SENT, b"RESULT", b" 2", b"\nO", b"K"],
-            [READY, Result(b"OK")],
-            ACKNOWLEDGED,
-            id="W131",
-        ),
-        pytest.param(
+        ([b"READY\n", SENT, b"RESULT 4\nFAIL"], [READY, Result(b"FAIL")], ACKNOWLEDGED),
+        ([b"READY\n", SENT, b"RESULT 2\nok"], [READY, Result(b"ok")], ACKNOWLEDGED),
+        ([b"READY\n", SENT, b"RESULT 0\n"], [READY, Result(b"")], ACKNOWLEDGED),
+        ([b"READY\n", SENT, b"RESULT", b" 2", b"\nO", b"K"], [READY, Result(b"OK")], ACKNOWLEDGED),
+        (
             [b"READY\n", SENT, b"RESULT 2\nOK\n", b"READY\n"],
             [READY, Result(b"OK"), Violation()],
             UNKNOWN,
-            id="W132",
         ),
-        pytest.param(
-            [b"READY\n", SENT, b"junk\n"],
-            [READY, Violation("bad result line: 'junk'")],
-            UNKNOWN,
-            id="W133",
-        ),
-        pytest.param([b"READY\n", b"zzz"], [READY, Violation()], UNKNOWN, id="W134-talks"),
-        pytest.param([b"READY\nREADY\n"], [READY, Violation()], UNKNOWN, id="W134-twice"),
-        pytest.param([b"READY\r\n"], [Violation()], UNKNOWN, id="W134-crlf"),
-        pytest.param([b"hello"], [], ACKNOWLEDGED, id="W134-five"),
-        pytest.param([b"hello", b"!"], [Violation()], UNKNOWN, id="W134-six"),
-        pytest.param(
-            [b"READY\n", SENT, b"RESULT  2 \nOK"],
-            [READY, Result(b"OK")],
-            ACKNOWLEDGED,
-            id="W135-blanks",
-        ),
-        pytest.param(
-            [b"READY\n", SENT, b"RESULT +2\nOK"],
-            [READY, Result(b"OK")],
-            ACKNOWLEDGED,
-            id="W135-plus",
-        ),
-        pytest.param(
-            [b"READY\n", SENT, b"RESULT 2\r\nOK"],
-            [READY, Result(b"OK")],
-            ACKNOWLEDGED,
-            id="W135-cr",
-        ),
-        pytest.param(
+        ([b"READY\n", SENT, b"junk\n"], [READY, Violation("bad result line: 'junk'")], UNKNOWN),
+        ([b"READY\n", b"zzz"], [READY, Violation()], UNKNOWN),
+        ([b"READY\nREADY\n"], [READY, Violation()], UNKNOWN),
+        ([b"READY\r\n"], [Violation()], UNKNOWN),
+        ([b"hello"], [], ACKNOWLEDGED),
+        ([b"hello", b"!"], [Violation()], UNKNOWN),
+        ([b"READY\n", SENT, b"RESULT  2 \nOK"], [READY, Result(b"OK")], ACKNOWLEDGED),
+        ([b"READY\n", SENT, b"RESULT +2\nOK"], [READY, Result(b"OK")], ACKNOWLEDGED),
+        ([b"READY\n", SENT, b"RESULT 2\r\nOK"], [READY, Result(b"OK")], ACKNOWLEDGED),
+        (
             [b"READY\n", SENT, b"XXXXXXX2\n"],
             [READY, Violation("bad result line: 'XXXXXXX2'")],
             UNKNOWN,
-            id="Q12-prefix",
         ),
-        pytest.param(
+        (
             [b"READY\n", SENT, b"RESULT -1\n"],
             [READY, Violation("bad result line: 'RESULT -1'")],
             UNKNOWN,
-            id="Q13-negative",
         ),
         pytest.param(
             [b"READY\n", SENT, b"RESULT - 1\n"],
@@ -166,7 +136,7 @@ def hold(conversation: Conversation) -> tuple[list[Ready | Result | Violation], 
             [b"READY\n", SENT, b"RESULT 0\nREADY\n"],
             [READY, Result(b""), READY],
             ListenerState.READY,
-            id="Q13-empty-result",
+            id="result",
         ),
         pytest.param(
             [b"READY\n", SENT, b"RESULT\n"],
@@ -206,7 +176,7 @@ def test_conversation(
     ],
 )
 def test_a_violation_shows_what_was_written(conversation: Conversation, wrote: str) -> None:
-    """needs.md 27: of a stray newline, the most common mistake, nothing else can be seen."""
+    """Of a stray newline, the most common mistake, nothing else can be seen."""
     violation = hold(conversation)[0][-1]
     assert isinstance(violation, Violation)
     assert (violation.reason, violation.wrote) == ("", wrote)
@@ -225,7 +195,7 @@ def test_the_longest_result_is_taken_in_small_pieces() -> None:
 
 @pytest.mark.parametrize("length", [LONGEST_RESULT + 1, 10**20, 10**100])
 def test_a_longer_result_is_a_bad_result_line(length: int) -> None:
-    """1.5 FIX: a listener cannot make us buffer without bound."""
+    """A listener cannot make us buffer without bound."""
     line = b"RESULT %d" % length
     items, state = hold([b"READY\n", SENT, line + b"\n"])
     assert items[1] == Violation(f"bad result line: '{line.decode()}'")
@@ -254,7 +224,8 @@ def send(payload: str, *, server: str = "supervisor", pool: str = "pa", **kw: bo
     )
 
 
-def test_w126_envelope() -> None:
+@pytest.mark.behaviour("events.md#header-of-an-event")
+def test_header_and_payload() -> None:
     event = RemoteCommunication("t", "e0")
     assert (
         envelope(
@@ -270,21 +241,21 @@ def test_w126_envelope() -> None:
     )
 
 
-def test_w144_len_counts_characters() -> None:
-    """Q1."""
+@pytest.mark.behaviour("process.md#events-of-output", "events.md#len-counts-characters")
+def test_len_counts_characters() -> None:
     payload = ProcessLogStdout("p" * 10, "g" * 10, 12345, "hé€\n".encode()).payload()
     header, _, body = send(payload).partition(b"\n")
     assert header.endswith(b" len:%d" % len(payload))
     assert len(body) == len(payload) + 3
 
 
-def test_1_2_1_len_counts_bytes_on_request() -> None:
+def test_len_counts_bytes_on_request() -> None:
     header, _, body = send("hé€\n", count_bytes=True).partition(b"\n")
     assert header.endswith(b" len:%d" % len(body))
 
 
-def test_w145_undecodable_output() -> None:
-    """Q16."""
+@pytest.mark.behaviour("process.md#events-of-output")
+def test_undecodable_output() -> None:
     payload = ProcessLogStdout("cat", "cat", 1, b"bad\xff\n").payload()
     assert send(payload).endswith(b"\nUndecodable: b'bad\\xff\\n'")
 
@@ -293,8 +264,9 @@ def test_a_payload_that_is_not_unicode_is_sent_with_replacement() -> None:
     assert send("a\udcffb").endswith(b" len:3\na?b")
 
 
+@pytest.mark.behaviour("events.md#header-of-an-event")
 @pytest.mark.parametrize("name", ["site a", "site:a", "site\ta", "site\na"])
-def test_Q44_server_and_pool_cannot_break_the_header(name: str) -> None:
+def test_server_and_pool_cannot_break_the_header(name: str) -> None:
     header = send("", server=name, pool=name).decode()
     tokens = dict(token.split(":") for token in header.split())
     assert tokens["server"] == tokens["pool"] == "site_a"

@@ -134,6 +134,7 @@ RIGHT_FILES = [
 ]
 
 
+@pytest.mark.behaviour("configuration.md#remarks")
 @pytest.mark.parametrize("text", RIGHT_FILES)
 def test_nothing_is_said_of_what_is_right(text: str) -> None:
     assert found(text) == []
@@ -221,6 +222,7 @@ WRONG: list[tuple[str, list[str]]] = [
 ]
 
 
+@pytest.mark.behaviour("configuration.md#remarks")
 @pytest.mark.parametrize(("lines", "texts"), WRONG, ids=[lines for lines, _ in WRONG])
 def test_what_is_wrong_is_said_once_with_what_to_do(lines: str, texts: list[str]) -> None:
     said = found(program(lines))
@@ -229,6 +231,7 @@ def test_what_is_wrong_is_said_once_with_what_to_do(lines: str, texts: list[str]
         assert all(part in line for part in text.split("…")), said
 
 
+@pytest.mark.behaviour("configuration.md#errors-show-no-secrets")
 def test_no_part_of_a_password_is_taken_for_a_variable_and_shown() -> None:
     said = found(with_environment('KEY="a${HIDDEN}b",PATH="$PATH"'))
     assert len(said) == 1

@@ -1,4 +1,4 @@
-"""Output filters, process.md 11.5 and 12. Every case holds however the bytes are split."""
+"""Output filters. Every case holds however the bytes are split."""
 
 from __future__ import annotations
 
@@ -49,14 +49,15 @@ def capture(chunks: list[bytes], maxbytes: int = 1000) -> list[Output | Captured
     return joined
 
 
+@pytest.mark.behaviour("process.md#strip_ansi")
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        pytest.param(b"a \x1b[31mred\x1b[0m b", b"a red b", id="P-260"),
-        pytest.param(b"\x1b[2Gcol then m", b"col then m", id="P-261"),
-        pytest.param(b"abc\x1b[31mred", b"abcred", id="P-262-S-113"),
-        pytest.param(b"\x1b]0;title\x07text", b"\x1b]0;title\x07text", id="P-263"),
-        pytest.param(b"\x1b[?25l\x1b[1;2;3~x\x1b[@y", b"xy", id="P-261-finals"),
+        (b"a \x1b[31mred\x1b[0m b", b"a red b"),
+        (b"\x1b[2Gcol then m", b"col then m"),
+        (b"abc\x1b[31mred", b"abcred"),
+        (b"\x1b]0;title\x07text", b"\x1b]0;title\x07text"),
+        (b"\x1b[?25l\x1b[1;2;3~x\x1b[@y", b"xy"),
         pytest.param(b"end\x1b[3", b"end\x1b[3", id="unfinished-at-end"),
         pytest.param(b"end\x1b", b"end\x1b", id="escape-at-end"),
         pytest.param(b"\x1b\x1b[0m[31m", b"\x1b[31m", id="no-sequence-out-of-two-halves"),
@@ -87,63 +88,53 @@ def test_strip_ansi_does_not_depend_on_splits(pieces: list[bytes], data: st.Data
     assert strip(chunks) == strip([text])
 
 
+@pytest.mark.behaviour("process.md#capture-mode")
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        pytest.param(
+        (
             b"before" + BEGIN + b"captured data" + END + b"after",
             [Output(b"before"), Captured(b"captured data"), Output(b"after")],
-            id="S-106",
         ),
-        pytest.param(b"bye", [Output(b"bye")], id="S-107"),
-        pytest.param(
-            b"visible visible" + BEGIN + b"x" * 45, [Output(b"visible visible")], id="S-110"
-        ),
+        (b"bye", [Output(b"bye")]),
+        (b"visible visible" + BEGIN + b"x" * 45, [Output(b"visible visible")]),
         pytest.param(
             b"prefix " + BEGIN + b"body" + END + b" suffix " + END + b"more",
             [Output(b"prefix "), Captured(b"body"), Output(b" suffix " + END + b"more")],
-            id="S-111-end-outside",
+            id="outside",
         ),
-        pytest.param(BEGIN + END, [Captured(b"")], id="S-111-P-270-empty"),
-        pytest.param(
-            BEGIN + b"one" + BEGIN + b"two" + END,
-            [Captured(b"one" + BEGIN + b"two")],
-            id="S-111-P-276",
-        ),
-        pytest.param(b"x<!--XSUPER", [Output(b"x<!--XSUPER")], id="P-273-prefix-at-end"),
+        (BEGIN + END, [Captured(b"")]),
+        (BEGIN + b"one" + BEGIN + b"two" + END, [Captured(b"one" + BEGIN + b"two")]),
+        pytest.param(b"x<!--XSUPER", [Output(b"x<!--XSUPER")], id="at-end"),
         pytest.param(b"<<!--" + BEGIN[1:], [Output(b"<<!--" + BEGIN[1:])], id="near-miss"),
         pytest.param(
             b"<!--<" + BEGIN + b"a<!--X" + END,
             [Output(b"<!--<"), Captured(b"a<!--X")],
             id="overlapping-prefixes",
         ),
-        pytest.param(
-            BEGIN + b"a" + END + BEGIN + b"b" + END,
-            [Captured(b"a"), Captured(b"b")],
-            id="P-275-adjacent",
-        ),
+        (BEGIN + b"a" + END + BEGIN + b"b" + END, [Captured(b"a"), Captured(b"b")]),
     ],
 )
 def test_capture(data: bytes, expected: list[Output | Captured]) -> None:
-    """P-266 to P-268, P-274 to P-276."""
     for chunks in splits(data):
         assert capture(chunks) == expected
 
 
-def test_s108_overflow_keeps_exactly_the_last_bytes() -> None:
-    """P-271 (Q-55); interfaces.md Q10."""
+@pytest.mark.behaviour("process.md#capture-mode")
+def test_overflow_keeps_exactly_the_last_bytes() -> None:
     data = BEGIN + b"0123456789" * 10 + END
     for chunks in splits(data):
         assert capture(chunks, maxbytes=20) == [Captured(b"0123456789" * 2)]
 
 
-def test_s109_many_captures_in_one_read() -> None:
-    """P-275 (Q-56)."""
+@pytest.mark.behaviour("process.md#capture-mode")
+def test_many_captures_in_one_read() -> None:
     data = (BEGIN + b"x" + END) * 600 + b"line\n"
     assert capture([data]) == [Captured(b"x")] * 600 + [Output(b"line\n")]
 
 
-def test_p272_nothing_but_a_prefix_of_the_token_is_withheld() -> None:
+@pytest.mark.behaviour("process.md#capture-mode")
+def test_nothing_but_a_prefix_of_the_token_is_withheld() -> None:
     filter = Capture(100)
     assert filter.feed(b"bye\n") == [Output(b"bye\n")]
     assert filter.feed(b"a<!-") == [Output(b"a")]
@@ -152,7 +143,8 @@ def test_p272_nothing_but_a_prefix_of_the_token_is_withheld() -> None:
     assert filter.finish() == b"<!--XSUP"
 
 
-def test_p277_a_finished_filter_is_outside_capture() -> None:
+@pytest.mark.behaviour("process.md#capture-mode")
+def test_a_finished_filter_is_outside_capture() -> None:
     filter = Capture(100)
     assert filter.feed(BEGIN + b"lost" + END[:5]) == []
     assert filter.finish() == b""
@@ -198,8 +190,9 @@ def test_whole_characters_holds_back_only_a_beginning() -> None:
         assert filter.finish() == b""
 
 
+@pytest.mark.behaviour("process.md#events-of-output")
 @pytest.mark.parametrize("data", [b"\xff\xfe", b"bad\x80", b"\x80\x80\x80\x80", b"\xc0"])
-def test_s112_invalid_bytes_are_not_held_back(data: bytes) -> None:
+def test_invalid_bytes_are_not_held_back(data: bytes) -> None:
     filter = WholeCharacters()
     assert filter.feed(data) == data
     assert filter.finish() == b""

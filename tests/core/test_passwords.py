@@ -1,4 +1,4 @@
-"""The forms of stored passwords (interfaces.md 3.5 and section 5)."""
+"""The forms of stored passwords."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ DAMAGED = [
 ]
 
 
+@pytest.mark.behaviour("http.md#stored-passwords")
 def test_a_hashed_password_is_recognised_and_no_other() -> None:
     stored = hash_password("pä:ss", b"0123456789abcdef")
     check_form(stored)
@@ -66,6 +67,7 @@ def test_damaged_forms_are_found(stored: str) -> None:
         check_form(stored)
 
 
+@pytest.mark.behaviour("http.md#stored-passwords")
 def test_forms_of_the_reference() -> None:
     sha = "{SHA}" + hashlib.sha1(b"secret").hexdigest()
     for stored in (sha, "secret", "{SHA}damaged"):

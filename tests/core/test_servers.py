@@ -1,4 +1,4 @@
-"""Options of servers that the reference does not have (section 5 of interfaces.md)."""
+"""Options of servers that the reference does not have."""
 
 from __future__ import annotations
 

@@ -1,8 +1,10 @@
-"""The table of legal moves, and the diagram that is made from it (process.md 1)."""
+"""The table of legal moves, and the diagram that is made from it."""
 
 from __future__ import annotations
 
 from pathlib import Path
+
+import pytest
 
 from trio_supervisor.core.process.states import (
     MOVES,
@@ -28,7 +30,8 @@ def test_the_documented_diagram_is_made_from_the_table() -> None:
     assert rest.partition("\n```")[0] == diagram()
 
 
-def test_P001_names_and_numbers_are_frozen() -> None:
+@pytest.mark.behaviour("process.md#the-eight-states-and-their-codes")
+def test_names_and_numbers_are_frozen() -> None:
     assert {state.name: state.value for state in State} == {
         "STOPPED": 0,
         "STARTING": 10,
@@ -47,12 +50,14 @@ def test_P001_names_and_numbers_are_frozen() -> None:
     }
 
 
-def test_P003_to_P005_the_three_sets() -> None:
+@pytest.mark.behaviour("process.md#sets-of-states")
+def test_the_three_sets() -> None:
     assert {state.name for state in RUNNING_STATES} == {"STARTING", "RUNNING", "BACKOFF"}
     assert {state.name for state in STOPPED_STATES} == {"STOPPED", "EXITED", "FATAL", "UNKNOWN"}
     assert {state.name for state in SIGNALLABLE_STATES} == {"STARTING", "RUNNING", "STOPPING"}
 
 
-def test_P008_nothing_but_a_start_leads_out_of_rest() -> None:
+@pytest.mark.behaviour("process.md#legal-transitions")
+def test_nothing_but_a_start_leads_out_of_rest() -> None:
     assert MOVES[State.FATAL] == MOVES[State.EXITED] == MOVES[State.STOPPED] == {State.STARTING}
     assert set(MOVES) == set(State)

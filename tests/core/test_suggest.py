@@ -1,4 +1,4 @@
-"""Did you mean (config.md 12)."""
+"""Did you mean."""
 
 from __future__ import annotations
 

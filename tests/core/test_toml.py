@@ -1,4 +1,4 @@
-"""Configurations written as TOML (config.md 18)."""
+"""Configurations written as TOML."""
 
 from __future__ import annotations
 
@@ -101,10 +101,12 @@ def load_toml(text: str) -> Config:
     return build(document, surroundings(), overrides={}, here=HERE)
 
 
+@pytest.mark.behaviour("configuration.md#toml-files")
 def test_the_sketch_of_the_contract_means_what_the_same_ini_means() -> None:
     assert meaning(load_toml(SKETCH)) == meaning(load(INI, base=""))
 
 
+@pytest.mark.behaviour("configuration.md#toml-files")
 @pytest.mark.parametrize(
     ("text", "message", "line", "hint"),
     [
@@ -157,6 +159,7 @@ def test_keys_of_other_programs_have_a_table_of_their_own() -> None:
         load_toml("[supervisord]\n[unix_http_server.other]\na = 1\n")
 
 
+@pytest.mark.behaviour("configuration.md#toml-files")
 def test_a_command_list_is_the_exact_argv() -> None:
     text = "[supervisord]\n[program.x]\ncommand = ['a', \"it's\", '${ENV_HOME} x', '', '$$']\n"
     (group,) = load_toml(text).groups
@@ -171,6 +174,7 @@ def test_several_servers() -> None:
     ]
 
 
+@pytest.mark.behaviour("configuration.md#toml-files")
 @pytest.mark.parametrize(
     ("text", "expanded"),
     [
@@ -186,6 +190,7 @@ def test_expansion_happens_once(text: str, expanded: str) -> None:
     assert expand_dollars(text, names) == expanded
 
 
+@pytest.mark.behaviour("configuration.md#toml-files")
 @pytest.mark.parametrize("text", ["$", "$a", "${", "${}", "${zz}", "${a:d}", "${n:99999d}"])
 def test_expansions_that_make_no_sense(text: str) -> None:
     with pytest.raises(ValueError, match=r"is badly|unknown name|width"):

@@ -1,4 +1,4 @@
-"""What configuration management and scripts make of our client's output (needs.md 5).
+"""What configuration management and scripts make of our client's output.
 
 Each decoder does in a few lines what the named program does with the output, and fails where that
 program fails. One daemon serves them all, through a program named ``supervisorctl``.
@@ -254,8 +254,9 @@ def test_deployments(site: Site) -> None:
     assert site.ctl("restart a b").out.startswith("a: ERROR (no such process)\nb: ERROR")
 
 
+@pytest.mark.behaviour("client.md#a-daemon-that-is-going-down")
 def test_a_stop_script_of_an_init_system(site: Site) -> None:
-    """Debian's unit and scripts under ``set -e``: a second shutdown is no failure (K-8)."""
+    """Debian's unit and scripts under ``set -e``: a second shutdown is no failure."""
     assert site.ctl("shutdown") == (0, "Shut down\n", "")
     site.daemon.process.wait(30)
     assert site.ctl("pid").status == 7

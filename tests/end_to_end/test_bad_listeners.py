@@ -40,7 +40,7 @@ BAD = {
     "never_reads": "say(b'READY\\n'); time.sleep(10000)",
     # reads an event and sleeps
     "never_answers": "say(b'READY\\n'); event(); time.sleep(10000)",
-    # accepts everything without having read it, for as long as something comes (Q3, W141)
+    # accepts everything without having read it, for as long as something comes
     "never_looks": """
 import fcntl, struct, termios
 waiting = lambda: struct.unpack("i", fcntl.ioctl(0, termios.FIONREAD, bytes(4)))[0]
@@ -52,7 +52,7 @@ while True:
     seen = waiting()
     say(b'RESULT 2\\nOK')
 """,
-    # answers with what is no answer (W133)
+    # answers with what is no answer
     "talks_nonsense": "say(b'READY\\n'); event(); say(b'sorry?\\n' * 1000); time.sleep(10000)",
     # writes without end, and without having been asked
     "floods": "say(b'READY\\n')\nwhile True: say(b'x' * 65536)",
@@ -61,7 +61,7 @@ while True:
 say(b'READY\\n'); event(); say(b'RESULT 1048577\\n')
 while True: say(b'x' * 65536)
 """,
-    # dies of every event (W139)
+    # dies of every event
     "dies": "say(b'READY\\n'); event(); os._exit(3)",
     # leaves behind a child that keeps its pipes and does not end
     "forks": """
@@ -71,7 +71,7 @@ if os.fork() == 0:
     os._exit(0)
 os._exit(0)
 """,
-    # rejects everything (Q5)
+    # rejects everything
     "rejects": "while True: say(b'READY\\n'); event(); say(b'RESULT 4\\nFAIL')",
 }
 #: Rejects nothing, misses nothing: writes down the numbers and texts of what it hears.
@@ -154,6 +154,12 @@ class Storm:
         return {info["name"]: info for info in infos}
 
 
+@pytest.mark.behaviour(
+    "events.md#slow-listeners",
+    "events.md#violations-of-the-protocol",
+    "events.md#a-listener-that-dies",
+    "events.md#rejected-events",
+)
 def test_bad_listeners_hurt_nobody_else(tmp_path: Path, gate: None) -> None:
     (tmp_path / "heard").touch()
     text = "".join(pool(tmp_path, name, script, SMALL) for name, script in BAD.items())

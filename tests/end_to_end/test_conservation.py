@@ -63,12 +63,18 @@ def collected(directory: Path, name: str) -> list[str]:
     ).splitlines()  # fmt: skip
 
 
+@pytest.mark.behaviour(
+    "process.md#output-is-logged-as-it-arrives",
+    "process.md#pipes-that-close-early-or-stay-open",
+    "process.md#rotation-by-size",
+    "process.md#reopening-and-truncation-from-outside",
+    "process.md#clearing-logs",
+    "process.md#slow-full-and-broken-disks",
+)
 def test_every_line_is_found_once_through_rotations_reopens_clears_and_restarts(
     tmp_path: Path,
 ) -> None:
-    """P-205, P-208, P-232 to P-237, P-247, P-251, P-259.
-
-    Four go through a thousand rotations together, ``cleared`` is heard of by a listener as well;
+    """Four go through a thousand rotations together, ``cleared`` is heard of by a listener as well;
     all are reopened and started again all the while.
     """
     (tmp_path / "writer.py").write_text(WRITER)
@@ -170,8 +176,13 @@ def reload(running: Daemon, number: int) -> None:
     eventually((running.directory / "s.sock").exists, "the socket")
 
 
+@pytest.mark.behaviour(
+    "process.md#spawn-failures-before-the-child-exists",
+    "process.md#restart-of-the-daemon",
+    "process.md#control-sockets",
+)
 def test_nothing_is_left_by_spawns_reloads_and_requests(tmp_path: Path) -> None:
-    """P-045, P-184, P-189, P-340, Q-28; needs.md 2 F and P: descriptors and memory from /proc."""
+    """Descriptors and memory from /proc."""
     text = (
         "[program:quick]\ncommand=/bin/true\nstartsecs=0\nautostart=false\nautorestart=false\n"
         f"numprocs={TOGETHER}\nprocess_name=%(process_num)d\n"

@@ -1,4 +1,4 @@
-"""The idioms of container images, unchanged, with the real daemon (needs.md 4, process.md 7, 11).
+"""The idioms of container images, unchanged, with the real daemon.
 
 Their event listeners that end the supervisor are in ``test_listeners.py``.
 """
@@ -112,10 +112,15 @@ def inner_pid(process: subprocess.Popen[str]) -> int:
     return int(pid)
 
 
+@pytest.mark.behaviour(
+    "process.md#reaping",
+    "process.md#special-files-as-logs",
+    "process.md#destinations-of-the-activity-log",
+)
 @needs_root
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 def test_a_container_says_everything_on_its_stdout(tmp_path: Path, stop: signal.Signals) -> None:
-    """P-194, P-245, P-288: each line once, nothing that looks like trouble, code 0."""
+    """Each line once, nothing that looks like trouble, code 0."""
     with container(tmp_path, HEAD + PROGRAMS) as process:
         seen = read_until(
             process.stdout, "success: web", "exited: once", "exited: first", "first out", "web err"
@@ -152,10 +157,11 @@ def test_the_same_by_the_command_line(tmp_path: Path) -> None:
     assert NULL_DEVICE.is_char_device()
 
 
+@pytest.mark.behaviour("process.md#special-files-as-logs")
 @pytest.mark.parametrize("stdout", ["pipe", "socket", "file", "closed"])
 @pytest.mark.parametrize("option", ["stdout_logfile_maxbytes=0", ""])
-def test_P245_stdout_may_be_anything(tmp_path: Path, stdout: str, option: str) -> None:
-    """Also a socket, which cannot be opened by name (needs.md 1.3)."""
+def test_stdout_may_be_anything(tmp_path: Path, stdout: str, option: str) -> None:
+    """Also a socket, which cannot be opened by name."""
     reader: socket.socket | IO[bytes]
     if stdout == "socket":
         reader, writer = socket.socketpair()

@@ -1,4 +1,4 @@
-"""The client and logs that somebody has damaged: L1 to L10 of ctl.md 12.3, D-6, D-7, D-11, D-12."""
+"""The client and logs that were damaged from outside."""
 
 from __future__ import annotations
 
@@ -78,7 +78,8 @@ def log(site: Daemon) -> Iterator[Path]:
     assert site.rpc.clearProcessLogs("cat") is True
 
 
-def test_a_log_that_was_removed_L1_L2(site: Daemon, ctl: Ctl, log: Path) -> None:
+@pytest.mark.behaviour("client.md#tail-and-maintail", "client.md#following-a-log")
+def test_a_log_that_was_removed(site: Daemon, ctl: Ctl, log: Path) -> None:
     log.unlink()
     assert ctl("tail", "cat") == (1, "cat: ERROR (no log file)\n", "")
     url = f"unix://{site.directory}/s.sock/logtail/cat/stdout"
@@ -86,7 +87,8 @@ def test_a_log_that_was_removed_L1_L2(site: Daemon, ctl: Ctl, log: Path) -> None
     assert ctl("tail", "-f", "cat") == expected
 
 
-def test_a_directory_in_place_of_a_log_L3_L4(ctl: Ctl, log: Path) -> None:
+@pytest.mark.behaviour("client.md#tail-and-maintail", "client.md#clear")
+def test_a_directory_in_place_of_a_log(ctl: Ctl, log: Path) -> None:
     log.unlink()
     log.mkdir()
     assert ctl("tail", "cat") == (1, "cat: ERROR (unknown error reading log)\n", "")
@@ -97,7 +99,8 @@ def test_a_directory_in_place_of_a_log_L3_L4(ctl: Ctl, log: Path) -> None:
     )
 
 
-def test_the_main_log_L5_L6(site: Daemon, ctl: Ctl) -> None:
+@pytest.mark.behaviour("client.md#tail-and-maintail")
+def test_the_main_log(site: Daemon, ctl: Ctl) -> None:
     log = site.directory / "sup.log"
     log.rename(site.directory / "elsewhere")
     assert ctl("maintail") == (1, "supervisord: ERROR (no log file)\n", "")
@@ -108,7 +111,8 @@ def test_the_main_log_L5_L6(site: Daemon, ctl: Ctl) -> None:
     assert ctl("maintail", "-5").status == 0
 
 
-def test_following_over_a_truncation_L7_D12(site: Daemon, log: Path) -> None:
+@pytest.mark.behaviour("client.md#following-a-log")
+def test_following_over_a_truncation(site: Daemon, log: Path) -> None:
     process = spawn(command(site, "tail", "-f", "cat"))
     seen = read_until(process, lambda text: text.endswith("abc\n"))
     log.write_bytes(b"")
@@ -120,7 +124,8 @@ def test_following_over_a_truncation_L7_D12(site: Daemon, log: Path) -> None:
     assert seen == f"{HEADER}abc\n==> File truncated <==\nmore\n"
 
 
-def test_bytes_that_are_no_text_L8_L9_D11(site: Daemon, ctl: Ctl, log: Path) -> None:
+@pytest.mark.behaviour("client.md#following-a-log", "client.md#tail-and-maintail")
+def test_bytes_that_are_no_text(site: Daemon, ctl: Ctl, log: Path) -> None:
     log.write_bytes(b"abc\xff\xfe\x1bdef\n")
     assert ctl("tail", "cat") == (0, "abc\ufffd\ufffd\ufffddef\n\n", "")
     assert ctl("tail", "-7", "cat").status == 0  # cuts a character
@@ -132,20 +137,23 @@ def test_bytes_that_are_no_text_L8_L9_D11(site: Daemon, ctl: Ctl, log: Path) -> 
     assert finish(process).status == 0
 
 
-def test_a_group_with_nobody_to_signal_L10(ctl: Ctl) -> None:
+@pytest.mark.behaviour("client.md#signal")
+def test_a_group_with_nobody_to_signal(ctl: Ctl) -> None:
     assert ctl("signal", "BOGUS", "duo:*") == (0, "", "")
 
 
-def test_clear_empties_logs_of_what_has_ended_D6(site: Daemon, ctl: Ctl) -> None:
+@pytest.mark.behaviour("client.md#clear", "client.md#failures-of-a-start")
+def test_clear_empties_logs_of_what_has_ended(site: Daemon, ctl: Ctl) -> None:
     out, err = site.directory / "once.out", site.directory / "once.err"
-    assert ctl("start", "once") == (0, "once: started\n", "")  # never an abnormal end (D-31)
+    assert ctl("start", "once") == (0, "once: started\n", "")  # never an abnormal end
     eventually(lambda: out.read_bytes() and err.read_bytes(), "once having written")
     site.wait_for("once", "EXITED")
     assert ctl("clear", "once") == (0, "once: cleared\n", "")
     assert (out.read_bytes(), err.read_bytes()) == (b"", b"")
 
 
-def test_clear_all_is_immediate_D7(site: Daemon, ctl: Ctl) -> None:
+@pytest.mark.behaviour("client.md#clear")
+def test_clear_all_is_immediate(site: Daemon, ctl: Ctl) -> None:
     """The reference takes 0.9 s for each process, which were 20 s here."""
     began = time.monotonic()
     ran = ctl("clear", "all")

@@ -105,7 +105,8 @@ def first_words(text: str) -> list[str]:
 # Names
 
 
-def test_patterns_where_no_name_fits_needs_33(stage: Stage) -> None:
+@pytest.mark.behaviour("client.md#patterns")
+def test_patterns_where_no_name_fits(stage: Stage) -> None:
     web = ["web:web_00", "web:web_01", "web:web_02"]
     assert first_words(stage.ctl("status", "web*").out) == web
     assert first_words(stage.ctl("status", "*_0[12]").out) == web[1:]
@@ -121,6 +122,7 @@ def test_patterns_where_no_name_fits_needs_33(stage: Stage) -> None:
     assert ran.out.startswith("Error: tail takes one process, web* fits web:web_00, web:web_01, ")
 
 
+@pytest.mark.behaviour("client.md#patterns")
 @pytest.mark.parametrize(
     ("words", "status", "out"),
     [
@@ -142,7 +144,8 @@ def test_patterns_that_fit_nothing_are_unknown_names(
 # Looking
 
 
-def test_status_as_json_needs_15(stage: Stage) -> None:
+@pytest.mark.behaviour("client.md#json-output")
+def test_status_as_json(stage: Stage) -> None:
     status, found = stage.json("status", "cat", "off", "nosuch")
     assert status == 3
     assert found["errors"] == ["nosuch: ERROR (no such process)"]
@@ -157,6 +160,7 @@ def test_status_as_json_needs_15(stage: Stage) -> None:
     assert [row["full_name"] for row in everything] == first_words(stage.ctl("status").out)
 
 
+@pytest.mark.behaviour("client.md#json-output")
 def test_other_answers_as_json(stage: Stage) -> None:
     assert stage.json("pid") == (0, {"pid": stage.daemon.process.pid, "errors": []})
     assert stage.json("pid", "cat", "off", "nosuch") == (
@@ -180,6 +184,7 @@ def test_other_answers_as_json(stage: Stage) -> None:
     assert stage.ctl("avail", "x", "--json").status == stage.ctl("avail", "x").status == 1
 
 
+@pytest.mark.behaviour("client.md#json-output")
 def test_changes_as_json(stage: Stage) -> None:
     config = stage.daemon.directory / "c.conf"
     before = config.read_text()
@@ -212,6 +217,7 @@ def test_changes_as_json(stage: Stage) -> None:
     )
 
 
+@pytest.mark.behaviour("client.md#json-output")
 def test_failures_are_inside_the_document(stage: Stage, tmp_path: Path) -> None:
     for words, status in ((["status"], 4), (["pid"], 7), (["avail"], 1), (["update"], 1)):
         ran = run([stage.program, "-s", f"unix://{tmp_path}/none", *words, "--json"])
@@ -251,6 +257,7 @@ def test_more_columns_another_order_fewer_rows(stage: Stage) -> None:
 # Waiting and health
 
 
+@pytest.mark.behaviour("client.md#commands-that-supervisor-does-not-have")
 def test_wait(stage: Stage) -> None:
     assert stage.ctl("wait", "cat", "web:*") == (
         0,
@@ -274,6 +281,7 @@ def test_wait(stage: Stage) -> None:
         assert stage.ctl("wait", *words).status == 2
 
 
+@pytest.mark.behaviour("client.md#commands-that-supervisor-does-not-have")
 def test_healthy(stage: Stage, tmp_path: Path) -> None:
     assert stage.ctl("healthy") == (0, "healthy\n", "")
     assert stage.ctl("healthy", "cat", "once", "web*") == (0, "healthy\n", "")
@@ -320,6 +328,7 @@ def test_a_frozen_daemon_is_not_healthy(tmp_path: Path) -> None:
 # On a terminal
 
 
+@pytest.mark.behaviour("client.md#control-characters-on-a-terminal")
 def test_colours_and_harmless_logs_only_on_a_terminal(stage: Stage) -> None:
     plain = stage.ctl("status", "cat").out
     assert "\x1b" not in plain
@@ -342,7 +351,7 @@ def test_colours_and_harmless_logs_only_on_a_terminal(stage: Stage) -> None:
         assert person.end()[0] == 0
 
 
-def test_why_a_start_failed_needs_12(stage: Stage) -> None:
+def test_why_a_start_failed(stage: Stage) -> None:
     said = "flop: ERROR (spawn error)\nlost: ERROR (no such file)\n"
     assert stage.ctl("start", "flop", "lost") == (1, said, "")
     status, text = stage.seen("start", "flop", "lost")
@@ -359,6 +368,7 @@ def test_what_a_name_was_meant_for(stage: Stage) -> None:
     assert stage.ctl("statsu") == (1, "*** Unknown syntax: statsu\n", "")
 
 
+@pytest.mark.behaviour("client.md#colours-hints-and-progress")
 def test_progress_and_interrupt(stage: Stage) -> None:
     assert stage.ctl("start", "deaf").status == 0
     with stage.person("stop", "deaf") as person:
@@ -394,6 +404,7 @@ def test_interrupt_leaves_a_clean_terminal(
     assert rest.replace("\r\x1b[K", "").count("\x1b") == 0  # nothing but cleared lines
 
 
+@pytest.mark.behaviour("client.md#colours-hints-and-progress")
 def test_nothing_of_it_on_a_pipe(stage: Stage) -> None:
     """Both streams together, as scripts read them."""
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The golden transcripts T01 to T176 of the client, against a running daemon.
+"""Transcripts of the client, against a running daemon.
 
 The daemon is ours, or the one named by TRIO_SUPERVISOR_TEST_DAEMON (a command line), for example
 the reference. All steps run once, in order; then each is a test of its own.
@@ -30,7 +30,7 @@ HERE = Path(__file__).parent
 DAEMON_VARIABLE = "TRIO_SUPERVISOR_TEST_DAEMON"
 OTHER_DAEMON = os.environ.get(DAEMON_VARIABLE)
 
-STEP = re.compile(r"(T\d+) (\[reference\] )?(<end> )?(.*?) -> (\S+)(?: \| ?(.*))?")
+STEP = re.compile(r"([a-z-]+): (<reference> )?(?:<end (\w+)> )?(.*?) -> (\S+)(?: \| ?(.*))?")
 STDIN = re.compile(r' <stdin (".*?")>')
 INTERRUPT = re.compile(r" <interrupt(?: (\S+): ([A-Z]+))?>")
 PATTERNS = {
@@ -50,9 +50,11 @@ EDITS = (
 
 
 class Step(NamedTuple):
-    id: str
+    rule: str
+    """Anchor of a heading in docs/behaviour/client.md."""
     reference_only: bool
-    ends_earlier: bool
+    begun: str | None
+    """Name of the ``@begin`` line whose end it is."""
     command: str
     status: str
     out: str
@@ -66,26 +68,23 @@ def read_script() -> list[Step | str]:
     for line in (HERE / "ctl_transcripts.txt").read_text().splitlines():
         if line.startswith("@"):
             script.append(line)
-        elif line.startswith("T"):
-            match = STEP.fullmatch(line)
-            assert match is not None, line
+        elif match := STEP.fullmatch(line):
             out = "" if match[6] is None else match[6] + "\n"
-            script.append(
-                Step(match[1], bool(match[2]), bool(match[3]), match[4], match[5], out, "")
-            )
+            script.append(Step(match[1], bool(match[2]), match[3], match[4], match[5], out, ""))
         elif line.startswith("  "):
             step = script[-1]
             assert isinstance(step, Step)
             key = "err" if line[2] == "!" else "out"
             script[-1] = step._replace(**{key: getattr(step, key) + line[4:] + "\n"})
-    if OTHER_DAEMON is None:
-        return [step for step in script if isinstance(step, str) or not step.reference_only]
-    replaced = {step.id for step in script if isinstance(step, Step) and step.reference_only}
-    return [
-        step
-        for step in script
-        if isinstance(step, str) or step.reference_only or step.id not in replaced
-    ]
+        else:
+            assert not line or line.startswith("#"), line
+    kept: list[Step | str] = []
+    for item in script:
+        if isinstance(item, str) or not item.reference_only:
+            kept.append(item)
+        elif OTHER_DAEMON is not None:
+            kept[-1] = item
+    return kept
 
 
 def unused_port() -> int:
@@ -100,7 +99,7 @@ class Stage:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.results: dict[str, tuple[re.Pattern[str], Ran]] = {}
+        self.results: list[tuple[re.Pattern[str], Ran]] = []
         self.program = install(directory / "bin")
         self._places = {
             "HERE": str(directory),
@@ -152,8 +151,8 @@ class Stage:
         """Do what an ``@`` line says."""
         word, _, rest = line[1:].partition(" ")
         if word == "begin":
-            step, _, command = rest.partition(" ")
-            self._begun[step] = spawn(self._argv(command), cwd=self.directory)
+            name, _, command = rest.partition(" ")
+            self._begun[name] = spawn(self._argv(command), cwd=self.directory)
         elif word == "until":
             if rest == "socket gone":
                 until(lambda: not (self.directory / "s.sock").exists(), rest)
@@ -205,8 +204,8 @@ class Stage:
             given = json.loads(self._filled(stdin[1]))
             command = command.replace(stdin[0], "")
         expected = self.pattern(step.out)
-        if step.ends_earlier:
-            ran = finish(self._begun.pop(step.id))
+        if step.begun is not None:
+            ran = finish(self._begun.pop(step.begun))
         elif interrupt is not None:
             process = spawn(self._argv(command.replace(interrupt[0], "")), cwd=self.directory)
             seen = ""
@@ -220,7 +219,7 @@ class Stage:
         else:
             ran = run(self._argv(command), cwd=self.directory, stdin=given)
         whole = f"{expected}-- {re.escape(self._filled(step.err))}-- {step.status}"
-        self.results[step.id] = re.compile(whole), ran
+        self.results.append((re.compile(whole), ran))
 
     def close(self) -> None:
         for process in self._begun.values():
@@ -233,6 +232,7 @@ class Stage:
 
 
 SCRIPT = read_script()
+STEPS = [step for step in SCRIPT if isinstance(step, Step)]
 
 
 @pytest.fixture(scope="module")
@@ -249,30 +249,14 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         stage.close()
 
 
-#: Quirks of the reference that scripts may rely on (ctl.md 10), and the steps that show them.
-QUIRKS = {
-    "K-1": ("T70", "T72"),
-    "K-2": ("T48", "T63"),
-    "K-3": ("T47", "T53", "T61", "T66"),
-    "K-9": ("T139",),
-    "K-10": ("T31",),
-    "K-13": ("T151", "T152"),
-    "K-14": ("T157",),
-    "K-18": ("T02", "T54", "T124"),
-    "K-21": ("T36",),
-    "K-23": ("T51", "T52", "T99"),
-    "K-24": ("T45",),
-}
-
-
-@pytest.mark.parametrize("quirk", QUIRKS)
-def test_quirk(stage: Stage, quirk: str) -> None:
-    for step in QUIRKS[quirk]:
-        test_transcript(stage, step)
-
-
-@pytest.mark.parametrize("step", [step.id for step in SCRIPT if isinstance(step, Step)])
-def test_transcript(stage: Stage, step: str) -> None:
-    pattern, ran = stage.results[step]
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(number, id=step.command, marks=pytest.mark.behaviour(f"client.md#{step.rule}"))
+        for number, step in enumerate(STEPS)
+    ],
+)
+def test_transcript(stage: Stage, number: int) -> None:
+    pattern, ran = stage.results[number]
     status = "SIGINT" if ran.status == -signal.SIGINT else ran.status
     assert pattern.fullmatch(f"{ran.out}-- {ran.err}-- {status}"), (pattern.pattern, ran)

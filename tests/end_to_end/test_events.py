@@ -158,7 +158,7 @@ class Session:
         self.rpc.stopProcess("backs_off")
 
     def remove_and_add_pool(self) -> None:
-        # The reference gives what a listener has not answered to others when it dies (Q2).
+        # The reference gives what a listener has not answered to others when it dies.
         eventually(lambda: self.heard("some")[-1].payload.startswith("type:mark"), "all answered")
         self.rpc.stopProcess("some")
         self.rpc.removeProcessGroup("some")
@@ -201,7 +201,7 @@ def state(new: str, name: str, old: str, extra: str = "") -> str:
     return STATE.format(new, name, name, old) + (f" {extra}" if extra else "")
 
 
-#: interfaces.md 1.4, by step.
+#: By step.
 EXPECTED = {
     "start": [
         state("STARTING", "quiet", "STOPPED", "tries:0"),
@@ -219,7 +219,7 @@ EXPECTED = {
     ],
     "exit 2": [state("EXITED", "ends", "RUNNING", "expected:1 pid:N")],
     "exit 7": [state("EXITED", "ends", "RUNNING", "expected:0 pid:N")],
-    "fail": [  # the last BACKOFF shows startretries + 1 (Q7)
+    "fail": [  # the last BACKOFF shows startretries + 1
         state("STARTING", "fails", "STOPPED", "tries:0"),
         state("BACKOFF", "fails", "STARTING", "tries:1"),
         state("STARTING", "fails", "BACKOFF", "tries:1"),
@@ -250,7 +250,7 @@ EXPECTED = {
     ],
 }
 GROUPS = ["all", "some", "backs_off", "comm", "ends", "err", "fails", "out", "quiet", "x"]
-#: A pool hears of itself and of what comes after it (1.4.6), of its own start too (1.6).
+#: A pool hears of itself and of what comes after it, of its own start too.
 BEGIN = [
     *(f"PROCESS_GROUP_ADDED groupname:{name}" for name in GROUPS),
     "SUPERVISOR_STATE_CHANGE_RUNNING",
@@ -258,6 +258,7 @@ BEGIN = [
 ]
 
 
+@pytest.mark.behaviour("events.md#payloads")
 @pytest.mark.parametrize("command", [COMMAND, REFERENCE], ids=["ours", "reference"])
 def test_a_session_is_heard_the_same(command: list[str], tmp_path: Path) -> None:
     """What is compared with ours is what the reference sends: it runs the same test."""

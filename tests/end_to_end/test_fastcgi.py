@@ -1,4 +1,4 @@
-"""FastCGI programs (process.md 14 and 19.7) with the real daemon and real sockets."""
+"""FastCGI programs with the real daemon and real sockets."""
 
 from __future__ import annotations
 
@@ -26,8 +26,11 @@ def fastcgi(path: str, more: str = "") -> str:
     return f"[fcgi-program:f]\ncommand=/bin/sleep 1000\nsocket={path}\nstartsecs=0\n{more}"
 
 
-def test_S117_P300_P301_a_shared_socket(tmp_path: Path) -> None:
-    """P-310 (Q-64)."""
+@pytest.mark.behaviour(
+    "process.md#one-socket-for-all-processes-of-a-fastcgi-program",
+    "process.md#files-of-fastcgi-sockets",
+)
+def test_a_shared_socket(tmp_path: Path) -> None:
     path = tmp_path / "f.sock"
     text = fastcgi(f"unix://{path}", "numprocs=2\nprocess_name=f%(process_num)d\n")
     with daemon(tmp_path, text) as running:
@@ -50,8 +53,9 @@ def test_S117_P300_P301_a_shared_socket(tmp_path: Path) -> None:
             client.connect(str(path))
 
 
+@pytest.mark.behaviour("process.md#files-of-fastcgi-sockets")
 @needs_root
-def test_S118_P307_owner_and_mode() -> None:
+def test_owner_and_mode() -> None:
     nobody = pwd.getpwnam(NOBODY)
     with directory_of("root") as directory:
         directory.chmod(0o755)
@@ -71,16 +75,19 @@ def test_S118_P307_owner_and_mode() -> None:
                 assert stat.S_IMODE(status.st_mode) == mode
 
 
-def test_S119_Q61_in_a_group(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#one-socket-for-all-processes-of-a-fastcgi-program")
+def test_in_a_group(tmp_path: Path) -> None:
     text = fastcgi(f"unix://{tmp_path}/f.sock") + "[group:g]\nprograms=f\n"
     with daemon(tmp_path, text) as running:
         running.wait_for("g:f", "RUNNING")
         assert socket_inode(running.pid("g:f")).startswith("socket:")
-        assert running.fault("sendProcessStdin", "g:f", "x") == 20  # P-311
+        assert running.fault("sendProcessStdin", "g:f", "x") == 20
 
 
-def test_S120_P304_a_port_taken_while_stopped(tmp_path: Path) -> None:
-    """P-308."""
+@pytest.mark.behaviour(
+    "process.md#fastcgi-sockets-that-cannot-be-created", "process.md#files-of-fastcgi-sockets"
+)
+def test_a_port_taken_while_stopped(tmp_path: Path) -> None:
     port = free_port()
     text = fastcgi(f"tcp://127.0.0.1:{port}", "autostart=false\nstartretries=20\n")
     with daemon(tmp_path, text) as running:
@@ -90,8 +97,9 @@ def test_S120_P304_a_port_taken_while_stopped(tmp_path: Path) -> None:
         running.wait_for("f", "RUNNING")
 
 
-def test_S121_P304_the_socket_directory_removed(tmp_path: Path) -> None:
-    """Q-62: retries, then FATAL; nobody else notices."""
+@pytest.mark.behaviour("process.md#fastcgi-sockets-that-cannot-be-created")
+def test_the_socket_directory_removed(tmp_path: Path) -> None:
+    """Retries, then FATAL; nobody else notices."""
     (tmp_path / "sub").mkdir()
     text = fastcgi(
         f"unix://{tmp_path}/sub/f.sock", "autorestart=true\nstartretries=1\nstopsignal=KILL\n"
@@ -108,7 +116,8 @@ def test_S121_P304_the_socket_directory_removed(tmp_path: Path) -> None:
         assert running.pid("x") == other
 
 
-def test_S122_P303_a_port_taken_at_the_start(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#fastcgi-sockets-that-cannot-be-created")
+def test_a_port_taken_at_the_start(tmp_path: Path) -> None:
     """It is the trouble of this program only, which recovers."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -123,7 +132,7 @@ def test_S122_P303_a_port_taken_at_the_start(tmp_path: Path) -> None:
 
 
 def test_a_reload_makes_the_socket_anew_and_leaves_none_open(tmp_path: Path) -> None:
-    """needs.md 2 N: closed at a reload and at a stop, by whatever way the children end."""
+    """Closed at a reload and at a stop, by whatever way the children end."""
     path = tmp_path / "f.sock"
     with daemon(tmp_path, fastcgi(f"unix://{path}", "autorestart=true\n")) as running:
         running.wait_for("f", "RUNNING")

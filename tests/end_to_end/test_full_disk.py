@@ -1,4 +1,4 @@
-"""S-094 with a file system that is really full (P-257 to P-259, needs.md 1.26)."""
+"""With a file system that is really full."""
 
 from __future__ import annotations
 
@@ -43,9 +43,10 @@ def small_disk(directory: Path) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", mount], check=True, timeout=PATIENCE)
 
 
+@pytest.mark.behaviour("process.md#slow-full-and-broken-disks")
 @needs_root
 @pytest.mark.parametrize("rotation", ["maxbytes=0", "maxbytes=40KB\nstdout_logfile_backups=5"])
-def test_S094_a_child_log_on_a_full_disk(tmp_path: Path, rotation: str) -> None:
+def test_a_child_log_on_a_full_disk(tmp_path: Path, rotation: str) -> None:
     (tmp_path / "writer.py").write_text(WRITER)
     with small_disk(tmp_path) as disk:
         log = disk / "x.log"
@@ -80,9 +81,12 @@ def test_S094_a_child_log_on_a_full_disk(tmp_path: Path, rotation: str) -> None:
             assert running.stop() == 0
 
 
+@pytest.mark.behaviour(
+    "process.md#slow-full-and-broken-disks", "process.md#the-activity-log-never-blocks-the-daemon"
+)
 @needs_root
-def test_S094_the_activity_log_on_a_full_disk(tmp_path: Path) -> None:
-    """P-295: its copy on stdout has everything, and what happens goes on."""
+def test_the_activity_log_on_a_full_disk(tmp_path: Path) -> None:
+    """Its copy on stdout has everything, and what happens goes on."""
     with small_disk(tmp_path) as disk:
         log = disk / "sup.log"
         base = BASE.replace("%(here)s/sup.log", str(log))

@@ -1,4 +1,4 @@
-"""Golden cases of config.md 17 that only the daemon and its children can show."""
+"""What values mean where only the daemon and its children can show it."""
 
 from __future__ import annotations
 
@@ -40,6 +40,20 @@ def shown_by(stage: Path, name: str) -> dict[str, object]:
     return shown
 
 
+@pytest.mark.behaviour(
+    "configuration.md#continuation-lines",
+    "process.md#environment-of-a-child",
+    "process.md#supervisor-variables",
+    "configuration.md#settings-of-the-host-that-the-daemon-applies",
+    "configuration.md#command-is-required",
+    "configuration.md#log-targets",
+    "configuration.md#members-of-a-group",
+    "configuration.md#numprocs",
+    "configuration.md#equal-names",
+    "configuration.md#names-of-programs-processes-and-groups",
+    "configuration.md#order-of-groups-and-processes",
+    "process.md#start-order",
+)
 def test_one_daemon_many_programs(stage: Path) -> None:
     show = f"command={sys.executable} {stage}/show.py {stage}"
     text = f"""\
@@ -117,7 +131,7 @@ programs=first,third,second
             running.wait_for(name, "FATAL")
         running.wait_for("equal:p", "RUNNING")
 
-        assert shown_by(stage, "words")["argv"] == ["a", "b", "c"]  # G11
+        assert shown_by(stage, "words")["argv"] == ["a", "b", "c"]
         environ = shown_by(stage, "variables")["environ"]
         assert isinstance(environ, dict)
         wanted = {
@@ -128,65 +142,70 @@ programs=first,third,second
             "SUPERVISOR_PROCESS_NAME": "zz",
             "SUPERVISOR_GROUP_NAME": "variables",
         }
-        assert {name: environ[name] for name in wanted} == wanted  # G117, Q35
-        assert "SUPERVISOR_SERVER_URL" not in environ  # G118
+        assert {name: environ[name] for name in wanted} == wanted
+        assert "SUPERVISOR_SERVER_URL" not in environ
         environ = shown_by(stage, "url")["environ"]
         assert isinstance(environ, dict)
         assert environ["SUPERVISOR_SERVER_URL"] == "http://foo"
         place = shown_by(stage, "place")
-        assert (place["umask"], place["cwd"]) == (0o077, "/")  # G214
+        assert (place["umask"], place["cwd"]) == (0o077, "/")
 
         log = running.log
         for name, error in (
-            ("nowhere", "/nope"),  # G214
-            ("empty", "command is empty"),  # G154
+            ("nowhere", "/nope"),
+            ("empty", "command is empty"),
             ("unbalanced", "No closing quotation"),
         ):
             assert error in str(running.info(name)["spawnerr"])
-        assert "EISDIR" in str(running.info("slash")["spawnerr"])  # G140
+        assert "EISDIR" in str(running.info("slash")["spawnerr"])
 
         states = running.states()
-        assert [name for name in states if name.startswith("g:")] == ["g:twice"]  # G164
-        assert [name for name in states if name.startswith("equal:")] == ["equal:p"]  # G156
-        assert not (stage / "equal_0").exists()  # of equal names the last (Q48)
+        assert [name for name in states if name.startswith("g:")] == ["g:twice"]
+        assert [name for name in states if name.startswith("equal:")] == ["equal:p"]
+        assert not (stage / "equal_0").exists()  # of equal names the last
         assert (stage / "equal_1").exists()
         assert "WARN" in log
-        assert "several groups are called both" in log  # G168, Q49: the program runs
+        assert "several groups are called both" in log  # the program runs
         assert not (stage / "both.sock").exists()
         auto = [path.name for path in stage.iterdir() if "---i_d-" in path.name]
-        assert any(name.startswith("p_q-stdout---") for name in auto)  # G151, Q47
+        assert any(name.startswith("p_q-stdout---") for name in auto)
         spawned = [log.index(f"spawned: '{name}'") for name in ("third", "second", "first")]
-        assert spawned == sorted(spawned)  # G175, Q51
+        assert spawned == sorted(spawned)
 
 
+@pytest.mark.behaviour(
+    "configuration.md#fastcgi-programs",
+    "process.md#files-of-fastcgi-sockets",
+    "configuration.md#http-servers",
+    "configuration.md#unix-sockets-of-servers",
+    "process.md#control-sockets",
+    "configuration.md#the-activity-log-file",
+)
 @pytest.mark.parametrize(
     ("text", "old", "new", "error"),
     [
         pytest.param(
             "[fcgi-program:f]\ncommand=/bin/cat\nsocket=unix:///nope/f\n", "", "", "/nope/f",
-            id="G187 unix",
+            id="unix",
         ),
         pytest.param(
             "[fcgi-program:f]\ncommand=/bin/cat\nsocket=tcp://no-host.invalid:9\n", "", "",
-            "tcp://no-host.invalid:9", id="G187 tcp",
+            "tcp://no-host.invalid:9", id="tcp",
         ),
-        pytest.param(
-            "[fcgi-program:f]\ncommand=/bin/cat\nsocket=unix://{here}/file\n", "", "", "file",
-            id="G188 Q60",
-        ),
-        pytest.param(
+        (
+            "[fcgi-program:f]\ncommand=/bin/cat\nsocket=unix://{here}/file\n", "", "", "file"),
+        (
             "[inet_http_server:a]\nport=127.0.0.1:{port}\n"
-            "[inet_http_server:b]\nport=127.0.0.1:{port}\n", "", "", "{port}", id="G196",
-        ),
-        pytest.param("", "%(here)s/s.sock", "%(here)s/file", "file", id="G199 Q59"),
-        pytest.param("", "%(here)s/sup.log", "", "logfile", id="G209 empty"),
-        pytest.param("", "%(here)s/sup.log", "%(here)s", "{here}", id="G209 directory"),
+            "[inet_http_server:b]\nport=127.0.0.1:{port}\n", "", "", "{port}"),
+        ("", "%(here)s/s.sock", "%(here)s/file", "file"),
+        pytest.param("", "%(here)s/sup.log", "", "logfile", id="empty"),
+        pytest.param("", "%(here)s/sup.log", "%(here)s", "{here}", id="directory"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_opened_is_an_error_and_leaves_everything_alone(
     tmp_path: Path, text: str, old: str, new: str, error: str
 ) -> None:
-    """E42, E46, E48: exit 2 and no traceback (Q76)."""
+    """Exit 2 and no traceback."""
     port = free_port()
     (tmp_path / "file").write_text("precious")
     text, error = (part.format(here=tmp_path, port=port) for part in (text, error))
@@ -201,24 +220,25 @@ def test_what_cannot_be_opened_is_an_error_and_leaves_everything_alone(
     assert not (tmp_path / "s.sock").exists()
 
 
+@pytest.mark.behaviour("configuration.md#the-activity-log-file", "process.md#rotation-failures")
 @pytest.mark.parametrize("logfile", ["syslog", "NONE", "/dev/stdout"])
-def test_G208_G210_G211_logs_of_the_daemon(tmp_path: Path, logfile: str) -> None:
+def test_logs_of_the_daemon(tmp_path: Path, logfile: str) -> None:
     base = BASE.replace("%(here)s/sup.log", logfile)
     with daemon(tmp_path, "[program:x]\ncommand=/bin/cat\nstartsecs=0\n", base=base) as running:
         running.wait_for("x", "RUNNING")
-        if logfile == "NONE":  # the name of a file, which is remarked (Q42)
+        if logfile == "NONE":  # the name of a file, which is remarked
             assert "this is the name of a file here" in (tmp_path / "NONE").read_text()
             assert running.rpc.readLog(-10, 0)
         elif logfile == "syslog":
             assert running.fault("readLog", -10, 0) == 20
         assert running.stop() == 0
     printed = (tmp_path / "stdout").read_text()
-    assert printed.count("spawned: 'x'") == 1  # once, also where the log is stdout itself (Q43)
+    assert printed.count("spawned: 'x'") == 1  # once, also where the log is stdout itself
     assert "stopped: x" in printed
     assert not (tmp_path / "syslog").exists()
 
 
-def test_14_1_a_profile_of_the_daemon(tmp_path: Path) -> None:
+def test_a_profile_of_the_daemon(tmp_path: Path) -> None:
     arguments = ("--profile_options", "cumulative,calls")
     with daemon(tmp_path, "", *arguments) as running:
         assert running.stop() == 0
@@ -228,15 +248,20 @@ def test_14_1_a_profile_of_the_daemon(tmp_path: Path) -> None:
     assert done.stderr.startswith("Error: invalid value for --profile_options 'nonsense'")
 
 
-def test_G29_Q5_files_are_UTF_8_wherever_they_are_read(tmp_path: Path) -> None:
+@pytest.mark.behaviour("configuration.md#encoding-and-line-ends")
+def test_files_are_UTF_8_wherever_they_are_read(tmp_path: Path) -> None:
     write_config(tmp_path, "[program:h\u00e9]\ncommand=/bin/cat\n")
     bare = ("env", "LC_ALL=C", "PYTHONUTF8=0", "PYTHONCOERCECLOCALE=0")
     done = run_to_end("--export", "json", "-c", "c.conf", cwd=tmp_path, within=bare)
     assert [group["name"] for group in json.loads(done.stdout)["group"]] == ["h\u00e9"]
 
 
+@pytest.mark.behaviour(
+    "configuration.md#settings-of-the-host-that-the-daemon-applies",
+    "configuration.md#warning-when-root-searches-for-the-configuration",
+)
 @needs_root
-def test_G216_G228_what_a_user_without_rights_may_not(tmp_path: Path) -> None:
+def test_what_a_user_without_rights_may_not(tmp_path: Path) -> None:
     with directory_of(NOBODY) as directory:
         status = os.stat(directory)
         as_nobody = as_user(status.st_uid, status.st_gid)

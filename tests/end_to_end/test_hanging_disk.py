@@ -1,4 +1,4 @@
-"""P-256 with a file system that is really frozen, as a snapshot of a machine does it."""
+"""With a file system that is really frozen, as a snapshot of a machine does it."""
 
 from __future__ import annotations
 
@@ -70,8 +70,9 @@ def disk(directory: Path) -> Iterator[Disk]:
         made.close()
 
 
+@pytest.mark.behaviour("process.md#slow-full-and-broken-disks")
 @needs_root
-def test_P256_a_frozen_disk_holds_up_only_those_who_log_there(tmp_path: Path) -> None:
+def test_a_frozen_disk_holds_up_only_those_who_log_there(tmp_path: Path) -> None:
     (tmp_path / "writer.py").write_text(WRITER)
     writer = f"command={sys.executable} -S writer.py %(here)s/done\ndirectory={tmp_path}\n"
     with disk(tmp_path) as there:
@@ -108,8 +109,9 @@ def test_P256_a_frozen_disk_holds_up_only_those_who_log_there(tmp_path: Path) ->
             assert running.stop() == 0
 
 
+@pytest.mark.behaviour("process.md#slow-full-and-broken-disks")
 @needs_root
-def test_P256_a_daemon_ends_although_a_disk_is_frozen(tmp_path: Path) -> None:
+def test_a_daemon_ends_although_a_disk_is_frozen(tmp_path: Path) -> None:
     """In order; only its last thread stays in the kernel's hands until the disk is back."""
     (tmp_path / "writer.py").write_text(WRITER)
     with disk(tmp_path) as there:

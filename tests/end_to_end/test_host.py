@@ -1,4 +1,4 @@
-"""The daemon and its machine (process.md 15 and 19.7): start-up, users, limits, sockets."""
+"""The daemon and its machine: start-up, users, limits, sockets."""
 
 from __future__ import annotations
 
@@ -64,8 +64,12 @@ def process_status(pid: int, field: str) -> str:
     return found[1]
 
 
-def test_S125_P316_detaching(tmp_path: Path) -> None:
-    """P-216."""
+@pytest.mark.behaviour(
+    "process.md#foreground-and-background",
+    "process.md#log-targets",
+    "configuration.md#relative-paths",
+)
+def test_a_detached_daemon(tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
     base = options(f"directory={other}", "umask=027")
@@ -87,7 +91,11 @@ def test_S125_P316_detaching(tmp_path: Path) -> None:
         assert line in log
 
 
-def test_S126_Q34_G213_the_foreground_ignores_directory_and_umask(tmp_path: Path) -> None:
+@pytest.mark.behaviour(
+    "process.md#foreground-and-background",
+    "configuration.md#settings-of-the-host-that-the-daemon-applies",
+)
+def test_the_foreground_ignores_directory_and_umask(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     base = options(f"directory={tmp_path}/other", "umask=077")
     with daemon(tmp_path, CAT, base=base) as running:
@@ -96,7 +104,10 @@ def test_S126_Q34_G213_the_foreground_ignores_directory_and_umask(tmp_path: Path
         assert process_status(pid, "Umask") == process_status(os.getpid(), "Umask")
 
 
-def test_S128_P319_G212_an_unwritable_pidfile(tmp_path: Path) -> None:
+@pytest.mark.behaviour(
+    "process.md#pidfile", "configuration.md#settings-of-the-host-that-the-daemon-applies"
+)
+def test_an_unwritable_pidfile(tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
     write_config(tmp_path, CAT, base=BASE.replace("%(here)s/sup.pid", "%(here)s/taken"))
     with subprocess.Popen(
@@ -113,7 +124,10 @@ def test_S128_P319_G212_an_unwritable_pidfile(tmp_path: Path) -> None:
     assert (tmp_path / "taken").is_dir()
 
 
-def test_S130_Q66_P322_two_daemons_without_servers(tmp_path: Path) -> None:
+@pytest.mark.behaviour(
+    "process.md#a-second-daemon-with-the-same-configuration", "process.md#pidfile"
+)
+def test_two_daemons_without_servers(tmp_path: Path) -> None:
     pidfile = tmp_path / "sup.pid"
     with daemon(tmp_path, CAT, base=BARE) as first, daemon(tmp_path, CAT, base=BARE) as second:
         holds = f"{second.process.pid}\n"
@@ -124,7 +138,8 @@ def test_S130_Q66_P322_two_daemons_without_servers(tmp_path: Path) -> None:
         assert not pidfile.exists()
 
 
-def test_S131_P338_a_socket_that_cannot_be_made(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#control-sockets")
+def test_a_socket_that_cannot_be_made(tmp_path: Path) -> None:
     write_config(tmp_path, CAT, base=BASE.replace("%(here)s/s.sock", "%(here)s/none/s.sock"))
     done = run_to_end("-n", "-c", "c.conf", cwd=tmp_path)
     assert done.returncode == 2
@@ -133,7 +148,8 @@ def test_S131_P338_a_socket_that_cannot_be_made(tmp_path: Path) -> None:
     )
 
 
-def test_S131_P334_P339_a_taken_port_leaves_nothing_behind(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#control-sockets")
+def test_a_taken_port_leaves_nothing_behind(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         write_config(tmp_path, f"{CAT}[inet_http_server]\nport=127.0.0.1:{port}\n")
@@ -144,15 +160,17 @@ def test_S131_P334_P339_a_taken_port_leaves_nothing_behind(tmp_path: Path) -> No
     assert not (tmp_path / "sup.pid").exists()
 
 
-def test_S131_Q69_P337_a_regular_file_is_kept(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#control-sockets")
+def test_a_regular_file_is_kept(tmp_path: Path) -> None:
     (tmp_path / "s.sock").write_text("precious")
     write_config(tmp_path, CAT)
     assert run_to_end("-n", "-c", "c.conf", cwd=tmp_path).returncode == 2
     assert (tmp_path / "s.sock").read_text() == "precious"
 
 
+@pytest.mark.behaviour("process.md#control-sockets")
 @needs_root
-def test_S132_P333_attributes_of_the_socket(tmp_path: Path) -> None:
+def test_attributes_of_the_socket(tmp_path: Path) -> None:
     base = BASE.replace("s.sock\n", "s.sock\nchmod=0770\nchown=nobody:daemon\n", 1)
     with daemon(tmp_path, CAT, base=base):
         status = (tmp_path / "s.sock").stat()
@@ -166,6 +184,9 @@ def limits(pid: int, name: str) -> list[int]:
     return [int(found[1]), int(found[2])]
 
 
+@pytest.mark.behaviour(
+    "process.md#resource-limits", "configuration.md#settings-of-the-host-that-the-daemon-applies"
+)
 @pytest.mark.parametrize(
     ("given", "after", "said"),
     [
@@ -173,7 +194,7 @@ def limits(pid: int, name: str) -> list[int]:
         ("1500:2000", [1500, 2000], False),
     ],
 )
-def test_S133_P328_P331_G218_limits(
+def test_limits_are_raised_and_inherited(
     tmp_path: Path, given: str, after: list[int], said: bool
 ) -> None:
     with daemon(tmp_path, CAT, within=["prlimit", f"--nofile={given}"]) as running:
@@ -181,15 +202,18 @@ def test_S133_P328_P331_G218_limits(
         assert limits(running.process.pid, "Max open files") == after
         assert limits(running.pid("x"), "Max open files") == after
         assert ("INFO Increased RLIMIT_NOFILE limit to 1024" in running.log) is said
-        # P-332: a restart changes nothing.
+        # A restart changes nothing.
         running.signal(signal.SIGHUP)
         eventually(lambda: running.log.count("started with pid") == 2, "the restart")
         assert running.log.count("Increased RLIMIT_NOFILE") == int(said)
 
 
+@pytest.mark.behaviour(
+    "process.md#resource-limits", "configuration.md#settings-of-the-host-that-the-daemon-applies"
+)
 @needs_root
 @pytest.mark.parametrize(("option", "name"), [("minfds", "nofile"), ("minprocs", "nproc")])
-def test_S133_P330_Q67_G219_Q75_a_limit_that_cannot_be_raised(option: str, name: str) -> None:
+def test_a_limit_that_cannot_be_raised(option: str, name: str) -> None:
     with directory_of(NOBODY) as directory:
         write_config(directory, CAT, base=options(f"{option}=1024"), user=NOBODY)
         done = run_to_end(
@@ -202,15 +226,19 @@ def test_S133_P330_Q67_G219_Q75_a_limit_that_cannot_be_raised(option: str, name:
         assert part in error
 
 
-def test_P330_G219_a_limit_beyond_all_numbers(tmp_path: Path) -> None:
+@pytest.mark.behaviour(
+    "process.md#resource-limits", "configuration.md#settings-of-the-host-that-the-daemon-applies"
+)
+def test_a_limit_beyond_all_numbers(tmp_path: Path) -> None:
     write_config(tmp_path, CAT, base=options(f"minfds={'9' * 30}"))
     done = run_to_end("-n", "-c", "c.conf", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith(f"Error: minfds={'9' * 30} cannot be satisfied")
 
 
+@pytest.mark.behaviour("process.md#privileges")
 @needs_root
-def test_S134_P323_P326_the_daemons_user() -> None:
+def test_the_daemons_user() -> None:
     uid = pwd.getpwnam(NOBODY).pw_uid
     with directory_of(NOBODY) as directory, daemon(directory, CAT, user=NOBODY) as running:
         running.wait_for("x", "RUNNING")
@@ -224,8 +252,9 @@ def test_S134_P323_P326_the_daemons_user() -> None:
         assert process_status(running.pid("x"), "Uid").split() == [str(uid)] * 4
 
 
+@pytest.mark.behaviour("process.md#privileges")
 @needs_root
-def test_S134_P325_another_user_without_being_root() -> None:
+def test_another_user_without_being_root() -> None:
     within = as_user(pwd.getpwnam(NOBODY).pw_uid, os.getgid())
     with directory_of(NOBODY) as directory:
         write_config(directory, CAT, user="daemon")
@@ -237,10 +266,13 @@ def test_S134_P325_another_user_without_being_root() -> None:
             running.wait_for("x", "RUNNING")
 
 
+@pytest.mark.behaviour(
+    "process.md#identity-directory-and-umask-of-a-child", "process.md#privileges"
+)
 @needs_root
 @pytest.mark.parametrize("who", ["daemon", "program"])
-def test_P057_P323_every_group_of_the_user(who: str) -> None:
-    """needs.md 1.43, with a group file of our own that is seen by this daemon only."""
+def test_every_group_of_the_user(who: str) -> None:
+    """With a group file of our own that is seen by this daemon only."""
     gid = pwd.getpwnam(NOBODY).pw_gid
     with directory_of(NOBODY) as directory:
         groups = Path("/etc/group").read_text()
@@ -258,41 +290,49 @@ def test_P057_P323_every_group_of_the_user(who: str) -> None:
             assert sorted(map(int, found)) == sorted([gid, 70001, 70003])
 
 
-def test_S134_P324_an_unknown_user(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#privileges")
+def test_an_unknown_user(tmp_path: Path) -> None:
     write_config(tmp_path, CAT, user="nosuchuser")
     done = run_to_end("-n", "-c", "c.conf", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("Error: Invalid user name nosuchuser")
 
 
+@pytest.mark.behaviour(
+    "configuration.md#parsing-of-the-command-line", "process.md#exit-codes-of-the-daemon"
+)
 @pytest.mark.parametrize("option", ["-v", "-h", "-?", "--version", "--help"])
-def test_S135_P341_questions(tmp_path: Path, option: str) -> None:
+def test_version_and_help(tmp_path: Path, option: str) -> None:
     done = run_to_end(option, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout
 
 
+@pytest.mark.behaviour("configuration.md#parsing-of-the-command-line", "process.md#privileges")
 @pytest.mark.parametrize(
     "arguments", [["--nosuch"], ["extra"], ["-c", "none.conf"], ["-n", "-e", "loud"]]
 )
-def test_S135_usage_errors(tmp_path: Path, arguments: list[str]) -> None:
+def test_usage_errors(tmp_path: Path, arguments: list[str]) -> None:
     done = run_to_end(*arguments, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    # Root is warned of looking around for a configuration (P-327).
+    # Root is warned of looking around for a configuration.
     lines = [line for line in done.stderr.splitlines() if not line.startswith("Warning: running")]
     assert lines[0].startswith("Error: ")
     assert lines[-1].startswith("For help, use ")
 
 
-def test_P292_Q70_a_log_that_cannot_be_opened(tmp_path: Path) -> None:
+@pytest.mark.behaviour(
+    "process.md#destinations-of-the-activity-log", "process.md#exit-codes-of-the-daemon"
+)
+def test_a_log_that_cannot_be_opened(tmp_path: Path) -> None:
     write_config(tmp_path, CAT, base=BASE.replace("%(here)s/sup.log", "%(here)s"))
-    done = run_to_end("-n", "-s", "-c", "c.conf", cwd=tmp_path)  # P-289: silent or not
+    done = run_to_end("-n", "-s", "-c", "c.conf", cwd=tmp_path)  # silent or not
     assert done.returncode == 2
     assert done.stderr.startswith(f"Error: cannot open the log {tmp_path}: Is a directory")
 
 
-def test_P161_P162_what_a_start_writes(tmp_path: Path) -> None:
-    """P-160."""
+@pytest.mark.behaviour("process.md#start-up-sequence")
+def test_what_a_start_writes(tmp_path: Path) -> None:
     (tmp_path / "more.conf").write_text("")
     text = f"[include]\nfiles=more.conf none.conf\n{CAT}"
     with daemon(tmp_path, text) as running:
@@ -309,8 +349,9 @@ def test_P161_P162_what_a_start_writes(tmp_path: Path) -> None:
     ]
 
 
-def test_P180_P181_children_of_a_killed_daemon_live_on(tmp_path: Path) -> None:
-    """S-076: their stdin ends, their output is refused."""
+@pytest.mark.behaviour("process.md#processes-that-outlive-the-daemon")
+def test_children_of_a_killed_daemon_live_on(tmp_path: Path) -> None:
+    """Their stdin ends, their output is refused."""
     (tmp_path / "x.py").write_text(
         "import os\nprint('up', flush=True)\nassert os.read(0, 1) == b''\n"
         "try:\n    os.write(1, b'x')\nexcept BrokenPipeError:\n    open('refused', 'w').close()\n"
@@ -327,13 +368,15 @@ def test_P180_P181_children_of_a_killed_daemon_live_on(tmp_path: Path) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
-def test_P290_default_names_in_the_working_directory(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#destinations-of-the-activity-log")
+def test_default_names_in_the_working_directory(tmp_path: Path) -> None:
     with daemon(tmp_path, "", base=f"[supervisord]\npidfile=sup.pid\nchildlogdir={tmp_path}\n"):
         log = tmp_path / "supervisord.log"
         eventually(lambda: log.exists() and "started with pid" in log.read_text(), "the log")
 
 
-def test_P053_a_Ctrl_C_reaches_no_child(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#process-group-and-signal-dispositions-of-a-child")
+def test_a_Ctrl_C_reaches_no_child(tmp_path: Path) -> None:
     """A terminal signals the process group in its foreground: ours."""
     text = (
         "[program:x]\ncommand=/bin/sh -c \"trap 'echo INT; exit 1' INT; "

@@ -1,9 +1,11 @@
-"""P-344: errors of the daemon itself, injected into the real one."""
+"""Errors of the daemon itself, injected into the real one."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+
+import pytest
 
 from tests.kit.daemon import PATIENCE, alive, daemon, eventually
 
@@ -55,7 +57,8 @@ def faulty_python(directory: Path, fault: str) -> list[str]:
     return [sys.executable, str(path)]
 
 
-def test_P344_an_error_of_the_daemon_itself_abandons_nobody(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#exit-codes-of-the-daemon")
+def test_an_error_of_the_daemon_itself_abandons_nobody(tmp_path: Path) -> None:
     text = (
         f"[program:orderly]\ncommand={ORDERLY}\ndirectory={tmp_path}\nstdout_logfile=%(here)s/o\n"
         f"[program:deaf]\ncommand={DEAF}\nstopwaitsecs=1\nstdout_logfile=%(here)s/d\n"
@@ -81,7 +84,8 @@ def test_P344_an_error_of_the_daemon_itself_abandons_nobody(tmp_path: Path) -> N
     )
 
 
-def test_P344_what_can_go_on_goes_on(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#exit-codes-of-the-daemon")
+def test_what_can_go_on_goes_on(tmp_path: Path) -> None:
     text = "[program:x]\ncommand=/bin/sh -c \"(sh -c 'exit 5' &); exec cat\"\nstartsecs=0\n"
     within = [sys.executable, "-c", SUBREAPER, *faulty_python(tmp_path, DUTIES_FAIL)]
     with daemon(tmp_path, text, within=within) as running:

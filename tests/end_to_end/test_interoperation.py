@@ -139,7 +139,7 @@ def run(client: Path, config: Path, action: str) -> tuple[int, str]:
     text = done.stdout
     for pattern, shown in VOLATILE:
         text = pattern.sub(shown, text)
-    if action.startswith(("stop all", "restart")):  # order of completion varies there (D-30)
+    if action.startswith(("stop all", "restart")):  # order of completion varies there
         text = "".join(sorted(text.splitlines(keepends=True)))
     if action == RELOAD:
         wait_for_programs(config, 6)  # three of each life
@@ -150,7 +150,7 @@ def run(client: Path, config: Path, action: str) -> tuple[int, str]:
 
 
 def wait_for_programs(config: Path, count: int) -> None:
-    """Until so many starts have succeeded; the reference's come a second after its own (Q-02)."""
+    """Until so many starts have succeeded; the reference's come a second after its own."""
     log = config.with_name("sup.log")
     eventually(
         lambda: log.exists() and log.read_text().count("entered RUNNING state") >= count,
@@ -181,6 +181,7 @@ def served_by(which: str, directory: Path) -> Iterator[Path]:
         process.wait(PATIENCE)
 
 
+@pytest.mark.behaviour("http.md#clients-of-supervisor", "client.md#order-of-results")
 @pytest.mark.parametrize(
     ("which", "session"),
     [
@@ -194,7 +195,7 @@ def served_by(which: str, directory: Path) -> Iterator[Path]:
 def test_a_session_looks_the_same_whoever_talks_to_whom(
     tmp_path: Path, which: str, session: tuple[str, ...]
 ) -> None:
-    """Every client with this daemon prints what the reference's prints with its own (W152-W163)."""
+    """Every client with this daemon prints what the reference's prints with its own."""
     transcripts = {}
     for name, client in CLIENTS.items():
         directory = tmp_path / name

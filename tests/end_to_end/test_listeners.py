@@ -143,7 +143,7 @@ PAGE = {"sh": "listener.sh", "perl": "listener.pl"}
 
 @pytest.mark.parametrize("language", ["sh", "perl", "node", "ours", "theirs"])
 def test_listeners_in_any_language_stay_in_step(language: str, tmp_path: Path) -> None:
-    """1.2.1: characters for those that read text, bytes for those that do not."""
+    """Characters for those that read text, bytes for those that do not."""
     script = tmp_path / "script"
     heard = tmp_path / "heard"
     heard.touch()
@@ -265,7 +265,7 @@ def test_the_embedded_program_of_the_page(tmp_path: Path) -> None:
     assert done.stdout.endswith("dropped: 0\n")
 
 
-#: needs.md 4: what images copy from each other. Neither ever sends a result.
+#: What images copy from each other. Neither ever sends a result.
 IDIOMS = {
     "loop": (
         '/bin/bash -c \'printf "READY\\n"; while read line; do '
@@ -327,7 +327,8 @@ def names(lines: list[str]) -> list[str]:
     return [line.partition("eventname:")[2].split()[0] for line in lines]
 
 
-def test_W149_shutdown_with_one_slow_program(tmp_path: Path) -> None:
+@pytest.mark.behaviour("events.md#order-of-events")
+def test_shutdown_with_one_slow_program(tmp_path: Path) -> None:
     """The pool hears of all that happens before its turn, ticks included."""
     slow = (
         f'[program:slow]\ncommand={PYTHON} -c "import signal, time; '
@@ -346,7 +347,8 @@ def test_W149_shutdown_with_one_slow_program(tmp_path: Path) -> None:
         assert told[-1] == "PROCESS_STATE_STOPPED"
 
 
-def test_W150_a_restart_keeps_serials_and_begins_poolserials(tmp_path: Path) -> None:
+@pytest.mark.behaviour("events.md#serial-numbers")
+def test_a_restart_keeps_serials_and_begins_poolserials(tmp_path: Path) -> None:
     def numbers() -> list[tuple[int, int]]:
         tokens = [dict(t.split(":", 1) for t in line.split()[:7]) for line in heard(running)]
         return [(int(token["serial"]), int(token["poolserial"])) for token in tokens]

@@ -109,10 +109,10 @@ def test_forty_programs_run_die_return_and_stop(tmp_path: Path) -> None:
     assert not (tmp_path / "sup.pid").exists()
 
 
-def test_S002_a_program_that_always_fails_ends_fatal_after_exactly_its_attempts(
+@pytest.mark.behaviour("process.md#retries-and-fatal", "process.md#exit-codes-of-the-daemon")
+def test_a_program_that_always_fails_ends_fatal_after_exactly_its_attempts(
     tmp_path: Path,
 ) -> None:
-    """P-342."""
     with daemon(tmp_path, "[program:x]\ncommand=/bin/false\nstartretries=1\n") as running:
         running.wait_for("x", "FATAL")
         log = running.log
@@ -122,7 +122,8 @@ def test_S002_a_program_that_always_fails_ends_fatal_after_exactly_its_attempts(
     assert "entered RUNNING" not in log
 
 
-def test_S046_a_deaf_program_gets_KILL_after_stopwaitsecs(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#sigkill-after-stopwaitsecs")
+def test_a_deaf_program_gets_KILL_after_stopwaitsecs(tmp_path: Path) -> None:
     text = (
         f"[program:x]\ncommand={DEAF}\nstopwaitsecs=1\nstartsecs=0\nkillasgroup=true\n"
         f"stdout_logfile={tmp_path}/out\n"
@@ -137,8 +138,8 @@ def test_S046_a_deaf_program_gets_KILL_after_stopwaitsecs(tmp_path: Path) -> Non
         assert running.state("x") == "STOPPED"
 
 
-def test_S034_stop_right_after_start_never_needs_KILL(tmp_path: Path) -> None:
-    """P-078 (Q-05)."""
+@pytest.mark.behaviour("process.md#process-group-and-signal-dispositions-of-a-child")
+def test_stop_right_after_start_never_needs_KILL(tmp_path: Path) -> None:
     text = "[program:x]\ncommand=/bin/sleep 1000\nautostart=false\n"
     with daemon(tmp_path, text) as running:
         for _ in range(40):
@@ -149,9 +150,9 @@ def test_S034_stop_right_after_start_never_needs_KILL(tmp_path: Path) -> None:
     assert "SIGKILL" not in log
 
 
+@pytest.mark.behaviour("process.md#signals-to-the-daemon", "process.md#shutdown")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGQUIT"])
-def test_S063_S065_exit_signals(tmp_path: Path, name: str) -> None:
-    """P-178."""
+def test_signals_that_end_the_daemon(tmp_path: Path, name: str) -> None:
     with daemon(tmp_path, "[program:x]\ncommand=/bin/cat\nautostart=false\n") as running:
         running.signal(signal.Signals[name])
         assert running.process.wait(PATIENCE) == 0
@@ -161,8 +162,9 @@ def test_S063_S065_exit_signals(tmp_path: Path, name: str) -> None:
     assert not (tmp_path / "sup.pid").exists()
 
 
-def test_S068_S072_reload(tmp_path: Path) -> None:
-    """HUP: same pid, everything afresh; a broken file stops nothing (P-182 to P-187, Q-23)."""
+@pytest.mark.behaviour("process.md#restart-of-the-daemon")
+def test_a_reload_starts_everything_afresh(tmp_path: Path) -> None:
+    """HUP: same pid, everything afresh; a broken file stops nothing."""
     one = "[program:a]\ncommand=/bin/cat\nstartsecs=0\n"
     with daemon(tmp_path, one) as running:
         running.wait_for("a", "RUNNING")
@@ -182,8 +184,8 @@ def test_S068_S072_reload(tmp_path: Path) -> None:
         assert (tmp_path / "sup.pid").read_text() == f"{running.process.pid}\n"
 
 
-def test_S081_reopen(tmp_path: Path) -> None:
-    """P-247, P-248."""
+@pytest.mark.behaviour("process.md#reopening-and-truncation-from-outside")
+def test_logs_are_reopened_by_usr2(tmp_path: Path) -> None:
     text = f"[program:x]\ncommand=/bin/cat\nstartsecs=0\nstdout_logfile={tmp_path}/out\n"
     with daemon(tmp_path, text) as running:
         running.wait_for("x", "RUNNING")
@@ -200,8 +202,9 @@ def test_S081_reopen(tmp_path: Path) -> None:
         assert "INFO supervisord logreopen" in old
 
 
-def test_S104_the_last_output_is_never_lost(tmp_path: Path) -> None:
-    """P-208 (Q-52): also what an enlarged pipe holds at exit."""
+@pytest.mark.behaviour("process.md#pipes-that-close-early-or-stay-open")
+def test_the_last_output_is_never_lost(tmp_path: Path) -> None:
+    """Also what an enlarged pipe holds at exit."""
     writer = tmp_path / "writer.py"
     writer.write_text(
         "import fcntl, os\nfcntl.fcntl(1, fcntl.F_SETPIPE_SZ, 1 << 20)\n"
@@ -218,8 +221,12 @@ def test_S104_the_last_output_is_never_lost(tmp_path: Path) -> None:
     assert data.endswith(b"xLAST")
 
 
-def test_S042_an_exit_is_noticed_although_a_descendant_holds_the_pipes(tmp_path: Path) -> None:
-    """P-102 (Q-01, Q-53)."""
+@pytest.mark.behaviour(
+    "process.md#an-exit-is-recorded-promptly",
+    "process.md#pipes-that-close-early-or-stay-open",
+    "process.md#the-stop-signal",
+)
+def test_an_exit_is_noticed_although_a_descendant_holds_the_pipes(tmp_path: Path) -> None:
     text = (
         '[program:x]\ncommand=/bin/sh -c "sleep 60 & echo $!"\nstartsecs=0\nautorestart=false\n'
         f"stdout_logfile={tmp_path}/out\n"
@@ -227,7 +234,7 @@ def test_S042_an_exit_is_noticed_although_a_descendant_holds_the_pipes(tmp_path:
     with daemon(tmp_path, text) as running:
         running.wait_for("x", "EXITED")
         descendant = int((tmp_path / "out").read_text())
-    assert alive(descendant)  # Q-16: not ours to kill
+    assert alive(descendant)  # not ours to kill
     os.kill(descendant, signal.SIGKILL)
 
 
@@ -243,8 +250,8 @@ def test_a_bad_configuration_is_told_and_nothing_happens(tmp_path: Path) -> None
     assert sorted(p.name for p in tmp_path.iterdir()) == ["c.conf"]
 
 
-def test_S127_a_detached_daemon_is_ready_when_its_starter_returns(tmp_path: Path) -> None:
-    """P-312 to P-318 (Q-65)."""
+@pytest.mark.behaviour("process.md#foreground-and-background", "process.md#pidfile")
+def test_a_detached_daemon_is_ready_when_its_starter_returns(tmp_path: Path) -> None:
     config = write_config(tmp_path, "[program:x]\ncommand=/bin/sleep 1000\n")
     for _ in range(5):
         done = run_to_end("-c", str(config), cwd=tmp_path)
@@ -257,8 +264,11 @@ def test_S127_a_detached_daemon_is_ready_when_its_starter_returns(tmp_path: Path
         assert not (tmp_path / "sup.pid").exists()
 
 
-def test_S129_a_second_daemon_leaves_the_first_alone(tmp_path: Path) -> None:
-    """P-321 (Q-49), in the foreground and detached."""
+@pytest.mark.behaviour(
+    "process.md#a-second-daemon-with-the-same-configuration", "process.md#auto-logs"
+)
+def test_a_second_daemon_leaves_the_first_alone(tmp_path: Path) -> None:
+    """In the foreground and detached."""
     with daemon(tmp_path, "[program:x]\ncommand=/bin/cat\nstartsecs=0\n") as running:
         running.wait_for("x", "RUNNING")
         before = sorted(p.name for p in tmp_path.iterdir())
@@ -271,8 +281,8 @@ def test_S129_a_second_daemon_leaves_the_first_alone(tmp_path: Path) -> None:
         assert running.state("x") == "RUNNING"
 
 
-def test_S076_a_killed_daemons_socket_is_replaced(tmp_path: Path) -> None:
-    """P-335."""
+@pytest.mark.behaviour("process.md#processes-that-outlive-the-daemon", "process.md#control-sockets")
+def test_a_killed_daemons_socket_is_replaced(tmp_path: Path) -> None:
     text = "[program:x]\ncommand=/bin/sleep 1000\nstartsecs=0\n"
     with daemon(tmp_path, text) as running:
         running.wait_for("x", "RUNNING")

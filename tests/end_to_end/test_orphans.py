@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.kit.daemon import PATIENCE, Daemon, daemon, eventually
 from tests.kit.machine import NEW_PIDS, need_namespaces
 from tests.kit.root import needs_root
@@ -43,7 +45,8 @@ def both_reaped(running: Daemon) -> bool:
     return reaped(running) == ["exit status 5)", "terminated by SIGKILL)"]
 
 
-def test_S136_subreaper(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#reaping")
+def test_orphans_of_a_subreaper(tmp_path: Path) -> None:
     with daemon(tmp_path, PROGRAM, within=[sys.executable, "-c", BECOME_SUBREAPER]) as running:
         eventually(lambda: both_reaped(running), "two orphans reaped")
         # No zombie is left: the daemon's only child is the program itself.
@@ -66,9 +69,10 @@ def first_process(directory: Path, text: str = PROGRAM) -> Iterator[tuple[Daemon
                 running.process.wait(PATIENCE)
 
 
+@pytest.mark.behaviour("process.md#reaping")
 @needs_root
-def test_S137_pid_1(tmp_path: Path) -> None:
-    """P-194: orphans, every signal, and the exit code."""
+def test_the_daemon_as_pid_1(tmp_path: Path) -> None:
+    """Orphans, every signal, and the exit code."""
     with first_process(tmp_path) as (running, pid):
         running.wait_log("supervisord started with pid 1\n")
         assert (tmp_path / "sup.pid").read_text() == "1\n"
@@ -82,9 +86,10 @@ def test_S137_pid_1(tmp_path: Path) -> None:
     assert "received SIGTERM indicating exit request" in running.log
 
 
+@pytest.mark.behaviour("process.md#reaping")
 @needs_root
-def test_S137_P192_a_crowd_of_orphans_leaves_no_zombie(tmp_path: Path) -> None:
-    """needs.md 1.36; signals that a terminal or a broken pipe sends do no harm."""
+def test_a_crowd_of_orphans_leaves_no_zombie(tmp_path: Path) -> None:
+    """Signals that a terminal or a broken pipe sends do no harm."""
     (tmp_path / "crowd.py").write_text(
         f"import os\nfor _ in range({CROWD}):\n"
         "    if not os.fork():\n        if not os.fork():\n            os.read(0, 1)\n"

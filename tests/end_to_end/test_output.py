@@ -1,4 +1,4 @@
-"""Output, logs and stdin of process.md 19.5 and 19.6 with the real daemon."""
+"""Output, logs and stdin with the real daemon."""
 
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ def content(path: Path, text: str) -> None:
     eventually(lambda: path.exists() and path.read_text() == text, f"{text!r} in {path.name}")
 
 
-def test_S081_S098_reopen_with_the_log_directory_gone(tmp_path: Path) -> None:
-    """P-249 (Q-43): a CRIT line, and the log is back with the directory."""
+@pytest.mark.behaviour("process.md#reopening-and-truncation-from-outside")
+def test_reopen_with_the_log_directory_gone(tmp_path: Path) -> None:
+    """A CRIT line, and the log is back with the directory."""
     (tmp_path / "logs").mkdir()
     log = tmp_path / "logs" / "x.log"
     text = f"[program:x]\n{CAT}stdout_logfile={log}\n[program:y]\n{CAT}"
@@ -51,7 +52,8 @@ def test_S081_S098_reopen_with_the_log_directory_gone(tmp_path: Path) -> None:
         content(log, "back\n")
 
 
-def test_S083_S084_P251_P252_clear(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#clearing-logs")
+def test_clearing_logs_of_running_and_stopped_processes(tmp_path: Path) -> None:
     log = tmp_path / "x.log"
     text = f"[program:x]\n{CAT}stdout_logfile={log}\n"
     with daemon(tmp_path, text) as running:
@@ -72,8 +74,8 @@ def test_S083_S084_P251_P252_clear(tmp_path: Path) -> None:
         assert log.read_bytes() == b""
 
 
-def test_S085_P253_clear_with_syslog(tmp_path: Path) -> None:
-    """P-228."""
+@pytest.mark.behaviour("process.md#clearing-logs", "process.md#syslog")
+def test_clear_with_syslog(tmp_path: Path) -> None:
     log = tmp_path / "x.log"
     text = f"[program:x]\n{CAT}stdout_logfile={log}\nstdout_syslog=true\n[program:y]\n{CAT}"
     with daemon(tmp_path, text) as running:
@@ -87,8 +89,9 @@ def test_S085_P253_clear_with_syslog(tmp_path: Path) -> None:
         assert [result["status"] for result in results] == [80, 80]
 
 
+@pytest.mark.behaviour("process.md#clearing-logs")
 @needs_root
-def test_S086_P254_clear_leaves_the_link_of_a_device(tmp_path: Path) -> None:
+def test_clear_leaves_the_link_of_a_device(tmp_path: Path) -> None:
     """In a mount namespace of its own: the reference removes the link for the whole machine."""
     text = f"[program:x]\n{CAT}stdout_logfile=/dev/stdout\nstdout_logfile_maxbytes=0\n"
     private = (
@@ -103,8 +106,9 @@ def test_S086_P254_clear_leaves_the_link_of_a_device(tmp_path: Path) -> None:
         assert os.readlink(link) == "/proc/self/fd/1"
 
 
+@pytest.mark.behaviour("process.md#log-targets", "process.md#output-is-logged-as-it-arrives")
 @pytest.mark.parametrize("none", ["NONE", "off"])
-def test_S087_P213_P226_no_log(tmp_path: Path, none: str) -> None:
+def test_output_without_a_log(tmp_path: Path, none: str) -> None:
     (tmp_path / "flood.py").write_text(
         "import os\nfor _ in range(160):\n    os.write(1, b'x' * 65536)\n"
         "open('done', 'w').close()\nos.read(0, 1)\n"
@@ -120,7 +124,8 @@ def test_S087_P213_P226_no_log(tmp_path: Path, none: str) -> None:
         assert list(tmp_path.glob("x-*")) == []
 
 
-def test_S088_P219_P220_logs_are_made_late_but_for_AUTO(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#log-targets", "process.md#auto-logs")
+def test_logs_are_made_late_but_for_AUTO(tmp_path: Path) -> None:
     text = f"[program:x]\n{CAT}autostart=false\nstdout_logfile=%(here)s/x.log\n"
     with daemon(tmp_path, text):
         (log,) = tmp_path.glob("x-*")
@@ -129,8 +134,9 @@ def test_S088_P219_P220_logs_are_made_late_but_for_AUTO(tmp_path: Path) -> None:
         assert not (tmp_path / "x.log").exists()
 
 
+@pytest.mark.behaviour("process.md#special-files-as-logs", "process.md#rotation-failures")
 @pytest.mark.parametrize("option", ["stdout_logfile_maxbytes=0", ""])
-def test_S089_S090_a_child_log_on_our_stdout(tmp_path: Path, option: str) -> None:
+def test_a_child_log_on_our_stdout(tmp_path: Path, option: str) -> None:
     text = f"[program:x]\n{CAT}stdout_logfile=/dev/stdout\n{option}\n"
     with daemon(tmp_path, text) as running:
         running.wait_for("x", "RUNNING")
@@ -148,7 +154,8 @@ def test_S089_S090_a_child_log_on_our_stdout(tmp_path: Path, option: str) -> Non
     assert not any(" CRIT " in line and "Server" not in line for line in lines)
 
 
-def test_S095_P246_a_fifo_without_a_reader(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#special-files-as-logs")
+def test_a_fifo_without_a_reader(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     text = (
         "[program:x]\ncommand=/bin/cat\nstartretries=20\nstdout_logfile=%(here)s/fifo\n"
@@ -160,7 +167,8 @@ def test_S095_P246_a_fifo_without_a_reader(tmp_path: Path) -> None:
         assert running.info("x")["spawnerr"] == "unknown error making dispatchers for 'x': ENXIO"
 
 
-def test_S096_P293_a_stdout_that_nobody_reads(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#the-activity-log-never-blocks-the-daemon")
+def test_a_stdout_that_nobody_reads(tmp_path: Path) -> None:
     (tmp_path / "w.py").write_text("import os\nwhile True:\n    os.write(1, b'x' * 999 + b'\\n')\n")
     program = f"command={sys.executable} -S {tmp_path}/w.py\nstartsecs=0\n"
     names = ("a", "b")
@@ -189,7 +197,8 @@ def test_S096_P293_a_stdout_that_nobody_reads(tmp_path: Path) -> None:
     assert "received SIGTERM" in (tmp_path / "sup.log").read_text()
 
 
-def test_S097_P294_a_stdout_whose_reader_is_gone(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#the-activity-log-never-blocks-the-daemon")
+def test_a_stdout_whose_reader_is_gone(tmp_path: Path) -> None:
     config = write_config(tmp_path, f"[program:x]\n{CAT}")
     command = [*COMMAND, "-n", "-c", str(config)]
     with (
@@ -212,7 +221,8 @@ def said_times(log: Path, text: str, number: int) -> bool:
     return log.read_text().count(text) == number
 
 
-def test_S103_P207_early_close(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#pipes-that-close-early-or-stay-open")
+def test_a_child_that_closes_its_output(tmp_path: Path) -> None:
     text = (
         '[program:x]\ncommand=/bin/sh -c "echo hi; exec 1>&- 2>&-; exec sleep 1000"\nstartsecs=0\n'
         "stdout_logfile=%(here)s/out\n"
@@ -226,7 +236,8 @@ def test_S103_P207_early_close(tmp_path: Path) -> None:
         assert running.state("x") == "STOPPED"
 
 
-def test_S105_P209_P210_output_of_a_descendant(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#pipes-that-close-early-or-stay-open")
+def test_output_of_a_descendant(tmp_path: Path) -> None:
     """Logged like the child's while that lives, refused with EPIPE when it is gone."""
     (tmp_path / "x.py").write_text(
         "import os, time\n"
@@ -255,7 +266,8 @@ def test_S105_P209_P210_output_of_a_descendant(tmp_path: Path) -> None:
         eventually((tmp_path / "refused").exists, "EPIPE")
 
 
-def test_S114_P195_P198_stdin(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#sending-text-to-a-child")
+def test_sending_to_stdin(tmp_path: Path) -> None:
     out = tmp_path / "out"
     with daemon(tmp_path, f"[program:cat]\n{CAT}stdout_logfile={out}\n") as running:
         running.wait_for("cat", "RUNNING")
@@ -269,7 +281,8 @@ def test_S114_P195_P198_stdin(tmp_path: Path) -> None:
         assert running.fault("sendProcessStdin", "cat", "x") == NOT_RUNNING
 
 
-def test_S115_P199_closed_stdin(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#sending-text-to-a-child")
+def test_sending_to_a_closed_stdin(tmp_path: Path) -> None:
     text = (
         '[program:x]\ncommand=/bin/sh -c "exec 0<&-; echo closed; exec sleep 1000"\nstartsecs=0\n'
         "stdout_logfile=%(here)s/out\n"
@@ -279,8 +292,9 @@ def test_S115_P199_closed_stdin(tmp_path: Path) -> None:
         assert running.fault("sendProcessStdin", "x", "text") == NO_FILE
 
 
-def test_S116_P200_P201_a_full_pipe(tmp_path: Path) -> None:
-    """P-203; Q-60: queued in order, and bounded at 1 MiB."""
+@pytest.mark.behaviour("process.md#a-child-that-does-not-read-its-stdin")
+def test_a_full_pipe(tmp_path: Path) -> None:
+    """Queued in order, and bounded at 1 MiB."""
     (tmp_path / "reader.py").write_text(
         "import hashlib, os\n"
         "while not os.path.exists('go'):\n"
@@ -318,7 +332,8 @@ def test_S116_P200_P201_a_full_pipe(tmp_path: Path) -> None:
         assert running.state("never") == "RUNNING"
 
 
-def test_S143_P212_noisy_neighbours(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#channels-do-not-disturb-each-other")
+def test_noisy_programs_delay_nothing(tmp_path: Path) -> None:
     """Prompt is for the benchmarks; here that everything is answered at all, and in time."""
     text = (
         "[program:none]\ncommand=/usr/bin/yes\nstdout_logfile=NONE\n"
@@ -343,7 +358,8 @@ def test_S143_P212_noisy_neighbours(tmp_path: Path) -> None:
     ]
 
 
-def test_P343_a_vanished_directory_of_automatic_logs(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#exit-codes-of-the-daemon")
+def test_a_vanished_directory_of_automatic_logs(tmp_path: Path) -> None:
     """A group cannot be added without it, which is said, and can be when it is back."""
     logs = tmp_path / "logs"
     logs.mkdir()
@@ -364,8 +380,9 @@ def test_P343_a_vanished_directory_of_automatic_logs(tmp_path: Path) -> None:
         running.wait_for("y", "RUNNING")
 
 
+@pytest.mark.behaviour("process.md#redirected-stderr", "process.md#log-targets")
 @needs_root
-def test_P206_P218_redirected_stderr_in_a_log_of_the_daemon(tmp_path: Path) -> None:
+def test_redirected_stderr_in_a_log_of_the_daemon(tmp_path: Path) -> None:
     """In the order written; a stderr log is not made even if one is named."""
     text = (
         '[program:x]\ncommand=/bin/sh -c "echo a; echo b >&2; echo c; exec cat"\nuser=nobody\n'
@@ -381,8 +398,9 @@ def test_P206_P218_redirected_stderr_in_a_log_of_the_daemon(tmp_path: Path) -> N
         assert "'x' stderr output:" not in running.log
 
 
-def test_P215_P343_a_reread_that_fails_changes_nothing(tmp_path: Path) -> None:
-    """CANT_REREAD, and everything runs on; needs.md 1.21."""
+@pytest.mark.behaviour("process.md#log-targets", "process.md#exit-codes-of-the-daemon")
+def test_a_reread_that_fails_changes_nothing(tmp_path: Path) -> None:
+    """CANT_REREAD, and everything runs on."""
     with daemon(tmp_path, f"[program:x]\n{CAT}") as running:
         running.wait_for("x", "RUNNING")
         pid = running.pid("x")
@@ -402,7 +420,7 @@ def has_size(path: Path, size: int) -> bool:
 def test_bytes_of_every_kind_reach_log_and_requests(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """needs.md 1.25: noise, NULs, halves of characters; no locale helps, and the child goes on."""
+    """Noise, NULs, halves of characters; no locale helps, and the child goes on."""
     (tmp_path / "noise.py").write_text(
         "import os, sys\nnoise = os.urandom(1 << 20) + bytes(range(256)) + b'\\xed\\xa0\\x80'\n"
         "open('noise', 'wb').write(noise)\n"
@@ -434,8 +452,9 @@ def test_bytes_of_every_kind_reach_log_and_requests(
         assert " CRIT output" not in running.log
 
 
+@pytest.mark.behaviour("process.md#log-targets", "process.md#destinations-of-the-activity-log")
 @pytest.mark.parametrize("spelling", ["syslog", "SysLog"])
-def test_P214_P229_P291_everything_to_syslog(tmp_path: Path, spelling: str) -> None:
+def test_everything_to_syslog(tmp_path: Path, spelling: str) -> None:
     """USR2, clearing and reading do no harm where there is no file; nor does a missing daemon."""
     base = BASE.replace("logfile=%(here)s/sup.log", "logfile=syslog")
     text = f"[program:x]\n{CAT}stdout_logfile={spelling}\nstderr_logfile=None\n"

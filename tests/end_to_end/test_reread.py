@@ -1,4 +1,4 @@
-"""Reread, update and reload with the real daemon and the real client (config.md 13, 17.9)."""
+"""Reread, update and reload with the real daemon and the real client."""
 
 from __future__ import annotations
 
@@ -45,8 +45,14 @@ def pids(running: Daemon, *names: str) -> list[int]:
     return [running.pid(name) for name in names]
 
 
+@pytest.mark.behaviour(
+    "configuration.md#a-reread-changes-nothing-that-runs",
+    "configuration.md#reload-with-a-bad-configuration",
+    "process.md#restart-of-the-daemon",
+    "configuration.md#environment-variables-in-values",
+)
 def test_a_broken_file_never_stops_what_runs(tmp_path: Path) -> None:
-    """G246, G255, Q65; G251, Q28; the candidates of the last good reread stay."""
+    """The candidates of the last good reread stay."""
     base = BASE.replace("[unix", 'environment=ZZ="1"\n[unix', 1)
     with daemon(tmp_path, XYZ, base=base) as running:
         for name in "xyz":
@@ -80,8 +86,11 @@ def test_a_broken_file_never_stops_what_runs(tmp_path: Path) -> None:
         assert running.rpc.reloadConfig() == [[[], [], []]]
 
 
+@pytest.mark.behaviour(
+    "configuration.md#changes-of-a-group", "configuration.md#a-reread-changes-nothing-that-runs"
+)
 def test_update_touches_only_what_differs(tmp_path: Path) -> None:
-    """13.7, G240, G248: by the client, as people do it."""
+    """By the client, as people do it."""
     ctl = [install(tmp_path / "bin"), "-c", str(tmp_path / "c.conf")]
     grouped = f"{XYZ}[program:m]\n{CAT}[program:n]\n{CAT}[group:g]\nprograms=m,n\n"
     with daemon(tmp_path, grouped) as running:
@@ -111,13 +120,18 @@ def test_update_touches_only_what_differs(tmp_path: Path) -> None:
         assert not Path(f"/proc/{z}").exists()
         assert run([*ctl, "reread"], cwd=tmp_path).out == "No config updates to processes\n"
         assert run([*ctl, "update"], cwd=tmp_path).out == ""
-        # Spelling alone is no change (G235, 13.4).
+        # Spelling alone is no change.
         spelled = changed.replace("stopwaitsecs=11", "stopwaitsecs = 011\nstopsignal=15")
         assert reread(running, spelled) == [[], [], []]
 
 
+@pytest.mark.behaviour(
+    "configuration.md#options-of-the-daemon-at-a-reread",
+    "configuration.md#remarks-at-a-reread",
+    "process.md#pidfile",
+    "process.md#auto-logs",
+)
 def test_what_a_reread_means_for_the_daemon_itself(tmp_path: Path) -> None:
-    """G244, G245, G247, G249, G250; Q20, Q67, Q68, Q69."""
     other = tmp_path / "other"
     other.mkdir()
     precious = other / "precious.pid"
@@ -152,13 +166,18 @@ def test_what_a_reread_means_for_the_daemon_itself(tmp_path: Path) -> None:
         ]
         assert running.stop() == 0
     assert len(automatic) == 3
-    assert all((tmp_path / name).exists() for name in automatic)  # for a look afterwards (Q74)
+    assert all((tmp_path / name).exists() for name in automatic)  # for a look afterwards
     assert not (tmp_path / "sup.pid").exists()
     assert precious.read_text() == "not yours"
 
 
+@pytest.mark.behaviour(
+    "configuration.md#a-reread-changes-nothing-that-runs",
+    "process.md#restart-of-the-daemon",
+    "configuration.md#reload-with-a-bad-configuration",
+)
 def test_a_reload_brings_in_what_a_reread_cannot(tmp_path: Path) -> None:
-    """G256, 13.8, Q83; --check sees the daemon that runs."""
+    """--check sees the daemon that runs."""
     with daemon(tmp_path, XYZ) as running:
         running.wait_for("x", "RUNNING")
         old = running.pid("x")
@@ -183,8 +202,11 @@ def test_a_reload_brings_in_what_a_reread_cannot(tmp_path: Path) -> None:
         assert "DEBG" not in again.log[again.log.rindex("cannot change it") :]
 
 
+@pytest.mark.behaviour(
+    "configuration.md#reload-with-a-bad-configuration", "process.md#restart-of-the-daemon"
+)
 @needs_root
-def test_G257_Q84_a_reload_keeps_the_user() -> None:
+def test_a_reload_keeps_the_user() -> None:
     with directory_of(NOBODY) as directory, daemon(directory, XYZ, user=NOBODY) as running:
         running.wait_for("x", "RUNNING")
         write_config(directory, XYZ, user="daemon")

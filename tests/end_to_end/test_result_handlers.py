@@ -1,4 +1,4 @@
-"""result_handler of real pools in the real daemon (interfaces.md 1.7, W151)."""
+"""result_handler of real pools in the real daemon."""
 
 from __future__ import annotations
 
@@ -98,7 +98,8 @@ def printed(running: Daemon) -> str:
     return (running.directory / "stdout").read_text(encoding="utf-8")
 
 
-def test_W151_what_handlers_do_in_the_daemon(tmp_path: Path) -> None:
+@pytest.mark.behaviour("events.md#result-handlers")
+def test_what_handlers_do_in_the_daemon(tmp_path: Path) -> None:
     (tmp_path / "handlers.py").write_text(HANDLERS)
     names = {
         "accepting": "accepts",
@@ -143,9 +144,7 @@ def test_W151_what_handlers_do_in_the_daemon(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("handler", ["handlers:nope", "nowhere:f"])
-def test_1_7_a_handler_that_is_not_there_is_a_configuration_error(
-    handler: str, tmp_path: Path
-) -> None:
+def test_a_handler_that_is_not_there_is_a_configuration_error(handler: str, tmp_path: Path) -> None:
     (tmp_path / "handlers.py").write_text(HANDLERS)
     text = f"[eventlistener:l]\ncommand=/bin/cat\nevents=TICK_5\nresult_handler={handler}\n"
     config = write_config(tmp_path, text)

@@ -24,6 +24,7 @@ stopasgroup=true
 """
 
 
+@pytest.mark.behaviour("process.md#no-child-is-lost-after-the-fork")
 @pytest.mark.parametrize("error", ["ENOSYS", "EPERM", "EMFILE"])
 def test_without_pidfds_children_are_watched_by_sigchld(tmp_path: Path, error: str) -> None:
     """None is lost and none runs twice; ends, restarts and stops are noticed."""

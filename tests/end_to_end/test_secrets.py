@@ -102,6 +102,7 @@ def _planted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLANTED", VARIABLE)
 
 
+@pytest.mark.behaviour("configuration.md#errors-show-no-secrets")
 def test_what_runs_and_what_is_read_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -140,6 +141,7 @@ def test_what_runs_and_what_is_read_again(
         assert SECRET not in output
 
 
+@pytest.mark.behaviour("configuration.md#errors-show-no-secrets")
 @pytest.mark.parametrize("broken", [*BROKEN, *BROKEN_TOML])
 def test_what_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str], broken: str) -> None:
     toml = broken in BROKEN_TOML

@@ -1,4 +1,4 @@
-"""The daemon's own signals, shutdown and restart (process.md 7 and 19.4) with the real daemon."""
+"""The daemon's own signals, shutdown and restart with the real daemon."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def said(directory: Path, text: str) -> None:
     eventually(lambda: out.exists() and text in out.read_text(), f"{text!r}")
 
 
-def test_S066_P169_a_shutdown_request(tmp_path: Path) -> None:
-    """Q-26."""
+@pytest.mark.behaviour("process.md#shutdown", "process.md#signals-to-the-daemon")
+def test_a_shutdown_request(tmp_path: Path) -> None:
     with daemon(tmp_path, CAT) as running:
         running.wait_for("x", "RUNNING")
         assert running.rpc.shutdown() is True
@@ -47,7 +47,8 @@ def test_S066_P169_a_shutdown_request(tmp_path: Path) -> None:
     assert running.log.count("INFO waiting for x to die") == 1
 
 
-def test_S068_S069_P185_P186_a_restart_request_begins_everything_afresh(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#restart-of-the-daemon")
+def test_a_restart_request_begins_everything_afresh(tmp_path: Path) -> None:
     text = CAT + "[program:held]\ncommand=/bin/cat\nstartsecs=0\n"
     with daemon(tmp_path, text) as running:
         running.wait_for("x", "RUNNING")
@@ -76,7 +77,8 @@ def test_S068_S069_P185_P186_a_restart_request_begins_everything_afresh(tmp_path
         assert (tmp_path / "sup.pid").read_text() == f"{running.process.pid}\n"
 
 
-def test_S070_P167_HUP_then_TERM(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#an-exit-request-overrides-a-restart")
+def test_HUP_then_TERM(tmp_path: Path) -> None:
     with daemon(tmp_path, CAT) as running:
         running.wait_for("x", "RUNNING")
         running.signal(signal.SIGHUP)
@@ -87,7 +89,8 @@ def test_S070_P167_HUP_then_TERM(tmp_path: Path) -> None:
     assert running.log.count(STARTED) == 1
 
 
-def test_S071_a_reload_with_a_stubborn_child(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#restart-of-the-daemon")
+def test_a_reload_with_a_stubborn_child(tmp_path: Path) -> None:
     text = (
         f"[program:x]\ncommand={DEAF}\nstartsecs=0\nstopwaitsecs=1\nkillasgroup=true\n"
         "stdout_logfile=%(here)s/out\n"
@@ -103,7 +106,11 @@ def test_S071_a_reload_with_a_stubborn_child(tmp_path: Path) -> None:
         assert kill - hup >= 0.99  # the log cuts off fractions of a millisecond
 
 
-def test_S074_P166_TERM_immediately_after_the_start(tmp_path: Path) -> None:
+@pytest.mark.behaviour(
+    "process.md#process-group-and-signal-dispositions-of-a-child",
+    "process.md#signals-to-the-daemon",
+)
+def test_TERM_immediately_after_the_start(tmp_path: Path) -> None:
     with daemon(tmp_path, "[program:x]\ncommand=/bin/sleep 1000\n") as running:
         assert running.stop() == 0
     assert "SIGKILL" not in running.log
@@ -148,8 +155,9 @@ def test_a_starter_that_ignores_SIGCHLD_learns_of_a_failure(tmp_path: Path) -> N
     assert "Traceback" not in done.stderr
 
 
-def test_S075_an_unhandled_signal_has_its_default_effect(tmp_path: Path) -> None:
-    """Q-27: children, socket and pidfile stay."""
+@pytest.mark.behaviour("process.md#signals-to-the-daemon")
+def test_an_unhandled_signal_has_its_default_effect(tmp_path: Path) -> None:
+    """Children, socket and pidfile stay."""
     with daemon(tmp_path, CAT.replace("/bin/cat", "/bin/sleep 1000")) as running:
         running.wait_for("x", "RUNNING")
         pid = running.pid("x")
@@ -160,8 +168,11 @@ def test_S075_an_unhandled_signal_has_its_default_effect(tmp_path: Path) -> None
     os.kill(pid, signal.SIGKILL)
 
 
-def test_S064_requests_and_signals_during_a_shutdown(tmp_path: Path) -> None:
-    """P-163, P-179; P-168, P-173, P-176, P-177: also which line is repeated, and when."""
+@pytest.mark.behaviour(
+    "process.md#shutdown", "process.md#states-of-the-daemon", "process.md#signals-to-the-daemon"
+)
+def test_requests_and_signals_during_a_shutdown(tmp_path: Path) -> None:
+    """Also which line is repeated, and when."""
     text = (
         "[program:failing]\ncommand=/bin/false\npriority=1\nstartretries=20\n"
         f"[program:slow]\ncommand={DEAF}\nstartsecs=0\nstopwaitsecs=3\nkillasgroup=true\n"
@@ -191,7 +202,8 @@ def test_S064_requests_and_signals_during_a_shutdown(tmp_path: Path) -> None:
     assert len(waits) <= 2  # at 0 and 3 s
 
 
-def test_S073_Q24_a_reload_of_a_detached_daemon_with_relative_paths(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#restart-of-the-daemon")
+def test_a_reload_of_a_detached_daemon_with_relative_paths(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     base = BASE.replace("%(here)s/sup.pid", "sup.pid").replace("%(here)s/sup.log", "sup.log")
     write_config(
@@ -207,8 +219,9 @@ def test_S073_Q24_a_reload_of_a_detached_daemon_with_relative_paths(tmp_path: Pa
     assert list((tmp_path / "other").iterdir()) == []
 
 
+@pytest.mark.behaviour("process.md#signals-to-the-daemon")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
-def test_P164_a_configuration_on_a_hanging_disk_delays_no_signal(tmp_path: Path, name: str) -> None:
+def test_a_configuration_on_a_hanging_disk_delays_no_signal(tmp_path: Path, name: str) -> None:
     """A FIFO stands for the disk: opening it waits until somebody writes."""
     with daemon(tmp_path, CAT) as running:
         running.wait_for("x", "RUNNING")

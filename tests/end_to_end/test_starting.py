@@ -1,4 +1,4 @@
-"""The scenarios of process.md 19.1 that need the real daemon: starting, and failing to."""
+"""Starting, and failing to, with the real daemon."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ SPAWN_ERROR = 50
 LONELY = "uucp"
 
 
+@pytest.mark.behaviour("process.md#commands-that-cannot-be-executed")
 @needs_root
-def test_S005_P034_execute_permission_for_others_only() -> None:
+def test_execute_permission_for_others_only() -> None:
     with directory_of(NOBODY) as directory:
         program = directory / "program"
         program.write_text("#!/bin/sh\nexec cat\n")
@@ -30,8 +31,12 @@ def test_S005_P034_execute_permission_for_others_only() -> None:
             assert f"INFO spawnerr: {error}" in running.log
 
 
+@pytest.mark.behaviour(
+    "process.md#spawn-failures-between-fork-and-exec",
+    "configuration.md#settings-of-the-host-that-the-daemon-applies",
+)
 @needs_root
-def test_S021_P071_G217_a_user_change_that_is_refused() -> None:
+def test_a_user_change_that_is_refused() -> None:
     with directory_of(NOBODY) as directory:
         text = (
             "[program:other]\ncommand=/bin/cat\nuser=daemon\nstartretries=0\n"
@@ -50,6 +55,7 @@ def test_S021_P071_G217_a_user_change_that_is_refused() -> None:
 ENV = 'command=/bin/sh -c "echo $SUPERVISOR_SERVER_URL; exec cat"\nstartsecs=0\n'
 
 
+@pytest.mark.behaviour("process.md#supervisor-variables")
 @pytest.mark.parametrize(
     ("base", "option", "shown"),
     [
@@ -60,10 +66,9 @@ ENV = 'command=/bin/sh -c "echo $SUPERVISOR_SERVER_URL; exec cat"\nstartsecs=0\n
         (BARE, "", "http://outer"),
     ],
 )
-def test_S028_P066_P067_P068_server_url(
+def test_the_server_url_of_children(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, base: str, option: str, shown: str
 ) -> None:
-    """Q-33."""
     monkeypatch.setenv("SUPERVISOR_SERVER_URL", "http://outer")
     out = tmp_path / "out"
     port = str(free_port())
@@ -73,8 +78,8 @@ def test_S028_P066_P067_P068_server_url(
         assert out.read_text() == shown.format(here=tmp_path, port=port) + "\n"
 
 
-def test_S031_P042_out_of_descriptors(tmp_path: Path) -> None:
-    """P-046."""
+@pytest.mark.behaviour("process.md#spawn-failures-before-the-child-exists")
+def test_out_of_descriptors(tmp_path: Path) -> None:
     base = BASE.replace("loglevel=debug\n", "loglevel=debug\nminfds=60\n")
     text = (
         "[program:many]\ncommand=/bin/sleep 1000\nnumprocs=40\nstartretries=2\nstartsecs=0\n"
@@ -93,12 +98,10 @@ def test_S031_P042_out_of_descriptors(tmp_path: Path) -> None:
         assert running.stop() == 0
 
 
+@pytest.mark.behaviour("process.md#spawn-failures-before-the-child-exists")
 @needs_root
-def test_S032_P043_out_of_process_slots() -> None:
-    """P-046.
-
-    The limit counts the threads of the daemon too; those that wait are not kept for ever.
-    """
+def test_out_of_process_slots() -> None:
+    """The limit counts the threads of the daemon too; those that wait are not kept for ever."""
     with directory_of(LONELY) as directory:
         base = BASE.replace("loglevel=debug\n", "loglevel=debug\nminprocs=6\n")
         text = (
@@ -117,8 +120,8 @@ def test_S032_P043_out_of_process_slots() -> None:
             assert running.stop() == 0
 
 
-def test_S033_P041_a_log_that_cannot_be_opened(tmp_path: Path) -> None:
-    """P-040, P-046."""
+@pytest.mark.behaviour("process.md#spawn-failures-before-the-child-exists")
+def test_a_log_that_cannot_be_opened(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "taken").mkdir()
     names = {
@@ -140,10 +143,11 @@ def test_S033_P041_a_log_that_cannot_be_opened(tmp_path: Path) -> None:
             assert running.info(name)["spawnerr"] == (
                 f"unknown error making dispatchers for '{name}': {errno_name}"
             )
-        eventually(lambda: running.descriptors <= before, "no descriptor left (P-045)")
+        eventually(lambda: running.descriptors <= before, "no descriptor left")
 
 
-def test_S040_P118_a_crash_loop_next_to_a_chatty_program(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#crash-loops-are-paced")
+def test_a_crash_loop_next_to_a_chatty_program(tmp_path: Path) -> None:
     (tmp_path / "chatty.py").write_text(
         "import time\nwhile True:\n    print(1, flush=True)\n    time.sleep(0.002)\n"
     )

@@ -1,4 +1,4 @@
-"""Exits, stops and signals of process.md 19.2 and 19.3 with the real daemon."""
+"""Exits, stops and signals with the real daemon."""
 
 from __future__ import annotations
 
@@ -63,7 +63,8 @@ def end_helper(directory: Path, pid: int, *, told: int) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
-def test_S037_killed_from_outside(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#autorestart")
+def test_killed_from_outside(tmp_path: Path) -> None:
     with daemon(tmp_path, "[program:x]\ncommand=/bin/sleep 1000\nautorestart=true\n") as running:
         running.wait_for("x", "RUNNING")
         pid = running.pid("x")
@@ -72,7 +73,8 @@ def test_S037_killed_from_outside(tmp_path: Path) -> None:
         assert "WARN exited: x (terminated by SIGTERM; not expected)" in running.log
 
 
-def test_S043_P140_output_after_the_stop_signal(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#output-while-stopping")
+def test_output_after_the_stop_signal(tmp_path: Path) -> None:
     code = (
         "import os, signal\ndef leave(number, frame):\n    print('got', number, flush=True)\n"
         "    print('bye', flush=True)\n    os._exit(0)\n"
@@ -89,14 +91,16 @@ def test_S043_P140_output_after_the_stop_signal(tmp_path: Path) -> None:
     assert log.index("\nbye\n") < log.index("INFO stopped: x (exit status 0)")
 
 
-def test_S048_P125_descendants_are_left_alone(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#the-stop-signal")
+def test_descendants_are_left_alone(tmp_path: Path) -> None:
     with daemon(tmp_path, family(tmp_path)) as running:
         pid = helper(tmp_path)
         running.rpc.stopProcess("x")
     end_helper(tmp_path, pid, told=0)
 
 
-def test_S048_P123_stopasgroup(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#the-stop-signal")
+def test_stopasgroup_signals_the_group(tmp_path: Path) -> None:
     text = family(tmp_path, "stopasgroup=true\nautorestart=false\n")
     with daemon(tmp_path, text) as running:
         pid = helper(tmp_path)
@@ -119,7 +123,8 @@ def test_a_paused_program_runs_the_handler_of_its_stop_signal(tmp_path: Path, op
         end_helper(tmp_path, pid, told=1 if options else 0)
 
 
-def test_S048_P124_killasgroup(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#the-stop-signal", "process.md#sigkill-after-stopwaitsecs")
+def test_killasgroup_kills_the_group(tmp_path: Path) -> None:
     deaf = "/bin/sh -c \"trap '' TERM; sleep 1000 & echo $!; wait\""
     out = tmp_path / "out"
     text = (
@@ -133,7 +138,8 @@ def test_S048_P124_killasgroup(tmp_path: Path) -> None:
         assert "WARN stopped: x (terminated by SIGKILL)" in running.log
 
 
-def test_S050_another_stop_signal(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#the-stop-signal")
+def test_another_stop_signal(tmp_path: Path) -> None:
     text = "[program:x]\ncommand=/bin/sleep 1000\nstartsecs=0\nstopsignal=INT\n"
     with daemon(tmp_path, text) as running:
         running.wait_for("x", "RUNNING")
@@ -141,8 +147,8 @@ def test_S050_another_stop_signal(tmp_path: Path) -> None:
         assert "WARN stopped: x (terminated by SIGINT)" in running.log
 
 
-def test_S051_P144_names_of_signals(tmp_path: Path) -> None:
-    """Q-35."""
+@pytest.mark.behaviour("process.md#signal-requests")
+def test_names_of_signals(tmp_path: Path) -> None:
     with daemon(tmp_path, "[program:x]\ncommand=/bin/cat\nstartsecs=0\n") as running:
         running.wait_for("x", "RUNNING")
         for name in ("CONT", "SIGCONT", "cont", "sigCont", str(int(signal.SIGCONT)), "0"):
@@ -153,7 +159,8 @@ def test_S051_P144_names_of_signals(tmp_path: Path) -> None:
         assert running.fault("signalProcess", "x", "CONT") == 70
 
 
-def test_S053_P142_a_signal_goes_to_the_child_only(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#signal-requests")
+def test_a_signal_goes_to_the_child_only(tmp_path: Path) -> None:
     text = family(tmp_path, "stopasgroup=true\nautorestart=false\n")
     with daemon(tmp_path, text) as running:
         pid = helper(tmp_path)
@@ -163,7 +170,8 @@ def test_S053_P142_a_signal_goes_to_the_child_only(tmp_path: Path) -> None:
     end_helper(tmp_path, pid, told=0)
 
 
-def test_S142_P193_mass_exit(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#reaping")
+def test_many_exits_at_once(tmp_path: Path) -> None:
     text = (
         "[program:many]\ncommand=/bin/sleep 1000\nnumprocs=200\nautorestart=false\nstartsecs=0\n"
         "process_name=%(process_num)03d\nstdout_logfile=NONE\nstderr_logfile=NONE\n"
@@ -204,8 +212,9 @@ while True:
 """
 
 
-def test_S138_S139_tpidproxy_under_the_daemon(tmp_path: Path) -> None:
-    """P-345 to P-350 (Q-71), D-34: at once, and with the command's own exit status."""
+@pytest.mark.behaviour("process.md#tpidproxy")
+def test_tpidproxy_under_the_daemon(tmp_path: Path) -> None:
+    """At once, and with the command's own exit status."""
     (tmp_path / "target.py").write_text(TARGET)
     proxy = Path(sys.executable).with_name("tpidproxy")
     text = (

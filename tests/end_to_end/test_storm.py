@@ -1,4 +1,4 @@
-"""A storm of requests, kills and signals on the real daemon with real children (needs.md 1.56).
+"""A storm of requests, kills and signals on the real daemon with real children.
 
 The same with every order of events that there is, but with fakes, is in
 ``runtime/test_process_machine.py`` and ``runtime/test_supervisor_machine.py``.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 OPERATIONS = 250
-#: What requests that come at the wrong moment are answered with (process.md 1 to 5).
+#: What requests that come at the wrong moment are answered with.
 REFUSALS = {20, 30, 40, 50, 60, 70}
 PROGRAMS = {
     "steady": "command=/bin/cat\nautorestart=true\n",

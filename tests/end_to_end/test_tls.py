@@ -68,6 +68,7 @@ def handshake(port: int, ca: trustme.CA) -> str | None:
         return None if certificate is None else str(certificate["serialNumber"])
 
 
+@pytest.mark.behaviour("http.md#tls")
 def test_client_and_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ca, stranger = trustme.CA(), trustme.CA()
     ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
@@ -147,6 +148,7 @@ def test_client_and_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         eventually(lambda: running.descriptors <= descriptors, "connections being closed")
 
 
+@pytest.mark.behaviour("http.md#tls")
 def test_a_pair_that_is_renewed_one_file_after_the_other(tmp_path: Path) -> None:
     ca = trustme.CA()
 

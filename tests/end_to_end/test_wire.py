@@ -77,8 +77,11 @@ def runs_again(running: Daemon) -> bool:
         return False
 
 
-def test_w85_to_w87_while_a_shutdown_lasts(tmp_path: Path) -> None:
-    """Q17: fault 6 is the sign."""
+@pytest.mark.behaviour(
+    "http.md#shutdown_state", "http.md#wrong-parameters", "process.md#states-of-the-daemon"
+)
+def test_while_a_shutdown_lasts(tmp_path: Path) -> None:
+    """Fault 6 is the sign."""
     with daemon(tmp_path, STUBBORN) as running:
         eventually(lambda: slow_is_ready(running), "the child ignoring TERM")
         assert running.rpc.shutdown() is True
@@ -92,7 +95,8 @@ def test_w85_to_w87_while_a_shutdown_lasts(tmp_path: Path) -> None:
         assert running.process.wait(PATIENCE) == 0
 
 
-def test_w88_w170_a_restart_closes_what_is_open(tmp_path: Path) -> None:
+@pytest.mark.behaviour("http.md#shutdown-and-restart-by-xml-rpc")
+def test_a_restart_closes_what_is_open(tmp_path: Path) -> None:
     with daemon(tmp_path, STUBBORN.replace('trap "" TERM; ', "")) as running:
         eventually(lambda: slow_is_ready(running), "the child's output")
         pid = running.process.pid
@@ -188,8 +192,8 @@ startsecs=0
 """
 
 
+@pytest.mark.behaviour("http.md#methods-of-plugins")
 def test_a_plugin_of_the_real_daemon(tmp_path: Path) -> None:
-    """2.11, Q45."""
     (tmp_path / "own_plugin.py").write_text(PLUGIN)
     within = ["env", f"PYTHONPATH={tmp_path}"]
     port = free_port()

@@ -1,4 +1,4 @@
-"""Process control by raw bytes (W52 to W82 and W107 of interfaces.md 7), with real children."""
+"""Process control by raw bytes, with real children."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import time
 import xmlrpc.client
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+import pytest
 
 from tests.kit.daemon import PATIENCE, daemon, eventually
 
@@ -104,10 +106,19 @@ def processor_time(running: Daemon) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+@pytest.mark.behaviour(
+    "http.md#starting",
+    "http.md#stopping",
+    "http.md#information-about-a-process",
+    "http.md#writing-to-stdin",
+    "process.md#a-child-that-does-not-read-its-stdin",
+    "http.md#form-of-an-answer",
+    "http.md#other-clients-are-served-while-one-waits",
+    "http.md#groups-and-configuration",
+)
 def test_control(tmp_path: Path) -> None:
     text = PROGRAMS.format(size=BLOCK * BLOCKS)
     with daemon(tmp_path, text) as running, connected(running) as wire:
-        # W52 to W56.
         began = time.monotonic()
         assert wire.call("startProcess", "sleeper") is True
         assert time.monotonic() - began >= 1.0
@@ -119,20 +130,19 @@ def test_control(tmp_path: Path) -> None:
         info = running.info("sleeper")
         assert (info["state"], info["description"]) == (10, "")
 
-        # W57, W58: the first failure is the answer, then it is in BACKOFF or tries again.
+        # The first failure is the answer, then it is in BACKOFF or tries again.
         assert wire.call("startProcess", "fastdie") == (50, "SPAWN_ERROR: fastdie")
         assert wire.call("startProcess", "fastdie") == (60, "ALREADY_STARTED: fastdie")
         running.wait_for("fastdie", "BACKOFF")
         assert wire.call("stopProcess", "fastdie") is True
         assert running.info("fastdie")["state"] == 0
 
-        # W60.
         assert wire.call("startProcess", "true") is True
         running.wait_for("true", "EXITED")
         info = running.info("true")
         assert (info["state"], info["exitstatus"]) == (100, 0)
 
-        # W78, Q31: accepted and delivered, or refused and not; never both.
+        # Accepted and delivered, or refused and not; never both.
         assert wire.call("startProcess", "deaf") is True
         for _ in range(BLOCKS):
             assert wire.call("sendProcessStdin", "deaf", "x" * BLOCK) is True
@@ -140,12 +150,12 @@ def test_control(tmp_path: Path) -> None:
         log = tmp_path / "deaf.log"
         eventually(lambda: log.read_text().strip() == str(BLOCK * BLOCKS), "all blocks arriving")
 
-        # W107, Q30: counted in bytes.
+        # Counted in bytes.
         result = wire.call("startProcessGroup", "umlauts")
         assert isinstance(result, list)
         assert {(entry["name"], entry["status"]) for entry in result} == {("ué", 80), ("uö", 80)}
 
-        # W64, Q27: a stop that waits costs nothing.
+        # A stop that waits costs nothing.
         ready = tmp_path / "stubborn.log"
         eventually(lambda: ready.exists() and ready.read_text() == "ready\n", "the deaf child")
         before, began = processor_time(running), time.monotonic()
@@ -153,7 +163,6 @@ def test_control(tmp_path: Path) -> None:
         assert time.monotonic() - began >= 2.0
         assert processor_time(running) - before < 0.5
 
-        # W81.
         config = tmp_path / "c.conf"
         config.write_text(f"{config.read_text()}[program:new]\ncommand=/bin/sleep 1000\n")
         assert wire.call("reloadConfig") == [[["new"], [], []]]
@@ -161,5 +170,5 @@ def test_control(tmp_path: Path) -> None:
         assert wire.call("addProcessGroup", "new") is True
         assert running.info("new")["state"] in (10, 20)
         running.wait_for("new", "RUNNING")
-        assert wire.call("addProcessGroup", "new") == (90, "ALREADY_ADDED: new")  # W82
+        assert wire.call("addProcessGroup", "new") == (90, "ALREADY_ADDED: new")
         assert wire.call("removeProcessGroup", "new") == (91, "STILL_RUNNING: new")

@@ -16,7 +16,7 @@ HERE = "/here"
 USERS = {"root": 0, "nobody": 65534}
 GROUPS = {"root": 0, "nogroup": 65534, "daemon": 1}
 DIRECTORIES = {"/", "/here", "/tmp", "/home/me", "/here/logs"}
-#: The base of the golden cases (config.md 17).
+#: A daemon with a server, which the configurations of the tests extend.
 BASE = """\
 [supervisord]
 logfile=%(here)s/sd.log

@@ -124,7 +124,7 @@ def sections(draw: st.DrawFn, kinds: dict[str, tuple[str, ...]]) -> str:
         wrong = draw(st.integers(1, _WRONG_SHARE)) == _WRONG_SHARE and not table[option].ours
         values = _WRONG if wrong else _right(option, table[option].default)
         if wrong and option == "process_name":
-            values = values[1:]  # an empty one is refused on purpose (Q46)
+            values = values[1:]  # an empty one is refused on purpose
         lines.append(f"{option}={draw(st.sampled_from(values))}")
     header = f"{kind}:{name}" if name else kind
     return "\n".join([f"[{header}]", *lines]) + "\n"

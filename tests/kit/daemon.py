@@ -217,7 +217,7 @@ serverurl=unix://%(here)s/s.sock
 def write_config(
     directory: Path, text: str, *, base: str = BASE, user: str | int | None = None
 ) -> Path:
-    """The common setup of process.md 19 and ``text`` as ``c.conf``.
+    """The usual settings and ``text`` as ``c.conf``.
 
     ``user`` is whom the daemon becomes; None: it stays what it is.
     """

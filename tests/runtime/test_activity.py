@@ -1,4 +1,4 @@
-"""The activity log, process.md 13."""
+"""The activity log."""
 
 from __future__ import annotations
 
@@ -86,6 +86,7 @@ def out() -> Iterator[Pipe]:
         yield p
 
 
+@pytest.mark.behaviour("process.md#format-of-records")
 @pytest.mark.parametrize(
     ("severity", "label"),
     [
@@ -98,20 +99,22 @@ def out() -> Iterator[Pipe]:
         (Severity.BLATHER, "BLAT"),
     ],
 )
-def test_p283_format(desk: Desk, severity: Severity, label: str) -> None:
+def test_format_of_a_record(desk: Desk, severity: Severity, label: str) -> None:
     desk.open(level=Severity.BLATHER).log(severity, "text")
     assert desk.text == f"{STAMP} {label} text\n"
 
 
+@pytest.mark.behaviour("process.md#format-of-records")
 @pytest.mark.parametrize("level", list(Severity))
-def test_p284_level(desk: Desk, level: Severity) -> None:
+def test_records_below_the_level_are_left_out(desk: Desk, level: Severity) -> None:
     log = desk.open(level=level)
     for severity in Severity:
         log.log(severity, severity.name)
     assert [line.split()[1] for line in desk.lines] == [s.name for s in Severity if s >= level]
 
 
-def test_p285_continuation_lines_carry_no_prefix(desk: Desk) -> None:
+@pytest.mark.behaviour("process.md#format-of-records")
+def test_continuation_lines_carry_no_prefix(desk: Desk) -> None:
     desk.open().log(Severity.INFO, "'x' stdout output:\nline\n")
     assert desk.text == f"{STAMP} INFO 'x' stdout output:\nline\n\n"
 
@@ -129,15 +132,18 @@ def test_control_characters_are_escaped_wherever_they_come_from(desk: Desk) -> N
     )
 
 
-def test_p287_copy_on_stdout(desk: Desk, out: Pipe) -> None:
+@pytest.mark.behaviour("process.md#destinations-of-the-activity-log")
+def test_copy_on_stdout(desk: Desk, out: Pipe) -> None:
     log = desk.open(copy=out.path)
     log.log(Severity.INFO, "text")
     expected = f"{STAMP} INFO text\n"
     assert out.read(len(expected)).decode() == desk.text == expected
 
 
-def test_s092_silent(tmp_path: Path, out: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    """P-289."""
+@pytest.mark.behaviour("process.md#destinations-of-the-activity-log")
+def test_silent_leaves_stdout_empty(
+    tmp_path: Path, out: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(activity, "STDOUT", out.path)
     daemon = DaemonConfig(logfile=str(tmp_path / "sup.log"), silent=True)
     log = open_activity_log(daemon, foreground=True)
@@ -149,8 +155,9 @@ def test_s092_silent(tmp_path: Path, out: Pipe, monkeypatch: pytest.MonkeyPatch)
     )
 
 
+@pytest.mark.behaviour("process.md#destinations-of-the-activity-log")
 @pytest.mark.parametrize("maxbytes", [0, 1000])
-def test_s091_log_on_stdout_appears_once(desk: Desk, out: Pipe, maxbytes: int) -> None:
+def test_log_on_stdout_appears_once(desk: Desk, out: Pipe, maxbytes: int) -> None:
     log = desk.open(out.path, maxbytes=maxbytes, backups=2, copy=out.path)
     log.log(Severity.INFO, "one")
     log.log(Severity.INFO, "two")
@@ -163,13 +170,15 @@ def test_s091_log_on_stdout_appears_once(desk: Desk, out: Pipe, maxbytes: int) -
     assert text.count("rotated") == (1 if maxbytes else 0)
 
 
-def test_p288_log_file_that_is_our_stdout(desk: Desk) -> None:
+@pytest.mark.behaviour("process.md#destinations-of-the-activity-log")
+def test_log_file_that_is_our_stdout(desk: Desk) -> None:
     with desk.path.open("ab", buffering=0) as file:
         desk.open(copy=f"/dev/fd/{file.fileno()}").log(Severity.INFO, "once")
     assert desk.lines == ["INFO once"]
 
 
-def test_p291_syslog(desk: Desk, tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#destinations-of-the-activity-log")
+def test_records_go_to_syslog(desk: Desk, tmp_path: Path) -> None:
     log = desk.open(
         None, sinks=lambda log: Sinks(log.log, syslog_socket=str(tmp_path / "no-daemon"))
     )
@@ -178,7 +187,8 @@ def test_p291_syslog(desk: Desk, tmp_path: Path) -> None:
         log.clear()
 
 
-def test_p292_a_log_that_cannot_be_opened(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#destinations-of-the-activity-log")
+def test_a_log_that_cannot_be_opened(tmp_path: Path) -> None:
     daemon = DaemonConfig(logfile=str(tmp_path / "none" / "sup.log"))
     with pytest.raises(ConfigError) as caught:
         open_activity_log(daemon, foreground=False)
@@ -188,11 +198,9 @@ def test_p292_a_log_that_cannot_be_opened(tmp_path: Path) -> None:
     )
 
 
-def test_s096_stdout_not_read(desk: Desk, out: Pipe) -> None:
-    """P-293 (Q-37).
-
-    The log is complete; of the copy, what waits beyond 1 MiB is dropped and counted.
-    """
+@pytest.mark.behaviour("process.md#the-activity-log-never-blocks-the-daemon")
+def test_stdout_not_read(desk: Desk, out: Pipe) -> None:
+    """The log is complete; of the copy, what waits beyond 1 MiB is dropped and counted."""
     log = desk.open(copy=out.path)
     text = "x" * (10_000 - len(STAMP) - len(" INFO \n"))
     for _ in range(300):
@@ -214,7 +222,8 @@ def test_s096_stdout_not_read(desk: Desk, out: Pipe) -> None:
     assert after == "INFO after"
 
 
-def test_s096_closing_does_not_wait_for_a_reader_that_sleeps(desk: Desk, out: Pipe) -> None:
+@pytest.mark.behaviour("process.md#the-activity-log-never-blocks-the-daemon")
+def test_closing_does_not_wait_for_a_reader_that_sleeps(desk: Desk, out: Pipe) -> None:
     log = desk.open(copy=out.path)
     for _ in range(50):
         log.log(Severity.INFO, "x" * 10_000)
@@ -233,7 +242,8 @@ def test_closing_delivers_what_a_reader_takes(desk: Desk, out: Pipe) -> None:
     assert os.read(out.reader, 100_000) == desk.path.read_bytes()
 
 
-def test_s097_stdout_reader_gone(desk: Desk, out: Pipe) -> None:
+@pytest.mark.behaviour("process.md#the-activity-log-never-blocks-the-daemon")
+def test_stdout_reader_gone(desk: Desk, out: Pipe) -> None:
     log = desk.open(copy=out.path)
     out.close_reader()
     for text in ("one", "two", "three", "four"):
@@ -248,8 +258,9 @@ def test_s097_stdout_reader_gone(desk: Desk, out: Pipe) -> None:
     assert len(desk.lines) <= 5
 
 
+@pytest.mark.behaviour("process.md#the-activity-log-never-blocks-the-daemon")
 @pytest.mark.parametrize("when", ["close", "log"])
-def test_p294_a_copy_that_reports_while_it_is_closed_is_closed_once(desk: Desk, when: str) -> None:
+def test_a_copy_that_reports_while_it_is_closed_is_closed_once(desk: Desk, when: str) -> None:
     closed = []
 
     class Gone(SyslogSink):
@@ -285,7 +296,8 @@ def test_p294_a_copy_that_reports_while_it_is_closed_is_closed_once(desk: Desk, 
     assert desk.lines[0] == "ERRO the reader is gone"
 
 
-def test_s081_reopen(desk: Desk) -> None:
+@pytest.mark.behaviour("process.md#reopening-and-truncation-from-outside")
+def test_reopening_by_name(desk: Desk) -> None:
     log = desk.open()
     log.log(Severity.INFO, "received SIGUSR2 indicating log reopen request")
     old = desk.path.rename(f"{desk.path}.old")
@@ -296,7 +308,8 @@ def test_s081_reopen(desk: Desk) -> None:
     assert desk.lines == ["INFO after"]
 
 
-def test_p249_reopen_that_fails(desk: Desk, tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#reopening-and-truncation-from-outside")
+def test_reopen_that_fails(desk: Desk, tmp_path: Path) -> None:
     directory = tmp_path / "logs"
     directory.mkdir()
     log = desk.open(str(directory / "sup.log"))
@@ -310,7 +323,8 @@ def test_p249_reopen_that_fails(desk: Desk, tmp_path: Path) -> None:
     assert (directory / "sup.log").read_text() == f"{STAMP} INFO by itself\n"
 
 
-def test_p255_clear(desk: Desk) -> None:
+@pytest.mark.behaviour("process.md#clearing-logs")
+def test_clearing_begins_a_new_file(desk: Desk) -> None:
     log = desk.open()
     log.log(Severity.INFO, "before")
     with desk.path.open() as before:
@@ -319,21 +333,24 @@ def test_p255_clear(desk: Desk) -> None:
     assert desk.lines == ["INFO reopening log file"]
 
 
-def test_p255_clear_of_no_regular_file(desk: Desk, out: Pipe) -> None:
+@pytest.mark.behaviour("process.md#clearing-logs")
+def test_clear_of_no_regular_file(desk: Desk, out: Pipe) -> None:
     log = desk.open(out.path)
     with pytest.raises(NoFile):
         log.clear()
     assert os.path.islink(out.path)
 
 
-def test_p255_clear_of_a_missing_file(desk: Desk) -> None:
+@pytest.mark.behaviour("process.md#clearing-logs")
+def test_clear_of_a_missing_file(desk: Desk) -> None:
     log = desk.open()
     desk.path.unlink()
     with pytest.raises(NoFile):
         log.clear()
 
 
-def test_p255_clear_that_fails(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.behaviour("process.md#clearing-logs")
+def test_clear_that_fails(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     log = desk.open()
 
     def refuse(path: str, *, dir_fd: int | None = None) -> None:
@@ -347,8 +364,9 @@ def test_p255_clear_that_fails(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> N
     assert desk.lines == ["INFO goes on"]
 
 
+@pytest.mark.behaviour("process.md#destinations-of-the-activity-log")
 @pytest.mark.parametrize("backups", [2, 0])
-def test_s101_rotation(desk: Desk, backups: int) -> None:
+def test_rotation_of_the_activity_log(desk: Desk, backups: int) -> None:
     log = desk.open(level=Severity.DEBUG, maxbytes=2000, backups=backups)
     record = len(f"{STAMP} DEBG \n") + 70
     for _ in range(100):
@@ -358,8 +376,11 @@ def test_s101_rotation(desk: Desk, backups: int) -> None:
     assert all(2000 <= size < 2000 + record for name, size in sizes.items() if name != "sup.log")
 
 
-def test_s094_activity_log_on_a_full_disk(desk: Desk, out: Pipe) -> None:
-    """P-295: the copy says what is wrong, and the log's own trouble does not feed itself."""
+@pytest.mark.behaviour(
+    "process.md#slow-full-and-broken-disks", "process.md#the-activity-log-never-blocks-the-daemon"
+)
+def test_activity_log_on_a_full_disk(desk: Desk, out: Pipe) -> None:
+    """The copy says what is wrong, and the log's own trouble does not feed itself."""
     log = desk.open("/dev/full", copy=out.path)
     for _ in range(3):
         log.log(Severity.INFO, "text")

@@ -1,4 +1,4 @@
-"""AUTO logs, process.md P-220 to P-225."""
+"""AUTO logs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def remove(directory: Path, identifier: str = "supervisor") -> list[str]:
     return lines
 
 
-def test_p220_name_and_mode(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#auto-logs")
+def test_name_and_mode(tmp_path: Path) -> None:
     path = create(tmp_path)
     assert re.fullmatch(r"x-stdout---supervisor-\w{8}\.log", os.path.basename(path))
     status = os.stat(path)
@@ -31,15 +32,18 @@ def test_p220_name_and_mode(tmp_path: Path) -> None:
     assert status.st_size == 0
 
 
-def test_q47_slashes_in_names(tmp_path: Path) -> None:
+@pytest.mark.behaviour("configuration.md#names-of-programs-processes-and-groups")
+def test_slashes_in_names(tmp_path: Path) -> None:
     path = create(tmp_path, process="a/b", identifier="id/x")
     assert os.path.basename(path).startswith("a_b-stdout---id_x-")
     assert remove(tmp_path, "id/x") == []
     assert os.listdir(tmp_path) == []
 
 
-def test_s100_cleanup(tmp_path: Path) -> None:
-    """G229, Q73."""
+@pytest.mark.behaviour(
+    "process.md#auto-logs", "configuration.md#settings-of-the-host-that-the-daemon-applies"
+)
+def test_logs_of_earlier_runs_are_removed(tmp_path: Path) -> None:
     ours = ["x-stdout---supervisor-abc.log", "x-stdout---supervisor-abc.log.12"]
     others = [
         "x---supervisorX-foo.log",
@@ -56,7 +60,8 @@ def test_s100_cleanup(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == sorted(others)
 
 
-def test_p223_the_identifier_is_literal_text(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#auto-logs")
+def test_the_identifier_is_literal_text(tmp_path: Path) -> None:
     (tmp_path / "x---specA-abc.log").touch()
     (tmp_path / "x---sp.cA-abc.log").touch()
     assert remove(tmp_path, "sp.cA") == []
@@ -70,7 +75,8 @@ def test_trouble_costs_a_line(tmp_path: Path) -> None:
     assert remove(tmp_path / "none") == ["WARN Could not clear childlog dir"]
 
 
-def test_e47_directory_missing(tmp_path: Path) -> None:
+@pytest.mark.behaviour("configuration.md#names-of-programs-processes-and-groups")
+def test_a_missing_directory_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         create(tmp_path / "none")
 

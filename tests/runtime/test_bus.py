@@ -17,7 +17,7 @@ from trio_supervisor.runtime.events.ticks import tick
 
 
 def test_only_received_events_take_a_serial_number() -> None:
-    """interfaces.md 1.3: one number for all receivers of an event, none for an unheard one."""
+    """One number for all receivers of an event, none for an unheard one."""
     bus = Bus(lambda severity, text: None, itertools.count(40))
     heard: list[tuple[str, str, int]] = []
     bus.subscribe((Tick,), lambda event, serial: heard.append(("ticks", event.name, serial)))
@@ -52,8 +52,9 @@ def test_a_broken_subscriber_hurts_nobody() -> None:
     assert [line.splitlines()[0] for line in lines] == ["CRIT event TICK_5 lost:"]
 
 
-async def test_W148_ticks_name_the_start_of_their_slice(autojump_clock: MockClock) -> None:
-    """1.4.5: none at start-up, in order of period, missed ones are not replayed."""
+@pytest.mark.behaviour("events.md#ticks")
+async def test_ticks_name_the_start_of_their_slice(autojump_clock: MockClock) -> None:
+    """None at start-up, in order of period, missed ones are not replayed."""
     recorder = Recorder()
     recorder.now = 1795419657.3
     skew = 0.0
@@ -88,7 +89,7 @@ def ticks(recorder: Recorder) -> list[tuple[str, str]]:
     return [(event.name, event.payload()) for event in recorder.events]
 
 
-async def test_1_4_5_a_common_boundary(autojump_clock: MockClock) -> None:
+async def test_a_common_boundary(autojump_clock: MockClock) -> None:
     """No tick for the slice of the start, then all three in order of period."""
     async with ticking(now=7200) as recorder:
         await trio.sleep(4.5)
@@ -107,7 +108,7 @@ async def test_1_4_5_a_common_boundary(autojump_clock: MockClock) -> None:
 @pytest.mark.parametrize(
     ("set_to", "when"), [(990, "when:990"), (1012, "when:1010")], ids=["back", "on"]
 )
-async def test_1_4_5_a_clock_that_is_set_is_noticed_within_a_second(
+async def test_a_clock_that_is_set_is_noticed_within_a_second(
     set_to: int, when: str, autojump_clock: MockClock
 ) -> None:
     async with ticking(now=1000) as recorder:

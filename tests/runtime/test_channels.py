@@ -1,4 +1,4 @@
-"""One output channel: from the pipe to log, events and activity log (process.md 10 to 12)."""
+"""One output channel: from the pipe to log, events and activity log."""
 
 from __future__ import annotations
 
@@ -66,8 +66,10 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     bench.close()
 
 
-def test_s106_w146_split_tokens(bench: Bench) -> None:
-    """P-267 to P-269, P-279, P-286; interfaces.md Q8."""
+@pytest.mark.behaviour(
+    "process.md#capture-mode", "process.md#events-of-output", "process.md#format-of-records"
+)
+def test_tokens_split_over_reads(bench: Bench) -> None:
     seen = bench.run(
         b"before" + BEGIN[:10],
         BEGIN[10:] + b"cap",
@@ -81,25 +83,26 @@ def test_s106_w146_split_tokens(bench: Bench) -> None:
     assert "DEBG 'x' stdout output:\nafter" in bench.recorder.lines
 
 
-def test_s107_w147_short_lines_with_capture_on(bench: Bench) -> None:
-    """P-272, P-273 (Q-54); interfaces.md Q9."""
+@pytest.mark.behaviour("process.md#capture-mode")
+def test_short_lines_with_capture_on(bench: Bench) -> None:
     assert bench.run(b"bye\n", b"tail<!--X", capture=1000) == ["LOG bye\n", "LOG tail", "LOG <!--X"]
     assert bench.log.read_bytes() == b"bye\ntail<!--X"
 
 
-def test_s111_empty_capture(bench: Bench) -> None:
+@pytest.mark.behaviour("process.md#capture-mode")
+def test_an_empty_capture_is_an_event(bench: Bench) -> None:
     assert bench.run(BEGIN + END, capture=1000) == ["COMM "]
 
 
+@pytest.mark.behaviour("process.md#events-of-output")
 @pytest.mark.parametrize("name", ["stdout", "stderr"])
-def test_s112_undecodable(bench: Bench, name: str) -> None:
-    """P-278, P-281."""
+def test_undecodable_output_in_events(bench: Bench, name: str) -> None:
     assert bench.run(b"\xff\xfe", name=name) == [r"LOG Undecodable: b'\xff\xfe'"]
     assert bench.recorder.events[0].name == f"PROCESS_LOG_{name.upper()}"
     assert bench.log.read_bytes() == b"\xff\xfe"
 
 
-def test_1_4_2_a_character_split_over_two_reads(bench: Bench) -> None:
+def test_a_character_split_over_two_reads(bench: Bench) -> None:
     assert bench.run(b"h\xc3", b"\xa9\xe2\x82", b"\xac\n\xf0") == [
         "LOG h",
         "LOG é",
@@ -118,8 +121,8 @@ def test_no_character_reaches_across_a_token(bench: Bench) -> None:
     ]
 
 
-def test_s113_strip_ansi(bench: Bench) -> None:
-    """P-260 to P-262 (Q-58)."""
+@pytest.mark.behaviour("process.md#strip_ansi")
+def test_escape_sequences_are_stripped(bench: Bench) -> None:
     assert bench.run(b"abc\x1b[", b"31mred\x1b[2Gcol then m") == ["LOG abc", "LOG redcol then m"]
     assert bench.log.read_bytes() == b"abcredcol then m"
 
@@ -144,7 +147,8 @@ async def test_what_was_written_lately(tmp_path: Path, mock_clock: MockClock) ->
     assert channel.written_since(3601) == 0
 
 
-def test_P204_P278_Q59_chunks_not_lines(bench: Bench) -> None:
+@pytest.mark.behaviour("process.md#output-is-logged-as-it-arrives", "process.md#events-of-output")
+def test_chunks_not_lines(bench: Bench) -> None:
     """What is in the pipe is read in pieces of at most 128 KiB, wherever lines end."""
     fcntl.fcntl(bench.writer, fcntl.F_SETPIPE_SZ, 1 << 20)
     text = b"line\n" * 60_000
@@ -153,9 +157,10 @@ def test_P204_P278_Q59_chunks_not_lines(bench: Bench) -> None:
     assert bench.log.read_bytes() == text
 
 
-def test_P211_Q41_a_channel_survives_an_error(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.behaviour(
+    "process.md#channels-do-not-disturb-each-other", "http.md#actions-of-the-page"
+)
+def test_a_channel_survives_an_error(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """One line, and the next chunk is handled as if nothing had been."""
     bus = bench.recorder.host.bus
     publish = bus.publish
@@ -173,13 +178,15 @@ def test_P211_Q41_a_channel_survives_an_error(
     ]
 
 
-def test_P280_events_without_a_log(bench: Bench) -> None:
+@pytest.mark.behaviour("process.md#events-of-output")
+def test_events_without_a_log(bench: Bench) -> None:
     bench.logfile = None
     assert bench.run(b"a" + BEGIN + b"b" + END, capture=10) == ["LOG a", "LOG b", "COMM b"]
     assert not bench.log.exists()
 
 
-def test_P282_bodies(bench: Bench) -> None:
+@pytest.mark.behaviour("process.md#events-of-output")
+def test_bodies_of_output_events(bench: Bench) -> None:
     bench.run(b"a" + BEGIN + b"b" + END, capture=10)
     assert [event.payload() for event in bench.recorder.events] == [
         "processname:x groupname:g pid:0 channel:stdout\na",

@@ -1,4 +1,4 @@
-"""Real children: how they are made, what they see, how they end (process.md 2 and 8)."""
+"""Real children: how they are made, what they see, how they end."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from trio_supervisor.runtime.spawn.child import Child, Family, RealChild
 from trio_supervisor.runtime.spawn.launcher import ProcessLauncher, SpawnError
 
 
+@pytest.mark.behaviour("process.md#description-of-an-exit", "process.md#reported-fields")
 @pytest.mark.parametrize(
     ("code", "text", "status"),
     [
@@ -29,14 +30,14 @@ from trio_supervisor.runtime.spawn.launcher import ProcessLauncher, SpawnError
         ("import os; os.kill(os.getpid(), 40)", "terminated by signal 40", -1),
     ],
 )
-async def test_S038_cause_texts(code: str, text: str, status: int) -> None:
-    """P-103, P-104, P-019."""
+async def test_descriptions_of_exits(code: str, text: str, status: int) -> None:
     child = await ProcessLauncher()(python(code))
     _, _, ended = await output(child)
     assert (str(ended), ended.status) == (text, status)
 
 
-def test_P105_P107_other_cause_texts() -> None:
+@pytest.mark.behaviour("process.md#description-of-an-exit")
+def test_other_cause_texts() -> None:
     assert (
         str(Exit(None, signal.SIGSEGV, core_dumped=True)) == "terminated by SIGSEGV (core dumped)"
     )
@@ -45,8 +46,12 @@ def test_P105_P107_other_cause_texts() -> None:
     assert str(Exit(None, signal.SIGCHLD)) == "terminated by SIGCHLD"
 
 
-async def test_S029_descriptors_and_identity() -> None:
-    """P-039; P-048, P-050 to P-052, P-054, P-055."""
+@pytest.mark.behaviour(
+    "process.md#descriptors-of-a-child",
+    "process.md#spawn-failures-before-the-child-exists",
+    "process.md#process-group-and-signal-dispositions-of-a-child",
+)
+async def test_descriptors_and_identity() -> None:
     code = (
         "import os; print(sorted(int(n) for n in os.listdir('/proc/self/fd'))[:4],"
         " os.getpgid(0) == os.getpid(), os.getsid(0), [os.get_blocking(f) for f in (0, 1, 2)]);"
@@ -60,7 +65,8 @@ async def test_S029_descriptors_and_identity() -> None:
     )
 
 
-async def test_P055_sigpipe_and_sigxfsz_stay_ignored() -> None:
+@pytest.mark.behaviour("process.md#process-group-and-signal-dispositions-of-a-child")
+async def test_sigpipe_and_sigxfsz_stay_ignored() -> None:
     child = await ProcessLauncher()(spec("/bin/sh", "-c", "grep SigIgn /proc/self/status"))
     out, _, _ = await output(child)
     ignored = int(out.split()[1], 16)
@@ -100,7 +106,8 @@ async def test_what_the_embedding_program_blocks_is_not_blocked_in_children(
     )
 
 
-async def test_P049_redirect_stderr_shares_one_pipe() -> None:
+@pytest.mark.behaviour("process.md#descriptors-of-a-child")
+async def test_redirect_stderr_shares_one_pipe() -> None:
     child = await ProcessLauncher()(
         python(
             "import os; os.write(1, b'a'); os.write(2, b'b'); os.write(1, b'c')",
@@ -112,7 +119,8 @@ async def test_P049_redirect_stderr_shares_one_pipe() -> None:
     assert out == b"abc"
 
 
-async def test_P056_P061_directory_and_umask(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#identity-directory-and-umask-of-a-child")
+async def test_directory_and_umask(tmp_path: Path) -> None:
     child = await ProcessLauncher()(
         python("import os; print(os.getcwd(), os.umask(0))", directory=str(tmp_path), umask=0o077)
     )
@@ -120,8 +128,8 @@ async def test_P056_P061_directory_and_umask(tmp_path: Path) -> None:
     assert out.decode() == f"{tmp_path} {0o077}\n"
 
 
-async def test_S018_missing_directory(tmp_path: Path) -> None:
-    """P-072, P-074 in the form of architecture decision 10."""
+@pytest.mark.behaviour("process.md#spawn-failures-between-fork-and-exec")
+async def test_a_missing_directory_fails_the_spawn(tmp_path: Path) -> None:
     missing = f"{tmp_path}/none"
     with pytest.raises(SpawnError) as caught:
         await ProcessLauncher()(python("pass", directory=missing))
@@ -132,11 +140,11 @@ async def test_S018_missing_directory(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.behaviour("process.md#spawn-failures-between-fork-and-exec")
 @pytest.mark.parametrize(
     ("content", "name"), [("#!/nonexistent/interpreter\n", "ENOENT"), ("just text\n", "ENOEXEC")]
 )
-async def test_S020_exec_failures(tmp_path: Path, content: str, name: str) -> None:
-    """P-073."""
+async def test_failures_of_exec(tmp_path: Path, content: str, name: str) -> None:
     script = tmp_path / "script"
     script.write_text(content)
     script.chmod(0o755)
@@ -144,7 +152,8 @@ async def test_S020_exec_failures(tmp_path: Path, content: str, name: str) -> No
         await ProcessLauncher()(spec(str(script)))
 
 
-async def test_P045_failures_leak_no_descriptors(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#spawn-failures-before-the-child-exists")
+async def test_failures_leak_no_descriptors(tmp_path: Path) -> None:
     launcher = ProcessLauncher()
     with pytest.raises(SpawnError):
         await launcher(python("pass", directory=f"{tmp_path}/none"))
@@ -155,7 +164,8 @@ async def test_P045_failures_leak_no_descriptors(tmp_path: Path) -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-async def test_P044_any_other_failure_of_fork(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.behaviour("process.md#spawn-failures-before-the-child-exists")
+async def test_any_other_failure_of_fork(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: object, **options: object) -> None:
         raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
 
@@ -167,7 +177,7 @@ async def test_P044_any_other_failure_of_fork(monkeypatch: pytest.MonkeyPatch) -
 
 
 async def test_a_child_let_go_lives_on() -> None:
-    """Architecture decision 2: closing means letting go, not killing."""
+    """Closing means letting go, not killing."""
     child = await ProcessLauncher()(spec("/bin/cat"))
     child.close()
     os.kill(child.pid, 0)  # it is there
@@ -181,7 +191,8 @@ async def test_a_child_let_go_lives_on() -> None:
     assert status == 0
 
 
-async def test_P193_many_simultaneous_exits_are_all_recorded() -> None:
+@pytest.mark.behaviour("process.md#reaping")
+async def test_many_simultaneous_exits_are_all_recorded() -> None:
     launcher = ProcessLauncher()
     statuses: list[int] = []
 
@@ -296,8 +307,8 @@ async def test_nothing_is_signalled_after_the_reaping(
     await output(child)
 
 
-async def test_S054_a_child_in_another_process_group_is_still_signalled(tmp_path: Path) -> None:
-    """P-130 (Q-13)."""
+@pytest.mark.behaviour("process.md#the-stop-signal")
+async def test_a_child_in_another_process_group_is_still_signalled(tmp_path: Path) -> None:
     code = (
         "import os, time; child = os.fork() or time.sleep(60); os.setpgid(child, child);"
         " os.setpgid(0, child); print(child, flush=True); time.sleep(60)"

@@ -64,7 +64,7 @@ async def test_waiting_for_news() -> None:
 
 
 def test_observers_take_no_serial_numbers() -> None:
-    """Listeners see the same numbers whether or not there is a web page (interfaces.md 1.3)."""
+    """Listeners see the same numbers whether or not there is a web page."""
     seen: list[Event] = []
     numbers: list[int] = []
 

@@ -1,4 +1,4 @@
-"""Log files on disks that hang (process.md P-256): nobody waits for them but their own program."""
+"""Log files on disks that hang: nobody waits for them but their own program."""
 
 from __future__ import annotations
 
@@ -91,7 +91,8 @@ def office(tmp_path: Path) -> Iterator[Office]:
     made.close()
 
 
-def test_P256_the_logs_on_other_disks_go_on(office: Office) -> None:
+@pytest.mark.behaviour("process.md#slow-full-and-broken-disks")
+def test_the_logs_on_other_disks_go_on(office: Office) -> None:
     office.hang()
     office.other.write(b"first")
     office.wait_for("other", b"first")  # though nothing else happens that could wake somebody
@@ -101,7 +102,8 @@ def test_P256_the_logs_on_other_disks_go_on(office: Office) -> None:
     assert office.read("slow") == b""
 
 
-def test_P259_what_waited_is_written_once_and_in_order(office: Office) -> None:
+@pytest.mark.behaviour("process.md#slow-full-and-broken-disks")
+def test_what_waited_is_written_once_and_in_order(office: Office) -> None:
     office.hang()
     numbers = [b"%d\n" % number for number in range(1000)]
     for number in numbers:
@@ -111,7 +113,8 @@ def test_P259_what_waited_is_written_once_and_in_order(office: Office) -> None:
     assert office.lines == []
 
 
-def test_P256_nobody_is_held_up_for_long(office: Office) -> None:
+@pytest.mark.behaviour("process.md#slow-full-and-broken-disks")
+def test_nobody_is_held_up_for_long(office: Office) -> None:
     """A flush is in vain once; after that nobody waits before the disk has caught up."""
     office.hang()
     office.slow.flush()
@@ -127,7 +130,8 @@ def test_P256_nobody_is_held_up_for_long(office: Office) -> None:
     office.wait_for("slow", b"<" + b"x" * 1000 + b">")
 
 
-async def test_P256_reading_pauses_when_1_MiB_waits(office: Office) -> None:
+@pytest.mark.behaviour("process.md#slow-full-and-broken-disks")
+async def test_reading_pauses_when_1_MiB_waits(office: Office) -> None:
     office.hang()
     while office.slow.backlog < BACKLOG_LIMIT:
         office.slow.write(b"x" * 65536)
@@ -176,12 +180,13 @@ def test_what_cannot_be_done_now_is_said_and_done_later(office: Office, action: 
         assert office.read("moved") == b"old<"
 
 
+@pytest.mark.behaviour("process.md#reopening-and-truncation-from-outside")
 def test_errors_of_an_action_come_back(office: Office) -> None:
     (office.directory / "slow").unlink()
     (office.directory / "slow").mkdir()
     with pytest.raises(IsADirectoryError):
         office.slow.reopen()
-    office.slow.write(b"stays open")  # P-249
+    office.slow.write(b"stays open")
     office.slow.flush()
 
 

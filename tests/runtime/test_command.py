@@ -1,4 +1,4 @@
-"""Finding the program of a command line (process.md 2.1)."""
+"""Finding the program of a command line."""
 
 from __future__ import annotations
 
@@ -28,24 +28,26 @@ def find(text: str, **changes: object) -> Command:
     return find_command(text, **values)  # type: ignore[arg-type]  # options are test data
 
 
-def test_S026_words_are_split_by_shell_rules_and_nothing_else() -> None:
-    """P-024, P-025."""
+@pytest.mark.behaviour("process.md#command-lines")
+def test_words_are_split_by_shell_rules_and_nothing_else() -> None:
     found = find(r"""/bin/sh "two words" 'single q' back\\slash $HOME *.py ~""")
     assert found.argv[1:] == ("two words", "single q", "back\\slash", "$HOME", "*.py", "~")
 
 
-def test_S026_line_breaks_separate_words() -> None:
+@pytest.mark.behaviour("process.md#command-lines")
+def test_line_breaks_separate_words() -> None:
     assert find("/bin/echo a\n   b").argv == ("/bin/echo", "a", "b")
 
 
+@pytest.mark.behaviour("process.md#command-lines")
 @pytest.mark.parametrize("text", ["", "   ", '""'])
-def test_S006_P027_empty(text: str) -> None:
-    """Q-31."""
+def test_an_empty_command_is_an_error(text: str) -> None:
     with pytest.raises(NotExecutable, match="command is empty"):
         find(text)
 
 
-def test_P026_unbalanced_quote() -> None:
+@pytest.mark.behaviour("process.md#command-lines")
+def test_an_unbalanced_quote_is_an_error() -> None:
     with pytest.raises(NotExecutable) as caught:
         find('/bin/echo "unterminated')
     assert (
@@ -54,8 +56,8 @@ def test_P026_unbalanced_quote() -> None:
     )
 
 
-def test_S004_unusable_commands(tmp_path: Path) -> None:
-    """P-031 to P-033."""
+@pytest.mark.behaviour("process.md#commands-that-cannot-be-executed")
+def test_commands_that_cannot_be_executed(tmp_path: Path) -> None:
     with pytest.raises(NotExecutable) as directory:
         find(str(tmp_path))
     assert directory.value.detail == f"command at '{tmp_path}' is a directory"
@@ -69,10 +71,10 @@ def test_S004_unusable_commands(tmp_path: Path) -> None:
         assert missing.value.detail == f"can't find command '{name}'"
 
 
-def test_S022_S023_relative_names_are_looked_up_in_the_directory(
+@pytest.mark.behaviour("process.md#search-for-a-command", "process.md#command-lines")
+def test_relative_names_are_looked_up_in_the_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """P-028 (Q-30), P-036."""
     app = executable(tmp_path / "app" / "run.sh").parent
     monkeypatch.chdir(tmp_path)
     assert find("./run.sh now", directory=str(app)).argv == ("./run.sh", "now")
@@ -80,19 +82,20 @@ def test_S022_S023_relative_names_are_looked_up_in_the_directory(
         find("./run.sh")
 
 
-def test_S024_the_configured_path_beats_the_inherited_one(tmp_path: Path) -> None:
-    """P-029."""
+@pytest.mark.behaviour("process.md#search-for-a-command")
+def test_the_configured_path_beats_the_inherited_one(tmp_path: Path) -> None:
     found = executable(tmp_path / "bin" / "relcmd")
     command = find("relcmd", environment={"PATH": f"{tmp_path}/bin:/bin"})
     assert command == Command(("relcmd",), str(found))
 
 
-def test_P029_without_any_path_the_fallback_is_used() -> None:
+@pytest.mark.behaviour("process.md#search-for-a-command")
+def test_without_any_path_the_fallback_is_used() -> None:
     assert find("sh", inherited={}).executable == "/bin/sh"
 
 
-def test_S025_the_first_match_wins_even_if_it_cannot_be_run(tmp_path: Path) -> None:
-    """P-030 (Q-29)."""
+@pytest.mark.behaviour("process.md#search-for-a-command")
+def test_the_first_match_wins_even_if_it_cannot_be_run(tmp_path: Path) -> None:
     first = executable(tmp_path / "bin" / "c", 0o644)
     executable(tmp_path / "bin2" / "c")
     with pytest.raises(NotExecutable) as caught:

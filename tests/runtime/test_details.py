@@ -20,6 +20,7 @@ async def of(supervisor: Supervisor, name: str) -> dict[str, Value]:
     return found
 
 
+@pytest.mark.behaviour("http.md#tsupervisor-methods")
 async def test_a_running_process() -> None:
     async with open_supervisor() as supervisor:
         process = supervisor.add_program(
@@ -41,6 +42,7 @@ async def test_a_running_process() -> None:
         assert (await of(supervisor, "x"))["restarts"] == 1
 
 
+@pytest.mark.behaviour("http.md#tsupervisor-methods")
 async def test_why_it_does_not_run() -> None:
     async with open_supervisor() as supervisor:
         seven = supervisor.add_program(

@@ -1,7 +1,7 @@
 """The reference and we read the same files; what both make of them is compared.
 
 The reference is loaded in this process as a library, no daemon is started. Where we differ on
-purpose (config.md 16), the difference is named here.
+purpose, the difference is named here.
 """
 
 from __future__ import annotations
@@ -208,6 +208,7 @@ def _neutral(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/root")
 
 
+@pytest.mark.behaviour("configuration.md#members-of-a-group")
 @settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -223,10 +224,13 @@ def test_both_make_the_same_of_a_file(tmp_path: Path, fragment: str) -> None:
     # What we accept beyond the reference is told by the golden cases; none of that is generated.
     assert isinstance(read, ConfigError)
     blamed = re.findall(r"(?:fcgi-program|program|eventlistener|group):\w", reference)
-    # The second unknown member of a group is blamed on a program there (Q53).
+    # The second unknown member of a group is blamed on a program there.
     assert not blamed or read.section in blamed or "names unknown" in reference
 
 
+@pytest.mark.behaviour(
+    "configuration.md#credentials-of-a-server", "configuration.md#unix-sockets-of-servers"
+)
 @settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -238,7 +242,7 @@ def test_both_make_the_same_of_the_daemon_and_its_servers(tmp_path: Path, fragme
     if isinstance(reference, str):
         assert isinstance(read, ConfigError)
     elif isinstance(read, ConfigError):
-        # What is refused on purpose: one of the two is empty, or the name of a socket (Q57, Q58).
+        # What is refused on purpose: one of the two is empty, or the name of a socket.
         assert re.search(r"incomplete authentication|has no file value", str(read))
         assert re.search(r"^(username|password|file)=$", fragment, re.MULTILINE)
     else:
@@ -250,7 +254,7 @@ def test_both_make_the_same_of_the_daemon_and_its_servers(tmp_path: Path, fragme
 )
 @given(before=fragments(), after=fragments(), edit=st.booleans())
 def test_both_find_the_same_changes(tmp_path: Path, before: str, after: str, edit: bool) -> None:
-    """config.md 13: added, changed and removed groups of a reread after an edit."""
+    """Added, changed and removed groups of a reread after an edit."""
     path = tmp_path / "c.conf"
     found = []
     for text in (before, before + after if edit else after):

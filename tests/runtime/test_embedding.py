@@ -64,7 +64,7 @@ async def test_a_command_of_words_needs_no_quoting() -> None:
 
 
 async def test_groups_from_values(tmp_path: Path) -> None:
-    """A group added by the program is no change of any file (config.md 13.2)."""
+    """A group added by the program is no change of any file."""
     theatre = Theatre(tmp_path)
     file = tmp_path / "supervisord.conf"
     file.write_text("[supervisord]\n")

@@ -1,4 +1,4 @@
-"""Programs with ``user=``: identity first, then directory, umask and exec (P-056 to P-077)."""
+"""Programs with ``user=``: identity first, then directory, umask and exec."""
 
 from __future__ import annotations
 
@@ -34,8 +34,9 @@ def public() -> Iterator[Path]:
         yield path
 
 
-async def test_S030_running_as_another_user(public: Path) -> None:
-    """P-057 to P-061: four ids, groups, umask, directory; the environment is not touched."""
+@pytest.mark.behaviour("process.md#identity-directory-and-umask-of-a-child")
+async def test_running_as_another_user(public: Path) -> None:
+    """Four ids, groups, umask, directory; the environment is not touched."""
     script = (
         "grep -E '^(Uid|Gid|Groups|SigBlk|SigIgn):' /proc/self/status; umask; pwd; echo $HOME $0;"
         " ls /proc/self/fd"
@@ -71,8 +72,12 @@ async def test_sigpipe_can_have_its_default_effect(public: Path) -> None:
     assert out == b"SigIgn:\t0000000000000000\n"
 
 
-async def test_S019_directory_forbidden_for_the_user(public: Path) -> None:
-    """P-060, P-072: root could enter it."""
+@pytest.mark.behaviour(
+    "process.md#spawn-failures-between-fork-and-exec",
+    "process.md#identity-directory-and-umask-of-a-child",
+)
+async def test_directory_forbidden_for_the_user(public: Path) -> None:
+    """Root could enter it."""
     private = public / "private"
     private.mkdir(mode=0o700)
     with pytest.raises(SpawnError) as caught:
@@ -83,6 +88,9 @@ async def test_S019_directory_forbidden_for_the_user(public: Path) -> None:
     )
 
 
+@pytest.mark.behaviour(
+    "process.md#spawn-failures-between-fork-and-exec", "process.md#commands-that-cannot-be-executed"
+)
 @pytest.mark.parametrize(
     ("content", "mode", "name"),
     [
@@ -91,8 +99,10 @@ async def test_S019_directory_forbidden_for_the_user(public: Path) -> None:
         ("#!/bin/sh\n", 0o700, "EACCES"),
     ],
 )
-async def test_S020_exec_failures(public: Path, content: str, mode: int, name: str) -> None:
-    """P-035, P-073: what only the target user cannot execute fails at exec."""
+async def test_failures_of_exec_are_reported(
+    public: Path, content: str, mode: int, name: str
+) -> None:
+    """What only the target user cannot execute fails at exec."""
     script = public / "script"
     script.write_text(content)
     script.chmod(mode)
@@ -101,7 +111,8 @@ async def test_S020_exec_failures(public: Path, content: str, mode: int, name: s
     assert str(caught.value) == f"couldn't exec {script}: {name}"
 
 
-async def test_P035_a_program_only_the_user_can_reach_is_executed(public: Path) -> None:
+@pytest.mark.behaviour("process.md#commands-that-cannot-be-executed")
+async def test_a_program_only_the_user_can_reach_is_executed(public: Path) -> None:
     """A command relative to a directory of the user's own; odd bytes arrive unchanged."""
     home = public / "home"
     home.mkdir()
@@ -123,7 +134,8 @@ async def test_P035_a_program_only_the_user_can_reach_is_executed(public: Path) 
     assert (out, err) == (b"./run.sh \xff\xe9 \xff\xe9\n", b"")
 
 
-async def test_P045_failures_leak_neither_descriptors_nor_children(public: Path) -> None:
+@pytest.mark.behaviour("process.md#spawn-failures-before-the-child-exists")
+async def test_failures_leak_neither_descriptors_nor_children(public: Path) -> None:
     launcher = ProcessLauncher()
     missing = as_nobody("true", directory=f"{public}/none")
     with pytest.raises(SpawnError, match="ENOENT"):
@@ -156,7 +168,8 @@ async def test_a_failure_while_the_step_is_told_kills_and_reaps_it(
     assert (len(os.listdir("/proc/self/fd")), children()) == before
 
 
-async def test_P058_the_present_user_changes_nothing() -> None:
+@pytest.mark.behaviour("process.md#identity-directory-and-umask-of-a-child")
+async def test_the_present_user_changes_nothing() -> None:
     child = await ProcessLauncher()(spec("/bin/sh", "-c", "id -G", uid=os.getuid()))
     out, _, _ = await output(child)
     assert out.decode().split() == [

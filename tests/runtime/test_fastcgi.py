@@ -1,4 +1,4 @@
-"""The shared socket of FastCGI programs (process.md 14)."""
+"""The shared socket of FastCGI programs."""
 
 from __future__ import annotations
 
@@ -27,10 +27,14 @@ def unix(tmp_path: Path, **options: object) -> FastCgiSocket:
     return FastCgiSocket(f"unix://{tmp_path}/f.sock", **options)  # type: ignore[arg-type]  # data
 
 
-async def test_S117_one_socket_for_all_while_one_lives(
+@pytest.mark.behaviour(
+    "process.md#one-socket-for-all-processes-of-a-fastcgi-program",
+    "process.md#fastcgi-sockets-that-cannot-be-created",
+    "process.md#files-of-fastcgi-sockets",
+)
+async def test_one_socket_for_all_while_one_lives(
     autojump_clock: MockClock, tmp_path: Path
 ) -> None:
-    """P-297 to P-302, P-310, P-311."""
     recorder = Recorder()
     path = tmp_path / "f.sock"
     shared = unix(tmp_path)
@@ -58,10 +62,10 @@ async def test_S117_one_socket_for_all_while_one_lives(
             client.connect(str(path))
 
 
-async def test_S119_two_programs_of_a_group_have_a_socket_each(
+@pytest.mark.behaviour("process.md#one-socket-for-all-processes-of-a-fastcgi-program")
+async def test_two_programs_of_a_group_have_a_socket_each(
     autojump_clock: MockClock, tmp_path: Path
 ) -> None:
-    """P-298 (Q-61)."""
     recorder = Recorder()
     sockets = [FastCgiSocket(f"unix://{tmp_path}/{name}.sock") for name in "ab"]
     group = recorder.group(program("a", socket=sockets[0]), program("b", socket=sockets[1]))
@@ -72,8 +76,9 @@ async def test_S119_two_programs_of_a_group_have_a_socket_each(
         assert first.spec.stdin != second.spec.stdin
 
 
-async def test_S120_a_taken_port_is_a_spawn_error(autojump_clock: MockClock) -> None:
-    """P-304 (Q-62): retries, and recovery when the port is free again."""
+@pytest.mark.behaviour("process.md#fastcgi-sockets-that-cannot-be-created")
+async def test_a_taken_port_is_a_spawn_error(autojump_clock: MockClock) -> None:
+    """Retries, and recovery when the port is free again."""
     recorder = Recorder()
     with socket.create_server(("127.0.0.1", 0)) as reserve:
         port = reserve.getsockname()[1]
@@ -88,8 +93,10 @@ async def test_S120_a_taken_port_is_a_spawn_error(autojump_clock: MockClock) -> 
         await x.wait_for(State.RUNNING)
 
 
-def test_S124_a_regular_file_is_kept(tmp_path: Path) -> None:
-    """P-306 (Q-63), P-303."""
+@pytest.mark.behaviour(
+    "process.md#files-of-fastcgi-sockets", "process.md#fastcgi-sockets-that-cannot-be-created"
+)
+def test_a_regular_file_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "f.sock"
     path.write_text("precious")
     recorder = Recorder()
@@ -99,7 +106,8 @@ def test_S124_a_regular_file_is_kept(tmp_path: Path) -> None:
     assert path.read_text() == "precious"
 
 
-def test_P306_a_stale_socket_is_replaced_a_live_one_is_not(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#files-of-fastcgi-sockets")
+def test_a_stale_socket_is_replaced_a_live_one_is_not(tmp_path: Path) -> None:
     path = tmp_path / "f.sock"
     with socket.socket(socket.AF_UNIX) as living:
         living.bind(str(path))
@@ -113,10 +121,11 @@ def test_P306_a_stale_socket_is_replaced_a_live_one_is_not(tmp_path: Path) -> No
     assert path.stat().st_ino != stale or os.path.exists(path)
 
 
-async def test_S123_a_failing_program_releases_the_socket(
+@pytest.mark.behaviour("process.md#fastcgi-sockets-that-cannot-be-created")
+async def test_a_failing_program_releases_the_socket(
     autojump_clock: MockClock, tmp_path: Path
 ) -> None:
-    """P-305: a pair of lines for the check and one for each attempt."""
+    """A pair of lines for the check and one for each attempt."""
     recorder = Recorder()
     recorder.launcher.prepare = lambda child: child.die(1)
     group = recorder.group(program("x", socket=unix(tmp_path), startretries=1))
@@ -137,8 +146,9 @@ def longest_queue(listener: int) -> int:
     return int(struct.unpack_from("=I", info, TCPI_SACKED)[0])
 
 
+@pytest.mark.behaviour("process.md#files-of-fastcgi-sockets")
 @pytest.mark.parametrize("backlog", [None, 7])
-async def test_P308_P309_backlog(autojump_clock: MockClock, backlog: int | None) -> None:
+async def test_backlog_of_the_socket(autojump_clock: MockClock, backlog: int | None) -> None:
     recorder = Recorder()
     url = f"tcp://127.0.0.1:{free_port()}"
     config = program("x", startsecs=0, socket=FastCgiSocket(url, backlog=backlog))

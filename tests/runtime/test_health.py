@@ -67,6 +67,7 @@ async def test_what_counts_as_healthy() -> None:
             await unhealthy(supervisor, ["nosuch"])
 
 
+@pytest.mark.behaviour("http.md#tsupervisor-methods")
 async def test_waiting_for_a_state() -> None:
     async with open_supervisor() as supervisor:
         cat = supervisor.add_program("cat", "/bin/cat", startsecs=0, autostart=False)

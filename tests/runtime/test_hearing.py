@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
@@ -87,7 +88,7 @@ async def listener(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
 async def test_answers_are_heard_at_once_and_logged_together(
     mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """1.5: listener output is also written, raw, to its log."""
+    """Listener output is also written, raw, to its log."""
     async with listener(monkeypatch) as stage:
         await stage.say(b"REA")
         await stage.say(b"DY\n")
@@ -122,10 +123,10 @@ async def test_much_is_logged_without_waiting(
         assert [len(data) for data in stage.log.written] == [150_000]
 
 
+@pytest.mark.behaviour("process.md#slow-full-and-broken-disks")
 async def test_a_listener_is_read_no_further_than_its_log_gets(
     mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """P-256."""
     async with listener(monkeypatch) as stage:
         stage.log.backlog = BACKLOG_LIMIT
         await stage.say(b"REA")
@@ -136,10 +137,11 @@ async def test_a_listener_is_read_no_further_than_its_log_gets(
         assert stage.ready
 
 
+@pytest.mark.behaviour("process.md#capture-mode")
 async def test_its_stdout_is_no_event(
     mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """1.1, 1.4.2, process.md P-265: neither captured nor an event, whatever the options say."""
+    """Process.md: neither captured nor an event, whatever the options say."""
     async with listener(monkeypatch) as stage:
         await stage.say(b"<!--XSUPERVISOR:BEGIN-->a<!--XSUPERVISOR:END-->")
         mock_clock.jump(2 * BEAT)

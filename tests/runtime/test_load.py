@@ -1,4 +1,4 @@
-"""Finding and reading files: search list, includes, relative paths (config.md 2, 4, 13)."""
+"""Finding and reading files: search list, includes, relative paths."""
 
 from __future__ import annotations
 
@@ -57,12 +57,17 @@ def test_a_search_where_the_reader_of_stderr_is_gone(
     assert found == "supervisord.conf"
 
 
-def test_G37_include_without_files(tmp_path: Path) -> None:
+@pytest.mark.behaviour("configuration.md#included-files")
+def test_include_without_files(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no files setting"):
         loaded(tmp_path, "[include]\n")
 
 
-def test_G38_G39_nothing_included(tmp_path: Path) -> None:
+@pytest.mark.behaviour(
+    "configuration.md#included-files",
+    "configuration.md#patterns-without-matches-and-unreadable-files",
+)
+def test_includes_without_matches(tmp_path: Path) -> None:
     assert said(loaded(tmp_path, "[include]\nfiles=\n"), Severity.WARN) == []
     config = loaded(tmp_path, "[include]\nfiles=nope/*.conf other.conf\n")
     assert said(config, Severity.WARN) == [
@@ -71,8 +76,10 @@ def test_G38_G39_nothing_included(tmp_path: Path) -> None:
     ]
 
 
-def test_G40_G41_order_and_hidden_files(tmp_path: Path) -> None:
-    """4.3, Q19."""
+@pytest.mark.behaviour(
+    "configuration.md#precedence-of-included-files", "configuration.md#included-files"
+)
+def test_order_and_hidden_files(tmp_path: Path) -> None:
     for name in ("a", "b", ".hid", "sub/c"):
         write(tmp_path, f"d/{name}.conf", program("x", f"/{name}") + program(name.strip("./")[-1]))
     for pattern in ("d/*.conf", "**/*.conf"):
@@ -83,14 +90,22 @@ def test_G40_G41_order_and_hidden_files(tmp_path: Path) -> None:
         ]
 
 
-def test_G42_G43_words_in_order_matches_by_code_point(tmp_path: Path) -> None:
+@pytest.mark.behaviour(
+    "configuration.md#precedence-of-included-files", "configuration.md#included-files"
+)
+def test_words_in_order_matches_by_code_point(tmp_path: Path) -> None:
     for name in ("z", "a", "2", "10"):
         write(tmp_path, f"{name}.ini", program("x", f"/{name}"))
     assert commands(loaded(tmp_path, "[include]\nfiles=z.ini a.ini\n")) == {"x": "/a"}
     assert commands(loaded(tmp_path, "[include]\nfiles=[12]*.ini\n")) == {"x": "/2"}
 
 
-def test_G44_to_G48_what_included_files_do(tmp_path: Path) -> None:
+@pytest.mark.behaviour(
+    "configuration.md#precedence-of-included-files",
+    "configuration.md#nested-includes",
+    "configuration.md#the-directory-of-the-file",
+)
+def test_what_included_files_do(tmp_path: Path) -> None:
     write(
         tmp_path,
         "d/a.ini",
@@ -106,19 +121,22 @@ def test_G44_to_G48_what_included_files_do(tmp_path: Path) -> None:
     assert commands(config) == {"x": f"/inc {tmp_path}/d", "y": f"inc {tmp_path}"}
 
 
-def test_G46_supervisord_only_in_the_included_file(tmp_path: Path) -> None:
+@pytest.mark.behaviour("configuration.md#precedence-of-included-files")
+def test_supervisord_only_in_the_included_file(tmp_path: Path) -> None:
     write(tmp_path, "a.ini", "[supervisord]\nidentifier=there\n")
     path = write(tmp_path, "c.conf", "[include]\nfiles=a.ini\n")
     assert load_config(str(path)).daemon.identifier == "there"
 
 
-def test_G50_Q17_here_escaped_with_an_include(tmp_path: Path) -> None:
+@pytest.mark.behaviour("configuration.md#the-directory-of-the-file")
+def test_here_escaped_with_an_include(tmp_path: Path) -> None:
     write(tmp_path, "a.ini", "")
     config = loaded(tmp_path, "[include]\nfiles=a.ini\n" + program("x", "/bin/echo %%(here)s"))
     assert commands(config) == {"x": "/bin/echo %(here)s"}
 
 
-def test_G51_G52_commas_and_tildes_are_ordinary(tmp_path: Path) -> None:
+@pytest.mark.behaviour("configuration.md#included-files")
+def test_commas_and_tildes_are_ordinary(tmp_path: Path) -> None:
     config = loaded(tmp_path, "[include]\nfiles=a.ini,b.ini ~/a.ini\n")
     assert said(config, Severity.WARN) == [
         f'No file matches via include "{tmp_path}/a.ini,b.ini"',
@@ -126,7 +144,8 @@ def test_G51_G52_commas_and_tildes_are_ordinary(tmp_path: Path) -> None:
     ]
 
 
-def test_G53_Q15_what_cannot_be_read_is_left_out_aloud(tmp_path: Path) -> None:
+@pytest.mark.behaviour("configuration.md#patterns-without-matches-and-unreadable-files")
+def test_what_cannot_be_read_is_left_out_aloud(tmp_path: Path) -> None:
     (tmp_path / "d").mkdir()
     (tmp_path / "dangling.ini").symlink_to(tmp_path / "none")
     config = loaded(tmp_path, "[include]\nfiles=d dangling.ini\n")
@@ -135,7 +154,8 @@ def test_G53_Q15_what_cannot_be_read_is_left_out_aloud(tmp_path: Path) -> None:
     assert all("is left out" in text or "No file matches" in text for text in warnings)
 
 
-def test_G54_G55_G56_names_in_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.behaviour("configuration.md#included-files")
+def test_names_in_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QQ", "third")
     node = os.uname().nodename
     for name in (node, "a", "third"):
@@ -148,16 +168,18 @@ def test_G54_G55_G56_names_in_files(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             loaded(tmp_path, f"environment=GG=x\n[include]\nfiles={bad}\n")
 
 
+@pytest.mark.behaviour("configuration.md#errors-in-included-files")
 @pytest.mark.parametrize("content", [b"foo\n", b"[program:x]\nfoo\n", b"[program:x]\nk=\xff\n"])
-def test_G57_broken_included_files(tmp_path: Path, content: bytes) -> None:
+def test_broken_included_files(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.ini").write_bytes(content)
     with pytest.raises(ConfigError, match=r"a\.ini"):
         loaded(tmp_path, "[include]\nfiles=a.ini\n")
 
 
+@pytest.mark.behaviour("configuration.md#encoding-and-line-ends")
 @pytest.mark.parametrize("line", [b"identifier=\xff", b"; \xff"], ids=["value", "comment"])
-def test_G28_undecodable_bytes_are_an_error_also_in_a_comment(tmp_path: Path, line: bytes) -> None:
-    """E6; the bytes are not shown."""
+def test_undecodable_bytes_are_an_error_also_in_a_comment(tmp_path: Path, line: bytes) -> None:
+    """The bytes are not shown."""
     path = tmp_path / "c.conf"
     path.write_bytes(b"[supervisord]\n" + line + b"\n")
     with pytest.raises(ConfigError, match="is not UTF-8 text") as caught:
@@ -165,7 +187,8 @@ def test_G28_undecodable_bytes_are_an_error_also_in_a_comment(tmp_path: Path, li
     assert (caught.value.file, caught.value.line) == (str(path), 2)
 
 
-def test_G58_G59_places_of_errors(tmp_path: Path) -> None:
+@pytest.mark.behaviour("configuration.md#errors-in-included-files")
+def test_places_of_errors(tmp_path: Path) -> None:
     write(tmp_path, "a.ini", "[program:x]\nautostart=maybe\n")
     for text in ("", program("x")):
         with pytest.raises(ConfigError) as caught:
@@ -173,14 +196,18 @@ def test_G58_G59_places_of_errors(tmp_path: Path) -> None:
         assert (caught.value.file, caught.value.line) == (f"{tmp_path}/a.ini", 2)
 
 
-def test_G60_G61_two_includes_and_itself(tmp_path: Path) -> None:
+@pytest.mark.behaviour(
+    "configuration.md#precedence-of-included-files", "configuration.md#nested-includes"
+)
+def test_two_includes_and_itself(tmp_path: Path) -> None:
     write(tmp_path, "a.ini", program("a"))
     write(tmp_path, "b.ini", program("b"))
     config = loaded(tmp_path, "[include]\nfiles=a.ini\n[include]\nfiles=b.ini c.conf\n")
     assert set(commands(config)) == {"b"}
 
 
-def test_G224_Q80_missing_and_unreadable_files(tmp_path: Path) -> None:
+@pytest.mark.behaviour("configuration.md#search-for-the-configuration-file")
+def test_missing_and_unreadable_files(tmp_path: Path) -> None:
     for path, message in (
         (f"{tmp_path}/nope.conf", "could not find config file .*; name another with -c"),
         (str(tmp_path), "could not read config file .*; Is a directory"),
@@ -190,7 +217,8 @@ def test_G224_Q80_missing_and_unreadable_files(tmp_path: Path) -> None:
             load_config(path)
 
 
-def test_G225_G226_search_order(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.behaviour("configuration.md#search-for-the-configuration-file")
+def test_order_of_the_search(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     origin = tmp_path / "cwd"
     program_path = str(tmp_path / "env" / "bin" / "tsupervisord")
     places = [
@@ -216,17 +244,20 @@ def test_G225_G226_search_order(tmp_path: Path, capfd: pytest.CaptureFixture[str
     assert warned == (os.getuid() == 0)
 
 
-def test_G227_a_directory_is_chosen_and_fails_a_dangling_link_is_skipped(tmp_path: Path) -> None:
+@pytest.mark.behaviour("configuration.md#search-for-the-configuration-file")
+def test_a_directory_is_chosen_and_fails_a_dangling_link_is_skipped(tmp_path: Path) -> None:
     (tmp_path / "supervisord.conf").symlink_to(tmp_path / "none")
     (tmp_path / "etc" / "supervisord.conf").mkdir(parents=True)
     with pytest.raises(ConfigError, match=r"could not read config file etc/supervisord\.conf"):
         load_config(origin=str(tmp_path))
 
 
-def test_S073_G258_relative_paths_mean_the_directory_of_the_start(
+@pytest.mark.behaviour(
+    "process.md#restart-of-the-daemon", "configuration.md#a-relative-configuration-path"
+)
+def test_relative_paths_mean_the_directory_of_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """P-188, Q-24, Q66."""
     write(tmp_path, "c.conf", "[supervisord]\nlogfile=l.log\n[include]\nfiles=a.ini\n")
     write(tmp_path, "a.ini", program("x", "%(here)s"))
     monkeypatch.chdir("/")
@@ -237,7 +268,8 @@ def test_S073_G258_relative_paths_mean_the_directory_of_the_start(
     assert config.path == f"{tmp_path}/c.conf"
 
 
-def test_G215_the_command_line_beats_the_file(tmp_path: Path) -> None:
+@pytest.mark.behaviour("configuration.md#command-line-options-override-the-file")
+def test_the_command_line_beats_the_file(tmp_path: Path) -> None:
     path = write(tmp_path, "c.conf", BASE + "loglevel=debug\nminfds=10\nidentifier=file\n")
     overrides = {
         "loglevel": "error",
@@ -250,11 +282,12 @@ def test_G215_the_command_line_beats_the_file(tmp_path: Path) -> None:
     assert (daemon.identifier, daemon.logfile_maxbytes) == ("100%", 2 * 1024 * 1024)
 
 
+@pytest.mark.behaviour("configuration.md#values-on-the-command-line")
 @pytest.mark.parametrize(
     ("option", "text"),
     [("loglevel", "bogus"), ("minfds", "x"), ("umask", "9"), ("directory", "/nope")],
 )
-def test_G223_bad_values_on_the_command_line(tmp_path: Path, option: str, text: str) -> None:
+def test_bad_values_on_the_command_line(tmp_path: Path, option: str, text: str) -> None:
     path = write(tmp_path, "c.conf", BASE)
     with pytest.raises(ConfigError) as caught:
         load_config(str(path), overrides={option: text})
@@ -264,67 +297,65 @@ def test_G223_bad_values_on_the_command_line(tmp_path: Path, option: str, text: 
 XY = program("x", lines="stopsignal=TERM\nenvironment=A=1,B=2") + program("y")
 
 
+@pytest.mark.behaviour(
+    "configuration.md#changes-of-a-group", "configuration.md#options-of-the-daemon-at-a-reread"
+)
 @pytest.mark.parametrize(
     ("before", "after", "expected"),
     [
-        pytest.param(XY, XY, ((), (), ()), id="G235 nothing"),
-        pytest.param(XY, XY + "bogus=1\n", ((), (), ()), id="G235 unknown key"),
-        pytest.param(XY, XY.replace("TERM", "15"), ((), (), ()), id="G235 spelling"),
-        pytest.param(XY, XY.replace("A=1,B=2", 'B="2",A="1"'), ((), (), ()), id="G235 order"),
-        pytest.param(XY, XY + "numprocs_start=4\n", ((), (), ()), id="G235 no effect"),
-        pytest.param(XY, XY + "startsecs=3\n", ((), ("y",), ()), id="G236"),
-        pytest.param(XY, XY + "stdout_logfile=NONE\n", ((), ("y",), ()), id="G237"),
-        pytest.param(
-            program("y", lines="stdout_logfile=/tmp/l"), program("y"), ((), ("y",), ()),
-            id="G238 Q70",
-        ),
-        pytest.param(
+        pytest.param(XY, XY, ((), (), ()), id="nothing"),
+        pytest.param(XY, XY + "bogus=1\n", ((), (), ()), id="unknown key"),
+        pytest.param(XY, XY.replace("TERM", "15"), ((), (), ()), id="spelling"),
+        pytest.param(XY, XY.replace("A=1,B=2", 'B="2",A="1"'), ((), (), ()), id="order"),
+        pytest.param(XY, XY + "numprocs_start=4\n", ((), (), ()), id="no effect"),
+        (XY, XY + "startsecs=3\n", ((), ("y",), ())),
+        (XY, XY + "stdout_logfile=NONE\n", ((), ("y",), ())),
+        (
+            program("y", lines="stdout_logfile=/tmp/l"), program("y"), ((), ("y",), ())),
+        (
             program("y", lines="exitcodes=0,2"), program("y", lines="exitcodes=2,0"),
-            ((), ("y",), ()), id="G239",
-        ),
-        pytest.param(XY, XY + program("z"), (("z",), (), ()), id="G240 added"),
-        pytest.param(XY, program("y"), ((), (), ("x",)), id="G240 removed"),
-        pytest.param(XY, XY + "[group:g]\nprograms=x\n", (("g",), (), ("x",)), id="G240 moved"),
-        pytest.param(XY, XY + "[group:x]\nprograms=x\n", ((), (), ()), id="G241"),
+            ((), ("y",), ())),
+        pytest.param(XY, XY + program("z"), (("z",), (), ()), id="added"),
+        pytest.param(XY, program("y"), ((), (), ("x",)), id="removed"),
+        pytest.param(XY, XY + "[group:g]\nprograms=x\n", (("g",), (), ("x",)), id="moved"),
+        (XY, XY + "[group:x]\nprograms=x\n", ((), (), ())),
         pytest.param(
             program("y"), "[eventlistener:y]\ncommand=/bin/cat\nevents=TICK_5\npriority=999\n",
-            ((), ("y",), ()), id="G242 listener",
+            ((), ("y",), ()), id="listener",
         ),
         pytest.param(
             program("y"), "[fcgi-program:y]\ncommand=/bin/cat\nsocket=unix:///tmp/s\n",
-            ((), ("y",), ()), id="G242 fcgi",
+            ((), ("y",), ()), id="fcgi",
         ),
-        pytest.param(XY, "environment=NEW=1\n" + XY, ((), ("x", "y"), ()), id="G243"),
-        pytest.param(XY, "identifier=new\nstrip_ansi=true\n" + XY, ((), (), ()), id="G244"),
+        (XY, "environment=NEW=1\n" + XY, ((), ("x", "y"), ())),
+        (XY, "identifier=new\nstrip_ansi=true\n" + XY, ((), (), ())),
         pytest.param(
             XY + "[group:g]\nprograms=x,y\n", XY + "[group:g]\nprograms=y,x\n",
-            ((), ("g",), ()), id="G252 order",
+            ((), ("g",), ()), id="order",
         ),
         pytest.param(
             XY + "[group:g]\nprograms=x,y\n", XY + "[group:g]\nprograms=x\n",
-            (("y",), ("g",), ()), id="G252 dropped",
+            (("y",), ("g",), ()), id="dropped",
         ),
         pytest.param(
             "[eventlistener:l]\ncommand=a\nevents=TICK_5,TICK_60\n",
             "[eventlistener:l]\ncommand=a\nevents=TICK_60,TICK_5\n",
-            ((), (), ()), id="G253 order Q72",
+            ((), (), ()), id="order",
         ),
         pytest.param(
             "[eventlistener:l]\ncommand=a\nevents=TICK_5\n",
             "[eventlistener:l]\ncommand=a\nevents=TICK_5\nbuffer_size=11\n",
-            ((), ("l",), ()), id="G253 buffer_size",
+            ((), ("l",), ()), id="buffer_size",
         ),
-        pytest.param(
+        (
             "[fcgi-program:f]\ncommand=a\nsocket=unix:///tmp/s\n",
             "[fcgi-program:f]\ncommand=a\nsocket=unix:///tmp/s\nsocket_mode=0777\n",
-            ((), ("f",), ()), id="G254 Q71",
-        ),
+            ((), ("f",), ())),
     ],
 )  # fmt: skip
 def test_rereads(
     tmp_path: Path, before: str, after: str, expected: tuple[tuple[str, ...], ...]
 ) -> None:
-    """config.md 13.2 to 13.5 and 17.9."""
     active = {group.name: group for group in loaded(tmp_path, before).groups}
     found = diff(active, loaded(tmp_path, after).groups)
     assert (found.added, found.changed, found.removed) == expected

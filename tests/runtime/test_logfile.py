@@ -1,4 +1,4 @@
-"""Logs in regular files: rotation, clearing, failures (process.md 11.2 to 11.4)."""
+"""Logs in regular files: rotation, clearing, failures."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 LINE = b"x" * 60 + b"\n"
 
 
-def test_s078_rotation(bench: Bench) -> None:
-    """P-236 (Q-45)."""
+@pytest.mark.behaviour("process.md#rotation-by-size")
+def test_rotation_by_size(bench: Bench) -> None:
     bench.path.write_bytes(b"y" * 12)
     stale = Path(f"{bench.path}.3")
     stale.write_bytes(b"stale")
@@ -102,8 +102,8 @@ def test_s078_rotation(bench: Bench) -> None:
     assert bench.lines == []
 
 
-def test_s079_rotation_without_backups(bench: Bench) -> None:
-    """P-238."""
+@pytest.mark.behaviour("process.md#rotation-by-size")
+def test_rotation_without_backups(bench: Bench) -> None:
     log = bench.log(maxbytes=100, backups=0)
     sizes = []
     for _ in range(4):
@@ -112,21 +112,24 @@ def test_s079_rotation_without_backups(bench: Bench) -> None:
     assert sizes == [{"": 61}, {"": 0}, {"": 61}, {"": 0}]
 
 
-def test_p235_gaps_move_along(bench: Bench) -> None:
+@pytest.mark.behaviour("process.md#rotation-by-size")
+def test_gaps_move_along(bench: Bench) -> None:
     Path(f"{bench.path}.2").write_bytes(b"22")
     log = bench.log(maxbytes=5, backups=4)
     log.write(b"12345")
     assert bench.sizes() == {"": 0, ".1": 5, ".3": 2}
 
 
-def test_p239_maxbytes_0_never_rotates(bench: Bench) -> None:
+@pytest.mark.behaviour("process.md#rotation-by-size")
+def test_maxbytes_0_never_rotates(bench: Bench) -> None:
     log = bench.log(maxbytes=0, backups=3)
     for _ in range(10):
         log.write(b"x" * 1000)
     assert bench.sizes() == {"": 10_000}
 
 
-def test_p240_a_file_too_large_is_rotated_after_the_first_write(bench: Bench) -> None:
+@pytest.mark.behaviour("process.md#rotation-by-size")
+def test_a_file_too_large_is_rotated_after_the_first_write(bench: Bench) -> None:
     bench.path.write_bytes(b"x" * 200)
     log = bench.log(maxbytes=100, backups=1)
     assert bench.sizes() == {"": 200}
@@ -134,8 +137,8 @@ def test_p240_a_file_too_large_is_rotated_after_the_first_write(bench: Bench) ->
     assert bench.sizes() == {"": 0, ".1": 201}
 
 
-def test_s080_deleted_from_outside(bench: Bench) -> None:
-    """P-241."""
+@pytest.mark.behaviour("process.md#rotation-failures")
+def test_deleted_from_outside(bench: Bench) -> None:
     Path(f"{bench.path}.1").write_bytes(b"backup")
     log = bench.log(maxbytes=100, backups=2)
     log.write(LINE)
@@ -146,7 +149,8 @@ def test_s080_deleted_from_outside(bench: Bench) -> None:
     assert bench.lines == []
 
 
-def test_s081_reopen_after_an_external_rotation(bench: Bench) -> None:
+@pytest.mark.behaviour("process.md#reopening-and-truncation-from-outside")
+def test_reopen_after_an_external_rotation(bench: Bench) -> None:
     log = bench.log()
     log.write(b"before")
     bench.path.rename(f"{bench.path}.old")
@@ -157,8 +161,8 @@ def test_s081_reopen_after_an_external_rotation(bench: Bench) -> None:
     assert Path(f"{bench.path}.old").read_bytes() == b"before moved"
 
 
-def test_s102_two_programs_in_one_file(bench: Bench) -> None:
-    """P-231."""
+@pytest.mark.behaviour("process.md#rotation-by-size")
+def test_two_programs_in_one_file(bench: Bench) -> None:
     one, two = bench.log(), bench.log()
     for _ in range(3):
         one.write(b"one\n")
@@ -166,9 +170,9 @@ def test_s102_two_programs_in_one_file(bench: Bench) -> None:
     assert bench.path.read_bytes() == b"one\ntwo\n" * 3
 
 
+@pytest.mark.behaviour("process.md#reopening-and-truncation-from-outside")
 @pytest.mark.parametrize("maxbytes", [0, 100])
-def test_s082_external_truncation(bench: Bench, maxbytes: int) -> None:
-    """P-250."""
+def test_output_after_a_truncation_from_outside(bench: Bench, maxbytes: int) -> None:
     log = bench.log(maxbytes, backups=1)
     log.write(b"x" * 99)
     os.truncate(bench.path, 0)
@@ -176,7 +180,8 @@ def test_s082_external_truncation(bench: Bench, maxbytes: int) -> None:
     assert bench.sizes() == {"": 5}
 
 
-def test_s083_clear(bench: Bench) -> None:
+@pytest.mark.behaviour("process.md#clearing-logs")
+def test_clearing_empties_the_file(bench: Bench) -> None:
     backup = Path(f"{bench.path}.1")
     backup.write_bytes(b"backup")
     log = bench.log(maxbytes=100, backups=1)
@@ -189,7 +194,8 @@ def test_s083_clear(bench: Bench) -> None:
     assert bench.sizes() == {"": 60, ".1": 6}
 
 
-def test_s083_clear_when_the_file_was_deleted(bench: Bench) -> None:
+@pytest.mark.behaviour("process.md#clearing-logs")
+def test_clear_when_the_file_was_deleted(bench: Bench) -> None:
     log = bench.log()
     log.write(b"x")
     bench.path.unlink()
@@ -205,19 +211,21 @@ def test_clear_spares_a_file_that_was_moved_away(bench: Bench) -> None:
     assert bench.sizes() == {"": 0, ".old": 4}
 
 
-def test_s084_clear_without_a_sink(bench: Bench) -> None:
+@pytest.mark.behaviour("process.md#clearing-logs")
+def test_clear_without_a_sink(bench: Bench) -> None:
     bench.path.write_bytes(b"x")
     clear_log(str(bench.path))
     assert bench.sizes() == {"": 0}
 
 
-def test_p251_clear_of_a_missing_file(bench: Bench) -> None:
+@pytest.mark.behaviour("process.md#clearing-logs")
+def test_clear_of_a_missing_file(bench: Bench) -> None:
     clear_log(str(bench.path))
     assert bench.sizes() == {}
 
 
-def test_s086_clear_leaves_special_files_alone(bench: Bench, tmp_path: Path) -> None:
-    """P-254 (Q-48)."""
+@pytest.mark.behaviour("process.md#clearing-logs")
+def test_clear_leaves_special_files_alone(bench: Bench, tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     link = tmp_path / "link"
@@ -228,16 +236,17 @@ def test_s086_clear_leaves_special_files_alone(bench: Bench, tmp_path: Path) -> 
         assert os.path.samestat(os.lstat(path), before)
 
 
-def test_p254_own_descriptor_is_not_truncated_by_its_name(bench: Bench) -> None:
+@pytest.mark.behaviour("process.md#clearing-logs")
+def test_own_descriptor_is_not_truncated_by_its_name(bench: Bench) -> None:
     bench.path.write_bytes(b"ours")
     with bench.path.open("rb") as file:
         clear_log(f"/dev/fd/{file.fileno()}")
     assert bench.sizes() == {"": 4}
 
 
+@pytest.mark.behaviour("process.md#slow-full-and-broken-disks")
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
-def test_s094_disk_full(bench: Bench, error: int) -> None:
-    """P-257."""
+def test_a_full_disk_drops_output(bench: Bench, error: int) -> None:
     log = bench.log()
     bench.disk.error = error
     bench.disk.free = 150
@@ -257,7 +266,8 @@ def test_s094_disk_full(bench: Bench, error: int) -> None:
     assert len(bench.lines) == 3  # a second failure is a new one
 
 
-def test_p259_partial_writes_lose_and_double_nothing(bench: Bench) -> None:
+@pytest.mark.behaviour("process.md#slow-full-and-broken-disks")
+def test_partial_writes_lose_and_double_nothing(bench: Bench) -> None:
     log = LogFile(
         str(bench.path),
         open_log(str(bench.path)),
@@ -303,7 +313,8 @@ def gone(directory: Path) -> Callable[[], None]:
     return directory.mkdir
 
 
-def test_s098_reopen_with_the_directory_gone(bench: Bench) -> None:
+@pytest.mark.behaviour("process.md#reopening-and-truncation-from-outside")
+def test_reopen_with_the_directory_gone(bench: Bench) -> None:
     log = bench.log()
     log.write(b"before")
     restore = gone(bench.directory)
@@ -311,7 +322,7 @@ def test_s098_reopen_with_the_directory_gone(bench: Bench) -> None:
         log.reopen()
     log.write(b"lost")
     restore()
-    log.write(b"by itself")  # P-249
+    log.write(b"by itself")
     assert bench.path.read_bytes() == b"by itself"
     log.reopen()
     log.write(b" and again")
@@ -319,8 +330,8 @@ def test_s098_reopen_with_the_directory_gone(bench: Bench) -> None:
     assert bench.lines == []  # the one CRIT line is the caller's
 
 
-def test_s099_rotation_with_the_directory_gone(bench: Bench) -> None:
-    """P-242 (Q-42)."""
+@pytest.mark.behaviour("process.md#rotation-failures")
+def test_rotation_with_the_directory_gone(bench: Bench) -> None:
     log = bench.log(maxbytes=50, backups=2)
     restore = gone(bench.directory)
     for _ in range(5):
@@ -336,7 +347,8 @@ def test_s099_rotation_with_the_directory_gone(bench: Bench) -> None:
     assert len(bench.lines) == 1
 
 
-def test_q42_a_rotation_that_fails_half_way_shifts_only_once(
+@pytest.mark.behaviour("process.md#rotation-failures")
+def test_a_rotation_that_fails_half_way_shifts_only_once(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Renamed, but no new file could be made (no descriptors left): backups must not be lost."""
@@ -356,7 +368,8 @@ def test_q42_a_rotation_that_fails_half_way_shifts_only_once(
     assert len(bench.lines) == 1
 
 
-def test_p243_a_name_that_became_something_else_is_not_renamed(bench: Bench) -> None:
+@pytest.mark.behaviour("process.md#rotation-failures")
+def test_a_name_that_became_something_else_is_not_renamed(bench: Bench) -> None:
     log = bench.log(maxbytes=50, backups=2)
     bench.path.unlink()
     os.mkfifo(bench.path)
@@ -368,6 +381,7 @@ def test_p243_a_name_that_became_something_else_is_not_renamed(bench: Bench) -> 
     assert len(bench.lines) == 1
 
 
+@pytest.mark.behaviour("process.md#special-files-as-logs")
 @pytest.mark.parametrize(
     ("path", "number"),
     [
@@ -383,11 +397,12 @@ def test_p243_a_name_that_became_something_else_is_not_renamed(bench: Bench) -> 
         ("/dev/stdout.log", None),
     ],
 )
-def test_p245_own_descriptors(path: str, number: int | None) -> None:
+def test_names_of_own_descriptors(path: str, number: int | None) -> None:
     assert own_descriptor(path) == number
 
 
-def test_p245_links_to_own_descriptors(tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#special-files-as-logs")
+def test_links_to_own_descriptors(tmp_path: Path) -> None:
     (tmp_path / "access.log").symlink_to("/dev/stdout")
     (tmp_path / "link").symlink_to("access.log")
     (tmp_path / "loop").symlink_to("loop")

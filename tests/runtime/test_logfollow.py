@@ -1,4 +1,4 @@
-"""Following a log, interfaces.md 3.4."""
+"""Following a log."""
 
 from __future__ import annotations
 
@@ -72,7 +72,8 @@ def test_rotation_to_an_empty_file(log: Path, follower: LogFollower) -> None:
     assert follower.poll() == b"new"
 
 
-def test_w125_a_removed_file_is_followed_until_there_is_a_new_one(
+@pytest.mark.behaviour("http.md#rotation-and-truncation-under-a-stream")
+def test_a_removed_file_is_followed_until_there_is_a_new_one(
     log: Path, follower: LogFollower
 ) -> None:
     follower.poll()

@@ -1,4 +1,4 @@
-"""Reading logs, interfaces.md 2.8."""
+"""Reading logs."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ def log(tmp_path: Path) -> str:
     return str(path)
 
 
+@pytest.mark.behaviour("http.md#reading-logs")
 @pytest.mark.parametrize(
     ("offset", "length", "expected"),
     [
@@ -38,37 +39,40 @@ def log(tmp_path: Path) -> str:
         (-100, 0, ALL),
     ],
 )
-def test_w89_read(log: str, offset: int, length: int, expected: str) -> None:
+def test_reading_by_offset_and_length(log: str, offset: int, length: int, expected: str) -> None:
     assert read_log(log, offset, length) == expected
 
 
+@pytest.mark.behaviour("http.md#reading-logs")
 @pytest.mark.parametrize(("offset", "length"), [(-4, 2), (-4, -2), (0, -1)])
-def test_w90_read_bad_arguments(log: str, offset: int, length: int) -> None:
+def test_read_bad_arguments(log: str, offset: int, length: int) -> None:
     with pytest.raises(BadArguments):
         read_log(log, offset, length)
 
 
+@pytest.mark.behaviour("http.md#tailing-logs")
 @pytest.mark.parametrize(
     ("offset", "length", "expected"),
     [
-        pytest.param(0, 0, ("", 20, True), id="W91"),
-        pytest.param(0, 5, ("fghij", 20, True), id="W91"),
-        pytest.param(0, 20, (ALL, 20, False), id="W91"),
-        pytest.param(0, 100, (ALL, 20, False), id="W91"),
-        pytest.param(5, 16, ("456789abcdefghij", 20, False), id="W91"),
-        pytest.param(19, 5, ("fghij", 20, False), id="W91"),
-        pytest.param(20, 5, ("", 20, False), id="W91"),
-        pytest.param(-4, 5, ("fghij", 20, True), id="W92"),
-        pytest.param(-100, 200, (ALL, 20, False), id="W92"),
-        pytest.param(0, -5, ("", 20, True), id="W92"),
-        pytest.param(30, -15, ("", 20, True), id="W92"),
+        (0, 0, ("", 20, True)),
+        (0, 5, ("fghij", 20, True)),
+        (0, 20, (ALL, 20, False)),
+        (0, 100, (ALL, 20, False)),
+        (5, 16, ("456789abcdefghij", 20, False)),
+        (19, 5, ("fghij", 20, False)),
+        (20, 5, ("", 20, False)),
+        (-4, 5, ("fghij", 20, True)),
+        (-100, 200, (ALL, 20, False)),
+        (0, -5, ("", 20, True)),
+        (30, -15, ("", 20, True)),
     ],
 )
 def test_tail(log: str, offset: int, length: int, expected: tuple[str, int, bool]) -> None:
     assert tail_log(log, offset, length) == expected
 
 
-def test_w93_no_file(tmp_path: Path) -> None:
+@pytest.mark.behaviour("http.md#reading-logs")
+def test_reading_a_missing_file(tmp_path: Path) -> None:
     path = str(tmp_path / "none")
     assert tail_log(path, 3, 5) == ("", 0, False)
     with pytest.raises(NoFile) as caught:
@@ -76,7 +80,8 @@ def test_w93_no_file(tmp_path: Path) -> None:
     assert str(caught.value) == f"NO_FILE: {path}"
 
 
-def test_w94_not_a_regular_file(tmp_path: Path) -> None:
+@pytest.mark.behaviour("http.md#reading-logs")
+def test_not_a_regular_file(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     for path in (str(fifo), str(tmp_path), os.devnull):
@@ -85,7 +90,8 @@ def test_w94_not_a_regular_file(tmp_path: Path) -> None:
             read_log(path, 0, 0)
 
 
-def test_w95_undecodable_bytes_are_replaced(tmp_path: Path) -> None:
+@pytest.mark.behaviour("http.md#text-that-xml-cannot-carry")
+def test_undecodable_bytes_are_replaced(tmp_path: Path) -> None:
     path = tmp_path / "x.log"
     path.write_bytes(b"abc\xff\xfedef" + "é".encode())
     assert read_log(str(path), 0, 0) == "abc\ufffd\ufffddefé"
@@ -93,13 +99,15 @@ def test_w95_undecodable_bytes_are_replaced(tmp_path: Path) -> None:
     assert tail_log(str(path), 0, 1)[0] == "\ufffd"
 
 
-def test_w96_w97_control_characters_and_carriage_returns_stay(tmp_path: Path) -> None:
+@pytest.mark.behaviour("http.md#text-that-xml-cannot-carry")
+def test_control_characters_and_carriage_returns_stay(tmp_path: Path) -> None:
     path = tmp_path / "x.log"
     path.write_bytes(b"\x1b[31m\x00a\r\nb")
     assert read_log(str(path), 0, 0) == "\x1b[31m\x00a\r\nb"
 
 
-def test_w98_huge_file(tmp_path: Path) -> None:
+@pytest.mark.behaviour("http.md#integers-beyond-32-bits")
+def test_tailing_a_huge_file(tmp_path: Path) -> None:
     path = tmp_path / "x.log"
     path.touch()
     os.truncate(path, 3 << 30)  # sparse

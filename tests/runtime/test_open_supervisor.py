@@ -28,10 +28,15 @@ def config(theatre: Theatre, **options: object) -> Config:
     return Config(groups=(GroupConfig("x", (process,)),))
 
 
+@pytest.mark.behaviour(
+    "process.md#running-after-startsecs",
+    "process.md#retries-and-fatal",
+    "process.md#sigkill-after-stopwaitsecs",
+)
 async def test_startsecs_backoff_and_kill_under_a_virtual_clock(
     tmp_path: Path, mock_clock: MockClock
 ) -> None:
-    """P-079, P-085, P-126 with a real child that does as it is told."""
+    """With a real child that does as it is told."""
     theatre = Theatre(tmp_path)
     async with open_supervisor(config(theatre, startsecs=30, stopwaitsecs=60)) as supervisor:
         x = supervisor.process("x")
@@ -58,10 +63,14 @@ async def test_startsecs_backoff_and_kill_under_a_virtual_clock(
     await theatre.aclose()
 
 
+@pytest.mark.behaviour(
+    "process.md#sending-text-to-a-child",
+    "process.md#output-is-logged-as-it-arrives",
+    "process.md#pipes-that-close-early-or-stay-open",
+)
 async def test_output_reaches_the_log_and_text_the_childs_stdin(
     tmp_path: Path, mock_clock: MockClock
 ) -> None:
-    """P-195, P-205, P-208."""
     theatre = Theatre(tmp_path)
     log = tmp_path / "out.log"
     async with open_supervisor(

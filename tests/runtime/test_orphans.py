@@ -1,4 +1,4 @@
-"""Orphans are reaped and nobody else's child is (P-190 to P-192): this process as a subreaper."""
+"""Orphans are reaped and nobody else's child is: this process as a subreaper."""
 
 from __future__ import annotations
 
@@ -120,8 +120,8 @@ async def reaping() -> AsyncIterator[Reaper]:
             nursery.cancel_scope.cancel()
 
 
-async def test_S136_orphans_are_reaped_and_named() -> None:
-    """P-191, P-192."""
+@pytest.mark.behaviour("process.md#reaping")
+async def test_orphans_are_reaped_and_named() -> None:
     async with reaping() as reaper:
         exits, dies = Orphan("os._exit(5)"), Orphan("os.kill(os.getpid(), 9)")
         exits.end()
@@ -139,7 +139,8 @@ async def test_a_zombie_from_before_the_start_is_reaped_too() -> None:
         await reaper.said(f"INFO reaped unknown pid {pid} (exit status 3)")
 
 
-async def test_P190_no_status_of_anybodys_child_is_stolen() -> None:
+@pytest.mark.behaviour("process.md#reaping")
+async def test_no_status_of_anybodys_child_is_stolen() -> None:
     """Managed children, an application's own and orphans, ending all at once."""
     async with reaping() as reaper:
         many = [Orphan(f"os._exit({code})") for code in range(1, 11)]
@@ -173,7 +174,8 @@ async def test_P190_no_status_of_anybodys_child_is_stolen() -> None:
     assert sorted(foreign) == list(range(1, 31))
 
 
-async def test_P190_an_owned_zombie_is_never_touched() -> None:
+@pytest.mark.behaviour("process.md#reaping")
+async def test_an_owned_zombie_is_never_touched() -> None:
     """However late its owner looks; an orphan beside it shows that the reaper was there."""
     async with reaping() as reaper:
         child = await reaper.launcher(short_life(7))

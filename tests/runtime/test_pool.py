@@ -1,4 +1,4 @@
-"""Event listener pools with listeners that are not real (interfaces.md 1.5 and 1.6)."""
+"""Event listener pools with listeners that are not real."""
 
 from __future__ import annotations
 
@@ -101,7 +101,8 @@ async def pool(
         yield stage
 
 
-async def test_W126_an_event_reaches_a_ready_listener(autojump_clock: MockClock) -> None:
+@pytest.mark.behaviour("events.md#header-of-an-event")
+async def test_an_event_reaches_a_ready_listener(autojump_clock: MockClock) -> None:
     async with pool() as stage:
         await stage.say("READ")
         await stage.say("Y\n")
@@ -112,7 +113,8 @@ async def test_W126_an_event_reaches_a_ready_listener(autojump_clock: MockClock)
         )
 
 
-async def test_W127_accept_and_ready_in_one_write(autojump_clock: MockClock) -> None:
+@pytest.mark.behaviour("events.md#results")
+async def test_accept_and_ready_in_one_write(autojump_clock: MockClock) -> None:
     async with pool() as stage:
         stage.emit("0", "1")
         await stage.say("READY\n")
@@ -121,7 +123,8 @@ async def test_W127_accept_and_ready_in_one_write(autojump_clock: MockClock) -> 
         assert stage.data(await stage.heard()) == ["1"]
 
 
-async def test_W128_a_rejected_event_goes_to_the_next_listener(autojump_clock: MockClock) -> None:
+@pytest.mark.behaviour("events.md#rejected-events")
+async def test_a_rejected_event_goes_to_the_next_listener(autojump_clock: MockClock) -> None:
     async with pool(count=2) as stage:
         await stage.say("READY\n", 0)
         await stage.say("READY\n", 1)
@@ -129,12 +132,13 @@ async def test_W128_a_rejected_event_goes_to_the_next_listener(autojump_clock: M
         first = await stage.heard(0)
         await stage.say("RESULT 4\nFAIL", 0)
         assert "WARN l0: event was rejected" in stage.recorder.lines
-        await trio.sleep(0.1)  # rejection backs off (1.6), on the virtual clock
+        await trio.sleep(0.1)  # rejection backs off, on the virtual clock
         assert await stage.heard(1) == first
 
 
+@pytest.mark.behaviour("events.md#rejected-events")
 async def test_rejection_backs_off_and_never_gives_up(autojump_clock: MockClock) -> None:
-    """1.6, Q5: first 0.1 s, doubling to 5 s."""
+    """First 0.1 s, doubling to 5 s."""
     async with pool() as stage:
         await stage.say("READY\n")
         stage.emit("0")
@@ -148,7 +152,7 @@ async def test_rejection_backs_off_and_never_gives_up(autojump_clock: MockClock)
 
 
 async def test_two_who_reject_at_about_the_same_time(autojump_clock: MockClock) -> None:
-    """1.6: the second rejection puts off what the first one has put off already."""
+    """The second rejection puts off what the first one has put off already."""
     async with pool(count=2) as stage:
         await stage.say("READY\n", 0)
         await stage.say("READY\n", 1)
@@ -161,10 +165,11 @@ async def test_two_who_reject_at_about_the_same_time(autojump_clock: MockClock) 
         assert stage.data(await stage.heard(0) + await stage.heard(1)) == ["1", "0"]
 
 
-async def test_W133_W134_a_violation_ends_in_UNKNOWN_until_the_next_spawn(
+@pytest.mark.behaviour("events.md#violations-of-the-protocol", "events.md#ready")
+async def test_a_violation_ends_in_UNKNOWN_until_the_next_spawn(
     autojump_clock: MockClock,
 ) -> None:
-    """Q14: nobody starts it again but who is told to."""
+    """Nobody starts it again but who is told to."""
     async with pool() as stage:
         await stage.say("READY\n")
         stage.emit("0")
@@ -185,7 +190,8 @@ async def test_W133_W134_a_violation_ends_in_UNKNOWN_until_the_next_spawn(
         assert stage.data(await stage.heard(1)) == ["0"]
 
 
-async def test_W132_a_stray_newline_is_shown(autojump_clock: MockClock) -> None:
+@pytest.mark.behaviour("events.md#violations-of-the-protocol")
+async def test_a_stray_newline_is_shown(autojump_clock: MockClock) -> None:
     async with pool() as stage:
         await stage.say("READY\n")
         stage.emit("0")
@@ -195,8 +201,9 @@ async def test_W132_a_stray_newline_is_shown(autojump_clock: MockClock) -> None:
         assert any("l0: has entered the UNKNOWN state" in line for line in stage.recorder.lines)
 
 
-async def test_W136_the_first_ready_listener_takes_everything(autojump_clock: MockClock) -> None:
-    """Q11: the others stand by."""
+@pytest.mark.behaviour("events.md#the-first-ready-listener-gets-the-event")
+async def test_the_first_ready_listener_takes_everything(autojump_clock: MockClock) -> None:
+    """The others stand by."""
     async with pool(count=2) as stage:
         await stage.say("READY\n", 1)
         await stage.say("READY\n", 0)
@@ -209,7 +216,8 @@ async def test_W136_the_first_ready_listener_takes_everything(autojump_clock: Mo
         assert stage.data(await stage.heard(1)) == ["e"]
 
 
-async def test_W137_overflow_drops_the_oldest_and_says_so(autojump_clock: MockClock) -> None:
+@pytest.mark.behaviour("events.md#overflow-of-the-buffer")
+async def test_overflow_drops_the_oldest_and_says_so(autojump_clock: MockClock) -> None:
     async with pool(buffer_size=3, loglevel=Severity.DEBUG) as stage:
         stage.emit(*"012345")
         overflowed = [line for line in stage.recorder.lines if "overflowed" in line]
@@ -230,7 +238,7 @@ async def test_W137_overflow_drops_the_oldest_and_says_so(autojump_clock: MockCl
             await stage.say("RESULT 2\nOKREADY\n", 1)
             heard += await stage.heard(1)
         assert stage.data(heard) == ["3", "4", "5"]
-        assert re.findall(r" poolserial:(\d+) ", heard) == ["3", "4", "5"]  # the gap tells (1.3)
+        assert re.findall(r" poolserial:(\d+) ", heard) == ["3", "4", "5"]  # the gap tells
 
 
 async def test_an_overflow_is_reported_when_it_begins_and_when_it_is_over(
@@ -255,7 +263,8 @@ async def test_an_overflow_is_reported_when_it_begins_and_when_it_is_over(
     assert said()[3:] == [f"{over}1"]  # the pool was removed
 
 
-async def test_W138_a_rejected_event_takes_the_head_of_a_full_buffer(
+@pytest.mark.behaviour("events.md#rejected-events")
+async def test_a_rejected_event_takes_the_head_of_a_full_buffer(
     autojump_clock: MockClock,
 ) -> None:
     async with pool(buffer_size=3) as stage:
@@ -274,7 +283,8 @@ async def test_W138_a_rejected_event_takes_the_head_of_a_full_buffer(
         assert order == ["0", "2", "3"]
 
 
-async def test_W139_an_event_survives_its_listener(autojump_clock: MockClock) -> None:
+@pytest.mark.behaviour("events.md#a-listener-that-dies")
+async def test_an_event_survives_its_listener(autojump_clock: MockClock) -> None:
     async with pool() as stage:
         await stage.say("READY\n")
         stage.emit("0")
@@ -287,7 +297,7 @@ async def test_W139_an_event_survives_its_listener(autojump_clock: MockClock) ->
 
 
 async def test_an_answer_left_behind_at_death_counts(autojump_clock: MockClock) -> None:
-    """1.6: an event is put back unless the bytes left in the pipe complete the result."""
+    """An event is put back unless the bytes left in the pipe complete the result."""
     async with pool() as stage:
         await stage.say("READY\n")
         stage.emit("0", "1")
@@ -301,7 +311,8 @@ async def test_an_answer_left_behind_at_death_counts(autojump_clock: MockClock) 
         assert stage.data(await stage.heard(1)) == ["1"]
 
 
-async def test_Q15_a_pool_is_drained_when_all_is_answered(autojump_clock: MockClock) -> None:
+@pytest.mark.behaviour("events.md#pools-in-a-shutdown")
+async def test_a_pool_is_drained_when_all_is_answered(autojump_clock: MockClock) -> None:
     async with pool() as stage, trio.open_nursery() as nursery:
         assert stage.group.pool is not None
         drained = trio.Event()
@@ -320,10 +331,9 @@ async def test_Q15_a_pool_is_drained_when_all_is_answered(autojump_clock: MockCl
         assert drained.is_set()
 
 
+@pytest.mark.behaviour("events.md#pools-in-a-shutdown")
 @pytest.mark.parametrize("end", ["violation", "death"])
-async def test_Q15_nobody_is_waited_for_who_cannot_answer(
-    end: str, autojump_clock: MockClock
-) -> None:
+async def test_nobody_is_waited_for_who_cannot_answer(end: str, autojump_clock: MockClock) -> None:
     async with pool() as stage:
         assert stage.group.pool is not None
         await stage.say("READY\n")
@@ -339,7 +349,8 @@ async def test_Q15_nobody_is_waited_for_who_cannot_answer(
         await stage.group.pool.drained()
 
 
-async def test_W140_a_listener_with_closed_stdin_is_passed_over(autojump_clock: MockClock) -> None:
+@pytest.mark.behaviour("events.md#slow-listeners")
+async def test_a_listener_with_closed_stdin_is_passed_over(autojump_clock: MockClock) -> None:
     async with pool(count=2) as stage:
         await stage.say("READY\n", 0)
         await stage.say("READY\n", 1)
@@ -354,10 +365,11 @@ async def test_W140_a_listener_with_closed_stdin_is_passed_over(autojump_clock: 
         assert stage.data(await stage.heard(2)) == ["1"]
 
 
-async def test_W141_a_listener_that_never_reads_blocks_only_itself(
+@pytest.mark.behaviour("events.md#slow-listeners")
+async def test_a_listener_that_never_reads_blocks_only_itself(
     autojump_clock: MockClock,
 ) -> None:
-    """Q3: the second event waits until the first has left us."""
+    """The second event waits until the first has left us."""
     big = "x" * 300_000
     async with pool() as stage:
         await stage.say("READY\n")
@@ -370,7 +382,8 @@ async def test_W141_a_listener_that_never_reads_blocks_only_itself(
         assert stage.data(received) == [big, "next"]
 
 
-async def test_W141_an_event_larger_than_what_may_wait_for_others(
+@pytest.mark.behaviour("events.md#slow-listeners")
+async def test_an_event_larger_than_what_may_wait_for_others(
     autojump_clock: MockClock,
 ) -> None:
     """What a program sends between its tokens may be of any size (1.4.3)."""
@@ -386,8 +399,8 @@ async def test_W141_an_event_larger_than_what_may_wait_for_others(
         assert stage.data(received) == [big, "next"]
 
 
-async def test_W142_a_rejected_event_stays_in_its_pool(autojump_clock: MockClock) -> None:
-    """Q2."""
+@pytest.mark.behaviour("events.md#rejected-events")
+async def test_a_rejected_event_stays_in_its_pool(autojump_clock: MockClock) -> None:
     recorder = Recorder()
     groups = [
         Group(
@@ -417,8 +430,8 @@ async def test_W142_a_rejected_event_stays_in_its_pool(autojump_clock: MockClock
             os.read(reader, 1)
 
 
-async def test_W143_overlapping_subscriptions_deliver_once(autojump_clock: MockClock) -> None:
-    """Q4."""
+@pytest.mark.behaviour("events.md#subscriptions")
+async def test_overlapping_subscriptions_deliver_once(autojump_clock: MockClock) -> None:
     async with pool(events=frozenset({"TICK", "TICK_5", "EVENT"}), buffer_size=100) as stage:
         await stage.say("READY\n")
         stage.recorder.host.publish(Tick5(5))
@@ -430,7 +443,6 @@ async def test_W143_overlapping_subscriptions_deliver_once(autojump_clock: MockC
 
 
 async def test_a_listener_in_starting_gets_nothing(autojump_clock: MockClock) -> None:
-    """1.6."""
     recorder = Recorder()
     config = GroupConfig(
         name="p",
@@ -450,7 +462,8 @@ async def test_a_listener_in_starting_gets_nothing(autojump_clock: MockClock) ->
         assert stage.data(await stage.heard()) == ["0"]
 
 
-async def test_W151_result_handler_errors_end_in_UNKNOWN(autojump_clock: MockClock) -> None:
+@pytest.mark.behaviour("events.md#result-handlers")
+async def test_result_handler_errors_end_in_UNKNOWN(autojump_clock: MockClock) -> None:
     handler = f"{__name__}:broken_handler"
     async with pool(result_handler=handler) as stage:
         await stage.say("READY\n")
@@ -461,7 +474,8 @@ async def test_W151_result_handler_errors_end_in_UNKNOWN(autojump_clock: MockClo
         assert any("UNKNOWN state" in line for line in stage.recorder.lines)
 
 
-async def test_W151_result_handler_accepts_by_returning(autojump_clock: MockClock) -> None:
+@pytest.mark.behaviour("events.md#result-handlers")
+async def test_result_handler_accepts_by_returning(autojump_clock: MockClock) -> None:
     async with pool(result_handler=f"{__name__}:lenient_handler") as stage:
         await stage.say("READY\n")
         stage.emit("0", "1")
@@ -474,7 +488,7 @@ async def test_W151_result_handler_accepts_by_returning(autojump_clock: MockCloc
 async def test_an_error_inside_a_pool_stays_there(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Architecture decision 8, for dispatch and for what a listener says."""
+    """For dispatch and for what a listener says."""
     async with pool() as stage:
         await stage.say("READY\n")
         assert stage.group.pool is not None
@@ -497,7 +511,8 @@ async def test_an_error_inside_a_pool_stays_there(
         assert crit == ["CRIT event REMOTE_COMMUNICATION lost:", "CRIT internal error for l0:"]
 
 
-async def test_W151_result_handler_rejects(autojump_clock: MockClock) -> None:
+@pytest.mark.behaviour("events.md#result-handlers")
+async def test_result_handler_rejects(autojump_clock: MockClock) -> None:
     """With the class of any name RejectEvent: handlers import the reference's."""
     async with pool(result_handler=f"{__name__}:strict_handler") as stage:
         await stage.say("READY\n")
@@ -508,9 +523,8 @@ async def test_W151_result_handler_rejects(autojump_clock: MockClock) -> None:
         assert await stage.next() == first
 
 
-@pytest.mark.parametrize(
-    "result", [pytest.param("2\nok", id="W129"), pytest.param("0\n", id="W130")]
-)
+@pytest.mark.behaviour("events.md#ok-accepts-everything-else-rejects", "events.md#results")
+@pytest.mark.parametrize("result", ["2\nok", "0\n"])
 async def test_a_result_that_is_not_OK_rejects(autojump_clock: MockClock, result: str) -> None:
     async with pool() as stage:
         await stage.say("READY\n")
@@ -554,7 +568,6 @@ def test_listener_states_have_the_numbers_of_the_protocol() -> None:
 
 
 async def test_len_counts_bytes_for_a_pool_that_wants_it(autojump_clock: MockClock) -> None:
-    """1.2.1 ADD."""
     async with pool(event_len=EventLength.BYTES) as stage:
         await stage.say("READY\n")
         stage.emit("né€")
@@ -562,7 +575,7 @@ async def test_len_counts_bytes_for_a_pool_that_wants_it(autojump_clock: MockClo
 
 
 async def test_a_pool_tells_how_it_keeps_up(autojump_clock: MockClock) -> None:
-    """1.6 ADD: drops are counted and can be read."""
+    """Drops are counted and can be read."""
     async with pool(count=3, buffer_size=2) as stage:
         group = stage.group
         supervisor = cast("Supervisor", SimpleNamespace(groups={"p": group}))

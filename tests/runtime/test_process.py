@@ -1,7 +1,4 @@
-"""The life of one process under a virtual clock, with children that are not real.
-
-Each test carries the numbers of the rules and scenarios of process.md that it shows.
-"""
+"""The life of one process under a virtual clock, with children that are not real."""
 
 from __future__ import annotations
 
@@ -77,8 +74,12 @@ def succeed_at_once(child: FakeChild) -> None:
     child.die(0)
 
 
-async def test_S001_plain_start(autojump_clock: MockClock) -> None:
-    """P-002, T-01, T-05."""
+@pytest.mark.behaviour(
+    "process.md#running-after-startsecs",
+    "process.md#the-eight-states-and-their-codes",
+    "process.md#legal-transitions",
+)
+async def test_a_start_leads_to_running(autojump_clock: MockClock) -> None:
     recorder = Recorder()
     group, x = recorder.process()
     fresh = (x.state, x.pid, x.started, x.stopped, x.exit_status, x.spawn_error)
@@ -99,11 +100,15 @@ async def test_S001_plain_start(autojump_clock: MockClock) -> None:
     ]
 
 
-async def test_S002_S007_retries_then_fatal(autojump_clock: MockClock) -> None:
-    """T-03, T-04, T-07, T-14, Q-03, Q-09.
-
-    P-082 to P-087, P-090: attempts at 0, 1, 3 and 6 s, then FATAL with a fresh counter.
-    """
+@pytest.mark.behaviour(
+    "process.md#retries-and-fatal",
+    "process.md#an-exit-before-startsecs-is-a-failed-start",
+    "process.md#legal-transitions",
+    "process.md#reset-of-the-failure-count",
+    "process.md#a-stopped-process-stays-stopped",
+)
+async def test_retries_then_fatal(autojump_clock: MockClock) -> None:
+    """Attempts at 0, 1, 3 and 6 s, then FATAL with a fresh counter."""
     recorder = Recorder()
     recorder.launcher.prepare = succeed_at_once
     group, x = recorder.process()
@@ -115,7 +120,7 @@ async def test_S002_S007_retries_then_fatal(autojump_clock: MockClock) -> None:
         assert x.spawn_error == "Exited too quickly (process log may have details)"
         assert (x.pid, x.exit_status) == (0, 0)
         await trio.sleep(3600)
-        assert len(recorder.launcher.times) == 4  # P-014
+        assert len(recorder.launcher.times) == 4
         recorder.moves.clear()
         x.begin()
         await x.wait_for(State.FATAL)
@@ -127,7 +132,7 @@ async def test_S002_S007_retries_then_fatal(autojump_clock: MockClock) -> None:
     ]
     assert recorder.moves[8:10] == [
         "FATAL from_state:BACKOFF",
-        "STARTING from_state:FATAL tries:0",  # S-015
+        "STARTING from_state:FATAL tries:0",
     ]
     assert len(recorder.launcher.times) == 8
     assert not any("RUNNING" in move for move in recorder.moves)
@@ -136,8 +141,12 @@ async def test_S002_S007_retries_then_fatal(autojump_clock: MockClock) -> None:
     assert recorder.lines.count(gave_up) == 2
 
 
-async def test_S003_missing_program_is_retried(autojump_clock: MockClock) -> None:
-    """P-038, T-06."""
+@pytest.mark.behaviour(
+    "process.md#commands-that-cannot-be-executed",
+    "process.md#a-start-request-checks-the-command-first",
+    "process.md#legal-transitions",
+)
+async def test_missing_program_is_retried(autojump_clock: MockClock) -> None:
     recorder = Recorder()
     group, x = recorder.process(command="/nonexistent/program")
     async with running(group, recorder.host):
@@ -149,7 +158,8 @@ async def test_S003_missing_program_is_retried(autojump_clock: MockClock) -> Non
     assert recorder.launcher.times == []
 
 
-async def test_P037_start_request_checks_the_command_first(autojump_clock: MockClock) -> None:
+@pytest.mark.behaviour("process.md#a-start-request-checks-the-command-first")
+async def test_start_request_checks_the_command_first(autojump_clock: MockClock) -> None:
     recorder = Recorder()
     group, x = recorder.process(command="/nonexistent/program")
     async with running(group, recorder.host):
@@ -158,7 +168,8 @@ async def test_P037_start_request_checks_the_command_first(autojump_clock: MockC
     assert (x.state, x.spawn_error, recorder.events) == (State.STOPPED, "", [])
 
 
-async def test_S004_unusable_command_refuses_a_start(autojump_clock: MockClock) -> None:
+@pytest.mark.behaviour("process.md#commands-that-cannot-be-executed")
+async def test_unusable_command_refuses_a_start(autojump_clock: MockClock) -> None:
     recorder = Recorder()
     group, x = recorder.process(command='echo "abc')
     async with running(group, recorder.host):
@@ -166,10 +177,11 @@ async def test_S004_unusable_command_refuses_a_start(autojump_clock: MockClock) 
             await x.start()
 
 
-async def test_S008_startsecs_0_counts_every_exit_as_one_from_running(
+@pytest.mark.behaviour("process.md#running-after-startsecs", "process.md#legal-transitions")
+async def test_startsecs_0_counts_every_exit_as_one_from_running(
     autojump_clock: MockClock,
 ) -> None:
-    """P-080 and T-08 (Q-04): the success line is there whenever the RUNNING event is."""
+    """The success line is there whenever the RUNNING event is."""
     recorder = Recorder()
     recorder.launcher.prepare = succeed_at_once
     group, x = recorder.process(startsecs=0, autorestart=Autorestart.NEVER)
@@ -189,7 +201,8 @@ async def test_S008_startsecs_0_counts_every_exit_as_one_from_running(
     ]
 
 
-async def test_S009_startsecs_0_failing(autojump_clock: MockClock) -> None:
+@pytest.mark.behaviour("process.md#running-after-startsecs")
+async def test_startsecs_0_failing(autojump_clock: MockClock) -> None:
     recorder = Recorder()
     recorder.launcher.prepare = fail_at_once
     group, x = recorder.process(startsecs=0, autorestart=Autorestart.NEVER)
@@ -200,8 +213,9 @@ async def test_S009_startsecs_0_failing(autojump_clock: MockClock) -> None:
     assert (x.spawn_error, x.exit_status) == ("Bad exit code 1", 1)
 
 
-async def test_S012_waiting_start_fails_with_the_first_attempt(autojump_clock: MockClock) -> None:
-    """Q-10; P-096: SPAWN_ERROR at once, while the retries go on."""
+@pytest.mark.behaviour("process.md#waiting-for-a-start")
+async def test_waiting_start_fails_with_the_first_attempt(autojump_clock: MockClock) -> None:
+    """SPAWN_ERROR at once, while the retries go on."""
     recorder = Recorder()
     group, x = recorder.process(startsecs=3)
 
@@ -222,8 +236,11 @@ async def test_S012_waiting_start_fails_with_the_first_attempt(autojump_clock: M
         assert recorder.launcher.times == pytest.approx([0, 1.5, 4, 7.5])
 
 
+@pytest.mark.behaviour("process.md#retries-and-fatal")
 @pytest.mark.parametrize("startretries", [0, -1])
-async def test_S014_no_retries(autojump_clock: MockClock, startretries: int) -> None:
+async def test_without_retries_the_first_failure_is_fatal(
+    autojump_clock: MockClock, startretries: int
+) -> None:
     recorder = Recorder()
     recorder.launcher.prepare = fail_at_once
     group, x = recorder.process(startretries=startretries)
@@ -237,8 +254,12 @@ async def test_S014_no_retries(autojump_clock: MockClock, startretries: int) -> 
     ]
 
 
-async def test_S016_S017_start_and_stop_in_backoff(autojump_clock: MockClock) -> None:
-    """P-093, P-091 (Q-08), P-136."""
+@pytest.mark.behaviour(
+    "process.md#retries-and-fatal",
+    "process.md#stopping-before-running",
+    "process.md#reset-of-the-failure-count",
+)
+async def test_start_and_stop_in_backoff(autojump_clock: MockClock) -> None:
     recorder = Recorder()
     recorder.launcher.prepare = fail_at_once
     group, x = recorder.process(startretries=20)
@@ -259,10 +280,11 @@ async def test_S016_S017_start_and_stop_in_backoff(autojump_clock: MockClock) ->
         assert recorder.moves[-2] == "STARTING from_state:STOPPED tries:0"
 
 
-async def test_S018_failure_before_exec_is_told_in_the_stderr_log(
+@pytest.mark.behaviour("process.md#spawn-failures-between-fork-and-exec")
+async def test_failure_before_exec_is_told_in_the_stderr_log(
     autojump_clock: MockClock, tmp_path: Path
 ) -> None:
-    """P-070 to P-075 in the form of architecture decision 10."""
+    """The failure is reported by the daemon, in the words of a child that could not be executed."""
     recorder = Recorder()
     recorder.launcher.failures = [SpawnError("couldn't chdir to /none: ENOENT", "epitaph\n")]
     log = tmp_path / "stderr.log"
@@ -275,6 +297,13 @@ async def test_S018_failure_before_exec_is_told_in_the_stderr_log(
     assert x.spawn_error == "couldn't chdir to /none: ENOENT"
 
 
+@pytest.mark.behaviour(
+    "process.md#autorestart",
+    "process.md#reported-fields",
+    "process.md#legal-transitions",
+    "process.md#expected-and-unexpected-exits",
+    "process.md#crash-loops-are-paced",
+)
 @pytest.mark.parametrize(
     ("policy", "code", "killed_by", "restarts"),
     [
@@ -289,14 +318,13 @@ async def test_S018_failure_before_exec_is_told_in_the_stderr_log(
         (Autorestart.UNEXPECTED, None, 9, True),
     ],
 )
-async def test_S035_autorestart_by_exit(
+async def test_autorestart_by_exit(
     autojump_clock: MockClock,
     policy: Autorestart,
     code: int | None,
     killed_by: int | None,
     restarts: bool,
 ) -> None:
-    """P-022, T-02, T-09; P-108 to P-117."""
     recorder = Recorder()
     group, x = recorder.process(autorestart=policy, exitcodes=(0, 2))
     async with running(group, recorder.host):
@@ -315,8 +343,8 @@ async def test_S035_autorestart_by_exit(
             assert x.spawn_error == ("" if expected else f"Bad exit code {x.exit_status}")
 
 
-async def test_S036_empty_exitcodes_make_every_exit_unexpected(autojump_clock: MockClock) -> None:
-    """P-110."""
+@pytest.mark.behaviour("process.md#expected-and-unexpected-exits")
+async def test_empty_exitcodes_make_every_exit_unexpected(autojump_clock: MockClock) -> None:
     recorder = Recorder()
     group, x = recorder.process(exitcodes=())
     async with running(group, recorder.host):
@@ -326,8 +354,9 @@ async def test_S036_empty_exitcodes_make_every_exit_unexpected(autojump_clock: M
         assert "WARN exited: x (exit status 0; not expected)" in recorder.lines
 
 
-async def test_S039_a_crash_loop_is_paced(autojump_clock: MockClock) -> None:
-    """P-118 (Q-06): no two spawns within a second."""
+@pytest.mark.behaviour("process.md#crash-loops-are-paced")
+async def test_a_crash_loop_is_paced(autojump_clock: MockClock) -> None:
+    """No two spawns within a second."""
     recorder = Recorder()
     recorder.launcher.prepare = succeed_at_once
     group, x = recorder.process(startsecs=0, autorestart=Autorestart.ALWAYS)
@@ -337,10 +366,10 @@ async def test_S039_a_crash_loop_is_paced(autojump_clock: MockClock) -> None:
         assert recorder.launcher.times == pytest.approx(list(range(11)))
 
 
-async def test_S041_stop_between_exit_and_restart_cancels_the_restart(
+@pytest.mark.behaviour("process.md#crash-loops-are-paced")
+async def test_stop_between_exit_and_restart_cancels_the_restart(
     autojump_clock: MockClock,
 ) -> None:
-    """P-119 (Q-07)."""
     recorder = Recorder()
     recorder.launcher.prepare = succeed_at_once
     group, x = recorder.process(startsecs=0, autorestart=Autorestart.ALWAYS)
@@ -354,8 +383,15 @@ async def test_S041_stop_between_exit_and_restart_cancels_the_restart(
         assert x.state is State.EXITED
 
 
-async def test_S044_a_slow_stop_is_waited_for_aloud(autojump_clock: MockClock) -> None:
-    """P-122, T-10, T-12; P-137, P-139, P-141, P-121: true exit code, level by exitcodes."""
+@pytest.mark.behaviour(
+    "process.md#waiting-for-a-stop",
+    "process.md#the-stop-signal",
+    "process.md#legal-transitions",
+    "process.md#output-while-stopping",
+    "process.md#an-exit-after-a-stop-request",
+)
+async def test_a_slow_stop_is_waited_for_aloud(autojump_clock: MockClock) -> None:
+    """True exit code, level by exitcodes."""
     recorder = Recorder()
     group, x = recorder.process()
 
@@ -385,8 +421,15 @@ async def test_S044_a_slow_stop_is_waited_for_aloud(autojump_clock: MockClock) -
     ]
 
 
-async def test_S045_requests_during_stopping(autojump_clock: MockClock) -> None:
-    """P-047; P-099 (Q-11), P-134, P-138, P-143, P-196."""
+@pytest.mark.behaviour(
+    "process.md#a-second-stop-joins-the-first",
+    "process.md#spawn-failures-before-the-child-exists",
+    "process.md#a-start-request-on-a-stopping-or-unknown-process",
+    "process.md#waiting-for-a-stop",
+    "process.md#signal-requests",
+    "process.md#sending-text-to-a-child",
+)
+async def test_requests_during_stopping(autojump_clock: MockClock) -> None:
     recorder = Recorder()
     group, x = recorder.process()
     async with running(group, recorder.host):
@@ -409,8 +452,11 @@ async def test_S045_requests_during_stopping(autojump_clock: MockClock) -> None:
     assert recorder.lines.count("WARN process 'x' already running") == 2
 
 
-async def test_S046_kill_after_stopwaitsecs(autojump_clock: MockClock) -> None:
-    """P-126, P-009: one STOPPING event although two signals are sent."""
+@pytest.mark.behaviour(
+    "process.md#sigkill-after-stopwaitsecs", "process.md#one-event-for-each-transition"
+)
+async def test_kill_after_stopwaitsecs(autojump_clock: MockClock) -> None:
+    """One STOPPING event although two signals are sent."""
     recorder = Recorder()
     group, x = recorder.process(stopwaitsecs=2)
     async with running(group, recorder.host):
@@ -423,8 +469,8 @@ async def test_S046_kill_after_stopwaitsecs(autojump_clock: MockClock) -> None:
     assert sum(move.startswith("STOPPING") for move in recorder.moves) == 1
 
 
-async def test_S047_stopwaitsecs_0_kills_promptly(autojump_clock: MockClock) -> None:
-    """P-128."""
+@pytest.mark.behaviour("process.md#sigkill-after-stopwaitsecs")
+async def test_stopwaitsecs_0_kills_promptly(autojump_clock: MockClock) -> None:
     recorder = Recorder()
     group, x = recorder.process(stopwaitsecs=0)
     async with running(group, recorder.host):
@@ -435,7 +481,8 @@ async def test_S047_stopwaitsecs_0_kills_promptly(autojump_clock: MockClock) -> 
         assert recorder.launcher.last.signals == [signal.SIGTERM, signal.SIGKILL]
 
 
-async def test_P127_kill_is_repeated_every_stopwaitsecs(autojump_clock: MockClock) -> None:
+@pytest.mark.behaviour("process.md#sigkill-after-stopwaitsecs")
+async def test_kill_is_repeated_every_stopwaitsecs(autojump_clock: MockClock) -> None:
     recorder = Recorder()
     group, x = recorder.process(stopwaitsecs=3)
     async with running(group, recorder.host):
@@ -447,14 +494,14 @@ async def test_P127_kill_is_repeated_every_stopwaitsecs(autojump_clock: MockCloc
         assert child.signals == [signal.SIGTERM] + 3 * [signal.SIGKILL]
 
 
+@pytest.mark.behaviour("process.md#the-stop-signal", "process.md#sigkill-after-stopwaitsecs")
 @pytest.mark.parametrize(
     ("stopasgroup", "killasgroup", "in_group"),
     [(False, False, []), (True, True, [15, 9]), (False, True, [9])],
 )
-async def test_S048_signals_to_the_group(
+async def test_signals_to_the_group(
     autojump_clock: MockClock, stopasgroup: bool, killasgroup: bool, in_group: list[int]
 ) -> None:
-    """P-123 to P-125."""
     recorder = Recorder()
     group, x = recorder.process(stopasgroup=stopasgroup, killasgroup=killasgroup, stopwaitsecs=2)
     async with running(group, recorder.host):
@@ -466,8 +513,9 @@ async def test_S048_signals_to_the_group(
     assert (to_group in recorder.lines) is stopasgroup
 
 
-async def test_S049_stop_in_starting(autojump_clock: MockClock) -> None:
-    """T-11; P-135: never BACKOFF."""
+@pytest.mark.behaviour("process.md#stopping-before-running", "process.md#legal-transitions")
+async def test_stop_in_starting(autojump_clock: MockClock) -> None:
+    """Never BACKOFF."""
     recorder = Recorder()
     group, x = recorder.process(startsecs=30)
     async with running(group, recorder.host):
@@ -480,10 +528,10 @@ async def test_S049_stop_in_starting(autojump_clock: MockClock) -> None:
     ]
 
 
-async def test_W65_a_start_interrupted_by_a_stop_ends_abnormally(
+@pytest.mark.behaviour("http.md#starting", "process.md#waiting-for-a-start")
+async def test_a_start_interrupted_by_a_stop_ends_abnormally(
     autojump_clock: MockClock,
 ) -> None:
-    """P-097."""
     recorder = Recorder()
     group, x = recorder.process(startsecs=8)
     async with running(group, recorder.host), trio.open_nursery() as nursery:
@@ -497,10 +545,11 @@ async def test_W65_a_start_interrupted_by_a_stop_ends_abnormally(
         await x.stop()
 
 
+@pytest.mark.behaviour("process.md#process-group-and-signal-dispositions-of-a-child")
 async def test_stop_during_the_spawn_takes_effect_when_the_child_exists(
     autojump_clock: MockClock,
 ) -> None:
-    """P-078: the signal is neither lost nor sent to nobody."""
+    """The signal is neither lost nor sent to nobody."""
     recorder = Recorder()
     recorder.launcher.gate = trio.Event()
     group, x = recorder.process()
@@ -516,8 +565,9 @@ async def test_stop_during_the_spawn_takes_effect_when_the_child_exists(
     assert recorder.moves[-1] == "STOPPED from_state:STOPPING pid:1000"
 
 
+@pytest.mark.behaviour("process.md#legal-transitions")
 async def test_stop_during_a_spawn_that_fails_ends_stopped(autojump_clock: MockClock) -> None:
-    """T-06 then T-13: no retry comes of it."""
+    """No retry comes of it."""
     recorder = Recorder()
     recorder.launcher.gate = trio.Event()
     recorder.launcher.failures = [SpawnError("no")]
@@ -533,7 +583,8 @@ async def test_stop_during_a_spawn_that_fails_ends_stopped(autojump_clock: MockC
     assert recorder.moves[-1] == "STOPPED from_state:BACKOFF pid:0"
 
 
-async def test_S051_signal_needs_a_child(autojump_clock: MockClock) -> None:
+@pytest.mark.behaviour("process.md#signal-requests")
+async def test_signal_needs_a_child(autojump_clock: MockClock) -> None:
     recorder = Recorder()
     recorder.launcher.prepare = fail_at_once
     group, x = recorder.process()
@@ -546,8 +597,13 @@ async def test_S051_signal_needs_a_child(autojump_clock: MockClock) -> None:
             x.signal(signal.SIGUSR1)
 
 
-async def test_S052_kill_by_signal_request_is_an_exit(autojump_clock: MockClock) -> None:
-    """P-115, P-145: not a stop, so autorestart decides."""
+@pytest.mark.behaviour(
+    "process.md#autorestart",
+    "process.md#an-exit-after-a-stop-request",
+    "process.md#reported-fields",
+)
+async def test_kill_by_signal_request_is_an_exit(autojump_clock: MockClock) -> None:
+    """Not a stop, so autorestart decides."""
     recorder = Recorder()
     group, x = recorder.process()
     async with running(group, recorder.host):
@@ -556,11 +612,11 @@ async def test_S052_kill_by_signal_request_is_an_exit(autojump_clock: MockClock)
         x.signal(signal.SIGKILL)
         await x.wait_for(State.STARTING)
     assert "WARN exited: x (terminated by SIGKILL; not expected)" in recorder.lines
-    assert x.spawn_error == ""  # cleared by the next spawn (P-020)
+    assert x.spawn_error == ""  # cleared by the next spawn
 
 
-async def test_S055_a_failed_signal_changes_nothing(autojump_clock: MockClock) -> None:
-    """P-131, P-132 (Q-12)."""
+@pytest.mark.behaviour("process.md#a-signal-that-cannot-be-delivered")
+async def test_a_failed_signal_changes_nothing(autojump_clock: MockClock) -> None:
     recorder = Recorder()
     group, x = recorder.process()
     async with running(group, recorder.host):
@@ -573,8 +629,12 @@ async def test_S055_a_failed_signal_changes_nothing(autojump_clock: MockClock) -
     assert crit == ["CRIT unknown problem sending sig x (1000):[Errno 1] Operation not permitted"]
 
 
-async def test_S056_a_child_that_cannot_be_stopped(autojump_clock: MockClock) -> None:
-    """T-16, T-17 (Q-12), P-100, P-133."""
+@pytest.mark.behaviour(
+    "process.md#a-signal-that-cannot-be-delivered",
+    "process.md#legal-transitions",
+    "process.md#a-start-request-on-a-stopping-or-unknown-process",
+)
+async def test_a_child_that_cannot_be_stopped(autojump_clock: MockClock) -> None:
     recorder = Recorder()
     group, x = recorder.process()
     async with running(group, recorder.host):
@@ -597,7 +657,8 @@ async def test_S056_a_child_that_cannot_be_stopped(autojump_clock: MockClock) ->
     ]
 
 
-async def test_P094_P120_hold_starts_nothing_more(autojump_clock: MockClock) -> None:
+@pytest.mark.behaviour("process.md#no-restart-during-a-shutdown", "process.md#legal-transitions")
+async def test_hold_starts_nothing_more(autojump_clock: MockClock) -> None:
     recorder = Recorder()
     recorder.launcher.prepare = fail_at_once
     group, x = recorder.process()
@@ -609,12 +670,12 @@ async def test_P094_P120_hold_starts_nothing_more(autojump_clock: MockClock) -> 
         await trio.sleep(60)
         assert (x.state, len(recorder.launcher.times)) == (State.BACKOFF, 1)
         x.shut_down()
-    assert recorder.moves[-1] == "FATAL from_state:BACKOFF"  # T-15
+    assert recorder.moves[-1] == "FATAL from_state:BACKOFF"
     assert not any("gave up" in line for line in recorder.lines)
 
 
 async def test_an_error_inside_one_process_stays_there(autojump_clock: MockClock) -> None:
-    """Architecture decision 8: UNKNOWN, said in the log, and the child is still waited for."""
+    """UNKNOWN, said in the log, and the child is still waited for."""
     recorder = Recorder()
     group, x = recorder.process()
     async with running(group, recorder.host):
@@ -633,7 +694,8 @@ async def test_an_error_inside_one_process_stays_there(autojump_clock: MockClock
     assert "ZeroDivisionError: injected" in crit[0]
 
 
-async def test_P008_an_illegal_move_raises_and_changes_nothing() -> None:
+@pytest.mark.behaviour("process.md#legal-transitions")
+async def test_an_illegal_move_raises_and_changes_nothing() -> None:
     recorder = Recorder()
     _, x = recorder.process()
     assert State.RUNNING not in MOVES[x.state]
@@ -642,8 +704,8 @@ async def test_P008_an_illegal_move_raises_and_changes_nothing() -> None:
     assert (x.state, recorder.events) == (State.STOPPED, [])
 
 
-async def test_S027_environment_layers(autojump_clock: MockClock) -> None:
-    """P-062 to P-068."""
+@pytest.mark.behaviour("process.md#environment-of-a-child", "process.md#supervisor-variables")
+async def test_layers_of_the_environment(autojump_clock: MockClock) -> None:
     recorder = Recorder()
     recorder.host.environment = {"FOO": "outer", "INH": "1", "SUPERVISOR_SERVER_URL": "outer"}
     recorder.host.server_url = "unix:///s.sock"
@@ -661,7 +723,10 @@ async def test_S027_environment_layers(autojump_clock: MockClock) -> None:
     }
 
 
-def test_P081_P244_P264_defaults() -> None:
+@pytest.mark.behaviour(
+    "process.md#running-after-startsecs", "process.md#rotation-by-size", "process.md#strip_ansi"
+)
+def test_defaults_of_a_process() -> None:
     config = ProcessConfig("x", "/bin/cat")
     assert (config.startsecs, config.startretries, config.exitcodes) == (1, 3, (0,))
     assert (config.autorestart, config.stopwaitsecs) == (Autorestart.UNEXPECTED, 10)
@@ -674,7 +739,8 @@ def test_P081_P244_P264_defaults() -> None:
     assert daemon.strip_ansi is False
 
 
-async def test_P006_a_stop_changes_nothing_outside_the_running_set(
+@pytest.mark.behaviour("process.md#sets-of-states", "process.md#a-signal-that-cannot-be-delivered")
+async def test_a_stop_changes_nothing_outside_the_running_set(
     autojump_clock: MockClock,
 ) -> None:
     recorder = Recorder()
@@ -697,10 +763,15 @@ async def test_P006_a_stop_changes_nothing_outside_the_running_set(
         with pytest.raises(SpawnFailed):
             await x.start()
         assert x.state is State.FATAL
-        await refused()  # UNKNOWN is in S-056
+        await refused()
 
 
-async def test_P089_P092_P023_what_is_counted_and_remembered(autojump_clock: MockClock) -> None:
+@pytest.mark.behaviour(
+    "process.md#reset-of-the-failure-count",
+    "process.md#retries-and-fatal",
+    "process.md#reported-fields",
+)
+async def test_what_is_counted_and_remembered(autojump_clock: MockClock) -> None:
     """Retries whatever autorestart says; RUNNING clears the count, a spawn the error."""
     recorder = Recorder()
     recorder.launcher.prepare = fail_at_once
@@ -728,7 +799,8 @@ async def test_P089_P092_P023_what_is_counted_and_remembered(autojump_clock: Moc
     assert "STARTING from_state:EXITED tries:0" in recorder.moves
 
 
-async def test_P129_a_race_lost_to_an_exit_is_no_error(autojump_clock: MockClock) -> None:
+@pytest.mark.behaviour("process.md#signalling-a-child-that-has-just-exited")
+async def test_a_race_lost_to_an_exit_is_no_error(autojump_clock: MockClock) -> None:
     """A stop does not even try: that the child has ended by itself is known."""
     recorder = Recorder()
     group, x = recorder.process()
@@ -829,7 +901,10 @@ async def test_a_child_that_another_part_of_the_program_has_reaped_has_ended(
     assert "WARN exited: x (exit status unknown; not expected)" in recorder.lines
 
 
-async def test_P197_P202_stdin_in_STARTING_and_what_a_dead_child_leaves_unread(
+@pytest.mark.behaviour(
+    "process.md#sending-text-to-a-child", "process.md#a-child-that-does-not-read-its-stdin"
+)
+async def test_stdin_in_STARTING_and_what_a_dead_child_leaves_unread(
     autojump_clock: MockClock,
 ) -> None:
     recorder = Recorder()

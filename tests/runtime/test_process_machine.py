@@ -1,4 +1,4 @@
-"""Random interleavings of everything that can happen to a process (process.md 1 to 5).
+"""Random interleavings of everything that can happen to a process.
 
 At most one child lives; RUNNING means that it is ours; at rest there is none; no event is lost or
 doubled; every request ends. Many processes under one supervisor: ``test_supervisor_machine.py``.

@@ -29,6 +29,7 @@ def stubborn(recorder: Recorder) -> Recorder:
     return recorder
 
 
+@pytest.mark.behaviour("process.md#a-second-stop-joins-the-first")
 async def test_stops_of_one_process_end_together_and_signal_once(autojump_clock: MockClock) -> None:
     recorder = stubborn(Recorder())
     group, x = recorder.process(stopwaitsecs=9)
@@ -47,6 +48,7 @@ async def test_stops_of_one_process_end_together_and_signal_once(autojump_clock:
     assert len(said) == 5
 
 
+@pytest.mark.behaviour("process.md#a-second-stop-joins-the-first")
 async def test_all_who_wait_for_one_end_are_told_of_once(autojump_clock: MockClock) -> None:
     recorder = stubborn(Recorder())
     group, x = recorder.process(stopwaitsecs=9)
@@ -59,6 +61,7 @@ async def test_all_who_wait_for_one_end_are_told_of_once(autojump_clock: MockClo
     assert len(said) == 5
 
 
+@pytest.mark.behaviour("process.md#waiting-for-a-stop")
 async def test_the_end_of_this_child_is_awaited_not_that_of_the_next(
     autojump_clock: MockClock,
 ) -> None:
@@ -76,6 +79,7 @@ async def test_the_end_of_this_child_is_awaited_not_that_of_the_next(
         await x.wait_for(State.RUNNING)
 
 
+@pytest.mark.behaviour("process.md#restart-requests")
 async def test_two_restarts_make_one_new_child(autojump_clock: MockClock) -> None:
     recorder = stubborn(Recorder())
     group, x = recorder.process()
@@ -92,6 +96,7 @@ async def test_two_restarts_make_one_new_child(autojump_clock: MockClock) -> Non
         assert (x.state, len(recorder.launcher.children)) == (State.STOPPED, 2)
 
 
+@pytest.mark.behaviour("process.md#restart-requests")
 async def test_a_restart_joins_a_stop_that_is_under_way(autojump_clock: MockClock) -> None:
     recorder = stubborn(Recorder())
     group, x = recorder.process()
@@ -102,6 +107,7 @@ async def test_a_restart_joins_a_stop_that_is_under_way(autojump_clock: MockCloc
         assert (x.state, len(recorder.launcher.children)) == (State.RUNNING, 2)
 
 
+@pytest.mark.behaviour("process.md#restart-requests")
 async def test_a_stop_calls_off_the_second_half_of_a_restart(autojump_clock: MockClock) -> None:
     """What has been told to be stopped stays so."""
     recorder = stubborn(Recorder())
@@ -128,6 +134,7 @@ async def test_a_stop_calls_off_the_second_half_of_a_restart(autojump_clock: Moc
         assert sorted(map(str, outcomes)) == ["ABNORMAL_TERMINATION: x"] * 2
 
 
+@pytest.mark.behaviour("process.md#restart-requests")
 async def test_a_check_before_the_start_leaves_it_stopped(autojump_clock: MockClock) -> None:
     recorder = Recorder()
     group, x = recorder.process()
@@ -146,6 +153,7 @@ async def test_a_check_before_the_start_leaves_it_stopped(autojump_clock: MockCl
         assert x.state is State.STOPPED
 
 
+@pytest.mark.behaviour("process.md#restart-requests")
 async def test_a_restart_tells_of_a_start_that_fails(autojump_clock: MockClock) -> None:
     recorder = Recorder()
     group, x = recorder.process()
@@ -158,6 +166,7 @@ async def test_a_restart_tells_of_a_start_that_fails(autojump_clock: MockClock) 
         assert states(x) == [State.RUNNING]
 
 
+@pytest.mark.behaviour("process.md#restart-requests")
 async def test_restarting_several_stops_the_last_first(autojump_clock: MockClock) -> None:
     recorder = stubborn(Recorder())
     group = recorder.group(program("a"), program("b"))

@@ -1,4 +1,4 @@
-"""Result handlers (interfaces.md 1.7)."""
+"""Result handlers."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_rejections_are_known_by_name() -> None:
 
 
 @pytest.mark.parametrize("spec", ["no_such:f", "os:nope", "nope:x", ":::", ""])
-def test_1_7_a_handler_that_cannot_be_resolved_is_an_error(spec: str, tmp_path: Path) -> None:
+def test_a_handler_that_cannot_be_resolved_is_an_error(spec: str, tmp_path: Path) -> None:
     listener = f"[eventlistener:l]\ncommand=x\nevents=TICK_5\nresult_handler={spec}\n"
     path = write_config(tmp_path, listener)
     with pytest.raises(ConfigError) as caught:
@@ -57,9 +57,10 @@ def test_1_7_a_handler_that_cannot_be_resolved_is_an_error(spec: str, tmp_path: 
     assert f"{spec} cannot be resolved within [eventlistener:l]" in str(caught.value)
 
 
+@pytest.mark.behaviour("configuration.md#event-listeners")
 @pytest.mark.parametrize("spec", ["os", "os:curdir"])
-def test_G182_whether_a_handler_can_be_called_shows_when_it_is(spec: str, tmp_path: Path) -> None:
-    """8.7; the reference loads such files."""
+def test_whether_a_handler_can_be_called_shows_when_it_is(spec: str, tmp_path: Path) -> None:
+    """The reference loads such files."""
     listener = f"[eventlistener:l]\ncommand=x\nevents=TICK_5\nresult_handler={spec}\n"
     config = load_config(str(write_config(tmp_path, listener)))
     (message,) = [m for m in config.messages if "result_handler" in m.text]
@@ -67,7 +68,7 @@ def test_G182_whether_a_handler_can_be_called_shows_when_it_is(spec: str, tmp_pa
     assert result_handler(f"{spec} [extra]") is result_handler(spec)
 
 
-def test_1_7_a_handler_that_can_be_resolved(tmp_path: Path) -> None:
+def test_a_handler_that_can_be_resolved(tmp_path: Path) -> None:
     listener = f"[eventlistener:l]\ncommand=x\nevents=TICK_5\nresult_handler={__name__}:mine\n"
     (group,) = load_config(str(write_config(tmp_path, listener))).groups
     assert group.pool is not None

@@ -1,4 +1,4 @@
-"""Remote methods over a fake supervisor: names, arguments, faults, results (interfaces.md 2)."""
+"""Remote methods over a fake supervisor: names, arguments, faults, results."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def fake() -> FakeSupervisor:
     return FakeSupervisor("cat", "grp:ga", "grp:gb", "off")
 
 
-#: 2.7 and 2.10: every method, its result type, then its parameters' types.
+#: Every method, its result type, then its parameters' types.
 SIGNATURES = """
 supervisor.addProcessGroup boolean string
 supervisor.clearAllProcessLogs array
@@ -120,9 +120,9 @@ async def test_list_methods_has_the_41_and_ours(fake: Fake) -> None:
     assert len([row for row in TABLE if not row[0].startswith("tsupervisor.")]) == 41
 
 
+@pytest.mark.behaviour("http.md#system-methods")
 @pytest.mark.parametrize(("name", "types"), [(row[0], row[1:]) for row in TABLE])
 async def test_signatures_and_help(fake: Fake, name: str, types: list[str]) -> None:
-    """W106."""
     assert await answer(fake, "system.methodSignature", name) == types
     text = await answer(fake, "system.methodHelp", name)
     assert isinstance(text, str)
@@ -134,8 +134,8 @@ async def test_signatures_and_help(fake: Fake, name: str, types: list[str]) -> N
         assert line.split()[1] == type
 
 
+@pytest.mark.behaviour("http.md#system-methods")
 async def test_unknown_names_have_no_help(fake: Fake) -> None:
-    """W106."""
     for method in ("methodHelp", "methodSignature"):
         assert await answer(fake, f"system.{method}", "supervisor.zz") == (
             4,
@@ -143,6 +143,7 @@ async def test_unknown_names_have_no_help(fake: Fake) -> None:
         )
 
 
+@pytest.mark.behaviour("http.md#unknown-methods")
 @pytest.mark.parametrize(
     "name",
     [
@@ -157,11 +158,12 @@ async def test_unknown_names_have_no_help(fake: Fake) -> None:
         "",
     ],
 )
-async def test_w37_unknown_methods(fake: Fake, name: str) -> None:
+async def test_unknown_methods_are_faults(fake: Fake, name: str) -> None:
     assert await answer(fake, name) == (1, "UNKNOWN_METHOD")
 
 
-async def test_w171_G201_without_its_section_the_main_namespace_is_missing() -> None:
+@pytest.mark.behaviour("http.md#methods-of-plugins", "configuration.md#rpc-interfaces")
+async def test_without_its_section_the_main_namespace_is_missing() -> None:
     fake = FakeSupervisor("cat", rpcinterfaces=())
     assert await answer(fake, "supervisor.getVersion") == (1, "UNKNOWN_METHOD")
     assert await answer(fake, "system.listMethods") == [
@@ -170,7 +172,6 @@ async def test_w171_G201_without_its_section_the_main_namespace_is_missing() -> 
 
 
 async def test_extension_namespaces(fake: Fake) -> None:
-    """2.11."""
 
     async def greet(name: str) -> Value:
         """Say hello."""
@@ -184,8 +185,11 @@ async def test_extension_namespaces(fake: Fake) -> None:
         await rpc.call("my.greet", ["you"])
 
 
+@pytest.mark.behaviour("http.md#wrong-parameters")
 @pytest.mark.parametrize(("name", "types"), [(row[0], row[2:]) for row in TABLE])
-async def test_w38_argument_count(fake: Fake, name: str, types: list[str]) -> None:
+async def test_a_wrong_number_of_arguments_is_a_fault(
+    fake: Fake, name: str, types: list[str]
+) -> None:
     params = [SAMPLES[type] for type in types]
     assert await answer(fake, name, *params, 1) == (2, "INCORRECT_PARAMETERS")
     required = [type for type in types if type != "boolean"]
@@ -194,15 +198,16 @@ async def test_w38_argument_count(fake: Fake, name: str, types: list[str]) -> No
         assert await answer(fake, name, *too_few) == (2, "INCORRECT_PARAMETERS")
 
 
+@pytest.mark.behaviour("http.md#wrong-parameters")
 @pytest.mark.parametrize(
     ("name", "params"),
     [
-        pytest.param("getProcessInfo", [5], id="W39-int"),
-        pytest.param("getProcessInfo", [["cat"]], id="W39-array"),
-        pytest.param("getProcessInfo", [{"a": "cat"}], id="W39-struct"),
+        ("getProcessInfo", [5]),
+        ("getProcessInfo", [["cat"]]),
+        ("getProcessInfo", [{"a": "cat"}]),
         pytest.param("getProcessInfo", [datetime(2024, 1, 1)], id="date"),
-        pytest.param("readLog", ["a", "10"], id="W42"),
-        pytest.param("readLog", [None, 0], id="W44"),
+        ("readLog", ["a", "10"]),
+        ("readLog", [None, 0]),
         pytest.param("readLog", [[], 0], id="array-offset"),
         pytest.param("readLog", [float("inf"), 0], id="infinite-offset"),
         pytest.param("signalProcess", ["cat", ["HUP"]], id="signal-array"),
@@ -210,27 +215,29 @@ async def test_w38_argument_count(fake: Fake, name: str, types: list[str]) -> No
     ],
 )
 async def test_wrong_types(fake: Fake, name: str, params: list[Value]) -> None:
-    """Q33."""
     assert await answer(fake, f"supervisor.{name}", *params) == (2, "INCORRECT_PARAMETERS")
 
 
+@pytest.mark.behaviour(
+    "http.md#names-of-processes", "http.md#form-of-a-call", "http.md#groups-and-configuration"
+)
 @pytest.mark.parametrize(
     ("method", "name"),
     [
-        pytest.param("getProcessInfo", "zz", id="W40"),
-        pytest.param("getProcessInfo", "", id="W40-empty"),
-        pytest.param("getProcessInfo", "é", id="W46"),
+        ("getProcessInfo", "zz"),
+        ("getProcessInfo", ""),
+        ("getProcessInfo", "é"),
         pytest.param("getProcessInfo", "grp:*", id="2.7-group"),
         pytest.param("getProcessInfo", "grp:", id="2.7-group-colon"),
         pytest.param("clearProcessLogs", "grp:*", id="2.7-clear-group"),
-        pytest.param("startProcess", "ga", id="W70-bare-member"),
+        pytest.param("startProcess", "ga", id="member"),
         pytest.param("startProcess", "grp", id="2.6-bare-group"),
-        pytest.param("startProcess", "grp:zz", id="W70-member"),
-        pytest.param("startProcess", "nogrp:*", id="W70-group"),
+        ("startProcess", "grp:zz"),
+        ("startProcess", "nogrp:*"),
         pytest.param("stopProcess", "nogrp:", id="2.6-no-group"),
-        pytest.param("startProcessGroup", "nogrp", id="W70-startProcessGroup"),
+        pytest.param("startProcessGroup", "nogrp", id="startProcessGroup"),
         pytest.param("stopProcessGroup", "nogrp", id="2.7-stopProcessGroup"),
-        pytest.param("addProcessGroup", "nogrp", id="W82-add"),
+        ("addProcessGroup", "nogrp"),
         pytest.param("removeProcessGroup", "ga", id="2.7.1-remove"),
     ],
 )
@@ -238,8 +245,10 @@ async def test_unknown_processes_and_groups(fake: Fake, method: str, name: str) 
     assert await answer(fake, f"supervisor.{method}", name) == (10, f"BAD_NAME: {name}")
 
 
-async def test_w53_w54_start_and_stop(fake: Fake) -> None:
-    """Q24."""
+@pytest.mark.behaviour(
+    "http.md#starting", "http.md#stopping", "process.md#a-second-stop-joins-the-first"
+)
+async def test_start_and_stop(fake: Fake) -> None:
     start, stop = "supervisor.startProcess", "supervisor.stopProcess"
     assert await answer(fake, start, "cat") is True
     assert fake.process("cat").state is State.RUNNING
@@ -250,8 +259,10 @@ async def test_w53_w54_start_and_stop(fake: Fake) -> None:
     assert await answer(fake, stop, "grp:ga") == (70, "NOT_RUNNING: grp:ga")
 
 
-async def test_w56_w63_not_waiting(fake: Fake) -> None:
-    """Q20."""
+@pytest.mark.behaviour(
+    "http.md#starting", "process.md#a-start-request-on-a-stopping-or-unknown-process"
+)
+async def test_start_and_stop_without_waiting(fake: Fake) -> None:
     fake.process("cat").gate = trio.Event()  # never set
     assert await answer(fake, "supervisor.startProcess", "cat", False) is True
     assert await answer(fake, "supervisor.stopProcess", "cat", 0) is True
@@ -260,6 +271,7 @@ async def test_w56_w63_not_waiting(fake: Fake) -> None:
     assert await answer(fake, "supervisor.startProcess", "cat", False) == expected
 
 
+@pytest.mark.behaviour("http.md#starting", "http.md#faults")
 @pytest.mark.parametrize(
     ("failure", "fault"),
     [
@@ -271,12 +283,14 @@ async def test_w56_w63_not_waiting(fake: Fake) -> None:
             (21, "NOT_EXECUTABLE: command at '/etc' is a directory"),
             id="21",
         ),
-        pytest.param(SpawnFailed("off"), (50, "SPAWN_ERROR: off:off"), id="W57"),
+        (SpawnFailed("off"), (50, "SPAWN_ERROR: off:off")),
         pytest.param(Failed("reason"), (30, "FAILED: reason"), id="30"),
     ],
 )
-async def test_w59_start_failures(fake: Fake, failure: RequestError, fault: object) -> None:
-    """Q21: at the first failure."""
+async def test_failures_of_a_start_have_faults_of_their_own(
+    fake: Fake, failure: RequestError, fault: object
+) -> None:
+    """At the first failure."""
     fake.process("off").failure = failure
     assert await answer(fake, "supervisor.startProcess", "off:off") == fault
 
@@ -285,13 +299,17 @@ def entry(name: str, status: int = 80, description: str = "OK", group: str = "gr
     return {"name": name, "group": group, "status": status, "description": description}
 
 
+@pytest.mark.behaviour(
+    "http.md#results-for-several-processes",
+    "http.md#names-of-processes",
+    "process.md#requests-for-several-processes",
+)
 @pytest.mark.parametrize(
     ("method", "name"),
     [("startProcessGroup", "grp"), ("startProcess", "grp:*"), ("startProcess", "grp:")],
-    ids=["W67", "W69", "W69-colon"],
+    ids=["by-group", "by-pattern", "by-colon"],
 )
 async def test_starting_a_group(fake: Fake, method: str, name: str) -> None:
-    """Q22, Q23."""
     fake.process("grp:gb").failure = SpawnFailed("grp:gb")
     expected = [entry("ga"), entry("gb", 50, "SPAWN_ERROR: grp:gb")]
     assert await answer(fake, f"supervisor.{method}", name) == expected
@@ -300,38 +318,44 @@ async def test_starting_a_group(fake: Fake, method: str, name: str) -> None:
     assert await answer(fake, f"supervisor.{method}", name) == []
 
 
+@pytest.mark.behaviour("http.md#results-for-several-processes")
 @pytest.mark.parametrize(
-    ("method", "name"), [("stopProcessGroup", "grp"), ("stopProcess", "grp:*")], ids=["W68", "2.6"]
+    ("method", "name"),
+    [("stopProcessGroup", "grp"), ("stopProcess", "grp:*")],
+    ids=["by-group", "by-pattern"],
 )
 async def test_stopping_a_group(fake: Fake, method: str, name: str) -> None:
     fake.process("grp:ga").run()
     assert await answer(fake, f"supervisor.{method}", name) == [entry("ga")]
 
 
+@pytest.mark.behaviour("http.md#results-for-several-processes")
 async def test_starting_and_stopping_all(fake: Fake) -> None:
-    """W71: result arrays of everything; Q48: statuses."""
+    """Result arrays of everything: statuses."""
     everything = [entry("cat", group="cat"), entry("ga"), entry("gb"), entry("off", group="off")]
     assert await answer(fake, "supervisor.startAllProcesses") == everything
     assert await answer(fake, "supervisor.startAllProcesses", False) == []
     assert await answer(fake, "supervisor.stopAllProcesses", True) == everything
 
 
+@pytest.mark.behaviour("http.md#signalling")
 @pytest.mark.parametrize(
     ("sent", "number"),
     [("HUP", 1), ("SIGCONT", 18), ("cont", 18), ("18", 18), (18, 18), ("0", 0), (" usr1 ", 10)],
 )
-async def test_w72_signals(fake: Fake, sent: Value, number: int) -> None:
+async def test_signals_by_name_and_number(fake: Fake, sent: Value, number: int) -> None:
     fake.process("cat").run()
     assert await answer(fake, "supervisor.signalProcess", "cat", sent) is True
     assert fake.process("cat").signals == [number]
 
 
+@pytest.mark.behaviour("http.md#signalling", "process.md#signal-requests")
 @pytest.mark.parametrize(
     "sent",
     ["FOO", "999", "", "-1", "SIG_IGN", "SIG_DFL", "_IGN", "\u0669", "\u00b9", "9" * 5000],
 )
-async def test_w73_bad_signals(fake: Fake, sent: str) -> None:
-    """Also Q32; the number is checked before the state, the name before the number (W74)."""
+async def test_unknown_signals_are_faults(fake: Fake, sent: str) -> None:
+    """The signal is checked before the state, and the name before the signal."""
     assert await answer(fake, "supervisor.signalProcess", "cat", sent) == (
         11,
         f"BAD_SIGNAL: {sent}",
@@ -347,7 +371,8 @@ async def test_numbers_that_no_clock_and_no_file_takes(fake: Fake, number: Value
         assert await answer(fake, "tsupervisor.waitForState", [], ["RUNNING"], number) == bad
 
 
-async def test_w74_w75_signalling_groups(fake: Fake) -> None:
+@pytest.mark.behaviour("http.md#signalling")
+async def test_signalling_groups(fake: Fake) -> None:
     assert await answer(fake, "supervisor.signalProcess", "cat", "HUP") == (70, "NOT_RUNNING: cat")
     fake.process("grp:ga").run()
     for method, params in (
@@ -361,7 +386,8 @@ async def test_w74_w75_signalling_groups(fake: Fake) -> None:
     assert fake.process("grp:ga").signals == [10, 10, 10]
 
 
-async def test_w76_w77_stdin(fake: Fake) -> None:
+@pytest.mark.behaviour("http.md#writing-to-stdin")
+async def test_sending_to_stdin(fake: Fake) -> None:
     method = "supervisor.sendProcessStdin"
     assert await answer(fake, method, "cat", 5) == (2, "INCORRECT_PARAMETERS: 5")
     assert await answer(fake, method, "zz", 5) == (2, "INCORRECT_PARAMETERS: 5")
@@ -373,7 +399,6 @@ async def test_w76_w77_stdin(fake: Fake) -> None:
 
 
 async def test_the_stdin_of_a_listener_is_its_protocol(fake: Fake) -> None:
-    """2.7.7."""
     fake.process("cat").run()
     fake.process("cat").kind = GroupKind.POOL
     fault = await answer(fake, "supervisor.sendProcessStdin", "cat", "x")
@@ -382,15 +407,17 @@ async def test_the_stdin_of_a_listener_is_its_protocol(fake: Fake) -> None:
     assert fake.process("cat").stdin == b""
 
 
+@pytest.mark.behaviour("events.md#remote-events")
 async def test_remote_communication(fake: Fake) -> None:
-    """1.4.4: in every state, integers in decimal, empty strings allowed."""
+    """In every state, integers in decimal, empty strings allowed."""
     fake.state = DaemonState.SHUTDOWN
     assert await answer(fake, "supervisor.sendRemoteCommEvent", "t", "d") is True
     assert await answer(fake, "supervisor.sendRemoteCommEvent", 5, "") is True
     assert fake.communications == [("t", "d"), ("5", "")]
 
 
-async def test_w79_w80_w83_reload_config(fake: Fake) -> None:
+@pytest.mark.behaviour("configuration.md#a-reread-changes-nothing-that-runs")
+async def test_reload_config_lists_changed_groups(fake: Fake) -> None:
     assert await answer(fake, "supervisor.reloadConfig") == [[[], [], []]]
     fake.found = Diff(added=("newone",), changed=("zero",), removed=("isdir",))
     assert await answer(fake, "supervisor.reloadConfig") == [[["newone"], ["zero"], ["isdir"]]]
@@ -399,7 +426,8 @@ async def test_w79_w80_w83_reload_config(fake: Fake) -> None:
     assert await answer(fake, "supervisor.reloadConfig") == fault
 
 
-async def test_w82_groups(fake: Fake) -> None:
+@pytest.mark.behaviour("http.md#groups-and-configuration")
+async def test_adding_and_removing_groups(fake: Fake) -> None:
     add, remove = "supervisor.addProcessGroup", "supervisor.removeProcessGroup"
     fake.process("cat").run()
     assert await answer(fake, add, "cat") == (90, "ALREADY_ADDED: cat")
@@ -420,13 +448,16 @@ async def test_facts_about_the_supervisor(fake: Fake) -> None:
     assert await answer(fake, "supervisor.getState") == {"statecode": 1, "statename": "RUNNING"}
 
 
+@pytest.mark.behaviour(
+    "http.md#shutdown_state", "http.md#shutdown-and-restart-by-xml-rpc", "http.md#wrong-parameters"
+)
 @pytest.mark.parametrize(
     ("method", "state"),
     [("shutdown", DaemonState.SHUTDOWN), ("restart", DaemonState.RESTARTING)],
-    ids=["W85-shutdown", "W88-restart"],
+    ids=["shutdown", "restart"],
 )
 async def test_going_down(fake: Fake, method: str, state: DaemonState) -> None:
-    """W85, W86: fault 6 from all but two, after the count and the types were checked."""
+    """Fault 6 from all but two, after the count and the types were checked."""
     assert await answer(fake, f"supervisor.{method}") is True
     assert fake.state is state
     for name, _, *types in SUPERVISOR_TABLE:
@@ -441,18 +472,19 @@ async def test_going_down(fake: Fake, method: str, state: DaemonState) -> None:
     assert await answer(fake, "system.multicall", calls) == [fault]
 
 
+@pytest.mark.behaviour("process.md#restart-of-the-daemon")
 async def test_a_restart_into_a_bad_configuration_is_refused(fake: Fake) -> None:
-    """P-182."""
     fake.failure = CantReread("bad value")
     assert await answer(fake, "supervisor.restart") == (92, "CANT_REREAD: bad value")
     assert fake.state is DaemonState.RUNNING
 
 
-# 2.7.5
+# Information about processes
 
 
+@pytest.mark.behaviour("process.md#description-of-an-exit")
 async def test_process_info_keys_and_order(fake: Fake) -> None:
-    """Q46: nothing is added."""
+    """Nothing is added."""
     fake.process("cat").run()
     fake.process("cat").stdout.logfile = "/log/out"
     fake.process("cat").stderr.logfile = "/log/err"
@@ -485,6 +517,7 @@ STOPPED_AT = time.strftime("%b %d %I:%M %p", time.localtime(NOW))
 UNKNOWN = 'unknown error (try "tail cat")'
 
 
+@pytest.mark.behaviour("http.md#information-about-a-process")
 @pytest.mark.parametrize(
     ("state", "stopped", "error", "text"),
     [
@@ -494,8 +527,8 @@ UNKNOWN = 'unknown error (try "tail cat")'
         pytest.param(State.BACKOFF, 0.0, "Bad exit code 7", "Bad exit code 7", id="BACKOFF"),
         pytest.param(State.FATAL, 0.0, "", UNKNOWN, id="FATAL"),
         pytest.param(State.STOPPED, 0.0, "", "Not started", id="never"),
-        pytest.param(State.STOPPED, NOW, "", STOPPED_AT, id="W55"),
-        pytest.param(State.EXITED, NOW, "Bad exit code 7", STOPPED_AT, id="W61"),
+        (State.STOPPED, NOW, "", STOPPED_AT),
+        (State.EXITED, NOW, "Bad exit code 7", STOPPED_AT),
     ],
 )
 def test_descriptions(fake: Fake, state: State, stopped: float, error: str, text: str) -> None:
@@ -521,8 +554,8 @@ def test_uptime(seconds: int, text: str) -> None:
     assert format_uptime(seconds) == text
 
 
+@pytest.mark.behaviour("http.md#integers-beyond-32-bits")
 def test_timestamps_stay_within_32_bits(fake: Fake) -> None:
-    """Q47."""
     process = fake.process("cat")
     process.run()
     process.started = 2.0**31 + 10
@@ -542,11 +575,11 @@ async def test_all_process_info_is_sorted() -> None:
     ]
 
 
-# 2.7.6
+# Information about the configuration
 
 
+@pytest.mark.behaviour("http.md#information-about-the-configuration")
 async def test_config_info(fake: Fake) -> None:
-    """Q49."""
     process = ProcessConfig(
         name="zero",
         command="/bin/zero -x",
@@ -634,7 +667,7 @@ async def test_config_info_of_automatic_and_unset_values(fake: Fake) -> None:
     )
 
 
-# 2.8
+# Logs
 
 
 def write(path: Path, text: str) -> None:
@@ -658,18 +691,19 @@ def log(fake: Fake, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.behaviour("http.md#types-of-parameters")
 @pytest.mark.parametrize(
     ("offset", "length"),
     [(0, 10), ("0", "10"), (0.9, 10.9), (False, 10)],
     ids=["i4", "strings", "doubles", "boolean"],
 )
-async def test_w41_numbers(fake: Fake, log: Path, offset: Value, length: Value) -> None:
+async def test_numbers_in_every_type(fake: Fake, log: Path, offset: Value, length: Value) -> None:
     assert await answer(fake, "supervisor.readLog", offset, length) == "0123456789"
     assert await answer(fake, "supervisor.readMainLog", offset, length) == "0123456789"
 
 
-async def test_w89_to_w92_logs_are_read(fake: Fake, log: Path) -> None:
-    """Q19."""
+@pytest.mark.behaviour("http.md#reading-logs", "http.md#tailing-logs")
+async def test_logs_are_read(fake: Fake, log: Path) -> None:
     for kind in ("ProcessStdoutLog", "ProcessStderrLog", "ProcessLog"):
         assert await answer(fake, f"supervisor.read{kind}", "cat", -4, 0) == "ghij"
         fault = (3, "BAD_ARGUMENTS")
@@ -679,14 +713,14 @@ async def test_w89_to_w92_logs_are_read(fake: Fake, log: Path) -> None:
 
 
 async def test_answers_from_logs_are_bounded_by_an_option(fake: Fake, log: Path) -> None:
-    """2.8."""
     fake.config = replace(fake.config, daemon=DaemonConfig(log_answer_maxbytes=3))
     assert await answer(fake, "supervisor.readLog", 0, 0) == "hij"
     assert await answer(fake, "supervisor.readProcessStdoutLog", "cat", 0, 0) == "hij"
     assert await answer(fake, "supervisor.tailProcessStdoutLog", "cat", 0, 9) == ["hij", 20, True]
 
 
-async def test_w93_missing_logs(fake: Fake, log: Path) -> None:
+@pytest.mark.behaviour("http.md#reading-logs")
+async def test_reading_missing_logs(fake: Fake, log: Path) -> None:
     erase(log)
     read, tail = "supervisor.readProcessStdoutLog", "supervisor.tailProcessStdoutLog"
     assert await answer(fake, read, "cat", 0, 0) == (20, f"NO_FILE: {log}")
@@ -712,8 +746,9 @@ async def test_the_main_log(fake: Fake, log: Path) -> None:
         assert await answer(fake, "supervisor.readLog", 0, 0) == (20, "NO_FILE")
 
 
-async def test_w99_w100_clearing(fake: Fake, log: Path) -> None:
-    """Q25, Q26: at once, whether or not it runs."""
+@pytest.mark.behaviour("http.md#clearing-logs-by-xml-rpc", "process.md#clearing-logs")
+async def test_clearing_logs(fake: Fake, log: Path) -> None:
+    """At once, whether or not it runs."""
     for name in ("clearProcessLog", "clearProcessLogs"):
         write(log, "old")
         assert await answer(fake, f"supervisor.{name}", "cat") is True
@@ -729,15 +764,16 @@ async def test_w99_w100_clearing(fake: Fake, log: Path) -> None:
     ]
 
 
-# 2.10
+# Methods of system
 
 
 def listed(name: str, *params: Value) -> Value:
     return {"methodName": name, "params": list(params)}
 
 
-async def test_w101_w102_multicall(fake: Fake) -> None:
-    """Q18: bare results."""
+@pytest.mark.behaviour("http.md#systemmulticall")
+async def test_multicall_returns_bare_values(fake: Fake) -> None:
+    """Bare results."""
     assert await answer(fake, "system.multicall", []) == []
     calls: list[Value] = [
         listed("supervisor.getPID"),
@@ -805,7 +841,8 @@ async def test_a_multicall_that_ends_the_daemon_is_answered(fake: Fake) -> None:
         assert results == [True, os.getpid()]
 
 
-async def test_w103_faults_within_multicall(fake: Fake) -> None:
+@pytest.mark.behaviour("http.md#systemmulticall")
+async def test_faults_within_multicall(fake: Fake) -> None:
     calls: list[Value] = [
         listed("supervisor.getProcessInfo", "zz"),
         listed("nope.x"),
@@ -833,7 +870,8 @@ async def test_w103_faults_within_multicall(fake: Fake) -> None:
     ]
 
 
-async def test_w104_calls_run_one_after_the_other(fake: Fake) -> None:
+@pytest.mark.behaviour("http.md#results-for-several-processes")
+async def test_calls_run_one_after_the_other(fake: Fake) -> None:
     process = fake.process("cat")
     process.run()
     process.gate = trio.Event()
@@ -857,13 +895,14 @@ async def test_w104_calls_run_one_after_the_other(fake: Fake) -> None:
     assert results == [[True, True, fault, []]]
 
 
+@pytest.mark.behaviour("http.md#systemmulticall")
 @pytest.mark.parametrize("calls", [5, {}, "abc", ["abc"], None])
-async def test_w105_calls_that_are_none(fake: Fake, calls: Value) -> None:
+async def test_calls_that_are_none(fake: Fake, calls: Value) -> None:
     assert await answer(fake, "system.multicall", calls) == (2, "INCORRECT_PARAMETERS")
 
 
 async def test_an_unexpected_error_within_multicall_stays_there(fake: Fake) -> None:
-    """2.10: without a Python class name in the answer, with the traceback in the log."""
+    """Without a Python class name in the answer, with the traceback in the log."""
 
     async def boom() -> Value:
         """Fail."""

@@ -1,4 +1,4 @@
-"""Third-party namespaces (interfaces.md 2.11)."""
+"""Third-party namespaces."""
 
 from __future__ import annotations
 

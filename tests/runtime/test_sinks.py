@@ -1,4 +1,4 @@
-"""Log targets that are not regular files: process.md 11.1, 11.3, 11.4."""
+"""Log targets that are not regular files."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ def targets(tmp_path: Path) -> Iterator[Targets]:
     assert left == []
 
 
-def test_p217_a_regular_file(targets: Targets, tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#log-targets")
+def test_a_regular_file(targets: Targets, tmp_path: Path) -> None:
     path = tmp_path / "x.log"
     path.write_bytes(b"before ")
     mask = os.umask(0o027)
@@ -65,12 +66,14 @@ def test_p217_a_regular_file(targets: Targets, tmp_path: Path) -> None:
     assert (tmp_path / "x.log.1").read_bytes() == b"before after"
 
 
-def test_p041_a_file_that_cannot_be_opened(targets: Targets, tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#spawn-failures-before-the-child-exists")
+def test_a_file_that_cannot_be_opened(targets: Targets, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         targets.file(str(tmp_path / "none" / "x.log"), maxbytes=0, backups=0)
 
 
-def test_s089_own_descriptor_shared_by_several(targets: Targets) -> None:
+@pytest.mark.behaviour("process.md#special-files-as-logs")
+def test_own_descriptor_shared_by_several(targets: Targets) -> None:
     with pipe() as p:
         one = targets.file(p.path, maxbytes=0, backups=0)
         two = targets.file(p.path, maxbytes=0, backups=0)
@@ -89,8 +92,8 @@ def test_s089_own_descriptor_shared_by_several(targets: Targets) -> None:
     assert targets.lines == []
 
 
-def test_s090_one_warning_that_it_is_not_rotated(targets: Targets) -> None:
-    """P-243 (Q-40)."""
+@pytest.mark.behaviour("process.md#rotation-failures")
+def test_one_warning_that_it_is_not_rotated(targets: Targets) -> None:
     with pipe() as p:
         for _ in range(3):
             sink = targets.file(p.path, maxbytes=50, backups=2)
@@ -102,7 +105,8 @@ def test_s090_one_warning_that_it_is_not_rotated(targets: Targets) -> None:
         ]
 
 
-def test_p243_no_warning_for_the_null_device(targets: Targets) -> None:
+@pytest.mark.behaviour("process.md#rotation-failures")
+def test_no_warning_for_the_null_device(targets: Targets) -> None:
     sink = targets.file("/dev/null", maxbytes=50, backups=2)
     sink.write(b"x" * 100)
     sink.clear()
@@ -112,7 +116,8 @@ def test_p243_no_warning_for_the_null_device(targets: Targets) -> None:
     assert targets.lines == []
 
 
-def test_p245_own_descriptor_that_is_a_regular_file(targets: Targets, tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#special-files-as-logs")
+def test_own_descriptor_that_is_a_regular_file(targets: Targets, tmp_path: Path) -> None:
     path = tmp_path / "stdout"
     with path.open("wb", buffering=0) as file:
         file.write(b"shell\n")
@@ -140,7 +145,8 @@ def test_an_inherited_descriptor_keeps_its_mode(targets: Targets) -> None:
     assert targets.lines == []
 
 
-def test_s095_fifo_without_reader(targets: Targets, tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#special-files-as-logs")
+def test_fifo_without_reader(targets: Targets, tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     with pytest.raises(OSError, match=NO_READER):
@@ -165,6 +171,7 @@ def test_fifo_with_reader(targets: Targets, tmp_path: Path) -> None:
     assert stat.S_ISFIFO(fifo.lstat().st_mode)
 
 
+@pytest.mark.behaviour("process.md#reopening-and-truncation-from-outside")
 def test_a_new_fifo_under_the_old_name(targets: Targets, tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
@@ -174,7 +181,7 @@ def test_a_new_fifo_under_the_old_name(targets: Targets, tmp_path: Path) -> None
     os.mkfifo(fifo)
     with pytest.raises(OSError, match=NO_READER):
         sink.reopen()
-    sink.write(b"old")  # P-249: what is open stays in use
+    sink.write(b"old")  # what is open stays in use
     assert read_exactly(old, 3) == b"old"
     new = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
     sink.reopen()
@@ -185,7 +192,8 @@ def test_a_new_fifo_under_the_old_name(targets: Targets, tmp_path: Path) -> None
     os.close(new)
 
 
-async def test_p256_a_reader_that_sleeps_holds_back_only_its_writers(targets: Targets) -> None:
+@pytest.mark.behaviour("process.md#slow-full-and-broken-disks")
+async def test_a_reader_that_sleeps_holds_back_only_its_writers(targets: Targets) -> None:
     with pipe() as p:
         sink = targets.file(p.path, maxbytes=0, backups=0)
         written = b""
@@ -202,7 +210,7 @@ async def test_p256_a_reader_that_sleeps_holds_back_only_its_writers(targets: Ta
                 read += await trio.to_thread.run_sync(p.read, CHUNK)
         sink.close()
         read += await trio.to_thread.run_sync(p.read, len(written) - len(read))
-        assert read == written  # P-259
+        assert read == written
     assert targets.lines == []
 
 
@@ -226,7 +234,8 @@ def test_a_target_stuck_for_days_does_not_take_all_memory(targets: Targets) -> N
         sink.close()
 
 
-def test_p258_a_reader_that_is_gone_costs_one_line(targets: Targets, tmp_path: Path) -> None:
+@pytest.mark.behaviour("process.md#slow-full-and-broken-disks")
+def test_a_reader_that_is_gone_costs_one_line(targets: Targets, tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
@@ -250,7 +259,8 @@ def test_p258_a_reader_that_is_gone_costs_one_line(targets: Targets, tmp_path: P
     os.close(reader)
 
 
-def test_p258_device_full(targets: Targets) -> None:
+@pytest.mark.behaviour("process.md#slow-full-and-broken-disks")
+def test_a_full_device_costs_one_line(targets: Targets) -> None:
     sink = targets.file("/dev/full", maxbytes=0, backups=0)
     sink.write(b"x")
     sink.write(b"y")
@@ -286,15 +296,15 @@ class Syslog:
         self._socket.close()
 
 
-def test_s093_syslog(targets: Targets) -> None:
-    """P-227, P-230 (Q-51)."""
+@pytest.mark.behaviour("process.md#syslog", "process.md#clearing-logs")
+def test_each_line_goes_to_syslog(targets: Targets) -> None:
     daemon = Syslog(targets.syslog_socket)
     sink = targets.sinks.syslog("sy")
     own = targets.sinks.syslog()
     sink.write(b"line1\nline2\npartial")
     sink.write(b"rest\n\xff\n")
     own.write(b"2026-11-24 14:00:00,000 INFO text\n")
-    sink.clear()  # P-253
+    sink.clear()
     sink.reopen()
     messages = [daemon.read().decode() for _ in range(6)]
     for message in messages:

@@ -25,6 +25,7 @@ LOUD = GroupConfig(
 )
 
 
+@pytest.mark.behaviour("events.md#streams-of-events")
 async def test_a_program_hears_of_what_happens_in_its_supervisor() -> None:
     with trio.fail_after(30):
         async with (
@@ -61,6 +62,7 @@ def supervisor() -> Supervisor:
     return Supervisor(Config(), log=lambda severity, text: None)
 
 
+@pytest.mark.behaviour("events.md#streams-of-events")
 async def test_a_slow_reader_loses_the_oldest_and_can_see_how_many() -> None:
     sup = supervisor()
     async with sup.events("REMOTE_COMMUNICATION", buffer_size=3) as stream:

@@ -1,4 +1,4 @@
-"""Many groups: order, shutdown, and what can be asked of all (process.md 6 and 7)."""
+"""Many groups: order, shutdown, and what can be asked of all."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def group(name: str, *members: str, priority: int = 999, **options: object) -> G
     return GroupConfig(name=name, processes=tuple(processes), priority=priority)
 
 
-#: The configuration of S-057, in group order.
+#: The configuration, in group order.
 ORDERED = (
     group("p10", priority=10),
     group("het", "h3/3", "h1/1", "h2/2", priority=15),
@@ -123,16 +123,16 @@ async def supervised(
         nursery.cancel_scope.cancel()
 
 
-async def test_S057_start_order(autojump_clock: MockClock) -> None:
-    """Q-20; P-146 to P-152 (Q-19)."""
+@pytest.mark.behaviour("process.md#start-order", "process.md#autostart")
+async def test_processes_start_by_priority_and_name(autojump_clock: MockClock) -> None:
     async with supervised(*ORDERED) as stage:
         await wait_all_tasks_blocked()
         assert [child.spec.label for child in stage.launcher.children] == START_ORDER
         assert trio.current_time() == pytest.approx(0)
 
 
-async def test_S058_S059_start_all_and_stop_all_order(autojump_clock: MockClock) -> None:
-    """P-155; P-153, P-154 (Q-18)."""
+@pytest.mark.behaviour("process.md#start-order", "process.md#requests-for-several-processes")
+async def test_start_all_and_stop_all_order(autojump_clock: MockClock) -> None:
     async with supervised(*ORDERED) as stage:
         sup = stage.supervisor
         results = await sup.stop_all(sup.processes())
@@ -142,10 +142,11 @@ async def test_S058_S059_start_all_and_stop_all_order(autojump_clock: MockClock)
         stage.launcher.children.clear()
         await sup.start_all(sup.processes())
         assert [child.spec.label for child in stage.launcher.children] == START_ORDER
-        assert await sup.start_all(sup.processes()) == []  # P-159
+        assert await sup.start_all(sup.processes()) == []
 
 
-async def test_S060_group_start_is_parallel(autojump_clock: MockClock) -> None:
+@pytest.mark.behaviour("process.md#requests-for-several-processes")
+async def test_group_start_is_parallel(autojump_clock: MockClock) -> None:
     async with supervised(group("g", "a", "b", "c", startsecs=2, autostart=False)) as stage:
         sup = stage.supervisor
         results = await sup.start_all(sup.group("g").processes.values())
@@ -153,8 +154,8 @@ async def test_S060_group_start_is_parallel(autojump_clock: MockClock) -> None:
         assert {(r.process.name, r.error) for r in results} == {(n, None) for n in "abc"}
 
 
-async def test_S061_shutdown_order(autojump_clock: MockClock) -> None:
-    """P-156, P-157, P-170 to P-175."""
+@pytest.mark.behaviour("process.md#shutdown-order", "process.md#shutdown")
+async def test_groups_are_shut_down_one_after_the_other(autojump_clock: MockClock) -> None:
     async with supervised(*ORDERED) as stage:
         await trio.sleep(2)
 
@@ -182,8 +183,10 @@ async def test_S061_shutdown_order(autojump_clock: MockClock) -> None:
         assert names.count("SUPERVISOR_STATE_CHANGE_STOPPING") == 1
 
 
-async def test_S062_S063_idle_groups_cost_nothing(autojump_clock: MockClock) -> None:
-    """P-158 (Q-21), P-175."""
+@pytest.mark.behaviour(
+    "process.md#shutdown-order", "process.md#signals-to-the-daemon", "process.md#shutdown"
+)
+async def test_idle_groups_cost_nothing(autojump_clock: MockClock) -> None:
     idle = [group(f"z{n}", autostart=False) for n in range(6)]
     async with supervised(group("a"), *idle) as stage:
         stage.supervisor.request_shutdown()
@@ -195,8 +198,8 @@ async def test_S062_S063_idle_groups_cost_nothing(autojump_clock: MockClock) -> 
         assert not any("to die" in line for line in stage.lines)
 
 
-async def test_S064_nothing_is_spawned_during_a_shutdown(autojump_clock: MockClock) -> None:
-    """P-172, P-173."""
+@pytest.mark.behaviour("process.md#shutdown")
+async def test_nothing_is_spawned_during_a_shutdown(autojump_clock: MockClock) -> None:
     async with supervised(
         group("failing", priority=1),
         group("exiting", priority=5),
@@ -219,7 +222,8 @@ async def test_S064_nothing_is_spawned_during_a_shutdown(autojump_clock: MockClo
         assert trio.current_time() == pytest.approx(7.5)
 
 
-async def test_S067_escalation_at_shutdown(autojump_clock: MockClock) -> None:
+@pytest.mark.behaviour("process.md#shutdown")
+async def test_escalation_at_shutdown(autojump_clock: MockClock) -> None:
     async with supervised(group("x", stopwaitsecs=4)) as stage:
         await trio.sleep(1.5)
         stage.child("x").on_signal = ignore_all_but_kill
@@ -230,7 +234,8 @@ async def test_S067_escalation_at_shutdown(autojump_clock: MockClock) -> None:
         assert stage.lines.count("INFO waiting for x to die") == 2
 
 
-async def test_P133_shutdown_does_not_wait_for_unknown(autojump_clock: MockClock) -> None:
+@pytest.mark.behaviour("process.md#a-signal-that-cannot-be-delivered")
+async def test_shutdown_does_not_wait_for_unknown(autojump_clock: MockClock) -> None:
     async with supervised(group("x")) as stage:
         await trio.sleep(1.5)
 
@@ -243,7 +248,8 @@ async def test_P133_shutdown_does_not_wait_for_unknown(autojump_clock: MockClock
         assert stage.supervisor.process("x").state is State.UNKNOWN
 
 
-async def test_S077_groups_at_run_time(autojump_clock: MockClock) -> None:
+@pytest.mark.behaviour("http.md#groups-and-configuration")
+async def test_groups_at_run_time(autojump_clock: MockClock) -> None:
     before, added = group("a"), group("b")
     configs = [Config(groups=(before, added))]
     async with supervised(before, reload=lambda: configs[-1]) as stage:
@@ -266,7 +272,8 @@ async def test_S077_groups_at_run_time(autojump_clock: MockClock) -> None:
         assert names == ["PROCESS_GROUP_ADDED"] * 2 + ["PROCESS_GROUP_REMOVED"]
 
 
-async def test_P004_P007_a_group_that_is_not_at_rest_is_kept(autojump_clock: MockClock) -> None:
+@pytest.mark.behaviour("process.md#sets-of-states")
+async def test_a_group_that_is_not_at_rest_is_kept(autojump_clock: MockClock) -> None:
     """Also in BACKOFF and in STOPPING."""
     async with supervised(group("failing", startretries=20), group("slow")) as stage:
         sup = stage.supervisor
@@ -359,8 +366,8 @@ async def test_a_program_that_cannot_be_made_is_its_own_trouble(
         await sup.process("logs").wait_for(State.BACKOFF)
 
 
-async def test_Q69_what_a_reread_changes_in_the_daemon_itself(autojump_clock: MockClock) -> None:
-    """config.md 13.6."""
+@pytest.mark.behaviour("process.md#control-sockets")
+async def test_what_a_reread_changes_in_the_daemon_itself(autojump_clock: MockClock) -> None:
     new = DaemonConfig(identifier="new", strip_ansi=True, loglevel=Severity.DEBUG, minfds=7)
     async with supervised(group("a"), reload=lambda: Config(daemon=new)) as stage:
         await stage.supervisor.reread()
@@ -396,10 +403,10 @@ async def test_a_reread_logs_only_what_the_last_one_did_not(autojump_clock: Mock
             assert stage.lines[before:] == logged
 
 
-async def test_P182_a_restart_with_a_bad_configuration_is_refused(
+@pytest.mark.behaviour("process.md#restart-of-the-daemon")
+async def test_a_restart_with_a_bad_configuration_is_refused(
     autojump_clock: MockClock,
 ) -> None:
-    """Q-23."""
 
     def reload() -> Config:
         raise ConfigError("no command", section="program:broken")
@@ -412,7 +419,8 @@ async def test_P182_a_restart_with_a_bad_configuration_is_refused(
         assert sum(line.startswith("CRIT") for line in stage.lines) == 1
 
 
-async def test_P167_an_exit_request_turns_a_restart_into_a_shutdown(
+@pytest.mark.behaviour("process.md#an-exit-request-overrides-a-restart")
+async def test_an_exit_request_turns_a_restart_into_a_shutdown(
     autojump_clock: MockClock,
 ) -> None:
     async with supervised(group("a"), reload=lambda: Config()) as stage:
@@ -427,7 +435,6 @@ async def test_P167_an_exit_request_turns_a_restart_into_a_shutdown(
 
 
 async def test_names_of_processes(autojump_clock: MockClock) -> None:
-    """interfaces.md 2.6."""
     async with supervised(group("cat"), group("grp", "ga", "gb"), group("c", "a:b")) as stage:
         find = stage.supervisor.process
         assert find("cat").full_name == "cat"
@@ -440,8 +447,9 @@ async def test_names_of_processes(autojump_clock: MockClock) -> None:
             assert str(caught.value) == f"BAD_NAME: {name}"
 
 
+@pytest.mark.behaviour("process.md#start-order")
 async def test_order_of_start_up_events(autojump_clock: MockClock) -> None:
-    """interfaces.md 1.4.6, 1.4.7: groups, then RUNNING, then the first spawn; P-147."""
+    """Groups, then RUNNING, then the first spawn."""
     pool = GroupConfig(
         name="pool",
         kind=GroupKind.POOL,
@@ -472,7 +480,7 @@ def listeners(**options: object) -> GroupConfig:
 async def test_a_pool_may_work_off_its_events_before_it_is_stopped(
     autojump_clock: MockClock,
 ) -> None:
-    """interfaces.md 1.6 ADD: the reference loses the last STOPPED events."""
+    """ADD: the reference loses the last STOPPED events."""
     async with supervised(listeners(), group("a", startsecs=0), group("b", startsecs=0)) as stage:
         listener = stage.child("l")
         listener.write(b"READY\n")
@@ -509,8 +517,9 @@ async def test_a_pool_that_does_not_work_holds_up_no_shutdown(
         assert trio.current_time() == pytest.approx(seconds)
 
 
+@pytest.mark.behaviour("process.md#states-of-the-daemon", "process.md#shutdown")
 async def test_nothing_is_started_that_nobody_would_stop(autojump_clock: MockClock) -> None:
-    """In a shutdown under way, after it, or in a group that is gone (P-163, P-173)."""
+    """In a shutdown under way, after it, or in a group that is gone."""
     async with supervised(group("a", autostart=False), group("b", autostart=False)) as stage:
         sup = stage.supervisor
         a, b = sup.processes()

@@ -1,4 +1,4 @@
-"""Random interleavings of everything that can be asked of a supervisor (process.md 1 to 7).
+"""Random interleavings of everything that can be asked of a supervisor.
 
 Requests for processes and groups, changes of the file, rereads, restarts and a shutdown, while
 children die as they like; after each step the invariants are checked. Children are fakes, the
@@ -267,10 +267,18 @@ async def at_once(function: Callable[..., object], *args: object, **options: obj
     return function(*args)
 
 
+@pytest.mark.behaviour(
+    "process.md#the-eight-states-and-their-codes",
+    "process.md#sets-of-states",
+    "process.md#legal-transitions",
+    "process.md#one-event-for-each-transition",
+    "process.md#a-stopped-process-stays-stopped",
+    "process.md#shutdown",
+    "process.md#restart-of-the-daemon",
+)
 @settings(max_examples=150)
 @given(steps=STEPS)
 def test_whatever_is_asked_the_invariants_hold(steps: list[tuple[str, int]]) -> None:
-    """P-001 to P-015, P-173, P-182 to P-185."""
 
     async def play() -> None:
         async with trio.open_nursery() as nursery:

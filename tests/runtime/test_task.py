@@ -24,7 +24,8 @@ async def forever() -> None:
     await trio.sleep_forever()
 
 
-async def test_P079_running_after_startsecs(autojump_clock: MockClock) -> None:
+@pytest.mark.behaviour("process.md#running-after-startsecs")
+async def test_running_after_startsecs(autojump_clock: MockClock) -> None:
     async with open_supervisor() as supervisor:
         task = supervisor.add_task("t", forever, startsecs=30)
         before = trio.current_time()
@@ -51,7 +52,8 @@ async def test_running_when_it_says_so(autojump_clock: MockClock) -> None:
         await task.wait_for(State.RUNNING)
 
 
-async def test_P085_an_end_before_started_is_a_failed_start(autojump_clock: MockClock) -> None:
+@pytest.mark.behaviour("process.md#retries-and-fatal")
+async def test_an_end_before_started_is_a_failed_start(autojump_clock: MockClock) -> None:
     async def never(*, task_status: trio.TaskStatus[None]) -> None:
         await trio.sleep(60)
 
@@ -61,7 +63,8 @@ async def test_P085_an_end_before_started_is_a_failed_start(autojump_clock: Mock
         await task.wait_for(State.FATAL)
 
 
-async def test_P085_pauses_of_ones_own(autojump_clock: MockClock) -> None:
+@pytest.mark.behaviour("process.md#retries-and-fatal")
+async def test_pauses_of_ones_own(autojump_clock: MockClock) -> None:
     starts: list[float] = []
 
     async def hopeless() -> None:
@@ -74,17 +77,22 @@ async def test_P085_pauses_of_ones_own(autojump_clock: MockClock) -> None:
     assert pauses == pytest.approx([0.5, 20, 20, 20])
 
 
+@pytest.mark.behaviour(
+    "process.md#spawn-failures-between-fork-and-exec",
+    "process.md#autorestart",
+    "process.md#crash-loops-are-paced",
+)
 async def test_exceptions_go_to_the_stderr_log_and_lead_to_a_restart(
     autojump_clock: MockClock, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """P-070 by analogy; P-113: exit status 1 is unexpected."""
+    """By analogy: exit status 1 is unexpected."""
     runs = 0
 
     async def unlucky() -> None:
         nonlocal runs
         runs += 1
         if runs == 1:
-            await trio.sleep(0.5)  # so that the restart waits a moment (P-118)
+            await trio.sleep(0.5)  # so that the restart waits a moment
             raise LookupError("no luck")
         await trio.sleep_forever()
 
@@ -106,7 +114,8 @@ async def test_exceptions_go_to_the_stderr_log_and_lead_to_a_restart(
     assert "in unlucky" in text.splitlines()[1]
 
 
-async def test_P114_an_ordinary_end_is_expected(autojump_clock: MockClock) -> None:
+@pytest.mark.behaviour("process.md#autorestart")
+async def test_an_ordinary_end_is_expected(autojump_clock: MockClock) -> None:
     async def short() -> None:
         await trio.sleep(5)
 
@@ -117,7 +126,8 @@ async def test_P114_an_ordinary_end_is_expected(autojump_clock: MockClock) -> No
         assert (task.state, task.exit_status) == (State.EXITED, 0)
 
 
-async def test_P126_the_log_tells_of_one_that_does_not_end(autojump_clock: MockClock) -> None:
+@pytest.mark.behaviour("process.md#sigkill-after-stopwaitsecs")
+async def test_the_log_tells_of_one_that_does_not_end(autojump_clock: MockClock) -> None:
     lines: list[str] = []
 
     def log(severity: Severity, text: str) -> None:
@@ -140,7 +150,8 @@ async def test_P126_the_log_tells_of_one_that_does_not_end(autojump_clock: MockC
     assert not any("SIGKILL" in line for line in lines)
 
 
-async def test_P142_signals(autojump_clock: MockClock) -> None:
+@pytest.mark.behaviour("process.md#signal-requests")
+async def test_signals_to_a_task(autojump_clock: MockClock) -> None:
     async with open_supervisor() as supervisor:
         task = supervisor.add_task("t", forever, startsecs=0, autorestart=False)
         await task.wait_for(State.RUNNING)
@@ -155,7 +166,7 @@ async def test_P142_signals(autojump_clock: MockClock) -> None:
 
 
 async def test_remote_clients_see_it(autojump_clock: MockClock) -> None:
-    """The 14 keys of getProcessInfo stay as they are (interfaces.md 2.7.5)."""
+    """The 14 keys of getProcessInfo stay as they are."""
     config = Config(rpcinterfaces=(RpcInterface("supervisor", "x:y"),))
     async with open_supervisor(config) as supervisor, supervisor.events("PROCESS_STATE") as events:
         task = supervisor.add_task("t", forever, startsecs=0)
@@ -189,8 +200,8 @@ async def test_an_exception_that_ends_programs_is_not_kept(autojump_clock: MockC
     assert other.state is State.STOPPED  # all was stopped in order before
 
 
+@pytest.mark.behaviour("process.md#shutdown-order")
 async def test_tasks_of_one_supervisor_stop_in_reverse_order(autojump_clock: MockClock) -> None:
-    """P-156."""
     ended: list[str] = []
 
     async def run(name: str) -> None:

@@ -1,4 +1,4 @@
-"""Durations by a clock that does not jump (process.md 17), and when a waiting start returns."""
+"""Durations by a clock that does not jump, and when a waiting start returns."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ def fail_at_once(child: FakeChild) -> None:
     child.die(1)
 
 
+@pytest.mark.behaviour("process.md#waiting-for-a-start", "process.md#running-after-startsecs")
 @pytest.mark.parametrize(("startsecs", "after"), [(2, 2), (0, 0)])
-async def test_S010_S011_P095_a_waiting_start_returns_after_startsecs(
+async def test_a_waiting_start_returns_after_startsecs(
     autojump_clock: MockClock, startsecs: int, after: float
 ) -> None:
     recorder = Recorder()
@@ -36,7 +37,8 @@ async def test_S010_S011_P095_a_waiting_start_returns_after_startsecs(
         assert x.state is State.RUNNING
 
 
-async def test_P098_a_start_that_does_not_wait_returns_with_the_child(
+@pytest.mark.behaviour("process.md#waiting-for-a-start")
+async def test_a_start_that_does_not_wait_returns_with_the_child(
     autojump_clock: MockClock,
 ) -> None:
     recorder = Recorder()
@@ -46,7 +48,8 @@ async def test_P098_a_start_that_does_not_wait_returns_with_the_child(
         assert (x.state, x.pid, trio.current_time()) == (State.STARTING, 1000, 0)
 
 
-async def test_S013_exit_just_after_startsecs(autojump_clock: MockClock) -> None:
+@pytest.mark.behaviour("process.md#running-after-startsecs")
+async def test_exit_just_after_startsecs(autojump_clock: MockClock) -> None:
     recorder = Recorder()
     group, x = recorder.process(autorestart=Autorestart.NEVER)
     async with running(group, recorder.host):
@@ -60,11 +63,10 @@ async def test_S013_exit_just_after_startsecs(autojump_clock: MockClock) -> None
     ]
 
 
+@pytest.mark.behaviour("process.md#clocks")
 @pytest.mark.parametrize("step", [-HOUR, DAY])
-async def test_S140_S141_P351_no_deadline_goes_by_the_system_time(
-    autojump_clock: MockClock, step: float
-) -> None:
-    """Q-14: in BACKOFF, STARTING and STOPPING."""
+async def test_no_deadline_goes_by_the_system_time(autojump_clock: MockClock, step: float) -> None:
+    """In BACKOFF, STARTING and STOPPING."""
     recorder = Recorder()
 
     recorder.launcher.prepare = fail_at_once
@@ -115,8 +117,8 @@ async def test_an_uptime_is_measured_by_the_monotonic_clock(
         assert x.uptime == 0
 
 
-async def test_P352_times_shown_are_system_time(autojump_clock: MockClock) -> None:
-    """P-017, P-018."""
+@pytest.mark.behaviour("process.md#clocks", "process.md#reported-fields")
+async def test_times_shown_are_system_time(autojump_clock: MockClock) -> None:
     recorder = Recorder()
     group, x = recorder.process()
     async with running(group, recorder.host):

@@ -1,4 +1,4 @@
-"""Who may come in (interfaces.md 3.5 and section 5), on the wire."""
+"""Who may come in, on the wire."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def fake() -> FakeSupervisor:
     return fake
 
 
+@pytest.mark.behaviour("http.md#read-only-users")
 async def test_a_read_only_user_may_look(fake: FakeSupervisor) -> None:
-    """needs.md 55."""
     async with talking(fake, LOCKED) as client:
         for target in ("/", "/tail.html?processname=cat", "/ok.html", "/api/v1/processes"):
             assert (await client.get(target, login("eve:look"))).status == 200
@@ -52,6 +52,7 @@ async def test_a_read_only_user_may_look(fake: FakeSupervisor) -> None:
         assert b"supervisor.stopProcess" in reply.body
 
 
+@pytest.mark.behaviour("http.md#read-only-users")
 @pytest.mark.parametrize("target", ["/", "/?action=stopall", "/api/v1/processes/cat/stop"])
 async def test_a_read_only_user_may_post_no_action(fake: FakeSupervisor, target: str) -> None:
     async with talking(fake, LOCKED) as client:
@@ -61,12 +62,14 @@ async def test_a_read_only_user_may_post_no_action(fake: FakeSupervisor, target:
     assert fake.process("cat").state is State.RUNNING
 
 
+@pytest.mark.behaviour("http.md#read-only-users")
 async def test_a_read_only_user_may_get_no_action(fake: FakeSupervisor) -> None:
     async with talking(fake, LOCKED) as client:
         assert (await client.get("/?action=stopall", login("eve:look"))).status == 403
     assert fake.process("cat").state is State.RUNNING
 
 
+@pytest.mark.behaviour("http.md#read-only-users")
 @pytest.mark.parametrize("name", ["stopProcess", "sendProcessStdin", "clearProcessLogs"])
 async def test_calls_of_a_read_only_user_that_change_things_are_faults(
     fake: FakeSupervisor, name: str
@@ -102,6 +105,7 @@ async def test_actions_by_get_can_be_switched_off(fake: FakeSupervisor) -> None:
         assert (await client.post("/", b"action=stopall")).status == 303
 
 
+@pytest.mark.behaviour("http.md#host-names")
 async def test_a_foreign_name_is_refused_and_the_log_says_what_to_do(fake: FakeSupervisor) -> None:
     """DNS rebinding: the attacker's own page, with its name meaning 127.0.0.1."""
     for target in ("/", "/ok.html", "/api/v1/processes", "/stylesheets/supervisor.css"):
@@ -114,6 +118,7 @@ async def test_a_foreign_name_is_refused_and_the_log_says_what_to_do(fake: FakeS
     )
 
 
+@pytest.mark.behaviour("http.md#wrong-passwords-are-delayed")
 async def test_failures_are_held_back_and_logged_without_the_password(
     fake: FakeSupervisor, autojump_clock: MockClock
 ) -> None:
@@ -144,6 +149,7 @@ async def guess_for_ever(app: App, peer: str) -> None:
         assert await admitted(app, peer, "bob:guess") in (401, 429)
 
 
+@pytest.mark.behaviour("http.md#wrong-passwords-are-delayed")
 @pytest.mark.parametrize("credentials", [BOB, SLOW], ids=["clear", "scrypt"])
 async def test_guesses_of_the_same_peer_do_not_lock_out_the_right_password(
     fake: FakeSupervisor,
@@ -244,6 +250,7 @@ async def test_a_login_does_not_wait_for_ever_for_its_comparison(
         assert (reply.status, reply.headers["retry-after"]) == (429, "10")
 
 
+@pytest.mark.behaviour("http.md#wrong-passwords-are-delayed")
 async def test_one_peer_holds_up_nobody_else(
     fake: FakeSupervisor, autojump_clock: MockClock
 ) -> None:

@@ -1,4 +1,4 @@
-"""The URL map of a server (interfaces.md 3.2), and who may come in (3.5, section 5)."""
+"""The URL map of a server, and who may come in."""
 
 from __future__ import annotations
 
@@ -23,31 +23,40 @@ def fake() -> FakeSupervisor:
     return FakeSupervisor("cat")
 
 
+@pytest.mark.behaviour(
+    "http.md#keep-alive",
+    "http.md#methods-that-an-address-does-not-have",
+    "http.md#responses",
+    "http.md#requests-that-are-understood",
+    "http.md#addresses-of-log-streams",
+    "http.md#requests-are-not-logged",
+    "http.md#other-addresses",
+)
 @pytest.mark.parametrize(
     ("method", "target", "status"),
     [
-        pytest.param("POST", "/RPC2", 200, id="W1"),
-        pytest.param("POST", "/RPC2/", 200, id="W22-slash"),
-        pytest.param("POST", "/RPC2?x=1", 200, id="W22-query"),
-        pytest.param("POST", "/%52PC2", 200, id="W22-percent"),
-        pytest.param("POST", "/RPC2foo", 400, id="W22-suffix"),
-        pytest.param("POST", "/RPC", 400, id="W23"),
-        pytest.param("POST", "//RPC2", 400, id="W23-slashes"),
-        pytest.param("GET", "/RPC2", 405, id="W21"),
-        pytest.param("HEAD", "/RPC2", 405, id="W21-HEAD"),
+        ("POST", "/RPC2", 200),
+        ("POST", "/RPC2/", 200),
+        ("POST", "/RPC2?x=1", 200),
+        ("POST", "/%52PC2", 200),
+        ("POST", "/RPC2foo", 400),
+        ("POST", "/RPC", 400),
+        ("POST", "//RPC2", 400),
+        ("GET", "/RPC2", 405),
+        pytest.param("HEAD", "/RPC2", 405, id="HEAD"),
         pytest.param("GET", "/", 200, id="root"),
         pytest.param("GET", "//", 200, id="3.2-slashes"),
         pytest.param("GET", "/index.html?x", 200, id="index"),
-        pytest.param("HEAD", "/", 200, id="W116"),
+        ("HEAD", "/", 200),
         pytest.param("POST", "/index.html", 200, id="POST-index"),
         pytest.param("GET", "/ok.html", 200, id="ok"),
         pytest.param("POST", "/ok.html", 200, id="POST-ok"),
-        pytest.param("GET", "http://x/ok.html", 200, id="W25"),
+        ("GET", "http://x/ok.html", 200),
         pytest.param("GET", "/tail.html", 200, id="tail.html"),
         pytest.param("GET", "/stylesheets/supervisor.css", 200, id="css"),
-        pytest.param("HEAD", "/stylesheets/supervisor.css", 200, id="W116-css"),
+        ("HEAD", "/stylesheets/supervisor.css", 200),
         pytest.param("POST", "/stylesheets/supervisor.css", 405, id="POST-css"),
-        pytest.param("GET", "/status.html", 404, id="Q42"),
+        ("GET", "/status.html", 404),
         pytest.param("GET", "/images", 404, id="directory"),
         pytest.param("GET", "/../etc/passwd", 404, id="dots"),
         pytest.param("GET", "/%2e%2e/etc/passwd", 404, id="encoded-dots"),
@@ -57,16 +66,16 @@ def fake() -> FakeSupervisor:
         pytest.param("PUT", "/zzz", 400, id="PUT"),
         pytest.param("OPTIONS", "*", 400, id="OPTIONS"),
         pytest.param("get", "/zzz", 400, id="lower-case"),
-        pytest.param("GET", "/logtail", 404, id="W122-bare"),
-        pytest.param("GET", "/logtail/", 404, id="W122-slash"),
-        pytest.param("GET", "/logtail/zz", 404, id="W122"),
-        pytest.param("POST", "/logtail/cat", 400, id="W124"),
-        pytest.param("POST", "/mainlogtail", 400, id="W124-main"),
+        ("GET", "/logtail", 404),
+        ("GET", "/logtail/", 404),
+        ("GET", "/logtail/zz", 404),
+        ("POST", "/logtail/cat", 400),
+        ("POST", "/mainlogtail", 400),
         pytest.param("GET", "/mainlogtail", 404, id="no-main-log"),
     ],
 )
 async def test_url_map(fake: FakeSupervisor, method: str, target: str, status: int) -> None:
-    """Q43: requests are no lines in the log."""
+    """Requests are no lines in the log."""
     async with talking(fake) as client:
         if method == "POST":
             reply = await client.post(target, CALL)
@@ -76,11 +85,13 @@ async def test_url_map(fake: FakeSupervisor, method: str, target: str, status: i
     assert fake.lines == []
 
 
-async def test_w21_says_what_is_allowed(fake: FakeSupervisor) -> None:
+@pytest.mark.behaviour("http.md#methods-that-an-address-does-not-have")
+async def test_says_what_is_allowed(fake: FakeSupervisor) -> None:
     async with talking(fake) as client:
         assert (await client.get("/RPC2")).headers["allow"] == "POST"
 
 
+@pytest.mark.behaviour("http.md#header-fields-that-protect-browsers")
 async def test_pages_say_who_we_are_and_how_careful(fake: FakeSupervisor) -> None:
     """Sections 3.3, 4 and 5."""
     async with talking(fake) as client:
@@ -98,19 +109,20 @@ async def test_pages_say_who_we_are_and_how_careful(fake: FakeSupervisor) -> Non
 
 
 async def closes(client: Client) -> bool:
-    """Whether the server really closes (Q38): nothing it is sent now is answered."""
+    """Whether the server really closes: nothing it is sent now is answered."""
     await client.send(b"GET /ok.html HTTP/1.1\r\n" + GOOD.encode() + b"\r\n\r\n")
     return await client.rest() == b""
 
 
+@pytest.mark.behaviour("http.md#basic-authentication")
 @pytest.mark.parametrize(
     ("target", "header"),
     [
-        pytest.param("/", "", id="W26"),
-        pytest.param("/", BAD, id="W29"),
-        pytest.param("/", "Authorization: Digest x", id="W29-digest"),
-        pytest.param("/", "Authorization: Basic abc", id="W31"),
-        pytest.param("/zzz", "", id="W32"),
+        ("/", ""),
+        ("/", BAD),
+        ("/", "Authorization: Digest x"),
+        ("/", "Authorization: Basic abc"),
+        ("/zzz", ""),
         pytest.param("/ok.html", "", id="ok.html"),
         pytest.param("/logtail/cat", "", id="logtail"),
     ],
@@ -121,7 +133,7 @@ async def test_without_credentials(fake: FakeSupervisor, target: str, header: st
         assert reply.head == "HTTP/1.1 401 Unauthorized"
         assert reply.headers["www-authenticate"] == 'Basic realm="default"'
         assert reply.headers["connection"] == "close"
-        assert await closes(client)  # W27
+        assert await closes(client)
 
 
 async def test_a_body_without_credentials_is_not_read(fake: FakeSupervisor) -> None:
@@ -131,17 +143,19 @@ async def test_a_body_without_credentials_is_not_read(fake: FakeSupervisor) -> N
         assert await client.rest() == b""
 
 
+@pytest.mark.behaviour("http.md#basic-authentication")
 @pytest.mark.parametrize("header", [GOOD, GOOD.lower().split(" ")[0] + GOOD[14:]])
-async def test_w28_good_credentials(fake: FakeSupervisor, header: str) -> None:
+async def test_good_credentials_are_let_in(fake: FakeSupervisor, header: str) -> None:
     async with talking(fake, inet_server(BOB)) as client:
         assert (await client.get("/ok.html", header)).body == b"OK"
         assert (await client.post("/RPC2", CALL, header.replace(": ", ":"))).status == 200
 
 
+@pytest.mark.behaviour("http.md#requests-caused-by-pages-of-other-sites")
 @pytest.mark.parametrize(
     "header", ["Origin: http://evil.example", "Sec-Fetch-Site: cross-site", "Referer: http://e/"]
 )
-async def test_w51_calls_from_foreign_pages(fake: FakeSupervisor, header: str) -> None:
+async def test_calls_from_foreign_pages(fake: FakeSupervisor, header: str) -> None:
     fake.process("cat").run()
     async with talking(fake) as client:
         body = call_body("supervisor.stopProcess", "cat")
@@ -159,7 +173,7 @@ async def test_an_own_page_may_call(fake: FakeSupervisor) -> None:
 async def test_an_error_of_ours_is_a_500_and_a_line(
     fake: FakeSupervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """2.1: the connection goes on."""
+    """The connection goes on."""
     monkeypatch.setattr(fake, "process", lambda name: 1 / 0)
     async with talking(fake) as client:
         reply = await client.post("/RPC2", call_body("supervisor.getProcessInfo", "cat"))
@@ -171,17 +185,19 @@ async def test_an_error_of_ours_is_a_500_and_a_line(
     assert "ZeroDivisionError" in line
 
 
+@pytest.mark.behaviour("http.md#form-of-an-answer")
 async def test_faults_are_good_answers(fake: FakeSupervisor) -> None:
     fake.failure = Failed("ü")
     async with talking(fake) as client:
         reply = await client.post("/RPC2", call_body("supervisor.reloadConfig"))
         assert reply.status == 200
         assert "<int>30</int>" in reply.body.decode()
-        assert "<string>FAILED: ü</string>" in reply.body.decode()  # Q30: complete
+        assert "<string>FAILED: ü</string>" in reply.body.decode()  # complete
 
 
+@pytest.mark.behaviour("http.md#calls-that-are-not-well-formed")
 @pytest.mark.parametrize(
-    "body", [b"hello", b"\xff", b"<!DOCTYPE a><a/>"], ids=["W35", "W47", "W49"]
+    "body", [b"hello", b"\xff", b"<!DOCTYPE a><a/>"], ids=["no-xml", "not-utf-8", "dtd"]
 )
 async def test_malformed_calls(fake: FakeSupervisor, body: bytes) -> None:
     async with talking(fake) as client:
@@ -200,7 +216,8 @@ async def test_large_calls_are_decoded_aside(fake: FakeSupervisor) -> None:
         assert (await client.post("/RPC2", b"<" * INLINE * 2)).status == 400
 
 
-async def test_w87_during_shutdown(fake: FakeSupervisor) -> None:
+@pytest.mark.behaviour("http.md#shutdown_state")
+async def test_pages_and_files_during_a_shutdown(fake: FakeSupervisor) -> None:
     fake.state = DaemonState.SHUTDOWN
     async with talking(fake) as client:
         assert (await client.get("/")).status == 503
@@ -209,7 +226,7 @@ async def test_w87_during_shutdown(fake: FakeSupervisor) -> None:
 
 
 async def test_the_answer_to_shutdown_comes_first(fake: FakeSupervisor) -> None:
-    """2.9: it is out before anybody else runs."""
+    """It is out before anybody else runs."""
     asked = trio.Event()
     fake.request_shutdown = asked.set  # type: ignore[method-assign]  # a spy
     async with talking(fake) as client:

@@ -1,4 +1,4 @@
-"""The conversation on one connection: framing, order, limits (interfaces.md 3.3, 3.6)."""
+"""The conversation on one connection: framing, order, limits."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ def fake() -> FakeSupervisor:
     return FakeSupervisor("cat")
 
 
-async def test_w1_a_call(fake: FakeSupervisor) -> None:
+@pytest.mark.behaviour("http.md#keep-alive")
+async def test_a_call_keeps_the_connection_open(fake: FakeSupervisor) -> None:
     async with talking(fake) as client:
         reply = await client.post("/RPC2", call_body("supervisor.getState"))
         assert reply.head == "HTTP/1.1 200 OK"
@@ -37,8 +38,9 @@ async def test_w1_a_call(fake: FakeSupervisor) -> None:
         assert (await client.get("/ok.html")).body == b"OK"  # C
 
 
+@pytest.mark.behaviour("http.md#requests-that-are-understood")
 @pytest.mark.parametrize("at", range(1, len(POST)))
-async def test_w7_split_at_every_byte(fake: FakeSupervisor, at: int) -> None:
+async def test_split_at_every_byte(fake: FakeSupervisor, at: int) -> None:
     async with talking(fake) as client:
         await client.send(POST[:at])
         await wait_all_tasks_blocked()
@@ -47,7 +49,8 @@ async def test_w7_split_at_every_byte(fake: FakeSupervisor, at: int) -> None:
         assert b"<string>3.0</string>" in (await client.reply()).body
 
 
-async def test_w2_http_1_0_closes(fake: FakeSupervisor) -> None:
+@pytest.mark.behaviour("http.md#keep-alive")
+async def test_http_1_0_closes(fake: FakeSupervisor) -> None:
     async with talking(fake) as client:
         await client.send(request("/ok.html", version="1.0"))
         reply = await client.reply()
@@ -55,7 +58,8 @@ async def test_w2_http_1_0_closes(fake: FakeSupervisor) -> None:
         assert await client.rest() == b""
 
 
-async def test_w3_http_1_0_keep_alive(fake: FakeSupervisor) -> None:
+@pytest.mark.behaviour("http.md#keep-alive")
+async def test_http_1_0_keep_alive(fake: FakeSupervisor) -> None:
     async with talking(fake) as client:
         for _ in range(2):
             await client.send(request("/ok.html", "Connection: Keep-Alive", version="1.0"))
@@ -63,15 +67,17 @@ async def test_w3_http_1_0_keep_alive(fake: FakeSupervisor) -> None:
             assert (reply.head, reply.headers["connection"]) == ("HTTP/1.0 200 OK", "Keep-Alive")
 
 
+@pytest.mark.behaviour("http.md#keep-alive")
 @pytest.mark.parametrize("word", ["close", "Close"])
-async def test_w4_connection_close(fake: FakeSupervisor, word: str) -> None:
+async def test_connection_close_is_honoured(fake: FakeSupervisor, word: str) -> None:
     async with talking(fake) as client:
         reply = await client.get("/ok.html", f"Connection: {word}")
         assert (reply.status, reply.headers["connection"]) == (200, "close")
         assert await client.rest() == b""
 
 
-async def test_w5_pipelined_requests_are_answered_in_order(fake: FakeSupervisor) -> None:
+@pytest.mark.behaviour("http.md#keep-alive")
+async def test_pipelined_requests_are_answered_in_order(fake: FakeSupervisor) -> None:
     async with talking(fake) as client:
         await client.send(POST + OK + POST)
         assert b"3.0" in (await client.reply()).body
@@ -80,7 +86,7 @@ async def test_w5_pipelined_requests_are_answered_in_order(fake: FakeSupervisor)
 
 
 async def test_a_request_behind_a_waiting_one_waits_too(fake: FakeSupervisor) -> None:
-    """2.6: strictly in order per connection."""
+    """Strictly in order per connection."""
     process = fake.process("cat")
     process.gate = trio.Event()
     start = request("/RPC2", body=call_body("supervisor.startProcess", "cat"), method="POST")
@@ -93,8 +99,10 @@ async def test_a_request_behind_a_waiting_one_waits_too(fake: FakeSupervisor) ->
         assert (await client.reply()).body == b"OK"
 
 
-async def test_w66_what_a_client_started_goes_on_without_it(fake: FakeSupervisor) -> None:
-    """process.md P-101."""
+@pytest.mark.behaviour(
+    "http.md#other-clients-are-served-while-one-waits", "process.md#waiting-for-a-start"
+)
+async def test_what_a_client_started_goes_on_without_it(fake: FakeSupervisor) -> None:
     process = fake.process("cat")
     process.gate = trio.Event()
     async with talking(fake) as client:
@@ -110,7 +118,8 @@ async def test_w66_what_a_client_started_goes_on_without_it(fake: FakeSupervisor
     assert fake.lines == []
 
 
-async def test_w8_half_closed_after_the_request(fake: FakeSupervisor) -> None:
+@pytest.mark.behaviour("http.md#requests-that-are-understood")
+async def test_half_closed_after_the_request(fake: FakeSupervisor) -> None:
     async with talking(fake) as client:
         await client.send(POST)
         client.sock.shutdown(trio.socket.SHUT_WR)
@@ -118,14 +127,15 @@ async def test_w8_half_closed_after_the_request(fake: FakeSupervisor) -> None:
         assert await client.rest() == b""
 
 
+@pytest.mark.behaviour("http.md#malformed-requests", "http.md#bodies")
 @pytest.mark.parametrize(
     ("data", "status"),
     [
-        pytest.param(b"garbage\r\n\r\n", 400, id="W12"),
-        pytest.param(b"GET /ok.html\r\n\r\n", 400, id="W11"),
-        pytest.param(b"POST /RPC2 HTTP/1.1\r\n\r\n", 411, id="W15"),
-        pytest.param(b"POST /RPC2 HTTP/1.1\r\nContent-Length: abc\r\n\r\n", 400, id="W18"),
-        pytest.param(b"GET / HTTP/1.1\r\nX: " + b"a" * HEAD_LIMIT, 431, id="W24"),
+        (b"garbage\r\n\r\n", 400),
+        (b"GET /ok.html\r\n\r\n", 400),
+        (b"POST /RPC2 HTTP/1.1\r\n\r\n", 411),
+        (b"POST /RPC2 HTTP/1.1\r\nContent-Length: abc\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nX: " + b"a" * HEAD_LIMIT, 431),
         pytest.param(
             f"POST /RPC2 HTTP/1.1\r\nContent-Length: {BODY_MAXBYTES + 1}\r\n\r\n".encode(),
             413,
@@ -157,13 +167,15 @@ async def test_a_length_beyond_all_reason(fake: FakeSupervisor) -> None:
     assert fake.lines == []
 
 
-async def test_w19_an_empty_body_is_not_xml(fake: FakeSupervisor) -> None:
+@pytest.mark.behaviour("http.md#bodies")
+async def test_an_empty_body_is_not_xml(fake: FakeSupervisor) -> None:
     async with talking(fake) as client:
         assert (await client.post("/RPC2", b"")).status == 400
         assert (await client.get("/ok.html")).status == 200
 
 
-async def test_w16_a_chunked_body(fake: FakeSupervisor) -> None:
+@pytest.mark.behaviour("http.md#bodies")
+async def test_a_chunked_body(fake: FakeSupervisor) -> None:
     async with talking(fake) as client:
         await client.send(
             b"POST /RPC2 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -183,13 +195,15 @@ async def test_a_chunked_body_has_the_limit_too(fake: FakeSupervisor) -> None:
         assert await client.rest() == b""
 
 
-async def test_w24_ten_megabytes_of_blanks_are_served(fake: FakeSupervisor) -> None:
+@pytest.mark.behaviour("http.md#bodies")
+async def test_ten_megabytes_of_blanks_are_served(fake: FakeSupervisor) -> None:
     async with talking(fake) as client:
         reply = await client.post("/RPC2", VERSION_CALL + b" " * 10_000_000)
         assert b"3.0" in reply.body
 
 
-async def test_w20_expect_100_continue(fake: FakeSupervisor) -> None:
+@pytest.mark.behaviour("http.md#bodies")
+async def test_expect_100_continue(fake: FakeSupervisor) -> None:
     async with talking(fake) as client:
         head = f"Expect: 100-continue\r\nContent-Length: {len(VERSION_CALL)}\r\n\r\n"
         await client.send(f"POST /RPC2 HTTP/1.1\r\n{head}".encode())
@@ -198,9 +212,9 @@ async def test_w20_expect_100_continue(fake: FakeSupervisor) -> None:
         assert b"3.0" in (await client.reply()).body
 
 
+@pytest.mark.behaviour("http.md#methods-that-an-address-does-not-have", "http.md#responses")
 @pytest.mark.parametrize("target", ["/ok.html", "/", "/RPC2", "/zzz", "/tail.html"])
 async def test_head_never_has_a_body(fake: FakeSupervisor, target: str) -> None:
-    """W21, W116, Q39."""
     async with talking(fake) as client:
         reply = await client.get(target, method="HEAD")
         if reply.headers.get("connection") == "close":
@@ -212,7 +226,7 @@ async def test_head_never_has_a_body(fake: FakeSupervisor, target: str) -> None:
 async def test_a_new_tcp_client_has_30_seconds(
     fake: FakeSupervisor, autojump_clock: MockClock
 ) -> None:
-    """3.6, section 5: silent, it is closed; with part of a head, it is told."""
+    """Silent, it is closed; with part of a head, it is told."""
     async with talking(fake, inet_server()) as client:
         begun = trio.current_time()
         assert await client.rest() == b""
@@ -227,10 +241,11 @@ async def test_a_unix_client_may_be_silent_for_ever(
         assert (await client.get("/ok.html")).status == 200
 
 
+@pytest.mark.behaviour("http.md#idle-connections")
 async def test_a_good_connection_may_idle_for_ever(
     fake: FakeSupervisor, autojump_clock: MockClock
 ) -> None:
-    """W167: listeners call once an hour and do not reconnect."""
+    """Listeners call once an hour and do not reconnect."""
     async with talking(fake, inet_server()) as client:
         for _ in range(3):
             assert (await client.get("/ok.html")).status == 200

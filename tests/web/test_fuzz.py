@@ -147,7 +147,7 @@ def test_any_bytes_to_a_locked_door(log: str, sent: list[bytes]) -> None:
 
 @given(st.lists(st.one_of(CALLS, XML), min_size=1, max_size=3))
 def test_any_calls(log: str, calls: list[str]) -> None:
-    """needs.md 2 G: only documented faults."""
+    """Only documented faults."""
     sent = [counted("/RPC2", text.encode()) for text in calls]
     answered = run(log, sent)
     assert answered.count(b"HTTP/1.1 ") >= 1

@@ -1,4 +1,4 @@
-"""Which Host headers a server answers to (interfaces.md section 5, DNS rebinding)."""
+"""Which Host headers a server answers to (DNS rebinding)."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ def inet(host: str, *allowed: str, locked: bool = False) -> InetServer:
 UNIX = UnixServer("unix_http_server", "/s")
 
 
+@pytest.mark.behaviour("http.md#host-names")
 @pytest.mark.parametrize(
     "host",
     [
@@ -34,6 +35,7 @@ def test_own_names_and_allowed_ones(host: str) -> None:
     assert Hosts(inet("127.0.0.1", "A.example", ".b.example")).allow(host)
 
 
+@pytest.mark.behaviour("http.md#host-names")
 @pytest.mark.parametrize(
     "host",
     [
@@ -80,5 +82,6 @@ def test_what_other_machines_reach() -> None:
     assert not is_exposed(UNIX)
 
 
+@pytest.mark.behaviour("http.md#host-names")
 def test_a_list_counts_everywhere() -> None:
     assert not Hosts(inet("", "a.example", locked=True)).allow("evil.example")

@@ -37,6 +37,7 @@ def fake() -> FakeSupervisor:
     return FakeSupervisor("cat")
 
 
+@pytest.mark.behaviour("http.md#bodies")
 @pytest.mark.parametrize("target", ["/", "/tail.html", "/ok.html", "/nowhere"])
 async def test_a_large_form_is_refused_by_its_head(fake: FakeSupervisor, target: str) -> None:
     async with talking(fake) as client:
@@ -45,6 +46,7 @@ async def test_a_large_form_is_refused_by_its_head(fake: FakeSupervisor, target:
         assert str(FORM_LIMIT).encode() in reply.body
 
 
+@pytest.mark.behaviour("http.md#bodies")
 async def test_a_large_form_in_chunks_is_refused(fake: FakeSupervisor) -> None:
     chunk = b"8000\r\n%b\r\n" % (b"a" * 0x8000)
     async with talking(fake) as client:
@@ -60,6 +62,7 @@ async def test_a_small_limit_of_the_server_is_that_of_forms_too(fake: FakeSuperv
         assert (await client.post("/tail.html", b"a" * 1001)).status == 413
 
 
+@pytest.mark.behaviour("http.md#bodies")
 async def test_a_large_body_for_the_api_is_refused_as_json(fake: FakeSupervisor) -> None:
     chunk = b"10000\r\n%b\r\n" % (b" " * 0x10000)
     head = b"POST /api/v1/all/stop HTTP/1.1\r\n%b\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -88,6 +91,7 @@ async def test_a_form_with_many_fields_is_refused(fake: FakeSupervisor, target: 
     assert fake.lines == []
 
 
+@pytest.mark.behaviour("http.md#heads")
 async def test_a_head_with_many_lines_is_refused(fake: FakeSupervisor) -> None:
     async with talking(fake) as client:
         good = [f"a{n}: b" for n in range(MAX_LINES - 3)]

@@ -1,4 +1,4 @@
-"""Opening and closing server sockets (process.md P-333 to P-340, S-131)."""
+"""Opening and closing server sockets."""
 
 from __future__ import annotations
 
@@ -44,9 +44,10 @@ def other(path: Path) -> Iterator[socket.socket]:
         yield sock
 
 
+@pytest.mark.behaviour("process.md#control-sockets")
 @pytest.mark.parametrize("chmod", [0o700, 0o770, 0o666])
 @pytest.mark.parametrize("umask", [0o000, 0o077])
-def test_p333_mode_whatever_the_umask(path: Path, chmod: int, umask: int) -> None:
+def test_mode_whatever_the_umask(path: Path, chmod: int, umask: int) -> None:
     before = os.umask(umask)
     try:
         server = unix(path, chmod, (os.getuid(), -1))
@@ -64,9 +65,8 @@ def test_p333_mode_whatever_the_umask(path: Path, chmod: int, umask: int) -> Non
     assert os.listdir(path.parent) == []
 
 
-def test_p333_the_socket_appears_when_it_is_ready(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.behaviour("process.md#control-sockets")
+def test_the_socket_appears_when_it_is_ready(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At every step before the last nothing is at the path, and nobody else may connect.
 
     Not by way of the umask, which is that of all threads of an application.
@@ -85,7 +85,8 @@ def test_p333_the_socket_appears_when_it_is_ready(
     assert seen == [(False, 0o700)]
 
 
-def test_p334_a_program_that_answers(
+@pytest.mark.behaviour("process.md#control-sockets")
+def test_a_program_that_answers(
     path: Path, other: socket.socket, capsys: pytest.CaptureFixture[str]
 ) -> None:
     received = []
@@ -105,7 +106,8 @@ def test_p334_a_program_that_answers(
     assert capsys.readouterr().err == ""
 
 
-def test_p335_a_stale_socket(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.behaviour("process.md#control-sockets")
+def test_a_stale_socket(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     stale = socket.socket(socket.AF_UNIX)
     stale.bind(str(path))
     stale.close()
@@ -131,11 +133,12 @@ def test_a_stale_socket_where_the_terminal_of_the_starter_has_hung_up(
             terminal.close()
 
 
+@pytest.mark.behaviour("process.md#control-sockets")
 @pytest.mark.parametrize("backlog", ["room", "full"])
-def test_p336_a_silent_program_is_there_too(
+def test_a_silent_program_is_there_too(
     path: Path, other: socket.socket, backlog: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Q-68, S-131: after at most two seconds."""
+    """After at most two seconds."""
     assert PROBE_TIME <= 2
     monkeypatch.setattr(listener_module, "PROBE_TIME", 0.1)
     clients = []
@@ -156,9 +159,9 @@ def test_p336_a_silent_program_is_there_too(
         client.close()
 
 
+@pytest.mark.behaviour("process.md#control-sockets")
 @pytest.mark.parametrize("kind", ["file", "directory", "link"])
-def test_p337_what_is_no_socket_is_kept(path: Path, kind: str) -> None:
-    """Q-69."""
+def test_what_is_no_socket_is_kept(path: Path, kind: str) -> None:
     if kind == "file":
         path.write_text("precious")
     elif kind == "directory":
@@ -178,8 +181,9 @@ def refusal(error: int, place: object) -> str:
     )
 
 
-def test_p338_other_failures(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """S-131; nothing is left behind (P-339)."""
+@pytest.mark.behaviour("process.md#control-sockets")
+def test_other_failures_of_binding(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is left behind."""
     with pytest.raises(ServerError) as failed:
         bind(unix(path.parent / "missing" / "s.sock"))
     assert str(failed.value) == refusal(errno.ENOENT, path.parent / "missing" / "s.sock")
@@ -218,7 +222,8 @@ def test_a_host_that_does_not_resolve_is_named(monkeypatch: pytest.MonkeyPatch) 
     )
 
 
-def test_p334_a_taken_port() -> None:
+@pytest.mark.behaviour("process.md#control-sockets")
+def test_a_taken_port() -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as other,
         pytest.raises(ServerError, match=TAKEN),
@@ -256,7 +261,8 @@ def test_a_port_is_free_again_at_once() -> None:
     unbind(inet(port), listener)
 
 
-def test_p340_a_socket_that_vanished(path: Path) -> None:
+@pytest.mark.behaviour("process.md#control-sockets")
+def test_a_socket_that_vanished(path: Path) -> None:
     listener = bind(unix(path))
     path.unlink()
     unbind(unix(path), listener)

@@ -137,6 +137,7 @@ async def test_charts_get_what_changed_from_sample_to_sample(
     assert data["points"] == {"cat": [[0, 1.0, 5], [2, None]], "off": [[1, 0, 7], [2, None]]}
 
 
+@pytest.mark.behaviour("http.md#the-live-page")
 async def test_a_change_is_told_at_once_and_only_it(
     fake: FakeSupervisor, autojump_clock: object
 ) -> None:
@@ -167,6 +168,7 @@ async def test_changes_close_together_are_one_message(
     assert data["events"].count("<li>") == 100
 
 
+@pytest.mark.behaviour("http.md#the-live-page")
 async def test_vitals_come_every_few_seconds(fake: FakeSupervisor, autojump_clock: object) -> None:
     running(fake, "cat")
     feed = feed_of(fake)

@@ -7,6 +7,11 @@ import pytest
 from trio_supervisor.web.message import Request, error_response, http_date, response_head
 
 
+@pytest.mark.behaviour(
+    "http.md#methods-that-an-address-does-not-have",
+    "http.md#addresses-of-log-streams",
+    "http.md#requests-that-are-understood",
+)
 @pytest.mark.parametrize(
     ("target", "path"),
     [
@@ -20,14 +25,13 @@ from trio_supervisor.web.message import Request, error_response, http_date, resp
         ("//", "//"),
         ("/a?b#c", "/a"),
     ],
-    ids=["W22-query", "W22", "W123", "utf-8", "latin-1", "W25", "no-url", "3.2", "fragment"],
+    ids=["query", "percent", "colon", "utf-8", "latin-1", "url", "no-url", "slashes", "fragment"],
 )
 def test_paths(target: str, path: str | None) -> None:
     assert Request("GET", target).path == path
 
 
 def test_fields_of_the_body_win_and_the_first_of_repeated_ones() -> None:
-    """Section 4."""
     posted = Request("POST", "/?a=query&b=1&b=2", body=b"a=body%20x&c=")
     assert posted.fields == {"a": "body x", "b": "1", "c": ""}
     assert Request("GET", "/?a=1", body=b"a=2").fields == {"a": "1"}
@@ -44,12 +48,13 @@ def test_fields_of_the_body_win_and_the_first_of_repeated_ones() -> None:
     ],
 )
 def test_keep_alive(version: str, header: str, keep: bool) -> None:
-    """3.3: whatever the case."""
+    """Whatever the case."""
     assert Request("GET", "/", version, {"connection": header}).keep_alive is keep
 
 
+@pytest.mark.behaviour("http.md#responses")
 def test_response_head() -> None:
-    """W168: never an empty phrase; the Date is English in any locale."""
+    """Never an empty phrase; the Date is English in any locale."""
     assert response_head("1.0", 431, (("A", "b"),), 1_700_000_000.0, 7) == (
         b"HTTP/1.0 431 Request Header Fields Too Large\r\nServer: trio-supervisor\r\nA: b\r\n"
         b"X-Content-Type-Options: nosniff\r\n"

@@ -1,4 +1,4 @@
-"""The status page, its actions, and the log page (interfaces.md 4, W108 to W115)."""
+"""The status page, its actions, and the log page."""
 
 from __future__ import annotations
 
@@ -261,7 +261,8 @@ async def test_no_programs() -> None:
         assert b"No programs to manage" in (await client.get("/")).body
 
 
-async def test_w108_a_message_is_escaped_and_cut(fake: FakeSupervisor) -> None:
+@pytest.mark.behaviour("http.md#messages-of-the-page")
+async def test_a_message_is_escaped_and_cut(fake: FakeSupervisor) -> None:
     async with talking(fake) as client:
         page = (await client.get("/?message=%3Cscript%3E" + "x" * 600)).body.decode()
         assert "<script>" not in page
@@ -270,9 +271,9 @@ async def test_w108_a_message_is_escaped_and_cut(fake: FakeSupervisor) -> None:
         assert "x" * 493 not in page
 
 
+@pytest.mark.behaviour("http.md#actions-of-the-page")
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_w109_w110_actions_by_either_method(fake: FakeSupervisor, method: str) -> None:
-    """Q41."""
+async def test_actions_by_either_method(fake: FakeSupervisor, method: str) -> None:
     async with talking(fake) as client:
         if method == "GET":
             reply = await client.get("/index.html?action=start&processname=grp%3Aga")
@@ -307,6 +308,7 @@ async def test_actions_on_one(fake: FakeSupervisor, tmp_path: Path) -> None:
         assert message == "unexpected rpc fault [30] FAILED: cannot clear None: Permission denied"
 
 
+@pytest.mark.behaviour("http.md#actions-of-the-page")
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -323,7 +325,17 @@ async def test_actions_on_one(fake: FakeSupervisor, tmp_path: Path) -> None:
         ({"action": ""}, "Unknown action"),
         ({"action": "start", "processname": "é\r\nX: y"}, "No such process named é\r\nX: y"),
     ],
-    ids=["W111", "W111-zz", "W111-group", "4.1", "W114", "W114-bare", "W114-start", "", "split"],
+    ids=[
+        "stopped",
+        "unknown",
+        "group",
+        "unknown-action",
+        "bogus",
+        "bogus-bare",
+        "start-bare",
+        "",
+        "split",
+    ],
 )
 async def test_what_cannot_be_done(
     fake: FakeSupervisor, fields: dict[str, str], message: str
@@ -332,6 +344,7 @@ async def test_what_cannot_be_done(
         assert await act(client, **fields) == message
 
 
+@pytest.mark.behaviour("http.md#messages-of-the-page")
 @pytest.mark.parametrize(
     ("failure", "text"),
     [
@@ -344,17 +357,17 @@ async def test_what_cannot_be_done(
     ids=["20", "21", "50", "40", "30"],
 )
 @pytest.mark.parametrize("action", ["start", "restart"])
-async def test_w112_w113_failures_of_a_start(
+async def test_failures_of_a_start(
     fake: FakeSupervisor, action: str, failure: RequestError, text: str
 ) -> None:
-    """Q40."""
     fake.process("off").failure = failure
     async with talking(fake) as client:
         said = await act(client, action=action, processname="off")
         assert said == f"ERROR: Process off: {text}"
 
 
-async def test_w112_already_started(fake: FakeSupervisor) -> None:
+@pytest.mark.behaviour("http.md#messages-of-the-page")
+async def test_starting_what_runs_already(fake: FakeSupervisor) -> None:
     fake.process("cat").run()
     async with talking(fake) as client:
         said = await act(client, action="start", processname="cat")
@@ -369,7 +382,6 @@ async def test_w112_already_started(fake: FakeSupervisor) -> None:
 async def test_foreign_pages_may_look_but_not_act(
     fake: FakeSupervisor, header: str, method: str
 ) -> None:
-    """Section 5."""
     fake.process("cat").run()
     async with talking(fake) as client:
         if method == "GET":
@@ -399,6 +411,7 @@ async def test_a_form_of_our_own_page_may_act(fake: FakeSupervisor) -> None:
         assert json.loads(reply.body) == outcome
 
 
+@pytest.mark.behaviour("http.md#requests-caused-by-pages-of-other-sites")
 @pytest.mark.parametrize(
     ("body", "headers"),
     [
@@ -450,6 +463,7 @@ async def test_a_link_in_a_mail_is_asked_about(fake: FakeSupervisor) -> None:
 CHROMIUM = "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/150.0.0.0"
 
 
+@pytest.mark.behaviour("http.md#requests-caused-by-pages-of-other-sites")
 @pytest.mark.parametrize(
     "headers",
     [(CHROMIUM,), ("Accept-Language: de",), ("Accept-Language:",), (CHROMIUM, "Accept: */*")],
@@ -595,7 +609,7 @@ async def test_a_daemon_that_goes_down_says_so(fake: FakeSupervisor) -> None:
 
 @pytest.mark.parametrize("address", ADDRESSES)
 async def test_files_of_the_page(fake: FakeSupervisor, address: str) -> None:
-    """Interfaces.md 3.2: with Last-Modified, and 304 for who has it."""
+    """With Last-Modified, and 304 for a client that has it."""
     async with talking(fake) as client:
         reply = await client.get(address)
         assert reply.status == 200
@@ -615,7 +629,8 @@ async def shown(client: Client, target: str) -> str:
     return (await client.get(target)).body.decode()
 
 
-async def test_w115_log_page(fake: FakeSupervisor, tmp_path: Path) -> None:
+@pytest.mark.behaviour("http.md#the-log-page")
+async def test_the_log_page(fake: FakeSupervisor, tmp_path: Path) -> None:
     log = str(tmp_path / "log")
     with open(log, "wb") as file:  # noqa: ASYNC230  # a small local file
         file.write(b"0" * 4000 + b"<\xff\x1b\r\t>" + b"1" * 1018)
@@ -635,6 +650,7 @@ async def test_w115_log_page(fake: FakeSupervisor, tmp_path: Path) -> None:
             assert "limit=1024" in await shown(client, f"/tail.html?processname=cat&limit={limit}")
 
 
+@pytest.mark.behaviour("http.md#the-log-page")
 async def test_the_log_of_an_unknown_process_is_a_page_that_says_so(fake: FakeSupervisor) -> None:
     async with talking(fake) as client:
         reply = await client.get("/tail.html?processname=caat")

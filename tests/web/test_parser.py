@@ -1,4 +1,4 @@
-"""Requests out of bytes (interfaces.md 3.3), whole and in pieces."""
+"""Requests out of bytes, whole and in pieces."""
 
 from __future__ import annotations
 
@@ -52,8 +52,13 @@ EXPECTED = [
 ]
 
 
+@pytest.mark.behaviour(
+    "http.md#keep-alive",
+    "http.md#requests-that-are-understood",
+    "http.md#bodies",
+    "http.md#addresses-of-log-streams",
+)
 def test_pipelined_requests() -> None:
-    """W5, W6, W9, W13, W16, W17, W123."""
     assert parse(STREAM) == EXPECTED
 
 
@@ -62,21 +67,22 @@ def test_split_at_every_byte(at: int) -> None:
     assert parse(STREAM[:at], STREAM[at:]) == EXPECTED
 
 
+@pytest.mark.behaviour("http.md#requests-that-are-understood")
 @pytest.mark.parametrize("size", [1, 7])
 def test_small_pieces(size: int) -> None:
-    """W7."""
     pieces = [STREAM[start : start + size] for start in range(0, len(STREAM), size)]
     assert parse(*pieces) == EXPECTED
 
 
+@pytest.mark.behaviour("http.md#malformed-requests", "http.md#bodies")
 @pytest.mark.parametrize(
     "data",
     [
-        pytest.param(b"GET /ok.html\r\n\r\n", id="W11"),
-        pytest.param(b"garbage\r\n\r\n", id="W12"),
-        pytest.param(b"GET  / HTTP/1.1\r\n\r\n", id="W12-two-blanks"),
-        pytest.param(b"GET / HTTP/1.1\r\nno colon\r\n\r\n", id="W14"),
-        pytest.param(b"POST / HTTP/1.1\r\nContent-Length: abc\r\n\r\n", id="W18"),
+        b"GET /ok.html\r\n\r\n",
+        b"garbage\r\n\r\n",
+        pytest.param(b"GET  / HTTP/1.1\r\n\r\n", id="blanks"),
+        b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: abc\r\n\r\n",
         pytest.param(b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", id="negative-length"),
         pytest.param(
             b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", id="two-lengths"
@@ -118,8 +124,9 @@ def test_a_repeated_head_is_read_like_the_first() -> None:
     ]
 
 
+@pytest.mark.behaviour("http.md#bodies")
 def test_a_head_has_a_limit() -> None:
-    """W24: also for a complete head, and however it is cut."""
+    """Also for a complete head, and however it is cut."""
     head = b"GET / HTTP/1.1\r\nX: " + b"a" * HEAD_LIMIT + b"\r\n\r\n"
     for pieces in ([head], [head[:-1]], [head[: HEAD_LIMIT + 1]], [b"a" * 2_000_000]):
         with pytest.raises(Refused) as refused:
@@ -132,17 +139,18 @@ def test_a_head_below_the_limit_is_served() -> None:
     assert parse_one(f"GET / HTTP/1.1\r\nX: {value}\r\n\r\n".encode()).headers["x"] == value
 
 
-def test_w10_folded_headers_and_odd_case() -> None:
+@pytest.mark.behaviour("http.md#requests-that-are-understood")
+def test_folded_headers_and_odd_case() -> None:
     head = parse_one(b"GET / HTTP/1.1\r\nhOSt: a\r\nX-Y: one\r\n two\r\n\r\n")
     assert head.headers == {"host": "a", "x-y": "one two"}
 
 
 def test_later_versions_are_read_as_1_1() -> None:
-    """3.3."""
     assert parse_one(b"GET / HTTP/2.0\r\n\r\n").version == "1.1"
 
 
-def test_w20_the_client_may_wait_for_a_continue() -> None:
+@pytest.mark.behaviour("http.md#bodies")
+def test_the_client_may_wait_for_a_continue() -> None:
     parser = Parser()
     parser.feed(b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
     assert isinstance(parser.next_event(), Request)

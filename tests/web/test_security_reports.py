@@ -1,4 +1,4 @@
-"""Reports against the reference and its peers, each with its attack (needs.md section 3).
+"""Reports against the reference and its peers, each with its attack.
 
 Those about pages (XSS), privileges, files and terminals have their tests where that code is tested.
 """
@@ -77,6 +77,7 @@ async def test_cve_2019_12105_no_address_answers_without_the_password(
         assert await client.rest() == b""
 
 
+@pytest.mark.behaviour("http.md#requests-caused-by-pages-of-other-sites")
 @pytest.mark.parametrize(
     "headers",
     [
@@ -135,6 +136,7 @@ async def test_xml_bombs(fake: FakeSupervisor, body: bytes) -> None:
         assert (await client.post("/RPC2", call_body("supervisor.getPID"))).status == 200
 
 
+@pytest.mark.behaviour("http.md#bodies")
 @pytest.mark.parametrize(
     ("length", "status"),
     [
@@ -150,7 +152,7 @@ async def test_xml_bombs(fake: FakeSupervisor, body: bytes) -> None:
     ],
 )
 async def test_lengths_that_lie(fake: FakeSupervisor, length: str, status: int) -> None:
-    """W18; the body is not waited for."""
+    """The body is not waited for."""
     async with talking(fake) as client:
         await client.send(f"POST /RPC2 HTTP/1.1\r\nContent-Length: {length}\r\n\r\n".encode())
         assert (await client.reply()).status == status

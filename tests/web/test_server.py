@@ -81,14 +81,13 @@ async def test_a_unix_socket(fake: FakeSupervisor, tmp_path: Path) -> None:
         connected(listener, path) as probe,
     ):
         assert (await client.get("/ok.html")).body == b"OK"
-        # What another daemon sends that is about to start (3.1).
+        # What another daemon sends that is about to start.
         await probe.send(b"GET / HTTP/1.0\r\n\r\n")
         assert await probe.exactly(1) == b"H"
     assert not (tmp_path / "s.sock").exists()
 
 
 async def test_one_waiting_call_holds_up_nobody(fake: FakeSupervisor, tmp_path: Path) -> None:
-    """2.6."""
     gate = fake.process("cat").gate = trio.Event()
     path = str(tmp_path / "s.sock")
     async with (
@@ -109,7 +108,6 @@ async def test_one_waiting_call_holds_up_nobody(fake: FakeSupervisor, tmp_path: 
 async def test_a_crash_in_one_connection_closes_only_that(
     fake: FakeSupervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Architecture decision 8."""
     admit = App.admit
 
     def fail(app: App, request: object) -> NoReturn:
@@ -135,7 +133,7 @@ async def test_a_crash_in_one_connection_closes_only_that(
 async def test_the_longest_idle_makes_room(
     fake: FakeSupervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """3.6; without an idle one the newcomer is turned away."""
+    """Without an idle one the newcomer is turned away."""
     monkeypatch.setattr(crowd_module, "CONNECTIONS", 2)
     gate = fake.process("cat").gate = trio.Event()
     stop = request("/RPC2", body=call_body("supervisor.stopProcess", "cat"), method="POST")
@@ -167,7 +165,7 @@ async def test_the_longest_idle_makes_room(
 async def test_strangers_make_room_first(
     fake: FakeSupervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """needs.md 3.6: many that only connect, or never end their request, drive out nobody."""
+    """Many that only connect, or never end their request, drive out nobody."""
     monkeypatch.setattr(crowd_module, "CONNECTIONS", 4)
     async with (
         serving(fake, InetServer("inet_http_server", "127.0.0.1", 0, BOB)) as (listener,),

@@ -1,4 +1,4 @@
-"""Streams of logs (interfaces.md 3.4, W117 to W125)."""
+"""Streams of logs."""
 
 from __future__ import annotations
 
@@ -89,7 +89,10 @@ def tail(log: Path) -> Tail:
     return Tail(str(log))
 
 
-async def test_w117_history(log: Path, autojump_clock: MockClock) -> None:
+@pytest.mark.behaviour("http.md#content-of-log-streams")
+async def test_a_stream_begins_with_the_end_of_the_log(
+    log: Path, autojump_clock: MockClock
+) -> None:
     write(log, bytes(range(256)) * 6)
     tail = Tail(str(log))
     assert await tail.read() == (bytes(range(256)) * 6)[-1024:]
@@ -97,7 +100,8 @@ async def test_w117_history(log: Path, autojump_clock: MockClock) -> None:
     tail.close()
 
 
-async def test_w118_growth(log: Path, tail: Tail, autojump_clock: MockClock) -> None:
+@pytest.mark.behaviour("http.md#content-of-log-streams")
+async def test_appended_bytes_are_sent(log: Path, tail: Tail, autojump_clock: MockClock) -> None:
     assert await tail.read() == b"begin\n"
     for data in (b"new line\n", b"\xff\x00raw", b"x" * 10_000):
         append(log, data)
@@ -108,8 +112,8 @@ async def test_w118_growth(log: Path, tail: Tail, autojump_clock: MockClock) -> 
     tail.close()
 
 
-async def test_w119_truncation(log: Path, tail: Tail, autojump_clock: MockClock) -> None:
-    """Q37."""
+@pytest.mark.behaviour("http.md#rotation-and-truncation-under-a-stream")
+async def test_a_truncation_is_told(log: Path, tail: Tail, autojump_clock: MockClock) -> None:
     assert await tail.read() == b"begin\n"
     write(log, b"")
     assert await tail.read() == b"==> File truncated <==\n"
@@ -121,7 +125,10 @@ async def test_w119_truncation(log: Path, tail: Tail, autojump_clock: MockClock)
     tail.close()
 
 
-async def test_w120_rotation(log: Path, tail: Tail, autojump_clock: MockClock) -> None:
+@pytest.mark.behaviour("http.md#rotation-and-truncation-under-a-stream")
+async def test_a_stream_follows_a_rotation(
+    log: Path, tail: Tail, autojump_clock: MockClock
+) -> None:
     assert await tail.read() == b"begin\n"
     append(log, b"last words\n")
     rename(log)
@@ -152,6 +159,7 @@ async def test_replaced_by_something_that_cannot_be_followed(
     tail.close()
 
 
+@pytest.mark.behaviour("http.md#addresses-of-log-streams")
 @pytest.mark.parametrize(
     ("target", "status"),
     [
@@ -173,12 +181,13 @@ async def test_replaced_by_something_that_cannot_be_followed(
         ("/mainlogtail?x", 200),
     ],
 )
-async def test_w122_w123_addresses(fake: FakeSupervisor, target: str, status: int) -> None:
+async def test_addresses_of_streams(fake: FakeSupervisor, target: str, status: int) -> None:
     async with talking(fake) as client:
         assert (await client.get(target, method="HEAD")).status == status
 
 
-async def test_w123_raw_utf8(fake: FakeSupervisor) -> None:
+@pytest.mark.behaviour("http.md#addresses-of-log-streams")
+async def test_raw_utf8_in_the_address(fake: FakeSupervisor) -> None:
     async with talking(fake) as client:
         await client.send("GET /logtail/é HTTP/1.1\r\n\r\n".encode())
         assert (await client.head())[0] == "HTTP/1.1 200 OK"
@@ -196,7 +205,8 @@ async def test_missing_and_special_files(
         assert (await client.get("/mainlogtail")).status == 404  # the connection goes on
 
 
-async def test_w117_w118_on_the_wire(fake: FakeSupervisor, log: Path) -> None:
+@pytest.mark.behaviour("http.md#content-of-log-streams")
+async def test_on_the_wire(fake: FakeSupervisor, log: Path) -> None:
     """The request as supervisorctl's reader sends it, with its stray line."""
     write(log, b"x" * 1500)
     async with talking(fake) as client:
@@ -228,6 +238,7 @@ async def test_headers_come_at_once_even_without_data(fake: FakeSupervisor, log:
         assert (await client.head())[0] == "HTTP/1.1 200 OK"
 
 
+@pytest.mark.behaviour("http.md#content-of-log-streams")
 @pytest.mark.parametrize(
     "sent",
     [
@@ -235,9 +246,9 @@ async def test_headers_come_at_once_even_without_data(fake: FakeSupervisor, log:
         request("/logtail/cat", "Connection: keep-alive", version="1.0"),
         request("/logtail/cat", "Connection: close"),
     ],
-    ids=["W121", "1.0-keep-alive", "Q36"],
+    ids=["1.0", "1.0-keep-alive", "close"],
 )
-async def test_w121_without_chunks(fake: FakeSupervisor, log: Path, sent: bytes) -> None:
+async def test_streams_without_chunks(fake: FakeSupervisor, log: Path, sent: bytes) -> None:
     async with talking(fake) as client:
         await client.send(sent)
         _, headers = await client.head()
@@ -248,7 +259,8 @@ async def test_w121_without_chunks(fake: FakeSupervisor, log: Path, sent: bytes)
         assert await client.exactly(4) == b"more"
 
 
-async def test_w125_main_log_survives_clearing(fake: FakeSupervisor, log: Path) -> None:
+@pytest.mark.behaviour("http.md#rotation-and-truncation-under-a-stream")
+async def test_main_log_survives_clearing(fake: FakeSupervisor, log: Path) -> None:
     async with talking(fake) as client:
         await client.send(request("/mainlogtail"))
         await client.head()
@@ -283,8 +295,9 @@ async def test_a_stream_ends_when_the_client_leaves(
     assert fake.lines == []
 
 
-async def test_w170_at_the_end_of_the_daemon(fake: FakeSupervisor) -> None:
-    """The last chunk, then the end of the connection: supervisorctl waits for it (W169)."""
+@pytest.mark.behaviour("http.md#shutdown-and-restart-by-xml-rpc", "http.md#end-of-log-streams")
+async def test_at_the_end_of_the_daemon(fake: FakeSupervisor) -> None:
+    """The last chunk, then the end of the connection: supervisorctl waits for it."""
     async with talking(fake) as client:
         await client.send(request("/logtail/cat"))
         await client.head()

@@ -1,4 +1,4 @@
-"""How those who try passwords are slowed down (interfaces.md section 5)."""
+"""How those who try passwords are slowed down."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from trio_supervisor.web.access.throttle import (
 ONE, OTHER = "192.0.2.1", "192.0.2.2"
 
 
+@pytest.mark.behaviour("http.md#wrong-passwords-are-delayed")
 def test_delays_double_up_to_two_seconds_for_each_peer_alone() -> None:
     throttle = Throttle()
     delays = [throttle.fail(ONE, now) for now in range(8)]
