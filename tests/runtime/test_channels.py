@@ -11,6 +11,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from tests.kit.daemon import PATIENCE
 from tests.kit.fakes import Recorder
 from trio_supervisor.core.config.model import ChannelConfig, DaemonConfig, Severity
 from trio_supervisor.core.events import Event, ProcessCommunication, ProcessLog, as_text
@@ -45,6 +46,7 @@ class Bench:
             os.write(self.writer, chunk)
             channel.drain_rest(self._reader)
         channel.finish()
+        self.recorder.host.sinks.settle(PATIENCE)
         return [shown(event) for event in self.recorder.events]
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ from tests.kit.fakes import log_lines
 from trio_supervisor.runtime.logs import worker as clerks
 from trio_supervisor.runtime.logs.filesink import FileSink, Job
 from trio_supervisor.runtime.logs.logfile import LogFile, open_log
+from trio_supervisor.runtime.logs.rotation import RotationScheme
 from trio_supervisor.runtime.logs.worker import DiskWorker
 from trio_supervisor.runtime.logs.writer import BACKLOG_LIMIT, QUEUE_LIMIT, ROOM
 
@@ -58,7 +59,9 @@ class Office:
         path = str(self.directory / name)
 
         def make(report: Callable[..., None]) -> LogFile:
-            return LogFile(path, open_log(path), maxbytes=0, backups=0, report=report, write=write)
+            return LogFile(
+                path, open_log(path), rotation=RotationScheme(), report=report, write=write
+            )
 
         return FileSink(make, self.clerk, log_lines(self.lines))
 

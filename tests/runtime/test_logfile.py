@@ -13,6 +13,7 @@ import pytest
 from tests.kit.fakes import log_lines
 from tests.kit.root import NOBODY, directory_of, needs_root
 from trio_supervisor.runtime.logs.logfile import LogFile, clear_log, open_log, own_descriptor
+from trio_supervisor.runtime.logs.rotation import MOST_TRIED, RotationScheme
 
 
 class Disk:
@@ -46,8 +47,7 @@ class Bench:
         log = LogFile(
             str(self.path),
             open_log(str(self.path)),
-            maxbytes=maxbytes,
-            backups=backups,
+            rotation=RotationScheme(maxbytes, backups),
             report=log_lines(self.lines),
             write=self.disk.write,
         )
@@ -118,6 +118,39 @@ def test_gaps_move_along(bench: Bench) -> None:
     log = bench.log(maxbytes=5, backups=4)
     log.write(b"12345")
     assert bench.sizes() == {"": 0, ".1": 5, ".3": 2}
+
+
+@pytest.mark.behaviour("process.md#rotation-by-size")
+@pytest.mark.parametrize("backups", [MOST_TRIED, MOST_TRIED + 1, 10**9, 10**30])
+def test_a_rotation_costs_what_there_is_not_what_may_be(bench: Bench, backups: int) -> None:
+    """Even if the option is a number that nobody could count to; gaps move along."""
+    for name in (".1", ".7", ".99", ".099", ".7.gz", ".x", ".-3", ".\N{ARABIC-INDIC DIGIT ONE}"):
+        Path(f"{bench.path}{name}").write_bytes(b"x" * len(name))
+    log = bench.log(maxbytes=5, backups=backups)
+    log.write(b"12345")
+    assert bench.lines == []
+    assert bench.sizes() == {
+        "": 0,
+        ".1": 5,
+        ".2": 2,
+        ".8": 2,
+        ".100": 3,
+        ".099": 4,
+        ".7.gz": 5,
+        ".x": 2,
+        ".-3": 3,
+        ".\N{ARABIC-INDIC DIGIT ONE}": 2,
+    }
+
+
+@pytest.mark.behaviour("process.md#rotation-by-size")
+def test_backups_beyond_the_limit_are_left_alone(bench: Bench) -> None:
+    for number in (MOST_TRIED + 1, MOST_TRIED + 2, MOST_TRIED + 3):
+        Path(f"{bench.path}.{number}").write_bytes(b"x" * number)
+    log = bench.log(maxbytes=5, backups=MOST_TRIED + 2)
+    log.write(b"12345")
+    kept = MOST_TRIED + 3
+    assert bench.sizes() == {"": 0, ".1": 5, f".{kept - 1}": kept - 2, f".{kept}": kept}
 
 
 @pytest.mark.behaviour("process.md#rotation-by-size")
@@ -271,8 +304,7 @@ def test_partial_writes_lose_and_double_nothing(bench: Bench) -> None:
     log = LogFile(
         str(bench.path),
         open_log(str(bench.path)),
-        maxbytes=0,
-        backups=0,
+        rotation=RotationScheme(),
         report=log_lines(bench.lines),
         write=lambda fd, data: os.write(fd, data[:3]),
     )
@@ -292,7 +324,11 @@ def test_a_report_that_comes_back_to_the_failing_log_ends(bench: Bench, maxbytes
 
     fd = open_log(str(bench.path))
     log = LogFile(
-        str(bench.path), fd, maxbytes=maxbytes, backups=1, report=report, write=bench.disk.write
+        str(bench.path),
+        fd,
+        rotation=RotationScheme(maxbytes, backups=1),
+        report=report,
+        write=bench.disk.write,
     )
     bench.disk.free = 0
     log.write(b"x")

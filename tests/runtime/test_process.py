@@ -11,6 +11,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from tests.kit.daemon import PATIENCE
 from tests.kit.fakes import Recorder, ignore_all_but_kill, refuse
 from tests.kit.running import running
 from trio_supervisor.core.config.model import (
@@ -292,6 +293,7 @@ async def test_failure_before_exec_is_told_in_the_stderr_log(
     async with running(group, recorder.host):
         x.begin()
         await x.wait_for(State.FATAL)
+    recorder.host.sinks.settle(PATIENCE)  # the disk has no virtual clock
     assert log.read_text() == "epitaph\n"
     assert recorder.lines[0] == "INFO spawnerr: couldn't chdir to /none: ENOENT"
     assert x.spawn_error == "couldn't chdir to /none: ENOENT"

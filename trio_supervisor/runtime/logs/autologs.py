@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config.model import Severity
+from trio_supervisor.runtime.logs.rotation import ANY_GENERATION
 from trio_supervisor.runtime.system.opening import directory as opened
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def create_auto_log(directory: str, *, process: str, channel: str, identifier: s
 def remove_auto_log(path: str) -> None:
     """Remove a log and its backups; those that are gone are no error. Raises OSError."""
     directory, name = os.path.split(path)
-    pattern = re.compile(rf"{re.escape(name)}(?:\.\d+)?")
+    pattern = re.compile(re.escape(name) + ANY_GENERATION)
     with opened(directory) as place:
         for found in os.listdir(place):
             if pattern.fullmatch(found):
@@ -42,7 +43,7 @@ def remove_auto_logs(
 ) -> None:
     """Remove what earlier starts left (P-222, P-223); trouble costs a WARN line each."""
     pattern = re.compile(
-        rf".+---{re.escape(_file_name(identifier))}-[^ ]+\.log(?:\.\d+)?", re.DOTALL
+        rf".+---{re.escape(_file_name(identifier))}-[^ ]+\.log{ANY_GENERATION}", re.DOTALL
     )
     try:
         with opened(directory) as place:

@@ -20,6 +20,8 @@ from trio_supervisor.runtime.system.opening import ROOT, entry, open_file
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from trio_supervisor.runtime.logs.rotation import RotationScheme
+
 #: O_APPEND: an external truncation leaves no hole (P-250).
 OPEN_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 #: Names of our own descriptors; opening the path would fail for a socket or another user's file,
@@ -38,23 +40,21 @@ def open_log(path: str) -> int:
 
 
 class LogFile:
-    """``maxbytes`` of 0 or less: never rotated. Takes over ``fd``, the open file."""
+    """An open log. Takes over ``fd``, the open file."""
 
     def __init__(
         self,
         path: str,
         fd: int,
         *,
-        maxbytes: int,
-        backups: int,
+        rotation: RotationScheme,
         report: Callable[[Severity, str], None],
         write: Callable[[int, memoryview], int] = os.write,
     ) -> None:
         self.path = path
         self._fd = fd
         self._size = os.fstat(fd).st_size
-        self._maxbytes = maxbytes
-        self._backups = backups
+        self._rotation = rotation
         self._report = report
         self._write = write
         self._losses = Losses(path, report)
@@ -83,7 +83,7 @@ class LogFile:
             self._losses.lost(min(len(rest), len(data)), reason(error))
             return
         self._losses.recovered()
-        if 0 < self._maxbytes <= self._size:
+        if self._rotation.due(self._size):
             self._rotate_if_full()
 
     def reopen(self) -> None:
@@ -115,7 +115,7 @@ class LogFile:
     def _rotate_if_full(self) -> None:
         try:
             self._size = os.fstat(self._fd).st_size  # somebody may have truncated it (P-250)
-            if self._size >= self._maxbytes:
+            if self._rotation.due(self._size):
                 self._rotate()
         except OSError as error:
             if not self._rotation_failed:
@@ -129,18 +129,14 @@ class LogFile:
 
     def _rotate(self) -> None:
         """P-234 to P-238. Whatever fails, the open file stays in use (P-242, Q-42)."""
-        if self._backups <= 0:
+        if self._rotation.backups <= 0:
             self.clear()
             return
         # Without a file of that name (deleted from outside, or shifted by a rotation that then
         # failed) there is nothing to shift: backups would be pushed out for nothing.
         if is_regular(self.path):
             with entry(self.path, follow=False) as found:
-                name = found.name
-                for number in range(self._backups - 1, 0, -1):
-                    with contextlib.suppress(FileNotFoundError):  # gaps move along (P-235)
-                        found.rename(f"{name}.{number}", f"{name}.{number + 1}")
-                found.rename(name, f"{name}.1")
+                self._rotation.shift(found)
         self.reopen()
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 from trio_supervisor.runtime.logs.logfile import own_descriptor
+from trio_supervisor.runtime.logs.rotation import backup_name
 from trio_supervisor.runtime.system.opening import open_regular
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ def _generations(path: str, stack: ExitStack) -> Iterator[int]:
     missing: list[OSError] = []
     for number in range(MOST_BACKUPS + 1):
         try:
-            fd = open_regular(f"{path}.{number}" if number else path)
+            fd = open_regular(backup_name(path, number))
         except OSError as error:
             missing.append(error)
             if len(missing) > MOST_GAPS or not isinstance(error, FileNotFoundError):

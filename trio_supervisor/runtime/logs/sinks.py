@@ -16,6 +16,7 @@ from trio_supervisor.core.config.model import Severity
 from trio_supervisor.runtime.logs.drops import Seam
 from trio_supervisor.runtime.logs.filesink import FileSink, Job
 from trio_supervisor.runtime.logs.logfile import LogFile, open_log, own_descriptor
+from trio_supervisor.runtime.logs.rotation import RotationScheme
 from trio_supervisor.runtime.logs.syslog import SOCKET, SyslogSink, SyslogTarget
 from trio_supervisor.runtime.logs.worker import DiskWorker
 from trio_supervisor.runtime.logs.writer import Descriptor, Writer
@@ -163,7 +164,7 @@ class Sinks:
 
     def _sink(self, path: str, fd: int, maxbytes: int, backups: int) -> Sink:
         if own_descriptor(path) is None and stat.S_ISREG(os.fstat(fd).st_mode):
-            make = partial(_log_file, path, fd, maxbytes, backups)
+            make = partial(_log_file, path, fd, RotationScheme(maxbytes, backups))
             return FileSink(make, self._clerk, self._report)
         sink = StreamSink(
             self._stream_writer(path, fd),
@@ -194,8 +195,8 @@ class Sinks:
         return writer
 
 
-def _log_file(path: str, fd: int, maxbytes: int, backups: int, report: Report) -> LogFile:
-    return LogFile(path, fd, maxbytes=maxbytes, backups=backups, report=report)
+def _log_file(path: str, fd: int, rotation: RotationScheme, report: Report) -> LogFile:
+    return LogFile(path, fd, rotation=rotation, report=report)
 
 
 def _open(path: str) -> int:

@@ -1,0 +1,75 @@
+"""How log files are rotated, and the names of rotated files: used by the writer and the readers.
+
+A rotated file gets a number behind its name: ``app.log.1`` is the newest backup.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from trio_supervisor.runtime.system.opening import Entry
+
+#: Up to so many backups a rotation tries each number. With more it lists the directory instead: the
+#: option may be a number that nobody could count to.
+MOST_TRIED = 100
+_NUMBER = re.compile(r"[1-9][0-9]*")
+#: Regular expression for what may follow the name of a log: nothing, or the number of a backup.
+ANY_GENERATION = r"(?:\.\d+)?"
+
+
+def backup_name(name: str, number: int) -> str:
+    """Return the name or path of a backup; number 0 is the log itself."""
+    return f"{name}.{number}" if number else name
+
+
+@dataclass(frozen=True, slots=True)
+class RotationScheme:
+    """When a log is rotated, and how many backups are kept.
+
+    ``maxbytes`` of 0 or less: never. ``backups`` of 0 or less: the file is emptied instead.
+    """
+
+    maxbytes: int = 0
+    backups: int = 0
+
+    def due(self, size: int) -> bool:
+        """Return whether a file of this size, in bytes, is to be rotated."""
+        return 0 < self.maxbytes <= size
+
+    def shift(self, log: Entry) -> None:
+        """Rename the backups and then the log itself to the next number. Raises OSError.
+
+        Gaps in the numbers move along, and backups beyond the limit are left alone.
+        """
+        name = log.name
+        for number in self._to_shift(log):
+            with suppress(FileNotFoundError):
+                log.rename(backup_name(name, number), backup_name(name, number + 1))
+        log.rename(name, backup_name(name, 1))
+
+    def _to_shift(self, log: Entry) -> Iterable[int]:
+        """The numbers of backups that may exist and get another number, the oldest first."""
+        if self.backups <= MOST_TRIED:
+            return range(self.backups - 1, 0, -1)
+        found = (number for number in _existing(log) if number < self.backups)
+        return sorted(found, reverse=True)
+
+
+def _existing(log: Entry) -> Iterable[int]:
+    """The numbers of all backups of a log. Raises OSError."""
+    prefix = f"{log.name}."
+    fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=log.directory)
+    try:
+        names = os.listdir(fd)
+    finally:
+        os.close(fd)
+    for name in names:
+        if name.startswith(prefix) and _NUMBER.fullmatch(number := name[len(prefix) :]):
+            yield int(number)
