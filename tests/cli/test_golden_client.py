@@ -24,23 +24,24 @@ SECTION = "[supervisorctl]\n"
 @pytest.mark.parametrize(
     ("text", "arguments", "status", "said"),
     [
-        (
-            "[supervisord]\n", [], 2, "does not include supervisorctl section"),
+        ("[supervisord]\n", [], 2, "does not include supervisorctl section"),
         (f"{SECTION}password=a%b\n", [], 2, "badly formatted"),
         (SECTION, ["-s", "foo"], 2, "foo"),
         (SECTION, ["-c", "/nope"], 2, "/nope"),
         ("serverurl=x\n", [], 2, "c.conf"),
         pytest.param(f"{SECTION}nothing\n", [], 2, "c.conf", id="line"),
-        (
-            f"{SECTION}serverurl=unix://nope.sock\n", [], 4, "{cwd}/nope.sock no such file"),
+        (f"{SECTION}serverurl=unix://nope.sock\n", [], 4, "{cwd}/nope.sock no such file"),
         pytest.param(
-            f"{SECTION}serverurl=unix://~/n.sock\n", [], 4, "/home/of/me/n.sock no such file",
+            f"{SECTION}serverurl=unix://~/n.sock\n",
+            [],
+            4,
+            "/home/of/me/n.sock no such file",
             id="home",
         ),
         (f"{SECTION}serverurl=foo\n", [], 1, "foo"),
         pytest.param(f"{SECTION}serverurl=\n", [], 1, "", id="empty"),
     ],
-)  # fmt: skip
+)
 def test_how_a_command_ends(
     tmp_path: Path, text: str, arguments: list[str], status: int, said: str
 ) -> None:

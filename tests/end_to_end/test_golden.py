@@ -174,8 +174,6 @@ programs=first,third,second
 
 
 @pytest.mark.behaviour(
-    "configuration.md#fastcgi-programs",
-    "process.md#files-of-fastcgi-sockets",
     "configuration.md#http-servers",
     "configuration.md#unix-sockets-of-servers",
     "process.md#control-sockets",
@@ -185,23 +183,16 @@ programs=first,third,second
     ("text", "old", "new", "error"),
     [
         pytest.param(
-            "[fcgi-program:f]\ncommand=/bin/cat\nsocket=unix:///nope/f\n", "", "", "/nope/f",
-            id="unix",
-        ),
-        pytest.param(
-            "[fcgi-program:f]\ncommand=/bin/cat\nsocket=tcp://no-host.invalid:9\n", "", "",
-            "tcp://no-host.invalid:9", id="tcp",
-        ),
-        (
-            "[fcgi-program:f]\ncommand=/bin/cat\nsocket=unix://{here}/file\n", "", "", "file"),
-        (
             "[inet_http_server:a]\nport=127.0.0.1:{port}\n"
-            "[inet_http_server:b]\nport=127.0.0.1:{port}\n", "", "", "{port}"),
-        ("", "%(here)s/s.sock", "%(here)s/file", "file"),
+            "[inet_http_server:b]\nport=127.0.0.1:{port}\n",
+            *("", "", "{port}"),
+            id="port",
+        ),
+        pytest.param("", "%(here)s/s.sock", "%(here)s/file", "file", id="socket"),
         pytest.param("", "%(here)s/sup.log", "", "logfile", id="empty"),
         pytest.param("", "%(here)s/sup.log", "%(here)s", "{here}", id="directory"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_opened_is_an_error_and_leaves_everything_alone(
     tmp_path: Path, text: str, old: str, new: str, error: str
 ) -> None:
@@ -218,6 +209,34 @@ def test_what_cannot_be_opened_is_an_error_and_leaves_everything_alone(
     assert (tmp_path / "file").read_text() == "precious"
     assert not (tmp_path / "sup.pid").exists()
     assert not (tmp_path / "s.sock").exists()
+
+
+@pytest.mark.behaviour(
+    "configuration.md#fastcgi-programs",
+    "process.md#files-of-fastcgi-sockets",
+    "process.md#fastcgi-sockets-that-cannot-be-created",
+)
+@pytest.mark.parametrize(
+    ("socket", "error"),
+    [
+        pytest.param("unix:///nope/f", "/nope/f", id="directory"),
+        pytest.param("unix://{here}/file", "/file", id="file"),
+        pytest.param("tcp://no-host.invalid:9", "no-host.invalid", id="host"),
+    ],
+)
+def test_a_fastcgi_socket_that_cannot_be_made_concerns_its_program_only(
+    tmp_path: Path, socket: str, error: str
+) -> None:
+    (tmp_path / "file").write_text("precious")
+    socket = socket.format(here=tmp_path)
+    text = f"[fcgi-program:f]\ncommand=/bin/cat\nsocket={socket}\nstartretries=50\n"
+    with daemon(tmp_path, f"{text}[program:x]\ncommand=/bin/cat\n") as running:
+        running.wait_for("x", "RUNNING")
+        running.wait_for("f", "BACKOFF")
+        assert f"f: could not create FastCGI socket {socket}: " in running.log
+        assert error in str(running.info("f")["spawnerr"])
+        assert "Traceback" not in running.log
+    assert (tmp_path / "file").read_text() == "precious"
 
 
 @pytest.mark.behaviour("configuration.md#the-activity-log-file", "process.md#rotation-failures")

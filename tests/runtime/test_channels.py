@@ -46,6 +46,7 @@ class Bench:
             os.write(self.writer, chunk)
             channel.drain_rest(self._reader)
         channel.finish()
+        await channel.settled()
         self.recorder.host.sinks.settle(PATIENCE)
         return [shown(event) for event in self.recorder.events]
 

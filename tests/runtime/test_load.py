@@ -310,49 +310,61 @@ XY = program("x", lines="stopsignal=TERM\nenvironment=A=1,B=2") + program("y")
         pytest.param(XY, XY + "numprocs_start=4\n", ((), (), ()), id="no effect"),
         (XY, XY + "startsecs=3\n", ((), ("y",), ())),
         (XY, XY + "stdout_logfile=NONE\n", ((), ("y",), ())),
+        (program("y", lines="stdout_logfile=/tmp/l"), program("y"), ((), ("y",), ())),
         (
-            program("y", lines="stdout_logfile=/tmp/l"), program("y"), ((), ("y",), ())),
-        (
-            program("y", lines="exitcodes=0,2"), program("y", lines="exitcodes=2,0"),
-            ((), ("y",), ())),
+            program("y", lines="exitcodes=0,2"),
+            program("y", lines="exitcodes=2,0"),
+            ((), ("y",), ()),
+        ),
         pytest.param(XY, XY + program("z"), (("z",), (), ()), id="added"),
         pytest.param(XY, program("y"), ((), (), ("x",)), id="removed"),
         pytest.param(XY, XY + "[group:g]\nprograms=x\n", (("g",), (), ("x",)), id="moved"),
         (XY, XY + "[group:x]\nprograms=x\n", ((), (), ())),
         pytest.param(
-            program("y"), "[eventlistener:y]\ncommand=/bin/cat\nevents=TICK_5\npriority=999\n",
-            ((), ("y",), ()), id="listener",
+            program("y"),
+            "[eventlistener:y]\ncommand=/bin/cat\nevents=TICK_5\npriority=999\n",
+            ((), ("y",), ()),
+            id="listener",
         ),
         pytest.param(
-            program("y"), "[fcgi-program:y]\ncommand=/bin/cat\nsocket=unix:///tmp/s\n",
-            ((), ("y",), ()), id="fcgi",
+            program("y"),
+            "[fcgi-program:y]\ncommand=/bin/cat\nsocket=unix:///tmp/s\n",
+            ((), ("y",), ()),
+            id="fcgi",
         ),
         (XY, "environment=NEW=1\n" + XY, ((), ("x", "y"), ())),
         (XY, "identifier=new\nstrip_ansi=true\n" + XY, ((), (), ())),
         pytest.param(
-            XY + "[group:g]\nprograms=x,y\n", XY + "[group:g]\nprograms=y,x\n",
-            ((), ("g",), ()), id="order",
+            XY + "[group:g]\nprograms=x,y\n",
+            XY + "[group:g]\nprograms=y,x\n",
+            ((), ("g",), ()),
+            id="order",
         ),
         pytest.param(
-            XY + "[group:g]\nprograms=x,y\n", XY + "[group:g]\nprograms=x\n",
-            (("y",), ("g",), ()), id="dropped",
+            XY + "[group:g]\nprograms=x,y\n",
+            XY + "[group:g]\nprograms=x\n",
+            (("y",), ("g",), ()),
+            id="dropped",
         ),
         pytest.param(
             "[eventlistener:l]\ncommand=a\nevents=TICK_5,TICK_60\n",
             "[eventlistener:l]\ncommand=a\nevents=TICK_60,TICK_5\n",
-            ((), (), ()), id="order",
+            ((), (), ()),
+            id="order",
         ),
         pytest.param(
             "[eventlistener:l]\ncommand=a\nevents=TICK_5\n",
             "[eventlistener:l]\ncommand=a\nevents=TICK_5\nbuffer_size=11\n",
-            ((), ("l",), ()), id="buffer_size",
+            ((), ("l",), ()),
+            id="buffer_size",
         ),
         (
             "[fcgi-program:f]\ncommand=a\nsocket=unix:///tmp/s\n",
             "[fcgi-program:f]\ncommand=a\nsocket=unix:///tmp/s\nsocket_mode=0777\n",
-            ((), ("f",), ())),
+            ((), ("f",), ()),
+        ),
     ],
-)  # fmt: skip
+)
 def test_rereads(
     tmp_path: Path, before: str, after: str, expected: tuple[tuple[str, ...], ...]
 ) -> None:
