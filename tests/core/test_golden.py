@@ -15,9 +15,9 @@ from trio_supervisor.core.config.model import (
     EventLength,
     GroupKind,
     InetServer,
-    Message,
     Severity,
 )
+from trio_supervisor.core.diagnostics import Diagnostic
 from trio_supervisor.core.errors import ConfigError
 
 
@@ -659,9 +659,9 @@ def test_what_len_counts_is_an_option_of_the_pool(lines: str, length: EventLengt
     assert group.pool.event_len is length
 
 
-def said(text: str) -> list[Message]:
+def said(text: str) -> list[Diagnostic]:
     """What loading says beyond remarks about lines of the file."""
-    return [m for m in load(text).messages if not m.text.startswith("c.conf, line")]
+    return [m for m in load(text).messages if not str(m).startswith("c.conf, line")]
 
 
 @pytest.mark.behaviour("events.md#header-of-an-event")

@@ -20,7 +20,7 @@ def groups(config: Config) -> dict[str, list[str]]:
 
 
 def remarks(config: Config) -> str:
-    return "\n".join(m.text for m in config.messages if m.severity is Severity.WARN)
+    return "\n".join(str(m) for m in config.messages if m.severity is Severity.WARN)
 
 
 @pytest.mark.behaviour(

@@ -132,8 +132,8 @@ def test_a_remark_for_what_is_probably_not_meant(fragment: str, line: int, text:
     result = examined(fragment)
     assert result.errors == []
     found = [remark for remark in result.remarks if text in str(remark)]
-    assert [(remark.file, remark.line) for remark in found] == [("c.conf", line)]
-    warnings = [m.text for m in load(fragment).messages if m.severity is Severity.WARN]
+    assert [(remark.place.file, remark.place.line) for remark in found] == [("c.conf", line)]
+    warnings = [str(m) for m in load(fragment).messages if m.severity is Severity.WARN]
     assert str(found[0]) in warnings
     assert found[0].hint
     assert "secret" not in str(found[0])

@@ -37,7 +37,7 @@ def commands(config: Config) -> dict[str, str]:
 
 
 def said(config: Config, severity: Severity) -> list[str]:
-    return [m.text for m in config.messages if m.severity is severity]
+    return [str(m) for m in config.messages if m.severity is severity]
 
 
 def test_a_search_where_the_reader_of_stderr_is_gone(

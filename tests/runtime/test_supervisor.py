@@ -29,10 +29,10 @@ from trio_supervisor.core.config.model import (
     FastCgiSocket,
     GroupConfig,
     GroupKind,
-    Message,
     PoolConfig,
     Severity,
 )
+from trio_supervisor.core.diagnostics import Diagnostic
 from trio_supervisor.core.errors import (
     AlreadyAdded,
     BadName,
@@ -105,7 +105,7 @@ async def supervised(
     *groups: GroupConfig,
     reload: Callable[[], Config] | None = None,
     daemon: DaemonConfig | None = None,
-    messages: tuple[Message, ...] = (),
+    messages: tuple[Diagnostic, ...] = (),
 ) -> AsyncIterator[Stage]:
     daemon = DaemonConfig() if daemon is None else daemon
     stage = Stage(Config(daemon=daemon, groups=groups, messages=messages), reload)
@@ -384,7 +384,7 @@ async def test_what_a_reread_changes_in_the_daemon_itself(autojump_clock: MockCl
 
 async def test_a_reread_logs_only_what_the_last_one_did_not(autojump_clock: MockClock) -> None:
     """Tools reread every few minutes, and the log must stay readable."""
-    first, second = Message(Severity.WARN, "first"), Message(Severity.INFO, "second")
+    first, second = Diagnostic(Severity.WARN, "first"), Diagnostic(Severity.INFO, "second")
     new = DaemonConfig(minfds=7)
     waits = "INFO changed, but a new start is needed: minfds"
     rereads = [

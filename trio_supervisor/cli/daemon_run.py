@@ -19,8 +19,9 @@ import trio
 from trio_supervisor.cli.doors import Doors
 from trio_supervisor.cli.pidfile import Pidfile
 from trio_supervisor.cli.recorded_pid import recorded_pid
-from trio_supervisor.core.config.model import Config, Message, Severity
+from trio_supervisor.core.config.model import Config, Severity
 from trio_supervisor.core.config.reload import reload_daemon
+from trio_supervisor.core.diagnostics import Diagnostic
 from trio_supervisor.core.errors import CantReread, InternalError, PluginError
 from trio_supervisor.core.events import serials
 from trio_supervisor.core.process.states import DaemonState
@@ -70,7 +71,7 @@ class Service:
         config: Config,
         *,
         load: Callable[[], Config],
-        messages: list[Message],
+        messages: list[Diagnostic],
         ready: Callable[[], None] | None,
     ) -> None:
         self._config = config
@@ -109,7 +110,7 @@ class Service:
             activity = open_activity_log(config.daemon, foreground=self._ready is None)
             stack.callback(activity.close)
             for message in _by_severity([*self._messages, *config.messages]):
-                activity.log(message.severity, message.text)
+                activity.log(message.severity, str(message))
             listeners = self._doors.open(config.servers)
             _tell_of_servers(config, activity)
             if not config.daemon.nocleanup:
@@ -207,7 +208,7 @@ class Service:
             self._ready = None
 
 
-def _by_severity(messages: list[Message]) -> list[Message]:
+def _by_severity(messages: list[Diagnostic]) -> list[Diagnostic]:
     """All CRIT ones, then WARN, then INFO (P-162)."""
     return sorted(messages, key=lambda message: -message.severity)
 

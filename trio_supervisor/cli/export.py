@@ -32,6 +32,7 @@ from trio_supervisor.core.config.model import (
     UnixServer,
 )
 from trio_supervisor.core.config.options import SUPERVISORCTL, SUPERVISORD, TABLES
+from trio_supervisor.core.config.secrets import MASK
 from trio_supervisor.runtime.load import find_config, read_document, surroundings
 
 if TYPE_CHECKING:
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 
     Shown = dict[str, object]
 
-MASKED = "***"
 DEFAULT = "default"
 INET = "inet_http_server"
 #: Fields of the model that have another name as options.
@@ -138,7 +138,7 @@ class _Exporter:
         for prefix, user in (("", server.credentials), ("readonly_", server.access.readonly)):
             if user is not None:
                 values[f"{prefix}username"] = user.username
-                values[f"{prefix}password"] = MASKED
+                values[f"{prefix}password"] = MASK
         return {"section": server.section, **self._options(server.section, values)}
 
     def _interface(self, section: str) -> Shown:
@@ -251,12 +251,12 @@ def _variables_of(entry: Entry | None) -> Iterable[str]:
 
 
 def _masked(entry: Entry | None) -> Shown:
-    return {"value": MASKED, "from": _place(entry)}
+    return {"value": MASK, "from": _place(entry)}
 
 
 def _shown(entry: Entry | None, name: str, value: object) -> Shown:
     plain = _plain(name, value)
-    if isinstance(plain, (str, list)) and entry is not None and plain != MASKED:
+    if isinstance(plain, (str, list)) and entry is not None and plain != MASK:
         written = entry.value if entry.words is None else shlex.join(entry.words)
         if _USES_VARIABLE.search(written):
             plain = written
@@ -274,7 +274,7 @@ def _plain(name: str, value: object) -> object:
     if value is None:
         return "none"
     if name == "password":
-        return MASKED
+        return MASK
     if value is AUTO:
         return "auto"
     if isinstance(value, Autorestart):

@@ -8,7 +8,8 @@ import pwd
 import resource
 import signal
 
-from trio_supervisor.core.config.model import DaemonConfig, Message, Severity
+from trio_supervisor.core.config.model import DaemonConfig
+from trio_supervisor.core.diagnostics import Diagnostic, Severity
 from trio_supervisor.core.errors import ConfigError
 from trio_supervisor.core.xmlrpc import decode_call
 from trio_supervisor.web.pages.assets import load_assets
@@ -37,7 +38,7 @@ def reset_signals() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
-def drop_privileges(uid: int | None) -> list[Message]:
+def drop_privileges(uid: int | None) -> list[Diagnostic]:
     """Become ``user=`` (P-323 to P-325); returns what the activity log is to say.
 
     Raises ConfigError if that is not possible.
@@ -46,13 +47,13 @@ def drop_privileges(uid: int | None) -> list[Message]:
         if os.getuid() != 0:
             return []
         return [
-            Message(
+            Diagnostic(
                 Severity.CRITICAL,
                 "Supervisor is running as root.  No user= is set in [supervisord], so privileges "
                 "were kept; user=root there says that this is intended.",
             )
         ]
-    done = Message(Severity.INFO, f"Set uid to user {uid} succeeded")
+    done = Diagnostic(Severity.INFO, f"Set uid to user {uid} succeeded")
     if os.getuid() == uid:
         return [done]
     if os.getuid() != 0:
@@ -78,7 +79,7 @@ def load_what_is_read_late() -> None:
     load_assets()
 
 
-def raise_limits(config: DaemonConfig) -> list[Message]:
+def raise_limits(config: DaemonConfig) -> list[Diagnostic]:
     """Raise the soft limits to ``minfds`` and ``minprocs`` (P-328 to P-331).
 
     Returns what the activity log is to say; raises ConfigError naming option, need and limit.
@@ -102,5 +103,5 @@ def raise_limits(config: DaemonConfig) -> list[Message]:
                 section="supervisord",
                 option=option,
             ) from None
-        messages.append(Message(Severity.INFO, f"Increased {name} limit to {minimum}"))
+        messages.append(Diagnostic(Severity.INFO, f"Increased {name} limit to {minimum}"))
     return messages

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from trio_supervisor.core.diagnostics import Diagnostic, Place, Severity
 from trio_supervisor.core.process.states import FaultCode
 
 
@@ -16,9 +17,9 @@ class InternalError(SupervisorError):
 
 
 class ConfigError(SupervisorError):
-    """A configuration cannot be used (config.md section 11).
+    """A configuration cannot be used.
 
-    ``str()`` is the message with its place appended; the parts are kept for ``--check``.
+    ``str()`` is the message with its place appended; ``diagnostic`` has the parts.
     """
 
     def __init__(
@@ -33,14 +34,40 @@ class ConfigError(SupervisorError):
         unknown_name: str | None = None,
     ) -> None:
         super().__init__(message)
-        self.message = message
-        self.section = section
-        self.option = option
-        self.file = file
-        self.line = line
-        self.hint = hint
+        place = Place(file, line or 0, section, option)
+        self.diagnostic = Diagnostic(Severity.ERROR, message, place, hint)
         self.unknown_name = unknown_name
         """The name that the value uses and nothing sets, where that is the error."""
+
+    @property
+    def message(self) -> str:
+        """What is wrong, without its place."""
+        return self.diagnostic.text
+
+    @property
+    def section(self) -> str | None:
+        """Name of the section; None if it is not about one."""
+        return self.diagnostic.place.section
+
+    @property
+    def option(self) -> str | None:
+        """Name of the option; None if it is not about one."""
+        return self.diagnostic.place.option
+
+    @property
+    def file(self) -> str | None:
+        """Path of the file; None if the error is in no file."""
+        return self.diagnostic.place.file
+
+    @property
+    def line(self) -> int | None:
+        """Line in the file, from 1; None if it is not known."""
+        return self.diagnostic.place.line or None
+
+    @property
+    def hint(self) -> str | None:
+        """How to fix it; None if there is no advice."""
+        return self.diagnostic.hint
 
     def __str__(self) -> str:
         return self.placed if self.hint is None else f"{self.placed}; {self.hint}"

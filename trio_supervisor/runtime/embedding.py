@@ -66,7 +66,7 @@ async def open_supervisor(
         reload = _loader(config)
         loaded = await trio.to_thread.run_sync(reload)
         for message in loaded.messages:
-            log(message.severity, message.text)
+            log(message.severity, str(message))
     supervisor = Supervisor(loaded, log=log, reload=reload)
     failure: BaseException | None = None
     try:

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config.build import FACTORY, Examined, build, examine, include_patterns
 from trio_supervisor.core.config.context import EvalContext
-from trio_supervisor.core.config.evaluate import as_written
 from trio_supervisor.core.config.ini import Document, Section, read
 from trio_supervisor.core.config.interpolation_toml import expand_dollars
-from trio_supervisor.core.config.model import Config, Message, Severity
+from trio_supervisor.core.config.model import Config
+from trio_supervisor.core.config.secrets import as_written
 from trio_supervisor.core.config.toml import read_toml
+from trio_supervisor.core.diagnostics import Diagnostic, Place, Severity
 from trio_supervisor.core.errors import ConfigError, PluginError
 from trio_supervisor.core.numbers import natural
 from trio_supervisor.runtime.events.result_handlers import result_handler
@@ -73,7 +74,7 @@ def load_config(
 
 def examine_config(
     path: str, *, overrides: Mapping[str, str] | None = None
-) -> tuple[Examined, list[Message]]:
+) -> tuple[Examined, list[Diagnostic]]:
     """All that can be said of a file and its includes, and what the log would say of those.
 
     Starts and creates nothing. Raises ConfigError only if the file itself cannot be read.
@@ -127,7 +128,7 @@ def surroundings(origin: str) -> EvalContext:
     )
 
 
-def read_document(path: str, around: EvalContext, here: str) -> tuple[Document, list[Message]]:
+def read_document(path: str, around: EvalContext, here: str) -> tuple[Document, list[Diagnostic]]:
     """The main file with its includes, and what the log is to say of them.
 
     What is wrong with their text stands in the document's errors. Raises ConfigError if the main
@@ -208,14 +209,14 @@ def is_toml(path: str) -> bool:
 
 def _read_includes(
     main: str, patterns: list[str], document: Document, around: EvalContext, here: str
-) -> list[Message]:
+) -> list[Diagnostic]:
     """Files the main file includes, after it and in order (4.3 to 4.7); what the log is to say."""
     messages = []
     for pattern in patterns:
         matches = included_paths(pattern, here)
         if not matches:
             text = f'No file matches via include "{os.path.join(here, pattern)}"'
-            messages.append(Message(Severity.WARN, text, "include"))
+            messages.append(Diagnostic(Severity.WARN, text, Place(section="include")))
         for path in matches:
             try:
                 messages.append(_include(path, main, document, around))
@@ -224,7 +225,7 @@ def _read_includes(
     return messages
 
 
-def _include(path: str, main: str, document: Document, around: EvalContext) -> Message:
+def _include(path: str, main: str, document: Document, around: EvalContext) -> Diagnostic:
     if is_toml(path) != is_toml(main):
         raise ConfigError(
             f"{main} cannot include {path}: one is TOML, the other is not",
@@ -233,10 +234,10 @@ def _include(path: str, main: str, document: Document, around: EvalContext) -> M
         )
     if not is_readable(path):
         text = f'Cannot read included file "{path}", it is left out'  # Q15
-        return Message(Severity.WARN, text, "include")
+        return Diagnostic(Severity.WARN, text, Place(section="include"))
     here = os.path.dirname(os.path.abspath(path))
     _read_file(path, document, around, here, included=True)
-    return Message(Severity.INFO, f'Included extra file "{path}" during parsing')
+    return Diagnostic(Severity.INFO, f'Included extra file "{path}" during parsing')
 
 
 def _unimportable(document: Document, config: Config) -> Iterator[ConfigError]:
@@ -260,14 +261,15 @@ def _unimportable(document: Document, config: Config) -> Iterator[ConfigError]:
                 yield _import_error(text, document, section, "result_handler", hint)
 
 
-def _uncallable(config: Config) -> Iterator[Message]:
+def _uncallable(config: Config) -> Iterator[Diagnostic]:
     """Result handlers that cannot be called: no error until they are (8.7)."""
     for group in config.groups:
         if group.pool is not None:
             with suppress(Exception):  # told as an error
                 if not callable(result_handler(group.pool.result_handler)):
                     text = f"For [{group.section}], result_handler {group.pool.result_handler} "
-                    yield Message(Severity.WARN, text + "cannot be called", group.section)
+                    place = Place(section=group.section)
+                    yield Diagnostic(Severity.WARN, text + "cannot be called", place)
 
 
 def _import_error(

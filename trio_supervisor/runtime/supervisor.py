@@ -24,10 +24,10 @@ from trio_supervisor.core.config.model import (
     DaemonConfig,
     Diff,
     GroupConfig,
-    Message,
     Severity,
 )
 from trio_supervisor.core.config.reload import reread_daemon
+from trio_supervisor.core.diagnostics import Diagnostic
 from trio_supervisor.core.errors import (
     AlreadyAdded,
     BadName,
@@ -378,18 +378,18 @@ class Supervisor:
                 except OSError as error:
                     self.log(Severity.CRITICAL, f"could not reopen {channel.logfile}: {error}")
 
-    def _take_over(self, read: DaemonConfig) -> tuple[Message, ...]:
+    def _take_over(self, read: DaemonConfig) -> tuple[Diagnostic, ...]:
         """Bring changed options of ``[supervisord]`` into force; what the log is to say of them."""
         daemon, messages = reread_daemon(self.config.daemon, read)
         self.config = replace(self.config, daemon=daemon)
         self._host.daemon = daemon
         return messages
 
-    def _log_new(self, messages: list[Message]) -> None:
+    def _log_new(self, messages: list[Diagnostic]) -> None:
         """Log what the last read has not said already: tools reread every few minutes."""
         for message in messages:
             if message not in self._said:
-                self.log(message.severity, message.text)
+                self.log(message.severity, str(message))
         self._said = frozenset(messages)
 
     def _activate(self, config: GroupConfig) -> Group:

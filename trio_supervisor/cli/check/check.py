@@ -8,20 +8,18 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from trio_supervisor.cli.check.diagnostics import ERROR, WARNING, Finding, Sources
+from trio_supervisor.cli.check.diagnostics import ERROR, Sources, as_json, level, placed, rendered
 from trio_supervisor.cli.check.host_checks import probe
-from trio_supervisor.core.config.model import Message, Severity
+from trio_supervisor.core.diagnostics import Diagnostic, Severity
 from trio_supervisor.core.errors import ConfigError
 from trio_supervisor.core.escape import escaped
 from trio_supervisor.runtime.load import examine_config, find_config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from trio_supervisor.core.config.remark import Remark
 
 EXIT_FOUND = 2
 #: What to do about messages that say only what is the matter, by section.
@@ -36,75 +34,52 @@ def check(configuration: str | None, overrides: Mapping[str, str], form: str, pr
         path = find_config(program, os.getcwd()) if path is None else path
         findings = findings_of(path, overrides, sources)
     except ConfigError as error:  # there is no file to check
-        findings = [_of_error(error)]
-    errors = sum(finding.severity == ERROR for finding in findings)
+        findings = [error.diagnostic]
+    errors = sum(level(finding) == ERROR for finding in findings)
     warnings = len(findings) - errors
     if form == "json":
         report = {
             "file": path,
             "errors": errors,
             "warnings": warnings,
-            "findings": [asdict(finding) for finding in findings],
+            "findings": [as_json(finding) for finding in findings],
         }
         print(json.dumps(report, indent=2))
     else:
         for finding in findings:
-            print(escaped(finding.shown(sources)))
+            print(escaped(rendered(finding, sources)))
         print(f"{path or 'no file'}: {_count(errors, 'error')}, {_count(warnings, 'warning')}")
     return EXIT_FOUND if errors else 0
 
 
-def findings_of(path: str, overrides: Mapping[str, str], sources: Sources) -> list[Finding]:
+def findings_of(path: str, overrides: Mapping[str, str], sources: Sources) -> list[Diagnostic]:
     """Errors, remarks, what the log would say, and what a look at this machine shows.
 
     Raises ConfigError if there is no file to be read.
     """
     examined, messages = examine_config(path, overrides=overrides)
     found = [
-        *map(_of_error, examined.errors),
-        *map(_of_remark, examined.remarks),
+        *(error.diagnostic for error in examined.errors),
+        *examined.remarks,
         *_of_messages((*messages, *examined.partial.messages)),
     ]
     # Where an option is wrong a default stands for it: nothing to look at.
-    wrong = {(finding.section, finding.option) for finding in found if finding.severity == ERROR}
+    wrong = {(f.place.section, f.place.option) for f in found if level(f) == ERROR}
     whole = {section for section, option in wrong if option is None}
     looked = [
         finding
         for finding in probe(examined.document, examined.partial)
-        if (finding.section, finding.option) not in wrong and finding.section not in whole
+        if (finding.place.section, finding.place.option) not in wrong
+        and finding.place.section not in whole
     ]
-    return [finding.placed(examined.document, sources) for finding in (*found, *looked)]
+    return [placed(finding, examined.document, sources) for finding in (*found, *looked)]
 
 
-def _of_error(error: ConfigError) -> Finding:
-    return Finding(
-        ERROR,
-        error.message,
-        error.file,
-        error.line or 0,
-        error.section,
-        error.option,
-        error.hint,
-    )
-
-
-def _of_remark(remark: Remark) -> Finding:
-    return Finding(
-        WARNING,
-        remark.text,
-        remark.file,
-        remark.line,
-        remark.section,
-        remark.option,
-        remark.hint,
-    )
-
-
-def _of_messages(messages: tuple[Message, ...]) -> Iterator[Finding]:
+def _of_messages(messages: tuple[Diagnostic, ...]) -> Iterator[Diagnostic]:
     for message in messages:
         if message.severity >= Severity.WARN:
-            hint = _HINTS.get(message.section or "")
-            yield Finding(WARNING, message.text, section=message.section, hint=hint)
+            hint = _HINTS.get(message.place.section or "")
+            yield replace(message, severity=Severity.WARN, hint=hint)
 
 
 def _count(number: int, what: str) -> str:

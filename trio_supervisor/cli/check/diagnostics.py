@@ -1,84 +1,95 @@
-"""What ``--check`` has found, with its place in a file, and how a person sees it."""
+"""How ``--check`` shows diagnostics: each with its place and the line of the file."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config.build import COMMAND_LINE
 from trio_supervisor.core.config.ini import without_comment
 from trio_supervisor.core.config.lint import kind_of
 from trio_supervisor.core.config.options import SECRETS, TABLES
+from trio_supervisor.core.config.secrets import MASK
+from trio_supervisor.core.diagnostics import Severity
 
 if TYPE_CHECKING:
     from trio_supervisor.core.config.ini import Document
+    from trio_supervisor.core.diagnostics import Diagnostic, Place
 
+#: What people and the JSON form are told; between them nothing else is found.
 ERROR, WARNING = "error", "warning"
-MASKED = "***"
 _KEY_LINE = re.compile(r"\s*(?P<key>[^=:]+?)\s*[=:]\s*(?P<value>.*?)\s*$")
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing to tell. Lines and columns count from 1; 0 where none is known."""
+def level(found: Diagnostic) -> str:
+    """ERROR if the configuration cannot be used, else WARNING."""
+    return ERROR if found.severity >= Severity.ERROR else WARNING
 
-    severity: str
-    """ERROR or WARNING."""
-    text: str
-    file: str | None = None
-    line: int = 0
-    section: str | None = None
-    option: str | None = None
-    hint: str | None = None
-    column: int = 0
-    """Where the offending text begins, and the column behind its end."""
-    end: int = 0
 
-    def placed(self, document: Document, sources: Sources) -> Finding:
-        """The same with the place of its option or its section, and columns."""
-        placed = self
-        if not self.line and self.file != COMMAND_LINE:
-            section = document.sections.get(self.section or "")
-            entry = section and document.entry(section, self.option or "")
-            at = entry or section
-            if at is not None:
-                placed = replace(self, file=at.file, line=at.line)
-        source = sources.line(placed.file, placed.line)
-        start, end = _marked(source, placed.option, _is_known(placed))
-        return replace(placed, column=start, end=end)
+def as_json(found: Diagnostic) -> dict[str, object]:
+    """The members that ``--check --json`` prints."""
+    place = found.place
+    return {
+        "severity": level(found),
+        "text": found.text,
+        "file": place.file,
+        "line": place.line,
+        "section": place.section,
+        "option": place.option,
+        "hint": found.hint,
+        "column": place.column,
+        "end": place.end,
+    }
 
-    def shown(self, sources: Sources) -> str:
-        """Severity, place and text; the line of the file with a mark; the way out."""
-        place = "" if self.file is None else f"{self.file}:{self.line or ''}".rstrip(":")
-        if self.section is not None and self.section not in self.text:
-            place = f"{place} [{self.section}]".strip()
-        lines = [f"{self.severity}: {place + ': ' if place else ''}{self.text}"]
-        source, start, end = self._without_secret(sources.line(self.file, self.line))
-        if source:
-            lines += [f"    {source}", f"    {' ' * (start - 1)}{'^' * (end - start)}"]
-        if self.hint is not None:
-            lines.append(f"    fix: {self.hint}")
-        return "\n".join(lines)
 
-    def _without_secret(self, source: str) -> tuple[str, int, int]:
-        """The line to show, and the columns to mark in it."""
-        start, end = self.column, self.end
-        if not start:
-            return "", 0, 0
-        key = _KEY_LINE.match(source)
-        if self.option is None or key is None or not _names(key["key"], self.option):
-            # A header, or the rest of a value from further up; what makes no sense is in the text.
-            is_header = source.lstrip().startswith("[")
-            shows = is_header if self.option is None else self.option not in SECRETS
-            return (source, start, end) if shows else ("", 0, 0)
-        value = key.start("value")
-        if not _is_known(self):
-            # Whose name is misspelled may be a password.
-            return f"{source[:value]}{MASKED}", start, end
-        if self.option in SECRETS:
-            return f"{source[:value]}{MASKED}", value + 1, value + 1 + len(MASKED)
-        return source, start, end
+def placed(found: Diagnostic, document: Document, sources: Sources) -> Diagnostic:
+    """The same with columns, and with file and line of its option or section if it had none."""
+    place = found.place
+    if not place.line and place.file != COMMAND_LINE:
+        section = document.sections.get(place.section or "")
+        entry = section and document.entry(section, place.option or "")
+        at = entry or section
+        if at is not None:
+            place = replace(place, file=at.file, line=at.line)
+    source = sources.line(place.file, place.line)
+    start, end = _marked(source, place.option, _is_known(place))
+    return replace(found, place=replace(place, column=start, end=end))
+
+
+def rendered(found: Diagnostic, sources: Sources) -> str:
+    """Severity, place and text; the line of the file with a mark; how to fix it."""
+    at = found.place
+    place = "" if at.file is None else f"{at.file}:{at.line or ''}".rstrip(":")
+    if at.section is not None and at.section not in found.text:
+        place = f"{place} [{at.section}]".strip()
+    lines = [f"{level(found)}: {place + ': ' if place else ''}{found.text}"]
+    source, start, end = _without_secret(at, sources.line(at.file, at.line))
+    if source:
+        lines += [f"    {source}", f"    {' ' * (start - 1)}{'^' * (end - start)}"]
+    if found.hint is not None:
+        lines.append(f"    fix: {found.hint}")
+    return "\n".join(lines)
+
+
+def _without_secret(place: Place, source: str) -> tuple[str, int, int]:
+    """The line to show, and the columns to mark in it."""
+    start, end = place.column, place.end
+    if not start:
+        return "", 0, 0
+    key = _KEY_LINE.match(source)
+    if place.option is None or key is None or not _names(key["key"], place.option):
+        # A header, or the rest of a value from further up; what makes no sense is in the text.
+        is_header = source.lstrip().startswith("[")
+        shows = is_header if place.option is None else place.option not in SECRETS
+        return (source, start, end) if shows else ("", 0, 0)
+    value = key.start("value")
+    if not _is_known(place):
+        # The value of a misspelled option may be a password.
+        return f"{source[:value]}{MASK}", start, end
+    if place.option in SECRETS:
+        return f"{source[:value]}{MASK}", value + 1, value + 1 + len(MASK)
+    return source, start, end
 
 
 class Sources:
@@ -102,10 +113,10 @@ class Sources:
         return lines[number - 1].rstrip() if 0 < number <= len(lines) else ""
 
 
-def _is_known(finding: Finding) -> bool:
+def _is_known(place: Place) -> bool:
     """Whether the option is one of its section; else its name is what is wrong."""
-    table = TABLES.get(kind_of(finding.section or ""))
-    return table is None or any(option.name == finding.option for option in table)
+    table = TABLES.get(kind_of(place.section or ""))
+    return table is None or any(option.name == place.option for option in table)
 
 
 def _marked(source: str, option: str | None, known: bool) -> tuple[int, int]:

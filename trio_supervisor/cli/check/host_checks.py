@@ -16,12 +16,12 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from trio_supervisor.cli.check.diagnostics import ERROR, WARNING, Finding
 from trio_supervisor.cli.recorded_pid import recorded_pid
 from trio_supervisor.core.config.converters import SYSLOG
-from trio_supervisor.core.config.evaluate import as_written
 from trio_supervisor.core.config.model import AUTO, InetServer, UnixServer
+from trio_supervisor.core.config.secrets import as_written
 from trio_supervisor.core.config.shell_syntax import no_program, open_quote
+from trio_supervisor.core.diagnostics import Diagnostic, Place, Severity
 from trio_supervisor.core.errors import RequestError, ServerError
 from trio_supervisor.runtime.inspect.port_owners import (
     command_of,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from trio_supervisor.core.config.ini import Document
     from trio_supervisor.core.config.model import Config, FastCgiSocket, ProcessConfig
 
-    Findings = Iterator[Finding]
+    Findings = Iterator[Diagnostic]
 
 DAEMON = "supervisord"
 NO_PERMISSION = "give the user the permission, or name another place"
@@ -47,13 +47,13 @@ TAKEN = "stop that one first, or choose another"
 WHO = "\0"
 
 
-def probe(document: Document, config: Config) -> list[Finding]:
+def probe(document: Document, config: Config) -> list[Diagnostic]:
     """Everything that can be seen; one finding for all processes that share it."""
     prober = _Prober(document, config)
     found = [*prober.daemon()]
     for server in config.servers:
         found += prober.server(server)
-    shared: dict[Finding, list[str]] = {}
+    shared: dict[Diagnostic, list[str]] = {}
     for group in config.groups:
         for process in group.processes:
             for finding in prober.process(process):
@@ -78,7 +78,7 @@ class _Prober:
         if daemon.uid is None and os.geteuid() == 0 and DAEMON in self._document.sections:
             text = "the daemon would stay root, and so would every program without user="
             hint = "write user=, user=root if it must"
-            yield Finding(WARNING, text, section=DAEMON, option="user", hint=hint)
+            yield _warning(text, DAEMON, "user", hint)
         yield from self._identity(daemon.uid, DAEMON, "the daemon")
         if daemon.logfile != SYSLOG:
             yield from self._writable(daemon.logfile, DAEMON, "logfile", "the log of the daemon")
@@ -87,7 +87,7 @@ class _Prober:
         directory = daemon.childlogdir
         if self._has_auto_logs and not self._may(directory, os.W_OK | os.X_OK):
             text = f"automatic child logs: no permission for {self._user} to write in {directory}"
-            yield Finding(WARNING, text, section=DAEMON, option="childlogdir", hint=NO_PERMISSION)
+            yield _warning(text, DAEMON, "childlogdir", NO_PERMISSION)
         for option, kind in (
             ("minfds", resource.RLIMIT_NOFILE),
             ("minprocs", resource.RLIMIT_NPROC),
@@ -96,7 +96,7 @@ class _Prober:
             if os.geteuid() != 0 and hard != resource.RLIM_INFINITY and hard < wanted:
                 text = f"{option}={wanted} is more than the hard limit here, {hard}"
                 hint = "raise the limit of who starts the daemon, or lower the option"
-                yield Finding(WARNING, text, section=DAEMON, option=option, hint=hint)
+                yield _warning(text, DAEMON, option, hint)
 
     @property
     def _has_auto_logs(self) -> bool:
@@ -117,7 +117,7 @@ class _Prober:
                 self._itself = f"process {pid} ({command})"
                 text = f"the daemon runs already: process {pid} ({command})"
                 hint = "tsupervisorctl reread and update, or reload, bring in a new configuration"
-                yield Finding(WARNING, text, section=DAEMON, option="pidfile", hint=hint)
+                yield _warning(text, DAEMON, "pidfile", hint)
         yield from self._leftovers(living, pid)
 
     def _leftovers(self, living: int | None, earlier: int | None) -> Findings:
@@ -129,7 +129,7 @@ class _Prober:
         with suppress(OSError):  # there is no /proc
             for leftover in find_leftovers(self._config, daemon=daemon, earlier=earlier):
                 hint = f"end it, if the daemon is not to run the program twice: kill {leftover.pid}"
-                yield Finding(WARNING, str(leftover), section=DAEMON, hint=hint)
+                yield _warning(str(leftover), DAEMON, None, hint)
 
     def server(self, server: UnixServer | InetServer) -> Findings:
         section = server.section
@@ -141,11 +141,11 @@ class _Prober:
             try:
                 Certificate(server.tls)
             except ServerError as error:
-                yield Finding(ERROR, str(error), section=section, option="ssl_certificate")
+                yield _error(str(error), section, "ssl_certificate")
         if server.credentials is None:
             text = "whoever reaches this port controls every program: it asks for no password"
             hint = "set username= and password="
-            yield Finding(WARNING, text, section=section, option="password", hint=hint)
+            yield _warning(text, section, "password", hint)
 
     def process(self, process: ProcessConfig) -> Findings:
         """WHO stands for its name."""
@@ -170,7 +170,7 @@ class _Prober:
         if process.socket is not None:
             yield from self._fastcgi(process.socket, section)
 
-    def _failing(self, process: ProcessConfig, why: str) -> Finding:
+    def _failing(self, process: ProcessConfig, why: str) -> Diagnostic:
         """That a process cannot start; secrets that its command uses stay out of the text."""
         section = self._document.sections.get(process.section or "")
         entry = None if section is None else self._document.entry(section, "command")
@@ -180,7 +180,7 @@ class _Prober:
             why = as_written(why, written, lambda variable: known.get(variable, ""))
         text = f"{WHO} will fail to start: {why}"
         hint = _advice(process)
-        return Finding(WARNING, text, section=process.section, option="command", hint=hint)
+        return _warning(text, process.section, "command", hint)
 
     def _fastcgi(self, socket: FastCgiSocket, section: str) -> Findings:
         scheme, _, rest = socket.url.partition("://")
@@ -197,21 +197,21 @@ class _Prober:
                 f"{whose} cannot be made: its path is {length} bytes long, the most are {MAX_PATH}"
             )
             hint = "choose a shorter path"
-            yield Finding(ERROR, text, section=section, option=option, hint=hint)
+            yield _error(text, section, option, hint)
         elif not os.path.isdir(directory):
             text = f"{whose} cannot be made: there is no directory {directory}"
             hint = f"create it: mkdir -p {directory}"
-            yield Finding(ERROR, text, section=section, option=option, hint=hint)
+            yield _error(text, section, option, hint)
         elif not self._may(directory, os.W_OK | os.X_OK):
             text = f"{whose} cannot be made: no permission for {self._user} to write in {directory}"
-            yield Finding(WARNING, text, section=section, option=option, hint=NO_PERMISSION)
+            yield _warning(text, section, option, NO_PERMISSION)
         elif os.path.lexists(path) and not stat.S_ISSOCK(os.lstat(path).st_mode):
             text = f"{whose} cannot be made: {path} exists and is not a socket"
             hint = "remove it, or choose another path"
-            yield Finding(ERROR, text, section=section, option=option, hint=hint)
+            yield _error(text, section, option, hint)
         elif (holder := holder_of_socket(path)) not in (None, self._itself):
             text = f"{whose} is taken: {path} is held by {holder}"
-            yield Finding(WARNING, text, section=section, option=option, hint=TAKEN)
+            yield _warning(text, section, option, TAKEN)
 
     def _port(self, host: str, port: int, section: str, option: str, whose: str) -> Findings:
         try:
@@ -219,17 +219,17 @@ class _Prober:
         except OSError:
             text = f"{whose} cannot listen: the host {host} has no address here"
             hint = "write an address, like 127.0.0.1, or * for all"
-            yield Finding(ERROR, text, section=section, option=option, hint=hint)
+            yield _error(text, section, option, hint)
             return
         if holder not in (None, self._itself):
             text = f"{whose} cannot listen: port {port} is held by {holder}"
-            yield Finding(WARNING, text, section=section, option=option, hint=TAKEN)
+            yield _warning(text, section, option, TAKEN)
 
     def _identity(self, uid: int | None, section: str, who: str) -> Findings:
         if uid not in (None, os.geteuid()) and os.geteuid() != 0:
             text = f"{who} cannot become another user: this is not root"
             hint = "start the daemon as root, or leave user= out"
-            yield Finding(WARNING, text, section=section, option="user", hint=hint)
+            yield _warning(text, section, "user", hint)
 
     def _writable(self, path: str, section: str, option: str, whose: str) -> Findings:
         why = None
@@ -244,7 +244,7 @@ class _Prober:
         if why is not None:
             text = f"{whose} cannot be written: {why}"
             hint = "name a file" if os.path.isdir(path) else NO_PERMISSION
-            yield Finding(WARNING, text, section=section, option=option, hint=hint)
+            yield _warning(text, section, option, hint)
 
     @property
     def _user(self) -> str:
@@ -267,6 +267,18 @@ class _Prober:
         groups = {user.pw_gid, *(g.gr_gid for g in grp.getgrall() if user.pw_name in g.gr_mem)}
         shift = 6 if status.st_uid == self._uid else 3 if status.st_gid in groups else 0
         return (status.st_mode >> shift) & mode == mode
+
+
+def _warning(
+    text: str, section: str | None, option: str | None, hint: str | None = None
+) -> Diagnostic:
+    return Diagnostic(Severity.WARN, text, Place(section=section, option=option), hint)
+
+
+def _error(
+    text: str, section: str | None, option: str | None, hint: str | None = None
+) -> Diagnostic:
+    return Diagnostic(Severity.ERROR, text, Place(section=section, option=option), hint)
 
 
 def _advice(process: ProcessConfig) -> str:

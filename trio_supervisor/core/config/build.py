@@ -17,22 +17,20 @@ from trio_supervisor.core.config.model import (
     DaemonConfig,
     GroupConfig,
     GroupKind,
-    Message,
     ProcessConfig,
     RpcInterface,
     Server,
-    Severity,
 )
 from trio_supervisor.core.config.options import MAIN_FACTORY, TABLES, Option
 from trio_supervisor.core.config.programs import Programs, checked_name, environment_of
 from trio_supervisor.core.config.servers import inet_server, unix_server
 from trio_supervisor.core.config.suggest import suggestion
+from trio_supervisor.core.diagnostics import Diagnostic, Place, Severity
 from trio_supervisor.core.errors import ConfigError
 from trio_supervisor.core.listener import header_token
 
 if TYPE_CHECKING:
     from trio_supervisor.core.config.context import EvalContext
-    from trio_supervisor.core.config.remark import Remark
 
     Names = Mapping[str, str | int]
 
@@ -59,8 +57,7 @@ def build(
     examined = examine(document, around, overrides=overrides, here=here)
     if examined.config is None:
         raise examined.errors[0]
-    warnings = (Message(Severity.WARN, str(remark)) for remark in examined.remarks)
-    return replace(examined.config, messages=(*examined.config.messages, *warnings))
+    return replace(examined.config, messages=(*examined.config.messages, *examined.remarks))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +71,7 @@ class Examined:
     """What is there in spite of errors: a default stands for each value that is wrong."""
     errors: list[ConfigError]
     """In order of evaluation: the first is the one that the reference would report."""
-    remarks: list[Remark]
+    remarks: list[Diagnostic]
 
 
 def examine(
@@ -97,7 +94,7 @@ class _Builder:
         self._around = around
         self._overrides = overrides
         self.problems = Problems()
-        self._messages: list[Message] = []
+        self._messages: list[Diagnostic] = []
         self._start: Names = {
             "here": here,
             "host_node_name": around.host_node_name,
@@ -187,7 +184,7 @@ class _Builder:
     def _check_identifier(self, identifier: str) -> None:
         if header_token(identifier) != identifier:
             self._messages.append(
-                Message(
+                Diagnostic(
                     Severity.WARN,
                     f"event listeners see the identifier {identifier!r} as "
                     f"{header_token(identifier)}: blanks and colons cannot stand in the header of "
@@ -283,7 +280,7 @@ class _Builder:
             inner = self._scope(section, kind, self._names)
             if socket is None or not socket.value:
                 text = f"[{section.name}] in group {group} has no socket= and runs without one"
-                self._messages.append(Message(Severity.WARN, text, section.name))
+                self._messages.append(Diagnostic(Severity.WARN, text, Place(section=section.name)))
                 kind = "program"
             elif not programs.can_have_socket(inner, member.strip(), group):
                 kind = "program"

@@ -5,7 +5,6 @@ The one place that turns what is wrong with a value into a ConfigError that says
 
 from __future__ import annotations
 
-import re
 import shlex
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
@@ -14,10 +13,11 @@ from trio_supervisor.core.config.ini import Grammar
 from trio_supervisor.core.config.interpolation_ini import UnknownName, expand
 from trio_supervisor.core.config.interpolation_toml import expand_dollars, without_expansions
 from trio_supervisor.core.config.options import SECRETS
+from trio_supervisor.core.config.secrets import MASK, as_written
 from trio_supervisor.core.errors import ConfigError, InternalError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from trio_supervisor.core.config.context import EvalContext
     from trio_supervisor.core.config.ini import Document, Entry, Section
@@ -28,10 +28,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: The use of an environment variable in either grammar, and its name.
-_VARIABLE = re.compile(r"([%$][({]ENV_(\w+)[^{}()]*[)}]s?)")
-#: Characters of a value that may be a secret; to replace shorter ones would garble messages.
-SHORTEST_SECRET = 4
 #: Characters of a message; a value that is quoted in it may be megabytes long.
 LONGEST_MESSAGE = 1000
 
@@ -146,7 +142,7 @@ class Scope:
             if name in SECRETS:
                 # The name of a variable is no secret, a piece of the value is.
                 named = name == "environment" and isinstance(error, UnknownName)
-                shown, why = "***", why if named else "cannot be expanded"
+                shown, why = MASK, why if named else "cannot be expanded"
             what = f"Format string {shown} for '{self.section.name}.{name}' {why}"
             problem = self.error(what, name, *error.args[1:])
             problem.unknown_name = error.name if isinstance(error, UnknownName) else None
@@ -202,16 +198,3 @@ class Scope:
             line=None if entry is None else entry.line or None,
             hint=hint,
         )
-
-
-def as_written(text: str, written: str, variable: Callable[[str], str]) -> str:
-    """A text about a value without what environment variables put into it: that may be secret.
-
-    ``written`` is the value as it stands in the file, ``variable`` gives those that it uses.
-    """
-    for use, name in _VARIABLE.findall(written):
-        value = variable(name)
-        if len(value) >= SHORTEST_SECRET:
-            for spelling in {value, repr(value)[1:-1], value.upper(), value.lower()}:
-                text = text.replace(spelling, use)
-    return text

@@ -11,8 +11,9 @@ import re
 from dataclasses import dataclass, field
 
 from trio_supervisor.core.config.options import SECRETS, TABLES
-from trio_supervisor.core.config.remark import Remark
+from trio_supervisor.core.config.secrets import MASK
 from trio_supervisor.core.config.shell_syntax import open_quote
+from trio_supervisor.core.diagnostics import Diagnostic, Place, Severity
 from trio_supervisor.core.errors import ConfigError
 
 COMMENT_MARKS = (";", "#")
@@ -70,7 +71,7 @@ class Document:
     file: str | None = None
     """The main file; None for text that comes from none."""
     sections: dict[str, Section] = field(default_factory=dict)
-    remarks: list[Remark] = field(default_factory=list)
+    remarks: list[Diagnostic] = field(default_factory=list)
     """What looks odd in the layout (12)."""
     errors: list[ConfigError] = field(default_factory=list)
     """What could not be read; the rest of the file is there all the same."""
@@ -204,7 +205,7 @@ class _Reader:
         if match is None or not match[1]:
             # It may be the rest of the value above, which lacks its indentation.
             hidden = self._key in SECRETS or text.split()[0].lower() in SECRETS
-            self._bad.append((number, "***" if hidden else line))
+            self._bad.append((number, MASK if hidden else line))
             return
         self._end_value()
         self._key = match[1].lower()
@@ -224,7 +225,8 @@ class _Reader:
 
     def _remark(self, number: int, text: str, hint: str | None = None) -> None:
         section = None if self._section is None else self._section.name
-        self._document.remarks.append(Remark(text, self._file, number, section, self._key, hint))
+        place = Place(self._file, number, section, self._key)
+        self._document.remarks.append(Diagnostic(Severity.WARN, text, place, hint))
 
     def _end_value(self) -> None:
         if self._key is not None and self._section is not None:

@@ -14,10 +14,10 @@ from trio_supervisor.core.config.environment import is_ambiguous, odd_separators
 from trio_supervisor.core.config.ini import DEFAULT, Document, Entry, Grammar, Section
 from trio_supervisor.core.config.model import Config, ProcessConfig
 from trio_supervisor.core.config.options import SECRETS, TABLES
-from trio_supervisor.core.config.remark import Remark
 from trio_supervisor.core.config.shell_syntax import VARIABLE, shell_syntax
 from trio_supervisor.core.config.suggest import suggestion
 from trio_supervisor.core.config.unknown_keys import PROGRAM_KINDS, SERVERS, mistaken
+from trio_supervisor.core.diagnostics import Diagnostic, Place, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -50,7 +50,7 @@ def lint(
     config: Config | None,
     around: EvalContext,
     environment: Callable[[Section], str | None],
-) -> list[Remark]:
+) -> list[Diagnostic]:
     """All remarks, those of the layout first. ``config`` is None if the document has errors.
 
     ``environment`` is the expanded text of the section's ``environment=``; None if there is none.
@@ -76,16 +76,18 @@ def kind_of(name: str) -> str:
     return name.partition(":")[0]
 
 
-def _remark(section: Section, text: str, hint: str | None = None) -> Remark:
-    return Remark(text, section.file, section.line, section.name, None, hint)
+def _remark(section: Section, text: str, hint: str | None = None) -> Diagnostic:
+    place = Place(section.file, section.line, section.name)
+    return Diagnostic(Severity.WARN, text, place, hint)
 
 
-def _at(section: Section, key: str, text: str, hint: str | None = None) -> Remark:
+def _at(section: Section, key: str, text: str, hint: str | None = None) -> Diagnostic:
     entry = section.entries[key]
-    return Remark(text, entry.file, entry.line, section.name, key, hint)
+    place = Place(entry.file, entry.line, section.name, key)
+    return Diagnostic(Severity.WARN, text, place, hint)
 
 
-def _sections(document: Document) -> Iterator[Remark]:
+def _sections(document: Document) -> Iterator[Diagnostic]:
     for section in document.sections.values():
         name, kind = section.name, kind_of(section.name)
         known = kind in TABLES or kind in FREE_KINDS or name == DEFAULT
@@ -102,10 +104,11 @@ def _sections(document: Document) -> Iterator[Remark]:
             for entry in section.entries.values():
                 if entry.file != main:  # Q14
                     text, hint = "[include] of an included file is ignored", "name its files in "
-                    yield Remark(text, entry.file, entry.line, name, None, hint + main)
+                    place = Place(entry.file, entry.line, name)
+                    yield Diagnostic(Severity.WARN, text, place, hint + main)
 
 
-def _keys(document: Document, section: Section) -> Iterator[Remark]:
+def _keys(document: Document, section: Section) -> Iterator[Diagnostic]:
     kind = kind_of(section.name)
     if kind not in TABLES or kind in FREE_KINDS:
         return
@@ -123,7 +126,7 @@ def _keys(document: Document, section: Section) -> Iterator[Remark]:
             yield _at(section, key, *wrong)
 
 
-def _environment(section: Section, text: str | None) -> Iterator[Remark]:
+def _environment(section: Section, text: str | None) -> Iterator[Diagnostic]:
     if not text:
         return
     if separators := odd_separators(text):
@@ -141,7 +144,7 @@ def _environment(section: Section, text: str | None) -> Iterator[Remark]:
         yield _at(section, "environment", "the text behind # is no part of the value", hint)
 
 
-def _shell(section: Section) -> Iterator[Remark]:
+def _shell(section: Section) -> Iterator[Diagnostic]:
     entry = section.entries.get("command")
     if entry is None or entry.words is not None or kind_of(section.name) not in PROGRAM_KINDS:
         return
@@ -150,7 +153,7 @@ def _shell(section: Section) -> Iterator[Remark]:
         yield _at(section, "command", *found)
 
 
-def _dollars(section: Section, environ: Mapping[str, str]) -> Iterator[Remark]:
+def _dollars(section: Section, environ: Mapping[str, str]) -> Iterator[Diagnostic]:
     """Variables as shells write them; in ``command=`` they are found as shell syntax."""
     kind = kind_of(section.name)
     if kind not in TABLES or kind in FREE_KINDS:
@@ -198,7 +201,9 @@ _ODD_VALUES: tuple[tuple[str, Callable[[ProcessConfig], bool], str, str], ...] =
 )
 
 
-def _values(document: Document, config: Config, is_dir: Callable[[str], bool]) -> Iterator[Remark]:
+def _values(
+    document: Document, config: Config, is_dir: Callable[[str], bool]
+) -> Iterator[Diagnostic]:
     for section, processes in _programs(document, config):
         yield from _directory(section, processes, is_dir)
         for key, is_odd, text, hint in _ODD_VALUES:
@@ -224,7 +229,7 @@ def _values(document: Document, config: Config, is_dir: Callable[[str], bool]) -
 
 def _directory(
     section: Section, processes: list[ProcessConfig], is_dir: Callable[[str], bool]
-) -> Iterator[Remark]:
+) -> Iterator[Diagnostic]:
     entry = section.entries.get("directory")
     if entry is None:
         return
@@ -249,7 +254,7 @@ def _programs(document: Document, config: Config) -> Iterator[tuple[Section, lis
             yield section, made[section.name]
 
 
-def _names(document: Document, config: Config) -> Iterator[Remark]:
+def _names(document: Document, config: Config) -> Iterator[Diagnostic]:
     """Names that nobody can type, and programs that run more than once."""
     for section, processes in _programs(document, config):
         entry = section.entries.get("process_name")
@@ -266,7 +271,7 @@ def _names(document: Document, config: Config) -> Iterator[Remark]:
             yield _remark(document.sections[name], text, "name it in one of them")
 
 
-def _collisions(document: Document, config: Config) -> Iterator[Remark]:
+def _collisions(document: Document, config: Config) -> Iterator[Diagnostic]:
     first = document.sections["supervisord"]
     for name in _repeated(group.name for group in config.groups):
         hint = "the one of lower priority number runs; rename the others"

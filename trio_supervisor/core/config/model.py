@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from trio_supervisor.core.config.access import Access, Credentials, Tls
+from trio_supervisor.core.diagnostics import Diagnostic
+from trio_supervisor.core.diagnostics import Severity as Severity
 
 #: Defaults shared by child logs and the activity log (process.md P-244).
 LOG_MAXBYTES = 50 * 1024 * 1024
@@ -196,28 +198,6 @@ class RpcInterface:
     options: Mapping[str, str] = field(default_factory=dict)
 
 
-class Severity(enum.IntEnum):
-    """Levels of the activity log (process.md P-284)."""
-
-    CRITICAL = 50
-    ERROR = 40
-    WARN = 30
-    INFO = 20
-    DEBUG = 10
-    TRACE = 5
-    BLATHER = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """Something found while loading, to be written to the activity log at start (P-162)."""
-
-    severity: Severity
-    text: str
-    section: str | None = field(default=None, compare=False)
-    """The section that it is about."""
-
-
 @dataclass(frozen=True, slots=True)
 class DaemonConfig:
     """``[supervisord]`` (config.md 8.1). Paths are absolute."""
@@ -254,7 +234,8 @@ class Config:
     rpcinterfaces: tuple[RpcInterface, ...] = ()
     groups: tuple[GroupConfig, ...] = ()
     """In group order: ascending priority, then name (config.md 9.6). May hold equal names."""
-    messages: tuple[Message, ...] = ()
+    messages: tuple[Diagnostic, ...] = ()
+    """What reading the file found besides errors, for the activity log."""
     path: str | None = None
     """Absolute path of the main file; None for a configuration made by a program."""
 

@@ -18,11 +18,10 @@ from trio_supervisor.core.config.model import (
     FastCgiSocket,
     GroupConfig,
     GroupKind,
-    Message,
     PoolConfig,
     ProcessConfig,
-    Severity,
 )
+from trio_supervisor.core.diagnostics import Diagnostic, Place, Severity
 from trio_supervisor.core.errors import ConfigError
 from trio_supervisor.core.events import EVENT_TYPES, ProcessLogStderr
 from trio_supervisor.core.listener import header_token
@@ -61,7 +60,7 @@ def checked_name(scope: Scope, name: str, option: str | None = None) -> str:
 class Programs:
     """Builds processes; ``messages`` collects what is to be logged."""
 
-    def __init__(self, environment: Mapping[str, str], messages: list[Message]) -> None:
+    def __init__(self, environment: Mapping[str, str], messages: list[Diagnostic]) -> None:
         self._environment = environment
         self._messages = messages
 
@@ -299,7 +298,8 @@ class Programs:
         return None if url is None else FastCgiSocket(url, backlog, owner, mode)
 
     def _warn(self, scope: Scope, text: str) -> None:
-        self._messages.append(Message(Severity.WARN, text, scope.section.name))
+        place = Place(section=scope.section.name)
+        self._messages.append(Diagnostic(Severity.WARN, text, place))
 
 
 def environment_of(scope: Scope, *, twice: bool = False) -> dict[str, str]:

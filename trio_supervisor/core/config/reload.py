@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-from trio_supervisor.core.config.model import DaemonConfig, Message, Severity
+from trio_supervisor.core.config.model import DaemonConfig
 from trio_supervisor.core.config.options import SUPERVISORD, Effect, effect_of
+from trio_supervisor.core.diagnostics import Diagnostic, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -21,24 +22,24 @@ _EFFECTS = {option.name: effect_of("supervisord", option) for option in SUPERVIS
 
 def reread_daemon(
     running: DaemonConfig, read: DaemonConfig
-) -> tuple[DaemonConfig, tuple[Message, ...]]:
+) -> tuple[DaemonConfig, tuple[Diagnostic, ...]]:
     """``[supervisord]`` as a reread leaves it, and what the log is to say (Q69)."""
     daemon, effective, waiting = _take_over(running, read, {Effect.REREAD})
     said = [f"the new {name} is in force" for name in effective]
     for effect, needed in ((Effect.RELOAD, "a reload"), (Effect.START, "a new start")):
         if effect in waiting:
             said.append(f"changed, but {needed} is needed: {', '.join(waiting[effect])}")
-    return daemon, tuple(Message(Severity.INFO, text) for text in said)
+    return daemon, tuple(Diagnostic(Severity.INFO, text) for text in said)
 
 
 def reload_daemon(
     running: DaemonConfig, read: DaemonConfig
-) -> tuple[DaemonConfig, tuple[Message, ...]]:
+) -> tuple[DaemonConfig, tuple[Diagnostic, ...]]:
     """``[supervisord]`` as a reload leaves it, and what the log is to say (Q83, Q84)."""
     effects = {Effect.REREAD, Effect.UPDATE, Effect.RELOAD}
     daemon, _, waiting = _take_over(running, read, effects)
     return daemon, tuple(
-        Message(
+        Diagnostic(
             Severity.CRITICAL if name == "user" else Severity.WARN,
             f"{name} has changed in the configuration, but stays what it was: "
             "a running daemon cannot change it, start it anew",

@@ -8,7 +8,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from trio_supervisor.core.config.evaluate import SHORTEST_SECRET
+from trio_supervisor.core.config.secrets import MASK, SHORTEST_SECRET
 from trio_supervisor.core.errors import NoFile, NotExecutable
 
 if TYPE_CHECKING:
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
 #: Where commands are searched when neither the process nor the supervisor has a PATH (P-029).
 FALLBACK_PATH = "/bin:/usr/bin:/usr/local/bin"
-
-#: Stands for the value of a variable.
-MASK = "***"
 
 
 @dataclass(frozen=True, slots=True)
