@@ -12,9 +12,9 @@ from tests.kit.fake_supervisor import BOB, FakeActivity, FakeSupervisor
 from tests.kit.web import inet_server, request, talking
 from trio_supervisor.core.errors import NotRunning
 from trio_supervisor.core.process.states import DaemonState, FaultCode, State
-from trio_supervisor.web.api.error import KINDS, problem_of
+from trio_supervisor.web.api.error import FAULTS, problem_of
 from trio_supervisor.web.api.input import BODY_LIMIT
-from trio_supervisor.web.api.route import CHANGE, READ, Map, Route
+from trio_supervisor.web.api.route import CHANGE, READ, Route, Router
 from trio_supervisor.web.api.routes import HEALTH, ROUTES
 
 GOOD = "Authorization: Basic " + b64encode(b"bob:p:w").decode()
@@ -279,8 +279,8 @@ async def test_what_utf_8_cannot_say(fake: FakeSupervisor) -> None:
 
 @pytest.mark.behaviour("http.md#requests-and-answers-of-the-json-api")
 def test_every_fault_has_a_status() -> None:
-    assert {*KINDS} == {*FaultCode} - {FaultCode.SUCCESS}
-    for kind in KINDS.values():
+    assert {*FAULTS} == {*FaultCode} - {FaultCode.SUCCESS}
+    for kind in FAULTS.values():
         assert kind.status in (400, 404, 409, 503)
         assert kind.sentence.format("x")
     assert str(problem_of(NotRunning("{cat}"))) == "{cat} is not running"
@@ -289,7 +289,7 @@ def test_every_fault_has_a_status() -> None:
 def test_every_route_can_be_found() -> None:
     routes = (*HEALTH, *ROUTES)
     assert len({(route.method, route.path) for route in routes}) == len(routes)
-    found = Map(routes)
+    found = Router(routes)
     for route in routes:
         path = route.path.replace("{name}", "start").replace("{channel}", "stdout")
         match = found.match(path)

@@ -13,9 +13,9 @@ from trio_supervisor.core.events import ProcessLogStdout, RemoteCommunication
 from trio_supervisor.core.listener import (
     LONGEST_RESULT,
     LONGEST_RESULT_LINE,
+    EventResult,
     Listener,
     Ready,
-    Result,
     Violation,
     envelope,
 )
@@ -45,9 +45,9 @@ def variants(conversation: Conversation) -> Iterator[Conversation]:
                 yield [*conversation[:i], *chunks, *conversation[i + 1 :]]
 
 
-def hold(conversation: Conversation) -> tuple[list[Ready | Result | Violation], ListenerState]:
+def hold(conversation: Conversation) -> tuple[list[Ready | EventResult | Violation], ListenerState]:
     listener = Listener()
-    items: list[Ready | Result | Violation] = []
+    items: list[Ready | EventResult | Violation] = []
     for said in conversation:
         if said is None:
             assert listener.state is ListenerState.READY
@@ -71,16 +71,20 @@ def hold(conversation: Conversation) -> tuple[list[Ready | Result | Violation], 
         ([b"READ", b"Y\n"], [READY], ListenerState.READY),
         (
             [b"READY\n", SENT, b"RESULT 2\nOKREADY\n"],
-            [READY, Result(b"OK"), READY],
+            [READY, EventResult(b"OK"), READY],
             ListenerState.READY,
         ),
-        ([b"READY\n", SENT, b"RESULT 4\nFAIL"], [READY, Result(b"FAIL")], ACKNOWLEDGED),
-        ([b"READY\n", SENT, b"RESULT 2\nok"], [READY, Result(b"ok")], ACKNOWLEDGED),
-        ([b"READY\n", SENT, b"RESULT 0\n"], [READY, Result(b"")], ACKNOWLEDGED),
-        ([b"READY\n", SENT, b"RESULT", b" 2", b"\nO", b"K"], [READY, Result(b"OK")], ACKNOWLEDGED),
+        ([b"READY\n", SENT, b"RESULT 4\nFAIL"], [READY, EventResult(b"FAIL")], ACKNOWLEDGED),
+        ([b"READY\n", SENT, b"RESULT 2\nok"], [READY, EventResult(b"ok")], ACKNOWLEDGED),
+        ([b"READY\n", SENT, b"RESULT 0\n"], [READY, EventResult(b"")], ACKNOWLEDGED),
+        (
+            [b"READY\n", SENT, b"RESULT", b" 2", b"\nO", b"K"],
+            [READY, EventResult(b"OK")],
+            ACKNOWLEDGED,
+        ),
         (
             [b"READY\n", SENT, b"RESULT 2\nOK\n", b"READY\n"],
-            [READY, Result(b"OK"), Violation()],
+            [READY, EventResult(b"OK"), Violation()],
             UNKNOWN,
         ),
         ([b"READY\n", SENT, b"junk\n"], [READY, Violation("bad result line: 'junk'")], UNKNOWN),
@@ -89,9 +93,9 @@ def hold(conversation: Conversation) -> tuple[list[Ready | Result | Violation], 
         ([b"READY\r\n"], [Violation()], UNKNOWN),
         ([b"hello"], [], ACKNOWLEDGED),
         ([b"hello", b"!"], [Violation()], UNKNOWN),
-        ([b"READY\n", SENT, b"RESULT  2 \nOK"], [READY, Result(b"OK")], ACKNOWLEDGED),
-        ([b"READY\n", SENT, b"RESULT +2\nOK"], [READY, Result(b"OK")], ACKNOWLEDGED),
-        ([b"READY\n", SENT, b"RESULT 2\r\nOK"], [READY, Result(b"OK")], ACKNOWLEDGED),
+        ([b"READY\n", SENT, b"RESULT  2 \nOK"], [READY, EventResult(b"OK")], ACKNOWLEDGED),
+        ([b"READY\n", SENT, b"RESULT +2\nOK"], [READY, EventResult(b"OK")], ACKNOWLEDGED),
+        ([b"READY\n", SENT, b"RESULT 2\r\nOK"], [READY, EventResult(b"OK")], ACKNOWLEDGED),
         (
             [b"READY\n", SENT, b"XXXXXXX2\n"],
             [READY, Violation("bad result line: 'XXXXXXX2'")],
@@ -128,13 +132,13 @@ def hold(conversation: Conversation) -> tuple[list[Ready | Result | Violation], 
         ),
         pytest.param(
             [b"READY\n", SENT, b"RESULT " + b"0" * 20 + b"2\nOK"],
-            [READY, Result(b"OK")],
+            [READY, EventResult(b"OK")],
             ACKNOWLEDGED,
             id="1.5-zeros",
         ),
         pytest.param(
             [b"READY\n", SENT, b"RESULT 0\nREADY\n"],
-            [READY, Result(b""), READY],
+            [READY, EventResult(b""), READY],
             ListenerState.READY,
             id="result",
         ),
@@ -152,7 +156,7 @@ def hold(conversation: Conversation) -> tuple[list[Ready | Result | Violation], 
         ),
         pytest.param(
             [b"READY\n", SENT, b"RESULT 6\n\xff\n\0READ", b"Y\nREADY\n"],
-            [READY, Result(b"\xff\n\0REA"), Violation()],
+            [READY, EventResult(b"\xff\n\0REA"), Violation()],
             UNKNOWN,
             id="length-counts-bytes",
         ),
@@ -160,7 +164,7 @@ def hold(conversation: Conversation) -> tuple[list[Ready | Result | Violation], 
     ],
 )
 def test_conversation(
-    conversation: Conversation, items: list[Ready | Result | Violation], state: ListenerState
+    conversation: Conversation, items: list[Ready | EventResult | Violation], state: ListenerState
 ) -> None:
     for variant in variants(conversation):
         assert hold(variant) == (items, state)
@@ -190,7 +194,7 @@ def test_the_longest_result_is_taken_in_small_pieces() -> None:
     for _ in range(LONGEST_RESULT // 64):
         assert items == []
         items = listener.feed(b"x" * 64)
-    assert items == [Result(b"x" * LONGEST_RESULT)]
+    assert items == [EventResult(b"x" * LONGEST_RESULT)]
 
 
 @pytest.mark.parametrize("length", [LONGEST_RESULT + 1, 10**20, 10**100])

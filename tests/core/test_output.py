@@ -1,4 +1,4 @@
-"""Output filters. Every case holds however the bytes are split."""
+"""PlainOutput filters. Every case holds however the bytes are split."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trio_supervisor.core.output import (
     AnsiStripper,
     Capture,
     Captured,
-    Output,
+    PlainOutput,
     WholeCharacters,
 )
 
@@ -35,15 +35,15 @@ def strip(chunks: list[bytes]) -> bytes:
     return b"".join([stripper.feed(chunk) for chunk in chunks]) + stripper.finish()
 
 
-def capture(chunks: list[bytes], maxbytes: int = 1000) -> list[Output | Captured]:
+def capture(chunks: list[bytes], maxbytes: int = 1000) -> list[PlainOutput | Captured]:
     """All items, with neighbouring output joined."""
     filter = Capture(maxbytes)
     items = [item for chunk in chunks for item in filter.feed(chunk)]
-    items += [Output(rest)] if (rest := filter.finish()) else []
-    joined: list[Output | Captured] = []
+    items += [PlainOutput(rest)] if (rest := filter.finish()) else []
+    joined: list[PlainOutput | Captured] = []
     for item in items:
-        if joined and isinstance(item, Output) and isinstance(joined[-1], Output):
-            joined[-1] = Output(joined[-1].data + item.data)
+        if joined and isinstance(item, PlainOutput) and isinstance(joined[-1], PlainOutput):
+            joined[-1] = PlainOutput(joined[-1].data + item.data)
         else:
             joined.append(item)
     return joined
@@ -94,28 +94,28 @@ def test_strip_ansi_does_not_depend_on_splits(pieces: list[bytes], data: st.Data
     [
         (
             b"before" + BEGIN + b"captured data" + END + b"after",
-            [Output(b"before"), Captured(b"captured data"), Output(b"after")],
+            [PlainOutput(b"before"), Captured(b"captured data"), PlainOutput(b"after")],
         ),
-        (b"bye", [Output(b"bye")]),
-        (b"visible visible" + BEGIN + b"x" * 45, [Output(b"visible visible")]),
+        (b"bye", [PlainOutput(b"bye")]),
+        (b"visible visible" + BEGIN + b"x" * 45, [PlainOutput(b"visible visible")]),
         pytest.param(
             b"prefix " + BEGIN + b"body" + END + b" suffix " + END + b"more",
-            [Output(b"prefix "), Captured(b"body"), Output(b" suffix " + END + b"more")],
+            [PlainOutput(b"prefix "), Captured(b"body"), PlainOutput(b" suffix " + END + b"more")],
             id="outside",
         ),
         (BEGIN + END, [Captured(b"")]),
         (BEGIN + b"one" + BEGIN + b"two" + END, [Captured(b"one" + BEGIN + b"two")]),
-        pytest.param(b"x<!--XSUPER", [Output(b"x<!--XSUPER")], id="at-end"),
-        pytest.param(b"<<!--" + BEGIN[1:], [Output(b"<<!--" + BEGIN[1:])], id="near-miss"),
+        pytest.param(b"x<!--XSUPER", [PlainOutput(b"x<!--XSUPER")], id="at-end"),
+        pytest.param(b"<<!--" + BEGIN[1:], [PlainOutput(b"<<!--" + BEGIN[1:])], id="near-miss"),
         pytest.param(
             b"<!--<" + BEGIN + b"a<!--X" + END,
-            [Output(b"<!--<"), Captured(b"a<!--X")],
+            [PlainOutput(b"<!--<"), Captured(b"a<!--X")],
             id="overlapping-prefixes",
         ),
         (BEGIN + b"a" + END + BEGIN + b"b" + END, [Captured(b"a"), Captured(b"b")]),
     ],
 )
-def test_capture(data: bytes, expected: list[Output | Captured]) -> None:
+def test_capture(data: bytes, expected: list[PlainOutput | Captured]) -> None:
     for chunks in splits(data):
         assert capture(chunks) == expected
 
@@ -130,15 +130,15 @@ def test_overflow_keeps_exactly_the_last_bytes() -> None:
 @pytest.mark.behaviour("process.md#capture-mode")
 def test_many_captures_in_one_read() -> None:
     data = (BEGIN + b"x" + END) * 600 + b"line\n"
-    assert capture([data]) == [Captured(b"x")] * 600 + [Output(b"line\n")]
+    assert capture([data]) == [Captured(b"x")] * 600 + [PlainOutput(b"line\n")]
 
 
 @pytest.mark.behaviour("process.md#capture-mode")
 def test_nothing_but_a_prefix_of_the_token_is_withheld() -> None:
     filter = Capture(100)
-    assert filter.feed(b"bye\n") == [Output(b"bye\n")]
-    assert filter.feed(b"a<!-") == [Output(b"a")]
-    assert filter.feed(b"- no token") == [Output(b"<!-- no token")]
+    assert filter.feed(b"bye\n") == [PlainOutput(b"bye\n")]
+    assert filter.feed(b"a<!-") == [PlainOutput(b"a")]
+    assert filter.feed(b"- no token") == [PlainOutput(b"<!-- no token")]
     assert filter.feed(b"<!--XSUP") == []
     assert filter.finish() == b"<!--XSUP"
 
@@ -148,7 +148,7 @@ def test_a_finished_filter_is_outside_capture() -> None:
     filter = Capture(100)
     assert filter.feed(BEGIN + b"lost" + END[:5]) == []
     assert filter.finish() == b""
-    assert filter.feed(b"text") == [Output(b"text")]
+    assert filter.feed(b"text") == [PlainOutput(b"text")]
 
 
 def test_capture_takes_linear_time() -> None:

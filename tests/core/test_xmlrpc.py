@@ -16,8 +16,8 @@ from trio_supervisor.core.xmlrpc import (
     MAX_DEPTH,
     MAX_ELEMENTS,
     PIECE,
-    Call,
     MalformedCall,
+    MethodCall,
     Value,
     decode_call,
     encode_fault,
@@ -111,7 +111,7 @@ def test_malformed_bodies_are_refused(body: bytes) -> None:
 
 @pytest.mark.behaviour("http.md#form-of-a-call", "http.md#unknown-methods")
 def test_structure_is_not_checked() -> None:
-    assert decode_call(b"<x><methodName>a</methodName></x>") == Call("a", [])
+    assert decode_call(b"<x><methodName>a</methodName></x>") == MethodCall("a", [])
     twice = b"<x><methodName>a</methodName><methodName>b</methodName></x>"
     assert decode_call(twice).method == "b"
     assert decode_call(b"<x><methodName> a </methodName></x>").method == " a "
@@ -154,7 +154,7 @@ values = st.recursive(
 @given(st.lists(values, max_size=3))
 def test_calls_of_the_standard_client_are_understood(params: list[Value]) -> None:
     body = xmlrpc.client.dumps(tuple(params), "supervisor.x", encoding="utf-8")
-    assert decode_call(body.encode()) == Call("supervisor.x", params)
+    assert decode_call(body.encode()) == MethodCall("supervisor.x", params)
 
 
 @given(values)

@@ -43,7 +43,7 @@ from trio_supervisor.core.process.states import (
 )
 from trio_supervisor.runtime.events.bus import Bus
 from trio_supervisor.runtime.events.history import EventHistory
-from trio_supervisor.runtime.events.subscription import BUFFER_SIZE, EventStream, Streams
+from trio_supervisor.runtime.events.subscription import BUFFER_SIZE, EventStream, EventStreams
 from trio_supervisor.runtime.inspect.sampler import UsageSampler
 from trio_supervisor.runtime.output.subscriptions import Subscriptions
 from trio_supervisor.runtime.output.tail_buffer import TailBuffer
@@ -222,8 +222,8 @@ class FakeSupervisor:
         )
         self.state = DaemonState.RUNNING
         self.started = NOW - 65
-        self.chronicle = EventHistory(self.wall_clock)
-        self.vitals = UsageSampler(cast("Callable[[], list[Process]]", self.processes))
+        self.event_history = EventHistory(self.wall_clock)
+        self.usage = UsageSampler(cast("Callable[[], list[Process]]", self.processes))
         self.groups: dict[str, FakeGroup] = {}
         for candidate in self.candidates:
             self.add_group(candidate.name)
@@ -234,7 +234,7 @@ class FakeSupervisor:
         self.failure: RequestError | None = None
         """What the next reread or restart raises."""
         self.bus = Bus(self.log)
-        self.streams = Streams(self.bus, self.wall_clock)
+        self.streams = EventStreams(self.bus, self.wall_clock)
         self.events_buffer = BUFFER_SIZE
 
     @property

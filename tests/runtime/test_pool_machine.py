@@ -64,7 +64,7 @@ class Machine:
         self.children = [Child(f"l{n}") for n in range(LISTENERS)]
         for child in self.children:
             self.pool.add(cast("Process", child))
-        self.ears = [self.pool.ear(child.name) for child in self.children]
+        self.ears = [self.pool.on_output(child.name) for child in self.children]
         self.sent = 0
         self.accepted: list[int] = []
 

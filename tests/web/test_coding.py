@@ -10,7 +10,7 @@ import pytest
 from tests.kit.fake_supervisor import FakeSupervisor
 from tests.kit.web import talking
 from trio_supervisor.web.content_coding import SHARED, GzipSource, accepts_gzip, encode
-from trio_supervisor.web.message import Request, Response, Stream
+from trio_supervisor.web.message import Request, Response, StreamResponse
 
 GZIP = "Accept-Encoding: gzip"
 
@@ -86,9 +86,9 @@ async def test_small_answers_and_other_clients_get_them_as_they_are() -> None:
     assert isinstance(coded, Response)
     assert gzip.decompress(coded.body) == large.body
     assert ("Content-Encoding", "gzip") in coded.headers
-    stream = Stream(Pieces())
+    stream = StreamResponse(Pieces())
     coded = await encode(plain, stream)
-    assert isinstance(coded, Stream)
+    assert isinstance(coded, StreamResponse)
     assert coded.source is stream.source
 
 

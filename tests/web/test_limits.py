@@ -24,8 +24,8 @@ from trio_supervisor.web.api.input import BODY_LIMIT, read_fields
 from trio_supervisor.web.app import FORM_LIMIT, App
 from trio_supervisor.web.connection import PIECES, PORTION, Connection
 from trio_supervisor.web.memory import FULL, LARGE, Memory
-from trio_supervisor.web.message import MAX_FIELDS, Request, Response, Stream
-from trio_supervisor.web.parser import MAX_LINES, Refused
+from trio_supervisor.web.message import MAX_FIELDS, Refusal, Request, Response, StreamResponse
+from trio_supervisor.web.parser import MAX_LINES
 from trio_supervisor.web.worker import INLINE, work
 from trio_supervisor.web.xmlrpc import ENCODED_INLINE
 
@@ -130,7 +130,7 @@ def test_all_requests_together_have_a_limit() -> None:
     with memory.account() as one, memory.account() as other:
         one.take(60)
         other.take(40)
-        with pytest.raises(Refused, match=FULL) as refused:
+        with pytest.raises(Refusal, match=FULL) as refused:
             other.take(1)
         assert refused.value.status == 503
     with memory.account() as one:
@@ -258,8 +258,8 @@ async def test_what_a_stream_has_sent_is_forgotten(
     """A thousand clients may wait for more, each after a snapshot of some hundred kilobytes."""
     keeper = Keeper()
 
-    async def respond(self: App, request: Request) -> Stream:
-        return Stream(keeper)
+    async def respond(self: App, request: Request) -> StreamResponse:
+        return StreamResponse(keeper)
 
     monkeypatch.setattr(App, "respond", respond)
     async with talking(fake) as client:
@@ -284,7 +284,7 @@ async def test_a_request_is_forgotten_while_the_next_is_awaited(
     requests: list[weakref.ref[Request]] = []
     respond = App.respond
 
-    async def spy(self: App, request: Request) -> Response | Stream:
+    async def spy(self: App, request: Request) -> Response | StreamResponse:
         requests.append(weakref.ref(request))
         return await respond(self, request)
 

@@ -65,9 +65,9 @@ def running(fake: FakeSupervisor, name: str) -> Event:
 
 
 async def test_first_everything(fake: FakeSupervisor, autojump_clock: object) -> None:
-    fake.chronicle.record(running(fake, "cat"))
+    fake.event_history.record(running(fake, "cat"))
     heard = await first(feed_of(fake))
-    assert list(heard) == ["snapshot", "begin", "vitals"]
+    assert list(heard) == ["snapshot", "begin", "usage"]
     data = heard["snapshot"]
     assert data["token"] == TOKEN
     assert data["table"].count("<tr") == 3
@@ -76,29 +76,29 @@ async def test_first_everything(fake: FakeSupervisor, autojump_clock: object) ->
     assert "<b>cat</b>" in data["events"]
     assert "<b>1</b> running" in data["summary"]
     assert data["leaving"] is False
-    assert list(heard["vitals"]["rows"]) == ["cat"]
+    assert list(heard["usage"]["rows"]) == ["cat"]
 
 
 async def test_a_page_that_is_up_to_date_gets_no_snapshot(
     fake: FakeSupervisor, autojump_clock: object
 ) -> None:
-    fake.chronicle.record(running(fake, "cat"))
-    mark = fake.chronicle.mark
+    fake.event_history.record(running(fake, "cat"))
+    mark = fake.event_history.mark
     feed = feed_of(fake, since=mark)
-    assert list(await first(feed)) == ["begin", "vitals"]
-    fake.chronicle.record(running(fake, "grp:ga"))
+    assert list(await first(feed)) == ["begin", "usage"]
+    fake.event_history.record(running(fake, "grp:ga"))
     [message] = fields(await feed.read())
     assert message["event"] == "changes"
-    assert message["id"] == fake.chronicle.mark != mark
+    assert message["id"] == fake.event_history.mark != mark
 
 
 async def test_what_happened_while_the_page_was_on_its_way_is_told(
     fake: FakeSupervisor, autojump_clock: object
 ) -> None:
-    mark = fake.chronicle.mark
-    fake.chronicle.record(running(fake, "grp:ga"))
+    mark = fake.event_history.mark
+    fake.event_history.record(running(fake, "grp:ga"))
     feed = feed_of(fake, since=mark)
-    assert list(await first(feed)) == ["begin", "vitals"]
+    assert list(await first(feed)) == ["begin", "usage"]
     kind, data = await read(feed)
     assert (kind, len(data["rows"])) == ("changes", 1)
 
@@ -107,30 +107,30 @@ async def test_what_happened_while_the_page_was_on_its_way_is_told(
 async def test_a_page_that_is_too_old_gets_a_snapshot(
     fake: FakeSupervisor, autojump_clock: object, kind: str
 ) -> None:
-    fake.chronicle.record(running(fake, "cat"))
-    daemon = fake.chronicle.mark.partition("-")[0]
+    fake.event_history.record(running(fake, "cat"))
+    daemon = fake.event_history.mark.partition("-")[0]
     marks = {
-        "another daemon's": FakeSupervisor().chronicle.mark,
+        "another daemon's": FakeSupervisor().event_history.mark,
         "none": "<b>-",
         "of the future": f"{daemon}-99999",
-        "too old": fake.chronicle.mark,
+        "too old": fake.event_history.mark,
     }
     for _ in range(REMEMBERED + 1):
-        fake.chronicle.record(running(fake, "cat"))
-    assert list(await first(feed_of(fake, since=marks[kind]))) == ["snapshot", "begin", "vitals"]
+        fake.event_history.record(running(fake, "cat"))
+    assert list(await first(feed_of(fake, since=marks[kind]))) == ["snapshot", "begin", "usage"]
 
 
 async def test_charts_get_what_changed_from_sample_to_sample(
     fake: FakeSupervisor, autojump_clock: object
 ) -> None:
-    vitals = [
+    usage = [
         {"cat": UsageSample(1.0, 5)},
         {"cat": UsageSample(1.04, 5), "off": UsageSample(None, 7)},
         {},
         {},
     ]
-    fake.vitals.samples.extend(
-        Sample(trio.current_time() - 10 + number, of) for number, of in enumerate(vitals)
+    fake.usage.samples.extend(
+        Sample(trio.current_time() - 10 + number, of) for number, of in enumerate(usage)
     )
     data = (await first(feed_of(fake)))["begin"]
     assert len(data["times"]) == 4
@@ -144,7 +144,7 @@ async def test_a_change_is_told_at_once_and_only_it(
     feed = feed_of(fake)
     await first(feed)
     start = trio.current_time()
-    fake.chronicle.record(running(fake, "grp:ga"))
+    fake.event_history.record(running(fake, "grp:ga"))
     kind, data = await read(feed)
     assert trio.current_time() - start < INTERVAL / 10
     assert kind == "changes"
@@ -162,7 +162,7 @@ async def test_changes_close_together_are_one_message(
     await first(feed)
     for _ in range(50):
         for name in ("cat", "grp:ga"):
-            fake.chronicle.record(running(fake, name))
+            fake.event_history.record(running(fake, name))
     kind, data = await read(feed)
     assert (kind, len(data["rows"])) == ("changes", 2)
     assert data["events"].count("<li>") == 100
@@ -176,7 +176,7 @@ async def test_vitals_come_every_few_seconds(fake: FakeSupervisor, autojump_cloc
     start = trio.current_time()
     for rounds in (1, 2, 3):
         kind, data = await read(feed)
-        assert kind == "vitals"
+        assert kind == "usage"
         assert trio.current_time() - start == pytest.approx(rounds * INTERVAL)
         assert data["time"] == pytest.approx(trio.current_time(), abs=0.1)
 
@@ -187,7 +187,7 @@ async def test_only_vitals_that_have_changed_are_sent(
     for name in ("cat", "grp:ga"):
         fake.process(name).run(pid=NO_PID)
     feed = feed_of(fake)
-    assert set((await first(feed))["vitals"]["rows"]) == {"cat", "grp:ga"}
+    assert set((await first(feed))["usage"]["rows"]) == {"cat", "grp:ga"}
     _, data = await read(feed)
     assert set(data["rows"]) == {"cat", "grp:ga"}  # the share of a processor is known from now on
     _, data = await read(feed)
@@ -209,7 +209,7 @@ async def test_figures_are_sent_if_they_differ_as_shown() -> None:
         },
     )
     [(kind, data)] = messages(_figures(before, now))
-    assert (kind, data["time"]) == ("vitals", 3.0)
+    assert (kind, data["time"]) == ("usage", 3.0)
     assert data["rows"] == {
         "b": [1.2, mib, "1.2 %", "1.0 MiB"],
         "c": [0.0, mib, "0.0 %", "1.0 MiB"],
@@ -225,17 +225,17 @@ async def test_vitals_come_also_while_much_changes(
     await first(feed)
     kinds = []
     for _ in range(100):
-        fake.chronicle.record(running(fake, "cat"))
+        fake.event_history.record(running(fake, "cat"))
         kinds += [kind for kind, _ in messages(await feed.read())]
     assert kinds.count("changes") == 100
-    assert kinds.count("vitals") == 2
+    assert kinds.count("usage") == 2
 
 
 async def test_who_is_slow_begins_anew(fake: FakeSupervisor, autojump_clock: object) -> None:
     feed = feed_of(fake)
     await first(feed)
     for _ in range(REMEMBERED + 1):
-        fake.chronicle.record(running(fake, "cat"))
+        fake.event_history.record(running(fake, "cat"))
     kind, data = await read(feed)
     assert kind == "snapshot"
     assert data["events"].count("<li>") == REMEMBERED
@@ -244,12 +244,12 @@ async def test_who_is_slow_begins_anew(fake: FakeSupervisor, autojump_clock: obj
 async def test_other_groups_are_another_table(fake: FakeSupervisor, autojump_clock: object) -> None:
     feed = feed_of(fake)
     await first(feed)
-    fake.chronicle.record(running(fake, "grp:ga"))
+    fake.event_history.record(running(fake, "grp:ga"))
     fake.process("grp:ga").state = State.STOPPED
     fake.remove_group("grp")
     kind, _ = await read(feed)
     assert kind == "changes"
-    fake.chronicle.record(ProcessGroupRemoved("grp"))
+    fake.event_history.record(ProcessGroupRemoved("grp"))
     kind, data = await read(feed)
     assert kind == "snapshot"
     assert "grp" not in data["table"]
@@ -259,7 +259,7 @@ async def test_the_end_is_announced(fake: FakeSupervisor, autojump_clock: object
     feed = feed_of(fake)
     await first(feed)
     fake.state = DaemonState.SHUTDOWN
-    fake.chronicle.record(SupervisorStateChangeStopping())
+    fake.event_history.record(SupervisorStateChangeStopping())
     kind, data = await read(feed)
     assert (kind, data["leaving"]) == ("changes", True)
 
@@ -268,7 +268,7 @@ async def test_who_may_not_act_gets_no_forms(fake: FakeSupervisor, autojump_cloc
     feed = feed_of(fake, token="")
     data = (await first(feed))["snapshot"]
     assert "<form" not in data["table"]
-    fake.chronicle.record(running(fake, "grp:ga"))
+    fake.event_history.record(running(fake, "grp:ga"))
     _, data = await read(feed)
     assert "<form" not in data["rows"][0] + data["heads"]["grp"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from trio_supervisor.web.message import Request
-from trio_supervisor.web.parser import HEAD_LIMIT, LONGEST_REMEMBERED, Mark, Parser, Refused
+from trio_supervisor.web.message import Refusal, Request
+from trio_supervisor.web.parser import HEAD_LIMIT, LONGEST_REMEMBERED, Mark, Parser
 
 #: What comes out of a parser for one request: its head and its whole body.
 Parsed = tuple[Request, bytes]
@@ -97,7 +97,7 @@ def test_small_pieces(size: int) -> None:
     ],
 )
 def test_what_is_no_request_is_refused(data: bytes) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Refusal) as refused:
         parse(data)
     assert refused.value.status == 400
 
@@ -107,7 +107,7 @@ def test_two_ways_to_find_the_end_are_refused(first: str) -> None:
     """RFC 9112 6.1: request smuggling."""
     second = {"C": "Transfer-Encoding: chunked", "T": "Content-Length: 5"}[first[0]]
     head = f"POST / HTTP/1.1\r\n{first}\r\n{second}\r\n\r\n0\r\n\r\n"
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Refusal) as refused:
         parse(head.encode())
     assert refused.value.status == 400
 
@@ -129,7 +129,7 @@ def test_a_head_has_a_limit() -> None:
     """Also for a complete head, and however it is cut."""
     head = b"GET / HTTP/1.1\r\nX: " + b"a" * HEAD_LIMIT + b"\r\n\r\n"
     for pieces in ([head], [head[:-1]], [head[: HEAD_LIMIT + 1]], [b"a" * 2_000_000]):
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(Refusal) as refused:
             parse(*pieces)
         assert refused.value.status == 431
 

@@ -30,7 +30,7 @@ _READY = Ready()
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class EventResult:
     """The listener's answer to the event it was sent."""
 
     data: bytes
@@ -55,12 +55,12 @@ class Listener:
         self._length: int | None = None
         """Announced length of the result that is arriving."""
 
-    def feed(self, data: bytes) -> list[Ready | Result | Violation]:
-        """What these bytes mean, in order. ``sent`` must follow before a Result can come."""
+    def feed(self, data: bytes) -> list[Ready | EventResult | Violation]:
+        """What these bytes mean, in order. ``sent`` must follow before a EventResult can come."""
         if self.state is ListenerState.UNKNOWN:
             return []
         self._buffer += data
-        items: list[Ready | Result | Violation] = []
+        items: list[Ready | EventResult | Violation] = []
         while (item := self._next()) is not None:
             items.append(item)
         return items
@@ -74,7 +74,7 @@ class Listener:
         self.state = ListenerState.UNKNOWN
         self._buffer.clear()
 
-    def _next(self) -> Ready | Result | Violation | None:
+    def _next(self) -> Ready | EventResult | Violation | None:
         if not self._buffer:  # nothing is ever due without a byte more
             return None
         if self.state is ListenerState.ACKNOWLEDGED:
@@ -92,7 +92,7 @@ class Listener:
         self.state = ListenerState.READY
         return _READY
 
-    def _next_result(self) -> Result | Violation | None:
+    def _next_result(self) -> EventResult | Violation | None:
         if self._length is None:
             end = self._buffer.find(b"\n", 0, LONGEST_RESULT_LINE + 1)
             if end < 0 and len(self._buffer) <= LONGEST_RESULT_LINE:
@@ -108,7 +108,7 @@ class Listener:
         del self._buffer[: self._length]
         self._length = None
         self.state = ListenerState.ACKNOWLEDGED
-        return Result(data)
+        return EventResult(data)
 
     def _violation(self, reason: str = "") -> Violation:
         wrote = as_text(bytes(self._buffer[:LONGEST_RESULT_LINE]))

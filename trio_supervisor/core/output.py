@@ -73,7 +73,7 @@ class WholeCharacters:
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
+class PlainOutput:
     """Ordinary output, never empty."""
 
     data: bytes
@@ -98,10 +98,10 @@ class Capture:
         # A proper prefix of the token waited for; nothing else is ever withheld (P-272).
         self._held = b""
 
-    def feed(self, data: bytes) -> list[Output | Captured]:
+    def feed(self, data: bytes) -> list[PlainOutput | Captured]:
         """Ordinary output and complete captures, in order."""
         data = self._held + data
-        items: list[Output | Captured] = []
+        items: list[PlainOutput | Captured] = []
         position = 0
         while (found := data.find(self._token, position)) >= 0:
             after = found + len(self._token)
@@ -127,11 +127,11 @@ class Capture:
     def _token(self) -> bytes:
         return BEGIN if self._captured is None else END
 
-    def _take(self, data: bytes, items: list[Output | Captured]) -> None:
+    def _take(self, data: bytes, items: list[PlainOutput | Captured]) -> None:
         if not data:
             return
         if self._captured is None:
-            items.append(Output(data))
+            items.append(PlainOutput(data))
             return
         self._captured += data
         del self._captured[: max(0, len(self._captured) - self._maxbytes)]

@@ -36,12 +36,12 @@ class MalformedCall(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class MethodCall:
     method: str
     params: list[Value]
 
 
-def decode_call(body: bytes) -> Call:
+def decode_call(body: bytes) -> MethodCall:
     """Parse a request body. Raises MalformedCall."""
     # Slow to import (technique.md 7), and not needed before the first call.
     from xml.etree.ElementTree import ParseError
@@ -66,7 +66,7 @@ def decode_call(body: bytes) -> Call:
     # the garbage collector runs.
     if mistake or not calls.method:
         raise MalformedCall(f"not an XML-RPC call: {mistake or 'no method name'}")
-    return Call(calls.method, calls.params)
+    return MethodCall(calls.method, calls.params)
 
 
 def _forget_frames(error: BaseException | None) -> None:

@@ -133,7 +133,7 @@ class Group:
             logfile = config.logfile or None
         make: Callable[..., Channel] = partial(Channel, name)
         if self.pool is not None and name == "stdout":
-            make = partial(ListenerChannel, name, hear=self.pool.ear(process.name))
+            make = partial(ListenerChannel, name, on_output=self.pool.on_output(process.name))
         return make(config, process=process.name, group=self.name, host=self._host, logfile=logfile)
 
     def _auto_log(self, process: str, channel: str) -> str:

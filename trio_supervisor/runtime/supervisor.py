@@ -55,7 +55,7 @@ from trio_supervisor.runtime import operations
 from trio_supervisor.runtime.definitions import build
 from trio_supervisor.runtime.events.bus import Bus
 from trio_supervisor.runtime.events.history import EventHistory
-from trio_supervisor.runtime.events.subscription import BUFFER_SIZE, EventStream, Streams
+from trio_supervisor.runtime.events.subscription import BUFFER_SIZE, EventStream, EventStreams
 from trio_supervisor.runtime.events.ticks import tick
 from trio_supervisor.runtime.group import Group
 from trio_supervisor.runtime.guards import attempt, persist
@@ -110,14 +110,14 @@ class Supervisor:
         self.wall_clock = wall_clock
         self.started = wall_clock()
         """Wall-clock seconds."""
-        self.chronicle = EventHistory(wall_clock)
-        self.vitals = UsageSampler(self.processes)
+        self.event_history = EventHistory(wall_clock)
+        self.usage = UsageSampler(self.processes)
         self._reload = reload
         self._prepare = prepare
         # One thread at most is lost to a file that hangs, and none of those that others need.
         self._reloading = trio.CapacityLimiter(1)
         bus = Bus(log) if bus is None else bus
-        bus.observe(self.chronicle.record)
+        bus.observe(self.event_history.record)
         self._host = Host(
             daemon=config.daemon,
             log=log,
@@ -137,7 +137,7 @@ class Supervisor:
         self._leaving = trio.Event()
         self._fatal: BaseException | None = None
         self._over = trio.Event()
-        self._streams = Streams(self._host.bus, wall_clock)
+        self._streams = EventStreams(self._host.bus, wall_clock)
         for group in config.groups:
             if group.name not in self.groups:  # equal names: the first (config.md 9.5)
                 self._make(group)

@@ -1,4 +1,4 @@
-"""The URL map of one server (interfaces.md 3.2): who may come in, and which face answers."""
+"""The URL map of one server (interfaces.md 3.2): who may come in, and which endpoint answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from trio_supervisor.core.config.model import InetServer, Severity
 from trio_supervisor.runtime.rpc.calls import Rpc
 from trio_supervisor.runtime.rpc.plugins import make_plugins
-from trio_supervisor.web.access.admission import Admission, Refusal
+from trio_supervisor.web.access.admission import Admission
 from trio_supervisor.web.access.auth import Role
 from trio_supervisor.web.access.client_log import quoted
 from trio_supervisor.web.api.error import refusal
@@ -21,9 +21,10 @@ from trio_supervisor.web.content_coding import encode
 from trio_supervisor.web.logtail import tail_main, tail_process
 from trio_supervisor.web.memory import LIMIT, Memory
 from trio_supervisor.web.message import (
+    Refusal,
     Request,
     Response,
-    Stream,
+    StreamResponse,
     TooManyFields,
     error_response,
 )
@@ -76,14 +77,14 @@ def by_action(request: Request) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Face:
+class Endpoint:
     """What answers at a URL; ``otherwise`` is the status for methods that it does not have.
 
     ``methods`` is empty where the answer itself judges them.
     """
 
     methods: tuple[str, ...]
-    answer: Callable[[Request], Awaitable[Response | Stream]]
+    answer: Callable[[Request], Awaitable[Response | StreamResponse]]
     otherwise: int = 405
     changes: Callable[[Request], bool] = never
     """Whether a request may change anything: not if another site's page has caused it, and not by
@@ -93,7 +94,7 @@ class Face:
     is_call: bool = False
     """What read-only users may do is decided for each method that they call."""
     refuse: Refuse = error_response
-    """Says what is wrong in the face's own format."""
+    """Says what is wrong in the endpoint's own format."""
     is_compressed: bool = False
     """Answers are sent as gzip to clients that take it. No secret in them may be the same twice:
     its length beside text of an attacker's would tell it (BREACH)."""
@@ -115,98 +116,107 @@ class App:
         self._rpc = Rpc(supervisor, plugins)
         self._api = Api(supervisor)
         self._readonly_rpc = Rpc(supervisor, plugins, readonly=True)
-        self._rpc_face = Face(
+        self._rpc_endpoint = Endpoint(
             ("POST",),
             self._call,
             changes=by_post,
             is_call=True,
             body_limit=server.access.body_maxbytes,
         )
-        self._tail_face = Face(READ, self._tail, otherwise=400)
-        status = Face(
+        self._tail_endpoint = Endpoint(READ, self._tail, otherwise=400)
+        status = Endpoint(
             READ_OR_POST, self._status, changes=by_action, wants_token=True, is_compressed=True
         )
         self._pages = {
             "/": status,
             "/index.html": status,
-            "/live": Face(READ, self._live, is_compressed=True),
-            "/tail.html": Face(READ_OR_POST, self._log, is_compressed=True),
-            "/live/log": Face(READ, self._live_log, is_compressed=True),
-            "/log.txt": Face(READ, self._download),
-            "/ok.html": Face(READ_OR_POST, self._health),
-            **dict.fromkeys(ADDRESSES, Face(READ, self._asset, is_compressed=True)),
+            "/live": Endpoint(READ, self._live, is_compressed=True),
+            "/tail.html": Endpoint(READ_OR_POST, self._log, is_compressed=True),
+            "/live/log": Endpoint(READ, self._live_log, is_compressed=True),
+            "/log.txt": Endpoint(READ, self._download),
+            "/ok.html": Endpoint(READ_OR_POST, self._health),
+            **dict.fromkeys(ADDRESSES, Endpoint(READ, self._asset, is_compressed=True)),
         }
 
     async def admit(self, request: Request) -> Response | None:
-        """Refuse what can be refused without reading the body; None lets it in."""
-        face = self._face(request)
-        refuse = error_response if face is None else face.refuse
+        """Refuse what can be refused without reading the body; None admits the request."""
+        endpoint = self._endpoint(request)
+        try:
+            await self._check(request, endpoint)
+        except Refusal as refusal:
+            refuse = error_response if endpoint is None else endpoint.refuse
+            return refuse(refusal.status, str(refusal), headers=refusal.headers)
+        return None
+
+    async def _check(self, request: Request, endpoint: Endpoint | None) -> None:
+        """Raises Refusal."""
         role = await self._admission.role(request)
-        if isinstance(role, Refusal):
-            return refuse(role.status, role.detail, headers=role.headers)
         request.readonly = role is Role.READONLY
         if request.method == "POST" and not request.has_length:
-            return refuse(411, "Content-Length is missing")
-        if face is None:
-            return None
-        if face.methods and request.method not in face.methods:
-            allowed = ", ".join(face.methods)
-            return refuse(face.otherwise, f"Only {allowed} here", headers=(("Allow", allowed),))
+            raise Refusal(411, "Content-Length is missing")
+        if endpoint is None:
+            return
+        if endpoint.methods and request.method not in endpoint.methods:
+            allowed = ", ".join(endpoint.methods)
+            raise Refusal(endpoint.otherwise, f"Only {allowed} here", (("Allow", allowed),))
         try:
-            changes = face.changes(request)
+            changes = endpoint.changes(request)
         except TooManyFields as error:
-            return refuse(400, str(error))
-        refused = self._admission.judge(
-            request, role, changes=changes, is_call=face.is_call, wants_token=face.wants_token
+            raise Refusal(400, str(error)) from error
+        self._admission.judge(
+            request,
+            role,
+            changes=changes,
+            is_call=endpoint.is_call,
+            wants_token=endpoint.wants_token,
         )
-        return None if refused is None else refuse(refused.status, refused.detail)
 
     def body_limit(self, request: Request) -> int:
         """Most bytes that the body of an admitted request may have."""
-        face = self._face(request)
-        return min(self._body_maxbytes, FORM_LIMIT if face is None else face.body_limit)
+        endpoint = self._endpoint(request)
+        return min(self._body_maxbytes, FORM_LIMIT if endpoint is None else endpoint.body_limit)
 
     def refuse(self, request: Request, status: int, detail: str) -> Response:
         """The answer to a request that cannot be read to its end, in the format of its address."""
-        face = self._face(request)
-        return (error_response if face is None else face.refuse)(status, detail)
+        endpoint = self._endpoint(request)
+        return (error_response if endpoint is None else endpoint.refuse)(status, detail)
 
-    async def respond(self, request: Request) -> Response | Stream:
+    async def respond(self, request: Request) -> Response | StreamResponse:
         """Answer an admitted request. An error of ours is a line in the log and a 500."""
-        face = self._face(request)
-        if face is None:
+        endpoint = self._endpoint(request)
+        if endpoint is None:
             status = 404 if request.method in READ else 400
             return error_response(status, "There is nothing at this address")
         try:
-            answer = await face.answer(request)
-            return await encode(request, answer) if face.is_compressed else answer
+            answer = await endpoint.answer(request)
+            return await encode(request, answer) if endpoint.is_compressed else answer
         except TooManyFields as error:
-            return face.refuse(400, str(error))
+            return endpoint.refuse(400, str(error))
         except Exception as error:
             if isinstance(error, OSError) and error.errno in EXHAUSTED:
-                self._admission.complaints.say(
+                self._admission.client_log.write(
                     Severity.ERROR,
                     f"cannot answer {request.method} {quoted(request.target)}: {error.strerror}",
                 )
-                return face.refuse(503, f"not possible at this time: {error.strerror}")
+                return endpoint.refuse(503, f"not possible at this time: {error.strerror}")
             self._supervisor.log(
                 Severity.ERROR,
                 f"error in {request.method} {quoted(request.target)}:\n{traceback.format_exc()}",
             )
-            return face.refuse(500, "An internal error; the activity log has the details")
+            return endpoint.refuse(500, "An internal error; the activity log has the details")
 
-    def _face(self, request: Request) -> Face | None:
+    def _endpoint(self, request: Request) -> Endpoint | None:
         if request.target == RPC2:  # what nearly every request asks for
-            return self._rpc_face
+            return self._rpc_endpoint
         path = request.path
         if path is None:
             return None
         if path.rstrip("/") == RPC2:
-            return self._rpc_face
+            return self._rpc_endpoint
         if f"{path}/".startswith((f"{LOGTAIL}/", f"{MAINLOGTAIL}/")):
-            return self._tail_face
+            return self._tail_endpoint
         if (methods := self._api.allowed(path)) is not None:
-            return Face(
+            return Endpoint(
                 methods,
                 self._api.respond,
                 changes=by_post,
@@ -217,9 +227,9 @@ class App:
 
     async def _call(self, request: Request) -> Response:
         rpc = self._readonly_rpc if request.readonly else self._rpc
-        return await answer_call(rpc, request, self._admission.complaints)
+        return await answer_call(rpc, request, self._admission.client_log)
 
-    async def _tail(self, request: Request) -> Response | Stream:
+    async def _tail(self, request: Request) -> Response | StreamResponse:
         path = request.path or ""
         if path.startswith(MAINLOGTAIL):
             return await tail_main(self._supervisor)
@@ -228,16 +238,16 @@ class App:
     async def _status(self, request: Request) -> Response:
         return await status_page(self._supervisor, request)
 
-    async def _live(self, request: Request) -> Stream:
+    async def _live(self, request: Request) -> StreamResponse:
         return live(self._supervisor, viewer_of(request), request.fields.get("since", ""))
 
     async def _log(self, request: Request) -> Response:
         return await log_page(self._supervisor, request)
 
-    async def _live_log(self, request: Request) -> Response | Stream:
+    async def _live_log(self, request: Request) -> Response | StreamResponse:
         return await live_log(self._supervisor, request.fields)
 
-    async def _download(self, request: Request) -> Response | Stream:
+    async def _download(self, request: Request) -> Response | StreamResponse:
         return await download(self._supervisor, request.fields)
 
     async def _health(self, request: Request) -> Response:

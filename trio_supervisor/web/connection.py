@@ -10,24 +10,26 @@ import math
 import time
 from contextlib import suppress
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import trio
 
 from trio_supervisor.web.message import (
+    Refusal,
     Request,
     Response,
-    Stream,
+    StreamResponse,
     error_response,
     response_head,
 )
-from trio_supervisor.web.parser import Mark, Parser, Refused
+from trio_supervisor.web.parser import Mark, Parser
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trio_supervisor.web.memory import Account, Memory
-    from trio_supervisor.web.transport import Wire
+    from trio_supervisor.web.app import App
+    from trio_supervisor.web.memory import Account
+    from trio_supervisor.web.transport import Transport
 
 #: Seconds a client may take to complete a head, and between two pieces of a body (section 5).
 HEAD_TIME = 30
@@ -49,35 +51,20 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
 
 
-class App(Protocol):
-    """What is behind the connection."""
-
-    memory: Memory
-    """Where the bodies of requests and answers of all connections of a server are accounted."""
-
-    async def admit(self, request: Request) -> Response | None:
-        """Judge a request by its head; a response refuses it and its body stays unread."""
-
-    def body_limit(self, request: Request) -> int:
-        """Bytes of the body of this request beyond which it is refused with 413."""
-
-    def refuse(self, request: Request, status: int, detail: str) -> Response:
-        """The answer to an admitted request that cannot be read or answered."""
-
-    async def respond(self, request: Request) -> Response | Stream:
-        """Answer a complete request."""
-
-
 class Connection:
     """``peer`` is the client's IP address, empty on a unix socket, where clients need not send
     anything at once (3.6). ``spare`` tells whether it may have some more descriptors."""
 
     def __init__(
-        self, wire: Wire, app: App, peer: str, spare: Callable[[int], bool] = lambda count: True
+        self,
+        transport: Transport,
+        app: App,
+        peer: str,
+        spare: Callable[[int], bool] = lambda count: True,
     ) -> None:
         self.idle_since: float | None = None
         """Since when it waits for a request (monotonic); None while it is busy with one."""
-        self._wire = wire
+        self._transport = transport
         self._app = app
         self._spare = spare
         self.peer = peer
@@ -101,7 +88,7 @@ class Connection:
             if self._scope.cancelled_caught and self._awaiting_request and not self._parser.idle:
                 self._try_send(self._last_words(error_response(408)))
         finally:
-            self._wire.close()
+            self._transport.close()
 
     def close(self) -> None:
         """End the connection from outside."""
@@ -110,7 +97,7 @@ class Connection:
     async def _converse(self) -> None:
         if not self.is_known:
             self._allow(HEAD_TIME)
-        await self._wire.open()
+        await self._transport.open()
         # A request and its answer are forgotten before the next is awaited: they may be large.
         while await self._serve_next():
             await self._app.memory.tidy()
@@ -120,14 +107,14 @@ class Connection:
         """Answer the next request; whether the connection can be used again."""
         try:
             request = await self._next_request()
-        except Refused as refusal:
+        except Refusal as refusal:
             refused = error_response(refusal.status, str(refusal))
             await self._send(self._last_words(refused))
             return False
         if request is None:
             return False
         request.peer = self.peer
-        request.has_left = self._wire.has_left
+        request.has_left = self._transport.has_left
         authorization = request.headers.get("authorization", "")
         request.is_proven = authorization == self._proven
         if (unwanted := await self._app.admit(request)) is not None:
@@ -139,12 +126,12 @@ class Connection:
             try:
                 request.body = await self._body(request, account)
                 answer = await self._app.respond(request)
-                if isinstance(answer, Stream):
+                if isinstance(answer, StreamResponse):
                     self._admit_stream(answer)
                     await self._stream(request, answer)
                     return False
                 account.take(len(answer.body))
-            except Refused as refusal:
+            except Refusal as refusal:
                 refused = self._app.refuse(request, refusal.status, str(refusal))
                 await self._answer(request, refused, keep=False)
                 return False
@@ -165,18 +152,18 @@ class Connection:
                 if self.idle_since is not None and not parser.idle:
                     self.idle_since = None
                     self._allow(HEAD_TIME)
-                parser.feed(await self._wire.receive())
+                parser.feed(await self._transport.receive())
                 event = parser.next_event()
             self._awaiting_request = False
             self.idle_since = None
         return event if isinstance(event, Request) else None
 
     async def _body(self, request: Request, account: Account) -> bytes:
-        """The body of the request whose head was just read. Raises Refused."""
+        """The body of the request whose head was just read. Raises Refusal."""
         length = request.headers.get("content-length", "0")
         limit = self._app.body_limit(request)
         if int(length) > limit:
-            raise Refused(413, f"the body of a request may have {limit} bytes")
+            raise Refusal(413, f"the body of a request may have {limit} bytes")
         parser = self._parser
         if parser.wants_continue:
             await self._send(CONTINUE)
@@ -185,7 +172,7 @@ class Connection:
         while (event := parser.next_event()) is not Mark.END_OF_REQUEST:
             if isinstance(event, bytes):
                 if len(body) + len(event) > limit:
-                    raise Refused(413, f"the body of a request may have {limit} bytes")
+                    raise Refusal(413, f"the body of a request may have {limit} bytes")
                 account.take(len(event))
                 body += event
                 pieces += 1
@@ -194,7 +181,7 @@ class Connection:
             else:
                 self._awaiting_request = True
                 self._allow(BODY_TIME)
-                parser.feed(await self._wire.receive())
+                parser.feed(await self._transport.receive())
         self._awaiting_request = False
         self._allow(math.inf)
         return bytes(body)
@@ -221,14 +208,14 @@ class Connection:
         """What is sent for a request whose head cannot be read."""
         return self._head("1.1", response, keep=False) + response.body
 
-    def _admit_stream(self, stream: Stream) -> None:
-        """Raise Refused if the file of a stream is one too many; it is closed then."""
+    def _admit_stream(self, stream: StreamResponse) -> None:
+        """Raise Refusal if the file of a stream is one too many; it is closed then."""
         if stream.descriptors and not self._spare(stream.descriptors):
             stream.source.close()
-            raise Refused(503, "too many logs are followed at this time; try again later")
+            raise Refusal(503, "too many logs are followed at this time; try again later")
         self.descriptors += stream.descriptors
 
-    async def _stream(self, request: Request, stream: Stream) -> None:
+    async def _stream(self, request: Request, stream: StreamResponse) -> None:
         """Send what comes until it ends or the client leaves; then the connection is used up."""
         chunked = request.version == "1.1" and request.keep_alive
         framing = ("Transfer-Encoding", "chunked") if chunked else ("Connection", "close")
@@ -246,13 +233,13 @@ class Connection:
             if chunked and request.method != "HEAD" and not self._midway:
                 self._try_send(LAST_CHUNK)
 
-    async def _pump(self, stream: Stream, *, chunked: bool) -> None:
+    async def _pump(self, stream: StreamResponse, *, chunked: bool) -> None:
         with suppress(OSError):  # the client is gone
             # What was sent is forgotten before more is awaited: thousands of clients may wait.
             while await self._pass_on(stream, chunked=chunked):
                 pass
 
-    async def _pass_on(self, stream: Stream, *, chunked: bool) -> bool:
+    async def _pass_on(self, stream: StreamResponse, *, chunked: bool) -> bool:
         """Send what comes next; whether there was something."""
         data = await stream.source.read()
         if not data:
@@ -266,7 +253,7 @@ class Connection:
     async def _watch_departure(self, scope: trio.CancelScope) -> None:
         """Cancel when the client closes its side; whatever else it sends is no use to anybody."""
         with suppress(OSError):
-            while await self._wire.receive():
+            while await self._transport.receive():
                 pass
         scope.cancel()
 
@@ -276,25 +263,25 @@ class Connection:
         self._midway = True
         while rest:
             try:
-                rest = rest[self._wire.send(rest[:PORTION]) :]
+                rest = rest[self._transport.send(rest[:PORTION]) :]
                 if rest:  # a fast client of a long answer gets it in turn with the others
                     await trio.lowlevel.checkpoint()
             except BlockingIOError:
                 self._allow(time)
-                await self._wire.wait_writable()
+                await self._transport.wait_writable()
         self._midway = False
         self._allow(math.inf)
 
     def _try_send(self, data: bytes) -> None:
         """Last words: sent if that is possible right now."""
         with suppress(OSError):
-            self._wire.send(data)
+            self._transport.send(data)
 
     async def _linger(self) -> None:
         """Let the client read the answer: closing over unread input would destroy it."""
-        self._wire.end()
+        self._transport.end()
         self._allow(LINGER_TIME)
-        while await self._wire.receive():
+        while await self._transport.receive():
             pass
 
     def _allow(self, seconds: float) -> None:

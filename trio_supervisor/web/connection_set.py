@@ -14,8 +14,8 @@ import trio
 from trio_supervisor.core.config.model import Severity
 from trio_supervisor.core.descriptors import FOR_UNIX, for_connections
 from trio_supervisor.web.connection import Connection
-from trio_supervisor.web.tls import TlsWire
-from trio_supervisor.web.transport import PlainWire
+from trio_supervisor.web.tls import TlsTransport
+from trio_supervisor.web.transport import PlainTransport
 
 if TYPE_CHECKING:
     import socket
@@ -51,12 +51,12 @@ class ConnectionSet:
             sock.close()
             return
         certificate = app.certificate
-        wire = (
-            PlainWire(sock)
+        transport = (
+            PlainTransport(sock)
             if certificate is None
-            else TlsWire(sock, certificate, partial(self._log, Severity.ERROR))
+            else TlsTransport(sock, certificate, partial(self._log, Severity.ERROR))
         )
-        connection = Connection(wire, app, peer, partial(self._spare, peer=peer))
+        connection = Connection(transport, app, peer, partial(self._spare, peer=peer))
         self._present[connection] = app
         try:
             await connection.run()

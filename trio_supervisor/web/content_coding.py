@@ -13,11 +13,11 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from trio_supervisor.web.message import Response, Stream
+from trio_supervisor.web.message import Response, StreamResponse
 from trio_supervisor.web.worker import work
 
 if TYPE_CHECKING:
-    from trio_supervisor.web.message import Request, Source
+    from trio_supervisor.web.message import ByteSource, Request
 
 #: Bytes of an answer below which nothing is gained.
 LEAST = 1024
@@ -36,12 +36,12 @@ _VARY = ("Vary", "Accept-Encoding")
 _GZIP = ("Content-Encoding", "gzip")
 
 
-async def encode(request: Request, answer: Response | Stream) -> Response | Stream:
+async def encode(request: Request, answer: Response | StreamResponse) -> Response | StreamResponse:
     """The same answer, as gzip if the client takes it and it is worth it."""
     if not accepts_gzip(request.headers.get("accept-encoding", "")):
         return replace(answer, headers=(*answer.headers, _VARY))
     headers = (*answer.headers, _VARY, _GZIP)
-    if isinstance(answer, Stream):
+    if isinstance(answer, StreamResponse):
         return replace(answer, source=GzipSource(answer.source), headers=headers)
     if len(answer.body) < LEAST:
         return replace(answer, headers=(*answer.headers, _VARY))
@@ -63,7 +63,7 @@ def accepts_gzip(header: str) -> bool:
 class GzipSource:
     """What a source gives, piece by piece, as one gzip file that can be decoded as it comes."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ByteSource) -> None:
         self._source = source
         self._size = 0
         self._checksum = 0

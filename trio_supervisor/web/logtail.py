@@ -17,7 +17,7 @@ from trio_supervisor.web.message import (
     NO_STORE,
     SECURITY,
     Response,
-    Stream,
+    StreamResponse,
     error_response,
     http_date,
 )
@@ -35,7 +35,7 @@ POSITION = "X-Log-Position"
 LOOK = 0.125
 
 
-async def tail_process(supervisor: Supervisor, address: str) -> Response | Stream:
+async def tail_process(supervisor: Supervisor, address: str) -> Response | StreamResponse:
     """``address`` is ``name`` or ``name/channel``."""
     name, _, channel_name = address.partition("/")
     try:
@@ -49,11 +49,11 @@ async def tail_process(supervisor: Supervisor, address: str) -> Response | Strea
     return await _tail(channel.logfile)
 
 
-async def tail_main(supervisor: Supervisor) -> Response | Stream:
+async def tail_main(supervisor: Supervisor) -> Response | StreamResponse:
     return await _tail(supervisor.activity.path if supervisor.activity is not None else None)
 
 
-async def _tail(path: str | None) -> Response | Stream:
+async def _tail(path: str | None) -> Response | StreamResponse:
     if path is None:
         return error_response(404, "there is no log")
     try:
@@ -62,12 +62,12 @@ async def _tail(path: str | None) -> Response | Stream:
         return error_response(404, "there is no log that can be read")
 
 
-async def following(path: str, place: Place | None = None) -> Stream:
+async def following(path: str, place: Place | None = None) -> StreamResponse:
     """A log from a place on, or its end, and what is added to it. Raises NoFile or Failed."""
     tail = await readers.run(Tail, path, place, undo=Tail.close)
     position = () if place is None else ((POSITION, str(tail.start)),)
     headers = (("Last-Modified", http_date(tail.modified)), *HEADERS, *position)
-    return Stream(tail, headers=headers, descriptors=1)
+    return StreamResponse(tail, headers=headers, descriptors=1)
 
 
 class Look:

@@ -13,7 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from trio_supervisor.runtime.system.threads import NoThread, in_thread
-from trio_supervisor.web.parser import Refused
+from trio_supervisor.web.message import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,9 +55,9 @@ class Memory:
             self._untidy = self._untidy or account.size >= LARGE
 
     def take(self, size: int) -> None:
-        """Count some bytes. Raises Refused if they are too many."""
+        """Count some bytes. Raises Refusal if they are too many."""
         if size > self._left:
-            raise Refused(503, FULL)
+            raise Refusal(503, FULL)
         self._left -= size
 
     async def tidy(self) -> None:
@@ -76,7 +76,7 @@ class Account:
         self._memory = memory
 
     def take(self, size: int) -> None:
-        """Hold some more bytes. Raises Refused."""
+        """Hold some more bytes. Raises Refusal."""
         self._memory.take(size)
         self.size += size
         if self.size >= LARGE:

@@ -35,6 +35,18 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
+class Refusal(Exception):
+    """A request that is not carried out: the status, text and headers of the answer to it.
+
+    The connection is closed after the answer, because the rest of the request was not read.
+    """
+
+    def __init__(self, status: int, detail: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.headers = headers
+
+
 class TooManyFields(ValueError):
     """A query or form with more than MAX_FIELDS fields."""
 
@@ -118,7 +130,7 @@ class Response:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-class Source(Protocol):
+class ByteSource(Protocol):
     """Where the bytes of a stream come from."""
 
     async def read(self) -> bytes:
@@ -128,10 +140,10 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Stream:
+class StreamResponse:
     """An answer without a foreseeable end."""
 
-    source: Source
+    source: ByteSource
     type: str = PLAIN
     headers: tuple[tuple[str, str], ...] = ()
     descriptors: int = 0

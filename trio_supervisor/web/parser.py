@@ -14,7 +14,7 @@ from urllib.parse import quote_from_bytes
 
 import h11
 
-from trio_supervisor.web.message import Request
+from trio_supervisor.web.message import Refusal, Request
 
 #: Bytes of a request head beyond which it is refused with 431 (section 5).
 HEAD_LIMIT = 64 * 1024
@@ -26,14 +26,6 @@ LONGEST_REMEMBERED = 2048
 _HEAD_END = re.compile(rb"\n\r?\n")
 _HOST = re.compile(rb"^host[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _ASCII = bytes(range(0x80))
-
-
-class Refused(Exception):
-    """A request that cannot be read; the connection has to be closed after ``status``."""
-
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
 
 
 class Mark(Enum):
@@ -95,7 +87,7 @@ class Parser:
         return head is not None and head.expects_continue and self._untouched and not self._inbox
 
     def next_event(self) -> Request | bytes | Mark:
-        """The next thing that can be said about the bytes so far. Raises Refused."""
+        """The next thing that can be said about the bytes so far. Raises Refusal."""
         if self._head is None:
             return self._next_head()
         return self._next_counted() if self._chunks is None else self._next_chunk(self._chunks)
@@ -108,18 +100,18 @@ class Parser:
         end = _HEAD_END.search(inbox, self._searched)
         size = end.end() if end else len(inbox)
         if size > HEAD_LIMIT:
-            raise Refused(431, f"the head of a request may have {HEAD_LIMIT} bytes")
+            raise Refusal(431, f"the head of a request may have {HEAD_LIMIT} bytes")
         if end is None:
             if self._eof:
                 if inbox:
-                    raise Refused(400, "the request ends in its head")
+                    raise Refusal(400, "the request ends in its head")
                 return Mark.CLOSED
             # The end may be split: its first two bytes may have been searched already.
             self._searched = max(0, size - 2)
             return Mark.NEED_DATA
         received = bytes(inbox[:size])
         if received.count(b"\n") > MAX_LINES:
-            raise Refused(431, f"the head of a request may have {MAX_LINES} lines")
+            raise Refusal(431, f"the head of a request may have {MAX_LINES} lines")
         del inbox[:size]
         self._searched = 0
         if received == self._last and self._said is not None:
@@ -138,7 +130,7 @@ class Parser:
             return self._end_of_request()
         if not self._inbox:
             if self._eof:
-                raise Refused(400, "the request ends in its body")
+                raise Refusal(400, "the request ends in its body")
             return Mark.NEED_DATA
         piece = bytes(self._inbox[: self._left])
         del self._inbox[: len(piece)]
@@ -155,7 +147,7 @@ class Parser:
                 decoder.receive_data(bytes(self._inbox))  # empty: h11 sees the end and complains
                 self._inbox.clear()
         except h11.RemoteProtocolError as error:
-            raise Refused(error.error_status_hint, str(error)) from error
+            raise Refusal(error.error_status_hint, str(error)) from error
         if isinstance(event, h11.Data):
             return bytes(event.data)
         self._inbox[:0] = decoder.trailing_data[0]
@@ -167,22 +159,22 @@ class Parser:
 
 
 def read_head(received: bytes) -> Head:
-    """Read a whole head. Raises Refused."""
+    """Read a whole head. Raises Refusal."""
     head = _mended(received)
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=len(head) + 1)
     try:
         connection.receive_data(head)
         event = connection.next_event()
     except h11.RemoteProtocolError as error:
-        raise Refused(error.error_status_hint, str(error)) from error
+        raise Refusal(error.error_status_hint, str(error)) from error
     if not isinstance(event, h11.Request):
-        raise Refused(400, "not a request")
+        raise Refusal(400, "not a request")
     headers = {name.decode("ascii"): value.decode("latin-1") for name, value in event.headers}
     chunked = "transfer-encoding" in headers
     if chunked and "content-length" in headers:
         # A proxy in front may have counted while we would decode: two see different requests in
         # the same bytes (RFC 9112 section 6.1).
-        raise Refused(400, "both Content-Length and Transfer-Encoding")
+        raise Refusal(400, "both Content-Length and Transfer-Encoding")
     version = "1.0" if event.http_version < b"1.1" else "1.1"
     return Head(
         event.method.decode("ascii"),

@@ -26,7 +26,7 @@ EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 async def serve(
     listener: socket.socket,
     app: App,
-    crowd: ConnectionSet,
+    connections: ConnectionSet,
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -38,19 +38,19 @@ async def serve(
                 await trio.lowlevel.wait_readable(listener)
             except trio.ClosedResourceError:  # it is another socket from now on
                 continue
-            if (accepted := await _accept(listener, crowd)) is not None:
-                nursery.start_soon(crowd.serve, *accepted, app)
+            if (accepted := await _accept(listener, connections)) is not None:
+                nursery.start_soon(connections.serve, *accepted, app)
 
 
 async def _accept(
-    listener: socket.socket, crowd: ConnectionSet
+    listener: socket.socket, connections: ConnectionSet
 ) -> tuple[socket.socket, str] | None:
     """A connection and its peer's IP address, empty on a unix socket."""
     try:
         sock, address = listener.accept()
     except OSError as error:  # most often the client has left already
         if error.errno in EXHAUSTED:
-            await crowd.recover(error)
+            await connections.recover(error)
         return None
     sock.setblocking(False)
     if sock.family == socket.AF_UNIX:

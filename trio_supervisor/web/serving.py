@@ -33,7 +33,7 @@ async def serve_http(
         app = App(server, supervisor)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(keep_file, server, listener, supervisor.log)
-            crowd = ConnectionSet(supervisor.log, lambda: len(supervisor.processes()))
-            await serve(listener, app, crowd, task_status=task_status)
+            connections = ConnectionSet(supervisor.log, lambda: len(supervisor.processes()))
+            await serve(listener, app, connections, task_status=task_status)
     finally:
         unbind(server, listener)

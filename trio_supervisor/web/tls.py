@@ -119,7 +119,7 @@ def _answer_in_clear(descriptor: int) -> None:
         os.write(descriptor, IN_CLEAR)
 
 
-class TlsWire:
+class TlsTransport:
     """A non-blocking socket with TLS inside it; ``report`` is told of unusable certificates."""
 
     def __init__(

@@ -12,7 +12,7 @@ import trio
 CHUNK = 64 * 1024
 
 
-class Wire(Protocol):
+class Transport(Protocol):
     """What a connection needs of its socket. All methods raise OSError when the peer is gone."""
 
     async def open(self) -> None:
@@ -45,7 +45,7 @@ def has_left(sock: socket.socket) -> bool:
     return bool(look.poll(0))
 
 
-class PlainWire:
+class PlainTransport:
     """A non-blocking socket as it is."""
 
     def __init__(self, sock: socket.socket) -> None:

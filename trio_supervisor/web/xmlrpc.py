@@ -26,12 +26,12 @@ TYPE = "text/xml"
 ENCODED_INLINE = 64 * 1024
 
 
-async def answer_call(rpc: Rpc, request: Request, complaints: RateLimitedLog) -> Response:
+async def answer_call(rpc: Rpc, request: Request, client_log: RateLimitedLog) -> Response:
     """Carry out the call in the request's body. A fault is a good HTTP answer."""
     try:
         call = await work(len(request.body), decode_call, request.body)
     except MalformedCall as error:
-        complaints.say(Severity.DEBUG, f"{error}: {quoted(request.body)}")
+        client_log.write(Severity.DEBUG, f"{error}: {quoted(request.body)}")
         return error_response(400, str(error))
     try:
         # No checkpoint between a shutdown request and its small answer: it is sent first (2.9).

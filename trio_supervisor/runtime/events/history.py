@@ -1,6 +1,6 @@
 """What has happened lately, for people who look when it is over: the last events of a supervisor.
 
-Always kept and bounded. Readers hold a number, the chronicle holds nothing for them, so one who is
+Always kept and bounded. Readers hold a number, the history holds nothing for them, so one who is
 slow misses events and never costs memory. Unlike a subscriber it takes no serial numbers.
 """
 
@@ -26,7 +26,7 @@ TOLD = (ProcessState, ProcessGroup, SupervisorStateChange)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class HistoryEntry:
     """An event, the how-many-th it was, and when (wall-clock seconds)."""
 
     number: int
@@ -41,14 +41,14 @@ class EventHistory:
         self.number = 0
         self._id = secrets.token_hex(4)
         self._wall_clock = wall_clock
-        self._entries: deque[Entry] = deque(maxlen=REMEMBERED)
+        self._entries: deque[HistoryEntry] = deque(maxlen=REMEMBERED)
         self._news = trio.lowlevel.ParkingLot()
 
     def record(self, event: Event) -> None:
         """Take an event, if it is one that is told."""
         if isinstance(event, TOLD):
             self.number += 1
-            self._entries.append(Entry(self.number, self._wall_clock(), event))
+            self._entries.append(HistoryEntry(self.number, self._wall_clock(), event))
             self._news.unpark_all()
 
     @property
@@ -64,13 +64,13 @@ class EventHistory:
             return None
         return number
 
-    def after(self, number: int) -> list[Entry] | None:
+    def after(self, number: int) -> list[HistoryEntry] | None:
         """The entries after that one, oldest first; None if some of them are forgotten."""
         if self._entries and number < self._entries[0].number - 1:
             return None
         return [entry for entry in self._entries if entry.number > number]
 
-    def latest(self) -> list[Entry]:
+    def latest(self) -> list[HistoryEntry]:
         """All that is remembered, oldest first."""
         return list(self._entries)
 

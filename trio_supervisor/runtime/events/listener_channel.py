@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 
 class ListenerChannel(Channel):
-    """``hear`` receives the raw bytes as they come. They are neither captured nor made events."""
+    """``on_output`` receives the raw bytes as they come.
+
+    They are neither captured nor made events.
+    """
 
     def __init__(
         self,
@@ -30,12 +33,12 @@ class ListenerChannel(Channel):
         group: str,
         host: Host,
         logfile: str | None,
-        hear: Callable[[bytes], None],
+        on_output: Callable[[bytes], None],
     ) -> None:
         super().__init__(name, config, process=process, group=group, host=host, logfile=logfile)
         self._capture_maxbytes = 0
         self._publishes = False
-        self._hear = hear
+        self._on_output = on_output
         self._unlogged = bytearray()
 
     def finish(self) -> None:
@@ -59,9 +62,9 @@ class ListenerChannel(Channel):
             # The output is in the activity log as well, in front of what came of it.
             self._unlogged += data
             self._log_gathered()
-            self._hear(data)
+            self._on_output(data)
             return
-        self._hear(data)
+        self._on_output(data)
         if not self._unlogged:
             # Hundreds of listeners answer every event: with a write for each answer the thread that
             # serves all logs would be late for all others.

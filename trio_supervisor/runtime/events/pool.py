@@ -16,7 +16,7 @@ import trio
 from trio_supervisor.core.config.model import EventLength, Severity
 from trio_supervisor.core.errors import RequestError
 from trio_supervisor.core.events import EVENT_TYPES, Event, serials
-from trio_supervisor.core.listener import Listener, Ready, Result, envelope
+from trio_supervisor.core.listener import EventResult, Listener, Ready, envelope
 from trio_supervisor.core.process.states import ListenerState, State
 from trio_supervisor.runtime.events.result_handlers import is_rejection, judge, result_handler
 
@@ -115,7 +115,7 @@ class Pool:
         """Make a process a listener of this pool; in order of process priority."""
         self._members[process.name] = _Member(process)
 
-    def ear(self, process: str) -> Callable[[bytes], None]:
+    def on_output(self, process: str) -> Callable[[bytes], None]:
         """What receives the stdout of a listener."""
 
         def hear(data: bytes) -> None:
@@ -278,7 +278,7 @@ class Pool:
         for item in member.protocol.feed(data):
             if isinstance(item, Ready):
                 self._report(member, ListenerState.READY)
-            elif isinstance(item, Result):
+            elif isinstance(item, EventResult):
                 self._judge(member, item.data)
             else:
                 self._violated(member, item.reason or f"unexpected output: {item.wrote!r}")

@@ -99,7 +99,7 @@ class EventStream:
             return  # published after the end
 
 
-class Streams:
+class EventStreams:
     """The streams that are open on one bus, to be ended together."""
 
     def __init__(self, bus: Bus, wall_clock: Callable[[], float]) -> None:

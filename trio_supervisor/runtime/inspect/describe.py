@@ -1,6 +1,7 @@
-"""All there is to tell of a process, for people: XML-RPC, JSON and pages show the same.
+"""Extended descriptions of processes, shared by XML-RPC, the JSON API and the pages.
 
-The 14 keys of getProcessInfo are frozen (interfaces.md 6); what is new stands here.
+The 14 members of getProcessInfo are frozen, because clients decode them into fixed types. Newer
+members are here.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from typing import TYPE_CHECKING
 from trio_supervisor.core.config.model import GroupKind
 from trio_supervisor.core.process.states import State
 from trio_supervisor.runtime.inspect.info import process_info
-from trio_supervisor.runtime.inspect.meter import Meter
 from trio_supervisor.runtime.inspect.procfs import NOTHING
 
 if TYPE_CHECKING:
@@ -21,10 +21,8 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.process.lifecycle import Process
     from trio_supervisor.runtime.supervisor import Supervisor
 
-#: What processes use is the machine's matter, whichever supervisor they belong to.
-_meter = Meter()
-
-KINDS = {
+#: What the API and XML-RPC call the kinds of groups and processes.
+KIND_NAMES = {
     GroupKind.PLAIN: "program",
     GroupKind.POOL: "eventlistener",
     GroupKind.FCGI: "fcgi",
@@ -33,16 +31,16 @@ KINDS = {
 
 
 async def details(supervisor: Supervisor, processes: Iterable[Process]) -> list[dict[str, Value]]:
-    """The keys of getProcessInfo and further ones, for each process.
+    """Return the members of getProcessInfo and further ones for each process.
 
-    ``full_name``, ``kind`` (see KINDS), ``uptime`` (s), ``restarts``, ``reason`` (why it does not
-    run, for people), ``last_output`` (the end of what it wrote), ``stdout_bytes`` and
-    ``stderr_bytes`` (since the daemon's start), and of the child and its descendants
-    ``cpu_seconds`` (they only grow while it lives), ``memory`` (bytes) and ``processes``.
+    ``full_name``, ``kind`` (see KIND_NAMES), ``uptime`` (seconds), ``restarts``, ``reason`` (why
+    the process does not run, as a sentence), ``last_output`` (the end of its output),
+    ``stdout_bytes`` and ``stderr_bytes`` (since the daemon's start); and of the child and its
+    descendants ``cpu_seconds`` (never decreases while the child lives), ``memory`` (bytes) and
+    ``processes``.
     """
     processes = list(processes)
-    pids = [process.pid for process in processes if process.pid]
-    used = await _meter.usages(pids) if pids else {}
+    used = await supervisor.usage.read([process.pid for process in processes if process.pid])
     now = supervisor.wall_clock()
     return [_details(process, now, used.get(process.pid, NOTHING)) for process in processes]
 
@@ -50,7 +48,7 @@ async def details(supervisor: Supervisor, processes: Iterable[Process]) -> list[
 def _details(process: Process, now: float, used: Usage) -> dict[str, Value]:
     return process_info(process, now) | {
         "full_name": process.full_name,
-        "kind": KINDS[process.kind],
+        "kind": KIND_NAMES[process.kind],
         "uptime": int(process.uptime),
         "restarts": process.history.restarts,
         "reason": reason(process),
@@ -64,12 +62,15 @@ def _details(process: Process, now: float, used: Usage) -> dict[str, Value]:
 
 
 def reason(process: Process) -> str:
-    """Why it does not run, in words; empty if it does, or is on its way."""
+    """Explain why a process does not run; empty if it runs, starts or stops."""
     return _REASONS[process.state](process) if process.state in _REASONS else ""
 
 
 def last_output(process: Process) -> str:
-    """The end of its stderr, which mostly says what went wrong; of its stdout if there is none."""
+    """Return the end of the process's stderr, or of its stdout if stderr is empty.
+
+    An error message is most likely on stderr.
+    """
     return process.stderr.recent.text or process.stdout.recent.text
 
 
@@ -84,7 +85,7 @@ def _fatal(process: Process) -> str:
 
 
 def _failure(process: Process) -> str:
-    """The error of the last attempt, and how its child ended if there was one."""
+    """Return the error of the last start attempt, and how its child ended if it had one."""
     error = process.spawn_error or "the supervisor was going down"
     last = process.history.last_exit
     return error if last is None else f"{error}; {last}"

@@ -1,4 +1,7 @@
-"""Whether processes are as they should be, and waiting for them to be. Changes nothing."""
+"""Health of processes: which are unhealthy, and waits until they reach a state.
+
+Nothing here changes a process.
+"""
 
 from __future__ import annotations
 
@@ -14,33 +17,36 @@ if TYPE_CHECKING:
 
     from trio_supervisor.runtime.process.lifecycle import Process
 
-#: Seconds one request may wait. Whoever wants to wait longer asks again; a request that nobody
-#: waits for any more ends.
+#: Seconds that one request may wait. A client that wants to wait longer asks again, so that the
+#: wait of a client that is gone ends.
 LONGEST_WAIT = 60
 
 
-async def reach(processes: Collection[Process], states: Collection[State], within: float) -> None:
-    """Return when all processes are in one of the states at the same time, or ``within`` is over.
+async def wait_for_states(
+    processes: Collection[Process], states: Collection[State], within: float
+) -> None:
+    """Wait until all processes are in one of the states at the same time.
 
-    ``within`` is in seconds; at most LONGEST_WAIT of them count.
+    Return after ``within`` seconds, and after LONGEST_WAIT seconds, in any case.
     """
     with trio.move_on_after(min(within, LONGEST_WAIT)):
         while (other := next((p for p in processes if p.state not in states), None)) is not None:
             await other.wait_for(*states)
 
 
-def ailments(processes: Iterable[Process], *, asked: bool) -> list[tuple[Process, str]]:
-    """Those that are not as they should be, each with why.
+def unhealthy_processes(processes: Iterable[Process], *, asked: bool) -> list[tuple[Process, str]]:
+    """Return the processes that are not healthy, each with the reason.
 
-    A process is healthy while it is RUNNING, and when it has ended as expected. One that was not
-    started because its ``autostart`` is off is healthy too, unless it was ``asked`` for by name.
+    A process is healthy while it is RUNNING, and when it has exited as expected. A process that was
+    not started because its ``autostart`` is off is healthy too, unless the caller ``asked`` for it
+    by name.
     """
-    found = ((process, _ailment(process, asked=asked)) for process in processes)
-    return [(process, ailment) for process, ailment in found if ailment]
+    found = ((process, _problem(process, asked=asked)) for process in processes)
+    return [(process, problem) for process, problem in found if problem]
 
 
-def _ailment(process: Process, *, asked: bool) -> str:
-    """Why it is not as it should be; empty if it is."""
+def _problem(process: Process, *, asked: bool) -> str:
+    """Explain why a process is not healthy; empty if it is."""
     if process.state is State.RUNNING:
         return ""
     if process.state is State.EXITED:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from trio_supervisor.core.errors import IncorrectParameters
 from trio_supervisor.core.process.states import State
 from trio_supervisor.runtime.inspect.describe import details
-from trio_supervisor.runtime.inspect.health import ailments, reach
+from trio_supervisor.runtime.inspect.health import unhealthy_processes, wait_for_states
 from trio_supervisor.runtime.inspect.info import by_name, process_info
 from trio_supervisor.runtime.rpc.method import ARRAY, NAME, SECONDS, Method
 
@@ -71,7 +71,7 @@ async def wait_for_state(
     unknown = [name for name in _strings(states) if name not in State.__members__]
     if unknown or not states:
         raise IncorrectParameters(f"no such state: {', '.join(unknown) or 'none given'}")
-    await reach(processes, [State[name] for name in _strings(states)], within)
+    await wait_for_states(processes, [State[name] for name in _strings(states)], within)
     now = supervisor.wall_clock()
     return [process_info(process, now) for process in processes]
 
@@ -94,7 +94,7 @@ async def unhealthy(supervisor: Supervisor, names: list[Value]) -> Value:
             "statename": process.state.name,
             "reason": why,
         }
-        for process, why in ailments(asked or by_name(supervisor), asked=bool(asked))
+        for process, why in unhealthy_processes(asked or by_name(supervisor), asked=bool(asked))
     ]
 
 

@@ -45,7 +45,7 @@ _OPEN = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class DirectoryEntry:
     """Where a path ends: a name in a directory, whose descriptor is open."""
 
     directory: int
@@ -117,7 +117,7 @@ def remove(path: str) -> None:
 
 
 @contextmanager
-def entry(path: str, *, follow: bool = True) -> Iterator[Entry]:
+def entry(path: str, *, follow: bool = True) -> Iterator[DirectoryEntry]:
     """Where a path ends; ``follow`` decides about a link there.
 
     Raises OSError, also if the path itself ends in no name (``/`` or ``..``).
@@ -145,7 +145,7 @@ def directory(path: str) -> Iterator[int]:
         os.close(fd)
 
 
-def _open(found: Entry, flags: int, mode: int = 0) -> int:
+def _open(found: DirectoryEntry, flags: int, mode: int = 0) -> int:
     flags |= _OPEN
     if found.in_proc:
         flags &= ~os.O_NOFOLLOW
@@ -169,7 +169,7 @@ class _Walk:
         self.here = os.open("/" if path.startswith("/") else ".", _REFER | os.O_DIRECTORY)
         self._insert(path)
 
-    def to_end(self, *, follow: bool) -> Entry:
+    def to_end(self, *, follow: bool) -> DirectoryEntry:
         """Raises OSError."""
         try:
             while (step := self._next()) is not None:
@@ -198,25 +198,25 @@ class _Walk:
             self._check(step, os.fstat(self.here), os.stat("..", dir_fd=self.here))
         return None
 
-    def _last(self, name: str, follow: bool) -> Entry | None:
+    def _last(self, name: str, follow: bool) -> DirectoryEntry | None:
         """None: it was a link, and the path goes on."""
         try:
             place = os.open(name, _REFER | os.O_NOFOLLOW, dir_fd=self.here)
         except FileNotFoundError:
-            return self._found(Entry(self.here, name, None))
+            return self._found(DirectoryEntry(self.here, name, None))
         try:
             status = os.fstat(place)
             if not follow or not stat.S_ISLNK(status.st_mode):
-                return self._found(Entry(self.here, name, status))
+                return self._found(DirectoryEntry(self.here, name, status))
             if status.st_dev == self._proc:
                 status = os.stat(name, dir_fd=self.here)
-                return self._found(Entry(self.here, name, status, in_proc=True))
+                return self._found(DirectoryEntry(self.here, name, status, in_proc=True))
             self._follow(place, status)
             return None
         finally:
             os.close(place)
 
-    def _found(self, found: Entry) -> Entry:
+    def _found(self, found: DirectoryEntry) -> DirectoryEntry:
         for item in self._pending:
             if isinstance(item, int):
                 self._check(item, found.status, os.fstat(self.here))

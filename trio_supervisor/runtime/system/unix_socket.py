@@ -29,7 +29,7 @@ from trio_supervisor.runtime.system.opening import entry, remove
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from trio_supervisor.runtime.system.opening import Entry
+    from trio_supervisor.runtime.system.opening import DirectoryEntry
 
 #: Bytes of a path that clients can connect to (the kernel's ``sun_path``, without its NUL).
 MAX_PATH = 107
@@ -118,7 +118,7 @@ def listen(
 
 def _make(
     listener: UnixListener,
-    wanted: Entry,
+    wanted: DirectoryEntry,
     mode: int,
     owner: tuple[int, int] | None,
     backlog: int,
@@ -185,7 +185,7 @@ def _publish(own: int, name: str, place: int, wanted: str) -> bool:
 
 def _make_room(
     own: int,
-    taken: Entry,
+    taken: DirectoryEntry,
     path: str,
     holder: Callable[[str], str | None],
     on_stale: Callable[[], None],

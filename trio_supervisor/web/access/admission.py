@@ -1,12 +1,12 @@
-"""Who may come in: the order of the questions that every request must answer (section 5).
+"""Access control of a server: the order of the checks that every request must pass.
 
-Whether it was meant for us, whether its sender is known, how much that sender may do, and whether
-another site's page is behind it. What is refused is refused by its head; no body is read for it.
+Was the request meant for this server, which user sent it, what may that user do, and was it caused
+by a page of another site. All checks need only the head of a request: no body is read for a request
+that is refused.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import trio
@@ -17,6 +17,7 @@ from trio_supervisor.web.access.client_log import RateLimitedLog, quoted
 from trio_supervisor.web.access.hosts import Hosts
 from trio_supervisor.web.access.origin import foreign, foreign_despite_token
 from trio_supervisor.web.access.throttle import Throttle
+from trio_supervisor.web.message import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,39 +30,26 @@ UNKNOWN_PEER = "a local client"
 PATIENCE = 15.0
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a request may not come in."""
-
-    status: int
-    detail: str
-    headers: tuple[tuple[str, str], ...] = ()
-
-
-LOCKED = Refusal(401, "A user name and a password are needed", (CHALLENGE,))
-TOO_MANY = Refusal(429, "Too many wrong passwords from this address", (("Retry-After", "2"),))
-BUSY = Refusal(429, "Too many passwords are being checked", (("Retry-After", "10"),))
-READ_ONLY = Refusal(403, "This user may look at everything and change nothing.")
-POST_ONLY = Refusal(403, "Actions need POST here (get_actions=false in the configuration).")
-
-
 class Admission:
-    """The rules of one server."""
+    """The access control of one server."""
 
     def __init__(self, server: Server, log: Callable[[Severity, str], None]) -> None:
-        self.complaints = RateLimitedLog(log)
+        self.client_log = RateLimitedLog(log)
         self._hosts = Hosts(server)
         self._users = Users(server.credentials, server.access.readonly)
         self._get_actions = server.access.get_actions
         self._throttle = Throttle()
         self._section = server.section
 
-    async def role(self, request: Request) -> Role | Refusal:
-        """Whom a request is from, and whether it has come to the right place."""
+    async def role(self, request: Request) -> Role:
+        """Return the role of the user who sent a request to this server.
+
+        Raises Refusal if the request was meant for another server, or the user is not known.
+        """
         if not self._hosts.allow(request.headers.get("host", "")):
             name = quoted(request.headers["host"])
-            self._complain(request, f"Host {name} is not among allowed_hosts")
-            return Refusal(
+            self._log(request, f"Host {name} is not among allowed_hosts")
+            raise Refusal(
                 403,
                 f"This server is not known by the name in the Host header, {name}. Add the name "
                 f"to allowed_hosts in [{self._section}] of the configuration, or let a proxy in "
@@ -76,53 +64,62 @@ class Admission:
 
     def judge(
         self, request: Request, role: Role, *, changes: bool, is_call: bool, wants_token: bool
-    ) -> Refusal | None:
-        """Whether somebody with this role may ask this.
+    ) -> None:
+        """Check whether a user with this role may send this request. Raises Refusal.
 
-        ``changes``: it may change something; ``is_call``: what it may do is decided call by call;
-        ``wants_token``: a browser will have to show a token.
+        ``changes``: the request may change something; ``is_call``: rights are checked for each
+        method that is called; ``wants_token``: a browser will have to show a token.
         """
         if not changes:
-            return None
+            return
         judge = foreign_despite_token if wants_token and self._users.known else foreign
         if (why := judge(request)) is not None:
-            self._complain(request, f"{request.method} {quoted(request.target)}: {why}")
-            return Refusal(403, why)
+            self._log(request, f"{request.method} {quoted(request.target)}: {why}")
+            raise Refusal(403, why)
         if role is Role.READONLY and not is_call:
-            return READ_ONLY
+            raise Refusal(403, "This user may look at everything and change nothing.")
         if request.method != "POST" and not self._get_actions:
-            return POST_ONLY
-        return None
+            raise Refusal(403, "Actions need POST here (get_actions=false in the configuration).")
 
-    async def _recognise_later(self, request: Request, authorization: str) -> Role | Refusal:
-        """Let in a client with a known password although its peer has too much under way."""
+    async def _recognise_later(self, request: Request, authorization: str) -> Role:
+        """Admit a client with a known password although its peer has too many guesses under way.
+
+        Raises Refusal.
+        """
         with self._throttle.queueing(request.peer) as seconds:
             await trio.sleep(seconds)
         role = self._users.recognise(authorization)
         if role is None:
-            self._complain(request, "wrong user name or password")
-        return role or TOO_MANY
+            self._log(request, "wrong user name or password")
+            raise Refusal(
+                429, "Too many wrong passwords from this address", (("Retry-After", "2"),)
+            )
+        return role
 
-    async def _identify(self, request: Request, authorization: str) -> Role | Refusal:
-        """Compare slow passwords too. One peer's failures delay no other peer."""
-        if not authorization:  # clients first ask without: nothing was guessed
-            return LOCKED
-        with self._throttle.holding(request.peer) as turn:
-            try:
-                with trio.fail_after(PATIENCE):
-                    async with turn:  # or one peer would occupy the queue of all
-                        role = await self._users.identify(authorization)
-            except trio.TooSlowError:
-                return BUSY
-            if role is not None:
-                return role
-            self._complain(request, "wrong user name or password")
-            if request.peer:
-                await trio.sleep(self._throttle.fail(request.peer, trio.current_time()))
-        return LOCKED
+    async def _identify(self, request: Request, authorization: str) -> Role:
+        """Compare slow passwords too. Failures of one peer delay no other peer.
 
-    def _complain(self, request: Request, what: str) -> None:
-        self.complaints.say(
+        Raises Refusal.
+        """
+        if authorization:  # clients send their first request without: that is no guess
+            with self._throttle.holding(request.peer) as turn:
+                try:
+                    with trio.fail_after(PATIENCE):
+                        async with turn:  # or one peer would occupy the queue of all
+                            role = await self._users.identify(authorization)
+                except trio.TooSlowError:
+                    raise Refusal(
+                        429, "Too many passwords are being checked", (("Retry-After", "10"),)
+                    ) from None
+                if role is not None:
+                    return role
+                self._log(request, "wrong user name or password")
+                if request.peer:
+                    await trio.sleep(self._throttle.fail(request.peer, trio.current_time()))
+        raise Refusal(401, "A user name and a password are needed", (CHALLENGE,))
+
+    def _log(self, request: Request, what: str) -> None:
+        self.client_log.write(
             Severity.INFO,
             f"refused a request of {request.peer or UNKNOWN_PEER} to {self._section}: {what}",
         )

@@ -35,7 +35,7 @@ class RateLimitedLog:
         self._last = 0.0
         self._dropped = 0
 
-    def say(self, severity: Severity, text: str) -> None:
+    def write(self, severity: Severity, text: str) -> None:
         """Write a line, or count it if there were too many."""
         now = trio.current_time()
         self._left = min(BURST, self._left + (now - self._last) / PAUSE)

@@ -17,11 +17,11 @@ from trio_supervisor.web.api.schema import array, ref
 
 if TYPE_CHECKING:
     from trio_supervisor.runtime.process.lifecycle import Process
-    from trio_supervisor.web.api.route import Call
+    from trio_supervisor.web.api.route import ApiRequest
 
 
-async def daemon(call: Call) -> object:
-    supervisor = call.supervisor
+async def daemon(request: ApiRequest) -> object:
+    supervisor = request.supervisor
     now = supervisor.wall_clock()
     return {
         "identifier": supervisor.config.daemon.identifier,
@@ -38,27 +38,27 @@ async def daemon(call: Call) -> object:
     }
 
 
-async def pools(call: Call) -> object:
-    return await pool_info(call.supervisor)
+async def pools(request: ApiRequest) -> object:
+    return await pool_info(request.supervisor)
 
 
-async def shutdown(call: Call) -> object:
-    call.supervisor.request_shutdown()
+async def shutdown(request: ApiRequest) -> object:
+    request.supervisor.request_shutdown()
     return {"done": True}
 
 
-async def restart(call: Call) -> object:
-    await call.supervisor.restart()
+async def restart(request: ApiRequest) -> object:
+    await request.supervisor.restart()
     return {"done": True}
 
 
-async def health(call: Call) -> object:
+async def health(request: ApiRequest) -> object:
     """The answer itself is the good news: the loop turns, requests are read."""
-    return {"status": "ok", "statename": call.supervisor.state.name}
+    return {"status": "ok", "statename": request.supervisor.state.name}
 
 
-async def readiness(call: Call) -> object:
-    supervisor = call.supervisor
+async def readiness(request: ApiRequest) -> object:
+    supervisor = request.supervisor
     waiting = [
         {"full_name": p.full_name, "statename": p.state.name, "reason": reason(p)}
         for p in by_name(supervisor)

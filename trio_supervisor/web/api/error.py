@@ -27,7 +27,7 @@ HINTS: dict[int, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class FaultText:
     """How a fault is said; ``sentence`` is filled with the fault's detail."""
 
     status: int
@@ -35,43 +35,45 @@ class Kind:
     hint: str = ""
 
 
-KINDS = {
-    FaultCode.UNKNOWN_METHOD: Kind(404, "there is no such method"),
-    FaultCode.INCORRECT_PARAMETERS: Kind(400, "{}"),
-    FaultCode.BAD_ARGUMENTS: Kind(400, "{}"),
-    FaultCode.SIGNATURE_UNSUPPORTED: Kind(404, "there is no such method"),
-    FaultCode.SHUTDOWN_STATE: Kind(
+FAULTS = {
+    FaultCode.UNKNOWN_METHOD: FaultText(404, "there is no such method"),
+    FaultCode.INCORRECT_PARAMETERS: FaultText(400, "{}"),
+    FaultCode.BAD_ARGUMENTS: FaultText(400, "{}"),
+    FaultCode.SIGNATURE_UNSUPPORTED: FaultText(404, "there is no such method"),
+    FaultCode.SHUTDOWN_STATE: FaultText(
         503,
         "the supervisor is shutting down or restarting",
         "it can still be read; GET /api/v1/daemon shows its state",
     ),
-    FaultCode.BAD_NAME: Kind(
+    FaultCode.BAD_NAME: FaultText(
         404,
         "there is no process or group {}",
         "GET /api/v1/processes and GET /api/v1/groups list them; "
         "POST /api/v1/daemon/reread reads the configuration again",
     ),
-    FaultCode.BAD_SIGNAL: Kind(
+    FaultCode.BAD_SIGNAL: FaultText(
         400, "{} is not a signal", "names such as HUP or SIGHUP and numbers are signals"
     ),
-    FaultCode.NO_FILE: Kind(
+    FaultCode.NO_FILE: FaultText(
         409, "a file that this needs is missing or closed: {}", "correct the command, or the log"
     ),
-    FaultCode.NOT_EXECUTABLE: Kind(
+    FaultCode.NOT_EXECUTABLE: FaultText(
         409, "the command cannot be executed: {}", "chmod +x the file, or correct the command"
     ),
-    FaultCode.FAILED: Kind(409, "{}", "the activity log, GET /api/v1/daemon/log, may say more"),
-    FaultCode.ABNORMAL_TERMINATION: Kind(409, "{} did not come to RUNNING"),
-    FaultCode.SPAWN_ERROR: Kind(409, "{} could not be started"),
-    FaultCode.ALREADY_STARTED: Kind(409, "{} has been started already", "restart it instead"),
-    FaultCode.NOT_RUNNING: Kind(409, "{} is not running", "start it first"),
-    FaultCode.ALREADY_ADDED: Kind(
+    FaultCode.FAILED: FaultText(
+        409, "{}", "the activity log, GET /api/v1/daemon/log, may say more"
+    ),
+    FaultCode.ABNORMAL_TERMINATION: FaultText(409, "{} did not come to RUNNING"),
+    FaultCode.SPAWN_ERROR: FaultText(409, "{} could not be started"),
+    FaultCode.ALREADY_STARTED: FaultText(409, "{} has been started already", "restart it instead"),
+    FaultCode.NOT_RUNNING: FaultText(409, "{} is not running", "start it first"),
+    FaultCode.ALREADY_ADDED: FaultText(
         409, "the group {} is active already", "after a change remove it first, or update"
     ),
-    FaultCode.STILL_RUNNING: Kind(
+    FaultCode.STILL_RUNNING: FaultText(
         409, "the group {} still has something running", "stop the group first"
     ),
-    FaultCode.CANT_REREAD: Kind(
+    FaultCode.CANT_REREAD: FaultText(
         409,
         "the configuration cannot be used, everything stays as it is: {}",
         "correct it; tsupervisord --check shows all errors at once",
@@ -119,7 +121,7 @@ def malformed(message: str, hint: str = "") -> Problem:
 
 def problem_of(error: RequestError, hint: str = "") -> Problem:
     """A fault as the API says it, with a better hint if there is one."""
-    kind = KINDS[error.code]
+    kind = FAULTS[error.code]
     message = kind.sentence.format(error.detail)
     return Problem(kind.status, message, hint=hint or kind.hint, fault=error.code)
 

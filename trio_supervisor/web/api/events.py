@@ -16,12 +16,12 @@ from trio_supervisor.web.api.error import malformed
 from trio_supervisor.web.api.json import as_text
 from trio_supervisor.web.api.route import CHANGE, READ, ROOT, Field, Route
 from trio_supervisor.web.api.schema import ref
-from trio_supervisor.web.message import SECURITY, Stream
+from trio_supervisor.web.message import SECURITY, StreamResponse
 
 if TYPE_CHECKING:
     from trio_supervisor.core.events import Event
     from trio_supervisor.runtime.events.subscription import EventStream, Published
-    from trio_supervisor.web.api.route import Call
+    from trio_supervisor.web.api.route import ApiRequest
 
 #: Seconds without an event after which a comment is sent; proxies give up after 30 or 60.
 KEEP_ALIVE_TIME = 15
@@ -97,20 +97,20 @@ def _plain(value: object) -> object:
     return value if isinstance(value, (bool, int, float)) else str(value)
 
 
-async def events(call: Call) -> object:
-    named = call.given["types"]
+async def events(request: ApiRequest) -> object:
+    named = request.fields["types"]
     types = [word.strip().upper() for word in str(named).split(",")] if named is not None else []
     for word in types:
         if word not in EVENT_TYPES:
             raise malformed(
                 f"there is no event type {word!r:.60}", f"there are {', '.join(EVENT_TYPES)}"
             )
-    source = EventSource(call.supervisor.events(*types))
-    return Stream(source, sse.TYPE, headers=(*sse.HEADERS, *SECURITY))
+    source = EventSource(request.supervisor.events(*types))
+    return StreamResponse(source, sse.TYPE, headers=(*sse.HEADERS, *SECURITY))
 
 
-async def send(call: Call) -> object:
-    call.supervisor.send_remote_communication(call.text("type"), call.text("data"))
+async def send(request: ApiRequest) -> object:
+    request.supervisor.send_remote_communication(request.text("type"), request.text("data"))
     return {"done": True}
 
 

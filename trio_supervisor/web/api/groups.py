@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.errors import BadName, RequestError
-from trio_supervisor.runtime.inspect.describe import KINDS
+from trio_supervisor.runtime.inspect.describe import KIND_NAMES
 from trio_supervisor.runtime.inspect.info import all_config_info
 from trio_supervisor.web.api.error import problem_of
 from trio_supervisor.web.api.processes import GROUP_NAME
@@ -16,44 +16,44 @@ from trio_supervisor.web.api.schema import array, ref
 if TYPE_CHECKING:
     from trio_supervisor.core.config.model import GroupConfig
     from trio_supervisor.runtime.supervisor import Supervisor
-    from trio_supervisor.web.api.route import Call
+    from trio_supervisor.web.api.route import ApiRequest
 
 
-async def all_groups(call: Call) -> object:
-    known = _known(call.supervisor)
-    return [_shown(call.supervisor, known[name]) for name in sorted(known)]
+async def all_groups(request: ApiRequest) -> object:
+    known = _known(request.supervisor)
+    return [_shown(request.supervisor, known[name]) for name in sorted(known)]
 
 
-async def one_group(call: Call) -> object:
-    name = call.text("name")
-    known = _known(call.supervisor)
+async def one_group(request: ApiRequest) -> object:
+    name = request.text("name")
+    known = _known(request.supervisor)
     if name not in known:
         raise BadName(name)
-    return _shown(call.supervisor, known[name])
+    return _shown(request.supervisor, known[name])
 
 
-async def add(call: Call) -> object:
-    call.supervisor.add_group(call.text("name"))
-    return await one_group(call)
+async def add(request: ApiRequest) -> object:
+    request.supervisor.add_group(request.text("name"))
+    return await one_group(request)
 
 
-async def remove(call: Call) -> object:
-    await call.supervisor.remove_stopped(call.text("name"))
+async def remove(request: ApiRequest) -> object:
+    await request.supervisor.remove_stopped(request.text("name"))
     return {"done": True}
 
 
-async def config(call: Call) -> object:
-    return all_config_info(call.supervisor)
+async def config(request: ApiRequest) -> object:
+    return all_config_info(request.supervisor)
 
 
-async def reread(call: Call) -> object:
-    found = await call.supervisor.reread()
+async def reread(request: ApiRequest) -> object:
+    found = await request.supervisor.reread()
     return {"added": found.added, "changed": found.changed, "removed": found.removed}
 
 
-async def update(call: Call) -> object:
+async def update(request: ApiRequest) -> object:
     """Groups in the order of ``supervisorctl update``: removed ones, changed ones, added ones."""
-    supervisor = call.supervisor
+    supervisor = request.supervisor
     found = await supervisor.reread()
     failed: list[object] = []
 
@@ -61,7 +61,7 @@ async def update(call: Call) -> object:
         try:
             if name in supervisor.groups and not (fresh and _is_current(supervisor, name)):
                 await supervisor.remove(name)
-                call.require_running()
+                request.require_running()
             if fresh and not _is_current(supervisor, name):
                 supervisor.add_group(name)
         except RequestError as error:
@@ -95,7 +95,7 @@ def _shown(supervisor: Supervisor, config: GroupConfig) -> object:
     processes = [] if active is None else list(active.processes.values())
     return {
         "name": config.name,
-        "kind": KINDS[config.kind],
+        "kind": KIND_NAMES[config.kind],
         "priority": config.priority,
         "active": active is not None,
         "processes": [process.full_name for process in processes],

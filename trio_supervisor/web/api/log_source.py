@@ -20,7 +20,7 @@ from trio_supervisor.runtime.logs.readers import readers
 from trio_supervisor.runtime.logs.rotated import End, Place, is_log
 from trio_supervisor.web.api.output_tail import OutputTail
 from trio_supervisor.web.logtail import HEADERS, following
-from trio_supervisor.web.message import Stream
+from trio_supervisor.web.message import StreamResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +55,7 @@ class Log(Protocol):
     async def end(self, wanted: Wanted) -> bytes:
         """The end of it."""
 
-    async def follow(self, wanted: Wanted, after: Place | None) -> Stream:
+    async def follow(self, wanted: Wanted, after: Place | None) -> StreamResponse:
         """What comes after a place, or the end, and what is added to it."""
 
 
@@ -71,7 +71,7 @@ class FileLog:
     async def end(self, wanted: Wanted) -> bytes:
         return (await self._end(wanted)).data
 
-    async def follow(self, wanted: Wanted, after: Place | None) -> Stream:
+    async def follow(self, wanted: Wanted, after: Place | None) -> StreamResponse:
         # A place, because the file may grow and be rotated between the look and the stream.
         return await following(self._path, after or (await self._end(wanted)).place)
 
@@ -100,10 +100,10 @@ class MemoryLog:
         await trio.lowlevel.checkpoint()
         return self._end(wanted)
 
-    async def follow(self, wanted: Wanted, after: Place | None) -> Stream:
+    async def follow(self, wanted: Wanted, after: Place | None) -> StreamResponse:
         """A place means nothing here: it was one in a file."""
         await trio.lowlevel.checkpoint()
-        return Stream(OutputTail(self._channel, self._end(wanted)), headers=HEADERS)
+        return StreamResponse(OutputTail(self._channel, self._end(wanted)), headers=HEADERS)
 
     def _end(self, wanted: Wanted) -> bytes:
         data = self._channel.recent.data

@@ -18,9 +18,9 @@ from trio_supervisor.web.logtail import POSITION
 from trio_supervisor.web.message import NO_STORE, PLAIN, SECURITY, Response
 
 if TYPE_CHECKING:
-    from trio_supervisor.web.api.route import Call
+    from trio_supervisor.web.api.route import ApiRequest
 
-    Find = Callable[[Call], Awaitable[Log]]
+    Find = Callable[[ApiRequest], Awaitable[Log]]
 
 #: Lines that are sent at most.
 MOST_LINES = 100_000
@@ -70,18 +70,18 @@ AFTER = Field(
 )
 
 
-async def _process_log(call: Call) -> Log:
+async def _process_log(request: ApiRequest) -> Log:
     """The log that is meant. Raises BadName or Problem."""
-    process = call.supervisor.process(call.text("name"))
-    if call.text("channel") == "stdout":
+    process = request.supervisor.process(request.text("name"))
+    if request.text("channel") == "stdout":
         return await log_of(process.stdout)
     if process.config.redirect_stderr:
         raise _missing(f"{process.full_name} has no log of its stderr: it goes to stdout")
     return await log_of(process.stderr)
 
 
-async def _main_log(call: Call) -> Log:
-    activity = call.supervisor.activity
+async def _main_log(request: ApiRequest) -> Log:
+    activity = request.supervisor.activity
     if activity is None or activity.path is None:
         raise _missing("the supervisor has no log file", "look where its output goes")
     return FileLog(activity.path)
@@ -91,27 +91,27 @@ def _missing(message: str, hint: str = HINT) -> Problem:
     return Problem(404, message, hint=hint, fault=NoFile.code)
 
 
-def _wanted(call: Call) -> Wanted:
-    seconds = call.number("since") if "since" in call.given else None
-    return Wanted(call.number("lines"), call.number("bytes"), seconds)
+def _wanted(request: ApiRequest) -> Wanted:
+    seconds = request.number("since") if "since" in request.fields else None
+    return Wanted(request.number("lines"), request.number("bytes"), seconds)
 
 
-async def _end(log: Log, call: Call) -> object:
-    return Response(200, await log.end(_wanted(call)), PLAIN, (*NO_STORE, *SECURITY))
+async def _end(log: Log, request: ApiRequest) -> object:
+    return Response(200, await log.end(_wanted(request)), PLAIN, (*NO_STORE, *SECURITY))
 
 
-async def _follow(log: Log, call: Call) -> object:
-    after = call.given["after"]
-    return await log.follow(_wanted(call), None if after is None else Place.parse(str(after)))
+async def _follow(log: Log, request: ApiRequest) -> object:
+    after = request.fields["after"]
+    return await log.follow(_wanted(request), None if after is None else Place.parse(str(after)))
 
 
 def _with(
-    find: Find, use: Callable[[Log, Call], Awaitable[object]]
-) -> Callable[[Call], Awaitable[object]]:
-    async def run(call: Call) -> object:
-        log = await find(call)
+    find: Find, use: Callable[[Log, ApiRequest], Awaitable[object]]
+) -> Callable[[ApiRequest], Awaitable[object]]:
+    async def run(request: ApiRequest) -> object:
+        log = await find(request)
         try:
-            return await use(log, call)
+            return await use(log, request)
         except NoFile as error:
             raise _missing(f"there is no file {error.detail} yet") from error
         except Failed as error:
@@ -120,14 +120,14 @@ def _with(
     return run
 
 
-async def clear(call: Call) -> object:
-    await clear_main_log(call.supervisor)
+async def clear(request: ApiRequest) -> object:
+    await clear_main_log(request.supervisor)
     return {"done": True}
 
 
 def _log(
     path: str,
-    run: Callable[[Call], Awaitable[object]],
+    run: Callable[[ApiRequest], Awaitable[object]],
     summary: str,
     *query: Field,
     of: tuple[Field, ...] = (),

@@ -20,7 +20,7 @@ from trio_supervisor.web.message import NO_STORE, SECURITY, Response
 
 if TYPE_CHECKING:
     from trio_supervisor.core.xmlrpc import Value
-    from trio_supervisor.web.api.route import Call
+    from trio_supervisor.web.api.route import ApiRequest
 
     Found = Mapping[str, Value]
 
@@ -30,7 +30,7 @@ _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class MetricFamily:
     """One metric family; the samples of a counter get the suffix ``_total``.
 
     ``value`` is what one thing has, from what is told of it; None: no sample.
@@ -52,47 +52,53 @@ def _is_up(found: Found) -> int:
 
 _OUTPUT = "Bytes that a process has written since the start of the supervisor."
 OF_PROCESSES = (
-    Family("node_supervisord_up", "gauge", "Whether a process has a child.", _is_up),
-    Family("node_supervisord_state", "gauge", "Number of the state.", _member("state")),
-    Family("node_supervisord_exit_status", "gauge", "Of the last child.", _member("exitstatus")),
-    Family(
+    MetricFamily("node_supervisord_up", "gauge", "Whether a process has a child.", _is_up),
+    MetricFamily("node_supervisord_state", "gauge", "Number of the state.", _member("state")),
+    MetricFamily(
+        "node_supervisord_exit_status", "gauge", "Of the last child.", _member("exitstatus")
+    ),
+    MetricFamily(
         "node_supervisord_start_time_seconds",
         "gauge",
         "When the child was started, since the epoch.",
         lambda found: found["start"] if _is_up(found) else None,
     ),
-    Family(
+    MetricFamily(
         "trio_supervisor_process_restarts",
         "counter",
         "Children after the first.",
         _member("restarts"),
     ),
-    Family(
+    MetricFamily(
         "trio_supervisor_process_cpu_seconds",
         "counter",
         "Processor time of the child and its descendants; begins anew with each child.",
         _member("cpu_seconds"),
     ),
-    Family(
+    MetricFamily(
         "trio_supervisor_process_resident_memory_bytes",
         "gauge",
         "Memory of the child and its descendants.",
         _member("memory"),
     ),
-    Family(
+    MetricFamily(
         "trio_supervisor_process_processes",
         "gauge",
         "How many the child and its descendants are.",
         _member("processes"),
     ),
-    Family("trio_supervisor_process_stdout_bytes", "counter", _OUTPUT, _member("stdout_bytes")),
-    Family("trio_supervisor_process_stderr_bytes", "counter", _OUTPUT, _member("stderr_bytes")),
+    MetricFamily(
+        "trio_supervisor_process_stdout_bytes", "counter", _OUTPUT, _member("stdout_bytes")
+    ),
+    MetricFamily(
+        "trio_supervisor_process_stderr_bytes", "counter", _OUTPUT, _member("stderr_bytes")
+    ),
 )
 OF_POOLS = (
-    Family(
+    MetricFamily(
         "trio_supervisor_pool_buffered_events", "gauge", "Events that wait.", _member("buffered")
     ),
-    Family(
+    MetricFamily(
         "trio_supervisor_pool_dropped_events",
         "counter",
         "Events lost because the buffer was full.",
@@ -101,9 +107,9 @@ OF_POOLS = (
 )
 
 
-async def metrics(call: Call) -> object:
-    processes: list[Found] = [*await details(call.supervisor, by_name(call.supervisor))]
-    pools = cast("list[Found]", await pool_info(call.supervisor))
+async def metrics(request: ApiRequest) -> object:
+    processes: list[Found] = [*await details(request.supervisor, by_name(request.supervisor))]
+    pools = cast("list[Found]", await pool_info(request.supervisor))
     lines = [
         *_lines(OF_PROCESSES, processes, ("name", "group")),
         *_lines(OF_POOLS, pools, ("name",)),
@@ -114,7 +120,7 @@ async def metrics(call: Call) -> object:
 
 
 def _lines(
-    families: Iterable[Family], things: list[Found], names: tuple[str, ...]
+    families: Iterable[MetricFamily], things: list[Found], names: tuple[str, ...]
 ) -> Iterator[str]:
     labels = [",".join(f'{name}="{_escaped(thing[name])}"' for name in names) for thing in things]
     for family in families:

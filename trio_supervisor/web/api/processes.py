@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from trio_supervisor.runtime.operations import Result
     from trio_supervisor.runtime.process.lifecycle import Process
-    from trio_supervisor.web.api.route import Call, Schema
+    from trio_supervisor.web.api.route import ApiRequest, Schema
 
-    Several = Callable[[Call, list[Process]], Awaitable[object]]
+    Several = Callable[[ApiRequest, list[Process]], Awaitable[object]]
 
 #: Characters of the last line of a process that are quoted in an error.
 QUOTED = 200
@@ -54,94 +54,96 @@ SIGNAL = Field(
 )
 
 
-async def all_details(call: Call) -> object:
-    return await details(call.supervisor, by_name(call.supervisor))
+async def all_details(request: ApiRequest) -> object:
+    return await details(request.supervisor, by_name(request.supervisor))
 
 
-async def one_details(call: Call) -> object:
-    return await _shown(call, _process(call))
+async def one_details(request: ApiRequest) -> object:
+    return await _shown(request, _process(request))
 
 
-async def start(call: Call) -> object:
-    process = _process(call)
-    await _started(process, process.start(wait=call.flag("wait")))
-    return await _shown(call, process)
+async def start(request: ApiRequest) -> object:
+    process = _process(request)
+    await _started(process, process.start(wait=request.flag("wait")))
+    return await _shown(request, process)
 
 
-async def stop(call: Call) -> object:
-    process = _process(call)
-    await process.stop(wait=call.flag("wait"))
-    return await _shown(call, process)
+async def stop(request: ApiRequest) -> object:
+    process = _process(request)
+    await process.stop(wait=request.flag("wait"))
+    return await _shown(request, process)
 
 
-async def restart(call: Call) -> object:
+async def restart(request: ApiRequest) -> object:
     """One that does not run is just started; what counts is that it runs afterwards."""
-    process = _process(call)
-    await _started(process, process.restart(wait=call.flag("wait"), check=call.require_client))
-    return await _shown(call, process)
+    process = _process(request)
+    await _started(
+        process, process.restart(wait=request.flag("wait"), check=request.require_client)
+    )
+    return await _shown(request, process)
 
 
-async def send_signal(call: Call) -> object:
-    process = _process(call)
-    process.signal(signal_number(call.text("signal")))
-    return await _shown(call, process)
+async def send_signal(request: ApiRequest) -> object:
+    process = _process(request)
+    process.signal(signal_number(request.text("signal")))
+    return await _shown(request, process)
 
 
-async def send_stdin(call: Call) -> object:
-    process = _process(call)
+async def send_stdin(request: ApiRequest) -> object:
+    process = _process(request)
     if process.kind is GroupKind.POOL:
         raise Failed("the stdin of an event listener belongs to the event protocol")
-    process.send_stdin(call.text("data").encode(errors="replace"))
+    process.send_stdin(request.text("data").encode(errors="replace"))
     return {"done": True}
 
 
-async def clear(call: Call) -> object:
-    clear_logs(_process(call))
+async def clear(request: ApiRequest) -> object:
+    clear_logs(_process(request))
     return {"done": True}
 
 
-async def start_several(call: Call, processes: list[Process]) -> object:
-    return _results(await call.supervisor.start_all(processes, wait=call.flag("wait")))
+async def start_several(request: ApiRequest, processes: list[Process]) -> object:
+    return _results(await request.supervisor.start_all(processes, wait=request.flag("wait")))
 
 
-async def stop_several(call: Call, processes: list[Process]) -> object:
-    return _results(await call.supervisor.stop_all(processes, wait=call.flag("wait")))
+async def stop_several(request: ApiRequest, processes: list[Process]) -> object:
+    return _results(await request.supervisor.stop_all(processes, wait=request.flag("wait")))
 
 
-async def restart_several(call: Call, processes: list[Process]) -> object:
+async def restart_several(request: ApiRequest, processes: list[Process]) -> object:
     """As with one: all of them run afterwards."""
     return _results(
-        await call.supervisor.restart_all(
-            processes, wait=call.flag("wait"), check=call.require_client
+        await request.supervisor.restart_all(
+            processes, wait=request.flag("wait"), check=request.require_client
         )
     )
 
 
-async def signal_several(call: Call, processes: list[Process]) -> object:
-    return _results(call.supervisor.signal_all(processes, signal_number(call.text("signal"))))
+async def signal_several(request: ApiRequest, processes: list[Process]) -> object:
+    return _results(request.supervisor.signal_all(processes, signal_number(request.text("signal"))))
 
 
-async def clear_several(call: Call, processes: list[Process]) -> object:
+async def clear_several(request: ApiRequest, processes: list[Process]) -> object:
     return [_result(process, _error_of_clearing(process)) for process in processes]
 
 
-def _of_group(act: Several) -> Callable[[Call], Awaitable[object]]:
-    async def run(call: Call) -> object:
-        group = call.supervisor.group(call.text("name"))
-        return await act(call, list(group.processes.values()))
+def _of_group(act: Several) -> Callable[[ApiRequest], Awaitable[object]]:
+    async def run(request: ApiRequest) -> object:
+        group = request.supervisor.group(request.text("name"))
+        return await act(request, list(group.processes.values()))
 
     return run
 
 
-def _of_all(act: Several) -> Callable[[Call], Awaitable[object]]:
-    async def run(call: Call) -> object:
-        return await act(call, all_processes(call.supervisor))
+def _of_all(act: Several) -> Callable[[ApiRequest], Awaitable[object]]:
+    async def run(request: ApiRequest) -> object:
+        return await act(request, all_processes(request.supervisor))
 
     return run
 
 
-def _process(call: Call) -> Process:
-    return call.supervisor.process(call.text("name"))
+def _process(request: ApiRequest) -> Process:
+    return request.supervisor.process(request.text("name"))
 
 
 async def _started(process: Process, start: Awaitable[None]) -> None:
@@ -159,8 +161,8 @@ def _why(process: Process) -> str:
     return f"{reason(process)}; it wrote last: {said}" if said else reason(process)
 
 
-async def _shown(call: Call, process: Process) -> object:
-    (shown,) = await details(call.supervisor, [process])
+async def _shown(request: ApiRequest, process: Process) -> object:
+    (shown,) = await details(request.supervisor, [process])
     return shown
 
 
@@ -192,7 +194,7 @@ def _error_of_clearing(process: Process) -> RequestError | None:
 
 def _on_process(
     action: str,
-    run: Callable[[Call], Awaitable[object]],
+    run: Callable[[ApiRequest], Awaitable[object]],
     summary: str,
     body: tuple[Field, ...] = (),
     answer: Schema = PROCESS,

@@ -57,11 +57,11 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """One request: ``given`` has every field of the route, checked and with defaults."""
+class ApiRequest:
+    """One request: ``fields`` has every field of the route, checked and with defaults."""
 
     supervisor: Supervisor
-    given: Mapping[str, object]
+    fields: Mapping[str, object]
     has_left: Callable[[], bool]
     """Whether the client is gone."""
 
@@ -82,23 +82,26 @@ class Call:
             raise Failed(text)
 
     def text(self, name: str) -> str:
-        return cast("str", self.given[name])
+        return cast("str", self.fields[name])
 
     def number(self, name: str) -> int | None:
-        return cast("int | None", self.given[name])
+        return cast("int | None", self.fields[name])
 
     def flag(self, name: str) -> bool:
-        return cast("bool", self.given[name])
+        return cast("bool", self.fields[name])
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One thing that can be asked. ``run`` returns a value for JSON, a Response or a Stream."""
+    """One operation of the API.
+
+    ``run`` returns a value to be encoded as JSON, a Response or a StreamResponse.
+    """
 
     method: str
     path: str
     """``/api/v1/processes/{name}``: segments in braces are fields of ``parameters``."""
-    run: Callable[[Call], Awaitable[object]]
+    run: Callable[[ApiRequest], Awaitable[object]]
     summary: str
     answer: Schema
     type: str = "application/json"
@@ -129,7 +132,7 @@ class Match:
 _WITH_HEAD = {READ: (READ, "HEAD")}
 
 
-class Map:
+class Router:
     """Finds routes by path."""
 
     def __init__(self, routes: tuple[Route, ...]) -> None:

@@ -20,8 +20,8 @@ from trio_supervisor.web.api.error import Problem, problem_of
 from trio_supervisor.web.api.input import read_fields
 from trio_supervisor.web.api.json import json_response
 from trio_supervisor.web.api.openapi import describe
-from trio_supervisor.web.api.route import CHANGE, READ, ROOT, Call, Map, Route
-from trio_supervisor.web.message import Response, Stream
+from trio_supervisor.web.api.route import CHANGE, READ, ROOT, ApiRequest, Route, Router
+from trio_supervisor.web.message import Response, StreamResponse
 from trio_supervisor.web.worker import work
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from trio_supervisor.web.message import Request
 
 
-async def _described(call: Call) -> object:
+async def _described(request: ApiRequest) -> object:
     return DESCRIPTION
 
 
@@ -57,19 +57,19 @@ class Api:
         self._supervisor = supervisor
         # Like the namespaces of XML-RPC, for the same reason: see MAIN_NAMESPACE.
         self._offered = any(i.name == MAIN_NAMESPACE for i in supervisor.config.rpcinterfaces)
-        self._map = Map((*HEALTH, *ROUTES) if self._offered else HEALTH)
+        self._router = Router((*HEALTH, *ROUTES) if self._offered else HEALTH)
 
     def allowed(self, path: str) -> tuple[str, ...] | None:
         """The methods of an address; none if only its answer can say that nothing is there.
 
         None: it does not belong to the API.
         """
-        match = self._map.match(path)
+        match = self._router.match(path)
         if match is not None:
             return match.allowed
         return () if f"{path}/".startswith("/api/") else None
 
-    async def respond(self, request: Request) -> Response | Stream:
+    async def respond(self, request: Request) -> Response | StreamResponse:
         """Answer a request that was let in. What cannot be done is said as JSON."""
         try:
             return await self._carry_out(request)
@@ -78,18 +78,18 @@ class Api:
         except RequestError as error:
             return problem_of(error, self._hint(error)).response
 
-    async def _carry_out(self, request: Request) -> Response | Stream:
-        match = self._map.match(request.path or "")
+    async def _carry_out(self, request: Request) -> Response | StreamResponse:
+        match = self._router.match(request.path or "")
         if match is None:
             hint = f"GET {DESCRIBED.path} lists all" if self._offered else NOT_OFFERED
             raise Problem(404, "there is nothing at this address", hint=hint)
         route = match.routes[READ if request.method == "HEAD" else request.method]
         given = await work(len(request.body), read_fields, route, request, match.values)
-        call = Call(self._supervisor, given, request.has_left)
+        call = ApiRequest(self._supervisor, given, request.has_left)
         if route.method == CHANGE:
             call.require_running()
         answer = await route.run(call)
-        return answer if isinstance(answer, (Response, Stream)) else json_response(answer)
+        return answer if isinstance(answer, (Response, StreamResponse)) else json_response(answer)
 
     def _hint(self, error: RequestError) -> str:
         """For a name that is nearly right; else the fault's own hint will do."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from trio_supervisor.core.events import EVENT_TYPES
 from trio_supervisor.core.process.states import DaemonState, ListenerState, State
-from trio_supervisor.runtime.inspect.describe import KINDS
+from trio_supervisor.runtime.inspect.describe import KIND_NAMES
 
 if TYPE_CHECKING:
     from trio_supervisor.web.api.route import Schema
@@ -55,7 +55,7 @@ def ref(name: str) -> Schema:
 
 
 _SECONDS = "seconds since the epoch; 0 for never"
-_KINDS = one_of(*KINDS.values())
+_KINDS = one_of(*KIND_NAMES.values())
 _STATE = one_of(*(state.name for state in State))
 _DAEMON_STATE = one_of(*(state.name for state in DaemonState))
 _NAMES = array(TEXT)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.process.lifecycle import Process
     from trio_supervisor.runtime.supervisor import Supervisor
 
-    Action = Callable[["Order"], Awaitable[str]]
+    Perform = Callable[["FormAction"], Awaitable[str]]
 
 UNKNOWN_ACTION = "Unknown action"
 NO_PROCESS = "No such process named"
@@ -39,7 +39,7 @@ _START_FAILURES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class FormAction:
     """One action of a form; ``name`` is that of a process or group, empty for everything."""
 
     supervisor: Supervisor
@@ -69,13 +69,13 @@ async def act(
     action = fields["action"]
     try:
         if action in _ALL_ACTIONS:
-            done = await _ALL_ACTIONS[action](Order(supervisor, "", has_left))
+            done = await _ALL_ACTIONS[action](FormAction(supervisor, "", has_left))
             return f"{done} at {time.ctime(supervisor.wall_clock())}"
         if action in _GROUP_ACTIONS:
-            order = Order(supervisor, fields.get("groupname", ""), has_left)
-            return await _act_on_group(order, action)
+            form = FormAction(supervisor, fields.get("groupname", ""), has_left)
+            return await _act_on_group(form, action)
         return await _act_on_process(
-            Order(supervisor, fields.get("processname", ""), has_left), action
+            FormAction(supervisor, fields.get("processname", ""), has_left), action
         )
     except RequestError as error:
         return _fault(error)
@@ -85,87 +85,87 @@ def is_failure(message: str) -> bool:
     return message.startswith((ERROR, FAULT, NO_PROCESS, NO_GROUP, UNKNOWN_ACTION))
 
 
-async def _act_on_group(order: Order, action: str) -> str:
+async def _act_on_group(form: FormAction, action: str) -> str:
     try:
-        order.supervisor.group(order.name)
+        form.supervisor.group(form.name)
     except BadName:
-        return f"{NO_GROUP} {order.name}"
-    return await _GROUP_ACTIONS[action](order)
+        return f"{NO_GROUP} {form.name}"
+    return await _GROUP_ACTIONS[action](form)
 
 
-async def _act_on_process(order: Order, action: str) -> str:
-    if not order.name:
+async def _act_on_process(form: FormAction, action: str) -> str:
+    if not form.name:
         return UNKNOWN_ACTION
     try:
-        order.supervisor.process(order.name)
+        form.supervisor.process(form.name)
     except BadName:
-        return f"{NO_PROCESS} {order.name}"
+        return f"{NO_PROCESS} {form.name}"
     if action not in _PROCESS_ACTIONS:
         return UNKNOWN_ACTION
-    return await _PROCESS_ACTIONS[action](order)
+    return await _PROCESS_ACTIONS[action](form)
 
 
-async def _refresh(order: Order) -> str:
+async def _refresh(form: FormAction) -> str:
     return "Page refreshed"
 
 
-async def _start_all(order: Order) -> str:
-    return _failures(await order.supervisor.start_all(order.members)) or "All started"
+async def _start_all(form: FormAction) -> str:
+    return _failures(await form.supervisor.start_all(form.members)) or "All started"
 
 
-async def _stop_all(order: Order) -> str:
-    await order.supervisor.stop_all(order.members)
+async def _stop_all(form: FormAction) -> str:
+    await form.supervisor.stop_all(form.members)
     return "All stopped"
 
 
-async def _restart_all(order: Order) -> str:
-    await order.supervisor.restart_all(order.members, check=order.check_browser)
+async def _restart_all(form: FormAction) -> str:
+    await form.supervisor.restart_all(form.members, check=form.check_browser)
     return "All restarted"
 
 
-async def _start_group(order: Order) -> str:
-    results = await order.supervisor.start_all(order.members)
-    return _failures(results) or f"Group {order.name} started"
+async def _start_group(form: FormAction) -> str:
+    results = await form.supervisor.start_all(form.members)
+    return _failures(results) or f"Group {form.name} started"
 
 
-async def _stop_group(order: Order) -> str:
-    results = await order.supervisor.stop_all(order.members)
-    return _failures(results) or f"Group {order.name} stopped"
+async def _stop_group(form: FormAction) -> str:
+    results = await form.supervisor.stop_all(form.members)
+    return _failures(results) or f"Group {form.name} stopped"
 
 
-async def _restart_group(order: Order) -> str:
-    results = await order.supervisor.restart_all(order.members, check=order.check_browser)
-    return _failures(results) or f"Group {order.name} restarted"
+async def _restart_group(form: FormAction) -> str:
+    results = await form.supervisor.restart_all(form.members, check=form.check_browser)
+    return _failures(results) or f"Group {form.name} restarted"
 
 
-async def _start(order: Order) -> str:
-    started = control.start_process(order.supervisor, order.name, True)
-    return await _failure_of_start(order, started) or f"Process {order.name} started"
+async def _start(form: FormAction) -> str:
+    started = control.start_process(form.supervisor, form.name, True)
+    return await _failure_of_start(form, started) or f"Process {form.name} started"
 
 
-async def _stop(order: Order) -> str:
-    await control.stop_process(order.supervisor, order.name, True)
-    return f"Process {order.name} stopped"
+async def _stop(form: FormAction) -> str:
+    await control.stop_process(form.supervisor, form.name, True)
+    return f"Process {form.name} stopped"
 
 
-async def _restart(order: Order) -> str:
+async def _restart(form: FormAction) -> str:
     """One that does not run is just started; what counts is that it runs afterwards (Q40)."""
-    process = order.supervisor.process(order.name)
-    started = process.restart(check=order.check_browser)
-    return await _failure_of_start(order, started) or f"Process {order.name} restarted"
+    process = form.supervisor.process(form.name)
+    started = process.restart(check=form.check_browser)
+    return await _failure_of_start(form, started) or f"Process {form.name} restarted"
 
 
-async def _clear_log(order: Order) -> str:
-    await clear_process_logs(order.supervisor, order.name)
-    return f"Log for {order.name} cleared"
+async def _clear_log(form: FormAction) -> str:
+    await clear_process_logs(form.supervisor, form.name)
+    return f"Log for {form.name} cleared"
 
 
-async def _failure_of_start(order: Order, started: Awaitable[object]) -> str | None:
+async def _failure_of_start(form: FormAction, started: Awaitable[object]) -> str | None:
     """Await a start; returns what went wrong, or None."""
     try:
         await started
     except RequestError as error:
-        return f"{ERROR} Process {order.name}: {_start_failure(error)}"
+        return f"{ERROR} Process {form.name}: {_start_failure(error)}"
     return None
 
 
@@ -183,18 +183,18 @@ def _fault(error: RequestError) -> str:
     return f"{FAULT} [{int(error.code)}] {error}"
 
 
-_ALL_ACTIONS: dict[str, Action] = {
+_ALL_ACTIONS: dict[str, Perform] = {
     "refresh": _refresh,
     "restartall": _restart_all,
     "startall": _start_all,
     "stopall": _stop_all,
 }
-_GROUP_ACTIONS: dict[str, Action] = {
+_GROUP_ACTIONS: dict[str, Perform] = {
     "restartgroup": _restart_group,
     "startgroup": _start_group,
     "stopgroup": _stop_group,
 }
-_PROCESS_ACTIONS: dict[str, Action] = {
+_PROCESS_ACTIONS: dict[str, Perform] = {
     "clearlog": _clear_log,
     "restart": _restart,
     "start": _start,

@@ -1,4 +1,4 @@
-"""What has happened, as HTML: one list item for each entry of the chronicle."""
+"""What has happened, as HTML: one list item for each entry of the event_history."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from trio_supervisor.web.pages.layout import visible
 
 if TYPE_CHECKING:
     from trio_supervisor.core.events import Event
-    from trio_supervisor.runtime.events.history import Entry
+    from trio_supervisor.runtime.events.history import HistoryEntry
 
 
-def event_item(entry: Entry) -> str:
+def event_item(entry: HistoryEntry) -> str:
     local = time.localtime(entry.time)
     moment = time.strftime("%H:%M:%S", local)
     day = time.strftime("%Y-%m-%d", local)

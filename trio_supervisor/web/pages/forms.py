@@ -26,7 +26,7 @@ GROUP = "groupname"
 
 
 @dataclass(frozen=True, slots=True)
-class Action:
+class Button:
     """A word on a button, the value of the field ``action``, and whether it asks first."""
 
     text: str
@@ -34,20 +34,20 @@ class Action:
     asks: bool = False
 
 
-START = Action("Start", "start")
-STOP = Action("Stop", "stop")
-RESTART = Action("Restart", "restart")
-CLEAR_LOG = Action("Clear log", "clearlog", asks=True)
+START = Button("Start", "start")
+STOP = Button("Stop", "stop")
+RESTART = Button("Restart", "restart")
+CLEAR_LOG = Button("Clear log", "clearlog", asks=True)
 OF_GROUP = (
-    Action("Start", "startgroup"),
-    Action("Restart", "restartgroup", asks=True),
-    Action("Stop", "stopgroup", asks=True),
+    Button("Start", "startgroup"),
+    Button("Restart", "restartgroup", asks=True),
+    Button("Stop", "stopgroup", asks=True),
 )
 OF_ALL = (
-    Action("Refresh", "refresh"),
-    Action("Start All", "startall"),
-    Action("Restart All", "restartall", asks=True),
-    Action("Stop All", "stopall", asks=True),
+    Button("Refresh", "refresh"),
+    Button("Start All", "startall"),
+    Button("Restart All", "restartall", asks=True),
+    Button("Stop All", "stopall", asks=True),
 )
 _TEXTS = {a.value: a.text for a in (START, STOP, RESTART, CLEAR_LOG, *OF_GROUP, *OF_ALL)}
 
@@ -58,7 +58,7 @@ class Viewer:
 
     token: str
 
-    def form(self, actions: tuple[Action, ...], field: str = "", value: str = "") -> str:
+    def form(self, actions: tuple[Button, ...], field: str = "", value: str = "") -> str:
         """Forms with a button for each action; empty for those who may not use it.
 
         ``field`` and ``value`` say what the actions are for; without them they are for everything.
@@ -104,7 +104,7 @@ def _form(fields: str, buttons: str) -> str:
     return f'<form method="post" action="./">{fields}{buttons}</form>'
 
 
-def _button(action: Action, name: str) -> str:
+def _button(action: Button, name: str) -> str:
     label = visible(f"{action.text} {name}".rstrip())
     return (
         f'<button name="action" value="{action.value}" aria-label="{label}">{action.text}</button>'

@@ -1,6 +1,6 @@
 """The status page's live data: what has changed since the page was made (server-sent events).
 
-A change of state is sent at once, vitals that differ from the last ones every few seconds; uptimes
+A change of state is sent at once, usage that differ from the last ones every few seconds; uptimes
 are counted in the browser. Nothing is kept for a browser but the number of the last event it was
 told. One that is slow gets a snapshot of the table when it reads again, and so does one whose page
 is too old, or another daemon's.
@@ -19,15 +19,15 @@ from trio_supervisor.core.events import ProcessGroup, ProcessState
 from trio_supervisor.core.process.states import DaemonState
 from trio_supervisor.runtime.inspect.sampler import SPAN
 from trio_supervisor.web import sse
-from trio_supervisor.web.message import SECURITY, Stream
+from trio_supervisor.web.message import SECURITY, StreamResponse
 from trio_supervisor.web.pages.event_view import event_item
 from trio_supervisor.web.pages.format import bytes_text, cpu_text
-from trio_supervisor.web.pages.status_model import Board
+from trio_supervisor.web.pages.status_model import StatusModel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from trio_supervisor.runtime.events.history import Entry
+    from trio_supervisor.runtime.events.history import HistoryEntry
     from trio_supervisor.runtime.inspect.sampler import Sample, UsageSample
     from trio_supervisor.runtime.process.lifecycle import Process
     from trio_supervisor.runtime.supervisor import Supervisor
@@ -37,86 +37,86 @@ if TYPE_CHECKING:
 JOIN = 0.05
 
 
-def live(supervisor: Supervisor, viewer: Viewer, since: str) -> Stream:
+def live(supervisor: Supervisor, viewer: Viewer, since: str) -> StreamResponse:
     """What one browser hears, until it leaves. ``since`` is the mark of what it shows already."""
-    return Stream(Feed(supervisor, viewer, since), sse.TYPE, (*sse.HEADERS, *SECURITY))
+    return StreamResponse(Feed(supervisor, viewer, since), sse.TYPE, (*sse.HEADERS, *SECURITY))
 
 
 class Feed:
-    """The messages for one browser, as JSON: ``begin``, then ``changes`` and ``vitals``, and
+    """The messages for one browser, as JSON: ``begin``, then ``changes`` and ``usage``, and
     ``snapshot`` where changes do not do."""
 
     def __init__(self, supervisor: Supervisor, viewer: Viewer, since: str = "") -> None:
         self._supervisor = supervisor
-        self._chronicle = supervisor.chronicle
-        self._vitals = supervisor.vitals
+        self._history = supervisor.event_history
+        self._usage = supervisor.usage
         self._viewer = viewer
-        self._board = Board(supervisor, viewer)
-        self._told = self._chronicle.number_of(since)
+        self._model = StatusModel(supervisor, viewer)
+        self._told = self._history.number_of(since)
         self._sampled: Sample | None = None
         """The last sample it was told."""
         self._due = 0.0
 
     async def read(self) -> bytes:
         if self._sampled is None:
-            await self._vitals.refresh()
+            await self._usage.refresh()
             # The mark of a page may be older than all that is remembered.
-            known = self._told is not None and self._chronicle.after(self._told) is not None
+            known = self._told is not None and self._history.after(self._told) is not None
             return (b"" if known else self._snapshot()) + self._beginning() + self._figures()
         assert self._told is not None
         with trio.move_on_at(self._due):
-            await self._chronicle.wait_beyond(self._told)
+            await self._history.wait_beyond(self._told)
         data = b""
-        if self._chronicle.number > self._told:
+        if self._history.number > self._told:
             await trio.sleep(JOIN)
-            data = self._news(self._chronicle.after(self._told))
+            data = self._news(self._history.after(self._told))
         if trio.current_time() >= self._due:
-            await self._vitals.refresh()
+            await self._usage.refresh()
             data += self._figures()
         return data
 
     def close(self) -> None:
         """Nothing is kept for it."""
 
-    def _news(self, entries: list[Entry] | None) -> bytes:
+    def _news(self, entries: list[HistoryEntry] | None) -> bytes:
         if entries is None or any(isinstance(e.event, ProcessGroup) for e in entries):
             return self._snapshot()
-        self._told = self._chronicle.number
+        self._told = self._history.number
         changed = [e.event for e in entries if isinstance(e.event, ProcessState)]
         names = dict.fromkeys((event.group, event.process) for event in changed)
         return _message(
             "changes",
             {
-                "rows": [self._board.row(process) for process in self._present(names)],
-                "heads": {group: self._board.head(group) for group in {g for g, _ in names}},
-                "summary": self._board.summary(),
+                "rows": [self._model.row(process) for process in self._present(names)],
+                "heads": {group: self._model.head(group) for group in {g for g, _ in names}},
+                "summary": self._model.summary(),
                 "events": "".join(map(event_item, reversed(entries))),
                 "leaving": self._leaving,
             },
-            mark=self._chronicle.mark,
+            mark=self._history.mark,
         )
 
     def _snapshot(self) -> bytes:
-        self._told = self._chronicle.number
+        self._told = self._history.number
         return _message(
             "snapshot",
             {
                 "token": self._viewer.token,
-                "table": self._board.table(),
-                "summary": self._board.summary(),
-                "events": self._board.events(),
+                "table": self._model.table(),
+                "summary": self._model.summary(),
+                "events": self._model.events(),
                 "leaving": self._leaving,
             },
-            mark=self._chronicle.mark,
+            mark=self._history.mark,
         )
 
     def _beginning(self) -> bytes:
         """What charts reach back to; the last sample comes as figures."""
-        return _history(tuple(self._vitals.samples)[:-1], self._leaving)
+        return _history(tuple(self._usage.samples)[:-1], self._leaving)
 
     def _figures(self) -> bytes:
-        before, self._sampled = self._sampled, self._vitals.samples[-1]
-        self._due = self._vitals.due
+        before, self._sampled = self._sampled, self._usage.samples[-1]
+        self._due = self._usage.due
         return _figures(before, self._sampled)
 
     def _present(self, names: Iterable[tuple[str, str]]) -> list[Process]:
@@ -140,13 +140,13 @@ def _history(samples: tuple[Sample, ...], leaving: bool) -> bytes:
     points: dict[str, list[tuple[float | None, ...]]] = {}
     last: dict[str, tuple[str, str]] = {}
     for number, sample in enumerate(samples):
-        for name in last.keys() - sample.vitals.keys():
+        for name in last.keys() - sample.usage.keys():
             del last[name]
             points[name].append((number, None))
-        for name, vital in sample.vitals.items():
-            if last.get(name) != (shown := _texts(vital)):
+        for name, usage in sample.usage.items():
+            if last.get(name) != (shown := _texts(usage)):
                 last[name] = shown
-                figures = (round(vital.cpu or 0, 1), vital.memory)
+                figures = (round(usage.cpu or 0, 1), usage.memory)
                 points.setdefault(name, []).append((number, *figures))
     times = [round(sample.time, 1) for sample in samples]
     return _message("begin", {"leaving": leaving, "span": SPAN, "times": times, "points": points})
@@ -158,18 +158,18 @@ def _figures(before: Sample | None, now: Sample) -> bytes:
 
     They are there as numbers to draw and to sort by, and as text.
     """
-    known = {} if before is None else before.vitals
+    known = {} if before is None else before.usage
     rows = {
-        name: (round(vital.cpu or 0, 1), vital.memory, *_texts(vital))
-        for name, vital in now.vitals.items()
-        if name not in known or _texts(vital) != _texts(known[name])
+        name: (round(usage.cpu or 0, 1), usage.memory, *_texts(usage))
+        for name, usage in now.usage.items()
+        if name not in known or _texts(usage) != _texts(known[name])
     }
-    return _message("vitals", {"time": round(now.time, 1), "rows": rows})
+    return _message("usage", {"time": round(now.time, 1), "rows": rows})
 
 
-def _texts(vital: UsageSample) -> tuple[str, str]:
+def _texts(usage: UsageSample) -> tuple[str, str]:
     """Figures as they are shown; a difference that is not seen is not sent."""
-    return cpu_text(vital.cpu), bytes_text(vital.memory)
+    return cpu_text(usage.cpu), bytes_text(usage.memory)
 
 
 def _message(name: str, data: object, *, mark: str = "") -> bytes:

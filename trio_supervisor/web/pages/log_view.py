@@ -16,7 +16,14 @@ from trio_supervisor.runtime.logs.logread import last_bytes
 from trio_supervisor.runtime.logs.readers import InThreads, readers
 from trio_supervisor.web import sse
 from trio_supervisor.web.logtail import Look
-from trio_supervisor.web.message import NO_STORE, PLAIN, SECURITY, Response, Stream, error_response
+from trio_supervisor.web.message import (
+    NO_STORE,
+    PLAIN,
+    SECURITY,
+    Response,
+    StreamResponse,
+    error_response,
+)
 from trio_supervisor.web.pages.ansi import Painter
 
 if TYPE_CHECKING:
@@ -60,17 +67,17 @@ def log_of(supervisor: Supervisor, fields: Mapping[str, str]) -> Log:
     return Log(output.name, output.logfile, output.recent.text)
 
 
-async def live_log(supervisor: Supervisor, fields: Mapping[str, str]) -> Response | Stream:
+async def live_log(supervisor: Supervisor, fields: Mapping[str, str]) -> Response | StreamResponse:
     """The end of a log, painted, and what is added to it."""
     try:
         path = path_of(log_of(supervisor, fields))
         feed = await readers.run(LogFeed, path, undo=LogFeed.close)
     except (BadName, NoFile, Failed):
         return error_response(404, "there is no log that can be read")
-    return Stream(feed, sse.TYPE, (*sse.HEADERS, *SECURITY), descriptors=1)
+    return StreamResponse(feed, sse.TYPE, (*sse.HEADERS, *SECURITY), descriptors=1)
 
 
-async def download(supervisor: Supervisor, fields: Mapping[str, str]) -> Response | Stream:
+async def download(supervisor: Supervisor, fields: Mapping[str, str]) -> Response | StreamResponse:
     """The whole log as it is now, as a file."""
     try:
         log = log_of(supervisor, fields)
@@ -79,7 +86,7 @@ async def download(supervisor: Supervisor, fields: Mapping[str, str]) -> Respons
         return error_response(404, "there is no log that can be read")
     disposition = ("Content-Disposition", f'attachment; filename="{log.name}.log"')
     headers = (disposition, *NO_STORE, *SECURITY)
-    return Stream(copy, PLAIN, headers, descriptors=1)
+    return StreamResponse(copy, PLAIN, headers, descriptors=1)
 
 
 def painted_end(path: str, size: int) -> bytes:

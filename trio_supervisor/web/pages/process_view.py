@@ -70,7 +70,7 @@ def group_head(group: str, processes: list[Process], viewer: Viewer) -> str:
     )
 
 
-def row(process: Process, vital: UsageSample, viewer: Viewer, now: float) -> str:
+def row(process: Process, usage: UsageSample, viewer: Viewer, now: float) -> str:
     """One process. ``now`` is monotonic: the browser counts the uptime from ``data-since``."""
     state = process.state.name.lower()
     trouble = " trouble" if is_trouble(process) else ""
@@ -78,7 +78,7 @@ def row(process: Process, vital: UsageSample, viewer: Viewer, now: float) -> str
     up = process.uptime
     since = f"{now - up:.1f}" if lives else ""
     figures = (
-        f'data-cpu="{vital.cpu or 0:.1f}" data-memory="{vital.memory}" data-since="{since}" '
+        f'data-cpu="{usage.cpu or 0:.1f}" data-memory="{usage.memory}" data-since="{since}" '
         f'data-rank="{rank(process)}"'
     )
     return (
@@ -87,9 +87,9 @@ def row(process: Process, vital: UsageSample, viewer: Viewer, now: float) -> str
         f'<td class="state"><span class="chip {state}">{state}</span></td>'
         f'<th scope="row" class="name"><div>{_name(process)}{_why(process)}</div></th>'
         f'<td class="number cpu"><span class="chart"></span>'
-        f'<span class="value">{cpu_text(vital.cpu)}</span></td>'
+        f'<span class="value">{cpu_text(usage.cpu)}</span></td>'
         f'<td class="number memory"><span class="chart"></span>'
-        f'<span class="value">{bytes_text(vital.memory)}</span></td>'
+        f'<span class="value">{bytes_text(usage.memory)}</span></td>'
         f'<td class="number uptime"><span class="value">'
         f"{uptime_text(int(up)) if lives else NONE}</span></td>"
         f'<td class="number pid">{_pid(process) if lives else NONE}</td>'

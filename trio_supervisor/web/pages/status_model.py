@@ -42,24 +42,24 @@ REVERSED = "-"
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class SortOrder:
     """How the table is sorted."""
 
     key: str = TROUBLE
     is_reversed: bool = False
 
     @classmethod
-    def of(cls, text: str) -> Order:
+    def of(cls, text: str) -> SortOrder:
         """The order that a form field means; that of TROUBLE if it means none."""
         key = text.removeprefix(REVERSED)
         return cls(key, key != text) if key in SORTS else cls()
 
     def then(self, key: str) -> str:
         """The form field for a click on the heading of ``key``: again is the other way round."""
-        return REVERSED + key if self == Order(key) else key
+        return REVERSED + key if self == SortOrder(key) else key
 
 
-class Board:
+class StatusModel:
     """What a viewer sees, at the moment of asking."""
 
     def __init__(self, supervisor: Supervisor, viewer: Viewer) -> None:
@@ -67,14 +67,14 @@ class Board:
         self._viewer = viewer
         self._keys: dict[str, Callable[[Process], float]] = {
             "state": view.rank,
-            "cpu": lambda p: -(supervisor.vitals.of(p.full_name).cpu or 0),
-            "memory": lambda p: -supervisor.vitals.of(p.full_name).memory,
+            "cpu": lambda p: -(supervisor.usage.of(p.full_name).cpu or 0),
+            "memory": lambda p: -supervisor.usage.of(p.full_name).memory,
             "uptime": lambda p: -p.uptime,
             "pid": lambda p: p.pid or math.inf,
             "restarts": lambda p: -p.history.restarts,
         }
 
-    def table(self, words: str = "", order: Order = Order()) -> str:
+    def table(self, words: str = "", order: SortOrder = SortOrder()) -> str:
         """The bodies of the table: one for each group, or one for all if sorted otherwise.
 
         What is in trouble may have one above the groups. Only processes whose name or state
@@ -102,8 +102,8 @@ class Board:
         )
 
     def row(self, process: Process) -> str:
-        vital = self._supervisor.vitals.of(process.full_name)
-        return view.row(process, vital, self._viewer, trio.current_time())
+        usage = self._supervisor.usage.of(process.full_name)
+        return view.row(process, usage, self._viewer, trio.current_time())
 
     def head(self, group: str) -> str:
         """The line above a group; empty for what is just the one program that was put into it."""
@@ -120,7 +120,7 @@ class Board:
 
     def events(self) -> str:
         """Newest first."""
-        return "".join(map(event_item, reversed(self._supervisor.chronicle.latest())))
+        return "".join(map(event_item, reversed(self._supervisor.event_history.latest())))
 
     def _flat(self, processes: list[Process]) -> str:
         rows = "".join(map(self.row, processes))

@@ -26,7 +26,7 @@ from trio_supervisor.web.pages.forms import (
 )
 from trio_supervisor.web.pages.layout import NO_CACHE, TOOLS, message_line, page, shortcuts, visible
 from trio_supervisor.web.pages.questions import question_of
-from trio_supervisor.web.pages.status_model import GROUPED, SORTS, Board, Order
+from trio_supervisor.web.pages.status_model import GROUPED, SORTS, SortOrder, StatusModel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,7 +80,7 @@ async def status_page(supervisor: Supervisor, request: Request) -> Response:
         return going_down()
     fields = request.fields
     if "action" not in fields or request.method == "HEAD":
-        await supervisor.vitals.refresh()
+        await supervisor.usage.refresh()
         return _show(supervisor, fields, viewer_of(request))
     ours = csrf.is_ours(request)
     wants_json = JSON in request.headers.get("accept", "")
@@ -115,25 +115,26 @@ def going_down() -> Response:
 
 
 def _show(supervisor: Supervisor, fields: Mapping[str, str], viewer: Viewer) -> Response:
-    board = Board(supervisor, viewer)
-    words, order = fields.get("filter", ""), Order.of(fields.get("sort", ""))
+    model = StatusModel(supervisor, viewer)
+    words, order = fields.get("filter", ""), SortOrder.of(fields.get("sort", ""))
     message = fields.get("message", "")[:MESSAGE_LIMIT]
-    mark = "" if words else supervisor.chronicle.mark  # the script also needs what is filtered out
+    # A filtered page has no mark: the script also needs the rows that are filtered out.
+    mark = "" if words else supervisor.event_history.mark
     return page(
         f"Supervisor status: {supervisor.config.daemon.identifier}",
         f"{message_line(message, bad=is_failure(message))}"
         f'<nav class="bar" data-mark="{mark}" '
-        f'data-clock="{trio.current_time():.1f}"><ul class="summary">{board.summary()}</ul>'
+        f'data-clock="{trio.current_time():.1f}"><ul class="summary">{model.summary()}</ul>'
         f"{_controls(words, order)}</nav>\n"
-        f"{_table(supervisor, board.table(words, order), words, order)}"
-        f"{_EVENTS}<ol>{board.events()}</ol></section>\n{shortcuts(_KEYS)}",
+        f"{_table(supervisor, model.table(words, order), words, order)}"
+        f"{_EVENTS}<ol>{model.events()}</ol></section>\n{shortcuts(_KEYS)}",
         kind="status",
         heading=supervisor.config.daemon.identifier,
         bar=f'<div class="everything">{viewer.form(OF_ALL)}</div>{TOOLS}',
     )
 
 
-def _controls(words: str, order: Order) -> str:
+def _controls(words: str, order: SortOrder) -> str:
     options = "".join(
         f'<option value="{way}"{" selected" if way == order.key else ""}>{text}</option>'
         for way, text in SORTS.items()
@@ -147,7 +148,7 @@ def _controls(words: str, order: Order) -> str:
     )
 
 
-def _table(supervisor: Supervisor, bodies: str, words: str, order: Order) -> str:
+def _table(supervisor: Supervisor, bodies: str, words: str, order: SortOrder) -> str:
     if not supervisor.processes():
         return '<p class="empty">No programs to manage</p>\n'
     headings = "".join(_heading(key, title, words, order) for key, title in _COLUMNS.items())
@@ -162,7 +163,7 @@ def _table(supervisor: Supervisor, bodies: str, words: str, order: Order) -> str
     )
 
 
-def _heading(key: str, title: str, words: str, order: Order) -> str:
+def _heading(key: str, title: str, words: str, order: SortOrder) -> str:
     """A title that sorts by its column, and again the other way round."""
     fields = {"sort": order.then(key)} | ({"filter": words} if words else {})
     descends = (key in _DESCENDING) is not order.is_reversed

@@ -385,7 +385,7 @@ function statusPage() {
       settle();
       leaving(data.leaving);
     },
-    vitals(data) {
+    usage(data) {
       for (const [name, figures] of Object.entries(data.rows)) {
         if (rows.has(name)) putFigures(rows.get(name), figures);
       }

@@ -19,12 +19,12 @@ from trio_supervisor.runtime.events.history import REMEMBERED, EventHistory
 NOW = 1_700_000_000.0
 
 
-def chronicle() -> EventHistory:
+def history() -> EventHistory:
     return EventHistory(lambda: NOW)
 
 
 def test_tells_what_changed_and_nothing_else() -> None:
-    told = chronicle()
+    told = history()
     told.record(ProcessGroupAdded("a"))
     told.record(Tick5(5))
     told.record(ProcessLogStdout("a", "a", 1, b"x"))
@@ -37,7 +37,7 @@ def test_tells_what_changed_and_nothing_else() -> None:
 
 
 def test_a_reader_who_is_too_late_is_told_so() -> None:
-    told = chronicle()
+    told = history()
     assert told.after(0) == []
     for number in range(REMEMBERED + 1):
         told.record(ProcessGroupAdded(str(number)))
@@ -51,7 +51,7 @@ def test_a_reader_who_is_too_late_is_told_so() -> None:
 
 
 async def test_waiting_for_news() -> None:
-    told = chronicle()
+    told = history()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(told.wait_beyond, 0)
         nursery.start_soon(told.wait_beyond, 1)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from trio_supervisor.runtime.inspect.procfs import NOTHING, Usage, usages
+from trio_supervisor.runtime.inspect.procfs import NOTHING, ProcessTable, Usage
 
 #: Uses processor time and memory, makes a child that does too, then waits to be told to end.
 HUNGRY = """
@@ -31,7 +31,7 @@ def test_a_process_and_its_descendants(tmp_path: Path) -> None:
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
-        used = usages([process.pid])[process.pid]
+        used = ProcessTable.read().usage(process.pid)
         process.communicate()
     assert used.processes == 2
     assert used.memory > 60_000_000
@@ -41,7 +41,7 @@ def test_a_process_and_its_descendants(tmp_path: Path) -> None:
 def test_a_process_that_is_gone_uses_nothing() -> None:
     with subprocess.Popen(["true"]) as process:
         process.wait()
-    assert usages([process.pid]) == {process.pid: NOTHING}
+    assert ProcessTable.read().usage(process.pid) == NOTHING
 
 
 def test_any_command_name_and_depth(tmp_path: Path) -> None:
@@ -51,9 +51,10 @@ def test_any_command_name_and_depth(tmp_path: Path) -> None:
         fields[0], fields[1], fields[21] = "S", str(parent), "3"
         fields[11:15] = ["10", "20", "30", "40"]  # utime, stime, cutime, cstime: proc(5)
         (tmp_path / str(pid) / "stat").write_text(f"{pid} ({name}) {' '.join(fields)}\n")
-    (tmp_path / "9").mkdir()  # has ended between the listing and the look
+    (tmp_path / "9").mkdir()  # has ended between the listing and the read
     (tmp_path / "uptime").write_text("1 2\n")
-    assert usages([5, 8, 9], str(tmp_path)) == {
+    table = ProcessTable.read(str(tmp_path))
+    assert {pid: table.usage(pid) for pid in (5, 8, 9)} == {
         5: Usage(3 * 100 / TICKS, 3 * 3 * PAGE, 3),
         8: Usage(100 / TICKS, 3 * PAGE, 1),
         9: NOTHING,
@@ -62,4 +63,4 @@ def test_any_command_name_and_depth(tmp_path: Path) -> None:
 
 def test_a_proc_that_cannot_be_read_shows_nothing(tmp_path: Path) -> None:
     """No descriptor may be left."""
-    assert usages([1], str(tmp_path / "missing")) == {1: NOTHING}
+    assert ProcessTable.read(str(tmp_path / "missing")).usage(1) == NOTHING
