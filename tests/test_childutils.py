@@ -156,7 +156,7 @@ def test_answers_count_bytes_on_any_stream(stdout: io.BytesIO | io.TextIOWrapper
 
 @pytest.mark.behaviour("events.md#childutils")
 def test_pcomm_sends_text_and_bytes_in_order_with_what_was_printed() -> None:
-    """The reference writes bytes to a text stream."""
+    """Supervisor writes bytes to a text stream."""
     done = subprocess.run(
         [
             sys.executable,
@@ -182,7 +182,7 @@ def test_pcomm_sends_text_and_bytes_in_order_with_what_was_printed() -> None:
 
 
 def used(module: Any) -> list[object]:
-    """What comes of a module with these names, of all that works in the reference's."""
+    """What comes of a module with these names, of all that works in Supervisor's."""
     written = io.StringIO()
     listener = module.listener
     heard = [

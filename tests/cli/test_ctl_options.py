@@ -119,7 +119,7 @@ def test_wrong_options_are_errors(words: list[str], message: str) -> None:
     assert problem(*words, *(["status"] if words[-1] not in ("-c", "--timeout") else [])) == message
 
 
-#: The flags of the reference in getopt's notation; getopt parses its command line.
+#: The flags of Supervisor in getopt's notation; getopt parses its command line.
 SHORT = "?" + "".join(f.short + (":" if f.value else "") for f in FLAGS if f.short)
 LONG = [f.long + ("=" if f.value else "") for f in FLAGS if f.short]
 WORDS = """
@@ -130,7 +130,7 @@ WORDS = """
 
 
 def by_getopt(words: list[str]) -> tuple[dict[str, str], list[str]] | str:
-    """What the reference makes of a command line: values and words, or its complaint."""
+    """What Supervisor makes of a command line: values and words, or its complaint."""
     names = {f"-{flag.short}": flag.long for flag in FLAGS} | {"-?": "help"}
     names |= {f"--{flag.long}": flag.long for flag in FLAGS}
     try:

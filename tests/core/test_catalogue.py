@@ -145,7 +145,7 @@ def test_every_error_says_what_where_and_how(
 
 @pytest.mark.behaviour("configuration.md#all-errors-are-reported-at-once")
 def test_errors_come_in_the_order_of_the_contract() -> None:
-    """10, step 5: whoever reads only the first sees the one that the reference would show."""
+    """A reader of only the first error sees the one that Supervisor would show."""
     options = (
         *("priority", "autostart", "autorestart", "startsecs", "startretries", "stopsignal"),
         *("stopwaitsecs", "stopasgroup", "exitcodes", "redirect_stderr", "numprocs"),

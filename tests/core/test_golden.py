@@ -150,7 +150,7 @@ def test_inherited_keys_do_not_reach_the_rpc_factory() -> None:
     plugin = "[rpcinterface:y]\nsupervisor.rpcinterface_factory=m:f\nfoo=1\n"
     main, other = load(f"[DEFAULT]\nautostart=false\nfoo=2\n{plugin}").rpcinterfaces
     assert main.options == {}
-    assert other.options == {"autostart": "false", "foo": "1"}  # as in the reference
+    assert other.options == {"autostart": "false", "foo": "1"}  # as in Supervisor
 
 
 @pytest.mark.behaviour("configuration.md#unknown-sections-and-keys")
@@ -653,7 +653,6 @@ def test_listener_errors(lines: str, message: str) -> None:
     ],
 )
 def test_what_len_counts_is_an_option_of_the_pool(lines: str, length: EventLength) -> None:
-    """ADD."""
     (group,) = load(listener(f"events=TICK_5\n{lines}")).groups
     assert group.pool is not None
     assert group.pool.event_len is length
@@ -765,7 +764,7 @@ def test_fastcgi_sockets() -> None:
     ],
 )
 def test_a_grouped_fastcgi_program_runs_without_a_socket_that_is_wrong(lines: str) -> None:
-    """The reference never looks at these options there: no error where it has none."""
+    """Supervisor never looks at these options there: no error where it has none."""
     config = load(f"[fcgi-program:f]\ncommand=x\n{lines}\n[group:g]\nprograms=f\n")
     assert [process.socket for process in config.groups[0].processes] == [None]
     (message,) = [m for m in config.messages if "in group g" in m.text]

@@ -128,7 +128,6 @@ X = "[program:x]\ncommand=/bin/cat\n"
     ],
 )
 def test_a_remark_for_what_is_probably_not_meant(fragment: str, line: int, text: str) -> None:
-    """12."""
     result = examined(fragment)
     assert result.errors == []
     found = [remark for remark in result.remarks if text in str(remark)]

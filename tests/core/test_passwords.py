@@ -71,7 +71,7 @@ def test_damaged_forms_are_found(stored: str) -> None:
 def test_forms_of_the_reference() -> None:
     sha = "{SHA}" + hashlib.sha1(b"secret").hexdigest()
     for stored in (sha, "secret", "{SHA}damaged"):
-        check_form(stored)  # the reference starts with any
+        check_form(stored)  # Supervisor starts with any
         assert not is_slow(stored)
     assert matches(b"secret", sha)
     assert matches(b"secret", "secret")

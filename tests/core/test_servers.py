@@ -1,4 +1,4 @@
-"""Options of servers that the reference does not have."""
+"""Options of servers that Supervisor does not have."""
 
 from __future__ import annotations
 

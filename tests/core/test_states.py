@@ -1,4 +1,4 @@
-"""The table of legal moves, and the diagram that is made from it."""
+"""The table of legal transitions, and the diagram that is made from it."""
 
 from __future__ import annotations
 

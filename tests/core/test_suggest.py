@@ -1,4 +1,4 @@
-"""Did you mean."""
+"""Suggestions of the name that was probably meant."""
 
 from __future__ import annotations
 

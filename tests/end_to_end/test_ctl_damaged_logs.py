@@ -154,7 +154,7 @@ def test_clear_empties_logs_of_what_has_ended(site: Daemon, ctl: Ctl) -> None:
 
 @pytest.mark.behaviour("client.md#clear")
 def test_clear_all_is_immediate(site: Daemon, ctl: Ctl) -> None:
-    """The reference takes 0.9 s for each process, which were 20 s here."""
+    """Supervisor takes 0.9 s for each process, which were 20 s here."""
     began = time.monotonic()
     ran = ctl("clear", "all")
     assert time.monotonic() - began < 15

@@ -1,4 +1,4 @@
-"""What the client has for people and programs beyond the reference, with a real daemon."""
+"""What the client has for people and programs beyond Supervisor, with a real daemon."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Transcripts of the client, against a running daemon.
 
 The daemon is ours, or the one named by TRIO_SUPERVISOR_TEST_DAEMON (a command line), for example
-the reference. All steps run once, in order; then each is a test of its own.
+Supervisor. All steps run once, in order; then each is a test of its own.
 """
 
 from __future__ import annotations

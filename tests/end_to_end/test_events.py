@@ -1,4 +1,4 @@
-"""What listeners hear in a session with the real daemon, and in the same one with the reference."""
+"""What listeners hear in a session with the real daemon, and in the same one with Supervisor."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ class Session:
         self.steps[name] = [str(h) for h in self.heard("all")[before:]][:-1]
 
     def start_in_vain(self, name: str) -> None:
-        # The reference answers with a fault if the program has ended in the same moment.
+        # Supervisor answers with a fault if the program has ended in the same moment.
         with contextlib.suppress(xmlrpc.client.Fault):
             self.rpc.startProcess(name, False)
 
@@ -158,7 +158,7 @@ class Session:
         self.rpc.stopProcess("backs_off")
 
     def remove_and_add_pool(self) -> None:
-        # The reference gives what a listener has not answered to others when it dies.
+        # Supervisor gives what a listener has not answered to others when it dies.
         eventually(lambda: self.heard("some")[-1].payload.startswith("type:mark"), "all answered")
         self.rpc.stopProcess("some")
         self.rpc.removeProcessGroup("some")
@@ -261,7 +261,7 @@ BEGIN = [
 @pytest.mark.behaviour("events.md#payloads")
 @pytest.mark.parametrize("command", [COMMAND, REFERENCE], ids=["ours", "reference"])
 def test_a_session_is_heard_the_same(command: list[str], tmp_path: Path) -> None:
-    """What is compared with ours is what the reference sends: it runs the same test."""
+    """What is compared with ours is what Supervisor sends: it runs the same test."""
     (tmp_path / "recorder.py").write_text(RECORDER)
     for pool in ("all", "some"):
         (tmp_path / f"{pool}.heard").touch()

@@ -1,4 +1,4 @@
-"""With a file system that is really full."""
+"""Logs on a file system that is really full."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""With a file system that is really frozen, as a snapshot of a machine does it."""
+"""Logs on a file system that is really frozen, as a snapshot of a machine does it."""
 
 from __future__ import annotations
 

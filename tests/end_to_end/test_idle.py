@@ -1,6 +1,6 @@
 """A daemon that has nothing to do does nothing: no descriptor is polled for what is over.
 
-The reference has had this several times: pipes that a child has closed, clients
+Supervisor has had this several times: pipes that a child has closed, clients
 that went half away, log streams that were broken off.
 """
 

@@ -1,4 +1,4 @@
-"""The reference's client controls our daemon, and our client controls the reference's."""
+"""Supervisor's client controls our daemon, and our client controls Supervisor's."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ stdout_logfile=%(here)s/talk.out
 stderr_logfile=%(here)s/talk.err
 """
 #: After this action the program has to speak before the next one means anything. It must not end:
-#: the reference, if it looks late, calls a start that is over by then an abnormal termination.
+#: Supervisor, if it looks late, calls a start that is over by then an abnormal termination.
 SPEAKS = "start talk"
 
 #: What the configuration becomes on the way: a group more, one changed, one gone.
@@ -150,7 +150,7 @@ def run(client: Path, config: Path, action: str) -> tuple[int, str]:
 
 
 def wait_for_programs(config: Path, count: int) -> None:
-    """Until so many starts have succeeded; the reference's come a second after its own."""
+    """Until so many starts have succeeded; Supervisor's come a second after its own."""
     log = config.with_name("sup.log")
     eventually(
         lambda: log.exists() and log.read_text().count("entered RUNNING state") >= count,
@@ -195,7 +195,7 @@ def served_by(which: str, directory: Path) -> Iterator[Path]:
 def test_a_session_looks_the_same_whoever_talks_to_whom(
     tmp_path: Path, which: str, session: tuple[str, ...]
 ) -> None:
-    """Every client with this daemon prints what the reference's prints with its own."""
+    """Every client with this daemon prints what Supervisor's prints with its own."""
     transcripts = {}
     for name, client in CLIENTS.items():
         directory = tmp_path / name

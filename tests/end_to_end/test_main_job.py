@@ -299,7 +299,7 @@ def test_a_killed_daemons_socket_is_replaced(tmp_path: Path) -> None:
 
 
 def test_a_program_named_like_the_references_works_too(tmp_path: Path) -> None:
-    """Automation looks the reference's names up on PATH."""
+    """Automation looks Supervisor's names up on PATH."""
     for ours, theirs in (
         ("tsupervisord", "supervisord"),
         ("tsupervisorctl", "supervisorctl"),

@@ -92,7 +92,7 @@ def test_clear_with_syslog(tmp_path: Path) -> None:
 @pytest.mark.behaviour("process.md#clearing-logs")
 @needs_root
 def test_clear_leaves_the_link_of_a_device(tmp_path: Path) -> None:
-    """In a mount namespace of its own: the reference removes the link for the whole machine."""
+    """In a mount namespace of its own: Supervisor removes the link for the whole machine."""
     text = f"[program:x]\n{CAT}stdout_logfile=/dev/stdout\nstdout_logfile_maxbytes=0\n"
     private = (
         "mount -t tmpfs none /dev && ln -s /proc/self/fd/1 /dev/stdout && mknod /dev/null c 1 3"

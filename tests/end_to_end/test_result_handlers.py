@@ -31,7 +31,7 @@ def rejects_once(event, response, seen=[]):
         raise Busy
 
 class RejectEvent(Exception):
-    '''Stands for the reference's, which handlers import by that name.'''
+    '''Stands for Supervisor's, which handlers import by that name.'''
 
 def rejects_once_by_name(event, response, seen=[]):
     seen.append(event)

@@ -120,7 +120,7 @@ def sections(draw: st.DrawFn, kinds: dict[str, tuple[str, ...]]) -> str:
     names = sorted({*chosen, *needed})
     lines = []
     for option in names:
-        # What the reference does not know it cannot refuse.
+        # What Supervisor does not know it cannot refuse.
         wrong = draw(st.integers(1, _WRONG_SHARE)) == _WRONG_SHARE and not table[option].ours
         values = _WRONG if wrong else _right(option, table[option].default)
         if wrong and option == "process_name":

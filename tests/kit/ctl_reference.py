@@ -83,7 +83,7 @@ def markdown() -> str:
         f"## Options\n\n{table(('option', 'meaning'), flags)}\n",
         NAMES,
         "## Actions of supervisorctl\n\n"
-        "Their output and exit statuses are those of the reference.\n\n"
+        "Their output and exit statuses are those of Supervisor.\n\n"
         f"{table(('action', 'what it does'), actions)}\n",
         "## Options of these actions\n\n"
         "A word that is none of these options is a name, as it always was.\n",

@@ -176,7 +176,7 @@ class Daemon:
 
 
 COMMAND = [sys.executable, "-m", "trio_supervisor"]
-#: The reference's daemon, which the extra ``test`` brings along.
+#: Supervisor's daemon, which the extra ``test`` brings along.
 REFERENCE = [str(Path(sys.executable).with_name("supervisord"))]
 
 

@@ -12,7 +12,7 @@ from trio_supervisor.core.config.toml import FREE, LISTS, NAMED, OTHER, SERVERS,
 if TYPE_CHECKING:
     from trio_supervisor.core.config.options import Option
 
-#: Converter -> what the reference calls its type, and the JSON types of the TOML form.
+#: Converter -> what Supervisor calls its type, and the JSON types of the TOML form.
 KINDS: dict[object, tuple[str, tuple[str, ...]]] = {
     converters.boolean: ("true or false", ("boolean", "string")),
     converters.integer: ("whole number", ("integer", "string")),
@@ -115,7 +115,7 @@ def kind_of(option: Option) -> tuple[str, tuple[str, ...]]:
 
 
 def markdown() -> str:
-    """The reference page."""
+    """Supervisor page."""
     legend = [f"* *{effect.value}*: {meaning}." for effect, meaning in EFFECTS.items()]
     parts = [f"{INTRODUCTION}{chr(10).join(legend)}\n"]
     older = []

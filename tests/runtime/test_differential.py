@@ -1,6 +1,6 @@
-"""The reference and we read the same files; what both make of them is compared.
+"""Supervisor and we read the same files; what both make of them is compared.
 
-The reference is loaded in this process as a library, no daemon is started. Where we differ on
+Supervisor is loaded in this process as a library, no daemon is started. Where we differ on
 purpose, the difference is named here.
 """
 
@@ -41,7 +41,7 @@ Groups = dict[str, Any]
 
 
 def reference_options(path: Path) -> Any:
-    """What the reference reads, or the line in which it refuses the file."""
+    """What Supervisor reads, or the line in which it refuses the file."""
     options = ServerOptions()
     options.stderr = io.StringIO()
     try:
@@ -221,7 +221,7 @@ def test_both_make_the_same_of_a_file(tmp_path: Path, fragment: str) -> None:
         assert isinstance(read, Config), (read, fragment)
         assert as_values(read) == reference_groups(reference)
         return
-    # What we accept beyond the reference is told by the golden cases; none of that is generated.
+    # What we accept beyond Supervisor is tested elsewhere; none of that is generated.
     assert isinstance(read, ConfigError)
     blamed = re.findall(r"(?:fcgi-program|program|eventlistener|group):\w", reference)
     # The second unknown member of a group is blamed on a program there.
@@ -268,5 +268,5 @@ def test_both_find_the_same_changes(tmp_path: Path, before: str, after: str, edi
     changes = diff(active, second.groups)
     assert set(changes.added) == set(new) - set(old)
     assert set(changes.removed) == set(old) - set(new)
-    # Every difference that the reference's values show is a change for us.
+    # Every difference that Supervisor's values show is a change for us.
     assert {name for name in old if name in new and old[name] != new[name]} <= set(changes.changed)

@@ -169,7 +169,7 @@ async def test_two_who_reject_at_about_the_same_time(autojump_clock: MockClock) 
 async def test_a_violation_ends_in_UNKNOWN_until_the_next_spawn(
     autojump_clock: MockClock,
 ) -> None:
-    """Nobody starts it again but who is told to."""
+    """Only a request starts it again."""
     async with pool() as stage:
         await stage.say("READY\n")
         stage.emit("0")
@@ -203,7 +203,7 @@ async def test_a_stray_newline_is_shown(autojump_clock: MockClock) -> None:
 
 @pytest.mark.behaviour("events.md#the-first-ready-listener-gets-the-event")
 async def test_the_first_ready_listener_takes_everything(autojump_clock: MockClock) -> None:
-    """The others stand by."""
+    """Others get events only while it is busy."""
     async with pool(count=2) as stage:
         await stage.say("READY\n", 1)
         await stage.say("READY\n", 0)
@@ -488,7 +488,7 @@ async def test_result_handler_accepts_by_returning(autojump_clock: MockClock) ->
 async def test_an_error_inside_a_pool_stays_there(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For dispatch and for what a listener says."""
+    """An error while events are dispatched, or output is read, is logged and contained."""
     async with pool() as stage:
         await stage.say("READY\n")
         assert stage.group.pool is not None
@@ -513,7 +513,7 @@ async def test_an_error_inside_a_pool_stays_there(
 
 @pytest.mark.behaviour("events.md#result-handlers")
 async def test_result_handler_rejects(autojump_clock: MockClock) -> None:
-    """With the class of any name RejectEvent: handlers import the reference's."""
+    """With the class of any name RejectEvent: handlers import Supervisor's."""
     async with pool(result_handler=f"{__name__}:strict_handler") as stage:
         await stage.say("READY\n")
         stage.emit("0")
@@ -537,7 +537,7 @@ async def test_a_result_that_is_not_OK_rejects(autojump_clock: MockClock, result
 
 
 class ReferenceRejectEvent(Exception):
-    """Named like the reference's, but no class of ours."""
+    """Named like Supervisor's, but no class of ours."""
 
 
 ReferenceRejectEvent.__name__ = "RejectEvent"

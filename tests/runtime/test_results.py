@@ -60,7 +60,7 @@ def test_a_handler_that_cannot_be_resolved_is_an_error(spec: str, tmp_path: Path
 @pytest.mark.behaviour("configuration.md#event-listeners")
 @pytest.mark.parametrize("spec", ["os", "os:curdir"])
 def test_whether_a_handler_can_be_called_shows_when_it_is(spec: str, tmp_path: Path) -> None:
-    """The reference loads such files."""
+    """Supervisor loads such files."""
     listener = f"[eventlistener:l]\ncommand=x\nevents=TICK_5\nresult_handler={spec}\n"
     config = load_config(str(write_config(tmp_path, listener)))
     (message,) = [m for m in config.messages if "result_handler" in m.text]

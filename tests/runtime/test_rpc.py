@@ -290,7 +290,6 @@ async def test_start_and_stop_without_waiting(fake: Fake) -> None:
 async def test_failures_of_a_start_have_faults_of_their_own(
     fake: Fake, failure: RequestError, fault: object
 ) -> None:
-    """At the first failure."""
     fake.process("off").failure = failure
     assert await answer(fake, "supervisor.startProcess", "off:off") == fault
 
@@ -331,7 +330,6 @@ async def test_stopping_a_group(fake: Fake, method: str, name: str) -> None:
 
 @pytest.mark.behaviour("http.md#results-for-several-processes")
 async def test_starting_and_stopping_all(fake: Fake) -> None:
-    """Result arrays of everything: statuses."""
     everything = [entry("cat", group="cat"), entry("ga"), entry("gb"), entry("off", group="off")]
     assert await answer(fake, "supervisor.startAllProcesses") == everything
     assert await answer(fake, "supervisor.startAllProcesses", False) == []
@@ -773,7 +771,7 @@ def listed(name: str, *params: Value) -> Value:
 
 @pytest.mark.behaviour("http.md#systemmulticall")
 async def test_multicall_returns_bare_values(fake: Fake) -> None:
-    """Bare results."""
+    """Results are the bare values, not arrays of one element."""
     assert await answer(fake, "system.multicall", []) == []
     calls: list[Value] = [
         listed("supervisor.getPID"),

@@ -36,7 +36,7 @@ Fake = FakeSupervisor
 
 
 class RPCError(Exception):
-    """As the reference's: told by its name."""
+    """As Supervisor's: told by its name."""
 
     def __init__(self, code: int, text: str) -> None:
         self.code = code

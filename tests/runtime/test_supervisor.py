@@ -480,7 +480,7 @@ def listeners(**options: object) -> GroupConfig:
 async def test_a_pool_may_work_off_its_events_before_it_is_stopped(
     autojump_clock: MockClock,
 ) -> None:
-    """ADD: the reference loses the last STOPPED events."""
+    """Supervisor loses the last STOPPED events."""
     async with supervised(listeners(), group("a", startsecs=0), group("b", startsecs=0)) as stage:
         listener = stage.child("l")
         listener.write(b"READY\n")

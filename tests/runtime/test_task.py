@@ -85,7 +85,7 @@ async def test_pauses_of_ones_own(autojump_clock: MockClock) -> None:
 async def test_exceptions_go_to_the_stderr_log_and_lead_to_a_restart(
     autojump_clock: MockClock, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """By analogy: exit status 1 is unexpected."""
+    """An exception is exit status 1, which is unexpected."""
     runs = 0
 
     async def unlucky() -> None:

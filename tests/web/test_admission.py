@@ -1,4 +1,4 @@
-"""Who may come in, on the wire."""
+"""Access to a server: passwords, read-only users, host names, delays."""
 
 from __future__ import annotations
 

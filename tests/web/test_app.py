@@ -1,4 +1,4 @@
-"""The URL map of a server, and who may come in."""
+"""The addresses of a server, and access to them."""
 
 from __future__ import annotations
 

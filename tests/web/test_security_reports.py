@@ -1,4 +1,4 @@
-"""Reports against the reference and its peers, each with its attack.
+"""Reports against Supervisor and its peers, each with its attack.
 
 Those about pages (XSS), privileges, files and terminals have their tests where that code is tested.
 """
