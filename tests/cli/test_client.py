@@ -18,8 +18,8 @@ from trio_supervisor.cli.client.client import (
     Client,
     Disconnected,
     HttpError,
-    Stream,
-    Target,
+    ResponseStream,
+    ServerAddress,
 )
 
 if TYPE_CHECKING:
@@ -41,27 +41,27 @@ BODY = b"<methodResponse><params><param><value>a</value></param></params></metho
     ],
 )
 def test_http_urls(url: str, host: str, port: int, header: str) -> None:
-    target = Target(url)
+    target = ServerAddress(url)
     assert (target.path, target.host, target.port, target.host_header) == ("", host, port, header)
 
 
 def test_unix_urls() -> None:
-    target = Target("unix:///run/a b/s.sock")
+    target = ServerAddress("unix:///run/a b/s.sock")
     assert (target.path, target.host_header) == ("/run/a b/s.sock", "localhost")
-    assert Target("unix://relative.sock").path == "relative.sock"
+    assert ServerAddress("unix://relative.sock").path == "relative.sock"
 
 
 @pytest.mark.behaviour("client.md#addresses-of-the-daemon")
 @pytest.mark.parametrize("url", ["httpx://h", "ftp://h", "localhost:9001", "http:x", "http://"])
 def test_urls_nobody_speaks(url: str) -> None:
     with pytest.raises(BadUrl, match=f"Unknown protocol for serverurl {url}"):
-        Target(url)
+        ServerAddress(url)
 
 
 @pytest.mark.parametrize("port", ["abc", "\u0663", "9" * 5000, "99999"])
 def test_port_must_be_the_number_of_one(port: str) -> None:
     with pytest.raises(BadUrl):
-        Target(f"http://h:{port}")
+        ServerAddress(f"http://h:{port}")
 
 
 @pytest.mark.parametrize("timeout", [None, 30])
@@ -171,7 +171,7 @@ def test_http_error() -> None:
         client.call("supervisor.getVersion")
     assert caught.value.status == 401
     assert str(caught.value) == "<ProtocolError for 127.0.0.1/RPC2: 401 Unauthorized>"
-    assert Target("unix:///s").name == "127.0.0.1"
+    assert ServerAddress("unix:///s").name == "127.0.0.1"
 
 
 @pytest.mark.behaviour("client.md#timeouts", "client.md#unexpected-errors")
@@ -202,7 +202,7 @@ def test_calls_and_streams_over_ipv6() -> None:
 
 def test_a_stream_that_does_not_block() -> None:
     ours, theirs = socket.socketpair()
-    with closing(Stream(ours)) as stream, theirs:
+    with closing(ResponseStream(ours)) as stream, theirs:
         stream.stop_blocking()
         assert (stream.read(), stream.status, stream.ended) == (b"", 0, False)
         theirs.sendall(chunked(b"one", b"two"))

@@ -6,7 +6,12 @@ from typing import NamedTuple
 
 import pytest
 
-from trio_supervisor.cli.client.http import LONGEST_HEAD, LONGEST_LINE, ProtocolViolation, Response
+from trio_supervisor.cli.client.http import (
+    LONGEST_HEAD,
+    LONGEST_LINE,
+    ProtocolViolation,
+    ResponseParser,
+)
 
 
 class Case(NamedTuple):
@@ -66,15 +71,15 @@ CASES = {
 def test_split_at_every_byte(case: Case) -> None:
     splits = [[case.data[:at], case.data[at:]] for at in range(len(case.data) + 1)]
     for pieces in [*splits, [bytes([byte]) for byte in case.data]]:
-        response = Response()
+        response = ResponseParser()
         body = b"".join(map(response.feed, pieces))
         seen = Case(case.data, response.status, body, response.complete, response.reusable)
         assert seen == case
 
 
 def test_end_of_file() -> None:
-    def fed(data: bytes) -> Response:
-        response = Response()
+    def fed(data: bytes) -> ResponseParser:
+        response = ResponseParser()
         response.feed(data)
         return response
 
@@ -99,16 +104,16 @@ def test_end_of_file() -> None:
 )
 def test_not_http(data: bytes) -> None:
     with pytest.raises(ProtocolViolation):
-        Response().feed(data)
+        ResponseParser().feed(data)
 
 
 def test_negative_chunk_size_is_refused() -> None:
     with pytest.raises(ProtocolViolation):
-        Response().feed(OK + b"Transfer-Encoding: chunked\r\n\r\n-5\r\n")
+        ResponseParser().feed(OK + b"Transfer-Encoding: chunked\r\n\r\n-5\r\n")
 
 
 def test_headers_are_found_in_lower_case() -> None:
-    response = Response()
+    response = ResponseParser()
     response.feed(OK + b"X-Some: a:b \r\nCONTENT-LENGTH: 0\r\n\r\n")
     assert response.headers == {"x-some": "a:b", "content-length": "0"}
 
@@ -126,4 +131,4 @@ def test_headers_are_found_in_lower_case() -> None:
 )
 def test_an_endless_head_is_refused(endless: bytes) -> None:
     with pytest.raises(ProtocolViolation, match="the head of the answer is too long"):
-        Response().feed(endless)
+        ResponseParser().feed(endless)

@@ -1,4 +1,4 @@
-"""The tables of commands: every row leads to a function, options are parsed, plugins come first."""
+"""The table of commands: every row leads to a function, options are parsed, plugins come first."""
 
 from __future__ import annotations
 
@@ -7,29 +7,37 @@ import io
 import pytest
 
 from trio_supervisor.cli.ctl import commands as ctl_commands
-from trio_supervisor.cli.ctl.actions import ACTIONS, resolved
-from trio_supervisor.cli.ctl.command import Arguments, Command, Option
-from trio_supervisor.cli.ctl.dispatch import Console
-from trio_supervisor.cli.ctl.options import Options
+from trio_supervisor.cli.ctl import dispatch
+from trio_supervisor.cli.ctl.arguments import Arguments, has_options, parse
+from trio_supervisor.cli.ctl.commands import ClientCommand, resolved
+from trio_supervisor.cli.ctl.dispatch import Dispatcher
+from trio_supervisor.cli.ctl.options import ClientOptions
 from trio_supervisor.cli.ctl.session import Session, UsageMistake
 
-SAMPLE = Command(
+SAMPLE = ClientCommand(
     "sample",
     f"{__name__}:unused",
     ("sample <name> ...", "Do nothing"),
     options=(
-        Option("-n, --lines N", "how many"),
-        Option("-f, --follow", "go on"),
-        Option("--since TIME", "from then on"),
+        ("-n, --lines N", "how many"),
+        ("-f, --follow", "go on"),
+        ("--since TIME", "from then on"),
     ),
+    extension=True,
 )
-LENIENT = Command("sample", "", ("sample", "Do nothing"), options=SAMPLE.options, lenient=True)
+EXTENDED = ClientCommand(
+    "sample",
+    "",
+    ("sample", "Do nothing"),
+    options=SAMPLE.options,
+    extended=(f"{__name__}:unused", ("sample <option>", "Do nothing")),
+)
 
 
 @pytest.mark.parametrize(
     "target",
-    [row.target for row in (*ctl_commands.COMMANDS.values(), *ctl_commands.EXTENSIONS.values())]
-    + [row.target for row in ACTIONS.values()],
+    [row.target for row in ctl_commands.ROWS]
+    + [row.extended[0] for row in ctl_commands.ROWS if row.extended is not None],
 )
 def test_every_row_leads_to_a_function(target: str) -> None:
     assert callable(resolved(target))
@@ -37,8 +45,8 @@ def test_every_row_leads_to_a_function(target: str) -> None:
 
 @pytest.mark.behaviour("client.md#commands-that-supervisor-does-not-have")
 def test_no_command_hides_an_action() -> None:
-    assert not ctl_commands.COMMANDS.keys() & ACTIONS.keys()
-    assert ctl_commands.EXTENSIONS.keys() <= ACTIONS.keys()
+    assert len(ctl_commands.COMMANDS) == len(ctl_commands.ROWS)
+    assert all(row.extended is None or not row.extension for row in ctl_commands.ROWS)
 
 
 @pytest.mark.parametrize(
@@ -55,8 +63,8 @@ def test_no_command_hides_an_action() -> None:
     ],
 )
 def test_options_are_parsed(argument: str, words: list[str], options: dict[str, str]) -> None:
-    for command in (SAMPLE, LENIENT):
-        arguments = command.parse(argument)
+    for command in (SAMPLE, EXTENDED):
+        arguments = parse(command, argument)
         assert (arguments.words, arguments.options) == (words, options)
 
 
@@ -72,15 +80,15 @@ def test_options_are_parsed(argument: str, words: list[str], options: dict[str, 
 )
 def test_wrong_options_are_told(argument: str, text: str) -> None:
     with pytest.raises(UsageMistake) as caught:
-        SAMPLE.parse(argument)
+        parse(SAMPLE, argument)
     assert (caught.value.text, caught.value.status) == (text, 2)
 
 
 @pytest.mark.parametrize("argument", ["--bogus", "-x", "--follow=1", "-fn", "cat", "-"])
 def test_an_extended_action_takes_any_other_word_for_a_name(argument: str) -> None:
-    assert not LENIENT.is_given_options(argument)
-    assert LENIENT.parse(argument).words == [argument]
-    assert LENIENT.is_given_options(f"{argument} --follow")
+    assert not has_options(EXTENDED, argument)
+    assert parse(EXTENDED, argument).words == [argument]
+    assert has_options(EXTENDED, f"{argument} --follow")
 
 
 @pytest.mark.parametrize("text", ["x", "nan", "inf", "-1", ""])
@@ -106,11 +114,11 @@ class Plugin:
 
 @pytest.mark.behaviour("client.md#commands-that-supervisor-does-not-have")
 def test_plugins_come_before_commands(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ctl_commands, "COMMANDS", {"sample": SAMPLE})
+    monkeypatch.setattr(dispatch, "COMMANDS", {"sample": SAMPLE})
     said = io.StringIO()
-    session = Session(Options(), said)
-    console = Console(session)
-    assert console.run("sample --bogus") is False
+    session = Session(ClientOptions(), said)
+    dispatcher = Dispatcher(session)
+    assert dispatcher.run("sample --bogus") is False
     assert session.exit_status == 2
     assert said.getvalue().splitlines() == [
         "Error: sample has no option --bogus",
@@ -119,7 +127,7 @@ def test_plugins_come_before_commands(monkeypatch: pytest.MonkeyPatch) -> None:
         "  -f, --follow\t\tgo on",
         "  --since TIME\t\tfrom then on",
     ]
-    console = Console(session)
-    console.plugins = [Plugin(session)]
-    console.run("sample --bogus")
+    dispatcher = Dispatcher(session)
+    dispatcher.plugins = [Plugin(session)]
+    dispatcher.run("sample --bogus")
     assert said.getvalue().endswith("\nplugin: --bogus\n")

@@ -12,7 +12,6 @@ from tests.kit.machine import path_of
 from tests.kit.rpc_stub import Raw, Stub, fault, info
 from tests.kit.terminal import TAB, terminal
 from trio_supervisor.cli.ctl import completion as ctl_completion
-from trio_supervisor.cli.ctl.actions import ACTIONS
 from trio_supervisor.cli.ctl.commands import COMMANDS
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ def offered(stub: Stub, *words: str) -> list[str]:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ([""], sorted([*ACTIONS, *COMMANDS, "help"])),
+        ([""], sorted([*COMMANDS, "help"])),
         (["st"], ["start", "status", "stop"]),
         (["help", "st"], ["start", "status", "stop"]),
         (["stop", ""], ["cat", *POOL]),

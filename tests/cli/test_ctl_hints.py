@@ -15,7 +15,7 @@ import pytest
 from trio_supervisor.cli.client.client import HttpError
 from trio_supervisor.cli.ctl.daemon_file import DaemonFile
 from trio_supervisor.cli.ctl.hints import of_failure, of_line
-from trio_supervisor.cli.ctl.options import Options
+from trio_supervisor.cli.ctl.options import ClientOptions
 from trio_supervisor.cli.ctl.session import Session
 
 MISSING = FileNotFoundError(errno.ENOENT, "No such file or directory")
@@ -24,7 +24,7 @@ DENIED = PermissionError(errno.EACCES, "Permission denied")
 
 
 def hints(url: str, error: Exception, configuration: Path | None = None) -> list[str]:
-    options = Options()
+    options = ClientOptions()
     options.serverurl = url
     options.configuration = None if configuration is None else str(configuration)
     return of_failure(Session(options, io.StringIO()), error)
@@ -129,6 +129,6 @@ def test_a_daemon_that_does_not_answer() -> None:
 
 
 def test_unknown_actions() -> None:
-    session = Session(Options(), io.StringIO())
+    session = Session(ClientOptions(), io.StringIO())
     assert of_line(session, "retsart web") == ["did you mean restart or start?"]
     assert of_line(session, "!ls") == ["help lists the actions"]

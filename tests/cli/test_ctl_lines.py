@@ -1,4 +1,4 @@
-"""Lines of several logs: put together, dressed, and found by time."""
+"""Lines of several logs: put together, prefixed with names, and found by time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from trio_supervisor.cli.ctl import lines as ctl_lines
-from trio_supervisor.cli.ctl.lines import LinePrefix, Lines
+from trio_supervisor.cli.ctl.lines import LinePrefix, LineSplitter
 from trio_supervisor.cli.ctl.time_spec import seconds_since
 
 STREAM = "one\n\nzwei ä 二\nno end".encode()
@@ -16,7 +16,7 @@ NOW = datetime(2026, 11, 26, 12, 30, tzinfo=UTC)
 
 def test_lines_split_anywhere() -> None:
     for split in range(len(STREAM)):
-        lines = Lines()
+        lines = LineSplitter()
         found = [*lines.feed(STREAM[:split]), *lines.feed(b""), *lines.feed(STREAM[split:])]
         assert found == [b"one", b"", "zwei ä 二".encode()]
         assert lines.finish() == [b"no end"]
@@ -25,25 +25,25 @@ def test_lines_split_anywhere() -> None:
 
 def test_a_line_without_end_is_shown_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctl_lines, "LONGEST_LINE", 10)
-    lines = Lines()
+    lines = LineSplitter()
     assert lines.feed(b"x" * 10) == []
     assert lines.feed(b"y") == [b"xxxxxxxxxxy"]
     assert lines.feed(b"a\n" + b"z" * 11) == [b"a", b"z" * 11]
 
 
-def dress(**changes: bool) -> LinePrefix:
+def prefix(**changes: bool) -> LinePrefix:
     given = {"prefixed": True, "on_terminal": False, "coloured": False, **changes}
     return LinePrefix(["web:1", "日本", "web:1"], **given)
 
 
 def test_prefixes_are_aligned() -> None:
-    assert dress().line("web:1", "stdout", b"x") == b"web:1 | x\n"
-    assert dress().line("日本", "stderr", b"") == "日本  | \n".encode()
-    assert dress(prefixed=False).line("日本", "stderr", b"x") == b"x\n"
+    assert prefix().line("web:1", "stdout", b"x") == b"web:1 | x\n"
+    assert prefix().line("日本", "stderr", b"") == "日本  | \n".encode()
+    assert prefix(prefixed=False).line("日本", "stderr", b"x") == b"x\n"
 
 
 def test_colours_tell_names_and_stderr_apart() -> None:
-    coloured = dress(coloured=True)
+    coloured = prefix(coloured=True)
     seen = {
         coloured.line(name, channel, b"x")
         for name in ("web:1", "日本")
@@ -64,11 +64,11 @@ def test_colours_tell_names_and_stderr_apart() -> None:
     ],
 )
 def test_what_programs_write(line: bytes, piped: bytes, on_terminal: bytes, raw: bytes) -> None:
-    def shown(dress: LinePrefix) -> bytes:
-        return dress.line("web:1", "stdout", line)
+    def shown(prefix: LinePrefix) -> bytes:
+        return prefix.line("web:1", "stdout", line)
 
-    assert shown(dress(prefixed=False)) == piped + b"\n"
-    assert shown(dress(prefixed=False, on_terminal=True)) == on_terminal + b"\n"
+    assert shown(prefix(prefixed=False)) == piped + b"\n"
+    assert shown(prefix(prefixed=False, on_terminal=True)) == on_terminal + b"\n"
     with_raw = LinePrefix(["web:1"], prefixed=False, on_terminal=True, coloured=True, raw=True)
     assert shown(with_raw) == raw + b"\n"
 

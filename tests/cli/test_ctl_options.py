@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_supervisor.cli.ctl.actions import ACTIONS
 from trio_supervisor.cli.ctl.commands import COMMANDS
 from trio_supervisor.cli.ctl.flags import DEFAULT_URL, FLAGS, OptionError, parse_flags
 from trio_supervisor.cli.ctl.help import CHAPTERS, usage
-from trio_supervisor.cli.ctl.options import Options, read_options
+from trio_supervisor.cli.ctl.options import ClientOptions, read_options
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +25,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def options(*words: str, program: str = "tsupervisorctl", **environ: str) -> Options:
+def options(*words: str, program: str = "tsupervisorctl", **environ: str) -> ClientOptions:
     return read_options([program, *words], environ)
 
 
@@ -165,9 +164,9 @@ def test_flags_are_parsed_as_getopt_does(words: list[str]) -> None:
 def test_help_names_every_action() -> None:
     said = usage("ctl")
     assert sorted(name for names in CHAPTERS.values() for name in names) == sorted(
-        ACTIONS.keys() - {"exit", "quit", "open"}
+        {row.name for row in COMMANDS.values() if not row.extension} - {"exit", "quit", "open"}
     )
-    for name in (*ACTIONS.keys() - {"exit", "quit", "open"}, *COMMANDS):
+    for name in COMMANDS.keys() - {"exit", "quit", "open"}:
         assert f"\n  {name} " in said
     assert max(map(len, said.splitlines())) <= 100
 

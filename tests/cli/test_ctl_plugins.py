@@ -10,8 +10,8 @@ import pytest
 
 from tests.kit.rpc_stub import fault, http_error, turns
 from trio_supervisor.cli.ctl.controller import Controller
-from trio_supervisor.cli.ctl.io import Input
-from trio_supervisor.cli.ctl.options import Options
+from trio_supervisor.cli.ctl.io import StandardInput
+from trio_supervisor.cli.ctl.options import ClientOptions
 from trio_supervisor.cli.ctl.session import Session
 
 if TYPE_CHECKING:
@@ -252,7 +252,7 @@ def test_threads_perform_lines(command: Ctl, config: str, stub: Stub) -> None:
 
 
 def test_each_thread_has_a_connection_of_its_own() -> None:
-    session = Session(Options(), sys.stdout)
+    session = Session(ClientOptions(), sys.stdout)
     with ThreadPoolExecutor(1) as thread:
         assert session.client() is session.client()
         assert thread.submit(session.client).result() is not session.client()
@@ -272,7 +272,7 @@ def test_hooks_of_the_shell(
         asked.append(prompt)
         return next(lines)
 
-    monkeypatch.setattr(Input, "ask", ask)
+    monkeypatch.setattr(StandardInput, "ask", ask)
     ran = command("-c", config)
     assert ran.out == "42\n42\n*** Unknown syntax: last\n"
     assert asked == ["supervisor> ", "mine> ", "mine> "]
@@ -284,7 +284,7 @@ def test_a_failing_hook_does_not_end_the_shell(
     stub.answers |= {"getAllProcessInfo": [], "getPID": 42}
     monkeypatch.setattr(Controller, "postcmd", lambda self, stop, line: {}[line])
     lines = iter(["pid", None])
-    monkeypatch.setattr(Input, "ask", lambda self, prompt: next(lines))
+    monkeypatch.setattr(StandardInput, "ask", lambda self, prompt: next(lines))
     assert command("-c", config).out == "42\nerror: 'pid'\n\n"
 
 

@@ -333,9 +333,9 @@ def test_light_imports(stub: Stub, tmp_path: Path) -> None:
             "ctl.options",
             "ctl.session",
             "ctl.dispatch",
-            "ctl.actions",
+            "ctl.commands",
         ),
-        *("ctl.actions", "ctl.status_actions", "ctl.follow", "ctl.names"),
+        *("ctl.status_actions", "ctl.follow", "ctl.names"),
     }
 
 

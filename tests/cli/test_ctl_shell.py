@@ -7,10 +7,9 @@ import io
 import pytest
 
 from tests.kit.rpc_stub import Stub, fault, info, serving
-from trio_supervisor.cli.ctl.actions import ACTIONS
 from trio_supervisor.cli.ctl.commands import COMMANDS
-from trio_supervisor.cli.ctl.dispatch import Console, columns
-from trio_supervisor.cli.ctl.options import Options
+from trio_supervisor.cli.ctl.dispatch import Dispatcher, columns
+from trio_supervisor.cli.ctl.options import ClientOptions
 from trio_supervisor.cli.ctl.session import Session
 from trio_supervisor.cli.ctl.shell import Completer
 
@@ -25,7 +24,7 @@ ROWS = [
 PROCESSES = ["cat", "one:*", "one:other", "pool:*", "pool:pool_00", "pool:pool_01", "web:*"]
 PROCESSES += ["web:web", "web:x"]
 GROUPS = ["cat", "one", "pool", "web"]
-ACTION_NAMES = sorted([*ACTIONS, *COMMANDS, "help"])
+ACTION_NAMES = sorted([*COMMANDS, "help"])
 
 
 class Line:
@@ -48,11 +47,11 @@ class Line:
 
 def offered(stub: Stub, *lines: str) -> list[list[str]]:
     """What TAB offers at the end of these lines, typed one after another."""
-    options = Options()
+    options = ClientOptions()
     options.serverurl = stub.url
     session = Session(options, io.StringIO())
     line = Line()
-    completer = Completer(Console(session), line)
+    completer = Completer(Dispatcher(session), line)
     found = []
     try:
         for line.history, line.text in enumerate(lines):
@@ -97,7 +96,8 @@ def test_offers(line: str, expected: list[str]) -> None:
 
 
 def test_every_action_that_takes_names_completes_them() -> None:
-    kinds = {action.name: action.completes for action in ACTIONS.values() if action.completes}
+    rows = [row for row in COMMANDS.values() if not row.extension]
+    kinds = {row.name: row.completes for row in rows if row.completes}
     processes = ["clear", "fg", "pid", "restart", "signal", "start", "status", "stop", "tail"]
     assert kinds == {
         **dict.fromkeys(processes, "processes"),

@@ -6,7 +6,7 @@ import pytest
 
 from trio_supervisor.cli.client.http import ProtocolViolation
 from trio_supervisor.cli.ctl import sse as client_sse
-from trio_supervisor.cli.ctl.sse import Reader
+from trio_supervisor.cli.ctl.sse import EventStreamParser
 from trio_supervisor.web import sse
 
 STREAM = (
@@ -27,7 +27,7 @@ MESSAGES = [
 
 
 def read(pieces: list[bytes]) -> list[tuple[str, str, str]]:
-    reader = Reader()
+    reader = EventStreamParser()
     messages = [message for piece in pieces for message in reader.feed(piece)]
     return [(message.event, message.data, message.id) for message in messages]
 

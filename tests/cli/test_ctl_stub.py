@@ -20,7 +20,7 @@ from tests.kit.rpc_stub import (
     serving,
     turns,
 )
-from trio_supervisor.cli.ctl.actions import ACTIONS
+from trio_supervisor.cli.ctl.commands import COMMANDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -272,7 +272,7 @@ def test_other_group_fault_is_a_generic_line_and_goes_on(ctl: Ctl, stub: Stub) -
 def test_wrong_arguments_show_the_help(
     ctl: Ctl, stub: Stub, line: str, status: int, text: str
 ) -> None:
-    help_lines = ACTIONS[line.split()[0]].help
+    help_lines = COMMANDS[line.split()[0]].usage("")
     assert ctl(line) == (status, "\n".join([text, *help_lines, ""]), "")
     assert stub.methods == []
 

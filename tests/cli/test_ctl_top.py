@@ -9,7 +9,7 @@ import pytest
 from tests.kit.ctl import install
 from tests.kit.screen import screen
 from trio_supervisor.cli.ctl.text import cells
-from trio_supervisor.cli.ctl.top.keys import KEYS, Intent, Top
+from trio_supervisor.cli.ctl.top.keys import KEYS, ActionRequest, Top
 from trio_supervisor.cli.ctl.top.model import CPU, NAME, OUTPUT, STATE, Row, Table
 from trio_supervisor.cli.ctl.top.view import render
 
@@ -53,7 +53,7 @@ def top_of(*rows: dict[str, Any]) -> Top:
     return top
 
 
-def press(top: Top, *keys: str) -> Intent | None:
+def press(top: Top, *keys: str) -> ActionRequest | None:
     """The intent of the last key."""
     intent = None
     for key in keys:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from trio_supervisor.cli.daemon_options import FLAGS, Options, UsageError, parse, usage
+from trio_supervisor.cli.daemon_options import FLAGS, DaemonOptions, UsageError, parse, usage
 
 
 @pytest.mark.behaviour("configuration.md#parsing-of-the-command-line")
 def test_getopt_rules() -> None:
-    assert parse(["--nod", "--conf", "FILE"]) == Options(
+    assert parse(["--nod", "--conf", "FILE"]) == DaemonOptions(
         configuration="FILE", overrides={"nodaemon": "true"}
     )
-    assert parse(["-nkt", "-cc.conf"]) == Options(
+    assert parse(["-nkt", "-cc.conf"]) == DaemonOptions(
         configuration="c.conf",
         overrides={"nodaemon": "true", "nocleanup": "true", "strip_ansi": "true"},
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 
 from tests.kit.docs import blocks
-from trio_supervisor.cli.ctl.actions import ACTIONS
-from trio_supervisor.cli.ctl.commands import COMMANDS, EXTENSIONS
+from trio_supervisor.cli.ctl.arguments import parse
+from trio_supervisor.cli.ctl.commands import COMMANDS
 from trio_supervisor.cli.ctl.flags import parse_flags
 
 PAGE = "tsupervisorctl-recipes.md"
@@ -18,9 +18,9 @@ def test_commands_of_the_recipes_exist() -> None:
     assert len(commands) > 8
     for words in commands:
         _, (name, *rest) = parse_flags(words)
-        if name in COMMANDS:
-            COMMANDS[name].parse(" ".join(rest))
+        command = COMMANDS[name]
+        if command.extension:
+            parse(command, " ".join(rest))
         else:
-            assert name in ACTIONS
-            unknown = EXTENSIONS[name].parse(" ".join(rest)).words if name in EXTENSIONS else rest
+            unknown = parse(command, " ".join(rest)).words
             assert not [word for word in unknown if word.startswith("-")], words

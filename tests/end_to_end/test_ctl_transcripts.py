@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from tests.kit.ctl import Ran, environment, finish, install, read_until, run, spawn, until
-from trio_supervisor.cli.ctl.actions import ACTIONS
-from trio_supervisor.cli.ctl.commands import help_of
+from trio_supervisor.cli.ctl.commands import COMMANDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -144,7 +143,7 @@ class Stage:
 
     def _help(self, action: str) -> str:
         """What a mistake shows, or, asked for, the same and what only this client has."""
-        both = "\n".join(ACTIONS[action].help), "\n".join(help_of(action))
+        both = "\n".join(COMMANDS[action].usage("")), "\n".join(COMMANDS[action].help)
         return "|".join(f"(?:{re.escape(text)})" for text in both).join(("(?:", ")"))
 
     def between(self, line: str) -> None:

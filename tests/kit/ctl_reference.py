@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trio_supervisor.cli.ctl.actions import ACTIONS
-from trio_supervisor.cli.ctl.commands import COMMANDS, EXTENSIONS
+from trio_supervisor.cli.ctl.commands import COMMANDS
 from trio_supervisor.cli.ctl.flags import FLAGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from trio_supervisor.cli.ctl.command import Option
-
 INTRODUCTION = """\
 # tsupervisorctl
 
-Made from the tables of the client (`trio_supervisor/cli/ctl/flags.py`, `actions.py`,
+Made from the tables of the client (`trio_supervisor/cli/ctl/options.py`,
 `commands.py`). [Recipes](tsupervisorctl-recipes.md) show it at work.
 
     tsupervisorctl [options] [action [argument ...]]
@@ -66,18 +63,16 @@ def table(title: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _options(options: Iterable[Option]) -> list[tuple[str, str]]:
-    return [(f"`{cell(option.spelled)}`", cell(option.text)) for option in options]
-
-
-def _forms(forms: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+def _rows(forms: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     return [(f"`{cell(form)}`", cell(text)) for form, text in forms]
 
 
 def markdown() -> str:
     """The page."""
     flags = [(f"`{flag.spelled}`", cell(flag.text)) for flag in FLAGS]
-    actions = [row for action in ACTIONS.values() for row in _forms(action.forms)]
+    actions = [
+        row for action in COMMANDS.values() if not action.extension for row in _rows(action.forms)
+    ]
     parts = [
         INTRODUCTION,
         f"## Options\n\n{table(('option', 'meaning'), flags)}\n",
@@ -88,10 +83,14 @@ def markdown() -> str:
         "## Options of these actions\n\n"
         "A word that is none of these options is a name, as it always was.\n",
     ]
-    for name, extension in EXTENSIONS.items():
-        parts.append(f"### {name}\n\n{table(('option', 'meaning'), _options(extension.options))}\n")
+    for name, command in COMMANDS.items():
+        if command.extended is None:
+            continue
+        parts.append(f"### {name}\n\n{table(('option', 'meaning'), _rows(command.options))}\n")
     parts.append("## Further commands\n\nA plugin's command of the same name comes first.\n")
     for name, command in COMMANDS.items():
-        rows = [*_forms(command.forms), *_options(command.options)]
+        if not command.extension:
+            continue
+        rows = [*_rows(command.forms), *_rows(command.options)]
         parts.append(f"### {name}\n\n{table(('written', 'what it does'), rows)}\n")
     return "\n".join([*parts, STATUSES])

@@ -12,7 +12,7 @@ import trio
 import trio_supervisor
 from trio_supervisor.cli.check.check import check
 from trio_supervisor.cli.convert import convert
-from trio_supervisor.cli.daemon_options import Options, parse, usage
+from trio_supervisor.cli.daemon_options import DaemonOptions, parse, usage
 from trio_supervisor.cli.daemon_run import Service
 from trio_supervisor.cli.demo import run_demo
 from trio_supervisor.cli.detach import detach
@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(EXIT_ERROR)
 
 
-def _run(options: Options, program: str) -> int:
+def _run(options: DaemonOptions, program: str) -> int:
     """The order of P-160; forking comes first, so that everything later happens in one process."""
     open_standard_descriptors()
     reset_signals()
@@ -75,37 +75,37 @@ def _run(options: Options, program: str) -> int:
     return run() if options.profile is None else profiled(run, options.profile)
 
 
-def _check(options: Options, program: str) -> int:
+def _check(options: DaemonOptions, program: str) -> int:
     return check(options.configuration, options.overrides, options.format, program)
 
 
-def _convert(options: Options, program: str) -> int:
+def _convert(options: DaemonOptions, program: str) -> int:
     return convert(options.configuration, program, keep_includes=options.keep_includes)
 
 
-def _export(options: Options, program: str) -> int:
+def _export(options: DaemonOptions, program: str) -> int:
     return export(options.configuration, options.overrides, options.format, program)
 
 
-def _demo(options: Options, program: str) -> int:
+def _demo(options: DaemonOptions, program: str) -> int:
     return run_demo()
 
 
-def _hash_password(options: Options, program: str) -> int:
+def _hash_password(options: DaemonOptions, program: str) -> int:
     return print_hash()
 
 
-def _help(options: Options, program: str) -> int:
+def _help(options: DaemonOptions, program: str) -> int:
     print(usage(program))
     return 0
 
 
-def _version(options: Options, program: str) -> int:
+def _version(options: DaemonOptions, program: str) -> int:
     print(trio_supervisor.__version__)
     return 0
 
 
-_ACTIONS: dict[str, Callable[[Options, str], int]] = {
+_ACTIONS: dict[str, Callable[[DaemonOptions, str], int]] = {
     "run": _run,
     "check": _check,
     "convert": _convert,

@@ -73,7 +73,7 @@ FORMS = {"format": ("text", "json"), "export": ("toml", "json")}
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class DaemonOptions:
     """What the command line asks for."""
 
     action: str = "run"
@@ -89,7 +89,7 @@ class Options:
     """Option of ``[supervisord]`` to the text given for it; ``true`` for flags."""
 
 
-def parse(argv: list[str]) -> Options:
+def parse(argv: list[str]) -> DaemonOptions:
     """Parse by the rules of traditional getopt. Raises UsageError."""
     short = "?" + "".join(
         flag.short + (":" if flag.argument else "") for flag in FLAGS if flag.short
@@ -113,7 +113,7 @@ def parse(argv: list[str]) -> Options:
     for spelling, value in given:
         flag = by_spelling[spelling]
         if flag.long in ("help", "version"):
-            return Options(action=flag.long)
+            return DaemonOptions(action=flag.long)
         if flag.long in seen:
             raise UsageError(f"conflicting command line option {spelling!r}")
         seen[flag.long] = value if flag.argument else "true"
@@ -123,7 +123,7 @@ def parse(argv: list[str]) -> Options:
         if option in seen and seen[option] not in legal:
             shown = " or ".join(legal)
             raise UsageError(f"invalid value for --{option} {seen[option]!r}: use {shown}")
-    return Options(
+    return DaemonOptions(
         action=action,
         configuration=seen.get("configuration"),
         format=seen.get("export", seen.get("format", "text")),

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 import trio
 
-from trio_supervisor.cli.doors import Doors
 from trio_supervisor.cli.pidfile import Pidfile
 from trio_supervisor.cli.recorded_pid import recorded_pid
+from trio_supervisor.cli.server_sockets import ServerSockets
 from trio_supervisor.core.config.model import Config, Severity
 from trio_supervisor.core.config.reload import reload_daemon
 from trio_supervisor.core.diagnostics import Diagnostic
@@ -79,7 +79,7 @@ class Service:
         self._messages = messages
         self._ready = ready
         self._serials = serials()  # survive a restart (interfaces.md 1.3)
-        self._doors = Doors()
+        self._server_sockets = ServerSockets()
         self._reloaded = False
 
     async def run(self) -> int:
@@ -92,7 +92,7 @@ class Service:
         with (
             trio.open_signal_receiver(*SIGNALS) as signals,
             trio.open_signal_receiver(signal.SIGCHLD) as quits,
-            closing(self._doors),
+            closing(self._server_sockets),
         ):
             while (config := await self._incarnation(signals, quits)) is not None:
                 daemon, messages = reload_daemon(self._config.daemon, config.daemon)
@@ -111,7 +111,7 @@ class Service:
             stack.callback(activity.close)
             for message in _by_severity([*self._messages, *config.messages]):
                 activity.log(message.severity, str(message))
-            listeners = self._doors.open(config.servers)
+            listeners = self._server_sockets.open(config.servers)
             _tell_of_servers(config, activity)
             if not config.daemon.nocleanup:
                 remove_auto_logs(
@@ -185,7 +185,7 @@ class Service:
         """
         if config.daemon.logfile != self._config.daemon.logfile:
             try_activity_log(config.daemon)
-        self._doors.prepare(config.servers)
+        self._server_sockets.prepare(config.servers)
 
     def _enter_background(self, activity: ActivityLog) -> None:
         """Directory and umask count only when detaching (P-316, P-317), and only once (P-184)."""

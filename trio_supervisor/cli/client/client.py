@@ -12,7 +12,7 @@ import errno
 import socket
 import time
 
-from trio_supervisor.cli.client.http import ProtocolViolation, Response
+from trio_supervisor.cli.client.http import ProtocolViolation, ResponseParser
 from trio_supervisor.cli.client.xml import BadAnswer, Fault, decode_answer, encode_call
 from trio_supervisor.core.numbers import natural
 
@@ -31,8 +31,8 @@ __all__ = [
     "Fault",
     "HttpError",
     "ProtocolViolation",
-    "Stream",
-    "Target",
+    "ResponseStream",
+    "ServerAddress",
 ]
 
 UNAUTHORIZED = 401
@@ -84,7 +84,7 @@ class TlsOptions:
         self.key: str | None = None
 
 
-class Target:
+class ServerAddress:
     """Where a server URL points to (ctl.md 1.4). Raises BadUrl."""
 
     def __init__(self, url: str) -> None:
@@ -199,13 +199,13 @@ class Client:
 
     def call(self, method: str, *params: Param) -> Any:
         """One XML-RPC call. Raises Fault, HttpError, BadAnswer as well."""
-        target = Target(self._url)
+        target = ServerAddress(self._url)
         connection = self._idle_connection() or target.connect(self._timeout, self._tls)
         self._connection = None  # kept only if all goes well
         try:
             body = encode_call(method, params)
             connection.sendall(self._head(target, "POST /RPC2", len(body)) + body)
-            response = Response()
+            response = ResponseParser()
             answer = bytearray()
             deadline = self._deadline()
             while not response.complete:
@@ -224,16 +224,16 @@ class Client:
             raise HttpError(f"{target.name}/RPC2", response.status, response.reason)
         return decode_answer(answer)
 
-    def stream(self, path: str) -> Stream:
+    def stream(self, path: str) -> ResponseStream:
         """Start a GET on a connection of its own; its answer may never end."""
-        target = Target(self._url)
+        target = ServerAddress(self._url)
         connection = target.connect(self._timeout, self._tls)
         try:
             connection.sendall(self._head(target, f"GET {path}", None))
         except BaseException:
             connection.close()
             raise
-        return Stream(connection)
+        return ResponseStream(connection)
 
     def close(self) -> None:
         if self._connection is not None:
@@ -273,7 +273,7 @@ class Client:
     def _deadline(self) -> float | None:
         return None if self._timeout is None else time.monotonic() + self._timeout
 
-    def _head(self, target: Target, request: str, length: int | None) -> bytes:
+    def _head(self, target: ServerAddress, request: str, length: int | None) -> bytes:
         lines = [
             f"{request} HTTP/1.1",
             f"Host: {target.host_header}",
@@ -287,7 +287,7 @@ class Client:
             lines.append(f"Authorization: Basic {token}")
         return "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape")
 
-    def _credentials(self, target: Target) -> bytes | None:
+    def _credentials(self, target: ServerAddress) -> bytes | None:
         """Sent unasked, and only when both halves are known (ctl.md 1.4)."""
         username, password = self._username, self._password
         if username is None and password is None:
@@ -305,12 +305,12 @@ def _left(deadline: float) -> float:
     return left
 
 
-class Stream:
+class ResponseStream:
     """A running GET. ``fileno`` lets it be waited for together with others."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
-        self._response = Response()
+        self._response = ResponseParser()
         self.ended = False
 
     @property

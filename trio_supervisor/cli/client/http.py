@@ -23,7 +23,7 @@ class ProtocolViolation(Exception):
     """The peer does not speak HTTP; the text says what was wrong."""
 
 
-class Response:
+class ResponseParser:
     """One answer, fed with what the socket gives."""
 
     def __init__(self) -> None:

@@ -60,7 +60,7 @@ def decode_answer(body: bytes | bytearray) -> Any:
     A hostile answer costs a few times its length in memory: values are counted, since each takes
     much more than its element.
     """
-    return _Reader().read(body)
+    return _AnswerBuilder().read(body)
 
 
 def _escaped(text: str) -> str:
@@ -110,7 +110,7 @@ _SCALARS: dict[str, Callable[[str], object]] = {
 _CONTAINERS = frozenset({"array", "struct"})
 
 
-class _Reader:
+class _AnswerBuilder:
     """Builds the value with a stack of its own, so that deep nesting cannot exhaust Python's."""
 
     def __init__(self) -> None:

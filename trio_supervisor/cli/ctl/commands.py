@@ -1,117 +1,392 @@
-"""The table of the commands that only this client has, and of the options it adds to actions.
+"""The table of the commands: dispatch, help and completion are all read from it.
 
-A row names its function as ``module:function``, so that a run imports the one it needs; a run of
-a plain action of the reference does not even import this table.
+A row is plain data and names its function, so that a run imports only what its command needs.
+Words and options are parsed by ``arguments.py``, which runs of Supervisor's plain actions do not
+import.
 """
 
 from __future__ import annotations
 
-from trio_supervisor.cli.ctl.actions import ACTION_NAMES, ACTIONS, PROCESSES
-from trio_supervisor.cli.ctl.command import Command, Option
+import importlib
 
-JSON = Option("--json", "Show the answer as one JSON document, errors inside it")
+from trio_supervisor.cli.ctl.session import UsageMistake
+
+TYPE_CHECKING = False  # typing's flag without importing typing, which is slow
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+    from trio_supervisor.cli.ctl.session import Session
+
+#: Columns between two tab stops of a terminal.
+TAB = 8
+#: What the shells complete after a command.
+PROCESSES = "processes"
+GROUPS = "groups"
+COMMAND_NAMES = "commands"
+
+JSON = ("--json", "Show the answer as one JSON document, errors inside it")
 STATUS_OPTIONS = (
-    Option("-v, --wide", "Show also restarts, processor time, memory and why it does not run"),
-    Option("--sort KEY", "By name, state, uptime, restarts, cpu or memory, the most first"),
-    Option("--state STATE,...", "Show only those in these states"),
+    ("-v, --wide", "Show also restarts, processor time, memory and why it does not run"),
+    ("--sort KEY", "By name, state, uptime, restarts, cpu or memory, the most first"),
+    ("--state STATE,...", "Show only those in these states"),
 )
 
+
+class ClientCommand:
+    """One row of the table.
+
+    ``forms`` are the ways to write the command and ``options`` its options, each with a short
+    explanation.
+    """
+
+    __slots__ = (
+        "completes",
+        "extended",
+        "extension",
+        "forms",
+        "name",
+        "options",
+        "precheck",
+        "takes_words",
+        "target",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        target: str,
+        *forms: tuple[str, str],
+        precheck: bool = False,
+        takes_words: bool = True,
+        completes: str = "",
+        options: tuple[tuple[str, str], ...] = (),
+        extended: tuple[str, tuple[str, str]] | None = None,
+        extension: bool = False,
+    ) -> None:
+        self.name = name
+        self.target = target
+        """``module:function`` of this package.
+
+        The function takes the session and the rest of the line, or ``Arguments`` for an extension.
+        A true result ends the shell.
+        """
+        self.forms = forms
+        self.precheck = precheck
+        """Check the daemon's version first, as Supervisor does: this decides the error texts."""
+        self.takes_words = takes_words
+        self.completes = completes
+        self.options = options
+        self.extended = extended
+        """For an action of Supervisor with options added: the target used when one of the options
+        is given, which takes ``Arguments``, and the form that the help shows. Supervisor's actions
+        have no options, so any other word stays a name."""
+        self.extension = extension
+        """Supervisor lacks this command. A plugin may already have one of the same name, which
+        takes precedence."""
+
+    @property
+    def help(self) -> list[str]:
+        """One line for each form and each option: the text, TABs, the explanation."""
+        if self.extended is None:
+            return self._help_with_options(self.forms)
+        return described(self.forms) + self._help_with_options((self.extended[1],))
+
+    def usage(self, argument: str) -> list[str]:
+        """The part of the help that concerns what was written: shown after a mistake."""
+        if not self.has_options(argument):
+            return described(self.forms)
+        return self._help_with_options(self.forms if self.extended is None else (self.extended[1],))
+
+    def _help_with_options(self, forms: tuple[tuple[str, str], ...]) -> list[str]:
+        options = [(f"  {spelled}", text) for spelled, text in self.options]
+        return described([*forms, *options])
+
+    def has_options(self, argument: str) -> bool:
+        """Whether the line is to be parsed as words and options.
+
+        For an action of Supervisor it is only if it has one of the added options.
+        """
+        if self.extended is None or "-" not in argument:
+            return self.extension
+        # Imported here because scripts mostly use Supervisor's actions as they are.
+        from trio_supervisor.cli.ctl.arguments import has_options
+
+        return has_options(self, argument)
+
+    def perform(self, session: Session, argument: str) -> bool:
+        """Run the command; true if the shell should end.
+
+        Raises UsageMistake, and what calls raise.
+        """
+        if not self.has_options(argument):
+            return self.perform_plain(session, argument)
+        # Imported here for the same reason.
+        from trio_supervisor.cli.ctl.arguments import parse
+
+        arguments = parse(self, argument)
+        resolved(self.target if self.extended is None else self.extended[0])(session, arguments)
+        return False
+
+    def perform_plain(self, session: Session, argument: str) -> bool:
+        """Run an action as Supervisor has it; true if the shell should end.
+
+        Raises UsageMistake, and what calls raise.
+        """
+        if argument and not self.takes_words:
+            raise UsageMistake(f"Error: {self.name} accepts no arguments")
+        if self.precheck and not session.upcheck():
+            return False
+        return bool(resolved(self.target)(session, argument))
+
+
+def described(rows: Iterable[tuple[str, str]]) -> list[str]:
+    """Format each row: its first part, TABs up to a common column, its explanation."""
+    rows = list(rows)
+    stops = max(len(form) for form, _ in rows) // TAB + 1
+    return [form + "\t" * (stops - len(form) // TAB) + text for form, text in rows]
+
+
+def resolved(target: str) -> Callable[..., Any]:
+    """Import the function that ``module:function`` names, from a module of this package."""
+    module, _, name = target.partition(":")
+    function: Callable[..., Any] = getattr(importlib.import_module(f"{__package__}.{module}"), name)
+    return function
+
+
+def leave(session: Session, argument: str) -> bool:
+    """End the shell."""
+    session.line("")
+    return True
+
+
 ROWS = (
-    Command(
+    ClientCommand(
+        "add",
+        "group_actions:add",
+        ("add <group> ...", "Take groups of the last reread into the running set"),
+        completes=GROUPS,
+    ),
+    ClientCommand(
+        "avail",
+        "status_actions:avail",
+        ("avail", "List every configured process, in use or not"),
+        takes_words=False,
+        extended=("json:avail", ("avail --json", "The same for programs")),
+        options=(JSON,),
+    ),
+    ClientCommand(
+        "clear",
+        "process_actions:clear",
+        ("clear <name> ...", "Empty the log files of processes"),
+        ("clear <group>:*", "Empty the log files of every process of a group"),
+        ("clear all", "Empty the log files of every process"),
+        precheck=True,
+        completes=PROCESSES,
+    ),
+    ClientCommand("exit", "commands:leave", ("exit", "Leave the shell")),
+    ClientCommand(
+        "fg",
+        "follow:foreground",
+        ("fg <name>", "Type to a process and see its output; Ctrl-C leaves it running"),
+        precheck=True,
+        completes=PROCESSES,
+    ),
+    ClientCommand(
+        "maintail",
+        "status_actions:maintail",
+        ("maintail", "Show the last 1600 bytes of the daemon's own log"),
+        ("maintail -<bytes>", "Show that many bytes of it"),
+        ("maintail -f", "Show it and whatever is added, until Ctrl-C"),
+        precheck=True,
+    ),
+    ClientCommand(
+        "open",
+        "status_actions:open_url",
+        ("open <url>", "Talk to the daemon at that URL from now on"),
+    ),
+    ClientCommand(
+        "pid",
+        "status_actions:pid",
+        ("pid", "Show the process id of the daemon"),
+        ("pid <name> ...", "Show the process id of processes, 0 when not running"),
+        ("pid all", "Show the process id of every process, one a line"),
+        precheck=True,
+        completes=PROCESSES,
+        extended=("json:pid", ("pid [<name> ...] --json", "The same for programs")),
+        options=(JSON,),
+    ),
+    ClientCommand("quit", "commands:leave", ("quit", "Leave the shell")),
+    ClientCommand(
+        "reload",
+        "group_actions:reload",
+        ("reload", "Restart the daemon: stop everything and start over"),
+        takes_words=False,
+    ),
+    ClientCommand(
+        "remove",
+        "group_actions:remove",
+        ("remove <group> ...", "Take stopped groups out of the running set"),
+        completes=GROUPS,
+    ),
+    ClientCommand(
+        "reread",
+        "group_actions:reread",
+        ("reread", "Read the configuration again and list what differs; changes nothing"),
+        takes_words=False,
+        extended=("json:reread", ("reread --json", "The same for programs")),
+        options=(JSON,),
+    ),
+    ClientCommand(
+        "restart",
+        "process_actions:restart",
+        ("restart <name> ...", "Stop and start processes; does not reread the configuration"),
+        ("restart <group>:*", "Stop and start every process of a group"),
+        ("restart all", "Stop and start every process"),
+        precheck=True,
+        completes=PROCESSES,
+    ),
+    ClientCommand(
+        "shutdown",
+        "group_actions:shutdown",
+        ("shutdown", "Stop every process and end the daemon"),
+        takes_words=False,
+    ),
+    ClientCommand(
+        "signal",
+        "process_actions:signal",
+        ("signal <signal> <name> ...", "Send a signal, by name or number, to processes"),
+        ("signal <signal> <group>:*", "Send it to every running process of a group"),
+        ("signal <signal> all", "Send it to every running process"),
+        precheck=True,
+        completes=PROCESSES,
+    ),
+    ClientCommand(
+        "start",
+        "process_actions:start",
+        ("start <name> ...", "Start processes and wait until they are up"),
+        ("start <group>:*", "Start every process of a group"),
+        ("start all", "Start every process"),
+        precheck=True,
+        completes=PROCESSES,
+    ),
+    ClientCommand(
+        "status",
+        "status_actions:status",
+        ("status", "Show every process"),
+        ("status <name> ...", "Show these processes"),
+        ("status <group>:*", "Show every process of a group"),
+        completes=PROCESSES,
+        extended=(
+            "json:status",
+            ("status [<name> ...] <option> ...", "Show processes with one of these options:"),
+        ),
+        options=(*STATUS_OPTIONS, JSON),
+    ),
+    ClientCommand(
+        "stop",
+        "process_actions:stop",
+        ("stop <name> ...", "Stop processes and wait for their end"),
+        ("stop <group>:*", "Stop every process of a group"),
+        ("stop all", "Stop every process"),
+        precheck=True,
+        completes=PROCESSES,
+    ),
+    ClientCommand(
+        "tail",
+        "status_actions:tail",
+        ("tail <name> [stdout|stderr]", "Show the last 1600 bytes of a log, stdout by default"),
+        ("tail -<bytes> <name> [stderr]", "Show that many bytes of it"),
+        ("tail -f <name> [stderr]", "Show it and whatever is added, until Ctrl-C"),
+        precheck=True,
+        completes=PROCESSES,
+    ),
+    ClientCommand(
+        "update",
+        "group_actions:update",
+        ("update", "Reread, then add, replace and remove groups as needed"),
+        ("update <group> ...", "The same for these groups only"),
+        completes=GROUPS,
+        extended=("json:update", ("update [<group> ...] --json", "The same for programs")),
+        options=(JSON,),
+    ),
+    ClientCommand(
+        "version",
+        "status_actions:version",
+        ("version", "Show the version of the daemon"),
+        precheck=True,
+        takes_words=False,
+    ),
+    ClientCommand(
         "events",
         "events:events",
         ("events", "Show what happens, a line for each event, while the daemon lives"),
         ("events -f", "The same, also of the next daemon, until Ctrl-C"),
         options=(
-            Option("-f, --follow", "Wait for a daemon that goes away to come back"),
-            Option("--types TYPE,...", "Only these, with what is below them: PROCESS_STATE,TICK_5"),
-            Option("--json", "Show each event as one line of JSON"),
+            ("-f, --follow", "Wait for a daemon that goes away to come back"),
+            ("--types TYPE,...", "Only these, with what is below them: PROCESS_STATE,TICK_5"),
+            ("--json", "Show each event as one line of JSON"),
         ),
+        extension=True,
     ),
-    Command(
+    ClientCommand(
         "healthy",
         "wait:healthy",
         ("healthy", "Exit 0 if every process is as it should be, else 1 and tell which are not"),
         ("healthy <name> ...", "The same of these processes, which should then all run"),
         completes=PROCESSES,
+        extension=True,
     ),
-    Command(
+    ClientCommand(
         "logs",
         "logs:logs",
         ("logs <name> ...", "Show the last lines of what processes wrote, of all without a name"),
         ("logs -f <name> ...", "The same and whatever they write, until Ctrl-C"),
         options=(
-            Option("-f, --follow", "Go on; also over rotations and restarts of the daemon"),
-            Option("-n, --lines N", "So many lines of each output first (default 10)"),
-            Option("--since TIME", "What was written since (5m, 12:00) while this daemon ran"),
-            Option("--stdout", "Only what went to stdout"),
-            Option("--stderr", "Only what went to stderr"),
-            Option("--no-prefix", "No names in front of the lines of several processes"),
-            Option("--raw", "Every byte as it is, also escape sequences to a terminal"),
+            ("-f, --follow", "Go on; also over rotations and restarts of the daemon"),
+            ("-n, --lines N", "So many lines of each output first (default 10)"),
+            ("--since TIME", "What was written since (5m, 12:00) while this daemon ran"),
+            ("--stdout", "Only what went to stdout"),
+            ("--stderr", "Only what went to stderr"),
+            ("--no-prefix", "No names in front of the lines of several processes"),
+            ("--raw", "Every byte as it is, also escape sequences to a terminal"),
         ),
         completes=PROCESSES,
+        extension=True,
     ),
-    Command(
+    ClientCommand(
         "top",
         "top.loop:top",
         ("top", "Watch all processes on the whole screen and act with keys; ? lists them"),
-        options=(Option("-d, --delay SECONDS", "Seconds between two looks (default 2)"),),
+        options=(("-d, --delay SECONDS", "Seconds between two looks (default 2)"),),
+        extension=True,
     ),
-    Command(
+    ClientCommand(
         "wait",
         "wait:wait",
         ("wait <name> ... [--for STATE]", "Wait until processes are all in a state"),
         options=(
-            Option("--for STATE,...", "The state, or one of these (default RUNNING)"),
-            Option("--timeout SECONDS", "Give up after that, exit 124 (default: never)"),
+            ("--for STATE,...", "The state, or one of these (default RUNNING)"),
+            ("--timeout SECONDS", "Give up after that, exit 124 (default: never)"),
         ),
         completes=PROCESSES,
+        extension=True,
     ),
 )
-#: Plugins may have commands of these names, as they always could: theirs come first.
+#: Supervisor's actions first, then the extensions.
 COMMANDS = {command.name: command for command in ROWS}
-
-#: Action of the reference -> what it does when given an option of these. All its other words are
-#: names, whatever they look like.
-EXTENSIONS = {
-    command.name: command
-    for command in (
-        Command(
-            "status",
-            "json:status",
-            ("status [<name> ...] <option> ...", "Show processes with one of these options:"),
-            options=(*STATUS_OPTIONS, JSON),
-            lenient=True,
-        ),
-        *(
-            Command(name, f"json:{name}", (form, text), options=(JSON,), lenient=True)
-            for name, form, text in (
-                ("avail", "avail --json", "The same for programs"),
-                ("pid", "pid [<name> ...] --json", "The same for programs"),
-                ("reread", "reread --json", "The same for programs"),
-                ("update", "update [<group> ...] --json", "The same for programs"),
-            )
-        ),
-    )
-}
-
-
-def help_of(action: str) -> list[str]:
-    """Help of an action of the reference, with the options that this client adds."""
-    extension = EXTENSIONS.get(action)
-    return ACTIONS[action].help + (extension.help if extension is not None else [])
 
 
 def completes(name: str) -> str:
-    """What the words after an action or a command are (see ``actions.py``); empty: unknown."""
+    """What the words after a command are: PROCESSES, GROUPS, COMMAND_NAMES; empty: unknown."""
     if name == "help":
-        return ACTION_NAMES
-    row = ACTIONS.get(name) or COMMANDS.get(name)
-    return row.completes if row is not None else ""
+        return COMMAND_NAMES
+    command = COMMANDS.get(name)
+    return "" if command is None else command.completes
 
 
 def option_names(name: str) -> list[str]:
-    """The options of a command, or those added to an action, sorted."""
-    command = COMMANDS.get(name) or EXTENSIONS.get(name)
-    options = command.options if command is not None else ()
-    return sorted(spelling for option in options for spelling in option.spellings)
+    """The spellings of all options of a command, sorted; empty if it is unknown."""
+    options = COMMANDS[name].options if name in COMMANDS else ()
+    words = (word for spelled, _ in options for word in spelled.replace(",", " ").split())
+    return sorted(word for word in words if word.startswith("-"))

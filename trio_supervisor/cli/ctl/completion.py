@@ -8,8 +8,14 @@ from __future__ import annotations
 
 import sys
 
-from trio_supervisor.cli.ctl.actions import ACTION_NAMES, ACTIONS, GROUPS, PROCESSES
-from trio_supervisor.cli.ctl.commands import COMMANDS, completes, option_names
+from trio_supervisor.cli.ctl.commands import (
+    COMMAND_NAMES,
+    COMMANDS,
+    GROUPS,
+    PROCESSES,
+    completes,
+    option_names,
+)
 from trio_supervisor.cli.ctl.flags import FLAGS, OptionError, parse_flags
 from trio_supervisor.cli.ctl.options import read_options
 from trio_supervisor.cli.ctl.session import Session
@@ -100,7 +106,7 @@ def candidates(program: str, words: list[str], environ: Mapping[str, str]) -> li
     elif current.startswith("-"):
         found = [f"--{flag.long}" for flag in FLAGS]
     else:
-        found = [*ACTIONS, *COMMANDS, "help"]
+        found = [*COMMANDS, "help"]
     return sorted(word for word in found if word.startswith(current))
 
 
@@ -118,8 +124,8 @@ def _after(action: str, current: str, argv: list[str], environ: Mapping[str, str
     if current.startswith("-"):
         return option_names(action)
     kind = completes(action)
-    if kind == ACTION_NAMES:
-        return [*ACTIONS, *COMMANDS, "help"]
+    if kind == COMMAND_NAMES:
+        return [*COMMANDS, "help"]
     if kind not in (PROCESSES, GROUPS):
         return []
     try:

@@ -12,10 +12,9 @@ from _thread import get_ident
 from contextlib import suppress
 
 from trio_supervisor.cli.client.client import Fault, HttpError
-from trio_supervisor.cli.ctl.actions import ACTIONS
 from trio_supervisor.cli.ctl.commands import COMMANDS
 from trio_supervisor.cli.ctl.dispatch import HELP_OF_HELP, plugin_actions
-from trio_supervisor.cli.ctl.io import Output
+from trio_supervisor.cli.ctl.io import StandardOutput
 from trio_supervisor.cli.ctl.session import GENERIC, NOT_RUNNING
 from trio_supervisor.cli.ctl.shell import Completer, run_shell
 from trio_supervisor.core.process.states import FaultCode
@@ -24,8 +23,8 @@ TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (
 if TYPE_CHECKING:
     from typing import Any
 
-    from trio_supervisor.cli.ctl.dispatch import Console
-    from trio_supervisor.cli.ctl.options import Options
+    from trio_supervisor.cli.ctl.dispatch import Dispatcher
+    from trio_supervisor.cli.ctl.options import ClientOptions
     from trio_supervisor.cli.ctl.session import Session
 
 #: Faults that mean "it does not run", which has an exit status of its own.
@@ -85,14 +84,14 @@ class ControllerOptions:
         return Proxy(self._session)
 
 
-class Redirected(Output):
+class Redirected(StandardOutput):
     """What a plugin has put in the place of standard output: anything with ``write``."""
 
     def __init__(self, stream: Any) -> None:
         self.stream = stream
         self.on_terminal = False
         self.coloured = False
-        self._washes = False
+        self._filters = False
         self.failure = None
 
     def text(self, text: str) -> None:
@@ -110,14 +109,14 @@ class Controller(cmd.Cmd):
 
     nohelp = "*** No help on %s"
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._session = console.session
-        self._standard = console.session.output
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher
+        self._session = dispatcher.session
+        self._standard = dispatcher.session.output
         self._thread = get_ident()
         super().__init__(stdout=self._standard.stream)
-        self.prompt = f"{console.session.options.prompt}> "
-        self.options: Options | ControllerOptions = ControllerOptions(console.session)
+        self.prompt = f"{dispatcher.session.options.prompt}> "
+        self.options: ClientOptions | ControllerOptions = ControllerOptions(dispatcher.session)
 
     @property
     def exitstatus(self) -> int:
@@ -130,11 +129,11 @@ class Controller(cmd.Cmd):
     @property
     def lastcmd(self) -> str:
         """The line performed last."""
-        return self._console.last_line
+        return self._dispatcher.last_line
 
     @lastcmd.setter
     def lastcmd(self, line: str) -> None:
-        self._console.last_line = line
+        self._dispatcher.last_line = line
 
     @property
     def stdout(self) -> Any:
@@ -149,8 +148,8 @@ class Controller(cmd.Cmd):
     @property
     def vocab(self) -> list[str]:
         """The names of all actions."""
-        names = {*ACTIONS, *COMMANDS, "help"}
-        return sorted(names.union(*map(plugin_actions, self._console.plugins)))
+        names = {*COMMANDS, "help"}
+        return sorted(names.union(*map(plugin_actions, self._dispatcher.plugins)))
 
     def output(self, message: object) -> None:
         self._session.line(message.decode() if isinstance(message, bytes) else str(message))
@@ -174,20 +173,20 @@ class Controller(cmd.Cmd):
     def onecmd(self, line: str) -> bool:
         """Perform a line like one that was typed; a failure only sets the exit status."""
         if get_ident() == self._thread:
-            return self._console.run_nested(line)
+            return self._dispatcher.run_nested(line)
         try:
-            return self._console.run_nested(line)
+            return self._dispatcher.run_nested(line)
         finally:
             self._session.disconnect_thread()
 
     def default(self, line: str) -> None:
-        self._console.unknown(line)
+        self._dispatcher.unknown(line)
 
     def emptyline(self) -> bool:
         return False
 
     def do_help(self, arg: str) -> None:
-        self._console.help(arg)
+        self._dispatcher.help(arg)
 
     def help_help(self) -> None:
         for text in HELP_OF_HELP:
@@ -204,7 +203,7 @@ class Controller(cmd.Cmd):
         with suppress(ImportError):  # not every Python has it
             import readline
 
-            completer = Completer(self._console, readline)
+            completer = Completer(self._dispatcher, readline)
             if line is None:
                 return completer.complete(text, state)
             offers = completer.offers(line.removesuffix(text), text)
@@ -214,7 +213,7 @@ class Controller(cmd.Cmd):
     def cmdloop(self, intro: object = None) -> None:
         if intro is not None:
             self.output(intro)
-        run_shell(self._console)
+        run_shell(self._dispatcher)
 
     def exec_cmdloop(self, args: object, options: object) -> None:
         self.cmdloop()

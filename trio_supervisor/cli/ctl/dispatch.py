@@ -6,15 +6,14 @@ The one place where failures of the connection become output lines and exit stat
 from __future__ import annotations
 
 from trio_supervisor.cli.client.client import UNAUTHORIZED, HttpError
-from trio_supervisor.cli.ctl.actions import ACTIONS
+from trio_supervisor.cli.ctl.commands import COMMANDS
 from trio_supervisor.cli.ctl.session import UsageMistake, explained
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
 if TYPE_CHECKING:
     from typing import Protocol
 
-    from trio_supervisor.cli.ctl.actions import Action
-    from trio_supervisor.cli.ctl.command import Command
+    from trio_supervisor.cli.ctl.commands import ClientCommand
     from trio_supervisor.cli.ctl.controller import Controller
     from trio_supervisor.cli.ctl.session import Session
 
@@ -32,7 +31,7 @@ HELP_OF_HELP = (
 SCREEN = 80
 
 
-class Console:
+class Dispatcher:
     """Runs lines for one session."""
 
     def __init__(self, session: Session) -> None:
@@ -108,17 +107,13 @@ class Console:
         if name == "help":
             self.help(argument)
             return False
-        action = ACTIONS.get("exit" if name == "EOF" else name)
-        if action is not None:
-            return self._tell_mistakes(_extended(action, argument), argument)
+        command = COMMANDS.get("exit" if name == "EOF" else name)
+        if command is not None and not command.extension:
+            return self._tell_mistakes(command, argument)
         for plugin in self.plugins:
             method = getattr(plugin, f"do_{name}", None) if name else None
             if method is not None:
                 return bool(method(argument))
-        # Imported here because scripts use the actions of the reference.
-        from trio_supervisor.cli.ctl.commands import COMMANDS
-
-        command = COMMANDS.get(name)
         if command is not None:
             return self._tell_mistakes(command, argument)
         self.unknown(line)
@@ -129,38 +124,35 @@ class Console:
         self.session.fail(f"*** Unknown syntax: {line}")
         self.session.puzzles.append(("of_line", line))
 
-    def _tell_mistakes(self, row: Action | Command, argument: str) -> bool:
+    def _tell_mistakes(self, command: ClientCommand, argument: str) -> bool:
         try:
-            return row.perform(self.session, argument)
+            return command.perform(self.session, argument)
         except UsageMistake as mistake:
             self.session.fail(mistake.text, mistake.status)
-            for text in row.help if mistake.with_help else ():
+            for text in command.usage(argument) if mistake.with_help else ():
                 self.session.line(text)
             return False
 
     def help(self, topic: str) -> None:
         """List the actions, or explain one."""
         session = self.session
-        # Imported here because scripts use the actions as the reference has them.
-        from trio_supervisor.cli.ctl.commands import COMMANDS, help_of
-
+        command = COMMANDS.get(topic)
         if not topic:
             session.line("")
-            self._list("default", sorted(ACTIONS))
+            self._list("default", _names(extension=False))
             for plugin in self.plugins:
                 self._list(plugin.name, plugin_actions(plugin))
-            if COMMANDS:
-                self._list("further", sorted(COMMANDS))
+            self._list("further", _names(extension=True))
         elif topic == "help":
             for text in HELP_OF_HELP:
                 session.line(text)
-        elif topic in ACTIONS:
-            for text in help_of(topic):
+        elif command is not None and not command.extension:
+            for text in command.help:
                 session.line(text)
         elif any(_plugin_help(session, plugin, topic) for plugin in self.plugins):
             pass
-        elif topic in COMMANDS:
-            for text in COMMANDS[topic].help:
+        elif command is not None:
+            for text in command.help:
                 session.line(text)
         else:
             session.line(f"*** No help on {topic}")  # once, whoever lacks it (D-23)
@@ -174,15 +166,9 @@ class Console:
         self.session.line("")
 
 
-def _extended(action: Action, argument: str) -> Action | Command:
-    """What performs the action: another row if it is given an option that only this client has."""
-    if "-" not in argument:
-        return action
-    # Imported here because scripts use the actions as the reference has them.
-    from trio_supervisor.cli.ctl.commands import EXTENSIONS
-
-    extension = EXTENSIONS.get(action.name)
-    return action if extension is None or not extension.is_given_options(argument) else extension
+def _names(*, extension: bool) -> list[str]:
+    """The names of Supervisor's actions, or of the commands that it lacks, sorted."""
+    return sorted(name for name, row in COMMANDS.items() if row.extension is extension)
 
 
 def plugin_actions(plugin: Plugin) -> list[str]:

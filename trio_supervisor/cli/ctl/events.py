@@ -7,20 +7,20 @@ import os
 import sys
 import time
 
-from trio_supervisor.cli.ctl.command import mistake
+from trio_supervisor.cli.ctl.arguments import mistake
 from trio_supervisor.cli.ctl.io import complain
 from trio_supervisor.cli.ctl.session import GENERIC
-from trio_supervisor.cli.ctl.sse import Reader
-from trio_supervisor.cli.ctl.streams import Source, end_line, follow
+from trio_supervisor.cli.ctl.sse import EventStreamParser
+from trio_supervisor.cli.ctl.streams import StreamConsumer, end_line, follow
 from trio_supervisor.cli.ctl.text import RESET, plain
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
 if TYPE_CHECKING:
     from typing import Any
 
-    from trio_supervisor.cli.ctl.command import Arguments
+    from trio_supervisor.cli.ctl.arguments import Arguments
     from trio_supervisor.cli.ctl.session import Session
-    from trio_supervisor.cli.ctl.sse import Message
+    from trio_supervisor.cli.ctl.sse import ServerSentEvent
 
 PATH = "/api/v1/events"
 #: What the daemon says when this client was too slow.
@@ -56,7 +56,7 @@ def events(session: Session, arguments: Arguments) -> None:
         end_line(session)
 
 
-class Events(Source):
+class Events(StreamConsumer):
     """The stream of events of these types (names, separated by commas; empty: all)."""
 
     def __init__(self, session: Session, types: str, *, as_json: bool) -> None:
@@ -65,7 +65,7 @@ class Events(Source):
         self._types = types
         self._as_json = as_json
         self._coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-        self._reader = Reader()
+        self._reader = EventStreamParser()
 
     def path(self) -> str:
         # Imported here because only few ask for types.
@@ -78,7 +78,7 @@ class Events(Source):
             self._show(message)
 
     def ended(self) -> None:
-        self._reader = Reader()
+        self._reader = EventStreamParser()
 
     def refused(self, status: int, body: bytes) -> None:
         session = self._session
@@ -89,7 +89,7 @@ class Events(Source):
             reason = "it has no event stream" if status == NOT_FOUND else f"status code {status}"
             session.fail(f"Error: the daemon does not tell events: {reason}", GENERIC)
 
-    def _show(self, message: Message) -> None:
+    def _show(self, message: ServerSentEvent) -> None:
         fields: dict[str, Any] = json.loads(message.data)
         if message.event == DROPPED:
             complain(f"tsupervisorctl: too slow, {fields['dropped']} events were dropped\n")

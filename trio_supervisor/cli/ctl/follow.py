@@ -13,7 +13,7 @@ from trio_supervisor.core.process.states import FaultCode, State
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
 if TYPE_CHECKING:
-    from trio_supervisor.cli.client.client import Stream
+    from trio_supervisor.cli.client.client import ResponseStream
     from trio_supervisor.cli.ctl.session import Session
 
 CHANNELS = ("stdout", "stderr")
@@ -46,7 +46,7 @@ def follow(session: Session, path: str) -> None:
         session.exit_status = GENERIC  # D-1
 
 
-def _copy(session: Session, stream: Stream, path: str) -> None:
+def _copy(session: Session, stream: ResponseStream, path: str) -> None:
     while not stream.ended and session.output.failure is None:
         try:
             data = stream.read()
@@ -80,7 +80,7 @@ def foreground(session: Session, argument: str) -> None:
     if not running:
         session.fail("ERROR: process not running")
         return
-    streams: list[Stream] = []
+    streams: list[ResponseStream] = []
     try:
         session.line(BANNER)
         streams.extend(session.stream(log_path(name, channel)) for channel in CHANNELS)
@@ -97,7 +97,7 @@ def _is_running(session: Session, name: str) -> bool:
     return bool(session.call("getProcessInfo", name)["state"] == State.RUNNING)
 
 
-def _attend(session: Session, name: str, streams: list[Stream]) -> None:
+def _attend(session: Session, name: str, streams: list[ResponseStream]) -> None:
     """Logs to the output and lines of the input to the process, until either side is done."""
     typed = session.input
     live = list(streams)
@@ -109,7 +109,7 @@ def _attend(session: Session, name: str, streams: list[Stream]) -> None:
         if typed.ended:
             return
         timeout = max(0.0, next_look - time.monotonic())
-        sources: list[int | Stream] = [typed.fd, *live]
+        sources: list[int | ResponseStream] = [typed.fd, *live]
         ready, _, _ = select.select(sources, [], [], timeout)
         for stream in [stream for stream in live if stream in ready]:
             data = stream.read()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 
-from trio_supervisor.cli.ctl.actions import ACTIONS
 from trio_supervisor.cli.ctl.commands import COMMANDS
 from trio_supervisor.cli.ctl.flags import FLAGS
 from trio_supervisor.cli.ctl.text import folded
@@ -33,11 +32,11 @@ def usage(program: str) -> str:
         "options:",
         *(line for flag in FLAGS for line in _row(flag.spelled, 27, flag.text)),
     ]
-    for title, names in (CHAPTERS | {FURTHER: tuple(COMMANDS)}).items():
+    further = tuple(name for name, command in COMMANDS.items() if command.extension)
+    for title, names in (CHAPTERS | {FURTHER: further}).items():
         lines += ["", f"{title}:"] if names else []
         for name in names:
-            row = ACTIONS.get(name) or COMMANDS[name]
-            lines += _row(name, 10, row.forms[0][1])
+            lines += _row(name, 10, COMMANDS[name].forms[0][1])
     lines += [
         "",
         "A process is written as its name, or as group:name; group:* means all of a",

@@ -13,7 +13,6 @@ import stat
 from contextlib import suppress
 
 from trio_supervisor.cli.client.client import UNAUTHORIZED, HttpError
-from trio_supervisor.cli.ctl.actions import ACTIONS
 from trio_supervisor.cli.ctl.commands import COMMANDS
 from trio_supervisor.cli.ctl.daemon_file import DaemonFile
 from trio_supervisor.cli.ctl.io import complain
@@ -162,9 +161,7 @@ def of_name(session: Session, written: str) -> list[str]:
 
 def of_line(session: Session, line: str) -> list[str]:
     """What an unknown action may have been meant for."""
-    return _similar(line.split()[0], {*ACTIONS, *COMMANDS, "help"}, "{}") or [
-        "help lists the actions"
-    ]
+    return _similar(line.split()[0], {*COMMANDS, "help"}, "{}") or ["help lists the actions"]
 
 
 def _similar(written: str, known: set[str], form: str) -> list[str]:

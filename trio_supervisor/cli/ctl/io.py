@@ -31,7 +31,7 @@ def complain(text: str) -> None:
         stream.flush()
 
 
-class Output:
+class StandardOutput:
     """Standard output: every write is flushed (D-26), none fails (D-17, D-18).
 
     After a failed write everything goes to the null device, so that the action still does all it
@@ -43,8 +43,8 @@ class Output:
         self.on_terminal = stream.isatty()
         plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"  # no-color.org
         self.coloured = self.on_terminal and not plain
-        self._washes = self.on_terminal and not raw
-        self._washer: AnsiFilter | None = None
+        self._filters = self.on_terminal and not raw
+        self._ansi_filter: AnsiFilter | None = None
         self.failure: OSError | None = None
         """Why nothing can be written any more; BrokenPipeError is nobody's mistake."""
         if hasattr(stream, "reconfigure"):
@@ -65,7 +65,7 @@ class Output:
 
         Anywhere else it stays as it is, and with --raw too (interfaces.md section 5).
         """
-        self.text((harmless(text) if self._washes else text) + "\n")
+        self.text((harmless(text) if self._filters else text) + "\n")
 
     def text(self, text: str) -> None:
         try:
@@ -76,12 +76,12 @@ class Output:
 
     def data(self, data: bytes) -> None:
         """Bytes of a log, copied through as they are (D-12), but made harmless on a terminal."""
-        if self._washes:
-            if self._washer is None:
+        if self._filters:
+            if self._ansi_filter is None:
                 from trio_supervisor.cli.ctl.colour import AnsiFilter
 
-                self._washer = AnsiFilter()
-            self.text(self._washer.feed(data))
+                self._ansi_filter = AnsiFilter()
+            self.text(self._ansi_filter.feed(data))
             return
         try:
             self.stream.buffer.write(data)
@@ -104,13 +104,13 @@ class Output:
         os.close(nowhere)
 
 
-class Input:
+class StandardInput:
     """Standard input by lines, unbuffered beyond the line, so that fg can wait for it with select.
 
     On a terminal the lines come from ``input``, with readline when the shell has loaded it.
     """
 
-    def __init__(self, output: Output, fd: int = 0) -> None:
+    def __init__(self, output: StandardOutput, fd: int = 0) -> None:
         self.fd = fd
         self._output = output
         self._pending = b""

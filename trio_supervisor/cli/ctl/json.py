@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 
 from trio_supervisor.cli.ctl import status as ctl_status
-from trio_supervisor.cli.ctl.actions import ACTIONS
+from trio_supervisor.cli.ctl.commands import COMMANDS
 from trio_supervisor.cli.ctl.session import GENERIC, Session, UsageMistake, explained
 from trio_supervisor.cli.ctl.status_actions import judge, pids
 
@@ -17,13 +17,9 @@ TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trio_supervisor.cli.ctl.command import Arguments
+    from trio_supervisor.cli.ctl.arguments import Arguments
 
     Fill = Callable[["Recorder", Arguments], dict[str, object]]
-
-
-#: Key of reread's document -> what the action says of such a group.
-NEWS = (("added", "available"), ("changed", "changed"), ("removed", "disappeared"))
 
 
 class Recorder(Session):
@@ -99,7 +95,7 @@ def reread(session: Session, arguments: Arguments) -> None:
 
 
 def _reread(recorder: Recorder, arguments: Arguments) -> dict[str, object]:
-    ACTIONS["reread"].perform(recorder, " ".join(arguments.words))
+    COMMANDS["reread"].perform_plain(recorder, " ".join(arguments.words))
     told = dict(_outcomes(recorder))
     return {
         key: [name for name, outcome in told.items() if outcome == word]
@@ -116,7 +112,7 @@ def update(session: Session, arguments: Arguments) -> None:
 
 
 def _update(recorder: Recorder, arguments: Arguments) -> dict[str, object]:
-    ACTIONS["update"].perform(recorder, " ".join(arguments.words))
+    COMMANDS["update"].perform_plain(recorder, " ".join(arguments.words))
     done: dict[str, list[str]] = {}
     for group, outcome in _outcomes(recorder):
         done.setdefault(group, []).append(outcome)

@@ -19,7 +19,7 @@ _COLOURS = ("\x1b[36m", "\x1b[33m", "\x1b[32m", "\x1b[35m", "\x1b[34m")
 _RED = "\x1b[31m"
 
 
-class Lines:
+class LineSplitter:
     """Whole lines out of pieces of any size."""
 
     def __init__(self) -> None:

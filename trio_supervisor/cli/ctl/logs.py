@@ -9,10 +9,10 @@ import sys
 import time
 from urllib.parse import quote
 
-from trio_supervisor.cli.ctl.command import Arguments, mistake
-from trio_supervisor.cli.ctl.lines import LinePrefix, Lines
+from trio_supervisor.cli.ctl.arguments import Arguments, mistake
+from trio_supervisor.cli.ctl.lines import LinePrefix, LineSplitter
 from trio_supervisor.cli.ctl.names import ALL, matching, short_name
-from trio_supervisor.cli.ctl.streams import Source, end_line, follow
+from trio_supervisor.cli.ctl.streams import StreamConsumer, end_line, follow
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
 if TYPE_CHECKING:
@@ -54,10 +54,10 @@ def _show(
     following: bool,
 ) -> None:
     """All together as they grow, until Ctrl-C; or one after another to their ends."""
-    dress = _dress(names, arguments)
+    prefix = _line_prefix(names, arguments)
     alone = len(channels) == 1
     sources = [
-        Log(session, dress, name, channel, query, following=following, alone=alone)
+        FollowedLog(session, prefix, name, channel, query, following=following, alone=alone)
         for name in names
         for channel in channels
     ]
@@ -96,7 +96,7 @@ def _seconds(text: str) -> int:
         ) from None
 
 
-def _dress(names: list[str], arguments: Arguments) -> LinePrefix:
+def _line_prefix(names: list[str], arguments: Arguments) -> LinePrefix:
     on_terminal = sys.stdout.isatty()
     return LinePrefix(
         names,
@@ -107,13 +107,13 @@ def _dress(names: list[str], arguments: Arguments) -> LinePrefix:
     )
 
 
-class Log(Source):
+class FollowedLog(StreamConsumer):
     """One output of one process. ``alone``: it was asked for without the other one."""
 
     def __init__(
         self,
         session: Session,
-        dress: LinePrefix,
+        prefix: LinePrefix,
         name: str,
         channel: str,
         query: str,
@@ -123,13 +123,13 @@ class Log(Source):
     ) -> None:
         super().__init__()
         self._session = session
-        self._dress = dress
+        self._prefix = prefix
         self._name = name
         self._channel = channel
         self._query = query
         self._following = following
         self._alone = alone
-        self._lines = Lines()
+        self._lines = LineSplitter()
         self._place = ""
         """Where the present stream began, without the last part, the offset."""
         self._offset = 0
@@ -178,5 +178,5 @@ class Log(Source):
 
     def _show(self, lines: list[bytes]) -> None:
         if lines:
-            dressed = (self._dress.line(self._name, self._channel, line) for line in lines)
-            self._session.output.data(b"".join(dressed))
+            shown = (self._prefix.line(self._name, self._channel, line) for line in lines)
+            self._session.output.data(b"".join(shown))

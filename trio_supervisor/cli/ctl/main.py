@@ -8,14 +8,14 @@ from __future__ import annotations
 import os
 import sys
 
-from trio_supervisor.cli.ctl.dispatch import Console
+from trio_supervisor.cli.ctl.dispatch import Dispatcher
 from trio_supervisor.cli.ctl.flags import OptionError
 from trio_supervisor.cli.ctl.options import read_options
 from trio_supervisor.cli.ctl.session import GENERIC, INVALID_ARGUMENTS, Session
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
 if TYPE_CHECKING:
-    from trio_supervisor.cli.ctl.options import Options
+    from trio_supervisor.cli.ctl.options import ClientOptions
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -69,17 +69,17 @@ def _run(argv: list[str]) -> int:
             return 0
         if options.completion is not None or options.complete is not None:
             return _complete(session, argv[0])
-        console = Console(session)
+        dispatcher = Dispatcher(session)
         if options.plugin_sections:
             # Imported here because hardly any configuration has plugins.
             from trio_supervisor.cli.ctl.plugins import load_plugins
 
-            load_plugins(console)
+            load_plugins(dispatcher)
     except OptionError as error:
         sys.stderr.write(f"Error: {error}\nFor help, use {argv[0]} -h\n")
         return INVALID_ARGUMENTS
     try:
-        status = _perform(options, console)
+        status = _perform(options, dispatcher)
     finally:
         session.disconnect()
     failure = session.output.failure
@@ -103,12 +103,12 @@ def _complete(session: Session, program: str) -> int:
     return 0
 
 
-def _perform(options: Options, console: Console) -> int:
+def _perform(options: ClientOptions, dispatcher: Dispatcher) -> int:
     if options.line is None:
         # Imported here because scripts never open the shell.
         from trio_supervisor.cli.ctl.shell import run_shell
 
-        run_shell(console)
+        run_shell(dispatcher)
         return 0  # K-13
-    console.run(options.line)
-    return console.session.exit_status
+    dispatcher.run(options.line)
+    return dispatcher.session.exit_status

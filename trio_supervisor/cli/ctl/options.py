@@ -26,7 +26,7 @@ FACTORY_KEY = "supervisor.ctl_factory"
 FALSE = frozenset({"false", "no", "off", "0"})
 
 
-class Options:
+class ClientOptions:
     """What the command line and the file say, merged."""
 
     __slots__ = (
@@ -89,12 +89,12 @@ class PluginSection:
         self.options = options
 
 
-def read_options(argv: list[str], environ: Mapping[str, str]) -> Options:
+def read_options(argv: list[str], environ: Mapping[str, str]) -> ClientOptions:
     """Everything from ``argv`` (program first), the file it names or that is found, the defaults.
 
     Raises OptionError.
     """
-    options = Options()
+    options = ClientOptions()
     if argv[1:2] == [COMPLETE]:
         options.complete = argv[2:]
         return options
@@ -137,7 +137,7 @@ def _search_path(program: str) -> list[str]:
 
 
 def _apply_file(
-    options: Options, given: dict[str, str], program: str, environ: Mapping[str, str]
+    options: ClientOptions, given: dict[str, str], program: str, environ: Mapping[str, str]
 ) -> None:
     path = given.get("configuration")
     if path is None:
@@ -198,7 +198,7 @@ def _parsed_ini(text: str, path: str) -> Sections:
 
 
 def _apply_section(
-    options: Options, section: dict[str, str], path: str, environ: Mapping[str, str]
+    options: ClientOptions, section: dict[str, str], path: str, environ: Mapping[str, str]
 ) -> None:
     variables = {f"ENV_{name}": value for name, value in environ.items()}
     with_here = {**variables, "here": os.path.abspath(os.path.dirname(path))}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from functools import reduce
 
-from trio_supervisor.cli.ctl.actions import ACTIONS
+from trio_supervisor.cli.ctl.commands import COMMANDS
 from trio_supervisor.cli.ctl.controller import Controller
 from trio_supervisor.cli.ctl.flags import OptionError
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from trio_supervisor.cli.ctl.dispatch import Console, Plugin
+    from trio_supervisor.cli.ctl.dispatch import Dispatcher, Plugin
     from trio_supervisor.cli.ctl.options import PluginSection
 
 
@@ -43,19 +43,20 @@ class DefaultPlugin(ControllerPluginBase):
 
     def __getattr__(self, name: str) -> Callable[[str], bool]:
         action = name.removeprefix("do_")
-        if action == name or action not in ACTIONS:
+        command = None if action == name else COMMANDS.get(action)
+        if command is None or command.extension:
             raise AttributeError(name)
         return lambda argument: self.ctl.onecmd(f"{action} {argument}")
 
 
-def load_plugins(console: Console) -> None:
-    """Give the console the plugins of the configuration, in file order. Raises OptionError."""
-    controller = console.controller = Controller(console)
-    options = console.session.options
+def load_plugins(dispatcher: Dispatcher) -> None:
+    """Give the dispatcher the plugins of the configuration, in file order. Raises OptionError."""
+    controller = dispatcher.controller = Controller(dispatcher)
+    options = dispatcher.session.options
     options.plugins = [DefaultPlugin(controller)]
     for section in options.plugin_sections:
         options.plugins.append(_load(section, controller))
-    console.plugins = options.plugins[1:]
+    dispatcher.plugins = options.plugins[1:]
 
 
 def _load(section: PluginSection, controller: Controller) -> Plugin:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from trio_supervisor.cli.ctl.session import Session
 
 
-class Verb:
+class ProcessAction:
     """How one action is asked for and how its outcomes are told."""
 
     __slots__ = (
@@ -57,7 +57,7 @@ class Verb:
         self.bad_group_status = bad_group_status
 
 
-START = Verb(
+START = ProcessAction(
     "started",
     "startProcess",
     "startAllProcesses",
@@ -73,7 +73,7 @@ START = Verb(
     doing="starting",
     bad_group_status=INVALID_ARGUMENTS,  # only start says so (K-3)
 )
-STOP = Verb(
+STOP = ProcessAction(
     "stopped",
     "stopProcess",
     "stopAllProcesses",
@@ -85,7 +85,7 @@ STOP = Verb(
     method_group="stopProcessGroup",
     doing="stopping",
 )
-SIGNAL = Verb(
+SIGNAL = ProcessAction(
     "signalled",
     "signalProcess",
     "signalAllProcesses",
@@ -97,7 +97,7 @@ SIGNAL = Verb(
     },
     method_group="signalProcessGroup",
 )
-CLEAR = Verb(
+CLEAR = ProcessAction(
     "cleared",
     "clearProcessLogs",
     "clearAllProcessLogs",
@@ -142,7 +142,7 @@ def _names(action: str, argument: str, status: int = GENERIC) -> list[str]:
     return names
 
 
-def _apply(session: Session, verb: Verb, names: list[str], *extra: str) -> None:
+def _apply(session: Session, verb: ProcessAction, names: list[str], *extra: str) -> None:
     """One blocking call for each name, left to right; a failure does not stop the rest."""
     if ALL in names:  # hides the other words, wrong ones too (K-20)
         _report_all(session, verb, _call(session, verb, ALL, verb.method_all, *extra))
@@ -157,7 +157,7 @@ def _apply(session: Session, verb: Verb, names: list[str], *extra: str) -> None:
             _apply_members(session, verb, group)
 
 
-def _apply_one(session: Session, verb: Verb, written: str, *extra: str) -> None:
+def _apply_one(session: Session, verb: ProcessAction, written: str, *extra: str) -> None:
     group, process = split_name(written)
     name = short_name({"group": group, "name": process})
     try:
@@ -168,7 +168,7 @@ def _apply_one(session: Session, verb: Verb, written: str, *extra: str) -> None:
         _report(session, verb, name, FaultCode.SUCCESS, "")
 
 
-def _call(session: Session, verb: Verb, who: str, method: str, *params: str) -> Any:
+def _call(session: Session, verb: ProcessAction, who: str, method: str, *params: str) -> Any:
     """Call; for what may take long, a person is shown what is being waited for."""
     if not verb.doing or not session.is_watched:
         return session.call(method, *params)
@@ -179,7 +179,7 @@ def _call(session: Session, verb: Verb, who: str, method: str, *params: str) -> 
         return session.call(method, *params)
 
 
-def _apply_group(session: Session, verb: Verb, group: str, *extra: str) -> None:
+def _apply_group(session: Session, verb: ProcessAction, group: str, *extra: str) -> None:
     try:
         results = _call(session, verb, f"{group}:*", verb.method_group, group, *extra)
     except Fault as fault:
@@ -192,7 +192,7 @@ def _apply_group(session: Session, verb: Verb, group: str, *extra: str) -> None:
         _report_all(session, verb, results)
 
 
-def _apply_members(session: Session, verb: Verb, group: str) -> None:
+def _apply_members(session: Session, verb: ProcessAction, group: str) -> None:
     """For what the daemon cannot do to a group in one call (D-8)."""
     members = [row for row in session.call("getAllProcessInfo") if row["group"] == group]
     if not members:
@@ -201,7 +201,7 @@ def _apply_members(session: Session, verb: Verb, group: str) -> None:
         _apply_one(session, verb, f"{group}:{row['name']}")
 
 
-def _report_all(session: Session, verb: Verb, results: list[dict[str, Any]]) -> None:
+def _report_all(session: Session, verb: ProcessAction, results: list[dict[str, Any]]) -> None:
     # Signals and clears are done one after another, so their results come in order already.
     if verb is START or verb is STOP:
         results = in_priority_order(session, results)
@@ -209,7 +209,7 @@ def _report_all(session: Session, verb: Verb, results: list[dict[str, Any]]) -> 
         _report(session, verb, short_name(row), row["status"], row["description"])
 
 
-def _report(session: Session, verb: Verb, name: str, code: int, text: str) -> None:
+def _report(session: Session, verb: ProcessAction, name: str, code: int, text: str) -> None:
     if code == FaultCode.SUCCESS:
         session.line(f"{name}: {verb.done}")
         return

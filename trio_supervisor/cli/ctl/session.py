@@ -9,16 +9,16 @@ import sys
 from _thread import get_ident
 
 from trio_supervisor.cli.client.client import UNAUTHORIZED, Client, Fault, HttpError
-from trio_supervisor.cli.ctl.io import Input, Output
+from trio_supervisor.cli.ctl.io import StandardInput, StandardOutput
 from trio_supervisor.core.process.states import FaultCode
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
 if TYPE_CHECKING:
     from typing import Any, TextIO
 
-    from trio_supervisor.cli.client.client import Stream
+    from trio_supervisor.cli.client.client import ResponseStream
     from trio_supervisor.cli.client.xml import Param
-    from trio_supervisor.cli.ctl.options import Options
+    from trio_supervisor.cli.ctl.options import ClientOptions
 
 #: Exit statuses, the numbers of the LSB (ctl.md 4.2).
 GENERIC = 1
@@ -68,10 +68,10 @@ def explained(session: Session, error: Exception) -> tuple[str, int]:
 class Session:
     """What an action works with."""
 
-    def __init__(self, options: Options, stdout: TextIO) -> None:
+    def __init__(self, options: ClientOptions, stdout: TextIO) -> None:
         self.options = options
-        self.output = Output(stdout, raw=options.raw)
-        self.input = Input(self.output)
+        self.output = StandardOutput(stdout, raw=options.raw)
+        self.input = StandardInput(self.output)
         self.exit_status = 0
         """Each reported failure assigns it, success never resets it (K-4)."""
         self.puzzles: list[tuple[str, Any]] = []
@@ -109,7 +109,7 @@ class Session:
         """Call ``tsupervisor.METHOD``, which only our daemon has. Raises what ``call`` raises."""
         return self.client().call(f"tsupervisor.{method}", *params)
 
-    def stream(self, path: str) -> Stream:
+    def stream(self, path: str) -> ResponseStream:
         return self.client().stream(path)
 
     def client(self) -> Client:

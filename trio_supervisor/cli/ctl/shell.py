@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from trio_supervisor.cli.ctl.actions import ACTION_NAMES, ACTIONS, GROUPS, PROCESSES
-from trio_supervisor.cli.ctl.commands import COMMANDS, completes, option_names
+from trio_supervisor.cli.ctl.commands import (
+    COMMAND_NAMES,
+    COMMANDS,
+    GROUPS,
+    PROCESSES,
+    completes,
+    option_names,
+)
 from trio_supervisor.cli.ctl.dispatch import plugin_actions
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
@@ -13,26 +19,26 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-    from trio_supervisor.cli.ctl.dispatch import Console
+    from trio_supervisor.cli.ctl.dispatch import Dispatcher
 
 #: Process names hold colons, stars and dashes; only blanks end a word.
 WORD_ENDS = " \t\n"
 
 
-def run_shell(console: Console) -> None:
+def run_shell(dispatcher: Dispatcher) -> None:
     """Read and perform lines until exit, end of input or Ctrl-C."""
-    session = console.session
+    session = dispatcher.session
     session.options.interactive = True
     history = session.options.history_file
-    readline = _readline(console, history) if session.input.on_terminal else None
+    readline = _readline(dispatcher, history) if session.input.on_terminal else None
     try:
-        console.run("status")
+        dispatcher.run("status")
         while True:
-            line = console.ask()
+            line = dispatcher.ask()
             if line is None:
                 session.line("")
                 break
-            if console.run_typed(line):
+            if dispatcher.run_typed(line):
                 break
     except KeyboardInterrupt:
         session.line("")  # Ctrl-C leaves, wherever it comes (K-13)
@@ -41,13 +47,13 @@ def run_shell(console: Console) -> None:
             _save(readline, history)
 
 
-def _readline(console: Console, history: str | None) -> ModuleType | None:
+def _readline(dispatcher: Dispatcher, history: str | None) -> ModuleType | None:
     try:
         # Imported here because only a shell on a terminal needs it, and not every Python has it.
         import readline
     except ImportError:
         return None
-    completer = Completer(console, readline)
+    completer = Completer(dispatcher, readline)
     readline.set_completer(completer.complete)
     readline.set_completer_delims(WORD_ENDS)
     libedit = "libedit" in (readline.__doc__ or "")
@@ -66,8 +72,8 @@ def _save(readline: Any, history: str) -> None:
 class Completer:
     """What TAB offers."""
 
-    def __init__(self, console: Console, readline: Any) -> None:
-        self._console = console
+    def __init__(self, dispatcher: Dispatcher, readline: Any) -> None:
+        self._dispatcher = dispatcher
         self._readline = readline
         self._offers: list[str] = []
         self._fetched_for: str | None = None
@@ -89,7 +95,7 @@ class Completer:
             kind = completes(words[0])
             if text.startswith("-"):
                 names = option_names(words[0])
-            elif kind == ACTION_NAMES:
+            elif kind == COMMAND_NAMES:
                 names = self._action_names()
             elif kind == PROCESSES:
                 names = process_names(self._processes(words[0]), text)
@@ -100,8 +106,8 @@ class Completer:
         return [name for name in names if name.startswith(text)]
 
     def _action_names(self) -> list[str]:
-        names = {*ACTIONS, *COMMANDS, "help"}
-        for plugin in self._console.plugins:
+        names = {*COMMANDS, "help"}
+        for plugin in self._dispatcher.plugins:
             names.update(plugin_actions(plugin))
         return sorted(names)
 
@@ -111,7 +117,7 @@ class Completer:
         if self._fetched_for != typed:
             self._fetched_for = typed
             try:
-                self._rows = self._console.session.call("getAllProcessInfo")
+                self._rows = self._dispatcher.session.call("getAllProcessInfo")
             except Exception:  # TAB must never write into the line being typed
                 self._rows = []
         return self._rows

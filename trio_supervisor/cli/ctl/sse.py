@@ -12,7 +12,7 @@ from trio_supervisor.cli.client.http import ProtocolViolation
 LONGEST_MESSAGE = 96 * 1024 * 1024
 
 
-class Message:
+class ServerSentEvent:
     """One message; ``data`` has its lines joined by newlines."""
 
     __slots__ = ("data", "event", "id")
@@ -24,7 +24,7 @@ class Message:
         """The last one seen so far, as the standard has it."""
 
 
-class Reader:
+class EventStreamParser:
     """Takes a stream in pieces of any size."""
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Reader:
         self._size = 0
         self._id = ""
 
-    def feed(self, piece: bytes) -> list[Message]:
+    def feed(self, piece: bytes) -> list[ServerSentEvent]:
         """The messages that this piece completes. Raises ProtocolViolation."""
         if not piece:
             return []
@@ -50,7 +50,7 @@ class Reader:
         found = (self._take(line.decode(errors="replace")) for line in lines)
         return [message for message in found if message is not None]
 
-    def _take(self, line: str) -> Message | None:
+    def _take(self, line: str) -> ServerSentEvent | None:
         if not line:
             return self._finish()
         name, _, value = line.partition(":")  # a comment has no name
@@ -64,8 +64,8 @@ class Reader:
             self._id = value
         return None
 
-    def _finish(self) -> Message | None:
+    def _finish(self) -> ServerSentEvent | None:
         """A message without data is none."""
         event, data = self._event, self._data
         self._event, self._data, self._size = "", [], 0
-        return Message(event, "\n".join(data), self._id) if data else None
+        return ServerSentEvent(event, "\n".join(data), self._id) if data else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trio_supervisor.cli.client.client import Fault
-from trio_supervisor.cli.ctl.command import mistake
+from trio_supervisor.cli.ctl.arguments import mistake
 from trio_supervisor.cli.ctl.names import ALL, chosen_or_told, short_name
 from trio_supervisor.cli.ctl.status_actions import SOME_UNKNOWN, judge, show_status
 from trio_supervisor.cli.ctl.text import cells, duration, fit, folded, plain, size
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from trio_supervisor.cli.ctl.command import Arguments
+    from trio_supervisor.cli.ctl.arguments import Arguments
     from trio_supervisor.cli.ctl.session import Session
 
     Row = dict[str, Any]

@@ -21,7 +21,7 @@ TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from trio_supervisor.cli.client.client import Stream
+    from trio_supervisor.cli.client.client import ResponseStream
     from trio_supervisor.cli.ctl.session import Session
 
 OK = 200
@@ -40,11 +40,11 @@ BROKEN, ABSENT = 1, 2
 GONE = (OSError, Disconnected, ProtocolViolation)
 
 
-class Source:
+class StreamConsumer:
     """One endless answer and what becomes of it; to be subclassed."""
 
     def __init__(self) -> None:
-        self.stream: Stream | None = None
+        self.stream: ResponseStream | None = None
         """Open, or None while there is no connection."""
         self.answered = False
         """The present stream has begun with 200."""
@@ -69,7 +69,7 @@ class Source:
         raise NotImplementedError
 
 
-def follow(session: Session, sources: Iterable[Source], *, again: bool) -> None:
+def follow(session: Session, sources: Iterable[StreamConsumer], *, again: bool) -> None:
     """Read all sources until none is left, or nobody reads our output any more.
 
     With ``again``, what ends is asked for again, also of the next daemon. Raises what connecting
@@ -94,14 +94,14 @@ class _Follower:
         self._session = session
         self._selector = selector
         self._again = again
-        self._waiting: list[Source] = []
+        self._waiting: list[StreamConsumer] = []
         """To be asked for (again) at ``_next``."""
         self._next = 0.0
         self._pause = FIRST_PAUSE
         self._trouble = 0
         """The worst that was said since all was well."""
 
-    def run(self, sources: list[Source]) -> None:
+    def run(self, sources: list[StreamConsumer]) -> None:
         for source in sources:
             self._connect(source)
         while self._session.output.failure is None:
@@ -117,7 +117,7 @@ class _Follower:
         for key in list(self._selector.get_map().values()):
             self._drop(key.data)
 
-    def _connect(self, source: Source) -> None:
+    def _connect(self, source: StreamConsumer) -> None:
         """Raises what is in GONE."""
         source.answered = False
         source.refusal.clear()
@@ -149,7 +149,7 @@ class _Follower:
             self._trouble = 0
             _tell("connected again")
 
-    def _read(self, source: Source) -> None:
+    def _read(self, source: StreamConsumer) -> None:
         stream = source.stream
         assert stream is not None
         try:
@@ -172,14 +172,14 @@ class _Follower:
             if stream.ended or len(source.refusal) > LONGEST_REFUSAL:
                 self._refuse(source, stream.status)
 
-    def _end(self, source: Source) -> None:
+    def _end(self, source: StreamConsumer) -> None:
         source.ended()
         if self._again:
             self._wait(source, "the daemon has ended the connection, connecting again")
         else:
             self._drop(source)
 
-    def _refuse(self, source: Source, status: int) -> None:
+    def _refuse(self, source: StreamConsumer, status: int) -> None:
         if status == UNAUTHORIZED:
             raise HttpError(source.path(), status, "Unauthorized")
         if self._again and status >= SERVER_ERROR:
@@ -189,7 +189,7 @@ class _Follower:
         self._drop(source)
         source.refused(status, bytes(source.refusal))
 
-    def _wait(self, source: Source, why: str) -> None:
+    def _wait(self, source: StreamConsumer, why: str) -> None:
         self._miss(BROKEN, why)
         self._drop(source)
         if not self._waiting:
@@ -201,7 +201,7 @@ class _Follower:
         self._next = time.monotonic() + self._pause
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
-    def _drop(self, source: Source) -> None:
+    def _drop(self, source: StreamConsumer) -> None:
         assert source.stream is not None
         self._selector.unregister(source.stream)
         source.stream.close()

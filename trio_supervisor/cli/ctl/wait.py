@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from trio_supervisor.cli.ctl.command import mistake
+from trio_supervisor.cli.ctl.arguments import mistake
 from trio_supervisor.cli.ctl.names import ALL, matching, short_name
 from trio_supervisor.cli.ctl.session import GENERIC, TIMED_OUT, explained
 from trio_supervisor.core.process.states import State
@@ -13,7 +13,7 @@ TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (
 if TYPE_CHECKING:
     from typing import Any
 
-    from trio_supervisor.cli.ctl.command import Arguments
+    from trio_supervisor.cli.ctl.arguments import Arguments
     from trio_supervisor.cli.ctl.session import Session
 
 #: Seconds one request waits: a client that goes away leaves none behind for longer.

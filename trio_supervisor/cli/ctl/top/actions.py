@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trio_supervisor.cli.client.client import Client
-    from trio_supervisor.cli.ctl.top.keys import Intent
+    from trio_supervisor.cli.ctl.top.keys import ActionRequest
 
 
-def _start(client: Client, intent: Intent) -> str:
+def _start(client: Client, intent: ActionRequest) -> str:
     client.call("supervisor.startProcess", intent.name, False)
     return "started"
 
 
-def _stop(client: Client, intent: Intent) -> str:
+def _stop(client: Client, intent: ActionRequest) -> str:
     client.call("supervisor.stopProcess", intent.name, False)
     return "told to stop"
 
 
-def _restart(client: Client, intent: Intent) -> str:
+def _restart(client: Client, intent: ActionRequest) -> str:
     """Like the action: what does not run is just started, what another restart has started runs."""
     for method, wait, done in (
         ("supervisor.stopProcess", True, FaultCode.NOT_RUNNING),
@@ -40,12 +40,12 @@ def _restart(client: Client, intent: Intent) -> str:
     return "started"
 
 
-def _signal(client: Client, intent: Intent) -> str:
+def _signal(client: Client, intent: ActionRequest) -> str:
     client.call("supervisor.signalProcess", intent.name, intent.argument)
     return f"{intent.argument} sent"
 
 
-def reason_of(error: Exception, intent: Intent) -> str:
+def reason_of(error: Exception, intent: ActionRequest) -> str:
     """In the words that the action of that name has for it."""
     if isinstance(error, Fault):
         return VERBS[intent.verb].reasons.get(error.code, ("", None))[0] or error.text
@@ -58,7 +58,7 @@ VERBS = {
     RESTART: ctl_control.START,
     SIGNAL: ctl_control.SIGNAL,
 }
-DEEDS: dict[str, Callable[[Client, Intent], str]] = {
+PERFORM: dict[str, Callable[[Client, ActionRequest], str]] = {
     START: _start,
     STOP: _stop,
     RESTART: _restart,

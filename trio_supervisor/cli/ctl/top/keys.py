@@ -36,7 +36,7 @@ UNDER_WAY = {START: "starting", STOP: "stopping", RESTART: "restarting", SIGNAL:
 HINTS = "?:help  S:start  X:stop  R:restart  K:signal  Enter:why  l:log  /:filter  q:quit"
 
 
-class Intent:
+class ActionRequest:
     """Something to be done outside: ``verb`` to the process ``name``."""
 
     __slots__ = ("argument", "name", "verb")
@@ -73,14 +73,14 @@ class Top:
         """Position of the first row shown."""
         self.page = 1
         """Rows shown at once."""
-        self._answer: Callable[[Top, str], Intent | None] | None = None
+        self._answer: Callable[[Top, str], ActionRequest | None] | None = None
         """Takes the next key while a question is open."""
 
     def say(self, notice: str, *, alarming: bool = False) -> None:
         self.notice = notice
         self.alarming = alarming
 
-    def press(self, key: str) -> Intent | None:
+    def press(self, key: str) -> ActionRequest | None:
         """Take one key; what it asks for, if that is anything outside."""
         if self.helping:
             self.helping = False
@@ -92,7 +92,7 @@ class Top:
         return None if act is None else act(self)
 
     def ask(
-        self, prompt: str, answer: Callable[[Top, str], Intent | None], typed: str = ""
+        self, prompt: str, answer: Callable[[Top, str], ActionRequest | None], typed: str = ""
     ) -> None:
         self.prompt, self.typed, self._answer = prompt, typed, answer
 
@@ -135,10 +135,10 @@ def _ends(steps: int) -> Callable[[Top], None]:
     return act
 
 
-def _request(verb: str) -> Callable[[Top], Intent | None]:
-    def act(top: Top) -> Intent | None:
+def _request(verb: str) -> Callable[[Top], ActionRequest | None]:
+    def act(top: Top) -> ActionRequest | None:
         name = top.table.selected
-        return Intent(verb, name) if name else None
+        return ActionRequest(verb, name) if name else None
 
     return act
 
@@ -149,10 +149,10 @@ def _confirm(verb: str) -> Callable[[Top], None]:
     def act(top: Top) -> None:
         name = top.table.selected  # the one that was asked about, wherever it moves meanwhile
 
-        def answer(top: Top, key: str) -> Intent | None:
+        def answer(top: Top, key: str) -> ActionRequest | None:
             top.answered()
             if key in ("y", "Y"):
-                return Intent(verb, name)
+                return ActionRequest(verb, name)
             top.say(f"{name}: left alone")
             return None
 
@@ -165,13 +165,13 @@ def _confirm(verb: str) -> Callable[[Top], None]:
 def _signal(top: Top) -> None:
     name = top.table.selected
 
-    def answer(top: Top, key: str) -> Intent | None:
+    def answer(top: Top, key: str) -> ActionRequest | None:
         top.edit(key)
         if key not in (ENTER, ESCAPE):
             return None
         signal = top.typed.strip()
         top.answered()
-        return Intent(SIGNAL, name, signal) if key == ENTER and signal else None
+        return ActionRequest(SIGNAL, name, signal) if key == ENTER and signal else None
 
     if name:
         top.ask(f"signal for {name} (HUP, USR1 ...): ", answer)
@@ -209,13 +209,13 @@ def _nothing(top: Top) -> None:
     """The screen is drawn after each key anyway."""
 
 
-def _quit(top: Top) -> Intent:
-    return Intent(QUIT)
+def _quit(top: Top) -> ActionRequest:
+    return ActionRequest(QUIT)
 
 
 #: Keys, how the help page writes them (not at all if it says so anyway), what they do, in words and
 #: in deed.
-KEYS: tuple[tuple[tuple[str, ...], str, str, Callable[[Top], Intent | None]], ...] = (
+KEYS: tuple[tuple[tuple[str, ...], str, str, Callable[[Top], ActionRequest | None]], ...] = (
     ((DOWN, "j"), "Down j", "next process", _move(1)),
     ((UP, "k"), "Up k", "previous process", _move(-1)),
     ((PAGE_DOWN, " "), "PgDn Space", "a page down", _turn(1)),

@@ -12,14 +12,14 @@ import time
 from contextlib import contextmanager
 
 from trio_supervisor.cli.client.client import Fault
-from trio_supervisor.cli.ctl.background import Background
-from trio_supervisor.cli.ctl.command import mistake
+from trio_supervisor.cli.ctl.arguments import mistake
 from trio_supervisor.cli.ctl.logs import follow_one
-from trio_supervisor.cli.ctl.screen import Screen, ScreenError
 from trio_supervisor.cli.ctl.session import UNIMPLEMENTED, UsageMistake
 from trio_supervisor.cli.ctl.streams import GONE, words_of
-from trio_supervisor.cli.ctl.top.actions import DEEDS, reason_of
+from trio_supervisor.cli.ctl.top.actions import PERFORM, reason_of
+from trio_supervisor.cli.ctl.top.background import Background
 from trio_supervisor.cli.ctl.top.keys import FOLLOW, QUIT, RESTART, UNDER_WAY, Top
+from trio_supervisor.cli.ctl.top.screen import Screen, ScreenError
 from trio_supervisor.cli.ctl.top.view import render
 from trio_supervisor.core.process.states import FaultCode
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from trio_supervisor.cli.client.client import Client
-    from trio_supervisor.cli.ctl.command import Arguments
+    from trio_supervisor.cli.ctl.arguments import Arguments
     from trio_supervisor.cli.ctl.session import Session
-    from trio_supervisor.cli.ctl.top.keys import Intent
+    from trio_supervisor.cli.ctl.top.keys import ActionRequest
 
     Sample = tuple[str, list[dict[str, Any]]]
 
@@ -167,7 +167,7 @@ class _Loop:
         self._top.time = time.strftime("%H:%M:%S")
         self._top.table.sample(details, now)
 
-    def _pursue(self, intent: Intent) -> None:
+    def _pursue(self, intent: ActionRequest) -> None:
         if intent.verb == FOLLOW:
             self._follow(intent.name)
             return
@@ -185,7 +185,7 @@ class _Loop:
 
         # Only a restart has a second half, which must not be forgotten.
         self._background.run(
-            lambda: DEEDS[intent.verb](self._session.another_client(None), intent),
+            lambda: PERFORM[intent.verb](self._session.another_client(None), intent),
             told,
             must=intent.verb == RESTART,
         )

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Sockets = dict[Address, tuple[Server, socket.socket]]
 
 
-class Doors:
+class ServerSockets:
     """Listening sockets by their address. ``prepare`` may be called in a thread."""
 
     def __init__(self) -> None:
