@@ -163,8 +163,8 @@ async def test_a_stream_that_broke_off_goes_on(fake: FakeSupervisor, log: Path) 
 async def test_output_that_goes_to_no_file(fake: FakeSupervisor) -> None:
     channel = fake.process("mute").stdout
     for channel.logfile in (None, "/dev/null", "/none/yet"):
-        channel.recent = TailBuffer()
-        channel.recent.feed(b"one\ntwo\n")
+        channel.tail = TailBuffer()
+        channel.tail.feed(b"one\ntwo\n")
         channel.written = {60: 4}
         async with talking(fake) as client:
             path = f"{ROOT}/processes/mute/logs/stdout"
@@ -173,11 +173,11 @@ async def test_output_that_goes_to_no_file(fake: FakeSupervisor) -> None:
             await client.send(request(f"{path}/follow?lines=1"))
             await client.head()
             assert await client.chunk() == b"two\n"
-            channel.outputs.feed(b"three\n")
+            channel.subscriptions.feed(b"three\n")
             assert await client.chunk() == b"three\n"
-            channel.outputs.end()
+            channel.subscriptions.end()
             assert await client.rest() == b"0\r\n\r\n"
-        channel.outputs = Subscriptions()
+        channel.subscriptions = Subscriptions()
 
 
 @pytest.mark.parametrize("follow", ["", "/follow"])

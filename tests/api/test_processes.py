@@ -131,7 +131,7 @@ async def test_a_failed_start_says_why(fake: FakeSupervisor) -> None:
     process.failure = SpawnFailed("grp:ga")
     process.state, process.spawn_error = State.FATAL, "Exited too quickly"
     process.history.last_exit = Exit(3)
-    process.stderr.recent.feed(b"warming up\ncannot open database\n\n")
+    process.stderr.tail.feed(b"warming up\ncannot open database\n\n")
     async with talking(fake) as client:
         error = await change(client, "/processes/grp:ga/start", status=409)
         assert error["message"] == "grp:ga could not be started"

@@ -64,8 +64,8 @@ class FakeChannel:
     name: str
     logfile: str | None = None
     broken: bool = False
-    recent: TailBuffer = field(default_factory=TailBuffer)
-    outputs: Subscriptions = field(default_factory=Subscriptions)
+    tail: TailBuffer = field(default_factory=TailBuffer)
+    subscriptions: Subscriptions = field(default_factory=Subscriptions)
     written: dict[float, int] = field(default_factory=dict)
     """Bytes of the last so many seconds."""
 

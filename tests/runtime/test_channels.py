@@ -16,7 +16,8 @@ from tests.kit.fakes import Recorder
 from trio_supervisor.core.config.model import ChannelConfig, DaemonConfig, Severity
 from trio_supervisor.core.events import Event, ProcessCommunication, ProcessLog, as_text
 from trio_supervisor.core.output import BEGIN, END
-from trio_supervisor.runtime.output.channel import CHUNK, Channel
+from trio_supervisor.runtime.output.channel import OutputChannel
+from trio_supervisor.runtime.output.reader import CHUNK
 
 
 class Bench:
@@ -33,13 +34,12 @@ class Bench:
         return trio.run(self._run, chunks, name, capture)
 
     async def _run(self, chunks: tuple[bytes, ...], name: str, capture: int) -> list[str]:
-        channel = Channel(
+        channel = OutputChannel(
             name,
             ChannelConfig(self.logfile, capture_maxbytes=capture, events_enabled=True),
             process="x",
             group="g",
             host=self.recorder.host,
-            logfile=self.logfile,
         )
         await channel.open()
         for chunk in chunks:
@@ -132,13 +132,12 @@ def test_escape_sequences_are_stripped(bench: Bench) -> None:
 
 async def test_what_was_written_lately(tmp_path: Path, mock_clock: MockClock) -> None:
     log = str(tmp_path / "log")
-    channel = Channel(
+    channel = OutputChannel(
         "stderr",
         ChannelConfig(log),
         process="x",
         group="g",
         host=Recorder(DaemonConfig()).host,
-        logfile=log,
     )
     channel.write_note("long ago\n")
     mock_clock.jump(3600)

@@ -134,7 +134,7 @@ async def test_a_failing_program_releases_the_socket(
         x.begin()
         await x.wait_for(State.FATAL)
         with pytest.raises(NoFile):
-            x._streams.stdin.send(b"text", "x")
+            x._stdio.stdin.send(b"text", "x")
     assert sum("Creating socket" in line for line in recorder.lines) == 3
     assert sum("Closing socket" in line for line in recorder.lines) == 3
 

@@ -33,6 +33,7 @@ from trio_supervisor.core.errors import (
 )
 from trio_supervisor.core.process.states import MOVES, RUNNING_STATES, State
 from trio_supervisor.runtime import operations
+from trio_supervisor.runtime.output.channel import OutputChannel
 from trio_supervisor.runtime.spawn.launcher import SpawnError
 
 if TYPE_CHECKING:
@@ -54,16 +55,17 @@ HANGS_FOR = 2
 @contextlib.contextmanager
 def hanging_log(process: Process) -> Iterator[None]:
     """Let the disk of the process's log hang, as long as a settling log is waited for."""
-    before = process.stdout.settled
+    before = OutputChannel.settled
 
-    async def settled() -> None:
-        await trio.sleep(HANGS_FOR)
+    async def settled(channel: OutputChannel) -> None:
+        if channel is process.stdout:
+            await trio.sleep(HANGS_FOR)
+        else:
+            await before(channel)
 
-    process.stdout.settled = settled  # type: ignore[method-assign]
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(OutputChannel, "settled", settled)
         yield
-    finally:
-        process.stdout.settled = before  # type: ignore[method-assign]
 
 
 def explode(child: FakeChild, number: int) -> None:

@@ -21,7 +21,7 @@ from trio_supervisor.core.config.model import ChannelConfig
 from trio_supervisor.runtime.logs import writer
 from trio_supervisor.runtime.logs.sinks import Sinks
 from trio_supervisor.runtime.logs.writer import BACKLOG_LIMIT, QUEUE_LIMIT, ROOM
-from trio_supervisor.runtime.output.channel import Channel
+from trio_supervisor.runtime.output.channel import OutputChannel
 
 CHUNK = 64 * 1024
 NO_READER = re.escape(f"[Errno {errno.ENXIO}]")
@@ -362,13 +362,12 @@ async def test_a_syslog_daemon_that_hangs_stops_no_log_file(
     recorder = Recorder()
     recorder.host.sinks = targets.sinks
     path = tmp_path / "x.log"
-    channel = Channel(
+    channel = OutputChannel(
         "stdout",
         ChannelConfig(str(path), syslog=True),
         process="x",
         group="g",
         host=recorder.host,
-        logfile=str(path),
     )
     await channel.open()
     reader, writing = os.pipe2(os.O_NONBLOCK)

@@ -107,7 +107,7 @@ async def test_the_table(fake: FakeSupervisor) -> None:
     fake.process("grp:ga").run()
     fake.process("off").state = State.FATAL
     fake.process("off").spawn_error = "<bad> & worse"
-    fake.process("off").stderr.recent.feed(b"<last> words\n")
+    fake.process("off").stderr.tail.feed(b"<last> words\n")
     async with talking(fake) as client:
         page = Page((await client.get("/")).body.decode())
     assert list(page.rows) == ["off", "cat", "grp:ga"]
@@ -701,7 +701,7 @@ async def test_the_supervisors_own_log(fake: FakeSupervisor, tmp_path: Path) -> 
 
 
 async def test_output_that_goes_to_no_file_is_shown_from_memory(fake: FakeSupervisor) -> None:
-    fake.process("off").stdout.recent.feed(b"<last> words\n")
+    fake.process("off").stdout.tail.feed(b"<last> words\n")
     async with talking(fake) as client:
         text = await shown(client, "/tail.html?processname=off")
         assert "<pre>No file for off</pre>" in text

@@ -5,25 +5,24 @@ Makes the processes of a group's configuration; in a listener pool also the pool
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
 
-from trio_supervisor.core.config.model import AUTO, ChannelConfig, GroupKind, Severity
+from trio_supervisor.core.config.model import ChannelConfig, GroupKind, Severity
 from trio_supervisor.core.process.states import STOPPED_STATES
-from trio_supervisor.runtime.events.listener_channel import ListenerChannel
+from trio_supervisor.runtime.events.listener_reader import ListenerReader
 from trio_supervisor.runtime.events.pool import Pool
 from trio_supervisor.runtime.guards import RECOVERY_PAUSE, persist
 from trio_supervisor.runtime.logs.autologs import create_auto_log, remove_auto_log
 from trio_supervisor.runtime.logs.drops import reason
-from trio_supervisor.runtime.output.channel import Channel
+from trio_supervisor.runtime.output.channel import OutputChannel
 from trio_supervisor.runtime.process.lifecycle import Process
 from trio_supervisor.runtime.spawn.shared_socket import SharedSocket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from trio_supervisor.core.config.model import GroupConfig, ProcessConfig
     from trio_supervisor.runtime.host import Host
 
@@ -125,16 +124,21 @@ class Group:
                 self._host.log(Severity.WARN, f"{self.name}: {text}")
         return self.sockets[url]
 
-    def _channel(self, process: ProcessConfig, name: str, config: ChannelConfig) -> Channel:
-        logfile: str | Callable[[], str] | None
-        if config.logfile is AUTO:
-            logfile = partial(self._auto_log, process.name, name)
-        else:
-            logfile = config.logfile or None
-        make: Callable[..., Channel] = partial(Channel, name)
+    def _channel(self, process: ProcessConfig, name: str, config: ChannelConfig) -> OutputChannel:
+        reader = None
         if self.pool is not None and name == "stdout":
-            make = partial(ListenerChannel, name, on_output=self.pool.on_output(process.name))
-        return make(config, process=process.name, group=self.name, host=self._host, logfile=logfile)
+            reader = ListenerReader(self._host, self.pool.on_output(process.name))
+            # Its stdout is the protocol: neither captured nor made events, even if options say so.
+            config = replace(config, capture_maxbytes=0, events_enabled=False)
+        return OutputChannel(
+            name,
+            config,
+            process=process.name,
+            group=self.name,
+            host=self._host,
+            auto_log=partial(self._auto_log, process.name, name),
+            reader=reader,
+        )
 
     def _auto_log(self, process: str, channel: str) -> str:
         """Make an automatic log and return its path. Raises OSError that tells what is wrong."""

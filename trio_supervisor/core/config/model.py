@@ -53,6 +53,26 @@ class GroupKind(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class FileTarget:
+    """A log file, or a device or descriptor under its name. Only regular files are rotated."""
+
+    path: str | Auto
+    maxbytes: int = LOG_MAXBYTES
+    """Rotate when the file reaches this size; 0 or less: never."""
+    backups: int = LOG_BACKUPS
+    """Rotated files to keep; 0 or less: empty the file instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class SyslogTarget:
+    """The local syslog daemon: one message a line."""
+
+
+#: Where the output of a channel can be logged.
+Target = FileTarget | SyslogTarget
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelConfig:
     """Where one output channel (stdout or stderr) goes."""
 
@@ -65,6 +85,16 @@ class ChannelConfig:
     """Size of the capture buffer in bytes; 0: no capture mode."""
     events_enabled: bool = False
     syslog: bool = False
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """The log targets, in order; each gets all of the output."""
+        targets: list[Target] = []
+        if self.logfile:
+            targets.append(FileTarget(self.logfile, self.maxbytes, self.backups))
+        if self.syslog:
+            targets.append(SyslogTarget())
+        return tuple(targets)
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,8 +53,8 @@ def _details(process: Process, now: float, used: Usage) -> dict[str, Value]:
         "restarts": process.history.restarts,
         "reason": reason(process),
         "last_output": last_output(process),
-        "stdout_bytes": process.stdout.recent.count,
-        "stderr_bytes": process.stderr.recent.count,
+        "stdout_bytes": process.stdout.tail.count,
+        "stderr_bytes": process.stderr.tail.count,
         "cpu_seconds": used.cpu_seconds,
         "memory": used.memory,
         "processes": used.processes,
@@ -71,7 +71,7 @@ def last_output(process: Process) -> str:
 
     An error message is most likely on stderr.
     """
-    return process.stderr.recent.text or process.stdout.recent.text
+    return process.stderr.tail.text or process.stdout.tail.text
 
 
 def _backoff(process: Process) -> str:

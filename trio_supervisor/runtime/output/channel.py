@@ -1,46 +1,36 @@
-"""One output channel of one process.
+"""One output channel of one process: the pipeline from a pipe to logs, events and subscribers.
 
-A channel takes bytes from a pipe through the filters of ``core/output.py`` to the log, the events
-and, at level debug, the activity log. Trouble with one channel stays in that channel (P-211).
+1. The source is the channel's reader (``reader.py``).
+2. Filters remove ANSI sequences and take captures apart (``core/output.py``). They pass bytes on
+   split anywhere, as they were read.
+3. ``_write`` gives the rest to the log targets (``targets.py``), to memory, subscribers and events,
+   and at level debug to the activity log. A stage that makes lines or records of the bytes (a log
+   format) belongs there, in front of the log targets only.
+
+An error in one channel ends neither that channel nor another.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
-import struct
-import termios
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import trio
 
 from trio_supervisor.core import events
-from trio_supervisor.core.config.model import ChannelConfig, Severity
+from trio_supervisor.core.config.model import Severity
 from trio_supervisor.core.output import AnsiStripper, Capture, Captured, WholeCharacters
-from trio_supervisor.runtime.logs.logfile import clear_log
-from trio_supervisor.runtime.logs.writer import BACKLOG_LIMIT
+from trio_supervisor.runtime.output.reader import GATHERING, PROMPT, read_rest
 from trio_supervisor.runtime.output.subscriptions import Subscriptions
 from trio_supervisor.runtime.output.tail_buffer import TailBuffer
+from trio_supervisor.runtime.output.targets import ChannelTargets
 from trio_supervisor.runtime.output.time_index import TimeIndex
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from trio_supervisor.core.config.model import ChannelConfig
     from trio_supervisor.runtime.host import Host
-    from trio_supervisor.runtime.logs.sinks import Sink
-
-#: Most bytes taken from a pipe by one read (P-204); also how far a log may exceed maxbytes (P-233).
-CHUNK = 128 * 1024
-#: Reads of one channel before others get their turn (P-212).
-READS_PER_TURN = 4
-#: A pipe that filled a whole default pipe buffer is enlarged to this: fewer, larger reads. Never by
-#: default, since an unprivileged user has only 1024 large pipes (design/technique.md 1).
-HOT_PIPE_SIZE = 256 * 1024
-DEFAULT_PIPE_SIZE = 64 * 1024
-#: After short reads in quick succession: seconds to let output gather. Each wake-up costs more than
-#: the bytes it fetches; 20 ms cannot be seen in a log (design/technique.md 2).
-GATHER = 0.02
+    from trio_supervisor.runtime.output.reader import Reader
 
 _EVENTS = {
     "stdout": (events.ProcessLogStdout, events.ProcessCommunicationStdout),
@@ -48,12 +38,32 @@ _EVENTS = {
 }
 
 
-class Channel:
-    """One output channel of one process, for all its children after one another.
+class OutputChannel:
+    """One output channel of one process, for all its children one after another.
 
-    ``name`` is ``stdout`` or ``stderr``; ``logfile`` the path of its log, or None. A function makes
-    the log and returns its path, or raises OSError; then the next child's start tries again.
+    ``name`` is ``stdout`` or ``stderr``. ``auto_log`` makes the file of an automatic log
+    (``ChannelTargets``). ``reader`` fetches the output; None means the usual one.
     """
+
+    __slots__ = (
+        "_capture",
+        "_capture_maxbytes",
+        "_characters",
+        "_communication_event",
+        "_group",
+        "_host",
+        "_log_event",
+        "_pid",
+        "_process",
+        "_publishes",
+        "_reader",
+        "_stripper",
+        "_targets",
+        "name",
+        "subscriptions",
+        "tail",
+        "time_index",
+    )
 
     def __init__(
         self,
@@ -63,155 +73,105 @@ class Channel:
         process: str,
         group: str,
         host: Host,
-        logfile: str | Callable[[], str] | None,
+        auto_log: Callable[[], str] | None = None,
+        reader: Reader | None = None,
     ) -> None:
         self.name = name
-        self.config = config
-        self.logfile: str | None = None
-        self._make_log: Callable[[], str] | None = None
-        if callable(logfile):
-            self._make_log = logfile
-            with suppress(OSError):
-                self._provide_log()
-        else:
-            self.logfile = logfile
         self._process = process
         self._group = group
         self._host = host
         self._log_event, self._communication_event = _EVENTS[name]
-        self._sinks: tuple[Sink, ...] = ()
-        self._closed: tuple[Sink, ...] = ()
+        self._publishes = config.events_enabled
+        self._capture_maxbytes = config.capture_maxbytes
+        usual = PROMPT if config.capture_maxbytes else GATHERING
+        self._reader: Reader = usual if reader is None else reader
+        self._targets = ChannelTargets(
+            config.targets, host.sinks, process=process, auto_log=auto_log
+        )
         self._stripper: AnsiStripper | None = None
         self._capture: Capture | None = None
         self._characters = WholeCharacters()
         self._pid = 0
-        self.outputs = Subscriptions()
-        self.recent = TailBuffer()
-        self.marks = TimeIndex()
-        self._publishes = config.events_enabled
-        self._capture_maxbytes = config.capture_maxbytes
+        self.subscriptions = Subscriptions()
+        self.tail = TailBuffer()
+        self.time_index = TimeIndex()
+
+    @property
+    def logfile(self) -> str | None:
+        """Path of the log file; None without one, and while an automatic one could not be made."""
+        return self._targets.path
 
     async def open(self) -> None:
-        """Open the log targets for a new child (P-040). Raises OSError; nothing is open then."""
-        await self.settled()  # two that rotate one file would get in each other's way (P-231)
-        sinks: list[Sink] = []
-        self._provide_log()
-        if self.logfile is not None:
-            sinks.append(
-                await self._host.sinks.open_file(
-                    self.logfile, maxbytes=self.config.maxbytes, backups=self.config.backups
-                )
-            )
-        if self.config.syslog:
-            sinks.append(self._host.sinks.syslog(self._process))
-        self._sinks = tuple(sinks)
+        """Open the log targets for a new child. Raises OSError; nothing is open then."""
+        await self._targets.open()
         self._stripper = AnsiStripper() if self._host.daemon.strip_ansi else None
         maxbytes = self._capture_maxbytes
         self._capture = Capture(maxbytes) if maxbytes > 0 else None
 
-    def _provide_log(self) -> None:
-        if self._make_log is not None:
-            self.logfile = self._make_log()
-            self._make_log = None
-
     async def drain(self, fd: int, pid: int) -> None:
-        """Take the pipe's output as it arrives, until its end (P-204)."""
+        """Take the output of a child as it arrives, until the end of its pipe."""
         self._pid = pid
-        await self._drain(fd)
+        await self._reader.drain(fd, self)
         self._host.log(Severity.DEBUG, f"fd {fd} closed, stopped monitoring <{self._label}>")
 
-    async def _drain(self, fd: int) -> None:
-        gather = not self._capture_maxbytes
-        last_read = -GATHER
-        while True:
-            await trio.lowlevel.wait_readable(fd)
-            now = trio.current_time()
-            if gather and now - last_read < GATHER:
-                await trio.sleep(GATHER)
-            last_read = trio.current_time()
-            for _ in range(READS_PER_TURN):
-                taken = self._read(fd, CHUNK)
-                if taken is None:
-                    return
-                if taken < DEFAULT_PIPE_SIZE:
-                    break
-                last_read = -GATHER  # a full pipe is read again at once
-                if taken == DEFAULT_PIPE_SIZE:
-                    _enlarge(fd)
-            await self._room()
-
-    async def _room(self) -> None:
-        """Read no more while a log target is slow (P-256)."""
-        for sink in self._sinks:
-            if sink.backlog >= BACKLOG_LIMIT:
-                await sink.room()
-
     def drain_rest(self, fd: int) -> None:
-        """Take exactly what is in the pipe now: the child is gone, but a descendant may hold the
-        pipe and write for ever (P-208, P-209)."""
-        (waiting,) = struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"\0\0\0\0"))
-        while waiting > 0 and (taken := self._read(fd, min(waiting, CHUNK))):
-            waiting -= taken
+        """Take exactly what a dead child has left in its pipe."""
+        for data in read_rest(fd):
+            self._reader.take(data, self)
 
     def finish(self) -> None:
-        """End of the child's output: what filters withheld is written, the log closed (P-273)."""
+        """End the output of one child: write what was held back, and close the log targets."""
+        self._reader.finish(self)
         if self._stripper is not None:
             self._feed_capture(self._stripper.finish())
         if self._capture is not None:
             self._deliver_contained(self._capture.finish())
         self._publish_text(self._characters.finish())
         self._stripper = self._capture = None
-        for sink in self._sinks:
-            sink.close()
-        self._closed, self._sinks = self._sinks, ()
+        self._targets.close()
 
     async def settled(self) -> None:
         """Return when all is in the log, or when its disk hangs."""
-        for sink in self._closed:
-            await sink.settled()
+        await self._targets.settled()
+
+    @property
+    def backlogged(self) -> bool:
+        """Whether a log target is too slow for more output."""
+        return self._targets.backlogged
+
+    async def room(self) -> None:
+        """Return when no log target is too slow for more output."""
+        await self._targets.room()
 
     def write_note(self, text: str) -> None:
-        """Append words of ours to the log: why a child was not spawned (P-070 to P-075)."""
+        """Append a message of the daemon to the log: why a child could not be spawned."""
         self._deliver_contained(text.encode())
 
     def reopen(self) -> None:
-        """Open the log by name again (USR2); OSError if that fails."""
-        for sink in self._sinks:
-            sink.reopen()
+        """Open the log by its name again. Raises OSError."""
+        self._targets.reopen()
 
     def written_since(self, seconds: float) -> int:
-        """How many bytes were written in the last so many seconds; rather too many than too few,
-        but none of those before the supervisor's start, whose times nobody knows.
+        """Return how many bytes were written in the last so many seconds.
+
+        Rather too many than too few, but none from before the daemon's start, whose times are not
+        known.
         """
-        before = self.marks.before(trio.current_time() - seconds)
-        return 0 if before is None else self.recent.count - before
+        before = self.time_index.before(trio.current_time() - seconds)
+        return 0 if before is None else self.tail.count - before
 
     def clear(self) -> None:
-        """Empty the current log file (P-251 to P-254); OSError if that fails."""
-        self.marks.forget()
-        if self._sinks:
-            for sink in self._sinks:
-                sink.clear()
-        elif self.logfile is not None:
-            self._host.sinks.do(clear_log, self.logfile)
+        """Empty the current log file. Raises OSError."""
+        self.time_index.forget()
+        self._targets.clear()
+
+    def feed(self, data: bytes) -> None:
+        """Process output of the child: through the filters to everything that is to have it."""
+        self._feed_capture(data if self._stripper is None else self._stripper.feed(data))
 
     @property
     def _label(self) -> str:
         return f"{self._process} {self.name}"
-
-    def _read(self, fd: int, size: int) -> int | None:
-        """Feed one read; number of bytes (0: nothing there now), None at the end of the pipe."""
-        try:
-            data = os.read(fd, size)
-        except BlockingIOError:
-            return 0
-        if not data:
-            return None
-        self._take(data)
-        return len(data)
-
-    def _take(self, data: bytes) -> None:
-        self._feed_capture(data if self._stripper is None else self._stripper.feed(data))
 
     def _feed_capture(self, data: bytes) -> None:
         if self._capture is None:
@@ -228,17 +188,16 @@ class Channel:
             return
         try:
             self._write(data)
-        except Exception as error:  # a channel never dies of an error, and nobody else does (P-211)
+        except Exception as error:  # must end neither this channel nor the daemon
             self._host.log(
                 Severity.CRITICAL, f"output of {self._label} could not be handled: {error!r}"
             )
 
     def _write(self, data: bytes) -> None:
-        for sink in self._sinks:
-            sink.write(data)
-        self.marks.note(trio.current_time(), self.recent.count)
-        self.recent.feed(data)
-        self.outputs.feed(data)
+        self._targets.write(data)
+        self.time_index.note(trio.current_time(), self.tail.count)
+        self.tail.feed(data)
+        self.subscriptions.feed(data)
         if self._publishes:
             self._publish_text(self._characters.feed(data))
         if self._host.daemon.loglevel <= Severity.DEBUG:
@@ -252,14 +211,6 @@ class Channel:
 
     def _publish_communication(self, data: bytes) -> None:
         self._publish_text(self._characters.finish())  # no character reaches across a token
-        self._publish_text(data)  # P-279
+        self._publish_text(data)  # captured output is a log event too
         self._host.publish(self._communication_event(self._process, self._group, self._pid, data))
         self._host.log(Severity.DEBUG, f"'{self._process}' {self.name} emitted a comm event")
-
-
-def _enlarge(fd: int) -> None:
-    try:
-        if fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ) < HOT_PIPE_SIZE:
-            fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, HOT_PIPE_SIZE)
-    except OSError:
-        return  # over the user's limit: a small pipe works too

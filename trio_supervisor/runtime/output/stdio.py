@@ -1,6 +1,32 @@
-"""The three streams between a process and us, for each of its children after one another.
+"""The stdin, stdout and stderr of a process: the pipes of its children, one child after another.
 
-Owns our ends of the pipes from the moment a child exists until it is gone; knows no states.
+Theory of operation
+-------------------
+``Stdio`` owns the daemon's ends of the pipes from the moment a child exists until it is gone. It
+knows no process states; the life of a process calls it in this order::
+
+    open      the log targets are opened first: without its log there is no child
+    attach    the pipes of the new child are taken over
+    carry     a task for each pipe: output channels drain stdout and stderr, stdin is fed
+    -- the child dies; ``carry`` is cancelled, wherever it was --
+    drain_rest, close, settled
+
+Nothing that a child wrote before its death may be lost, and the end of its pipe is no help: a
+descendant may have inherited the other end and keep it open, or write to it, for ever. So the death
+of the child decides, not the end of file:
+
+1. ``carry`` is cancelled. No output is lost by that, because there is no checkpoint between reading
+   bytes and handling them.
+2. ``drain_rest`` asks the kernel how many bytes are in each pipe (``FIONREAD``) and takes exactly
+   these, without waiting and even if a log target is slow. The child wrote its bytes before it
+   died, so they are among them; bytes that a descendant adds meanwhile are not waited for.
+3. ``close`` closes the pipes and ends the output of the channels: the reader hands over what it has
+   gathered, the filters what could have been the beginning of a token, and the targets are closed.
+   The kernel refuses further output of a descendant (SIGPIPE, EPIPE).
+4. ``settled`` waits until the disk worker has written everything, so that a client that is told of
+   the exit finds the last lines in the log. A disk that hangs is waited for only for a moment.
+
+Only then is the exit recorded. Steps 2 and 3 are synchronous: a cancellation cannot come between.
 """
 
 from __future__ import annotations
@@ -19,21 +45,21 @@ from trio_supervisor.runtime.system.opening import explanation
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trio_supervisor.runtime.output.channel import Channel
+    from trio_supervisor.runtime.output.channel import OutputChannel
     from trio_supervisor.runtime.spawn.child import Child
 
-#: Bytes that may wait for a child that does not read its stdin (P-201).
+#: Bytes that may wait for a child that does not read its stdin.
 STDIN_LIMIT = 1024 * 1024
 
 
-class Streams:
-    """stdin, stdout and stderr of one process; ``merged``: stderr goes to stdout (P-206)."""
+class Stdio:
+    """stdin, stdout and stderr of one process. ``merged`` means stderr goes to stdout."""
 
     def __init__(
         self,
         label: str,
-        stdout: Channel,
-        stderr: Channel,
+        stdout: OutputChannel,
+        stderr: OutputChannel,
         *,
         merged: bool,
         stdin_taken: Callable[[], object],
@@ -45,10 +71,10 @@ class Streams:
         self._stdout = stdout
         self._stderr = stdout if merged else stderr
         self._channels = (stdout,) if merged else (stdout, stderr)
-        self._pipes: list[tuple[Channel, int]] = []
+        self._pipes: list[tuple[OutputChannel, int]] = []
 
     async def open(self) -> None:
-        """Open the logs for a new child. Raises SpawnError; nothing is open then (P-041, P-045)."""
+        """Open the logs for a new child. Raises SpawnError; nothing is open then."""
         try:
             for channel in self._channels:
                 await channel.open()
@@ -73,7 +99,7 @@ class Streams:
             nursery.start_soon(self.stdin.feed)
 
     def drain_rest(self) -> None:
-        """Take what a child that is gone has left in its pipes (P-208)."""
+        """Take what a dead child has left in its pipes."""
         for channel, fd in self._pipes:
             channel.drain_rest(fd)
 
@@ -98,12 +124,16 @@ class Streams:
         await self.settled()
 
     def write_note(self, text: str) -> None:
-        """Append words of ours where the child's stderr goes."""
+        """Append a message of the daemon to the log of the child's stderr."""
         self._stderr.write_note(text)
 
 
 class Stdin:
-    """What is sent to one child's stdin: queued in order, delivered as the child reads (P-200)."""
+    """The stdin of one child: bytes are queued in order and delivered as the child reads.
+
+    ``fd`` is the daemon's end of the pipe, None without a child. ``taken`` is called when the pipe
+    has taken all that was queued.
+    """
 
     def __init__(self, fd: int | None, taken: Callable[[], object]) -> None:
         self._fd = fd
@@ -113,7 +143,7 @@ class Stdin:
         self._more = trio.Event()
 
     def send(self, data: bytes, label: str, *, limited: bool = True) -> None:
-        """Queue bytes. Raises NoFile if nobody reads (P-199), Failed if too much waits (P-201)."""
+        """Queue bytes. Raises NoFile if the child has no open stdin, Failed if too much waits."""
         if self._fd is None:
             raise NoFile(label)
         if limited and self._queued + len(data) > STDIN_LIMIT:
@@ -161,7 +191,7 @@ class Stdin:
                 written = os.write(self._fd, data) if data else 0
             except BlockingIOError:
                 return
-            except OSError:  # the child closed its stdin (P-202)
+            except OSError:  # the child closed its stdin
                 self.close()
                 return
             self._queued -= written

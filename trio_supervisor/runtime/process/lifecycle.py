@@ -29,7 +29,7 @@ from trio_supervisor.core.errors import (
 from trio_supervisor.core.events import state_event
 from trio_supervisor.core.process import lifecycle
 from trio_supervisor.core.process.states import MOVES, RUNNING_STATES, SIGNALLABLE_STATES, State
-from trio_supervisor.runtime.output.stdio import Streams
+from trio_supervisor.runtime.output.stdio import Stdio
 from trio_supervisor.runtime.output.subscriptions import BUFFER_BYTES, OutputStream
 from trio_supervisor.runtime.process.requests import Requests
 from trio_supervisor.runtime.process.signalling import Signaller
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from trio_supervisor.core.config.model import GroupKind, ProcessConfig
     from trio_supervisor.core.process.lifecycle import Exit
     from trio_supervisor.runtime.host import Host
-    from trio_supervisor.runtime.output.channel import Channel
+    from trio_supervisor.runtime.output.channel import OutputChannel
     from trio_supervisor.runtime.spawn.child import Child
     from trio_supervisor.runtime.spawn.shared_socket import SharedSocket
 
@@ -62,8 +62,8 @@ class Process(Requests):
         group: str,
         kind: GroupKind,
         host: Host,
-        stdout: Channel,
-        stderr: Channel,
+        stdout: OutputChannel,
+        stderr: OutputChannel,
         socket: SharedSocket | None = None,
     ) -> None:
         super().__init__(config, group, kind, host.log)
@@ -73,14 +73,14 @@ class Process(Requests):
         self._child: Child | None = None
         self._announces = config.task is not None and announces_start(config.task)
         self._signals = Signaller(config, host.log)
-        self._streams = Streams(
+        self._stdio = Stdio(
             config.name,
             stdout,
             stderr,
             merged=config.redirect_stderr,
             stdin_taken=self._changed.unpark_all,
         )
-        self._starter = Starter(config, group, host, self._streams, socket)
+        self._starter = Starter(config, group, host, self._stdio, socket)
         # When the process starts by itself; never: math.inf. Monotonic, like all deadlines (P-351).
         self._due = math.inf
         self._began_at = -math.inf
@@ -183,7 +183,7 @@ class Process(Requests):
         """Send bytes; if ``limited``, 1 MiB may wait. Raises NotRunning, NoFile or Failed."""
         if self._child is None or self.state is State.STOPPING:
             raise NotRunning(self.full_name)
-        self._streams.stdin.send(data, self.full_name, limited=limited)
+        self._stdio.stdin.send(data, self.full_name, limited=limited)
 
     def output(
         self, channel: Literal["stdout", "stderr"] = "stdout", *, buffer_bytes: int = BUFFER_BYTES
@@ -192,7 +192,8 @@ class Process(Requests):
 
         The log gets it too. Bounded: the oldest is dropped, and counted in ``dropped``.
         """
-        return {"stdout": self.stdout, "stderr": self.stderr}[channel].outputs.open(buffer_bytes)
+        output = {"stdout": self.stdout, "stderr": self.stderr}[channel]
+        return output.subscriptions.open(buffer_bytes)
 
     @property
     def uptime(self) -> float:
@@ -207,7 +208,7 @@ class Process(Requests):
     @property
     def stdin_pending(self) -> int:
         """Bytes sent that the child's pipe has not taken yet."""
-        return self._streams.stdin.pending
+        return self._stdio.stdin.pending
 
     async def run(self) -> None:
         """Live until cancelled."""
@@ -244,8 +245,8 @@ class Process(Requests):
         self.history.last_exit = None
         text = error.detail if isinstance(error, RequestError) else str(error)
         if isinstance(error, SpawnError) and error.epitaph is not None:
-            self._streams.write_note(error.epitaph)
-        await self._streams.finish()
+            self._stdio.write_note(error.epitaph)
+        await self._stdio.finish()
         self._log(Severity.INFO, f"spawnerr: {text}")
         self._fail_start(text)
 
@@ -260,14 +261,14 @@ class Process(Requests):
                 if isinstance(child, TaskChild):
                     nursery.start_soon(child.run)
                 else:
-                    nursery.start_soon(self._streams.carry, child.pid)
+                    nursery.start_soon(self._stdio.carry, child.pid)
                 ended = await self._watch(child)
                 died_at = trio.current_time()  # a disk that hangs may take its time below
                 nursery.cancel_scope.cancel()
-            self._streams.drain_rest()
+            self._stdio.drain_rest()
         finally:
-            self._streams.close()
-        await self._streams.settled()  # before the exit is recorded (P-208)
+            self._stdio.close()
+        await self._stdio.settled()  # before the exit is recorded (P-208)
         self._record_exit(ended, died_at)
 
     @property
@@ -280,7 +281,7 @@ class Process(Requests):
         self.pid = child.pid
         self.history.spawns += 1
         as_what = f"with pid {child.pid}" if self.config.task is None else "as a task"
-        self._streams.attach(child)
+        self._stdio.attach(child)
         self._spawned_at = trio.current_time()
         self._deadline = math.inf if self._announces else self._spawned_at + self.config.startsecs
         self._log(Severity.INFO, f"spawned: '{self.name}' {as_what}")
@@ -414,7 +415,7 @@ class Process(Requests):
     def let_go(self) -> None:
         """Forget a living child, which stays as it is; for the end of the group's task."""
         for channel in (self.stdout, self.stderr):
-            channel.outputs.end()
+            channel.subscriptions.end()
         if self._child is not None:
             self._child.close()
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from trio_supervisor.core.config.model import ProcessConfig
     from trio_supervisor.runtime.host import Host
-    from trio_supervisor.runtime.output.stdio import Streams
+    from trio_supervisor.runtime.output.stdio import Stdio
     from trio_supervisor.runtime.spawn.child import Child
     from trio_supervisor.runtime.spawn.shared_socket import SharedSocket
 
@@ -29,7 +29,7 @@ class Starter:
     config: ProcessConfig
     group: str
     host: Host
-    streams: Streams
+    stdio: Stdio
     socket: SharedSocket | None
 
     def check_command(self) -> None:
@@ -44,15 +44,15 @@ class Starter:
         SpawnError.
         """
         if self.config.task is not None:
-            await self.streams.open()
+            await self.stdio.open()
             return TaskChild(
                 self.config.name,
                 self.config.task,
                 self.host,
                 started=announced,
-                write_note=self.streams.write_note,
+                write_note=self.stdio.write_note,
             )
         stdin = None if self.socket is None else self.socket.lend(held)
         spec = spawn_spec(self.config, self.group, self.host, stdin)
-        await self.streams.open()
+        await self.stdio.open()
         return await self.host.launch(spec)

@@ -25,7 +25,7 @@ from trio_supervisor.web.message import StreamResponse
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trio_supervisor.runtime.output.channel import Channel
+    from trio_supervisor.runtime.output.channel import OutputChannel
 
 #: Lines that are sent unless something else is asked for.
 LINES = 100
@@ -93,7 +93,7 @@ class FileLog:
 class MemoryLog:
     """For a channel whose output goes to no file, or to one that cannot be read."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: OutputChannel) -> None:
         self._channel = channel
 
     async def end(self, wanted: Wanted) -> bytes:
@@ -106,14 +106,14 @@ class MemoryLog:
         return StreamResponse(OutputTail(self._channel, self._end(wanted)), headers=HEADERS)
 
     def _end(self, wanted: Wanted) -> bytes:
-        data = self._channel.recent.data
+        data = self._channel.tail.data
         if wanted.seconds is not None:
             written = self._channel.written_since(wanted.seconds)
             data = data[max(0, len(data) - written) :]
         return wanted.of(End(data, Place(0, 0, 0))).data
 
 
-async def log_of(channel: Channel) -> Log:
+async def log_of(channel: OutputChannel) -> Log:
     """The log of a channel, in whatever form there is one."""
     path = channel.logfile
     if path is None or not await readers.run(is_log, path):

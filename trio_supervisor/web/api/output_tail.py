@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 from trio_supervisor.runtime.output.subscriptions import BUFFER_BYTES
 
 if TYPE_CHECKING:
-    from trio_supervisor.runtime.output.channel import Channel
+    from trio_supervisor.runtime.output.channel import OutputChannel
 
 
 class OutputTail:
     """The bytes of one stream; ``first`` are those to begin with."""
 
-    def __init__(self, channel: Channel, first: bytes) -> None:
+    def __init__(self, channel: OutputChannel, first: bytes) -> None:
         self._first = first
         self._open = ExitStack()
-        self._stream = self._open.enter_context(channel.outputs.open(BUFFER_BYTES))
+        self._stream = self._open.enter_context(channel.subscriptions.open(BUFFER_BYTES))
 
     async def read(self) -> bytes:
         """The next bytes, as soon as there are some; empty when the process is removed."""

@@ -64,7 +64,7 @@ def log_of(supervisor: Supervisor, fields: Mapping[str, str]) -> Log:
         return Log("supervisor", None if activity is None else activity.path)
     process = supervisor.process(name)
     output = process.stderr if channel == STDERR else process.stdout
-    return Log(output.name, output.logfile, output.recent.text)
+    return Log(output.name, output.logfile, output.tail.text)
 
 
 async def live_log(supervisor: Supervisor, fields: Mapping[str, str]) -> Response | StreamResponse:

@@ -1,0 +1,116 @@
+"""The log targets of one output channel: opened for each child, written to, cleared, reopened."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from trio_supervisor.core.config.model import AUTO, FileTarget
+from trio_supervisor.runtime.logs.logfile import clear_log
+from trio_supervisor.runtime.logs.writer import BACKLOG_LIMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trio_supervisor.core.config.model import Target
+    from trio_supervisor.runtime.logs.sinks import Sink, Sinks
+
+
+class ChannelTargets:
+    """What the configuration names as targets, and the sinks that are open for them.
+
+    ``auto_log`` makes the file of an automatic log and returns its path, or raises OSError; then
+    the start of the next child tries again. ``path`` is that of the log file, None without one.
+    """
+
+    __slots__ = ("_auto_log", "_closed", "_open", "_process", "_sinks", "_targets", "path")
+
+    def __init__(
+        self,
+        targets: tuple[Target, ...],
+        sinks: Sinks,
+        *,
+        process: str,
+        auto_log: Callable[[], str] | None,
+    ) -> None:
+        self._targets = targets
+        self._sinks = sinks
+        self._process = process
+        self._auto_log = auto_log
+        self._open: tuple[Sink, ...] = ()
+        self._closed: tuple[Sink, ...] = ()
+        self.path: str | None = None
+        with suppress(OSError):
+            for target in targets:
+                if isinstance(target, FileTarget):
+                    self.path = self._path_of(target)
+
+    async def open(self) -> None:
+        """Open all targets for a new child. Raises OSError; nothing is open then."""
+        await self.settled()  # two that rotate one file would get in each other's way
+        opened: list[Sink] = []
+        try:
+            for target in self._targets:
+                sink = await self._open_target(target)
+                opened.append(sink)
+        except BaseException:
+            for sink in opened:
+                sink.close()
+            raise
+        self._open = tuple(opened)
+
+    def write(self, data: bytes) -> None:
+        for sink in self._open:
+            sink.write(data)
+
+    @property
+    def backlogged(self) -> bool:
+        """Whether more waits for some target than it should: the child is read no further then."""
+        return any(sink.backlog >= BACKLOG_LIMIT for sink in self._open)
+
+    async def room(self) -> None:
+        """Return when no target is backlogged any more."""
+        for sink in self._open:
+            if sink.backlog >= BACKLOG_LIMIT:
+                await sink.room()
+
+    async def settled(self) -> None:
+        """Return when all that was written before ``close`` is in the log, or its disk hangs."""
+        for sink in self._closed:
+            await sink.settled()
+
+    def reopen(self) -> None:
+        """Open what is open by its name again. Raises OSError."""
+        for sink in self._open:
+            sink.reopen()
+
+    def clear(self) -> None:
+        """Empty the current log file. Raises OSError."""
+        if self._open:
+            for sink in self._open:
+                sink.clear()
+        elif self.path is not None:
+            self._sinks.do(clear_log, self.path)
+
+    def close(self) -> None:
+        """The child is gone; what is waiting is still written."""
+        for sink in self._open:
+            sink.close()
+        self._closed, self._open = self._open, ()
+
+    async def _open_target(self, target: Target) -> Sink:
+        if not isinstance(target, FileTarget):
+            return self._sinks.syslog(self._process)
+        self.path = self._path_of(target)
+        return await self._sinks.open_file(
+            self.path, maxbytes=target.maxbytes, backups=target.backups
+        )
+
+    def _path_of(self, target: FileTarget) -> str:
+        """Return the path of a log file; an automatic one is made first. Raises OSError."""
+        if target.path is not AUTO:
+            return target.path
+        if self.path is None:
+            assert self._auto_log is not None
+            self.path = self._auto_log()
+        return self.path
