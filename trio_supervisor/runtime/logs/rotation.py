@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from trio_supervisor.runtime.system.opening import Entry
+    from trio_supervisor.runtime.system.opening import DirectoryEntry
 
 #: Up to so many backups a rotation tries each number. With more it lists the directory instead: the
 #: option may be a number that nobody could count to.
@@ -43,7 +43,7 @@ class RotationScheme:
         """Return whether a file of this size, in bytes, is to be rotated."""
         return 0 < self.maxbytes <= size
 
-    def shift(self, log: Entry) -> None:
+    def shift(self, log: DirectoryEntry) -> None:
         """Rename the backups and then the log itself to the next number. Raises OSError.
 
         Gaps in the numbers move along, and backups beyond the limit are left alone.
@@ -54,7 +54,7 @@ class RotationScheme:
                 log.rename(backup_name(name, number), backup_name(name, number + 1))
         log.rename(name, backup_name(name, 1))
 
-    def _to_shift(self, log: Entry) -> Iterable[int]:
+    def _to_shift(self, log: DirectoryEntry) -> Iterable[int]:
         """The numbers of backups that may exist and get another number, the oldest first."""
         if self.backups <= MOST_TRIED:
             return range(self.backups - 1, 0, -1)
@@ -62,7 +62,7 @@ class RotationScheme:
         return sorted(found, reverse=True)
 
 
-def _existing(log: Entry) -> Iterable[int]:
+def _existing(log: DirectoryEntry) -> Iterable[int]:
     """The numbers of all backups of a log. Raises OSError."""
     prefix = f"{log.name}."
     fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=log.directory)
