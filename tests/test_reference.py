@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.core.test_toml import SKETCH
+from tests.core.config.test_toml import SKETCH
 from tests.kit import ctl_reference
 from tests.kit.api_reference import RECEIVED, reference
 from tests.kit.config import load

@@ -11,7 +11,7 @@ import pytest
 
 from tests.kit.fake_supervisor import BOB, FakeSupervisor
 from tests.kit.web import call_body, inet_server, request, talking
-from tests.runtime.test_rpc_plugins import interface
+from tests.runtime.rpc.test_plugins import interface
 from trio_supervisor.core.config.model import ProcessConfig
 from trio_supervisor.core.process.states import State
 from trio_supervisor.core.xmlrpc import MAX_DEPTH

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.core.test_passwords import DAMAGED, RFC_7914
-from tests.core.test_toml import load_toml
+from tests.core.config.test_passwords import DAMAGED, RFC_7914
+from tests.core.config.test_toml import load_toml
 from tests.kit.config import load
 from trio_supervisor.core.config.access import BODY_MAXBYTES, Access, Credentials, Tls
 from trio_supervisor.core.config.model import InetServer

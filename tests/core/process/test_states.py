@@ -15,7 +15,7 @@ from trio_supervisor.core.process.states import (
     State,
 )
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "architecture.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "architecture.md"
 
 
 def diagram() -> str:

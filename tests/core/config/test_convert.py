@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.core import test_golden, test_lint
+from tests.core.config import test_evaluate, test_lint
 from tests.kit.config import BASE, HERE, load, surroundings
 from tests.kit.config_texts import daemon_fragments, fragments
 from trio_supervisor.cli.convert import meaning, toml_text
@@ -96,16 +96,16 @@ def test_values_of_any_make_mean_the_same(
     assert lost or meaning(converted) == meaning(original)
 
 
-def golden_texts() -> list[str]:
-    """Everything in the golden cases that looks like sections."""
-    sources = inspect.getsource(test_golden) + inspect.getsource(test_lint)
+def sections_of_tests() -> list[str]:
+    """Everything in these tests that looks like sections."""
+    sources = inspect.getsource(test_evaluate) + inspect.getsource(test_lint)
     texts = re.findall(r'"(\[[a-z_-]+:?[^"\\]*(?:\\.[^"\\]*)*)"', sources)
     return [text.encode().decode("unicode_escape") for text in texts]
 
 
 @pytest.mark.behaviour("configuration.md#converting-ini-to-toml")
-@pytest.mark.parametrize("fragment", golden_texts())
-def test_golden_files_mean_the_same(fragment: str) -> None:
+@pytest.mark.parametrize("fragment", sections_of_tests())
+def test_sections_of_other_tests_mean_the_same(fragment: str) -> None:
     try:
         original = load(fragment, ENVIRON)
     except ConfigError:
