@@ -13,10 +13,9 @@ imports neither trio nor h11 (PEP 562), because ``tsupervisorctl`` must start fa
 
 from __future__ import annotations
 
-__version__ = "0.1.0"
-
 TYPE_CHECKING = False  # typing's flag without importing typing: type checkers know the name
 if TYPE_CHECKING:
+    from trio_supervisor._version import __version__ as __version__
     from trio_supervisor.core.config.access import Access as Access
     from trio_supervisor.core.config.access import Credentials as Credentials
     from trio_supervisor.core.config.access import Tls as Tls
@@ -88,6 +87,7 @@ _HOME = {
     "Tick": "core.events",
     "Tls": "core.config.access",
     "UnixServer": "core.config.model",
+    "__version__": "_version",
     "load_config": "runtime.load",
     "open_supervisor": "runtime.embedding",
     "serve_http": "web.serving",

@@ -8,7 +8,7 @@ import pytest
 
 from trio_supervisor.cli.ctl import commands as ctl_commands
 from trio_supervisor.cli.ctl import dispatch
-from trio_supervisor.cli.ctl.arguments import Arguments, has_options, parse
+from trio_supervisor.cli.ctl.arguments import Arguments, parse
 from trio_supervisor.cli.ctl.commands import ClientCommand, resolved
 from trio_supervisor.cli.ctl.dispatch import Dispatcher
 from trio_supervisor.cli.ctl.options import ClientOptions
@@ -64,7 +64,7 @@ def test_no_command_hides_an_action() -> None:
 )
 def test_options_are_parsed(argument: str, words: list[str], options: dict[str, str]) -> None:
     for command in (SAMPLE, EXTENDED):
-        arguments = parse(command, argument)
+        arguments = parse(command.name, command.options, argument, strict=command.extension)
         assert (arguments.words, arguments.options) == (words, options)
 
 
@@ -80,15 +80,15 @@ def test_options_are_parsed(argument: str, words: list[str], options: dict[str, 
 )
 def test_wrong_options_are_told(argument: str, text: str) -> None:
     with pytest.raises(UsageMistake) as caught:
-        parse(SAMPLE, argument)
+        parse("sample", SAMPLE.options, argument, strict=True)
     assert (caught.value.text, caught.value.status) == (text, 2)
 
 
 @pytest.mark.parametrize("argument", ["--bogus", "-x", "--follow=1", "-fn", "cat", "-"])
 def test_an_extended_action_takes_any_other_word_for_a_name(argument: str) -> None:
-    assert not has_options(EXTENDED, argument)
-    assert parse(EXTENDED, argument).words == [argument]
-    assert has_options(EXTENDED, f"{argument} --follow")
+    assert not EXTENDED.has_options(argument)
+    assert parse("sample", SAMPLE.options, argument, strict=False).words == [argument]
+    assert EXTENDED.has_options(f"{argument} --follow")
 
 
 @pytest.mark.parametrize("text", ["x", "nan", "inf", "-1", ""])

@@ -14,7 +14,7 @@ import pytest
 
 from trio_supervisor.cli.client.client import HttpError
 from trio_supervisor.cli.ctl.daemon_file import DaemonFile
-from trio_supervisor.cli.ctl.hints import of_failure, of_line
+from trio_supervisor.cli.ctl.hints import Hints
 from trio_supervisor.cli.ctl.options import ClientOptions
 from trio_supervisor.cli.ctl.session import Session
 
@@ -27,7 +27,7 @@ def hints(url: str, error: Exception, configuration: Path | None = None) -> list
     options = ClientOptions()
     options.serverurl = url
     options.configuration = None if configuration is None else str(configuration)
-    return of_failure(Session(options, io.StringIO()), error)
+    return Hints(Session(options, io.StringIO())).of_failure(error)
 
 
 def test_which_url_was_tried(tmp_path: Path) -> None:
@@ -130,5 +130,5 @@ def test_a_daemon_that_does_not_answer() -> None:
 
 def test_unknown_actions() -> None:
     session = Session(ClientOptions(), io.StringIO())
-    assert of_line(session, "retsart web") == ["did you mean restart or start?"]
-    assert of_line(session, "!ls") == ["help lists the actions"]
+    assert Hints(session).of_line("retsart web") == ["did you mean restart or start?"]
+    assert Hints(session).of_line("!ls") == ["help lists the actions"]

@@ -323,7 +323,7 @@ def test_light_imports(stub: Stub, tmp_path: Path) -> None:
         "trio_supervisor.core.process.states",
     }
     assert {name.removeprefix("trio_supervisor.cli.") for name in ours if ".cli." in name} == {
-        *("client", "client.client", "client.http", "client.xml"),
+        *("client", "client.client", "client.http", "client.tls_options", "client.xml"),
         *(
             "ctl",
             "ctl.main",

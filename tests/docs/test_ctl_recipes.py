@@ -19,8 +19,7 @@ def test_commands_of_the_recipes_exist() -> None:
     for words in commands:
         _, (name, *rest) = parse_flags(words)
         command = COMMANDS[name]
-        if command.extension:
-            parse(command, " ".join(rest))
-        else:
-            unknown = parse(command, " ".join(rest)).words
+        arguments = parse(name, command.options, " ".join(rest), strict=command.extension)
+        if not command.extension:
+            unknown = arguments.words
             assert not [word for word in unknown if word.startswith("-")], words

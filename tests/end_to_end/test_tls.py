@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives import serialization
 from tests.kit.ctl import install, run
 from tests.kit.daemon import PATIENCE, daemon, eventually, free_port, run_to_end, write_config
 from trio_supervisor import childutils
-from trio_supervisor.cli.client.client import Client, TlsOptions
+from trio_supervisor.cli.client.client import Client
+from trio_supervisor.cli.client.tls_options import TlsOptions
 
 if TYPE_CHECKING:
     from pathlib import Path

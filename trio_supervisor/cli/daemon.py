@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-import trio_supervisor
+from trio_supervisor._version import __version__
 from trio_supervisor.cli.check.check import check
 from trio_supervisor.cli.convert import convert
 from trio_supervisor.cli.daemon_options import DaemonOptions, parse, usage
@@ -101,7 +101,7 @@ def _help(options: DaemonOptions, program: str) -> int:
 
 
 def _version(options: DaemonOptions, program: str) -> int:
-    print(trio_supervisor.__version__)
+    print(__version__)
     return 0
 
 

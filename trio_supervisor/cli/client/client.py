@@ -13,6 +13,7 @@ import socket
 import time
 
 from trio_supervisor.cli.client.http import ProtocolViolation, ResponseParser
+from trio_supervisor.cli.client.tls_options import TlsOptions
 from trio_supervisor.cli.client.xml import BadAnswer, Fault, decode_answer, encode_call
 from trio_supervisor.core.numbers import natural
 
@@ -68,20 +69,6 @@ class HttpError(Exception):
 
     def __str__(self) -> str:
         return f"<ProtocolError for {self.where}: {self.status} {self.reason}>"  # ctl.md 3
-
-
-class TlsOptions:
-    """How an ``https://`` server is recognised, and who we are to it; paths of PEM files."""
-
-    __slots__ = ("ca", "certificate", "key", "verify")
-
-    def __init__(self) -> None:
-        self.ca: str | None = None
-        """Certificates that may have signed the server's; None: those the system trusts."""
-        self.verify = True
-        self.certificate: str | None = None
-        """Ours, for servers that ask for one."""
-        self.key: str | None = None
 
 
 class ServerAddress:

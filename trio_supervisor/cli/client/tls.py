@@ -8,7 +8,7 @@ TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (
 if TYPE_CHECKING:
     import socket
 
-    from trio_supervisor.cli.client.client import TlsOptions
+    from trio_supervisor.cli.client.tls_options import TlsOptions
 
 
 class _Socket(ssl.SSLSocket):

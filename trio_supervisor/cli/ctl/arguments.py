@@ -7,7 +7,8 @@ from trio_supervisor.core.numbers import seconds
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow
 if TYPE_CHECKING:
-    from trio_supervisor.cli.ctl.commands import ClientCommand
+    #: Each as the help shows it, and its explanation.
+    OptionRows = tuple[tuple[str, str], ...]
 
 
 class CommandOption:
@@ -51,21 +52,21 @@ class Arguments:
         return number
 
 
-def parse(command: ClientCommand, argument: str) -> Arguments:
-    """Sort the words after a command into words and options, which may stand anywhere.
+def parse(name: str, rows: OptionRows, argument: str, *, strict: bool) -> Arguments:
+    """Sort what follows the command ``name`` into words and options, which may stand anywhere.
 
-    Raises UsageMistake.
+    Raises UsageMistake, if ``strict`` also for an unknown option; else that is a word.
     """
     arguments = Arguments()
     rest = argument.split()
     while rest:
         word = rest.pop(0)
-        option, value = _option(command, word)
+        option, value = _option(rows, word)
         if option is None:
-            # An action of Supervisor takes any word for a name. For an extension, a process whose
-            # name starts with a dash can be written as group:name.
-            if word.startswith("-") and command.extension:
-                raise mistake(f"{command.name} has no option {word}")
+            # An action of Supervisor takes any word for a name. For our own commands, a process
+            # whose name starts with a dash can be written as group:name.
+            if word.startswith("-") and strict:
+                raise mistake(f"{name} has no option {word}")
             arguments.words.append(word)
         else:
             if option.value and not value:
@@ -76,18 +77,18 @@ def parse(command: ClientCommand, argument: str) -> Arguments:
     return arguments
 
 
-def has_options(command: ClientCommand, argument: str) -> bool:
-    """Whether any of the words is an option of the command."""
-    return any(_option(command, word)[0] is not None for word in argument.split())
+def has_options(rows: OptionRows, argument: str) -> bool:
+    """Whether any of the words is one of the options."""
+    return any(_option(rows, word)[0] is not None for word in argument.split())
 
 
-def _option(command: ClientCommand, word: str) -> tuple[CommandOption | None, str]:
+def _option(rows: OptionRows, word: str) -> tuple[CommandOption | None, str]:
     """The option that a word is, and the value joined to it: ``--lines=5``, ``-n5``."""
     if word.startswith("--"):
         name, _, value = word.partition("=")
     else:
         name, value = word[:2], word[2:]
-    options = (CommandOption(spelled) for spelled, _ in command.options)
+    options = (CommandOption(spelled) for spelled, _ in rows)
     option = next((option for option in options if name in option.spellings), None)
     if option is not None and value and not option.value:
         return None, ""

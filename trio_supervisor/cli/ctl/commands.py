@@ -112,7 +112,7 @@ class ClientCommand:
         # Imported here because scripts mostly use Supervisor's actions as they are.
         from trio_supervisor.cli.ctl.arguments import has_options
 
-        return has_options(self, argument)
+        return has_options(self.options, argument)
 
     def perform(self, session: Session, argument: str) -> bool:
         """Run the command; true if the shell should end.
@@ -124,7 +124,7 @@ class ClientCommand:
         # Imported here for the same reason.
         from trio_supervisor.cli.ctl.arguments import parse
 
-        arguments = parse(self, argument)
+        arguments = parse(self.name, self.options, argument, strict=self.extension)
         resolved(self.target if self.extended is None else self.extended[0])(session, arguments)
         return False
 

@@ -11,16 +11,24 @@ from trio_supervisor.cli.ctl.session import UsageMistake, explained
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
 if TYPE_CHECKING:
-    from typing import Protocol
+    from typing import Any, Protocol
 
     from trio_supervisor.cli.ctl.commands import ClientCommand
-    from trio_supervisor.cli.ctl.controller import Controller
     from trio_supervisor.cli.ctl.session import Session
 
     class Plugin(Protocol):
         """Anything with ``do_X`` methods; the name is that of its section."""
 
         name: str
+
+    class Hooks(Protocol):
+        """What a plugin may have put around the lines of the shell; see ``controller.py``."""
+
+        cmdqueue: list[str]
+        prompt: str
+
+        def precmd(self, line: str) -> str: ...
+        def postcmd(self, stop: bool, line: str) -> Any: ...
 
 
 HELP_OF_HELP = (
@@ -38,8 +46,8 @@ class Dispatcher:
         self.session = session
         self.plugins: list[Plugin] = []
         """The objects of the ``[ctlplugin:x]`` sections."""
-        self.controller: Controller | None = None
-        """What plugins were given; None without plugins."""
+        self.controller: Hooks | None = None
+        """The object that plugins were given; None without plugins."""
         self.last_line = ""
         """The line performed last."""
 
@@ -68,13 +76,13 @@ class Dispatcher:
         """Perform one line; true when the shell should end."""
         self.session.exit_status = 0
         ends = self.run_nested(line)
-        if self.session.puzzles:
+        if self.session.hints:
             if self.session.is_watched:
                 # Imported here because scripts have no terminal.
                 from trio_supervisor.cli.ctl.hints import show
 
                 show(self.session)
-            self.session.puzzles.clear()
+            self.session.hints.clear()
         return ends
 
     def run_nested(self, line: str) -> bool:
@@ -91,7 +99,7 @@ class Dispatcher:
                 session.fail(*explained(session, error))
                 asks = isinstance(error, HttpError) and error.status == UNAUTHORIZED
                 if not asks or not session.options.interactive or session.is_in_thread:
-                    session.puzzles.append(("of_failure", error))
+                    session.hint_at_failure(error)
                     return False
                 if not session.ask_credentials():
                     return False
@@ -122,7 +130,7 @@ class Dispatcher:
     def unknown(self, line: str) -> None:
         """Report a line that no action and no plugin performs."""
         self.session.fail(f"*** Unknown syntax: {line}")
-        self.session.puzzles.append(("of_line", line))
+        self.session.hints.append(lambda hints: hints.of_line(line))
 
     def _tell_mistakes(self, command: ClientCommand, argument: str) -> bool:
         try:

@@ -22,9 +22,6 @@ from trio_supervisor.cli.ctl.text import plain
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
-
     from trio_supervisor.cli.ctl.session import Session
 
 #: Lines of a program's last output: the end of a traceback.
@@ -33,45 +30,93 @@ UNIX = "unix://"
 
 
 def show(session: Session) -> None:
-    """Explain what has puzzled the person so far, each thing once."""
+    """Write the explanations of the session's failures, each line once."""
+    hints = Hints(session)
     told: list[str] = []
-    for topic, about in session.puzzles:
-        told += [line for line in TOPICS[topic](session, about) if line not in told]
+    for hint in session.hints:
+        told += [line for line in hint(hints) if line not in told]
     for line in told:
         complain(f"  {line}\n")
 
 
-def of_failure(session: Session, error: Exception) -> list[str]:
-    """Why a call failed, as far as it can be seen from here."""
-    options = session.options
-    url = options.serverurl
-    daemon = DaemonFile(options.configuration)
-    if isinstance(error, HttpError):
-        if error.status != UNAUTHORIZED:
+class Hints:
+    """Finds explanations for one session: each method returns lines, none if it knows nothing."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def of_failure(self, error: Exception) -> list[str]:
+        """Why a call failed, as far as it can be seen from here."""
+        options = self._session.options
+        url = options.serverurl
+        daemon = DaemonFile(options.configuration)
+        if isinstance(error, HttpError):
+            if error.status != UNAUTHORIZED:
+                return []
+            return [self._source(), "give -u NAME and -p TEXT, or username= and password= there"]
+        if not isinstance(error, OSError):
             return []
-        return [_source(session), "give -u NAME and -p TEXT, or username= and password= there"]
-    if not isinstance(error, OSError):
+        lines = [self._source()]
+        if url.startswith(UNIX):
+            lines += _of_socket(url.removeprefix(UNIX), error)
+            if daemon.socket and daemon.socket != url.removeprefix(UNIX):
+                lines.append(f"the daemon of that file listens at unix://{daemon.socket}")
+        elif isinstance(error, ConnectionRefusedError):
+            lines.append(
+                "nothing listens there; a daemon does only with a section [inet_http_server]"
+            )
+        if is_timeout(error):
+            lines.append(
+                "it takes connections but does not answer: is it stopped, does its disk hang?"
+            )
+        return lines + daemon.about_pid()
+
+    def of_start(self, name: str) -> list[str]:
+        """Why a process did not start, and what it said last."""
+        with suppress(Exception):  # another daemon, or none any more: then there is nothing to say
+            details = self._session.own_call("getProcessDetails", name)
+            if not details["reason"]:
+                return [f"{name}: is {details['statename']} now"]
+            said = [plain(line) for line in details["last_output"].splitlines()[-SHOWN_LINES:]]
+            lines = [f"{name}: {plain(details['reason'])}"]
+            return [*lines, "its last output:", *(f"  {line}" for line in said)] if said else lines
         return []
-    lines = [_source(session)]
-    if url.startswith(UNIX):
-        lines += _of_socket(url.removeprefix(UNIX), error)
-        if daemon.socket and daemon.socket != url.removeprefix(UNIX):
-            lines.append(f"the daemon of that file listens at unix://{daemon.socket}")
-    elif isinstance(error, ConnectionRefusedError):
-        lines.append("nothing listens there; a daemon does only with a section [inet_http_server]")
-    if is_timeout(error):
-        lines.append("it takes connections but does not answer: is it stopped, does its disk hang?")
-    return lines + daemon.about_pid()
 
+    def of_command(self, name: str) -> list[str]:
+        """What it is that cannot be run: no attempt was made, so nothing else is known."""
+        with suppress(Exception):  # as above
+            for row in self._session.call("getAllConfigInfo"):
+                if short_name(row) == name:
+                    return [f"{name}: its command is {plain(row['command'])}"]
+        return []
 
-def _source(session: Session) -> str:
-    """Where the URL comes from."""
-    options = session.options
-    if options.url_given:
-        return f"{options.serverurl} was given on the command line"
-    if options.configuration is None:
-        return f"no configuration file was found, so {options.serverurl} was tried; give -c FILE"
-    return f"{options.serverurl} comes from {os.path.abspath(options.configuration)}"
+    def of_name(self, written: str) -> list[str]:
+        """What an unknown name may have been meant for."""
+        with suppress(Exception):
+            rows = self._session.call("getAllProcessInfo")
+            group, process = split_name(written)
+            groups = {row["group"] for row in rows}
+            if group in groups and ":" not in written:
+                return [f"{group} is a group of several: write {group}:* for all of them"]
+            if process is None:
+                return _similar(group, groups, "{}:*")
+            return _similar(written, {short_name(row) for row in rows}, "{}")
+        return []
+
+    def of_line(self, line: str) -> list[str]:
+        """What an unknown action may have been meant for."""
+        return _similar(line.split()[0], {*COMMANDS, "help"}, "{}") or ["help lists the actions"]
+
+    def _source(self) -> str:
+        """Where the URL comes from."""
+        options = self._session.options
+        if options.url_given:
+            return f"{options.serverurl} was given on the command line"
+        if options.configuration is None:
+            return (
+                f"no configuration file was found, so {options.serverurl} was tried; give -c FILE"
+            )
+        return f"{options.serverurl} comes from {os.path.abspath(options.configuration)}"
 
 
 def _of_socket(path: str, error: OSError) -> list[str]:
@@ -124,55 +169,6 @@ def _group(gid: int) -> str:
     return str(gid)
 
 
-def of_start(session: Session, name: str) -> list[str]:
-    """Why a process did not start, and what it said last."""
-    with suppress(Exception):  # another daemon, or none any more: then there is nothing to say
-        details = session.own_call("getProcessDetails", name)
-        if not details["reason"]:
-            return [f"{name}: is {details['statename']} now"]
-        said = [plain(line) for line in details["last_output"].splitlines()[-SHOWN_LINES:]]
-        lines = [f"{name}: {plain(details['reason'])}"]
-        return [*lines, "its last output:", *(f"  {line}" for line in said)] if said else lines
-    return []
-
-
-def of_command(session: Session, name: str) -> list[str]:
-    """What it is that cannot be run: no attempt was made, so nothing else is known."""
-    with suppress(Exception):  # as above
-        for row in session.call("getAllConfigInfo"):
-            if short_name(row) == name:
-                return [f"{name}: its command is {plain(row['command'])}"]
-    return []
-
-
-def of_name(session: Session, written: str) -> list[str]:
-    """What an unknown name may have been meant for."""
-    with suppress(Exception):
-        rows = session.call("getAllProcessInfo")
-        group, process = split_name(written)
-        groups = {row["group"] for row in rows}
-        if group in groups and ":" not in written:
-            return [f"{group} is a group of several: write {group}:* for all of them"]
-        if process is None:
-            return _similar(group, groups, "{}:*")
-        return _similar(written, {short_name(row) for row in rows}, "{}")
-    return []
-
-
-def of_line(session: Session, line: str) -> list[str]:
-    """What an unknown action may have been meant for."""
-    return _similar(line.split()[0], {*COMMANDS, "help"}, "{}") or ["help lists the actions"]
-
-
 def _similar(written: str, known: set[str], form: str) -> list[str]:
     found = difflib.get_close_matches(written, sorted(known), n=3)
     return [f"did you mean {' or '.join(form.format(name) for name in found)}?"] if found else []
-
-
-TOPICS: dict[str, Callable[[Session, Any], list[str]]] = {
-    "of_failure": of_failure,
-    "of_start": of_start,
-    "of_command": of_command,
-    "of_name": of_name,
-    "of_line": of_line,
-}

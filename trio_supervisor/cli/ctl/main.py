@@ -63,7 +63,7 @@ def _run(argv: list[str]) -> int:
             return 0
         if options.version:
             # Imported here for the same reason.
-            from trio_supervisor import __version__
+            from trio_supervisor._version import __version__
 
             session.line(__version__)
             return 0

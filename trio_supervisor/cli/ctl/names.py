@@ -111,8 +111,13 @@ def chosen_or_told(
             group, process = split_name(written)
             who, what = (group, "group") if process is None else (written, "process")
             session.fail(f"{who}: ERROR (no such {what})", status)
-            session.puzzles.append(("of_name", written))
+            hint_at_name(session, written)
     return found
+
+
+def hint_at_name(session: Session, written: str) -> None:
+    """Remember to suggest what an unknown name may have been meant for."""
+    session.hints.append(lambda hints: hints.of_name(written))
 
 
 def in_priority_order(session: Session, results: list[dict[str, Any]]) -> list[dict[str, Any]]:

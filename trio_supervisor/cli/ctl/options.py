@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from trio_supervisor.cli.client.client import TlsOptions
+from trio_supervisor.cli.client.tls_options import TlsOptions
 from trio_supervisor.cli.ctl.flags import COMPLETE, DEFAULT_URL, OptionError, parse_flags
 from trio_supervisor.cli.ctl.ini import quick_sections
 from trio_supervisor.core.numbers import seconds

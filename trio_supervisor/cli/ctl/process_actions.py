@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from trio_supervisor.cli.client.client import Fault
-from trio_supervisor.cli.ctl.names import ALL, expanded, in_priority_order, short_name, split_name
+from trio_supervisor.cli.ctl.names import (
+    ALL,
+    expanded,
+    hint_at_name,
+    in_priority_order,
+    short_name,
+    split_name,
+)
 from trio_supervisor.cli.ctl.session import (
     GENERIC,
     INVALID_ARGUMENTS,
@@ -185,7 +192,7 @@ def _apply_group(session: Session, verb: ProcessAction, group: str, *extra: str)
     except Fault as fault:
         if fault.code == FaultCode.BAD_NAME:
             session.fail(f"{group}: ERROR (no such group)", verb.bad_group_status)
-            session.puzzles.append(("of_name", f"{group}:*"))
+            hint_at_name(session, f"{group}:*")
         else:
             session.fail(f"error: {fault}")
     else:
@@ -222,7 +229,10 @@ def _report(session: Session, verb: ProcessAction, name: str, code: int, text: s
     else:
         session.fail(line, status)
         if code == FaultCode.BAD_NAME:
-            session.puzzles.append(("of_name", name))
-        elif verb is START:
-            unrunnable = code in (FaultCode.NO_FILE, FaultCode.NOT_EXECUTABLE)
-            session.puzzles.append(("of_command" if unrunnable else "of_start", name))
+            hint_at_name(session, name)
+        elif verb is not START:
+            return
+        elif code in (FaultCode.NO_FILE, FaultCode.NOT_EXECUTABLE):
+            session.hints.append(lambda hints: hints.of_command(name))
+        else:
+            session.hints.append(lambda hints: hints.of_start(name))

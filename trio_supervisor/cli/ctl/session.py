@@ -14,11 +14,23 @@ from trio_supervisor.core.process.states import FaultCode
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
 if TYPE_CHECKING:
-    from typing import Any, TextIO
+    from collections.abc import Callable
+    from typing import Any, Protocol, TextIO
 
     from trio_supervisor.cli.client.client import ResponseStream
     from trio_supervisor.cli.client.xml import Param
     from trio_supervisor.cli.ctl.options import ClientOptions
+
+    class Hints(Protocol):
+        """Explains failures, in lines; see ``hints.py``, which imports this module."""
+
+        def of_failure(self, error: Exception) -> list[str]: ...
+        def of_start(self, name: str) -> list[str]: ...
+        def of_command(self, name: str) -> list[str]: ...
+        def of_name(self, written: str) -> list[str]: ...
+        def of_line(self, line: str) -> list[str]: ...
+
+    Hint = Callable[[Hints], list[str]]
 
 #: Exit statuses, the numbers of the LSB (ctl.md 4.2).
 GENERIC = 1
@@ -74,8 +86,9 @@ class Session:
         self.input = StandardInput(self.output)
         self.exit_status = 0
         """Each reported failure assigns it, success never resets it (K-4)."""
-        self.puzzles: list[tuple[str, Any]] = []
-        """What a person may want to know more about: functions of ``hints.py``, their argument."""
+        self.hints: list[Hint] = []
+        """Explanations of the failures so far. They are asked for only if a person reads standard
+        error, because they take time and modules that scripts need not load."""
         self._thread = get_ident()
         self._clients: dict[int, Client] = {}
         """By thread: plugins call from several, and a connection carries one call at a time."""
@@ -92,6 +105,10 @@ class Session:
         """Report a failure: on standard output, where scripts look for it (K-18)."""
         self.output.line(text)
         self.exit_status = status
+
+    def hint_at_failure(self, error: Exception) -> None:
+        """Remember to explain why a call failed."""
+        self.hints.append(lambda hints: hints.of_failure(error))
 
     def call(self, method: str, *params: str | int | bool) -> Any:
         """Call ``supervisor.METHOD``. Raises what ``Client.call`` raises."""
@@ -145,10 +162,10 @@ class Session:
             version = self.call("getVersion")
         except ConnectionRefusedError as error:
             self.fail(f"{url} refused connection", INSUFFICIENT_PRIVILEGES)
-            self.puzzles.append(("of_failure", error))
+            self.hint_at_failure(error)
         except FileNotFoundError as error:
             self.fail(f"{url} no such file", NOT_RUNNING)
-            self.puzzles.append(("of_failure", error))
+            self.hint_at_failure(error)
         except Fault as fault:
             if fault.code != FaultCode.UNKNOWN_METHOD:
                 raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trio_supervisor.cli.client.client import Fault
 from trio_supervisor.cli.ctl.follow import follow, log_path
-from trio_supervisor.cli.ctl.names import ALL, chosen_or_told, expanded, short_name
+from trio_supervisor.cli.ctl.names import ALL, chosen_or_told, expanded, hint_at_name, short_name
 from trio_supervisor.cli.ctl.session import NOT_RUNNING, UsageMistake
 from trio_supervisor.core.process.states import STOPPED_STATES, FaultCode
 
@@ -86,7 +86,7 @@ def pids(session: Session, names: list[str]) -> Iterator[tuple[str, int]]:
             if fault.code != FaultCode.BAD_NAME:
                 raise
             session.fail(f"No such process {name}")
-            session.puzzles.append(("of_name", name))
+            hint_at_name(session, name)
             continue
         if number == 0:
             session.exit_status = NOT_RUNNING

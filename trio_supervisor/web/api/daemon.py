@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from trio_supervisor import __version__
+from trio_supervisor._version import __version__
 from trio_supervisor.core.process.states import DaemonState, State
 from trio_supervisor.runtime.inspect.describe import reason
 from trio_supervisor.runtime.inspect.info import by_name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from html import escape
 
-from trio_supervisor import __version__
+from trio_supervisor._version import __version__
 from trio_supervisor.core.escape import UNSAFE
 from trio_supervisor.web.message import PLAIN, SECURITY, Response, http_date
 from trio_supervisor.web.pages.assets import ICON, SCRIPT, STYLE
