@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.process.lifecycle import Process as Process
     from trio_supervisor.runtime.rpc.plugins import NOT_DONE_YET as NOT_DONE_YET
     from trio_supervisor.runtime.supervisor import Supervisor as Supervisor
-    from trio_supervisor.web.serving import serve_http as serve_http
+    from trio_supervisor.web.server import serve_http as serve_http
 
 _HOME = {
     "Access": "core.config.access",
@@ -90,7 +90,7 @@ _HOME = {
     "__version__": "_version",
     "load_config": "runtime.load",
     "open_supervisor": "runtime.embedding",
-    "serve_http": "web.serving",
+    "serve_http": "web.server",
 }
 
 __all__ = [

@@ -18,12 +18,12 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from tests.kit.fake_supervisor import BOB, FakeSupervisor
 from tests.kit.web import Client, call_body, request
 from trio_supervisor.core.config.model import InetServer, Server, UnixServer
-from trio_supervisor.core.descriptors import FOR_UNIX
-from trio_supervisor.web import connection_set as crowd_module
+from trio_supervisor.web import connection_set
 from trio_supervisor.web.api import processes
 from trio_supervisor.web.app import App
-from trio_supervisor.web.connection_set import EPISODE_PAUSE, ConnectionSet
-from trio_supervisor.web.server import bind, serve, unbind
+from trio_supervisor.web.connection_set import EPISODE_PAUSE, FOR_UNIX, ConnectionSet
+from trio_supervisor.web.server import serve
+from trio_supervisor.web.sockets import bind, unbind
 
 GOOD = f"Authorization: Basic {b64encode(b'bob:p:w').decode()}"
 
@@ -38,11 +38,11 @@ async def serving(
     fake: FakeSupervisor, *servers: Server
 ) -> AsyncIterator[tuple[socket.socket, ...]]:
     listeners = tuple(map(bind, servers))
-    crowd = ConnectionSet(fake.log, lambda: len(fake.processes()))
+    connections = ConnectionSet(fake.log, lambda: len(fake.processes()))
     try:
         async with trio.open_nursery() as nursery:
             for server, listener in zip(servers, listeners, strict=True):
-                await nursery.start(serve, listener, App(server, fake.real), crowd)
+                await nursery.start(serve, listener, App(server, fake.real), connections)
             yield listeners
             nursery.cancel_scope.cancel()
     finally:
@@ -134,7 +134,7 @@ async def test_the_longest_idle_makes_room(
     fake: FakeSupervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without an idle one the newcomer is turned away."""
-    monkeypatch.setattr(crowd_module, "CONNECTIONS", 2)
+    monkeypatch.setattr(connection_set, "CONNECTIONS", 2)
     gate = fake.process("cat").gate = trio.Event()
     stop = request("/RPC2", body=call_body("supervisor.stopProcess", "cat"), method="POST")
     start = request("/RPC2", body=call_body("supervisor.startProcess", "cat"), method="POST")
@@ -166,7 +166,7 @@ async def test_strangers_make_room_first(
     fake: FakeSupervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Many that only connect, or never end their request, drive out nobody."""
-    monkeypatch.setattr(crowd_module, "CONNECTIONS", 4)
+    monkeypatch.setattr(connection_set, "CONNECTIONS", 4)
     async with (
         serving(fake, InetServer("inet_http_server", "127.0.0.1", 0, BOB)) as (listener,),
         connected(listener) as good,
@@ -217,8 +217,8 @@ async def test_running_out_of_file_descriptors(
     failures = [errno.EMFILE, errno.ECONNABORTED, errno.ENFILE]
     exhausted = Exhausted(listener, failures)
     async with trio.open_nursery() as nursery:
-        crowd = ConnectionSet(fake.log, lambda: 1)
-        await nursery.start(serve, exhausted, App(server, fake.real), crowd)
+        connections = ConnectionSet(fake.log, lambda: 1)
+        await nursery.start(serve, exhausted, App(server, fake.real), connections)
         async with connected(listener, path) as client:
             assert (await client.get("/ok.html")).status == 200
         # Said once, and again after it had been good for a while.
@@ -236,7 +236,9 @@ async def test_clients_without_a_descriptor_left_for_them_make_room(
     fake: FakeSupervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those of TCP never take what is kept for the unix socket."""
-    monkeypatch.setattr(crowd_module, "for_connections", lambda limit, processes: FOR_UNIX + 3)
+    monkeypatch.setattr(
+        connection_set, "descriptors_for_connections", lambda limit, processes: FOR_UNIX + 3
+    )
     path = str(tmp_path / "s.sock")
     tcp, unix = InetServer("inet_http_server", "127.0.0.1", 0), UnixServer("unix_http_server", path)
     async with (
@@ -265,7 +267,9 @@ async def test_clients_without_a_descriptor_left_for_them_make_room(
 async def test_a_log_that_is_followed_counts_too(
     fake: FakeSupervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(crowd_module, "for_connections", lambda limit, processes: FOR_UNIX + 3)
+    monkeypatch.setattr(
+        connection_set, "descriptors_for_connections", lambda limit, processes: FOR_UNIX + 3
+    )
     log = tmp_path / "log"
     log.write_text("hello\n")
     monkeypatch.setattr(fake.process("cat").stdout, "logfile", str(log))
@@ -309,9 +313,9 @@ async def test_without_descriptors_a_silent_client_is_closed(
     listener = bind(server)
     failures: list[int] = []
     async with trio.open_nursery() as nursery:
-        crowd = ConnectionSet(fake.log, lambda: 1)
+        connections = ConnectionSet(fake.log, lambda: 1)
         exhausted = Exhausted(listener, failures)
-        await nursery.start(serve, exhausted, App(server, fake.real), crowd)
+        await nursery.start(serve, exhausted, App(server, fake.real), connections)
         async with connected(listener) as silent:
             await wait_all_tasks_blocked()
             failures.append(errno.EMFILE)

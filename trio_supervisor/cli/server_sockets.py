@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config.model import InetServer, UnixServer
 from trio_supervisor.core.errors import ServerError
-from trio_supervisor.web.server import bind, unbind
+from trio_supervisor.web.sockets import bind, unbind
 from trio_supervisor.web.tls import Certificate
 
 if TYPE_CHECKING:

@@ -263,6 +263,13 @@ EVENT_TYPES: dict[str, type[Event]] = {
 }
 
 
+#: The names of the events that are published: those without subtypes. Fixed here, because result
+#: handlers are given events of further subclasses.
+PUBLISHED_TYPES: tuple[str, ...] = tuple(
+    name for name, cls in EVENT_TYPES.items() if not cls.__subclasses__()
+)
+
+
 def serials(first: int = 0) -> Iterator[int]:
     """The numbers of events: behind the largest native integer comes 0 (interfaces.md 1.3)."""
     while True:

@@ -1,4 +1,4 @@
-"""The connections of HTTP servers: how many there may be, and which one makes room for another."""
+"""The connections of HTTP servers: their limits, and which connection makes room for another."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_supervisor.core.config.model import Severity
-from trio_supervisor.core.descriptors import FOR_UNIX, for_connections
 from trio_supervisor.web.connection import Connection
 from trio_supervisor.web.tls import TlsTransport
 from trio_supervisor.web.transport import PlainTransport
@@ -23,18 +22,39 @@ if TYPE_CHECKING:
 
     from trio_supervisor.web.app import App
 
-#: Connections of one server at a time; beyond, another makes room (3.6).
+#: Connections of one server at a time. A further client takes the place of another.
 CONNECTIONS = 1024
-#: Out of file descriptors or memory: seconds until the next try to accept.
+#: Seconds until the next attempt to accept when the daemon is out of file descriptors or memory.
 EXHAUSTED_PAUSE = 0.2
-#: Seconds without the same trouble after which it is said again.
+#: Seconds without a repetition after which the same problem is logged again.
 EPISODE_PAUSE = 60
+#: File descriptors of a running process: three pipes, its pidfd, its two log files.
+PER_PROCESS = 6
+#: Those of the daemon itself: standard streams, activity log, listeners, event loop, sockets.
+OWN = 32
+#: Those in use for a short time: pipes of a process that is being started, files that are read or
+#: reopened, a pass over /proc.
+SPARE = 64
+#: Connections that only unix sockets get, so that the operator can always connect.
+FOR_UNIX = 32
+#: Connections that are accepted however many descriptors the programs need. Without any, the
+#: operator could not find out what is wrong.
+LEAST = 2 * FOR_UNIX
+
+
+def descriptors_for_connections(limit: int, processes: int) -> int:
+    """Return how many of the ``limit`` descriptors of the daemon connections may have.
+
+    Clients come last: a program that cannot be started, or a log that cannot be reopened, because
+    a thousand silent clients hold all descriptors, is worse than a client that is turned away.
+    """
+    return max(LEAST, limit - OWN - SPARE - PER_PROCESS * processes)
 
 
 class ConnectionSet:
     """The connections of all servers of a supervisor.
 
-    ``processes`` tells how many processes there are: they need descriptors too.
+    ``processes`` returns the number of processes, which need descriptors too.
     """
 
     def __init__(self, log: Callable[[Severity, str], None], processes: Callable[[], int]) -> None:
@@ -46,7 +66,7 @@ class ConnectionSet:
         self._full = Episode()
 
     async def serve(self, sock: socket.socket, peer: str, app: App) -> None:
-        """Run one connection; nothing that it raises gets any further."""
+        """Run one connection. An error in it is logged and not raised."""
         if not self._make_room(app, peer):
             sock.close()
             return
@@ -67,14 +87,14 @@ class ConnectionSet:
             self._present.pop(connection, None)
 
     async def recover(self, error: OSError) -> None:
-        """Out of descriptors or memory: a connection that can be spared is closed, then a pause."""
+        """Close a connection when the daemon is out of descriptors or memory, then pause."""
         if self._exhausted.begins():
             self._log(Severity.ERROR, f"cannot accept an HTTP connection: {error.strerror}")
         self._close_least(lambda connection: bool(connection.peer))
         await trio.sleep(EXHAUSTED_PAUSE)
 
     def _make_room(self, app: App, peer: str) -> bool:
-        """Whether there is room for one more, if need be by closing another."""
+        """Make room for another connection, if necessary by closing one; False if there is none."""
         of_server = [c for c, its in self._present.items() if its is app]
         if len(of_server) >= CONNECTIONS:
             return self._close_least(of_server.__contains__)
@@ -92,8 +112,8 @@ class ConnectionSet:
         )
 
     def _spare(self, descriptors: int, *, peer: str) -> bool:
-        """Whether a client may have so many descriptors; some are kept for the unix socket."""
-        most = for_connections(self._limit, self._processes())
+        """Whether a client may have so many descriptors more. Some are kept for unix sockets."""
+        most = descriptors_for_connections(self._limit, self._processes())
         if not peer:
             return sum(c.descriptors for c in self._present) + descriptors <= most
         remote = sum(c.descriptors for c in self._present if c.peer)
@@ -105,10 +125,11 @@ class ConnectionSet:
         return sys.maxsize if soft == resource.RLIM_INFINITY else soft
 
     def _close_least(self, eligible: Callable[[Connection], bool]) -> bool:
-        """Close a connection, if one of these can be closed.
+        """Close the least useful of the eligible connections; False if there is none to close.
 
-        That is the oldest of those that were never let in, however busy they seem, so that nobody
-        who only connects can drive out those who work; else the one that is idle for longest.
+        That is the oldest connection that was never authorized, however busy it seems, so that
+        clients that only connect cannot drive out those that work. If there is none, it is the
+        connection that has been idle for longest.
         """
         present = [c for c in self._present if eligible(c)]
         idle = [(c.idle_since, c) for c in present if c.idle_since is not None]
@@ -123,14 +144,13 @@ class ConnectionSet:
 
 
 class Episode:
-    """Tells whether something that happens again and again is worth a line in the log: once, until
-    it has not happened for a while."""
+    """A repeated problem that is logged once, and again after EPISODE_PAUSE without it."""
 
     def __init__(self) -> None:
         self._over = -math.inf
 
     def begins(self) -> bool:
-        """It happens now; whether it is for the first time."""
+        """Note that the problem occurs now; True if a new episode begins."""
         now = trio.current_time()
         first = now >= self._over
         self._over = now + EPISODE_PAUSE

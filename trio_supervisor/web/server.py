@@ -1,6 +1,7 @@
 """An HTTP server: accepts connections and runs one task for each.
 
-What goes wrong in one connection stays there. The faces behind the URLs are in ``app.py``.
+An error in one connection does not reach the others. The endpoints behind the URLs are in
+``app.py``.
 """
 
 from __future__ import annotations
@@ -12,15 +13,39 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from trio_supervisor.web.sockets import bind as bind
-from trio_supervisor.web.sockets import unbind as unbind
+from trio_supervisor.web.app import App
+from trio_supervisor.web.connection_set import ConnectionSet
+from trio_supervisor.web.socket_file import keep_file
+from trio_supervisor.web.sockets import bind, unbind
 
 if TYPE_CHECKING:
-    from trio_supervisor.web.app import App
-    from trio_supervisor.web.connection_set import ConnectionSet
+    from trio_supervisor.core.config.model import Server
+    from trio_supervisor.runtime.supervisor import Supervisor
 
 #: Out of file descriptors or memory.
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+async def serve_http(
+    supervisor: Supervisor,
+    server: Server,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve XML-RPC, for ``tsupervisorctl``, and the web page until cancelled.
+
+    ``task_status.started()`` is called when clients can connect.
+    Raises ServerError and PluginError.
+    """
+    listener = bind(server)
+    try:
+        app = App(server, supervisor)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(keep_file, server, listener, supervisor.log)
+            connections = ConnectionSet(supervisor.log, lambda: len(supervisor.processes()))
+            await serve(listener, app, connections, task_status=task_status)
+    finally:
+        unbind(server, listener)
 
 
 async def serve(
@@ -30,13 +55,13 @@ async def serve(
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until cancelled. The listener stays open: closing it is the caller's task."""
+    """Serve until cancelled. The caller closes the listener."""
     async with trio.open_nursery() as nursery:
         task_status.started()
         while True:
             try:
                 await trio.lowlevel.wait_readable(listener)
-            except trio.ClosedResourceError:  # it is another socket from now on
+            except trio.ClosedResourceError:  # keep_file has put another socket in its place
                 continue
             if (accepted := await _accept(listener, connections)) is not None:
                 nursery.start_soon(connections.serve, *accepted, app)
@@ -45,7 +70,7 @@ async def serve(
 async def _accept(
     listener: socket.socket, connections: ConnectionSet
 ) -> tuple[socket.socket, str] | None:
-    """A connection and its peer's IP address, empty on a unix socket."""
+    """Accept a connection: its socket, and the IP address of its peer, empty on a unix socket."""
     try:
         sock, address = listener.accept()
     except OSError as error:  # most often the client has left already
@@ -57,5 +82,5 @@ async def _accept(
         return sock, ""
     with suppress(OSError):  # the client may have left already
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # finds dead peers (3.6)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # finds dead peers
     return sock, address[0]

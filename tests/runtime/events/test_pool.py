@@ -25,7 +25,7 @@ from trio_supervisor.core.config.model import (
 )
 from trio_supervisor.core.events import RemoteCommunication, Tick5
 from trio_supervisor.core.process.states import ListenerState, State
-from trio_supervisor.runtime.events.pool import QUIET
+from trio_supervisor.runtime.events.buffer import QUIET
 from trio_supervisor.runtime.group import Group
 from trio_supervisor.runtime.output.stdio import STDIN_LIMIT
 from trio_supervisor.runtime.rpc.tsupervisor import pool_info
@@ -227,7 +227,7 @@ async def test_overflow_drops_the_oldest_and_says_so(autojump_clock: MockClock) 
             "DEBG pool p event buffer overflowed, discarding event 2",
         ]
         assert stage.group.pool is not None
-        assert stage.group.pool.dropped == 3
+        assert stage.group.pool.buffer.dropped == 3
         await stage.say("zzzzzz")
         (l0,) = stage.processes
         await l0.stop()
@@ -500,7 +500,7 @@ async def test_an_error_inside_a_pool_stays_there(
             patch.setattr(stage.group.pool, "_send", explode)
             stage.emit("0")
             await wait_all_tasks_blocked()
-            patch.setattr(stage.group.pool, "_heard", explode)
+            patch.setattr(stage.group.pool, "_receive", explode)
             await stage.say("READY\n")
         await trio.sleep(1)
         stage.emit("1")

@@ -124,11 +124,11 @@ class Machine:
             for i in range(LISTENERS)
             if self.protocol(i) is ListenerState.BUSY
         ]
-        assert len(self.dropped()) == self.pool.dropped
-        assert self.pool.buffered <= SIZE
+        assert len(self.dropped()) == self.pool.buffer.dropped
+        assert self.pool.buffer.count <= SIZE
         ended = [*self.accepted, *self.dropped(), *busy]
         assert len(set(ended)) == len(ended)
-        assert len(ended) + self.pool.buffered == self.sent
+        assert len(ended) + self.pool.buffer.count == self.sent
 
 
 OPERATIONS = (
@@ -149,7 +149,7 @@ async def play(steps: list[tuple[int, int, float]]) -> None:
             await trio.sleep(pause)
             machine.check()
             if pause >= REDELIVERY_MOST:  # nothing is put off any more
-                assert machine.pool.buffered == 0 or not machine.somebody_waits()
+                assert machine.pool.buffer.count == 0 or not machine.somebody_waits()
         # One good listener is enough for all that is left, in the order of their numbers.
         machine.die(0)
         await wait_all_tasks_blocked()
@@ -161,7 +161,7 @@ async def play(steps: list[tuple[int, int, float]]) -> None:
             await wait_all_tasks_blocked()
             machine.accept(0)
         machine.check()
-        assert machine.pool.buffered == 0
+        assert machine.pool.buffer.count == 0
         assert sorted([*machine.accepted, *machine.dropped()]) == list(range(machine.sent))
         nursery.cancel_scope.cancel()
 

@@ -22,7 +22,7 @@ from trio_supervisor.core.events import (
     Tick5,
 )
 from trio_supervisor.core.process.states import State
-from trio_supervisor.runtime.events.handed import _subclass, handed
+from trio_supervisor.runtime.events.handler_event import _subclass, handler_event
 from trio_supervisor.runtime.events.result_handlers import (
     DEFAULT_HANDLER,
     default_handler,
@@ -80,7 +80,7 @@ def mine(event: object, response: bytes) -> None:
 
 
 def test_handlers_get_events_with_the_attributes_of_supervisor() -> None:
-    event = handed(ProcessStateRunning("web_00", "web", State.STARTING, 42), 7)
+    event = handler_event(ProcessStateRunning("web_00", "web", State.STARTING, 42), 7)
     assert isinstance(event, ProcessStateRunning)
     assert type(event).__name__ == "ProcessStateRunningEvent"
     assert event.payload() == "processname:web_00 groupname:web from_state:STARTING pid:42"
@@ -94,12 +94,12 @@ def test_handlers_get_events_with_the_attributes_of_supervisor() -> None:
 
 
 def test_an_unexpected_exit_and_a_chunk_of_output() -> None:
-    exited: Any = handed(ProcessStateExited("a", "a", State.RUNNING, False, 5), 0)
+    exited: Any = handler_event(ProcessStateExited("a", "a", State.RUNNING, False, 5), 0)
     assert (exited.expected, exited.process.pid) == (False, 5)
-    chunk: Any = handed(ProcessLogStdout("a", "g", 5, b"x"), 1)
+    chunk: Any = handler_event(ProcessLogStdout("a", "g", 5, b"x"), 1)
     assert (chunk.data, chunk.channel, chunk.process.group.config.name) == (b"x", "stdout", "g")
     assert not hasattr(chunk, "expected")
-    starting: Any = handed(ProcessStateStarting("a", "a", State.STOPPED, 0), 2)
+    starting: Any = handler_event(ProcessStateStarting("a", "a", State.STOPPED, 0), 2)
     assert starting.process.pid == 0
 
 
@@ -115,7 +115,7 @@ def test_an_event_of_the_embedding_program() -> None:
         def __init__(self) -> None:
             pass
 
-    assert isinstance(handed(Own(), 3), Own)
+    assert isinstance(handler_event(Own(), 3), Own)
 
 
 def test_what_a_handler_prints_is_flushed_also_if_it_fails(

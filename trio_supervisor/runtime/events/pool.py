@@ -1,155 +1,197 @@
-"""An event listener pool: a bounded buffer of events and the dispatch that empties it.
+"""An event listener pool: delivers each event that it subscribes to to one of its listeners.
 
-The buffer holds ``buffer_size`` events; overflow drops the oldest event and says so. The protocol
-of one listener is in ``core/listener.py``; bytes travel over the process's own pipes.
+Theory of operation
+-------------------
+
+**From the source to the buffer.** A process, a group, a client or the clock publishes an event on
+the bus (``bus.py``). The bus calls every subscriber of that event's type, in the task that
+publishes, and never waits. A pool puts the event into its buffer (``buffer.py``) and dispatches. So
+an event is in the buffer of every pool that wants it before its source goes on, and the order of
+events is the same in all pools. The buffer is bounded: a pool whose listeners are slow, stuck or
+dead loses the oldest events, and never delays what it observes.
+
+**From the buffer to a listener.** ``_dispatch`` takes events out of the buffer as long as there is
+one and a listener that can take it: its process is RUNNING, it has written ``READY``, and nothing
+of an earlier event is still queued for its stdin. The first such listener in order of priority gets
+the event. Header and payload are queued for its stdin, so ``_dispatch`` does not wait either. There
+is no task that loops over the buffer. ``_dispatch`` is called whenever a delivery may have become
+possible:
+
+* an event was added (``_accept``),
+* a listener wrote something (``_receive``),
+* the process of a listener changed its state (``_follow``, a task for each listener),
+* the pause after a rejection is over (``run``).
+
+**From a listener to the pool.** The stdout of a listener is read by ``listener_channel.py``, which
+calls the function made by ``on_output`` with the bytes as they come. ``core/listener.py`` holds the
+protocol, without I/O: ACKNOWLEDGED until ``READY``, then READY, BUSY from an event until its
+``RESULT``, then ACKNOWLEDGED again. A listener that breaks the protocol is UNKNOWN until it is
+started again, since nothing that it writes can be related to an event any more.
+
+**When a delivery fails.** An event belongs to one listener from ``_send`` until its result
+(``_Member.delivering``). It goes back to the head of the buffer, with its old numbers, if the
+listener rejects it, breaks the protocol, or is replaced by a new child. So an event is delivered at
+least once as long as the buffer does not overflow, and may be delivered twice: a listener may have
+acted on it and ended before it could answer. After a rejection the buffer rests for a moment,
+doubled with each further rejection, or a listener that rejects everything would keep the event loop
+busy.
+
+**Which child.** A listener is known by the pid of its process. Bytes and state changes of a new
+child can arrive in any order, so both ``_receive`` and ``_follow`` compare the pid first
+(``_renew``), and the first that sees another one begins the protocol anew.
 """
 
 from __future__ import annotations
 
 import traceback
-from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import trio
 
 from trio_supervisor.core.config.model import EventLength, Severity
 from trio_supervisor.core.errors import RequestError
-from trio_supervisor.core.events import EVENT_TYPES, Event, serials
+from trio_supervisor.core.events import EVENT_TYPES
 from trio_supervisor.core.listener import EventResult, Listener, Ready, envelope
 from trio_supervisor.core.process.states import ListenerState, State
+from trio_supervisor.runtime.events.buffer import EventBuffer
 from trio_supervisor.runtime.events.result_handlers import is_rejection, judge, result_handler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trio_supervisor.core.config.model import PoolConfig
+    from trio_supervisor.core.events import Event
+    from trio_supervisor.runtime.events.buffer import BufferedEvent
     from trio_supervisor.runtime.host import Host
     from trio_supervisor.runtime.process.lifecycle import Process
 
-#: Seconds before a rejected event is offered again: first, and at most (interfaces.md 1.6).
+#: Seconds before a rejected event is delivered again: the first pause, and the longest.
 REDELIVERY_FIRST = 0.1
 REDELIVERY_MOST = 5.0
-#: Seconds without a loss after which an overflow is over.
-QUIET = 10.0
-
-
-@dataclass(slots=True)
-class _Queued:
-    """An event with the numbers it keeps when it is delivered again (1.3)."""
-
-    event: Event
-    serial: int
-    poolserial: int
 
 
 class _Member:
-    """One listener process of the pool and where it stands in the protocol."""
+    """One listener process of the pool and its state in the protocol."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, host: Host) -> None:
         self.process = process
         self.protocol = Listener()
         self.pid = 0
-        self.deaf = False
-        """Its stdin is closed: it can take no event until it is a new child."""
-        self.delivering: _Queued | None = None
-        self.reported = self.protocol.state
-        """Where the log has it."""
+        self.stdin_closed = False
+        """True if an event could not be sent: the child cannot take events any more."""
+        self.delivering: BufferedEvent | None = None
+        """The event that the listener has not answered yet."""
+        self._host = host
+        self._logged = self.protocol.state
+        """The last state that the log shows."""
 
     def renew(self) -> None:
-        """Each spawn begins the protocol anew (1.5)."""
+        """Begin the protocol anew, for a new child."""
         self.pid = self.process.pid
         self.protocol = Listener()
-        self.reported = self.protocol.state
-        self.deaf = False
+        self._logged = self.protocol.state
+        self.stdin_closed = False
 
     @property
-    def ready(self) -> bool:
-        """RUNNING, READY and with nothing of an earlier event still unsent (1.5, 1.6)."""
+    def is_ready(self) -> bool:
+        """Whether the listener can take an event now."""
         return (
             self.protocol.state is ListenerState.READY
             and self.process.state is State.RUNNING
             and self.process.stdin_pending == 0
-            and not self.deaf
+            and not self.stdin_closed
         )
 
     @property
-    def works(self) -> bool:
-        """Whether it may still take or answer events."""
+    def is_usable(self) -> bool:
+        """Whether the listener may still take or answer events."""
         return (
             self.process.state is State.RUNNING
             and self.protocol.state is not ListenerState.UNKNOWN
-            and not self.deaf
+            and not self.stdin_closed
+        )
+
+    def sent(self, buffered: BufferedEvent) -> None:
+        """Record that an event was queued for the listener."""
+        self.protocol.sent()
+        self._logged = self.protocol.state
+        self.delivering = buffered
+
+    def log_state(self, state: ListenerState) -> None:
+        """Log a change of state. A listener leaves UNKNOWN only with a new child."""
+        if self._logged is not ListenerState.UNKNOWN:
+            if self._host.daemon.loglevel <= Severity.DEBUG:
+                self._host.log(
+                    Severity.DEBUG, f"{self.process.name}: {self._logged.name} -> {state.name}"
+                )
+            self._logged = state
+
+    def log_unknown(self) -> None:
+        """Log that the listener is UNKNOWN now."""
+        self.log_state(ListenerState.UNKNOWN)
+        self._host.log(
+            Severity.WARN,
+            f"{self.process.name}: has entered the UNKNOWN state and will no longer receive "
+            "events, this usually indicates the process violated the eventlistener protocol",
         )
 
 
 class Pool:
-    """Buffers the events its types select and gives each to exactly one listener."""
+    """Buffers the events of the subscribed types and gives each to exactly one listener."""
 
     def __init__(self, name: str, config: PoolConfig, host: Host) -> None:
         self.name = name
-        self.dropped = 0
-        """Events lost to overflow since the pool was added."""
-        self._unreported = 0
-        """Of these, since the line that reported the overflow; 0 while there is none."""
-        self.buffer_size = config.buffer_size
-        self.buffered = 0
-        """Events that wait for a listener."""
+        self.buffer = EventBuffer(name, config.buffer_size, host)
         self._host = host
         self._nursery: trio.Nursery | None = None
         self._count_bytes = config.event_len is EventLength.BYTES
         self._handler = result_handler(config.result_handler)
         self._members: dict[str, _Member] = {}
-        self._queue: deque[_Queued] = deque()
-        # Events that were taken out of the queue; they come before it.
-        self._returned: deque[_Queued] = deque()
-        self._poolserials = serials()
         self._changed = trio.lowlevel.ParkingLot()
         self._rejected = trio.lowlevel.ParkingLot()
         self._redelivery = 0.0
+        """Seconds of the last pause after a rejection; 0 after an event was accepted."""
         self._not_before = 0.0
+        """When events that were delivered before may be delivered again, on trio's clock."""
         self._types = tuple(EVENT_TYPES[event] for event in config.events)
         self._unsubscribe = host.bus.subscribe(self._types, self._accept)
 
     def add(self, process: Process) -> None:
         """Make a process a listener of this pool; in order of process priority."""
-        self._members[process.name] = _Member(process)
+        self._members[process.name] = _Member(process, self._host)
 
     def on_output(self, process: str) -> Callable[[bytes], None]:
-        """What receives the stdout of a listener."""
+        """Return the function that receives the stdout of a listener."""
 
-        def hear(data: bytes) -> None:
+        def receive(data: bytes) -> None:
             try:
-                self._heard(self._members[process], data)
-            except Exception:  # a listener is never worth the drain of its output (P-211)
+                self._receive(self._members[process], data)
+            except Exception:  # an error here must not stop the reading of the listener's output
                 self._host.log(
                     Severity.CRITICAL, f"internal error for {process}:\n{traceback.format_exc()}"
                 )
 
-        return hear
+        return receive
 
     def close(self) -> None:
-        """Take no more events; what is buffered is lost (1.6)."""
+        """Unsubscribe. Events in the buffer are lost."""
         self._unsubscribe()
-        self._end_overflow()
+        self.buffer.end_overflow()
 
     @property
     def listeners(self) -> list[tuple[Process, ListenerState]]:
-        """The listeners in order of preference, and where each stands in the protocol."""
+        """The listeners in order of preference, each with its state in the protocol."""
         return [(member.process, member.protocol.state) for member in self._members.values()]
 
     async def drained(self) -> None:
-        """Return when no event waits or is being worked on, or no listener is left to do it."""
-        while any(member.works for member in self._members.values()) and (
-            self.buffered or any(member.delivering for member in self._members.values())
+        """Wait until every event is delivered and answered, or no listener is usable any more."""
+        while any(member.is_usable for member in self._members.values()) and (
+            self.buffer.count or any(member.delivering for member in self._members.values())
         ):
             await self._changed.park()
 
     async def run(self) -> None:
-        """Notice what becomes of the listeners, and when a rejected event is due, until cancelled.
-
-        All other events are dispatched by whoever publishes them or makes a listener ready.
-        """
+        """Watch the processes of the listeners and end pauses after rejections, until cancelled."""
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
@@ -157,7 +199,7 @@ class Pool:
                     nursery.start_soon(self._follow, member)
                 while True:
                     self._dispatch()
-                    if trio.current_time() < self._not_before:  # which may be put off meanwhile
+                    if trio.current_time() < self._not_before:  # it may be postponed meanwhile
                         await trio.sleep_until(self._not_before)
                     else:
                         await self._rejected.park()
@@ -165,82 +207,39 @@ class Pool:
             self._nursery = None
 
     def _accept(self, event: Event, serial: int) -> None:
-        queued = _Queued(event, serial, next(self._poolserials))
-        self._make_room()
-        self._queue.append(queued)
-        self.buffered += 1
+        if self.buffer.append(event, serial):
+            self._watch_overflow()
         self._dispatch()
 
-    def _make_room(self) -> None:
-        """Drop the oldest event if the buffer is full.
+    def _put_back(self, buffered: BufferedEvent) -> None:
+        if self.buffer.put_back(buffered):
+            self._watch_overflow()
 
-        The log has one line when that begins and one when it is over, and only at level debug one
-        for each event: the listeners of a pool may never answer again.
-        """
-        if self.buffered < self.buffer_size:
-            return
-        oldest = self._next()
-        self.dropped += 1
-        self._unreported += 1
-        begins = self._unreported == 1
-        if begins or self._debugs:
-            self._host.log(
-                Severity.ERROR if begins else Severity.DEBUG,
-                f"pool {self.name} event buffer overflowed, discarding event {oldest.serial}",
-            )
-        if begins and self._nursery is not None:
-            self._nursery.start_soon(self._await_end_of_overflow)
-
-    async def _await_end_of_overflow(self) -> None:
-        while True:
-            before = self.dropped
-            await trio.sleep(QUIET)
-            if self.dropped == before:
-                break
-        self._end_overflow()
-
-    def _end_overflow(self) -> None:
-        count, self._unreported = self._unreported, 0
-        if count:
-            self._host.log(
-                Severity.INFO,
-                f"pool {self.name} event buffer overflowed no longer, discarded events: {count}",
-            )
-
-    def _return(self, queued: _Queued) -> None:
-        """Back to the head of the buffer, with its old numbers (1.6)."""
-        self._make_room()
-        self._put_back(queued)
-
-    def _put_back(self, queued: _Queued) -> None:
-        self._returned.appendleft(queued)
-        self.buffered += 1
-
-    def _next(self) -> _Queued:
-        """Take the head of the buffer, which must not be empty."""
-        self.buffered -= 1
-        return (self._returned or self._queue).popleft()
+    def _watch_overflow(self) -> None:
+        if self._nursery is not None:
+            self._nursery.start_soon(self.buffer.wait_for_end_of_overflow)
 
     def _dispatch(self) -> None:
-        """Give events to listeners as long as there are both; the first READY one is next (Q11)."""
-        while self.buffered and not (self._returned and trio.current_time() < self._not_before):
+        """Send events to listeners as long as there are both."""
+        buffer = self.buffer
+        while buffer.count and not (buffer.has_returned and trio.current_time() < self._not_before):
             member = self._first_ready()
             if member is None:
                 break
-            queued = self._next()
-            if not self._send(member, queued):
-                self._put_back(queued)
+            buffered = buffer.pop()
+            if not self._send(member, buffered):
+                self._put_back(buffered)
         if self._changed:
             self._changed.unpark_all()
 
     def _first_ready(self) -> _Member | None:
         for member in self._members.values():
-            if member.protocol.state is ListenerState.READY and member.ready:
+            if member.protocol.state is ListenerState.READY and member.is_ready:
                 return member
         return None
 
     async def _follow(self, member: _Member) -> None:
-        """Notice new children of a listener, and events that died with the old one."""
+        """Notice new children of a listener, and the end of one that was delivering an event."""
         while True:
             self._renew(member)
             self._dispatch()
@@ -251,100 +250,83 @@ class Pool:
             member.renew()
             self._take_back(member)
 
-    def _send(self, member: _Member, queued: _Queued) -> bool:
+    def _send(self, member: _Member, buffered: BufferedEvent) -> bool:
+        """Queue an event for a listener; False if its stdin is closed."""
         data = envelope(
             server=self._host.daemon.identifier,
-            serial=queued.serial,
+            serial=buffered.serial,
             pool=self.name,
-            poolserial=queued.poolserial,
-            event=queued.event.name,
-            payload=queued.event.payload(),
+            poolserial=buffered.poolserial,
+            event=buffered.event.name,
+            payload=buffered.event.payload(),
             count_bytes=self._count_bytes,
         )
         try:
             member.process.send_stdin(data, limited=False)
-        except RequestError:  # the next READY listener gets the event (1.5)
-            member.deaf = True
+        except RequestError:
+            member.stdin_closed = True
             return False
-        member.protocol.sent()
-        member.reported = member.protocol.state
-        member.delivering = queued
+        member.sent(buffered)
         if self._debugs:
-            self._debug(f"event {queued.serial} sent to listener {member.process.name}")
+            self._host.log(
+                Severity.DEBUG, f"event {buffered.serial} sent to listener {member.process.name}"
+            )
         return True
 
-    def _heard(self, member: _Member, data: bytes) -> None:
+    def _receive(self, member: _Member, data: bytes) -> None:
         self._renew(member)
         for item in member.protocol.feed(data):
             if isinstance(item, Ready):
-                self._report(member, ListenerState.READY)
+                member.log_state(ListenerState.READY)
             elif isinstance(item, EventResult):
                 self._judge(member, item.data)
             else:
-                self._violated(member, item.reason or f"unexpected output: {item.wrote!r}")
+                text = item.reason or f"unexpected output: {item.wrote!r}"
+                self._host.log(Severity.WARN, f"{member.process.name}: {text}")
+                member.log_unknown()
+                self._take_back(member)
         self._dispatch()
 
     def _judge(self, member: _Member, response: bytes) -> None:
-        queued, member.delivering = member.delivering, None
-        if queued is None:
+        """Let the result handler decide whether the listener's event is done."""
+        buffered, member.delivering = member.delivering, None
+        if buffered is None:
             return
         name = member.process.name
         try:
-            judge(self._handler, queued.event, queued.serial, response)
-        except BaseException as error:  # SystemExit too is this listener's trouble and no other's
+            judge(self._handler, buffered.event, buffered.serial, response)
+        except BaseException as error:  # SystemExit too must only end this delivery
             if is_rejection(error):
                 self._host.log(Severity.WARN, f"{name}: event was rejected")
-                self._report(member, ListenerState.ACKNOWLEDGED)
+                member.log_state(ListenerState.ACKNOWLEDGED)
                 self._postpone()
             else:
                 self._host.log(
                     Severity.WARN, f"{name}: event caused an error\n{traceback.format_exc()}"
                 )
                 member.protocol.fail()
-                self._unknown(member)
-            self._return(queued)
+                member.log_unknown()
+            self._put_back(buffered)
         else:
             if self._debugs:
-                self._debug(f"{name}: event was processed")
-            self._report(member, ListenerState.ACKNOWLEDGED)
+                self._host.log(Severity.DEBUG, f"{name}: event was processed")
+            member.log_state(ListenerState.ACKNOWLEDGED)
             self._redelivery = 0.0
 
-    def _violated(self, member: _Member, text: str) -> None:
-        self._host.log(Severity.WARN, f"{member.process.name}: {text}")
-        self._unknown(member)
-        self._take_back(member)
-
     def _take_back(self, member: _Member) -> None:
-        """What this listener was given and will not answer."""
-        queued, member.delivering = member.delivering, None
-        if queued is not None:
-            self._return(queued)
+        """Put back the event that this listener was sent and will not answer."""
+        buffered, member.delivering = member.delivering, None
+        if buffered is not None:
+            self._put_back(buffered)
 
     @property
     def _debugs(self) -> bool:
-        """Whether the log takes lines of level debug: thousands of events a second have several."""
+        """Whether the log takes lines of level debug. With thousands of events a second, even the
+        text of a line that is not written costs too much."""
         return self._host.daemon.loglevel <= Severity.DEBUG
 
-    def _debug(self, text: str) -> None:
-        self._host.log(Severity.DEBUG, text)
-
-    def _report(self, member: _Member, state: ListenerState) -> None:
-        """Log where a listener stands now; from UNKNOWN only a new child leads away."""
-        if member.reported is not ListenerState.UNKNOWN:
-            if self._debugs:
-                self._debug(f"{member.process.name}: {member.reported.name} -> {state.name}")
-            member.reported = state
-
-    def _unknown(self, member: _Member) -> None:
-        self._report(member, ListenerState.UNKNOWN)
-        self._host.log(
-            Severity.WARN,
-            f"{member.process.name}: has entered the UNKNOWN state and will no longer receive "
-            "events, this usually indicates the process violated the eventlistener protocol",
-        )
-
     def _postpone(self) -> None:
-        """Rejection backs off, without end but not without pause (1.6)."""
+        """Pause redelivery after a rejection; each further pause is twice as long."""
         self._redelivery = min(max(REDELIVERY_FIRST, 2 * self._redelivery), REDELIVERY_MOST)
         self._not_before = trio.current_time() + self._redelivery
         self._rejected.unpark_all()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import cast
 
 from trio_supervisor.core.events import Event
-from trio_supervisor.runtime.events.handed import handed
+from trio_supervisor.runtime.events.handler_event import handler_event
 from trio_supervisor.runtime.printed import flush_printed
 
 ResultHandler = Callable[[Event, bytes], object]
@@ -50,7 +50,7 @@ def judge(handler: ResultHandler, event: Event, serial: int, response: bytes) ->
         default_handler(event, response)
         return
     try:
-        handler(handed(event, serial), response)
+        handler(handler_event(event, serial), response)
     finally:
         flush_printed()
 

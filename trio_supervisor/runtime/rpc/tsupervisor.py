@@ -33,9 +33,9 @@ def _pool(pool: Pool) -> Value:
     ]
     return {
         "name": pool.name,
-        "buffer_size": pool.buffer_size,
-        "buffered": pool.buffered,
-        "dropped": pool.dropped,
+        "buffer_size": pool.buffer.size,
+        "buffered": pool.buffer.count,
+        "dropped": pool.buffer.dropped,
         "listeners": listeners,
     }
 

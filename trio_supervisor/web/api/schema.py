@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trio_supervisor.core.events import EVENT_TYPES
+from trio_supervisor.core.events import PUBLISHED_TYPES
 from trio_supervisor.core.process.states import DaemonState, ListenerState, State
 from trio_supervisor.runtime.inspect.describe import KIND_NAMES
 
@@ -213,7 +213,7 @@ READINESS = thing(
 )
 EVENT = thing(
     "The data of one server-sent event; members beyond these depend on its type",
-    event=one_of(*(name for name, cls in EVENT_TYPES.items() if not cls.__subclasses__())),
+    event=one_of(*PUBLISHED_TYPES),
     serial=count("its number, which listeners see too"),
     time={"type": "number", "description": "seconds since the epoch"},
 )

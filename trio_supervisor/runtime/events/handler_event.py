@@ -1,8 +1,8 @@
-"""Events as result handlers get them: with the attributes that handlers of Supervisor use.
+"""Events for result handlers, with the attributes that handlers written for Supervisor use.
 
-Handlers are written against Supervisor's classes, by name: ``event.process.config.name``,
-``event.serial``, ``type(event).__name__``. What they are given here is an event of a subclass of
-ours, so that handlers written for our classes work as well.
+Such handlers use names of Supervisor's classes: ``event.process.config.name``, ``event.serial``,
+``type(event).__name__``. They get an event of a subclass of our class, so that handlers written for
+our classes work as well.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from trio_supervisor.core.events import (
     SupervisorStateChangeStopping,
 )
 
-#: Supervisor calls its classes like ours with this at the end, except for these.
+#: Supervisor's class names are ours with this suffix, except for those in _NAMES.
 SUFFIX = "Event"
 _NAMES: dict[type[Event], str] = {
     SupervisorStateChangeRunning: "SupervisorRunningEvent",
@@ -35,27 +35,27 @@ class _Named(str):
         return SimpleNamespace(name=str(self))
 
 
-class HandedProcess(_Named):
-    """``event.process``: prints and compares as the name of the process.
+class HandlerProcess(_Named):
+    """``event.process``: a string, the name of the process, with further attributes.
 
-    ``pid`` is that of the event; 0 where the event has none.
+    ``pid`` is that of the event, 0 if the event has none.
     """
 
     group: _Named
     pid: int
 
 
-def handed(event: Event, serial: int) -> Event:
-    """The event for a result handler."""
+def handler_event(event: Event, serial: int) -> Event:
+    """Return a copy of an event for a result handler."""
     values: dict[str, Any] = {f.name: getattr(event, f.name) for f in fields(event)}
     values |= {**getattr(event, "__dict__", {}), "serial": serial}
     if "process" in values:
-        process = values["process"] = HandedProcess(values["process"])
+        process = values["process"] = HandlerProcess(values["process"])
         process.group = _Named(values["group"])
         process.pid = values.get("pid", 0)
     copy: Event = object.__new__(_subclass(type(event)))
     for name, value in values.items():
-        object.__setattr__(copy, name, value)  # the classes of events are frozen
+        object.__setattr__(copy, name, value)  # event classes are frozen
     return copy
 
 
