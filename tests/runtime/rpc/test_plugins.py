@@ -244,7 +244,7 @@ async def test_what_goes_wrong_in_a_plugin_stays_in_its_call(fake: Fake) -> None
             assert "plugin" not in reply.body.decode()
             (line,) = fake.lines
             assert said in line
-            assert "/test_rpc_plugins.py" in line or name == "unsendable"
+            assert "/test_plugins.py" in line or name == "unsendable"
         reply = await client.post("/RPC2", call_body("x.greet", "you"))
         assert b"hello you" in reply.body
 
@@ -406,7 +406,7 @@ async def test_what_a_plugin_misses_is_named_once(real: Supervisor, lines: list[
             assert caught.value.number == 30
     (line,) = lines
     assert line.startswith("ERROR x.identify uses Supervisor.options, which tsupervisord does not")
-    assert "test_rpc_plugins.py, line " in line
+    assert "test_plugins.py, line " in line
     with pytest.raises(AttributeError):
         await rpc.call("x.own_mistake", [])
 
