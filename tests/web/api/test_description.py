@@ -1,6 +1,6 @@
 """docs/openapi.json is what the server serves, and what its table of routes says.
 
-``TRIO_SUPERVISOR_REGENERATE=1 pytest tests/api/test_description.py`` writes the file anew.
+``TRIO_SUPERVISOR_REGENERATE=1 pytest tests/web/api/test_description.py`` writes the file anew.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The examples of docs/api.md answer what the page shows; its table is that of the routes.
 
-``TRIO_SUPERVISOR_REGENERATE=1 pytest tests/api/test_page.py`` writes the table anew.
+``TRIO_SUPERVISOR_REGENERATE=1 pytest tests/web/api/test_page.py`` writes the table anew.
 """
 
 from __future__ import annotations

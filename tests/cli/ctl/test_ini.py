@@ -59,7 +59,7 @@ def test_it_never_differs_from_the_standard_library(text: str) -> None:
         "[supervisorctl]\nServerURL = unix:///run/s.sock ; where\n\n# remark\nprompt=\n"
         "[program:x]\ncommand=/bin/sh -c 'a; b'\nenvironment=\n  A=1,\n  B=2\n ; remark\n",
         "[supervisorctl]\na=1\n[ctlplugin:x]\nb=2\n[supervisorctl]\na=2",
-        (Path(__file__).parents[1] / "end_to_end" / "ctl_transcripts.ini").read_text(),
+        (Path(__file__).parents[2] / "end_to_end" / "ctl_transcripts.ini").read_text(),
     ],
 )
 def test_it_reads_usual_files(text: str) -> None:
