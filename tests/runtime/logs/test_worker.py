@@ -13,8 +13,8 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from tests.kit.fakes import log_lines
-from trio_supervisor.runtime.logs import worker as clerks
-from trio_supervisor.runtime.logs.filesink import FileSink, Job
+from trio_supervisor.runtime.logs import worker as disk_worker
+from trio_supervisor.runtime.logs.filesink import DiskCall, FileSink
 from trio_supervisor.runtime.logs.logfile import LogFile, open_log
 from trio_supervisor.runtime.logs.rotation import RotationScheme
 from trio_supervisor.runtime.logs.worker import DiskWorker
@@ -49,7 +49,7 @@ class Office:
 
     def __init__(self, directory: Path) -> None:
         self.disk = HangingDisk()
-        self.clerk = DiskWorker()
+        self.worker = DiskWorker()
         self.lines: list[str] = []
         self.directory = directory
         self.slow = self._sink("slow", self.disk.write)
@@ -63,7 +63,7 @@ class Office:
                 path, open_log(path), rotation=RotationScheme(), report=report, write=write
             )
 
-        return FileSink(make, self.clerk, log_lines(self.lines))
+        return FileSink(make, self.worker, log_lines(self.lines))
 
     def hang(self) -> None:
         """Make the disk hang, with one write on its way."""
@@ -84,7 +84,7 @@ class Office:
         self.disk.resume()
         self.slow.close()
         self.other.close()
-        self.clerk.settle(PATIENCE)
+        self.worker.settle(PATIENCE)
 
 
 @pytest.fixture
@@ -155,10 +155,10 @@ def test_a_disk_that_hangs_for_days_does_not_take_all_memory(office: Office) -> 
     lost = f"ERRO cannot write log {path}: its disk is too slow; output is dropped until it works"
     assert office.lines == [lost]
     office.disk.resume()
-    office.clerk.settle(PATIENCE)
+    office.worker.settle(PATIENCE)
     written = len(office.read("slow"))
     office.slow.write(b">")
-    office.clerk.settle(PATIENCE)
+    office.worker.settle(PATIENCE)
     office.slow.flush()
     assert office.read("slow")[written:] == b"\n>"  # not in the middle of a line that was cut
     dropped = (QUEUE_LIMIT // 65536 + 10) * 65536 + 1 - written
@@ -177,7 +177,7 @@ def test_what_cannot_be_done_now_is_said_and_done_later(office: Office, action: 
     office.slow.write(b"new")
     office.disk.resume()
     office.slow.flush()
-    office.clerk.settle(PATIENCE)
+    office.worker.settle(PATIENCE)
     office.wait_for("slow", b"new")
     if action == "reopen":
         assert office.read("moved") == b"old<"
@@ -194,7 +194,7 @@ def test_errors_of_an_action_come_back(office: Office) -> None:
 
 
 def test_opening_does_not_wait_for_ever(tmp_path: Path) -> None:
-    clerk = DiskWorker()
+    worker = DiskWorker()
     go, opened = threading.Event(), []
 
     def slowly(path: str) -> int:
@@ -204,9 +204,9 @@ def test_opening_does_not_wait_for_ever(tmp_path: Path) -> None:
 
     before = len(os.listdir("/proc/self/fd"))
     with pytest.raises(TimeoutError, match="its disk does not answer"):
-        Job(slowly, str(tmp_path / "x"), os.close).wait(clerk)
+        DiskCall(worker, slowly, str(tmp_path / "x"), os.close).wait()
     go.set()
-    clerk.settle(PATIENCE)
+    worker.settle(PATIENCE)
     assert opened
     assert len(os.listdir("/proc/self/fd")) == before  # nobody wanted it any more
 
@@ -214,7 +214,7 @@ def test_opening_does_not_wait_for_ever(tmp_path: Path) -> None:
 def test_without_a_thread_the_caller_does_the_work(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(clerks, "_start", lambda function: False)
+    monkeypatch.setattr(disk_worker, "_start", lambda function: False)
     for number in range(2000):
         office.other.write(b"%d\n" % number)
     assert office.read("other") == b"".join(b"%d\n" % number for number in range(2000))

@@ -1,13 +1,12 @@
-"""A log in a regular file as a sink: what is written waits for the clerk, in order.
+"""A log in a regular file as a sink: what is written waits for the disk worker, in order.
 
-Callers wait for a disk but for a moment where they rely on the outcome, and longer only in the task
-of the process that is concerned.
+How the two work together is told in ``worker.py``. The event loop waits for a disk only for a
+moment, and only where a caller relies on the outcome: in ``reopen``, ``clear`` and ``DiskCall``.
 """
 
 from __future__ import annotations
 
 import errno
-import threading
 from collections import deque
 from contextlib import suppress
 from functools import partial
@@ -17,59 +16,64 @@ import trio
 
 from trio_supervisor.runtime.logs.drops import Losses, Seam
 from trio_supervisor.runtime.logs.reports import Notices
-from trio_supervisor.runtime.logs.writer import QUEUE_LIMIT, ROOM, wake
+from trio_supervisor.runtime.logs.worker import wake
+from trio_supervisor.runtime.logs.writer import QUEUE_LIMIT, ROOM
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trio_supervisor.core.config.model import Severity
     from trio_supervisor.runtime.logs.logfile import LogFile
-    from trio_supervisor.runtime.logs.worker import DiskWorker, Work
+    from trio_supervisor.runtime.logs.worker import DiskWorker, Job
 
-#: Seconds a caller waits for a disk. Usual are 0.0001; a busy machine may take this long.
+#: Seconds the event loop waits for a disk. Usual are 0.0001; a busy machine may take this long.
 PATIENCE = 0.1
-#: The same while some disk is known to hang, or where waiting can go on in one task: a thousand
-#: logs must not be a hundred seconds.
+#: The same while some disk is known to hang, or where the calling task can go on waiting by itself:
+#: a thousand logs must not be a hundred seconds.
 HURRY = 0.005
 #: Seconds the task of one process waits for a log to be opened, without which there is no child,
-#: and for its last output to be written before its end is recorded (P-208). Nobody else waits.
+#: and for its last output to be written before its end is recorded. No other task waits for it.
 DISK_PATIENCE = 2
 
 
 T = TypeVar("T")
-Waiter = tuple[trio.lowlevel.TrioToken, trio.Event]
 
 
-class Job(Generic[T]):
-    """Something to do with the file ``path`` in the clerk's thread, which may raise OSError.
+class DiskCall(Generic[T]):
+    """A call of ``action(path)`` in the disk worker's thread, which may raise OSError.
 
-    ``undo`` takes back what came of it too late.
+    ``undo`` takes back a result that comes after the caller has given up.
     """
 
-    def __init__(self, action: Callable[[str], T], path: str, undo: Callable[[T], object]) -> None:
+    def __init__(
+        self,
+        worker: DiskWorker,
+        action: Callable[[str], T],
+        path: str,
+        undo: Callable[[T], object],
+    ) -> None:
+        self._worker = worker
         self._action = action
         self._path = path
         self._undo = undo
-        self._lock = threading.Lock()
-        self._done = threading.Lock()
-        self._done.acquire()
+        self._done = False
         self._given_up = False
         self._results: list[T] = []
         self._error = _unanswered(path)
-        self._waiter: Waiter | None = None
+        self._waiter: tuple[trio.lowlevel.TrioToken, trio.Event] | None = None
 
-    def wait(self, clerk: DiskWorker) -> T:
-        """What came of it. Raises OSError, also if the disk does not answer."""
-        self._begin(clerk, PATIENCE)
+    def wait(self) -> T:
+        """Return the result. Raises OSError; ETIMEDOUT: the disk does not answer."""
+        self._begin(PATIENCE)
         return self._result()
 
-    async def outcome(self, clerk: DiskWorker) -> T:
-        """The same; if it takes more than a moment only the calling task waits."""
-        if not self._begin(clerk, HURRY):
+    async def outcome(self) -> T:
+        """As ``wait``; if it takes more than a moment only the calling task waits."""
+        if not self._begin(HURRY):
             event = trio.Event()
-            with self._lock:
+            with self._worker.lock:
                 self._waiter = trio.lowlevel.current_trio_token(), event
-                if self._done.acquire(blocking=False):
+                if self._done:
                     event.set()
             try:
                 with trio.move_on_after(DISK_PATIENCE):
@@ -80,63 +84,76 @@ class Job(Generic[T]):
                 raise
         return self._result()
 
-    def _begin(self, clerk: DiskWorker, patience: float) -> bool:
-        """Whether it is done already."""
-        clerk.submit(self._work)
-        done = self._done.acquire(timeout=patience)
-        if not done:
-            clerk.relieve(patience)
-        return done
+    def _begin(self, patience: float) -> bool:
+        """Return whether it was done at once."""
+        self._worker.submit(self._run)
+        return self._worker.wait(lambda: self._done, patience)
 
     def _result(self) -> T:
-        with self._lock:
+        with self._worker.lock:
             self._given_up = True
             if not self._results:
                 raise self._error
             return self._results[0]
 
-    def _work(self) -> None:
+    def _run(self) -> None:
+        """Called in the worker's thread."""
         try:
             result = self._action(self._path)
         except OSError as error:
-            self._error = error
+            self._finish([], error)
         else:
-            with self._lock:
-                if self._given_up:
-                    self._undo(result)
-                else:
-                    self._results.append(result)
-        with self._lock:
-            self._done.release()
+            if self._finish([result], self._error):
+                self._undo(result)
+
+    def _finish(self, results: list[T], error: OSError) -> bool:
+        """Return whether the caller has given up."""
+        with self._worker.lock:
+            if self._given_up:
+                return True
+            self._results, self._error, self._done = results, error, True
+            self._worker.notify()
             if self._waiter is not None:
                 wake(*self._waiter)
+            return False
 
 
 class FileSink:
-    """``make`` makes the log file; it is told where to report, from the clerk's thread."""
+    """``make`` makes the log file. It is given the function to report with, which may be called in
+    the worker's thread."""
+
+    __slots__ = (
+        "_file",
+        "_late",
+        "_losses",
+        "_notices",
+        "_queue",
+        "_seam",
+        "_waiting",
+        "_worker",
+        "backlog",
+    )
 
     broken = False
 
     def __init__(
         self,
         make: Callable[[Callable[[Severity, str], None]], LogFile],
-        clerk: DiskWorker,
+        worker: DiskWorker,
         report: Callable[[Severity, str], None],
     ) -> None:
         self.backlog = 0
-        self._clerk = clerk
+        self._worker = worker
         self._notices = Notices(report)
         self._file = make(self._notices.add)
         self._losses = Losses(self._file.path, report)
         self._seam = Seam()
-        self._lock = threading.Lock()
-        self._queue: deque[bytes | Work] = deque()
-        self._busy = False
+        self._queue: deque[bytes | Job] | None = None
+        """What is to be done; None while this sink is idle, to save the memory."""
         self._late = False
-        """Was waited for in vain; not waited for again before it has caught up."""
-        self._idle = threading.Lock()
-        self._waiting: list[Waiter] = []
-        self._waiting_for_all: list[Waiter] = []
+        """Whether ``flush`` has waited in vain; it does not again before the queue is empty."""
+        self._waiting: list[tuple[int, trio.lowlevel.TrioToken, trio.Event]] | None = None
+        """Tasks that wait for the backlog to be so small; -1: for the queue to be empty."""
 
     def write(self, data: bytes) -> None:
         if self.backlog + len(data) > QUEUE_LIMIT:
@@ -149,27 +166,13 @@ class FileSink:
             self._losses.recovered()
         self._notices.pass_on()
 
-    def flush(self) -> None:
-        """Wait a moment until all is written."""
-        self._wait(HURRY if self._clerk.hangs else PATIENCE)
-
     async def room(self) -> None:
-        event = trio.Event()
-        with self._lock:
-            if self.backlog <= ROOM:
-                event.set()
-            else:
-                self._waiting.append((trio.lowlevel.current_trio_token(), event))
-        await event.wait()
+        await self._wait_for(ROOM)
 
     async def settled(self) -> None:
-        event = trio.Event()
-        with self._lock:
-            if not self._busy:
-                return
-            self._waiting_for_all.append((trio.lowlevel.current_trio_token(), event))
-        with trio.move_on_after(DISK_PATIENCE):
-            await event.wait()
+        if self._queue is not None:
+            with trio.move_on_after(DISK_PATIENCE):
+                await self._wait_for(_IDLE)
 
     def reopen(self) -> None:
         self._do(self._file.reopen)
@@ -180,21 +183,29 @@ class FileSink:
 
     def close(self) -> None:
         self._put(self._file.close, 0)
-        self._wait(HURRY)  # whoever relies on it has ``settled``
+        self._wait(HURRY)  # callers that rely on it await ``settled``
+
+    def flush(self) -> None:
+        """Block a moment until all is written."""
+        self._wait(HURRY if self._worker.hangs else PATIENCE)
 
     def _wait(self, patience: float) -> None:
-        with self._lock:
-            wait = self._busy and not self._late
-            idle = self._idle
-        if wait:
-            if idle.acquire(timeout=patience):
-                idle.release()
-            else:
-                self._late = True
-                self._clerk.relieve(patience)
+        if not self._late and not self._worker.wait(lambda: self._queue is None, patience):
+            self._late = True
         self._notices.pass_on()
 
-    def _do(self, action: Work) -> None:
+    async def _wait_for(self, backlog: int) -> None:
+        event = trio.Event()
+        with self._worker.lock:
+            if self._queue is None or self.backlog <= backlog:
+                event.set()
+            else:
+                if self._waiting is None:
+                    self._waiting = []
+                self._waiting.append((backlog, trio.lowlevel.current_trio_token(), event))
+        await event.wait()
+
+    def _do(self, action: Job) -> None:
         """Raises OSError; ETIMEDOUT: the disk does not answer, and it is done when it does."""
         outcome: list[OSError | None] = []
         self._put(partial(_attempt, action, outcome), 0)
@@ -204,45 +215,57 @@ class FileSink:
         if outcome[0] is not None:
             raise outcome[0]
 
-    def _put(self, item: bytes | Work, size: int) -> None:
-        with self._lock:
-            self._queue.append(item)
+    def _put(self, item: bytes | Job, size: int) -> None:
+        with self._worker.lock:
             self.backlog += size
-            if self._busy:
+            if self._queue is not None:
+                self._queue.append(item)
                 return
-            self._busy = True
+            self._queue = deque((item,))
             self._late = False
-            self._idle = threading.Lock()
-            self._idle.acquire()
-        self._clerk.submit(self._work)
+        self._worker.submit(self._work)
 
     def _work(self) -> None:
-        """One item, in the clerk's thread: others have their turn after each."""
-        item = self._queue[0]
+        """Do one thing, in the worker's thread; the next is another job, so that files take turns.
+
+        While the queue is not empty no other thread takes anything out of it.
+        """
+        queue = self._queue
+        assert queue is not None
+        item = queue[0]
         if isinstance(item, bytes):
             self._file.write(item)
         else:
             item()
-        with self._lock:
-            self._queue.popleft()
+        with self._worker.lock:
+            queue.popleft()
             self.backlog -= len(item) if isinstance(item, bytes) else 0
-            if self.backlog <= ROOM:
-                _wake_all(self._waiting)
-            if not self._queue:
-                self._busy = False
-                self._idle.release()
-                _wake_all(self._waiting_for_all)
+            if not queue:
+                self._queue = None
+                self._worker.notify()
+            if self._waiting:
+                self._wake()
+            if not queue:
                 return
-        self._clerk.submit(self._work)
+        self._worker.submit(self._work)
+
+    def _wake(self) -> None:
+        """Wake the tasks whose condition holds. Needs the lock."""
+        assert self._waiting is not None
+        still = []
+        for waiter in self._waiting:
+            backlog, token, event = waiter
+            if self._queue is None or self.backlog <= backlog:
+                wake(token, event)
+            else:
+                still.append(waiter)
+        self._waiting = still or None
 
 
-def _wake_all(waiting: list[Waiter]) -> None:
-    for waiter in waiting:
-        wake(*waiter)
-    waiting.clear()
+_IDLE = -1
 
 
-def _attempt(action: Work, outcome: list[OSError | None]) -> None:
+def _attempt(action: Job, outcome: list[OSError | None]) -> None:
     try:
         action()
     except OSError as error:

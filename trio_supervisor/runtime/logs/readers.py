@@ -15,8 +15,7 @@ from weakref import WeakValueDictionary
 import trio
 
 from trio_supervisor.core.errors import Failed
-from trio_supervisor.runtime.logs.worker import DiskWorker
-from trio_supervisor.runtime.logs.writer import wake
+from trio_supervisor.runtime.logs.worker import DiskWorker, wake
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from trio_supervisor.core.config.model import Severity
 from trio_supervisor.runtime.logs.drops import Seam
-from trio_supervisor.runtime.logs.filesink import FileSink, Job
+from trio_supervisor.runtime.logs.filesink import DiskCall, FileSink
 from trio_supervisor.runtime.logs.logfile import LogFile, open_log, own_descriptor
 from trio_supervisor.runtime.logs.rotation import RotationScheme
 from trio_supervisor.runtime.logs.syslog import SOCKET, SyslogSink, SyslogTarget
@@ -121,7 +121,7 @@ class Sinks:
         self._tag = tag
         self._syslog_socket = syslog_socket
         self._writers: dict[Hashable, Writer] = {}
-        self._clerk = DiskWorker()
+        self._worker = DiskWorker()
         self._warned: set[str] = set()
 
     def file(self, path: str, *, maxbytes: int, backups: int) -> Sink:
@@ -134,7 +134,7 @@ class Sinks:
         if own is not None:
             fd = os.dup(own)
         else:
-            fd = await Job(_open, path, os.close).outcome(self._clerk)
+            fd = await DiskCall(self._worker, _open, path, os.close).outcome()
         return self._sink(path, fd, maxbytes, backups)
 
     def syslog(self, process: str | None = None) -> Sink:
@@ -145,7 +145,7 @@ class Sinks:
 
     def settle(self, seconds: float) -> None:
         """Wait until everything is written; what makes no progress for so long is left behind."""
-        self._clerk.settle(seconds)
+        self._worker.settle(seconds)
         deadline = time.monotonic() + seconds
         for writer in self._writers.values():
             writer.settle(max(0.0, deadline - time.monotonic()))
@@ -155,7 +155,7 @@ class Sinks:
 
         ``undo`` takes back what comes of it after that.
         """
-        return Job(action, path, undo).wait(self._clerk)
+        return DiskCall(self._worker, action, path, undo).wait()
 
     def _open(self, path: str) -> int:
         """Open a log for appending, without waiting long for anybody. Raises OSError."""
@@ -165,7 +165,7 @@ class Sinks:
     def _sink(self, path: str, fd: int, maxbytes: int, backups: int) -> Sink:
         if own_descriptor(path) is None and stat.S_ISREG(os.fstat(fd).st_mode):
             make = partial(_log_file, path, fd, RotationScheme(maxbytes, backups))
-            return FileSink(make, self._clerk, self._report)
+            return FileSink(make, self._worker, self._report)
         sink = StreamSink(
             self._stream_writer(path, fd),
             reopen=lambda: self._stream_writer(path, self._open(path)),

@@ -1,8 +1,43 @@
-"""Does the work of all log files in one thread, and gets another while a disk holds that one up.
+"""The disk worker: does everything that may wait for the disk of a log, in one thread.
 
-A regular file cannot be waited for: a write to a disk that hangs (network, frozen, dying) does not
-return, and nobody can tell before. So none is made on the event loop (P-256). One thread for all,
-because a thread for each log of a thousand programs would be two thousand.
+Theory of operation
+-------------------
+A write to a regular file cannot be made non-blocking, and a disk that hangs (a network file system,
+a frozen or dying device) does not say so before. So the event loop never reads, writes, opens or
+renames a log file. It submits *jobs*, and a thread does them. One thread serves all logs, because
+one for each log of a thousand programs would be two thousand threads. Jobs take about 0.1 ms.
+
+If one disk hangs, the thread hangs with it, and all other logs would wait. So a thread that has
+spent more than STUCK_AFTER on one job is *replaced*: the next thread goes on with the other jobs.
+Nothing can end the old thread. It finishes its job some day, notices that its generation is over,
+and ends. ::
+
+                    submit                     queue empty
+        +--------+ --------> +----------------+ ---------> +--------+
+        |  idle  |           | active         |            |  idle  |
+        +--------+           | (generation n) |            +--------+
+                             +----------------+
+                                  |  job takes longer than STUCK_AFTER, and others wait
+                                  v
+                  stuck (generation n)      active (generation n+1) ...
+                                  |
+                                  v  the job returns after all
+                                ends
+
+* Who notices: a *watchdog* thread, which runs only while jobs wait behind another, and callers that
+  wait for a job themselves (``wait``).
+* Order: jobs of one file must not overtake each other, also not when a thread is replaced. The
+  worker does not know files. Each ``FileSink`` has a queue of its own and submits its next job when
+  the last one is done. So at most one job of a file is with the worker, and a disk that hangs holds
+  at most one thread for each of its open logs.
+* Turns: because a file submits one job at a time, the files take turns, however much one writes.
+* Locking: there is one lock, ``lock``, for the state of the worker, of all sinks and of all calls.
+  It is held for a few instructions, never during a job. So threads and the event loop take it
+  without waiting for a disk, and there is no order of locks to get wrong.
+* Waiting: ``wait`` blocks the calling thread and is only for a few milliseconds. Tasks wait for
+  events of trio, which the thread sets through the loop (``wake``).
+* The threads are daemon threads of trio's cache. A disk that hangs does not hold up the exit.
+* Without a thread (process limit reached) ``submit`` does the job itself: late is better than lost.
 """
 
 from __future__ import annotations
@@ -18,96 +53,127 @@ import trio
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Work = Callable[[], None]
+    Job = Callable[[], None]
 
-#: Seconds one piece of work may take before the others are given to another thread. Usual are
-#: 0.0001; a disk that is merely busy seldom takes longer.
-HELD_UP = 0.02
-#: Seconds after which a thread that was relieved and has not come back has met a disk that hangs.
-HANGS = 0.05
+#: Seconds one job may take before the jobs behind it are given to another thread. Usual are 0.0001;
+#: a disk that is merely busy seldom takes longer.
+STUCK_AFTER = 0.02
+#: Seconds after which a replaced thread that has not come back has met a disk that hangs.
+HANGS_AFTER = 0.05
 
 
 class DiskWorker:
-    """``submit`` and ``relieve`` may be called in any thread."""
+    """Does jobs one after another. All methods may be called in any thread."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._ready: deque[Work] = deque()
-        self._shift = 0
-        """Number of the thread at work; one that was relieved sees another number."""
-        self._working = False
+        self.lock = threading.Lock()
+        """Guards the state of this worker and of everything that submits jobs to it."""
+        self._changed = threading.Condition(self.lock)
+        self._ready: deque[Job] = deque()
+        self._generation = 0
+        """Of the active thread. A replaced thread has an older one."""
+        self._active = False
         self._watched = False
-        self._since = 0.0
-        self._relieved = 0
-        """Threads that were relieved and have not come back yet."""
-        self._relief = 0.0
-        """When the last of them was."""
+        self._began = 0.0
+        """When the present job began; monotonic."""
+        self._waiters = 0
+        """Threads in ``wait``."""
+        self._stuck = 0
+        """Threads that were replaced and have not come back yet."""
+        self._replaced_at = 0.0
 
-    def submit(self, work: Work) -> None:
-        """Have this done soon, after what was submitted before. It must not raise."""
-        with self._changed:
-            self._ready.append(work)
+    def submit(self, job: Job) -> None:
+        """Have a job done soon, after those that were submitted before. It must not raise."""
+        with self.lock:
+            self._ready.append(job)
             inline = False
-            if not self._working:
-                self._working = True
-                inline = not self._begin_shift()
+            if not self._active:
+                self._active = True
+                inline = not self._start_generation()
             elif not self._watched:
                 self._watched = _start(self._watch)
-        if inline:  # out of process slots: better slow than never
-            self._serve(self._shift)
+        if inline:
+            self._serve(self._generation)
 
-    def relieve(self, after: float = HELD_UP) -> bool:
-        """Go on in another thread if the present one is held up for so many seconds; whether
-        something is still waiting."""
+    def wait(self, done: Callable[[], bool], seconds: float) -> bool:
+        """Block until ``done`` returns True, at most for some seconds; return whether it did.
+
+        ``done`` is called with the lock held, after each ``notify``.
+        """
         with self._changed:
-            if self._ready and time.monotonic() - self._since >= after:
-                self._relieved += self._begin_shift()
-                self._relief = time.monotonic()
-            return bool(self._ready)
+            if done():
+                return True
+            self._waiters += 1
+            in_time = self._changed.wait_for(done, seconds)
+            self._waiters -= 1
+            if not in_time:
+                self._replace_if_stuck(seconds)
+            return in_time
+
+    def notify(self) -> None:
+        """Have ``wait`` look again. Call it with the lock held."""
+        if self._waiters:  # most jobs are not waited for
+            self._changed.notify_all()
 
     @property
     def hangs(self) -> bool:
         """Whether some disk is known to hang."""
-        return self._relieved > 0 and time.monotonic() - self._relief >= HANGS
+        return self._stuck > 0 and time.monotonic() - self._replaced_at >= HANGS_AFTER
 
     def settle(self, seconds: float) -> None:
-        """Wait until all is done, or until one piece of work has taken so long."""
+        """Block until all jobs are done, or until one of them has taken so many seconds."""
         with self._changed:
-            while self._working and (left := self._since + seconds - time.monotonic()) > 0:
+            while self._active and (left := self._began + seconds - time.monotonic()) > 0:
                 self._changed.wait(left)
 
-    def _begin_shift(self) -> bool:
-        """Whether there is a thread for it."""
-        started = _start(partial(self._serve, self._shift + 1))
-        self._shift += started
-        self._since = time.monotonic()
+    def _start_generation(self) -> bool:
+        """Start the next thread; return False if there is none to be had. Needs the lock."""
+        started = _start(partial(self._serve, self._generation + 1))
+        self._generation += started
+        self._began = time.monotonic()
         return started
 
-    def _serve(self, shift: int) -> None:
+    def _replace_if_stuck(self, after: float) -> None:
+        """Go on in another thread if the present job has taken so many seconds. Needs the lock."""
+        if self._ready and time.monotonic() - self._began >= after:
+            self._stuck += self._start_generation()
+            self._replaced_at = time.monotonic()
+
+    def _serve(self, generation: int) -> None:
+        """Do jobs until there are none, or until this thread was replaced."""
         while True:
-            with self._changed:
-                if shift != self._shift:
-                    self._relieved -= 1
+            with self.lock:
+                if generation != self._generation:
+                    self._stuck -= 1
                     return
                 if not self._ready:
-                    self._working = False
+                    self._active = False
                     self._changed.notify_all()
                     return
-                work = self._ready.popleft()
-                self._since = time.monotonic()
-            work()
+                job = self._ready.popleft()
+                self._began = time.monotonic()
+            job()
 
     def _watch(self) -> None:
-        """There is more to do while the thread is at work: make sure that it gets on."""
-        waiting = True
-        while waiting:
-            time.sleep(HELD_UP)
-            waiting = self.relieve()
-        with self._changed:
-            self._watched = False
+        """Run as the watchdog, until no job waits behind another."""
+        while True:
+            time.sleep(STUCK_AFTER)
+            with self.lock:
+                self._replace_if_stuck(STUCK_AFTER)
+                if not self._ready:
+                    self._watched = False
+                    return
 
 
-def _start(function: Work) -> bool:
+def wake(token: trio.lowlevel.TrioToken, event: trio.Event) -> None:
+    """Set an event of the loop from another thread. Nothing happens if the loop has ended."""
+    try:
+        token.run_sync_soon(event.set)
+    except trio.RunFinishedError:
+        return
+
+
+def _start(function: Job) -> bool:
     """Run it in a thread of trio's cache, which are daemon threads; False if there is none."""
     try:
         trio.lowlevel.start_thread_soon(function, lambda outcome: outcome.unwrap())

@@ -18,6 +18,7 @@ import trio
 
 from trio_supervisor.runtime.logs.drops import Losses, Seam, reason
 from trio_supervisor.runtime.logs.reports import Notices
+from trio_supervisor.runtime.logs.worker import wake
 from trio_supervisor.runtime.system.threads import NoThread, start
 
 if TYPE_CHECKING:
@@ -203,11 +204,3 @@ class Writer:
                 waiting, self._waiting = self._waiting, []
                 for token, event in waiting:
                     wake(token, event)
-
-
-def wake(token: trio.lowlevel.TrioToken, event: trio.Event) -> None:
-    """Set an event of the loop from another thread."""
-    try:
-        token.run_sync_soon(event.set)
-    except trio.RunFinishedError:
-        return  # nobody waits any more

@@ -1,0 +1,220 @@
+"""Log files on disks that hang: nobody waits for them but their own program."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from tests.kit.fakes import log_lines
+from trio_supervisor.runtime.logs import worker as disk_worker
+from trio_supervisor.runtime.logs.filesink import DiskCall, FileSink
+from trio_supervisor.runtime.logs.logfile import LogFile, open_log
+from trio_supervisor.runtime.logs.rotation import RotationScheme
+from trio_supervisor.runtime.logs.worker import DiskWorker
+from trio_supervisor.runtime.logs.writer import BACKLOG_LIMIT, QUEUE_LIMIT, ROOM
+
+PATIENCE = 30
+
+
+class HangingDisk:
+    """Every write waits until ``resume``; those made before the hanging do not."""
+
+    def __init__(self) -> None:
+        self._runs = threading.Event()
+        self._runs.set()
+        self.held = threading.Semaphore(0)
+
+    def hang(self) -> None:
+        self._runs.clear()
+
+    def resume(self) -> None:
+        self._runs.set()
+
+    def write(self, fd: int, data: memoryview) -> int:
+        if not self._runs.is_set():
+            self.held.release()
+            assert self._runs.wait(PATIENCE)
+        return os.write(fd, data)
+
+
+class Office:
+    """Two logs: ``slow`` on a disk that may hang, ``other`` on one that never does."""
+
+    def __init__(self, directory: Path) -> None:
+        self.disk = HangingDisk()
+        self.worker = DiskWorker()
+        self.lines: list[str] = []
+        self.directory = directory
+        self.slow = self._sink("slow", self.disk.write)
+        self.other = self._sink("other", os.write)
+
+    def _sink(self, name: str, write: Callable[[int, memoryview], int]) -> FileSink:
+        path = str(self.directory / name)
+
+        def make(report: Callable[..., None]) -> LogFile:
+            return LogFile(
+                path, open_log(path), rotation=RotationScheme(), report=report, write=write
+            )
+
+        return FileSink(make, self.worker, log_lines(self.lines))
+
+    def hang(self) -> None:
+        """Make the disk hang, with one write on its way."""
+        self.disk.hang()
+        self.slow.write(b"<")
+        assert self.disk.held.acquire(timeout=PATIENCE)
+
+    def read(self, name: str) -> bytes:
+        return (self.directory / name).read_bytes()
+
+    def wait_for(self, name: str, data: bytes) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while self.read(name) != data:
+            assert time.monotonic() < deadline, f"{self.read(name)!r} in {name}"
+            time.sleep(0.001)
+
+    def close(self) -> None:
+        self.disk.resume()
+        self.slow.close()
+        self.other.close()
+        self.worker.settle(PATIENCE)
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Iterator[Office]:
+    made = Office(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.mark.behaviour("process.md#slow-full-and-broken-disks")
+def test_the_logs_on_other_disks_go_on(office: Office) -> None:
+    office.hang()
+    office.other.write(b"first")
+    office.wait_for("other", b"first")  # though nothing else happens that could wake somebody
+    office.other.write(b" second")
+    office.other.flush()
+    office.wait_for("other", b"first second")
+    assert office.read("slow") == b""
+
+
+@pytest.mark.behaviour("process.md#slow-full-and-broken-disks")
+def test_what_waited_is_written_once_and_in_order(office: Office) -> None:
+    office.hang()
+    numbers = [b"%d\n" % number for number in range(1000)]
+    for number in numbers:
+        office.slow.write(number)
+    office.disk.resume()
+    office.wait_for("slow", b"<" + b"".join(numbers))
+    assert office.lines == []
+
+
+@pytest.mark.behaviour("process.md#slow-full-and-broken-disks")
+def test_nobody_is_held_up_for_long(office: Office) -> None:
+    """A flush is in vain once; after that nobody waits before the disk has caught up."""
+    office.hang()
+    office.slow.flush()
+    begin = time.monotonic()
+    for _ in range(1000):
+        office.slow.write(b"x")
+        office.slow.flush()
+    assert time.monotonic() - begin < PATIENCE / 10  # 1000 waits would be 5 s
+    office.disk.resume()
+    office.wait_for("slow", b"<" + b"x" * 1000)
+    office.slow.write(b">")
+    office.slow.flush()
+    office.wait_for("slow", b"<" + b"x" * 1000 + b">")
+
+
+@pytest.mark.behaviour("process.md#slow-full-and-broken-disks")
+async def test_reading_pauses_when_1_MiB_waits(office: Office) -> None:
+    office.hang()
+    while office.slow.backlog < BACKLOG_LIMIT:
+        office.slow.write(b"x" * 65536)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(office.slow.room)
+        await wait_all_tasks_blocked()
+        assert nursery.child_tasks
+        office.disk.resume()
+    assert office.slow.backlog <= ROOM
+
+
+def test_a_disk_that_hangs_for_days_does_not_take_all_memory(office: Office) -> None:
+    office.hang()
+    for _ in range(QUEUE_LIMIT // 65536 + 10):
+        office.slow.write(b"x" * 65536)
+    assert office.slow.backlog <= QUEUE_LIMIT
+    path = office.directory / "slow"
+    lost = f"ERRO cannot write log {path}: its disk is too slow; output is dropped until it works"
+    assert office.lines == [lost]
+    office.disk.resume()
+    office.worker.settle(PATIENCE)
+    written = len(office.read("slow"))
+    office.slow.write(b">")
+    office.worker.settle(PATIENCE)
+    office.slow.flush()
+    assert office.read("slow")[written:] == b"\n>"  # not in the middle of a line that was cut
+    dropped = (QUEUE_LIMIT // 65536 + 10) * 65536 + 1 - written
+    assert office.lines == [lost, f"INFO log {path} works again; {dropped} bytes were dropped"]
+
+
+@pytest.mark.parametrize("action", ["reopen", "clear"])
+def test_what_cannot_be_done_now_is_said_and_done_later(office: Office, action: str) -> None:
+    office.slow.write(b"old")
+    office.slow.flush()
+    office.hang()
+    if action == "reopen":
+        (office.directory / "slow").rename(office.directory / "moved")
+    with pytest.raises(TimeoutError, match="its disk does not answer"):
+        getattr(office.slow, action)()
+    office.slow.write(b"new")
+    office.disk.resume()
+    office.slow.flush()
+    office.worker.settle(PATIENCE)
+    office.wait_for("slow", b"new")
+    if action == "reopen":
+        assert office.read("moved") == b"old<"
+
+
+@pytest.mark.behaviour("process.md#reopening-and-truncation-from-outside")
+def test_errors_of_an_action_come_back(office: Office) -> None:
+    (office.directory / "slow").unlink()
+    (office.directory / "slow").mkdir()
+    with pytest.raises(IsADirectoryError):
+        office.slow.reopen()
+    office.slow.write(b"stays open")
+    office.slow.flush()
+
+
+def test_opening_does_not_wait_for_ever(tmp_path: Path) -> None:
+    worker = DiskWorker()
+    go, opened = threading.Event(), []
+
+    def slowly(path: str) -> int:
+        assert go.wait(PATIENCE)
+        opened.append(open_log(path))
+        return opened[0]
+
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(TimeoutError, match="its disk does not answer"):
+        DiskCall(worker, slowly, str(tmp_path / "x"), os.close).wait()
+    go.set()
+    worker.settle(PATIENCE)
+    assert opened
+    assert len(os.listdir("/proc/self/fd")) == before  # nobody wanted it any more
+
+
+def test_without_a_thread_the_caller_does_the_work(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk_worker, "_start", lambda function: False)
+    for number in range(2000):
+        office.other.write(b"%d\n" % number)
+    assert office.read("other") == b"".join(b"%d\n" % number for number in range(2000))
