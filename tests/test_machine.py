@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +42,15 @@ def test_a_missing_program_is_a_reason_that_names_its_package(
 def test_a_missing_right_is_named() -> None:
     with pytest.raises(pytest.skip.Exception, match=r"unshare.*CAP_SYS_ADMIN"):
         machine.need_namespaces("--no-such-option")
+
+
+def test_a_missing_name_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*arguments: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(pytest.skip.Exception, match="/etc/hosts"):
+        machine.need_localhost()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])

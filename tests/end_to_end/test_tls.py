@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import serialization
 
 from tests.kit.ctl import install, run
 from tests.kit.daemon import PATIENCE, daemon, eventually, free_port, run_to_end, write_config
+from tests.kit.machine import need_localhost
 from trio_supervisor import childutils
 from trio_supervisor.cli.client.client import Client
 from trio_supervisor.cli.client.tls_options import TlsOptions
@@ -71,6 +72,7 @@ def handshake(port: int, ca: trustme.CA) -> str | None:
 
 @pytest.mark.behaviour("http.md#tls")
 def test_client_and_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need_localhost()
     ca, stranger = trustme.CA(), trustme.CA()
     ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     stranger.cert_pem.write_to_path(str(tmp_path / "stranger.pem"))
@@ -176,6 +178,7 @@ def test_a_pair_that_is_renewed_one_file_after_the_other(tmp_path: Path) -> None
 
 
 def test_clients_must_show_who_they_are(tmp_path: Path) -> None:
+    need_localhost()
     ca, clients = trustme.CA(), trustme.CA()
     ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     clients.cert_pem.write_to_path(str(tmp_path / "clients.pem"))

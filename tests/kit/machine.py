@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import shutil
+import socket
 import subprocess
 
 import pytest
@@ -54,6 +55,14 @@ def need_tracing() -> None:
     why = _failure(path_of("strace"), "-D", "-o", "/dev/null", "true")
     if why:
         pytest.skip(f"no process can be traced here ({why}): run as root with CAP_SYS_PTRACE")
+
+
+def need_localhost() -> None:
+    """Skip the test where the name of this machine's loopback addresses is not known."""
+    try:
+        socket.getaddrinfo("localhost", None)
+    except OSError as error:
+        pytest.skip(f"localhost has no address here ({error}): give it a line in /etc/hosts")
 
 
 @functools.cache

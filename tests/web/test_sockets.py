@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.machine import need_localhost
 from trio_supervisor.core.config.model import InetServer, UnixServer
 from trio_supervisor.core.errors import ServerError
 from trio_supervisor.web import sockets as listener_module
@@ -241,6 +242,8 @@ def test_a_taken_port() -> None:
     ],
 )
 def test_hosts(host: str, family: int | None, address: str | None) -> None:
+    if host == "localhost":
+        need_localhost()
     server = inet(0, host)
     listener = bind(server)
     assert not listener.getblocking()
