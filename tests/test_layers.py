@@ -58,7 +58,7 @@ RULES = (
     ),
     Rule(where=("web", "web.*"), never=("subprocess", "argparse", f"{NAME}.cli")),
     Rule(
-        where=("cli.ctl*", "cli.client*", "cli.pidproxy"),
+        where=("cli.ctl*", "cli.client*", "cli.flags", "cli.pidproxy"),
         never=(*SLOW, f"{NAME}.runtime", f"{NAME}.web", f"{NAME}.core"),
         unless=(
             *(f"{NAME}.core.{module}" for module in ("escape", "numbers", "process.states")),
@@ -67,7 +67,7 @@ RULES = (
         even_for_typing=False,
     ),
     Rule(
-        where=("cli.ctl*", "cli.client*", "cli.pidproxy"),
+        where=("cli.ctl*", "cli.client*", "cli.flags", "cli.pidproxy"),
         never=("json",),
         but_not_in=(
             "cli.ctl.events",
@@ -77,7 +77,7 @@ RULES = (
         even_for_typing=False,
     ),
     Rule(
-        where=("cli.ctl*", "cli.client*", "cli.pidproxy"),
+        where=("cli.ctl*", "cli.client*", "cli.flags", "cli.pidproxy"),
         never=("xmlrpc",),
         but_not_in=("cli.ctl.controller",),  # plugins catch the errors of that module
         even_for_typing=False,

@@ -86,3 +86,7 @@ def test_help_names_every_option() -> None:
     for flag in FLAGS:
         assert f"--{flag.long}" in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_an_empty_value_is_not_a_flag_without_one() -> None:
+    assert parse(["--logfile=", "-n"]).overrides == {"logfile": "", "nodaemon": "true"}

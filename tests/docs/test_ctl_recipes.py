@@ -7,7 +7,7 @@ import shlex
 from tests.kit.docs import blocks
 from trio_supervisor.cli.ctl.arguments import parse
 from trio_supervisor.cli.ctl.commands import COMMANDS
-from trio_supervisor.cli.ctl.flags import parse_flags
+from trio_supervisor.cli.ctl.options import parse_flags
 
 PAGE = "tsupervisorctl-recipes.md"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trio_supervisor.cli.ctl.commands import COMMANDS
-from trio_supervisor.cli.ctl.flags import FLAGS
+from trio_supervisor.cli.ctl.options import FLAGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import getopt
 import os
-import textwrap
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from trio_supervisor.cli.flags import QUESTIONS, Flag, FlagError, flag_values, split_flags
+from trio_supervisor.cli.help_row import help_row
 from trio_supervisor.core.errors import SupervisorError
 
 if TYPE_CHECKING:
@@ -18,24 +18,10 @@ class UsageError(SupervisorError):
     """The command line is wrong; the text names the option."""
 
 
-@dataclass(frozen=True, slots=True)
-class Flag:
-    """One option of the command line."""
-
-    short: str
-    """One letter, or empty."""
-    long: str
-    argument: str
-    """What the help calls the argument; empty: takes none."""
-    doc: str
-    overrides: str = ""
-    """The option of ``[supervisord]`` that a value given here beats; empty: none."""
-
-
 FLAGS = (
     Flag("c", "configuration", "FILE", "configuration file; without it the usual places are tried"),
-    Flag("n", "nodaemon", "", "stay in the foreground", "nodaemon"),
-    Flag("s", "silent", "", "do not copy the log to standard output", "silent"),
+    Flag("n", "nodaemon", "", "stay in the foreground"),
+    Flag("s", "silent", "", "do not copy the log to standard output"),
     Flag("", "demo", "", "show the product alive: a few programs in a temporary directory"),
     Flag("", "check", "", "report all that is wrong or odd with the configuration; starts nothing"),
     Flag("", "format", "FORM", "of --check: text or json"),
@@ -45,28 +31,28 @@ FLAGS = (
     Flag("", "hash-password", "", "ask for a password and print it as password= may hold it"),
     Flag("h", "help", "", "show this text (also -?)"),
     Flag("v", "version", "", "show the version"),
-    Flag("u", "user", "USER", "run as this user (name or uid)", "user"),
-    Flag("m", "umask", "UMASK", "umask of the background daemon (default 022)", "umask"),
-    Flag("d", "directory", "DIR", "directory the background daemon changes to", "directory"),
-    Flag("l", "logfile", "FILE", "the daemon's own log", "logfile"),
-    Flag("y", "logfile_maxbytes", "BYTES", "size at which it is rotated", "logfile_maxbytes"),
-    Flag("z", "logfile_backups", "NUM", "rotated logs to keep", "logfile_backups"),
-    Flag(
-        "e", "loglevel", "LEVEL", "critical, error, warn, info, debug, trace, blather", "loglevel"
-    ),
-    Flag("j", "pidfile", "FILE", "where to write the daemon's pid", "pidfile"),
-    Flag("i", "identifier", "NAME", "name of this daemon", "identifier"),
-    Flag("q", "childlogdir", "DIR", "directory of automatic child logs", "childlogdir"),
-    Flag("k", "nocleanup", "", "keep automatic child logs of earlier runs", "nocleanup"),
-    Flag("a", "minfds", "NUM", "open files the daemon must be allowed", "minfds"),
-    Flag("t", "strip_ansi", "", "remove ANSI escapes from child logs", "strip_ansi"),
-    Flag("", "minprocs", "NUM", "processes the daemon must be allowed", "minprocs"),
+    Flag("u", "user", "USER", "run as this user (name or uid)"),
+    Flag("m", "umask", "UMASK", "umask of the background daemon (default 022)"),
+    Flag("d", "directory", "DIR", "directory the background daemon changes to"),
+    Flag("l", "logfile", "FILE", "the daemon's own log"),
+    Flag("y", "logfile_maxbytes", "BYTES", "size at which it is rotated"),
+    Flag("z", "logfile_backups", "NUM", "rotated logs to keep"),
+    Flag("e", "loglevel", "LEVEL", "critical, error, warn, info, debug, trace, blather"),
+    Flag("j", "pidfile", "FILE", "where to write the daemon's pid"),
+    Flag("i", "identifier", "NAME", "name of this daemon"),
+    Flag("q", "childlogdir", "DIR", "directory of automatic child logs"),
+    Flag("k", "nocleanup", "", "keep automatic child logs of earlier runs"),
+    Flag("a", "minfds", "NUM", "open files the daemon must be allowed"),
+    Flag("t", "strip_ansi", "", "remove ANSI escapes from child logs"),
+    Flag("", "minprocs", "NUM", "processes the daemon must be allowed"),
     Flag("", "profile_options", "LIST", "profile the daemon: cumulative, calls, callers"),
 )
-
-
 #: Flags that ask for something else than running.
 ACTIONS = ("demo", "check", "convert", "export", "hash-password")
+#: Flags about this run. Each other flag beats the option of ``[supervisord]`` with its name.
+OF_THIS_RUN = frozenset(
+    (*ACTIONS, *QUESTIONS, "configuration", "format", "keep-includes", "profile_options")
+)
 #: Those that look at a file, which may be named without ``-c``.
 OF_A_FILE = ("check", "convert", "export")
 FORMS = {"format": ("text", "json"), "export": ("toml", "json")}
@@ -91,48 +77,35 @@ class DaemonOptions:
 
 def parse(argv: list[str]) -> DaemonOptions:
     """Parse by the rules of traditional getopt. Raises UsageError."""
-    short = "?" + "".join(
-        flag.short + (":" if flag.argument else "") for flag in FLAGS if flag.short
-    )
-    long = [flag.long + ("=" if flag.argument else "") for flag in FLAGS]
     try:
-        given, rest = getopt.getopt(argv, short, long)
-        if rest and any(f"--{action}" in dict(given) for action in OF_A_FILE):
+        found, rest = split_flags(FLAGS, argv)
+        if rest and any(flag.long in OF_A_FILE for _, flag, _ in found):
             file, *rest = rest
-            more, rest = getopt.getopt(rest, short, long)
-            given += [("--configuration", file), *more]
-    except getopt.GetoptError as error:
+            more, rest = split_flags(FLAGS, [f"--configuration={file}", *rest])
+            found += more
+        if rest:
+            raise UsageError(f"positional arguments are not supported: {' '.join(rest)}")
+        given = flag_values(found)
+    except FlagError as error:
         raise UsageError(str(error)) from None
-    if rest:
-        raise UsageError(f"positional arguments are not supported: {' '.join(rest)}")
-    by_spelling = {f"-{flag.short}": flag for flag in FLAGS if flag.short}
-    by_spelling |= {f"--{flag.long}": flag for flag in FLAGS}
-    by_spelling["-?"] = by_spelling["-h"]
-    action = "run"
-    seen: dict[str, str] = {}
-    for spelling, value in given:
-        flag = by_spelling[spelling]
-        if flag.long in ("help", "version"):
-            return DaemonOptions(action=flag.long)
-        if flag.long in seen:
-            raise UsageError(f"conflicting command line option {spelling!r}")
-        seen[flag.long] = value if flag.argument else "true"
-        if flag.long in ACTIONS:
-            action = flag.long
+    for question in QUESTIONS:
+        if question in given:
+            return DaemonOptions(action=question)
     for option, legal in FORMS.items():
-        if option in seen and seen[option] not in legal:
+        if option in given and given[option] not in legal:
             shown = " or ".join(legal)
-            raise UsageError(f"invalid value for --{option} {seen[option]!r}: use {shown}")
+            raise UsageError(f"invalid value for --{option} {given[option]!r}: use {shown}")
+    actions = [name for name in given if name in ACTIONS]
     return DaemonOptions(
-        action=action,
-        configuration=seen.get("configuration"),
-        format=seen.get("export", seen.get("format", "text")),
-        keep_includes="keep-includes" in seen,
-        profile=seen.get("profile_options"),
+        action=actions[-1] if actions else "run",
+        configuration=given.get("configuration"),
+        format=given.get("export", given.get("format", "text")),
+        keep_includes="keep-includes" in given,
+        profile=given.get("profile_options"),
         overrides={
-            flag.overrides: seen[flag.long]
+            flag.long: given[flag.long] if flag.value else "true"
             for flag in FLAGS
-            if flag.long in seen and flag.overrides
+            if flag.long in given and flag.long not in OF_THIS_RUN
         },
     )
 
@@ -150,7 +123,7 @@ def usage(program: str) -> str:
     ]
     for flag in FLAGS:
         spellings = f"-{flag.short}, --{flag.long}" if flag.short else f"    --{flag.long}"
-        lines += _folded(f"  {spellings + ' ' + flag.argument:<30} {flag.doc}", 33)
+        lines += help_row(f"{spellings} {flag.value}", 30, flag.text)
     lines += [
         "",
         "examples:",
@@ -163,10 +136,3 @@ def usage(program: str) -> str:
         "internal error",
     ]
     return "\n".join(lines)
-
-
-def _folded(line: str, indent: int) -> list[str]:
-    """The line broken at blanks for the narrowest terminal in use."""
-    return textwrap.wrap(
-        line, 80, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
-    )

@@ -11,9 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trio_supervisor.cli.ctl.commands import COMMANDS
-from trio_supervisor.cli.ctl.flags import DEFAULT_URL, FLAGS, OptionError, parse_flags
 from trio_supervisor.cli.ctl.help import CHAPTERS, usage
-from trio_supervisor.cli.ctl.options import ClientOptions, read_options
+from trio_supervisor.cli.ctl.options import (
+    DEFAULT_URL,
+    FLAGS,
+    ClientOptions,
+    OptionError,
+    parse_flags,
+    read_options,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

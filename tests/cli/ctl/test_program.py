@@ -323,11 +323,10 @@ def test_light_imports(stub: Stub, tmp_path: Path) -> None:
         "trio_supervisor.core.process.states",
     }
     assert {name.removeprefix("trio_supervisor.cli.") for name in ours if ".cli." in name} == {
-        *("client", "client.client", "client.http", "client.tls_options", "client.xml"),
+        *("client", "client.client", "client.http", "client.tls_options", "client.xml", "flags"),
         *(
             "ctl",
             "ctl.main",
-            "ctl.flags",
             "ctl.ini",
             "ctl.io",
             "ctl.options",

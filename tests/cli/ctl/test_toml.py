@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from trio_supervisor.cli.ctl.flags import OptionError
-from trio_supervisor.cli.ctl.options import read_options
+from trio_supervisor.cli.ctl.options import OptionError, read_options
 
 ENVIRON = {"NAME": "me", "WORD": "p%w"}
 

@@ -16,8 +16,7 @@ from trio_supervisor.cli.ctl.commands import (
     completes,
     option_names,
 )
-from trio_supervisor.cli.ctl.flags import FLAGS, OptionError, parse_flags
-from trio_supervisor.cli.ctl.options import read_options
+from trio_supervisor.cli.ctl.options import FLAGS, OptionError, parse_flags, read_options
 from trio_supervisor.cli.ctl.session import Session
 from trio_supervisor.cli.ctl.shell import process_names
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from trio_supervisor.cli.ctl.commands import COMMANDS
-from trio_supervisor.cli.ctl.flags import FLAGS
-from trio_supervisor.cli.ctl.text import folded
+from trio_supervisor.cli.ctl.options import FLAGS
+from trio_supervisor.cli.help_row import help_row
 
 #: The actions of the reference by what they are for.
 CHAPTERS = {
@@ -15,8 +15,6 @@ CHAPTERS = {
     "to change the set of programs": ("reread", "update", "add", "remove"),
     "to end": ("reload", "shutdown"),
 }
-#: Columns of the narrowest terminal in use.
-WIDTH = 80
 FURTHER = "not in supervisorctl"
 
 
@@ -30,13 +28,13 @@ def usage(program: str) -> str:
         "Without an action it opens a shell that reads actions.",
         "",
         "options:",
-        *(line for flag in FLAGS for line in _row(flag.spelled, 27, flag.text)),
+        *(line for flag in FLAGS for line in help_row(flag.spelled, 27, flag.text)),
     ]
     further = tuple(name for name, command in COMMANDS.items() if command.extension)
     for title, names in (CHAPTERS | {FURTHER: further}).items():
         lines += ["", f"{title}:"] if names else []
         for name in names:
-            lines += _row(name, 10, COMMANDS[name].forms[0][1])
+            lines += help_row(name, 10, COMMANDS[name].forms[0][1])
     lines += [
         "",
         "A process is written as its name, or as group:name; group:* means all of a",
@@ -44,13 +42,8 @@ def usage(program: str) -> str:
         "like are patterns.",
         "",
         "examples:",
-        *_row(f"{program} status", len(program) + 17, "every program and how it is"),
-        *_row(f"{program} restart 'web:*'", len(program) + 17, "restart the whole group web"),
-        *_row(f"{program} help restart", len(program) + 17, "all about one action"),
+        *help_row(f"{program} status", len(program) + 17, "every program and how it is"),
+        *help_row(f"{program} restart 'web:*'", len(program) + 17, "restart the whole group web"),
+        *help_row(f"{program} help restart", len(program) + 17, "all about one action"),
     ]
     return "\n".join(lines)
-
-
-def _row(term: str, room: int, text: str) -> list[str]:
-    """A term in ``room`` cells, and its explanation beside it."""
-    return folded(f"  {term:<{room}} {text}", WIDTH, room + 3)

@@ -9,8 +9,7 @@ import os
 import sys
 
 from trio_supervisor.cli.ctl.dispatch import Dispatcher
-from trio_supervisor.cli.ctl.flags import OptionError
-from trio_supervisor.cli.ctl.options import read_options
+from trio_supervisor.cli.ctl.options import OptionError, read_options
 from trio_supervisor.cli.ctl.session import GENERIC, INVALID_ARGUMENTS, Session
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 
 from trio_supervisor.cli.client.tls_options import TlsOptions
-from trio_supervisor.cli.ctl.flags import COMPLETE, DEFAULT_URL, OptionError, parse_flags
 from trio_supervisor.cli.ctl.ini import quick_sections
+from trio_supervisor.cli.flags import Flag, FlagError, flag_values, split_flags
 from trio_supervisor.core.numbers import seconds
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
@@ -19,11 +19,58 @@ if TYPE_CHECKING:
 
     Sections = dict[str, dict[str, str]]
 
+DEFAULT_URL = "http://localhost:9001"
+#: Supervisor lacks those that cannot be abbreviated: they must not make a prefix of one of its own
+#: ambiguous.
+FLAGS = (
+    Flag("c", "configuration", "FILE", "configuration file; without it the usual places are tried"),
+    Flag("s", "serverurl", "URL", f"where the daemon listens (default {DEFAULT_URL})"),
+    Flag("u", "username", "NAME", "user name to log in with"),
+    Flag("p", "password", "TEXT", "password to log in with"),
+    Flag(
+        "r",
+        "history_file",
+        "FILE",
+        "keep the lines typed in the shell here",
+        alias="history-file",  # Supervisor documents this spelling but refuses it
+    ),
+    Flag("i", "interactive", "", "ask before shutdown and reload, and for a missing password"),
+    Flag(
+        "",
+        "timeout",
+        "SECONDS",
+        "give up when the daemon says nothing for so long (exit 124)",
+        abbreviated=False,
+    ),
+    Flag(
+        "",
+        "raw",
+        "",
+        "show control characters of logs as they are, on a terminal too",
+        abbreviated=False,
+    ),
+    Flag(
+        "",
+        "completion",
+        "SHELL",
+        "print a completion script for bash, zsh or fish, and end",
+        abbreviated=False,
+    ),
+    Flag("", "version", "", "show the version of this program", abbreviated=False),
+    Flag("h", "help", "", "show this text (also -?)"),
+)
+#: What the completion scripts ask with, see ``completion.py``; not for people.
+COMPLETE = "--complete"
+
 SECTION = "supervisorctl"
 PLUGIN_PREFIX = "ctlplugin:"
 FACTORY_KEY = "supervisor.ctl_factory"
 #: What switches something off (config.md 7); anything else leaves it on.
 FALSE = frozenset({"false", "no", "off", "0"})
+
+
+class OptionError(Exception):
+    """The command line or the configuration is wrong; the text is for people."""
 
 
 class ClientOptions:
@@ -118,6 +165,39 @@ def read_options(argv: list[str], environ: Mapping[str, str]) -> ClientOptions:
     options.password = given.get("password", options.password)
     options.history_file = given.get("history_file", options.history_file)
     return options
+
+
+def parse_flags(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
+    """Return the values of the flags by long name, and the words after them. Raises OptionError."""
+    try:
+        found, rest = split_flags(FLAGS, arguments)
+        given = flag_values(found, _check)
+    except FlagError as error:
+        raise OptionError(str(error)) from None
+    return given, [] if given.keys() & {"help", "version"} else rest
+
+
+def _check(spelling: str, flag: Flag, value: str) -> None:
+    if flag.long == "serverurl" and not _is_url(value):
+        raise OptionError(f"invalid value for {spelling} '{value}': value '{value}' is not a URL")
+    if flag.long == "timeout" and not _is_seconds(value):
+        raise OptionError(
+            f"invalid value for {spelling} '{value}': write a number of seconds above 0"
+        )
+
+
+def _is_url(text: str) -> bool:
+    """A scheme plus a host or a path; whether anybody speaks the scheme shows at the first call."""
+    scheme, colon, rest = text.partition(":")
+    place = rest.removeprefix("//").split("?")[0].split("#")[0]
+    return bool(colon and scheme[:1].isalpha() and scheme.isascii() and place)
+
+
+def _is_seconds(text: str) -> bool:
+    try:
+        return seconds(text) > 0
+    except ValueError:
+        return False
 
 
 def _search_path(program: str) -> list[str]:

@@ -7,7 +7,7 @@ from functools import reduce
 
 from trio_supervisor.cli.ctl.commands import COMMANDS
 from trio_supervisor.cli.ctl.controller import Controller
-from trio_supervisor.cli.ctl.flags import OptionError
+from trio_supervisor.cli.ctl.options import OptionError
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
 if TYPE_CHECKING:
