@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.events.subscription import EventStream as EventStream
     from trio_supervisor.runtime.load import load_config as load_config
     from trio_supervisor.runtime.output.subscriptions import OutputStream as OutputStream
-    from trio_supervisor.runtime.process.lifecycle import Process as Process
+    from trio_supervisor.runtime.process.process import Process as Process
     from trio_supervisor.runtime.rpc.plugins import NOT_DONE_YET as NOT_DONE_YET
     from trio_supervisor.runtime.supervisor import Supervisor as Supervisor
     from trio_supervisor.web.server import serve_http as serve_http
@@ -70,7 +70,7 @@ _HOME = {
     "OutputStream": "runtime.output.subscriptions",
     "PluginError": "core.errors",
     "PluginFault": "core.errors",
-    "Process": "runtime.process.lifecycle",
+    "Process": "runtime.process.process",
     "ProcessCommunication": "core.events",
     "ProcessConfig": "core.config.model",
     "ProcessGroup": "core.events",

@@ -9,6 +9,8 @@ import pytest
 
 from trio_supervisor.core import events
 from trio_supervisor.core.events import EVENT_TYPES, Event, serials, state_event
+from trio_supervisor.core.process.cause import EXIT
+from trio_supervisor.core.process.record import Evidence, Transition
 from trio_supervisor.core.process.states import State
 
 ABSTRACT = {
@@ -69,7 +71,8 @@ def test_the_name_hierarchy_is_the_class_hierarchy() -> None:
     ],
 )
 def test_payloads_of_state_events(old: State, new: State, payload: str) -> None:
-    event = state_event("p", "g", old, new, 2, 7, expected=True)
+    evidence = Evidence(pid=7, failures=2, expected=True)
+    event = state_event("p", "g", Transition(old, new, 0.0, EXIT, evidence))
     assert event.name == f"PROCESS_STATE_{new.name}"
     assert event.payload() == f"processname:p groupname:g {payload}"
 

@@ -7,7 +7,7 @@ import sys
 
 import trio
 
-from trio_supervisor.core.process.lifecycle import Exit
+from trio_supervisor.core.process.exit import Exit
 from trio_supervisor.runtime.spawn.child import Child
 from trio_supervisor.runtime.spawn.command import Command
 from trio_supervisor.runtime.spawn.launcher import SpawnSpec

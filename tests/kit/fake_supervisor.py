@@ -34,6 +34,7 @@ from trio_supervisor.core.errors import (
     RequestError,
     StillRunning,
 )
+from trio_supervisor.core.process.record import ProcessRecord
 from trio_supervisor.core.process.states import (
     RUNNING_STATES,
     SIGNALLABLE_STATES,
@@ -47,11 +48,10 @@ from trio_supervisor.runtime.events.subscription import BUFFER_SIZE, EventStream
 from trio_supervisor.runtime.inspect.sampler import UsageSampler
 from trio_supervisor.runtime.output.subscriptions import Subscriptions
 from trio_supervisor.runtime.output.tail_buffer import TailBuffer
-from trio_supervisor.runtime.process.history import History
 
 if TYPE_CHECKING:
     from trio_supervisor.core.events import Event
-    from trio_supervisor.runtime.process.lifecycle import Process
+    from trio_supervisor.runtime.process.process import Process
     from trio_supervisor.runtime.supervisor import Supervisor
 
 #: The wall clock of every fake supervisor.
@@ -95,9 +95,17 @@ class FakeProcess:
     gate: trio.Event | None = None
     signals: list[int] = field(default_factory=list)
     stdin: bytes = b""
-    history: History = field(default_factory=History)
+    history: ProcessRecord = field(default_factory=ProcessRecord)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """What is set here is in the record too."""
+        object.__setattr__(self, name, value)
+        if hasattr(self, "history") and name in ProcessRecord.__slots__:
+            setattr(self.history, name, value)
 
     def __post_init__(self) -> None:
+        for name in ("state", "pid", "started", "stopped", "exit_status", "spawn_error"):
+            setattr(self.history, name, getattr(self, name))
         self.stdout = FakeChannel("stdout")
         self.stderr = FakeChannel("stderr")
 

@@ -17,7 +17,7 @@ from trio_supervisor.core.config.model import (
     Severity,
 )
 from trio_supervisor.core.events import Event, ProcessState
-from trio_supervisor.core.process.lifecycle import Exit
+from trio_supervisor.core.process.exit import Exit
 from trio_supervisor.runtime.events.bus import Bus
 from trio_supervisor.runtime.group import Group
 from trio_supervisor.runtime.host import Host
@@ -25,7 +25,8 @@ from trio_supervisor.runtime.logs.sinks import Sinks
 from trio_supervisor.runtime.spawn.launcher import SpawnError, SpawnSpec
 
 if TYPE_CHECKING:
-    from trio_supervisor.runtime.process.lifecycle import Process
+    from trio_supervisor.runtime.process.process import Process
+    from trio_supervisor.runtime.spawn.child import Carry
 
 FIRST_PID = 1000
 #: A command that exists everywhere; fakes never run it.
@@ -53,6 +54,7 @@ class FakeChild:
         for fd in (self.stdin, self.stdout, self.stderr):
             if fd is not None:
                 os.set_blocking(fd, False)
+        self.cannot_be_killed = ""
         self._exit: Exit | None = None
         self._died = trio.Event()
 
@@ -76,6 +78,9 @@ class FakeChild:
         """Close it and live on."""
         os.close(self.stdout_writer)
         self.stdout_writer = os.open(os.devnull, os.O_WRONLY)
+
+    async def run(self, carry: Carry) -> None:
+        await carry(self.pid)
 
     async def wait(self) -> Exit:
         await self._died.wait()

@@ -36,7 +36,7 @@ from trio_supervisor.runtime.spawn.launcher import SpawnError
 from trio_supervisor.runtime.supervisor import Supervisor
 
 if TYPE_CHECKING:
-    from trio_supervisor.runtime.process.lifecycle import Process
+    from trio_supervisor.runtime.process.process import Process
 
 #: Virtual seconds in which every request must have ended, whatever the children do.
 PATIENCE = 300

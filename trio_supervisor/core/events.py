@@ -9,9 +9,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from trio_supervisor.core.process.states import State
+
+if TYPE_CHECKING:
+    from trio_supervisor.core.process.record import Transition
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,23 +280,22 @@ def serials(first: int = 0) -> Iterator[int]:
         first = 0
 
 
-def state_event(
-    process: str, group: str, old: State, new: State, tries: int, pid: int, *, expected: bool
-) -> ProcessState:
-    """The event of a move from ``old`` to ``new`` (interfaces.md 1.4.1)."""
-    match new:
+def state_event(process: str, group: str, transition: Transition) -> ProcessState:
+    """Return the event of a transition."""
+    old, facts = transition.old, transition.evidence
+    match transition.new:
         case State.STARTING:
-            return ProcessStateStarting(process, group, old, tries)
+            return ProcessStateStarting(process, group, old, facts.failures)
         case State.BACKOFF:
-            return ProcessStateBackoff(process, group, old, tries)
+            return ProcessStateBackoff(process, group, old, facts.failures)
         case State.RUNNING:
-            return ProcessStateRunning(process, group, old, pid)
+            return ProcessStateRunning(process, group, old, facts.pid)
         case State.STOPPING:
-            return ProcessStateStopping(process, group, old, pid)
+            return ProcessStateStopping(process, group, old, facts.pid)
         case State.STOPPED:
-            return ProcessStateStopped(process, group, old, pid)
+            return ProcessStateStopped(process, group, old, facts.pid)
         case State.EXITED:
-            return ProcessStateExited(process, group, old, expected, pid)
+            return ProcessStateExited(process, group, old, facts.expected, facts.pid)
         case State.FATAL:
             return ProcessStateFatal(process, group, old)
         case State.UNKNOWN:

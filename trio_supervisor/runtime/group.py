@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from trio_supervisor.core.config.model import ChannelConfig, GroupKind, Severity
+from trio_supervisor.core.config.model import ChannelConfig, GroupKind, Severity, Task
 from trio_supervisor.core.process.states import STOPPED_STATES
 from trio_supervisor.runtime.events.listener_reader import ListenerReader
 from trio_supervisor.runtime.events.pool import Pool
@@ -19,7 +19,8 @@ from trio_supervisor.runtime.guards import RECOVERY_PAUSE, persist
 from trio_supervisor.runtime.logs.autologs import create_auto_log, remove_auto_log
 from trio_supervisor.runtime.logs.drops import reason
 from trio_supervisor.runtime.output.channel import OutputChannel
-from trio_supervisor.runtime.process.lifecycle import Process
+from trio_supervisor.runtime.process.process import Process
+from trio_supervisor.runtime.requester import PYTHON, set_requester
 from trio_supervisor.runtime.spawn.shared_socket import SharedSocket
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Group:
 
     async def run(self) -> None:
         """Run the group's tasks until ``close``; children still alive then are let go."""
+        set_requester(PYTHON)  # not the client that happened to ask for the group
         with self._scope:
             async with trio.open_nursery() as nursery:
                 if self.pool is not None:
@@ -59,7 +61,7 @@ class Group:
     def close(self) -> None:
         """End the group's tasks; nothing in it is started any more."""
         for process in self.processes.values():
-            process.removed = True
+            process.remove()
         if self.pool is not None:
             self.pool.close()
         self._scope.cancel()
@@ -89,9 +91,9 @@ class Group:
         try:
             while True:
                 try:
-                    await process.run()
+                    await process.driver.run()
                 except Exception:
-                    process.recover()
+                    process.driver.recover()
                 await trio.sleep(RECOVERY_PAUSE)
         finally:
             process.let_go()
@@ -101,7 +103,7 @@ class Group:
         process = Process(
             config,
             group=self.name,
-            kind=GroupKind.TASK if config.task is not None else self.config.kind,
+            kind=GroupKind.TASK if isinstance(config.run, Task) else self.config.kind,
             host=self._host,
             stdout=self._channel(config, "stdout", config.stdout),
             stderr=self._channel(config, "stderr", stderr),

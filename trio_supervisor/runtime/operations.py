@@ -13,8 +13,8 @@ from trio_supervisor.core.process.states import RUNNING_STATES, SIGNALLABLE_STAT
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from trio_supervisor.runtime.process.lifecycle import Process
-    from trio_supervisor.runtime.process.start_attempt import StartAttempt
+    from trio_supervisor.runtime.process.process import Process
+    from trio_supervisor.runtime.process.state_machine import StartAttempt
 
 #: Seconds one spawn may take before the next in the start order is begun all the same: order
 #: (P-150) is kept on any healthy machine, and one hanging exec does not hold up the others.

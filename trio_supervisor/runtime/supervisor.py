@@ -46,6 +46,7 @@ from trio_supervisor.core.events import (
     SupervisorStateChangeRunning,
     SupervisorStateChangeStopping,
 )
+from trio_supervisor.core.process.cause import BOOT, Cause, CauseKind
 from trio_supervisor.core.process.states import (
     STOPPED_STATES,
     DaemonState,
@@ -62,6 +63,7 @@ from trio_supervisor.runtime.guards import attempt, persist
 from trio_supervisor.runtime.host import Host
 from trio_supervisor.runtime.inspect.sampler import UsageSampler
 from trio_supervisor.runtime.logs.sinks import Sinks
+from trio_supervisor.runtime.requester import cause_of_request
 from trio_supervisor.runtime.shutdown import stop_groups
 from trio_supervisor.runtime.spawn.launcher import ProcessLauncher
 from trio_supervisor.runtime.system.threads import NoThread, in_thread, in_thread_if_possible
@@ -71,7 +73,7 @@ if TYPE_CHECKING:
 
     from trio_supervisor.runtime.definitions.build import ProgramOptions, TaskOptions
     from trio_supervisor.runtime.logs.activity import ActivityLog
-    from trio_supervisor.runtime.process.lifecycle import Process
+    from trio_supervisor.runtime.process.process import Process
     from trio_supervisor.runtime.spawn.launcher import Launcher
     from trio_supervisor.runtime.spawn.task import TaskFunction
 
@@ -177,7 +179,7 @@ class Supervisor:
                 nursery.start_soon(group.run)
             self._host.publish(SupervisorStateChangeRunning())
             task_status.started()
-            self._start_soon(nursery, self.processes())
+            self._start_soon(nursery, self.processes(), BOOT)
             await self._leaving.wait()
             await stop_groups(list(self.groups.values()), self.log)
             nursery.cancel_scope.cancel()
@@ -398,7 +400,8 @@ class Supervisor:
         group = self._make(config)
         if self._nursery is not None:
             self._nursery.start_soon(group.run)
-            self._start_soon(self._nursery, list(group.processes.values()))
+            cause = Cause(CauseKind.CONFIGURATION, cause_of_request().who)
+            self._start_soon(self._nursery, list(group.processes.values()), cause)
         return group
 
     async def _read_again(self) -> Config:
@@ -427,17 +430,18 @@ class Supervisor:
         self._host.publish(ProcessGroupAdded(config.name))
         return group
 
-    async def _autostart(self, processes: list[Process]) -> None:
+    async def _autostart(self, processes: list[Process], cause: Cause) -> None:
         """Spawn one after the other, without waiting for any to be RUNNING (P-150 to P-152)."""
         for process in processes:
-            idle = process.state is State.STOPPED and not process.started and not process.removed
-            if process.config.autostart and idle and self._host.accepting:
-                process.begin()
+            wanted = process.config.autostart and process.is_untouched
+            if wanted and self._host.accepting:
+                process.begin(cause)
                 with trio.move_on_after(operations.SPAWN_PATIENCE):
                     await process.spawned()
 
-    def _start_soon(self, nursery: trio.Nursery, processes: list[Process]) -> None:
-        nursery.start_soon(attempt, partial(self._autostart, processes), "autostart", self.log)
+    def _start_soon(self, nursery: trio.Nursery, processes: list[Process], cause: Cause) -> None:
+        start = partial(self._autostart, processes, cause)
+        nursery.start_soon(attempt, start, "autostart", self.log)
 
     def _abort(self, error: BaseException) -> None:
         """What ends the program waits until everything has stopped."""

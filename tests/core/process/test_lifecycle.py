@@ -5,13 +5,9 @@ from __future__ import annotations
 import pytest
 
 from trio_supervisor.core.config.model import Autorestart
-from trio_supervisor.core.process.lifecycle import (
-    Exit,
-    restart_delay,
-    retry_delay,
-    signal_name,
-    wants_restart,
-)
+from trio_supervisor.core.process.exit import Exit
+from trio_supervisor.core.process.restart import RestartPolicy
+from trio_supervisor.core.process.signals import parse_signal, signal_name
 
 
 @pytest.mark.behaviour("process.md#retries-and-fatal")
@@ -20,24 +16,31 @@ from trio_supervisor.core.process.lifecycle import (
     [(1, 3, 1), (2, 3, 2), (3, 3, 3), (4, 3, None), (1, 0, None), (1, -1, None), (90, 100, 90)],
 )
 def test_retry_delay(failures: int, startretries: int, delay: float | None) -> None:
-    assert retry_delay(failures, startretries) == delay
+    policy = RestartPolicy(startretries=startretries)
+    assert policy.after_failed_start(failures) == delay
 
 
 @pytest.mark.parametrize(("failures", "delay"), [(1, 0.5), (2, 10), (3, 10), (50, 10), (51, None)])
 def test_retry_delay_of_a_named_backoff(failures: int, delay: float | None) -> None:
-    assert retry_delay(failures, 50, (0.5, 10)) == delay
+    policy = RestartPolicy(startretries=50, backoff=(0.5, 10))
+    assert policy.after_failed_start(failures) == delay
 
 
 @pytest.mark.behaviour("process.md#crash-loops-are-paced")
 @pytest.mark.parametrize(("lifetime", "delay"), [(0, 1), (0.25, 0.75), (1, 0), (3600, 0)])
 def test_restart_delay(lifetime: float, delay: float) -> None:
-    assert restart_delay(lifetime) == delay
+    policy = RestartPolicy(Autorestart.ALWAYS)
+    assert policy.after_exit(expected=True, lifetime=lifetime) == delay
 
 
 @pytest.mark.behaviour("process.md#autorestart")
 def test_wants_restart() -> None:
-    wanted = {(p, e): wants_restart(p, expected=e) for p in Autorestart for e in (True, False)}
-    assert {key for key, value in wanted.items() if value} == {
+    delays = {
+        (policy, expected): RestartPolicy(policy).after_exit(expected=expected, lifetime=60)
+        for policy in Autorestart
+        for expected in (True, False)
+    }
+    assert {key for key, delay in delays.items() if delay is not None} == {
         (Autorestart.ALWAYS, True),
         (Autorestart.ALWAYS, False),
         (Autorestart.UNEXPECTED, False),
@@ -63,3 +66,29 @@ def test_signal_names() -> None:
         "signal 40",
         "SIGRTMAX",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("TERM", 15),
+        (" sighup ", 1),
+        ("15", 15),
+        ("0", 0),
+        ("RTMIN", 34),
+        ("SIGRTMIN+3", 37),
+        ("rtmax-1", 63),
+        ("40", 40),
+    ],
+)
+def test_signals_by_name_and_number(text: str, number: int) -> None:
+    assert parse_signal(text) == number
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "SIG", "FOO", "SIGSIGTERM", "_DFL", "32", "65", "-1", "1" * 30, "\u0661", "RTMAX+1"],
+)
+def test_what_is_no_signal(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a valid signal"):
+        parse_signal(text)

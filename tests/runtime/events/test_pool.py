@@ -33,7 +33,7 @@ from trio_supervisor.runtime.rpc.tsupervisor import pool_info
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from trio_supervisor.runtime.process.lifecycle import Process
+    from trio_supervisor.runtime.process.process import Process
     from trio_supervisor.runtime.supervisor import Supervisor
 
 REMOTE = frozenset({"REMOTE_COMMUNICATION"})

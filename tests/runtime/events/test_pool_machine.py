@@ -20,7 +20,7 @@ from trio_supervisor.runtime.events.pool import REDELIVERY_MOST, Pool
 
 if TYPE_CHECKING:
     from trio_supervisor.runtime.host import Host
-    from trio_supervisor.runtime.process.lifecycle import Process
+    from trio_supervisor.runtime.process.process import Process
 
 SIZE = 3
 LISTENERS = 2

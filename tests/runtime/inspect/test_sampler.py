@@ -13,7 +13,7 @@ from trio_supervisor.runtime.inspect.procfs import ProcessTable, Usage
 from trio_supervisor.runtime.inspect.sampler import FRESH, INTERVAL, SPAN, UsageSample, UsageSampler
 
 if TYPE_CHECKING:
-    from trio_supervisor.runtime.process.lifecycle import Process
+    from trio_supervisor.runtime.process.process import Process
 
 
 class Machine:

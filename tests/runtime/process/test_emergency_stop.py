@@ -13,7 +13,7 @@ import pytest
 from trio_supervisor.runtime.process.emergency_stop import end_survivors
 
 if TYPE_CHECKING:
-    from trio_supervisor.runtime.process.lifecycle import Process
+    from trio_supervisor.runtime.process.process import Process
 
 
 def process_of(pid: int) -> Process:

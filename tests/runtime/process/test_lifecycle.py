@@ -31,6 +31,7 @@ from trio_supervisor.core.errors import (
     NotRunning,
     SpawnFailed,
 )
+from trio_supervisor.core.process.cause import BOOT
 from trio_supervisor.core.process.states import MOVES, RUNNING_STATES, State
 from trio_supervisor.runtime import operations
 from trio_supervisor.runtime.output.channel import OutputChannel
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.kit.fakes import FakeChild
-    from trio_supervisor.runtime.process.lifecycle import Process
+    from trio_supervisor.runtime.process.process import Process
 
 
 def fail_at_once(child: FakeChild) -> None:
@@ -704,7 +705,7 @@ async def test_an_illegal_move_raises_and_changes_nothing() -> None:
     _, x = recorder.process()
     assert State.RUNNING not in MOVES[x.state]
     with pytest.raises(InternalError, match="no move leads from STOPPED to RUNNING"):
-        x._to(State.RUNNING)
+        x._states._move(State.RUNNING, BOOT)
     assert (x.state, recorder.events) == (State.STOPPED, [])
 
 

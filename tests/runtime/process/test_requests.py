@@ -16,7 +16,7 @@ from trio_supervisor.runtime.operations import restart_all, stop_all
 from trio_supervisor.runtime.spawn.launcher import SpawnError
 
 if TYPE_CHECKING:
-    from trio_supervisor.runtime.process.lifecycle import Process
+    from trio_supervisor.runtime.process.process import Process
 
 
 def stubborn(recorder: Recorder) -> Recorder:

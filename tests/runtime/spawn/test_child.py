@@ -14,7 +14,7 @@ import trio
 import trio.testing
 
 from tests.kit.children import output, python, spec
-from trio_supervisor.core.process.lifecycle import Exit
+from trio_supervisor.core.process.exit import Exit
 from trio_supervisor.runtime.spawn import launcher as spawn
 from trio_supervisor.runtime.spawn.child import Child, Family, RealChild
 from trio_supervisor.runtime.spawn.launcher import ProcessLauncher, SpawnError

@@ -11,7 +11,7 @@ from tests.kit.api import JSON, ROOT, change, read
 from tests.kit.fake_supervisor import NOW, FakeActivity, FakeSupervisor
 from tests.kit.web import request, talking
 from trio_supervisor.core.errors import CantReread
-from trio_supervisor.core.process.lifecycle import Exit
+from trio_supervisor.core.process.exit import Exit
 from trio_supervisor.core.process.states import DaemonState, State
 from trio_supervisor.web.api.schema import DAEMON
 

@@ -20,7 +20,7 @@ from trio_supervisor.core.errors import (
     SpawnFailed,
     StillRunning,
 )
-from trio_supervisor.core.process.lifecycle import Exit
+from trio_supervisor.core.process.exit import Exit
 from trio_supervisor.core.process.states import DaemonState, State
 from trio_supervisor.web.api.schema import CONFIG, GROUP, PROCESS, RESULT
 

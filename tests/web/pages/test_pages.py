@@ -24,7 +24,7 @@ from trio_supervisor.core.errors import (
     RequestError,
     SpawnFailed,
 )
-from trio_supervisor.core.process.lifecycle import Exit
+from trio_supervisor.core.process.exit import Exit
 from trio_supervisor.core.process.states import DaemonState, State
 from trio_supervisor.web.message import Request
 from trio_supervisor.web.pages import csrf

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import posixpath
 import re
-import signal as signals
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config.model import AUTO, Auto, Autorestart, EventLength, Severity
 from trio_supervisor.core.config.suggest import suggestion
 from trio_supervisor.core.events import EVENT_TYPES
-from trio_supervisor.core.numbers import MAX_DIGITS, natural
+from trio_supervisor.core.numbers import natural
+from trio_supervisor.core.process.signals import parse_signal
 
 if TYPE_CHECKING:
     from trio_supervisor.core.config.context import EvalContext
@@ -33,7 +33,6 @@ _LEVELS = {
 }
 _LEVEL_HINTS = {"warning": "use warn", "crit": "use critical", "err": "use error"}
 _RESTART_HINTS = {"always": "use true", "never": "use false", "on-failure": "use unexpected"}
-_RELATIVE_SIGNAL = re.compile(r"RT(MIN|MAX)([+-][0-9]{1,2})?")
 #: Ports below and above cannot be listened on.
 _PORTS = range(1, 65536)
 #: Of the C type in which system calls take modes.
@@ -106,25 +105,7 @@ def octal(text: str, _: EvalContext) -> int:
 
 
 def signal(text: str, _: EvalContext) -> int:
-    """Name with or without SIG, or number; ``_`` after SIG marks names that are none (Q37)."""
-    word = text.strip().upper()
-    if word.isdecimal():
-        if len(word) <= MAX_DIGITS and int(word) < signals.NSIG:
-            return int(word)
-        raise ValueError(f"value {text!r} is not a valid signal number", "use a name, like TERM")
-    name = word.removeprefix("SIG")
-    relative = _RELATIVE_SIGNAL.fullmatch(name)
-    if relative is not None:
-        base = signals.SIGRTMIN if relative[1] == "MIN" else signals.SIGRTMAX
-        number = base + int(relative[2] or 0)
-        if signals.SIGRTMIN <= number <= signals.SIGRTMAX:
-            return number
-    known = getattr(signals, f"SIG{name}", None)
-    if name and not name.startswith("_") and isinstance(known, signals.Signals):
-        return int(known)
-    meant = suggestion(name, [known.name.removeprefix("SIG") for known in signals.Signals])
-    hint = "use a name, like TERM" if meant is None else f"did you mean {meant}?"
-    raise ValueError(f"value {text!r} is not a valid signal name", hint)
+    return parse_signal(text)
 
 
 def exit_codes(text: str, _: EvalContext) -> tuple[int, ...]:

@@ -7,8 +7,10 @@ an embedding program may make them directly.
 from __future__ import annotations
 
 import enum
+import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from trio_supervisor.core.config.access import Access, Credentials, Tls
 from trio_supervisor.core.diagnostics import Diagnostic
@@ -111,6 +113,27 @@ class FastCgiSocket:
 
 
 @dataclass(frozen=True, slots=True)
+class Command:
+    """A program to run as a child."""
+
+    line: str
+    announces: ClassVar[bool] = False
+    """Whether it tells by itself when it has started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """An async function to run inside this program."""
+
+    function: Callable[..., Awaitable[object]]
+
+    @property
+    def announces(self) -> bool:
+        """Whether it takes ``task_status``, and so tells by itself when it has started."""
+        return "task_status" in inspect.signature(self.function).parameters
+
+
+@dataclass(frozen=True, slots=True)
 class ProcessConfig:
     """One process: one instance of a program, under one name (config.md 8.5)."""
 
@@ -151,6 +174,11 @@ class ProcessConfig:
     empty: 1, 2, 3, ... Only programs can say that, not files."""
     section: str | None = field(default=None, compare=False)
     """Name of the section it was made from; None if a program made it."""
+
+    @property
+    def run(self) -> Command | Task:
+        """What its children are."""
+        return Command(self.command) if self.task is None else Task(self.task)
 
 
 @dataclass(frozen=True, slots=True)

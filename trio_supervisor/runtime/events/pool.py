@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from trio_supervisor.core.events import Event
     from trio_supervisor.runtime.events.buffer import BufferedEvent
     from trio_supervisor.runtime.host import Host
-    from trio_supervisor.runtime.process.lifecycle import Process
+    from trio_supervisor.runtime.process.process import Process
 
 #: Seconds before a rejected event is delivered again: the first pause, and the longest.
 REDELIVERY_FIRST = 0.1

@@ -9,16 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config.model import GroupKind
-from trio_supervisor.core.process.states import State
+from trio_supervisor.core.process import reasons
 from trio_supervisor.runtime.inspect.info import process_info
 from trio_supervisor.runtime.inspect.procfs import NOTHING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from trio_supervisor.core.xmlrpc import Value
     from trio_supervisor.runtime.inspect.procfs import Usage
-    from trio_supervisor.runtime.process.lifecycle import Process
+    from trio_supervisor.runtime.process.process import Process
     from trio_supervisor.runtime.supervisor import Supervisor
 
 #: What the API and XML-RPC call the kinds of groups and processes.
@@ -63,7 +63,7 @@ def _details(process: Process, now: float, used: Usage) -> dict[str, Value]:
 
 def reason(process: Process) -> str:
     """Explain why a process does not run; empty if it runs, starts or stops."""
-    return _REASONS[process.state](process) if process.state in _REASONS else ""
+    return reasons.reason(process.config, process.history)
 
 
 def last_output(process: Process) -> str:
@@ -72,49 +72,3 @@ def last_output(process: Process) -> str:
     An error message is most likely on stderr.
     """
     return process.stderr.tail.text or process.stdout.tail.text
-
-
-def _backoff(process: Process) -> str:
-    failures = process.history.failures
-    starts = "start" if failures == 1 else "starts"
-    return f"{failures} failed {starts}, will be tried again: {_failure(process)}"
-
-
-def _fatal(process: Process) -> str:
-    return f"gave up starting it: {_failure(process)}"
-
-
-def _failure(process: Process) -> str:
-    """Return the error of the last start attempt, and how its child ended if it had one."""
-    error = process.spawn_error or "the supervisor was going down"
-    last = process.history.last_exit
-    return error if last is None else f"{error}; {last}"
-
-
-def _stopped(process: Process) -> str:
-    last = process.history.last_exit
-    if last is not None:
-        return f"stopped on request: {last}"
-    if process.started:
-        return "stopped on request"
-    return "not started yet" if process.config.autostart else "not started: autostart is off"
-
-
-def _exited(process: Process) -> str:
-    last = process.history.last_exit
-    if last is None or last.expected(process.config.exitcodes):
-        return f"ended by itself: {last}"
-    return f"ended by itself: {last} (not expected)"
-
-
-def _unknown(process: Process) -> str:
-    return "it could not be signalled, or an internal error; the activity log has the details"
-
-
-_REASONS: dict[State, Callable[[Process], str]] = {
-    State.BACKOFF: _backoff,
-    State.FATAL: _fatal,
-    State.STOPPED: _stopped,
-    State.EXITED: _exited,
-    State.UNKNOWN: _unknown,
-}

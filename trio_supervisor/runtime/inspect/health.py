@@ -15,7 +15,7 @@ from trio_supervisor.runtime.inspect.describe import reason
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from trio_supervisor.runtime.process.lifecycle import Process
+    from trio_supervisor.runtime.process.process import Process
 
 #: Seconds that one request may wait. A client that wants to wait longer asks again, so that the
 #: wait of a client that is gone ends.

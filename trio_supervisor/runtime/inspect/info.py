@@ -17,7 +17,7 @@ from trio_supervisor.core.xmlrpc import LARGEST_INTEGER, SMALLEST_INTEGER
 if TYPE_CHECKING:
     from trio_supervisor.core.config.model import GroupConfig, ProcessConfig
     from trio_supervisor.core.xmlrpc import Value
-    from trio_supervisor.runtime.process.lifecycle import Process
+    from trio_supervisor.runtime.process.process import Process
     from trio_supervisor.runtime.supervisor import Supervisor
 
 DAY = 24 * 60 * 60

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
     from trio_supervisor.runtime.inspect.procfs import Usage
-    from trio_supervisor.runtime.process.lifecycle import Process
+    from trio_supervisor.runtime.process.process import Process
 
 #: Seconds for which a pass over ``/proc`` may be used again: many clients together cause at most
 #: four passes a second, and rates over two seconds are right within an eighth.

@@ -1,6 +1,6 @@
-"""Ends the children of a supervisor that has failed and let go of them (P-344).
+"""Stop the children of a supervisor that has failed and let go of them.
 
-Without an event loop and without states: only pids, the configured signals and patience.
+Works without an event loop and without states: with pids and the stop sequences of the processes.
 """
 
 from __future__ import annotations
@@ -8,13 +8,15 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from signal import SIGCONT, SIGKILL
+from signal import SIGCONT
 from typing import TYPE_CHECKING
+
+from trio_supervisor.core.process.stop import StopSequence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from trio_supervisor.runtime.process.lifecycle import Process
+    from trio_supervisor.runtime.process.process import Process
 
 #: Seconds to wait for a child that was sent SIGKILL; one in the kernel's hands may never end.
 LAST_WAIT = 5.0
@@ -23,21 +25,24 @@ LOOK_INTERVAL = 0.01
 
 
 def end_survivors(processes: Sequence[Process], within: float) -> None:
-    """Stop what is left as a shutdown would, and reap it: stop signals in reverse start order at
-    once, SIGKILL after stopwaitsecs or ``within`` seconds, whichever is less. Blocks meanwhile.
+    """Stop all children that are left, and reap them. Blocks meanwhile.
 
-    A child that was not reaped keeps its pid, so nobody else's can be hit; one that was reaped
-    already, while its end was not recorded yet, is left out.
+    They get their stop signals at once, in reverse start order, and SIGKILL after stopwaitsecs or
+    ``within`` seconds, whichever is less.
+
+    A child that was not reaped keeps its pid, so no other process can be hit; a child that was
+    reaped, while its end was not recorded yet, is left out.
     """
     living = [process for process in reversed(processes) if process.pid]
-    for process in living:
-        _send(process, process.config.stopsignal, group=process.config.stopasgroup)
-        _send(process, SIGCONT, group=process.config.stopasgroup)  # one that is paused hears it too
+    sequences = [(process, StopSequence.of(process.config)) for process in living]
+    for process, stop in sequences:
+        _send(process, stop.first.signal, group=stop.first.group)
+        _send(process, SIGCONT, group=stop.first.group)  # a paused child cannot act on it
     told = time.monotonic()
-    for process in sorted(living, key=lambda process: process.config.stopwaitsecs):
-        patience = min(within, process.config.stopwaitsecs)
+    for process, stop in sorted(sequences, key=lambda item: item[1].first.wait):
+        patience = min(within, stop.first.wait)
         if not _has_ended(process.pid, told + patience - time.monotonic()):
-            _send(process, SIGKILL, group=process.config.killasgroup)
+            _send(process, stop.last.signal, group=stop.last.group)
             _has_ended(process.pid, LAST_WAIT)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(process.pid, os.WNOHANG)

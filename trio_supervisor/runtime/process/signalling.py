@@ -1,4 +1,4 @@
-"""Signals the children of a process as its configuration says, and logs it. Knows no states."""
+"""Signals to the children of a process, with the lines that the log has about them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config.model import Severity
 from trio_supervisor.core.errors import Failed
-from trio_supervisor.core.process.lifecycle import signal_name
+from trio_supervisor.core.process.signals import signal_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trio_supervisor.core.config.model import ProcessConfig
+    from trio_supervisor.core.process.stop import StopStep
     from trio_supervisor.runtime.spawn.child import Child
 
 #: After one of these as ``stopsignal`` the child is meant to stay paused.
@@ -23,8 +24,10 @@ PAUSING = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGT
 class Signaller:
     """Sends signals to the children of one process. All methods raise Failed if that is refused.
 
-    That a child has just ended by itself is no error.
+    It is no error if a child has just ended by itself.
     """
+
+    __slots__ = ("_config", "_log")
 
     def __init__(self, config: ProcessConfig, log: Callable[[Severity, str], None]) -> None:
         self._config = config
@@ -36,9 +39,9 @@ class Signaller:
         self._log(Severity.DEBUG, f"sending {name} (pid {child.pid}) sig {signal_name(number)}")
         self._deliver(child, number, "sending sig")
 
-    def stop(self, child: Child) -> None:
-        """Send the stop signal, and let a child that is paused (SIGSTOP) go on to hear it."""
-        number, group = self._config.stopsignal, self._config.stopasgroup
+    def stop(self, child: Child, step: StopStep) -> None:
+        """Send the stop signal, and resume a child that is paused (SIGSTOP), or it stays so."""
+        number, group = step.signal, step.group
         self._log(
             Severity.DEBUG,
             f"killing {self._config.name} (pid {child.pid}) {'process group ' if group else ''}"
@@ -49,10 +52,13 @@ class Signaller:
             with contextlib.suppress(OSError):
                 child.resume(group=group)
 
-    def kill(self, child: Child) -> None:
-        """Send SIGKILL to a child that has not heeded the stop signal."""
+    def kill(self, child: Child, step: StopStep) -> None:
+        """Send the last signal to a child that has not ended after the stop signal."""
+        if child.cannot_be_killed:
+            self._log(Severity.WARN, f"task '{self._config.name}' {child.cannot_be_killed}")
+            return
         self._log(Severity.WARN, f"killing '{self._config.name}' ({child.pid}) with SIGKILL")
-        self._deliver(child, signal.SIGKILL, "killing", group=self._config.killasgroup)
+        self._deliver(child, step.signal, "killing", group=step.group)
 
     def _deliver(self, child: Child, number: int, doing: str, *, group: bool = False) -> None:
         """``doing`` is what a refusal is called in the log."""
@@ -60,7 +66,7 @@ class Signaller:
         try:
             (child.send_group_signal if group else child.send_signal)(number)
         except ProcessLookupError as error:
-            # A race lost to an exit is no error; the exit is about to be noticed (P-129).
+            # A race lost to an exit is no error; the exit is about to be noticed.
             self._log(
                 Severity.DEBUG,
                 f"unable to signal {self._config.name} (pid {child.pid}), "

@@ -1,4 +1,4 @@
-"""Waiting for something to become of a process. Changes nothing."""
+"""Waiting until a process has changed, is in some state, or has ended."""
 
 from __future__ import annotations
 
@@ -14,25 +14,50 @@ from trio_supervisor.core.process.states import STOPPED_STATES, State
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-#: Seconds between two "waiting for x to stop" lines (P-137).
+    from trio_supervisor.core.process.record import ProcessRecord
+
+#: Seconds between two "waiting for x to stop" lines.
 STOP_REMINDER = 2
 
 
-class Watched:
-    """A thing with states that others wait for."""
+class StateWaiters:
+    """The tasks that wait for a process. Changes nothing of it."""
 
-    def __init__(self, name: str, log: Callable[[Severity, str], None]) -> None:
-        self.name = name
-        self.state = State.STOPPED
+    __slots__ = ("_awaited", "_changed", "_log", "_name", "_record", "_reminded")
+
+    def __init__(
+        self, name: str, record: ProcessRecord, log: Callable[[Severity, str], None]
+    ) -> None:
+        self._name = name
+        self._record = record
         self._log = log
         self._changed = trio.lowlevel.ParkingLot()
-        self._reminded = -math.inf
-        """When the log said last that the end is waited for; by the monotonic clock."""
         self._awaited: list[tuple[tuple[State, ...], trio.Event]] = []
+        self._reminded = -math.inf
+        """When the log last said that the end is waited for, by the monotonic clock."""
+
+    def wake(self) -> None:
+        """Wake all tasks that wait for any change."""
+        self._changed.unpark_all()
+
+    def arrived(self) -> None:
+        """Wake the tasks that wait for the state which the record has now."""
+        state = self._record.state
+        if state in STOPPED_STATES:
+            self._reminded = -math.inf
+        for states, arrival in self._awaited:
+            if state in states:
+                arrival.set()
+        self._changed.unpark_all()
 
     async def changed(self) -> None:
-        """Return at the next change of this process."""
+        """Return at the next change of the process."""
         await self._changed.park()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Return when the condition holds; it is looked at after each change."""
+        while not condition():
+            await self._changed.park()
 
     async def wait_for(self, *states: State | str) -> None:
         """Return when the process is in one of these states, or has been since the call.
@@ -48,16 +73,16 @@ class Watched:
     async def ended(self) -> None:
         """Return when the process is in the stopped set, or has been since the call.
 
-        It may have been started again by then: whoever waits for the end of one child must not
-        wait for that of the next. The log says that it is waited for, once for all who wait.
+        It may have been started again by then: a task that waits for the end of one child must
+        not wait for that of the next. The log says that it is waited for, once for all tasks.
         """
-        if self.state in STOPPED_STATES:
+        if self._record.state in STOPPED_STATES:
             return
         with self._arrival(*STOPPED_STATES) as arrival:
             while not arrival.is_set():
                 if trio.current_time() >= self._reminded + STOP_REMINDER:
                     self._reminded = trio.current_time()
-                    self._log(Severity.INFO, f"waiting for {self.name} to stop")
+                    self._log(Severity.INFO, f"waiting for {self._name} to stop")
                 with trio.move_on_after(STOP_REMINDER):
                     await arrival.wait()
 
@@ -65,26 +90,13 @@ class Watched:
     def _arrival(self, *states: State) -> Iterator[trio.Event]:
         """An event that is set when the process is in one of the states, or has been since."""
         awaited = states, trio.Event()
-        if self.state in states:
+        if self._record.state in states:
             awaited[1].set()
         self._awaited.append(awaited)
         try:
             yield awaited[1]
         finally:
             self._awaited.remove(awaited)
-
-    def _arrive(self, state: State) -> None:
-        self.state = state
-        if state in STOPPED_STATES:
-            self._reminded = -math.inf
-        for states, arrival in self._awaited:
-            if state in states:
-                arrival.set()
-        self._changed.unpark_all()
-
-    async def _until(self, condition: Callable[[], bool]) -> None:
-        while not condition():
-            await self._changed.park()
 
 
 def _state(state: State | str) -> State:

@@ -5,7 +5,6 @@ Each function documents itself to clients: its docstring is what system.methodHe
 
 from __future__ import annotations
 
-import signal as signals
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -21,13 +20,13 @@ from trio_supervisor.core.errors import (
     RequestError,
     SpawnFailed,
 )
-from trio_supervisor.core.numbers import natural
+from trio_supervisor.core.process.signals import parse_signal
 from trio_supervisor.core.process.states import SIGNALLABLE_STATES, FaultCode
 
 if TYPE_CHECKING:
     from trio_supervisor.core.xmlrpc import Value
     from trio_supervisor.runtime.operations import Result
-    from trio_supervisor.runtime.process.lifecycle import Process
+    from trio_supervisor.runtime.process.process import Process
     from trio_supervisor.runtime.supervisor import Supervisor
 
 
@@ -231,16 +230,11 @@ def results(outcomes: Iterable[Result]) -> list[Value]:
 
 
 def signal_number(text: str) -> int:
-    """The signal meant by ``HUP``, ``sighup`` or ``1`` (2.7.4). Raises BadSignal."""
-    word = text.strip().upper()
-    number = natural(word)
-    if number == 0 or number in signals.valid_signals():
-        return number
-    name = word if word.startswith("SIG") else f"SIG{word}"
-    # Only real signals are in this table: no SIG_IGN and friends (Q32).
-    if name in signals.Signals.__members__:
-        return int(signals.Signals[name])
-    raise BadSignal(text)
+    """Return the number of the signal that a client has named. Raises BadSignal."""
+    try:
+        return parse_signal(text)
+    except ValueError as error:
+        raise BadSignal(text) from error
 
 
 def _members(supervisor: Supervisor, name: str) -> list[Process] | None:

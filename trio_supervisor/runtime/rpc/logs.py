@@ -15,7 +15,7 @@ from trio_supervisor.runtime.rpc.control import all_processes, result
 
 if TYPE_CHECKING:
     from trio_supervisor.core.xmlrpc import Value
-    from trio_supervisor.runtime.process.lifecycle import Process
+    from trio_supervisor.runtime.process.process import Process
     from trio_supervisor.runtime.supervisor import Supervisor
 
 

@@ -16,14 +16,19 @@ from __future__ import annotations
 import errno
 import os
 import signal
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import trio
 
-from trio_supervisor.core.process.lifecycle import Exit
+from trio_supervisor.core.process.exit import Exit
 
 if TYPE_CHECKING:
     import subprocess
+
+
+#: Moves bytes between a child with this pid and its logs, for as long as it lives.
+Carry = Callable[[int], Coroutine[Any, Any, None]]
 
 
 class Child(Protocol):
@@ -39,6 +44,13 @@ class Child(Protocol):
 
     stderr: int | None
     """None: stderr goes to the stdout pipe, if there is one."""
+
+    @property
+    def cannot_be_killed(self) -> str:
+        """Why nothing ends a child that ignores its stop signal; empty if SIGKILL does."""
+
+    def run(self, carry: Carry) -> Coroutine[Any, Any, None]:
+        """Do what has to be done here while the child lives; cancelled after its end."""
 
     async def wait(self) -> Exit:
         """Wait until the child has ended, reap it once and say how it ended."""
@@ -62,6 +74,8 @@ class Child(Protocol):
 class RealChild:
     """A child of this very process. Constructing it cannot fail."""
 
+    cannot_be_killed: ClassVar[str] = ""
+
     def __init__(
         self,
         popen: subprocess.Popen[bytes],
@@ -80,6 +94,9 @@ class RealChild:
         self._closed = False
         self._exit: Exit | None = None
         family.living[self.pid] = self
+
+    def run(self, carry: Carry) -> Coroutine[Any, Any, None]:
+        return carry(self.pid)
 
     async def wait(self) -> Exit:
         while (ended := self.poll()) is None:

@@ -1,6 +1,6 @@
 """Makes the child of a start attempt: a program's process, or a task inside this program.
 
-Knows no states: what comes of a failure is decided by ``process.py``.
+Knows no states: what comes of a failure is decided by the state machine of the process.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from trio_supervisor.core.config.model import Command, Task
 from trio_supervisor.runtime.spawn.spec import find_command_of, spawn_spec
 from trio_supervisor.runtime.spawn.task import TaskChild
 
@@ -34,8 +35,11 @@ class Starter:
 
     def check_command(self) -> None:
         """Raise NoFile or NotExecutable if the command cannot be found."""
-        if self.config.task is None:
-            find_command_of(self.config, self.host)
+        match self.config.run:
+            case Command():
+                find_command_of(self.config, self.host)
+            case Task():
+                pass
 
     async def launch(self, held: contextlib.ExitStack, announced: Callable[[], None]) -> Child:
         """Open the logs and make a child; ``held`` keeps what the child needs until its end.
@@ -43,16 +47,29 @@ class Starter:
         ``announced`` is called when a task says that it has started. Raises RequestError or
         SpawnError.
         """
-        if self.config.task is not None:
-            await self.stdio.open()
-            return TaskChild(
-                self.config.name,
-                self.config.task,
-                self.host,
-                started=announced,
-                write_note=self.stdio.write_note,
-            )
-        stdin = None if self.socket is None else self.socket.lend(held)
-        spec = spawn_spec(self.config, self.group, self.host, stdin)
+        match self.config.run:
+            case Task(function):
+                await self.stdio.open()
+                return TaskChild(
+                    self.config.name,
+                    function,
+                    self.host,
+                    started=announced,
+                    write_note=self.stdio.write_note,
+                )
+            case Command():
+                stdin = self._lend_socket(held)
+                spec = spawn_spec(self.config, self.group, self.host, stdin)
+                await self.stdio.open()
+                return await self.host.launch(spec)
+
+    async def reopen(self, held: contextlib.ExitStack) -> None:
+        """Open the logs, and hold what it needs, for a child that lives already.
+
+        Raises SpawnError if a log cannot be opened.
+        """
+        self._lend_socket(held)
         await self.stdio.open()
-        return await self.host.launch(spec)
+
+    def _lend_socket(self, held: contextlib.ExitStack) -> int | None:
+        return None if self.socket is None else self.socket.lend(held)

@@ -6,20 +6,20 @@ It ends when the function does, it is stopped by cancellation, and its exit stat
 from __future__ import annotations
 
 import errno
-import inspect
 import signal
 import traceback
 from typing import TYPE_CHECKING
 
 import trio
 
-from trio_supervisor.core.config.model import Severity
-from trio_supervisor.core.process.lifecycle import Exit
+from trio_supervisor.core.config.model import Severity, Task
+from trio_supervisor.core.process.exit import Exit
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from trio_supervisor.runtime.host import Host
+    from trio_supervisor.runtime.spawn.child import Carry
 
     TaskFunction = Callable[..., Awaitable[object]]
 
@@ -27,12 +27,6 @@ if TYPE_CHECKING:
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGKILL)
 #: Exit status of a task that ended with an exception, as of a Python program.
 FAILED = 1
-DOES_NOT_END = "was cancelled and does not end; let trio.Cancelled pass, and end every shield"
-
-
-def announces_start(function: TaskFunction) -> bool:
-    """Whether the function takes ``task_status``, and so says itself when it has started."""
-    return "task_status" in inspect.signature(function).parameters
 
 
 class TaskChild:
@@ -42,6 +36,9 @@ class TaskChild:
     stdin: int | None = None
     stdout: int | None = None
     stderr: int | None = None
+    cannot_be_killed = (
+        "was cancelled and does not end; let trio.Cancelled pass, and end every shield"
+    )
 
     def __init__(
         self,
@@ -63,12 +60,12 @@ class TaskChild:
         self._exit: Exit | None = None
         self._ended = trio.Event()
 
-    async def run(self) -> None:
-        """Run the function. Its exceptions stop here."""
+    async def run(self, carry: Carry) -> None:
+        """Run the function. Its exceptions stop here; there are no bytes to carry."""
         ended = Exit(FAILED)
         try:
             with self._scope:
-                if announces_start(self._function):
+                if Task(self._function).announces:
                     await self._function(task_status=_Status(self._started))
                 else:
                     await self._function()

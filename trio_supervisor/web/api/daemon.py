@@ -16,7 +16,7 @@ from trio_supervisor.web.api.route import CHANGE, READ, ROOT, Route
 from trio_supervisor.web.api.schema import array, ref
 
 if TYPE_CHECKING:
-    from trio_supervisor.runtime.process.lifecycle import Process
+    from trio_supervisor.runtime.process.process import Process
     from trio_supervisor.web.api.route import ApiRequest
 
 

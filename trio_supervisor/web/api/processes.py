@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from trio_supervisor.runtime.operations import Result
-    from trio_supervisor.runtime.process.lifecycle import Process
+    from trio_supervisor.runtime.process.process import Process
     from trio_supervisor.web.api.route import ApiRequest, Schema
 
     Several = Callable[[ApiRequest, list[Process]], Awaitable[object]]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from trio_supervisor.runtime.events.history import HistoryEntry
     from trio_supervisor.runtime.inspect.sampler import Sample, UsageSample
-    from trio_supervisor.runtime.process.lifecycle import Process
+    from trio_supervisor.runtime.process.process import Process
     from trio_supervisor.runtime.supervisor import Supervisor
     from trio_supervisor.web.pages.forms import Viewer
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from trio_supervisor.runtime.inspect.sampler import UsageSample
-    from trio_supervisor.runtime.process.lifecycle import Process
+    from trio_supervisor.runtime.process.process import Process
     from trio_supervisor.web.pages.forms import Viewer
 
 #: In 4.1 a process that will be tried again offers nothing; here it can be given up.

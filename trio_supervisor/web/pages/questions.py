@@ -11,7 +11,7 @@ from trio_supervisor.web.pages.forms import GROUP, PROCESS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from trio_supervisor.runtime.process.lifecycle import Process
+    from trio_supervisor.runtime.process.process import Process
     from trio_supervisor.runtime.supervisor import Supervisor
 
 _VERBS = {

@@ -19,7 +19,7 @@ from trio_supervisor.web.pages.event_view import event_item
 from trio_supervisor.web.pages.layout import visible
 
 if TYPE_CHECKING:
-    from trio_supervisor.runtime.process.lifecycle import Process
+    from trio_supervisor.runtime.process.process import Process
     from trio_supervisor.runtime.supervisor import Supervisor
     from trio_supervisor.web.pages.forms import Viewer
 

@@ -1,0 +1,80 @@
+"""The lines of the activity log about the transitions of processes.
+
+Their texts are Supervisor's, byte for byte: scripts read them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trio_supervisor.core.config.model import Severity
+from trio_supervisor.core.process.cause import CauseKind
+from trio_supervisor.core.process.states import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trio_supervisor.core.config.model import ProcessConfig
+    from trio_supervisor.core.process.record import Transition
+
+    Line = tuple[Severity, str]
+
+
+def transition_line(config: ProcessConfig, transition: Transition) -> Line | None:
+    """Return severity and text of the line about a transition; None: it has none."""
+    render = _LINES.get(transition.new)
+    return None if render is None else render(config, transition)
+
+
+def spawned_line(name: str, pid: int) -> Line:
+    """Return the line about a new child, which is not a transition: it stays STARTING."""
+    return Severity.INFO, f"spawned: '{name}' {f'with pid {pid}' if pid else 'as a task'}"
+
+
+def _running(config: ProcessConfig, transition: Transition) -> Line:
+    why = f"process has stayed up for > than {config.startsecs} seconds (startsecs)"
+    if transition.cause.kind is CauseKind.PROBE:
+        why = "the task said that it has started"
+    return Severity.INFO, f"success: {config.name} entered RUNNING state, {why}"
+
+
+def _backoff(config: ProcessConfig, transition: Transition) -> Line | None:
+    facts = transition.evidence
+    if facts.exit is not None:
+        return Severity.WARN, f"exited: {config.name} ({facts.exit}; not expected)"
+    if transition.cause.kind is CauseKind.INTERNAL_ERROR:
+        return None  # it has its own line, with the traceback
+    return Severity.INFO, f"spawnerr: {facts.error}"
+
+
+def _exited(config: ProcessConfig, transition: Transition) -> Line:
+    facts = transition.evidence
+    said = "expected" if facts.expected else "not expected"
+    return _severity(transition), f"exited: {config.name} ({facts.exit}; {said})"
+
+
+def _stopped(config: ProcessConfig, transition: Transition) -> Line:
+    if transition.old is State.BACKOFF:
+        text = f"Attempted to kill {config.name}, which is in BACKOFF state."
+        return Severity.DEBUG, text
+    return _severity(transition), f"stopped: {config.name} ({transition.evidence.exit})"
+
+
+def _fatal(config: ProcessConfig, transition: Transition) -> Line | None:
+    if transition.cause.kind is CauseKind.SHUTDOWN:
+        return None
+    text = f"gave up: {config.name} entered FATAL state, too many start retries too quickly"
+    return Severity.INFO, text
+
+
+def _severity(transition: Transition) -> Severity:
+    return Severity.INFO if transition.evidence.expected else Severity.WARN
+
+
+_LINES: dict[State, Callable[[ProcessConfig, Transition], Line | None]] = {
+    State.RUNNING: _running,
+    State.BACKOFF: _backoff,
+    State.EXITED: _exited,
+    State.STOPPED: _stopped,
+    State.FATAL: _fatal,
+}

@@ -1,0 +1,62 @@
+"""Why a process does not run, in words for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trio_supervisor.core.process.states import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trio_supervisor.core.config.model import ProcessConfig
+    from trio_supervisor.core.process.record import ProcessRecord
+
+
+def reason(config: ProcessConfig, record: ProcessRecord) -> str:
+    """Explain why a process does not run; empty if it runs, starts or stops."""
+    render = _REASONS.get(record.state)
+    return "" if render is None else render(config, record)
+
+
+def _backoff(config: ProcessConfig, record: ProcessRecord) -> str:
+    starts = "start" if record.failures == 1 else "starts"
+    return f"{record.failures} failed {starts}, will be tried again: {_failure(record)}"
+
+
+def _fatal(config: ProcessConfig, record: ProcessRecord) -> str:
+    return f"gave up starting it: {_failure(record)}"
+
+
+def _failure(record: ProcessRecord) -> str:
+    """The error of the last attempt, and how its child ended if there was one."""
+    error = record.spawn_error or "the supervisor was going down"
+    return error if record.last_exit is None else f"{error}; {record.last_exit}"
+
+
+def _stopped(config: ProcessConfig, record: ProcessRecord) -> str:
+    if record.last_exit is not None:
+        return f"stopped on request: {record.last_exit}"
+    if record.started:
+        return "stopped on request"
+    return "not started yet" if config.autostart else "not started: autostart is off"
+
+
+def _exited(config: ProcessConfig, record: ProcessRecord) -> str:
+    last = record.last_exit
+    if last is None or last.expected(config.exitcodes):
+        return f"ended by itself: {last}"
+    return f"ended by itself: {last} (not expected)"
+
+
+def _unknown(config: ProcessConfig, record: ProcessRecord) -> str:
+    return "it could not be signalled, or an internal error; the activity log has the details"
+
+
+_REASONS: dict[State, Callable[[ProcessConfig, ProcessRecord], str]] = {
+    State.BACKOFF: _backoff,
+    State.FATAL: _fatal,
+    State.STOPPED: _stopped,
+    State.EXITED: _exited,
+    State.UNKNOWN: _unknown,
+}

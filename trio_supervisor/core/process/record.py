@@ -1,0 +1,166 @@
+"""What is known of one process, apart from the tasks and descriptors that serve it.
+
+All that clients are told, and all that another supervisor needs to carry on with a living child,
+is a field of ``ProcessRecord``. ``dump`` and ``load`` turn a record into data that JSON can carry.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from dataclasses import dataclass, fields
+from typing import Any
+
+from trio_supervisor.core.process.cause import Cause
+from trio_supervisor.core.process.exit import Exit
+from trio_supervisor.core.process.states import State
+
+#: Times of the monotonic clock, which begins anew in every program: dumped as seconds from now.
+_MONOTONIC = frozenset({"began_at", "spawned_at", "due", "deadline"})
+
+
+class Intent(enum.Enum):
+    """Whether the process is meant to run: what was asked for last."""
+
+    UP = "up"
+    DOWN = "down"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The facts of the moment at which a transition was made."""
+
+    pid: int = 0
+    failures: int = 0
+    """Failed starts in a row."""
+    exit: Exit | None = None
+    """How the child ended, if its end is what happened."""
+    expected: bool = False
+    """Whether ``exit`` is one of the expected ones."""
+    error: str = ""
+    """What went wrong, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One change of the state of a process."""
+
+    old: State
+    new: State
+    at: float
+    """Wall-clock seconds since the epoch."""
+    cause: Cause
+    evidence: Evidence = Evidence()
+
+    def dump(self) -> dict[str, Any]:
+        """Return it as plain data, for ``load``."""
+        facts = self.evidence
+        return {
+            "old": int(self.old),
+            "new": int(self.new),
+            "at": self.at,
+            "cause": self.cause.dump(),
+            "pid": facts.pid,
+            "failures": facts.failures,
+            "exit": _dump_exit(facts.exit),
+            "expected": facts.expected,
+            "error": facts.error,
+        }
+
+    @classmethod
+    def load(cls, data: dict[str, Any]) -> Transition:
+        """Make it again from what ``dump`` returned."""
+        evidence = Evidence(
+            data["pid"],
+            data["failures"],
+            _load_exit(data["exit"]),
+            data["expected"],
+            data["error"],
+        )
+        return cls(
+            State(data["old"]), State(data["new"]), data["at"], Cause.load(data["cause"]), evidence
+        )
+
+
+@dataclass(slots=True)
+class ProcessRecord:
+    """Status and history of one process since it was added.
+
+    ``started`` and ``stopped`` are wall-clock seconds, 0.0 means never.
+    """
+
+    state: State = State.STOPPED
+    pid: int = 0
+    """0 while there is no child, and for a task."""
+    started: float = 0.0
+    """When the last start was attempted."""
+    stopped: float = 0.0
+    """When the last child ended."""
+    exit_status: int = 0
+    spawn_error: str = ""
+    """What was wrong with the last start or end; empty if nothing."""
+    failures: int = 0
+    """Failed starts in a row."""
+    spawns: int = 0
+    """Children it has had."""
+    last_exit: Exit | None = None
+    """How the last child ended; None if none has, or if the last attempt led to no child."""
+    intent: Intent = Intent.DOWN
+    intended_by: Cause | None = None
+    """The cause of the intent; None until something was asked for."""
+    transition: Transition | None = None
+    """The last transition; None before the first."""
+    began_at: float = -math.inf
+    """When the last start was attempted, by the monotonic clock, like the next three."""
+    spawned_at: float = -math.inf
+    """When the child was made."""
+    due: float = math.inf
+    """When the process starts by itself; infinite: not at all."""
+    deadline: float = math.inf
+    """When the child counts as started, or gets the next signal of its stop; infinite: never."""
+
+    @property
+    def restarts(self) -> int:
+        """Children after the first."""
+        return max(0, self.spawns - 1)
+
+    def dump(self, now: float) -> dict[str, Any]:
+        """Return the record as plain data; ``now`` is the monotonic clock's time."""
+        data: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name in _MONOTONIC:
+            data[name] = data[name] - now if math.isfinite(data[name]) else None
+        return data | {
+            "state": int(self.state),
+            "last_exit": _dump_exit(self.last_exit),
+            "intent": self.intent.value,
+            "intended_by": None if self.intended_by is None else self.intended_by.dump(),
+            "transition": None if self.transition is None else self.transition.dump(),
+        }
+
+    @classmethod
+    def load(cls, data: dict[str, Any], now: float) -> ProcessRecord:
+        """Make a record again from what ``dump`` returned; ``now`` is the clock's time here."""
+        values = dict(data)
+        for name in _MONOTONIC:
+            seconds = values.pop(name)
+            if seconds is not None:
+                values[name] = now + seconds
+        cause, transition = values["intended_by"], values["transition"]
+        return cls(
+            **values
+            | {
+                "state": State(values["state"]),
+                "last_exit": _load_exit(values["last_exit"]),
+                "intent": Intent(values["intent"]),
+                "intended_by": None if cause is None else Cause.load(cause),
+                "transition": None if transition is None else Transition.load(transition),
+            }
+        )
+
+
+def _dump_exit(ended: Exit | None) -> list[int | bool | None] | None:
+    return None if ended is None else [ended.code, ended.signal, ended.core_dumped]
+
+
+def _load_exit(data: list[Any] | None) -> Exit | None:
+    return None if data is None else Exit(*data)

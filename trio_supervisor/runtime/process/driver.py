@@ -1,0 +1,257 @@
+"""The life of a process: a straight-line coroutine from one child to the next.
+
+Theory of operation
+-------------------
+A process is three things. Its *record* (``core/process/record.py``) is all that is known of it, as
+plain values. Its *state machine* (``state_machine.py``) makes every transition and knows no child.
+Its *driver*, here, is the one task that serves its children; its program counter and the state of
+the record always agree:
+
+    ``run``         waits until the state is STARTING: a request began a start, or one was due
+    ``launch``      has a child made, which takes a moment; STARTING all the while
+    ``resume``      takes over a living child of an earlier supervisor, in whatever state it is
+    ``_accompany``  serves the child: STARTING, RUNNING, STOPPING or UNKNOWN, until it has ended
+
+``launch`` and ``resume`` are the only two ways to a child, and both lead into ``_accompany``.
+
+Requests do not queue. A request is a plain method that changes the record and wakes the driver: it
+begins a start (which ``run`` finds as the state STARTING), or it sets the intent to DOWN and, if
+there is a child, sends the first signal at once. A command that waited in a queue could be out of
+date when its turn comes. A stop that comes while a child is being made finds no child to signal:
+``launch`` looks at the intent as soon as there is one, and ``fail_start`` if there will be none.
+
+There is one deadline, ``record.deadline``, because a child has at most one thing to wait for: in
+STARTING it counts as started then, in STOPPING it gets the next signal of its stop sequence. The
+wait for the end of the child is a cancel scope with this deadline, so requests can move it.
+
+The end of a child is recorded late: first what it left in its pipes is read, then the logs settle,
+so that the last words of a program are in its log before a client learns that it has exited. In
+between the child is dead and its process still RUNNING (``is_dead``); a request that arrives then
+signals nothing, and a start waits. ``lifetime`` counts until the end was noticed, not recorded.
+
+Cancelling ``run`` lets go of the child and never kills it: an ordered stop is a request. An error
+of ours in ``run`` ends in ``recover``, and ``run`` is called again: if the child lives the state is
+UNKNOWN, and ``run`` waits for its end first. Everything in the record survives that, as it survives
+a hand-over to another supervisor.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+from typing import TYPE_CHECKING
+
+import trio
+
+from trio_supervisor.core.config.model import Severity
+from trio_supervisor.core.errors import Failed, RequestError
+from trio_supervisor.core.process.cause import EXIT, INTERNAL_ERROR, POLICY, PROBE
+from trio_supervisor.core.process.record import Intent
+from trio_supervisor.core.process.states import MOVES, State
+from trio_supervisor.core.process.stop import StopSequence
+from trio_supervisor.runtime.process.signalling import Signaller
+from trio_supervisor.runtime.spawn.launcher import SpawnError
+
+if TYPE_CHECKING:
+    from trio_supervisor.core.config.model import ProcessConfig
+    from trio_supervisor.core.process.cause import Cause
+    from trio_supervisor.core.process.exit import Exit
+    from trio_supervisor.core.process.record import ProcessRecord
+    from trio_supervisor.runtime.host import Host
+    from trio_supervisor.runtime.output.stdio import Stdio
+    from trio_supervisor.runtime.process.state_machine import StateMachine
+    from trio_supervisor.runtime.process.waiters import StateWaiters
+    from trio_supervisor.runtime.spawn.child import Child
+    from trio_supervisor.runtime.spawn.starter import Starter
+
+
+class Driver:
+    """Makes and serves the children of one process, one after the other."""
+
+    __slots__ = (
+        "_config",
+        "_handed",
+        "_host",
+        "_record",
+        "_signals",
+        "_starter",
+        "_states",
+        "_stdio",
+        "_wait",
+        "_waiters",
+        "child",
+    )
+
+    def __init__(
+        self,
+        config: ProcessConfig,
+        record: ProcessRecord,
+        states: StateMachine,
+        waiters: StateWaiters,
+        starter: Starter,
+        stdio: Stdio,
+        host: Host,
+    ) -> None:
+        self.child: Child | None = None
+        """From the spawn until its end is recorded."""
+        self._config = config
+        self._record = record
+        self._states = states
+        self._waiters = waiters
+        self._starter = starter
+        self._stdio = stdio
+        self._host = host
+        self._signals = Signaller(config, host.log)
+        self._wait = trio.CancelScope()
+        self._handed: Child | None = None
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether there is a child whose end is known and not recorded yet."""
+        return self.child is not None and self.child.poll() is not None
+
+    def hand_over(self, child: Child) -> None:
+        """Serve this living child, which the record describes, when ``run`` begins."""
+        self._handed = child
+
+    def stop(self) -> None:
+        """Carry out the intent DOWN: give up a retry, or send the stop signal.
+
+        A child that is being made is stopped as soon as it exists; a dead one is not signalled.
+        Raises Failed if the signal cannot be sent.
+        """
+        if self._record.state is State.BACKOFF:
+            self._states.abandon_retry()
+        elif self.child is not None and not self.is_dead:
+            self._terminate(self.child)
+
+    def signal(self, child: Child, number: int) -> None:
+        """Send a signal to the child only. Raises Failed."""
+        self._signals.send(child, number)
+
+    async def run(self) -> None:
+        """Live until cancelled."""
+        if self.child is not None:  # an error ended an earlier run while the child lived
+            self._record_end(await self.child.wait(), trio.current_time())
+        if self._handed is not None:
+            child, self._handed = self._handed, None
+            await self.resume(child)
+        record = self._record
+        while True:
+            while record.state is not State.STARTING:
+                with trio.CancelScope(deadline=record.due):
+                    await self._waiters.changed()
+                if trio.current_time() >= record.due:
+                    self._states.begin(POLICY)
+            await self.launch()
+
+    async def launch(self) -> None:
+        """Make a child and serve it to its end; or record that none could be made."""
+        with contextlib.ExitStack() as held:
+            try:
+                child = await self._starter.launch(held, self._announced)
+            except (RequestError, SpawnError) as error:
+                await self._give_up_attempt(error)
+                return
+            self.child = child
+            self._stdio.attach(child)
+            self._states.spawned(child.pid)
+            if self._record.intent is Intent.DOWN:
+                with contextlib.suppress(Failed):  # UNKNOWN now, as the log says
+                    self._terminate(child)
+            await self._accompany(child)
+
+    async def resume(self, child: Child) -> None:
+        """Serve a living child that was handed over, from the state and deadline in the record."""
+        with contextlib.ExitStack() as held:
+            try:
+                await self._starter.reopen(held)
+            except SpawnError as error:  # no reason to end a child that does its work
+                text = f"output of {self._config.name} is not logged: {error}"
+                self._host.log(Severity.CRITICAL, text)
+            self.child = child
+            self._stdio.attach(child)
+            await self._accompany(child)
+
+    def let_go(self) -> None:
+        """Forget a living child, which stays as it is; for the end of the group's task."""
+        if self.child is not None:
+            self.child.close()
+
+    def recover(self) -> None:
+        """Restore a state that is true after an error in ``run``."""
+        name = self._config.name
+        self._host.log(Severity.CRITICAL, f"internal error in {name}:\n{traceback.format_exc()}")
+        self._states.hold()
+        if State.UNKNOWN in MOVES[self._record.state] and self.child is not None:
+            self._states.lose_control(INTERNAL_ERROR, "internal error")
+        elif self._record.state is State.STARTING:
+            self._states.fail_start(INTERNAL_ERROR, "internal error, see the activity log")
+
+    async def _give_up_attempt(self, error: RequestError | SpawnError) -> None:
+        self._record.last_exit = None
+        if isinstance(error, SpawnError) and error.epitaph is not None:
+            self._stdio.write_note(error.epitaph)
+        await self._stdio.finish()
+        text = error.detail if isinstance(error, RequestError) else str(error)
+        self._states.fail_start(EXIT, text)
+
+    async def _accompany(self, child: Child) -> None:
+        """Serve a child until it has ended, and record its end."""
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(child.run, self._stdio.carry)
+                ended = await self._watch(child)
+                died_at = trio.current_time()  # a disk that hangs may take its time below
+                nursery.cancel_scope.cancel()
+            self._stdio.drain_rest()
+        finally:
+            self._stdio.close()
+        await self._stdio.settled()  # its last words are in the log before its exit is known
+        self._record_end(ended, died_at)
+
+    async def _watch(self, child: Child) -> Exit:
+        """Wait for the child's end; meanwhile promote it, or signal it again, when that is due."""
+        record = self._record
+        while True:
+            with trio.CancelScope(deadline=record.deadline) as self._wait:
+                return await child.wait()
+            # What has died is not promoted, even if nothing has noticed its death yet.
+            if (ended := child.poll()) is not None:
+                return ended
+            if record.state is State.STARTING:
+                self._states.promote(POLICY)
+            elif record.state is State.STOPPING:
+                step = StopSequence.of(self._config).last
+                record.deadline = trio.current_time() + step.wait
+                try:
+                    self._signals.kill(child, step)
+                except Failed as error:
+                    self._states.lose_control(POLICY, error.detail)
+
+    def _announced(self) -> None:
+        """The task called ``task_status.started()``. Later calls are ignored."""
+        if self._record.state is State.STARTING:
+            self._states.promote(PROBE)
+
+    def _terminate(self, child: Child) -> None:
+        """Send the stop signal. Raises Failed, and the state is UNKNOWN, if that is refused."""
+        step = StopSequence.of(self._config).first
+        self._states.stop(trio.current_time() + step.wait)
+        try:
+            self._signals.stop(child, step)
+        except Failed as error:
+            self._states.lose_control(self._cause_of_stop, error.detail)
+            raise
+        finally:
+            self._wait.deadline = self._record.deadline
+
+    @property
+    def _cause_of_stop(self) -> Cause:
+        return self._record.intended_by or INTERNAL_ERROR
+
+    def _record_end(self, ended: Exit, died_at: float) -> None:
+        assert self.child is not None
+        self.child.close()
+        self.child = None
+        self._states.end(ended, died_at)

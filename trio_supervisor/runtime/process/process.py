@@ -1,0 +1,357 @@
+"""One supervised process, as clients of the engine see it: what is known of it, and requests.
+
+A process is put together here from its record, its state machine, its driver and the tasks that
+wait for it. How it lives is told in ``driver.py``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Literal
+
+import trio
+
+from trio_supervisor.core.config.model import Severity
+from trio_supervisor.core.errors import (
+    AbnormalTermination,
+    AlreadyStarted,
+    BadName,
+    Failed,
+    NotRunning,
+    RequestError,
+    ShuttingDown,
+)
+from trio_supervisor.core.process.cause import Cause, CauseKind
+from trio_supervisor.core.process.record import Intent, ProcessRecord
+from trio_supervisor.core.process.states import RUNNING_STATES, SIGNALLABLE_STATES, State
+from trio_supervisor.runtime.output.stdio import Stdio
+from trio_supervisor.runtime.output.subscriptions import BUFFER_BYTES, OutputStream
+from trio_supervisor.runtime.process.driver import Driver
+from trio_supervisor.runtime.process.state_machine import StateMachine
+from trio_supervisor.runtime.process.waiters import StateWaiters
+from trio_supervisor.runtime.requester import cause_of_request
+from trio_supervisor.runtime.spawn.starter import Starter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from trio_supervisor.core.config.model import GroupKind, ProcessConfig
+    from trio_supervisor.runtime.host import Host
+    from trio_supervisor.runtime.output.channel import OutputChannel
+    from trio_supervisor.runtime.process.state_machine import StartAttempt
+    from trio_supervisor.runtime.spawn.shared_socket import SharedSocket
+
+SHUTDOWN = Cause(CauseKind.SHUTDOWN)
+
+
+class Process:
+    """One supervised process. Made by its group; times are wall-clock seconds, 0.0 means never."""
+
+    def __init__(
+        self,
+        config: ProcessConfig,
+        *,
+        group: str,
+        kind: GroupKind,
+        host: Host,
+        stdout: OutputChannel,
+        stderr: OutputChannel,
+        socket: SharedSocket | None = None,
+        record: ProcessRecord | None = None,
+    ) -> None:
+        """``record`` is that of an earlier supervisor, whose process this one carries on with."""
+        self.config = config
+        self.name = config.name
+        self.group = group
+        self.kind = kind
+        self.full_name = config.name if config.name == group else f"{group}:{config.name}"
+        self.stdout = stdout
+        self.stderr = stderr
+        self.stops = 0
+        """Requests to stop it that were no first half of a restart."""
+        self.history = ProcessRecord() if record is None else record
+        """All that is known of it; ``failures``, ``restarts`` and ``last_exit`` are public."""
+        self.waiters = StateWaiters(config.name, self.history, host.log)
+        self._host = host
+        self._removed = False
+        self._stdio = Stdio(
+            config.name,
+            stdout,
+            stderr,
+            merged=config.redirect_stderr,
+            stdin_taken=self.waiters.wake,
+        )
+        self._states = StateMachine(config, group, self.history, self.waiters, host)
+        self._starter = Starter(config, group, host, self._stdio, socket)
+        self.driver = Driver(
+            config,
+            self.history,
+            self._states,
+            self.waiters,
+            self._starter,
+            self._stdio,
+            host,
+        )
+
+    @property
+    def state(self) -> State:
+        return self.history.state
+
+    @property
+    def pid(self) -> int:
+        """Of the child; 0 for a task, and if there is none."""
+        return self.history.pid
+
+    @property
+    def started(self) -> float:
+        """When the last start was attempted."""
+        return self.history.started
+
+    @property
+    def stopped(self) -> float:
+        """When the last child ended."""
+        return self.history.stopped
+
+    @property
+    def exit_status(self) -> int:
+        """Of the last child; -1 if a signal ended it."""
+        return self.history.exit_status
+
+    @property
+    def spawn_error(self) -> str:
+        """What was wrong with the last start or end; empty if nothing."""
+        return self.history.spawn_error
+
+    @property
+    def uptime(self) -> float:
+        """Seconds since the start of the child; 0.0 if there is none.
+
+        Measured by the monotonic clock: the wall clock may be set, above all after a boot.
+        """
+        if self.history.state not in SIGNALLABLE_STATES:
+            return 0.0
+        return trio.current_time() - self.history.began_at
+
+    @property
+    def stdin_pending(self) -> int:
+        """Bytes sent that the child's pipe has not taken yet."""
+        return self._stdio.stdin.pending
+
+    @property
+    def stopping(self) -> bool:
+        """Whether a stop was requested that is not carried out yet."""
+        return self._states.stopping
+
+    @property
+    def attempt(self) -> StartAttempt:
+        """The last start attempt."""
+        return self._states.attempt
+
+    async def start(self, *, wait: bool = True) -> None:
+        """Start it and, with ``wait``, return when it is RUNNING. Raises RequestError."""
+        await self.end_recorded()
+        await self.outcome(self.request_start(), wait=wait)
+
+    async def stop(self, *, wait: bool = True) -> None:
+        """Stop it and, with ``wait``, return when it has. Raises NotRunning or Failed.
+
+        A stop that is under way is joined.
+        """
+        self.request_stop()
+        if wait:
+            await self.ended()
+
+    async def restart(
+        self, *, wait: bool = True, check: Callable[[], object] = lambda: None
+    ) -> None:
+        """Stop it if it runs, start it and, with ``wait``, return when it is RUNNING.
+
+        A stop or start of somebody else that is under way is joined. ``check`` is called before
+        the start; what it raises leaves the process stopped. Raises RequestError; it is
+        AbnormalTermination if a stop was requested meanwhile.
+        """
+        restart = Restart(self)
+        restart.check()
+        await restart.stopped()
+        check()
+        restart.check()
+        await self.end_recorded()
+        await self.outcome(restart.attempt(), wait=wait)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the child only. Raises NotRunning or Failed."""
+        child = self.driver.child
+        if self.history.state not in SIGNALLABLE_STATES or child is None:
+            raise NotRunning(self.full_name)
+        self.driver.signal(child, number)
+
+    async def wait_for(self, *states: State | str) -> None:
+        """Return when the process is in one of these states, or has been since the call.
+
+        A state may be given by its name: ``"RUNNING"``. Raises ValueError if there is no such
+        state, or if none is given.
+        """
+        await self.waiters.wait_for(*states)
+
+    async def changed(self) -> None:
+        """Return at the next change of this process."""
+        await self.waiters.changed()
+
+    async def ended(self) -> None:
+        """Return when the process is in the stopped set, or has been since the call.
+
+        While it is waited for the log says so, now and then.
+        """
+        await self.waiters.ended()
+
+    def output(
+        self, channel: Literal["stdout", "stderr"] = "stdout", *, buffer_bytes: int = BUFFER_BYTES
+    ) -> AbstractContextManager[OutputStream]:
+        """Read what the process writes during the block; redirected stderr is in stdout.
+
+        The log gets it too. Bounded: the oldest is dropped, and counted in ``dropped``.
+        """
+        output = {"stdout": self.stdout, "stderr": self.stderr}[channel]
+        return output.subscriptions.open(buffer_bytes)
+
+    def send_stdin(self, data: bytes, *, limited: bool = True) -> None:
+        """Send bytes; if ``limited``, 1 MiB may wait. Raises NotRunning, NoFile or Failed."""
+        if self.driver.child is None or self.history.state is State.STOPPING:
+            raise NotRunning(self.full_name)
+        self._stdio.stdin.send(data, self.full_name, limited=limited)
+
+    def begin(self, cause: Cause | None = None) -> None:
+        """Start now, also if the command is missing; the caller knows that the state allows it.
+
+        ``cause``: None means the request of the present task.
+        """
+        cause = cause_of_request() if cause is None else cause
+        self._states.intend(Intent.UP, cause)
+        self._states.begin(cause)
+
+    def request_start(self) -> StartAttempt:
+        """Begin a start attempt.
+
+        Raises NoFile, NotExecutable, AlreadyStarted, Failed (UNKNOWN), AbnormalTermination
+        (STOPPING), BadName (removed) or ShuttingDown.
+        """
+        if self._removed:
+            raise BadName(self.full_name)
+        if not self._host.accepting:
+            raise ShuttingDown
+        self._starter.check_command()
+        if self.state in RUNNING_STATES:
+            raise AlreadyStarted(self.full_name)
+        if self.state is State.UNKNOWN:
+            raise Failed(f"{self.full_name} is in an unknown process state")
+        if self.state is State.STOPPING:
+            self._host.log(Severity.WARN, f"process '{self.name}' already running")
+            raise AbnormalTermination(self.full_name)
+        self.begin()
+        return self._states.attempt
+
+    async def outcome(self, attempt: StartAttempt, *, wait: bool = True) -> None:
+        """Return when the attempt has led to RUNNING; without ``wait``, when it has a child.
+
+        Raises SpawnFailed (the attempt failed; retries go on) or AbnormalTermination.
+        """
+        await self.waiters.until(lambda: attempt.decided or (attempt.spawned and not wait))
+        attempt.check(self.full_name)
+
+    async def spawned(self) -> None:
+        """Return when the present start attempt has a child or has failed."""
+        attempt = self._states.attempt
+        await self.waiters.until(lambda: attempt.spawned or attempt.decided)
+
+    async def end_recorded(self) -> None:
+        """Return at once, unless the child is dead and its end not recorded yet: then when it is.
+
+        That takes as long as its output takes to get to the logs.
+        """
+        if self.driver.is_dead:
+            dead = self.driver.child
+            await self.waiters.until(lambda: self.driver.child is not dead)
+
+    def request_stop(self, *, to_restart: bool = False, cause: Cause | None = None) -> None:
+        """Begin a stop, or join one that is under way.
+
+        ``to_restart``: the first half of a restart, whose second half is called off by any other
+        stop. Raises NotRunning, or Failed if the stop signal cannot be sent.
+        """
+        if not to_restart:
+            self.stops += 1
+        if self.stopping:
+            return
+        cause = cause_of_request() if cause is None else cause
+        if self.state not in RUNNING_STATES:
+            if self.state is State.EXITED:  # the fault stands, the pending restart does not
+                self._states.intend(Intent.DOWN, cause)
+                self._states.hold()
+            raise NotRunning(self.full_name)
+        self._states.intend(Intent.DOWN, cause)
+        self.driver.stop()
+
+    def shut_down(self) -> None:
+        """Stop it, or give up on it, as its turn in a shutdown has come."""
+        if self.state is State.BACKOFF:
+            self._states.give_up(SHUTDOWN)
+        else:
+            # A child that cannot be signalled is UNKNOWN now; shutdown does not wait for it.
+            with contextlib.suppress(RequestError):
+                self.request_stop(cause=SHUTDOWN)
+
+    def hold(self) -> None:
+        """Cancel the automatic start that is due: the process, or everything, is about to go."""
+        self._states.hold()
+
+    def remove(self) -> None:
+        """Start nothing any more: its group is closed, so nothing would serve a child."""
+        self._removed = True
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether it was never started, and can be."""
+        return self.state is State.STOPPED and not self.started and not self._removed
+
+    def let_go(self) -> None:
+        """Forget a living child, which stays as it is; for the end of the group's task."""
+        for channel in (self.stdout, self.stderr):
+            channel.subscriptions.end()
+        self.driver.let_go()
+
+
+class Restart:
+    """A stop and the start after it, which any other stop in between calls off.
+
+    Making one begins the stop; a process that does not run is just started.
+    """
+
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self.error: RequestError | None = None
+        """Why the stop could not be begun."""
+        self._stops = process.stops
+        with contextlib.suppress(NotRunning):
+            try:
+                process.request_stop(to_restart=True)
+            except Failed as error:
+                self.error = error
+
+    async def stopped(self) -> None:
+        """Return when the process has stopped."""
+        while self.process.stopping:
+            await self.process.ended()
+
+    def check(self) -> None:
+        """Raise Failed if the stop was not possible, AbnormalTermination if it is called off."""
+        if self.error is not None:
+            raise self.error
+        if self.process.stops != self._stops:
+            raise AbnormalTermination(self.process.full_name)
+
+    def attempt(self) -> StartAttempt:
+        """Begin a start, or join one of somebody else. Raises RequestError."""
+        if self.process.state in RUNNING_STATES:
+            return self.process.attempt
+        return self.process.request_start()

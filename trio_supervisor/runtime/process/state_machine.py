@@ -1,0 +1,216 @@
+"""Every change of the state of a process, and what follows from it.
+
+``_move`` makes all transitions: it checks the table of legal moves, writes the record, logs,
+publishes the event and wakes the waiters. The other methods each say what has happened: a start
+was begun, the child was seen alive, a start has failed, the child has ended. What follows from
+that is decided by the policies of ``core/process``; when the next step is due stands in the record.
+Knows neither children nor tasks.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import trio
+
+from trio_supervisor.core.errors import AbnormalTermination, InternalError, SpawnFailed
+from trio_supervisor.core.events import state_event
+from trio_supervisor.core.process.cause import EXIT, INTERNAL_ERROR, POLICY, Cause
+from trio_supervisor.core.process.log_lines import spawned_line, transition_line
+from trio_supervisor.core.process.record import Evidence, Intent, Transition
+from trio_supervisor.core.process.restart import RestartPolicy
+from trio_supervisor.core.process.states import MOVES, RUNNING_STATES, State
+
+if TYPE_CHECKING:
+    from trio_supervisor.core.config.model import ProcessConfig
+    from trio_supervisor.core.process.exit import Exit
+    from trio_supervisor.core.process.record import ProcessRecord
+    from trio_supervisor.runtime.host import Host
+    from trio_supervisor.runtime.process.waiters import StateWaiters
+
+TOO_QUICK = "Exited too quickly (process log may have details)"
+
+
+class StartAttempt:
+    """One start attempt: the process may have moved on by the time a waiter looks at it."""
+
+    __slots__ = ("outcome", "spawned")
+
+    def __init__(self) -> None:
+        self.spawned = False
+        """Whether it has led to a child."""
+        self.outcome: State | None = None
+        """The first state after STARTING."""
+
+    @property
+    def decided(self) -> bool:
+        return self.outcome is not None
+
+    def check(self, name: str) -> None:
+        """Raise SpawnFailed if it failed (retries go on), AbnormalTermination if it was ended."""
+        if self.outcome is State.BACKOFF:
+            raise SpawnFailed(name)
+        if self.outcome not in (None, State.RUNNING):
+            raise AbnormalTermination(name)
+
+
+class StateMachine:
+    """Makes the transitions of one process."""
+
+    __slots__ = ("_config", "_group", "_host", "_record", "_waiters", "attempt")
+
+    def __init__(
+        self,
+        config: ProcessConfig,
+        group: str,
+        record: ProcessRecord,
+        waiters: StateWaiters,
+        host: Host,
+    ) -> None:
+        self.attempt = StartAttempt()
+        """The last start attempt."""
+        self._config = config
+        self._group = group
+        self._record = record
+        self._waiters = waiters
+        self._host = host
+
+    @property
+    def stopping(self) -> bool:
+        """Whether a stop was requested that is not carried out yet."""
+        state = self._record.state
+        requested = self._record.intent is Intent.DOWN and state in RUNNING_STATES
+        return requested or state is State.STOPPING
+
+    def intend(self, intent: Intent, cause: Cause) -> None:
+        """Note what the process is meant to do from now on, and why."""
+        self._record.intent = intent
+        self._record.intended_by = cause
+
+    def hold(self) -> None:
+        """Cancel the automatic start that is due, if there is one."""
+        self._record.due = math.inf
+        self._waiters.wake()
+
+    def begin(self, cause: Cause) -> None:
+        """Start now, whatever was waited for; the caller has checked that the state allows it."""
+        record = self._record
+        record.due = math.inf
+        self.attempt = StartAttempt()
+        record.spawn_error = ""
+        record.exit_status = 0
+        record.started = self._host.wall_clock()
+        record.began_at = trio.current_time()
+        self._move(State.STARTING, cause)
+
+    def spawned(self, pid: int) -> None:
+        """A child was made. It counts as started after startsecs, unless it says so itself."""
+        record = self._record
+        record.pid = pid
+        record.spawns += 1
+        record.spawned_at = trio.current_time()
+        announces = self._config.run.announces
+        record.deadline = math.inf if announces else record.spawned_at + self._config.startsecs
+        self._host.log(*spawned_line(self._config.name, pid))
+        self.attempt.spawned = True
+        self._waiters.wake()
+
+    def promote(self, cause: Cause) -> None:
+        """The child counts as started."""
+        self._record.failures = 0
+        self._record.deadline = math.inf
+        self._move(State.RUNNING, cause)
+
+    def fail_start(self, cause: Cause, error: str, ended: Exit | None = None) -> None:
+        """A start attempt has failed; retry it later, or give up."""
+        record = self._record
+        record.spawn_error = error
+        record.failures += 1
+        self._move(State.BACKOFF, cause, Evidence(0, record.failures, ended, False, error))
+        if record.intent is Intent.DOWN:
+            self.abandon_retry()
+            return
+        delay = RestartPolicy.of(self._config).after_failed_start(record.failures)
+        if delay is None:
+            self.give_up(POLICY)
+        elif self._host.accepting:
+            record.due = trio.current_time() + delay
+
+    def abandon_retry(self) -> None:
+        """A stop was requested: there is no further attempt."""
+        self._record.failures = 0
+        self._record.due = math.inf
+        self._move(State.STOPPED, self._record.intended_by or INTERNAL_ERROR)
+
+    def give_up(self, cause: Cause) -> None:
+        """No further attempt is left, or allowed."""
+        error = self._record.spawn_error
+        self._record.failures = 0  # a later start counts anew
+        self._move(State.FATAL, cause, Evidence(error=error))
+
+    def stop(self, deadline: float) -> None:
+        """The child is about to get its stop signal, and the next one at ``deadline``."""
+        self._record.deadline = deadline
+        evidence = Evidence(self._record.pid)
+        self._move(State.STOPPING, self._record.intended_by or INTERNAL_ERROR, evidence)
+
+    def lose_control(self, cause: Cause, error: str) -> None:
+        """The child cannot be signalled, or an error of ours has made its state uncertain."""
+        self._record.deadline = math.inf
+        self._move(State.UNKNOWN, cause, Evidence(self._record.pid, error=error))
+
+    def end(self, ended: Exit, died_at: float) -> None:
+        """The child has ended and is reaped; restart the process if its policy says so.
+
+        ``died_at`` is when the end was noticed, by trio's clock.
+        """
+        record, config = self._record, self._config
+        lifetime = died_at - record.spawned_at
+        record.deadline = math.inf
+        record.stopped = self._host.wall_clock() - (trio.current_time() - died_at)
+        record.last_exit = ended
+        expected = ended.expected(config.exitcodes)
+        evidence = Evidence(record.pid, record.failures, ended, expected)
+        if record.state in (State.STOPPING, State.UNKNOWN):
+            record.exit_status = ended.status
+            self._move(State.STOPPED, EXIT, evidence)
+        elif record.state is State.STARTING and (config.run.announces or config.startsecs > 0):
+            # It was never seen alive after startsecs. When the daemon itself was stopped meanwhile,
+            # the time of death is unknown, so ``lifetime`` would prove nothing.
+            record.exit_status = 0
+            record.pid = 0
+            self.fail_start(EXIT, TOO_QUICK, ended)
+        else:
+            if record.state is State.STARTING:
+                self.promote(POLICY)
+            record.exit_status = ended.status
+            if not expected:
+                record.spawn_error = f"Bad exit code {ended.status}"
+            self._move(State.EXITED, EXIT, evidence)
+            delay = RestartPolicy.of(config).after_exit(expected=expected, lifetime=lifetime)
+            if delay is not None and self._host.accepting and record.intent is Intent.UP:
+                record.due = trio.current_time() + delay
+        record.pid = 0
+
+    def _move(self, new: State, cause: Cause, evidence: Evidence | None = None) -> None:
+        """Change the state: the only place where that happens."""
+        record, config = self._record, self._config
+        old = record.state
+        if new not in MOVES[old]:
+            raise InternalError(f"{config.name}: no move leads from {old.name} to {new.name}")
+        if evidence is None:
+            evidence = Evidence(record.pid, record.failures)
+        transition = Transition(old, new, self._host.wall_clock(), cause, evidence)
+        if old is State.STARTING:
+            self.attempt.outcome = new
+        record.state = new
+        record.transition = transition
+        self._waiters.arrived()
+        line = transition_line(config, transition)
+        # The line about RUNNING has always come after what the event leads to, all others before.
+        if line is not None and new is not State.RUNNING:
+            self._host.log(*line)
+        self._host.publish(state_event(config.name, self._group, transition))
+        if line is not None and new is State.RUNNING:
+            self._host.log(*line)
