@@ -1,4 +1,4 @@
-"""Supervisor of the Python API, made from the docstrings and types of what is public."""
+"""The reference of the Python API, made from the docstrings and types of what is public."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ def kind_of(option: Option) -> tuple[str, tuple[str, ...]]:
 
 
 def markdown() -> str:
-    """Supervisor page."""
+    """The page of the reference."""
     legend = [f"* *{effect.value}*: {meaning}." for effect, meaning in EFFECTS.items()]
     parts = [f"{INTRODUCTION}{chr(10).join(legend)}\n"]
     older = []
