@@ -131,6 +131,7 @@ def another_site(page: str) -> Iterator[int]:
             thread.join()
 
 
+@pytest.mark.behaviour("http.md#requests-caused-by-pages-of-other-sites")
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"], ids=["same-site", "cross-site"])
 def test_another_site_can_do_nothing(browser: Browser, serve: Serve, host: str) -> None:
     with serve(f"[program:cat]\n{CAT}startsecs=0\n") as site:
@@ -207,6 +208,7 @@ allowed_hosts=supervisor.test
         browser.wait_text(".message", "Process cat stopped")
 
 
+@pytest.mark.behaviour("http.md#read-only-users")
 def test_who_may_only_look_is_offered_nothing(browser: Browser, tmp_path: Path) -> None:
     port = free_port()
     text = f"""\

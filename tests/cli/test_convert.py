@@ -59,6 +59,7 @@ def converted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Converter:
     return Converter(tmp_path, capsys)
 
 
+@pytest.mark.behaviour("configuration.md#converting-ini-to-toml")
 def test_an_include_is_said_to_be_replaced_by_its_files(
     converted: Converter, tmp_path: Path
 ) -> None:
@@ -70,6 +71,7 @@ def test_an_include_is_said_to_be_replaced_by_its_files(
     assert result.data["program"] == {"a": {"command": "/bin/cat"}}
 
 
+@pytest.mark.behaviour("configuration.md#converting-ini-to-toml")
 @pytest.mark.parametrize("files", ["d/*.conf", "a.conf d/*.conf", "d/*.conf a.conf"])
 def test_a_pattern_that_matches_nothing_is_not_dropped_in_silence(
     converted: Converter, files: str
@@ -207,6 +209,7 @@ def test_pairs_that_come_out_of_a_variable_are_reported(
     assert f"not converted: [program:a] environment: {why}\n" in result.err
 
 
+@pytest.mark.behaviour("configuration.md#converting-ini-to-toml")
 def test_keys_of_other_programs_survive_and_mistakes_are_reported(converted: Converter) -> None:
     result = converted(
         DAEMON + A + "dependent_startup=true\ndependent_startup_wait_for=b:running\n"

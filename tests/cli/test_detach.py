@@ -77,6 +77,7 @@ def starters() -> Iterator[list[Starter]]:
         starter.close()
 
 
+@pytest.mark.behaviour("process.md#foreground-and-background")
 @pytest.mark.parametrize("first", ["", EARLY_HANG_UP])
 def test_the_starter_ends_when_the_child_is_ready(
     tmp_path: Path, starters: list[Starter], first: str
@@ -89,6 +90,7 @@ def test_the_starter_ends_when_the_child_is_ready(
     assert starter.process.wait() == 0
 
 
+@pytest.mark.behaviour("process.md#foreground-and-background")
 def test_a_starter_that_is_killed_leaves_the_child_alone(
     tmp_path: Path, starters: list[Starter]
 ) -> None:
@@ -100,6 +102,7 @@ def test_a_starter_that_is_killed_leaves_the_child_alone(
     starter.let_go()
 
 
+@pytest.mark.behaviour("process.md#foreground-and-background")
 def test_a_terminal_that_hangs_up_leaves_the_child_alone(
     tmp_path: Path, starters: list[Starter]
 ) -> None:
@@ -115,6 +118,7 @@ def test_a_terminal_that_hangs_up_leaves_the_child_alone(
     starter.let_go()
 
 
+@pytest.mark.behaviour("process.md#foreground-and-background")
 def test_what_else_the_caller_has_open_is_closed(tmp_path: Path, starters: list[Starter]) -> None:
     """It may wait for the end of file, as ``$(...)`` of a shell does."""
     read, write = os.pipe()

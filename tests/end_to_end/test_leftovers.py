@@ -61,6 +61,7 @@ def end(pids: dict[str, int]) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
+@pytest.mark.behaviour("process.md#processes-that-outlive-the-daemon")
 @pytest.mark.parametrize("way", ["socket", "pidfile"])
 def test_programs_of_a_killed_daemon_are_told_at_the_next_start(tmp_path: Path, way: str) -> None:
     """By the address of the server, or by the pidfile of a daemon that led a session."""
@@ -77,6 +78,7 @@ def test_programs_of_a_killed_daemon_are_told_at_the_next_start(tmp_path: Path, 
         end(left)
 
 
+@pytest.mark.behaviour("process.md#processes-that-outlive-the-daemon")
 def test_check_tells_them_too_but_not_those_of_a_living_daemon(tmp_path: Path) -> None:
     left = kill_and_leave(tmp_path, BASE)
     arguments = ("--check", "--format=json", "-c", str(tmp_path / "c.conf"))

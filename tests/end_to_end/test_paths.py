@@ -52,6 +52,7 @@ def program(log: Path) -> str:
     )
 
 
+@pytest.mark.behaviour("process.md#clearing-logs")
 @needs_root
 def test_a_log_that_its_user_swaps_for_a_link(tmp_path: Path, theirs: Path, victim: Path) -> None:
     """It is not read, cleared or appended to, by whatever way."""
@@ -123,6 +124,7 @@ def test_a_directory_that_its_user_swaps_for_a_link(
     assert os.listdir(elsewhere) == []
 
 
+@pytest.mark.behaviour("process.md#control-sockets")
 def test_a_control_socket_that_somebody_removes(tmp_path: Path) -> None:
     """It is made again, which the log says, and nothing else changes."""
     path = tmp_path / "s.sock"
@@ -140,6 +142,7 @@ def test_a_control_socket_that_somebody_removes(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+@pytest.mark.behaviour("process.md#a-second-daemon-with-the-same-configuration")
 def test_a_second_start(tmp_path: Path) -> None:
     """It ends, says which process has the socket, and takes nothing from it."""
     with daemon(tmp_path, "") as running:
@@ -150,6 +153,9 @@ def test_a_second_start(tmp_path: Path) -> None:
         assert (tmp_path / "sup.pid").read_text() == f"{running.process.pid}\n"
 
 
+@pytest.mark.behaviour(
+    "process.md#control-sockets", "process.md#a-second-daemon-with-the-same-configuration"
+)
 def test_two_starts_at_the_same_time(tmp_path: Path) -> None:
     """One of several daemons of one configuration runs, also where a stale socket is in the way."""
     base = BASE.replace("pidfile=%(here)s/sup.pid", "pidfile=/dev/null")

@@ -47,6 +47,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
         yield running
 
 
+@pytest.mark.behaviour("client.md#plugins-of-the-client")
 def test_wildcards_acts_from_a_thread_for_each_process(running: Daemon) -> None:
     before = {name: running.pid(name) for name in ("w1", "w2", "other")}
     ran = ctl(running, "mrestart", "w*")
@@ -71,6 +72,7 @@ def test_wildcards_sets_the_exit_status_of_a_line_that_fails(running: Daemon) ->
     assert ran.status == 1
 
 
+@pytest.mark.behaviour("client.md#plugins-of-the-client")
 def test_serialrestart_restarts_one_after_the_other(running: Daemon) -> None:
     ran = ctl(running, "serialrestart", "w*", "nosuch")
     assert (ran.status, ran.err) == (0, "")
@@ -80,6 +82,7 @@ def test_serialrestart_restarts_one_after_the_other(running: Daemon) -> None:
     assert ctl(running, "serialrestart").out.startswith("Error: serialrestart requires")
 
 
+@pytest.mark.behaviour("http.md#methods-of-plugins")
 def test_cache_keeps_values_in_the_daemon(running: Daemon) -> None:
     assert ctl(running, "cache_store", "key", "'a value'") == (0, "", "")
     assert ctl(running, "cache_fetch", "key") == (0, "'a value'\n", "")

@@ -62,6 +62,7 @@ def answers(port: int) -> bool:
         return False
 
 
+@pytest.mark.behaviour("process.md#restart-of-the-daemon")
 def test_a_reload_to_a_port_that_is_taken_changes_nothing(tmp_path: Path) -> None:
     free, kept = free_port(), free_port()
     with daemon(tmp_path, CAT + inet("kept", kept)) as running:
@@ -88,6 +89,7 @@ def test_a_reload_to_a_port_that_is_taken_changes_nothing(tmp_path: Path) -> Non
     assert not (tmp_path / "s.sock").exists()
 
 
+@pytest.mark.behaviour("process.md#restart-of-the-daemon")
 @pytest.mark.parametrize(
     ("old", "new", "why"),
     [
@@ -119,6 +121,7 @@ def test_a_reload_that_cannot_work_is_refused(tmp_path: Path, old: str, new: str
         assert not (tmp_path / "t.sock").exists()
 
 
+@pytest.mark.behaviour("process.md#restart-of-the-daemon")
 @needs_root
 def test_a_reload_with_an_owner_that_may_not_be_given_is_refused() -> None:
     """Of the socket that is there already; nothing but the log tells of it."""
@@ -137,6 +140,7 @@ def test_a_reload_with_an_owner_that_may_not_be_given_is_refused() -> None:
         assert (directory / "s.sock").stat().st_mode & 0o777 == 0o770
 
 
+@pytest.mark.behaviour("process.md#restart-of-the-daemon")
 def test_a_reload_moves_a_server_to_another_host_of_its_port(tmp_path: Path) -> None:
     port = free_port()
     with daemon(tmp_path, CAT + inet("a", port)) as running:
@@ -146,6 +150,7 @@ def test_a_reload_moves_a_server_to_another_host_of_its_port(tmp_path: Path) -> 
         eventually(partial(answers, port), "the server")
 
 
+@pytest.mark.behaviour("process.md#restart-of-the-daemon")
 def test_a_program_that_cannot_be_made_ends_no_reload(tmp_path: Path) -> None:
     with daemon(tmp_path, CAT) as running:
         running.wait_for("x", "RUNNING")
@@ -159,6 +164,7 @@ def test_a_program_that_cannot_be_made_ends_no_reload(tmp_path: Path) -> None:
         running.wait_for("f", "RUNNING")
 
 
+@pytest.mark.behaviour("configuration.md#rpc-interfaces")
 def test_a_plugin_that_cannot_be_made_any_more_ends_no_reload(tmp_path: Path) -> None:
     (tmp_path / "fragile.py").write_text(
         "import os\n"

@@ -85,6 +85,7 @@ async def test_pipelined_requests_are_answered_in_order(fake: FakeSupervisor) ->
         assert b"3.0" in (await client.reply()).body
 
 
+@pytest.mark.behaviour("http.md#keep-alive")
 async def test_a_request_behind_a_waiting_one_waits_too(fake: FakeSupervisor) -> None:
     """Strictly in order per connection."""
     process = fake.process("cat")
@@ -184,6 +185,7 @@ async def test_a_chunked_body(fake: FakeSupervisor) -> None:
         assert b"3.0" in (await client.reply()).body
 
 
+@pytest.mark.behaviour("http.md#bodies")
 async def test_a_chunked_body_has_the_limit_too(fake: FakeSupervisor) -> None:
     server = replace(unix_server(), access=Access(body_maxbytes=1000))
     async with talking(fake, server) as client:
@@ -223,6 +225,7 @@ async def test_head_never_has_a_body(fake: FakeSupervisor, target: str) -> None:
             assert (await client.get("/ok.html")).body == b"OK"
 
 
+@pytest.mark.behaviour("http.md#idle-connections")
 async def test_a_new_tcp_client_has_30_seconds(
     fake: FakeSupervisor, autojump_clock: MockClock
 ) -> None:
@@ -233,6 +236,7 @@ async def test_a_new_tcp_client_has_30_seconds(
         assert trio.current_time() - begun == pytest.approx(HEAD_TIME)
 
 
+@pytest.mark.behaviour("http.md#idle-connections")
 async def test_a_unix_client_may_be_silent_for_ever(
     fake: FakeSupervisor, autojump_clock: MockClock
 ) -> None:
@@ -253,6 +257,7 @@ async def test_a_good_connection_may_idle_for_ever(
             await trio.sleep(HOURS)
 
 
+@pytest.mark.behaviour("http.md#idle-connections")
 async def test_a_head_must_be_completed_in_time(
     fake: FakeSupervisor, autojump_clock: MockClock
 ) -> None:
@@ -270,6 +275,7 @@ async def test_a_head_must_be_completed_in_time(
         assert await client.rest() == b""
 
 
+@pytest.mark.behaviour("http.md#idle-connections")
 async def test_a_body_may_be_slow_but_not_stop(
     fake: FakeSupervisor, autojump_clock: MockClock
 ) -> None:
@@ -283,6 +289,7 @@ async def test_a_body_may_be_slow_but_not_stop(
         assert await client.rest() == b""
 
 
+@pytest.mark.behaviour("http.md#idle-connections")
 async def test_a_client_that_does_not_read_is_given_up(
     fake: FakeSupervisor, autojump_clock: MockClock
 ) -> None:

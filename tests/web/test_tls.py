@@ -15,6 +15,7 @@ from trio_supervisor.web import tls
 from trio_supervisor.web.tls import Certificate
 
 
+@pytest.mark.behaviour("http.md#tls")
 async def test_a_disk_that_hangs_is_waited_for_only_for_a_moment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: object
 ) -> None:

@@ -25,6 +25,7 @@ def offered(stub: Stub, *words: str) -> list[str]:
     return ctl_completion.candidates("tsupervisorctl", ["-s", stub.url, *words], {})
 
 
+@pytest.mark.behaviour("client.md#completion")
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
@@ -54,6 +55,7 @@ def test_candidates(stub: Stub, words: list[str], expected: list[str]) -> None:
     assert offered(stub, *words) == expected
 
 
+@pytest.mark.behaviour("client.md#completion")
 def test_nothing_is_offered_or_said_without_a_daemon(stub: Stub) -> None:
     stub.answers["getAllProcessInfo"] = fault("SHUTDOWN_STATE")
     assert offered(stub, "stop", "c") == []
@@ -81,6 +83,7 @@ SHELLS = {
 }
 
 
+@pytest.mark.behaviour("client.md#completion")
 @pytest.mark.parametrize("shell", SHELLS)
 def test_shells_complete_live_process_names(shell: str, stub: Stub, tmp_path: Path) -> None:
     if shell != "bash":

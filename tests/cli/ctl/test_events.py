@@ -70,6 +70,7 @@ def test_lines(fields: dict[str, Any], line: str) -> None:
     assert described(fields) == f"2026-11-26 12:00:00,250 {line}"
 
 
+@pytest.mark.behaviour("client.md#commands-that-supervisor-does-not-have")
 def test_text_and_json(ctl: Ctl, stub: Stub) -> None:
     sent = [event("TICK_5", when=5), event("PROCESS_STATE_RUNNING", **STATE)]
     stub.answers["GET /api/v1/events"] = messages(*sent)

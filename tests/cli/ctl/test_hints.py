@@ -40,6 +40,7 @@ def test_which_url_was_tried(tmp_path: Path) -> None:
     assert hints(url, MISSING, config)[0] == f"{url} comes from {config}"
 
 
+@pytest.mark.behaviour("client.md#a-daemon-that-cannot-be-reached")
 def test_a_socket_that_is_not_there(tmp_path: Path) -> None:
     found = hints(f"unix://{tmp_path}/s", MISSING)
     assert found[1:] == ["there is no such socket: is tsupervisord running?"]
@@ -56,6 +57,7 @@ def test_a_stale_socket_and_a_file(tmp_path: Path) -> None:
     assert hints(f"unix://{tmp_path}/f", REFUSED)[1:] == [f"{tmp_path}/f is no socket"]
 
 
+@pytest.mark.behaviour("client.md#a-daemon-that-cannot-be-reached")
 def test_nobody_listens_on_tcp() -> None:
     assert "[inet_http_server]" in hints("http://127.0.0.1:1", REFUSED)[1]
 

@@ -39,6 +39,7 @@ LINES = st.one_of(
 FILES = st.lists(LINES, max_size=8).map("\n".join)
 
 
+@pytest.mark.behaviour("client.md#configuration-of-the-client")
 @given(FILES)
 @example("[supervisorctl]\na=b; c ;d #e")
 @example("[supervisorctl]\na = 1\n\n[program:x]\nb=\n  [supervisorctl]\n[supervisorctl]\nA:2 ;x")

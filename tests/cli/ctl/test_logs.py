@@ -40,6 +40,7 @@ def test_one_process(ctl: Ctl, stub: Stub) -> None:
     assert ctl("logs", "db") == Ran(0, "one\ntwo\noops\n", "")
 
 
+@pytest.mark.behaviour("client.md#commands-that-supervisor-does-not-have")
 def test_several(ctl: Ctl, stub: Stub) -> None:
     for name in ("web:a", "web:b", "db"):
         give(stub, name, "stdout", answer(f"I am {name}\n".encode()))

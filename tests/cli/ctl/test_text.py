@@ -92,6 +92,7 @@ def test_harmless(line: str, shown: str) -> None:
     assert harmless(line) == shown
 
 
+@pytest.mark.behaviour("client.md#control-characters-on-a-terminal")
 @given(st.text())
 def test_plain_has_no_control_characters(text: str) -> None:
     assert all(character >= " " and not "\x7f" <= character <= "\x9f" for character in plain(text))

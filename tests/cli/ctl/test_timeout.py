@@ -22,6 +22,7 @@ HEADER = "==> Press Ctrl-C to exit <==\n"
 ACTIONS = ("pid", "status", "start x", "reread", "update", "shutdown", "tail x", "fg x", "add x")
 
 
+@pytest.mark.behaviour("client.md#timeouts")
 @pytest.mark.parametrize("line", ACTIONS)
 def test_an_answer_that_does_not_come(ctl: Ctl, stub: Stub, line: str) -> None:
     stub.everything = Raw(b"", hold=True)
@@ -67,6 +68,7 @@ def dribbling() -> Iterator[str]:
         thread.join()
 
 
+@pytest.mark.behaviour("client.md#timeouts")
 def test_an_answer_that_never_ends(command: Ctl, dribbling: str) -> None:
     """The limit is for the whole answer."""
     ran = command("-s", dribbling, "--timeout", "0.1", "pid")

@@ -17,6 +17,7 @@ def write(directory: Path, text: str) -> str:
     return str(path)
 
 
+@pytest.mark.behaviour("client.md#configuration-of-the-client")
 def test_the_section_of_the_client(tmp_path: Path) -> None:
     path = write(
         tmp_path,

@@ -229,6 +229,7 @@ def example() -> Top:
     return top
 
 
+@pytest.mark.behaviour("client.md#commands-that-supervisor-does-not-have")
 def test_the_screen() -> None:
     assert shown(example(), 120, 7) == [
         "supervisor  pid 1" + "CPU 50.0%  MEM 1.5K  12:00:00".rjust(103),

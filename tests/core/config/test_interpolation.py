@@ -11,6 +11,7 @@ from trio_supervisor.core.errors import ConfigError
 NAMES: dict[str, str | int] = {"a": "x", "n": 7, "ENV_B": "%(a)s"}
 
 
+@pytest.mark.behaviour("configuration.md#percent-expansions")
 @pytest.mark.parametrize(
     ("text", "expanded"),
     [
@@ -26,6 +27,7 @@ def test_what_is_expanded(text: str, expanded: str) -> None:
     assert expand(text, NAMES) == expanded
 
 
+@pytest.mark.behaviour("configuration.md#percent-expansions")
 @pytest.mark.parametrize(
     ("text", "message"),
     [

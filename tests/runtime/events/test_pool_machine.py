@@ -6,6 +6,7 @@ import re
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
+import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
@@ -166,6 +167,7 @@ async def play(steps: list[tuple[int, int, float]]) -> None:
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.behaviour("events.md#order-of-events")
 @given(
     st.lists(
         st.tuples(

@@ -26,6 +26,7 @@ def no_pidfds(pid: int, flags: int = 0) -> int:
     raise PermissionError(1, "Operation not permitted")
 
 
+@pytest.mark.behaviour("process.md#exit-codes-of-the-daemon")
 def test_survivors_are_stopped_in_patience_also_without_pidfds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -41,6 +42,7 @@ def test_survivors_are_stopped_in_patience_also_without_pidfds(
         assert child.stdout.read() == b"stopped\n"
 
 
+@pytest.mark.behaviour("process.md#signalling-a-child-that-has-just-exited")
 def test_what_is_reaped_already_is_not_signalled(monkeypatch: pytest.MonkeyPatch) -> None:
     done = subprocess.Popen(["/bin/true"])
     done.wait()

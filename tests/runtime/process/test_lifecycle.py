@@ -821,6 +821,7 @@ async def test_a_race_lost_to_an_exit_is_no_error(autojump_clock: MockClock) -> 
         assert sum(line.startswith(lost) for line in recorder.lines) == 1
 
 
+@pytest.mark.behaviour("process.md#signalling-a-child-that-has-just-exited")
 async def test_a_stop_of_a_dead_child_signals_nothing_and_waits_for_its_end_to_be_recorded(
     autojump_clock: MockClock,
 ) -> None:
@@ -860,6 +861,7 @@ async def test_a_start_of_a_dead_child_waits_for_its_end_to_be_recorded(
         assert len(recorder.launcher.children) == 2
 
 
+@pytest.mark.behaviour("process.md#an-exit-before-startsecs-is-a-failed-start")
 async def test_startsecs_does_not_count_the_time_that_a_hanging_log_takes(
     autojump_clock: MockClock,
 ) -> None:
@@ -876,6 +878,7 @@ async def test_startsecs_does_not_count_the_time_that_a_hanging_log_takes(
     assert not [line for line in recorder.lines if "success" in line]
 
 
+@pytest.mark.behaviour("process.md#an-exit-before-startsecs-is-a-failed-start")
 async def test_what_died_while_the_daemon_was_stopped_is_not_known_to_have_lived_for_startsecs(
     mock_clock: MockClock,
 ) -> None:
@@ -890,6 +893,7 @@ async def test_what_died_while_the_daemon_was_stopped_is_not_known_to_have_lived
     assert not [line for line in recorder.lines if "success" in line]
 
 
+@pytest.mark.behaviour("process.md#an-exit-is-recorded-promptly")
 async def test_a_child_that_another_part_of_the_program_has_reaped_has_ended(
     autojump_clock: MockClock,
 ) -> None:
@@ -940,6 +944,7 @@ async def test_a_state_to_wait_for_may_be_given_by_its_name(autojump_clock: Mock
                 await x.wait_for(*wrong)
 
 
+@pytest.mark.behaviour("process.md#the-stop-signal")
 @pytest.mark.parametrize(
     ("stopsignal", "resumed"), [(signal.SIGTERM, 1), (signal.SIGUSR1, 1), (signal.SIGTSTP, 0)]
 )

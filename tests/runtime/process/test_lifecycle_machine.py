@@ -12,6 +12,7 @@ import signal
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -133,6 +134,7 @@ STEPS = st.lists(
 )  # fmt: skip
 
 
+@pytest.mark.behaviour("process.md#legal-transitions")
 @settings(max_examples=200)
 @given(
     steps=STEPS,

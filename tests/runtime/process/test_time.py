@@ -97,6 +97,7 @@ async def test_no_deadline_goes_by_the_system_time(autojump_clock: MockClock, st
     assert not any("future" in line for line in recorder.lines)
 
 
+@pytest.mark.behaviour("process.md#clocks")
 @pytest.mark.parametrize("step", [-HOUR, 3650 * DAY])
 async def test_an_uptime_is_measured_by_the_monotonic_clock(
     autojump_clock: MockClock, step: float

@@ -234,6 +234,7 @@ async def test_a_method_that_blocks_is_named_in_the_log(
     assert line.startswith("WARN x.blocking held up the whole daemon for 0.0 s: ")
 
 
+@pytest.mark.behaviour("http.md#methods-of-plugins")
 async def test_what_goes_wrong_in_a_plugin_stays_in_its_call(fake: Fake) -> None:
     fake.config = replace(fake.config, rpcinterfaces=(*fake.config.rpcinterfaces, interface(a="b")))
     async with talking(fake) as client:
@@ -395,6 +396,7 @@ async def test_a_plugin_of_the_common_template_reads_the_state(real: Supervisor)
     assert caught.value.number == 6
 
 
+@pytest.mark.behaviour("http.md#methods-of-plugins")
 async def test_what_a_plugin_misses_is_named_once(real: Supervisor, lines: list[str]) -> None:
     """Every server has a plugin of its own; the log is told once all the same."""
     for _ in range(2):

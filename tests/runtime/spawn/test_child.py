@@ -74,6 +74,7 @@ async def test_sigpipe_and_sigxfsz_stay_ignored() -> None:
     assert ignored == expected
 
 
+@pytest.mark.behaviour("process.md#process-group-and-signal-dispositions-of-a-child")
 async def test_sigpipe_can_have_its_default_effect() -> None:
     script = "grep SigIgn /proc/self/status"
     child = await ProcessLauncher()(spec("/bin/sh", "-c", script, ignore_sigpipe=False))
@@ -81,6 +82,7 @@ async def test_sigpipe_can_have_its_default_effect() -> None:
     assert out == b"SigIgn:\t0000000000000000\n"
 
 
+@pytest.mark.behaviour("process.md#process-group-and-signal-dispositions-of-a-child")
 async def test_what_the_embedding_program_blocks_is_not_blocked_in_children(
     tmp_path: Path,
 ) -> None:
@@ -214,6 +216,7 @@ def refuse_pidfds(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     monkeypatch.setattr(os, "pidfd_open", refuse)
 
 
+@pytest.mark.behaviour("process.md#no-child-is-lost-after-the-fork")
 @pytest.mark.parametrize("number", [errno.EPERM, errno.ENOSYS, errno.EMFILE])
 async def test_a_child_without_a_pidfd_is_watched_all_the_same(
     monkeypatch: pytest.MonkeyPatch, number: int
@@ -228,6 +231,7 @@ async def test_a_child_without_a_pidfd_is_watched_all_the_same(
     assert not launcher.owns(child.pid)
 
 
+@pytest.mark.behaviour("process.md#no-child-is-lost-after-the-fork")
 async def test_an_interpreter_without_pidfd_open_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "pidfd_open")
     child = await ProcessLauncher(0.01)(spec("/bin/true"))
@@ -235,6 +239,7 @@ async def test_an_interpreter_without_pidfd_open_is_enough(monkeypatch: pytest.M
     assert ended == Exit(0)
 
 
+@pytest.mark.behaviour("process.md#no-child-is-lost-after-the-fork")
 async def test_sigchld_wakes_those_who_wait_without_a_pidfd(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -251,6 +256,7 @@ async def test_sigchld_wakes_those_who_wait_without_a_pidfd(
         await output(child)
 
 
+@pytest.mark.behaviour("process.md#no-child-is-lost-after-the-fork")
 async def test_a_failure_after_the_fork_kills_and_reaps(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[int] = []
 
@@ -268,6 +274,7 @@ async def test_a_failure_after_the_fork_kills_and_reaps(monkeypatch: pytest.Monk
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+@pytest.mark.behaviour("process.md#an-exit-is-recorded-promptly")
 async def test_a_child_that_somebody_else_has_reaped_has_ended_with_unknown_status() -> None:
     launcher = ProcessLauncher()
     child = await launcher(spec("/bin/true"))
@@ -287,6 +294,7 @@ async def test_where_the_kernel_reaps_because_sigchld_is_ignored_ends_are_notice
     assert str(ended) == "exit status unknown"
 
 
+@pytest.mark.behaviour("process.md#signalling-a-child-that-has-just-exited")
 @pytest.mark.parametrize("how", ["killed", "reaped by somebody else"])
 async def test_nothing_is_signalled_after_the_reaping(
     monkeypatch: pytest.MonkeyPatch, how: str
