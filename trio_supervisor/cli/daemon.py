@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import cProfile
+import getpass
 import os
+import pstats
 import sys
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,19 +15,18 @@ import trio
 from trio_supervisor._version import __version__
 from trio_supervisor.cli.check.check import check
 from trio_supervisor.cli.convert import convert
-from trio_supervisor.cli.daemon_options import DaemonOptions, parse, usage
+from trio_supervisor.cli.daemon_options import DaemonOptions, UsageError, parse, usage
 from trio_supervisor.cli.daemon_run import Service
 from trio_supervisor.cli.demo import run_demo
 from trio_supervisor.cli.detach import detach
 from trio_supervisor.cli.export import export
-from trio_supervisor.cli.hash_password import print_hash
 from trio_supervisor.cli.privileges import (
     drop_privileges,
     open_standard_descriptors,
     raise_limits,
     reset_signals,
 )
-from trio_supervisor.cli.profiling import profiled
+from trio_supervisor.core.config.passwords import SALT_BYTES, hash_password
 from trio_supervisor.core.errors import InternalError, SupervisorError
 from trio_supervisor.core.escape import escaped
 from trio_supervisor.runtime.load import load_config
@@ -36,6 +38,15 @@ if TYPE_CHECKING:
 EXIT_ERROR = 2
 #: The daemon itself has failed (P-344).
 EXIT_INTERNAL = 1
+
+
+#: Asks for who called each function, besides words that order them.
+CALLERS = "callers"
+SORT_WORDS = ("cumulative", "calls", "time")
+
+
+class NoPassword(SupervisorError):
+    """Nothing usable was typed or piped in."""
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -72,7 +83,27 @@ def _run(options: DaemonOptions, program: str) -> int:
     messages = [*drop_privileges(config.daemon.uid), *raise_limits(config.daemon)]
     service = Service(config, load=load, messages=messages, ready=ready)
     run = partial(trio.run, service.run)
-    return run() if options.profile is None else profiled(run, options.profile)
+    return run() if options.profile is None else _profiled(run, options.profile)
+
+
+def _profiled(run: Callable[[], int], words: str) -> int:
+    """Run, print the profile in the order of ``words``, and return the result.
+
+    ``words`` are separated by commas: sort words of ``pstats``, and ``callers``. Raises UsageError.
+    """
+    chosen = [word.strip() for word in words.split(",") if word.strip()]
+    order = [word for word in chosen if word != CALLERS]
+    for word in order:
+        if word not in pstats.Stats.sort_arg_dict_default:
+            raise UsageError(f"invalid value for --profile_options {word!r}: use words of pstats")
+    profile = cProfile.Profile()
+    result = profile.runcall(run)
+    stats = pstats.Stats(profile).strip_dirs().sort_stats(*(order or SORT_WORDS))
+    if CALLERS in chosen:
+        stats.print_callers()
+    else:
+        stats.print_stats()
+    return result
 
 
 def _check(options: DaemonOptions, program: str) -> int:
@@ -92,7 +123,27 @@ def _demo(options: DaemonOptions, program: str) -> int:
 
 
 def _hash_password(options: DaemonOptions, program: str) -> int:
-    return print_hash()
+    """Ask for a password and print its form for ``password=``. Raises NoPassword.
+
+    The password is read from the terminal without echo, or from a pipe; never from the command
+    line, which every user of the machine can see.
+    """
+    password = _typed_password() if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
+    if not password:
+        raise NoPassword("the password is empty")
+    print(hash_password(password, os.urandom(SALT_BYTES)))
+    return 0
+
+
+def _typed_password() -> str:
+    try:
+        password = getpass.getpass("Password: ")
+        again = getpass.getpass("Again: ")
+    except (EOFError, KeyboardInterrupt):
+        raise NoPassword("no password was typed") from None
+    if password != again:
+        raise NoPassword("the two passwords differ")
+    return password
 
 
 def _help(options: DaemonOptions, program: str) -> int:

@@ -8,7 +8,7 @@ import pytest
 
 from trio_supervisor.cli.ctl import lines as ctl_lines
 from trio_supervisor.cli.ctl.lines import LinePrefix, LineSplitter
-from trio_supervisor.cli.ctl.time_spec import seconds_since
+from trio_supervisor.cli.ctl.logs import seconds_since
 
 STREAM = "one\n\nzwei ä 二\nno end".encode()
 NOW = datetime(2026, 11, 26, 12, 30, tzinfo=UTC)

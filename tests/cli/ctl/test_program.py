@@ -334,7 +334,7 @@ def test_light_imports(stub: Stub, tmp_path: Path) -> None:
             "ctl.dispatch",
             "ctl.commands",
         ),
-        *("ctl.status_actions", "ctl.follow", "ctl.names"),
+        *("ctl.status_actions", "ctl.names"),
     }
 
 

@@ -24,10 +24,6 @@ OK = 200
 LOOK = 0.25
 
 
-def log_path(name: str, channel: str) -> str:
-    return f"/logtail/{name}/{channel}"
-
-
 def follow(session: Session, path: str) -> None:
     """Copy a log to the output until it ends or Ctrl-C; failures go to stderr (K-18)."""
     try:
@@ -83,7 +79,7 @@ def foreground(session: Session, argument: str) -> None:
     streams: list[ResponseStream] = []
     try:
         session.line(BANNER)
-        streams.extend(session.stream(log_path(name, channel)) for channel in CHANNELS)
+        streams.extend(session.stream(f"/logtail/{name}/{channel}") for channel in CHANNELS)
         _attend(session, name, streams)
     except KeyboardInterrupt:
         pass

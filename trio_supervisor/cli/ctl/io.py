@@ -12,7 +12,7 @@ TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (
 if TYPE_CHECKING:
     from typing import TextIO
 
-    from trio_supervisor.cli.ctl.colour import AnsiFilter
+    from trio_supervisor.cli.ctl.text import AnsiFilter
 
 
 def harmless(text: str) -> str:
@@ -78,7 +78,7 @@ class StandardOutput:
         """Bytes of a log, copied through as they are (D-12), but made harmless on a terminal."""
         if self._filters:
             if self._ansi_filter is None:
-                from trio_supervisor.cli.ctl.colour import AnsiFilter
+                from trio_supervisor.cli.ctl.text import AnsiFilter
 
                 self._ansi_filter = AnsiFilter()
             self.text(self._ansi_filter.feed(data))
@@ -93,7 +93,7 @@ class StandardOutput:
         """Text in the colour of a state, where there are colours."""
         if not self.coloured:
             return text
-        from trio_supervisor.cli.ctl.colour import painted
+        from trio_supervisor.cli.ctl.text import painted
 
         return painted(text, state)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import sys
 import time
+from datetime import datetime, timedelta
 from urllib.parse import quote
 
 from trio_supervisor.cli.ctl.arguments import Arguments, mistake
@@ -27,6 +29,12 @@ LINES, MOST_LINES = 10, 100_000
 MOST_SECONDS = 10 * 366 * 86400
 #: Where a stream begins in its log.
 POSITION = "x-log-position"
+
+#: What --since takes besides a date: seconds, a span, a time of day.
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_SPAN = re.compile(r"(?:[0-9]+[smhdw])+")
+_PART = re.compile(r"([0-9]+)([smhdw])")
+_CLOCK = re.compile(r"[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?")
 
 
 def logs(session: Session, arguments: Arguments) -> None:
@@ -82,11 +90,6 @@ def _query(arguments: Arguments) -> str:
 
 
 def _seconds(text: str) -> int:
-    # Imported here because only few ask for times.
-    from datetime import datetime
-
-    from trio_supervisor.cli.ctl.time_spec import seconds_since
-
     try:
         return min(math.ceil(seconds_since(text, datetime.now().astimezone())), MOST_SECONDS)
     except (ValueError, OverflowError):
@@ -94,6 +97,30 @@ def _seconds(text: str) -> int:
             f"--since takes a past time such as 90s, 5m, 1h30m, 2d, 12:00 or 2026-11-26T12:00, "
             f"not {text!r}"
         ) from None
+
+
+def seconds_since(text: str, now: datetime) -> float:
+    """How long ago it was. Raises ValueError for what is no moment, or one to come.
+
+    ``now`` has a time zone, which counts where none is written. A time of day without a date is
+    the last one.
+    """
+    if text.isascii() and text.isdigit():
+        return float(text)
+    if _SPAN.fullmatch(text):
+        return float(sum(int(count) * _SECONDS[unit] for count, unit in _PART.findall(text)))
+    if _CLOCK.fullmatch(text):
+        hour, minute, second = (*map(int, text.split(":")), 0)[:3]
+        moment = now.replace(hour=hour, minute=minute, second=second, microsecond=0)
+        if moment > now:
+            moment -= timedelta(days=1)
+    else:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=now.tzinfo)
+    if moment > now:
+        raise ValueError(f"{text} is to come")
+    return (now - moment).total_seconds()
 
 
 def _line_prefix(names: list[str], arguments: Arguments) -> LinePrefix:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from trio_supervisor.cli.client.client import Fault
-from trio_supervisor.cli.ctl.follow import follow, log_path
 from trio_supervisor.cli.ctl.names import ALL, chosen_or_told, expanded, hint_at_name, short_name
 from trio_supervisor.cli.ctl.session import NOT_RUNNING, UsageMistake
 from trio_supervisor.core.process.states import STOPPED_STATES, FaultCode
@@ -136,7 +135,7 @@ def tail(session: Session, argument: str) -> None:
         raise UsageMistake(f"Error: tail takes one process, {name} fits {', '.join(fits)}")
     (name,) = fits
     if option == "-f":
-        follow(session, log_path(name, channel))
+        _follow(session, f"/logtail/{name}/{channel}")
         return
     try:
         text = session.call(CHANNEL_METHODS[channel], name, -length, 0)
@@ -152,7 +151,7 @@ def maintail(session: Session, argument: str) -> None:
         raise UsageMistake("Error: too many arguments")
     option = words[0] if words else None
     if option == "-f":
-        follow(session, "/mainlogtail")
+        _follow(session, "/mainlogtail")
         return
     length = _byte_count(option)
     try:
@@ -161,6 +160,13 @@ def maintail(session: Session, argument: str) -> None:
         _report_log_fault(session, "supervisord", fault)
     else:
         session.line(text)
+
+
+def _follow(session: Session, path: str) -> None:
+    # Imported here because scripts mostly do not follow logs.
+    from trio_supervisor.cli.ctl.follow import follow
+
+    follow(session, path)
 
 
 def _byte_count(option: str | None) -> int:

@@ -5,6 +5,7 @@ Pure; for the commands that draw. Scripts get their lines from the other modules
 
 from __future__ import annotations
 
+import codecs
 import re
 import unicodedata
 
@@ -20,6 +21,18 @@ _CONTROL = re.compile(f"[\n{UNSAFE}]")
 _PIECE = re.compile(r"\s*\S+")
 RESET = "\x1b[0m"
 ELLIPSIS = "…"
+
+RED, GREEN, YELLOW, GREY = "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[90m"
+COLOURS = {
+    "RUNNING": GREEN,
+    "STARTING": YELLOW,
+    "STOPPING": YELLOW,
+    "BACKOFF": RED,
+    "FATAL": RED,
+    "UNKNOWN": RED,
+    "STOPPED": GREY,
+    "EXITED": GREY,
+}
 
 _UNITS = "KMGTPE"
 #: Sizes count in these, as ls and top do.
@@ -98,6 +111,22 @@ def plain(text: str) -> str:
 def _shown(control: re.Match[str]) -> str:
     code = ord(control[0])
     return f"^{chr(code ^ 0x40)}" if code < 0x80 else escaped(control[0])
+
+
+def painted(text: str, state: str) -> str:
+    return f"{COLOURS[state]}{text}{RESET}" if state in COLOURS else text
+
+
+class AnsiFilter:
+    """Makes a log that comes in pieces harmless, whole lines at a time where it can."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def feed(self, data: bytes) -> str:
+        """What of it may be shown. A sequence cut in two by the pieces is shown, not obeyed."""
+        lines = self._decoder.decode(data).split("\n")
+        return "\n".join(harmless(line) for line in lines)
 
 
 def size(count: float) -> str:
