@@ -19,11 +19,11 @@ from tests.core.config.test_toml import SKETCH
 from tests.kit import ctl_reference
 from tests.kit.api_reference import RECEIVED, reference
 from tests.kit.config import load
-from tests.kit.reference import EFFECTS, KINDS, kind_of, markdown, schema
+from tests.kit.reference import EFFECTS, markdown, schema
 from trio_supervisor import open_supervisor
 from trio_supervisor.cli.sample import sample
 from trio_supervisor.core.config.model import AUTO
-from trio_supervisor.core.config.options import TABLES, Effect
+from trio_supervisor.core.config.options import TABLES, RestartScope
 from trio_supervisor.core.events import EVENT_TYPES
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -66,11 +66,7 @@ def test_every_option_has_a_type_and_a_sentence() -> None:
     for table in TABLES.values():
         for option in table:
             assert option.doc
-            assert kind_of(option)[0] in {name for name, _ in KINDS.values()} | {
-                "text",
-                "command line",
-                'KEY="value",...',
-            }
+            assert option.type.label
 
 
 def test_the_page_says_what_a_change_takes_and_where_older_manuals_differ() -> None:
@@ -84,7 +80,7 @@ def test_the_page_says_what_a_change_takes_and_where_older_manuals_differ() -> N
         "* `exitcodes` of `[program:x]`: the default was 0,2 before 4.0.",
     ):
         assert f"\n{line}" in page
-    assert set(EFFECTS) == set(Effect)
+    assert set(EFFECTS) == set(RestartScope)
 
 
 def matches(value: object, described: dict[str, Any]) -> bool:

@@ -17,7 +17,7 @@ from trio_supervisor.runtime.embedding import open_supervisor
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from trio_supervisor.runtime.definitions.build import ProgramOptions
+    from trio_supervisor.core.config.model import ProgramOptions
     from trio_supervisor.runtime.process.process import Process
     from trio_supervisor.runtime.supervisor import Supervisor
 

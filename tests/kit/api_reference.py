@@ -11,7 +11,7 @@ from typing import Any
 
 import trio_supervisor
 from trio_supervisor import testing
-from trio_supervisor.runtime.definitions.build import CommonOptions, ProgramOptions, TaskOptions
+from trio_supervisor.core.config.model import CommonOptions, ProgramOptions, TaskOptions
 from trio_supervisor.runtime.output.subscriptions import Lines
 
 INTRODUCTION = """\

@@ -113,7 +113,9 @@ def sections(draw: st.DrawFn, kinds: dict[str, tuple[str, ...]]) -> str:
     kind = draw(st.sampled_from(sorted(kinds)))
     name = draw(st.sampled_from(kinds[kind]))
     table = {
-        option.name: option for option in TABLES[kind] if not option.ours or option.name in VALUES
+        option.name: option
+        for option in TABLES[kind]
+        if not option.extension or option.name in VALUES
     }
     needed = [option for option in _NEEDED if option in table]
     chosen = draw(st.lists(st.sampled_from(sorted(table)), max_size=4, unique=True))
@@ -121,7 +123,7 @@ def sections(draw: st.DrawFn, kinds: dict[str, tuple[str, ...]]) -> str:
     lines = []
     for option in names:
         # What Supervisor does not know it cannot refuse.
-        wrong = draw(st.integers(1, _WRONG_SHARE)) == _WRONG_SHARE and not table[option].ours
+        wrong = draw(st.integers(1, _WRONG_SHARE)) == _WRONG_SHARE and not table[option].extension
         values = _WRONG if wrong else _right(option, table[option].default)
         if wrong and option == "process_name":
             values = values[1:]  # an empty one is refused on purpose

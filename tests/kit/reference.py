@@ -5,36 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from trio_supervisor.core.config import converters
-from trio_supervisor.core.config.options import TABLES, Effect, effect_of
-from trio_supervisor.core.config.toml import FREE, LISTS, NAMED, OTHER, SERVERS, WITHOUT_OTHER
+from trio_supervisor.core.config.options import TABLES, RestartScope, restart_scope
+from trio_supervisor.core.config.toml import FREE, NAMED, OTHER, SERVERS, WITHOUT_OTHER
 
 if TYPE_CHECKING:
     from trio_supervisor.core.config.options import Option
 
-#: Converter -> what Supervisor calls its type, and the JSON types of the TOML form.
-KINDS: dict[object, tuple[str, tuple[str, ...]]] = {
-    converters.boolean: ("true or false", ("boolean", "string")),
-    converters.integer: ("whole number", ("integer", "string")),
-    converters.byte_size: ("size: a number, or KB, MB, GB", ("integer", "string")),
-    converters.size_limit: ("size: a number, or KB, MB, GB", ("integer", "string")),
-    converters.octal: ("octal number", ("string",)),
-    converters.string: ("text", ("string",)),
-    converters.strings: ("list", ("array", "string")),
-    converters.signal: ("signal", ("string", "integer")),
-    converters.exit_codes: ("list of 0 to 255", ("array", "string", "integer")),
-    converters.restart: ("true, false or unexpected", ("boolean", "string")),
-    converters.level: ("log level", ("string",)),
-    converters.existing_directory: ("existing directory", ("string",)),
-    converters.log_path: ("file, or syslog", ("string",)),
-    converters.absolute_file: ("file", ("string",)),
-    converters.child_log: ("file, AUTO or NONE", ("string",)),
-    converters.user: ("user name or uid", ("string", "integer")),
-    converters.owner: ("user or user:group", ("string",)),
-    converters.inet_address: ("address", ("string", "integer")),
-    converters.fastcgi_url: ("socket URL", ("string",)),
-    converters.event_types: ("list of event types", ("array", "string")),
-}
 INTRODUCTION = """\
 # Configuration reference
 
@@ -66,11 +42,15 @@ listed at the end. The column *change* says what it takes until a changed value 
 """
 #: What it takes -> what that means.
 EFFECTS = {
-    Effect.REREAD: "`tsupervisorctl reread` is enough; nothing restarts",
-    Effect.UPDATE: "`tsupervisorctl update` restarts the groups that it changes, and no others",
-    Effect.RELOAD: "`tsupervisorctl reload` or SIGHUP: every program restarts, the daemon stays",
-    Effect.START: "the daemon must be ended and started anew",
-    Effect.COMMAND: "the client reads it whenever it runs",
+    RestartScope.NOTHING: "`tsupervisorctl reread` is enough; nothing restarts",
+    RestartScope.GROUPS: (
+        "`tsupervisorctl update` restarts the groups that it changes, and no others"
+    ),
+    RestartScope.PROGRAMS: (
+        "`tsupervisorctl reload` or SIGHUP: every program restarts, the daemon stays"
+    ),
+    RestartScope.DAEMON: "the daemon must be ended and started anew",
+    RestartScope.CLIENT: "the client reads it whenever it runs",
 }
 OLDER = """\
 ## Where older manuals differ
@@ -106,14 +86,6 @@ CHAPTERS = {
 }
 
 
-def kind_of(option: Option) -> tuple[str, tuple[str, ...]]:
-    if option.name == "environment":
-        return 'KEY="value",...', ("object", "string")
-    if option.name == "command":
-        return "command line", ("string", "array")
-    return KINDS.get(option.convert, ("text", ("string",)))
-
-
 def markdown() -> str:
     """The page of the reference."""
     legend = [f"* *{effect.value}*: {meaning}." for effect, meaning in EFFECTS.items()]
@@ -123,12 +95,12 @@ def markdown() -> str:
         rows = []
         for option in _listed(kind):
             default = {None: "", "": "empty"}.get(option.default, f"`{option.default}`")
-            effect = effect_of(kind, option).value
-            what = f"{option.doc} *(new)*" if option.ours else option.doc
-            columns = (f"`{option.name}`", kind_of(option)[0], default, effect, what)
+            restarts = restart_scope(kind, option).value
+            what = f"{option.doc} *(new)*" if option.extension else option.doc
+            columns = (f"`{option.name}`", option.type.label, default, restarts, what)
             rows.append(f"| {' | '.join(columns)} |")
-            if option.older:
-                older.append(f"* `{option.name}` of `{header}`: {option.older}.")
+            if option.legacy_note:
+                older.append(f"* `{option.name}` of `{header}`: {option.legacy_note}.")
         head = ["| option | type | default | change | meaning |", "|---|---|---|---|---|"]
         table = "\n".join([*head, *rows])
         parts.append(f"## {header}\n\n{about}\n\n{table}\n")
@@ -174,12 +146,12 @@ def schema() -> str:
 def _table(kind: str) -> dict[str, object]:
     properties: dict[str, object] = {}
     for option in TABLES[kind]:
-        types = kind_of(option)[1]
+        types = option.type.forms
         entry: dict[str, object] = {"type": list(types), "description": option.doc}
         if option.default is not None:
             entry["description"] = f"{option.doc} (default: {option.default or 'empty'})"
         if "array" in types:
-            items = ["string", "integer"] if option.name in LISTS else ["string"]
+            items = ["string", "integer"] if option.type.is_list else ["string"]
             entry["items"] = {"type": items}
         properties[option.name] = entry
     if kind not in WITHOUT_OTHER:

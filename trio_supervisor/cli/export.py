@@ -10,28 +10,23 @@ import json
 import os
 import re
 import shlex
-from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import tomli_w
 
-from trio_supervisor.core.config.build import COMMAND_LINE, FACTORY, build, variables
+from trio_supervisor.core.config.build import COMMAND_LINE, build, names_of
 from trio_supervisor.core.config.environment import parse_environment
 from trio_supervisor.core.config.evaluate import Scope
 from trio_supervisor.core.config.ini import Document, Entry, Section
 from trio_supervisor.core.config.model import (
-    AUTO,
-    Autorestart,
-    ChannelConfig,
     Config,
     GroupConfig,
-    InetServer,
     ProcessConfig,
+    Program,
     Server,
-    Severity,
     UnixServer,
 )
-from trio_supervisor.core.config.options import SUPERVISORCTL, SUPERVISORD, TABLES
+from trio_supervisor.core.config.options import POOL, PROGRAM, ROWS, SOCKET, SUPERVISORD, Option
 from trio_supervisor.core.config.secrets import MASK
 from trio_supervisor.runtime.load import find_config, read_document, surroundings
 
@@ -44,15 +39,8 @@ if TYPE_CHECKING:
 
 DEFAULT = "default"
 INET = "inet_http_server"
-#: Fields of the model that have another name as options.
-_OPTION_NAMES = {"uid": "user", "name": "process_name"}
-_FIELD_NAMES = {option: field for field, option in _OPTION_NAMES.items()}
-#: Options of a program that the model has as fields of their own; environment is shown apart.
-_PROGRAM = frozenset(option.name for option in TABLES["program"]) - {"environment"}
-#: Options that another one overrules when it is true (config.md 8.5).
+#: Options that another one overrules when it is true.
 _OVERRULED_BY = {"killasgroup": "stopasgroup", "stderr_logfile": "redirect_stderr"}
-_OCTAL = ("umask", "chmod", "socket_mode")
-_OWNERS = ("chown", "socket_owner")
 _USES_VARIABLE = re.compile(r"[%$][({]ENV_")
 
 
@@ -89,11 +77,7 @@ class _Exporter:
         self._around = around
         self._overrides = overrides
         self._path = path
-        self._names: dict[str, str | int] = {
-            "here": here,
-            "host_node_name": around.host_node_name,
-            **variables(around.environ),
-        }
+        self._names = names_of(around, here)
 
     def tables(self) -> Shown:
         shown: Shown = {
@@ -118,84 +102,66 @@ class _Exporter:
                 entry: Entry | None = Entry(self._overrides[name], COMMAND_LINE, 0, "")
             else:
                 entry = self._document.entry(section, name)
-            shown[name] = _shown(entry, name, getattr(daemon, _FIELD_NAMES.get(name, name)))
+            shown[name] = _shown(entry, option, option.read(daemon))
         entry = self._document.entry(section, "environment")
         shown["environment"] = {name: _masked(entry) for name in daemon.environment}
         return shown
 
     def _server(self, server: Server) -> Shown:
-        options = TABLES["unix_http_server" if isinstance(server, UnixServer) else INET]
-        values = {
-            option.name: getattr(server, option.name, getattr(server.access, option.name, None))
-            for option in options
+        rows = ROWS["unix_http_server" if isinstance(server, UnixServer) else INET]
+        shown = {
+            option.name: self._shown(server.section, option, option.read(server))
+            for option in rows.values()
         }
-        if isinstance(server, InetServer):
-            values["port"] = f"{server.host or '*'}:{server.port}"
-            if server.tls is not None:
-                values["ssl_certificate"] = server.tls.certificate
-                values["ssl_key"] = server.tls.key
-                values["ssl_client_ca"] = server.tls.client_ca
-        for prefix, user in (("", server.credentials), ("readonly_", server.access.readonly)):
-            if user is not None:
-                values[f"{prefix}username"] = user.username
-                values[f"{prefix}password"] = MASK
-        return {"section": server.section, **self._options(server.section, values)}
+        return {"section": server.section, **shown}
 
     def _interface(self, section: str) -> Shown:
         # Which of its options are secrets is known to the interface alone: hide all values.
         entries = self._document.sections[section].entries
+        rows = ROWS["rpcinterface"]
         return {
-            name: self._shown(section, name, entry.value) if name == FACTORY else _masked(entry)
+            name: _shown(entry, rows[name], entry.value) if name in rows else _masked(entry)
             for name, entry in entries.items()
         }
 
     def _group(self, group: GroupConfig) -> Shown:
         section = group.section or ""
-        values: Shown = {"priority": group.priority}
-        if section.startswith("group:"):
-            made_from = (process.section or "" for process in group.processes)
-            values["programs"] = [name.partition(":")[2] for name in dict.fromkeys(made_from)]
+        kind = section.partition(":")[0]
+        rows = ROWS[kind]
+        shown = {"priority": self._shown(section, rows["priority"], group.priority)}
+        if kind == "group":
+            names = [program.name for program in group.programs]
+            shown["programs"] = self._shown(section, rows["programs"], names)
         if group.pool is not None:
-            values["events"] = sorted(group.pool.events)
-            values["buffer_size"] = group.pool.buffer_size
-            values["result_handler"] = group.pool.result_handler
-            values["event_len"] = group.pool.event_len.value
+            for option in POOL:
+                shown[option.name] = self._shown(section, option, option.read(group.pool))
         return {
             "name": group.name,
             "section": section,
             "kind": group.kind.value,
-            **self._options(section, values),
-            "process": [self._process(group, process) for process in group.processes],
+            **shown,
+            "process": [
+                self._process(program, process)
+                for program in group.programs
+                for process in group.processes
+                if process.section == program.section
+            ],
         }
 
-    def _process(self, group: GroupConfig, process: ProcessConfig) -> Shown:
+    def _process(self, program: Program, process: ProcessConfig) -> Shown:
         section = process.section or ""
-        values: Shown = {}
-        for field in fields(ProcessConfig):
-            value = getattr(process, field.name)
-            if isinstance(value, ChannelConfig):
-                for part in fields(ChannelConfig):
-                    middle = "logfile_" if part.name in ("maxbytes", "backups") else ""
-                    values[f"{field.name}_{middle}{part.name}"] = getattr(value, part.name)
-            elif (option := _OPTION_NAMES.get(field.name, field.name)) in _PROGRAM:
-                values[option] = value
+        rows = ROWS[section.partition(":")[0]]
+        values: Shown = {"numprocs": program.count, "numprocs_start": program.first}
+        for option in PROGRAM:
+            if option.path is not None and option.name != "environment":
+                values[option.name] = option.read(process)
         if process.socket is not None:
-            values["socket"] = process.socket.url
-            values["socket_backlog"] = process.socket.backlog
-            values["socket_owner"] = process.socket.owner
-            values["socket_mode"] = process.socket.mode
-        program = section.partition(":")[2].strip()
-        names = {
-            **variables(self._config.daemon.environment),
-            "program_name": program,
-            "group_name": group.name,
-        }
-        for name in ("numprocs", "numprocs_start"):
-            values[name] = self._read(self._document.sections[section], name, names)
-        shown = self._options(section, values)
-        for option, ruler in _OVERRULED_BY.items():
-            if getattr(process, ruler):
-                shown[option] = self._shown(section, ruler, values[option])
+            values.update({option.name: option.read(process.socket) for option in SOCKET})
+        shown: Shown = {}
+        for name, value in values.items():
+            ruler = _OVERRULED_BY.get(name)
+            decides = ruler if ruler is not None and getattr(process, ruler) else name
+            shown[name] = self._shown(section, rows[name], value, decides)
         shown["environment"] = self._environment(section, process)
         return {"section": section, **shown}
 
@@ -212,30 +178,24 @@ class _Exporter:
         }
 
     def _client(self) -> Shown | None:
-        """What the client reads: its section of the main file alone (4.1)."""
+        """What the client reads: its section of the main file alone."""
         section = self._document.sections.get("supervisorctl")
         if section is None:
             return None
         entries = {k: entry for k, entry in section.entries.items() if entry.file == self._path}
         section = Section(section.name, section.file, section.line, entries)
-        names = [option.name for option in SUPERVISORCTL]
+        scope = Scope(self._document, section, ROWS["supervisorctl"], self._names, self._around)
         return {
-            name: _shown(self._document.entry(section, name), name, self._read(section, name, {}))
-            for name in names
+            name: _shown(self._document.entry(section, name), option, scope.value(name))
+            for name, option in scope.options.items()
         }
 
-    def _options(self, section: str, values: Mapping[str, object]) -> Shown:
-        return {name: self._shown(section, name, value) for name, value in values.items()}
-
-    def _shown(self, section: str, name: str, value: object) -> Shown:
-        entry = self._document.entry(self._document.sections[section], name)
-        return _shown(entry, name, value)
-
-    def _read(self, section: Section, name: str, more: Mapping[str, str | int]) -> object:
-        """An option of which the model keeps nothing, or that the daemon does not read."""
-        options = {option.name: option for option in TABLES[section.name.partition(":")[0]]}
-        names = {**self._names, **more}
-        return Scope(self._document, section, options, names, self._around).value(name)
+    def _shown(
+        self, section: str, option: Option, value: object, decided_by: str | None = None
+    ) -> Shown:
+        """``decided_by`` is the option whose place is shown; None: the option itself."""
+        name = option.name if decided_by is None else decided_by
+        return _shown(self._document.entry(self._document.sections[section], name), option, value)
 
 
 def _variables_of(entry: Entry | None) -> Iterable[str]:
@@ -254,8 +214,8 @@ def _masked(entry: Entry | None) -> Shown:
     return {"value": MASK, "from": _place(entry)}
 
 
-def _shown(entry: Entry | None, name: str, value: object) -> Shown:
-    plain = _plain(name, value)
+def _shown(entry: Entry | None, option: Option, value: object) -> Shown:
+    plain = option.shown(value)
     if isinstance(plain, (str, list)) and entry is not None and plain != MASK:
         written = entry.value if entry.words is None else shlex.join(entry.words)
         if _USES_VARIABLE.search(written):
@@ -267,24 +227,3 @@ def _place(entry: Entry | None) -> str:
     if entry is None:
         return DEFAULT
     return COMMAND_LINE if entry.file == COMMAND_LINE else f"{entry.file}:{entry.line}"
-
-
-def _plain(name: str, value: object) -> object:
-    """A value as TOML and JSON have it; ``none`` where nothing is set."""
-    if value is None:
-        return "none"
-    if name == "password":
-        return MASK
-    if value is AUTO:
-        return "auto"
-    if isinstance(value, Autorestart):
-        return {"true": True, "false": False}.get(value.value, value.value)
-    if isinstance(value, Severity):
-        return value.name.lower()
-    if name in _OCTAL and isinstance(value, int):
-        return f"{value:04o}"
-    if name in _OWNERS and isinstance(value, tuple):
-        return ":".join(map(str, value))
-    if isinstance(value, tuple):
-        return list(value)
-    return value

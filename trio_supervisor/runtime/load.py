@@ -13,7 +13,14 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from trio_supervisor.core.config.build import FACTORY, Examined, build, examine, include_patterns
+from trio_supervisor.core.config.build import (
+    FACTORY,
+    Examined,
+    build,
+    examine,
+    include_patterns,
+    names_of,
+)
 from trio_supervisor.core.config.context import EvalContext
 from trio_supervisor.core.config.ini import Document, Section, read
 from trio_supervisor.core.config.interpolation_toml import expand_dollars
@@ -179,10 +186,9 @@ def _read_file(
         read(text, file=path, here=here, into=document)
         return []
     patterns = read_toml(text, file=path, here=here, into=document, included=included)
-    names = {"here": here, "host_node_name": around.host_node_name}
-    variables = {f"ENV_{name}": value for name, value in around.environ.items()}
+    names = names_of(around, here)
     try:
-        return [expand_dollars(pattern, {**names, **variables}) for pattern in patterns]
+        return [expand_dollars(pattern, names) for pattern in patterns]
     except ValueError as error:
         hint = error.args[1] if len(error.args) > 1 else None
         document.errors.append(

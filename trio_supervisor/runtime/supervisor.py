@@ -71,7 +71,7 @@ from trio_supervisor.runtime.system.threads import NoThread, in_thread, in_threa
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from trio_supervisor.runtime.definitions.build import ProgramOptions, TaskOptions
+    from trio_supervisor.core.config.model import ProgramOptions, TaskOptions
     from trio_supervisor.runtime.logs.activity import ActivityLog
     from trio_supervisor.runtime.process.process import Process
     from trio_supervisor.runtime.spawn.launcher import Launcher

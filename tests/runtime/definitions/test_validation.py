@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from trio_supervisor.core.config.model import Autorestart
+from trio_supervisor.core.config.model import Autorestart, ProgramOptions
 from trio_supervisor.core.errors import ConfigError
-from trio_supervisor.runtime.definitions.build import ProgramOptions, program, task
+from trio_supervisor.runtime.definitions.build import program, task
 
 RIGHT: dict[str, list[object]] = {
     "priority": [-1, 0, 999],

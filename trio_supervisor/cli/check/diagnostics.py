@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from trio_supervisor.core.config.build import COMMAND_LINE
 from trio_supervisor.core.config.ini import without_comment
 from trio_supervisor.core.config.lint import kind_of
-from trio_supervisor.core.config.options import SECRETS, TABLES
+from trio_supervisor.core.config.options import ROWS, SECRETS
 from trio_supervisor.core.config.secrets import MASK
 from trio_supervisor.core.diagnostics import Severity
 
@@ -115,8 +115,8 @@ class Sources:
 
 def _is_known(place: Place) -> bool:
     """Whether the option is one of its section; else its name is what is wrong."""
-    table = TABLES.get(kind_of(place.section or ""))
-    return table is None or any(option.name == place.option for option in table)
+    rows = ROWS.get(kind_of(place.section or ""))
+    return rows is None or place.option in rows
 
 
 def _marked(source: str, option: str | None, known: bool) -> tuple[int, int]:

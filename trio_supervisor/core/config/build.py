@@ -5,6 +5,7 @@ The order of evaluation is that of section 10, so that the first error is the re
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
@@ -18,13 +19,15 @@ from trio_supervisor.core.config.model import (
     GroupConfig,
     GroupKind,
     ProcessConfig,
+    Program,
     RpcInterface,
     Server,
 )
-from trio_supervisor.core.config.options import MAIN_FACTORY, TABLES, Option
+from trio_supervisor.core.config.options import MAIN_FACTORY, ROWS, SUPERVISORD, Option, filled
 from trio_supervisor.core.config.programs import Programs, checked_name, environment_of
 from trio_supervisor.core.config.servers import inet_server, unix_server
 from trio_supervisor.core.config.suggest import suggestion
+from trio_supervisor.core.config.value_types import STRING
 from trio_supervisor.core.diagnostics import Diagnostic, Place, Severity
 from trio_supervisor.core.errors import ConfigError
 from trio_supervisor.core.listener import header_token
@@ -32,13 +35,26 @@ from trio_supervisor.core.listener import header_token
 if TYPE_CHECKING:
     from trio_supervisor.core.config.context import EvalContext
 
-    Names = Mapping[str, str | int]
+    Names = ChainMap[str, str | int]
 
 T = TypeVar("T")
 
 FACTORY = "supervisor.rpcinterface_factory"
 #: How errors call an option given on the command line.
 COMMAND_LINE = "command line"
+#: Options of ``[supervisord]`` in Supervisor's order of evaluation, then those that Supervisor does
+#: not have: of several errors the first is the one that Supervisor reports.
+_SUPERVISORS = (
+    *("minfds", "minprocs", "directory", "umask", "logfile", "logfile_maxbytes"),
+    *("logfile_backups", "loglevel", "pidfile", "identifier", "nodaemon", "silent"),
+    *("childlogdir", "nocleanup", "strip_ansi"),
+)
+_LAST = ("environment", "user")
+_DAEMON_ORDER = (
+    *_SUPERVISORS,
+    *(row.name for row in SUPERVISORD if row.name not in (*_SUPERVISORS, *_LAST)),
+    *_LAST,
+)
 #: Section kinds that make processes, in the order in which they are built (10, step 5).
 KINDS = {
     "program": GroupKind.PLAIN,
@@ -95,16 +111,12 @@ class _Builder:
         self._overrides = overrides
         self.problems = Problems()
         self._messages: list[Diagnostic] = []
-        self._start: Names = {
-            "here": here,
-            "host_node_name": around.host_node_name,
-            **variables(around.environ),
-        }
+        self._start = names_of(around, here)
         self._names = self._start
 
     def build(self) -> Config:
         daemon = self._daemon()
-        self._names = {**self._start, **variables(daemon.environment)}
+        self._names = ChainMap(variables(daemon.environment), *self._start.maps)
         interfaces = self._all(self._interface, self._sections("rpcinterface"))
         groups = self._groups(Programs(daemon.environment, self._messages))
         if any(group.pool for group in groups):
@@ -135,10 +147,17 @@ class _Builder:
         if entry is None or entry.table is not None or kind not in ("supervisord", *KINDS):
             return None
         own = _own_name(section)
-        numbers: Names = {"process_num": 0, "numprocs": 1, "program_name": own, "group_name": own}
-        names: Names = self._start if kind == "supervisord" else {**self._names, **numbers}
-        scope = replace(self._scope(section, kind, names), problems=Problems())
-        text = scope.text("environment", twice=kind == "supervisord")
+        scope = self._scope(section, kind, self._start if kind == "supervisord" else self._names)
+        numbers: dict[str, str | int] = {
+            "process_num": 0,
+            "numprocs": 1,
+            "program_name": own,
+            "group_name": own,
+        }
+        if kind != "supervisord":
+            scope = scope.with_names(numbers)
+        scope = replace(scope, problems=Problems())
+        text = scope.text("environment")
         return None if scope.problems.errors else text
 
     def _daemon(self) -> DaemonConfig:
@@ -160,26 +179,13 @@ class _Builder:
         }
         section = replace(section, entries={**section.entries, **given})
         scope = self._scope(section, "supervisord", self._start)
-        return DaemonConfig(
-            minfds=scope.take("minfds", int),
-            minprocs=scope.take("minprocs", int),
-            directory=scope.find("directory", str),
-            umask=scope.take("umask", int),
-            logfile=scope.take("logfile", str),
-            logfile_maxbytes=scope.take("logfile_maxbytes", int),
-            logfile_backups=scope.take("logfile_backups", int),
-            loglevel=scope.take("loglevel", Severity),
-            pidfile=scope.take("pidfile", str),
-            identifier=scope.take("identifier", str),
-            nodaemon=scope.take("nodaemon", bool),
-            silent=scope.take("silent", bool),
-            childlogdir=scope.find("childlogdir", str) or self._around.tempdir,
-            nocleanup=scope.take("nocleanup", bool),
-            strip_ansi=scope.take("strip_ansi", bool),
-            log_answer_maxbytes=scope.take("log_answer_maxbytes", int),
-            environment=environment_of(scope, twice=True),
-            uid=scope.find("user", int),
-        )
+        values: dict[str, object] = {}
+        for name in _DAEMON_ORDER:
+            special = name == "environment"
+            value = environment_of(scope) if special else scope.value(name)
+            values[scope.options[name].path or name] = value
+        values["childlogdir"] = values["childlogdir"] or self._around.tempdir
+        return filled(DaemonConfig(), values)
 
     def _check_identifier(self, identifier: str) -> None:
         if header_token(identifier) != identifier:
@@ -226,6 +232,7 @@ class _Builder:
             scope = self._scope(section, "group", self._names)
             name = checked_name(scope, _own_name(section))
             members: list[ProcessConfig] = []
+            made: list[Program] = []
             names = dict.fromkeys(scope.take("programs", tuple))
             priority = scope.take("priority", int)
             for member in names:
@@ -237,8 +244,12 @@ class _Builder:
                 except ConfigError as error:
                     self.problems.add(error)
                     continue
-                members += programs.processes(inner, own_name, name)
-            return GroupConfig(name, tuple(members), priority, section=section.name)
+                one, processes = programs.program(inner, own_name, name)
+                made.append(one)
+                members += processes
+            return GroupConfig(
+                name, tuple(members), priority, programs=tuple(made), section=section.name
+            )
 
         def alone(section: Section) -> GroupConfig:
             kind = section.name.partition(":")[0]
@@ -309,8 +320,7 @@ class _Builder:
         return [section for name, section in sections.items() if name.startswith(prefix)]
 
     def _scope(self, section: Section, kind: str, names: Names) -> Scope:
-        options = {option.name: option for option in TABLES[kind]}
-        return Scope(self._document, section, options, names, self._around, self.problems)
+        return Scope(self._document, section, ROWS[kind], names, self._around, self.problems)
 
 
 def include_patterns(document: Document, around: EvalContext, here: str) -> list[str]:
@@ -318,9 +328,8 @@ def include_patterns(document: Document, around: EvalContext, here: str) -> list
     section = document.sections.get("include")
     if section is None:
         return []
-    names = {"here": here, "host_node_name": around.host_node_name, **variables(around.environ)}
-    options = {option.name: option for option in TABLES["include"]}
-    scope = Scope(document, section, options, names, around)
+    names = names_of(around, here)
+    scope = Scope(document, section, ROWS["include"], names, around)
     files = scope.find("files", str)
     if files is None and not scope.problems.errors:
         missing = ".ini file has [include] section, but no files setting"
@@ -334,6 +343,12 @@ def _own_name(section: Section) -> str:
     return section.name.partition(":")[2]
 
 
+def names_of(around: EvalContext, here: str) -> Names:
+    """The names that every value may use."""
+    own = {"here": here, "host_node_name": around.host_node_name}
+    return ChainMap({**own, **variables(around.environ)})
+
+
 def variables(environment: Mapping[str, str]) -> dict[str, str | int]:
     """The names under which values may use environment variables (5.2)."""
     return {f"ENV_{name}": value for name, value in environment.items()}
@@ -341,4 +356,4 @@ def variables(environment: Mapping[str, str]) -> dict[str, str | int]:
 
 def _free(name: str) -> Option:
     """A key of a section that takes any: ``[rpcinterface:x]``."""
-    return Option(name, lambda text, around: text, None, "")
+    return Option(name, STRING, None, "")

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from trio_supervisor.core.config import converters
 from trio_supervisor.core.config.environment import parse_environment
 from trio_supervisor.core.config.ini import DEFAULT, Document, Entry, Section
 from trio_supervisor.core.config.lint import kind_of
-from trio_supervisor.core.config.options import MAIN_FACTORY, RPCINTERFACE, TABLES
-from trio_supervisor.core.config.toml import FREE, LISTS, NAMED, OTHER, SERVERS, WITHOUT_OTHER
+from trio_supervisor.core.config.options import MAIN_FACTORY, ROWS, RPCINTERFACE
+from trio_supervisor.core.config.toml import FREE, NAMED, OTHER, SERVERS, WITHOUT_OTHER
 from trio_supervisor.core.config.unknown_keys import mistaken
+from trio_supervisor.core.config.value_types import ENVIRONMENT
 
 if TYPE_CHECKING:
     from trio_supervisor.core.config.options import Option
@@ -28,14 +28,11 @@ _CONVERSION = re.compile(
     r"%(?:(%)|\((?P<name>\w+)\)(?P<flags>[-+ #0]*)(?P<width>\d*)(?P<precision>\.\d+)?"
     r"[hlL]?(?P<type>[sdiuoxXeEfFgGc]))"
 )
-#: Options that the reference expands twice (5.6).
-_TWICE = frozenset({"stdout_logfile", "stderr_logfile"})
 #: The directory of the file itself.
 HERE = "${here}"
 #: Sections that the client reads, from the main file only.
 READ_BY_CLIENT = ("supervisorctl", "ctlplugin")
 FACTORY = RPCINTERFACE[0].name
-_WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
 
 
 class NotConvertible(Exception):
@@ -59,7 +56,7 @@ def to_tables(document: Document, here: str) -> tuple[dict[str, object], list[st
             place = _inner(tables, kind, own.strip())
         elif kind in SERVERS and own:
             place = _inner(tables, kind, own)
-        elif section.name == kind and kind in TABLES and kind not in NAMED:
+        elif section.name == kind and kind in ROWS and kind not in NAMED:
             # Of servers the order counts: behind a named one this one has the empty name.
             place = _inner(tables, kind, "" if kind in tables else None)
         if place is None:
@@ -96,7 +93,7 @@ def _options(
     lost: list[str],
     here: str,
 ) -> None:
-    legal = {option.name: option for option in TABLES.get(kind, ())}
+    legal = ROWS.get(kind, {})
     known = kind not in FREE
     entries = {**_inherited(document, section, kind), **section.entries}
     for key, entry in entries.items():
@@ -104,13 +101,10 @@ def _options(
             if key in section.entries:
                 _foreign(section, kind, key, place, lost)
             continue
-        twice = key in _TWICE or (kind == "supervisord" and key == "environment")
         own = _directory(entry.here, here)
         try:
             place[key] = (
-                _native(legal[key], entry.value, own, twice=twice)
-                if known
-                else translate(entry.value, own)
+                _native(legal[key], entry.value, own) if known else translate(entry.value, own)
             )
         except NotConvertible as error:
             lost.append(f"[{section.name}] {key}: {error}")
@@ -149,17 +143,11 @@ def _directory(of_entry: str, here: str) -> str:
     return literal if below == of_entry else f"{HERE}/{literal}"
 
 
-def _native(option: Option, text: str, here: str, *, twice: bool) -> object:
-    if option.name == "environment":
-        return _environment(text, here, twice=twice)
-    translated = translate(text, here, twice=twice)
-    if "$" in translated:
-        return translated
-    if option.name in LISTS and translated:
-        items = [item.strip() for item in translated.split(",")]
-        whole = option.name == "exitcodes" and all(map(_WHOLE_NUMBER.fullmatch, items))
-        return [int(item) for item in items] if whole else items
-    return _NATIVE.get(option.convert, str)(translated)
+def _native(option: Option, text: str, here: str) -> object:
+    if option.type is ENVIRONMENT:
+        return _environment(text, here, twice=option.expanded_twice)
+    translated = translate(text, here, twice=option.expanded_twice)
+    return translated if "$" in translated else option.type.native(translated)
 
 
 def _environment(text: str, here: str, *, twice: bool) -> dict[str, str]:
@@ -186,22 +174,6 @@ def _environment(text: str, here: str, *, twice: bool) -> dict[str, str]:
         name: _written([marks.get(part, (False, part)) for part in split.split(value)], here)
         for name, value in pairs.items()
     }
-
-
-def _boolean(text: str) -> object:
-    return {"true": True, "false": False}.get(text.lower(), text)
-
-
-def _integer(text: str) -> object:
-    return int(text) if _WHOLE_NUMBER.fullmatch(text) else text
-
-
-#: Converter of an option -> its value in the native type, where the text allows it.
-_NATIVE: dict[object, Callable[[str], object]] = {
-    converters.boolean: _boolean,
-    converters.restart: _boolean,
-    converters.integer: _integer,
-}
 
 
 def translate(text: str, here: str = HERE, *, twice: bool = False) -> str:

@@ -6,6 +6,7 @@ The one place that turns what is wrong with a value into a ConfigError that says
 from __future__ import annotations
 
 import shlex
+from collections import ChainMap
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from trio_supervisor.core.config.ini import Document, Entry, Section
     from trio_supervisor.core.config.options import Option
 
-    Names = Mapping[str, str | int]
+    Names = ChainMap[str, str | int]
 
 
 T = TypeVar("T")
@@ -57,26 +58,27 @@ class Scope:
     section: Section
     options: Mapping[str, Option]
     names: Names
+    """From the innermost: own variables, number and program, then what all sections share."""
     around: EvalContext
     problems: Problems = field(default_factory=Problems)
 
-    def with_names(self, names: Names) -> Scope:
+    def with_names(self, names: Mapping[str, str | int]) -> Scope:
         """The same with more names."""
-        return replace(self, names={**self.names, **names})
+        return replace(self, names=ChainMap({**names}, *self.names.maps))
 
-    def take(self, name: str, kind: type[T], *, twice: bool = False) -> T:
+    def take(self, name: str, kind: type[T]) -> T:
         """The value of an option that has a default or is known to be written."""
-        value = self.value(name, twice=twice)
+        value = self.value(name)
         if value is None and self.problems.errors:
             raise self.problems.errors[-1]  # the option itself was wrong and has no default
         if not isinstance(value, kind):
             raise InternalError(f"option {name} is {value!r}, not {kind.__name__}")
         return value
 
-    def find(self, name: str, kind: type[T], *, twice: bool = False) -> T | None:
+    def find(self, name: str, kind: type[T]) -> T | None:
         """The value of an option, or None if it is not set."""
-        value = self.value(name, twice=twice)
-        return None if value is None else self.take(name, kind, twice=twice)
+        value = self.value(name)
+        return None if value is None else self.take(name, kind)
 
     def has(self, name: str) -> bool:
         """Whether the option is written in the section or in ``[DEFAULT]``."""
@@ -87,11 +89,8 @@ class Scope:
         entry = self.document.entry(self.section, name)
         return self.options[name].default if entry is None else entry.value
 
-    def text(self, name: str, *, twice: bool = False) -> str | None:
-        """The expanded text; ``twice`` for values that the reference expands a second time.
-
-        A second pass that fails leaves the result of the first (Q23, Q24).
-        """
+    def text(self, name: str) -> str | None:
+        """The expanded text; None if the option is not set and has no default."""
         entry = self.document.entry(self.section, name)
         value = self.options[name].default if entry is None else entry.value
         if value is None:
@@ -99,16 +98,16 @@ class Scope:
         if entry is None:
             return expand(value, self.names)
         if entry.words is not None:  # each word stays one, whatever comes out of its expansions
-            expanded = (self._expanded(name, word, entry, twice=False) for word in entry.words)
+            expanded = (self._expanded(name, word, entry) for word in entry.words)
             return shlex.join(word or "" for word in expanded)
-        return self._expanded(name, value, entry, twice=twice)
+        return self._expanded(name, value, entry)
 
     def table(self, name: str) -> dict[str, str] | None:
         """The expanded values of an option written as a table; None if it is not."""
         entry = self.document.entry(self.section, name)
         if entry is None or entry.table is None:
             return None
-        expanded = {k: self._expanded(name, v, entry, twice=False) for k, v in entry.table.items()}
+        expanded = {k: self._expanded(name, v, entry) for k, v in entry.table.items()}
         return {key: value or "" for key, value in expanded.items()}
 
     def spelled(self, texts: Mapping[Grammar, str]) -> str:
@@ -131,8 +130,9 @@ class Scope:
         # An expansion may not be the whole name, or it could not be judged: keep something.
         return without_expansions(text) or "x" if dollars and text else text
 
-    def _expanded(self, name: str, value: str, entry: Entry, *, twice: bool) -> str | None:
-        names = {**self.names, "here": entry.here}
+    def _expanded(self, name: str, value: str, entry: Entry) -> str | None:
+        here: dict[str, str | int] = {"here": entry.here}
+        names = ChainMap(here, *self.names.maps)
         try:
             if entry.grammar is Grammar.DOLLAR:
                 return expand_dollars(value, names)
@@ -148,19 +148,19 @@ class Scope:
             problem.unknown_name = error.name if isinstance(error, UnknownName) else None
             self.problems.add(problem)
             return self._default(name)
-        if not twice:
+        if not self.options[name].expanded_twice:
             return once
         try:
             return expand(once, names)
-        except ValueError:
+        except ValueError:  # the result of the first pass stands, as in Supervisor
             return once
 
-    def value(self, name: str, *, twice: bool = False) -> object:
+    def value(self, name: str) -> object:
         """The converted value; None if the option is not set and has no default."""
-        text = self.text(name, twice=twice)
+        text = self.text(name)
         if text is None:
             return None
-        convert = self.options[name].convert
+        convert = self.options[name].type.convert
         try:
             return convert(text, self.around)
         except ValueError as error:

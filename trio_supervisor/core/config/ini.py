@@ -10,7 +10,7 @@ import enum
 import re
 from dataclasses import dataclass, field
 
-from trio_supervisor.core.config.options import SECRETS, TABLES
+from trio_supervisor.core.config.options import ROWS, SECRETS
 from trio_supervisor.core.config.secrets import MASK
 from trio_supervisor.core.config.shell_syntax import open_quote
 from trio_supervisor.core.diagnostics import Diagnostic, Place, Severity
@@ -26,8 +26,8 @@ MOST_SHOWN = 20
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _HEADER = re.compile(r"\[(.+)\]")
 #: What begins a line that is not meant to continue the one above (Q7).
-SECTION_KINDS = frozenset({*TABLES, "ctlplugin"})
-OPTION_NAMES = frozenset(option.name for table in TABLES.values() for option in table)
+SECTION_KINDS = frozenset({*ROWS, "ctlplugin"})
+OPTION_NAMES = frozenset(name for rows in ROWS.values() for name in rows)
 _KEY = re.compile(r"(.*?)\s*[=:]\s*(.*)\Z", re.DOTALL)
 
 

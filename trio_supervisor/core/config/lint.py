@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from trio_supervisor.core.config.environment import is_ambiguous, odd_separators
 from trio_supervisor.core.config.ini import DEFAULT, Document, Entry, Grammar, Section
 from trio_supervisor.core.config.model import Config, ProcessConfig
-from trio_supervisor.core.config.options import SECRETS, TABLES
+from trio_supervisor.core.config.options import ROWS, SECRETS
 from trio_supervisor.core.config.shell_syntax import VARIABLE, shell_syntax
 from trio_supervisor.core.config.suggest import suggestion
 from trio_supervisor.core.config.unknown_keys import PROGRAM_KINDS, SERVERS, mistaken
@@ -90,9 +90,9 @@ def _at(section: Section, key: str, text: str, hint: str | None = None) -> Diagn
 def _sections(document: Document) -> Iterator[Diagnostic]:
     for section in document.sections.values():
         name, kind = section.name, kind_of(section.name)
-        known = kind in TABLES or kind in FREE_KINDS or name == DEFAULT
+        known = kind in ROWS or kind in FREE_KINDS or name == DEFAULT
         if not known:
-            meant = suggestion(kind, [*TABLES, "ctlplugin"])
+            meant = suggestion(kind, [*ROWS, "ctlplugin"])
             hint = f"did you mean [{meant}{name[len(kind) :]}]?" if meant else UNKNOWN
             yield _remark(section, f"unknown section [{name}] is ignored", hint)
         elif name in NAMED_KINDS:
@@ -110,9 +110,9 @@ def _sections(document: Document) -> Iterator[Diagnostic]:
 
 def _keys(document: Document, section: Section) -> Iterator[Diagnostic]:
     kind = kind_of(section.name)
-    if kind not in TABLES or kind in FREE_KINDS:
+    if kind not in ROWS or kind in FREE_KINDS:
         return
-    legal = [option.name for option in TABLES[kind]]
+    legal = ROWS[kind]
     for key in section.entries:
         if kind == "eventlistener" and key in _NO_EFFECT_IN_LISTENERS:
             text = f"{key} has no effect for an event listener"
@@ -156,7 +156,7 @@ def _shell(section: Section) -> Iterator[Diagnostic]:
 def _dollars(section: Section, environ: Mapping[str, str]) -> Iterator[Diagnostic]:
     """Variables as shells write them; in ``command=`` they are found as shell syntax."""
     kind = kind_of(section.name)
-    if kind not in TABLES or kind in FREE_KINDS:
+    if kind not in ROWS or kind in FREE_KINDS:
         return
     for key, entry in section.entries.items():
         if key in UNTOUCHED or entry.grammar is not Grammar.PERCENT:

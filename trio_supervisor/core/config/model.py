@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import enum
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Protocol, TypedDict
 
 from trio_supervisor.core.config.access import Access, Credentials, Tls
 from trio_supervisor.core.diagnostics import Diagnostic
@@ -181,9 +181,40 @@ class ProcessConfig:
         return Command(self.command) if self.task is None else Task(self.task)
 
 
+class Template(Protocol):
+    """What the processes of one program are made from."""
+
+    def process(self, number: int, count: int) -> ProcessConfig:
+        """Process ``number`` of a program of ``count`` processes. Raises ConfigError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program as one group has it: how many processes, and what they are made from."""
+
+    name: str
+    template: Template = field(compare=False, repr=False)
+    count: int = 1
+    """Number of processes: ``numprocs``."""
+    first: int = 0
+    """Number of the first process: ``numprocs_start``."""
+    section: str | None = field(default=None, compare=False)
+    """Name of the section it was made from."""
+
+    def processes(self) -> tuple[ProcessConfig, ...]:
+        """All its processes, sorted by priority and name. Raises ConfigError."""
+        numbers = range(self.first, self.first + self.count)
+        return in_start_order(self.template.process(number, self.count) for number in numbers)
+
+
+def in_start_order(processes: Iterable[ProcessConfig]) -> tuple[ProcessConfig, ...]:
+    """Processes sorted by priority, then name."""
+    return tuple(sorted(processes, key=lambda process: (process.priority, process.name)))
+
+
 @dataclass(frozen=True, slots=True)
 class PoolConfig:
-    """What makes a group an event listener pool (config.md 8.7)."""
+    """What makes a group an event listener pool."""
 
     events: frozenset[str]
     """Event type names, upper case; abstract ones subscribe to their descendants."""
@@ -201,8 +232,58 @@ class GroupConfig:
     priority: int = 999
     kind: GroupKind = GroupKind.PLAIN
     pool: PoolConfig | None = None
+    programs: tuple[Program, ...] = field(default=(), compare=False)
+    """What the processes were made from; empty if a program made the group. Groups are compared by
+    their processes: what a program could become is no difference."""
     section: str | None = field(default=None, compare=False)
     """Name of the section it was made from; None if a program made it."""
+
+
+class PathLike(Protocol):
+    """``os.PathLike[str]``: core does not import ``os``."""
+
+    def __fspath__(self) -> str:
+        """The path as text."""
+
+
+class CommonOptions(TypedDict, total=False):
+    """What programs and tasks have in common; names and defaults are those of a file."""
+
+    priority: int
+    autostart: bool
+    autorestart: bool | Autorestart
+    """By default UNEXPECTED: after any end that is not in exitcodes."""
+    startsecs: int
+    startretries: int
+    backoff: Sequence[float]
+    """Seconds of pause after the first, the second, ... failed start in a row; the last one counts
+    for all further. By default 1, 2, 3, ..."""
+    stopwaitsecs: int
+
+
+class TaskOptions(CommonOptions, total=False):
+    """Options of ``Supervisor.add_task``."""
+
+    stderr_logfile: str | PathLike
+    """Where the tracebacks of its exceptions go."""
+
+
+class ProgramOptions(CommonOptions, total=False):
+    """Options of ``Supervisor.add_program``."""
+
+    directory: str | PathLike
+    umask: int
+    uid: int
+    exitcodes: Sequence[int]
+    stopsignal: int
+    stopasgroup: bool
+    killasgroup: bool
+    redirect_stderr: bool
+    ignore_sigpipe: bool
+    """False: start it with the default effect of SIGPIPE and SIGXFSZ."""
+    environment: Mapping[str, str]
+    stdout_logfile: str | PathLike
+    stderr_logfile: str | PathLike
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +316,11 @@ class InetServer:
     access: Access = field(default_factory=Access)
     tls: Tls | None = None
     """None: clients and server speak in clear."""
+
+    @property
+    def address(self) -> str:
+        """As ``port=`` has it."""
+        return f"{self.host or '*'}:{self.port}"
 
     @property
     def url(self) -> str:
@@ -291,7 +377,7 @@ class Config:
     """In the order in which they are opened: inet servers, then unix servers."""
     rpcinterfaces: tuple[RpcInterface, ...] = ()
     groups: tuple[GroupConfig, ...] = ()
-    """In group order: ascending priority, then name (config.md 9.6). May hold equal names."""
+    """In group order: ascending priority, then name. May hold equal names."""
     messages: tuple[Diagnostic, ...] = ()
     """What reading the file found besides errors, for the activity log."""
     path: str | None = None

@@ -1,34 +1,42 @@
-"""The option table: every option of every section kind, in one place (config.md section 8).
+"""The option table: every option of every section kind, one row each.
 
-Reading, the sample configuration, the reference page and what a reread changes come from it.
+A new option is a row here, a field of the model, and the code that acts on the field. Reading INI
+and TOML, the options of ``add_program``, ``--check``, ``--export``, ``--convert``, what a reread
+changes, ``getAllConfigInfo``, the JSON Schema, the sample and the reference page walk the rows.
 """
 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from trio_supervisor.core.config import converters
+from trio_supervisor.core.config import python_values, value_types
+from trio_supervisor.core.config.secrets import MASK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from trio_supervisor.core.config.python_values import PythonValue
+    from trio_supervisor.core.config.value_types import ValueType
 
-    from trio_supervisor.core.config.context import EvalContext
+T = TypeVar("T")
+
+#: ``Option.field`` of an option whose field of the model has the option's name.
+SAME_NAME = ""
 
 
-class Effect(enum.Enum):
-    """What it takes until a changed value is in force (config.md 13)."""
+class RestartScope(enum.Enum):
+    """What has to restart until a changed value is in force; the value is the page's word."""
 
-    REREAD = "reread"
-    """It is as soon as the file has been read again; nothing restarts."""
-    UPDATE = "update"
+    NOTHING = "reread"
+    """It is in force as soon as the file has been read again."""
+    GROUPS = "update"
     """``tsupervisorctl update`` restarts the groups whose processes it changes, and no other."""
-    RELOAD = "reload"
+    PROGRAMS = "reload"
     """``tsupervisorctl reload`` or SIGHUP: every program restarts, the daemon keeps its pid."""
-    START = "new start"
+    DAEMON = "new start"
     """The daemon must end and be started anew."""
-    COMMAND = "next command"
+    CLIENT = "next command"
     """The client reads it whenever it runs."""
 
 
@@ -37,334 +45,605 @@ class Option:
     """One row of the table."""
 
     name: str
-    convert: Callable[[str, EvalContext], object]
+    type: ValueType
     default: str | None
     """As it would be written in a file; None: not set."""
     doc: str
-    effect: Effect | None = None
-    """None: that of most options of its section (see ``effect_of``)."""
-    ours: bool = False
+    restarts: RestartScope | None = None
+    """None: what most options of its section need (see ``restart_scope``)."""
+    extension: bool = False
     """Supervisor has no such option, and ignores it."""
-    older: str = ""
+    legacy_note: str = ""
     """What manuals of earlier releases of Supervisor say instead."""
+    field: str | None = SAME_NAME
+    """Where the model has the value, as attributes separated by dots; None: it keeps no value that
+    belongs to this option alone."""
+    python: PythonValue | None = None
+    """What ``add_program`` takes; None: Python programs cannot set it."""
+    for_tasks: bool = False
+    """``add_task`` takes it too."""
+    config_info: str | None = None
+    """Its member of ``getAllConfigInfo``; None: it has none."""
+    secret: bool = False
+    """Its values appear in no error, log line or export."""
+    expanded_twice: bool = False
+    """Supervisor expands the result of expanding the value again."""
+
+    @property
+    def path(self) -> str | None:
+        """``field`` with the name filled in."""
+        return self.name if self.field == SAME_NAME else self.field
+
+    @property
+    def keyword(self) -> str:
+        """Its name as an option of ``add_program``: the field's, where it is a field of its own."""
+        path = self.path
+        return self.name if path is None or "." in path else path
+
+    def read(self, owner: object) -> object:
+        """The value in the part of the model that the option's section makes; None: not set."""
+        for name in (self.path or self.name).split("."):
+            owner = getattr(owner, name, None)
+        return owner
+
+    def shown(self, value: object) -> object:
+        """A value of the model as JSON and TOML show it, without secrets."""
+        if value is None:
+            return value_types.NOT_SET
+        return MASK if self.secret else self.type.plain(value)
+
+
+def filled(base: T, values: Mapping[str, object]) -> T:
+    """``base``, a value of the model, with other values at some paths (see ``Option.field``)."""
+    own: dict[str, Any] = {}
+    inner: dict[str, dict[str, object]] = {}
+    for path, value in values.items():
+        name, dot, rest = path.partition(".")
+        if dot:
+            inner.setdefault(name, {})[rest] = value
+        else:
+            own[name] = value
+    for name, parts in inner.items():
+        own[name] = filled(getattr(base, name), parts)
+    return replace(base, **own)  # type: ignore[type-var]  # every value of the model is a dataclass
 
 
 SUPERVISORD = (
-    Option("logfile", converters.log_path, "supervisord.log", "the daemon's own log, or syslog"),
+    Option("logfile", value_types.LOG_PATH, "supervisord.log", "the daemon's own log, or syslog"),
     Option(
-        "logfile_maxbytes", converters.byte_size, "50MB", "size at which it is rotated; 0: never"
+        "logfile_maxbytes", value_types.BYTE_SIZE, "50MB", "size at which it is rotated; 0: never"
     ),
-    Option("logfile_backups", converters.integer, "10", "rotated logs to keep"),
+    Option("logfile_backups", value_types.INTEGER, "10", "rotated logs to keep"),
     Option(
-        "loglevel", converters.level, "info", "critical, error, warn, info, debug, trace, blather"
-    ),
-    Option(
-        "pidfile", converters.absolute_file, "supervisord.pid", "where the daemon writes its pid"
-    ),
-    Option("umask", converters.octal, "022", "umask of the daemon in the background", Effect.START),
-    Option("nodaemon", converters.boolean, "false", "stay in the foreground", Effect.START),
-    Option(
-        "silent", converters.boolean, "false", "in the foreground, no copy of the log on stdout"
+        "loglevel", value_types.LEVEL, "info", "critical, error, warn, info, debug, trace, blather"
     ),
     Option(
-        "minfds", converters.integer, "1024", "open files the daemon must be allowed", Effect.START
+        "pidfile", value_types.ABSOLUTE_FILE, "supervisord.pid", "where the daemon writes its pid"
     ),
     Option(
-        "minprocs", converters.integer, "200", "processes the daemon must be allowed", Effect.START
+        "umask",
+        value_types.OCTAL,
+        "022",
+        "umask of the daemon in the background",
+        RestartScope.DAEMON,
     ),
-    Option("nocleanup", converters.boolean, "false", "keep automatic child logs of earlier runs"),
+    Option("nodaemon", value_types.BOOLEAN, "false", "stay in the foreground", RestartScope.DAEMON),
+    Option(
+        "silent", value_types.BOOLEAN, "false", "in the foreground, no copy of the log on stdout"
+    ),
+    Option(
+        "minfds",
+        value_types.INTEGER,
+        "1024",
+        "open files the daemon must be allowed",
+        RestartScope.DAEMON,
+    ),
+    Option(
+        "minprocs",
+        value_types.INTEGER,
+        "200",
+        "processes the daemon must be allowed",
+        RestartScope.DAEMON,
+    ),
+    Option("nocleanup", value_types.BOOLEAN, "false", "keep automatic child logs of earlier runs"),
     Option(
         "childlogdir",
-        converters.existing_directory,
+        value_types.EXISTING_DIRECTORY,
         None,
         "directory of automatic child logs",
-        Effect.REREAD,
+        RestartScope.NOTHING,
     ),
     Option(
         "user",
-        converters.user,
+        value_types.USER,
         None,
         "user to become when started as root",
-        Effect.START,
-        older="before 3.3.4 a daemon that could not become this user went on as root",
+        RestartScope.DAEMON,
+        field="uid",
+        legacy_note="before 3.3.4 a daemon that could not become this user went on as root",
     ),
     Option(
         "directory",
-        converters.existing_directory,
+        value_types.EXISTING_DIRECTORY,
         None,
         "directory of the daemon in the background",
-        Effect.START,
+        RestartScope.DAEMON,
     ),
     Option(
         "log_answer_maxbytes",
-        converters.size_limit,
+        value_types.SIZE_LIMIT,
         "16MB",
         "most bytes of a log in one answer; of more the last part",
-        Effect.REREAD,
-        ours=True,
+        RestartScope.NOTHING,
+        extension=True,
     ),
     Option(
         "strip_ansi",
-        converters.boolean,
+        value_types.BOOLEAN,
         "false",
         "remove ANSI escapes from child logs",
-        Effect.REREAD,
+        RestartScope.NOTHING,
     ),
     Option(
         "environment",
-        converters.string,
+        value_types.ENVIRONMENT,
         "",
         'KEY="value",... for all programs',
-        Effect.UPDATE,
-        older="manuals let the SUPERVISOR_* variables win over it; in fact it wins",
+        RestartScope.GROUPS,
+        secret=True,
+        expanded_twice=True,
+        legacy_note="manuals let the SUPERVISOR_* variables win over it; in fact it wins",
     ),
     Option(
         "identifier",
-        converters.string,
+        value_types.STRING,
         "supervisor",
         "name of this daemon, for clients and events",
-        Effect.REREAD,
+        RestartScope.NOTHING,
     ),
 )
 
-#: Options whose values appear in no error, log line or export.
-SECRETS = frozenset({"password", "readonly_password", "environment"})
-
 _ACCESS = (
-    Option("username", converters.string, None, "user name clients must give"),
+    Option(
+        "username",
+        value_types.STRING,
+        None,
+        "user name clients must give",
+        field="credentials.username",
+    ),
     Option(
         "password",
-        converters.string,
+        value_types.STRING,
         None,
         "its password: in clear, {SHA} and 40 hex digits, or what --hash-password prints",
+        field="credentials.password",
+        secret=True,
     ),
     Option(
         "readonly_username",
-        converters.string,
+        value_types.STRING,
         None,
         "a second user, who may change nothing",
-        ours=True,
+        field="access.readonly.username",
+        extension=True,
     ),
     Option(
-        "readonly_password", converters.string, None, "its password, in the same forms", ours=True
+        "readonly_password",
+        value_types.STRING,
+        None,
+        "its password, in the same forms",
+        extension=True,
+        field="access.readonly.password",
+        secret=True,
     ),
     Option(
         "allowed_hosts",
-        converters.strings,
+        value_types.STRINGS,
         None,
         "further names browsers may call this server by; .example.com: all below, *: any",
-        ours=True,
+        field="access.allowed_hosts",
+        extension=True,
     ),
     Option(
         "get_actions",
-        converters.boolean,
+        value_types.BOOLEAN,
         "true",
         "page actions by GET too, not only by POST",
-        ours=True,
+        field="access.get_actions",
+        extension=True,
     ),
     Option(
-        "body_maxbytes", converters.size_limit, "16MB", "most bytes of a request's body", ours=True
+        "body_maxbytes",
+        value_types.SIZE_LIMIT,
+        "16MB",
+        "most bytes of a request's body",
+        extension=True,
+        field="access.body_maxbytes",
     ),
 )
 
 UNIX_HTTP_SERVER = (
-    Option("file", converters.string, None, "path of the socket"),
-    Option("chmod", converters.octal, "0700", "mode of the socket"),
-    Option("chown", converters.owner, None, "user or user:group of the socket"),
+    Option("file", value_types.STRING, None, "path of the socket"),
+    Option("chmod", value_types.OCTAL, "0700", "mode of the socket"),
+    Option("chown", value_types.OWNER, None, "user or user:group of the socket"),
     *_ACCESS,
 )
 
 INET_HTTP_SERVER = (
-    Option("port", converters.inet_address, None, "host:port, port, or *:port for all addresses"),
+    Option(
+        "port",
+        value_types.INET_ADDRESS,
+        None,
+        "host:port, port, or *:port for all addresses",
+        field="address",
+    ),
     *_ACCESS,
     Option(
         "ssl_certificate",
-        converters.absolute_file,
+        value_types.ABSOLUTE_FILE,
         None,
         "PEM file: speak TLS with it (https://)",
-        ours=True,
+        field="tls.certificate",
+        extension=True,
     ),
     Option(
         "ssl_key",
-        converters.absolute_file,
+        value_types.ABSOLUTE_FILE,
         None,
         "PEM file of its key, if it has one of its own",
-        ours=True,
+        field="tls.key",
+        extension=True,
     ),
     Option(
         "ssl_client_ca",
-        converters.absolute_file,
+        value_types.ABSOLUTE_FILE,
         None,
         "PEM file: clients must show a certificate signed by one of these",
-        ours=True,
+        field="tls.client_ca",
+        extension=True,
     ),
 )
 
 SUPERVISORCTL = (
     Option(
         "serverurl",
-        converters.string,
+        value_types.STRING,
         "http://localhost:9001",
         "unix://path, http://host:port or https://host:port",
     ),
-    Option("username", converters.string, None, "as in the server's section"),
-    Option("password", converters.string, None, "in clear"),
-    Option("prompt", converters.string, "supervisor", "prompt of the interactive shell"),
-    Option("history_file", converters.string, None, "where the shell keeps its history"),
+    Option("username", value_types.STRING, None, "as in the server's section"),
+    Option("password", value_types.STRING, None, "in clear", secret=True),
+    Option("prompt", value_types.STRING, "supervisor", "prompt of the interactive shell"),
+    Option("history_file", value_types.STRING, None, "where the shell keeps its history"),
     Option(
         "ssl_ca",
-        converters.string,
+        value_types.STRING,
         None,
         "PEM file: who may have signed the server's certificate; default: whom the system trusts",
-        ours=True,
+        extension=True,
     ),
     Option(
         "ssl_verify",
-        converters.boolean,
+        value_types.BOOLEAN,
         "true",
         "false: anybody who answers may be the server, and learn the password",
-        ours=True,
+        extension=True,
     ),
-    Option("ssl_certificate", converters.string, None, "PEM file to show a server", ours=True),
-    Option("ssl_key", converters.string, None, "PEM file of its key", ours=True),
+    Option(
+        "ssl_certificate", value_types.STRING, None, "PEM file to show a server", extension=True
+    ),
+    Option("ssl_key", value_types.STRING, None, "PEM file of its key", extension=True),
 )
 
 
 def _channel(name: str) -> tuple[Option, ...]:
+    def option(
+        suffix: str, field: str, type: ValueType, default: str, doc: str, **more: Any
+    ) -> Option:
+        return Option(
+            f"{name}_{suffix}",
+            type,
+            default,
+            doc,
+            field=f"{name}.{field}",
+            config_info=f"{name}_{suffix}",
+            **more,
+        )
+
     return (
-        Option(
-            f"{name}_logfile", converters.child_log, "AUTO", f"log of {name}: a path, AUTO or NONE"
+        option(
+            "logfile",
+            "logfile",
+            value_types.CHILD_LOG,
+            "AUTO",
+            f"log of {name}: a path, AUTO or NONE",
+            python=python_values.PATH,
+            for_tasks=name == "stderr",
+            expanded_twice=True,
         ),
-        Option(
-            f"{name}_logfile_maxbytes",
-            converters.byte_size,
+        option(
+            "logfile_maxbytes",
+            "maxbytes",
+            value_types.BYTE_SIZE,
             "50MB",
             "size at which it is rotated; 0: never",
         ),
-        Option(f"{name}_logfile_backups", converters.integer, "10", "rotated logs to keep"),
-        Option(
-            f"{name}_capture_maxbytes",
-            converters.byte_size,
+        option("logfile_backups", "backups", value_types.INTEGER, "10", "rotated logs to keep"),
+        option(
+            "capture_maxbytes",
+            "capture_maxbytes",
+            value_types.BYTE_SIZE,
             "0",
             "bytes kept of a captured section; 0: off",
         ),
-        Option(
-            f"{name}_events_enabled",
-            converters.boolean,
+        option(
+            "events_enabled",
+            "events_enabled",
+            value_types.BOOLEAN,
             "false",
             f"an event for each chunk of {name}",
         ),
-        Option(f"{name}_syslog", converters.boolean, "false", f"send {name} to syslog as well"),
+        option("syslog", "syslog", value_types.BOOLEAN, "false", f"send {name} to syslog as well"),
     )
 
 
 PROGRAM = (
-    Option("command", converters.string, None, "the program and its arguments"),
-    Option("process_name", converters.string, "%(program_name)s", "name of each process"),
-    Option("numprocs", converters.integer, "1", "number of processes"),
-    Option("numprocs_start", converters.integer, "0", "number of the first process"),
-    Option("priority", converters.integer, "999", "low starts first and stops last"),
-    Option("autostart", converters.boolean, "true", "start together with the daemon"),
+    Option(
+        "command",
+        value_types.COMMAND,
+        None,
+        "the program and its arguments",
+        config_info="command",
+    ),
+    Option(
+        "process_name",
+        value_types.STRING,
+        "%(program_name)s",
+        "name of each process",
+        field="name",
+        config_info="name",
+    ),
+    Option("numprocs", value_types.INTEGER, "1", "number of processes", field=None),
+    Option("numprocs_start", value_types.INTEGER, "0", "number of the first process", field=None),
+    Option(
+        "priority",
+        value_types.INTEGER,
+        "999",
+        "low starts first and stops last",
+        python=python_values.ANY_INTEGER,
+        for_tasks=True,
+        config_info="process_prio",
+    ),
+    Option(
+        "autostart",
+        value_types.BOOLEAN,
+        "true",
+        "start together with the daemon",
+        python=python_values.FLAG,
+        for_tasks=True,
+        config_info="autostart",
+    ),
     Option(
         "startsecs",
-        converters.integer,
+        value_types.INTEGER,
         "1",
         "seconds it must live to count as started",
-        older="old samples name 10 as the default; it has always been 1",
+        legacy_note="old samples name 10 as the default; it has always been 1",
+        python=python_values.COUNT,
+        for_tasks=True,
+        config_info="startsecs",
     ),
-    Option("startretries", converters.integer, "3", "failed starts after which it is FATAL"),
+    Option(
+        "startretries",
+        value_types.INTEGER,
+        "3",
+        "failed starts after which it is FATAL",
+        python=python_values.COUNT,
+        for_tasks=True,
+        config_info="startretries",
+    ),
     Option(
         "autorestart",
-        converters.restart,
+        value_types.RESTART,
         "unexpected",
         "after an exit: true, false, unexpected",
-        older="the default was true in the first 3.0 releases",
+        legacy_note="the default was true in the first 3.0 releases",
+        python=python_values.RESTART_POLICY,
+        for_tasks=True,
+        config_info="autorestart",
     ),
     Option(
         "exitcodes",
-        converters.exit_codes,
+        value_types.EXIT_CODES,
         "0",
         "exit codes that are expected",
-        older="the default was 0,2 before 4.0",
+        legacy_note="the default was 0,2 before 4.0",
+        python=python_values.EXIT_STATUSES,
+        config_info="exitcodes",
     ),
-    Option("stopsignal", converters.signal, "TERM", "signal that stops it"),
-    Option("stopwaitsecs", converters.integer, "10", "seconds until SIGKILL follows"),
-    Option("stopasgroup", converters.boolean, "false", "send the stop signal to its process group"),
-    Option("killasgroup", converters.boolean, "false", "send SIGKILL to its process group"),
-    Option("user", converters.user, None, "user to run it as"),
-    Option("redirect_stderr", converters.boolean, "false", "send stderr where stdout goes"),
+    Option(
+        "stopsignal",
+        value_types.SIGNAL,
+        "TERM",
+        "signal that stops it",
+        python=python_values.SIGNAL_NUMBER,
+        config_info="stopsignal",
+    ),
+    Option(
+        "stopwaitsecs",
+        value_types.INTEGER,
+        "10",
+        "seconds until SIGKILL follows",
+        python=python_values.COUNT,
+        for_tasks=True,
+        config_info="stopwaitsecs",
+    ),
+    Option(
+        "stopasgroup",
+        value_types.BOOLEAN,
+        "false",
+        "send the stop signal to its process group",
+        python=python_values.FLAG,
+    ),
+    Option(
+        "killasgroup",
+        value_types.BOOLEAN,
+        "false",
+        "send SIGKILL to its process group",
+        python=python_values.FLAG,
+        config_info="killasgroup",
+    ),
+    Option(
+        "user",
+        value_types.USER,
+        None,
+        "user to run it as",
+        field="uid",
+        python=python_values.USER_NUMBER,
+        config_info="uid",
+    ),
+    Option(
+        "redirect_stderr",
+        value_types.BOOLEAN,
+        "false",
+        "send stderr where stdout goes",
+        python=python_values.FLAG,
+        config_info="redirect_stderr",
+    ),
     *_channel("stdout"),
     *_channel("stderr"),
-    Option("environment", converters.string, "", 'KEY="value",... over that of [supervisord]'),
-    Option("directory", converters.string, None, "directory to run it in"),
-    Option("umask", converters.octal, None, "umask to run it with"),
+    Option(
+        "environment",
+        value_types.ENVIRONMENT,
+        "",
+        'KEY="value",... over that of [supervisord]',
+        python=python_values.VARIABLES,
+        secret=True,
+    ),
+    Option(
+        "directory",
+        value_types.STRING,
+        None,
+        "directory to run it in",
+        python=python_values.PATH,
+        config_info="directory",
+    ),
+    Option(
+        "umask", value_types.OCTAL, None, "umask to run it with", python=python_values.FILE_MASK
+    ),
     Option(
         "ignore_sigpipe",
-        converters.boolean,
+        value_types.BOOLEAN,
         "true",
         "start it with SIGPIPE and SIGXFSZ ignored; false: with their default effect",
-        ours=True,
+        extension=True,
+        python=python_values.FLAG,
     ),
-    Option("serverurl", converters.string, "AUTO", "SUPERVISOR_SERVER_URL it sees"),
+    Option(
+        "serverurl",
+        value_types.STRING,
+        "AUTO",
+        "SUPERVISOR_SERVER_URL it sees",
+        config_info="serverurl",
+    ),
 )
 
-FCGI_PROGRAM = (
+#: Options of ``add_program`` and ``add_task`` that files do not have.
+PYTHON_ONLY = (
     Option(
-        "socket", converters.fastcgi_url, None, "unix:///path or tcp://host:port, shared as fd 0"
+        "backoff",
+        value_types.STRING,
+        None,
+        "seconds of pause after failed starts",
+        extension=True,
+        python=python_values.SECONDS,
+        for_tasks=True,
+    ),
+)
+
+#: Options of a FastCGI program that describe its socket.
+SOCKET = (
+    Option(
+        "socket",
+        value_types.FASTCGI_URL,
+        None,
+        "unix:///path or tcp://host:port, shared as fd 0",
+        field="url",
     ),
     Option(
         "socket_backlog",
-        converters.integer,
+        value_types.INTEGER,
         None,
         "length of its queue; default: the system's most",
+        field="backlog",
     ),
-    Option("socket_owner", converters.owner, None, "user or user:group of a unix socket"),
-    Option("socket_mode", converters.octal, "0700", "mode of a unix socket"),
-    *PROGRAM,
+    Option(
+        "socket_owner",
+        value_types.OWNER,
+        None,
+        "user or user:group of a unix socket",
+        field="owner",
+    ),
+    Option("socket_mode", value_types.OCTAL, "0700", "mode of a unix socket", field="mode"),
 )
 
-EVENTLISTENER = (
-    Option("events", converters.event_types, None, "event types to hear of, separated by commas"),
-    Option("buffer_size", converters.integer, "10", "events that may wait for a listener"),
+FCGI_PROGRAM = (*SOCKET, *PROGRAM)
+
+#: Options of an event listener that describe its pool.
+POOL = (
+    Option(
+        "events",
+        value_types.EVENT_TYPES,
+        None,
+        "event types to hear of, separated by commas",
+    ),
+    Option("buffer_size", value_types.INTEGER, "10", "events that may wait for a listener"),
     Option(
         "result_handler",
-        converters.string,
+        value_types.STRING,
         "supervisor.dispatchers:default_handler",
         "judges results",
     ),
     Option(
         "event_len",
-        converters.event_length,
+        value_types.EVENT_LENGTH,
         "characters",
         "what len counts: characters or bytes",
-        ours=True,
+        extension=True,
     ),
-    *(
-        Option("priority", converters.integer, "-1", "low starts first and stops last")
-        if option.name == "priority"
-        else option
-        for option in PROGRAM
-    ),
+)
+
+EVENTLISTENER = (
+    *POOL,
+    *(replace(option, default="-1") if option.name == "priority" else option for option in PROGRAM),
 )
 
 GROUP = (
-    Option("programs", converters.strings, "", "names of its programs, separated by commas"),
-    Option("priority", converters.integer, "999", "low starts first and stops last"),
+    Option(
+        "programs",
+        value_types.STRINGS,
+        "",
+        "names of its programs, separated by commas",
+        field=None,
+    ),
+    Option("priority", value_types.INTEGER, "999", "low starts first and stops last"),
 )
 
-#: The reference's name of the factory of the main namespace, which works without that package.
+#: Supervisor's name of the factory of the main namespace; it works without that package.
 MAIN_FACTORY = "supervisor.rpcinterface:make_main_rpcinterface"
 
 RPCINTERFACE = (
     Option(
         "supervisor.rpcinterface_factory",
-        converters.string,
+        value_types.STRING,
         None,
         "module:callable of the namespace",
     ),
 )
 
-INCLUDE = (Option("files", converters.string, None, "globs of further files, separated by blanks"),)
+INCLUDE = (
+    Option("files", value_types.STRING, None, "globs of further files, separated by blanks"),
+)
 
 #: By section kind, in the order in which the sample shows them.
 TABLES: dict[str, tuple[Option, ...]] = {
@@ -380,21 +659,36 @@ TABLES: dict[str, tuple[Option, ...]] = {
     "include": INCLUDE,
 }
 
-#: Section kind -> what a change of most of its options takes.
-_EFFECTS = {
-    "supervisord": Effect.RELOAD,
-    "unix_http_server": Effect.RELOAD,
-    "inet_http_server": Effect.RELOAD,
-    "rpcinterface": Effect.RELOAD,
-    "supervisorctl": Effect.COMMAND,
-    "program": Effect.UPDATE,
-    "fcgi-program": Effect.UPDATE,
-    "eventlistener": Effect.UPDATE,
-    "group": Effect.UPDATE,
-    "include": Effect.REREAD,
+#: By section kind and name.
+ROWS: dict[str, dict[str, Option]] = {
+    kind: {option.name: option for option in table} for kind, table in TABLES.items()
+}
+#: Options of ``add_program``, by keyword.
+PYTHON_OPTIONS: dict[str, Option] = {
+    option.keyword: option for option in (*PROGRAM, *PYTHON_ONLY) if option.python is not None
+}
+#: Options that ``getAllConfigInfo`` tells, by member.
+CONFIG_INFO: dict[str, Option] = {
+    option.config_info: option for option in PROGRAM if option.config_info is not None
+}
+#: Names of options whose values appear in no error, log line or export.
+SECRETS = frozenset(option.name for table in TABLES.values() for option in table if option.secret)
+
+#: Section kind -> what has to restart after a change of most of its options.
+_SCOPES = {
+    "supervisord": RestartScope.PROGRAMS,
+    "unix_http_server": RestartScope.PROGRAMS,
+    "inet_http_server": RestartScope.PROGRAMS,
+    "rpcinterface": RestartScope.PROGRAMS,
+    "supervisorctl": RestartScope.CLIENT,
+    "program": RestartScope.GROUPS,
+    "fcgi-program": RestartScope.GROUPS,
+    "eventlistener": RestartScope.GROUPS,
+    "group": RestartScope.GROUPS,
+    "include": RestartScope.NOTHING,
 }
 
 
-def effect_of(kind: str, option: Option) -> Effect:
-    """What it takes until a changed value of an option of this section kind is in force."""
-    return _EFFECTS[kind] if option.effect is None else option.effect
+def restart_scope(kind: str, option: Option) -> RestartScope:
+    """What has to restart until a changed value of an option of this section kind is in force."""
+    return _SCOPES[kind] if option.restarts is None else option.restarts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config.converters import SYSLOG
@@ -11,28 +11,27 @@ from trio_supervisor.core.config.evaluate import Problems
 from trio_supervisor.core.config.ini import Grammar
 from trio_supervisor.core.config.model import (
     AUTO,
-    Auto,
-    Autorestart,
-    ChannelConfig,
     EventLength,
     FastCgiSocket,
     GroupConfig,
     GroupKind,
     PoolConfig,
     ProcessConfig,
+    Program,
+    in_start_order,
 )
+from trio_supervisor.core.config.names import why_invalid
+from trio_supervisor.core.config.options import PROGRAM, ROWS, filled
 from trio_supervisor.core.diagnostics import Diagnostic, Place, Severity
 from trio_supervisor.core.errors import ConfigError
 from trio_supervisor.core.events import EVENT_TYPES, ProcessLogStderr
 from trio_supervisor.core.listener import header_token
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from trio_supervisor.core.config.evaluate import Scope
 
-#: What may not occur in the name of a program, a group, or a raw process_name (9.1).
-FORBIDDEN_IN_NAMES = " :/"
 #: As many as Linux runs by default in all; a slip of the finger must not take all memory.
 MOST_PROCESSES = 32768
 #: A process_name that tells the processes of a section apart.
@@ -47,34 +46,193 @@ MOST_BACKLOG = 65535
 def checked_name(scope: Scope, name: str, option: str | None = None) -> str:
     """The trimmed name of a section, or of what an option gives. Raises ConfigError (E34, Q46)."""
     name = name.strip()
-    bad = next((character for character in name if character in FORBIDDEN_IN_NAMES), None)
-    what = option or "name"
-    if not name:
-        raise scope.error(f"Invalid {what}: it is empty", option, "give it a name")
-    if bad is not None:
-        hint = "leave out blanks, colons and slashes"
-        raise scope.error(f"Invalid {what}: {name!r} because of character: {bad!r}", option, hint)
+    reason = why_invalid(name)
+    if reason is not None:
+        hint = "leave out blanks, colons and slashes" if name else "give it a name"
+        raise scope.error(f"Invalid {option or 'name'}: {reason}", option, hint)
     return name
 
 
+#: Options that are evaluated once for a section, in Supervisor's order: of several errors the
+#: first is the one that Supervisor reports.
+_OF_SECTION = (
+    *("priority", "autostart", "autorestart", "startsecs", "startretries", "stopsignal"),
+    *("stopwaitsecs", "stopasgroup", "killasgroup", "exitcodes", "redirect_stderr"),
+    *("numprocs", "numprocs_start", "stdout_capture_maxbytes", "stdout_events_enabled"),
+    *("stderr_capture_maxbytes", "stderr_events_enabled", "serverurl", "user", "umask"),
+    "ignore_sigpipe",
+)
+#: Options that are evaluated for each process, which may use its number and its environment: in
+#: Supervisor's order, then those that Supervisor does not have.
+_SUPERVISORS_OF_PROCESS = (
+    "directory",
+    *(
+        f"{channel}_{option}"
+        for channel in ("stdout", "stderr")
+        for option in ("logfile", "logfile_backups", "logfile_maxbytes", "syslog")
+    ),
+    *("command", "process_name"),
+)
+_OF_PROCESS = (
+    *_SUPERVISORS_OF_PROCESS,
+    *(
+        option.name
+        for option in PROGRAM
+        if option.name not in {*_OF_SECTION, *_SUPERVISORS_OF_PROCESS, "environment"}
+    ),
+)
+
+Values = dict[str, object]
+
+
+def _priority(scope: Scope, _: Values) -> object:
+    if "events" in scope.options and not scope.has("priority"):
+        return 999  # the default of a pool is its own, not that of its processes
+    return scope.value("priority")
+
+
+def _killasgroup(scope: Scope, values: Values) -> object:
+    """SIGKILL must reach every process that the stop signal reached."""
+    written = scope.value("killasgroup")
+    return written or (values["stopasgroup"] and not scope.has("killasgroup"))
+
+
+def _numprocs(scope: Scope, _: Values) -> object:
+    count = scope.take("numprocs", int)
+    if count > MOST_PROCESSES:
+        scope.problem(f"numprocs={count} is more than {MOST_PROCESSES}", "numprocs", "use less")
+        return 1
+    return count
+
+
+def _serverurl(scope: Scope, _: Values) -> object:
+    url = scope.take("serverurl", str)
+    return AUTO if url.upper() == "AUTO" else url
+
+
+def _command(scope: Scope, _: Values) -> object:
+    command = scope.value("command")
+    if command is None and not scope.has("command"):
+        scope.problem(
+            f"program section {scope.section.name} does not specify a command",
+            hint="add command= with the program to run",
+        )
+    return command or ""
+
+
+#: Options whose value depends on more than their text.
+_SPECIAL: dict[str, Callable[[Scope, Values], object]] = {
+    "priority": _priority,
+    "killasgroup": _killasgroup,
+    "numprocs": _numprocs,
+    "serverurl": _serverurl,
+    "command": _command,
+}
+
+
+def _evaluated(scope: Scope, names: Iterable[str]) -> Values:
+    """The values of some options, by name."""
+    values: Values = {}
+    for name in names:
+        special = _SPECIAL.get(name)
+        values[name] = scope.value(name) if special is None else special(scope, values)
+    return values
+
+
+def _at_fields(values: Values) -> Values:
+    """Values by the fields of ProcessConfig, without those that it does not keep."""
+    paths = ((ROWS["program"][name].path, value) for name, value in values.items())
+    return {path: value for path, value in paths if path is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class SectionTemplate:
+    """Makes the processes of a program from its section."""
+
+    scope: Scope
+    """Knows the names of the program and of the group."""
+    common: ProcessConfig
+    """What is the same for all processes; name and command are still to come."""
+    inherited: Mapping[str, str]
+    """The environment of ``[supervisord]``."""
+
+    def process(self, number: int, count: int) -> ProcessConfig:
+        """Process ``number`` of a program of ``count`` processes.
+
+        Raises ConfigError, for the first option that is wrong.
+        """
+        problems = Problems()
+        process = self.evaluated(number, count, problems, [])
+        if problems.errors:
+            raise problems.errors[0]
+        return process
+
+    def evaluated(
+        self, number: int, count: int, problems: Problems, warnings: list[Diagnostic]
+    ) -> ProcessConfig:
+        """The same, but what is wrong is added to ``problems`` and a default stands for it."""
+        scope = replace(self.scope, problems=problems)
+        scope = scope.with_names({"process_num": number, "numprocs": count})
+        own = environment_of(scope)
+        scope = scope.with_names({f"ENV_{name}": value for name, value in own.items()})
+        values = _evaluated(scope, _OF_PROCESS)
+        for channel in ("stdout", "stderr"):
+            self._check_channel(channel, values, warnings)
+        if self.common.redirect_stderr:
+            if isinstance(values["stderr_logfile"], str) and values["stderr_logfile"]:
+                text = (
+                    f"For [{scope.section.name}], redirect_stderr=true but stderr_logfile has "
+                    f"also been set to a filename, the filename has been ignored"
+                )
+                warnings.append(_warning(scope, text))
+            values["stderr_logfile"] = None
+        values["environment"] = {**self.inherited, **own}
+        return filled(self.common, _at_fields(values))
+
+    def _check_channel(self, name: str, values: Values, warnings: list[Diagnostic]) -> None:
+        logfile, section = f"{name}_logfile", self.scope.section.name
+        if values[logfile] == SYSLOG:
+            text = (
+                f"For [{section}], {logfile}=syslog is deprecated: "
+                f"use {name}_syslog=true and {logfile}=NONE"
+            )
+            warnings.append(_warning(self.scope, text))
+            values[logfile], values[f"{name}_syslog"] = None, True
+        if values[logfile] is AUTO and values[f"{logfile}_maxbytes"] == 0:
+            text = (
+                f"For [{section}], AUTO logging used for {logfile} "
+                "without rollover, set maxbytes > 0 to avoid filling up filesystem unintentionally"
+            )
+            warnings.append(_warning(self.scope, text))
+
+
 class Programs:
-    """Builds processes; ``messages`` collects what is to be logged."""
+    """Builds programs and their processes; ``messages`` collects what is to be logged."""
 
     def __init__(self, environment: Mapping[str, str], messages: list[Diagnostic]) -> None:
         self._environment = environment
         self._messages = messages
 
-    def processes(self, scope: Scope, program: str, group: str) -> tuple[ProcessConfig, ...]:
-        """All processes of a section, sorted by priority and name. Raises ConfigError."""
-        scope = scope.with_names({"program_name": program, "group_name": group})
+    def program(
+        self, scope: Scope, name: str, group: str
+    ) -> tuple[Program, tuple[ProcessConfig, ...]]:
+        """The program of a section and all its processes, sorted by priority and name.
+
+        Raises ConfigError.
+        """
+        scope = scope.with_names({"program_name": name, "group_name": group})
         socket = self._socket(scope) if "socket" in scope.options else None
-        common, numbers = self._common(scope)
+        values = _evaluated(scope, _OF_SECTION)
+        blank = ProcessConfig("", "", socket=socket, section=scope.section.name)
+        common = filled(blank, _at_fields(values))
+        count, first = scope.take("numprocs", int), scope.take("numprocs_start", int)
+        count = min(count, MOST_PROCESSES)
         if scope.has("process_name"):
             try:
                 checked_name(scope, scope.literal("process_name"), "process_name")
             except ConfigError as error:
                 scope.problems.add(error)
-        if len(numbers) > 1 and not scope.has_process_number("process_name"):
+        if count > 1 and not scope.has_process_number("process_name"):
             scope.problem(
                 "%(process_num) must be present within process_name when numprocs > 1",
                 "process_name",
@@ -86,12 +244,12 @@ class Programs:
                 "killasgroup",
                 "leave it out: SIGKILL must reach whom the stop signal reached",
             )
-        count = len(numbers)
-        built = [
-            self._process(scope.with_names({"process_num": n, "numprocs": count}), common, socket)
-            for n in numbers
-        ]
-        return tuple(sorted(built, key=lambda process: (process.priority, process.name)))
+        template = SectionTemplate(scope, common, self._environment)
+        processes = in_start_order(
+            template.evaluated(number, count, scope.problems, self._messages)
+            for number in range(first, first + count)
+        )
+        return Program(name, template, count, first, scope.section.name), processes
 
     def can_have_socket(self, scope: Scope, program: str, group: str) -> bool:
         """Whether a FastCGI program may keep its socket in a group (Q50).
@@ -113,9 +271,11 @@ class Programs:
         named = scope.with_names({"program_name": program, "group_name": program})
         pool = self._pool(named) if kind is GroupKind.POOL else None
         priority = named.take("priority", int)
+        made, processes = self.program(scope, program, program)
         group = GroupConfig(
             name=program,
-            processes=self.processes(scope, program, program),
+            processes=processes,
+            programs=(made,),
             priority=priority,
             kind=kind,
             pool=pool,
@@ -124,115 +284,6 @@ class Programs:
         if pool is not None:
             self._check_pool(scope, group, pool)
         return group
-
-    def _common(self, scope: Scope) -> tuple[ProcessConfig, range]:
-        """The section-stage options, with a name and a command still to come; process numbers.
-
-        In the order of the contract (10, step 5), so that the first error is the reference's.
-        """
-        priority = scope.take("priority", int)
-        if "events" in scope.options and not scope.has("priority"):
-            priority = 999  # a pool's default is its own, not that of its processes (8.7)
-        common = ProcessConfig(
-            name="",
-            command="",
-            priority=priority,
-            autostart=scope.take("autostart", bool),
-            autorestart=scope.take("autorestart", Autorestart),
-            startsecs=scope.take("startsecs", int),
-            startretries=scope.take("startretries", int),
-            stopsignal=scope.take("stopsignal", int),
-            stopwaitsecs=scope.take("stopwaitsecs", int),
-            stopasgroup=(stopasgroup := scope.take("stopasgroup", bool)),
-            killasgroup=scope.take("killasgroup", bool)
-            or (stopasgroup and not scope.has("killasgroup")),
-            exitcodes=scope.take("exitcodes", tuple),
-            redirect_stderr=scope.take("redirect_stderr", bool),
-            section=scope.section.name,
-        )
-        count = scope.take("numprocs", int)
-        if count > MOST_PROCESSES:
-            scope.problem(f"numprocs={count} is more than {MOST_PROCESSES}", "numprocs", "use less")
-            count = 1
-        first = scope.take("numprocs_start", int)
-        stdout, stderr = (
-            ChannelConfig(
-                capture_maxbytes=scope.take(f"{name}_capture_maxbytes", int),
-                events_enabled=scope.take(f"{name}_events_enabled", bool),
-            )
-            for name in ("stdout", "stderr")
-        )
-        serverurl = scope.take("serverurl", str)
-        common = replace(
-            common,
-            stdout=stdout,
-            stderr=stderr,
-            serverurl=AUTO if serverurl.upper() == "AUTO" else serverurl,
-            uid=scope.find("user", int),
-            umask=scope.find("umask", int),
-            ignore_sigpipe=scope.take("ignore_sigpipe", bool),
-        )
-        return common, range(first, first + count)
-
-    def _process(
-        self, scope: Scope, common: ProcessConfig, socket: FastCgiSocket | None
-    ) -> ProcessConfig:
-        own = environment_of(scope)
-        scope = scope.with_names({f"ENV_{name}": value for name, value in own.items()})
-        directory = scope.find("directory", str)
-        stdout = self._channel(scope, "stdout", common.stdout)
-        stderr = self._channel(scope, "stderr", common.stderr)
-        command = scope.find("command", str)
-        if command is None and not scope.has("command"):
-            scope.problem(
-                f"program section {scope.section.name} does not specify a command",
-                hint="add command= with the program to run",
-            )
-        name = scope.take("process_name", str)
-        if common.redirect_stderr:
-            if isinstance(stderr.logfile, str) and stderr.logfile:
-                self._warn(
-                    scope,
-                    f"For [{scope.section.name}], redirect_stderr=true but stderr_logfile has "
-                    f"also been set to a filename, the filename has been ignored",
-                )
-            stderr = replace(stderr, logfile=None)
-        return replace(
-            common,
-            name=name,
-            command=command or "",
-            directory=directory,
-            environment={**self._environment, **own},
-            stdout=stdout,
-            stderr=stderr,
-            socket=socket,
-        )
-
-    def _channel(self, scope: Scope, name: str, common: ChannelConfig) -> ChannelConfig:
-        logfile = scope.value(f"{name}_logfile", twice=True)
-        backups = scope.take(f"{name}_logfile_backups", int)
-        maxbytes = scope.take(f"{name}_logfile_maxbytes", int)
-        syslog = scope.take(f"{name}_syslog", bool)
-        if logfile == SYSLOG:
-            self._warn(
-                scope,
-                f"For [{scope.section.name}], {name}_logfile=syslog is deprecated: "
-                f"use {name}_syslog=true and {name}_logfile=NONE",
-            )
-            logfile, syslog = None, True
-        if logfile is AUTO and maxbytes == 0:
-            self._warn(
-                scope,
-                f"For [{scope.section.name}], AUTO logging used for {name}_logfile "
-                "without rollover, set maxbytes > 0 to avoid filling up filesystem unintentionally",
-            )
-        return replace(
-            common,
-            logfile=logfile if isinstance(logfile, (str, Auto)) else None,
-            maxbytes=maxbytes,
-            backups=backups,
-            syslog=syslog,
-        )
 
     def _pool(self, scope: Scope) -> PoolConfig:
         name = scope.section.name
@@ -298,17 +349,20 @@ class Programs:
         return None if url is None else FastCgiSocket(url, backlog, owner, mode)
 
     def _warn(self, scope: Scope, text: str) -> None:
-        place = Place(section=scope.section.name)
-        self._messages.append(Diagnostic(Severity.WARN, text, place))
+        self._messages.append(_warning(scope, text))
 
 
-def environment_of(scope: Scope, *, twice: bool = False) -> dict[str, str]:
+def _warning(scope: Scope, text: str) -> Diagnostic:
+    return Diagnostic(Severity.WARN, text, Place(section=scope.section.name))
+
+
+def environment_of(scope: Scope) -> dict[str, str]:
     """The section's ``environment=``; one that makes no sense (E14) is empty and a problem."""
     table = scope.table("environment")
     if table is not None:
         return table
     try:
-        return parse_environment(scope.text("environment", twice=twice) or "")
+        return parse_environment(scope.text("environment") or "")
     except ValueError as error:
         scope.problems.add(scope.error(str(error.args[0]), "environment", *error.args[1:]))
         return {}

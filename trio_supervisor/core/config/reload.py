@@ -5,30 +5,33 @@ The option table says of each option what it takes; groups are compared in ``cor
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import fields
+from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config.model import DaemonConfig
-from trio_supervisor.core.config.options import SUPERVISORD, Effect, effect_of
+from trio_supervisor.core.config.options import SUPERVISORD, RestartScope, filled, restart_scope
 from trio_supervisor.core.diagnostics import Diagnostic, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-#: Fields of the model that have another name as options.
-_OPTION_NAMES = {"uid": "user"}
-_EFFECTS = {option.name: effect_of("supervisord", option) for option in SUPERVISORD}
+
+#: The log names options in this order.
+_FIELDS = [field.name for field in fields(DaemonConfig)]
 
 
 def reread_daemon(
     running: DaemonConfig, read: DaemonConfig
 ) -> tuple[DaemonConfig, tuple[Diagnostic, ...]]:
     """``[supervisord]`` as a reread leaves it, and what the log is to say (Q69)."""
-    daemon, effective, waiting = _take_over(running, read, {Effect.REREAD})
+    daemon, effective, waiting = _take_over(running, read, {RestartScope.NOTHING})
     said = [f"the new {name} is in force" for name in effective]
-    for effect, needed in ((Effect.RELOAD, "a reload"), (Effect.START, "a new start")):
-        if effect in waiting:
-            said.append(f"changed, but {needed} is needed: {', '.join(waiting[effect])}")
+    for scope, needed in (
+        (RestartScope.PROGRAMS, "a reload"),
+        (RestartScope.DAEMON, "a new start"),
+    ):
+        if scope in waiting:
+            said.append(f"changed, but {needed} is needed: {', '.join(waiting[scope])}")
     return daemon, tuple(Diagnostic(Severity.INFO, text) for text in said)
 
 
@@ -36,37 +39,36 @@ def reload_daemon(
     running: DaemonConfig, read: DaemonConfig
 ) -> tuple[DaemonConfig, tuple[Diagnostic, ...]]:
     """``[supervisord]`` as a reload leaves it, and what the log is to say (Q83, Q84)."""
-    effects = {Effect.REREAD, Effect.UPDATE, Effect.RELOAD}
-    daemon, _, waiting = _take_over(running, read, effects)
+    scopes = {RestartScope.NOTHING, RestartScope.GROUPS, RestartScope.PROGRAMS}
+    daemon, _, waiting = _take_over(running, read, scopes)
     return daemon, tuple(
         Diagnostic(
             Severity.CRITICAL if name == "user" else Severity.WARN,
             f"{name} has changed in the configuration, but stays what it was: "
             "a running daemon cannot change it, start it anew",
         )
-        for name in waiting.get(Effect.START, ())
+        for name in waiting.get(RestartScope.DAEMON, ())
     )
 
 
 def _take_over(
-    running: DaemonConfig, read: DaemonConfig, effects: Collection[Effect]
-) -> tuple[DaemonConfig, list[str], dict[Effect, list[str]]]:
-    """New values of the options that have one of these effects, old ones of all others.
+    running: DaemonConfig, read: DaemonConfig, scopes: Collection[RestartScope]
+) -> tuple[DaemonConfig, list[str], dict[RestartScope, list[str]]]:
+    """New values of the options that need one of these restarts, old ones of all others.
 
-    Also the names of the options that have changed: effective ones, and others by their effect.
+    Also the names of changed options: those in force, and others by what has to restart.
     """
-    new: dict[str, Any] = {}
+    new: dict[str, object] = {}
     effective: list[str] = []
-    waiting: dict[Effect, list[str]] = {}
-    for field in fields(DaemonConfig):
-        value = getattr(read, field.name)
-        if value == getattr(running, field.name):
+    waiting: dict[RestartScope, list[str]] = {}
+    for option in sorted(SUPERVISORD, key=lambda option: _FIELDS.index(option.path or option.name)):
+        value = option.read(read)
+        if value == option.read(running):
             continue
-        option = _OPTION_NAMES.get(field.name, field.name)
-        effect = _EFFECTS[option]
-        if effect in effects:
-            new[field.name] = value
-            effective.append(option)
+        scope = restart_scope("supervisord", option)
+        if scope in scopes:
+            new[option.path or option.name] = value
+            effective.append(option.name)
         else:
-            waiting.setdefault(effect, []).append(option)
-    return replace(running, **new), effective, waiting
+            waiting.setdefault(scope, []).append(option.name)
+    return filled(running, new), effective, waiting

@@ -10,15 +10,17 @@ import re
 import tomllib
 from typing import TYPE_CHECKING
 
-from trio_supervisor.core.config import converters
 from trio_supervisor.core.config.ini import Document, Entry, Grammar, Section
-from trio_supervisor.core.config.options import TABLES
+from trio_supervisor.core.config.options import ROWS
 from trio_supervisor.core.config.suggest import suggestion
 from trio_supervisor.core.config.unknown_keys import mistaken
+from trio_supervisor.core.config.value_types import COMMAND, ENVIRONMENT, OCTAL, STRING
 from trio_supervisor.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from trio_supervisor.core.config.value_types import ValueType
 
 #: Tables that hold one section each.
 SINGLE = ("supervisord", "supervisorctl")
@@ -33,16 +35,6 @@ OTHER = "other"
 FOREIGN = "correct its name, or put it into the table 'other' if it is for another program"
 #: Sections that cannot have it: any key is theirs, or it would be the name of a server.
 WITHOUT_OTHER = (*FREE, *SERVERS)
-#: Options whose lists are written with commas in INI.
-LISTS = ("exitcodes", "events", "programs", "allowed_hosts")
-#: Options written in octal digits.
-OCTAL = frozenset(
-    option.name
-    for table in TABLES.values()
-    for option in table
-    if option.convert is converters.octal
-)
-
 #: What people call the types of TOML that no option takes.
 _NAMES_OF_TYPES: dict[type, str] = {dict: "table", float: "number with a fraction"}
 
@@ -127,13 +119,13 @@ class _Reader:
     def _section(self, kind: str, name: str, table: Mapping[str, object]) -> None:
         line = self._lines.get((name.replace(":", ".", 1), ""), 0)
         section = self._document.sections.setdefault(name, Section(name, self._file, line))
-        legal = [option.name for option in TABLES.get(kind, ())]
+        rows = ROWS.get(kind, {})
         for key, value in table.items():
             if key == OTHER and kind not in WITHOUT_OTHER and isinstance(value, dict):
                 continue
-            if kind in FREE or key in legal:
+            if kind in FREE or key in rows:
                 wrong = len(self._document.errors)
-                entry = self._entry(name, key, value)
+                entry = self._entry(name, key, value, STRING if kind in FREE else rows[key].type)
                 if len(self._document.errors) == wrong:
                     section.entries[key] = entry
             else:
@@ -141,20 +133,20 @@ class _Reader:
                 advice = FOREIGN if known is None else known[1]
                 self._error(f"unknown option {key!r}", name, key, advice)
 
-    def _entry(self, section: str, key: str, value: object) -> Entry:
+    def _entry(self, section: str, key: str, value: object, type: ValueType) -> Entry:
         line = self._lines.get((section.replace(":", ".", 1), key), 0)
         entry = Entry("", self._file, line, self._here, Grammar.DOLLAR)
-        if key == "environment" and isinstance(value, dict):
+        if type is ENVIRONMENT and isinstance(value, dict):
             entry.table = {name: self._text(section, key, item) for name, item in value.items()}
         elif isinstance(value, list):
             words = [self._text(section, key, item) for item in value]
-            if key == "command":
+            if type is COMMAND:
                 entry.words = words
-            elif key in LISTS:
+            elif type.is_list:
                 entry.value = ",".join(words)
             else:
                 self._error(f"{key} cannot be a list", section, key, "give a single value")
-        elif key in OCTAL and isinstance(value, int):
+        elif type is OCTAL and isinstance(value, int):
             # 0o22 and 18 are the same to TOML, and 22 is meant as 0o22: no number is safe.
             self._error(
                 f"{key} cannot be a number", section, key, f'write its octal digits: {key} = "022"'

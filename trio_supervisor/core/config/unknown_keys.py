@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trio_supervisor.core.config.options import TABLES
+from trio_supervisor.core.config.options import ROWS
 from trio_supervisor.core.config.suggest import suggestion
 
 PROGRAM_KINDS = frozenset({"program", "fcgi-program", "eventlistener"})
@@ -77,9 +77,9 @@ def mistaken(kind: str, key: str) -> tuple[str, str] | None:
     for kinds, old, advice in _MOVED:
         if kind in kinds and key == old:
             return f"{key} is ignored here", advice
-    legal = {option.name for option in TABLES[kind]}
+    legal = ROWS[kind].keys()
     for other, advice in _BELONGS.get(kind, ()):
-        if key in {option.name for option in TABLES[other]} - legal:
+        if key in ROWS[other] and key not in legal:
             return f"{key} is ignored here", advice
     meant = suggestion(key, legal)
     return None if meant is None else (f"unknown option {key} is ignored", f"did you mean {meant}?")

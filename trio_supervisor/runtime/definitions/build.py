@@ -1,110 +1,87 @@
-"""Programs and tasks as a Python program describes them, made into groups of one process.
+"""Programs and tasks that a Python program describes by values, made into groups of one process.
 
-What a file gives as text is a keyword here; log files are none unless asked for, because a library
-leaves nothing behind.
+Log files are none unless asked for, because a library leaves nothing behind.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypedDict
+import shlex
+from typing import TYPE_CHECKING
 
-from trio_supervisor.core.config.model import (
-    Autorestart,
-    ChannelConfig,
-    GroupConfig,
-    GroupKind,
-    ProcessConfig,
-)
-from trio_supervisor.core.config.programs import FORBIDDEN_IN_NAMES
+from trio_supervisor.core.config.model import ChannelConfig, GroupConfig, GroupKind, ProcessConfig
+from trio_supervisor.core.config.names import why_invalid
+from trio_supervisor.core.config.options import PYTHON_OPTIONS, filled
+from trio_supervisor.core.config.python_values import is_sequence_of, is_text
+from trio_supervisor.core.config.suggest import suggestion
+from trio_supervisor.core.config.value_types import CHILD_LOG
 from trio_supervisor.core.errors import ConfigError
-from trio_supervisor.runtime.definitions.validation import check, command_line
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from trio_supervisor.core.config.model import ProgramOptions, TaskOptions
     from trio_supervisor.runtime.spawn.task import TaskFunction
 
-
-class CommonOptions(TypedDict, total=False):
-    """What programs and tasks have in common; names and defaults are those of a file."""
-
-    priority: int
-    autostart: bool
-    autorestart: bool | Autorestart
-    """By default UNEXPECTED: after any end that is not in exitcodes."""
-    startsecs: int
-    startretries: int
-    backoff: Sequence[float]
-    """Seconds of pause after the first, the second, ... failed start in a row; the last one counts
-    for all further. By default 1, 2, 3, ..."""
-    stopwaitsecs: int
-
-
-class TaskOptions(CommonOptions, total=False):
-    """Options of ``Supervisor.add_task``."""
-
-    stderr_logfile: str | os.PathLike[str]
-    """Where the tracebacks of its exceptions go."""
-
-
-class ProgramOptions(CommonOptions, total=False):
-    """Options of ``Supervisor.add_program``."""
-
-    directory: str | os.PathLike[str]
-    umask: int
-    uid: int
-    exitcodes: Sequence[int]
-    stopsignal: int
-    stopasgroup: bool
-    killasgroup: bool
-    redirect_stderr: bool
-    ignore_sigpipe: bool
-    """False: start it with the default effect of SIGPIPE and SIGXFSZ."""
-    environment: Mapping[str, str]
-    stdout_logfile: str | os.PathLike[str]
-    stderr_logfile: str | os.PathLike[str]
+#: Keywords of the options that a task has.
+_OF_TASKS = frozenset(keyword for keyword, option in PYTHON_OPTIONS.items() if option.for_tasks)
+_WITHOUT_LOG = ChannelConfig(logfile=None)
 
 
 def program(name: str, command: str | Sequence[str], options: ProgramOptions) -> GroupConfig:
     """A group of one program. A command of several words needs no quoting. Raises ConfigError."""
-    check(_checked(name), options, frozenset(ProgramOptions.__annotations__))
-    process = ProcessConfig(name, command_line(name, command), **_values(options))
-    return GroupConfig(name, (process,), priority=process.priority)
+    values = _values(name, options, PYTHON_OPTIONS)
+    if options.get("stopasgroup"):  # SIGKILL must reach every process that the stop signal reached
+        values["killasgroup"] = True
+    return _group(name, _command_line(name, command), values)
 
 
 def task(name: str, function: TaskFunction, options: TaskOptions) -> GroupConfig:
     """A group of one supervised task. Raises ConfigError."""
-    check(_checked(name), options, frozenset(TaskOptions.__annotations__))
+    values = _values(name, options, _OF_TASKS)
     if not callable(function):
         raise ConfigError(f"{name}: a task is an async function, not {function!r}")
     where = f"{function.__module__}.{getattr(function, '__qualname__', repr(function))}"
-    process = ProcessConfig(name, where, task=function, **_values(options))
-    return GroupConfig(name, (process,), priority=process.priority, kind=GroupKind.TASK)
+    return _group(name, where, {**values, "task": function}, GroupKind.TASK)
 
 
-def _checked(name: str) -> str:
-    bad = next((character for character in name if character in FORBIDDEN_IN_NAMES), None)
-    if not name or bad is not None:
-        reason = "it is empty" if bad is None else f"{name!r} because of character: {bad!r}"
+def _group(
+    name: str, command: str, values: Mapping[str, object], kind: GroupKind = GroupKind.PLAIN
+) -> GroupConfig:
+    blank = ProcessConfig(name, command, stdout=_WITHOUT_LOG, stderr=_WITHOUT_LOG)
+    process = filled(blank, values)
+    return GroupConfig(name, (process,), priority=process.priority, kind=kind)
+
+
+def _values(name: str, options: Mapping[str, object], known: Collection[str]) -> dict[str, object]:
+    """Checked options by the fields of ProcessConfig.
+
+    Raises ConfigError for an option that the program or task called ``name`` cannot have, and for
+    a value that is not what its option takes. Messages show the value unless it may be secret.
+    """
+    if (reason := why_invalid(name)) is not None:
         raise ConfigError(f"Invalid name: {reason}")
-    return name
-
-
-def _values(options: Mapping[str, object]) -> dict[str, Any]:
-    """The options as fields of ProcessConfig."""
-    values: dict[str, Any] = dict(options)
-    for channel in ("stdout", "stderr"):
-        logfile = values.pop(f"{channel}_logfile", None)
-        path = None if logfile is None else os.path.abspath(logfile)
-        values[channel] = ChannelConfig(logfile=path)
-    if "directory" in values:
-        values["directory"] = os.fspath(values["directory"])
-    for several in ("exitcodes", "backoff"):
-        if several in values:
-            values[several] = tuple(values[several])
-    policy = values.get("autorestart")
-    if isinstance(policy, bool):
-        values["autorestart"] = Autorestart.ALWAYS if policy else Autorestart.NEVER
-    if values.get("stopasgroup"):  # SIGKILL must reach whom the stop signal reached
-        values["killasgroup"] = True
+    values: dict[str, object] = {}
+    for keyword, value in options.items():
+        option = PYTHON_OPTIONS.get(keyword)
+        if keyword not in known or option is None or option.python is None:
+            meant = suggestion(keyword, known)
+            hint = None if meant is None else f"did you mean {meant}?"
+            raise ConfigError(f"{name}: there is no option {keyword}", option=keyword, hint=hint)
+        if not option.python.is_right(value):
+            shown = "" if option.secret else f", not {value!r}"
+            text = f"{name}: {keyword} must be {option.python.expected}{shown}"
+            raise ConfigError(text, option=keyword)
+        converted = option.python.convert(value)
+        if isinstance(converted, str) and option.type is CHILD_LOG:
+            converted = os.path.abspath(converted)
+        values[option.path or keyword] = converted
     return values
+
+
+def _command_line(name: str, command: str | Sequence[str]) -> str:
+    """The command as a file would have it; of several words each is quoted. Raises ConfigError."""
+    words = [command] if isinstance(command, str) else command
+    if not is_sequence_of(is_text)(words) or not words or not words[0].strip():
+        raise ConfigError(f"{name}: the command must be text, or a sequence of texts")
+    return command if isinstance(command, str) else shlex.join(words)

@@ -8,9 +8,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from trio_supervisor.core.config.model import AUTO, Auto, Autorestart, GroupKind
+from trio_supervisor.core.config.model import AUTO, GroupKind
+from trio_supervisor.core.config.options import CONFIG_INFO
+from trio_supervisor.core.config.value_types import NOT_SET
 from trio_supervisor.core.process.states import State
 from trio_supervisor.core.xmlrpc import LARGEST_INTEGER, SMALLEST_INTEGER
 
@@ -23,6 +25,19 @@ if TYPE_CHECKING:
 DAY = 24 * 60 * 60
 #: Uptimes that are kept as text; processes that were started together share one.
 UPTIMES = 1024
+
+
+#: Members of ``getAllConfigInfo`` that Supervisor has, in its order.
+_SUPERVISORS = (
+    *("autostart", "autorestart", "directory", "uid", "command", "exitcodes", "group"),
+    *("group_prio", "inuse", "killasgroup", "name", "process_prio", "redirect_stderr"),
+    *("startretries", "startsecs", "stdout_capture_maxbytes", "stdout_events_enabled"),
+    *("stdout_logfile", "stdout_logfile_backups", "stdout_logfile_maxbytes", "stdout_syslog"),
+    *("stopsignal", "stopwaitsecs", "stderr_capture_maxbytes", "stderr_events_enabled"),
+    *("stderr_logfile", "stderr_logfile_backups", "stderr_logfile_maxbytes", "stderr_syslog"),
+    "serverurl",
+)
+_MEMBERS = (*_SUPERVISORS, *(member for member in CONFIG_INFO if member not in _SUPERVISORS))
 
 
 def process_info(process: Process, now: float) -> dict[str, Value]:
@@ -124,39 +139,21 @@ def _config_info(
 ) -> dict[str, Value]:
     active = supervisor.groups.get(group.name)
     running = active.processes.get(process.name) if active is not None else None
-    stdout, stderr = process.stdout, process.stderr
-    return {
-        "autostart": process.autostart,
-        "autorestart": _autorestart(process.autorestart),  # Q49
-        "directory": _or_none(process.directory),
-        "uid": "none" if process.uid is None else process.uid,
-        "command": process.command,
-        "exitcodes": list(process.exitcodes),
+    members: dict[str, object] = {
         "group": group.name,
         "group_prio": group.priority,
         "inuse": active is not None,
-        "killasgroup": process.killasgroup,
-        "name": process.name,
-        "process_prio": process.priority,
-        "redirect_stderr": process.redirect_stderr,
-        "startretries": process.startretries,
-        "startsecs": process.startsecs,
-        "stdout_capture_maxbytes": stdout.capture_maxbytes,
-        "stdout_events_enabled": stdout.events_enabled,
-        "stdout_logfile": _log(stdout.logfile, running.stdout.logfile if running else None),
-        "stdout_logfile_backups": stdout.backups,
-        "stdout_logfile_maxbytes": stdout.maxbytes,
-        "stdout_syslog": stdout.syslog,
-        "stopsignal": int(process.stopsignal),
-        "stopwaitsecs": process.stopwaitsecs,
-        "stderr_capture_maxbytes": stderr.capture_maxbytes,
-        "stderr_events_enabled": stderr.events_enabled,
-        "stderr_logfile": _log(stderr.logfile, running.stderr.logfile if running else None),
-        "stderr_logfile_backups": stderr.backups,
-        "stderr_logfile_maxbytes": stderr.maxbytes,
-        "stderr_syslog": stderr.syslog,
-        "serverurl": "none" if process.serverurl is AUTO else _or_none(process.serverurl),
     }
+    for member, option in CONFIG_INFO.items():
+        members[member] = option.shown(option.read(process))
+    for channel in ("stdout", "stderr"):
+        if getattr(process, channel).logfile is AUTO and running is not None:
+            # An automatic log is shown by its real path while there is one.
+            path = getattr(running, channel).logfile
+            members[f"{channel}_logfile"] = path or members[f"{channel}_logfile"]
+    if process.serverurl is AUTO:
+        members["serverurl"] = NOT_SET
+    return {member: cast("Value", members[member]) for member in _MEMBERS}
 
 
 def clamped(info: dict[str, Value]) -> dict[str, Value]:
@@ -169,18 +166,3 @@ def clamped(info: dict[str, Value]) -> dict[str, Value]:
 
 def _timestamp(seconds: float) -> int:
     return int(seconds) if seconds < LARGEST_INTEGER else LARGEST_INTEGER
-
-
-def _autorestart(policy: Autorestart) -> Value:
-    return {Autorestart.ALWAYS: True, Autorestart.NEVER: False}.get(policy, policy.value)
-
-
-def _or_none(value: str | Auto | None) -> str:
-    return value if isinstance(value, str) else "none"
-
-
-def _log(configured: str | Auto | None, active: str | None) -> str:
-    """An automatic log is shown by its real path while there is one (2.7.6)."""
-    if configured is AUTO:
-        return active or "auto"
-    return _or_none(configured)

@@ -1,0 +1,14 @@
+"""Names of programs and groups."""
+
+from __future__ import annotations
+
+#: What may not occur in the name of a program, a group, or a raw process_name.
+FORBIDDEN = " :/"
+
+
+def why_invalid(name: str) -> str | None:
+    """Why this cannot be the name of a program or a group; None if it can."""
+    if not name:
+        return "it is empty"
+    bad = next((character for character in name if character in FORBIDDEN), None)
+    return None if bad is None else f"{name!r} because of character: {bad!r}"

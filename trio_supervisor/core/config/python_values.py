@@ -1,0 +1,110 @@
+"""Options that a Python program gives as values: what each must be, and how the model keeps it.
+
+Files are checked when their text is converted (``converters.py``); here there is no text.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from trio_supervisor.core.config.model import Autorestart
+
+
+def _same(value: Any) -> object:
+    return value
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PythonValue:
+    """What an option of ``add_program`` must be."""
+
+    is_right: Callable[[object], bool]
+    expected: str
+    """Completes "must be" in the message."""
+    convert: Callable[[Any], object] = _same
+    """From a right value to that of the model."""
+
+
+def _integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _count(value: object) -> bool:
+    return _integer(value) and _number(value)
+
+
+def _number(value: object) -> bool:
+    return (
+        isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        and value >= 0
+    )
+
+
+def _within(last: int) -> Callable[[object], bool]:
+    return lambda value: _count(value) and value in range(last + 1)
+
+
+def _boolean(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_path(value: object) -> bool:
+    return (isinstance(value, str) or hasattr(type(value), "__fspath__")) and is_text(_path(value))
+
+
+def _path(value: Any) -> object:
+    """The text of a path, as ``os.fspath`` gives it; core does not import ``os``."""
+    return value if isinstance(value, str) else value.__fspath__()
+
+
+def is_text(value: object) -> bool:
+    """True for text that the system can pass to a program."""
+    return isinstance(value, str) and "\0" not in value
+
+
+def is_sequence_of(each: Callable[[object], bool]) -> Callable[[object], bool]:
+    """A check for sequences, but for text, of which every item passes ``each``."""
+    return lambda value: (
+        isinstance(value, Sequence) and not isinstance(value, str) and all(map(each, value))
+    )
+
+
+def _environment(value: object) -> bool:
+    return isinstance(value, Mapping) and all(
+        is_text(key) and key and "=" not in key and is_text(text) for key, text in value.items()
+    )
+
+
+def _restart_policy(value: object) -> bool:
+    return isinstance(value, (bool, Autorestart))
+
+
+def _policy(value: bool | Autorestart) -> Autorestart:
+    if isinstance(value, Autorestart):
+        return value
+    return Autorestart.ALWAYS if value else Autorestart.NEVER
+
+
+def _signal(value: object) -> bool:
+    return _integer(value) and value in signal.valid_signals()
+
+
+ANY_INTEGER = PythonValue(_integer, "a whole number")
+COUNT = PythonValue(_count, "a whole number, 0 or more")
+FLAG = PythonValue(_boolean, "True or False")
+PATH = PythonValue(_is_path, "a path", _path)
+RESTART_POLICY = PythonValue(_restart_policy, "True, False or an Autorestart", _policy)
+SECONDS = PythonValue(is_sequence_of(_number), "a sequence of seconds", tuple)
+EXIT_STATUSES = PythonValue(
+    is_sequence_of(_within(255)), "a sequence of numbers from 0 to 255", tuple
+)
+SIGNAL_NUMBER = PythonValue(_signal, "the number of a signal")
+USER_NUMBER = PythonValue(_count, "the number of a user")
+FILE_MASK = PythonValue(_within(0o777), "a number from 0 to 0o777")
+VARIABLES = PythonValue(_environment, "a mapping of names to texts")

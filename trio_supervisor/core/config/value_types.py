@@ -1,0 +1,111 @@
+"""The types of option values: how each is written in a file, and how it is shown.
+
+An option of a new type needs a converter and one line here. Reading INI and TOML, converting from
+one to the other, the reference page, the JSON Schema, ``--export`` and ``getAllConfigInfo`` follow
+from it.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from trio_supervisor.core.config import converters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trio_supervisor.core.config.context import EvalContext
+
+#: How ``--export`` and ``getAllConfigInfo`` show that an option is not set.
+NOT_SET = "none"
+_WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
+
+
+def _as_text(text: str) -> object:
+    return text
+
+
+def _as_boolean(text: str) -> object:
+    return {"true": True, "false": False}.get(text.lower(), text)
+
+
+def _as_integer(text: str) -> object:
+    return int(text) if _WHOLE_NUMBER.fullmatch(text) else text
+
+
+def _as_list(text: str) -> object:
+    return [item.strip() for item in text.split(",")] if text else text
+
+
+def _as_integers(text: str) -> object:
+    items = [item.strip() for item in text.split(",")]
+    whole = all(map(_WHOLE_NUMBER.fullmatch, items))
+    return [int(item) for item in items] if whole else _as_list(text)
+
+
+def _plain(value: Any) -> object:
+    """A value of the model as JSON and TOML have it."""
+    if isinstance(value, enum.Enum) and not isinstance(value, int):
+        return {"true": True, "false": False}.get(value.value, value.value)
+    if isinstance(value, frozenset):
+        return sorted(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ValueType:
+    """One type of option values."""
+
+    label: str
+    """What the reference page calls it."""
+    convert: Callable[[str, EvalContext], object]
+    """From text. Raises ValueError with what is wrong, and how to fix it as its second argument."""
+    forms: tuple[str, ...] = ("string",)
+    """JSON types in which the TOML form may write it."""
+    native: Callable[[str], object] = _as_text
+    """From the text of an INI file to the value that the TOML form writes."""
+    plain: Callable[[Any], object] = _plain
+    """From the value in the model, if it is set, to what JSON and TOML show."""
+
+    @property
+    def is_list(self) -> bool:
+        """True if TOML writes it as a list that INI separates by commas."""
+        return "array" in self.forms and self is not COMMAND
+
+
+BOOLEAN = ValueType("true or false", converters.boolean, ("boolean", "string"), _as_boolean)
+INTEGER = ValueType("whole number", converters.integer, ("integer", "string"), _as_integer)
+BYTE_SIZE = ValueType("size: a number, or KB, MB, GB", converters.byte_size, ("integer", "string"))
+SIZE_LIMIT = ValueType(
+    "size: a number, or KB, MB, GB", converters.size_limit, ("integer", "string")
+)
+OCTAL = ValueType("octal number", converters.octal, plain=lambda number: f"{number:04o}")
+STRING = ValueType("text", converters.string)
+COMMAND = ValueType("command line", converters.string, ("string", "array"))
+ENVIRONMENT = ValueType('KEY="value",...', converters.string, ("object", "string"))
+STRINGS = ValueType("list", converters.strings, ("array", "string"), _as_list)
+SIGNAL = ValueType("signal", converters.signal, ("string", "integer"), plain=int)
+EXIT_CODES = ValueType(
+    "list of 0 to 255", converters.exit_codes, ("array", "string", "integer"), _as_integers
+)
+RESTART = ValueType(
+    "true, false or unexpected", converters.restart, ("boolean", "string"), _as_boolean
+)
+LEVEL = ValueType("log level", converters.level, plain=lambda level: level.name.lower())
+EXISTING_DIRECTORY = ValueType("existing directory", converters.existing_directory)
+LOG_PATH = ValueType("file, or syslog", converters.log_path)
+ABSOLUTE_FILE = ValueType("file", converters.absolute_file)
+CHILD_LOG = ValueType("file, AUTO or NONE", converters.child_log)
+USER = ValueType("user name or uid", converters.user, ("string", "integer"))
+OWNER = ValueType(
+    "user or user:group", converters.owner, plain=lambda owner: ":".join(map(str, owner))
+)
+INET_ADDRESS = ValueType("address", converters.inet_address, ("string", "integer"))
+FASTCGI_URL = ValueType("socket URL", converters.fastcgi_url)
+EVENT_TYPES = ValueType(
+    "list of event types", converters.event_types, ("array", "string"), _as_list
+)
+EVENT_LENGTH = ValueType("text", converters.event_length)
