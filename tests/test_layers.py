@@ -100,7 +100,6 @@ LAZY = (
     Lazy("core.xmlrpc", "defusedxml*", "slow to import, and needed only for an XML request"),
     Lazy("core.xmlrpc", "xml.etree.ElementTree*", "as slow, and loaded by defusedxml anyway"),
     Lazy("web.memory", "ctypes", "takes memory, and needed only after a large request"),
-    Lazy("runtime.spawn.exec_helper", "signal*", "slow, loaded once a spawn, and seldom needed"),
     Lazy(
         "cli.client.client", "urllib.parse*", "slow, and needed only for credentials inside a URL"
     ),

@@ -7,24 +7,27 @@ import sys
 
 import trio
 
+from trio_supervisor.core.config.model import ProcessConfig
 from trio_supervisor.core.process.exit import Exit
 from trio_supervisor.runtime.spawn.child import Child
-from trio_supervisor.runtime.spawn.command import Command
-from trio_supervisor.runtime.spawn.launcher import SpawnSpec
+from trio_supervisor.runtime.spawn.command import FoundCommand
+from trio_supervisor.runtime.spawn.spec import SpawnSpec, steps_of
 
 
-def spec(*argv: str, **changes: object) -> SpawnSpec:
-    values: dict[str, object] = {
-        "label": "x",
-        "command": Command(argv, argv[0]),
-        "environment": dict(os.environ),
-        "directory": None,
-        "umask": None,
-        "uid": None,
-        "redirect_stderr": False,
-        **changes,
-    }
-    return SpawnSpec(**values)  # type: ignore[arg-type]  # options are test data
+def spec(*argv: str, **options: object) -> SpawnSpec:
+    """Describe a child that runs ``argv``; ``options`` are those of a process's configuration.
+
+    The environment is exactly the one given, or that of the tests.
+    """
+    config = ProcessConfig(name="x", command=argv[0], **options)  # type: ignore[arg-type]
+    return SpawnSpec(
+        label=config.name,
+        command=FoundCommand(argv, argv[0]),
+        environment=config.environment if "environment" in options else dict(os.environ),
+        steps=steps_of(config),
+        uid=config.uid,
+        redirect_stderr=config.redirect_stderr,
+    )
 
 
 def python(code: str, **changes: object) -> SpawnSpec:

@@ -22,7 +22,8 @@ from trio_supervisor.runtime.events.bus import Bus
 from trio_supervisor.runtime.group import Group
 from trio_supervisor.runtime.host import Host
 from trio_supervisor.runtime.logs.sinks import Sinks
-from trio_supervisor.runtime.spawn.launcher import SpawnError, SpawnSpec
+from trio_supervisor.runtime.spawn.launcher import SpawnError
+from trio_supervisor.runtime.spawn.spec import SpawnSpec
 
 if TYPE_CHECKING:
     from trio_supervisor.runtime.process.process import Process

@@ -117,7 +117,8 @@ class Service:
                 remove_auto_logs(
                     config.daemon.childlogdir, config.daemon.identifier, report=activity.log
                 )
-            launcher = ProcessLauncher(LOOK_INTERVAL)
+            launcher = ProcessLauncher(LOOK_INTERVAL, activity.log)
+            stack.callback(launcher.close)
             supervisor = Supervisor(
                 config,
                 log=activity.log,

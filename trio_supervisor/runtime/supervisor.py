@@ -118,6 +118,10 @@ class Supervisor:
         self._prepare = prepare
         # One thread at most is lost to a file that hangs, and none of those that others need.
         self._reloading = trio.CapacityLimiter(1)
+        self._launcher: ProcessLauncher | None = None
+        """Closed at the end; None means that the caller closes the launcher it has given."""
+        if launch is None:
+            launch = self._launcher = ProcessLauncher(log=log)
         bus = Bus(log) if bus is None else bus
         bus.observe(self.event_history.record)
         self._host = Host(
@@ -125,7 +129,7 @@ class Supervisor:
             log=log,
             sinks=Sinks(log) if activity is None else activity.sinks,
             bus=bus,
-            launch=ProcessLauncher() if launch is None else launch,
+            launch=launch,
             wall_clock=wall_clock,
             environment=dict(os.environ),
             server_url=config.server_url,
@@ -162,6 +166,8 @@ class Supervisor:
         try:
             await self._run(task_status)
         finally:
+            if self._launcher is not None:
+                self._launcher.close()
             self._streams.end()
             self._over.set()
         if self.activity is None:  # an activity log settles the sinks it shares with us

@@ -260,8 +260,8 @@ async def test_sigchld_wakes_those_who_wait_without_a_pidfd(
 async def test_a_failure_after_the_fork_kills_and_reaps(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[int] = []
 
-    def fail(self: object, popen: subprocess.Popen[bytes], *arguments: object) -> None:
-        started.append(popen.pid)
+    def fail(self: object, pid: int, *arguments: object) -> None:
+        started.append(pid)
         raise MemoryError
 
     monkeypatch.setattr(RealChild, "__init__", fail)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from trio_supervisor.core.errors import NoFile, NotExecutable
-from trio_supervisor.runtime.spawn.command import Command, find_command
+from trio_supervisor.runtime.spawn.command import FoundCommand, find_command
 
 
 def executable(path: Path, mode: int = 0o755) -> Path:
@@ -18,7 +18,7 @@ def executable(path: Path, mode: int = 0o755) -> Path:
     return path
 
 
-def find(text: str, **changes: object) -> Command:
+def find(text: str, **changes: object) -> FoundCommand:
     values: dict[str, object] = {
         "directory": None,
         "environment": {},
@@ -86,7 +86,7 @@ def test_relative_names_are_looked_up_in_the_directory(
 def test_the_configured_path_beats_the_inherited_one(tmp_path: Path) -> None:
     found = executable(tmp_path / "bin" / "relcmd")
     command = find("relcmd", environment={"PATH": f"{tmp_path}/bin:/bin"})
-    assert command == Command(("relcmd",), str(found))
+    assert command == FoundCommand(("relcmd",), str(found))
 
 
 @pytest.mark.behaviour("process.md#search-for-a-command")

@@ -15,13 +15,14 @@ import pytest
 import trio
 import trio.testing
 
+from tests.kit.children import spec
 from tests.kit.fakes import log_lines
 from trio_supervisor.core.config.model import Severity
 from trio_supervisor.runtime.spawn import reaper as orphans
 from trio_supervisor.runtime.spawn.child import Child
-from trio_supervisor.runtime.spawn.command import Command
-from trio_supervisor.runtime.spawn.launcher import ProcessLauncher, SpawnSpec
+from trio_supervisor.runtime.spawn.launcher import ProcessLauncher
 from trio_supervisor.runtime.spawn.reaper import reap_orphans
+from trio_supervisor.runtime.spawn.spec import SpawnSpec
 
 PR_SET_CHILD_SUBREAPER = 36
 #: Makes a grandchild that ends as told once its stdin does, and says its pid; then ends itself.
@@ -81,7 +82,7 @@ def exit_code(pid: int) -> int:
 
 def short_life(code: int) -> SpawnSpec:
     argv = ("/bin/sh", "-c", f"exit {code}")
-    return SpawnSpec("x", Command(argv, argv[0]), {}, None, None, None, redirect_stderr=True)
+    return spec(*argv, environment={}, redirect_stderr=True)
 
 
 def close(child: Child) -> None:

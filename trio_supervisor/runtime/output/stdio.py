@@ -38,8 +38,8 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_supervisor.core.errors import Failed, NoFile
-from trio_supervisor.runtime.spawn.child import errno_name
 from trio_supervisor.runtime.spawn.launcher import SpawnError
+from trio_supervisor.runtime.spawn.steps import errno_name
 from trio_supervisor.runtime.system.opening import explanation
 
 if TYPE_CHECKING:

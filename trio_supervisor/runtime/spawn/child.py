@@ -1,18 +1,19 @@
-"""One operating-system process: signalling it, waiting for its end.
+"""A running child process: signal it, and wait until it ends.
 
-The only module that signals and reaps by pid while the event loop runs. It knows nothing of states,
-restarts or logs; children are made in ``spawn.py``.
+The module knows nothing of states, restarts or logs. Children are made in ``launcher.py``; here a
+child is made from what the launcher has in hand, its pid and the daemon's ends of its pipes, so
+that it does not matter how, or by which daemon, it was forked.
 
-Theory of operation: from the fork on, a child is either kept and watched, or killed and reaped.
-Only ``waitid`` by pid, ``kill`` and ``killpg`` are needed for that: the pid of a child stays its
-own until we reap it, and each signal is preceded by a look whether it still lives. A pidfd is
-merely what wakes us at its end. Where there is none (a kernel before 5.3, a sandbox that refuses
-``pidfd_open``, no descriptor left) SIGCHLD does that, and a look now and then where nobody passes
-SIGCHLD on to us (an embedding program).
+Only ``waitid`` by pid, ``kill`` and ``killpg`` are needed: the pid of a child stays its own until
+it is reaped, and before each signal the child is checked to be alive. A pidfd only wakes the event
+loop when the child ends. Where there is none (a kernel before 5.3, a sandbox that refuses
+``pidfd_open``, no descriptor left) SIGCHLD does, and where SIGCHLD is not passed on (a program that
+embeds the supervisor), the child is polled.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
@@ -24,7 +25,7 @@ import trio
 from trio_supervisor.core.process.exit import Exit
 
 if TYPE_CHECKING:
-    import subprocess
+    from collections.abc import Iterator
 
 
 #: Moves bytes between a child with this pid and its logs, for as long as it lives.
@@ -32,18 +33,19 @@ Carry = Callable[[int], Coroutine[Any, Any, None]]
 
 
 class Child(Protocol):
-    """A living child as the process task sees it; tests have one without a real process."""
+    """A living child as the task of its process sees it; tests use one without a real process."""
 
     pid: int
     stdin: int | None
-    """Our non-blocking end of the stdin pipe; whoever takes the child over closes all three."""
+    """The daemon's non-blocking end of the stdin pipe. The process that takes the child over closes
+    all three."""
 
     @property
     def stdout(self) -> int | None:
-        """None: it has none (a task)."""
+        """None means that it has none (a task)."""
 
     stderr: int | None
-    """None: stderr goes to the stdout pipe, if there is one."""
+    """None means that stderr goes to the stdout pipe, if there is one."""
 
     @property
     def cannot_be_killed(self) -> str:
@@ -53,44 +55,43 @@ class Child(Protocol):
         """Do what has to be done here while the child lives; cancelled after its end."""
 
     async def wait(self) -> Exit:
-        """Wait until the child has ended, reap it once and say how it ended."""
+        """Wait until the child has ended, reap it once and return how it ended."""
 
     def poll(self) -> Exit | None:
-        """How the child ended, or None while it lives."""
+        """Return how the child ended; None means that it lives."""
 
     def send_signal(self, number: int) -> None:
-        """Signal the child itself; ProcessLookupError if it is gone, else OSError."""
+        """Signal the child. Raises ProcessLookupError if it has ended, else OSError."""
 
     def send_group_signal(self, number: int) -> None:
-        """Signal the child's process group, or the child if it has left it; same errors."""
+        """Signal the child's process group, or the child if it has left that; the same errors."""
 
     def resume(self, *, group: bool) -> None:
-        """Let the child, or its group, go on if it is paused (SIGSTOP); raises OSError."""
+        """Continue the child, or its group, if it is stopped (SIGSTOP). Raises OSError."""
 
     def close(self) -> None:
-        """Stop watching; a child that still lives is left alone."""
+        """Stop watching the child; if it is alive, it is left alone."""
 
 
 class RealChild:
-    """A child of this very process. Constructing it cannot fail."""
+    """A child of this process. Making it from its handle raises no OSError."""
 
     cannot_be_killed: ClassVar[str] = ""
 
     def __init__(
         self,
-        popen: subprocess.Popen[bytes],
+        pid: int,
         stdin: int | None,
         stdout: int,
         stderr: int | None,
         family: Family,
     ) -> None:
-        self.pid = popen.pid
+        self.pid = pid
         self.stdin = stdin
         self.stdout = stdout
         self.stderr = stderr
-        self._popen = popen
         self._family = family
-        self._pidfd = _open_pidfd(popen.pid)
+        self._pidfd = _open_pidfd(pid)
         self._closed = False
         self._exit: Exit | None = None
         family.living[self.pid] = self
@@ -113,10 +114,10 @@ class RealChild:
             try:
                 info = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG)
             except ChildProcessError:  # a plugin or the embedding program has reaped it
-                self._ended(Exit(None), 0)
+                self._ended(Exit(None))
             else:
                 if info is not None:
-                    self._ended(exit_of(info), info.si_status)
+                    self._ended(exit_of(info))
         return self._exit
 
     def send_signal(self, number: int) -> None:
@@ -127,7 +128,7 @@ class RealChild:
         self._check_alive()
         try:
             os.killpg(self.pid, number)
-        except ProcessLookupError:  # it moved to another process group (P-130, Q-13)
+        except ProcessLookupError:  # the child has moved to another process group
             self.send_signal(number)
 
     def resume(self, *, group: bool) -> None:
@@ -140,8 +141,6 @@ class RealChild:
             os.close(self._pidfd)
             self._pidfd = None
         if self._exit is None:
-            # Let go of a living child: Popen must not complain that we do.
-            self._popen.returncode = 0
             self._family.forget(self)
 
     def _check_alive(self) -> None:
@@ -149,9 +148,7 @@ class RealChild:
         if self._closed or self.poll() is not None:
             raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
 
-    def _ended(self, ended: Exit, status: int) -> None:
-        # Popen must know, else its __del__ warns and a later one reaps a foreign pid.
-        self._popen.returncode = status
+    def _ended(self, ended: Exit) -> None:
         self._exit = ended
         self._family.forget(self)
 
@@ -173,7 +170,29 @@ class Family:
     def __init__(self, look_interval: float) -> None:
         self.living: dict[int, RealChild] = {}
         self._look_interval = look_interval
+        self._unborn: set[int] = set()
         self._ends = trio.lowlevel.ParkingLot()
+
+    def owns(self, pid: int) -> bool:
+        """Whether this is one of them; for any thread."""
+        return pid in self.living or pid in self._unborn
+
+    @contextlib.contextmanager
+    def expecting(self, pid: int) -> Iterator[None]:
+        """Own a child that has been forked, for the block in which it comes to its exec.
+
+        A failure of the block kills and reaps the child; for any thread.
+        """
+        self._unborn.add(pid)
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+            raise
+        finally:
+            self._unborn.discard(pid)
 
     def forget(self, child: RealChild) -> None:
         if self.living.get(child.pid) is child:  # else the pid has a new owner already
@@ -190,12 +209,7 @@ class Family:
 
 
 def exit_of(result: os.waitid_result) -> Exit:
-    """How the child ended that was waited for."""
+    """Convert what ``waitid`` returned."""
     if result.si_code == os.CLD_EXITED:
         return Exit(result.si_status)
     return Exit(None, result.si_status, result.si_code == os.CLD_DUMPED)
-
-
-def errno_name(error: OSError) -> str:
-    """``ENOENT`` and the like, as the reference shows them."""
-    return errno.errorcode.get(error.errno or 0, str(error.errno))

@@ -1,8 +1,29 @@
-"""Makes children: one call per child, from a description to a process that has reached exec.
+"""Makes children: one call for each child, from a description to a process that has reached exec.
 
-Spawning goes through ``subprocess.Popen`` in a worker thread, so that a slow exec (network file
-system, cold disk) never stalls the event loop; ``trio.Process`` is not used because reading its
-return code reaps.
+Theory of operation: spawning and identity
+------------------------------------------
+Each child gets three pipes, then a process is forked, takes the *steps* of its description and
+executes its program. There are three ways to do that, and all mean the same to the child:
+
+* ``subprocess.Popen``, where it can take all steps itself (process group, directory, umask). It
+  forks with vfork, which does not depend on the size of the daemon.
+* The fork server, for every other step: becoming another user above all. ``Popen(user=)`` would
+  fork the daemon with all its memory, and would enter the directory with root's rights.
+* The exec helper, an interpreter of its own for each child, where there is no fork server.
+
+The last two share ``steps.py``: the child is forked, tells its pid if the daemon does not know it,
+and waits for its orders. So the daemon owns the pid before the child can end by itself; neither is
+a child lost nor can the reaper of orphans take the exit status. Then it sends the orders and reads
+the name of the step that failed, or an end of file: the exec has closed the socket. A child that
+fails is killed and reaped at once, and its process gets a ``SpawnError``.
+
+Who the child will be is looked up at each spawn, because the user database changes. The groups are
+set first, then group and user, as only root may set groups. After that the child has no right that
+its user has not: the directory is entered, and the program found, as that user.
+
+All of this happens in a worker thread, so that a slow user database or a slow exec (network file
+system, cold disk) never stalls the event loop. ``trio.Process`` is not used because reading its
+return code reaps the child.
 """
 
 from __future__ import annotations
@@ -16,33 +37,41 @@ import signal
 import socket
 import subprocess
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import trio
 
-from trio_supervisor.runtime.spawn import exec_helper
-from trio_supervisor.runtime.spawn.child import Family, RealChild, errno_name
+from trio_supervisor.runtime.spawn import steps
+from trio_supervisor.runtime.spawn.child import Family, RealChild
+from trio_supervisor.runtime.spawn.fork_client import ForkServerFailed, ForkServerSlot
+from trio_supervisor.runtime.spawn.steps import errno_name
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable
 
+    from trio_supervisor.core.config.model import Severity
     from trio_supervisor.runtime.spawn.child import Child
-    from trio_supervisor.runtime.spawn.command import Command
+    from trio_supervisor.runtime.spawn.fork_client import ForkServer
+    from trio_supervisor.runtime.spawn.spec import SpawnSpec
+    from trio_supervisor.runtime.spawn.steps import Orders
 
-    Launcher = Callable[["SpawnSpec"], Awaitable[Child]]
+    Launcher = Callable[[SpawnSpec], Awaitable[Child]]
+    Standard = tuple[int, int, int]
+    """Descriptors of the child's stdin, stdout and stderr."""
 
 #: Seconds between two looks at a child that is watched without a pidfd.
 LOOK_INTERVAL = 0.2
-#: More than any report of ``exec_step``, which is a word and a number.
-REPORT_SIZE = 1024
+#: More bytes than any report of a step that failed.
+REPORT_SIZE = 4096
+#: The steps that ``subprocess.Popen`` can take without a fork of the whole daemon.
+POPEN_STEPS = frozenset({"process group", "signals", "directory", "umask", "exec"})
 
 
 class SpawnError(Exception):
-    """A child could not be made; ``str()`` is the spawn error text of process.md 2.2.
+    """A child could not be made; ``str()`` is the spawn error that operators see.
 
-    ``epitaph`` is what goes to the child's stderr log when the failure came after the fork, where
-    the reference's own child would have written it (P-070 to P-074; architecture decision 10).
+    ``epitaph`` is written to the child's stderr log if a step has failed in the child: where
+    Supervisor's child writes it itself.
     """
 
     def __init__(self, text: str, epitaph: str | None = None) -> None:
@@ -50,29 +79,18 @@ class SpawnError(Exception):
         self.epitaph = epitaph
 
 
-@dataclass(frozen=True, slots=True)
-class SpawnSpec:
-    """All that is needed to make one child."""
-
-    label: str
-    """The process's name, for error texts."""
-    command: Command
-    environment: Mapping[str, str]
-    directory: str | None
-    umask: int | None
-    uid: int | None
-    """User to run as; None: the supervisor's own."""
-    redirect_stderr: bool
-    ignore_sigpipe: bool = True
-    """Whether SIGPIPE and SIGXFSZ are ignored in the child; else they have their default effect."""
-    stdin: int | None = None
-    """A descriptor to give as fd 0 instead of a pipe (FastCGI)."""
+def _not_logged(severity: Severity, text: str) -> None:
+    """The log of a launcher that has none."""
 
 
 class ProcessLauncher:
     """Makes children. One per supervisor, so that several never starve each other of threads."""
 
-    def __init__(self, look_interval: float = LOOK_INTERVAL) -> None:
+    def __init__(
+        self,
+        look_interval: float = LOOK_INTERVAL,
+        log: Callable[[Severity, str], None] = _not_logged,
+    ) -> None:
         """``look_interval``: seconds between two looks at children without a pidfd.
 
         It can be long if ``child_ended`` is called for each SIGCHLD.
@@ -80,27 +98,36 @@ class ProcessLauncher:
         # Twice the cores hides the latency of exec; more only lengthens the event loop's gaps.
         self._limiter = trio.CapacityLimiter(2 * (os.cpu_count() or 1))
         self._family = Family(look_interval)
+        self._fork_server = ForkServerSlot(log)
 
     def owns(self, pid: int) -> bool:
         """Whether this is a child that was made here, is not reaped and was not let go."""
-        return pid in self._family.living
+        return self._family.owns(pid) or self._fork_server.owns(pid)
 
     def child_ended(self) -> None:
         """Notice which child has ended: to be called for each SIGCHLD, where one is received."""
+        self._fork_server.reap()
         self._family.child_ended()
 
     async def __call__(self, spec: SpawnSpec) -> Child:
-        """Spawn; the child has reached exec when this returns (P-078). Raises SpawnError."""
+        """Make a child; it has reached exec when this returns. Raises SpawnError."""
+        server = self._fork_server.get() if _needs_helper(spec) else None
         try:
             return await trio.to_thread.run_sync(
-                make_child, spec, self._family, limiter=self._limiter
+                make_child, spec, self._family, server, limiter=self._limiter
             )
         except RuntimeError as error:  # no thread to spawn from: the same limit counts them
             raise _process_table_full(spec) from error
+        finally:
+            self._fork_server.review(server)
+
+    def close(self) -> None:
+        """End what makes children; those that live are left alone."""
+        self._fork_server.close()
 
 
-def make_child(spec: SpawnSpec, family: Family) -> RealChild:
-    """Make a child in the thread at hand, which may block for long. Raises SpawnError."""
+def make_child(spec: SpawnSpec, family: Family, server: ForkServer | None = None) -> RealChild:
+    """Make a child in the current thread, which may block for long. Raises SpawnError."""
     with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
 
         def owned(fd: int, by: contextlib.ExitStack) -> int:
@@ -123,45 +150,33 @@ def make_child(spec: SpawnSpec, family: Family) -> RealChild:
         for fd in (stdin, stdout, stderr):
             if fd is not None:
                 os.set_blocking(fd, False)
-        popen = _popen(spec, child_stdin, child_stdout, child_stderr)
-        with _killed_on_error(popen):
-            child = RealChild(popen, stdin, stdout, stderr, family)
+        orders = _orders(spec)
+        standard = (child_stdin, child_stdout, child_stderr)
+        try:
+            if _needs_helper(spec):
+                pid, control = _fork(server, standard)
+            else:
+                pid, control = _popen(spec, dict(orders), standard), None
+        except OSError as error:
+            raise _fork_error(spec, orders, error) from error
+        except (ValueError, subprocess.SubprocessError) as error:  # a NUL byte, an odd failure
+            raise _odd_fork_error(spec, str(error)) from error
+        with family.expecting(pid):
+            if control is not None:
+                with control:
+                    _instruct(spec, orders, control)
+            child = RealChild(pid, stdin, stdout, stderr, family)
         ours.pop_all()
         return child
 
 
-@contextlib.contextmanager
-def _killed_on_error(popen: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Kill and reap the new child if the block fails: nobody would know of it."""
-    try:
-        yield
-    except BaseException:
-        popen.kill()
-        popen.wait()
-        raise
+def _needs_helper(spec: SpawnSpec) -> bool:
+    """Whether there are steps that ``subprocess.Popen`` cannot take."""
+    return not (_is_ours(spec.uid) and spec.steps.keys() <= POPEN_STEPS) or _blocks_signals()
 
 
-def _popen(spec: SpawnSpec, stdin: int, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
-    user = _identity(spec)
-    try:
-        if user is not None or _blocks_signals():
-            return _popen_by_step(user, spec, stdin, stdout, stderr)
-        return subprocess.Popen(
-            spec.command.argv,
-            executable=spec.command.executable,
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-            env=spec.environment,
-            cwd=spec.directory,
-            umask=-1 if spec.umask is None else spec.umask,
-            process_group=0,  # P-052
-            restore_signals=not spec.ignore_sigpipe,  # else inherited as ignored (P-055, Q-32)
-        )
-    except OSError as error:
-        raise _fork_error(spec, error) from error
-    except (ValueError, subprocess.SubprocessError) as error:  # NUL byte, odd failure before exec
-        raise SpawnError(f"unknown error during fork for '{spec.label}': {error}") from error
+def _is_ours(uid: int | None) -> bool:
+    return uid is None or uid == os.getuid()
 
 
 def _blocks_signals() -> bool:
@@ -173,77 +188,107 @@ def _blocks_signals() -> bool:
     return bool(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
 
 
-def _popen_by_step(
-    user: _Identity | None, spec: SpawnSpec, stdin: int, stdout: int, stderr: int
-) -> subprocess.Popen[bytes]:
-    """Spawn by way of ``exec_step``, which is started with our own rights and signals."""
-    orders = (
-        None if user is None else (user.uid, user.gid, user.groups),
-        (_blocks_signals(), not spec.ignore_sigpipe),
-        None if spec.directory is None else os.fsencode(spec.directory),
-        spec.umask,
-        os.fsencode(spec.command.executable),
-        [os.fsencode(word) for word in spec.command.argv],
-        {os.fsencode(key): os.fsencode(value) for key, value in spec.environment.items()},
+def _orders(spec: SpawnSpec) -> Orders:
+    """Return all steps of the child, in order. Raises SpawnError."""
+    arguments = dict(spec.steps)
+    if not _is_ours(spec.uid):
+        identity = _identity(spec)
+        arguments.update(groups=identity, group=identity, user=identity)
+    encode = _encoder()
+    arguments["exec"] = (
+        encode(spec.command.executable),
+        [encode(word) for word in spec.command.argv],
+        {encode(key): encode(value) for key, value in spec.environment.items()},
     )
-    ours, theirs = socket.socketpair()
-    with ours:
-        with theirs:
-            control = theirs.fileno()
-            popen = subprocess.Popen(
-                [sys.executable, "-I", "-S", exec_helper.__file__, str(control)],
-                stdin=stdin,
-                stdout=stdout,
-                stderr=stderr,
-                pass_fds=[control],
-                process_group=0,
-                restore_signals=False,
-            )
-        # Should the step be killed before it reports, its end is that of any child.
-        report = b""
-        with _killed_on_error(popen):
-            with contextlib.suppress(ConnectionError):
-                ours.sendall(marshal.dumps(orders))
-                ours.shutdown(socket.SHUT_WR)
-                report = ours.recv(REPORT_SIZE)  # nothing: the exec has closed the other end
-            if report:
-                raise _step_error(spec, *marshal.loads(report))
-    return popen
+    return steps.ordered(arguments)
 
 
-def _step_error(spec: SpawnSpec, stage: str, number: int) -> SpawnError:
-    error = OSError(number, os.strerror(number))
-    texts = {
-        "groups": f"couldn't setuid to {spec.uid}: Could not set groups of effective user",
-        "group": f"couldn't setuid to {spec.uid}: Could not set group id of effective user",
-        "user": f"couldn't setuid to {spec.uid}: {error.strerror}",
-        "directory": f"couldn't chdir to {spec.directory}: {errno_name(error)}",
-        "exec": f"couldn't exec {spec.command.argv[0]}: {errno_name(error)}",
-    }
-    return _not_spawned(texts[stage])
+def _encoder() -> Callable[[str], bytes]:
+    """Return ``os.fsencode`` for text only, which is faster: an environment has many words."""
+    encoding, errors = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
+    return lambda text: text.encode(encoding, errors)
 
 
-@dataclass(frozen=True, slots=True)
-class _Identity:
-    uid: int
-    gid: int
-    groups: list[int]
-
-
-def _identity(spec: SpawnSpec) -> _Identity | None:
-    """User and groups to change to (P-057); None: nothing is changed (P-058).
-
-    Runs in the worker thread because the user database may be far away (LDAP).
-    """
-    if spec.uid is None or spec.uid == os.getuid():
-        return None
+def _identity(spec: SpawnSpec) -> tuple[int, int, list[int]]:
+    """Look up uid, gid and groups to change to. Raises SpawnError."""
+    assert spec.uid is not None
     if os.getuid() != 0:
         raise _not_spawned(f"couldn't setuid to {spec.uid}: Can't drop privilege as nonroot user")
     try:
         entry = pwd.getpwuid(spec.uid)
     except KeyError:
         raise _not_spawned(f"couldn't setuid to {spec.uid}: Can't find uid {spec.uid}") from None
-    return _Identity(spec.uid, entry.pw_gid, os.getgrouplist(entry.pw_name, entry.pw_gid))
+    return spec.uid, entry.pw_gid, os.getgrouplist(entry.pw_name, entry.pw_gid)
+
+
+def _popen(spec: SpawnSpec, arguments: dict[str, steps.Argument], standard: Standard) -> int:
+    """Make the child by vfork and return its pid, which has reached exec."""
+    stdin, stdout, stderr = standard
+    return _let_go(
+        subprocess.Popen(
+            spec.command.argv,
+            executable=spec.command.executable,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            env=spec.environment,
+            cwd=arguments.get("directory"),
+            umask=arguments.get("umask", -1),
+            process_group=0 if "process group" in arguments else None,
+            restore_signals=not arguments["signals"],  # else inherited as ignored
+        )
+    )
+
+
+def _fork(server: ForkServer | None, standard: Standard) -> tuple[int, socket.socket]:
+    """Make a child that waits for its orders; return its pid and the socket to send them to."""
+    if server is not None:
+        with contextlib.suppress(ForkServerFailed):  # reviewed by the launcher afterwards
+            return server.fork(standard)
+    return _start_exec_helper(standard)
+
+
+def _start_exec_helper(standard: Standard) -> tuple[int, socket.socket]:
+    """Start an interpreter for one child, with the daemon's own rights and signals."""
+    stdin, stdout, stderr = standard
+    control, theirs = socket.socketpair()
+    try:
+        with theirs:
+            popen = subprocess.Popen(
+                [sys.executable, "-I", "-S", steps.__file__, str(theirs.fileno())],
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                pass_fds=[theirs.fileno()],
+                restore_signals=False,
+            )
+    except BaseException:
+        control.close()
+        raise
+    return _let_go(popen), control
+
+
+def _let_go(popen: subprocess.Popen[bytes]) -> int:
+    """Return the pid, for which ``Popen`` shall neither wait nor warn: it is reaped elsewhere."""
+    popen.returncode = 0
+    return popen.pid
+
+
+def _instruct(spec: SpawnSpec, orders: Orders, control: socket.socket) -> None:
+    """Send a child its orders and wait until it executes its program. Raises SpawnError.
+
+    A child that is killed before it reports has ended as any other does.
+    """
+    report = b""
+    with contextlib.suppress(ConnectionError):
+        control.sendall(marshal.dumps(orders))
+        control.shutdown(socket.SHUT_WR)
+        report = control.recv(REPORT_SIZE)  # empty: the exec has closed the other end
+    if report:
+        name, number, text = marshal.loads(report)
+        if number is None:
+            raise _odd_fork_error(spec, text)
+        raise _not_spawned(steps.explain(orders, name, OSError(number, text)))
 
 
 def _not_spawned(text: str) -> SpawnError:
@@ -257,17 +302,20 @@ def _pipe_error(spec: SpawnSpec, error: OSError) -> SpawnError:
     return SpawnError(f"unknown error making dispatchers for '{spec.label}': {errno_name(error)}")
 
 
-def _fork_error(spec: SpawnSpec, error: OSError) -> SpawnError:
+def _fork_error(spec: SpawnSpec, orders: Orders, error: OSError) -> SpawnError:
     """Popen names the file for a failed chdir or exec and none for everything before."""
-    if error.filename is not None and error.filename == spec.directory:
-        return _not_spawned(f"couldn't chdir to {spec.directory}: {errno_name(error)}")
     if error.filename is not None:
-        return _not_spawned(f"couldn't exec {spec.command.argv[0]}: {errno_name(error)}")
+        failed = "directory" if error.filename == spec.steps.get("directory") else "exec"
+        return _not_spawned(steps.explain(orders, failed, error))
     if error.errno in (errno.EMFILE, errno.ENFILE):
         return SpawnError(f"too many open files to spawn '{spec.label}'")
     if error.errno == errno.EAGAIN:
         return _process_table_full(spec)
-    return SpawnError(f"unknown error during fork for '{spec.label}': {errno_name(error)}")
+    return _odd_fork_error(spec, errno_name(error))
+
+
+def _odd_fork_error(spec: SpawnSpec, text: str) -> SpawnError:
+    return SpawnError(f"unknown error during fork for '{spec.label}': {text}")
 
 
 def _process_table_full(spec: SpawnSpec) -> SpawnError:

@@ -1,55 +1,85 @@
-"""From a process's configuration to what its child is made of: command and environment."""
+"""What a child is made of: built from the configuration of its process."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config.model import AUTO
 from trio_supervisor.runtime.spawn.command import find_command
-from trio_supervisor.runtime.spawn.launcher import SpawnSpec
+from trio_supervisor.runtime.spawn.steps import STEPS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from trio_supervisor.core.config.model import ProcessConfig
-    from trio_supervisor.runtime.host import Host
-    from trio_supervisor.runtime.spawn.command import Command
+    from trio_supervisor.runtime.spawn.command import FoundCommand
 
 
-def find_command_of(config: ProcessConfig, host: Host) -> Command:
-    """The process's command, found. Raises NoFile or NotExecutable."""
+@dataclass(frozen=True, slots=True)
+class SpawnSpec:
+    """Everything needed to make one child."""
+
+    label: str
+    """The process's name, for error texts."""
+    command: FoundCommand
+    environment: Mapping[str, str]
+    steps: Mapping[str, object]
+    """Arguments of what the child does before it executes the program, by name of the step."""
+    uid: int | None
+    """User to run as; None means the supervisor's own. Resolved to steps when the child is made,
+    in a worker thread, because the user database may be far away (LDAP)."""
+    redirect_stderr: bool
+    stdin: int | None = None
+    """A descriptor to give as fd 0 instead of a pipe (FastCGI)."""
+
+
+def find_command_of(config: ProcessConfig, inherited: Mapping[str, str]) -> FoundCommand:
+    """Find the process's command; ``inherited`` is the supervisor's environment.
+
+    Raises NoFile or NotExecutable.
+    """
     return find_command(
         config.command,
         directory=config.directory,
         environment=config.environment,
-        inherited=host.environment,
+        inherited=inherited,
     )
 
 
-def spawn_spec(config: ProcessConfig, group: str, host: Host, stdin: int | None) -> SpawnSpec:
-    """What the next child of this process is made of. Raises NoFile or NotExecutable.
+def spawn_spec(
+    config: ProcessConfig,
+    group: str,
+    *,
+    inherited: Mapping[str, str],
+    server_url: str | None,
+    stdin: int | None,
+) -> SpawnSpec:
+    """Describe the next child of a process. Raises NoFile or NotExecutable.
 
-    ``stdin`` is a descriptor to give as fd 0; None: a pipe.
+    ``inherited`` is the supervisor's environment, ``server_url`` the address of its own server, and
+    ``stdin`` a descriptor to give as fd 0 (None means a pipe).
     """
-    return SpawnSpec(
-        label=config.name,
-        command=find_command_of(config, host),
-        environment=child_environment(config, group, host),
-        directory=config.directory,
-        umask=config.umask,
-        uid=config.uid,
-        redirect_stderr=config.redirect_stderr,
-        ignore_sigpipe=config.ignore_sigpipe,
-        stdin=stdin,
-    )
-
-
-def child_environment(config: ProcessConfig, group: str, host: Host) -> dict[str, str]:
-    """The layers of P-062, later ones winning."""
     names = {
         "SUPERVISOR_ENABLED": "1",
         "SUPERVISOR_PROCESS_NAME": config.name,
         "SUPERVISOR_GROUP_NAME": group,
     }
-    url = host.server_url if config.serverurl is AUTO else config.serverurl
+    url = server_url if config.serverurl is AUTO else config.serverurl
     if url:
         names["SUPERVISOR_SERVER_URL"] = url
-    return {**host.environment, **names, **config.environment}
+    return SpawnSpec(
+        label=config.name,
+        command=find_command_of(config, inherited),
+        environment={**inherited, **names, **config.environment},
+        steps=steps_of(config),
+        uid=config.uid,
+        redirect_stderr=config.redirect_stderr,
+        stdin=stdin,
+    )
+
+
+def steps_of(config: ProcessConfig) -> dict[str, object]:
+    """Return the arguments of the steps that this configuration asks for."""
+    arguments = {step.name: step.setting(config) for step in STEPS}
+    return {name: argument for name, argument in arguments.items() if argument is not None}

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Starter:
-    """Makes all children of one process, one after the other."""
+    """Makes all children of one process, one after another."""
 
     config: ProcessConfig
     group: str
@@ -37,7 +37,7 @@ class Starter:
         """Raise NoFile or NotExecutable if the command cannot be found."""
         match self.config.run:
             case Command():
-                find_command_of(self.config, self.host)
+                find_command_of(self.config, self.host.environment)
             case Task():
                 pass
 
@@ -59,7 +59,13 @@ class Starter:
                 )
             case Command():
                 stdin = self._lend_socket(held)
-                spec = spawn_spec(self.config, self.group, self.host, stdin)
+                spec = spawn_spec(
+                    self.config,
+                    self.group,
+                    inherited=self.host.environment,
+                    server_url=self.host.server_url,
+                    stdin=stdin,
+                )
                 await self.stdio.open()
                 return await self.host.launch(spec)
 

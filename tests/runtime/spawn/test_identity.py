@@ -8,17 +8,31 @@ import pwd
 import signal
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.kit.children import output, spec
 from tests.kit.root import needs_root
-from trio_supervisor.runtime.spawn.launcher import ProcessLauncher, SpawnError, SpawnSpec
+from trio_supervisor.runtime.spawn.fork_client import ForkServerSlot
+from trio_supervisor.runtime.spawn.launcher import ProcessLauncher, SpawnError
+from trio_supervisor.runtime.spawn.spec import SpawnSpec
 
 NOBODY = pwd.getpwnam("nobody")
 
 pytestmark = needs_root
+
+
+@pytest.fixture(params=["fork server", "exec helper"])
+def launcher(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ProcessLauncher]:
+    """Both ways to a child with a user of its own; the second where there is no fork server."""
+    if request.param == "exec helper":
+        monkeypatch.setattr(ForkServerSlot, "get", lambda slot: None)
+    with closing(ProcessLauncher()) as launcher:
+        yield launcher
 
 
 def as_nobody(script: str, **changes: object) -> SpawnSpec:
@@ -35,14 +49,14 @@ def public() -> Iterator[Path]:
 
 
 @pytest.mark.behaviour("process.md#identity-directory-and-umask-of-a-child")
-async def test_running_as_another_user(public: Path) -> None:
+async def test_running_as_another_user(launcher: ProcessLauncher, public: Path) -> None:
     """Four ids, groups, umask, directory; the environment is not touched."""
     script = (
         "grep -E '^(Uid|Gid|Groups|SigBlk|SigIgn):' /proc/self/status; umask; pwd; echo $HOME $0;"
         " ls /proc/self/fd"
     )
     environment = {"HOME": "/somewhere", "PATH": os.environ["PATH"]}
-    child = await ProcessLauncher()(
+    child = await launcher(
         as_nobody(script, umask=0o077, directory=str(public), environment=environment)
     )
     assert os.getpgid(child.pid) == child.pid
@@ -65,9 +79,9 @@ async def test_running_as_another_user(public: Path) -> None:
     assert (err, ended.code) == (b"", 0)
 
 
-async def test_sigpipe_can_have_its_default_effect(public: Path) -> None:
+async def test_sigpipe_can_have_its_default_effect(launcher: ProcessLauncher, public: Path) -> None:
     script = "grep SigIgn /proc/self/status"
-    child = await ProcessLauncher()(as_nobody(script, directory=str(public), ignore_sigpipe=False))
+    child = await launcher(as_nobody(script, directory=str(public), ignore_sigpipe=False))
     out, _, _ = await output(child)
     assert out == b"SigIgn:\t0000000000000000\n"
 
@@ -76,12 +90,12 @@ async def test_sigpipe_can_have_its_default_effect(public: Path) -> None:
     "process.md#spawn-failures-between-fork-and-exec",
     "process.md#identity-directory-and-umask-of-a-child",
 )
-async def test_directory_forbidden_for_the_user(public: Path) -> None:
+async def test_directory_forbidden_for_the_user(launcher: ProcessLauncher, public: Path) -> None:
     """Root could enter it."""
     private = public / "private"
     private.mkdir(mode=0o700)
     with pytest.raises(SpawnError) as caught:
-        await ProcessLauncher()(as_nobody("true", directory=str(private)))
+        await launcher(as_nobody("true", directory=str(private)))
     assert caught.value.epitaph == (
         f"supervisor: couldn't chdir to {private}: EACCES\n"
         "supervisor: child process was not spawned\n"
@@ -100,19 +114,21 @@ async def test_directory_forbidden_for_the_user(public: Path) -> None:
     ],
 )
 async def test_failures_of_exec_are_reported(
-    public: Path, content: str, mode: int, name: str
+    launcher: ProcessLauncher, public: Path, content: str, mode: int, name: str
 ) -> None:
     """What only the target user cannot execute fails at exec."""
     script = public / "script"
     script.write_text(content)
     script.chmod(mode)
     with pytest.raises(SpawnError) as caught:
-        await ProcessLauncher()(spec(str(script), uid=NOBODY.pw_uid))
+        await launcher(spec(str(script), uid=NOBODY.pw_uid))
     assert str(caught.value) == f"couldn't exec {script}: {name}"
 
 
 @pytest.mark.behaviour("process.md#commands-that-cannot-be-executed")
-async def test_a_program_only_the_user_can_reach_is_executed(public: Path) -> None:
+async def test_a_program_only_the_user_can_reach_is_executed(
+    launcher: ProcessLauncher, public: Path
+) -> None:
     """A command relative to a directory of the user's own; odd bytes arrive unchanged."""
     home = public / "home"
     home.mkdir()
@@ -122,7 +138,7 @@ async def test_a_program_only_the_user_can_reach_is_executed(public: Path) -> No
         path.chmod(0o700)
         os.chown(path, NOBODY.pw_uid, NOBODY.pw_gid)
     odd = b"\xff\xe9".decode(errors="surrogateescape")
-    child = await ProcessLauncher()(
+    child = await launcher(
         spec(
             *("./run.sh", odd),
             uid=NOBODY.pw_uid,
@@ -135,8 +151,9 @@ async def test_a_program_only_the_user_can_reach_is_executed(public: Path) -> No
 
 
 @pytest.mark.behaviour("process.md#spawn-failures-before-the-child-exists")
-async def test_failures_leak_neither_descriptors_nor_children(public: Path) -> None:
-    launcher = ProcessLauncher()
+async def test_failures_leak_neither_descriptors_nor_children(
+    launcher: ProcessLauncher, public: Path
+) -> None:
     missing = as_nobody("true", directory=f"{public}/none")
     with pytest.raises(SpawnError, match="ENOENT"):
         await launcher(missing)
@@ -154,12 +171,11 @@ def children() -> set[str]:
 
 
 async def test_a_failure_while_the_step_is_told_kills_and_reaps_it(
-    public: Path, monkeypatch: pytest.MonkeyPatch
+    launcher: ProcessLauncher, public: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(orders: object) -> bytes:
         raise MemoryError
 
-    launcher = ProcessLauncher()
     await output(await launcher(as_nobody("true", directory=str(public))))
     before = len(os.listdir("/proc/self/fd")), children()
     monkeypatch.setattr(marshal, "dumps", fail)
@@ -169,8 +185,8 @@ async def test_a_failure_while_the_step_is_told_kills_and_reaps_it(
 
 
 @pytest.mark.behaviour("process.md#identity-directory-and-umask-of-a-child")
-async def test_the_present_user_changes_nothing() -> None:
-    child = await ProcessLauncher()(spec("/bin/sh", "-c", "id -G", uid=os.getuid()))
+async def test_the_present_user_changes_nothing(launcher: ProcessLauncher) -> None:
+    child = await launcher(spec("/bin/sh", "-c", "id -G", uid=os.getuid()))
     out, _, _ = await output(child)
     assert out.decode().split() == [
         str(group) for group in dict.fromkeys([os.getgid(), *os.getgroups()])

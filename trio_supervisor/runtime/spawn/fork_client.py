@@ -1,0 +1,236 @@
+"""The daemon's side of the fork server: starts it, sends it requests, and ends it.
+
+Theory of operation
+-------------------
+Becoming another user, and unblocking signals, must happen between fork and exec. ``subprocess``
+then forks the daemon itself, which takes as long as the daemon is large, or needs an interpreter of
+its own for each child. The fork server is such an interpreter, started once: it has only a few
+megabytes, one thread and no descriptor of ours, so a fork of it is cheap and safe.
+
+It forks with ``CLONE_PARENT``: the child is a child of the *daemon*, which waits for it, signals it
+and reaps it as any other. The server holds no state and reaps nothing. Several requests may be
+under way; it forks in the order in which they were sent.
+
+What a child inherits and no step changes (working directory, umask, limits, user, cgroup) comes
+from the server, which has it from the daemon at its own start. The daemon, or the program that
+embeds it, may change these later. So they are compared at each spawn, and a server that is out of
+date is replaced. The server stays in the daemon's session, as its children do, but in a process
+group of its own.
+
+The server is started from the event loop's thread: for the kernel the parent of its children is
+the thread that started it, and other threads end.
+
+It can fail: a sandbox may refuse the clone, the machine may be unknown, somebody may kill it. A
+child that is not made for such a reason is made by the exec helper instead. A server that has made
+a child is started anew at the next need; one that never did is not tried again.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from trio_supervisor.core.config.model import Severity
+from trio_supervisor.runtime.spawn import fork_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+#: Seconds within which the server must answer; a stopped one is killed then.
+ANSWER_TIMEOUT = 30
+#: Error numbers by which a sandbox, or the server itself, says that it cannot clone at all.
+REFUSALS = (errno.ENOSYS, errno.EPERM, errno.EINVAL)
+
+_LIMITS = sorted({getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")})
+#: Lines of /proc/self/status that tell what is inherited.
+_INHERITED = (
+    *(b"Umask:", b"Uid:", b"Gid:", b"Groups:", b"SigIgn:", b"Cap", b"NoNewPrivs:", b"Seccomp"),
+    *(b"Cpus_allowed:", b"Mems_allowed:"),
+)
+
+
+class ForkServerFailed(Exception):
+    """The server could not make a child; ``str()`` says why."""
+
+
+class ForkServer:
+    """One running server."""
+
+    def __init__(self) -> None:
+        """Start it. Raises OSError."""
+        self.surroundings = _surroundings()
+        self.has_served = False
+        """Whether it has made a child."""
+        self.failure: str | None = None
+        """Why it cannot be used any more."""
+        self._lock = threading.Lock()
+        self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            with theirs:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-I", "-S", fork_server.__file__, str(theirs.fileno())],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                    process_group=0,
+                    restore_signals=False,
+                )
+        except BaseException:
+            self._requests.close()
+            raise
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def is_alive(self) -> bool:
+        """Whether it has not ended; reaps it if it has."""
+        return self._process.poll() is None
+
+    def fork(self, standard: Sequence[int]) -> tuple[int, socket.socket]:
+        """Make a child with these descriptors as stdin, stdout and stderr; for any thread.
+
+        Returns its pid and the control socket on which it waits for its orders. Raises
+        ForkServerFailed, or the OSError of the fork.
+        """
+        control, theirs = socket.socketpair()
+        try:
+            with theirs:
+                self._request([theirs.fileno(), *standard])
+            answer = self._answer(control)
+            if answer < 0:
+                raise OSError(-answer, os.strerror(-answer))
+        except BaseException:
+            control.close()
+            raise
+        self.has_served = True
+        return answer, control
+
+    def end(self) -> None:
+        """End it; children that it has made live on. A second call does nothing."""
+        with self._lock:
+            self._requests.close()
+        self._process.kill()
+        self._process.wait()
+
+    def _request(self, descriptors: list[int]) -> None:
+        # The lock keeps ``end`` from closing the socket, whose number may then be another file's,
+        # during the call. That does not wait: a full queue means that the server is stopped.
+        flags = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
+        try:
+            with self._lock:
+                socket.send_fds(self._requests, [b"f"], descriptors, flags)
+        except OSError as error:
+            raise self._failed(f"takes no requests ({error.strerror})") from error
+
+    def _answer(self, control: socket.socket) -> int:
+        """The pid, or a negative error number."""
+        control.settimeout(ANSWER_TIMEOUT)
+        try:
+            answer = control.recv(fork_server.NUMBER_SIZE, socket.MSG_WAITALL)
+        except TimeoutError as error:
+            self._process.kill()  # else it could fork for this request later
+            raise self._failed(f"has not answered for {ANSWER_TIMEOUT} s") from error
+        control.settimeout(None)
+        if len(answer) < fork_server.NUMBER_SIZE:
+            raise self._failed("has ended")
+        number = int.from_bytes(answer, sys.byteorder, signed=True)
+        if -number in REFUSALS:
+            raise self._failed(f"cannot fork ({os.strerror(-number)})")
+        return number
+
+    def _failed(self, why: str) -> ForkServerFailed:
+        self.failure = why
+        return ForkServerFailed(why)
+
+
+class ForkServerSlot:
+    """The fork server of one launcher: started when needed, replaced when out of date.
+
+    All methods are for the event loop's thread.
+    """
+
+    def __init__(self, log: Callable[[Severity, str], None]) -> None:
+        self._log = log
+        self._server: ForkServer | None = None
+        self._given_up = False
+
+    def get(self) -> ForkServer | None:
+        """A server that has what the next child must inherit; None: there can be none now."""
+        server = self._server
+        if server is not None and not server.is_alive():
+            server.failure = "has ended"
+            self.review(server)
+        elif server is not None and server.surroundings != _surroundings():
+            self.close()
+        if self._server is None and not self._given_up:
+            with suppress(OSError):  # no descriptor or process is left now
+                self._server = ForkServer()
+        return self._server
+
+    def review(self, server: ForkServer | None) -> None:
+        """End a server that has failed at a request, and say so once."""
+        if server is None or server is not self._server or server.failure is None:
+            return
+        self.close()
+        self._given_up = not server.has_served
+        then = "is not used any more" if self._given_up else "is started anew at the next need"
+        self._log(
+            Severity.WARN,
+            f"the fork server {server.failure}; it {then}. Without it each program that runs as "
+            "another user needs more time to start",
+        )
+
+    def owns(self, pid: int) -> bool:
+        """Whether this is the server, which is waited for here."""
+        return self._server is not None and self._server.pid == pid
+
+    def reap(self) -> None:
+        """Reap the server if it has ended."""
+        if self._server is not None:
+            self._server.is_alive()
+
+    def close(self) -> None:
+        """End the server, if there is one; the next ``get`` starts another."""
+        if self._server is not None:
+            self._server.end()
+            self._server = None
+
+
+def _surroundings() -> tuple[object, ...]:
+    """What a child inherits from this process; never waits for a file system but /proc."""
+    return (
+        _read("status", only=_INHERITED),
+        _read("cgroup"),
+        _read("oom_score_adj"),
+        _working_directory(),
+        os.getpriority(os.PRIO_PROCESS, 0),
+        *(resource.getrlimit(limit) for limit in _LIMITS),
+    )
+
+
+def _working_directory() -> str | None:
+    try:
+        return os.readlink("/proc/self/cwd")
+    except OSError:
+        return None
+
+
+def _read(name: str, only: tuple[bytes, ...] = (b"",)) -> list[bytes]:
+    """Read lines of a file of /proc/self that begin like one of ``only``; no such file has none."""
+    try:
+        fd = os.open(f"/proc/self/{name}", os.O_RDONLY)
+    except OSError:
+        return []
+    try:
+        return [line for line in os.read(fd, 65536).splitlines() if line.startswith(only)]
+    finally:
+        os.close(fd)
