@@ -46,6 +46,7 @@ from trio_supervisor.runtime.events.bus import Bus
 from trio_supervisor.runtime.events.history import EventHistory
 from trio_supervisor.runtime.events.subscription import BUFFER_SIZE, EventStream, EventStreams
 from trio_supervisor.runtime.inspect.sampler import UsageSampler
+from trio_supervisor.runtime.logs.growth import LogWrites
 from trio_supervisor.runtime.output.subscriptions import Subscriptions
 from trio_supervisor.runtime.output.tail_buffer import TailBuffer
 
@@ -236,6 +237,7 @@ class FakeSupervisor:
         for candidate in self.candidates:
             self.add_group(candidate.name)
         self.activity: FakeActivity | None = None
+        self.log_writes = LogWrites()
         self.lines: list[str] = []
         self.communications: list[tuple[str, str]] = []
         self.found = Diff()

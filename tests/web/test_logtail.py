@@ -20,8 +20,9 @@ from tests.kit import daemon
 from tests.kit.daemon import PATIENCE
 from tests.kit.fake_supervisor import FakeActivity, FakeSupervisor
 from tests.kit.web import request, talking
+from trio_supervisor.runtime.logs.growth import LOOK, LogWrites
 from trio_supervisor.runtime.logs.logfollow import CHUNK, LogFollower
-from trio_supervisor.web.logtail import LOOK, Tail
+from trio_supervisor.runtime.output.log_source import FollowedLog, Watched
 
 
 def write(path: Path, data: bytes) -> None:
@@ -68,25 +69,27 @@ class Looks:
     def __init__(self) -> None:
         self.left = 50
 
-    async def wait(self) -> None:
+    async def wait(self, *, at_most: float) -> None:
         await trio.lowlevel.checkpoint()
         self.left -= 1
         if not self.left:
             raise EnoughError
 
 
-async def nothing_more(tail: Tail) -> bool:
+def follow(log: Path) -> FollowedLog:
+    """Follow a log that this program does not write."""
+    follower = LogFollower(str(log))
+    return FollowedLog(follower, Watched(follower, str(log), LogWrites()))
+
+
+async def nothing_more(tail: FollowedLog) -> bool:
     """Whether many looks find nothing."""
-    usual, tail._look = tail._look, Looks()  # type: ignore[assignment]  # it has the method
+    watched = tail._watched
+    usual, watched._growth = watched._growth, Looks()  # type: ignore[assignment]  # it has the method
     with pytest.raises(EnoughError):
         await tail.read()
-    tail._look = usual
+    watched._growth = usual
     return True
-
-
-@pytest.fixture
-def tail(log: Path) -> Tail:
-    return Tail(str(log))
 
 
 @pytest.mark.behaviour("http.md#content-of-log-streams")
@@ -94,14 +97,15 @@ async def test_a_stream_begins_with_the_end_of_the_log(
     log: Path, autojump_clock: MockClock
 ) -> None:
     write(log, bytes(range(256)) * 6)
-    tail = Tail(str(log))
+    tail = follow(log)
     assert await tail.read() == (bytes(range(256)) * 6)[-1024:]
     assert await nothing_more(tail)
     tail.close()
 
 
 @pytest.mark.behaviour("http.md#content-of-log-streams")
-async def test_appended_bytes_are_sent(log: Path, tail: Tail, autojump_clock: MockClock) -> None:
+async def test_appended_bytes_are_sent(log: Path, autojump_clock: MockClock) -> None:
+    tail = follow(log)
     assert await tail.read() == b"begin\n"
     for data in (b"new line\n", b"\xff\x00raw", b"x" * 10_000):
         append(log, data)
@@ -113,7 +117,8 @@ async def test_appended_bytes_are_sent(log: Path, tail: Tail, autojump_clock: Mo
 
 
 @pytest.mark.behaviour("http.md#rotation-and-truncation-under-a-stream")
-async def test_a_truncation_is_told(log: Path, tail: Tail, autojump_clock: MockClock) -> None:
+async def test_a_truncation_is_told(log: Path, autojump_clock: MockClock) -> None:
+    tail = follow(log)
     assert await tail.read() == b"begin\n"
     write(log, b"")
     assert await tail.read() == b"==> File truncated <==\n"
@@ -126,9 +131,8 @@ async def test_a_truncation_is_told(log: Path, tail: Tail, autojump_clock: MockC
 
 
 @pytest.mark.behaviour("http.md#rotation-and-truncation-under-a-stream")
-async def test_a_stream_follows_a_rotation(
-    log: Path, tail: Tail, autojump_clock: MockClock
-) -> None:
+async def test_a_stream_follows_a_rotation(log: Path, autojump_clock: MockClock) -> None:
+    tail = follow(log)
     assert await tail.read() == b"begin\n"
     append(log, b"last words\n")
     rename(log)
@@ -147,8 +151,9 @@ async def test_a_stream_follows_a_rotation(
 
 
 async def test_replaced_by_something_that_cannot_be_followed(
-    log: Path, tail: Tail, autojump_clock: MockClock
+    log: Path, autojump_clock: MockClock
 ) -> None:
+    tail = follow(log)
     assert await tail.read() == b"begin\n"
     unlink(log)
     os.mkfifo(log)
@@ -274,13 +279,13 @@ async def test_a_stream_ends_when_the_client_leaves(
     fake: FakeSupervisor, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     closed = trio.Event()
-    close = Tail.close
+    close = FollowedLog.close
 
-    def spy(tail: Tail) -> None:
+    def spy(tail: FollowedLog) -> None:
         close(tail)
         closed.set()
 
-    monkeypatch.setattr(Tail, "close", spy)
+    monkeypatch.setattr(FollowedLog, "close", spy)
     async with talking(fake) as client:
         await client.send(request("/logtail/cat"))
         await client.head()

@@ -135,6 +135,8 @@ class Supervisor:
             server_url=config.server_url,
             abort=self._abort,
         )
+        self.log_writes = self._host.sinks.writes
+        """Wakes those who follow the log files that the daemon writes."""
         self._said = frozenset(config.messages)
         """Messages of the last read; those of the first are logged by the caller."""
         self._began_at: float | None = None

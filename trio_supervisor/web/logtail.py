@@ -1,18 +1,18 @@
-"""Streams of logs as they grow: ``/logtail`` and ``/mainlogtail`` (interfaces.md 3.4).
-
-Knows which log an address means and when to look at it again; how is known to
-``runtime/logs/logfollow.py``.
-"""
+"""Logs as they grow, sent as text: ``/logtail`` and ``/mainlogtail``."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import trio
-
 from trio_supervisor.core.errors import BadName, Failed, NoFile
-from trio_supervisor.runtime.logs.logfollow import LogFollower
-from trio_supervisor.runtime.logs.readers import InThreads, readers
+from trio_supervisor.runtime.output.log_source import (
+    ACTIVITY_LOG,
+    CHANNELS,
+    STDOUT,
+    FollowedLog,
+    LogAddress,
+    find_log,
+)
 from trio_supervisor.web.message import (
     NO_STORE,
     SECURITY,
@@ -23,77 +23,44 @@ from trio_supervisor.web.message import (
 )
 
 if TYPE_CHECKING:
-    from trio_supervisor.runtime.logs.rotated import Place
+    from trio_supervisor.runtime.output.log_source import LogSource, LogStream
     from trio_supervisor.runtime.supervisor import Supervisor
 
 #: For streams of text: no proxy on the way may hold anything back.
 HEADERS = (("X-Accel-Buffering", "no"), *NO_STORE, *SECURITY)
-#: The header with the place where a stream begins, for who wants to go on after it broke off.
+#: The header with the position where a stream begins, for clients that want to resume it later.
 POSITION = "X-Log-Position"
-#: Seconds between two looks at a log that did not grow. A power of two, for which the time left to
-#: the next look is exact and never too small to make a difference.
-LOOK = 0.125
 
 
 async def tail_process(supervisor: Supervisor, address: str) -> Response | StreamResponse:
     """``address`` is ``name`` or ``name/channel``."""
-    name, _, channel_name = address.partition("/")
+    name, _, channel = address.partition("/")
     try:
-        process = supervisor.process(name)
+        source = find_log(supervisor, LogAddress(name, channel or STDOUT))
     except BadName:
         return error_response(404, f"no process {name}")
-    channels = {"": process.stdout, "stdout": process.stdout, "stderr": process.stderr}
-    channel = channels.get(channel_name)
-    if channel is None:
-        return error_response(404, f"no channel {channel_name}")
-    return await _tail(channel.logfile)
+    if channel and channel not in CHANNELS:
+        return error_response(404, f"no channel {channel}")
+    return await _tail(source)
 
 
 async def tail_main(supervisor: Supervisor) -> Response | StreamResponse:
-    return await _tail(supervisor.activity.path if supervisor.activity is not None else None)
+    return await _tail(find_log(supervisor, ACTIVITY_LOG))
 
 
-async def _tail(path: str | None) -> Response | StreamResponse:
-    if path is None:
+async def _tail(source: LogSource) -> Response | StreamResponse:
+    if source.path is None:
         return error_response(404, "there is no log")
     try:
-        return await following(path)
+        return text_stream(await source.follow())
     except (NoFile, Failed):
         return error_response(404, "there is no log that can be read")
 
 
-async def following(path: str, place: Place | None = None) -> StreamResponse:
-    """A log from a place on, or its end, and what is added to it. Raises NoFile or Failed."""
-    tail = await readers.run(Tail, path, place, undo=Tail.close)
-    position = () if place is None else ((POSITION, str(tail.start)),)
-    headers = (("Last-Modified", http_date(tail.modified)), *HEADERS, *position)
-    return StreamResponse(tail, headers=headers, descriptors=1)
-
-
-class Look:
-    """When to look at a log again: for now, every so often, and at the same time as all others, so
-    that one thread does it for all."""
-
-    async def wait(self) -> None:
-        now = trio.current_time()
-        await trio.sleep(LOOK - now % LOOK)
-
-
-class Tail:
-    """The bytes of one stream. Making one blocks, and raises NoFile or Failed."""
-
-    def __init__(self, path: str, place: Place | None = None) -> None:
-        follower = LogFollower(path, place=place)
-        self._follower = InThreads(follower)
-        self._look = Look()
-        self.modified = follower.modified
-        self.start = follower.start
-
-    async def read(self) -> bytes:
-        """The next bytes, as soon as there are some."""
-        while not (data := await self._follower.use(LogFollower.poll)):
-            await self._look.wait()
-        return data
-
-    def close(self) -> None:
-        self._follower.close()
+def text_stream(stream: LogStream, *, resumable: bool = False) -> StreamResponse:
+    """Return the response for a log as it grows; ``resumable``: with the position of its start."""
+    if not isinstance(stream, FollowedLog):  # from memory: no file is open
+        return StreamResponse(stream, headers=HEADERS)
+    position = ((POSITION, str(stream.start)),) if resumable else ()
+    headers = (("Last-Modified", http_date(stream.modified)), *HEADERS, *position)
+    return StreamResponse(stream, headers=headers, descriptors=1)

@@ -9,7 +9,7 @@ import pytest
 
 from trio_supervisor.runtime.logs.logfollow import LogFollower
 from trio_supervisor.runtime.logs.rotated import (
-    Place,
+    Position,
     is_log,
     open_at,
     open_next,
@@ -60,11 +60,11 @@ def test_the_end(log: Path, size: int) -> None:
 @pytest.mark.parametrize("rotations", [0, 1])
 def test_every_place_is_found_again(log: Path, rotations: int) -> None:
     """From any place the rest of its file follows, whichever file the place is counted from."""
-    places = [read_end(str(log), size).place for size in range(len(ALL) + 1)]
+    places = [read_end(str(log), size).position for size in range(len(ALL) + 1)]
     for _ in range(rotations):
         rotate(log)
     for size, place in enumerate(places):
-        assert Place.parse(str(place)) == place
+        assert Position.parse(str(place)) == place
         rest = ALL[len(ALL) - size :]
         line, newline, _ = rest.partition(b"\n")
         assert read(open_at(str(log), place)) == line + newline
@@ -76,8 +76,8 @@ def test_every_place_is_found_again(log: Path, rotations: int) -> None:
 
 
 def test_places_that_are_gone(log: Path) -> None:
-    place = read_end(str(log), 0).place
-    for wrong in (place.moved(1), place.moved(-1000), Place(place.log, 1, 0)):
+    place = read_end(str(log), 0).position
+    for wrong in (place.moved(1), place.moved(-1000), Position(place.log, 1, 0)):
         assert open_at(str(log), wrong) is None
     assert open_at(f"{log}.1", place) is None  # the same file, but another log
     for path in log.parent.iterdir():
@@ -89,7 +89,7 @@ def test_places_that_are_gone(log: Path) -> None:
 @pytest.mark.parametrize("text", ["", "1-2", "x-1-1"])
 def test_what_is_no_place(text: str) -> None:
     with pytest.raises(ValueError, match=r"int\(\)|not enough values"):
-        Place.parse(text)
+        Position.parse(text)
 
 
 def test_the_next_file(log: Path) -> None:
@@ -150,7 +150,7 @@ def test_a_rotation_during_the_look(log: Path, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("gap", [0, 1, 2])
 def test_in_the_middle_of_a_rotation(log: Path, gap: int) -> None:
     """Files have moved up to where there is a gap now; the log's own is the last."""
-    place = read_end(str(log), len(ALL)).place
+    place = read_end(str(log), len(ALL)).position
     fd = os.open(f"{log}.1", os.O_RDONLY)
     for number in (2, 1, 0):
         if number >= gap:

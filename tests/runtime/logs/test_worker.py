@@ -15,6 +15,7 @@ from trio.testing import wait_all_tasks_blocked
 from tests.kit.fakes import log_lines
 from trio_supervisor.runtime.logs import worker as disk_worker
 from trio_supervisor.runtime.logs.filesink import DiskCall, FileSink
+from trio_supervisor.runtime.logs.growth import LogWrites
 from trio_supervisor.runtime.logs.logfile import LogFile, open_log
 from trio_supervisor.runtime.logs.rotation import RotationScheme
 from trio_supervisor.runtime.logs.worker import DiskWorker
@@ -63,7 +64,7 @@ class Office:
                 path, open_log(path), rotation=RotationScheme(), report=report, write=write
             )
 
-        return FileSink(make, self.worker, log_lines(self.lines))
+        return FileSink(make, self.worker, LogWrites(), log_lines(self.lines))
 
     def hang(self) -> None:
         """Make the disk hang, with one write on its way."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,17 @@ import trio
 
 from tests.kit.fake_supervisor import FakeSupervisor
 from tests.kit.web import talking
+from trio_supervisor.runtime.logs.growth import LogWrites
+from trio_supervisor.runtime.output.log_source import Watched
 from trio_supervisor.web import sse
-from trio_supervisor.web.pages.log_view import HISTORY, PAINTED, TOO_FAR, LogFeed, painted_end
+from trio_supervisor.web.pages.log_view import (
+    HISTORY,
+    PAINTED,
+    TOO_FAR,
+    FeedReader,
+    LogFeed,
+    painted_end,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,9 +35,9 @@ def log(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def feed(log: Path) -> Iterator[LogFeed]:
-    feed = LogFeed(str(log))
+@contextmanager
+def feeding(log: Path) -> Iterator[LogFeed]:
+    feed = LogFeed(Watched(FeedReader(str(log)), str(log), LogWrites()))
     yield feed
     feed.close()
 
@@ -42,32 +52,31 @@ def append(log: Path, data: bytes) -> None:
         file.write(data)
 
 
-async def test_what_there_is_then_what_comes(
-    feed: LogFeed, log: Path, autojump_clock: object
-) -> None:
-    assert await read(feed) == ("start", '<span class="a-t1">one</span>\n')
-    append(log, b"two\x1b[0m\n")
-    assert await read(feed) == ("more", '<span class="a-t1">two</span>\n')
-    append(log, b"3\n")
-    assert await read(feed) == ("more", "3\n")
+async def test_what_there_is_then_what_comes(log: Path, autojump_clock: object) -> None:
+    with feeding(log) as feed:
+        assert await read(feed) == ("start", '<span class="a-t1">one</span>\n')
+        append(log, b"two\x1b[0m\n")
+        assert await read(feed) == ("more", '<span class="a-t1">two</span>\n')
+        append(log, b"3\n")
+        assert await read(feed) == ("more", "3\n")
 
 
-async def test_a_silent_log_shows_signs_of_life(feed: LogFeed, autojump_clock: object) -> None:
-    await read(feed)
-    assert await feed.read() == sse.KEEP_ALIVE
+async def test_a_silent_log_shows_signs_of_life(log: Path, autojump_clock: object) -> None:
+    with feeding(log) as feed:
+        await read(feed)
+        assert await feed.read() == sse.KEEP_ALIVE
 
 
-async def test_a_slow_page_skips_to_the_end(
-    feed: LogFeed, log: Path, autojump_clock: object
-) -> None:
-    await read(feed)
-    append(log, b"x" * 2 * TOO_FAR + b"\nlast\n")
-    kind, text = await read(feed)
-    assert kind == "start"
-    assert text.endswith("x\nlast\n")
-    assert len(text) == HISTORY
-    append(log, b"new\n")
-    assert await read(feed) == ("more", "new\n")
+async def test_a_slow_page_skips_to_the_end(log: Path, autojump_clock: object) -> None:
+    with feeding(log) as feed:
+        await read(feed)
+        append(log, b"x" * 2 * TOO_FAR + b"\nlast\n")
+        kind, text = await read(feed)
+        assert kind == "start"
+        assert text.endswith("x\nlast\n")
+        assert len(text) == HISTORY
+        append(log, b"new\n")
+        assert await read(feed) == ("more", "new\n")
 
 
 async def test_over_http(log: Path) -> None:

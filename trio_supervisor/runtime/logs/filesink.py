@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trio_supervisor.core.config.model import Severity
+    from trio_supervisor.runtime.logs.growth import LogWrites
     from trio_supervisor.runtime.logs.logfile import LogFile
     from trio_supervisor.runtime.logs.worker import DiskWorker, Job
 
@@ -120,7 +121,8 @@ class DiskCall(Generic[T]):
 
 class FileSink:
     """``make`` makes the log file. It is given the function to report with, which may be called in
-    the worker's thread."""
+    the worker's thread. ``writes`` is told of every write.
+    """
 
     __slots__ = (
         "_file",
@@ -131,6 +133,7 @@ class FileSink:
         "_seam",
         "_waiting",
         "_worker",
+        "_writes",
         "backlog",
     )
 
@@ -140,10 +143,12 @@ class FileSink:
         self,
         make: Callable[[Callable[[Severity, str], None]], LogFile],
         worker: DiskWorker,
+        writes: LogWrites,
         report: Callable[[Severity, str], None],
     ) -> None:
         self.backlog = 0
         self._worker = worker
+        self._writes = writes
         self._notices = Notices(report)
         self._file = make(self._notices.add)
         self._losses = Losses(self._file.path, report)
@@ -154,6 +159,7 @@ class FileSink:
         """Whether ``flush`` has waited in vain; it does not again before the queue is empty."""
         self._waiting: list[tuple[int, trio.lowlevel.TrioToken, trio.Event]] | None = None
         """Tasks that wait for the backlog to be so small; -1: for the queue to be empty."""
+        writes.opened(self._file.path)
 
     def write(self, data: bytes) -> None:
         if self.backlog + len(data) > QUEUE_LIMIT:
@@ -183,6 +189,7 @@ class FileSink:
 
     def close(self) -> None:
         self._put(self._file.close, 0)
+        self._writes.closed(self._file.path)
         self._wait(HURRY)  # callers that rely on it await ``settled``
 
     def flush(self) -> None:
@@ -237,6 +244,7 @@ class FileSink:
             self._file.write(item)
         else:
             item()
+        self._writes.written(self._file.path)
         with self._worker.lock:
             queue.popleft()
             self.backlog -= len(item) if isinstance(item, bytes) else 0

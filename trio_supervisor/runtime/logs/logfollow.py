@@ -11,11 +11,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.errors import Failed, NoFile
-from trio_supervisor.runtime.logs.rotated import open_at, open_next, place_in
+from trio_supervisor.runtime.logs.rotated import open_at, open_next, position_in
 from trio_supervisor.runtime.system.opening import open_regular
 
 if TYPE_CHECKING:
-    from trio_supervisor.runtime.logs.rotated import Place
+    from trio_supervisor.runtime.logs.rotated import Position
 
 #: Bytes of the log shown to begin with, unless others are asked for.
 HISTORY = 1024
@@ -27,21 +27,21 @@ TRUNCATED = b"==> File truncated <==\n"
 class LogFollower:
     """One reader's place in a log. ``modified`` is the file's time when following began.
 
-    It begins at ``place``, or at the beginning of the file if that is not to be found any more;
-    without a place with the last ``history`` bytes of the file.
+    It begins at ``position``, or at the beginning of the file if that is not to be found any more;
+    without a position with the last ``history`` bytes of the file.
     Raises NoFile, or Failed for a log that cannot be read (no permission, not a regular file).
     """
 
-    def __init__(self, path: str, history: int = HISTORY, place: Place | None = None) -> None:
+    def __init__(self, path: str, history: int = HISTORY, position: Position | None = None) -> None:
         self._path = path
         try:
-            self._fd, self._position = _begin(path, history, place)
+            self._fd, self._offset = _begin(path, history, position)
         except FileNotFoundError as error:
             raise NoFile(path) from error
         except OSError as error:
             raise Failed(path) from error
         self.modified = os.fstat(self._fd).st_mtime
-        self.start = place_in(path, self._fd, self._position)
+        self.start = position_in(path, self._fd, self._offset)
         """Where the first bytes come from."""
 
     @property
@@ -52,15 +52,15 @@ class LogFollower:
     @property
     def behind(self) -> int:
         """Bytes of the file that were not read yet."""
-        return max(0, self.size - self._position)
+        return max(0, self.size - self._offset)
 
     def poll(self) -> bytes:
         """What has been added since the last poll; empty if nothing was. Does not wait."""
         data = self._read()
         if data:
             return data
-        if self.size < self._position:
-            self._position = 0
+        if self.size < self._offset:
+            self._offset = 0
             return TRUNCATED
         if not self._replaced():
             return b""
@@ -75,10 +75,10 @@ class LogFollower:
 
     def _read(self) -> bytes:
         try:
-            data = os.pread(self._fd, CHUNK, self._position)
+            data = os.pread(self._fd, CHUNK, self._offset)
         except BlockingIOError:  # a file that is no log, made by a kernel's driver
             return b""
-        self._position += len(data)
+        self._offset += len(data)
         return data
 
     def _replaced(self) -> bool:
@@ -92,12 +92,12 @@ class LogFollower:
         with suppress(OSError):
             fresh = open_next(self._path, self._fd)
             os.close(self._fd)
-            self._fd, self._position = fresh, 0
+            self._fd, self._offset = fresh, 0
 
 
-def _begin(path: str, history: int, place: Place | None) -> tuple[int, int]:
-    """An open file and the position in it. Raises OSError."""
-    if place is None:
+def _begin(path: str, history: int, position: Position | None) -> tuple[int, int]:
+    """An open file and the offset in it. Raises OSError."""
+    if position is None:
         fd = open_regular(path)
         return fd, max(0, os.fstat(fd).st_size - history)
-    return open_at(path, place) or (open_regular(path), 0)
+    return open_at(path, position) or (open_regular(path), 0)

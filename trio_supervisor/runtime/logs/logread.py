@@ -11,7 +11,7 @@ from codecs import getincrementaldecoder
 from typing import BinaryIO
 
 from trio_supervisor.core.errors import BadArguments, Failed, NoFile
-from trio_supervisor.runtime.logs.rotated import End, read_end
+from trio_supervisor.runtime.logs.rotated import Tail, read_end
 from trio_supervisor.runtime.system.opening import open_regular
 
 #: Most bytes of one answer unless it is said otherwise; of more, the last part is kept. Whoever
@@ -57,7 +57,7 @@ def tail_log(
         return "", offset, False
 
 
-def last_bytes(path: str, size: int) -> End:
+def last_bytes(path: str, size: int) -> Tail:
     """The end of a log, backups included. Raises NoFile or Failed."""
     try:
         return read_end(path, size)
@@ -67,7 +67,7 @@ def last_bytes(path: str, size: int) -> End:
         raise Failed(f"cannot read {path}: {error.strerror}") from error
 
 
-def last_lines(path: str, lines: int) -> End:
+def last_lines(path: str, lines: int) -> Tail:
     """The last lines of a log, as far as they fit into an answer. Raises NoFile or Failed."""
     size = LINES_GUESS
     while True:

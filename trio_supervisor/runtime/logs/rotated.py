@@ -28,7 +28,7 @@ MOST_GAPS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Position:
     """A place in a log that stays the same when the file is renamed, or the daemon is another.
 
     ``offset`` may reach beyond the ends of the file ``inode``: into a newer or older one. ``log``
@@ -43,25 +43,25 @@ class Place:
         return f"{self.log}-{self.inode}-{self.offset}"
 
     @classmethod
-    def parse(cls, text: str) -> Place:
+    def parse(cls, text: str) -> Position:
         """Raises ValueError."""
         log, inode, offset = text.split("-", 2)
         return cls(int(log), int(inode), int(offset))
 
-    def moved(self, count: int) -> Place:
+    def moved(self, count: int) -> Position:
         return replace(self, offset=self.offset + count)
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class Tail:
     """The end of a log, and where that begins."""
 
     data: bytes
-    place: Place
+    position: Position
 
-    def since(self, start: int) -> End:
+    def since(self, start: int) -> Tail:
         """Without its first bytes."""
-        return End(self.data[start:], self.place.moved(start))
+        return Tail(self.data[start:], self.position.moved(start))
 
 
 def is_log(path: str) -> bool:
@@ -76,12 +76,12 @@ def is_log(path: str) -> bool:
     return True
 
 
-def read_end(path: str, size: int) -> End:
+def read_end(path: str, size: int) -> Tail:
     """The last bytes, backups included. Raises OSError."""
     pieces: list[bytes] = []
     with _opened(path) as files:
         newest = next(files)
-        end = place_in(path, newest, os.fstat(newest).st_size)
+        end = position_in(path, newest, os.fstat(newest).st_size)
         left = size
         for fd, length in _with_lengths(newest, end.offset, files):
             start = max(0, length - left)
@@ -90,23 +90,23 @@ def read_end(path: str, size: int) -> End:
             if left <= 0:
                 break
     data = b"".join(reversed(pieces))
-    return End(data, end.moved(-len(data)))
+    return Tail(data, end.moved(-len(data)))
 
 
-def open_at(path: str, place: Place) -> tuple[int, int] | None:
+def open_at(path: str, position: Position) -> tuple[int, int] | None:
     """The file that has this place, to be closed, and the position in it; None if none has it.
 
     Raises OSError if there is no log now.
     """
-    if place.log != _number(path):
+    if position.log != _number(path):
         return None
     with _opened(path) as opened:
         files = list(opened)
         inodes = [os.fstat(fd).st_ino for fd in files]
         lengths = [os.fstat(fd).st_size for fd in files]
-        if place.inode not in inodes:
+        if position.inode not in inodes:
             return None
-        at, offset = inodes.index(place.inode), place.offset
+        at, offset = inodes.index(position.inode), position.offset
         while offset < 0 and at + 1 < len(files):
             at += 1
             offset += lengths[at]
@@ -135,9 +135,9 @@ def open_next(path: str, fd: int) -> int:
         return os.dup(newer)
 
 
-def place_in(path: str, fd: int, position: int) -> Place:
+def position_in(path: str, fd: int, offset: int) -> Position:
     """A place in one of the files of a log."""
-    return Place(_number(path), os.fstat(fd).st_ino, position)
+    return Position(_number(path), os.fstat(fd).st_ino, offset)
 
 
 @contextmanager

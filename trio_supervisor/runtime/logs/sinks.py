@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from trio_supervisor.core.config.model import Severity
 from trio_supervisor.runtime.logs.drops import Seam
 from trio_supervisor.runtime.logs.filesink import DiskCall, FileSink
+from trio_supervisor.runtime.logs.growth import LogWrites
 from trio_supervisor.runtime.logs.logfile import LogFile, open_log, own_descriptor
 from trio_supervisor.runtime.logs.rotation import RotationScheme
 from trio_supervisor.runtime.logs.syslog import SOCKET, SyslogSink, SyslogTarget
@@ -122,6 +123,8 @@ class Sinks:
         self._syslog_socket = syslog_socket
         self._writers: dict[Hashable, Writer] = {}
         self._worker = DiskWorker()
+        self.writes = LogWrites()
+        """What is written to regular files; followers are woken by it."""
         self._warned: set[str] = set()
 
     def file(self, path: str, *, maxbytes: int, backups: int) -> Sink:
@@ -165,7 +168,7 @@ class Sinks:
     def _sink(self, path: str, fd: int, maxbytes: int, backups: int) -> Sink:
         if own_descriptor(path) is None and stat.S_ISREG(os.fstat(fd).st_mode):
             make = partial(_log_file, path, fd, RotationScheme(maxbytes, backups))
-            return FileSink(make, self._worker, self._report)
+            return FileSink(make, self._worker, self.writes, self._report)
         sink = StreamSink(
             self._stream_writer(path, fd),
             reopen=lambda: self._stream_writer(path, self._open(path)),

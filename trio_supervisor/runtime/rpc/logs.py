@@ -1,6 +1,6 @@
-"""Remote methods that read and clear logs (interfaces.md 2.8).
+"""Remote methods that read and clear logs.
 
-Reading happens in threads, so that a slow disk holds up only who asked. Each function documents
+Each function documents
 itself to clients: its docstring is what system.methodHelp answers.
 """
 
@@ -9,8 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.errors import Failed, NoFile, RequestError
-from trio_supervisor.runtime.logs.logread import read_log, tail_log
-from trio_supervisor.runtime.logs.readers import readers
+from trio_supervisor.runtime.output.log_source import (
+    ACTIVITY_LOG,
+    STDERR,
+    STDOUT,
+    LogAddress,
+    find_log,
+)
 from trio_supervisor.runtime.rpc.control import all_processes, result
 
 if TYPE_CHECKING:
@@ -26,7 +31,7 @@ async def read_main_log(supervisor: Supervisor, offset: int, length: int) -> Val
     @param int length  how many bytes; 0: all
     @return string     what stands there
     """
-    return await _read(supervisor, _main_log(supervisor), offset, length)
+    return await _read(supervisor, ACTIVITY_LOG, offset, length)
 
 
 async def clear_main_log(supervisor: Supervisor) -> Value:
@@ -34,7 +39,7 @@ async def clear_main_log(supervisor: Supervisor) -> Value:
 
     @return boolean  always true
     """
-    path = _main_log(supervisor)
+    path = find_log(supervisor, ACTIVITY_LOG).path
     if path is None or supervisor.activity is None:
         raise NoFile
     try:
@@ -54,7 +59,7 @@ async def read_stdout_log(supervisor: Supervisor, name: str, offset: int, length
     @param int length   how many bytes; 0: all
     @return string      what stands there
     """
-    return await _read(supervisor, supervisor.process(name).stdout.logfile, offset, length)
+    return await _read(supervisor, LogAddress(name, STDOUT), offset, length)
 
 
 async def read_stderr_log(supervisor: Supervisor, name: str, offset: int, length: int) -> Value:
@@ -65,7 +70,7 @@ async def read_stderr_log(supervisor: Supervisor, name: str, offset: int, length
     @param int length   how many bytes; 0: all
     @return string      what stands there
     """
-    return await _read(supervisor, supervisor.process(name).stderr.logfile, offset, length)
+    return await _read(supervisor, LogAddress(name, STDERR), offset, length)
 
 
 async def tail_stdout_log(supervisor: Supervisor, name: str, offset: int, length: int) -> Value:
@@ -77,7 +82,7 @@ async def tail_stdout_log(supervisor: Supervisor, name: str, offset: int, length
     @return array       the last bytes if there are any beyond the offset, the log's present size,
                         and whether more than ``length`` bytes have come since
     """
-    return await _tail(supervisor, supervisor.process(name).stdout.logfile, offset, length)
+    return await _tail(supervisor, LogAddress(name, STDOUT), offset, length)
 
 
 async def tail_stderr_log(supervisor: Supervisor, name: str, offset: int, length: int) -> Value:
@@ -89,7 +94,7 @@ async def tail_stderr_log(supervisor: Supervisor, name: str, offset: int, length
     @return array       the last bytes if there are any beyond the offset, the log's present size,
                         and whether more than ``length`` bytes have come since
     """
-    return await _tail(supervisor, supervisor.process(name).stderr.logfile, offset, length)
+    return await _tail(supervisor, LogAddress(name, STDERR), offset, length)
 
 
 async def clear_process_logs(supervisor: Supervisor, name: str) -> Value:
@@ -118,22 +123,16 @@ async def clear_all_process_logs(supervisor: Supervisor) -> Value:
     return outcomes
 
 
-def _main_log(supervisor: Supervisor) -> str | None:
-    return None if supervisor.activity is None else supervisor.activity.path
-
-
-async def _read(supervisor: Supervisor, path: str | None, offset: int, length: int) -> str:
-    if path is None:
-        raise NoFile
+async def _read(supervisor: Supervisor, address: LogAddress, offset: int, length: int) -> str:
     most = supervisor.config.daemon.log_answer_maxbytes
-    return await readers.run(read_log, path, offset, length, most)
+    return await find_log(supervisor, address).read(offset, length, most)
 
 
-async def _tail(supervisor: Supervisor, path: str | None, offset: int, length: int) -> list[Value]:
-    if path is None:
-        return ["", 0, False]
+async def _tail(
+    supervisor: Supervisor, address: LogAddress, offset: int, length: int
+) -> list[Value]:
     most = supervisor.config.daemon.log_answer_maxbytes
-    return list(await readers.run(tail_log, path, offset, length, most))
+    return list(await find_log(supervisor, address).tail(offset, length, most))
 
 
 def clear_logs(process: Process) -> None:

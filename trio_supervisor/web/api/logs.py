@@ -7,20 +7,27 @@ from typing import TYPE_CHECKING
 
 from trio_supervisor.core.errors import Failed, NoFile
 from trio_supervisor.runtime.logs.logread import ANSWER_LIMIT
-from trio_supervisor.runtime.logs.rotated import Place
+from trio_supervisor.runtime.logs.rotated import Position
+from trio_supervisor.runtime.output.log_source import (
+    ACTIVITY_LOG,
+    CHANNELS,
+    LINES,
+    STDERR,
+    EndOfLog,
+    LogAddress,
+    LogSource,
+    find_log,
+)
 from trio_supervisor.runtime.rpc.logs import clear_main_log
 from trio_supervisor.web.api.error import Problem, problem_of
-from trio_supervisor.web.api.log_source import LINES, FileLog, Log, Wanted, log_of
 from trio_supervisor.web.api.processes import DONE, PROCESS_NAME
 from trio_supervisor.web.api.route import CHANGE, READ, ROOT, Field, Route
 from trio_supervisor.web.api.schema import TEXT
-from trio_supervisor.web.logtail import POSITION
+from trio_supervisor.web.logtail import POSITION, text_stream
 from trio_supervisor.web.message import NO_STORE, PLAIN, SECURITY, Response
 
 if TYPE_CHECKING:
     from trio_supervisor.web.api.route import ApiRequest
-
-    Find = Callable[[ApiRequest], Awaitable[Log]]
 
 #: Lines that are sent at most.
 MOST_LINES = 100_000
@@ -29,7 +36,7 @@ MOST_SECONDS = 10 * 366 * 86400
 #: What to look at when there is no log.
 HINT = "the member last_output of the process has the end of what it wrote"
 
-CHANNEL = Field("channel", "string", "which output", choices=("stdout", "stderr"))
+CHANNEL = Field("channel", "string", "which output", choices=CHANNELS)
 END = (
     Field(
         "lines",
@@ -70,46 +77,47 @@ AFTER = Field(
 )
 
 
-async def _process_log(request: ApiRequest) -> Log:
-    """The log that is meant. Raises BadName or Problem."""
+def _process_log(request: ApiRequest) -> LogSource:
+    """Return the log that is meant. Raises BadName or Problem."""
     process = request.supervisor.process(request.text("name"))
-    if request.text("channel") == "stdout":
-        return await log_of(process.stdout)
-    if process.config.redirect_stderr:
+    address = LogAddress(process.full_name, request.text("channel"))
+    if address.channel == STDERR and process.config.redirect_stderr:
         raise _missing(f"{process.full_name} has no log of its stderr: it goes to stdout")
-    return await log_of(process.stderr)
+    return find_log(request.supervisor, address)
 
 
-async def _main_log(request: ApiRequest) -> Log:
-    activity = request.supervisor.activity
-    if activity is None or activity.path is None:
+def _main_log(request: ApiRequest) -> LogSource:
+    source = find_log(request.supervisor, ACTIVITY_LOG)
+    if source.path is None:
         raise _missing("the supervisor has no log file", "look where its output goes")
-    return FileLog(activity.path)
+    return source
 
 
 def _missing(message: str, hint: str = HINT) -> Problem:
     return Problem(404, message, hint=hint, fault=NoFile.code)
 
 
-def _wanted(request: ApiRequest) -> Wanted:
+def _wanted(request: ApiRequest) -> EndOfLog:
     seconds = request.number("since") if "since" in request.fields else None
-    return Wanted(request.number("lines"), request.number("bytes"), seconds)
+    return EndOfLog(request.number("lines"), request.number("bytes"), seconds)
 
 
-async def _end(log: Log, request: ApiRequest) -> object:
+async def _end(log: LogSource, request: ApiRequest) -> object:
     return Response(200, await log.end(_wanted(request)), PLAIN, (*NO_STORE, *SECURITY))
 
 
-async def _follow(log: Log, request: ApiRequest) -> object:
+async def _follow(log: LogSource, request: ApiRequest) -> object:
     after = request.fields["after"]
-    return await log.follow(_wanted(request), None if after is None else Place.parse(str(after)))
+    position = None if after is None else Position.parse(str(after))
+    return text_stream(await log.follow_end(_wanted(request), position), resumable=True)
 
 
 def _with(
-    find: Find, use: Callable[[Log, ApiRequest], Awaitable[object]]
+    find: Callable[[ApiRequest], LogSource],
+    use: Callable[[LogSource, ApiRequest], Awaitable[object]],
 ) -> Callable[[ApiRequest], Awaitable[object]]:
     async def run(request: ApiRequest) -> object:
-        log = await find(request)
+        log = find(request)
         try:
             return await use(log, request)
         except NoFile as error:

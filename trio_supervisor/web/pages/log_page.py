@@ -1,4 +1,4 @@
-"""The page that shows the end of a log (interfaces.md 4.2); the script lets it follow."""
+"""The page that shows the end of a log; the script lets it follow."""
 
 from __future__ import annotations
 
@@ -9,23 +9,16 @@ from urllib.parse import urlencode
 from trio_supervisor.core.config.suggest import suggestion
 from trio_supervisor.core.errors import BadName, NoFile, RequestError
 from trio_supervisor.core.numbers import natural
-from trio_supervisor.runtime.logs.readers import readers
+from trio_supervisor.runtime.output.log_source import CHANNELS, STDERR, STDOUT
 from trio_supervisor.web.pages.ansi import Painter
 from trio_supervisor.web.pages.layout import TOOLS, page, shortcuts, visible
-from trio_supervisor.web.pages.log_view import (
-    MAIN,
-    STDERR,
-    STDOUT,
-    Log,
-    log_of,
-    painted_end,
-    path_of,
-)
+from trio_supervisor.web.pages.log_view import MAIN, log_of, painted_end
 from trio_supervisor.web.worker import work
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from trio_supervisor.runtime.output.log_source import LogSource
     from trio_supervisor.runtime.supervisor import Supervisor
     from trio_supervisor.web.message import Request, Response
 
@@ -69,7 +62,7 @@ async def log_page(supervisor: Supervisor, request: Request) -> Response:
     try:
         log = log_of(supervisor, fields)
         after = _remembered(log) if log.path is None else ""
-        painted = await readers.run(painted_end, path_of(log), limit)
+        painted = await log.run(painted_end, limit)
         live = f' data-log="{_address("live/log", fields)}"'
     except NoFile:
         painted = f"No file for {visible(name or MAIN)}".encode(errors="replace")
@@ -113,7 +106,7 @@ def _unknown(supervisor: Supervisor, name: str) -> Response:
     )
 
 
-def _remembered(log: Log) -> str:
+def _remembered(log: LogSource) -> str:
     """The end of an output that goes to no file."""
     if not log.remembered:
         return ""
@@ -139,7 +132,7 @@ def _tabs(fields: Mapping[str, str]) -> str:
     links = "".join(
         f'<a class="button" href="{_address("tail.html", {**fields, "channel": one})}"'
         f"{_HERE if one == chosen else ''}>{one.capitalize()}</a>"
-        for one in (STDOUT, STDERR)
+        for one in CHANNELS
     )
     return f'<div class="tabs">{links}</div>'
 

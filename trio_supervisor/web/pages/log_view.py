@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import trio
 
 from trio_supervisor.core.errors import BadName, Failed, NoFile
 from trio_supervisor.runtime.logs.logfollow import LogFollower
 from trio_supervisor.runtime.logs.logread import last_bytes
-from trio_supervisor.runtime.logs.readers import InThreads, readers
+from trio_supervisor.runtime.logs.readers import InThreads
+from trio_supervisor.runtime.output.log_source import (
+    ACTIVITY_LOG,
+    STDERR,
+    STDOUT,
+    LogAddress,
+    find_log,
+)
 from trio_supervisor.web import sse
-from trio_supervisor.web.logtail import Look
 from trio_supervisor.web.message import (
     NO_STORE,
     PLAIN,
@@ -29,10 +32,9 @@ from trio_supervisor.web.pages.ansi import Painter
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from trio_supervisor.runtime.output.log_source import LogSource, Watched
     from trio_supervisor.runtime.supervisor import Supervisor
 
-STDOUT = "stdout"
-STDERR = "stderr"
 MAIN = "main"
 #: Bytes of a log that a live page begins with.
 HISTORY = 64 * 1024
@@ -44,36 +46,25 @@ PAINTED = 128 * 1024
 SILENCE = 15
 
 
-@dataclass(frozen=True, slots=True)
-class Log:
-    """What can be shown: ``path`` of a file, or what is ``remembered`` of an output without one."""
+def log_of(supervisor: Supervisor, fields: Mapping[str, str]) -> LogSource:
+    """Return the log that fields mean: ``processname``, and ``channel`` if it is not stdout.
 
-    name: str
-    """``stdout``, ``stderr`` or ``supervisor``."""
-    path: str | None
-    remembered: str = ""
-
-
-def log_of(supervisor: Supervisor, fields: Mapping[str, str]) -> Log:
-    """The log that fields mean: ``processname``, and ``channel`` if it is not stdout; without a
-    name, ``channel=main`` is the supervisor's own. Raises BadName.
+    Without a name ``channel=main`` is the supervisor's own log. Raises BadName.
     """
     name, channel = fields.get("processname", ""), fields.get("channel", "")
     if not name and channel == MAIN:
-        activity = supervisor.activity
-        return Log("supervisor", None if activity is None else activity.path)
-    process = supervisor.process(name)
-    output = process.stderr if channel == STDERR else process.stdout
-    return Log(output.name, output.logfile, output.tail.text)
+        return find_log(supervisor, ACTIVITY_LOG)
+    return find_log(supervisor, LogAddress(name, STDERR if channel == STDERR else STDOUT))
 
 
 async def live_log(supervisor: Supervisor, fields: Mapping[str, str]) -> Response | StreamResponse:
     """The end of a log, painted, and what is added to it."""
     try:
-        path = path_of(log_of(supervisor, fields))
-        feed = await readers.run(LogFeed, path, undo=LogFeed.close)
+        log = log_of(supervisor, fields)
+        reader = await log.run(FeedReader, undo=FeedReader.close)
     except (BadName, NoFile, Failed):
         return error_response(404, "there is no log that can be read")
+    feed = LogFeed(log.watch(reader))
     return StreamResponse(feed, sse.TYPE, (*sse.HEADERS, *SECURITY), descriptors=1)
 
 
@@ -81,7 +72,7 @@ async def download(supervisor: Supervisor, fields: Mapping[str, str]) -> Respons
     """The whole log as it is now, as a file."""
     try:
         log = log_of(supervisor, fields)
-        copy = await readers.run(Copy, path_of(log), undo=Copy.close)
+        copy = await log.run(Copy, undo=Copy.close)
     except (BadName, NoFile, Failed):
         return error_response(404, "there is no log that can be read")
     disposition = ("Content-Disposition", f'attachment; filename="{log.name}.log"')
@@ -106,37 +97,21 @@ def painted_end(path: str, size: int) -> bytes:
     )
 
 
-def path_of(log: Log) -> str:
-    """The path of a log's file. Raises NoFile."""
-    if log.path is None:
-        raise NoFile
-    return log.path
-
-
 class LogFeed:
-    """Messages for one browser: ``start`` with the end of the log, ``more`` with what is added.
+    """Messages for one browser: ``start`` with the end of the log, ``more`` with what is added."""
 
-    Making one blocks, and raises NoFile or Failed.
-    """
-
-    def __init__(self, path: str) -> None:
-        self._reader = InThreads(FeedReader(path))
-        self._look = Look()
+    def __init__(self, watched: Watched[FeedReader]) -> None:
+        self._watched = watched
 
     async def read(self) -> bytes:
-        silent_until = trio.current_time() + SILENCE
-        while not (message := await self._reader.use(FeedReader.next)):
-            if trio.current_time() >= silent_until:
-                return sse.KEEP_ALIVE
-            await self._look.wait()
-        return message
+        return await self._watched.next(FeedReader.next, seconds=SILENCE) or sse.KEEP_ALIVE
 
     def close(self) -> None:
-        self._reader.close()
+        self._watched.close()
 
 
 class FeedReader:
-    """Reads and paints for a LogFeed; blocks."""
+    """Reads and paints for a LogFeed; blocks. Making one raises NoFile or Failed."""
 
     def __init__(self, path: str) -> None:
         self._path = path
