@@ -61,7 +61,10 @@ RULES = (
         where=("cli.ctl*", "cli.client*", "cli.flags", "cli.pidproxy"),
         never=(*SLOW, f"{NAME}.runtime", f"{NAME}.web", f"{NAME}.core"),
         unless=(
-            *(f"{NAME}.core.{module}" for module in ("escape", "numbers", "process.states")),
+            *(
+                f"{NAME}.core.{module}"
+                for module in ("config.search", "escape", "numbers", "process.states")
+            ),
             *("json", "xmlrpc"),  # see below
         ),
         even_for_typing=False,

@@ -25,6 +25,7 @@ from trio_supervisor.core.config.context import EvalContext
 from trio_supervisor.core.config.ini import Document, Section, read
 from trio_supervisor.core.config.interpolation_toml import expand_dollars
 from trio_supervisor.core.config.model import Config
+from trio_supervisor.core.config.search import search_path
 from trio_supervisor.core.config.secrets import as_written
 from trio_supervisor.core.config.toml import read_toml
 from trio_supervisor.core.diagnostics import Diagnostic, Place, Severity
@@ -38,17 +39,6 @@ if TYPE_CHECKING:
 
 #: Where automatic logs would go if any directory could be written.
 NO_TEMPDIR = "/tmp"
-#: Searched in this order after the two places beside the invoked program (2.2).
-SEARCHED = (
-    "supervisord.conf",
-    "etc/supervisord.conf",
-    "/etc/supervisord.conf",
-    "/etc/supervisor/supervisord.conf",
-    # Ours come last: whoever has a file for the reference keeps it.
-    "tsupervisord.toml",
-    "etc/tsupervisord.toml",
-    "/etc/tsupervisord.toml",
-)
 
 
 def load_config(
@@ -97,14 +87,7 @@ def examine_config(
 
 def find_config(program: str | None, origin: str) -> str:
     """The first existing path of the search list. Raises ConfigError (E1)."""
-    searched = [*SEARCHED]
-    if program is not None:
-        # Purely lexical: the last two components cut off (2.2).
-        prefix = os.path.dirname(os.path.dirname(program))
-        beside = [
-            os.path.join(prefix, name) for name in ("etc/supervisord.conf", "supervisord.conf")
-        ]
-        searched = [*beside, *searched]
+    searched = search_path(program)
     if os.getuid() == 0:
         with suppress(OSError):  # a reload may find the reader of stderr gone
             print(

@@ -10,6 +10,7 @@ import os
 from trio_supervisor.cli.client.tls_options import TlsOptions
 from trio_supervisor.cli.ctl.ini import quick_sections
 from trio_supervisor.cli.flags import Flag, FlagError, flag_values, split_flags
+from trio_supervisor.core.config.search import search_path
 from trio_supervisor.core.numbers import seconds
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
@@ -200,28 +201,12 @@ def _is_seconds(text: str) -> bool:
         return False
 
 
-def _search_path(program: str) -> list[str]:
-    """Where a configuration may be, first existing one wins (config.md 2.2)."""
-    prefix = os.path.dirname(os.path.dirname(program))
-    return [
-        os.path.join(prefix, "etc", "supervisord.conf"),
-        os.path.join(prefix, "supervisord.conf"),
-        "supervisord.conf",
-        os.path.join("etc", "supervisord.conf"),
-        "/etc/supervisord.conf",
-        "/etc/supervisor/supervisord.conf",
-        "tsupervisord.toml",
-        os.path.join("etc", "tsupervisord.toml"),
-        "/etc/tsupervisord.toml",
-    ]
-
-
 def _apply_file(
     options: ClientOptions, given: dict[str, str], program: str, environ: Mapping[str, str]
 ) -> None:
     path = given.get("configuration")
     if path is None:
-        path = next((path for path in _search_path(program) if os.path.exists(path)), None)
+        path = next((path for path in search_path(program) if os.path.exists(path)), None)
         if path is None:
             return
     elif not os.path.exists(path):

@@ -69,6 +69,8 @@ class ValueType:
     """From the text of an INI file to the value that the TOML form writes."""
     plain: Callable[[Any], object] = _plain
     """From the value in the model, if it is set, to what JSON and TOML show."""
+    shown_as: str = "string"
+    """JSON type of what ``plain`` gives."""
 
     @property
     def is_list(self) -> bool:
@@ -76,20 +78,45 @@ class ValueType:
         return "array" in self.forms and self is not COMMAND
 
 
-BOOLEAN = ValueType("true or false", converters.boolean, ("boolean", "string"), _as_boolean)
-INTEGER = ValueType("whole number", converters.integer, ("integer", "string"), _as_integer)
-BYTE_SIZE = ValueType("size: a number, or KB, MB, GB", converters.byte_size, ("integer", "string"))
+BOOLEAN = ValueType(
+    "true or false",
+    converters.boolean,
+    ("boolean", "string"),
+    _as_boolean,
+    shown_as="boolean",
+)
+INTEGER = ValueType(
+    "whole number",
+    converters.integer,
+    ("integer", "string"),
+    _as_integer,
+    shown_as="integer",
+)
+BYTE_SIZE = ValueType(
+    "size: a number, or KB, MB, GB", converters.byte_size, ("integer", "string"), shown_as="integer"
+)
 SIZE_LIMIT = ValueType(
-    "size: a number, or KB, MB, GB", converters.size_limit, ("integer", "string")
+    "size: a number, or KB, MB, GB",
+    converters.size_limit,
+    ("integer", "string"),
+    shown_as="integer",
 )
 OCTAL = ValueType("octal number", converters.octal, plain=lambda number: f"{number:04o}")
 STRING = ValueType("text", converters.string)
 COMMAND = ValueType("command line", converters.string, ("string", "array"))
-ENVIRONMENT = ValueType('KEY="value",...', converters.string, ("object", "string"))
-STRINGS = ValueType("list", converters.strings, ("array", "string"), _as_list)
-SIGNAL = ValueType("signal", converters.signal, ("string", "integer"), plain=int)
+ENVIRONMENT = ValueType(
+    'KEY="value",...', converters.string, ("object", "string"), shown_as="object"
+)
+STRINGS = ValueType("list", converters.strings, ("array", "string"), _as_list, shown_as="array")
+SIGNAL = ValueType(
+    "signal", converters.signal, ("string", "integer"), plain=int, shown_as="integer"
+)
 EXIT_CODES = ValueType(
-    "list of 0 to 255", converters.exit_codes, ("array", "string", "integer"), _as_integers
+    "list of 0 to 255",
+    converters.exit_codes,
+    ("array", "string", "integer"),
+    _as_integers,
+    shown_as="array",
 )
 RESTART = ValueType(
     "true, false or unexpected", converters.restart, ("boolean", "string"), _as_boolean
@@ -99,7 +126,7 @@ EXISTING_DIRECTORY = ValueType("existing directory", converters.existing_directo
 LOG_PATH = ValueType("file, or syslog", converters.log_path)
 ABSOLUTE_FILE = ValueType("file", converters.absolute_file)
 CHILD_LOG = ValueType("file, AUTO or NONE", converters.child_log)
-USER = ValueType("user name or uid", converters.user, ("string", "integer"))
+USER = ValueType("user name or uid", converters.user, ("string", "integer"), shown_as="integer")
 OWNER = ValueType(
     "user or user:group", converters.owner, plain=lambda owner: ":".join(map(str, owner))
 )

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from trio_supervisor.core.config.options import CONFIG_INFO
 from trio_supervisor.core.events import PUBLISHED_TYPES
 from trio_supervisor.core.process.states import DaemonState, ListenerState, State
 from trio_supervisor.runtime.inspect.describe import KIND_NAMES
 
 if TYPE_CHECKING:
+    from trio_supervisor.core.config.options import Option
     from trio_supervisor.web.api.route import Schema
 
 TEXT: Schema = {"type": "string"}
@@ -149,39 +151,56 @@ POOL = thing(
         )
     ),
 )
+#: Members of ``getAllConfigInfo`` of which more is told than their option's type.
+_CONFIG: dict[str, Schema] = {
+    "autostart": TRUTH,
+    "autorestart": {"anyOf": [TRUTH, one_of("unexpected")]},
+    "directory": text("where it starts; none: the directory of the supervisor"),
+    "uid": {"type": ["integer", "string"], "description": "none: the user of the supervisor"},
+    "command": TEXT,
+    "exitcodes": array(INTEGER),
+    "group": TEXT,
+    "group_prio": INTEGER,
+    "inuse": described(TRUTH, "whether its group is active"),
+    "killasgroup": TRUTH,
+    "name": TEXT,
+    "process_prio": INTEGER,
+    "redirect_stderr": TRUTH,
+    "startretries": INTEGER,
+    "startsecs": INTEGER,
+    "stdout_capture_maxbytes": INTEGER,
+    "stdout_events_enabled": TRUTH,
+    "stdout_logfile": text("path, auto or none"),
+    "stdout_logfile_backups": INTEGER,
+    "stdout_logfile_maxbytes": INTEGER,
+    "stdout_syslog": TRUTH,
+    "stopsignal": described(INTEGER, "number"),
+    "stopwaitsecs": INTEGER,
+    "stderr_capture_maxbytes": INTEGER,
+    "stderr_events_enabled": TRUTH,
+    "stderr_logfile": text("path, auto or none"),
+    "stderr_logfile_backups": INTEGER,
+    "stderr_logfile_maxbytes": INTEGER,
+    "stderr_syslog": TRUTH,
+    "serverurl": text("none: chosen by the supervisor, or not set"),
+}
+
+
+def _of_option(option: Option) -> Schema:
+    """What ``Option.shown`` gives of a value."""
+    kind = option.type.shown_as
+    return described({"type": kind if option.default is not None else [kind, "string"]}, option.doc)
+
+
 #: What ``all_config_info`` of ``runtime/inspect/info.py`` tells of a process.
 CONFIG = thing(
     "How a process is configured; the members of supervisor.getAllConfigInfo",
-    autostart=TRUTH,
-    autorestart={"anyOf": [TRUTH, one_of("unexpected")]},
-    directory=text("where it starts; none: the directory of the supervisor"),
-    uid={"type": ["integer", "string"], "description": "none: the user of the supervisor"},
-    command=TEXT,
-    exitcodes=array(INTEGER),
-    group=TEXT,
-    group_prio=INTEGER,
-    inuse=described(TRUTH, "whether its group is active"),
-    killasgroup=TRUTH,
-    name=TEXT,
-    process_prio=INTEGER,
-    redirect_stderr=TRUTH,
-    startretries=INTEGER,
-    startsecs=INTEGER,
-    stdout_capture_maxbytes=INTEGER,
-    stdout_events_enabled=TRUTH,
-    stdout_logfile=text("path, auto or none"),
-    stdout_logfile_backups=INTEGER,
-    stdout_logfile_maxbytes=INTEGER,
-    stdout_syslog=TRUTH,
-    stopsignal=described(INTEGER, "number"),
-    stopwaitsecs=INTEGER,
-    stderr_capture_maxbytes=INTEGER,
-    stderr_events_enabled=TRUTH,
-    stderr_logfile=text("path, auto or none"),
-    stderr_logfile_backups=INTEGER,
-    stderr_logfile_maxbytes=INTEGER,
-    stderr_syslog=TRUTH,
-    serverurl=text("none: chosen by the supervisor, or not set"),
+    **_CONFIG,
+    **{
+        member: _of_option(option)
+        for member, option in CONFIG_INFO.items()
+        if member not in _CONFIG
+    },
 )
 DIFF = thing(
     "How the configuration last read differs from what runs, as names of groups",

@@ -1,0 +1,256 @@
+"""One row of the option table is all that files, Python programs, answers and documents need."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import trio_supervisor
+from tests.kit.config import load, surroundings
+from trio_supervisor.core.config.access import Access, Credentials, Tls
+from trio_supervisor.core.config.model import (
+    DaemonConfig,
+    FastCgiSocket,
+    InetServer,
+    PoolConfig,
+    ProcessConfig,
+    ProgramOptions,
+    TaskOptions,
+    UnixServer,
+)
+from trio_supervisor.core.config.options import (
+    POOL,
+    PROGRAM,
+    PYTHON_ONLY,
+    PYTHON_OPTIONS,
+    SOCKET,
+    SUPERVISORD,
+    TABLES,
+    Option,
+)
+from trio_supervisor.core.errors import ConfigError
+
+PACKAGE = Path(trio_supervisor.__file__).parent
+CREDENTIALS = Credentials("name", "password")
+ACCESS = Access(readonly=CREDENTIALS)
+#: What the rows are read from.
+OWNERS: list[tuple[tuple[Option, ...], object]] = [
+    (SUPERVISORD, DaemonConfig()),
+    ((*PROGRAM, *PYTHON_ONLY), ProcessConfig("x", "y")),
+    (SOCKET, FastCgiSocket("unix:///s")),
+    (POOL, PoolConfig(frozenset())),
+    (TABLES["unix_http_server"], UnixServer("u", "/s", credentials=CREDENTIALS, access=ACCESS)),
+    (
+        TABLES["inet_http_server"],
+        InetServer("i", "", 1, credentials=CREDENTIALS, access=ACCESS, tls=Tls("c")),
+    ),
+]
+
+
+@pytest.mark.parametrize(("rows", "owner"), OWNERS, ids=lambda part: type(part).__name__)
+def test_every_row_names_a_value_of_the_model(rows: tuple[Option, ...], owner: object) -> None:
+    for option in rows:
+        if option.path is None:
+            continue
+        value = owner
+        for name in option.path.split("."):
+            assert hasattr(value, name), option.name
+            value = getattr(value, name)
+        assert option.read(owner) == value
+
+
+def test_every_value_of_a_program_and_of_the_daemon_has_a_row() -> None:
+    def paths(owner: object, prefix: str = "") -> set[str]:
+        found = set()
+        for field in fields(owner):  # type: ignore[arg-type]  # a value of the model
+            value = getattr(owner, field.name)
+            path = f"{prefix}{field.name}"
+            found |= paths(value, f"{path}.") if is_dataclass(value) else {path}
+        return found
+
+    of_program = {option.path for option in (*PROGRAM, *PYTHON_ONLY)} - {None}
+    assert paths(ProcessConfig("x", "y")) - of_program == {"socket", "task", "section"}
+    assert paths(DaemonConfig()) == {option.path for option in SUPERVISORD}
+
+
+def test_defaults_of_the_model_are_those_of_the_table() -> None:
+    """But for names, which have none, and for what is taken from the machine."""
+    for rows, owner in OWNERS[:2]:
+        for option in rows:
+            known = option.path is None or option.default is None or option.secret
+            if known or option.name in ("process_name", "logfile", "pidfile", "serverurl"):
+                continue
+            assert option.type.convert(option.default or "", surroundings()) == option.read(owner)
+
+
+def test_keywords_for_type_checkers_are_those_of_the_table() -> None:
+    assert set(ProgramOptions.__annotations__) == set(PYTHON_OPTIONS)
+    of_tasks = {keyword for keyword, option in PYTHON_OPTIONS.items() if option.for_tasks}
+    assert set(TaskOptions.__annotations__) == of_tasks
+
+
+NICE = """\
+    Option(
+        "nice",
+        value_types.INTEGER,
+        "0",
+        "how much it yields to other processes",
+        extension=True,
+        python=python_values.ANY_INTEGER,
+        config_info="nice",
+    ),
+"""
+#: Run with the package that knows the new option: prints what each of its readers makes of it.
+PROBE = """
+import contextlib, io, json, sys
+from pathlib import Path
+from types import SimpleNamespace
+
+from tests.kit.reference import markdown, schema
+from trio_supervisor.cli.check.check import check
+from trio_supervisor.cli.convert import convert
+from trio_supervisor.cli.export import export
+from trio_supervisor.cli.sample import sample
+from trio_supervisor.core.config.model import diff
+from trio_supervisor.core.errors import ConfigError
+from trio_supervisor.runtime.definitions.build import program
+from trio_supervisor.runtime.inspect.info import all_config_info
+from trio_supervisor.runtime.load import load_config
+from trio_supervisor.web.api.schema import CONFIG
+
+def printed(function, *arguments):
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        function(*arguments)
+    return out.getvalue()
+
+def written(name, text):
+    Path(name).write_text(text)
+    return name
+
+def processes(path):
+    return [process.nice for group in load_config(path).groups for process in group.processes]
+
+def refused(value):
+    try:
+        program("x", "/bin/true", {"nice": value})
+    except ConfigError as error:
+        return str(error)
+
+HEAD = "[supervisord]\\nuser=root\\n"
+X = "[program:x]\\ncommand=/bin/true\\n"
+ini = written("c.conf", HEAD + X + "numprocs=2\\nprocess_name=%(process_num)d\\n"
+              "nice=%(process_num)d\\n")
+toml = written("c.toml", "[supervisord]\\n[program.x]\\ncommand = '/bin/true'\\nnice = 5\\n")
+bad = written("bad.conf", HEAD + X + "nice=five\\n")
+misspelled = written("misspelled.conf", HEAD + X + "nise=5\\n")
+config = load_config(toml)
+before = {group.name: group for group in load_config(written("d.conf", HEAD + X)).groups}
+print(json.dumps({
+    "ini": processes(ini),
+    "default": before["x"].processes[0].nice,
+    "toml": processes(toml),
+    "python": program("x", "/bin/true", {"nice": 5}).processes[0].nice,
+    "python refuses": refused("5"),
+    "check": json.loads(printed(check, bad, {}, "json", "tsupervisord"))["findings"],
+    "misspelled": json.loads(printed(check, misspelled, {}, "json", "tsupervisord"))["findings"],
+    "export": json.loads(printed(export, toml, {}, "json", "tsupervisord"))["group"],
+    "convert": printed(convert, written("e.conf", HEAD + X + "nice=5\\n"), "tsupervisord"),
+    "info": all_config_info(SimpleNamespace(candidates=config.groups, groups={})),
+    "changed": diff(before, config.groups).changed,
+    "api": CONFIG["properties"].get("nice"),
+    "schema": json.loads(schema()),
+    "sample": sample(),
+    "page": markdown(),
+}))
+"""
+
+
+def test_a_new_row_reaches_everything(tmp_path: Path) -> None:
+    """Its row and its field are added to a copy of the package, and nothing else."""
+    copy = tmp_path / "copy" / PACKAGE.name
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    table, model = copy / "core/config/options.py", copy / "core/config/model.py"
+    _insert(table, "\nPROGRAM = (\n", NICE)
+    _insert(model, "    umask: int | None = None\n", "    nice: int = 0\n")
+    _insert(model, "    directory: str | PathLike\n", "    nice: int\n")
+    found = _probed(copy.parent, tmp_path)
+    assert found["ini"] == [0, 1]  # expanded for each process
+    assert (found["default"], found["toml"], found["python"]) == (0, [5], 5)
+    assert found["python refuses"].startswith("x: nice must be a whole number, not '5'")
+    (wrong,) = [finding for finding in found["check"] if finding["severity"] == "error"]
+    assert (wrong["option"], wrong["line"], wrong["column"]) == ("nice", 5, 6)
+    (meant,) = [finding for finding in found["misspelled"] if finding["option"] == "nise"]
+    assert meant["hint"] == "did you mean nice?"
+    (group,) = found["export"]
+    assert group["process"][0]["nice"] == {"value": 5, "from": "c.toml:4"}
+    assert "nice = 5\n" in found["convert"]
+    assert found["info"][0]["nice"] == 5
+    assert found["changed"] == ["x"]
+    assert found["api"]["type"] == "integer"
+    for kind in ("program", "fcgi-program", "eventlistener"):
+        options = found["schema"]["properties"][kind]["additionalProperties"]["properties"]
+        assert options["nice"]["type"] == ["integer", "string"]
+    assert ";nice=0 " in found["sample"]
+    assert "| `nice` | whole number | `0` | update | how much it yields" in found["page"]
+
+
+def _insert(path: Path, after: str, text: str) -> None:
+    source = path.read_text(encoding="utf-8")
+    assert source.count(after) >= 1, (path, after)
+    path.write_text(source.replace(after, after + text, 1), encoding="utf-8")
+
+
+def _probed(package: Path, directory: Path) -> dict[str, Any]:
+    path = os.pathsep.join([str(package), str(PACKAGE.parent)])
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE],
+        cwd=directory,
+        env={**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_a_program_is_kept_and_makes_further_processes() -> None:
+    section = "[program:x]\ncommand=/bin/x %(process_num)d of %(numprocs)d\n"
+    section += 'process_name=%(process_num)d\nenvironment=A="%(process_num)d"\nnumprocs='
+    (group,) = load(f"{section}2\n").groups
+    (program,) = group.programs
+    assert (program.name, program.count, program.first) == ("x", 2, 0)
+    assert program.processes() == group.processes
+    (larger,) = load(f"{section}4\n").groups
+    assert replace(program, count=4).processes() == larger.processes
+    assert replace(program, count=0).processes() == ()
+
+
+def test_a_group_keeps_each_of_its_programs() -> None:
+    text = "[program:a]\ncommand=/bin/a\n[program:b]\ncommand=/bin/b\n[group:g]\nprograms=b,a\n"
+    (group,) = load(text).groups
+    assert [program.name for program in group.programs] == ["b", "a"]
+    made = [process for program in group.programs for process in program.processes()]
+    assert tuple(made) == group.processes
+
+
+def test_a_process_that_cannot_be_made_is_an_error() -> None:
+    """As when a program is scaled to a number that its options do not allow."""
+    text = "[program:x]\ncommand=/bin/x\nprocess_name=%(process_num)d\n"
+    text += "stdout_logfile_backups=%(process_num)d%(process_num)c\nnumprocs_start=48\n"
+    (group,) = load(text).groups
+    (program,) = group.programs
+    assert group.processes[0].stdout.backups == 480
+    with pytest.raises(ConfigError, match="invalid number '65A'"):
+        replace(program, first=65).processes()
