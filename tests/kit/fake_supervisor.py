@@ -32,8 +32,10 @@ from trio_supervisor.core.errors import (
     NoFile,
     NotRunning,
     RequestError,
+    ShuttingDown,
     StillRunning,
 )
+from trio_supervisor.core.plan import Plan, Step, StepKind
 from trio_supervisor.core.process.record import ProcessRecord
 from trio_supervisor.core.process.states import (
     RUNNING_STATES,
@@ -42,6 +44,7 @@ from trio_supervisor.core.process.states import (
     DaemonState,
     State,
 )
+from trio_supervisor.runtime import operations
 from trio_supervisor.runtime.events.bus import Bus
 from trio_supervisor.runtime.events.history import EventHistory
 from trio_supervisor.runtime.events.subscription import BUFFER_SIZE, EventStream, EventStreams
@@ -52,6 +55,7 @@ from trio_supervisor.runtime.output.tail_buffer import TailBuffer
 
 if TYPE_CHECKING:
     from trio_supervisor.core.events import Event
+    from trio_supervisor.runtime.operations import StepResult
     from trio_supervisor.runtime.process.process import Process
     from trio_supervisor.runtime.supervisor import Supervisor
 
@@ -283,7 +287,7 @@ class FakeSupervisor:
             raise BadName(name)
         return self.groups[name]
 
-    async def start_all(
+    async def start(
         self, processes: Iterable[FakeProcess], *, wait: bool = True
     ) -> list[FakeResult]:
         results = []
@@ -296,7 +300,7 @@ class FakeSupervisor:
                 results.append(FakeResult(process))
         return results
 
-    async def stop_all(
+    async def stop(
         self, processes: Iterable[FakeProcess], *, wait: bool = True
     ) -> list[FakeResult]:
         applied = [p for p in processes if p.state in (*RUNNING_STATES, State.STOPPING)]
@@ -304,7 +308,7 @@ class FakeSupervisor:
             await process.stop(wait=wait)
         return [FakeResult(process) for process in applied]
 
-    async def restart_all(
+    async def restart(
         self,
         processes: Iterable[FakeProcess],
         *,
@@ -312,11 +316,11 @@ class FakeSupervisor:
         check: Callable[[], object] = lambda: None,
     ) -> list[FakeResult]:
         processes = list(processes)
-        await self.stop_all(processes)
+        await self.stop(processes)
         check()
-        return await self.start_all(processes, wait=wait)
+        return await self.start(processes, wait=wait)
 
-    def signal_all(self, processes: Iterable[FakeProcess], signal: int) -> list[FakeResult]:
+    def signal(self, processes: Iterable[FakeProcess], signal: int) -> list[FakeResult]:
         applied = [p for p in processes if p.state in SIGNALLABLE_STATES]
         for process in applied:
             process.signal(signal)
@@ -327,6 +331,27 @@ class FakeSupervisor:
         if self.failure is not None:
             raise self.failure
         return self.found
+
+    async def update(self) -> list[StepResult]:
+        found = await self.reread()
+        kinds = (
+            (StepKind.STOP, found.removed),
+            (StepKind.REPLACE, found.changed),
+            (StepKind.START, found.added),
+        )
+        steps = (Step(kind, name, {}) for kind, names in kinds for name in names)
+        return await operations.apply(Plan(tuple(steps)), self)
+
+    def is_active(self, name: str) -> bool:
+        return name in self.groups
+
+    def is_current(self, name: str) -> bool:
+        wanted = next((group for group in self.candidates if group.name == name), None)
+        return name in self.groups and self.groups[name].config == wanted
+
+    def require_running(self) -> None:
+        if self.state is not DaemonState.RUNNING:
+            raise ShuttingDown
 
     def add_group(self, name: str) -> None:
         if name in self.groups:
@@ -347,13 +372,13 @@ class FakeSupervisor:
         self.remove_group(name)
 
     async def remove(self, name: str) -> None:
-        await self.stop_all(self.group(name).processes.values())
+        await self.stop(self.group(name).processes.values())
         self.remove_group(name)
 
     def request_shutdown(self) -> None:
         self.state = DaemonState.SHUTDOWN
 
-    async def restart(self) -> None:
+    async def reload(self) -> None:
         await trio.lowlevel.checkpoint()
         if self.failure is not None:
             raise self.failure

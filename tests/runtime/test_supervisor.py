@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,7 @@ from trio_supervisor.core.errors import (
     StillRunning,
 )
 from trio_supervisor.core.events import Event, ProcessState
+from trio_supervisor.core.plan import StepKind
 from trio_supervisor.core.process.states import DaemonState, State
 from trio_supervisor.runtime.supervisor import Supervisor
 
@@ -85,6 +87,7 @@ class Stage:
         self.supervisor = Supervisor(
             config,
             log=log,
+            environment={"PATH": "/bin:/usr/bin"},
             reload=reload,
             bus=RecordingBus(self.events, log),
             launch=self.launcher,
@@ -135,21 +138,21 @@ async def test_processes_start_by_priority_and_name(autojump_clock: MockClock) -
 async def test_start_all_and_stop_all_order(autojump_clock: MockClock) -> None:
     async with supervised(*ORDERED) as stage:
         sup = stage.supervisor
-        results = await sup.stop_all(sup.processes())
+        results = await sup.stop(sup.processes())
         assert stage.signalled() == START_ORDER[::-1]
         assert len(results) == len(START_ORDER)
         assert all(result.error is None for result in results)
         stage.launcher.children.clear()
-        await sup.start_all(sup.processes())
+        await sup.start(sup.processes())
         assert [child.spec.label for child in stage.launcher.children] == START_ORDER
-        assert await sup.start_all(sup.processes()) == []
+        assert await sup.start(sup.processes()) == []
 
 
 @pytest.mark.behaviour("process.md#requests-for-several-processes")
 async def test_group_start_is_parallel(autojump_clock: MockClock) -> None:
     async with supervised(group("g", "a", "b", "c", startsecs=2, autostart=False)) as stage:
         sup = stage.supervisor
-        results = await sup.start_all(sup.group("g").processes.values())
+        results = await sup.start(sup.group("g").processes.values())
         assert trio.current_time() == pytest.approx(2)
         assert {(r.process.name, r.error) for r in results} == {(n, None) for n in "abc"}
 
@@ -246,6 +249,61 @@ async def test_shutdown_does_not_wait_for_unknown(autojump_clock: MockClock) -> 
         stage.supervisor.request_shutdown()
         await stage.finished.wait()
         assert stage.supervisor.process("x").state is State.UNKNOWN
+
+
+async def test_an_update_from_python_follows_the_file(autojump_clock: MockClock) -> None:
+    before = group("gone"), group("changes"), group("stays")
+    after = group("changes", startsecs=2), group("new"), group("stays")
+    async with supervised(*before, reload=lambda: Config(groups=after)) as stage:
+        sup = stage.supervisor
+        stays = sup.process("stays")
+        assert [(step.kind, step.group) for step in (await sup.plan()).steps] == [
+            (StepKind.STOP, "gone"),
+            (StepKind.REPLACE, "changes"),
+            (StepKind.START, "new"),
+        ]
+        assert set(sup.groups) == {"gone", "changes", "stays"}  # planned, not done
+        results = await sup.update()
+        assert [result.error for result in results] == [None] * 3
+        assert set(sup.groups) == {"changes", "new", "stays"}
+        assert sup.process("stays") is stays
+        assert stage.signalled() == ["gone", "changes"]
+        assert await sup.update() == []
+
+
+async def test_a_step_that_fails_keeps_no_other_from_its_turn(autojump_clock: MockClock) -> None:
+    before = group("busy"), group("gone")
+    async with supervised(*before, reload=lambda: Config(groups=(group("new"),))) as stage:
+        sup = stage.supervisor
+        busy = sup.process("busy")
+        async with trio.open_nursery() as nursery:
+            stage.child("busy").on_signal = ignore_all_but_kill
+            results = {}
+
+            async def update() -> None:
+                results.update({r.step.group: r.error for r in await sup.update()})
+
+            nursery.start_soon(update)
+            await busy.wait_for(State.STOPPED)
+            busy.begin()  # another request starts it again at that moment
+        assert isinstance(results.pop("busy"), StillRunning)
+        assert results == {"gone": None, "new": None}
+
+
+async def test_a_restart_of_a_stopping_process_waits_for_its_end_and_starts_it(
+    autojump_clock: MockClock,
+) -> None:
+    async with supervised(group("a", stopwaitsecs=5)) as stage:
+        sup = stage.supervisor
+        for restart in (sup.process("a").restart, partial(sup.restart, sup.processes())):
+            await sup.process("a").wait_for(State.RUNNING)
+            stage.child("a").on_signal = ignore_all_but_kill
+            before = sup.process("a").pid
+            await sup.process("a").stop(wait=False)
+            assert sup.process("a").state is State.STOPPING
+            await restart()
+            assert sup.process("a").state is State.RUNNING
+            assert sup.process("a").pid != before
 
 
 @pytest.mark.behaviour("http.md#groups-and-configuration")
@@ -413,7 +471,7 @@ async def test_a_restart_with_a_bad_configuration_is_refused(
 
     async with supervised(group("a"), reload=reload) as stage:
         with pytest.raises(CantReread, match="no command in section 'program:broken'"):
-            await stage.supervisor.restart()
+            await stage.supervisor.reload()
         assert stage.supervisor.state is DaemonState.RUNNING
         assert stage.child("a").alive
         assert sum(line.startswith("CRIT") for line in stage.lines) == 1
@@ -426,7 +484,7 @@ async def test_an_exit_request_turns_a_restart_into_a_shutdown(
     async with supervised(group("a"), reload=lambda: Config()) as stage:
         await trio.sleep(1.5)
         stage.child("a").on_signal = ignore_all_but_kill
-        await stage.supervisor.restart()
+        await stage.supervisor.reload()
         assert stage.supervisor.successor is not None
         stage.supervisor.request_shutdown()
         await stage.finished.wait()
@@ -558,7 +616,7 @@ async def test_one_hanging_spawn_does_not_hold_up_the_others(autojump_clock: Moc
         sup = stage.supervisor
         stage.launcher.gate = trio.Event()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(lambda: sup.start_all(sup.processes()))
+            nursery.start_soon(lambda: sup.start(sup.processes()))
             await trio.sleep(1)
             assert len(stage.launcher.times) == 2
             stage.launcher.gate.set()

@@ -161,6 +161,7 @@ class World:
         return Supervisor(
             config,
             log=log,
+            environment={"PATH": "/bin:/usr/bin"},
             reload=self._read,
             bus=RecordingBus(self.events, log),
             launch=self.launcher,
@@ -182,13 +183,13 @@ class World:
         self.request(self._some(number).restart)
 
     async def _signal(self, number: int) -> None:
-        self.supervisor.signal_all(self.processes, signal.SIGUSR1)
+        self.supervisor.signal(self.processes, signal.SIGUSR1)
 
     async def _start_all(self, number: int) -> None:
-        self.request(partial(self.supervisor.start_all, self.processes))
+        self.request(partial(self.supervisor.start, self.processes))
 
     async def _stop_all(self, number: int) -> None:
-        self.request(partial(self.supervisor.stop_all, self.processes, wait=bool(number % 2)))
+        self.request(partial(self.supervisor.stop, self.processes, wait=bool(number % 2)))
 
     async def _exit(self, number: int) -> None:
         if self.alive:
@@ -244,7 +245,7 @@ class World:
         self.request(remove)
 
     async def _reload(self, number: int) -> None:
-        self.request(self.supervisor.restart)
+        self.request(self.supervisor.reload)
 
     async def _shutdown(self, number: int) -> None:
         self.supervisor.request_shutdown()

@@ -122,6 +122,7 @@ class Service:
             supervisor = Supervisor(
                 config,
                 log=activity.log,
+                environment=dict(os.environ),
                 activity=activity,
                 reload=self._load,
                 prepare=self._prepare,
@@ -299,4 +300,4 @@ def _act(number: signal.Signals, supervisor: Supervisor, nursery: trio.Nursery) 
 
 async def _restart(supervisor: Supervisor) -> None:
     with suppress(CantReread):  # said in the log; everything keeps running (P-182, Q-23)
-        await supervisor.restart()
+        await supervisor.reload()

@@ -67,7 +67,7 @@ async def open_supervisor(
         loaded = await trio.to_thread.run_sync(reload)
         for message in loaded.messages:
             log(message.severity, str(message))
-    supervisor = Supervisor(loaded, log=log, reload=reload)
+    supervisor = Supervisor(loaded, log=log, environment=dict(os.environ), reload=reload)
     failure: BaseException | None = None
     try:
         async with trio.open_nursery() as nursery:

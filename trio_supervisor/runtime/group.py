@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_supervisor.core.config.model import ChannelConfig, GroupKind, Severity, Task
+from trio_supervisor.core.plan import in_start_order
 from trio_supervisor.core.process.states import STOPPED_STATES
 from trio_supervisor.runtime.events.listener_reader import ListenerReader
 from trio_supervisor.runtime.events.pool import Pool
@@ -44,8 +45,8 @@ class Group:
         """FastCGI sockets by URL: one for each program of the group (P-298, Q-61)."""
         self.processes: dict[str, Process] = {}
         self._auto_logs: list[str] = []
-        for process in sorted(config.processes, key=lambda p: p.priority):  # stable (Q-19)
-            self.processes[process.name] = self._make(process)  # equal names: the last (Q48)
+        for process in in_start_order(config.processes):
+            self.processes[process.name] = self._make(process)  # of equal names the last counts
 
     async def run(self) -> None:
         """Run the group's tasks until ``close``; children still alive then are let go."""

@@ -1,24 +1,42 @@
-"""Requests for several processes at once. Each is carried out by the process itself."""
+"""Carries out what is asked for several processes, and the steps of plans.
+
+Each start and stop is carried out by the process itself; here is the order among them, which comes
+from ``core/plan.py``, and what became of each.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import trio
 
-from trio_supervisor.core.errors import AbnormalTermination, RequestError
-from trio_supervisor.core.process.states import RUNNING_STATES, SIGNALLABLE_STATES
+from trio_supervisor.core.config.model import Severity
+from trio_supervisor.core.errors import RequestError
+from trio_supervisor.core.plan import StepKind, in_stop_order
+from trio_supervisor.core.process.states import (
+    RUNNING_STATES,
+    SIGNALLABLE_STATES,
+    STOPPED_STATES,
+)
+from trio_supervisor.runtime.process.process import Restart
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Collection, Iterable
 
+    from trio_supervisor.core.plan import Plan, Step
+    from trio_supervisor.core.process.cause import Cause
+    from trio_supervisor.runtime.group import Group
     from trio_supervisor.runtime.process.process import Process
     from trio_supervisor.runtime.process.state_machine import StartAttempt
 
-#: Seconds one spawn may take before the next in the start order is begun all the same: order
-#: (P-150) is kept on any healthy machine, and one hanging exec does not hold up the others.
+#: Seconds one spawn may take before the next in the start order is begun all the same: the order
+#: is kept on any healthy machine, and an exec that hangs does not hold up the others.
 SPAWN_PATIENCE = 0.1
+#: Seconds a listener pool gets to work off its events before it is stopped.
+DRAIN_PATIENCE = 1
+#: Seconds between two "waiting for x to die" lines.
+DIE_REMINDER = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,36 +47,64 @@ class Result:
     error: RequestError | None = None
 
 
-async def start_all(processes: Iterable[Process], *, wait: bool = True) -> list[Result]:
-    """Start those outside the running set in the order given, then wait for all (P-153).
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What became of one step of a plan; ``error`` is None for success."""
+
+    step: Step
+    error: RequestError | None = None
+
+
+class Groups(Protocol):
+    """The active groups, to which the steps of a plan are applied."""
+
+    def is_active(self, name: str) -> bool:
+        """Whether there is a group of that name."""
+
+    def is_current(self, name: str) -> bool:
+        """Whether the group is what the configuration says; another update may have seen to it."""
+
+    def add_group(self, name: str) -> None:
+        """Activate the group that the configuration has. Raises RequestError."""
+
+    async def remove(self, name: str) -> None:
+        """Stop a group, and forget it. Raises RequestError."""
+
+    def require_running(self) -> None:
+        """Raise ShuttingDown if nothing may be changed any more."""
+
+
+async def start(processes: Iterable[Process], *, wait: bool = True) -> list[Result]:
+    """Start those outside the running set in the order given, then wait for all.
 
     Results come in order of completion.
     """
     results: list[Result] = []
 
-    async def finish(process: Process, attempt: StartAttempt) -> None:
-        results.append(await _result(process, process.outcome(attempt, wait=wait)))
+    def begin(process: Process) -> StartAttempt | None:
+        return None if process.state in RUNNING_STATES else process.request_start()
 
-    async with trio.open_nursery() as nursery:
-        for process in processes:
-            await process.end_recorded()
-            if process.state in RUNNING_STATES:
-                continue
-            try:
-                attempt = process.request_start()
-            except RequestError as error:
-                results.append(Result(process, error))
-                continue
-            nursery.start_soon(finish, process, attempt)
-            with trio.move_on_after(SPAWN_PATIENCE):
-                await process.spawned()
+    await _begin_in_turn(processes, begin, results, wait=wait)
     return results
 
 
-async def stop_all(
+async def autostart(
+    processes: Iterable[Process], cause: Cause, accepting: Callable[[], bool]
+) -> None:
+    """Spawn those with ``autostart`` that were never started; none is waited for.
+
+    A command that is missing is no error here: the start fails, and is retried.
+    """
+    for process in processes:
+        if process.config.autostart and process.is_untouched and accepting():
+            process.begin(cause)
+            await _let_spawn(process)
+
+
+async def stop(
     processes: Iterable[Process], *, wait: bool = True, to_restart: bool = False
 ) -> list[Result]:
-    """Stop those in the running set, last first, then wait for all (P-154, Q-18).
+    """Stop those in the running set, last first, then wait for all.
 
     Stops that are under way are joined. ``to_restart``: the first half of a restart.
     """
@@ -70,7 +116,7 @@ async def stop_all(
         results.append(Result(process))
 
     async with trio.open_nursery() as nursery:
-        for process in reversed(list(processes)):
+        for process in in_stop_order(processes):
             if process.state in RUNNING_STATES or process.stopping:
                 try:
                     process.request_stop(to_restart=to_restart)
@@ -81,46 +127,126 @@ async def stop_all(
     return results
 
 
-async def restart_all(
+async def restart(
     processes: Iterable[Process],
     *,
     wait: bool = True,
     check: Callable[[], object] = lambda: None,
 ) -> list[Result]:
-    """Stop those in the running set, then start all; results are those of the starts.
+    """Stop those in the running set, last first, then start all; results are those of the starts.
 
-    ``check`` is called before the starts; what it raises leaves all stopped. A process that
-    somebody else has stopped since is not started, which is AbnormalTermination.
+    Stops that are under way are joined. ``check`` is called before the starts; what it raises
+    leaves all stopped. A process that another request has stopped since is not started, which is
+    AbnormalTermination.
     """
-    before = [(process, process.stops) for process in processes]
-    await stop_all((process for process, _ in before), to_restart=True)
+    processes = list(processes)
+    restarts = {process: Restart(process) for process in in_stop_order(processes)}
+    async with trio.open_nursery() as nursery:
+        for each in restarts.values():
+            nursery.start_soon(each.stopped)
     check()
-    called_off = [
-        Result(process, AbnormalTermination(process.full_name))
-        for process, stops in before
-        if process.stops != stops
-    ]
-    wanted = (process for process, stops in before if process.stops == stops)
-    return [*called_off, *await start_all(wanted, wait=wait)]
+    results: list[Result] = []
+    await _begin_in_turn(processes, lambda p: restarts[p].begin(), results, wait=wait)
+    return results
 
 
-def signal_all(processes: Iterable[Process], signal: int) -> list[Result]:
+def signal(processes: Iterable[Process], number: int) -> list[Result]:
     """Send a signal to those that have a child."""
     results = []
     for process in processes:
         if process.state in SIGNALLABLE_STATES:
             error = None
             try:
-                process.signal(signal)
+                process.signal(number)
             except RequestError as caught:
                 error = caught
             results.append(Result(process, error))
     return results
 
 
-async def _result(process: Process, request: Awaitable[None]) -> Result:
+async def apply(plan: Plan, groups: Groups) -> list[StepResult]:
+    """Carry out a plan, step by step; one that fails keeps no other from its turn.
+
+    Each step looks at what is there when its turn comes: a step that another update has carried out
+    meanwhile is done. A cancellation leaves the remaining steps undone.
+    """
+    return [StepResult(step, await _error_of(_carry_out(step, groups))) for step in plan.steps]
+
+
+async def shut_down(
+    groups: Collection[Group], log: Callable[[Severity, str], None], cause: Cause
+) -> None:
+    """Stop the groups strictly one after the other, the last first; return when all have ended."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_announce_waiting, groups, log)
+        for group in in_stop_order(groups):
+            if group.pool is not None:
+                with trio.move_on_after(DRAIN_PATIENCE):
+                    await group.pool.drained()
+            for process in in_stop_order(group.processes.values()):
+                process.shut_down(cause)
+            for process in group.processes.values():
+                await process.wait_for(*STOPPED_STATES)
+        nursery.cancel_scope.cancel()
+
+
+async def _begin_in_turn(
+    processes: Iterable[Process],
+    begin: Callable[[Process], StartAttempt | None],
+    results: list[Result],
+    *,
+    wait: bool,
+) -> None:
+    """Begin starts one after the other, each when the one before has a child; wait for all.
+
+    ``begin`` returns None for a process that is to be left out; it raises RequestError.
+    """
+
+    async def finish(process: Process, attempt: StartAttempt) -> None:
+        error = await _error_of(process.outcome(attempt, wait=wait))
+        results.append(Result(process, error))
+
+    async with trio.open_nursery() as nursery:
+        for process in processes:
+            await process.end_recorded()
+            try:
+                attempt = begin(process)
+            except RequestError as error:
+                results.append(Result(process, error))
+                continue
+            if attempt is not None:
+                nursery.start_soon(finish, process, attempt)
+                await _let_spawn(process)
+
+
+async def _let_spawn(process: Process) -> None:
+    with trio.move_on_after(SPAWN_PATIENCE):
+        await process.spawned()
+
+
+async def _carry_out(step: Step, groups: Groups) -> None:
+    wanted = step.kind is not StepKind.STOP
+    if groups.is_active(step.group) and not (wanted and groups.is_current(step.group)):
+        await groups.remove(step.group)
+        groups.require_running()
+    if wanted and not groups.is_current(step.group):
+        groups.add_group(step.group)
+
+
+async def _error_of(request: Awaitable[None]) -> RequestError | None:
     try:
         await request
     except RequestError as error:
-        return Result(process, error)
-    return Result(process)
+        return error
+    return None
+
+
+async def _announce_waiting(
+    groups: Collection[Group], log: Callable[[Severity, str], None]
+) -> None:
+    while True:
+        processes = (p for group in groups for p in group.processes.values())
+        alive = [p.name for p in processes if p.state not in STOPPED_STATES]
+        if alive:
+            log(Severity.INFO, f"waiting for {', '.join(alive)} to die")
+        await trio.sleep(DIE_REMINDER)

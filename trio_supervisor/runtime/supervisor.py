@@ -1,16 +1,14 @@
 """The supervisor: the groups that run, and what can be asked of all of them.
 
-The XML-RPC door, the web pages and an embedding program call the same methods. It knows nothing of
-HTTP, of signals to the daemon or of command lines.
+XML-RPC, the JSON API, the web pages and an embedding program call the same methods. The supervisor
+knows nothing of HTTP, of signals to the daemon or of command lines.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
-import os
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from signal import SIGKILL
@@ -32,9 +30,7 @@ from trio_supervisor.core.errors import (
     AlreadyAdded,
     BadName,
     CantReread,
-    ConfigError,
     RequestError,
-    ServerError,
     ShuttingDown,
     StillRunning,
 )
@@ -46,6 +42,7 @@ from trio_supervisor.core.events import (
     SupervisorStateChangeRunning,
     SupervisorStateChangeStopping,
 )
+from trio_supervisor.core.plan import Plan, in_start_order, make_plan
 from trio_supervisor.core.process.cause import BOOT, Cause, CauseKind
 from trio_supervisor.core.process.states import (
     STOPPED_STATES,
@@ -53,6 +50,7 @@ from trio_supervisor.core.process.states import (
     State,
 )
 from trio_supervisor.runtime import operations
+from trio_supervisor.runtime.config_source import ConfigSource
 from trio_supervisor.runtime.definitions import build
 from trio_supervisor.runtime.events.bus import Bus
 from trio_supervisor.runtime.events.history import EventHistory
@@ -63,16 +61,16 @@ from trio_supervisor.runtime.guards import attempt, persist
 from trio_supervisor.runtime.host import Host
 from trio_supervisor.runtime.inspect.sampler import UsageSampler
 from trio_supervisor.runtime.logs.sinks import Sinks
-from trio_supervisor.runtime.requester import cause_of_request
-from trio_supervisor.runtime.shutdown import stop_groups
+from trio_supervisor.runtime.requester import cause_of_request, requested_by
 from trio_supervisor.runtime.spawn.launcher import ProcessLauncher
-from trio_supervisor.runtime.system.threads import NoThread, in_thread, in_thread_if_possible
+from trio_supervisor.runtime.system.threads import in_thread_if_possible
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from trio_supervisor.core.config.model import ProgramOptions, TaskOptions
     from trio_supervisor.runtime.logs.activity import ActivityLog
+    from trio_supervisor.runtime.operations import Result, StepResult
     from trio_supervisor.runtime.process.process import Process
     from trio_supervisor.runtime.spawn.launcher import Launcher
     from trio_supervisor.runtime.spawn.task import TaskFunction
@@ -89,6 +87,7 @@ class Supervisor:
         config: Config,
         *,
         log: Callable[[Severity, str], None],
+        environment: Mapping[str, str],
         activity: ActivityLog | None = None,
         reload: Callable[[], Config] | None = None,
         prepare: Callable[[Config], None] = lambda config: None,
@@ -96,7 +95,9 @@ class Supervisor:
         launch: Launcher | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """``reload`` reads the configuration again, in a worker thread; it raises ConfigError.
+        """``environment`` is the lowest layer of that of each child.
+
+        ``reload`` reads the configuration again, in a worker thread; it raises ConfigError.
 
         ``prepare`` makes ready, in a worker thread, what a restart needs that can fail; it raises
         ConfigError or ServerError.
@@ -114,14 +115,11 @@ class Supervisor:
         """Wall-clock seconds."""
         self.event_history = EventHistory(wall_clock)
         self.usage = UsageSampler(self.processes)
-        self._reload = reload
-        self._prepare = prepare
-        # One thread at most is lost to a file that hangs, and none of those that others need.
-        self._reloading = trio.CapacityLimiter(1)
         self._launcher: ProcessLauncher | None = None
         """Closed at the end; None means that the caller closes the launcher it has given."""
         if launch is None:
             launch = self._launcher = ProcessLauncher(log=log)
+        self._source = ConfigSource(reload, prepare)
         bus = Bus(log) if bus is None else bus
         bus.observe(self.event_history.record)
         self._host = Host(
@@ -131,7 +129,7 @@ class Supervisor:
             bus=bus,
             launch=launch,
             wall_clock=wall_clock,
-            environment=dict(os.environ),
+            environment=environment,
             server_url=config.server_url,
             abort=self._abort,
         )
@@ -143,11 +141,12 @@ class Supervisor:
         self._own: dict[str, GroupConfig] = {}  # added from Python, unknown to any file
         self._nursery: trio.Nursery | None = None
         self._leaving = trio.Event()
+        self._leaving_by = Cause(CauseKind.SHUTDOWN)
         self._fatal: BaseException | None = None
         self._over = trio.Event()
         self._streams = EventStreams(self._host.bus, wall_clock)
         for group in config.groups:
-            if group.name not in self.groups:  # equal names: the first (config.md 9.5)
+            if group.name not in self.groups:  # of equal names the first counts
                 self._make(group)
 
     def events(self, *types: str | type[Event], buffer_size: int = BUFFER_SIZE) -> EventStream:
@@ -189,7 +188,7 @@ class Supervisor:
             task_status.started()
             self._start_soon(nursery, self.processes(), BOOT)
             await self._leaving.wait()
-            await stop_groups(list(self.groups.values()), self.log)
+            await operations.shut_down(list(self.groups.values()), self.log, self._leaving_by)
             nursery.cancel_scope.cancel()
 
     def get_state(self) -> DaemonState:
@@ -223,20 +222,75 @@ class Supervisor:
             raise BadName(name)
         return self.groups[name]
 
-    start_all = staticmethod(operations.start_all)
-    stop_all = staticmethod(operations.stop_all)
-    restart_all = staticmethod(operations.restart_all)
-    signal_all = staticmethod(operations.signal_all)
+    async def start(self, processes: Iterable[Process], *, wait: bool = True) -> list[Result]:
+        """Start those outside the running set in the order given, then wait for all.
+
+        Results come in order of completion.
+        """
+        return await operations.start(processes, wait=wait)
+
+    async def stop(
+        self, processes: Iterable[Process], *, wait: bool = True, to_restart: bool = False
+    ) -> list[Result]:
+        """Stop those in the running set, last first, then wait for all.
+
+        Stops that are under way are joined. ``to_restart``: the first half of a restart.
+        """
+        return await operations.stop(processes, wait=wait, to_restart=to_restart)
+
+    async def restart(
+        self,
+        processes: Iterable[Process],
+        *,
+        wait: bool = True,
+        check: Callable[[], object] = lambda: None,
+    ) -> list[Result]:
+        """Stop those in the running set, last first, then start all; results are of the starts.
+
+        Stops that are under way are joined. ``check`` is called before the starts; what it raises
+        leaves all stopped. A process that another request has stopped meanwhile is not started,
+        which is AbnormalTermination.
+        """
+        return await operations.restart(processes, wait=wait, check=check)
+
+    def signal(self, processes: Iterable[Process], signal: int) -> list[Result]:
+        """Send a signal to those that have a child."""
+        return operations.signal(processes, signal)
+
+    start_all = start
+    stop_all = stop
+    signal_all = signal
 
     async def reread(self) -> Diff:
-        """Read the configuration again; nothing running changes (P-077 and config.md 13.1).
+        """Read the configuration again; nothing that runs changes.
 
         Raises CantReread; the candidates of the last good read stay then.
         """
-        config = await self._read_again()
+        config = await self._source.read()
         self.candidates = (*config.groups, *self._own.values())
         self._log_new([*config.messages, *self._take_over(config.daemon)])
-        return model.diff({n: g.config for n, g in self.groups.items()}, self.candidates)
+        return model.diff(self._active, self.candidates)
+
+    async def plan(self) -> Plan:
+        """Read the configuration again, and return what would have to be done to follow it.
+
+        Nothing that runs changes. Raises CantReread.
+        """
+        await self.reread()
+        return make_plan(self._active, self.candidates)
+
+    async def apply(self, plan: Plan) -> list[StepResult]:
+        """Carry out a plan: stop, remove, add and start groups.
+
+        A step that fails keeps no other from its turn. Steps that another update has carried out
+        meanwhile are done.
+        """
+        with requested_by(Cause(CauseKind.CONFIGURATION, cause_of_request().who)):
+            return await operations.apply(plan, self)
+
+    async def update(self) -> list[StepResult]:
+        """Read the configuration again, and make it so. Raises CantReread."""
+        return await self.apply(await self.plan())
 
     def add_group(self, name: str) -> None:
         """Activate a group of the configuration last read.
@@ -291,7 +345,8 @@ class Supervisor:
         members = list(group.processes.values())
         for process in members:
             process.hold()
-        await self.stop_all(members)
+        with requested_by(Cause(CauseKind.CONFIGURATION, cause_of_request().who)):
+            await self.stop(members)
         self._forget(group)
 
     async def remove_stopped(self, name: str) -> None:
@@ -324,6 +379,25 @@ class Supervisor:
         group.remove_auto_logs()
         self._host.publish(ProcessGroupRemoved(name))
 
+    def is_active(self, name: str) -> bool:
+        """Whether there is an active group of that name."""
+        return name in self.groups
+
+    def is_current(self, name: str) -> bool:
+        """Whether the group is active, as the configuration last read has it."""
+        active = self.groups.get(name)
+        wanted = next((group for group in self.candidates if group.name == name), None)
+        return active is not None and active.config == wanted
+
+    def require_running(self) -> None:
+        """Raise ShuttingDown if nothing may be changed any more."""
+        if self.state is not DaemonState.RUNNING:
+            raise ShuttingDown
+
+    @property
+    def _active(self) -> dict[str, GroupConfig]:
+        return {name: group.config for name, group in self.groups.items()}
+
     def request_shutdown(self) -> None:
         """Stop everything and end ``run``."""
         self.successor = None
@@ -346,19 +420,19 @@ class Supervisor:
                 process.signal(SIGKILL)
         await self._over.wait()
 
-    async def restart(self) -> None:
+    async def reload(self) -> None:
         """Stop everything and end ``run``, to start afresh with ``successor``.
 
         The configuration is read and validated first, and what it needs is made ready: if that
         cannot be nothing is stopped, one CRIT line says why and CantReread is raised.
         """
         try:
-            config = await self._read_again()
-            await self._make_ready(config)
+            config = await self._source.read()
+            await self._source.make_ready(config)
         except CantReread as error:
             self.log(Severity.CRITICAL, f"restart refused, everything keeps running: {error}")
             raise
-        if self.state is not DaemonState.SHUTDOWN:  # an exit request wins (P-167)
+        if self.state is not DaemonState.SHUTDOWN:  # a request to exit wins
             self.successor = config
             self._leave(DaemonState.RESTARTING)
 
@@ -403,8 +477,7 @@ class Supervisor:
         self._said = frozenset(messages)
 
     def _activate(self, config: GroupConfig) -> Group:
-        if self.state is not DaemonState.RUNNING:
-            raise ShuttingDown
+        self.require_running()
         group = self._make(config)
         if self._nursery is not None:
             self._nursery.start_soon(group.run)
@@ -412,43 +485,16 @@ class Supervisor:
             self._start_soon(self._nursery, list(group.processes.values()), cause)
         return group
 
-    async def _read_again(self) -> Config:
-        if self._reload is None:
-            raise CantReread("this supervisor was not made from a configuration file")
-        try:
-            # Reading changes nothing: an end of ours does not wait for a disk that hangs.
-            return await in_thread(self._reload, abandon_on_cancel=True, limiter=self._reloading)
-        except NoThread as error:
-            raise CantReread(str(error.strerror)) from error
-        except ConfigError as error:
-            raise CantReread(error.placed) from error
-
-    async def _make_ready(self, config: Config) -> None:
-        try:
-            await trio.to_thread.run_sync(self._prepare, config, limiter=self._reloading)
-        except (ConfigError, ServerError) as error:
-            text = error.placed if isinstance(error, ConfigError) else str(error)
-            raise CantReread(text) from error
-
     def _make(self, config: GroupConfig) -> Group:
         group = Group(config, self._host)
         self.groups[config.name] = group
-        # Later groups come after the others of equal priority (P-146).
-        self.groups = dict(sorted(self.groups.items(), key=lambda item: item[1].priority))
+        # Later groups come after the others of equal priority.
+        self.groups = {each.name: each for each in in_start_order(self.groups.values())}
         self._host.publish(ProcessGroupAdded(config.name))
         return group
 
-    async def _autostart(self, processes: list[Process], cause: Cause) -> None:
-        """Spawn one after the other, without waiting for any to be RUNNING (P-150 to P-152)."""
-        for process in processes:
-            wanted = process.config.autostart and process.is_untouched
-            if wanted and self._host.accepting:
-                process.begin(cause)
-                with trio.move_on_after(operations.SPAWN_PATIENCE):
-                    await process.spawned()
-
     def _start_soon(self, nursery: trio.Nursery, processes: list[Process], cause: Cause) -> None:
-        start = partial(self._autostart, processes, cause)
+        start = partial(operations.autostart, processes, cause, lambda: self._host.accepting)
         nursery.start_soon(attempt, start, "autostart", self.log)
 
     def _abort(self, error: BaseException) -> None:
@@ -461,6 +507,7 @@ class Supervisor:
         self.state = state
         if first:
             self._host.accepting = False
+            self._leaving_by = Cause(CauseKind.SHUTDOWN, cause_of_request().who)
             for process in self.processes():
                 process.hold()
             self._host.publish(SupervisorStateChangeStopping())

@@ -59,7 +59,7 @@ async def test_a_stream_ends_with_the_supervisor() -> None:
 
 
 def supervisor() -> Supervisor:
-    return Supervisor(Config(), log=lambda severity, text: None)
+    return Supervisor(Config(), log=lambda severity, text: None, environment={})
 
 
 @pytest.mark.behaviour("events.md#streams-of-events")
@@ -108,6 +108,7 @@ async def test_events_have_the_numbers_of_the_bus_and_the_time_of_their_publicat
     sup = Supervisor(
         Config(),
         log=lambda severity, text: None,
+        environment={},
         bus=Bus(lambda severity, text: None, serials),
         wall_clock=lambda: next(times),
     )

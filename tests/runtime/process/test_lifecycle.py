@@ -854,7 +854,7 @@ async def test_a_start_of_a_dead_child_waits_for_its_end_to_be_recorded(
             await wait_all_tasks_blocked()
             assert x.state in RUNNING_STATES
             if together:
-                assert [result.error for result in await operations.start_all([x])] == [None]
+                assert [result.error for result in await operations.start([x])] == [None]
             else:
                 await x.start()
         assert x.state is State.RUNNING

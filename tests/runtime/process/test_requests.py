@@ -12,7 +12,7 @@ from tests.kit.fakes import FakeChild, Recorder, ignore_all_but_kill, program
 from tests.kit.running import running
 from trio_supervisor.core.errors import AbnormalTermination, Failed, NotRunning, SpawnFailed
 from trio_supervisor.core.process.states import State
-from trio_supervisor.runtime.operations import restart_all, stop_all
+from trio_supervisor.runtime import operations
 from trio_supervisor.runtime.spawn.launcher import SpawnError
 
 if TYPE_CHECKING:
@@ -37,10 +37,10 @@ async def test_stops_of_one_process_end_together_and_signal_once(autojump_clock:
         await x.start()
         began = trio.current_time()
         await x.stop(wait=False)
-        (result,) = await stop_all([x])
+        (result,) = await operations.stop([x])
         assert (result.process, result.error) == (x, None)
         assert (x.state, trio.current_time()) == (State.STOPPED, began + 9)
-        assert await stop_all([x]) == []
+        assert await operations.stop([x]) == []
         with pytest.raises(NotRunning):
             await x.stop()
     assert len(recorder.launcher.last.signals) == 2  # TERM and KILL
@@ -123,7 +123,7 @@ async def test_a_stop_calls_off_the_second_half_of_a_restart(autojump_clock: Moc
                 outcomes.append(str(error))
 
         async def restart_all_of_it() -> None:
-            outcomes.extend(result.error for result in await restart_all([x]))
+            outcomes.extend(result.error for result in await operations.restart([x]))
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(restart)
@@ -149,7 +149,7 @@ async def test_a_check_before_the_start_leaves_it_stopped(autojump_clock: MockCl
         assert x.state is State.STOPPED
         await x.start()
         with pytest.raises(Failed):
-            await restart_all([x], check=refuse)
+            await operations.restart([x], check=refuse)
         assert x.state is State.STOPPED
 
 
@@ -175,7 +175,7 @@ async def test_restarting_several_stops_the_last_first(autojump_clock: MockClock
         for process in (a, b):
             await process.start()
         b.request_stop()
-        results = await restart_all([a, b])
+        results = await operations.restart([a, b])
         assert {result.process.name: result.error for result in results} == {"a": None, "b": None}
         assert states(a, b) == [State.RUNNING] * 2
     signalled = [line.split()[2] for line in recorder.lines if line.startswith("DEBG killing ")]

@@ -383,7 +383,7 @@ def lines() -> list[str]:
 @pytest.fixture
 def real(lines: list[str]) -> Supervisor:
     log = lambda severity, text: lines.append(f"{severity.name} {text}")  # noqa: E731
-    return Supervisor(Config(rpcinterfaces=()), log=log)
+    return Supervisor(Config(rpcinterfaces=()), log=log, environment={})
 
 
 async def test_a_plugin_of_the_common_template_reads_the_state(real: Supervisor) -> None:

@@ -145,16 +145,16 @@ async def test_a_failed_start_says_why(fake: FakeSupervisor) -> None:
 
 async def test_signals(fake: FakeSupervisor) -> None:
     async with talking(fake) as client:
-        for word in ("HUP", "SIGUSR1", "15"):
+        for word in ("HUP", "SIGUSR1", "15", "hup", "RTMIN+3", "SigRtMax-1", "0"):
             await change(client, "/processes/cat/signal", signal=word)
-        for word in ("NOPE", "hup", "", "0", "32", "65", "-1", "HUP\n", "SIG15"):
+        for word in ("NOPE", "", "RTMIN+31", "32", "65", "-1", "HUP\n", "SIG15"):
             error = await change(client, "/processes/cat/signal", status=400, signal=word)
-            assert error["hint"] == "a name such as HUP or SIGHUP, or a number in quotes"
+            assert error["hint"] == "a name such as HUP, SIGHUP or RTMIN+3, or a number in quotes"
         error = await change(client, "/processes/cat/signal", status=400)
         assert error["message"] == "the field signal is missing"
         error = await change(client, "/processes/grp:ga/signal", status=409, signal="HUP")
         assert error["code"] == "NOT_RUNNING"
-    expected = [signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM]
+    expected = [signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM, signal.SIGHUP, 37, 63, 0]
     assert fake.process("cat").signals == expected
 
 

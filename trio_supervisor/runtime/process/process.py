@@ -167,17 +167,15 @@ class Process:
     ) -> None:
         """Stop it if it runs, start it and, with ``wait``, return when it is RUNNING.
 
-        A stop or start of somebody else that is under way is joined. ``check`` is called before
+        A stop or start of another request that is under way is joined. ``check`` is called before
         the start; what it raises leaves the process stopped. Raises RequestError; it is
         AbnormalTermination if a stop was requested meanwhile.
         """
         restart = Restart(self)
-        restart.check()
         await restart.stopped()
         check()
-        restart.check()
         await self.end_recorded()
-        await self.outcome(restart.attempt(), wait=wait)
+        await self.outcome(restart.begin(), wait=wait)
 
     def signal(self, number: int) -> None:
         """Send a signal to the child only. Raises NotRunning or Failed."""
@@ -292,14 +290,14 @@ class Process:
         self._states.intend(Intent.DOWN, cause)
         self.driver.stop()
 
-    def shut_down(self) -> None:
-        """Stop it, or give up on it, as its turn in a shutdown has come."""
+    def shut_down(self, cause: Cause = SHUTDOWN) -> None:
+        """Stop it, or give up on it: its turn in a shutdown has come."""
         if self.state is State.BACKOFF:
-            self._states.give_up(SHUTDOWN)
+            self._states.give_up(cause)
         else:
             # A child that cannot be signalled is UNKNOWN now; shutdown does not wait for it.
             with contextlib.suppress(RequestError):
-                self.request_stop(cause=SHUTDOWN)
+                self.request_stop(cause=cause)
 
     def hold(self) -> None:
         """Cancel the automatic start that is due: the process, or everything, is about to go."""
@@ -329,29 +327,29 @@ class Restart:
 
     def __init__(self, process: Process) -> None:
         self.process = process
-        self.error: RequestError | None = None
-        """Why the stop could not be begun."""
+        self._error: Failed | None = None
         self._stops = process.stops
         with contextlib.suppress(NotRunning):
             try:
                 process.request_stop(to_restart=True)
             except Failed as error:
-                self.error = error
+                self._error = error
 
     async def stopped(self) -> None:
         """Return when the process has stopped."""
         while self.process.stopping:
             await self.process.ended()
 
-    def check(self) -> None:
-        """Raise Failed if the stop was not possible, AbnormalTermination if it is called off."""
-        if self.error is not None:
-            raise self.error
+    def begin(self) -> StartAttempt:
+        """Begin the start, or join that of another request.
+
+        Raises RequestError; it is Failed if the stop was not possible, AbnormalTermination if
+        another stop has called the start off.
+        """
+        if self._error is not None:
+            raise self._error
         if self.process.stops != self._stops:
             raise AbnormalTermination(self.process.full_name)
-
-    def attempt(self) -> StartAttempt:
-        """Begin a start, or join one of somebody else. Raises RequestError."""
         if self.process.state in RUNNING_STATES:
             return self.process.attempt
         return self.process.request_start()

@@ -38,7 +38,7 @@ async def start_process(supervisor: Supervisor, name: str, wait: bool) -> Value:
     @return boolean      always true; an array of results for "group:*"
     """
     if (members := _members(supervisor, name)) is not None:
-        return results(await supervisor.start_all(members, wait=wait))
+        return results(await supervisor.start(members, wait=wait))
     process = supervisor.process(name)
     with _called(name):
         await process.start(wait=wait)
@@ -53,7 +53,7 @@ async def start_process_group(supervisor: Supervisor, name: str, wait: bool) -> 
     @return array        one struct for each process that was to be started
     """
     group = supervisor.group(name)
-    return results(await supervisor.start_all(group.processes.values(), wait=wait))
+    return results(await supervisor.start(group.processes.values(), wait=wait))
 
 
 async def start_all_processes(supervisor: Supervisor, wait: bool) -> Value:
@@ -62,7 +62,7 @@ async def start_all_processes(supervisor: Supervisor, wait: bool) -> Value:
     @param boolean wait  answer when the outcome of every start is known (default)
     @return array        one struct for each process that was to be started
     """
-    return results(await supervisor.start_all(all_processes(supervisor), wait=wait))
+    return results(await supervisor.start(supervisor.processes(), wait=wait))
 
 
 async def stop_process(supervisor: Supervisor, name: str, wait: bool) -> Value:
@@ -73,7 +73,7 @@ async def stop_process(supervisor: Supervisor, name: str, wait: bool) -> Value:
     @return boolean      always true; an array of results for "group:*"
     """
     if (members := _members(supervisor, name)) is not None:
-        return results(await supervisor.stop_all(members, wait=wait))
+        return results(await supervisor.stop(members, wait=wait))
     process = supervisor.process(name)
     with _called(name):
         await process.stop(wait=wait)
@@ -88,7 +88,7 @@ async def stop_process_group(supervisor: Supervisor, name: str, wait: bool) -> V
     @return array        one struct for each process that was to be stopped
     """
     group = supervisor.group(name)
-    return results(await supervisor.stop_all(group.processes.values(), wait=wait))
+    return results(await supervisor.stop(group.processes.values(), wait=wait))
 
 
 async def stop_all_processes(supervisor: Supervisor, wait: bool) -> Value:
@@ -97,7 +97,7 @@ async def stop_all_processes(supervisor: Supervisor, wait: bool) -> Value:
     @param boolean wait  answer when all of them have ended (default)
     @return array        one struct for each process that was to be stopped
     """
-    return results(await supervisor.stop_all(all_processes(supervisor), wait=wait))
+    return results(await supervisor.stop(supervisor.processes(), wait=wait))
 
 
 async def signal_process(supervisor: Supervisor, name: str, signal: str) -> Value:
@@ -132,7 +132,7 @@ async def signal_all_processes(supervisor: Supervisor, signal: str) -> Value:
     @param string signal  a name, with or without SIG, or a number
     @return array         one struct for each process that was to be signalled
     """
-    return _signal_all(supervisor, all_processes(supervisor), signal)
+    return _signal_all(supervisor, supervisor.processes(), signal)
 
 
 async def send_process_stdin(supervisor: Supervisor, name: str, chars: str) -> Value:
@@ -206,13 +206,8 @@ async def restart(supervisor: Supervisor) -> Value:
 
     @return boolean  always true
     """
-    await supervisor.restart()
+    await supervisor.reload()
     return True
-
-
-def all_processes(supervisor: Supervisor) -> list[Process]:
-    """Every process, in start order."""
-    return [p for group in supervisor.groups.values() for p in group.processes.values()]
 
 
 def result(process: Process, error: RequestError | None) -> dict[str, Value]:
@@ -253,7 +248,7 @@ def _signal_all(supervisor: Supervisor, processes: Iterable[Process], signal: st
         number = signal_number(signal)
     except BadSignal as error:
         return [result(p, error) for p in processes if p.state in SIGNALLABLE_STATES]
-    return results(supervisor.signal_all(processes, number))
+    return results(supervisor.signal(processes, number))
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from trio_supervisor.runtime.output.log_source import (
     LogAddress,
     find_log,
 )
-from trio_supervisor.runtime.rpc.control import all_processes, result
+from trio_supervisor.runtime.rpc.control import result
 
 if TYPE_CHECKING:
     from trio_supervisor.core.xmlrpc import Value
@@ -113,7 +113,7 @@ async def clear_all_process_logs(supervisor: Supervisor) -> Value:
     @return array  one struct for each process
     """
     outcomes: list[Value] = []
-    for process in all_processes(supervisor):
+    for process in supervisor.processes():
         error: RequestError | None = None
         try:
             clear_logs(process)

@@ -48,7 +48,7 @@ async def shutdown(request: ApiRequest) -> object:
 
 
 async def restart(request: ApiRequest) -> object:
-    await request.supervisor.restart()
+    await request.supervisor.reload()
     return {"done": True}
 
 

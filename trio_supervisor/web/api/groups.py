@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from trio_supervisor.core.errors import BadName, RequestError
+from trio_supervisor.core.errors import BadName
+from trio_supervisor.core.plan import StepKind
 from trio_supervisor.runtime.inspect.describe import KIND_NAMES
 from trio_supervisor.runtime.inspect.info import all_config_info
 from trio_supervisor.web.api.error import problem_of
@@ -53,35 +54,21 @@ async def reread(request: ApiRequest) -> object:
 
 async def update(request: ApiRequest) -> object:
     """Groups in the order of ``supervisorctl update``: removed ones, changed ones, added ones."""
-    supervisor = request.supervisor
-    found = await supervisor.reread()
-    failed: list[object] = []
+    results = await request.supervisor.update()
 
-    async def replace(name: str, *, fresh: bool) -> bool:
-        try:
-            if name in supervisor.groups and not (fresh and _is_current(supervisor, name)):
-                await supervisor.remove(name)
-                request.require_running()
-            if fresh and not _is_current(supervisor, name):
-                supervisor.add_group(name)
-        except RequestError as error:
-            failed.append({"group": name, "error": problem_of(error).object})
-            return False
-        return True
+    def done(kind: StepKind) -> list[str]:
+        return [r.step.group for r in results if r.step.kind is kind and r.error is None]
 
     return {
-        "removed": [name for name in found.removed if await replace(name, fresh=False)],
-        "changed": [name for name in found.changed if await replace(name, fresh=True)],
-        "added": [name for name in found.added if await replace(name, fresh=True)],
-        "failed": failed,
+        "removed": done(StepKind.STOP),
+        "changed": done(StepKind.REPLACE),
+        "added": done(StepKind.START),
+        "failed": [
+            {"group": r.step.group, "error": problem_of(r.error).object}
+            for r in results
+            if r.error is not None
+        ],
     }
-
-
-def _is_current(supervisor: Supervisor, name: str) -> bool:
-    """Whether the group runs as it was last read: another update may have seen to it."""
-    active = supervisor.groups.get(name)
-    wanted = next((group for group in supervisor.candidates if group.name == name), None)
-    return active is not None and active.config == wanted
 
 
 def _known(supervisor: Supervisor) -> dict[str, GroupConfig]:

@@ -13,7 +13,7 @@ from trio_supervisor.core.errors import (
 )
 from trio_supervisor.runtime.inspect.describe import details, last_output, reason
 from trio_supervisor.runtime.inspect.info import by_name
-from trio_supervisor.runtime.rpc.control import all_processes, signal_number
+from trio_supervisor.runtime.rpc.control import signal_number
 from trio_supervisor.runtime.rpc.logs import clear_logs
 from trio_supervisor.web.api.error import problem_of
 from trio_supervisor.web.api.route import CHANGE, READ, ROOT, Field, Route
@@ -41,15 +41,30 @@ WAIT = Field(
     "wait", "boolean", "answer when the outcome is known; false: when it has begun", default=True
 )
 DATA = Field("data", "string", "what to send; it arrives encoded as UTF-8")
+_SIGNALS = (
+    *("ABRT", "ALRM", "BUS", "CHLD", "CONT", "FPE", "HUP", "ILL"),
+    *("INT", "IO", "KILL", "PIPE", "PROF", "PWR", "QUIT", "SEGV"),
+    *("STOP", "SYS", "TERM", "TRAP", "TSTP", "TTIN", "TTOU", "URG"),
+    *("USR1", "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ"),
+)
+
+
+def _any_case(*words: str) -> str:
+    """A pattern of these words in upper or lower case; JSON Schema has no flag for that."""
+    spelled = ("".join(f"[{c}{c.lower()}]" if c.isalpha() else c for c in word) for word in words)
+    return f"({'|'.join(spelled)})"
+
+
 SIGNAL = Field(
     "signal",
     "string",
-    "a name such as HUP or SIGHUP, or a number in quotes",
-    # Those of Linux on every machine; what a kernel or libc keeps for itself is left out.
+    "a name such as HUP, SIGHUP or RTMIN+3, or a number in quotes",
+    # Those of Linux on every machine; the kernel and libc keep 32 and 33 for themselves.
     pattern=(
-        "(SIG)?(ABRT|ALRM|BUS|CHLD|CONT|FPE|HUP|ILL|INT|IO|KILL|PIPE|PROF|PWR|QUIT|SEGV|STOP|SYS|"
-        "TERM|TRAP|TSTP|TTIN|TTOU|URG|USR1|USR2|VTALRM|WINCH|XCPU|XFSZ)|"
-        "[1-9]|[12][0-9]|3[014-9]|[45][0-9]|6[0-4]"
+        f"{_any_case('SIG')}?{_any_case(*_SIGNALS)}|"
+        f"{_any_case('SIG')}?{_any_case('RT')}({_any_case('MIN')}([+]0?[0-9]|[+][12][0-9]|[+]30)?|"
+        f"{_any_case('MAX')}(-0?[0-9]|-[12][0-9]|-30)?)|"
+        "[0-9]|[12][0-9]|3[014-9]|[45][0-9]|6[0-4]"
     ),
 )
 
@@ -103,24 +118,24 @@ async def clear(request: ApiRequest) -> object:
 
 
 async def start_several(request: ApiRequest, processes: list[Process]) -> object:
-    return _results(await request.supervisor.start_all(processes, wait=request.flag("wait")))
+    return _results(await request.supervisor.start(processes, wait=request.flag("wait")))
 
 
 async def stop_several(request: ApiRequest, processes: list[Process]) -> object:
-    return _results(await request.supervisor.stop_all(processes, wait=request.flag("wait")))
+    return _results(await request.supervisor.stop(processes, wait=request.flag("wait")))
 
 
 async def restart_several(request: ApiRequest, processes: list[Process]) -> object:
     """As with one: all of them run afterwards."""
     return _results(
-        await request.supervisor.restart_all(
+        await request.supervisor.restart(
             processes, wait=request.flag("wait"), check=request.require_client
         )
     )
 
 
 async def signal_several(request: ApiRequest, processes: list[Process]) -> object:
-    return _results(request.supervisor.signal_all(processes, signal_number(request.text("signal"))))
+    return _results(request.supervisor.signal(processes, signal_number(request.text("signal"))))
 
 
 async def clear_several(request: ApiRequest, processes: list[Process]) -> object:
@@ -137,7 +152,7 @@ def _of_group(act: Several) -> Callable[[ApiRequest], Awaitable[object]]:
 
 def _of_all(act: Several) -> Callable[[ApiRequest], Awaitable[object]]:
     async def run(request: ApiRequest) -> object:
-        return await act(request, all_processes(request.supervisor))
+        return await act(request, request.supervisor.processes())
 
     return run
 

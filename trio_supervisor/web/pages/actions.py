@@ -58,7 +58,7 @@ class FormAction:
     def members(self) -> list[Process]:
         """The processes meant by an action of a group, or of everything."""
         if not self.name:
-            return control.all_processes(self.supervisor)
+            return self.supervisor.processes()
         return list(self.supervisor.group(self.name).processes.values())
 
 
@@ -110,31 +110,31 @@ async def _refresh(form: FormAction) -> str:
 
 
 async def _start_all(form: FormAction) -> str:
-    return _failures(await form.supervisor.start_all(form.members)) or "All started"
+    return _failures(await form.supervisor.start(form.members)) or "All started"
 
 
 async def _stop_all(form: FormAction) -> str:
-    await form.supervisor.stop_all(form.members)
+    await form.supervisor.stop(form.members)
     return "All stopped"
 
 
 async def _restart_all(form: FormAction) -> str:
-    await form.supervisor.restart_all(form.members, check=form.check_browser)
+    await form.supervisor.restart(form.members, check=form.check_browser)
     return "All restarted"
 
 
 async def _start_group(form: FormAction) -> str:
-    results = await form.supervisor.start_all(form.members)
+    results = await form.supervisor.start(form.members)
     return _failures(results) or f"Group {form.name} started"
 
 
 async def _stop_group(form: FormAction) -> str:
-    results = await form.supervisor.stop_all(form.members)
+    results = await form.supervisor.stop(form.members)
     return _failures(results) or f"Group {form.name} stopped"
 
 
 async def _restart_group(form: FormAction) -> str:
-    results = await form.supervisor.restart_all(form.members, check=form.check_browser)
+    results = await form.supervisor.restart(form.members, check=form.check_browser)
     return _failures(results) or f"Group {form.name} restarted"
 
 

@@ -1,0 +1,40 @@
+"""What an update has to do, and the order in which things start and stop."""
+
+from __future__ import annotations
+
+from tests.kit.fakes import program
+from trio_supervisor.core.config.model import GroupConfig
+from trio_supervisor.core.plan import Step, StepKind, in_start_order, in_stop_order, make_plan
+
+
+def group(name: str, *processes: str, priority: int = 999, startsecs: int = 1) -> GroupConfig:
+    members = tuple(program(process, startsecs=startsecs) for process in processes or (name,))
+    return GroupConfig(name, members, priority=priority)
+
+
+def test_things_start_by_priority_and_stop_in_reverse() -> None:
+    a, b, c = group("a", priority=2), group("b", priority=1), group("c", priority=2)
+    assert in_start_order([a, b, c]) == [b, a, c]
+    assert in_stop_order([b, a, c]) == [c, a, b]
+
+
+def test_removed_groups_come_before_changed_ones_and_those_before_added_ones() -> None:
+    active = {"old": group("old"), "same": group("same"), "g": group("g", "p", "q", "r")}
+    changed = GroupConfig(
+        "g", (program("p"), program("q", startsecs=9), program("s")), priority=999
+    )
+    plan = make_plan(active, (group("new"), changed, group("same")))
+    assert plan.steps == (
+        Step(StepKind.STOP, "old", {"old": StepKind.STOP}),
+        Step(
+            StepKind.REPLACE,
+            "g",
+            {"q": StepKind.REPLACE, "r": StepKind.STOP, "s": StepKind.START},
+        ),
+        Step(StepKind.START, "new", {"new": StepKind.START}),
+    )
+
+
+def test_of_candidates_with_equal_names_the_first_counts() -> None:
+    plan = make_plan({"a": group("a")}, (group("a"), group("a", startsecs=5)))
+    assert plan.steps == ()
