@@ -13,7 +13,7 @@ import trio
 
 from tests.kit.fakes import log_lines
 from trio_supervisor.core.config.model import InetServer, UnixServer
-from trio_supervisor.web.socket_file import LOOK, keep_file
+from trio_supervisor.web.socket_file import INTERVAL, keep_file
 from trio_supervisor.web.sockets import bind, bind_unix, unbind
 
 if TYPE_CHECKING:
@@ -39,14 +39,14 @@ async def kept(server: UnixServer, lines: list[str]) -> AsyncIterator[UnixListen
 
 async def told(lines: list[str]) -> None:
     while not lines:  # noqa: ASYNC110 - written by a task that knows no event of ours
-        await trio.sleep(LOOK)
+        await trio.sleep(INTERVAL)
 
 
 async def looks(listener: UnixListener, *, until: bool = True) -> None:
     """Wait for several looks, and then until the file is there."""
-    await trio.sleep(3 * LOOK)
+    await trio.sleep(3 * INTERVAL)
     while until and not listener.has_file():  # noqa: ASYNC110 - as in ``told``
-        await trio.sleep(LOOK)
+        await trio.sleep(INTERVAL)
 
 
 async def test_a_file_that_vanished(server: UnixServer, autojump_clock: object) -> None:
@@ -108,7 +108,7 @@ async def test_another_daemons_socket_is_left_alone(
 async def test_a_port_has_no_file(autojump_clock: object) -> None:
     server = InetServer("inet_http_server", "127.0.0.1", 0)
     listener = bind(server)
-    with trio.move_on_after(LOOK * 10) as scope:
+    with trio.move_on_after(INTERVAL * 10) as scope:
         await keep_file(server, listener, log_lines([]))
     assert scope.cancelled_caught
     unbind(server, listener)

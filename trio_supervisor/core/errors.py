@@ -1,4 +1,4 @@
-"""Every error that is ours. Each ``str()`` is exactly the line a person sees."""
+"""All errors of this package. ``str()`` of each is the line that a user sees."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from trio_supervisor.core.process.states import FaultCode
 
 
 class SupervisorError(Exception):
-    """Base of all errors of this package; never raised itself."""
+    """Base class of all errors of this package; never raised itself."""
 
 
 class InternalError(SupervisorError):
-    """A rule of ours was broken by ourselves: a bug, not the user's fault."""
+    """A bug in this package: an assumption of the code does not hold."""
 
 
 class ConfigError(SupervisorError):
@@ -91,17 +91,17 @@ class ConfigError(SupervisorError):
 
 
 class ServerError(SupervisorError):
-    """An HTTP server's socket cannot be opened (process.md 15.4)."""
+    """The socket of an HTTP server cannot be opened."""
 
 
 class PluginError(SupervisorError):
-    """An RPC interface of a third party cannot be made (interfaces.md 2.11)."""
+    """An rpcinterface plugin cannot be created."""
 
 
 class RequestError(SupervisorError):
     """A request that cannot be carried out; ``code`` is its XML-RPC fault number.
 
-    ``detail`` follows the fault's name: ``BAD_NAME: zz`` (interfaces.md 2.5).
+    ``str()`` is the name of the fault and ``detail``: ``BAD_NAME: zz``.
     """
 
     code: ClassVar[FaultCode]
@@ -113,11 +113,11 @@ class RequestError(SupervisorError):
 
     @property
     def number(self) -> int:
-        """The fault number, as clients see it."""
+        """The fault number that clients see."""
         return int(self.code)
 
     def __str__(self) -> str:
-        # An empty name as given is a detail too: ``BAD_NAME: `` (W40).
+        # An empty detail is not the same as none: an empty name gives ``BAD_NAME: ``.
         return f"{self.code.name}: {self.detail}" if self._said else self.code.name
 
 
@@ -134,13 +134,13 @@ class IncorrectParameters(RequestError):
 
 
 class BadArguments(RequestError):
-    """Offset and length of a log read do not fit together."""
+    """Offset and length of a log read do not go together."""
 
     code = FaultCode.BAD_ARGUMENTS
 
 
 class SignatureUnsupported(RequestError):
-    """Help or signature was asked for a method that does not exist."""
+    """Help or signature of a method that does not exist."""
 
     code = FaultCode.SIGNATURE_UNSUPPORTED
 
@@ -152,13 +152,13 @@ class ShuttingDown(RequestError):
 
 
 class BadName(RequestError):
-    """No process or group has this name; ``detail`` is the name as given."""
+    """No process or group has this name; ``detail`` is the name that the client sent."""
 
     code = FaultCode.BAD_NAME
 
 
 class BadSignal(RequestError):
-    """Not a signal; ``detail`` is the signal as given."""
+    """Not a signal; ``detail`` is the word that the client sent."""
 
     code = FaultCode.BAD_SIGNAL
 
@@ -176,19 +176,19 @@ class NotExecutable(RequestError):
 
 
 class Failed(RequestError):
-    """Something went wrong for a reason given in ``detail``."""
+    """An error without a fault of its own; ``detail`` has the reason."""
 
     code = FaultCode.FAILED
 
 
 class AbnormalTermination(RequestError):
-    """A start ended in another state than RUNNING."""
+    """A start attempt ended in a state other than RUNNING."""
 
     code = FaultCode.ABNORMAL_TERMINATION
 
 
 class SpawnFailed(RequestError):
-    """A start attempt failed; retries may go on."""
+    """A start attempt failed; further attempts may follow."""
 
     code = FaultCode.SPAWN_ERROR
 
@@ -200,7 +200,7 @@ class AlreadyStarted(RequestError):
 
 
 class NotRunning(RequestError):
-    """The process has nothing to stop, signal or write to."""
+    """The process has no child to stop, signal or write to."""
 
     code = FaultCode.NOT_RUNNING
 
@@ -212,7 +212,7 @@ class AlreadyAdded(RequestError):
 
 
 class StillRunning(RequestError):
-    """The group has processes outside the stopped set."""
+    """The group has processes that are not stopped."""
 
     code = FaultCode.STILL_RUNNING
 
@@ -224,7 +224,7 @@ class CantReread(RequestError):
 
 
 class PluginFault(RequestError):
-    """A fault that a plugin has made, with a number and a text of its own (2.11)."""
+    """A fault raised by a plugin, with its own number and text."""
 
     code = FaultCode.FAILED
 

@@ -1,14 +1,14 @@
-"""Characters that foreign text must not bring to a terminal, a page or a log.
+"""Escaping of characters that are unsafe in a terminal, a page or a log.
 
-Imports re only, because the command-line client imports this module.
+Imports only re, because the command-line client imports this module.
 """
 
 from __future__ import annotations
 
 import re
 
-#: Formatting characters that reorder what is shown (bidirectional controls of Unicode, UAX 9) or
-#: begin a line where nothing else does.
+#: Format characters that reorder text (bidirectional controls of Unicode, UAX 9), or that break a
+#: line only in some programs.
 REORDERING = "\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069"
 #: For character classes: C0 without tabulator and line feed, DEL, C1 (which some terminals take
 #: for C0 with an escape), and REORDERING.
@@ -18,9 +18,9 @@ _UNSAFE = re.compile(f"[{UNSAFE}]")
 
 
 def escaped(text: str) -> str:
-    """Text with unsafe characters written as Python does: ``\\x1b``, ``\\u202e``.
+    """Write unsafe characters as Python escapes: ``\\x1b``, ``\\u202e``.
 
-    Line feeds and tabulators stay.
+    Line feeds and tabulators are kept.
     """
     return _UNSAFE.sub(_escape, text) if _UNSAFE.search(text) else text
 

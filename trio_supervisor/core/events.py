@@ -1,7 +1,8 @@
-"""Event types, their names and payloads (interfaces.md 1.1 and 1.4).
+"""Event types, their names and payloads.
 
-The name hierarchy is the class hierarchy: subscribing to a name is ``isinstance`` with its class.
-Values are frozen when an event is made, so late readers see the moment of the event (P-011).
+The hierarchy of names is the hierarchy of classes: a subscription to a name matches with
+``isinstance``. Events are frozen: a subscriber that reads one late still sees the values of the
+moment at which it happened.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Root of the hierarchy; abstract, like every class without a payload of its own."""
+    """Root of the hierarchy. Classes with subclasses are abstract: they are never published."""
 
     name: ClassVar[str] = "EVENT"
 
@@ -108,7 +109,7 @@ class ProcessStateUnknown(ProcessState):
 
 
 def as_text(data: bytes) -> str:
-    """Child output as event text: UTF-8, or a marked bytes literal (P-281)."""
+    """Decode output of a child for an event: UTF-8, else a bytes literal that is marked as such."""
     try:
         return data.decode()
     except UnicodeDecodeError:
@@ -117,7 +118,7 @@ def as_text(data: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ProcessLog(Event):
-    """A chunk of output of a process (interfaces.md 1.4.2)."""
+    """A chunk of output of a process."""
 
     name: ClassVar[str] = "PROCESS_LOG"
     channel: ClassVar[str] = ""
@@ -147,7 +148,7 @@ class ProcessLogStderr(ProcessLog):
 
 @dataclass(frozen=True, slots=True)
 class ProcessCommunication(Event):
-    """What a process wrote between the capture tokens (interfaces.md 1.4.3)."""
+    """Output of a process between the capture tokens."""
 
     name: ClassVar[str] = "PROCESS_COMMUNICATION"
     process: str
@@ -239,7 +240,7 @@ class ProcessGroup(Event):
     group: str
 
     def payload(self) -> str:
-        return f"groupname:{self.group}\n"  # the newline is part of the payload (1.4.6)
+        return f"groupname:{self.group}\n"  # the newline is part of the payload
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +253,7 @@ class ProcessGroupRemoved(ProcessGroup):
     name: ClassVar[str] = "PROCESS_GROUP_REMOVED"
 
 
-#: In the order in which ticks of a common boundary are emitted (1.4.5).
+#: In the order in which ticks of the same moment are published.
 TICKS: tuple[type[Tick], ...] = (Tick5, Tick60, Tick3600)
 
 
@@ -260,7 +261,7 @@ def _descendants(cls: type[Event]) -> list[type[Event]]:
     return [cls, *(d for child in cls.__subclasses__() for d in _descendants(child))]
 
 
-#: Every name a pool may subscribe to, abstract ones included.
+#: Every type that can be subscribed to, by name; abstract ones included.
 EVENT_TYPES: dict[str, type[Event]] = {
     cls.name: cls for cls in _descendants(Event) if not cls.__name__.startswith("_")
 }
@@ -274,7 +275,7 @@ PUBLISHED_TYPES: tuple[str, ...] = tuple(
 
 
 def serials(first: int = 0) -> Iterator[int]:
-    """The numbers of events: behind the largest native integer comes 0 (interfaces.md 1.3)."""
+    """Yield serial numbers of events. After the largest native integer they begin again at 0."""
     while True:
         yield from range(first, sys.maxsize + 1)
         first = 0

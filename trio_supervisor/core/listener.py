@@ -1,6 +1,6 @@
-"""The event listener protocol, sans-io: one ``Listener`` per listener process (interfaces.md 1.5).
+"""The event listener protocol, without I/O: one ``Listener`` for each listener process.
 
-Bytes of the listener's stdout go in, what they mean comes out. Chunk boundaries have no meaning.
+Bytes of the listener's stdout go in, protocol items come out. Bytes may be split anywhere.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from trio_supervisor.core.process.states import ListenerState
 
 READY = b"READY\n"
 RESULT = b"RESULT "
-#: Longest result and longest result line; a listener cannot make us buffer without bound.
+#: Bytes of the longest result and of the longest result line: they bound the buffer.
 LONGEST_RESULT = 1024 * 1024
 LONGEST_RESULT_LINE = 128
 
@@ -31,7 +31,7 @@ _READY = Ready()
 
 @dataclass(frozen=True, slots=True)
 class EventResult:
-    """The listener's answer to the event it was sent."""
+    """The listener's answer to the event that it was sent."""
 
     data: bytes
 
@@ -41,22 +41,25 @@ class Violation:
     """The listener broke the protocol and is UNKNOWN now."""
 
     reason: str = ""
-    """What is wrong with its result line, in the reference's words; empty if none was due."""
+    """The error in its result line, in Supervisor's words; empty if no result was due."""
     wrote: str = field(default="", compare=False)
-    """What it wrote, as far as it has come."""
+    """Its output, as far as it was received."""
 
 
 class Listener:
-    """Where one listener process stands; a new one begins with each spawn."""
+    """Protocol state of one listener process; each child gets a new one."""
 
     def __init__(self) -> None:
         self.state = ListenerState.ACKNOWLEDGED
         self._buffer = bytearray()
         self._length: int | None = None
-        """Announced length of the result that is arriving."""
+        """Announced length of the result that is being received; None between results."""
 
     def feed(self, data: bytes) -> list[Ready | EventResult | Violation]:
-        """What these bytes mean, in order. ``sent`` must follow before a EventResult can come."""
+        """Return the items that these bytes complete, in order.
+
+        A result can only follow after ``sent`` was called.
+        """
         if self.state is ListenerState.UNKNOWN:
             return []
         self._buffer += data
@@ -66,22 +69,22 @@ class Listener:
         return items
 
     def sent(self) -> None:
-        """An event was queued to this READY listener."""
+        """Record that an event was queued for this listener, which must be READY."""
         self.state = ListenerState.BUSY
 
     def fail(self) -> None:
-        """Give up on this listener: whatever it says from now on is ignored."""
+        """Make this listener UNKNOWN: all further output is ignored."""
         self.state = ListenerState.UNKNOWN
         self._buffer.clear()
 
     def _next(self) -> Ready | EventResult | Violation | None:
-        if not self._buffer:  # nothing is ever due without a byte more
+        if not self._buffer:  # an item needs at least one byte
             return None
         if self.state is ListenerState.ACKNOWLEDGED:
             return self._next_ready()
         if self.state is ListenerState.BUSY:
             return self._next_result()
-        return self._violation()  # READY, and it talks
+        return self._violation()  # output while READY: no event was sent
 
     def _next_ready(self) -> Ready | Violation | None:
         if len(self._buffer) < len(READY):
@@ -117,7 +120,10 @@ class Listener:
 
 
 def _result_length(line: bytes) -> int | None:
-    """The number of a result line, read leniently; None for anything else (Q12, Q13)."""
+    """Parse the length in a result line, with blanks and a sign as ``int`` allows them.
+
+    None means that the line is no result line, or that the result is too long.
+    """
     if not line.startswith(RESULT):
         return None
     digits = line[len(RESULT) :].strip().removeprefix(b"+")
@@ -135,10 +141,10 @@ def envelope(
     payload: str,
     count_bytes: bool = False,
 ) -> bytes:
-    """Header line and payload of one event (interfaces.md 1.2).
+    """Encode header line and payload of one event.
 
-    ``len`` counts characters, because that is what text listeners read; ``count_bytes`` is for
-    listeners that read bytes (1.2.1).
+    ``len`` counts characters, because most listeners read text; with ``count_bytes`` it counts
+    bytes, for listeners that read bytes.
     """
     data = payload.encode(errors="replace")
     header = (
@@ -151,5 +157,5 @@ def envelope(
 
 @lru_cache
 def header_token(value: str) -> str:
-    """A value that cannot break the header's syntax (Q44)."""
+    """Replace the characters of a value that would break the syntax of the header."""
     return _UNSAFE_IN_HEADER.sub("_", value)

@@ -1,60 +1,59 @@
-"""Numbers in text from outside: clients, servers, command lines, files of other programs.
+"""Parsing of numbers in text from clients, servers, command lines and files of other programs.
 
-Imports nothing, because the command-line client starts with it.
+Imports nothing, because the command-line client imports this module.
 """
 
-#: Larger numbers cannot be what anybody means, and cannot be added to a float or given to the
-#: kernel.
+#: Larger numbers are mistakes; they could not be added to a float or passed to the kernel.
 LARGEST = 2**63 - 1
-#: As many as fit into LARGEST; ``int`` raises for some thousand.
+#: Digits that always fit into LARGEST. ``int`` raises for some thousand digits.
 MAX_DIGITS = 18
-#: Of the C type ``pid_t``.
+#: Largest value of the C type ``pid_t``.
 LARGEST_PID = 2**31 - 1
-#: Some thirty years; ``select`` and sockets raise OverflowError for much more.
+#: About thirty years. ``select`` and sockets raise OverflowError for much larger values.
 LONGEST_SECONDS = 1e9
-#: Characters of a pidfile that are worth reading.
+#: Bytes that are read of a pidfile.
 LONGEST_PID = 100
 
 
 def whole_number(text: str) -> int:
-    """Read a number as ``int`` does, of ASCII digits only and of at most 64 bits.
+    """Parse an integer of ASCII digits and at most 64 bits, else as ``int`` does.
 
     Raises ValueError.
     """
-    if not text.isascii():  # ``int`` reads the digits of every script
+    if not text.isascii():  # ``int`` accepts the digits of all scripts
         raise ValueError("not a whole number")
     try:
         number = int(text)
-    except ValueError:  # its text may be about a limit of Python's
+    except ValueError:  # its text may mention a limit of Python
         raise ValueError("not a whole number") from None
     return bounded(number)
 
 
 def bounded(number: int) -> int:
-    """The number itself. Raises ValueError if it has more than 64 bits."""
+    """Return the number. Raises ValueError if it has more than 64 bits."""
     if abs(number) > LARGEST:
         raise ValueError("a number of more than 64 bits")
     return number
 
 
 def natural(text: str) -> int | None:
-    """The number that ASCII digits alone make; None for anything else, or too many digits."""
+    """Parse a number of ASCII digits only; None for anything else, or for too many digits."""
     fits = text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS
     return int(text) if fits else None
 
 
 def process_id(text: str) -> int:
-    """The process id in a pidfile. Raises ValueError if no single process can have it."""
+    """Parse a process id, as in a pidfile. Raises ValueError if no process can have it."""
     number = natural(text.strip())
-    if number is None or not 0 < number <= LARGEST_PID:  # 0 and less would mean whole groups
+    if number is None or not 0 < number <= LARGEST_PID:  # others mean groups to kill(2)
         raise ValueError("not a process id")
     return number
 
 
 def seconds(text: str) -> float:
-    """A time to wait, in seconds, at most LONGEST_SECONDS.
+    """Parse a time to wait, in seconds; longer ones become LONGEST_SECONDS.
 
-    Raises ValueError for what is no finite number of seconds.
+    Raises ValueError for text that is not a finite number from 0 on.
     """
     number = float(text) if text.isascii() else float("nan")
     if not 0 <= number < float("inf"):  # NaN compares false with everything

@@ -1,7 +1,9 @@
-"""Filters for the output of a child: control sequences out, captures apart, characters whole.
+"""Filters for the output of a child.
 
-Each takes bytes as they were read, split anywhere, and gives back what is certain by then. They
-know nothing of logs, events or processes.
+They strip control sequences, extract captures and keep characters whole.
+
+Each takes bytes as they were read, split anywhere, and returns those that further input cannot
+change. They know nothing of logs, events or processes.
 """
 
 from __future__ import annotations
@@ -12,11 +14,11 @@ from dataclasses import dataclass
 BEGIN = b"<!--XSUPERVISOR:BEGIN-->"
 END = b"<!--XSUPERVISOR:END-->"
 
-#: Bytes a control sequence may have between ``ESC [`` and its final byte. Real ones have under 40;
-#: without a bound a stray ``ESC [`` in binary output would withhold all that follows.
+#: Bytes that a control sequence may have between ``ESC [`` and its final byte. Real ones have less
+#: than 40. Without a limit a stray ``ESC [`` in binary output would hold back all further output.
 SEQUENCE_LIMIT = 256
 
-#: A control sequence (P-261), or, without the group, the beginning of one at the end of the data.
+#: A control sequence, or, without the group, the beginning of one at the end of the data.
 _SEQUENCE = re.compile(rb"\x1b(?:\[[^@-~]{0,%d}+(?:([@-~])|\Z)|\Z)" % SEQUENCE_LIMIT)
 
 #: The beginning of a UTF-8 character at the end of the data, of two, three or four bytes.
@@ -27,13 +29,13 @@ _LONGEST_BROKEN_CHARACTER = 3
 
 
 class AnsiStripper:
-    """Removes the control sequences that begin with ``ESC [`` (P-260 to P-263)."""
+    """Removes control sequences that begin with ``ESC [``."""
 
     def __init__(self) -> None:
         self._held = b""
 
     def feed(self, data: bytes) -> bytes:
-        """The data without sequences; the beginning of one at its end is held back."""
+        """Return the data without sequences. The beginning of one at its end is held back."""
         data = self.finish() + data
         parts = []
         position = 0
@@ -46,19 +48,19 @@ class AnsiStripper:
         return b"".join(parts)
 
     def finish(self) -> bytes:
-        """What is held back: at the end of the output it was no sequence."""
+        """Return the bytes held back, which at the end of the output are no sequence."""
         held, self._held = self._held, b""
         return held
 
 
 class WholeCharacters:
-    """Keeps the characters of UTF-8 text together, for events that must be text (1.4.2)."""
+    """Keeps the bytes of each UTF-8 character together, for events that must be text."""
 
     def __init__(self) -> None:
         self._held = b""
 
     def feed(self, data: bytes) -> bytes:
-        """The data; at most three bytes, a beginning of a character at its end, are held back."""
+        """Return the data. Up to 3 bytes, the beginning of a character, are held back."""
         data = self.finish() + data
         match = _BROKEN_CHARACTER.search(data, max(0, len(data) - _LONGEST_BROKEN_CHARACTER))
         if match is not None:
@@ -67,7 +69,7 @@ class WholeCharacters:
         return data
 
     def finish(self) -> bytes:
-        """What is held back."""
+        """Return the bytes held back."""
         held, self._held = self._held, b""
         return held
 
@@ -81,25 +83,25 @@ class PlainOutput:
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """What stood between the two tokens; may be empty (P-270)."""
+    """Output between the two tokens; may be empty."""
 
     data: bytes
 
 
 class Capture:
-    """Takes what is written between the capture tokens out of the output (P-265 to P-277).
+    """Separates the text between capture tokens from the rest of the output.
 
-    Of each capture exactly the last ``maxbytes`` bytes are kept (P-271).
+    The last ``maxbytes`` bytes of each capture are kept.
     """
 
     def __init__(self, maxbytes: int) -> None:
         self._maxbytes = maxbytes
         self._captured: bytearray | None = None
-        # A proper prefix of the token waited for; nothing else is ever withheld (P-272).
+        # A proper prefix of the next token; nothing else is ever held back.
         self._held = b""
 
     def feed(self, data: bytes) -> list[PlainOutput | Captured]:
-        """Ordinary output and complete captures, in order."""
+        """Return ordinary output and complete captures, in order."""
         data = self._held + data
         items: list[PlainOutput | Captured] = []
         position = 0
@@ -118,7 +120,7 @@ class Capture:
         return items
 
     def finish(self) -> bytes:
-        """What is withheld is output after all; an open capture is discarded (P-273, P-274)."""
+        """Return the bytes held back, which are ordinary output. An open capture is discarded."""
         held = b"" if self._captured is not None else self._held
         self._held, self._captured = b"", None
         return held
@@ -138,6 +140,6 @@ class Capture:
 
 
 def _prefix_at_end(data: bytes, start: int, token: bytes) -> int:
-    """Length of the longest proper prefix of the token with which the data ends."""
+    """Return the length of the longest proper prefix of the token at the end of the data."""
     most = min(len(token) - 1, len(data) - start)
     return next((n for n in range(most, 0, -1) if data.endswith(token[:n])), 0)

@@ -1,8 +1,8 @@
-"""XML-RPC as bytes: a request body to a call, a result or fault to a response body.
+"""XML-RPC encoding: decodes calls, encodes results and faults.
 
-Decoding is as lenient as clients need (interfaces.md 2.2) and strict where leniency is dangerous:
-no DTDs, bounded depth. Encoding gives the byte layout of CPython's serialiser (2.1), because some
-clients match text. Knows nothing of methods, of HTTP or of how large a body may be.
+Decoding is as lenient as existing clients need, and strict where leniency is dangerous: no DTDs,
+bounded depth. Encoding produces the bytes that CPython's serialiser produces, because some clients
+match text. Methods, HTTP and the size of bodies are dealt with elsewhere.
 """
 
 from __future__ import annotations
@@ -20,14 +20,12 @@ from trio_supervisor.core.numbers import whole_number
 
 Value = None | bool | int | float | str | datetime | list["Value"] | dict[str, "Value"]
 
-#: Nesting of elements beyond which a body is refused; real calls stay below 15.
+#: Depth of nested elements beyond which a body is refused; real calls stay below 15.
 MAX_DEPTH = 64
-
-
-#: Elements beyond which a body is refused: a system.multicall of 15,000 calls has as many. They are
-#: parsed in about half a second.
+#: Elements beyond which a body is refused: about as many as a system.multicall of 15,000 calls has,
+#: which is parsed in half a second.
 MAX_ELEMENTS = 200_000
-#: Characters of an error that are shown: some quote the value, which may be megabytes long.
+#: Characters of an error that are shown. Some errors quote a value, which may have megabytes.
 SHOWN = 200
 
 
@@ -37,22 +35,24 @@ class MalformedCall(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class MethodCall:
+    """A decoded request."""
+
     method: str
     params: list[Value]
 
 
 def decode_call(body: bytes) -> MethodCall:
     """Parse a request body. Raises MalformedCall."""
-    # Slow to import (technique.md 7), and not needed before the first call.
+    # Slow to import, and not needed before the first call.
     from xml.etree.ElementTree import ParseError
 
     from defusedxml.ElementTree import DefusedXMLParser
 
     calls = _CallBuilder()
-    # Whatever encoding the XML declaration names, the body is UTF-8 (W46 to W48).
+    # Clients name wrong encodings in the XML declaration; Supervisor reads every body as UTF-8.
     parser = DefusedXMLParser(target=calls, encoding="utf-8", forbid_dtd=True)
     mistake = ""
-    if b"\0" in body:  # or expat would recognise UTF-16 (W47)
+    if b"\0" in body:  # or expat would detect UTF-16
         raise MalformedCall("not an XML-RPC call: not UTF-8 text")
     try:
         parser.feed(body.decode("utf-8-sig").encode())
@@ -61,16 +61,16 @@ def decode_call(body: bytes) -> MethodCall:
         mistake = str(error)[:SHOWN]
         _forget_frames(error)
     finally:
-        vars(parser).clear()  # it and its handlers refer to each other
-    # Raised here, without its cause: what is in cycles keeps a body of megabytes in memory until
-    # the garbage collector runs.
+        vars(parser).clear()  # the parser and its handlers are a reference cycle
+    # Raised here, without its cause: a reference cycle would keep a body of megabytes in memory
+    # until the garbage collector runs.
     if mistake or not calls.method:
         raise MalformedCall(f"not an XML-RPC call: {mistake or 'no method name'}")
     return MethodCall(calls.method, calls.params)
 
 
 def _forget_frames(error: BaseException | None) -> None:
-    """Cut the cycles of an exception and frames that have it as a variable, as the parser's do."""
+    """Break the reference cycles of an exception and the frames that have it as a variable."""
     while error is not None:
         error.__traceback__ = None
         error = error.__context__
@@ -78,7 +78,7 @@ def _forget_frames(error: BaseException | None) -> None:
 
 @dataclass(slots=True)
 class _Element:
-    """An open element: its text and the values that its children turned out to be."""
+    """An open element: its text, and the values of its closed children."""
 
     tag: str
     text: list[str] = field(default_factory=list)
@@ -88,8 +88,8 @@ class _Element:
 class _CallBuilder:
     """Parser target that turns each element into a value when it closes.
 
-    Bottom-up and careless about structure, as clients have come to rely on (2.2): the root's name
-    is not checked, the last methodName and the last params count.
+    As clients rely on it, the structure is not checked: the root may have any name, and the last
+    methodName and the last params count.
     """
 
     def __init__(self) -> None:
@@ -121,11 +121,11 @@ class _CallBuilder:
             self._open[-1].values.append(value)
 
     def close(self) -> None:
-        """Part of the protocol between parser and target."""
+        """Required of a parser target."""
 
 
 def _boolean(text: str, values: list[Value]) -> Value:
-    return text == "1"  # the word "true" is false (Q34)
+    return text == "1"  # only 1: Supervisor reads the word "true" as false
 
 
 def _integer(text: str, values: list[Value]) -> Value:
@@ -149,7 +149,7 @@ def _nil(text: str, values: list[Value]) -> Value:
 
 
 def _only(text: str, values: list[Value]) -> Value:
-    """What the one child was; without one, the text (an untyped value is a string)."""
+    """Return the value of the child; the text if there is none: an untyped value is a string."""
     return values[-1] if values else text
 
 
@@ -179,7 +179,8 @@ def _struct(text: str, values: list[Value]) -> Value:
     return struct
 
 
-#: How each element's text and children become its value; any other element is its text (Q35).
+#: Functions that make the value of an element of its text and children. The value of any other
+#: element is its text.
 _VALUES: dict[str, Callable[[str, list[Value]], Value]] = {
     "array": _array,
     "base64": _base64,
@@ -198,21 +199,23 @@ _VALUES: dict[str, Callable[[str, list[Value]], Value]] = {
 }
 
 
-#: Bytes of the elements around a value.
+#: Bytes of the tags around a value.
 ELEMENT = 40
 _BEFORE = "<?xml version='1.0'?>\n<methodResponse>\n<params>\n<param>\n"
 _AFTER = "</param>\n</params>\n</methodResponse>\n"
 
 
 def encode_response(value: Value) -> bytes:
-    """The body of a good answer. Raises TypeError for a value XML-RPC has no element for."""
-    # An answer may be megabytes long: joined once, and made of pieces, between which a thread lets
-    # other threads run.
+    """Encode the body of a successful response.
+
+    Raises TypeError for a value that XML-RPC has no element for.
+    """
+    # A response may have megabytes: it is joined once, of pieces between which other threads run.
     return b"".join([piece.encode() for piece in (_BEFORE, *_pieces(value), _AFTER)])
 
 
 def rough_size(value: Value, enough: float = math.inf) -> int:
-    """About how many bytes a value takes in an answer; counting stops at ``enough``."""
+    """Estimate the bytes of a value in a response. Counting stops at ``enough``."""
     if isinstance(value, str):
         return ELEMENT + len(value)
     if not isinstance(value, (list, dict)):
@@ -226,35 +229,35 @@ def rough_size(value: Value, enough: float = math.inf) -> int:
 
 
 def encode_fault(code: int, text: str) -> bytes:
-    """The body of an answer that is a fault."""
+    """Encode the body of a response that is a fault."""
     fault = _encode({"faultCode": int(code), "faultString": text})
     return (
         f"<?xml version='1.0'?>\n<methodResponse>\n<fault>\n{fault}</fault>\n</methodResponse>\n"
     ).encode()
 
 
-#: Markup, the carriage return that parsers would turn into a newline, and everything that XML 1.0
-#: forbids even as a character reference (2.3).
+#: Markup, the carriage return, which parsers would turn into a newline, and all characters that XML
+#: 1.0 forbids even as a character reference.
 _ESCAPES = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\r", "&#13;"))
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _SPECIAL = re.compile(f"[{''.join(special for special, _ in _ESCAPES)}]|{_FORBIDDEN.pattern}")
 REPLACEMENT = "\ufffd"
-#: Characters that are escaped at once: in some milliseconds, whatever they are.
+#: Characters that are escaped at once, which takes some milliseconds at most.
 PIECE = 32 * 1024
 
 
 def _escape(text: str) -> str:
-    # No function of ours is called for a character: a log may consist of special ones.
+    # No Python function is called for a character: a log may consist of special ones.
     for special, reference in _ESCAPES:
         text = text.replace(special, reference)
     return _FORBIDDEN.sub(REPLACEMENT, text)
 
 
-#: ``<int>`` has 32 bits: clients with a strict decoder fail on a whole answer with a larger one.
+#: ``<int>`` has 32 bits. A client with a strict decoder rejects a whole response with a larger one.
 LARGEST_INTEGER = 2**31 - 1
 SMALLEST_INTEGER = -(2**31)
 
-#: For ``%`` formatting; ints are within LARGEST_INTEGER.
+#: For ``%`` formatting; integers are within 32 bits.
 _SCALARS: dict[type, str] = {
     bool: "<value><boolean>%d</boolean></value>\n",
     int: "<value><int>%d</int></value>\n",
@@ -265,24 +268,24 @@ _SCALARS: dict[type, str] = {
 
 @dataclass(frozen=True, slots=True)
 class _Template:
-    """How structs of one shape are written."""
+    """The encoding of structs with the same keys and types."""
 
     text: str
-    """For ``%`` with all values."""
+    """Format for ``%``, with all values."""
     strings: Callable[[tuple[Value, ...]], Collection[str]]
-    """Of all values those that may need escaping."""
+    """Selects the values that may need escaping."""
     integers: Callable[[tuple[Value, ...]], Collection[int]]
 
 
-#: By keys and types of a struct: with a thousand equal shapes in one answer this is four times as
-#: fast as walking each (technique.md 7).
+#: By keys and types of a struct. With a thousand structs of the same keys in one response this is
+#: four times as fast as encoding each value by itself.
 _templates: dict[tuple[tuple[str, ...], tuple[type, ...]], _Template] = {}
-#: Strings that were looked at and need no escaping: names and paths are sent again and again.
+#: Strings known to need no escaping: names and paths are sent again and again.
 _plain: set[str] = set()
-#: Those of some thousand processes, and the characters of the longest that is kept: 2 MiB at most.
+#: Strings that are kept, and characters of the longest: those of some thousand processes, 2 MiB.
 MAX_PLAIN = 8192
 LONGEST_PLAIN = 256
-#: Our own methods have a dozen shapes; more can only come from extensions with keys of data.
+#: Our own methods need a dozen. More can only come from plugins whose keys are data.
 MAX_TEMPLATES = 256
 
 
@@ -302,7 +305,7 @@ def _encode(value: Value) -> str:
 
 
 def _double_of(number: int) -> float:
-    """The nearest double, which holds every number of bytes and is read by every client."""
+    """Return the nearest double: every client decodes it, and sizes in bytes are exact in it."""
     try:
         return float(number)
     except OverflowError:
@@ -310,7 +313,7 @@ def _double_of(number: int) -> float:
 
 
 def _pieces(value: Value) -> Iterator[str]:
-    """The text of a value in pieces."""
+    """Encode a value in pieces."""
     if isinstance(value, list):
         yield "<value><array><data>\n"
         for item in value:
@@ -345,7 +348,7 @@ def _encode_struct(struct: dict[str, Value]) -> str:
 
 
 def _all_plain(strings: Collection[str]) -> bool:
-    """Whether nothing is to be escaped, as hardly ever is: one look at all text together."""
+    """Whether no string needs escaping, which is nearly always so: one search in all together."""
     if _SPECIAL.search("".join(strings)):
         return False
     if len(_plain) > MAX_PLAIN:
@@ -372,9 +375,9 @@ def _struct_template(names: tuple[str, ...], types: tuple[type, ...]) -> _Templa
 
 
 def _getter(kind: type, types: tuple[type, ...]) -> Callable[[tuple[Value, ...]], Any]:
-    """Takes the values of one type out of a struct's values."""
+    """Return a function that selects the values of one type."""
     places = [place for place, found in enumerate(types) if found is kind]
     if len(places) > 1:
         return itemgetter(*places)
-    # Of one place an itemgetter would give the value itself.
+    # With one place, an itemgetter would return the value and not a tuple.
     return lambda values: tuple([values[place] for place in places])

@@ -1,1 +1,1 @@
-"""HTTP faces of a supervisor: h11 connection, XML-RPC door, JSON API, log streams, pages."""
+"""HTTP server of a supervisor: connections, XML-RPC, JSON API, log streams, pages."""

@@ -1,4 +1,4 @@
-"""The URL map of one server (interfaces.md 3.2): who may come in, and which endpoint answers."""
+"""The endpoints of a server: access control, and dispatch by path."""
 
 from __future__ import annotations
 
@@ -42,19 +42,19 @@ if TYPE_CHECKING:
     from trio_supervisor.core.config.model import Server
     from trio_supervisor.runtime.supervisor import Supervisor
 
-#: The daemon is out of file descriptors, memory or threads, which passes.
+#: Errors that mean that the daemon is out of descriptors, memory or threads for the moment.
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 READ = ("GET", "HEAD")
 READ_OR_POST = (*READ, "POST")
 LOGTAIL = "/logtail"
 MAINLOGTAIL = "/mainlogtail"
 RPC2 = "/RPC2"
-#: Bytes of a posted form, which is parsed on the event loop; those of our pages have some hundred.
+#: Most bytes of a posted form, which is parsed on the event loop. Our pages send some hundred.
 FORM_LIMIT = 64 * 1024
 
 
 class Refuse(Protocol):
-    """Makes the answer to a request that is refused."""
+    """Makes the answer to a refused request."""
 
     def __call__(
         self, status: int, detail: str = "", *, headers: tuple[tuple[str, str], ...] = ()
@@ -62,48 +62,49 @@ class Refuse(Protocol):
 
 
 def never(request: Request) -> bool:
-    """Nothing is changed here, whatever is asked."""
+    """No request changes anything."""
     return False
 
 
 def by_post(request: Request) -> bool:
-    """Every POST may change something."""
+    """A POST may change something."""
     return request.method == "POST"
 
 
 def by_action(request: Request) -> bool:
-    """So may a GET with an action, as scripts of the reference send it (4.1)."""
+    """A POST, or a GET with an action, as scripts for Supervisor send it, may change something."""
     return request.method == "POST" or "action" in request.query_fields
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """What answers at a URL; ``otherwise`` is the status for methods that it does not have.
+    """A row of the table of URLs.
 
-    ``methods`` is empty where the answer itself judges them.
+    ``methods`` are those allowed; ``otherwise`` is the status of the answer to another one. If
+    ``methods`` is empty, ``answer`` checks the method itself.
     """
 
     methods: tuple[str, ...]
     answer: Callable[[Request], Awaitable[Response | StreamResponse]]
     otherwise: int = 405
     changes: Callable[[Request], bool] = never
-    """Whether a request may change anything: not if another site's page has caused it, and not by
-    a read-only user."""
+    """Whether a request may change something. Such a request is refused if a page of another site
+    caused it, or if the user is read-only."""
     wants_token: bool = False
-    """A browser that changes something has to show a token, which only our own pages hold."""
+    """A browser that changes something must send a token, which only our own pages have."""
     is_call: bool = False
-    """What read-only users may do is decided for each method that they call."""
+    """The rights of read-only users are checked for each method that is called."""
     refuse: Refuse = error_response
-    """Says what is wrong in the endpoint's own format."""
+    """Makes error answers in the format of this endpoint."""
     is_compressed: bool = False
-    """Answers are sent as gzip to clients that take it. No secret in them may be the same twice:
-    its length beside text of an attacker's would tell it (BREACH)."""
+    """Answers are compressed for clients that accept gzip. A secret must not be the same in two
+    answers: next to text of an attacker, the length would reveal it (BREACH)."""
     body_limit: int = FORM_LIMIT
-    """Most bytes of a request's body, unless the server has a smaller limit."""
+    """Most bytes of the body of a request, unless the server has a smaller limit."""
 
 
 class App:
-    """All that one server offers. Making one raises PluginError and ServerError."""
+    """The endpoints of one server. The constructor raises PluginError and ServerError."""
 
     def __init__(self, server: Server, supervisor: Supervisor) -> None:
         self._body_maxbytes = server.access.body_maxbytes
@@ -112,7 +113,9 @@ class App:
         self.certificate = None if tls is None else Certificate(tls)
         self._admission = Admission(server, supervisor.log)
         self._supervisor = supervisor
-        plugins = make_plugins(supervisor.config.rpcinterfaces, supervisor)  # per server (Q45)
+        plugins = make_plugins(
+            supervisor.config.rpcinterfaces, supervisor
+        )  # each server has its own, as in Supervisor
         self._rpc = Rpc(supervisor, plugins)
         self._api = Api(supervisor)
         self._readonly_rpc = Rpc(supervisor, plugins, readonly=True)
@@ -172,17 +175,17 @@ class App:
         )
 
     def body_limit(self, request: Request) -> int:
-        """Most bytes that the body of an admitted request may have."""
+        """Return the most bytes that the body of an admitted request may have."""
         endpoint = self._endpoint(request)
         return min(self._body_maxbytes, FORM_LIMIT if endpoint is None else endpoint.body_limit)
 
     def refuse(self, request: Request, status: int, detail: str) -> Response:
-        """The answer to a request that cannot be read to its end, in the format of its address."""
+        """Return an error answer in the format of the request's endpoint."""
         endpoint = self._endpoint(request)
         return (error_response if endpoint is None else endpoint.refuse)(status, detail)
 
     async def respond(self, request: Request) -> Response | StreamResponse:
-        """Answer an admitted request. An error of ours is a line in the log and a 500."""
+        """Answer an admitted request. An unexpected exception is logged and answered with 500."""
         endpoint = self._endpoint(request)
         if endpoint is None:
             status = 404 if request.method in READ else 400
@@ -206,7 +209,7 @@ class App:
             return endpoint.refuse(500, "An internal error; the activity log has the details")
 
     def _endpoint(self, request: Request) -> Endpoint | None:
-        if request.target == RPC2:  # what nearly every request asks for
+        if request.target == RPC2:  # the most frequent by far
             return self._rpc_endpoint
         path = request.path
         if path is None:

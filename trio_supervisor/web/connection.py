@@ -1,7 +1,8 @@
-"""One HTTP connection: requests in, answers out, in order; and every limit of time and size.
+"""An HTTP connection: reads requests, answers them in order, and enforces limits of time and size.
 
-One cancel scope with a moving deadline covers the whole connection (technique.md 6). A good
-connection may be idle for ever: listeners hold one and call once an hour (interfaces.md 3.6).
+One cancel scope covers the whole connection, and its deadline is moved with the progress of the
+client. An authorized connection may be idle without limit: an event listener may keep one open and
+send a request once an hour.
 """
 
 from __future__ import annotations
@@ -31,20 +32,20 @@ if TYPE_CHECKING:
     from trio_supervisor.web.memory import Account
     from trio_supervisor.web.transport import Transport
 
-#: Seconds a client may take to complete a head, and between two pieces of a body (section 5).
+#: Seconds that a client may take to complete a head, and between two pieces of a body.
 HEAD_TIME = 30
 BODY_TIME = 60
-#: Seconds without any progress after which a client no longer takes its answer.
+#: Seconds without progress after which the sending of an answer times out.
 SEND_TIME = 60
-#: Seconds given to a client to read the last answer before the socket is closed under it.
+#: Seconds that a client has to read the last answer before the socket is closed.
 LINGER_TIME = 2
 
-#: Bytes of a body up to which it is copied to be sent together with its head.
+#: Bytes of the largest body that is copied to be sent together with its head.
 ONE_SEND = 64 * 1024
-#: Bytes that are sent at once.
+#: Most bytes of one send.
 PORTION = 1024 * 1024
-#: Pieces of a body that are taken at once. A client that sends chunks of one byte gives us eleven
-#: thousand in one read; the others are served in between.
+#: Pieces of a body that are processed before other tasks run. A client that sends chunks of one
+#: byte causes eleven thousand pieces with one read.
 PIECES = 64
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -52,8 +53,11 @@ LAST_CHUNK = b"0\r\n\r\n"
 
 
 class Connection:
-    """``peer`` is the client's IP address, empty on a unix socket, where clients need not send
-    anything at once (3.6). ``spare`` tells whether it may have some more descriptors."""
+    """Serves one client.
+
+    ``peer`` is the client's IP address, empty on a unix socket, where the first request has no time
+    limit. ``spare`` tells whether the connection may have so many descriptors more.
+    """
 
     def __init__(
         self,
@@ -63,30 +67,30 @@ class Connection:
         spare: Callable[[int], bool] = lambda count: True,
     ) -> None:
         self.idle_since: float | None = None
-        """Since when it waits for a request (monotonic); None while it is busy with one."""
+        """When it began to wait for a request, on trio's clock; None while it handles one."""
         self._transport = transport
         self._app = app
         self._spare = spare
         self.peer = peer
         self.descriptors = 1
-        """How many it has open: its socket, and the file that it streams."""
+        """Number of its open descriptors: its socket, and the file that it streams."""
         self.is_known = not peer
-        """It has been let in once, or need not be: no time limit hurries it while it is idle."""
+        """True once a request was authorized, and always on unix sockets: no idle timeout then."""
         self._proven: str | None = None
-        """The Authorization header of the last request that was let in; None before the first."""
+        """Authorization header of the last authorized request; None before the first."""
         self._parser = Parser()
         self._scope = trio.CancelScope()
         self._awaiting_request = False
         self._midway = False
-        """Part of a send is out and the rest is not."""
+        """True while only a part of some data was sent."""
 
     async def run(self) -> None:
-        """Serve until either side has enough; closes the socket."""
+        """Serve until the client or the server ends the connection, then close the socket."""
         try:
             with self._scope, suppress(OSError):
                 await self._converse()
             if self._scope.cancelled_caught and self._awaiting_request and not self._parser.idle:
-                self._try_send(self._last_words(error_response(408)))
+                self._try_send(self._final_response(error_response(408)))
         finally:
             self._transport.close()
 
@@ -98,18 +102,18 @@ class Connection:
         if not self.is_known:
             self._allow(HEAD_TIME)
         await self._transport.open()
-        # A request and its answer are forgotten before the next is awaited: they may be large.
+        # A request and its answer may be large: no variable keeps them while the next is awaited.
         while await self._serve_next():
             await self._app.memory.tidy()
         await self._linger()
 
     async def _serve_next(self) -> bool:
-        """Answer the next request; whether the connection can be used again."""
+        """Answer the next request; False if the connection cannot be used any more."""
         try:
             request = await self._next_request()
         except Refusal as refusal:
             refused = error_response(refusal.status, str(refusal))
-            await self._send(self._last_words(refused))
+            await self._send(self._final_response(refused))
             return False
         if request is None:
             return False
@@ -139,9 +143,9 @@ class Connection:
             return request.keep_alive
 
     async def _next_request(self) -> Request | None:
-        """The next head, or None when the client has left."""
+        """Read the next head; None if the client has disconnected. Raises Refusal."""
         parser = self._parser
-        if not parser.idle:  # pipelined: whoever floods us this way starves nobody
+        if not parser.idle:  # pipelined requests: other tasks must run in between
             await trio.lowlevel.checkpoint()
         if (event := parser.next_event()) is Mark.NEED_DATA:
             self._awaiting_request = True
@@ -159,7 +163,7 @@ class Connection:
         return event if isinstance(event, Request) else None
 
     async def _body(self, request: Request, account: Account) -> bytes:
-        """The body of the request whose head was just read. Raises Refusal."""
+        """Read the body of the request whose head was just read. Raises Refusal."""
         length = request.headers.get("content-length", "0")
         limit = self._app.body_limit(request)
         if int(length) > limit:
@@ -204,19 +208,19 @@ class Connection:
             headers = (*headers, ("Connection", "Keep-Alive"))
         return response_head(version, response.status, headers, time.time(), len(response.body))
 
-    def _last_words(self, response: Response) -> bytes:
-        """What is sent for a request whose head cannot be read."""
+    def _final_response(self, response: Response) -> bytes:
+        """Encode the answer to a request whose head cannot be read."""
         return self._head("1.1", response, keep=False) + response.body
 
     def _admit_stream(self, stream: StreamResponse) -> None:
-        """Raise Refusal if the file of a stream is one too many; it is closed then."""
+        """Count the file of a stream. Raises Refusal, and closes it, if there are too many."""
         if stream.descriptors and not self._spare(stream.descriptors):
             stream.source.close()
             raise Refusal(503, "too many logs are followed at this time; try again later")
         self.descriptors += stream.descriptors
 
     async def _stream(self, request: Request, stream: StreamResponse) -> None:
-        """Send what comes until it ends or the client leaves; then the connection is used up."""
+        """Send a stream until it ends or the client disconnects. Then the connection is closed."""
         chunked = request.version == "1.1" and request.keep_alive
         framing = ("Transfer-Encoding", "chunked") if chunked else ("Connection", "close")
         headers = (("Content-Type", stream.type), *stream.headers, framing)
@@ -235,36 +239,36 @@ class Connection:
 
     async def _pump(self, stream: StreamResponse, *, chunked: bool) -> None:
         with suppress(OSError):  # the client is gone
-            # What was sent is forgotten before more is awaited: thousands of clients may wait.
+            # No variable keeps what was sent while more is awaited: thousands of clients may wait.
             while await self._pass_on(stream, chunked=chunked):
                 pass
 
     async def _pass_on(self, stream: StreamResponse, *, chunked: bool) -> bool:
-        """Send what comes next; whether there was something."""
+        """Send the next data of a stream; False at its end."""
         data = await stream.source.read()
         if not data:
             return False
         if chunked:
             data = b"%x\r\n%b\r\n" % (len(data), data)
-        # A terminal may be paused for hours: nobody is hurried here.
+        # No timeout: a terminal may be paused for hours.
         await self._send(data, time=math.inf)
         return True
 
     async def _watch_departure(self, scope: trio.CancelScope) -> None:
-        """Cancel when the client closes its side; whatever else it sends is no use to anybody."""
+        """Cancel the scope when the client disconnects. Data that it sends is discarded."""
         with suppress(OSError):
             while await self._transport.receive():
                 pass
         scope.cancel()
 
     async def _send(self, data: bytes, *, time: float = SEND_TIME) -> None:
-        """Hand over all bytes; without waiting if the socket takes them at once."""
+        """Send all bytes. Waits only if the socket does not take them at once."""
         rest = memoryview(data)
         self._midway = True
         while rest:
             try:
                 rest = rest[self._transport.send(rest[:PORTION]) :]
-                if rest:  # a fast client of a long answer gets it in turn with the others
+                if rest:  # other clients are served between two portions
                     await trio.lowlevel.checkpoint()
             except BlockingIOError:
                 self._allow(time)
@@ -273,12 +277,12 @@ class Connection:
         self._allow(math.inf)
 
     def _try_send(self, data: bytes) -> None:
-        """Last words: sent if that is possible right now."""
+        """Send data if that is possible without waiting."""
         with suppress(OSError):
             self._transport.send(data)
 
     async def _linger(self) -> None:
-        """Let the client read the answer: closing over unread input would destroy it."""
+        """Let the client read the answer. A close with unread input would discard it."""
         self._transport.end()
         self._allow(LINGER_TIME)
         while await self._transport.receive():

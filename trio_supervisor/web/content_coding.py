@@ -1,7 +1,8 @@
-"""Content coding (RFC 9110, 8.4): answers for browsers as gzip, whole ones and streams.
+"""Content coding (RFC 9110, section 8.4): gzip for responses and streams.
 
-Each piece of a stream is compressed on its own. So a stream holds no state between pieces, which
-would be a quarter of a MiB for each idle client, and equal pieces are compressed once for all.
+Each piece of a stream is compressed by itself. So a stream holds no state between pieces, which
+would be a quarter of a MiB for each idle client, and equal pieces are compressed once for all
+clients.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from trio_supervisor.web.worker import work
 if TYPE_CHECKING:
     from trio_supervisor.web.message import ByteSource, Request
 
-#: Bytes of an answer below which nothing is gained.
+#: Bytes of an answer below which compression saves nothing.
 LEAST = 1024
-#: Fast: pages are mostly repetition.
+#: A fast level is enough, because pages consist of repetitions.
 LEVEL = 3
-#: Bytes of a piece of a stream up to which it is kept for other clients.
+#: Bytes of the largest piece of a stream whose compressed form is cached for other clients.
 SHARED = 8 * 1024
 #: Raw deflate with a window of 8 KiB: pieces are small.
 _WINDOW = -13
@@ -37,7 +38,7 @@ _GZIP = ("Content-Encoding", "gzip")
 
 
 async def encode(request: Request, answer: Response | StreamResponse) -> Response | StreamResponse:
-    """The same answer, as gzip if the client takes it and it is worth it."""
+    """Compress an answer if the client accepts gzip and the answer is large enough."""
     if not accepts_gzip(request.headers.get("accept-encoding", "")):
         return replace(answer, headers=(*answer.headers, _VARY))
     headers = (*answer.headers, _VARY, _GZIP)
@@ -50,8 +51,10 @@ async def encode(request: Request, answer: Response | StreamResponse) -> Respons
 
 
 def accepts_gzip(header: str) -> bool:
-    """Whether a value of Accept-Encoding names gzip and does not forbid it. ``*`` is not enough:
-    those who mean browsers name it."""
+    """Whether a value of Accept-Encoding names gzip, with a weight above 0.
+
+    ``*`` is not enough: every browser names gzip.
+    """
     for element in header.lower().split(","):
         coding, _, weight = element.partition(";")
         if coding.strip() in ("gzip", "x-gzip"):
@@ -61,7 +64,7 @@ def accepts_gzip(header: str) -> bool:
 
 
 class GzipSource:
-    """What a source gives, piece by piece, as one gzip file that can be decoded as it comes."""
+    """The data of a source as one gzip file that can be decoded piece by piece."""
 
     def __init__(self, source: ByteSource) -> None:
         self._source = source
@@ -93,7 +96,7 @@ def _compress(body: bytes) -> bytes:
 
 
 def _piece(data: bytes) -> bytes:
-    """Deflate blocks that refer to nothing before them and end at a byte."""
+    """Compress to deflate blocks that do not refer to earlier ones and end at a byte boundary."""
     compressor = zlib.compressobj(LEVEL, zlib.DEFLATED, _WINDOW, _MEMORY)
     return compressor.compress(data) + compressor.flush(zlib.Z_FULL_FLUSH)
 

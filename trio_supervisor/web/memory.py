@@ -1,8 +1,8 @@
-"""The memory that a server spends on its clients: bodies of requests, and answers not yet taken.
+"""Limit of the memory that a server uses for its clients: bodies of requests, and unsent answers.
 
-What one request may need is limited elsewhere. Here is the limit of all requests together: a
-thousand clients that send 15 MiB each, or ask for a log and do not read it, must not use up the
-memory of the machine. Requests beyond it are refused.
+The size of one request is limited elsewhere. This module limits all requests together: a thousand
+clients that send 15 MiB each, or request a log and do not read it, must not use up the memory of
+the machine. Requests beyond the limit are refused.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from ctypes import CDLL
 
-#: Bytes for all clients of a server, unless one body may be larger: some answers as large as
-#: possible.
+#: Bytes for all clients of a server, unless a single body may be larger. Some answers of the
+#: largest size fit.
 LIMIT = 128 * 1024 * 1024
-#: Bytes of a request and its answer from which on the C library is asked to return what it has
-#: kept of them to the system.
+#: Bytes of a request and its answer from which on the C library is told to return freed memory to
+#: the system.
 LARGE = 1024 * 1024
-#: Of <malloc.h>.
+#: Constants of <malloc.h>.
 M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
-#: Bytes of a block, and of the unused end of an arena, from which on glibc keeps nothing for later.
+#: Size of a block, and of the unused end of an arena, from which on glibc returns memory at once.
 KEPT = 1024 * 1024
 FULL = "too many large requests at this time; try again later"
 
@@ -36,7 +36,7 @@ FULL = "too many large requests at this time; try again later"
 class Memory:
     """Counts the bytes that the connections of a server hold.
 
-    ``trim`` returns unused memory to the system; it is called in a thread.
+    ``trim`` returns unused memory to the system. It is called in a thread.
     """
 
     def __init__(self, limit: int = LIMIT, trim: Callable[[], object] | None = None) -> None:
@@ -46,7 +46,7 @@ class Memory:
 
     @contextmanager
     def account(self) -> Iterator[Account]:
-        """The bytes of one request and its answer, given back at the end of the block."""
+        """Account for one request and its answer, until the end of the block."""
         account = Account(self)
         try:
             yield account
@@ -55,13 +55,16 @@ class Memory:
             self._untidy = self._untidy or account.size >= LARGE
 
     def take(self, size: int) -> None:
-        """Count some bytes. Raises Refusal if they are too many."""
+        """Add bytes. Raises Refusal if there are too many."""
         if size > self._left:
             raise Refusal(503, FULL)
         self._left -= size
 
     async def tidy(self) -> None:
-        """Return memory to the system if a large request has ended. May take some milliseconds."""
+        """Return memory to the system if a large request has ended.
+
+        This may take some milliseconds, in a thread.
+        """
         if self._untidy:
             self._untidy = False
             with suppress(NoThread):
@@ -69,14 +72,14 @@ class Memory:
 
 
 class Account:
-    """What one request holds; to be made by a Memory."""
+    """The bytes of one request and its answer, created by Memory."""
 
     def __init__(self, memory: Memory) -> None:
         self.size = 0
         self._memory = memory
 
     def take(self, size: int) -> None:
-        """Hold some more bytes. Raises Refusal."""
+        """Add bytes. Raises Refusal."""
         self._memory.take(size)
         self.size += size
         if self.size >= LARGE:
@@ -85,10 +88,11 @@ class Account:
 
 @cache
 def map_large_blocks() -> None:
-    """Let glibc take each large block from the system and return it at once when it is freed.
+    """Let glibc map each large block on its own, so that it is returned as soon as it is freed.
 
-    By default it learns from the first large block to keep later ones: up to 64 MiB in the arena of
-    every thread, of which malloc_trim() returns nothing where they are at the end of the arena.
+    By default glibc raises its threshold after the first large block, and keeps later ones: up to
+    64 MiB in the arena of each thread, which malloc_trim() does not return if they are at the end
+    of the arena.
     """
     with suppress(AttributeError):
         libc = _libc()
@@ -97,14 +101,14 @@ def map_large_blocks() -> None:
 
 
 def malloc_trim() -> None:
-    """Return memory that glibc keeps for later to the system."""
+    """Return memory that glibc keeps to the system."""
     with suppress(AttributeError):
         _libc().malloc_trim(0)
 
 
 @cache
 def _libc() -> CDLL:
-    """The C library; one that is not glibc has none of the functions above, and needs none."""
+    """Load the C library. One that is not glibc lacks these functions and does not need them."""
     import ctypes  # seldom needed, and not small
 
     return ctypes.CDLL(None)

@@ -1,7 +1,7 @@
-"""HTTP messages as values: what a request says, what a response looks like on the wire.
+"""HTTP messages: requests as values, and the encoding of responses. No sockets, no clock.
 
-Pure: no sockets, no clock. Responses are written here and not by h11, because it can neither
-repeat a request's HTTP/1.0 nor keep such a connection open (interfaces.md 3.3, W2 and W3).
+Responses are encoded here and not by h11, because h11 cannot answer in HTTP/1.0 and keep such a
+connection open, as ``supervisorctl`` needs it.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from urllib.parse import parse_qsl, unquote_to_bytes, urlsplit
 SERVER_NAME = "trio-supervisor"
 HTML = "text/html;charset=utf-8"
 PLAIN = "text/plain;charset=utf-8"
-#: On every response, for whatever a browser may make of it (section 5).
+#: Headers of every response, in case a browser shows it.
 SECURITY = (
     ("X-Content-Type-Options", "nosniff"),
     ("Content-Security-Policy", "default-src 'self'; frame-ancestors 'none'"),
     ("Referrer-Policy", "same-origin"),
 )
-#: What is shown is of the moment; nobody may keep it.
+#: For answers that are true only for the moment.
 NO_STORE = (("Cache-Control", "no-store"),)
-#: Form fields of one request; our pages send less than ten.
+#: Most form fields of one request; our pages send less than ten.
 MAX_FIELDS = 100
-#: Kinds of responses whose heads are kept ready; there are about twenty.
+#: Heads that are cached; there are about twenty different ones.
 CACHED_HEADS = 64
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -53,26 +53,26 @@ class TooManyFields(ValueError):
 
 @dataclass
 class Request:
-    """``headers`` have lower-case names; ``version`` is ``1.0`` or ``1.1``."""
+    """A request; ``headers`` have lower-case names, ``version`` is ``1.0`` or ``1.1``."""
 
     method: str
     target: str
     version: str = "1.1"
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
-    """Filled in when it has arrived."""
+    """Set when it was received."""
     peer: str = ""
-    """The client's IP address; empty for one on this machine's own socket."""
+    """IP address of the client; empty on a unix socket."""
     is_proven: bool = False
-    """An earlier request on the same connection was let in with this very Authorization header."""
+    """An earlier request on this connection was authorized with the same Authorization header."""
     has_left: Callable[[], bool] = lambda: False
-    """Whether its sender is gone and nobody will read the answer."""
+    """Whether the client has disconnected, so that no answer can reach it."""
     readonly: bool = False
-    """Its sender may look at everything and change nothing."""
+    """The user may read everything and change nothing."""
 
     @cached_property
     def path(self) -> str | None:
-        """The decoded path; None if there is none. An absolute target's host is ignored."""
+        """The decoded path; None if it is invalid. The host of an absolute target is ignored."""
         try:
             target = self.target if self.target.startswith("/") else urlsplit(self.target).path
             return unquote_to_bytes(target.partition("#")[0].partition("?")[0]).decode()
@@ -81,17 +81,17 @@ class Request:
 
     @property
     def query(self) -> str:
-        """The part of the target after the question mark, as it was sent."""
+        """The part of the target after the question mark, not decoded."""
         return self.target.partition("#")[0].partition("?")[2]
 
     @cached_property
     def query_fields(self) -> dict[str, str]:
-        """Form fields of the query, the first of repeated ones. Raises TooManyFields."""
+        """Form fields of the query; the first of repeated ones counts. Raises TooManyFields."""
         return _form_fields(self.query)
 
     @cached_property
     def fields(self) -> dict[str, str]:
-        """Form fields of the body, then those of the query; to be read when the body is complete.
+        """Form fields of the query, overridden by those of the body, which must be complete.
 
         Raises TooManyFields.
         """
@@ -100,7 +100,7 @@ class Request:
 
     @property
     def keep_alive(self) -> bool:
-        """Whether the client wants to use the connection again (3.3)."""
+        """Whether the client wants to keep the connection open."""
         header = self.headers.get("connection")
         if header is None:
             return self.version != "1.0"
@@ -122,7 +122,7 @@ def _form_fields(text: str) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A complete answer; ``type`` is its Content-Type."""
+    """A complete response; ``type`` is its Content-Type."""
 
     status: int
     body: bytes
@@ -131,29 +131,29 @@ class Response:
 
 
 class ByteSource(Protocol):
-    """Where the bytes of a stream come from."""
+    """The source of the bytes of a stream."""
 
     async def read(self) -> bytes:
-        """The next bytes, when there are some; empty at the end."""
+        """Wait for the next bytes; empty at the end."""
 
     def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class StreamResponse:
-    """An answer without a foreseeable end."""
+    """A response of unknown length, sent as its data comes."""
 
     source: ByteSource
     type: str = PLAIN
     headers: tuple[tuple[str, str], ...] = ()
     descriptors: int = 0
-    """How many file descriptors it keeps open."""
+    """File descriptors that it keeps open."""
 
 
 def error_response(
     status: int, detail: str = "", *, headers: tuple[tuple[str, str], ...] = ()
 ) -> Response:
-    """A small page that says what is wrong."""
+    """Return a small page with a status and an explanation."""
     title = f"{status} {phrase(status)}"
     page = (
         f"<!DOCTYPE html>\n<html lang=en><title>{title}</title>\n<h1>{title}</h1>\n"
@@ -163,7 +163,7 @@ def error_response(
 
 
 def phrase(status: int) -> str:
-    """Never empty: supervisorctl's reader needs one (W168)."""
+    """Return the reason phrase of a status. supervisorctl fails on an empty one."""
     return HTTPStatus(status).phrase
 
 
@@ -174,9 +174,9 @@ def response_head(
     now: float,
     length: int | None = None,
 ) -> bytes:
-    """Status line and headers, those of SECURITY included unless a response has its own.
+    """Encode status line and headers. Headers of SECURITY that are missing are added.
 
-    ``now`` is wall-clock seconds; ``length`` that of the body, None if it is not known.
+    ``now`` is wall-clock seconds; ``length`` is that of the body, None if it is not known.
     """
     size = "" if length is None else f"Content-Length: {length}\r\n"
     head = _constant_part(version, status, headers)
@@ -185,7 +185,7 @@ def response_head(
 
 @lru_cache(maxsize=CACHED_HEADS)
 def _constant_part(version: str, status: int, headers: tuple[tuple[str, str], ...]) -> str:
-    """What the heads of equal responses have in common."""
+    """Return the part of the head that is the same in all equal responses."""
     own = {name.lower() for name, _ in headers}
     protection = ((name, value) for name, value in SECURITY if name.lower() not in own)
     lines = [
@@ -198,7 +198,7 @@ def _constant_part(version: str, status: int, headers: tuple[tuple[str, str], ..
 
 
 def http_date(seconds: float) -> str:
-    """``Mon, 23 Nov 2026 07:26:52 GMT``, whatever the locale."""
+    """Format as ``Mon, 23 Nov 2026 07:26:52 GMT``, in any locale."""
     return _date_of_second(int(seconds))
 
 

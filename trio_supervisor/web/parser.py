@@ -1,7 +1,8 @@
-"""Requests out of bytes: h11 with the help it needs for clients that exist (interfaces.md 3.3).
+"""Parser of HTTP requests: h11, and corrections for clients that it would refuse.
 
-Sans-io: bytes go in by ``feed``, events come out of ``next_event``. h11 reads heads, after they
-were mended, and chunks; it has no part in responses, so it never sees a whole conversation.
+There is no I/O: bytes go into ``feed``, events come out of ``next_event``. h11 parses heads, after
+they were corrected, and chunks. It has no part in responses, so each head gets a new h11
+connection.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ import h11
 
 from trio_supervisor.web.message import Refusal, Request
 
-#: Bytes of a request head beyond which it is refused with 431 (section 5).
+#: Bytes of a request head beyond which it is refused with 431.
 HEAD_LIMIT = 64 * 1024
-#: Lines of a request head, beyond which it is refused with 431 too: each takes some time to check.
+#: Lines of a request head beyond which it is refused with 431: each takes some time to check.
 MAX_LINES = 128
-#: Bytes of a head that is kept in case it is sent again; hundreds of connections keep one each.
+#: Bytes of the longest head that is cached; each of hundreds of connections caches one.
 LONGEST_REMEMBERED = 2048
 
 _HEAD_END = re.compile(rb"\n\r?\n")
@@ -29,7 +30,7 @@ _ASCII = bytes(range(0x80))
 
 
 class Mark(Enum):
-    """What can come out of the parser besides a head (Request) and pieces of a body (bytes)."""
+    """Events of the parser other than a head (Request) and pieces of a body (bytes)."""
 
     NEED_DATA = "feed me"
     END_OF_REQUEST = "the request is complete"
@@ -38,56 +39,56 @@ class Mark(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What the head of a request says."""
+    """The parsed head of a request."""
 
     method: str
     target: str
     version: str
     headers: Mapping[str, str]
     length: int | None
-    """Bytes of the body; None: it comes in chunks."""
+    """Bytes of the body; None means that it comes in chunks."""
     expects_continue: bool
 
 
 class Parser:
-    """Reads the requests of one connection, one after the other."""
+    """Parses the requests of one connection, one after the other."""
 
     def __init__(self) -> None:
         self._inbox = bytearray()
         self._searched = 0
-        """How much of the inbox is known to hold no end of a head."""
+        """Bytes of the inbox that are known not to contain the end of a head."""
         self._eof = False
         self._head: Head | None = None
-        """Of the request under way, from its head to its end."""
+        """Head of the current request; None between requests."""
         self._left = 0
-        """Bytes of its body that are yet to come, if they are counted."""
+        """Remaining bytes of its body, if it has a Content-Length."""
         self._chunks: h11.Connection | None = None
-        """Decodes its body, if it comes in chunks."""
+        """Decoder of its body, if it comes in chunks."""
         self._untouched = False
-        """Nothing of its body has come."""
+        """True until a part of its body was received."""
         self._last = b""
-        """The last head as it was received, and what it said: a client that polls repeats it to the
-        letter, and h11 takes half of the time that a small call needs."""
+        """The last head as received; ``_said`` is its parsed form. A client that polls repeats the
+        same bytes, and h11 takes half of the time of a small request."""
         self._said: Head | None = None
 
     def feed(self, data: bytes) -> None:
-        """Take bytes from the client; empty ones mean that no more will come."""
+        """Add received bytes; empty bytes mean that the client has sent all."""
         self._inbox += data
         self._eof = self._eof or not data
 
     @property
     def idle(self) -> bool:
-        """Whether nothing of a request has arrived."""
+        """Whether no byte of a request was received."""
         return self._head is None and not self._inbox
 
     @property
     def wants_continue(self) -> bool:
-        """Whether the client holds back the body until it is told to go on (W20)."""
+        """Whether the client waits for ``100 Continue`` before it sends the body."""
         head = self._head
         return head is not None and head.expects_continue and self._untouched and not self._inbox
 
     def next_event(self) -> Request | bytes | Mark:
-        """The next thing that can be said about the bytes so far. Raises Refusal."""
+        """Return the next event of the bytes received so far. Raises Refusal."""
         if self._head is None:
             return self._next_head()
         return self._next_counted() if self._chunks is None else self._next_chunk(self._chunks)
@@ -95,7 +96,7 @@ class Parser:
     def _next_head(self) -> Request | Mark:
         inbox = self._inbox
         if not self._searched and inbox.startswith((b"\r", b"\n")):
-            # supervisorctl's tail reader ends its request with an extra line (W6).
+            # supervisorctl tail ends its request with an extra line.
             del inbox[: len(inbox) - len(inbox.lstrip(b"\r\n"))]
         end = _HEAD_END.search(inbox, self._searched)
         size = end.end() if end else len(inbox)
@@ -106,7 +107,7 @@ class Parser:
                 if inbox:
                     raise Refusal(400, "the request ends in its head")
                 return Mark.CLOSED
-            # The end may be split: its first two bytes may have been searched already.
+            # The end may be split: up to two bytes of it may be in the part already searched.
             self._searched = max(0, size - 2)
             return Mark.NEED_DATA
         received = bytes(inbox[:size])
@@ -144,7 +145,9 @@ class Parser:
                 if not self._inbox and not self._eof:
                     return Mark.NEED_DATA
                 self._untouched = False
-                decoder.receive_data(bytes(self._inbox))  # empty: h11 sees the end and complains
+                decoder.receive_data(
+                    bytes(self._inbox)
+                )  # empty at the end of input: h11 raises then
                 self._inbox.clear()
         except h11.RemoteProtocolError as error:
             raise Refusal(error.error_status_hint, str(error)) from error
@@ -159,8 +162,8 @@ class Parser:
 
 
 def read_head(received: bytes) -> Head:
-    """Read a whole head. Raises Refusal."""
-    head = _mended(received)
+    """Parse a complete head. Raises Refusal."""
+    head = _corrected(received)
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=len(head) + 1)
     try:
         connection.receive_data(head)
@@ -172,8 +175,8 @@ def read_head(received: bytes) -> Head:
     headers = {name.decode("ascii"): value.decode("latin-1") for name, value in event.headers}
     chunked = "transfer-encoding" in headers
     if chunked and "content-length" in headers:
-        # A proxy in front may have counted while we would decode: two see different requests in
-        # the same bytes (RFC 9112 section 6.1).
+        # A proxy in front may use the length where we would decode chunks, and see different
+        # requests in the same bytes: request smuggling (RFC 9112, section 6.1).
         raise Refusal(400, "both Content-Length and Transfer-Encoding")
     version = "1.0" if event.http_version < b"1.1" else "1.1"
     return Head(
@@ -187,15 +190,15 @@ def read_head(received: bytes) -> Head:
 
 
 def _chunk_decoder() -> h11.Connection:
-    """An h11 connection that has just read the head of a request whose body comes in chunks."""
+    """Return an h11 connection that has just read the head of a request with a chunked body."""
     connection = h11.Connection(h11.SERVER)
     connection.receive_data(b"POST / HTTP/1.1\r\nHost: \r\nTransfer-Encoding: chunked\r\n\r\n")
     connection.next_event()
     return connection
 
 
-def _mended(head: bytes) -> bytes:
-    """A head that h11 accepts, of one that Supervisor accepts (W9, W123)."""
+def _corrected(head: bytes) -> bytes:
+    """Correct what Supervisor accepts and h11 does not: a missing Host, and bytes beyond ASCII."""
     line, newline, rest = head.partition(b"\n")
     if not line.isascii():
         line = quote_from_bytes(line, safe=_ASCII).encode()

@@ -1,6 +1,6 @@
-"""Keeps the file of a server's unix socket: programs that clean up ``/tmp`` or ``/run`` remove it.
+"""Recreates the file of a server's unix socket when it was removed, as cleaners of ``/tmp`` do.
 
-Looks every few seconds, which costs one system call: the loss is rare, and nobody waits for less.
+The file is checked every few seconds, which takes one system call.
 """
 
 from __future__ import annotations
@@ -22,38 +22,38 @@ if TYPE_CHECKING:
 
     from trio_supervisor.core.config.model import Server
 
-#: Seconds between two looks.
-LOOK = 3
+#: Seconds between two checks.
+INTERVAL = 3
 
 
 async def keep_file(
     server: Server, listener: socket.socket, log: Callable[[Severity, str], None]
 ) -> None:
-    """Bind the socket again whenever its path does not lead to it any more; until cancelled.
+    """Bind the socket again whenever its path does not lead to it any more, until cancelled.
 
-    ``listener`` is another socket then, under the same descriptor. Connections stay as they are.
+    The new socket gets the descriptor of ``listener``. Open connections are not affected.
     """
     if not (isinstance(server, UnixServer) and isinstance(listener, UnixListener)):
-        await trio.sleep_forever()  # a port is no file
-    # A limiter of its own: a disk that hangs holds up this task only.
+        await trio.sleep_forever()  # a TCP server has no file
+    # Its own limiter: a disk that hangs blocks only this task.
     run = partial(in_thread, abandon_on_cancel=True, limiter=trio.CapacityLimiter(1))
-    told = ""
+    logged = ""
     while True:
-        await trio.sleep(LOOK)
+        await trio.sleep(INTERVAL)
         try:
             if await run(listener.has_file):
-                told = ""
+                logged = ""
                 continue
-            # Not abandoned: the new socket would be left behind.
+            # Not abandoned on cancel, which would leave the new socket behind.
             fresh = await in_thread(bind_unix, server)
         except NoThread:
             continue
         except ServerError as error:
-            if str(error) != told:
-                told = str(error)
+            if str(error) != logged:
+                logged = str(error)
                 log(Severity.ERROR, f"the socket {server.file} has vanished: {error}")
             continue
         trio.lowlevel.notify_closing(listener)
         listener.become(fresh)
-        told = ""
+        logged = ""
         log(Severity.WARN, f"the socket {server.file} had vanished and was made again")

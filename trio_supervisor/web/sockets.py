@@ -1,4 +1,4 @@
-"""Opens and closes the sockets of HTTP servers (process.md 15.4). Runs before trio does."""
+"""Opens and closes the listening sockets of HTTP servers. Does not need trio."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from trio_supervisor.runtime.system.opening import explanation
 from trio_supervisor.runtime.system.unix_socket import UnixListener, listen
 
 BACKLOG = 1024
-#: Seconds a program that may hold the socket has to answer; one that is silent counts as there.
+#: Seconds that a program which may have the socket gets to answer. A silent one counts as there.
 PROBE_TIME = 2.0
 PROBE = b"GET / HTTP/1.0\r\n\r\n"
 
 
 def bind(server: Server) -> socket.socket:
-    """A listening socket, non-blocking. Raises ServerError; nothing is left behind then."""
+    """Open a non-blocking listening socket. Raises ServerError, and leaves nothing behind then."""
     return bind_unix(server) if isinstance(server, UnixServer) else _bind_inet(server)
 
 
 def bind_unix(server: UnixServer) -> UnixListener:
-    """As ``bind``; the file appears when it has its owner and mode (P-333)."""
+    """As ``bind``. The file appears only when it has its owner and mode."""
 
     def stale() -> None:
         with suppress(OSError):  # the terminal or the reader of stderr may be gone
-            print(f"Unlinking stale socket {server.file}", file=sys.stderr)  # P-335
+            print(f"Unlinking stale socket {server.file}", file=sys.stderr)
 
     try:
         listener = listen(
@@ -41,7 +41,7 @@ def bind_unix(server: UnixServer) -> UnixListener:
             on_stale=stale,
         )
     except OSError as error:
-        if error.errno == errno.EEXIST:  # P-337
+        if error.errno == errno.EEXIST:
             raise ServerError(
                 f"Cannot open an HTTP server: {server.file} exists and is not a socket; "
                 "remove it, or change the file option"
@@ -54,11 +54,11 @@ def bind_unix(server: UnixServer) -> UnixListener:
 
 
 def unbind(server: Server, listener: socket.socket) -> None:
-    """Close the socket; its file is removed unless it is another program's now (P-340).
+    """Close the socket and remove its file, unless another program has replaced the file.
 
-    Raises OSError if the file cannot be removed; the socket is closed all the same.
+    Raises OSError if the file cannot be removed. The socket is closed in any case.
     """
-    with listener:  # open until then: the file is known by a number that another may get after it
+    with listener:  # open until then, or another file could get the inode number
         if isinstance(listener, UnixListener):
             listener.remove_file()
 
@@ -94,7 +94,7 @@ def _listen_inet(server: InetServer) -> socket.socket:
 
 
 def _holder(path: str) -> str | None:
-    """The program that holds the socket; one that only accepts counts (P-336, Q-68)."""
+    """Describe the program that has the socket; None if there is none. It need not answer."""
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(PROBE_TIME)
         try:
@@ -123,7 +123,7 @@ def _failed(server: Server, error: OSError) -> ServerError:
 
 
 def _place(server: Server) -> str:
-    """Where a server listens, as a configuration writes it."""
+    """Return the address of a server as it is written in a configuration."""
     if isinstance(server, UnixServer):
         return server.file
     host = f"[{server.host}]" if ":" in server.host else server.host

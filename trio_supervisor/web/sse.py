@@ -1,4 +1,4 @@
-"""Server-sent events as bytes (WHATWG HTML, section 9.2). Pure: knows nothing of what they mean."""
+"""Encoding of server-sent events (WHATWG HTML, section 9.2)."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import re
 from trio_supervisor.web.message import NO_STORE
 
 TYPE = "text/event-stream;charset=utf-8"
-#: No proxy on the way may hold anything back.
+#: X-Accel-Buffering: a proxy must not buffer the stream.
 HEADERS = (*NO_STORE, ("X-Accel-Buffering", "no"))
-#: A comment: tells proxies and clients that the connection lives.
+#: A comment, so that proxies and clients see that the connection is alive.
 KEEP_ALIVE = b": keep-alive\n\n"
 
-#: What ends a line for a reader; nothing else does.
+#: The line ends of the format.
 _LINE_END = re.compile("\r\n|\r|\n")
 
 
 def message(data: str, *, event: str = "", id: str = "") -> bytes:
-    """One message; ``event`` and ``id`` are left out if empty, and kept to one line each.
+    """Encode a message. ``event`` and ``id`` are omitted if empty; line ends in them become blanks.
 
-    What UTF-8 has no bytes for (lone surrogates) is escaped as JSON does.
+    Lone surrogates, which UTF-8 cannot encode, are escaped as in JSON.
     """
     lines = [f"data: {line}" for line in _LINE_END.split(data)]
     named = (("id", id), ("event", event))
@@ -28,4 +28,4 @@ def message(data: str, *, event: str = "", id: str = "") -> bytes:
 
 
 def _one_line(text: str) -> str:
-    return _LINE_END.sub(" ", text).replace("\0", " ")  # an id with NUL is ignored by readers
+    return _LINE_END.sub(" ", text).replace("\0", " ")  # readers ignore an id with NUL

@@ -1,7 +1,7 @@
-"""TLS for a TCP server: its certificate, and the socket of a connection that speaks it.
+"""TLS for a TCP server: its certificate, and the transport of a connection.
 
-The standard library's non-blocking SSLSocket; trio's SSLStream would put two tasks and a checkpoint
-for each send between a connection and its socket.
+It uses the standard library's non-blocking SSLSocket: trio's SSLStream would add a checkpoint to
+each send.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
     from trio_supervisor.core.config.access import Tls
 
-#: Seconds until a read is tried again that had to write first, which TLS 1.3 needs for a new key,
-#: while another task waits to write anyway.
+#: Seconds until a read is tried again that could not write first, as TLS 1.3 demands for a new key.
+#: Another task may be waiting to write, so this one cannot.
 KEY_UPDATE_PAUSE = 0.05
-#: Seconds a connection waits for the files of a renewed certificate; usual are 0.001.
+#: Seconds that a connection waits for the files of a renewed certificate, usually 0.001.
 PATIENCE = 1
-#: For those who forgot the s; clients show the phrase.
+#: Answer to a client that speaks HTTP without TLS; clients show the reason phrase.
 IN_CLEAR = (
     b"HTTP/1.1 400 This port speaks TLS: use https\r\n"
     b"Connection: close\r\nContent-Length: 0\r\n\r\n"
@@ -37,26 +37,26 @@ IN_CLEAR = (
 
 
 class Certificate:
-    """What a server shows its clients. Making one raises ServerError."""
+    """The certificate of a server. The constructor raises ServerError."""
 
     def __init__(self, tls: Tls) -> None:
         self._tls = tls
         self._seen = _versions(tls)
         self._reading = trio.CapacityLimiter(1)
         self.context = _context(tls)
-        """For the next connection."""
+        """Context for new connections."""
 
     async def renew(self) -> None:
-        """As ``refresh``, in a thread; a disk that hangs is waited for only for a moment."""
-        if self._reading.available_tokens:  # else it hangs, or another connection reads now
+        """As ``refresh``, in a thread. A disk that hangs is waited for PATIENCE seconds at most."""
+        if self._reading.available_tokens:  # else another connection reads now, or the disk hangs
             with trio.move_on_after(PATIENCE), suppress(NoThread):
                 await in_thread(self.refresh, abandon_on_cancel=True, limiter=self._reading)
 
     def refresh(self) -> None:
         """Read the files again if they have changed; blocks.
 
-        Raises ServerError if they cannot be used, once for each change: tools that renew a
-        certificate replace its files one after the other. The old context stays in use.
+        Raises ServerError if they cannot be used, once for each change, because tools that renew a
+        certificate replace its files one after the other. The old context stays in use then.
         """
         versions = _versions(self._tls)
         if versions != self._seen:
@@ -65,7 +65,7 @@ class Certificate:
 
 
 def _versions(tls: Tls) -> list[tuple[int, int, int]]:
-    """Equal as long as no file was written or replaced."""
+    """Return values that change when a file is written or replaced."""
     versions = []
     for path in filter(None, (tls.certificate, tls.key, tls.client_ca)):
         with suppress(OSError):
@@ -77,14 +77,14 @@ def _versions(tls: Tls) -> list[tuple[int, int, int]]:
 def _context(tls: Tls) -> ssl.SSLContext:
     for path in filter(None, (tls.certificate, tls.key, tls.client_ca)):
         try:
-            os.close(open_regular(path))  # a FIFO would be waited for
+            os.close(open_regular(path))  # opening a FIFO would block
         except OSError as error:
             raise ServerError(f"Cannot open an HTTP server: {path}: {error.strerror}") from error
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.options |= ssl.OP_NO_RENEGOTIATION  # of TLS 1.2: work for us at the client's wish
+    context.options |= ssl.OP_NO_RENEGOTIATION  # TLS 1.2: clients could use it to cause work
     try:
         context.load_cert_chain(tls.certificate, tls.key, _no_password)
-    except (OSError, ValueError) as error:  # SSLError is an OSError; a file may have gone since
+    except (OSError, ValueError) as error:  # SSLError is an OSError; a file may have been removed
         raise ServerError(
             f"Cannot open an HTTP server: {tls.certificate} and {tls.key or 'its key'} are no "
             f"certificate with its key in PEM form: {_reason(error)}"
@@ -102,7 +102,7 @@ def _context(tls: Tls) -> ssl.SSLContext:
 
 
 def _no_password() -> str:
-    """Instead of asking at the terminal, which a daemon has not."""
+    """Refuse an encrypted key: OpenSSL would ask at the terminal. Raises ValueError."""
     raise ValueError("the key is encrypted; decrypt it, and protect it by its owner and mode")
 
 
@@ -111,7 +111,10 @@ def _reason(error: Exception) -> str:
 
 
 def _answer_in_clear(descriptor: int) -> None:
-    """Tell a client that does not speak TLS; its request is read, or closing would lose this."""
+    """Answer a client that does not speak TLS, after reading what it sent.
+
+    A close with unread input would discard the answer.
+    """
     with suppress(OSError):
         while os.read(descriptor, CHUNK):
             pass
@@ -120,7 +123,7 @@ def _answer_in_clear(descriptor: int) -> None:
 
 
 class TlsTransport:
-    """A non-blocking socket with TLS inside it; ``report`` is told of unusable certificates."""
+    """A non-blocking TLS socket; ``report`` is called with errors of a renewed certificate."""
 
     def __init__(
         self, sock: socket.socket, certificate: Certificate, report: Callable[[str], None]
@@ -130,7 +133,7 @@ class TlsTransport:
         self._report = report
 
     async def open(self) -> None:
-        """Perform the handshake. Raises OSError, of which ssl.SSLError is one."""
+        """Perform the handshake. Raises OSError, whose subclass ssl.SSLError is."""
         certificate = self._certificate
         try:
             await certificate.renew()
@@ -172,8 +175,8 @@ class TlsTransport:
         await trio.lowlevel.wait_writable(self._tls)
 
     def end(self) -> None:
-        """Say so inside TLS; what the client still sends is read as it comes and thrown away."""
-        with suppress(OSError, ValueError):  # it wants to wait for the client to say so too
+        """End the sending inside TLS, then on the socket."""
+        with suppress(OSError, ValueError):  # unwrap() would wait for the client's answer
             self._tls.unwrap()
         self._tls.shutdown(socket.SHUT_WR)
 

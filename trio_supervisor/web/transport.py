@@ -1,4 +1,4 @@
-"""The socket of one connection: bytes in, bytes out, without knowing what they mean."""
+"""Transports: the socket of a connection, with or without TLS."""
 
 from __future__ import annotations
 
@@ -8,26 +8,29 @@ from typing import Protocol
 
 import trio
 
-#: Bytes taken from the socket by one read.
+#: Most bytes of one read.
 CHUNK = 64 * 1024
 
 
 class Transport(Protocol):
-    """What a connection needs of its socket. All methods raise OSError when the peer is gone."""
+    """The operations of a connection's socket. All raise OSError when the peer is gone."""
 
     async def open(self) -> None:
-        """Whatever must be done before the first byte."""
+        """Do what must be done before the first byte."""
 
     async def receive(self) -> bytes:
-        """Some bytes; none at the end. Always a checkpoint, so that a flood starves nobody."""
+        """Wait for some bytes; empty at the end.
+
+        Always a checkpoint, so that other tasks run also while a client floods the server.
+        """
 
     def send(self, data: memoryview | bytes) -> int:
-        """Hand over some bytes now; how many. Raises BlockingIOError."""
+        """Send bytes without waiting; returns their number. Raises BlockingIOError."""
 
     async def wait_writable(self) -> None: ...
 
     def end(self) -> None:
-        """Say that no more will come."""
+        """End the sending: the peer reads to the end of input."""
 
     def has_left(self) -> bool:
         """Whether the peer has closed its socket."""
@@ -36,28 +39,28 @@ class Transport(Protocol):
 
 
 def has_left(sock: socket.socket) -> bool:
-    """Whether the peer has closed its socket; unread input does not matter.
+    """Whether the peer has closed its socket, even if there is unread input.
 
-    A TCP peer that has only ended its sending looks the same, so it counts as gone too.
+    A TCP peer that has only ended its sending looks the same, and counts as gone too.
     """
-    look = select.poll()
-    look.register(sock, select.POLLHUP if sock.family == socket.AF_UNIX else select.POLLRDHUP)
-    return bool(look.poll(0))
+    poll = select.poll()
+    poll.register(sock, select.POLLHUP if sock.family == socket.AF_UNIX else select.POLLRDHUP)
+    return bool(poll.poll(0))
 
 
 class PlainTransport:
-    """A non-blocking socket as it is."""
+    """A non-blocking socket without TLS."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self.send = sock.send
 
     async def open(self) -> None:
-        """Nothing: it is open."""
+        """Do nothing: the socket is open."""
 
     async def receive(self) -> bytes:
         while True:
-            # Nothing is there yet as a rule: the client has just been answered.
+            # Wait first: there is no input yet as a rule, because the client was just answered.
             await trio.lowlevel.wait_readable(self._sock)
             try:
                 return self._sock.recv(CHUNK)

@@ -1,7 +1,7 @@
-"""Work that takes time in proportion to what a client sent or asked for.
+"""Work whose time grows with the data that a client sent or requested.
 
-Little work is done at once. More is done in a worker thread, one client's at a time: threads share
-the interpreter with the event loop, and each further one would slow it down.
+A small amount is done on the event loop. More is done in a worker thread, for one client at a time:
+threads share the interpreter with the event loop, and each further one would slow it down.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from trio_supervisor.runtime.system.threads import in_thread
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Bytes that are decoded in about a millisecond.
+#: Bytes that are processed in about a millisecond.
 INLINE = 16 * 1024
 
 Result = TypeVar("Result")
@@ -30,9 +30,10 @@ async def work(
     *arguments: *Arguments,
     inline: int = INLINE,
 ) -> Result:
-    """Call ``function``, which works on ``size`` bytes: at once, or in the worker thread.
+    """Call ``function``, which processes ``size`` bytes, on the event loop or in a worker thread.
 
-    ``inline`` is the size up to which it is fast enough for the event loop.
+    ``inline`` is the size up to which it is fast enough for the event loop. Raises any exception
+    of ``function``, and NoThread.
     """
     if size <= inline:
         return function(*arguments)
@@ -41,8 +42,8 @@ async def work(
         try:
             return function(*arguments)
         except Exception as error:
-            # Frames of the thread would refer to the exception, and it to them: the arguments would
-            # stay in memory until the next run of the garbage collector.
+            # The exception and the frames of the thread would be a reference cycle, and keep the
+            # arguments in memory until the garbage collector runs.
             return error.with_traceback(None)
 
     outcome = await in_thread(attempt, limiter=_worker)

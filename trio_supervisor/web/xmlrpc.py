@@ -1,4 +1,4 @@
-"""XML-RPC over HTTP: a body in, the answer or fault of the call out (interfaces.md 2.1)."""
+"""XML-RPC over HTTP: decodes the body of a request, and answers with the result or a fault."""
 
 from __future__ import annotations
 
@@ -22,19 +22,20 @@ if TYPE_CHECKING:
     from trio_supervisor.web.message import Request
 
 TYPE = "text/xml"
-#: Bytes of an answer that are encoded in a millisecond as a rule, and always in some.
+#: Bytes of a response that are encoded in a millisecond as a rule, and in some at most.
 ENCODED_INLINE = 64 * 1024
 
 
 async def answer_call(rpc: Rpc, request: Request, client_log: RateLimitedLog) -> Response:
-    """Carry out the call in the request's body. A fault is a good HTTP answer."""
+    """Carry out the call in the body of a request. A fault is answered with status 200."""
     try:
         call = await work(len(request.body), decode_call, request.body)
     except MalformedCall as error:
         client_log.write(Severity.DEBUG, f"{error}: {quoted(request.body)}")
         return error_response(400, str(error))
     try:
-        # No checkpoint between a shutdown request and its small answer: it is sent first (2.9).
+        # There is no checkpoint between a shutdown request and its small answer, so that the answer
+        # is sent before the connection is closed.
         value = await rpc.call(call.method, call.params)
         size = rough_size(value, ENCODED_INLINE + 1)
         body = await work(size, encode_response, value, inline=ENCODED_INLINE)

@@ -14,7 +14,7 @@ from trio_supervisor.core.events import (
     Tick5,
 )
 from trio_supervisor.runtime.events.bus import Bus
-from trio_supervisor.runtime.events.history import REMEMBERED, EventHistory
+from trio_supervisor.runtime.events.history import CAPACITY, EventHistory
 
 NOW = 1_700_000_000.0
 
@@ -39,15 +39,15 @@ def test_tells_what_changed_and_nothing_else() -> None:
 def test_a_reader_who_is_too_late_is_told_so() -> None:
     told = history()
     assert told.after(0) == []
-    for number in range(REMEMBERED + 1):
+    for number in range(CAPACITY + 1):
         told.record(ProcessGroupAdded(str(number)))
-    assert len(told.latest()) == REMEMBERED
+    assert len(told.latest()) == CAPACITY
     assert told.after(0) is None
     complete = told.after(1)
     assert complete is not None
-    assert len(complete) == REMEMBERED
-    assert [e.number for e in told.after(REMEMBERED) or []] == [REMEMBERED + 1]
-    assert told.after(REMEMBERED + 1) == []
+    assert len(complete) == CAPACITY
+    assert [e.number for e in told.after(CAPACITY) or []] == [CAPACITY + 1]
+    assert told.after(CAPACITY + 1) == []
 
 
 async def test_waiting_for_news() -> None:

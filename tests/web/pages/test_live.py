@@ -18,7 +18,7 @@ from trio_supervisor.core.events import (
     SupervisorStateChangeStopping,
 )
 from trio_supervisor.core.process.states import DaemonState, State
-from trio_supervisor.runtime.events.history import REMEMBERED
+from trio_supervisor.runtime.events.history import CAPACITY
 from trio_supervisor.runtime.inspect.sampler import INTERVAL, Sample, UsageSample
 from trio_supervisor.web.pages.forms import Viewer
 from trio_supervisor.web.pages.live import Feed, _figures
@@ -115,7 +115,7 @@ async def test_a_page_that_is_too_old_gets_a_snapshot(
         "of the future": f"{daemon}-99999",
         "too old": fake.event_history.mark,
     }
-    for _ in range(REMEMBERED + 1):
+    for _ in range(CAPACITY + 1):
         fake.event_history.record(running(fake, "cat"))
     assert list(await first(feed_of(fake, since=marks[kind]))) == ["snapshot", "begin", "usage"]
 
@@ -234,11 +234,11 @@ async def test_vitals_come_also_while_much_changes(
 async def test_who_is_slow_begins_anew(fake: FakeSupervisor, autojump_clock: object) -> None:
     feed = feed_of(fake)
     await first(feed)
-    for _ in range(REMEMBERED + 1):
+    for _ in range(CAPACITY + 1):
         fake.event_history.record(running(fake, "cat"))
     kind, data = await read(feed)
     assert kind == "snapshot"
-    assert data["events"].count("<li>") == REMEMBERED
+    assert data["events"].count("<li>") == CAPACITY
 
 
 async def test_other_groups_are_another_table(fake: FakeSupervisor, autojump_clock: object) -> None:

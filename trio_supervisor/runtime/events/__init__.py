@@ -1,1 +1,1 @@
-"""How events travel: the bus, listener pools, streams for code in the same program."""
+"""Delivery of events: the bus, listener pools, streams for code in the same program."""

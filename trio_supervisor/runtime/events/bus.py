@@ -1,7 +1,7 @@
-"""The event bus: hands each event to every subscriber of its type, at once and in order.
+"""The event bus of a supervisor: calls every subscriber of an event's type, at once and in order.
 
-Belongs to one supervisor. Knows nothing of buffers or listeners: a subscriber must not block and
-owns its overflow rule.
+The bus has no buffer. A subscriber must not block, and decides itself what to do with too many
+events.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 class Bus:
-    """``serials`` numbers the events; a daemon passes one iterator for its whole life, because
-    numbers survive a restart in place (interfaces.md 1.3).
+    """Delivers events to subscribers.
 
-    ``report`` writes to the activity log what a broken subscriber raised: whoever publishes, and
-    the other subscribers, never notice.
+    ``serials`` yields the serial numbers. A daemon passes the same iterator to each of its buses,
+    so that numbers go on after a reload. ``report`` writes to the activity log: an exception of a
+    subscriber is logged, and does not reach the publisher or the other subscribers.
     """
 
     def __init__(
@@ -37,20 +37,24 @@ class Bus:
         self._observers: list[Callable[[Event], None]] = []
 
     def subscribe(self, types: tuple[type[Event], ...], accept: Accept) -> Callable[[], None]:
-        """Call ``accept(event, serial)`` for every event of these types; returns the cancellation.
+        """Call ``accept(event, serial)`` for every event of these types.
 
-        Each event arrives once, however many of the types it belongs to (Q4 of interfaces.md).
+        It is called once for each event, however many of the types the event belongs to. Returns
+        the function that ends the subscription.
         """
         subscriber = (types, accept)
         self._subscribers.append(subscriber)
         return lambda: self._subscribers.remove(subscriber)
 
     def observe(self, see: Callable[[Event], None]) -> None:
-        """Call ``see`` for every event, for good. It takes no number and must not raise."""
+        """Call ``see`` for every event, without end. It must not raise.
+
+        An observer gets no serial number, so that it does not change those that listeners see.
+        """
         self._observers.append(see)
 
     def publish(self, event: Event) -> None:
-        """A serial number is only taken for an event that somebody receives (1.3)."""
+        """Deliver an event. It takes a serial number only if there is a subscriber."""
         for see in self._observers:
             see(event)
         serial: int | None = None

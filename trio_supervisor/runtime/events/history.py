@@ -1,7 +1,8 @@
-"""What has happened lately, for people who look when it is over: the last events of a supervisor.
+"""The last events of a supervisor, for clients that connect after they happened.
 
-Always kept and bounded. Readers hold a number, the history holds nothing for them, so one who is
-slow misses events and never costs memory. Unlike a subscriber it takes no serial numbers.
+The history is bounded and always kept. A reader holds the number of the last event that it has
+read, and the history holds nothing for readers: a slow reader misses events and costs no memory.
+Unlike a subscriber, the history takes no serial numbers.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ from trio_supervisor.core.numbers import natural
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Events that are remembered: a screenful for a person, the start of a hundred programs.
-REMEMBERED = 200
-#: What changes for a person; output, messages and ticks do not belong here.
-TOLD = (ProcessState, ProcessGroup, SupervisorStateChange)
+#: Events that are kept: enough for a page, and for the start of a hundred programs.
+CAPACITY = 200
+#: Types of events that are kept: changes of state, but no output, messages and ticks.
+RECORDED = (ProcessState, ProcessGroup, SupervisorStateChange)
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """An event, the how-many-th it was, and when (wall-clock seconds)."""
+    """An event with its number in the history and its time (wall-clock seconds)."""
 
     number: int
     time: float
@@ -35,29 +36,32 @@ class HistoryEntry:
 
 
 class EventHistory:
-    """``number`` is that of the last entry; 0 before the first."""
+    """``number`` is the number of the last entry; 0 before the first."""
 
     def __init__(self, wall_clock: Callable[[], float]) -> None:
         self.number = 0
         self._id = secrets.token_hex(4)
         self._wall_clock = wall_clock
-        self._entries: deque[HistoryEntry] = deque(maxlen=REMEMBERED)
+        self._entries: deque[HistoryEntry] = deque(maxlen=CAPACITY)
         self._news = trio.lowlevel.ParkingLot()
 
     def record(self, event: Event) -> None:
-        """Take an event, if it is one that is told."""
-        if isinstance(event, TOLD):
+        """Add an event if its type is one of RECORDED."""
+        if isinstance(event, RECORDED):
             self.number += 1
             self._entries.append(HistoryEntry(self.number, self._wall_clock(), event))
             self._news.unpark_all()
 
     @property
     def mark(self) -> str:
-        """Where it stands now, for a reader that may come back in another connection."""
+        """The current position, for a reader that may come back with another connection."""
         return f"{self._id}-{self.number}"
 
     def number_of(self, mark: str) -> int | None:
-        """The number of the last entry at a mark; None if it is none, or another daemon's."""
+        """Return the number of the last entry at a mark.
+
+        None means that it is no mark, or one of another daemon.
+        """
         name, _, digits = mark.partition("-")
         number = natural(digits)
         if name != self._id or number is None or number > self.number:
@@ -65,16 +69,16 @@ class EventHistory:
         return number
 
     def after(self, number: int) -> list[HistoryEntry] | None:
-        """The entries after that one, oldest first; None if some of them are forgotten."""
+        """Return the entries after that number, oldest first; None if some are gone."""
         if self._entries and number < self._entries[0].number - 1:
             return None
         return [entry for entry in self._entries if entry.number > number]
 
     def latest(self) -> list[HistoryEntry]:
-        """All that is remembered, oldest first."""
+        """Return all entries, oldest first."""
         return list(self._entries)
 
     async def wait_beyond(self, number: int) -> None:
-        """Return when there is an entry after that one."""
+        """Wait until there is an entry after that number."""
         while self.number <= number:
             await self._news.park()

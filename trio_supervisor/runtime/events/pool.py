@@ -22,7 +22,7 @@ possible:
 * the process of a listener changed its state (``_follow``, a task for each listener),
 * the pause after a rejection is over (``run``).
 
-**From a listener to the pool.** The stdout of a listener is read by ``listener_channel.py``, which
+**From a listener to the pool.** The stdout of a listener is read by ``listener_reader.py``, which
 calls the function made by ``on_output`` with the bytes as they come. ``core/listener.py`` holds the
 protocol, without I/O: ACKNOWLEDGED until ``READY``, then READY, BUSY from an event until its
 ``RESULT``, then ACKNOWLEDGED again. A listener that breaks the protocol is UNKNOWN until it is

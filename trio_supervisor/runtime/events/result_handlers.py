@@ -1,4 +1,4 @@
-"""Result handlers: functions that judge what a listener answered (interfaces.md 1.7)."""
+"""Result handlers: functions that accept or reject the answer of a listener to an event."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from trio_supervisor.runtime.printed import flush_printed
 
 ResultHandler = Callable[[Event, bytes], object]
 
-#: The reference's name of the default handler, which works without that package (config.md 7).
+#: Supervisor's name of the default handler. It works without that package.
 DEFAULT_HANDLER = "supervisor.dispatchers:default_handler"
 
 
 class RejectEvent(Exception):
-    """Raised by a result handler to have the event delivered again."""
+    """A result handler raises it to have the event delivered again."""
 
 
 def default_handler(event: Event, response: bytes) -> None:
-    """Only the two bytes ``OK`` accept an event."""
+    """Accept an event if the answer is ``OK``. Raises RejectEvent."""
     if response != b"OK":
         raise RejectEvent(response)
 
 
 def result_handler(spec: str) -> ResultHandler:
-    """Import ``module:attribute``, where ``[extras]`` may follow (config.md 7).
+    """Import ``module:attribute``, which ``[extras]`` may follow.
 
-    The default handler needs no import. Whether the object can be called shows when it is called
-    (8.7). Raises whatever the import raises, or AttributeError.
+    The default handler is not imported. As in Supervisor, an object that cannot be called is an
+    error only when it is called. Raises AttributeError, and any exception of the import.
     """
     if spec == DEFAULT_HANDLER:
         return default_handler
@@ -42,9 +42,9 @@ def result_handler(spec: str) -> ResultHandler:
 
 
 def judge(handler: ResultHandler, event: Event, serial: int, response: bytes) -> None:
-    """Call a result handler. Raises whatever it raises, SystemExit and the like included.
+    """Call a result handler and flush what it has printed.
 
-    What it has printed is written at once.
+    Raises any exception of the handler, SystemExit included.
     """
     if handler is default_handler:
         default_handler(event, response)
@@ -56,5 +56,8 @@ def judge(handler: ResultHandler, event: Event, serial: int, response: bytes) ->
 
 
 def is_rejection(error: BaseException) -> bool:
-    """By name, so that handlers which import the reference's class work too."""
+    """Whether an exception is a RejectEvent.
+
+    It is recognized by its name, so that handlers may raise Supervisor's class.
+    """
     return any(cls.__name__ == RejectEvent.__name__ for cls in type(error).__mro__)

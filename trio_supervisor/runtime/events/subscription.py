@@ -1,6 +1,7 @@
-"""Events for code in the same process: a bounded stream to iterate over.
+"""Event streams for code in the same process: bounded, to be iterated over.
 
-Like a listener pool's buffer it drops the oldest event when it is full, and counts what it dropped.
+Like the buffer of a listener pool, a stream drops the oldest event when it is full and counts the
+drops.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ if TYPE_CHECKING:
 
     from trio_supervisor.runtime.events.bus import Bus
 
-#: Events that may wait for one who is slow: enough for the start of hundreds of programs.
+#: Events that may wait for a slow reader: enough for the start of hundreds of programs.
 BUFFER_SIZE = 1000
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Published:
-    """An event as it was published: its number, and when (wall-clock seconds).
+    """An event with its serial number and its time (wall-clock seconds).
 
-    One object for all streams, so that what is made of it once can serve all of them.
+    All streams share one object, so that its encoding can be cached for all of them.
     """
 
     event: Event
@@ -35,9 +36,9 @@ class Published:
 
 
 class EventStream:
-    """An asynchronous iterator over events; it ends when the supervisor has ended.
+    """An asynchronous iterator over events, which ends when the supervisor has ended.
 
-    To be closed: ``async with`` does it at the end of the block.
+    It must be closed: ``async with`` closes it at the end of the block.
     """
 
     def __init__(
@@ -73,15 +74,15 @@ class EventStream:
             raise StopAsyncIteration from None
 
     async def receive(self) -> Published:
-        """The next event with its number and time. Raises trio.EndOfChannel."""
+        """Wait for the next event, with its number and time. Raises trio.EndOfChannel."""
         return await self._take.receive()
 
     def end(self) -> None:
-        """No more events come; those that wait can still be read."""
+        """Accept no more events. Those that wait can still be read."""
         self._put.close()
 
     def close(self) -> None:
-        """Forget what waits, and the subscription."""
+        """End the subscription and drop the events that wait."""
         self._forget(self)
         self._unsubscribe()
         self._put.close()
@@ -96,22 +97,22 @@ class EventStream:
             self.dropped += 1
             self._put.send_nowait(published)
         except trio.ClosedResourceError:
-            return  # published after the end
+            return  # published after end()
 
 
 class EventStreams:
-    """The streams that are open on one bus, to be ended together."""
+    """The open streams of one bus, which end together."""
 
     def __init__(self, bus: Bus, wall_clock: Callable[[], float]) -> None:
         self._bus = bus
         self._wall_clock = wall_clock
         self._open: set[EventStream] = set()
         self._latest: Callable[[], Published | None] = lambda: None
-        """Refers to the last event as long as a stream has it."""
+        """Weak reference to the last event, which streams hold until it is read."""
         self._ended = False
 
     def open(self, types: tuple[str | type[Event], ...], buffer_size: int) -> EventStream:
-        """A stream, until it is closed. Raises ValueError."""
+        """Open a stream. Raises ValueError for an unknown type or a buffer without room."""
         stream = EventStream(
             self._bus, _event_types(types), buffer_size, self._published, self._open.discard
         )
@@ -121,7 +122,7 @@ class EventStreams:
         return stream
 
     def _published(self, event: Event, serial: int) -> Published:
-        """The same for all streams: an event is handed to one after the other."""
+        """Return the object of an event that all streams share. They get each event in turn."""
         latest = self._latest()
         if latest is None or latest.event is not event or latest.serial != serial:
             latest = Published(event, serial, self._wall_clock())
@@ -129,14 +130,14 @@ class EventStreams:
         return latest
 
     def end(self) -> None:
-        """No more events come, to any stream."""
+        """End all streams."""
         self._ended = True
         for stream in self._open:
             stream.end()
 
 
 def _event_types(names: tuple[str | type[Event], ...]) -> tuple[type[Event], ...]:
-    """The classes of these types; no names: all events. Raises ValueError."""
+    """Return the classes of these types; without names, that of all events. Raises ValueError."""
     types = []
     for name in names or (Event,):
         if isinstance(name, str):

@@ -1,4 +1,4 @@
-"""TICK events: the one thing here that goes by the wall clock (interfaces.md 1.4.5)."""
+"""TICK events, which follow the wall clock."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.host import Host
 
 
-#: Seconds between two looks at the clock, at most: it may be set, the machine may sleep (1.4.5).
-LOOK = 1.0
+#: Longest pause in seconds between two readings of the clock, which may be set, or go on while the
+#: machine sleeps.
+PAUSE = 1.0
 
 
 async def tick(host: Host) -> None:
-    """Publish a tick whenever the clock has entered a new slice, until cancelled.
+    """Publish a tick whenever the clock has entered a new period, until cancelled.
 
-    Slices are counted from the epoch. The first look only records the slices; missed ones are not
-    replayed; a clock set back publishes a tick with a smaller ``when``.
+    Periods are counted from the epoch. There is no tick for the period at the start, nor for
+    periods that were missed. If the clock is set back, the next tick has a smaller ``when``.
     """
     finest = min(cls.period for cls in TICKS)
     seen = {cls: int(host.wall_clock()) // cls.period for cls in TICKS}
     while True:
-        await trio.sleep(min(LOOK, finest - host.wall_clock() % finest))
+        await trio.sleep(min(PAUSE, finest - host.wall_clock() % finest))
         now = int(host.wall_clock())
         for cls in TICKS:
             current = now // cls.period

@@ -1,6 +1,6 @@
-"""Processes and their configuration as the structs that clients know (interfaces.md 2.7.5, 2.7.6).
+"""The structs of getProcessInfo and getAllConfigInfo.
 
-Keys, their order and their types are frozen: clients decode these into fixed types.
+Keys, their order and their types are frozen, because clients decode them into fixed types.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.supervisor import Supervisor
 
 DAY = 24 * 60 * 60
-#: Uptimes that are kept as text; processes that were started together share one.
+#: Formatted uptimes that are cached; processes that were started together share one.
 UPTIMES = 1024
 
 
@@ -41,9 +41,9 @@ _MEMBERS = (*_SUPERVISORS, *(member for member in CONFIG_INFO if member not in _
 
 
 def process_info(process: Process, now: float) -> dict[str, Value]:
-    """The 14 keys of getProcessInfo; ``now`` is wall-clock seconds.
+    """Return the 14 members of getProcessInfo; ``now`` is wall-clock seconds.
 
-    Asked for hundreds of processes at a time by those who poll: every line counts.
+    Clients that poll ask for hundreds of processes at a time, so every line counts.
     """
     stdout_log = process.stdout.logfile or ""
     state = int(process.state)
@@ -77,7 +77,7 @@ def _of_failed(process: Process) -> str:
 
 
 def _of_ended(process: Process) -> str:
-    if not process.stopped:  # also when attempts never led to a process
+    if not process.stopped:  # also if no start attempt ever led to a child
         return "Not started"
     return time.strftime("%b %d %I:%M %p", time.localtime(process.stopped))
 
@@ -87,8 +87,8 @@ def _of_moving(process: Process) -> str:
 
 
 _STATE_NAMES = {int(state): state.name for state in State}
-#: The one line about a process that status displays show, by its state's number, which is found
-#: faster than the state.
+#: Functions for the description that ``status`` shows, by number of the state: an int is hashed
+#: faster than an enum member.
 _DESCRIPTIONS: dict[int, Callable[[Process], str]] = {
     int(State.STOPPED): _of_ended,
     int(State.STARTING): _of_moving,
@@ -103,7 +103,7 @@ _DESCRIPTIONS: dict[int, Callable[[Process], str]] = {
 
 @lru_cache(maxsize=UPTIMES)
 def format_uptime(seconds: int) -> str:
-    """``H:MM:SS``, with days in front from one day on; never negative."""
+    """Format as ``H:MM:SS``, from one day on with the days in front; never negative."""
     days, rest = divmod(max(seconds, 0), DAY)
     minutes, second = divmod(rest, 60)
     clock = f"{minutes // 60}:{minutes % 60:02}:{second:02}"
@@ -113,19 +113,19 @@ def format_uptime(seconds: int) -> str:
 
 
 def all_process_info(supervisor: Supervisor) -> list[dict[str, Value]]:
-    """One consistent snapshot, by group name, then process name."""
+    """Return the info of all processes at one moment, by group name, then process name."""
     now = supervisor.wall_clock()
     return [process_info(process, now) for process in by_name(supervisor)]
 
 
 def by_name(supervisor: Supervisor) -> list[Process]:
-    """Every process, by group name, then process name."""
+    """Return all processes, by group name, then process name."""
     processes = [p for group in supervisor.groups.values() for p in group.processes.values()]
     return sorted(processes, key=lambda process: (process.group, process.name))
 
 
 def all_config_info(supervisor: Supervisor) -> list[dict[str, Value]]:
-    """The configuration last read, active or not, by process name."""
+    """Return the configuration last read, of all groups, active or not, by process name."""
     found = [
         (process.name, _config_info(supervisor, group, process))
         for group in supervisor.candidates
@@ -157,7 +157,7 @@ def _config_info(
 
 
 def clamped(info: dict[str, Value]) -> dict[str, Value]:
-    """A struct whose numbers are as near as 32 bits come: clients decode it into fixed types."""
+    """Limit the numbers of a struct to 32 bits, because clients decode it into fixed types."""
     return {
         key: max(SMALLEST_INTEGER, min(value, LARGEST_INTEGER)) if type(value) is int else value
         for key, value in info.items()

@@ -1,7 +1,7 @@
-"""Who listens on a port or a unix socket of this machine, as the kernel tells.
+"""Finds the process that listens on a port or a unix socket of this machine, by asking the kernel.
 
-Sends nothing to anybody, and connects to unix sockets only. Ports are looked up in ``/proc``; where
-there is none, nobody is found.
+Nothing is sent to that process, and only unix sockets are connected to. Ports are looked up in
+``/proc``. Without ``/proc`` no process is found.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
 #: State of a listening socket in ``/proc/net/tcp`` (Linux, include/net/tcp_states.h).
 LISTEN = "0A"
-#: Seconds a unix socket has to take a connection.
+#: Seconds within which a unix socket must accept a connection.
 PROBE_TIME = 1.0
-#: pid, uid and gid of who listens (unix(7), SO_PEERCRED).
+#: pid, uid and gid of the listening process (unix(7), SO_PEERCRED).
 PEER_CREDENTIALS = "3i"
-#: Characters of a command line that tell what it is.
+#: Characters of a command line that are shown.
 LONGEST_COMMAND = 60
 
 
 def holder_of_port(host: str, port: int) -> str | None:
-    """Who listens on an address, or on all of its port; an empty host means all addresses.
+    """Describe the process that listens on a port of an address; an empty host means all of them.
 
     Raises OSError if the host has no address.
     """
@@ -47,16 +47,19 @@ def holder_of_port(host: str, port: int) -> str | None:
 
 
 def holder_of_socket(path: str) -> str | None:
-    """Who listens on a unix socket: asked of the kernel by connecting, nothing is sent.
+    """Describe the process that listens on a unix socket, by connecting without sending anything.
 
-    ``/proc`` knows only the name under which it was made, before it was renamed.
+    ``/proc`` knows only the path at which the socket was made, before it was renamed.
     """
     pid = listener_of_socket(path)
     return None if pid is None else _described(pid)
 
 
 def listener_of_socket(path: str) -> int | None:
-    """The pid of who listens on a unix socket; 0: a process outside this container."""
+    """Return the pid of the process that listens on a unix socket.
+
+    None means that there is none, 0 that it runs outside this container.
+    """
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(PROBE_TIME)
         try:
@@ -67,7 +70,7 @@ def listener_of_socket(path: str) -> int | None:
 
 
 def peer_of(client: socket.socket) -> str:
-    """The process that listens on the unix socket that ``client`` is connected to."""
+    """Describe the process that listens on the unix socket that ``client`` is connected to."""
     return _described(_peer_pid(client))
 
 
@@ -83,7 +86,7 @@ def _described(pid: int) -> str:
 
 
 def _tcp_listeners() -> Iterator[tuple[Address, int, str]]:
-    """Address, port and inode of each."""
+    """Yield address, port and inode of each listening TCP socket."""
     for name in ("/proc/net/tcp", "/proc/net/tcp6"):
         for line in _lines(name):
             fields = line.split()
@@ -93,7 +96,7 @@ def _tcp_listeners() -> Iterator[tuple[Address, int, str]]:
 
 
 def _packed(text: str) -> Address:
-    """An address as the kernel prints it: words in the order of bytes of this machine."""
+    """Parse an address as the kernel prints it: words in the byte order of this machine."""
     words = (int(text[at : at + 8], 16) for at in range(0, len(text), 8))
     packed = b"".join(word.to_bytes(4, sys.byteorder) for word in words)
     return _plain(ipaddress.ip_address(packed))
@@ -109,11 +112,11 @@ def _plain(address: Address) -> Address:
 
 
 def _owner(inode: str) -> str:
-    """The process that has a socket open, as far as we may look."""
+    """Describe the process that has a socket open, as far as we have the right to see it."""
     for entry in Path("/proc").iterdir():
         if not entry.name.isdecimal():
             continue
-        with contextlib.suppress(OSError):  # it has ended, or is somebody else's
+        with contextlib.suppress(OSError):  # the process has ended, or belongs to another user
             for descriptor in (entry / "fd").iterdir():
                 if os.readlink(descriptor) == f"socket:[{inode}]":
                     return f"process {entry.name} ({command_of(int(entry.name))})"
@@ -121,7 +124,7 @@ def _owner(inode: str) -> str:
 
 
 def command_of(pid: int) -> str:
-    """The beginning of a process's command line; empty if there is no such process."""
+    """Return the beginning of a process's command line; empty if there is no such process."""
     with contextlib.suppress(OSError):
         words = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
         command = b" ".join(words).decode(errors="replace")

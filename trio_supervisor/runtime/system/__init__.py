@@ -1,1 +1,1 @@
-"""Files, sockets, threads and descriptors of the operating system, with care for their traps."""
+"""Safe use of files, sockets, threads and descriptors of the operating system."""

@@ -1,8 +1,8 @@
-"""Reads many pipes in one task: for event listeners, which answer by the ten thousand.
+"""Reads many pipes in one task: for event listeners, which answer tens of thousands of events.
 
-trio registers a descriptor and resumes a task for each wait. Here descriptors stay registered and
-what has arrived is taken by a plain call, which halves the price of an answer. For the same reason
-there is one timer for what all of them put off, not one each.
+trio registers a descriptor and resumes a task for each wait. Here descriptors stay registered, and
+data is read by a plain call, which halves the cost of an answer. For the same reason one timer
+serves all postponed calls.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ import trio
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Rounds over all that is readable before other tasks get their turn (P-212).
+#: Rounds over all readable descriptors before other tasks run, so that a flood of output does not
+#: block them.
 ROUNDS_PER_TURN = 4
-#: Seconds for which calls are put off at most.
+#: Longest postponement of a call, in seconds.
 BEAT = 0.5
 
 
 class _Watch:
-    """One descriptor that is being read."""
+    """A descriptor that is being read."""
 
     def __init__(self, take: Callable[[], bool]) -> None:
         self.take = take
@@ -31,7 +32,7 @@ class _Watch:
 
 
 class FdPoller:
-    """One per supervisor; reads while ``run`` does."""
+    """Reads the descriptors of one supervisor, while ``run`` is running."""
 
     def __init__(self) -> None:
         self._watches: dict[int, _Watch] = {}
@@ -40,14 +41,14 @@ class FdPoller:
         self._some = trio.lowlevel.ParkingLot()
 
     def later(self, call: Callable[[], None]) -> None:
-        """Make a call within BEAT seconds. It must not raise."""
+        """Call a function within BEAT seconds. It must not raise."""
         self._later.append(call)
         self._some.unpark_all()
 
     async def read(self, fd: int, take: Callable[[], bool]) -> None:
         """Call ``take`` each time the descriptor is readable, until it returns False.
 
-        ``take`` reads without blocking. Raises what it raises.
+        ``take`` must not block. Raises any exception of ``take``.
         """
         watch = self._watches[fd] = _Watch(take)
         try:
@@ -60,7 +61,7 @@ class FdPoller:
             raise watch.error
 
     async def run(self) -> None:
-        """Read what is readable and make the calls that are due, until cancelled."""
+        """Read what is readable and make postponed calls, until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._beat)
             await self._poll()

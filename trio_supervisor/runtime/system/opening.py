@@ -3,8 +3,8 @@
 Theory of operation
 -------------------
 The daemon is often root, and the directory of a log or a socket often belongs to the user of a
-program. That user can put a symbolic link, a FIFO or another file in the place of ours, at any
-moment. So a path is never checked first and then used again by its name:
+program. That user can replace our file by a symbolic link, a FIFO or another file, at any
+moment. So a path is never checked first and then used again by name:
 
 * The path is walked one component at a time, each relative to the open directory before it.
 * A link is followed if root or the daemon's own user made it. A link of another user is followed
@@ -13,12 +13,12 @@ moment. So a path is never checked first and then used again by its name:
   are switched by a link (``current/log``) go on working; no link leads root to ``/etc/shadow``.
 * The last component is opened with ``O_NOFOLLOW``. If it is swapped for a link after the walk, that
   fails, and the walk begins again.
-* Opening never waits: ``O_NONBLOCK`` makes a FIFO without a peer fail. Whether a file is a regular
-  one is looked at with ``fstat`` once it is open.
+* Opening never waits: with ``O_NONBLOCK`` a FIFO without a peer fails. ``fstat`` tells whether the
+  open file is a regular one.
 
 Links in ``/proc`` are made by the kernel and followed by the kernel: their text is not a path.
 A hard link cannot be told from the file itself; ``fs.protected_hardlinks`` keeps users from making
-one to a file that they may not write.
+hard links to files that they may not write.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Links in one path; as many as the kernel follows.
+#: Links that are followed in one path; as many as the kernel follows.
 MOST_LINKS = 40
-#: Walks of one path until a file that is swapped each time counts as unusable.
+#: Walks of one path, if its file is replaced during each.
 MOST_TRIES = 16
 ROOT = 0
 #: Refers to a file or directory without opening it, which would have effects on devices and FIFOs.
@@ -46,14 +46,14 @@ _OPEN = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 
 @dataclass(frozen=True, slots=True)
 class DirectoryEntry:
-    """Where a path ends: a name in a directory, whose descriptor is open."""
+    """The last component of a path: a name in an open directory."""
 
     directory: int
     name: str
     status: os.stat_result | None
-    """None if the directory has nothing of that name."""
+    """None if the directory has no file of that name."""
     in_proc: bool = False
-    """A link of ``/proc``, to be followed by the kernel; ``status`` is that of its target."""
+    """True for a link in ``/proc``, which the kernel follows; ``status`` is that of its target."""
 
     def rename(self, old: str, new: str) -> None:
         """Rename a file, or a link itself, within the directory. Raises OSError."""
@@ -61,16 +61,16 @@ class DirectoryEntry:
 
 
 def explanation(error: OSError) -> str | None:
-    """Why something of ours refused a file; None if the kernel did, whose words add nothing."""
+    """Return the reason for which this module refused a file; None if the kernel refused it."""
     known = error.errno is not None and error.strerror == os.strerror(error.errno)
     return None if known else error.strerror
 
 
 def open_file(path: str, flags: int, mode: int = 0o666, *, follow: bool = True) -> int:
-    """Open a file without waiting, and without following links that are not to be trusted.
+    """Open a file without waiting, and without following links that cannot be trusted.
 
-    ``follow`` decides about a link at the end of the path.
-    Raises OSError; ELOOP: such a link is in the way.
+    ``follow`` tells whether a link at the end of the path is followed.
+    Raises OSError; ELOOP means that there is a link that is not followed.
     """
     for _ in range(MOST_TRIES):
         with entry(path, follow=follow) as found:
@@ -79,20 +79,21 @@ def open_file(path: str, flags: int, mode: int = 0o666, *, follow: bool = True) 
             try:
                 fd = _open(found, flags, mode)
             except OSError as error:
-                if error.errno == errno.ELOOP:  # swapped for a link since the walk
+                if error.errno == errno.ELOOP:  # replaced by a link since the walk
                     continue
                 raise OSError(error.errno, error.strerror, path) from None
             if found.status is None or os.path.samestat(found.status, os.fstat(fd)):
                 return fd
-            os.close(fd)  # swapped for another file
+            os.close(fd)  # replaced by another file
     raise OSError(errno.ELOOP, "it is replaced again and again", path)
 
 
 def open_regular(path: str, *, follow: bool = True) -> int:
-    """Open a regular file for reading; ``follow`` decides about a link at the end of the path.
+    """Open a regular file for reading.
 
-    Raises OSError; ESPIPE for everything but a regular file: opening a FIFO would make us its
-    reader, and reading a terminal waits. So may reading a file of ``/proc`` (``/proc/kmsg``).
+    ``follow`` tells whether a link at the end of the path is followed. Raises OSError; ESPIPE for
+    any other kind of file: opening a FIFO would make us its reader, and reading a terminal blocks,
+    as does reading some files in ``/proc`` (``/proc/kmsg``).
     """
     with entry(path, follow=follow) as found:
         if found.status is None:
@@ -103,7 +104,7 @@ def open_regular(path: str, *, follow: bool = True) -> int:
         except OSError as error:
             raise OSError(error.errno, error.strerror, path) from None
     try:
-        _check_regular(os.fstat(fd), path)  # it may have been swapped since the walk
+        _check_regular(os.fstat(fd), path)  # it may have been replaced since the walk
     except OSError:
         os.close(fd)
         raise
@@ -111,16 +112,17 @@ def open_regular(path: str, *, follow: bool = True) -> int:
 
 
 def remove(path: str) -> None:
-    """Remove a file, or a link itself. Raises OSError."""
+    """Remove a file; a link is removed itself. Raises OSError."""
     with entry(path, follow=False) as found:
         os.unlink(found.name, dir_fd=found.directory)
 
 
 @contextmanager
 def entry(path: str, *, follow: bool = True) -> Iterator[DirectoryEntry]:
-    """Where a path ends; ``follow`` decides about a link there.
+    """Walk a path to its last component.
 
-    Raises OSError, also if the path itself ends in no name (``/`` or ``..``).
+    ``follow`` tells whether a link there is followed. Raises OSError, also if the path does not end
+    in a name (``/`` or ``..``).
     """
     walk = _Walk(path)
     try:
@@ -131,7 +133,7 @@ def entry(path: str, *, follow: bool = True) -> Iterator[DirectoryEntry]:
 
 @contextmanager
 def directory(path: str) -> Iterator[int]:
-    """A descriptor of a directory, as ``dir_fd`` and to list it. Raises OSError."""
+    """Open a directory, for ``dir_fd`` and for listing. Raises OSError."""
     walk = _Walk(f"{path}/.")
     try:
         fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=walk.to_directory())
@@ -153,19 +155,19 @@ def _open(found: DirectoryEntry, flags: int, mode: int = 0) -> int:
 
 
 class _Walk:
-    """The way along one path. ``here`` is the directory reached; it is to be closed."""
+    """A walk along one path. ``here`` is the directory reached, which the caller closes."""
 
     def __init__(self, path: str) -> None:
         if not path:
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         self._path = path
         self._pending: list[str | int] = []
-        """Components of the path, the last first. A number stands behind those of a link's target:
-        the user whose link it was."""
+        """Remaining components of the path, in reverse order. A number comes after the components
+        of a link's target: the user who owns the link."""
         self._links = 0
         self._trusted = {ROOT, os.geteuid()}
         self._proc = _device_of_proc()
-        # The working directory may be closed to us, and does not matter to an absolute path.
+        # We may have no right to the working directory; an absolute path does not need it.
         self.here = os.open("/" if path.startswith("/") else ".", _REFER | os.O_DIRECTORY)
         self._insert(path)
 
@@ -190,7 +192,7 @@ class _Walk:
         return self.here
 
     def _next(self) -> str | None:
-        """The next component; the ends of links before it are checked."""
+        """Return the next component, after a check of links that end before it."""
         while self._pending:
             step = self._pending.pop()
             if isinstance(step, str):
@@ -199,7 +201,7 @@ class _Walk:
         return None
 
     def _last(self, name: str, follow: bool) -> DirectoryEntry | None:
-        """None: it was a link, and the path goes on."""
+        """Return the last component; None if it is a link, whose target is walked next."""
         try:
             place = os.open(name, _REFER | os.O_NOFOLLOW, dir_fd=self.here)
         except FileNotFoundError:
@@ -246,7 +248,7 @@ class _Walk:
         self._insert(os.readlink("", dir_fd=link))
 
     def _insert(self, path: str) -> None:
-        """Go along ``path`` next."""
+        """Walk along ``path`` next."""
         if path.startswith("/"):
             root = os.open("/", _REFER | os.O_DIRECTORY)
             os.close(self.here)
@@ -254,7 +256,7 @@ class _Walk:
         self._pending.extend(part for part in reversed(path.split("/")) if part not in ("", "."))
 
     def _check(self, user: int, status: os.stat_result | None, parent: os.stat_result) -> None:
-        """Refuse what a link of this user must not lead to. Raises OSError."""
+        """Check that a link of this user may lead to this file. Raises OSError."""
         if parent.st_uid == user:
             return
         if status is not None:

@@ -1,8 +1,8 @@
-"""Threads, and what happens when none can be started.
+"""Starting of threads, with an OSError if none can be started.
 
-They count against the limits of processes (``RLIMIT_NPROC``, ``pids.max`` of a cgroup), which may
-be used up at any time. The standard library raises a bare RuntimeError then; here it is an OSError,
-like every other resource of the system that has run out.
+Threads count against the limits of processes (``RLIMIT_NPROC``, ``pids.max`` of a cgroup), which
+may be reached at any time. The standard library raises a bare RuntimeError then. Here it becomes an
+OSError, as for every other resource that the system has run out of.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 Arguments = TypeVarTuple("Arguments")
 
 REASON = "no thread can be started: the limit of processes is reached"
-#: What tells the error of a thread from those of what runs in it.
+#: Tells this error from errors of the function that runs in the thread.
 _MESSAGE = "can't start new thread"
 
 
@@ -42,7 +42,7 @@ def start(thread: threading.Thread) -> None:
 async def in_thread_if_possible(
     function: Callable[[*Arguments], Result], *arguments: *Arguments
 ) -> Result:
-    """Call a function that must be called in any case: without a thread, on the event loop."""
+    """Call a function in a thread; if none can be started, on the event loop."""
     try:
         return await in_thread(function, *arguments)
     except NoThread:

@@ -1,17 +1,18 @@
-"""Makes listening unix sockets in directories that may belong to another user.
+"""Creates listening unix sockets in directories that may belong to another user.
 
 Theory of operation
 -------------------
-A socket's file is made by ``bind``, which takes a path and follows links, and its owner and mode
-are set afterwards. Whoever owns the directory could put a link in its place in between, and root
-would change the owner of what the link leads to. So the socket is made in a directory of mode 0700
-inside that directory: nobody else can change what is in there, wherever its owner may move it,
-because everything in it is reached by its descriptor (``/proc/self/fd``: there is no ``bindat``).
+The file of a socket is created by ``bind``, which takes a path and follows links, and its owner and
+mode are set afterwards. In between, the owner of the directory could replace the file by a link,
+and root would change the owner of the target of the link. So the socket is created in a directory
+of mode 0700 inside that directory. No other user can change the content of the private directory,
+even after moving it, because everything in it is reached by its descriptor (``/proc/self/fd``:
+there is no ``bindat``).
 
 The finished socket is linked to its name and then unlinked in the private directory. Unlike a
 rename, a link never replaces a file that another program made since the name was found to be free.
 A stale socket is moved into the private directory before it is removed: if it turns out to be
-another one than the one that nobody answered at, it is put back.
+another socket than the one that no program answered at, it is put back.
 """
 
 from __future__ import annotations
@@ -33,19 +34,19 @@ if TYPE_CHECKING:
 
 #: Bytes of a path that clients can connect to (the kernel's ``sun_path``, without its NUL).
 MAX_PATH = 107
-#: Times that a stale socket is removed and another program is faster in making a new one.
+#: Attempts to take the path after a stale socket was removed, while other programs take it first.
 MOST_TRIES = 8
-#: Name of the socket in the private directory if its own does not fit behind ``/proc/self/fd``.
+#: Name of the socket in the private directory if its own is too long behind ``/proc/self/fd``.
 SHORT_NAME = "socket"
 LONGEST_NAME = 64
 STALE = "stale"
 OWN_DESCRIPTORS = "/proc/self/fd"
-#: ``link`` fails so on file systems without hard links, and in some containers.
+#: Errors of ``link`` on file systems without hard links, and in some containers.
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
 
 
 class UnixListener(socket.socket):
-    """A listening unix socket, ``path`` the one of its file."""
+    """A listening unix socket with a file at ``path``."""
 
     __slots__ = ("file", "path")
 
@@ -53,26 +54,26 @@ class UnixListener(socket.socket):
         super().__init__(socket.AF_UNIX)
         self.path = path
         self.file: os.stat_result | None = None
-        """None until there is one."""
+        """Status of the file; None until it exists."""
 
     def has_file(self) -> bool:
-        """Whether clients still reach this socket by its path."""
+        """Whether the path still leads to this socket."""
         try:
-            # The number of our file is not given to another one while the socket is open.
+            # The inode number is not used for another file while the socket is open.
             return self.file is not None and os.path.samestat(self.file, os.lstat(self.path))
         except OSError:
             return False
 
     def remove_file(self) -> None:
-        """Remove the file, unless another one has its name. Raises OSError."""
+        """Remove the file, unless another file is at its path. Raises OSError."""
         if self.has_file():
             with suppress(FileNotFoundError):
                 remove(self.path)
 
     def become(self, other: UnixListener) -> None:
-        """Take over another socket under our own descriptor, and close ours.
+        """Replace our socket by another one, under the same descriptor.
 
-        Tasks that wait for this descriptor must be woken first.
+        The caller must wake tasks that wait for this descriptor first.
         """
         os.dup2(other.fileno(), self.fileno(), inheritable=False)
         self.file = other.file
@@ -88,12 +89,12 @@ def listen(
     holder: Callable[[str], str | None],
     on_stale: Callable[[], None] = lambda: None,
 ) -> UnixListener:
-    """Make a socket with its owner and mode, which appears when it can be connected to.
+    """Create a socket with its owner and mode. Its file appears when clients can connect to it.
 
-    ``holder`` tells which program answers at a socket that is there; None if there is none.
-    ``on_stale`` is called before such a socket is removed.
-    Raises OSError; EADDRINUSE: another program holds it, and ``strerror`` says which; EEXIST: there
-    is a file that is no socket. Nothing is left behind then.
+    ``holder`` returns a description of the program that answers at an existing socket; None means
+    that there is none, so that the socket is stale. ``on_stale`` is called before a stale socket is
+    removed. Raises OSError, and leaves nothing behind: EADDRINUSE if another program has the
+    socket, which ``strerror`` describes; EEXIST if the file is no socket.
     """
     length = len(os.fsencode(path))
     if length > MAX_PATH:
@@ -146,9 +147,9 @@ def _make(
 
 @contextmanager
 def _private_directory(parent: int, path: str) -> Iterator[tuple[int, str]]:
-    """A directory in ``parent``, whose path is ``path``, that only we can write.
+    """Create a directory that only we can write in ``parent``, whose path is ``path``.
 
-    Its descriptor, and an address for ``bind``; it is removed afterwards. Raises OSError.
+    Yields its descriptor and an address for ``bind``, and removes it afterwards. Raises OSError.
     """
     name = f".{os.getpid()}-{secrets.token_hex(4)}"
     os.mkdir(name, 0o700, dir_fd=parent)
@@ -163,12 +164,12 @@ def _private_directory(parent: int, path: str) -> Iterator[tuple[int, str]]:
         finally:
             os.close(fd)
     finally:
-        with suppress(OSError):  # its owner has moved it
+        with suppress(OSError):  # the owner of the parent has moved it
             os.rmdir(name, dir_fd=parent)
 
 
 def _publish(own: int, name: str, place: int, wanted: str) -> bool:
-    """Give the socket its name; False if that is taken."""
+    """Give the socket its name; False if another file has it."""
     try:
         os.link(name, wanted, src_dir_fd=own, dst_dir_fd=place, follow_symlinks=False)
     except FileExistsError:
@@ -190,7 +191,7 @@ def _make_room(
     holder: Callable[[str], str | None],
     on_stale: Callable[[], None],
 ) -> None:
-    """Remove a socket that no program answers at. Raises OSError for everything else."""
+    """Remove a stale socket. Raises OSError if there is any other file."""
     name, place = taken.name, taken.directory
     try:
         found = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place)
@@ -215,11 +216,11 @@ def _make_room(
 
 
 def _by_descriptor(fd: int, path: str) -> str:
-    """An address of what is open; its path where there is no ``/proc`` (in a bare chroot)."""
+    """Return an address of an open file; its path if there is no ``/proc`` (in a bare chroot)."""
     address = f"{OWN_DESCRIPTORS}/{fd}"
     return address if os.path.exists(address) else path
 
 
 def _same(one: os.stat_result, other: os.stat_result) -> bool:
-    """Whether both are the same file; the number of one that was removed is given to others."""
+    """Whether both are the same file. Inode numbers of removed files are used again."""
     return os.path.samestat(one, other) and one.st_mtime_ns == other.st_mtime_ns
