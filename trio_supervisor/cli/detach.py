@@ -1,6 +1,6 @@
-"""Becoming a background process, and telling the one who started us when we are ready.
+"""Become a background process, and tell the starting process when the daemon is ready.
 
-Forks, so it must run before ``trio.run`` and before any thread exists.
+This forks, so it must happen before ``trio.run`` and before any thread exists.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from contextlib import suppress
 
 from trio_supervisor.core.errors import SupervisorError
 
-#: Exit code of the starting process if the daemon vanished without a word.
+#: Exit code of the starting process if a signal has ended the daemon before it was ready.
 VANISHED = 1
 
 
 def detach() -> Callable[[], None]:
     """Continue in a child that leads a new session; the parent waits and exits.
 
-    The parent exits with 0 when the returned function is called, else with the daemon's own exit
-    code (P-315, Q-65); errors until then still reach the caller's stderr, which is kept. Calling
-    the function also turns fds 0 to 2 to the null device (P-313). All other descriptors of the
-    caller are closed, because it may wait for their end of file. The end of the parent, or of its
-    terminal, does not end the child. Raises SupervisorError.
+    The parent exits with 0 when the returned function is called, or with the daemon's exit code if
+    that ends before. Until then stderr stays that of the caller, so that errors reach it; calling
+    the function points fds 0 to 2 at the null device. All other descriptors are closed, because the
+    caller may wait for their end of file. The end of the parent, or of its terminal, does not end
+    the child. Raises SupervisorError.
     """
     hang_up = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the child has left the terminal
     try:
@@ -59,12 +59,12 @@ def detach() -> Callable[[], None]:
 
 
 def _close_inherited(keep: int) -> None:
-    """Close all descriptors but 0 to 2 and ``keep``."""
+    """Close all descriptors except 0 to 2 and ``keep``."""
     try:
         inherited = [int(name) for name in os.listdir("/proc/self/fd")]
     except OSError:  # /proc is not mounted
         inherited = list(range(os.sysconf("SC_OPEN_MAX")))
     for fd in inherited:
         if fd > 2 and fd != keep:
-            with suppress(OSError):  # the one that the listing had
+            with suppress(OSError):  # the descriptor that read the directory
                 os.close(fd)

@@ -1,7 +1,8 @@
-"""``tpidproxy PIDFILE COMMAND [ARG ...]``: stands in front of a daemon that writes PIDFILE.
+"""``tpidproxy PIDFILE COMMAND [ARG ...]``: forward signals to a daemon that writes PIDFILE.
 
-A program of its own (standard library only): passes signals on to the pid in the file and ends
-when the command ends, or when the daemon does after a signal to end (P-345 to P-350, D-34).
+The program runs COMMAND, which starts the daemon, and sends each signal that it gets to the pid in
+the file. It exits when the command does, or, after a signal that asks the daemon to end, when the
+daemon does. It uses only the standard library.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ import sys
 from trio_supervisor.cli.recorded_pid import recorded_pid
 
 ENDING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
-"""After one of these the daemon is expected to end, and we with it."""
+"""After one of these the daemon is expected to end, and the proxy ends with it."""
 PASSED_ON = ENDING | {signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
 
 #: Seconds between two looks at a daemon that is awaited without a pidfd.
 LOOK_INTERVAL = 0.2
-#: Exit statuses; 127 is what shells say of a command they cannot start.
+#: Exit statuses; shells use 127 for a command that cannot be started.
 BAD_USAGE = 1
 TARGET_GONE = 1
 CANNOT_START = 127
@@ -49,7 +50,7 @@ def _say(text: str) -> None:
 
 
 class _SignalPipe:
-    """Turns the signals that matter into bytes on a pipe, so that one poll waits for all."""
+    """A pipe that delivers forwarded signals and SIGCHLD as bytes, for one poll to wait on."""
 
     def __enter__(self) -> _SignalPipe:
         self._fd, self._write_fd = os.pipe()
@@ -72,7 +73,7 @@ class _SignalPipe:
         return self._fd
 
     def read(self) -> bytes:
-        """The numbers of the signals that have come, in order."""
+        """Return the numbers of the signals that were received, in order."""
         try:
             return os.read(self._fd, select.PIPE_BUF)
         except BlockingIOError:
@@ -80,7 +81,7 @@ class _SignalPipe:
 
 
 def _noted(number: int, frame: object) -> None:
-    """The wakeup descriptor has it already."""
+    """Do nothing: the wakeup descriptor has delivered the signal."""
 
 
 class _Proxy:
@@ -89,9 +90,9 @@ class _Proxy:
         self._child = child
         self._signals = signals
         self._awaited: int | None = None
-        """The pid of the daemon whose end is awaited."""
+        """The pid of the daemon whose end is awaited; None means that no end is awaited."""
         self._pidfd: int | None = None
-        """Its pidfd; None if the kernel or a sandbox refuses one."""
+        """Its pidfd; None means that the kernel or a sandbox refuses one."""
 
     def run(self) -> int:
         poll = select.poll()
@@ -115,7 +116,7 @@ class _Proxy:
                 os.close(self._pidfd)
 
     def _reaped(self) -> int | None:
-        """The exit status if the command has ended and nothing else is awaited."""
+        """Return the exit status if the command has ended and the daemon's end is not awaited."""
         pid, wait_status = os.waitpid(self._child, os.WNOHANG)
         if pid == 0 or self._awaited is not None:
             return None
@@ -123,7 +124,7 @@ class _Proxy:
         return code if code >= 0 else SIGNALLED - code
 
     def _pass_on(self, number: int) -> int | None:
-        """Send the signal to the pid now in the file; the exit status if there is no such pid."""
+        """Send the signal to the pid in the file; return the exit status if that cannot be done."""
         pid = self._read_pid()
         if pid is None:
             _say(f"Can't read child pidfile {self._pidfile}!")
@@ -151,7 +152,7 @@ class _Proxy:
 
 
 def _open_pidfd(pid: int) -> int | None:
-    """None if that is refused, or if there is no such process."""
+    """Open a pidfd; None means that it is refused, or that there is no such process."""
     try:
         return os.pidfd_open(pid)
     except (OSError, AttributeError):  # an interpreter may have been built without it
@@ -159,7 +160,7 @@ def _open_pidfd(pid: int) -> int | None:
 
 
 def _send(pid: int, pidfd: int | None, number: int) -> None:
-    """Through the pidfd, so that the one awaited is the one signalled. Raises OSError."""
+    """Signal through the pidfd, so that only the awaited process is signalled. Raises OSError."""
     if pidfd is not None:
         try:
             signal.pidfd_send_signal(pidfd, number)

@@ -1,5 +1,5 @@
-"""What the daemon changes about its own process first: standard descriptors, signals, user and
-limits."""
+"""What the daemon sets up in its own process before anything else: standard descriptors, signals,
+user and limits."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from trio_supervisor.core.xmlrpc import decode_call
 from trio_supervisor.web.pages.assets import load_assets
 
 STDERR = 2
-#: Decoding it loads all that the first call to the daemon needs.
+#: A call whose decoding loads every module that the first real call needs.
 FIRST_CALL = b"<methodCall><methodName>x</methodName></methodCall>"
 
 
 def open_standard_descriptors() -> None:
-    """Give those of fds 0 to 2 that are closed the null device.
+    """Open the null device for those of fds 0 to 2 that are closed.
 
-    Whatever we open next would be taken for our stdin, stdout or stderr otherwise.
+    Otherwise the next file or socket that is opened would become stdin, stdout or stderr.
     """
     while (fd := os.open(os.devnull, os.O_RDWR)) <= STDERR:
         pass
@@ -30,16 +30,16 @@ def open_standard_descriptors() -> None:
 
 
 def reset_signals() -> None:
-    """Unblock all signals, and wait for children as usual, whatever our starter has set.
+    """Unblock all signals and give SIGCHLD its default effect, whatever the parent has set.
 
-    Where SIGCHLD is ignored the kernel reaps children, and nobody learns how they ended.
+    If SIGCHLD were ignored, the kernel would reap children and their exit status would be lost.
     """
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def drop_privileges(uid: int | None) -> list[Diagnostic]:
-    """Become ``user=`` (P-323 to P-325); returns what the activity log is to say.
+    """Become the user of ``[supervisord] user=`` and return messages for the activity log.
 
     Raises ConfigError if that is not possible.
     """
@@ -73,16 +73,16 @@ def drop_privileges(uid: int | None) -> list[Diagnostic]:
 
 
 def load_what_is_read_late() -> None:
-    """Read the modules and files that only the first client needs: they may be out of reach for
-    the user that the daemon becomes."""
+    """Load the modules and files that only the first client needs, because the user that the daemon
+    becomes may be unable to read them."""
     decode_call(FIRST_CALL)
     load_assets()
 
 
 def raise_limits(config: DaemonConfig) -> list[Diagnostic]:
-    """Raise the soft limits to ``minfds`` and ``minprocs`` (P-328 to P-331).
+    """Raise the soft limits to ``minfds`` and ``minprocs``; return messages for the activity log.
 
-    Returns what the activity log is to say; raises ConfigError naming option, need and limit.
+    Raises ConfigError, which names the option, the number needed and the hard limit.
     """
     wanted = (
         ("minfds", "RLIMIT_NOFILE", resource.RLIMIT_NOFILE, config.minfds),

@@ -16,7 +16,7 @@ import trio.testing
 from tests.kit.children import output, python, spec
 from trio_supervisor.core.process.exit import Exit
 from trio_supervisor.runtime.spawn import launcher as spawn
-from trio_supervisor.runtime.spawn.child import Child, Family, RealChild
+from trio_supervisor.runtime.spawn.child import Child, ChildRegistry, RealChild
 from trio_supervisor.runtime.spawn.launcher import ProcessLauncher, SpawnError
 
 
@@ -94,7 +94,7 @@ async def test_what_the_embedding_program_blocks_is_not_blocked_in_children(
     def in_a_thread_that_blocks_signals() -> Child:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGUSR1})
         try:
-            return spawn.make_child(description, Family(0.1))
+            return spawn.make_child(description, ChildRegistry(0.1))
         finally:
             masks.append(signal.pthread_sigmask(signal.SIG_SETMASK, before))
 

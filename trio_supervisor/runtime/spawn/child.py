@@ -84,17 +84,17 @@ class RealChild:
         stdin: int | None,
         stdout: int,
         stderr: int | None,
-        family: Family,
+        registry: ChildRegistry,
     ) -> None:
         self.pid = pid
         self.stdin = stdin
         self.stdout = stdout
         self.stderr = stderr
-        self._family = family
+        self._registry = registry
         self._pidfd = _open_pidfd(pid)
         self._closed = False
         self._exit: Exit | None = None
-        family.living[self.pid] = self
+        registry.living[self.pid] = self
 
     def run(self, carry: Carry) -> Coroutine[Any, Any, None]:
         return carry(self.pid)
@@ -102,11 +102,11 @@ class RealChild:
     async def wait(self) -> Exit:
         while (ended := self.poll()) is None:
             if self._pidfd is None:
-                await self._family.next_look()
+                await self._registry.next_look()
                 continue
             await trio.lowlevel.wait_readable(self._pidfd)
             if self.poll() is None:  # a debugger still holds the dead child: do not spin
-                await self._family.next_look()
+                await self._registry.next_look()
         return ended
 
     def poll(self) -> Exit | None:
@@ -141,7 +141,7 @@ class RealChild:
             os.close(self._pidfd)
             self._pidfd = None
         if self._exit is None:
-            self._family.forget(self)
+            self._registry.forget(self)
 
     def _check_alive(self) -> None:
         """Raise ProcessLookupError if the child has ended: its pid may be a stranger's by now."""
@@ -150,18 +150,18 @@ class RealChild:
 
     def _ended(self, ended: Exit) -> None:
         self._exit = ended
-        self._family.forget(self)
+        self._registry.forget(self)
 
 
 def _open_pidfd(pid: int) -> int | None:
-    """Open a descriptor that becomes readable when the process ends; None if that is refused."""
+    """Open a descriptor that becomes readable when the process ends; None means refused."""
     try:
         return os.pidfd_open(pid)
     except (OSError, AttributeError):  # an interpreter may have been built without it
         return None
 
 
-class Family:
+class ChildRegistry:
     """The children of one launcher that were neither reaped nor let go, and when to look at them.
 
     ``look_interval`` is in seconds.

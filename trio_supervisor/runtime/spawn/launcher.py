@@ -42,7 +42,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_supervisor.runtime.spawn import steps
-from trio_supervisor.runtime.spawn.child import Family, RealChild
+from trio_supervisor.runtime.spawn.child import ChildRegistry, RealChild
 from trio_supervisor.runtime.spawn.fork_client import ForkServerFailed, ForkServerSlot
 from trio_supervisor.runtime.spawn.steps import errno_name
 
@@ -97,24 +97,24 @@ class ProcessLauncher:
         """
         # Twice the cores hides the latency of exec; more only lengthens the event loop's gaps.
         self._limiter = trio.CapacityLimiter(2 * (os.cpu_count() or 1))
-        self._family = Family(look_interval)
+        self._registry = ChildRegistry(look_interval)
         self._fork_server = ForkServerSlot(log)
 
     def owns(self, pid: int) -> bool:
         """Whether this is a child that was made here, is not reaped and was not let go."""
-        return self._family.owns(pid) or self._fork_server.owns(pid)
+        return self._registry.owns(pid) or self._fork_server.owns(pid)
 
     def child_ended(self) -> None:
         """Notice which child has ended: to be called for each SIGCHLD, where one is received."""
         self._fork_server.reap()
-        self._family.child_ended()
+        self._registry.child_ended()
 
     async def __call__(self, spec: SpawnSpec) -> Child:
         """Make a child; it has reached exec when this returns. Raises SpawnError."""
         server = self._fork_server.get() if _needs_helper(spec) else None
         try:
             return await trio.to_thread.run_sync(
-                make_child, spec, self._family, server, limiter=self._limiter
+                make_child, spec, self._registry, server, limiter=self._limiter
             )
         except RuntimeError as error:  # no thread to spawn from: the same limit counts them
             raise _process_table_full(spec) from error
@@ -126,7 +126,9 @@ class ProcessLauncher:
         self._fork_server.close()
 
 
-def make_child(spec: SpawnSpec, family: Family, server: ForkServer | None = None) -> RealChild:
+def make_child(
+    spec: SpawnSpec, registry: ChildRegistry, server: ForkServer | None = None
+) -> RealChild:
     """Make a child in the current thread, which may block for long. Raises SpawnError."""
     with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
 
@@ -161,11 +163,11 @@ def make_child(spec: SpawnSpec, family: Family, server: ForkServer | None = None
             raise _fork_error(spec, orders, error) from error
         except (ValueError, subprocess.SubprocessError) as error:  # a NUL byte, an odd failure
             raise _odd_fork_error(spec, str(error)) from error
-        with family.expecting(pid):
+        with registry.expecting(pid):
             if control is not None:
                 with control:
                     _instruct(spec, orders, control)
-            child = RealChild(pid, stdin, stdout, stderr, family)
+            child = RealChild(pid, stdin, stdout, stderr, registry)
         ours.pop_all()
         return child
 
@@ -281,7 +283,7 @@ def _instruct(spec: SpawnSpec, orders: Orders, control: socket.socket) -> None:
     """
     report = b""
     with contextlib.suppress(ConnectionError):
-        control.sendall(marshal.dumps(orders))
+        control.sendall(marshal.dumps(orders), socket.MSG_NOSIGNAL)
         control.shutdown(socket.SHUT_WR)
         report = control.recv(REPORT_SIZE)  # empty: the exec has closed the other end
     if report:

@@ -1,9 +1,9 @@
-"""Finds processes that an earlier daemon of the same configuration started and that still run.
+"""Find processes that an earlier daemon of the same configuration started and that still run.
 
-They are what SIGKILL of a daemon leaves behind: the new daemon starts every program once more
-beside them. They are known by what ``spec.py`` puts into the environment of every child: the
-address of our server, or our names together with the session of the daemon whose pid is in the
-pidfile. Nothing is signalled here.
+A daemon that is killed leaves them behind, and the new daemon starts every program once more beside
+them. They are recognised by the environment that ``spec.py`` gives to every child: the address of
+the daemon's server, or the names of its processes together with the session of the daemon whose pid
+is in the pidfile. The module sends no signals.
 """
 
 from __future__ import annotations
@@ -49,10 +49,11 @@ class Leftover:
 def find_leftovers(
     config: Config, *, daemon: int, earlier: int | None, proc: str = PROC
 ) -> list[Leftover]:
-    """One for each program, sorted by name; only processes that are older than ``daemon``.
+    """Return one for each program, sorted by name; only processes older than ``daemon`` count.
 
-    ``earlier`` is the pid of the earlier daemon, None if it is not known. Reads the environment of
-    all processes that it may read, so it belongs in a thread. Raises OSError if there is no /proc.
+    ``earlier`` is the pid of the earlier daemon; None means that it is not known. To be called in a
+    thread, because it reads the environment of every process that it is allowed to read. Raises
+    OSError if there is no /proc.
     """
     names = {(group.name, process.name) for group in config.groups for process in group.processes}
     urls = {
@@ -99,7 +100,7 @@ def _pids(proc: str) -> Iterator[int]:
 
 
 def _session_and_start(proc: str, pid: int) -> tuple[int, int] | None:
-    """Session, and start in clock ticks since boot; None if it has just ended."""
+    """Read session, and start in clock ticks since boot; None means that it has just ended."""
     try:
         stat = Path(f"{proc}/{pid}/stat").read_bytes()
     except OSError:
@@ -109,7 +110,7 @@ def _session_and_start(proc: str, pid: int) -> tuple[int, int] | None:
 
 
 def _environment(proc: str, pid: int) -> dict[bytes, bytes]:
-    """That with which it was executed; empty if we may not read it."""
+    """Read the environment with which it was executed; empty if reading it is not allowed."""
     with suppress(OSError):
         words = Path(f"{proc}/{pid}/environ").read_bytes().split(b"\0")
         pairs = (word.partition(b"=") for word in words)
@@ -118,13 +119,13 @@ def _environment(proc: str, pid: int) -> dict[bytes, bytes]:
 
 
 def _name(environment: Mapping[bytes, bytes]) -> tuple[str, str]:
-    """The names of its group and of its process."""
+    """Return the names of its group and of its process."""
     group = environment.get(b"SUPERVISOR_GROUP_NAME", b"")
     return os.fsdecode(group), os.fsdecode(environment.get(b"SUPERVISOR_PROCESS_NAME", b""))
 
 
 def _namespace(proc: str, pid: int) -> str | None:
-    """The pid namespace; None if we may not know."""
+    """Read its pid namespace; None means that reading it is not allowed."""
     with suppress(OSError):
         return os.readlink(f"{proc}/{pid}/ns/pid")
     return None

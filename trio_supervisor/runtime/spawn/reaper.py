@@ -1,9 +1,10 @@
-"""Reaps processes that became our children without being ours: for a daemon that is PID 1, a
-subreaper, or that was given children by whoever executed it (process.md 8).
+"""Reap orphans: processes that became the daemon's children without being made by it.
 
-A wildcard wait would steal the exit status of children that somebody else in this program waits
-for by pid (managed processes, plugins). So nothing is reaped but what is a zombie, is not owned
-and has found no other taker for a while. Only a daemon runs this, never an embedded supervisor.
+A daemon has such children if it is PID 1 or a subreaper, or if the process that executed it had
+children. A wildcard wait would steal the exit status of children that other code of this program
+waits for by pid (managed processes, plugins). So a child is reaped only if it is a zombie, is not
+owned, and has not been waited for within a grace period. Only a daemon does this, never an embedded
+supervisor.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from trio_supervisor.runtime.spawn.child import exit_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-#: Seconds a zombie is left to whoever may be about to wait for it.
+#: Seconds that a zombie is left to other code that may be about to wait for it.
 GRACE = 0.2
 #: Seconds between two looks while children end in quick succession: each look lists all children.
 PAUSE = 0.05
-#: Seconds until the next look after one for which no descriptor was left.
+#: Seconds until the next look after one that failed because no descriptor was left.
 RETRY_PAUSE = 1
 
 _TASKS = Path("/proc/self/task")
@@ -36,7 +37,7 @@ async def reap_orphans(
     owned: Callable[[int], bool],
     log: Callable[[Severity, str], None],
 ) -> NoReturn:
-    """Look now and after each SIGCHLD that ``quits`` delivers, until cancelled.
+    """Look for orphans now and after each SIGCHLD that ``quits`` delivers, until cancelled.
 
     ``owned`` tells the pids that somebody waits for; those are never touched.
     """
@@ -60,7 +61,7 @@ async def reap_orphans(
 
 
 def _children() -> Iterator[int]:
-    """The pids of all our children; each belongs to the thread that made or inherited it.
+    """List the pids of all children; the kernel lists them by the thread that made them.
 
     Raises OSError.
     """
@@ -75,7 +76,7 @@ def _children() -> Iterator[int]:
 def _ended(pid: int) -> bool:
     try:
         return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-    except ChildProcessError:  # its owner was faster
+    except ChildProcessError:  # it has been reaped by its owner
         return False
 
 

@@ -1,4 +1,4 @@
-"""The listening socket that the processes of one FastCGI program share (process.md 14).
+"""The listening socket that the processes of one FastCGI program share.
 
 Open while at least one of them has, or is about to have, a child.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class SharedSocket:
-    """``uid`` is the program's user: by default a unix socket belongs to it (P-307)."""
+    """``uid`` is the program's user, who owns a unix socket unless the program names an owner."""
 
     def __init__(
         self, config: FastCgiSocket, uid: int | None, log: Callable[[Severity, str], None]
@@ -37,9 +37,9 @@ class SharedSocket:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[int]:
-        """The socket's descriptor, for as long as one process needs it. Raises OSError.
+        """Provide the socket's descriptor for as long as one process needs it. Raises OSError.
 
-        The first holder opens it, the last closes it (P-299, P-300, P-305).
+        The first holder opens the socket, the last one closes it.
         """
         if self._socket is None:
             self._log(Severity.INFO, f"Creating socket {self._config.url}")
@@ -51,18 +51,18 @@ class SharedSocket:
             self._holders -= 1
             if not self._holders:
                 self._log(Severity.INFO, f"Closing socket {self._config.url}")
-                self._socket.close()  # the file of a unix socket stays (P-310, Q-64)
+                self._socket.close()  # the file of a unix socket stays, as with Supervisor
                 self._socket = None
 
     def lend(self, holder: contextlib.ExitStack) -> int:
-        """The descriptor, until the holder's end. Raises SpawnError (P-304, Q-62)."""
+        """Return the descriptor, held until ``holder`` is closed. Raises SpawnError."""
         try:
             return holder.enter_context(self.held())
         except OSError as error:
             raise SpawnError(f"cannot create FastCGI socket: {error}") from error
 
     def check(self) -> None:
-        """Prove that the socket can be opened (P-302). Raises OSError."""
+        """Prove that the socket can be opened. Raises OSError."""
         with self.held():
             pass
 
@@ -71,7 +71,7 @@ class SharedSocket:
         backlog = socket.SOMAXCONN if self._config.backlog is None else self._config.backlog
         if scheme == "tcp":
             host, _, port = address.rpartition(":")
-            return socket.create_server((host, int(port)), backlog=backlog)  # reuses (P-308)
+            return socket.create_server((host, int(port)), backlog=backlog)  # SO_REUSEADDR
         return self._open_unix(address, backlog)
 
     def _open_unix(self, path: str, backlog: int) -> socket.socket:
@@ -98,7 +98,7 @@ class SharedSocket:
 
 
 def _holder(path: str) -> str | None:
-    """The program that listens on a socket (P-306, Q-60, Q-63); does not wait."""
+    """Name the program that listens on a unix socket, without waiting; None means none."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.setblocking(False)
         try:

@@ -1,6 +1,6 @@
 """Makes the child of a start attempt: a program's process, or a task inside this program.
 
-Knows no states: what comes of a failure is decided by the state machine of the process.
+It knows no states: the state machine of the process decides what a failure leads to.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """An async function in the place of an operating-system process: the child of a supervised task.
 
-It ends when the function does, it is stopped by cancellation, and its exit status says how it went.
+The child ends when the function returns or raises, is stopped by cancellation, and has an exit
+status that tells which of these happened.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ if TYPE_CHECKING:
 
     TaskFunction = Callable[..., Awaitable[object]]
 
-#: Signals that end any program which does not care; they cancel a task.
+#: Signals that by default end a program; they cancel a task.
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGKILL)
 #: Exit status of a task that ended with an exception, as of a Python program.
 FAILED = 1
 
 
 class TaskChild:
-    """One run of the function; to its process it is a ``Child`` without pid and pipes."""
+    """One run of the function: a ``Child`` without pid and pipes."""
 
     pid = 0
     stdin: int | None = None
@@ -49,7 +50,8 @@ class TaskChild:
         started: Callable[[], None],
         write_note: Callable[[str], None],
     ) -> None:
-        """``started`` is called when the function says so, ``write_note`` with a traceback."""
+        """``started`` is called when the function calls ``task_status.started()``, ``write_note``
+        with the traceback of an exception."""
         self._name = name
         self._function = function
         self._started = started
@@ -103,14 +105,14 @@ class TaskChild:
         self.send_signal(number)
 
     def resume(self, *, group: bool) -> None:
-        """Nothing: a task cannot be paused."""
+        """Do nothing: a task cannot be stopped by SIGSTOP."""
 
     def close(self) -> None:
         self._scope.cancel()
 
 
 class _Status:
-    """What the function gets as ``task_status``: usable as trio's own."""
+    """The ``task_status`` argument of the function, usable as trio's own."""
 
     def __init__(self, started: Callable[[], None]) -> None:
         self._announce = started
