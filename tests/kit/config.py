@@ -1,4 +1,4 @@
-"""Loading configurations from text, with surroundings that are the same everywhere."""
+"""Loading configurations from text, in a context that is the same everywhere."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _number(names: dict[str, int], text: str) -> int:
     return names[text]
 
 
-def surroundings(environ: dict[str, str] | None = None) -> EvalContext:
+def eval_context(environ: dict[str, str] | None = None) -> EvalContext:
     return EvalContext(
         environ={"HOME": "/home/me"} if environ is None else environ,
         cwd="/cwd",
@@ -57,7 +57,7 @@ def load(fragment: str, environ: dict[str, str] | None = None, base: str = BASE)
     """The configuration of the base and a fragment."""
     document = Document()
     read(base + fragment, file="c.conf", here=HERE, into=document)
-    return build(document, surroundings(environ), overrides={}, here=HERE)
+    return build(document, eval_context(environ), overrides={}, here=HERE)
 
 
 def program(lines: str, environ: dict[str, str] | None = None) -> ProcessConfig:

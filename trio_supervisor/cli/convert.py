@@ -18,13 +18,13 @@ from trio_supervisor.core.config.model import Config
 from trio_supervisor.core.config.toml import read_toml
 from trio_supervisor.core.errors import ConfigError
 from trio_supervisor.runtime.load import (
+    eval_context,
     find_config,
     included_paths,
     is_readable,
     is_toml,
     read_alone,
     read_document,
-    surroundings,
 )
 
 if TYPE_CHECKING:
@@ -55,21 +55,21 @@ def convert(configuration: str | None, program: str, *, keep_includes: bool = Fa
     path = find_config(program, origin) if configuration is None else configuration
     if is_toml(path):
         raise ConfigError(f"{path} is TOML already")
-    around = anywhere(surroundings(origin))
+    context = anywhere(eval_context(origin))
     here = os.path.dirname(os.path.join(origin, path))
-    document, _ = read_document(path, around, here)
+    document, _ = read_document(path, context, here)
     whole = _whole(document, path)
-    unset = unset_variables(whole, around, here)
+    unset = unset_variables(whole, context, here)
     stand_in = dict.fromkeys(unset, STAND_IN)
     if unset:
         names = ", ".join(unset)
         print(f"not set here, compared as if it were {STAND_IN}: {names}", file=sys.stderr)
-    with_stand_ins = replace(around, environ={**stand_in, **around.environ})
+    with_stand_ins = replace(context, environ={**stand_in, **context.environ})
     original = examine(whole, with_stand_ins, overrides={}, here=here)
     for error in original.errors:
-        if not _is_tolerable(error, whole, around):
+        if not _is_tolerable(error, whole, context):
             raise error
-    conversion = (_kept if keep_includes else _merged)(path, document, around, here)
+    conversion = (_kept if keep_includes else _merged)(path, document, context, here)
     again = _whole(conversion.again, path)
     converted = examine(again, with_stand_ins, overrides={}, here=here)
     sys.stdout.write(conversion.text)
@@ -99,11 +99,11 @@ class _Conversion:
     """Files that the INI form would include are missing."""
 
 
-def _merged(path: str, document: Document, around: EvalContext, here: str) -> _Conversion:
+def _merged(path: str, document: Document, context: EvalContext, here: str) -> _Conversion:
     """A file and all that it includes as one."""
     resolved: list[str] = []
     missing: list[str] = []
-    for pattern in _patterns(path, around, here, missing):
+    for pattern in _patterns(path, context, here, missing):
         files = included_paths(pattern, here)
         read = [file for file in files if is_readable(file)]
         missing += [f"[include] {file}: it cannot be read" for file in files if file not in read]
@@ -119,18 +119,18 @@ def _merged(path: str, document: Document, around: EvalContext, here: str) -> _C
     return _Conversion(text, again, notes, is_partial=bool(missing))
 
 
-def _kept(path: str, document: Document, around: EvalContext, here: str) -> _Conversion:
+def _kept(path: str, document: Document, context: EvalContext, here: str) -> _Conversion:
     """A file alone, with an include of the files that those it includes will be converted to."""
     missing: list[str] = []
     notes, texts = [], []
-    patterns = _patterns(path, around, here, missing)
+    patterns = _patterns(path, context, here, missing)
     for file in _files(patterns, here):
         directory = os.path.dirname(os.path.abspath(file))
-        tables, lost = to_tables(read_alone(file, around, directory), directory)
+        tables, lost = to_tables(read_alone(file, context, directory), directory)
         texts.append((_dumped(tables), directory))
         command = f"tsupervisord --convert {shlex.quote(file)} > {shlex.quote(_as_toml(file))}"
         notes += [f"convert it too: {command}", *(f"not converted: {line}" for line in lost)]
-    main = read_alone(path, around, here)
+    main = read_alone(path, context, here)
     tables, lost = to_tables(main, here)
     include, problems = _translated_include(main)
     if include and patterns and len(include) != len(patterns):
@@ -145,14 +145,14 @@ def _kept(path: str, document: Document, around: EvalContext, here: str) -> _Con
     return _Conversion(_comments(notes) + text, again, notes, is_partial=bool(problems))
 
 
-def _patterns(path: str, around: EvalContext, here: str, missing: list[str]) -> list[str]:
+def _patterns(path: str, context: EvalContext, here: str, missing: list[str]) -> list[str]:
     """The patterns of a file's ``[include]``; why there are none is added to ``missing``."""
-    main = read_alone(path, around, here)
+    main = read_alone(path, context, here)
     section = main.sections.get("include")
-    patterns = include_patterns(main, around, here)
+    patterns = include_patterns(main, context, here)
     entry = None if section is None else main.entry(section, "files")
     if entry is not None and not patterns:
-        unset = [name for name in _VARIABLE.findall(entry.value) if name not in around.environ]
+        unset = [name for name in _VARIABLE.findall(entry.value) if name not in context.environ]
         if unset:
             names = ", ".join(dict.fromkeys(unset))
             missing.append(
@@ -191,7 +191,7 @@ def _whole(document: Document, path: str) -> Document:
     return replace(document, sections={**document.sections, "supervisord": section})
 
 
-def anywhere(around: EvalContext) -> EvalContext:
+def anywhere(context: EvalContext) -> EvalContext:
     """The same where every directory and user exists: a file may be converted elsewhere."""
 
     def known(find: Callable[[str], int]) -> Callable[[str], int]:
@@ -204,18 +204,18 @@ def anywhere(around: EvalContext) -> EvalContext:
         return found
 
     return replace(
-        around,
+        context,
         is_dir=lambda path: True,
-        user_id=known(around.user_id),
-        group_id=known(around.group_id),
+        user_id=known(context.user_id),
+        group_id=known(context.group_id),
     )
 
 
-def _is_tolerable(error: ConfigError, document: Document, around: EvalContext) -> bool:
+def _is_tolerable(error: ConfigError, document: Document, context: EvalContext) -> bool:
     """Whether an error comes from what is not here: variables, or the other files' programs."""
     if error.option == "programs" and document.sections["supervisord"].line == 0:
         return True
-    return any(name not in around.environ for name in _used(document, error))
+    return any(name not in context.environ for name in _used(document, error))
 
 
 def _used(document: Document, error: ConfigError) -> list[str]:
@@ -225,15 +225,15 @@ def _used(document: Document, error: ConfigError) -> list[str]:
     return [] if entry is None else _VARIABLE.findall(entry.value)
 
 
-def unset_variables(document: Document, around: EvalContext, here: str) -> list[str]:
+def unset_variables(document: Document, context: EvalContext, here: str) -> list[str]:
     """Environment variables without which options have no value, in order of first use.
 
     A variable that a section sets itself is one of these where it is used before it is set.
     """
     unset: list[str] = []
     while True:
-        known = {**dict.fromkeys(unset, STAND_IN), **around.environ}
-        examined = examine(document, replace(around, environ=known), overrides={}, here=here)
+        known = {**dict.fromkeys(unset, STAND_IN), **context.environ}
+        examined = examine(document, replace(context, environ=known), overrides={}, here=here)
         missing = [
             ((error.unknown_name or "").removeprefix("ENV_"), error.section, error.option)
             for error in examined.errors

@@ -16,7 +16,7 @@ import tomli_w
 
 from trio_supervisor.core.config.build import COMMAND_LINE, build, names_of
 from trio_supervisor.core.config.environment import parse_environment
-from trio_supervisor.core.config.evaluate import Scope
+from trio_supervisor.core.config.evaluate import SectionReader
 from trio_supervisor.core.config.ini import Document, Entry, Section
 from trio_supervisor.core.config.model import (
     Config,
@@ -28,7 +28,7 @@ from trio_supervisor.core.config.model import (
 )
 from trio_supervisor.core.config.options import POOL, PROGRAM, ROWS, SOCKET, SUPERVISORD, Option
 from trio_supervisor.core.config.secrets import MASK
-from trio_supervisor.runtime.load import find_config, read_document, surroundings
+from trio_supervisor.runtime.load import eval_context, find_config, read_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -48,11 +48,11 @@ def export(configuration: str | None, overrides: Mapping[str, str], form: str, p
     """Print the configuration in ``form`` (toml or json). Raises ConfigError."""
     origin = os.getcwd()
     path = find_config(program, origin) if configuration is None else configuration
-    around = surroundings(origin)
+    context = eval_context(origin)
     here = os.path.dirname(os.path.join(origin, path))
-    document, _ = read_document(path, around, here)
-    config = build(document, around, overrides=overrides, here=here)
-    exported = _Exporter(document, config, around, overrides, path, here).tables()
+    document, _ = read_document(path, context, here)
+    config = build(document, context, overrides=overrides, here=here)
+    exported = _Exporter(document, config, context, overrides, path, here).tables()
     if form == "json":
         print(json.dumps(exported, indent=2))
     else:
@@ -67,17 +67,17 @@ class _Exporter:
         self,
         document: Document,
         config: Config,
-        around: EvalContext,
+        context: EvalContext,
         overrides: Mapping[str, str],
         path: str,
         here: str,
     ) -> None:
         self._document = document
         self._config = config
-        self._around = around
+        self._context = context
         self._overrides = overrides
         self._path = path
-        self._names = names_of(around, here)
+        self._names = names_of(context, here)
 
     def tables(self) -> Shown:
         shown: Shown = {
@@ -184,10 +184,11 @@ class _Exporter:
             return None
         entries = {k: entry for k, entry in section.entries.items() if entry.file == self._path}
         section = Section(section.name, section.file, section.line, entries)
-        scope = Scope(self._document, section, ROWS["supervisorctl"], self._names, self._around)
+        rows = ROWS["supervisorctl"]
+        reader = SectionReader(self._document, section, rows, self._names, self._context)
         return {
-            name: _shown(self._document.entry(section, name), option, scope.value(name))
-            for name, option in scope.options.items()
+            name: _shown(self._document.entry(section, name), option, reader.value(name))
+            for name, option in rows.items()
         }
 
     def _shown(

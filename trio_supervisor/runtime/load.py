@@ -57,10 +57,10 @@ def load_config(
     """
     origin = os.getcwd() if origin is None else origin
     path = find_config(program, origin) if path is None else path
-    around = surroundings(origin)
+    context = eval_context(origin)
     here = os.path.dirname(os.path.join(origin, path))
-    document, messages = read_document(path, around, here)
-    config = build(document, around, overrides=overrides or {}, here=here)
+    document, messages = read_document(path, context, here)
+    config = build(document, context, overrides=overrides or {}, here=here)
     for error in _unimportable(document, config):
         raise error
     absolute = os.path.normpath(os.path.join(origin, path))
@@ -77,10 +77,10 @@ def examine_config(
     Starts and creates nothing. Raises ConfigError only if the file itself cannot be read.
     """
     origin = os.getcwd()
-    around = surroundings(origin)
+    context = eval_context(origin)
     here = os.path.dirname(os.path.join(origin, path))
-    document, messages = read_document(path, around, here)
-    examined = examine(document, around, overrides=overrides or {}, here=here)
+    document, messages = read_document(path, context, here)
+    examined = examine(document, context, overrides=overrides or {}, here=here)
     examined.errors.extend(_unimportable(document, examined.partial))
     return examined, [*messages, *_uncallable(examined.partial)]
 
@@ -104,7 +104,7 @@ def find_config(program: str | None, origin: str) -> str:
     )
 
 
-def surroundings(origin: str) -> EvalContext:
+def eval_context(origin: str) -> EvalContext:
     """This machine and this process, as seen from a directory."""
     return EvalContext(
         environ=dict(os.environ),
@@ -118,23 +118,23 @@ def surroundings(origin: str) -> EvalContext:
     )
 
 
-def read_document(path: str, around: EvalContext, here: str) -> tuple[Document, list[Diagnostic]]:
+def read_document(path: str, context: EvalContext, here: str) -> tuple[Document, list[Diagnostic]]:
     """The main file with its includes, and what the log is to say of them.
 
     What is wrong with their text stands in the document's errors. Raises ConfigError if the main
     file cannot be read.
     """
     document = Document(path)
-    patterns = _read_file(path, document, around, here)
+    patterns = _read_file(path, document, context, here)
     if not is_toml(path):
-        patterns = include_patterns(document, around, here)
-    return document, _read_includes(path, patterns, document, around, here)
+        patterns = include_patterns(document, context, here)
+    return document, _read_includes(path, patterns, document, context, here)
 
 
-def read_alone(path: str, around: EvalContext, here: str) -> Document:
+def read_alone(path: str, context: EvalContext, here: str) -> Document:
     """One file without those that it includes. Raises ConfigError if it cannot be read."""
     document = Document(path)
-    _read_file(path, document, around, here)
+    _read_file(path, document, context, here)
     return document
 
 
@@ -149,7 +149,7 @@ def is_readable(path: str) -> bool:
 
 
 def _read_file(
-    path: str, document: Document, around: EvalContext, here: str, *, included: bool = False
+    path: str, document: Document, context: EvalContext, here: str, *, included: bool = False
 ) -> list[str]:
     """Add one file to the document; the expanded globs that a TOML file includes.
 
@@ -169,7 +169,7 @@ def _read_file(
         read(text, file=path, here=here, into=document)
         return []
     patterns = read_toml(text, file=path, here=here, into=document, included=included)
-    names = names_of(around, here)
+    names = names_of(context, here)
     try:
         return [expand_dollars(pattern, names) for pattern in patterns]
     except ValueError as error:
@@ -197,7 +197,7 @@ def is_toml(path: str) -> bool:
 
 
 def _read_includes(
-    main: str, patterns: list[str], document: Document, around: EvalContext, here: str
+    main: str, patterns: list[str], document: Document, context: EvalContext, here: str
 ) -> list[Diagnostic]:
     """Files the main file includes, after it and in order (4.3 to 4.7); what the log is to say."""
     messages = []
@@ -208,13 +208,13 @@ def _read_includes(
             messages.append(Diagnostic(Severity.WARN, text, Place(section="include")))
         for path in matches:
             try:
-                messages.append(_include(path, main, document, around))
+                messages.append(_include(path, main, document, context))
             except ConfigError as error:
                 document.errors.append(error)
     return messages
 
 
-def _include(path: str, main: str, document: Document, around: EvalContext) -> Diagnostic:
+def _include(path: str, main: str, document: Document, context: EvalContext) -> Diagnostic:
     if is_toml(path) != is_toml(main):
         raise ConfigError(
             f"{main} cannot include {path}: one is TOML, the other is not",
@@ -225,7 +225,7 @@ def _include(path: str, main: str, document: Document, around: EvalContext) -> D
         text = f'Cannot read included file "{path}", it is left out'  # Q15
         return Diagnostic(Severity.WARN, text, Place(section="include"))
     here = os.path.dirname(os.path.abspath(path))
-    _read_file(path, document, around, here, included=True)
+    _read_file(path, document, context, here, included=True)
     return Diagnostic(Severity.INFO, f'Included extra file "{path}" during parsing')
 
 

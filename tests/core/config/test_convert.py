@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.core.config import test_evaluate, test_lint
-from tests.kit.config import BASE, HERE, load, surroundings
+from tests.kit.config import BASE, HERE, eval_context, load
 from tests.kit.config_texts import daemon_fragments, fragments
 from trio_supervisor.cli.convert import meaning, toml_text
 from trio_supervisor.core.config.build import build
@@ -31,7 +31,7 @@ def both(fragment: str, base: str = BASE) -> tuple[Config, Config, list[str]]:
     text, lost = toml_text(document, HERE)
     again = Document()
     read_toml(text, file="c.toml", here=HERE, into=again)
-    converted = build(again, surroundings(ENVIRON), overrides={}, here=HERE)
+    converted = build(again, eval_context(ENVIRON), overrides={}, here=HERE)
     return original, converted, lost
 
 

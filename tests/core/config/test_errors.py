@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.kit.config import BASE, HERE, load, program, surroundings
+from tests.kit.config import BASE, HERE, eval_context, load, program
 from trio_supervisor.core.config.build import examine
 from trio_supervisor.core.config.ini import Document, read
 from trio_supervisor.core.config.model import InetServer
@@ -132,7 +132,7 @@ def test_every_error_says_what_where_and_how(
     document = Document()
     base = BASE if text is not None else "foo=1\n" if "headers" in message else ""
     read(base + (text or ""), file="c.conf", here=HERE, into=document)
-    (error,) = examine(document, surroundings(), overrides={}, here=HERE).errors
+    (error,) = examine(document, eval_context(), overrides={}, here=HERE).errors
     assert str(error).startswith(message)
     assert error.hint
     of_the_file = "File contains" in message or "header" in message or "does not include" in message
@@ -158,7 +158,7 @@ def test_errors_come_in_the_order_of_the_contract() -> None:
     lines = "".join(f"{option}=/no/%(nope)s\n" for option in reversed(options))
     document = Document()
     read(f"{BASE}[program:x]\n{lines}", file="c.conf", here=HERE, into=document)
-    errors = examine(document, surroundings(), overrides={}, here=HERE).errors
+    errors = examine(document, eval_context(), overrides={}, here=HERE).errors
     assert [error.option for error in errors if error.option != "process_name"] == [
         option for option in options if option != "process_name"
     ]

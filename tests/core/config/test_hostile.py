@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.kit.config import BASE, HERE, surroundings
+from tests.kit.config import BASE, HERE, eval_context
 from trio_supervisor.cli.convert import toml_text
 from trio_supervisor.core.config.build import examine
 from trio_supervisor.core.config.ini import Document, read
@@ -59,7 +59,7 @@ _PIECES = [
 def survive(text: str, *, toml: bool = False) -> None:
     document = Document()
     (read_toml if toml else read)(text, file="c.conf", here=HERE, into=document)
-    examined = examine(document, surroundings(), overrides={}, here=HERE)
+    examined = examine(document, eval_context(), overrides={}, here=HERE)
     assert examined.config is not None or examined.errors
     for told in (*examined.errors, *examined.remarks):
         assert 0 < len(str(told)) < 1_000_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.kit.config import BASE, HERE, load, surroundings
+from tests.kit.config import BASE, HERE, eval_context, load
 from trio_supervisor.core.config.build import Examined, examine
 from trio_supervisor.core.config.ini import Document, read
 from trio_supervisor.core.config.model import Severity
@@ -13,7 +13,7 @@ from trio_supervisor.core.config.model import Severity
 def examined(fragment: str, base: str = BASE) -> Examined:
     document = Document()
     read(base + fragment, file="c.conf", here=HERE, into=document)
-    return examine(document, surroundings(), overrides={}, here=HERE)
+    return examine(document, eval_context(), overrides={}, here=HERE)
 
 
 X = "[program:x]\ncommand=/bin/cat\n"
@@ -214,7 +214,7 @@ def test_an_include_of_an_included_file_is_remarked_where_it_stands() -> None:
     document = Document()
     read(BASE + "[include]\nfiles=a.conf\n", file="c.conf", here=HERE, into=document)
     read("[include]\nfiles=b.conf\n", file="a.conf", here=HERE, into=document)
-    result = examine(document, surroundings(), overrides={}, here=HERE)
+    result = examine(document, eval_context(), overrides={}, here=HERE)
     (remark,) = [r for r in result.remarks if "is ignored" in r.text]
     assert str(remark) == (
         "a.conf, line 2, [include]: [include] of an included file is ignored "
@@ -229,7 +229,7 @@ def test_what_an_included_file_replaces_is_remarked() -> None:
     document = Document()
     read(BASE + X, file="c.conf", here=HERE, into=document)
     read("[supervisord]\nidentifier=other\n", file="a.conf", here=HERE, into=document)
-    result = examine(document, surroundings(), overrides={}, here=HERE)
+    result = examine(document, eval_context(), overrides={}, here=HERE)
     assert [str(remark) for remark in result.remarks] == [
         "a.conf, line 1, [supervisord]: section [supervisord] began in c.conf, line 1: "
         "both are one section (merge them, or rename one)",

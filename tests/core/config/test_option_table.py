@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import trio_supervisor
-from tests.kit.config import load, surroundings
+from tests.kit.config import eval_context, load
 from trio_supervisor.core.config.access import Access, Credentials, Tls
 from trio_supervisor.core.config.model import (
     DaemonConfig,
@@ -88,7 +88,7 @@ def test_defaults_of_the_model_are_those_of_the_table() -> None:
             known = option.path is None or option.default is None or option.secret
             if known or option.name in ("process_name", "logfile", "pidfile", "serverurl"):
                 continue
-            assert option.type.convert(option.default or "", surroundings()) == option.read(owner)
+            assert option.type.convert(option.default or "", eval_context()) == option.read(owner)
 
 
 def test_keywords_for_type_checkers_are_those_of_the_table() -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.kit.config import HERE, surroundings
+from tests.kit.config import HERE, eval_context
 from trio_supervisor.cli.convert import meaning, toml_text
 from trio_supervisor.core.config.build import examine
 from trio_supervisor.core.config.ini import Document, read
@@ -24,7 +24,7 @@ ENVIRON = {
     "JAVA_OPTS": "-Xmx1g",
 }
 AROUND = replace(
-    surroundings(ENVIRON), is_dir=lambda path: path.startswith(("/tmp", "/dev", "/proc", HERE))
+    eval_context(ENVIRON), is_dir=lambda path: path.startswith(("/tmp", "/dev", "/proc", HERE))
 )
 
 

@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from tests.kit.config import HERE, load, surroundings
+from tests.kit.config import HERE, eval_context, load
 from trio_supervisor.cli.convert import meaning
 from trio_supervisor.core.config.build import build
 from trio_supervisor.core.config.ini import Document
@@ -98,7 +98,7 @@ priority=50
 def load_toml(text: str) -> Config:
     document = Document()
     read_toml(text, file="c.toml", here=HERE, into=document)
-    return build(document, surroundings(), overrides={}, here=HERE)
+    return build(document, eval_context(), overrides={}, here=HERE)
 
 
 @pytest.mark.behaviour("configuration.md#toml-files")

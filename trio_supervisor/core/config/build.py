@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from trio_supervisor.core.config.evaluate import Problems, Scope
+from trio_supervisor.core.config.evaluate import Diagnostics, SectionReader
 from trio_supervisor.core.config.ini import DEFAULT, Document, Entry, Section
 from trio_supervisor.core.config.lint import kind_of, lint
 from trio_supervisor.core.config.model import (
@@ -24,7 +24,7 @@ from trio_supervisor.core.config.model import (
     Server,
 )
 from trio_supervisor.core.config.options import MAIN_FACTORY, ROWS, SUPERVISORD, Option, filled
-from trio_supervisor.core.config.programs import Programs, checked_name, environment_of
+from trio_supervisor.core.config.programs import ProgramBuilder, checked_name, environment_of
 from trio_supervisor.core.config.servers import inet_server, unix_server
 from trio_supervisor.core.config.suggest import suggestion
 from trio_supervisor.core.config.value_types import STRING
@@ -64,13 +64,13 @@ KINDS = {
 
 
 def build(
-    document: Document, around: EvalContext, *, overrides: Mapping[str, str], here: str
+    document: Document, context: EvalContext, *, overrides: Mapping[str, str], here: str
 ) -> Config:
     """The configuration of a document that has all its includes. Raises ConfigError.
 
     ``overrides`` are options of ``[supervisord]`` given on the command line; they are not expanded.
     """
-    examined = examine(document, around, overrides=overrides, here=here)
+    examined = examine(document, context, overrides=overrides, here=here)
     if examined.config is None:
         raise examined.errors[0]
     return replace(examined.config, messages=(*examined.config.messages, *examined.remarks))
@@ -91,42 +91,42 @@ class Examined:
 
 
 def examine(
-    document: Document, around: EvalContext, *, overrides: Mapping[str, str], here: str
+    document: Document, context: EvalContext, *, overrides: Mapping[str, str], here: str
 ) -> Examined:
     """All errors and remarks of a document that has all its includes. Raises nothing."""
-    builder = _Builder(document, around, overrides, here)
+    builder = _Builder(document, context, overrides, here)
     config = builder.build()
-    errors = [*document.errors, *builder.problems.errors]
+    errors = [*document.errors, *builder.diagnostics.errors]
     sound = None if errors else config
-    remarks = lint(document, sound, around, builder.environment)
+    remarks = lint(document, sound, context, builder.environment)
     return Examined(document, sound, config, errors, remarks)
 
 
 class _Builder:
     def __init__(
-        self, document: Document, around: EvalContext, overrides: Mapping[str, str], here: str
+        self, document: Document, context: EvalContext, overrides: Mapping[str, str], here: str
     ) -> None:
         self._document = document
-        self._around = around
+        self._context = context
         self._overrides = overrides
-        self.problems = Problems()
+        self.diagnostics = Diagnostics()
         self._messages: list[Diagnostic] = []
-        self._start = names_of(around, here)
+        self._start = names_of(context, here)
         self._names = self._start
 
     def build(self) -> Config:
         daemon = self._daemon()
         self._names = ChainMap(variables(daemon.environment), *self._start.maps)
         interfaces = self._all(self._interface, self._sections("rpcinterface"))
-        groups = self._groups(Programs(daemon.environment, self._messages))
+        groups = self._groups(ProgramBuilder(daemon.environment, self._messages))
         if any(group.pool for group in groups):
             self._check_identifier(daemon.identifier)
 
         def inet(section: Section) -> Server:
-            return inet_server(self._scope(section, "inet_http_server", self._names))
+            return inet_server(self._reader(section, "inet_http_server", self._names))
 
         def unix(section: Section) -> Server:
-            return unix_server(self._scope(section, "unix_http_server", self._names))
+            return unix_server(self._reader(section, "unix_http_server", self._names))
 
         servers: tuple[Server, ...] = (
             *self._all(inet, self._starting("inet_http_server")),
@@ -147,7 +147,7 @@ class _Builder:
         if entry is None or entry.table is not None or kind not in ("supervisord", *KINDS):
             return None
         own = _own_name(section)
-        scope = self._scope(section, kind, self._start if kind == "supervisord" else self._names)
+        reader = self._reader(section, kind, self._start if kind == "supervisord" else self._names)
         numbers: dict[str, str | int] = {
             "process_num": 0,
             "numprocs": 1,
@@ -155,17 +155,17 @@ class _Builder:
             "group_name": own,
         }
         if kind != "supervisord":
-            scope = scope.with_names(numbers)
-        scope = replace(scope, problems=Problems())
-        text = scope.text("environment")
-        return None if scope.problems.errors else text
+            reader = reader.with_names(numbers)
+        reader = replace(reader, diagnostics=Diagnostics())
+        text = reader.text("environment")
+        return None if reader.diagnostics.errors else text
 
     def _daemon(self) -> DaemonConfig:
         section = self._document.sections.get("supervisord")
         if section is None:
             section = Section("supervisord", COMMAND_LINE, 0)
             if not self._document.errors:  # else it may stand where nothing could be read
-                self.problems.add(
+                self.diagnostics.add(
                     ConfigError(
                         ".ini file does not include supervisord section",
                         file=self._document.file,
@@ -178,13 +178,13 @@ class _Builder:
             for name, text in self._overrides.items()
         }
         section = replace(section, entries={**section.entries, **given})
-        scope = self._scope(section, "supervisord", self._start)
+        reader = self._reader(section, "supervisord", self._start)
         values: dict[str, object] = {}
         for name in _DAEMON_ORDER:
             special = name == "environment"
-            value = environment_of(scope) if special else scope.value(name)
-            values[scope.options[name].path or name] = value
-        values["childlogdir"] = values["childlogdir"] or self._around.tempdir
+            value = environment_of(reader) if special else reader.value(name)
+            values[reader.options[name].path or name] = value
+        values["childlogdir"] = values["childlogdir"] or self._context.tempdir
         return filled(DaemonConfig(), values)
 
     def _check_identifier(self, identifier: str) -> None:
@@ -205,14 +205,14 @@ class _Builder:
             try:
                 made.append(make(section))
             except ConfigError as error:
-                self.problems.add(error)
+                self.diagnostics.add(error)
         return tuple(made)
 
     def _interface(self, section: Section) -> RpcInterface:
-        scope = self._scope(section, "rpcinterface", self._names)
-        factory = scope.find(FACTORY, str)
+        reader = self._reader(section, "rpcinterface", self._names)
+        factory = reader.find(FACTORY, str)
         if factory is None:
-            raise scope.error(
+            raise reader.error(
                 f"section [{section.name}] does not specify a {FACTORY}",
                 hint=f"write {FACTORY}=module:function",
             )
@@ -220,29 +220,29 @@ class _Builder:
         if factory != MAIN_FACTORY and DEFAULT in self._document.sections:
             # Plugins get what they inherit, as in the reference; the main one would fail (Q8).
             keys = [*self._document.sections[DEFAULT].entries, *keys]
-        free = replace(scope, options={key: _free(key) for key in keys})
+        free = replace(reader, options={key: _free(key) for key in keys})
         rest = {key: free.take(key, str) for key in keys if key != FACTORY}
         return RpcInterface(_own_name(section), factory, rest)
 
-    def _groups(self, programs: Programs) -> tuple[GroupConfig, ...]:
+    def _groups(self, programs: ProgramBuilder) -> tuple[GroupConfig, ...]:
         """Heterogeneous groups first; their members form no groups of their own (8.8, 9.5)."""
         grouped: set[str] = set()
 
         def group(section: Section) -> GroupConfig:
-            scope = self._scope(section, "group", self._names)
-            name = checked_name(scope, _own_name(section))
+            reader = self._reader(section, "group", self._names)
+            name = checked_name(reader, _own_name(section))
             members: list[ProcessConfig] = []
             made: list[Program] = []
-            names = dict.fromkeys(scope.take("programs", tuple))
-            priority = scope.take("priority", int)
+            names = dict.fromkeys(reader.take("programs", tuple))
+            priority = reader.take("priority", int)
             for member in names:
                 try:
-                    kind, program = self._member(scope, name, member, programs)
+                    kind, program = self._member(reader, name, member, programs)
                     grouped.add(program.name)
-                    inner = self._scope(program, kind, self._names)
+                    inner = self._reader(program, kind, self._names)
                     own_name = checked_name(inner, member)
                 except ConfigError as error:
-                    self.problems.add(error)
+                    self.diagnostics.add(error)
                     continue
                 one, processes = programs.program(inner, own_name, name)
                 made.append(one)
@@ -253,8 +253,8 @@ class _Builder:
 
         def alone(section: Section) -> GroupConfig:
             kind = section.name.partition(":")[0]
-            scope = self._scope(section, kind, self._names)
-            return programs.group(scope, checked_name(scope, _own_name(section)), KINDS[kind])
+            reader = self._reader(section, kind, self._names)
+            return programs.group(reader, checked_name(reader, _own_name(section)), KINDS[kind])
 
         made = list(self._all(group, self._sections("group")))
         for kind in KINDS:
@@ -263,7 +263,7 @@ class _Builder:
         return tuple(made)
 
     def _member(
-        self, scope: Scope, group: str, member: str, programs: Programs
+        self, reader: SectionReader, group: str, member: str, programs: ProgramBuilder
     ) -> tuple[str, Section]:
         """Kind and section of a group's member. Raises ConfigError (E35, E36)."""
         found = [
@@ -272,14 +272,14 @@ class _Builder:
             if f"{kind}:{member}" in self._document.sections
         ]
         if not found:
-            raise scope.error(
-                f"[{scope.section.name}] names unknown program or fcgi-program {member}",
+            raise reader.error(
+                f"[{reader.section.name}] names unknown program or fcgi-program {member}",
                 "programs",
                 self._meant_member(member),
             )
         if len(found) > 1:
-            raise scope.error(
-                f"[{scope.section.name}] name {member} is ambiguous (exists as program and "
+            raise reader.error(
+                f"[{reader.section.name}] name {member} is ambiguous (exists as program and "
                 "fcgi-program)",
                 "programs",
                 "rename one of the two",
@@ -288,7 +288,7 @@ class _Builder:
         if kind == "fcgi-program":
             # The reference gives grouped ones no socket and never asks for the option (Q50).
             socket = self._document.entry(section, "socket")
-            inner = self._scope(section, kind, self._names)
+            inner = self._reader(section, kind, self._names)
             if socket is None or not socket.value:
                 text = f"[{section.name}] in group {group} has no socket= and runs without one"
                 self._messages.append(Diagnostic(Severity.WARN, text, Place(section=section.name)))
@@ -319,22 +319,24 @@ class _Builder:
         sections = self._document.sections
         return [section for name, section in sections.items() if name.startswith(prefix)]
 
-    def _scope(self, section: Section, kind: str, names: Names) -> Scope:
-        return Scope(self._document, section, ROWS[kind], names, self._around, self.problems)
+    def _reader(self, section: Section, kind: str, names: Names) -> SectionReader:
+        return SectionReader(
+            self._document, section, ROWS[kind], names, self._context, self.diagnostics
+        )
 
 
-def include_patterns(document: Document, around: EvalContext, here: str) -> list[str]:
+def include_patterns(document: Document, context: EvalContext, here: str) -> list[str]:
     """The words of ``[include] files=``. What is wrong with it stands in the document's errors."""
     section = document.sections.get("include")
     if section is None:
         return []
-    names = names_of(around, here)
-    scope = Scope(document, section, ROWS["include"], names, around)
-    files = scope.find("files", str)
-    if files is None and not scope.problems.errors:
+    names = names_of(context, here)
+    reader = SectionReader(document, section, ROWS["include"], names, context)
+    files = reader.find("files", str)
+    if files is None and not reader.diagnostics.errors:
         missing = ".ini file has [include] section, but no files setting"
-        scope.problems.add(scope.error(missing, hint="write files=conf.d/*.conf"))
-    document.errors += scope.problems.errors
+        reader.diagnostics.add(reader.error(missing, hint="write files=conf.d/*.conf"))
+    document.errors += reader.diagnostics.errors
     return [] if files is None else files.split()
 
 
@@ -343,10 +345,10 @@ def _own_name(section: Section) -> str:
     return section.name.partition(":")[2]
 
 
-def names_of(around: EvalContext, here: str) -> Names:
+def names_of(context: EvalContext, here: str) -> Names:
     """The names that every value may use."""
-    own = {"here": here, "host_node_name": around.host_node_name}
-    return ChainMap({**own, **variables(around.environ)})
+    own = {"here": here, "host_node_name": context.host_node_name}
+    return ChainMap({**own, **variables(context.environ)})
 
 
 def variables(environment: Mapping[str, str]) -> dict[str, str | int]:

@@ -85,8 +85,8 @@ def byte_size(text: str, _: EvalContext) -> int:
         raise ValueError(f"invalid size {text!r}", hint) from None
 
 
-def size_limit(text: str, around: EvalContext) -> int:
-    size = byte_size(text, around)
+def size_limit(text: str, context: EvalContext) -> int:
+    size = byte_size(text, context)
     if size < 1:
         raise ValueError(f"{text} leaves nothing at all", "use at least 1")
     return size
@@ -145,19 +145,19 @@ def level(text: str, _: EvalContext) -> Severity:
     return _LEVELS[word]
 
 
-def existing_directory(text: str, around: EvalContext) -> str:
-    path = around.expand_user(text)
-    if not path or not around.is_dir(path):
+def existing_directory(text: str, context: EvalContext) -> str:
+    path = context.expand_user(text)
+    if not path or not context.is_dir(path):
         hint = "create it, or name another" if path else "name a directory, or leave it out"
         raise ValueError(f"{text} is not an existing directory", hint)
     return path
 
 
-def file_path(text: str, around: EvalContext) -> str:
+def file_path(text: str, context: EvalContext) -> str:
     """A file whose directory exists; names without a directory always pass."""
-    path = around.expand_user(text)
+    path = context.expand_user(text)
     directory = posixpath.dirname(path)
-    if directory and not around.is_dir(directory):
+    if directory and not context.is_dir(directory):
         raise ValueError(
             f"The directory named as part of the path {text} does not exist",
             "create the directory, or name another",
@@ -165,21 +165,21 @@ def file_path(text: str, around: EvalContext) -> str:
     return path
 
 
-def absolute_path(text: str, around: EvalContext) -> str:
-    path = around.expand_user(text.strip())
-    return posixpath.normpath(posixpath.join(around.cwd, path))
+def absolute_path(text: str, context: EvalContext) -> str:
+    path = context.expand_user(text.strip())
+    return posixpath.normpath(posixpath.join(context.cwd, path))
 
 
-def log_path(text: str, around: EvalContext) -> str:
+def log_path(text: str, context: EvalContext) -> str:
     """The daemon's own log: ``syslog``, or a file made absolute at load (15.1)."""
-    return text if text == SYSLOG else absolute_path(file_path(text, around), around)
+    return text if text == SYSLOG else absolute_path(file_path(text, context), context)
 
 
-def absolute_file(text: str, around: EvalContext) -> str:
-    return absolute_path(file_path(text, around), around)
+def absolute_file(text: str, context: EvalContext) -> str:
+    return absolute_path(file_path(text, context), context)
 
 
-def child_log(text: str, around: EvalContext) -> str | Auto | None:
+def child_log(text: str, context: EvalContext) -> str | Auto | None:
     """None and the empty text mean no file; clients are shown which of them it is.
 
     The word ``syslog`` is left for the builder, which sets the option for it.
@@ -189,26 +189,26 @@ def child_log(text: str, around: EvalContext) -> str | Auto | None:
         return None
     if word == "auto":
         return AUTO
-    return SYSLOG if word == SYSLOG else file_path(text, around)
+    return SYSLOG if word == SYSLOG else file_path(text, context)
 
 
-def user(text: str, around: EvalContext) -> int:
+def user(text: str, context: EvalContext) -> int:
     try:
-        return around.user_id(text)
+        return context.user_id(text)
     except LookupError:
         kind = "user id" if text.isdecimal() else "user name"
         hint = f"there is no such user: create it, or see getent passwd {text}".rstrip()
         raise ValueError(f"Invalid {kind} {text}", hint) from None
 
 
-def owner(text: str, around: EvalContext) -> tuple[int, int]:
+def owner(text: str, context: EvalContext) -> tuple[int, int]:
     """``USER`` or ``USER:GROUP``; -1 leaves the group unchanged."""
     name, colon, group = text.partition(":")
-    uid = user(name, around)
+    uid = user(name, context)
     if not colon:
         return uid, -1
     try:
-        return uid, around.group_id(group)
+        return uid, context.group_id(group)
     except LookupError:
         hint = f"there is no such group: create it, or see getent group {group}".rstrip()
         raise ValueError(f"Invalid group name {group}", hint) from None

@@ -33,7 +33,7 @@ T = TypeVar("T")
 LONGEST_MESSAGE = 1000
 
 
-class Problems:
+class Diagnostics:
     """What is wrong with a configuration, in order of evaluation; each thing once."""
 
     def __init__(self) -> None:
@@ -47,10 +47,10 @@ class Problems:
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class SectionReader:
     """One section, the options of its kind, and the names its values may use.
 
-    An option that is wrong is added to ``problems`` and stands for its default from then on, so
+    An option that is wrong is added to ``diagnostics`` and stands for its default from then on, so
     that one reading finds all that is wrong. ConfigError is raised only where there is no default.
     """
 
@@ -59,18 +59,18 @@ class Scope:
     options: Mapping[str, Option]
     names: Names
     """From the innermost: own variables, number and program, then what all sections share."""
-    around: EvalContext
-    problems: Problems = field(default_factory=Problems)
+    context: EvalContext
+    diagnostics: Diagnostics = field(default_factory=Diagnostics)
 
-    def with_names(self, names: Mapping[str, str | int]) -> Scope:
+    def with_names(self, names: Mapping[str, str | int]) -> SectionReader:
         """The same with more names."""
         return replace(self, names=ChainMap({**names}, *self.names.maps))
 
     def take(self, name: str, kind: type[T]) -> T:
         """The value of an option that has a default or is known to be written."""
         value = self.value(name)
-        if value is None and self.problems.errors:
-            raise self.problems.errors[-1]  # the option itself was wrong and has no default
+        if value is None and self.diagnostics.errors:
+            raise self.diagnostics.errors[-1]  # the option itself was wrong and has no default
         if not isinstance(value, kind):
             raise InternalError(f"option {name} is {value!r}, not {kind.__name__}")
         return value
@@ -146,7 +146,7 @@ class Scope:
             what = f"Format string {shown} for '{self.section.name}.{name}' {why}"
             problem = self.error(what, name, *error.args[1:])
             problem.unknown_name = error.name if isinstance(error, UnknownName) else None
-            self.problems.add(problem)
+            self.diagnostics.add(problem)
             return self._default(name)
         if not self.options[name].expanded_twice:
             return once
@@ -162,13 +162,13 @@ class Scope:
             return None
         convert = self.options[name].type.convert
         try:
-            return convert(text, self.around)
+            return convert(text, self.context)
         except ValueError as error:
             quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
             hint = error.args[1:] if not quoted else ["leave the quotes out"]
-            self.problems.add(self.error(str(error.args[0]), name, *hint))
+            self.diagnostics.add(self.error(str(error.args[0]), name, *hint))
         default = self._default(name)
-        return None if default is None else convert(default, self.around)
+        return None if default is None else convert(default, self.context)
 
     def _as_written(self, text: str, entry: Entry) -> str:
         written = entry.value if entry.words is None else " ".join(entry.words)
@@ -178,9 +178,9 @@ class Scope:
         default = self.options[name].default
         return None if default is None else expand(default, self.names)
 
-    def problem(self, message: str, name: str | None = None, hint: str | None = None) -> None:
+    def add_error(self, message: str, name: str | None = None, hint: str | None = None) -> None:
         """Note an error; a value that makes sense must stand for the one that is wrong."""
-        self.problems.add(self.error(message, name, hint))
+        self.diagnostics.add(self.error(message, name, hint))
 
     def error(self, message: str, name: str | None = None, hint: str | None = None) -> ConfigError:
         """An error of this section, at the option's place if it is written there."""

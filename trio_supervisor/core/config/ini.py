@@ -85,10 +85,10 @@ class Document:
 
 def read(text: str, *, file: str, here: str, into: Document) -> None:
     """Add a file to a document; later values replace earlier ones. Raises nothing."""
-    _Reader(file, here, into).read(text.removeprefix("\ufeff"))  # Q4
+    _IniReader(file, here, into).read(text.removeprefix("\ufeff"))  # Q4
 
 
-class _Reader:
+class _IniReader:
     def __init__(self, file: str, here: str, document: Document) -> None:
         self._file = file
         self._here = here

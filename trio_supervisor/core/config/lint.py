@@ -48,7 +48,7 @@ SIGKILL = 9
 def lint(
     document: Document,
     config: Config | None,
-    around: EvalContext,
+    context: EvalContext,
     environment: Callable[[Section], str | None],
 ) -> list[Diagnostic]:
     """All remarks, those of the layout first. ``config`` is None if the document has errors.
@@ -60,9 +60,9 @@ def lint(
         remarks += _keys(document, section)
         remarks += _environment(section, environment(section))
         remarks += _shell(section)
-        remarks += _dollars(section, around.environ)
+        remarks += _dollars(section, context.environ)
     if config is not None:
-        remarks += _values(document, config, around.is_dir)
+        remarks += _values(document, config, context.is_dir)
         remarks += _names(document, config)
         remarks += _collisions(document, config)
     return remarks

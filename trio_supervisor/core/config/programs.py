@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config.converters import SYSLOG
 from trio_supervisor.core.config.environment import parse_environment
-from trio_supervisor.core.config.evaluate import Problems
+from trio_supervisor.core.config.evaluate import Diagnostics
 from trio_supervisor.core.config.ini import Grammar
 from trio_supervisor.core.config.model import (
     AUTO,
@@ -30,7 +30,7 @@ from trio_supervisor.core.listener import header_token
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from trio_supervisor.core.config.evaluate import Scope
+    from trio_supervisor.core.config.evaluate import SectionReader
 
 #: As many as Linux runs by default in all; a slip of the finger must not take all memory.
 MOST_PROCESSES = 32768
@@ -43,13 +43,13 @@ NUMBERED = {
 MOST_BACKLOG = 65535
 
 
-def checked_name(scope: Scope, name: str, option: str | None = None) -> str:
+def checked_name(reader: SectionReader, name: str, option: str | None = None) -> str:
     """The trimmed name of a section, or of what an option gives. Raises ConfigError (E34, Q46)."""
     name = name.strip()
     reason = why_invalid(name)
     if reason is not None:
         hint = "leave out blanks, colons and slashes" if name else "give it a name"
-        raise scope.error(f"Invalid {option or 'name'}: {reason}", option, hint)
+        raise reader.error(f"Invalid {option or 'name'}: {reason}", option, hint)
     return name
 
 
@@ -85,43 +85,43 @@ _OF_PROCESS = (
 Values = dict[str, object]
 
 
-def _priority(scope: Scope, _: Values) -> object:
-    if "events" in scope.options and not scope.has("priority"):
+def _priority(reader: SectionReader, _: Values) -> object:
+    if "events" in reader.options and not reader.has("priority"):
         return 999  # the default of a pool is its own, not that of its processes
-    return scope.value("priority")
+    return reader.value("priority")
 
 
-def _killasgroup(scope: Scope, values: Values) -> object:
+def _killasgroup(reader: SectionReader, values: Values) -> object:
     """SIGKILL must reach every process that the stop signal reached."""
-    written = scope.value("killasgroup")
-    return written or (values["stopasgroup"] and not scope.has("killasgroup"))
+    written = reader.value("killasgroup")
+    return written or (values["stopasgroup"] and not reader.has("killasgroup"))
 
 
-def _numprocs(scope: Scope, _: Values) -> object:
-    count = scope.take("numprocs", int)
+def _numprocs(reader: SectionReader, _: Values) -> object:
+    count = reader.take("numprocs", int)
     if count > MOST_PROCESSES:
-        scope.problem(f"numprocs={count} is more than {MOST_PROCESSES}", "numprocs", "use less")
+        reader.add_error(f"numprocs={count} is more than {MOST_PROCESSES}", "numprocs", "use less")
         return 1
     return count
 
 
-def _serverurl(scope: Scope, _: Values) -> object:
-    url = scope.take("serverurl", str)
+def _serverurl(reader: SectionReader, _: Values) -> object:
+    url = reader.take("serverurl", str)
     return AUTO if url.upper() == "AUTO" else url
 
 
-def _command(scope: Scope, _: Values) -> object:
-    command = scope.value("command")
-    if command is None and not scope.has("command"):
-        scope.problem(
-            f"program section {scope.section.name} does not specify a command",
+def _command(reader: SectionReader, _: Values) -> object:
+    command = reader.value("command")
+    if command is None and not reader.has("command"):
+        reader.add_error(
+            f"program section {reader.section.name} does not specify a command",
             hint="add command= with the program to run",
         )
     return command or ""
 
 
 #: Options whose value depends on more than their text.
-_SPECIAL: dict[str, Callable[[Scope, Values], object]] = {
+_SPECIAL: dict[str, Callable[[SectionReader, Values], object]] = {
     "priority": _priority,
     "killasgroup": _killasgroup,
     "numprocs": _numprocs,
@@ -130,12 +130,12 @@ _SPECIAL: dict[str, Callable[[Scope, Values], object]] = {
 }
 
 
-def _evaluated(scope: Scope, names: Iterable[str]) -> Values:
+def _evaluated(reader: SectionReader, names: Iterable[str]) -> Values:
     """The values of some options, by name."""
     values: Values = {}
     for name in names:
         special = _SPECIAL.get(name)
-        values[name] = scope.value(name) if special is None else special(scope, values)
+        values[name] = reader.value(name) if special is None else special(reader, values)
     return values
 
 
@@ -149,7 +149,7 @@ def _at_fields(values: Values) -> Values:
 class SectionTemplate:
     """Makes the processes of a program from its section."""
 
-    scope: Scope
+    reader: SectionReader
     """Knows the names of the program and of the group."""
     common: ProcessConfig
     """What is the same for all processes; name and command are still to come."""
@@ -161,52 +161,52 @@ class SectionTemplate:
 
         Raises ConfigError, for the first option that is wrong.
         """
-        problems = Problems()
-        process = self.evaluated(number, count, problems, [])
-        if problems.errors:
-            raise problems.errors[0]
+        diagnostics = Diagnostics()
+        process = self.evaluated(number, count, diagnostics, [])
+        if diagnostics.errors:
+            raise diagnostics.errors[0]
         return process
 
     def evaluated(
-        self, number: int, count: int, problems: Problems, warnings: list[Diagnostic]
+        self, number: int, count: int, diagnostics: Diagnostics, warnings: list[Diagnostic]
     ) -> ProcessConfig:
-        """The same, but what is wrong is added to ``problems`` and a default stands for it."""
-        scope = replace(self.scope, problems=problems)
-        scope = scope.with_names({"process_num": number, "numprocs": count})
-        own = environment_of(scope)
-        scope = scope.with_names({f"ENV_{name}": value for name, value in own.items()})
-        values = _evaluated(scope, _OF_PROCESS)
+        """The same, but what is wrong is added to ``diagnostics`` and a default stands for it."""
+        reader = replace(self.reader, diagnostics=diagnostics)
+        reader = reader.with_names({"process_num": number, "numprocs": count})
+        own = environment_of(reader)
+        reader = reader.with_names({f"ENV_{name}": value for name, value in own.items()})
+        values = _evaluated(reader, _OF_PROCESS)
         for channel in ("stdout", "stderr"):
             self._check_channel(channel, values, warnings)
         if self.common.redirect_stderr:
             if isinstance(values["stderr_logfile"], str) and values["stderr_logfile"]:
                 text = (
-                    f"For [{scope.section.name}], redirect_stderr=true but stderr_logfile has "
+                    f"For [{reader.section.name}], redirect_stderr=true but stderr_logfile has "
                     f"also been set to a filename, the filename has been ignored"
                 )
-                warnings.append(_warning(scope, text))
+                warnings.append(_warning(reader, text))
             values["stderr_logfile"] = None
         values["environment"] = {**self.inherited, **own}
         return filled(self.common, _at_fields(values))
 
     def _check_channel(self, name: str, values: Values, warnings: list[Diagnostic]) -> None:
-        logfile, section = f"{name}_logfile", self.scope.section.name
+        logfile, section = f"{name}_logfile", self.reader.section.name
         if values[logfile] == SYSLOG:
             text = (
                 f"For [{section}], {logfile}=syslog is deprecated: "
                 f"use {name}_syslog=true and {logfile}=NONE"
             )
-            warnings.append(_warning(self.scope, text))
+            warnings.append(_warning(self.reader, text))
             values[logfile], values[f"{name}_syslog"] = None, True
         if values[logfile] is AUTO and values[f"{logfile}_maxbytes"] == 0:
             text = (
                 f"For [{section}], AUTO logging used for {logfile} "
                 "without rollover, set maxbytes > 0 to avoid filling up filesystem unintentionally"
             )
-            warnings.append(_warning(self.scope, text))
+            warnings.append(_warning(self.reader, text))
 
 
-class Programs:
+class ProgramBuilder:
     """Builds programs and their processes; ``messages`` collects what is to be logged."""
 
     def __init__(self, environment: Mapping[str, str], messages: list[Diagnostic]) -> None:
@@ -214,64 +214,64 @@ class Programs:
         self._messages = messages
 
     def program(
-        self, scope: Scope, name: str, group: str
+        self, reader: SectionReader, name: str, group: str
     ) -> tuple[Program, tuple[ProcessConfig, ...]]:
         """The program of a section and all its processes, sorted by priority and name.
 
         Raises ConfigError.
         """
-        scope = scope.with_names({"program_name": name, "group_name": group})
-        socket = self._socket(scope) if "socket" in scope.options else None
-        values = _evaluated(scope, _OF_SECTION)
-        blank = ProcessConfig("", "", socket=socket, section=scope.section.name)
+        reader = reader.with_names({"program_name": name, "group_name": group})
+        socket = self._socket(reader) if "socket" in reader.options else None
+        values = _evaluated(reader, _OF_SECTION)
+        blank = ProcessConfig("", "", socket=socket, section=reader.section.name)
         common = filled(blank, _at_fields(values))
-        count, first = scope.take("numprocs", int), scope.take("numprocs_start", int)
+        count, first = reader.take("numprocs", int), reader.take("numprocs_start", int)
         count = min(count, MOST_PROCESSES)
-        if scope.has("process_name"):
+        if reader.has("process_name"):
             try:
-                checked_name(scope, scope.literal("process_name"), "process_name")
+                checked_name(reader, reader.literal("process_name"), "process_name")
             except ConfigError as error:
-                scope.problems.add(error)
-        if count > 1 and not scope.has_process_number("process_name"):
-            scope.problem(
+                reader.diagnostics.add(error)
+        if count > 1 and not reader.has_process_number("process_name"):
+            reader.add_error(
                 "%(process_num) must be present within process_name when numprocs > 1",
                 "process_name",
-                f"write process_name={scope.spelled(NUMBERED)}",
+                f"write process_name={reader.spelled(NUMBERED)}",
             )
         if common.stopasgroup and not common.killasgroup:
-            scope.problem(
+            reader.add_error(
                 "cannot set stopasgroup=true and killasgroup=false",
                 "killasgroup",
                 "leave it out: SIGKILL must reach whom the stop signal reached",
             )
-        template = SectionTemplate(scope, common, self._environment)
+        template = SectionTemplate(reader, common, self._environment)
         processes = in_start_order(
-            template.evaluated(number, count, scope.problems, self._messages)
+            template.evaluated(number, count, reader.diagnostics, self._messages)
             for number in range(first, first + count)
         )
-        return Program(name, template, count, first, scope.section.name), processes
+        return Program(name, template, count, first, reader.section.name), processes
 
-    def can_have_socket(self, scope: Scope, program: str, group: str) -> bool:
+    def can_have_socket(self, reader: SectionReader, program: str, group: str) -> bool:
         """Whether a FastCGI program may keep its socket in a group (Q50).
 
         The reference gives it none there and never looks at these options: that they are wrong is
         no error, it runs without.
         """
-        named = scope.with_names({"program_name": program, "group_name": group})
-        tried = replace(named, problems=Problems())
+        named = reader.with_names({"program_name": program, "group_name": group})
+        tried = replace(named, diagnostics=Diagnostics())
         self._socket(tried)
-        for error in tried.problems.errors:
+        for error in tried.diagnostics.errors:
             self._warn(
-                scope, f"[{scope.section.name}] in group {group} runs without a socket: {error}"
+                reader, f"[{reader.section.name}] in group {group} runs without a socket: {error}"
             )
-        return not tried.problems.errors
+        return not tried.diagnostics.errors
 
-    def group(self, scope: Scope, program: str, kind: GroupKind) -> GroupConfig:
+    def group(self, reader: SectionReader, program: str, kind: GroupKind) -> GroupConfig:
         """The group that a program section forms by itself."""
-        named = scope.with_names({"program_name": program, "group_name": program})
+        named = reader.with_names({"program_name": program, "group_name": program})
         pool = self._pool(named) if kind is GroupKind.POOL else None
         priority = named.take("priority", int)
-        made, processes = self.program(scope, program, program)
+        made, processes = self.program(reader, program, program)
         group = GroupConfig(
             name=program,
             processes=processes,
@@ -279,25 +279,25 @@ class Programs:
             priority=priority,
             kind=kind,
             pool=pool,
-            section=scope.section.name,
+            section=reader.section.name,
         )
         if pool is not None:
-            self._check_pool(scope, group, pool)
+            self._check_pool(reader, group, pool)
         return group
 
-    def _pool(self, scope: Scope) -> PoolConfig:
-        name = scope.section.name
-        size = scope.take("buffer_size", int)
+    def _pool(self, reader: SectionReader) -> PoolConfig:
+        name = reader.section.name
+        size = reader.take("buffer_size", int)
         if size < 1:
             text = f"[{name}] section sets invalid buffer_size ({size})"
-            scope.problem(text, "buffer_size", "use 1 or more")
-        handler = scope.take("result_handler", str)
-        events = scope.find("events", frozenset)
-        if not events and (events is not None or not scope.raw("events")):
+            reader.add_error(text, "buffer_size", "use 1 or more")
+        handler = reader.take("result_handler", str)
+        events = reader.find("events", frozenset)
+        if not events and (events is not None or not reader.raw("events")):
             hint = "write events=PROCESS_STATE, or other event types"
-            scope.problem(f'[{name}] section requires an "events" line', None, hint)
-        if scope.take("redirect_stderr", bool):
-            scope.problem(
+            reader.add_error(f'[{name}] section requires an "events" line', None, hint)
+        if reader.take("redirect_stderr", bool):
+            reader.add_error(
                 f"[{name}] section sets redirect_stderr=true but this is not allowed because it "
                 "will interfere with the eventlistener protocol",
                 "redirect_stderr",
@@ -307,62 +307,62 @@ class Programs:
             events=events or frozenset(),
             buffer_size=size,
             result_handler=handler,
-            event_len=scope.take("event_len", EventLength),
+            event_len=reader.take("event_len", EventLength),
         )
 
-    def _check_pool(self, scope: Scope, group: GroupConfig, pool: PoolConfig) -> None:
+    def _check_pool(self, reader: SectionReader, group: GroupConfig, pool: PoolConfig) -> None:
         """Warn of what works but surprises."""
-        name = scope.section.name
+        name = reader.section.name
         if header_token(group.name) != group.name:
             self._warn(
-                scope,
+                reader,
                 f"For [{name}], listeners see the pool's name as {header_token(group.name)}: "
                 "blanks and colons cannot stand in the header of an event",
             )
         hears_stderr = any(issubclass(ProcessLogStderr, EVENT_TYPES[name]) for name in pool.events)
         if hears_stderr and any(p.stderr.events_enabled for p in group.processes):
             self._warn(
-                scope,
+                reader,
                 f"For [{name}], stderr_events_enabled=true makes an event of all that a listener "
                 "writes to stderr, and events= sends it to the listeners: they can feed themselves "
                 "for ever",
             )
 
-    def _socket(self, scope: Scope) -> FastCgiSocket | None:
+    def _socket(self, reader: SectionReader) -> FastCgiSocket | None:
         """None if there is none that could be opened, which is a problem."""
-        name = scope.section.name
-        if not scope.raw("socket"):
+        name = reader.section.name
+        if not reader.raw("socket"):
             hint = "write socket=unix:///absolute/path or socket=tcp://host:port"
-            scope.problem(f'[{name}] section requires a "socket" line', None, hint)
+            reader.add_error(f'[{name}] section requires a "socket" line', None, hint)
             return None
-        url = scope.find("socket", str)
-        backlog = scope.find("socket_backlog", int)
+        url = reader.find("socket", str)
+        backlog = reader.find("socket_backlog", int)
         if backlog is not None and not 1 <= backlog <= MOST_BACKLOG:
             text = f"socket_backlog {backlog} is not in 1 to {MOST_BACKLOG}"
-            scope.problem(text, "socket_backlog", "leave it out for what the system allows")
+            reader.add_error(text, "socket_backlog", "leave it out for what the system allows")
         for option in ("socket_owner", "socket_mode"):
-            if url is not None and url.startswith("tcp:") and scope.has(option):
+            if url is not None and url.startswith("tcp:") and reader.has(option):
                 hint = "leave it out, or use unix:///absolute/path"
-                scope.problem(f"{option} is only for unix sockets", option, hint)
-        owner = scope.find("socket_owner", tuple)
-        mode = scope.take("socket_mode", int)
+                reader.add_error(f"{option} is only for unix sockets", option, hint)
+        owner = reader.find("socket_owner", tuple)
+        mode = reader.take("socket_mode", int)
         return None if url is None else FastCgiSocket(url, backlog, owner, mode)
 
-    def _warn(self, scope: Scope, text: str) -> None:
-        self._messages.append(_warning(scope, text))
+    def _warn(self, reader: SectionReader, text: str) -> None:
+        self._messages.append(_warning(reader, text))
 
 
-def _warning(scope: Scope, text: str) -> Diagnostic:
-    return Diagnostic(Severity.WARN, text, Place(section=scope.section.name))
+def _warning(reader: SectionReader, text: str) -> Diagnostic:
+    return Diagnostic(Severity.WARN, text, Place(section=reader.section.name))
 
 
-def environment_of(scope: Scope) -> dict[str, str]:
+def environment_of(reader: SectionReader) -> dict[str, str]:
     """The section's ``environment=``; one that makes no sense (E14) is empty and a problem."""
-    table = scope.table("environment")
+    table = reader.table("environment")
     if table is not None:
         return table
     try:
-        return parse_environment(scope.text("environment") or "")
+        return parse_environment(reader.text("environment") or "")
     except ValueError as error:
-        scope.problems.add(scope.error(str(error.args[0]), "environment", *error.args[1:]))
+        reader.diagnostics.add(reader.error(str(error.args[0]), "environment", *error.args[1:]))
         return {}

@@ -24,7 +24,7 @@ def reread_daemon(
     running: DaemonConfig, read: DaemonConfig
 ) -> tuple[DaemonConfig, tuple[Diagnostic, ...]]:
     """``[supervisord]`` as a reread leaves it, and what the log is to say (Q69)."""
-    daemon, effective, waiting = _take_over(running, read, {RestartScope.NOTHING})
+    daemon, effective, waiting = _apply(running, read, {RestartScope.NOTHING})
     said = [f"the new {name} is in force" for name in effective]
     for scope, needed in (
         (RestartScope.PROGRAMS, "a reload"),
@@ -40,7 +40,7 @@ def reload_daemon(
 ) -> tuple[DaemonConfig, tuple[Diagnostic, ...]]:
     """``[supervisord]`` as a reload leaves it, and what the log is to say (Q83, Q84)."""
     scopes = {RestartScope.NOTHING, RestartScope.GROUPS, RestartScope.PROGRAMS}
-    daemon, _, waiting = _take_over(running, read, scopes)
+    daemon, _, waiting = _apply(running, read, scopes)
     return daemon, tuple(
         Diagnostic(
             Severity.CRITICAL if name == "user" else Severity.WARN,
@@ -51,7 +51,7 @@ def reload_daemon(
     )
 
 
-def _take_over(
+def _apply(
     running: DaemonConfig, read: DaemonConfig, scopes: Collection[RestartScope]
 ) -> tuple[DaemonConfig, list[str], dict[RestartScope, list[str]]]:
     """New values of the options that need one of these restarts, old ones of all others.

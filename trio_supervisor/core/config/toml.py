@@ -62,7 +62,7 @@ def read_toml(
     except ValueError:  # from int()
         into.errors.append(_unreadable("a number has too many digits", file))
         return []
-    reader = _Reader(text, file, here, into)
+    reader = _TomlReader(text, file, here, into)
     patterns = reader.read(data)
     if included and "include" in data:
         reader.refuse_include()
@@ -78,7 +78,7 @@ def _unreadable(why: str, file: str) -> ConfigError:
     return ConfigError(f"File contains parsing errors: {why}", file=file, line=number, hint=hint)
 
 
-class _Reader:
+class _TomlReader:
     def __init__(self, text: str, file: str, here: str, document: Document) -> None:
         self._file = file
         self._here = here
