@@ -1,1 +1,1 @@
-"""Who may do what over HTTP: passwords, host names, origins and limits on attempts."""
+"""Access control over HTTP: passwords, host names, origins and limits of login attempts."""

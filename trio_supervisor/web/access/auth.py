@@ -1,6 +1,6 @@
-"""HTTP Basic authentication (interfaces.md 3.5): who sent a request, by its Authorization header.
+"""HTTP Basic authentication: the role of a user, from the Authorization header.
 
-Nothing here tells by the time it takes whether the name, the password or both are wrong.
+The time that a check takes does not reveal whether the name, the password or both are wrong.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
     from trio_supervisor.core.config.access import Credentials
 
 CHALLENGE = ("WWW-Authenticate", 'Basic realm="default"')
-#: Share of one processor that slow comparisons may take in the long run, over all servers, and
-#: processor seconds that they may take at once after a rest: an ordinary login never waits.
+#: Share of one processor that the slow comparisons of all servers may take in the long run, and
+#: processor seconds that they may take at once after a pause: an ordinary login never waits.
 SLOW_SHARE = 0.25
 SLOW_BURST = 2.0
 
 
 class Role(Enum):
-    """How much a client may do."""
+    """The rights of a user."""
 
     FULL = "everything"
     READONLY = "look, and change nothing"
 
 
 class Users:
-    """The users of one server; without ``credentials`` everybody is welcome."""
+    """The users of one server. Without ``credentials`` every client has all rights."""
 
     def __init__(self, credentials: Credentials | None, readonly: Credentials | None) -> None:
         self.known = [
@@ -49,46 +49,46 @@ class Users:
         ]
 
     def recognise(self, authorization: str) -> Role | None:
-        """Who it is, if that can be told at once."""
+        """Return the role of the user; None if it is unknown, or needs a slow comparison."""
         if not self.known:
             return Role.FULL
-        given = _basic(authorization)
-        roles = [user.role for user in self.known if user.recognises(given)]
+        sent = _basic(authorization)
+        roles = [user.role for user in self.known if user.recognises(sent)]
         return roles[0] if roles else None
 
     async def identify(self, authorization: str) -> Role | None:
-        """Who it is, whatever it takes to find out; None: nobody known."""
+        """Return the role of the user, after slow comparisons if needed; None if it is unknown."""
         if (role := self.recognise(authorization)) is not None:
             return role
-        given = _basic(authorization)
+        sent = _basic(authorization)
         slow = [user for user in self.known if user.is_slow]
-        if given is None or not slow:
+        if sent is None or not slow:
             return None
-        found = [await _slow_work().run(user.check, given) for user in slow]
+        found = [await _slow_work().run(user.check, sent) for user in slow]
         return next((user.role for user, good in zip(slow, found, strict=True) if good), None)
 
 
 class SlowWork:
-    """Slow comparisons: one at a time, since each takes up to 256 MiB, and within SLOW_SHARE."""
+    """Runs slow comparisons one at a time, since each takes up to 256 MiB, within SLOW_SHARE."""
 
     def __init__(self) -> None:
         self._turn = trio.Lock()  # first come, first served
         self._limiter = trio.CapacityLimiter(1)
         self._left = SLOW_BURST
-        """Processor seconds that may be used at once; below 0 after a comparison."""
+        """Processor seconds that may be used now; negative after a comparison that used more."""
         self._counted = trio.current_time()
 
     async def run(
         self,
         check: Callable[[tuple[bytes, bytes]], bool],
-        given: tuple[bytes, bytes],
+        sent: tuple[bytes, bytes],
         processor_clock: Callable[[], float] = time.thread_time,
     ) -> bool:
-        """Run a comparison in a thread, when its turn has come and there is time left for it."""
+        """Run a comparison in a thread, when its turn has come and processor time is left."""
 
         def timed() -> tuple[bool, float]:
             start = processor_clock()
-            good = check(given)
+            good = check(sent)
             return good, processor_clock() - start
 
         async with self._turn:
@@ -110,7 +110,7 @@ _work: trio.lowlevel.RunVar[SlowWork] = trio.lowlevel.RunVar("slow comparisons")
 
 
 def _slow_work() -> SlowWork:
-    """The slow work of all servers of this run of trio."""
+    """Return the SlowWork that all servers of this run of trio share."""
     try:
         return _work.get()
     except LookupError:
@@ -126,21 +126,21 @@ class _User:
         self.is_slow = is_slow(credentials.password)
         self._key = os.urandom(hashlib.blake2b.MAX_KEY_SIZE)
         self._proven = b""
-        """Of a slow form: keyed digest of the password that was right; empty: none yet."""
+        """Keyed digest of the right password, for a slow form; empty until it was seen."""
 
-    def recognises(self, given: tuple[bytes, bytes] | None) -> bool:
-        """Compare without taking long: a slow form is known once its password was right."""
-        username, password = given or (b"", b"")
+    def recognises(self, sent: tuple[bytes, bytes] | None) -> bool:
+        """Compare fast. A slow form is compared by its digest, once its password was right."""
+        username, password = sent or (b"", b"")
         same_name = hmac.compare_digest(username, self._username)
         if self.is_slow:
             same_password = hmac.compare_digest(self._digest(password), self._proven)
         else:
             same_password = matches(password, self._stored)
-        return given is not None and same_name and same_password
+        return sent is not None and same_name and same_password
 
-    def check(self, given: tuple[bytes, bytes]) -> bool:
-        """Compare with a slow form; blocks. As long for an unknown name as for a known one."""
-        username, password = given
+    def check(self, sent: tuple[bytes, bytes]) -> bool:
+        """Compare with a slow form; blocks. It takes as long for an unknown name."""
+        username, password = sent
         same_password = matches(password, self._stored)
         good = hmac.compare_digest(username, self._username) and same_password
         if good:
@@ -152,7 +152,7 @@ class _User:
 
 
 def _basic(authorization: str) -> tuple[bytes, bytes] | None:
-    """User name and password as sent; None if there are none."""
+    """Decode user name and password; None if the header has none."""
     scheme, _, value = authorization.partition(" ")
     if scheme.lower() != "basic":
         return None

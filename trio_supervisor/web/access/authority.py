@@ -1,7 +1,7 @@
 """The authority, host and port, in a URL or a Host header (RFC 3986 section 3.2).
 
-Stricter than a URL parser: user information, backslashes and anything behind a bracketed address
-make it invalid, since browsers send none of these and programs disagree on what they mean.
+Stricter than a URL parser: user information, backslashes and text behind a bracketed address are
+invalid, because browsers do not send them and programs disagree on their meaning.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
 class Authority(NamedTuple):
-    """``host`` is in lower case, an IPv6 address in brackets; ``port`` is empty if it is absent."""
+    """``host`` is in lower case, with brackets for IPv6; ``port`` is empty if it is absent."""
 
     host: str
     port: str
     scheme: str = ""
 
     def is_same(self, other: Authority) -> bool:
-        """Whether this one, of a URL, is that of a Host header, which carries no scheme."""
+        """Whether this authority of a URL equals that of a Host header, which has no scheme."""
         default = _DEFAULT_PORTS.get(self.scheme, "")
         return self.host == other.host and (self.port or default) == (other.port or default)
 

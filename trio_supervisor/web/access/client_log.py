@@ -1,4 +1,7 @@
-"""What the log is told of bad clients: short, in one line, and not more than anybody would read."""
+"""Rate-limited logging of client errors.
+
+Text that a client sent is escaped and truncated, so that it cannot forge log lines.
+"""
 
 from __future__ import annotations
 
@@ -11,23 +14,23 @@ if TYPE_CHECKING:
 
     from trio_supervisor.core.config.model import Severity
 
-#: Characters of what a client sent that may stand in the log, escaped (interfaces.md section 5).
+#: Most characters of a client's text in the log, after escaping.
 SHOWN = 200
-#: Lines that may be written at once, and seconds until one more may: a client that misbehaves a
-#: thousand times a second cannot fill the disk, one that does now and then is always seen.
+#: Lines that may be written at once, and seconds until one more may be. A client that makes a
+#: thousand errors a second cannot fill the disk, and occasional errors are always logged.
 BURST = 20
 PAUSE = 1.0
 
 
 def quoted(sent: str | bytes) -> str:
-    """What a client sent, so that it can neither begin a line nor move a cursor."""
+    """Escape and truncate text of a client, so that it cannot begin a line or move a cursor."""
     shown = sent[:SHOWN]
     text = shown.decode("latin-1") if isinstance(shown, bytes) else shown
     return ascii(text)[:SHOWN]
 
 
 class RateLimitedLog:
-    """The lines about the clients of one server."""
+    """Log lines about the clients of one server."""
 
     def __init__(self, log: Callable[[Severity, str], None]) -> None:
         self._log = log
@@ -36,7 +39,7 @@ class RateLimitedLog:
         self._dropped = 0
 
     def write(self, severity: Severity, text: str) -> None:
-        """Write a line, or count it if there were too many."""
+        """Write a line; if there were too many, only count it."""
         now = trio.current_time()
         self._left = min(BURST, self._left + (now - self._last) / PAUSE)
         self._last = now

@@ -1,7 +1,7 @@
-"""Whether a request was meant for this server: its Host header (interfaces.md section 5).
+"""Check of the Host header: was a request meant for this server.
 
-A web page cannot read what another origin answers, unless its author makes the page's own name
-mean our address (DNS rebinding). The Host header then still carries that foreign name.
+A web page cannot read answers of another origin, unless its author points the name of the page's
+own site to our address (DNS rebinding). The Host header then still has that foreign name.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LOCALHOST = "localhost"
 
 
 class Hosts:
-    """The names by which one server may be called."""
+    """The names of one server."""
 
     def __init__(self, server: Server) -> None:
         allowed = server.access.allowed_hosts
@@ -34,7 +34,7 @@ class Hosts:
         self._domains = (f".{LOCALHOST}", *(n.lower() for n in allowed if n.startswith(".")))
 
     def allow(self, host: str) -> bool:
-        """Judge the value of a Host header. Only a browser's can be a foreign name."""
+        """Whether a Host header is allowed. An absent one is, because browsers always send it."""
         if self._any or not host:
             return True
         found = authority.of_host(host)
@@ -45,7 +45,7 @@ class Hosts:
 
 
 def is_loopback(server: Server) -> bool:
-    """Whether only this machine reaches it, by TCP."""
+    """Whether a server is a TCP server that only this machine can reach."""
     if not isinstance(server, InetServer):
         return False
     if server.host == LOCALHOST:
@@ -57,12 +57,12 @@ def is_loopback(server: Server) -> bool:
 
 
 def is_exposed(server: Server) -> bool:
-    """Whether other machines reach it."""
+    """Whether other machines can reach a server."""
     return isinstance(server, InetServer) and not is_loopback(server)
 
 
 def _is_address(name: str) -> bool:
-    """Nobody can make an address mean another one."""
+    """Whether a name is an IP address, which DNS cannot redirect."""
     try:
         ipaddress.ip_address(name)
     except ValueError:

@@ -1,6 +1,6 @@
-"""Tells requests that another web site made a browser send (interfaces.md section 5).
+"""Detection of requests that a page of another web site made a browser send.
 
-Command-line clients send none of the headers looked at here and are never refused.
+Command-line clients do not send the headers that are checked here, and are never refused.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ if TYPE_CHECKING:
     from trio_supervisor.web.message import Request
 
 FOREIGN = "This request was caused by a page of another site"
-#: What to do about it where the page is our own.
+#: Advice in case that the page is our own.
 PASS_HOST = (
     "If it was a page of this server behind a proxy, the proxy has to pass on the Host header of "
     "the browser; for nginx: proxy_set_header Host $http_host;"
 )
-#: ``none`` is a person's own doing: a typed address or a bookmark.
+#: The value ``none`` is not among them: it means an address that was typed, or a bookmark.
 _OTHER_SITES = ("cross-site", "same-site")
 
 
 def foreign(request: Request) -> str | None:
-    """Why this request counts as caused by a page of another origin; None if it does not."""
+    """Explain why a request counts as caused by a page of another origin; None if it does not."""
     return _other_site(request) or _mismatch(request)
 
 
 def foreign_despite_token(request: Request) -> str | None:
-    """The same for a request that will have to show the token of a page of ours.
+    """As ``foreign``, for a request that must have the token of one of our pages.
 
-    A proxy may write another Host than the browser; then it is the browser that says whose page it
-    was. Only for servers with a password: by DNS rebinding a foreign page gets a token and is of
-    the same origin as this server, but the browser has no password for its name.
+    A proxy may change the Host header. Then Sec-Fetch-Site tells whether the browser regards the
+    page as ours. This is only safe for servers with a password: by DNS rebinding a foreign page can
+    get a token and has the same origin as this server, but the browser has no password for it.
     """
     if request.headers.get("sec-fetch-site", "").lower() == "same-origin":
         return None

@@ -1,11 +1,11 @@
-"""Limits how many passwords a peer can try per second. Knows addresses and times only.
+"""Limits how many passwords a peer can try per second.
 
 Theory of operation
 -------------------
 
 Everything is counted per peer: one address, one IPv6 network (``IPV6_PREFIX``), or this machine,
 which owns all loopback addresses. The answer to a wrong password is delayed, and only ``MOST_HELD``
-unrecognised requests of a peer are compared at the same time. Both together bound its guesses per
+unrecognised requests of a peer are compared at the same time. Both together limit its guesses per
 second, however many connections it opens and however early it gives them up.
 
 A client with the right password may share the peer with an attacker (another user of this machine,
@@ -29,7 +29,7 @@ import trio
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Seconds that the answer to a peer's first failure takes; doubled with each further one.
+#: Seconds by which the answer to a peer's first failure is delayed; doubled with each further one.
 FIRST_DELAY = 0.05
 LONGEST_DELAY = 2.0
 #: Seconds without a failure after which a peer is forgotten.
@@ -39,9 +39,9 @@ MOST_HELD = 8
 #: Requests beyond those whose passwords are compared per second. A server's 1024 connections are
 #: served in 16 s, before the time limit for a request ends them.
 QUEUE_RATE = 64
-#: Peers that are remembered; beyond, the one that was quiet for longest is forgotten.
+#: Peers that are remembered. Beyond, the one without requests for the longest time is forgotten.
 MOST_PEERS = 1024
-#: One customer of a provider owns as many IPv6 addresses as there are below this prefix.
+#: One customer of a provider has all IPv6 addresses of a network of this size.
 IPV6_PREFIX = 64
 #: Any user of this machine may connect from each of its 2**24 loopback addresses.
 LOOPBACK = "loopback"
@@ -91,7 +91,7 @@ class Throttle:
             record.queued -= 1
 
     def fail(self, address: str, now: float) -> float:
-        """Count one failure at ``now`` (monotonic seconds); for how long to hold its answer."""
+        """Count a failure at ``now`` (monotonic); returns the seconds to delay the answer."""
         record = self._record(address)
         if now - record.last > FORGIVEN_AFTER:
             record.delay = FIRST_DELAY
@@ -110,7 +110,7 @@ class Throttle:
 
 
 def _peer(address: str) -> str:
-    """The peer that an address belongs to."""
+    """Return the peer that an address belongs to."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

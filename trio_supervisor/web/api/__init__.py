@@ -1,1 +1,1 @@
-"""The JSON API: tables of routes, and what they read and answer."""
+"""The JSON API: tables of routes, their input and their answers."""

@@ -1,6 +1,6 @@
-"""What the API answers when it cannot do what was asked: a JSON object with code and way out.
+"""Error answers of the API: a JSON object with a code, a message and a hint.
 
-The one place where faults become HTTP statuses.
+This is the only place where faults become HTTP statuses.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from trio_supervisor.web.message import Response
 
 
-#: What most people who forget a header of a POST need to know.
+#: Advice for a POST with a header missing.
 CURL_HINT = "curl sends it with --json '{}'"
-#: What helps with a request that is refused before it is read.
+#: Hints for requests that are refused before they are read.
 HINTS: dict[int, str] = {
     HTTPStatus.LENGTH_REQUIRED: CURL_HINT,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "send it in pieces",
@@ -28,7 +28,7 @@ HINTS: dict[int, str] = {
 
 @dataclass(frozen=True, slots=True)
 class FaultText:
-    """How a fault is said; ``sentence`` is filled with the fault's detail."""
+    """Status and texts for a fault; ``sentence`` is formatted with the detail of the fault."""
 
     status: int
     sentence: str
@@ -82,7 +82,7 @@ FAULTS = {
 
 
 class Problem(Exception):
-    """Why a request is not carried out; ``str()`` is for people."""
+    """A request that is not carried out; ``str()`` is the message for users."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class Problem(Exception):
 
     @property
     def object(self) -> dict[str, object]:
-        """As it is shown, by itself or as one result of several."""
+        """The JSON object, for an error answer or one of several results."""
         return {
             "code": HTTPStatus(self.status).name if self.fault is None else self.fault.name,
             "fault": None if self.fault is None else int(self.fault),
@@ -115,12 +115,12 @@ class Problem(Exception):
 
 
 def malformed(message: str, hint: str = "") -> Problem:
-    """The request itself cannot be understood."""
+    """Return the problem of a request that cannot be understood."""
     return Problem(400, message, hint=hint, fault=FaultCode.INCORRECT_PARAMETERS)
 
 
 def problem_of(error: RequestError, hint: str = "") -> Problem:
-    """A fault as the API says it, with a better hint if there is one."""
+    """Return the problem for a fault, with the hint of the caller if it is not empty."""
     kind = FAULTS[error.code]
     message = kind.sentence.format(error.detail)
     return Problem(kind.status, message, hint=hint or kind.hint, fault=error.code)
@@ -129,6 +129,6 @@ def problem_of(error: RequestError, hint: str = "") -> Problem:
 def refusal(
     status: int, detail: str = "", *, headers: tuple[tuple[str, str], ...] = ()
 ) -> Response:
-    """``error_response`` for clients that read JSON."""
+    """Return an error answer, as ``error_response`` does, for clients that read JSON."""
     hint = HINTS.get(status, "")
     return Problem(status, detail, hint=hint, headers=headers).response

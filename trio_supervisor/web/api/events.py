@@ -1,4 +1,4 @@
-"""Events by the API: a stream of server-sent events, and sending one."""
+"""Routes for events: a stream of server-sent events, and publishing an event."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 #: Seconds without an event after which a comment is sent; proxies give up after 30 or 60.
 KEEP_ALIVE_TIME = 15
-#: The names that the payloads of interfaces.md 1.4 use.
+#: Names of fields that differ in the payloads of events.
 _KEYS = {"process": "processname", "group": "groupname"}
 
 
@@ -35,23 +35,23 @@ class EventSource:
     def __init__(self, stream: EventStream) -> None:
         self._stream = stream
         self._told = 0
-        """Of the events dropped because this client is slow."""
+        """Number of dropped events that this client knows of."""
 
     async def read(self) -> bytes:
-        """One event, or a sign of life; empty at the end of the supervisor."""
+        """Wait for an event or a keep-alive; empty when the supervisor has ended."""
         with trio.move_on_after(KEEP_ALIVE_TIME):
             try:
                 published = await self._stream.receive()
             except trio.EndOfChannel:
                 return b""
-            return self._losses() + event_message(published)
+            return self._dropped_message() + event_message(published)
         return sse.KEEP_ALIVE
 
     def close(self) -> None:
         self._stream.close()
 
-    def _losses(self) -> bytes:
-        """What to say before the next event."""
+    def _dropped_message(self) -> bytes:
+        """Return a message if events were dropped since the last one; else empty."""
         dropped = self._stream.dropped
         if dropped == self._told:
             return b""
@@ -59,12 +59,12 @@ class EventSource:
         return sse.message(as_text({"dropped": dropped}), event="dropped")
 
 
-#: Messages that were made; of those events that a client has still to read.
+#: Encoded messages of the events that some client has not read yet.
 _messages: WeakKeyDictionary[Published, bytes] = WeakKeyDictionary()
 
 
 def event_message(published: Published) -> bytes:
-    """An event as a message, which is made for the first client and kept for the others."""
+    """Encode an event, once for all clients."""
     message = _messages.get(published)
     if message is None:
         message = _messages[published] = _message_of(published)
@@ -79,7 +79,7 @@ def _message_of(published: Published) -> bytes:
 
 
 def event_fields(event: Event) -> dict[str, object]:
-    """What the payload says, by its names, with types."""
+    """Return the values of the payload, with their types, by the payload's names."""
     found = {
         _KEYS.get(field.name, field.name): _plain(getattr(event, field.name))
         for field in dataclasses.fields(event)

@@ -1,4 +1,4 @@
-"""Reads what a request gives into the fields of its route; refuses everything else and says why."""
+"""Reads the fields of a route from a request. Everything else is refused with the reason."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from trio_supervisor.web.api.route import Route
     from trio_supervisor.web.message import Request
 
-#: Bytes of a body; longer text for a stdin comes in pieces.
+#: Most bytes of a body. Longer text for a stdin must be sent in pieces.
 BODY_LIMIT = 256 * 1024
-#: Characters of a client's value that are shown in an error.
+#: Most characters of a client's value in an error.
 SHOWN = 60
 #: More digits than any limit of a field has.
 MAX_DIGITS = 18
@@ -31,7 +31,7 @@ _NAMES = {"string": "a string", "integer": "an integer", "boolean": "true or fal
 
 
 def read_fields(route: Route, request: Request, values: Mapping[str, str]) -> dict[str, object]:
-    """All fields of the route. Raises Problem."""
+    """Read all fields of a route. Raises Problem."""
     given: dict[str, object] = {
         field.name: _path_value(field, values[field.name]) for field in route.parameters
     }
@@ -56,7 +56,7 @@ def _query(fields: tuple[Field, ...], request: Request) -> dict[str, object]:
         pairs = parse_qsl(
             request.query, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS
         )
-    except ValueError as error:  # not UTF-8, or too many
+    except ValueError as error:  # not UTF-8, or too many fields
         raise malformed(f"the query cannot be read: {error}") from error
     types = {field.name: field.type for field in fields}
     found: dict[str, object] = {}
@@ -68,7 +68,7 @@ def _query(fields: tuple[Field, ...], request: Request) -> dict[str, object]:
 
 
 def _of_text(text: str, type: str) -> object:
-    """The value of a text of this type; the text itself if it has none, to be refused as such."""
+    """Convert a text to a type; returns the text, to be refused later, if that is impossible."""
     if type == "boolean":
         return _BOOLEANS.get(text, text)
     if type == "integer" and len(text) <= MAX_DIGITS:
@@ -78,10 +78,10 @@ def _of_text(text: str, type: str) -> object:
 
 
 def _body(fields: tuple[Field, ...], request: Request) -> dict[str, object]:
-    """The JSON object of a request that changes something.
+    """Read the JSON object of a request that changes something. Raises Problem.
 
-    Its Content-Type must be there even with an empty body: no page of another site can send it
-    without asking first, which is refused (Fetch standard, CORS-safelisted request headers).
+    The Content-Type is required even with an empty body: a page of another site cannot send it
+    without a preflight request, which is refused (Fetch standard, CORS-safelisted headers).
     """
     sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if sent != TYPE:

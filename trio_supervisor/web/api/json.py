@@ -1,4 +1,4 @@
-"""JSON as the API reads and writes it: strict in, compact out."""
+"""JSON of the API: strict decoding, compact encoding."""
 
 from __future__ import annotations
 
@@ -21,18 +21,20 @@ def json_response(
 
 
 def as_text(value: object) -> str:
-    """One line without its end. May hold lone surrogates."""
+    """Encode as one line without its end. It may contain lone surrogates."""
     return _encoder.encode(value)
 
 
 def encode(value: object) -> bytes:
-    """One line. What UTF-8 has no bytes for (lone surrogates) is escaped, as JSON allows."""
+    """Encode as one line of UTF-8. Lone surrogates are escaped, as JSON allows."""
     return f"{as_text(value)}\n".encode(errors="backslashreplace")
 
 
 def decode(data: bytes) -> object:
-    """Raises ValueError for what RFC 8259 does not allow, for repeated names in an object, and for
-    nesting or numbers beyond what the interpreter takes.
+    """Decode a JSON text.
+
+    Raises ValueError for text that RFC 8259 does not allow, for repeated names in an object, and
+    for nesting or numbers beyond the limits of the interpreter.
     """
     try:
         return json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant)

@@ -1,7 +1,7 @@
-"""Metrics of all processes as OpenMetrics text (specification 1.0.0), for Prometheus and the like.
+"""Metrics of all processes as OpenMetrics text (specification 1.0.0), for Prometheus.
 
-The families ``node_supervisord_*`` have the names, labels and values that the supervisord collector
-of node_exporter makes of XML-RPC, so that its dashboards and alerts go on working.
+The families ``node_supervisord_*`` have the names, labels and values of the supervisord collector
+of node_exporter, so that its dashboards and alerts go on working.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
 class MetricFamily:
     """One metric family; the samples of a counter get the suffix ``_total``.
 
-    ``value`` is what one thing has, from what is told of it; None: no sample.
+    ``value`` computes the value from the details of a process or pool; None means no sample.
     """
 
     name: str

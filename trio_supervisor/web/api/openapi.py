@@ -1,4 +1,4 @@
-"""Describes a table of routes as OpenAPI 3.1."""
+"""OpenAPI 3.1 description of a table of routes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from trio_supervisor.web.api.schema import COMPONENTS, ref
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: Of the API: grows with what it can do, and not with the program.
+#: Version of the API, which changes with the API and not with the program.
 VERSION = "1.0"
-#: What any request may be answered.
+#: Statuses of error answers that any request may get.
 FAILURES = (400, 401, 403, 429, 503)
-#: What one that changes something may be answered besides.
+#: Further ones for requests that change something.
 FAILURES_OF_CHANGE = (411, 413, 415)
 DESCRIPTIONS = {
     400: "The request is malformed",
@@ -33,7 +33,7 @@ DESCRIPTIONS = {
 
 
 def describe(routes: Iterable[Route]) -> dict[str, object]:
-    """The OpenAPI document of these routes."""
+    """Return the OpenAPI document of these routes."""
     paths: dict[str, dict[str, object]] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
@@ -86,12 +86,12 @@ def _operation(route: Route) -> dict[str, object]:
 
 
 def _id(route: Route) -> str:
-    """``post_processes_name_start``: stable, for generated clients."""
+    """Return the operation id, as ``post_processes_name_start``: stable, for generated clients."""
     return "_".join([route.method.lower(), *_words(route)]).replace(".", "_")
 
 
 def _words(route: Route) -> list[str]:
-    """The segments of a path; the first is what generated clients group by."""
+    """Return the segments of a path. Generated clients group by the first."""
     return route.path.removeprefix(ROOT).replace("{", "").replace("}", "").strip("/").split("/")
 
 
@@ -114,7 +114,7 @@ def _body(fields: tuple[Field, ...]) -> dict[str, object]:
     }
     if required:
         schema["required"] = required
-    # Even without fields: its Content-Type is what tells our clients from foreign pages.
+    # Required even without fields: pages of other sites cannot send this Content-Type.
     return {"required": True, "content": {TYPE: {"schema": schema}}}
 
 

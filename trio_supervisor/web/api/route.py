@@ -1,6 +1,6 @@
-"""The rows of the API's table: what stands at a path, what it takes and what it answers.
+"""The rows of the table of the API, and the router.
 
-Dispatch, checks of what is sent, the OpenAPI description and the reference page come from them.
+Dispatch, checks of input, the OpenAPI description and the reference page are made from the rows.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ CHANGE = "POST"
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One value a client may send; a string in the path or query, JSON in a body.
+    """A value that a client may send: text in the path or query, JSON in a body.
 
-    ``type`` is that of JSON Schema: ``string``, ``integer`` or ``boolean``. Without a default it
-    must be there; None means that it may be missing.
+    ``type`` is that of JSON Schema: ``string``, ``integer`` or ``boolean``. A field without a
+    default is required; the default None means that the field is optional.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Field:
     maximum: int | None = None
     choices: tuple[str, ...] = ()
     pattern: str | None = None
-    """What a string must match from its beginning to its end."""
+    """Regular expression that the whole string must match."""
 
     @property
     def schema(self) -> dict[str, object]:
@@ -58,22 +58,23 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class ApiRequest:
-    """One request: ``fields`` has every field of the route, checked and with defaults."""
+    """A request with all fields of its route, checked and with defaults."""
 
     supervisor: Supervisor
     fields: Mapping[str, object]
     has_left: Callable[[], bool]
-    """Whether the client is gone."""
+    """Whether the client has disconnected."""
 
     def require_running(self) -> None:
-        """Raise ShuttingDown if nothing may be changed (any more)."""
+        """Check that changes are possible. Raises ShuttingDown."""
         if self.supervisor.state is not DaemonState.RUNNING:
             raise ShuttingDown
 
     def require_client(self) -> None:
-        """Raise Failed if the client is gone, ShuttingDown if nothing may be changed any more.
+        """Check that the client is still connected and changes are possible.
 
-        What a forgotten request would start again may have been stopped on purpose since.
+        A restart calls it between stop and start: after a disconnect, the processes may have been
+        stopped on purpose. Raises Failed and ShuttingDown.
         """
         self.require_running()
         if self.has_left():
@@ -110,10 +111,9 @@ class Route:
     query: tuple[Field, ...] = ()
     body: tuple[Field, ...] = ()
     failures: tuple[int, ...] = ()
-    """Statuses beyond those that every route of its method may answer."""
+    """Statuses of errors beyond those of every route with this method."""
     other_answers: Mapping[int, tuple[str, Schema]] = field(default_factory=dict)
-    """Answers with another status than 200 that are no failures of the request: what each means,
-    and its shape."""
+    """Answers with a status other than 200 that are not errors: description and schema."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,10 @@ class Router:
                 self._plain.setdefault(route.path, {})[route.method] = route
 
     def match(self, path: str) -> Match | None:
-        """``path`` is decoded; no name of a process or group contains a slash."""
+        """Find the routes at a decoded path; None if there are none.
+
+        Names of processes and groups contain no slash.
+        """
         if path in self._plain:
             return Match(self._plain[path], {})
         segments = path.split("/")

@@ -1,6 +1,6 @@
-"""The JSON API (docs/api.md): every route, and the way from a request to its answer.
+"""The JSON API (docs/api.md): the table of all routes, and the handling of a request.
 
-GET reads and POST changes; there is nothing else. Who may come in is the matter of ``app.py``.
+GET reads and POST changes; there are no other methods. ``app.py`` checks access.
 """
 
 from __future__ import annotations
@@ -51,18 +51,18 @@ NOT_OFFERED = f"the configuration has no section [rpcinterface:{MAIN_NAMESPACE}]
 
 
 class Api:
-    """What one supervisor offers as JSON."""
+    """The JSON API of one supervisor."""
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
-        # Like the namespaces of XML-RPC, for the same reason: see MAIN_NAMESPACE.
+        # As the namespaces of XML-RPC, for the same reason: see MAIN_NAMESPACE.
         self._offered = any(i.name == MAIN_NAMESPACE for i in supervisor.config.rpcinterfaces)
         self._router = Router((*HEALTH, *ROUTES) if self._offered else HEALTH)
 
     def allowed(self, path: str) -> tuple[str, ...] | None:
-        """The methods of an address; none if only its answer can say that nothing is there.
+        """Return the methods allowed at a path; empty if there is no route.
 
-        None: it does not belong to the API.
+        None means that the path does not belong to the API.
         """
         match = self._router.match(path)
         if match is not None:
@@ -70,7 +70,7 @@ class Api:
         return () if f"{path}/".startswith("/api/") else None
 
     async def respond(self, request: Request) -> Response | StreamResponse:
-        """Answer a request that was let in. What cannot be done is said as JSON."""
+        """Answer an admitted request. Errors are answered as JSON."""
         try:
             return await self._carry_out(request)
         except Problem as problem:
@@ -92,7 +92,7 @@ class Api:
         return answer if isinstance(answer, (Response, StreamResponse)) else json_response(answer)
 
     def _hint(self, error: RequestError) -> str:
-        """For a name that is nearly right; else the fault's own hint will do."""
+        """Suggest a similar name for an unknown one; empty for other faults."""
         if not isinstance(error, BadName):
             return ""
         names = {p.full_name for p in self._supervisor.processes()} | {*self._supervisor.groups}

@@ -1,6 +1,6 @@
-"""The shapes of what the API answers, as JSON Schema; named ones become components of OpenAPI.
+"""JSON Schemas of the answers of the API. Named ones become components of OpenAPI.
 
-Objects may get further members later; those that are here stay.
+Objects may get further members in later versions. Existing members stay.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def array(items: Schema) -> Schema:
 
 
 def thing(description: str, /, **members: Schema) -> Schema:
-    """An object; all these members are there."""
+    """Return the schema of an object that has all these members."""
     return {
         "type": "object",
         "description": description,
@@ -62,7 +62,7 @@ _STATE = one_of(*(state.name for state in State))
 _DAEMON_STATE = one_of(*(state.name for state in DaemonState))
 _NAMES = array(TEXT)
 
-#: What ``runtime/inspect/describe.py`` tells of a process.
+#: The result of ``details`` in ``runtime/inspect/describe.py``.
 PROCESS = thing(
     "A process; the first 14 members are those of supervisor.getProcessInfo",
     name=text("its name in its group"),
@@ -192,7 +192,7 @@ def _of_option(option: Option) -> Schema:
     return described({"type": kind if option.default is not None else [kind, "string"]}, option.doc)
 
 
-#: What ``all_config_info`` of ``runtime/inspect/info.py`` tells of a process.
+#: The result of ``all_config_info`` in ``runtime/inspect/info.py``.
 CONFIG = thing(
     "How a process is configured; the members of supervisor.getAllConfigInfo",
     **_CONFIG,

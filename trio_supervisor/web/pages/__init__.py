@@ -1,1 +1,1 @@
-"""What people see in a browser: status page, log page, and their live data."""
+"""The pages for browsers: status page, log page, and their live data."""

@@ -1,4 +1,4 @@
-"""What the status page can do, and how it says what became of it (interfaces.md 4.1)."""
+"""The actions of the status page and the messages with their results."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NO_GROUP = "No such group named"
 ERROR = "ERROR:"
 FAULT = "unexpected rpc fault"
 
-#: How each failure of a start is said; other faults show their number and text.
+#: Texts for failed starts. For other faults, number and text are shown.
 _START_FAILURES = {
     FaultCode.NO_FILE: "no such file",
     FaultCode.NOT_EXECUTABLE: "file not executable",
@@ -40,15 +40,15 @@ _START_FAILURES = {
 
 @dataclass(frozen=True, slots=True)
 class FormAction:
-    """One action of a form; ``name`` is that of a process or group, empty for everything."""
+    """An action that a form requests; ``name`` is a process or group, empty for all processes."""
 
     supervisor: Supervisor
     name: str
     has_left: Callable[[], bool]
-    """Whether the browser is gone."""
+    """Whether the browser has disconnected."""
 
     def check_browser(self) -> None:
-        """Raise Failed if the browser is gone: what is forgotten must not start anything."""
+        """Check that the browser is still connected, between stop and start. Raises Failed."""
         if self.has_left():
             text = "the browser that asked for a restart is gone, nothing is started"
             self.supervisor.log(Severity.WARN, text)
@@ -56,7 +56,7 @@ class FormAction:
 
     @property
     def members(self) -> list[Process]:
-        """The processes meant by an action of a group, or of everything."""
+        """The processes of the group, or all processes."""
         if not self.name:
             return self.supervisor.processes()
         return list(self.supervisor.group(self.name).processes.values())
@@ -65,7 +65,7 @@ class FormAction:
 async def act(
     supervisor: Supervisor, fields: Mapping[str, str], has_left: Callable[[], bool]
 ) -> str:
-    """Carry out what a form asks for; returns what became of it, for people and scripts."""
+    """Carry out the action of a form; returns a message, for users and scripts."""
     action = fields["action"]
     try:
         if action in _ALL_ACTIONS:
@@ -161,7 +161,7 @@ async def _clear_log(form: FormAction) -> str:
 
 
 async def _failure_of_start(form: FormAction, started: Awaitable[object]) -> str | None:
-    """Await a start; returns what went wrong, or None."""
+    """Await a start; returns the error, or None."""
     try:
         await started
     except RequestError as error:

@@ -1,8 +1,8 @@
-"""Program output as HTML: colours as classes, everything else as text (ECMA-48, section 8.3.117).
+"""Conversion of program output to HTML: colours become classes (ECMA-48, section 8.3.117).
 
-Pure, and fed in pieces: an escape sequence or a character may be cut anywhere. What comes out of
-each feed is complete HTML, and so is each of its lines. Sequences that move a cursor or set a title
-are left out; other control characters are shown as U+FFFD (interfaces.md 4.2).
+Output may be split anywhere, also within an escape sequence or a character. Each piece of HTML is
+complete, and so is each of its lines. Sequences that move the cursor or set a title are removed;
+other control characters are shown as U+FFFD.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from functools import lru_cache
 
 from trio_supervisor.web.pages.layout import visible
 
-#: Characters of a sequence that may be held back until it is complete; longer ones are no sequence.
+#: Characters of the longest sequence that is held back until it is complete.
 HELD = 256
-#: Numbers of one sequence that are looked at: a full style has a dozen.
+#: Numbers of one sequence that are read; a full style has a dozen.
 _PARAMETERS = 32
 _TOKEN = re.compile(
     r"(?P<end>\n)"
@@ -49,7 +49,7 @@ _UNSET = {
 
 @dataclass(frozen=True, slots=True)
 class _Style:
-    """``text`` and ``back`` are numbers of 16 colours, None for the page's own."""
+    """``text`` and ``back`` are numbers of 16 colours; None means the default of the page."""
 
     text: int | None = None
     back: int | None = None
@@ -67,7 +67,7 @@ class _Style:
 
 
 class Painter:
-    """The state of one output, as a terminal would have it."""
+    """Converts one output. It has the state that a terminal would have."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -75,12 +75,14 @@ class Painter:
         self._style = _Style()
 
     def feed(self, data: bytes, *, final: bool = False) -> str:
-        """HTML for what has come; ``final``: nothing more will."""
+        """Convert a piece of output; ``final`` means that it is the last one."""
         text = self._held + self._decoder.decode(data, final)
         self._held = ""
         if not final:
             text, self._held = _split(text)
-        return "".join(filter(None, self._paint(text)))  # few pieces of millions are not empty
+        return "".join(
+            filter(None, self._paint(text))
+        )  # most of up to millions of pieces are empty
 
     def _paint(self, text: str) -> Iterator[str]:
         place = 0
@@ -94,14 +96,14 @@ class Painter:
         yield self._span(text[place:])
 
     def _span(self, text: str) -> str:
-        if not text:  # as between two sequences; there may be millions
+        if not text:  # there may be millions, between two sequences
             return ""
         classes = self._style.classes
         return f'<span class="{classes}">{visible(text)}</span>' if classes else visible(text)
 
 
 def _split(text: str) -> tuple[str, str]:
-    """What can be painted, and the beginning of a sequence that may still become one."""
+    """Split off the beginning of a sequence at the end of the text."""
     start = text.find("\x1b", max(0, len(text) - HELD))
     while start >= 0:
         if _BEGUN.match(text, start):
@@ -112,7 +114,7 @@ def _split(text: str) -> tuple[str, str]:
 
 @lru_cache(maxsize=1024)
 def _changed(style: _Style, parameters: str) -> _Style:
-    """The style after a Select Graphic Rendition sequence."""
+    """Return the style after a Select Graphic Rendition sequence."""
     numbers = iter([int(p[:4] or 0) for p in re.split("[;:]", parameters)[:_PARAMETERS]])
     text, back, flags = style.text, style.back, style.flags
     for number in numbers:
@@ -135,7 +137,7 @@ def _changed(style: _Style, parameters: str) -> _Style:
 
 
 def _extended(numbers: Iterator[int]) -> int | None:
-    """A colour of 256, or any: the nearest of 16, which both themes can show."""
+    """Read a colour of 256, or of 24 bits; returns the nearest of 16, which both themes have."""
     match next(numbers, None):
         case 5:
             number = next(numbers, 0)

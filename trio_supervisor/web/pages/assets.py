@@ -1,4 +1,4 @@
-"""The files that pages refer to: style, script, icon. Read once, from the installed package."""
+"""The files that pages use: style, script, icon. They are read once from the package."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _TYPES = {
     ICON: "image/svg+xml",
 }
 ADDRESSES = tuple(f"/{address}" for address in _TYPES)
-#: Browsers ask each time whether there is a new version: a page never meets the script of another.
+#: Browsers check for a new version each time, so that page and script always fit.
 _HEADERS = (("Cache-Control", "no-cache"), *SECURITY)
 
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """``modified`` is whole seconds since the epoch, as in HTTP dates."""
+    """A file; ``modified`` is whole seconds since the epoch, as in HTTP dates."""
 
     body: bytes
     type: str
@@ -33,7 +33,7 @@ class Asset:
 
 
 def asset(request: Request) -> Response:
-    """Answer for one of ADDRESSES."""
+    """Answer a request for one of ADDRESSES."""
     found = _load((request.path or "").strip("/"))
     headers = (("Last-Modified", http_date(found.modified)), *_HEADERS)
     status = 304 if _has(request.headers.get("if-modified-since", ""), found) else 200
@@ -48,13 +48,13 @@ def _load(address: str) -> Asset:
 
 
 def load_assets() -> None:
-    """Read all files now, for those who may be unable to later."""
+    """Read all files now: after a change of user or root directory that may be impossible."""
     for address in _TYPES:
         _load(address)
 
 
 def _has(date: str, found: Asset) -> bool:
-    """Whether a client's copy of that date is good; a date that is none proves nothing."""
+    """Whether a client's copy of that date is current. An invalid date means that it is not."""
     try:
         return parsedate_to_datetime(date).timestamp() >= found.modified
     except (ValueError, OverflowError):

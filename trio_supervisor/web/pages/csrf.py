@@ -1,7 +1,7 @@
-"""Proof that a form was ours: a token that only a page of this daemon can hold (section 5).
+"""Protection against forged forms: a token that only a page of this daemon contains.
 
-Only browsers need it. A script is told from a browser by what every browser adds to a request and
-a page cannot take away.
+Only browsers need it. They are told from scripts by headers that every browser adds and that a
+page cannot remove.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from trio_supervisor.web.message import Request
 
-#: The name of the form's field.
+#: Name of the form field.
 FIELD = "csrf"
 #: Random bytes in front of each token.
 NONCE = 8
-#: New with every daemon process: nothing has to be stored or can leak from a file.
+#: New in every daemon process, so that it cannot leak from a file.
 _SECRET = secrets.token_bytes(32)
 _ORIGIN = ("origin", "referer", "sec-fetch-site")
 
 
 def token_for(request: Request) -> str:
-    """A token of the user who asks; to another user it is worth nothing.
+    """Create a token that is valid for the user who sent a request.
 
-    Every page has another one: in a compressed page with text of an attacker's, the page's length
-    would tell a token that stays the same, character by character (BREACH).
+    Every page gets a different one: in a compressed page that contains text of an attacker, the
+    length would reveal a constant token, character by character (BREACH).
     """
     nonce = secrets.token_hex(NONCE)
     return nonce + _proof(request, nonce)
@@ -39,10 +39,11 @@ def _proof(request: Request, nonce: str) -> str:
 
 
 def is_from_browser(request: Request) -> bool:
-    """Whether a browser sent it: it tells the page's origin, or is a GET that looks like one.
+    """Whether a browser sent a request: it has an origin, or is a GET with a browser's headers.
 
-    A browser tells an origin with every POST. With a GET to plain HTTP at an address that is not
-    loopback it may tell none (Referrer-Policy, Secure Contexts), but it names itself and languages.
+    A browser sends an origin with every POST. It may send none with a GET to plain HTTP at an
+    address other than loopback (Referrer-Policy, Secure Contexts), but it always sends its name
+    or its languages.
     """
     return tells_origin(request) or (
         request.method != "POST"
@@ -55,14 +56,14 @@ def tells_origin(request: Request) -> bool:
 
 
 def _names_browser(request: Request) -> bool:
-    """All browsers have called themselves Mozilla since the nineties."""
+    """Whether the User-Agent is a browser's: they all begin with Mozilla."""
     return request.headers.get("user-agent", "").lower().startswith("mozilla/")
 
 
 def is_ours(request: Request) -> bool:
-    """Whether a form of ours was posted."""
-    given = request.fields.get(FIELD, "")
-    nonce, proof = given[: 2 * NONCE], given[2 * NONCE :]
+    """Whether the request posts a form with a valid token."""
+    token = request.fields.get(FIELD, "")
+    nonce, proof = token[: 2 * NONCE], token[2 * NONCE :]
     return request.method == "POST" and hmac.compare_digest(
         proof.encode(errors="replace"), _proof(request, nonce).encode()
     )

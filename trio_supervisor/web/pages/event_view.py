@@ -1,4 +1,4 @@
-"""What has happened, as HTML: one list item for each entry of the event_history."""
+"""The event history as HTML: one list item for each entry."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def _process(event: ProcessState) -> str:
     alone = event.process == event.group
     name = visible(event.process if alone else f"{event.group}:{event.process}")
     state = event.name.removeprefix("PROCESS_STATE_").lower()
-    remark = ""
+    suffix = ""
     if isinstance(event, ProcessStateExited) and not event.expected:
-        remark = " unexpectedly"
+        suffix = " unexpectedly"
     elif isinstance(event, ProcessStateBackoff):
-        remark = f" after {event.tries} failed start{'s' if event.tries != 1 else ''}"
-    return f'<b>{name}</b> <span class="to {state}">{state}</span>{remark}'
+        suffix = f" after {event.tries} failed start{'s' if event.tries != 1 else ''}"
+    return f'<b>{name}</b> <span class="to {state}">{state}</span>{suffix}'

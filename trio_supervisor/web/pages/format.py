@@ -1,24 +1,24 @@
-"""Figures as people read them in a table: short, of similar width, with units."""
+"""Formatting of numbers for tables: short, of similar width, with units."""
 
 from __future__ import annotations
 
 from trio_supervisor.runtime.inspect.info import DAY, format_uptime
 
-#: What stands for a figure that is not known.
+#: Shown instead of a number that is not known.
 NONE = "-"
 HOUR = 60 * 60
 _UNITS = ("KiB", "MiB", "GiB", "TiB")
 
 
 def cpu_text(percent: float | None) -> str:
-    """Percent of one processor."""
+    """Format percent of one processor."""
     if percent is None:
         return NONE
     return f"{percent:.0f} %" if percent >= 100 else f"{percent:.1f} %"
 
 
 def bytes_text(size: int) -> str:
-    """Binary units, three significant digits or so."""
+    """Format bytes with a binary unit and about three significant digits."""
     if not size:
         return NONE
     value = float(size)
@@ -30,7 +30,7 @@ def bytes_text(size: int) -> str:
 
 
 def uptime_text(seconds: int) -> str:
-    """``0:04:05``, from one day on ``3 d 4 h``."""
+    """Format as ``0:04:05``, from one day on as ``3 d 4 h``."""
     if seconds < DAY:
         return format_uptime(seconds)
     return f"{seconds // DAY} d {seconds % DAY // HOUR} h"

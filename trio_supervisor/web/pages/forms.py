@@ -1,8 +1,8 @@
-"""Buttons that do something: small forms with the fields that scripts send too, and the token.
+"""The buttons of the pages: small forms with the same fields that scripts send, and the token.
 
-A button that would stop several processes, or throws something away, asks first: its form carries
-``confirm``. Then the server answers with the question, for the page's script as JSON, which shows
-it in a dialog, and without a script as a page.
+A button that would stop several processes or delete data asks first: its form has the field
+``confirm``. The server answers it with the question: as JSON for the page's script, which shows a
+dialog, else as a page.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from trio_supervisor.web.message import Request, Response
 
-#: The field by which a form asks for a confirmation, and its value.
+#: The field of a form that requests a confirmation, and its value.
 CONFIRM = "confirm"
 ASK = "ask"
 PROCESS = "processname"
@@ -27,7 +27,7 @@ GROUP = "groupname"
 
 @dataclass(frozen=True, slots=True)
 class Button:
-    """A word on a button, the value of the field ``action``, and whether it asks first."""
+    """The text of a button, its value of the field ``action``, and whether it asks first."""
 
     text: str
     value: str
@@ -54,14 +54,14 @@ _TEXTS = {a.value: a.text for a in (START, STOP, RESTART, CLEAR_LOG, *OF_GROUP, 
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """Who looks at a page; ``token`` is empty for those who may change nothing."""
+    """The user who sees a page; ``token`` is empty for a read-only user."""
 
     token: str
 
     def form(self, actions: tuple[Button, ...], field: str = "", value: str = "") -> str:
-        """Forms with a button for each action; empty for those who may not use it.
+        """Return forms with a button for each action; empty for a read-only user.
 
-        ``field`` and ``value`` say what the actions are for; without them they are for everything.
+        ``field`` and ``value`` name the process or group; without them the actions are for all.
         """
         if not self.token:
             return ""
@@ -78,12 +78,12 @@ def viewer_of(request: Request) -> Viewer:
 
 
 def text_of(value: str) -> str:
-    """The word on the button of an action; the value itself if there is no such button."""
+    """Return the text of the button with a value; the value itself if there is none."""
     return _TEXTS.get(value, value)
 
 
 def confirmation(fields: Mapping[str, str], question: str, token: str, *, status: int) -> Response:
-    """A page that asks whether to do what the fields say."""
+    """Return a page that asks for a confirmation of the action in the fields."""
     value = fields["action"]
     carried = "".join(hidden(f, fields[f]) for f in (PROCESS, GROUP) if f in fields)
     return page(

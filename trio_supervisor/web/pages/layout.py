@@ -1,4 +1,4 @@
-"""What all pages share: their frame, their headers, how text becomes HTML."""
+"""The common parts of all pages: frame, headers, escaping of text."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from trio_supervisor.core.escape import UNSAFE
 from trio_supervisor.web.message import PLAIN, SECURITY, Response, http_date
 from trio_supervisor.web.pages.assets import ICON, SCRIPT, STYLE
 
-#: Pages show the moment, nobody may keep them.
+#: Pages are true only for the moment.
 NO_CACHE = (
     ("Pragma", "no-cache"),
     ("Cache-Control", "no-cache"),
     ("Expires", http_date(0)),
 )
-#: What no page may carry.
+#: Characters that no page may contain.
 _CONTROL = re.compile(f"[{UNSAFE}]")
 _HEADERS = (*NO_CACHE, *SECURITY)
-#: Characters that are escaped at once: a thread lets other threads run between two pieces.
+#: Characters that are escaped at once. Between two pieces, other threads run.
 PIECE = 32 * 1024
-#: Only the script has a use for these; it shows them.
+#: Hidden until the script, which uses them, shows them.
 TOOLS = """\
 <div class="tools" hidden><span class="live" role="status">connecting</span>\
 <button type="button" data-do="theme" aria-label="Light or dark">◐</button>\
@@ -39,10 +39,10 @@ def page(
     status: int = 200,
     headers: tuple[tuple[str, str], ...] = (),
 ) -> Response:
-    """A whole page. Links are relative, so that it works behind a path prefix.
+    """Return a complete page. Links are relative, so that it works behind a path prefix.
 
-    ``kind`` tells the script what it is on; ``heading`` is the title if it is empty. ``content``,
-    ``bar`` (right in the top line) and ``head`` are HTML.
+    ``kind`` tells the script which page it is on; an empty ``heading`` means the title.
+    ``content``, ``bar`` (on the right of the top line) and ``head`` are HTML.
     """
     html = (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -59,9 +59,9 @@ def page(
 
 
 def message_line(text: str, *, bad: bool = False) -> str:
-    """The bar that shows the outcome of an action, also if there is none yet.
+    """Return the message bar for the result of an action, hidden if ``text`` is empty.
 
-    It lies over the page, at the bottom of the window: it moves nothing when it comes or goes.
+    It lies over the page, at the bottom of the window, so that it moves nothing when it appears.
     """
     kind = " bad" if bad else ""
     shown = "" if text else " hidden"
@@ -72,7 +72,7 @@ def message_line(text: str, *, bad: bool = False) -> str:
 
 
 def shortcuts(keys: tuple[tuple[str, str], ...]) -> str:
-    """The help: pairs of keys, separated by blanks, and what they do."""
+    """Return the help dialog, from pairs of keys, separated by blanks, and descriptions."""
     pairs = "".join(
         f"<div><dt><kbd>{some.replace(' ', '</kbd> <kbd>')}</kbd></dt><dd>{does}</dd></div>"
         for some, does in keys
@@ -85,11 +85,11 @@ def shortcuts(keys: tuple[tuple[str, str], ...]) -> str:
 
 
 def visible(text: str) -> str:
-    """Text as HTML, without what would upset a browser."""
+    """Escape text for HTML, with control characters replaced."""
     pieces = (text[start : start + PIECE] for start in range(0, len(text), PIECE))
     return "".join([escape(_CONTROL.sub("\ufffd", piece)) for piece in pieces])
 
 
 def health() -> Response:
-    """``/ok.html``: the answer itself is the good news."""
+    """Answer ``/ok.html``: any answer means that the supervisor is alive."""
     return Response(200, b"OK", PLAIN, headers=SECURITY)

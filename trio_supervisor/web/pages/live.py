@@ -1,9 +1,9 @@
-"""The status page's live data: what has changed since the page was made (server-sent events).
+"""Live data of the status page: changes since the page was made, as server-sent events.
 
-A change of state is sent at once, usage that differ from the last ones every few seconds; uptimes
-are counted in the browser. Nothing is kept for a browser but the number of the last event it was
-told. One that is slow gets a snapshot of the table when it reads again, and so does one whose page
-is too old, or another daemon's.
+A change of state is sent at once, changed usage every few seconds; the browser counts uptimes. The
+only state kept for a browser is the number of the last event that it was sent. A slow browser gets
+a snapshot of the table when it reads again, and so does one whose page is too old, or comes from
+another daemon.
 """
 
 from __future__ import annotations
@@ -33,18 +33,19 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.supervisor import Supervisor
     from trio_supervisor.web.pages.forms import Viewer
 
-#: Seconds in which further events join the first: a restart of everything is few messages.
+#: Seconds within which further events join the first one, so that a restart of all processes
+#: causes few messages.
 JOIN = 0.05
 
 
 def live(supervisor: Supervisor, viewer: Viewer, since: str) -> StreamResponse:
-    """What one browser hears, until it leaves. ``since`` is the mark of what it shows already."""
+    """Stream changes to a browser. ``since`` is the mark of the page that it shows."""
     return StreamResponse(Feed(supervisor, viewer, since), sse.TYPE, (*sse.HEADERS, *SECURITY))
 
 
 class Feed:
     """The messages for one browser, as JSON: ``begin``, then ``changes`` and ``usage``, and
-    ``snapshot`` where changes do not do."""
+    ``snapshot`` if changes are not enough."""
 
     def __init__(self, supervisor: Supervisor, viewer: Viewer, since: str = "") -> None:
         self._supervisor = supervisor
@@ -54,13 +55,13 @@ class Feed:
         self._model = StatusModel(supervisor, viewer)
         self._told = self._history.number_of(since)
         self._sampled: Sample | None = None
-        """The last sample it was told."""
+        """The last sample that it was sent."""
         self._due = 0.0
 
     async def read(self) -> bytes:
         if self._sampled is None:
             await self._usage.refresh()
-            # The mark of a page may be older than all that is remembered.
+            # The mark of a page may be older than the whole history.
             known = self._told is not None and self._history.after(self._told) is not None
             return (b"" if known else self._snapshot()) + self._beginning() + self._figures()
         assert self._told is not None
@@ -76,7 +77,7 @@ class Feed:
         return data
 
     def close(self) -> None:
-        """Nothing is kept for it."""
+        """Do nothing: there is no state to release."""
 
     def _news(self, entries: list[HistoryEntry] | None) -> bytes:
         if entries is None or any(isinstance(e.event, ProcessGroup) for e in entries):
@@ -111,7 +112,7 @@ class Feed:
         )
 
     def _beginning(self) -> bytes:
-        """What charts reach back to; the last sample comes as figures."""
+        """Return the history of the charts. The last sample follows as figures."""
         return _history(tuple(self._usage.samples)[:-1], self._leaving)
 
     def _figures(self) -> bytes:
@@ -135,8 +136,8 @@ class Feed:
 
 @lru_cache(maxsize=1)
 def _history(samples: tuple[Sample, ...], leaving: bool) -> bytes:
-    """The times of the samples and, of each process, the number of each sample in which its figures
-    were others than in the one before, with these figures; null where it had no child."""
+    """Encode samples: their times, and for each process the number of each sample in which its
+    figures changed, with the figures; null if it had no child."""
     points: dict[str, list[tuple[float | None, ...]]] = {}
     last: dict[str, tuple[str, str]] = {}
     for number, sample in enumerate(samples):
@@ -154,9 +155,9 @@ def _history(samples: tuple[Sample, ...], leaving: bool) -> bytes:
 
 @lru_cache(maxsize=2)
 def _figures(before: Sample | None, now: Sample) -> bytes:
-    """The figures that have changed from one sample to another: the same for all browsers.
+    """Encode the figures that have changed between two samples, once for all browsers.
 
-    They are there as numbers to draw and to sort by, and as text.
+    They are sent as numbers, for charts and sorting, and as text.
     """
     known = {} if before is None else before.usage
     rows = {
@@ -168,7 +169,7 @@ def _figures(before: Sample | None, now: Sample) -> bytes:
 
 
 def _texts(usage: UsageSample) -> tuple[str, str]:
-    """Figures as they are shown; a difference that is not seen is not sent."""
+    """Format figures as shown. Changes that are not visible are not sent."""
     return cpu_text(usage.cpu), bytes_text(usage.memory)
 
 

@@ -1,7 +1,4 @@
-"""Processes and groups as HTML: made here once, for whole pages and for what changes in live ones.
-
-Knows what things look like, not how they come to the browser.
-"""
+"""Processes and groups as HTML, for complete pages and for changes in live ones."""
 
 from __future__ import annotations
 
@@ -31,7 +28,7 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.process.process import Process
     from trio_supervisor.web.pages.forms import Viewer
 
-#: In 4.1 a process that will be tried again offers nothing; here it can be given up.
+#: Supervisor offers no button for a process in BACKOFF. Here it can be stopped.
 _OFFERED = {
     State.RUNNING: (RESTART, STOP),
     State.STARTING: (STOP,),
@@ -41,7 +38,7 @@ _OFFERED = {
     State.FATAL: (START,),
 }
 _BAD = frozenset({State.FATAL, State.BACKOFF, State.UNKNOWN})
-#: The order in which states matter to somebody who looks for trouble.
+#: States in the order of attention that they need.
 SEVERITY = (
     State.FATAL,
     State.BACKOFF,
@@ -52,7 +49,7 @@ SEVERITY = (
     State.RUNNING,
     State.STOPPED,
 )
-#: The cells of a group below the figures of processes, which go where those go.
+#: Empty cells of a group's row in the columns of figures, hidden together with these.
 _NO_FIGURES = "".join(
     f'<td class="number {column}"></td>'
     for column in ("cpu", "memory", "uptime", "pid", "restarts")
@@ -71,7 +68,7 @@ def group_head(group: str, processes: list[Process], viewer: Viewer) -> str:
 
 
 def row(process: Process, usage: UsageSample, viewer: Viewer, now: float) -> str:
-    """One process. ``now`` is monotonic: the browser counts the uptime from ``data-since``."""
+    """Return the row of a process. ``now`` is monotonic: the browser counts the uptime from it."""
     state = process.state.name.lower()
     trouble = " trouble" if is_trouble(process) else ""
     lives = process.state in SIGNALLABLE_STATES
@@ -99,7 +96,7 @@ def row(process: Process, usage: UsageSample, viewer: Viewer, now: float) -> str
 
 
 def is_trouble(process: Process) -> bool:
-    """Whether somebody should look at it."""
+    """Whether a process needs attention."""
     last = process.history.last_exit
     if process.state is State.EXITED and last is not None:
         return not last.expected(process.config.exitcodes)
@@ -107,8 +104,9 @@ def is_trouble(process: Process) -> bool:
 
 
 def rank(process: Process) -> int:
-    """The place of its state in SEVERITY. A start that is tried again counts as BACKOFF: the row
-    would change its place with every attempt.
+    """Return the position of a process's state in SEVERITY.
+
+    A start attempt after a failed one counts as BACKOFF, or the row would move with every attempt.
     """
     return SEVERITY.index(State.BACKOFF if _is_retried(process) else process.state)
 
@@ -118,7 +116,7 @@ def _is_retried(process: Process) -> bool:
 
 
 def summary(processes: Iterable[Process]) -> str:
-    """How many are in each state, the worrying ones first; each filters the table."""
+    """Return the number of processes in each state, as links that filter the table."""
     counts = Counter(process.state for process in processes)
     return "".join(
         f'<li><a class="chip {name}" href="?filter={name}" data-filter="{name}">'
@@ -139,16 +137,16 @@ def _pid(process: Process) -> str:
 
 
 def _name(process: Process) -> str:
-    """The group's name stands before the process's where the table is not grouped."""
+    """Return the linked name. The prefix with the group is shown if the table is not grouped."""
     prefix = process.full_name.removesuffix(process.name)
     shown = f'<span class="prefix">{visible(prefix)}</span>' if prefix else ""
     return f'<a href="{log_address(process.full_name)}">{shown}{visible(process.name)}</a>'
 
 
 def _why(process: Process) -> str:
-    """Why it does not run, in one line, which unfolds to all of it and the end of its output.
+    """Return the reason why a process does not run: a line that unfolds, with its last output.
 
-    A row has room for this line whether it is there or not: no row moves when one ends or starts.
+    A row has room for this line in any case, so that no row moves when a process ends or starts.
     """
     why = visible(reason(process))
     if not why:

@@ -1,4 +1,4 @@
-"""What is asked before an action is carried out: what it does, to what, and to how many."""
+"""The questions that are asked before an action is carried out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _OF_ALL = frozenset({"refresh", "startall", "stopall", "restartall"})
 
 
 def question_of(supervisor: Supervisor, fields: Mapping[str, str]) -> str:
-    """The question about the action that a form asks for, whether or not it can be done."""
+    """Return the question for the action of a form, even if the action is not possible."""
     action, name = fields["action"], fields.get(PROCESS) or fields.get(GROUP, "")
     verb = _VERBS.get(action, action)
     if action in _OF_ALL:
@@ -36,13 +36,13 @@ def question_of(supervisor: Supervisor, fields: Mapping[str, str]) -> str:
             members = supervisor.group(name).processes.values()
             return f"{verb} {_count(members)} of the group {name}?"
         process = supervisor.process(name)
-    except BadName:  # said when it is tried
+    except BadName:  # reported when it is tried
         return f"{verb} {name}".strip() + "?"
     return _of_logs(process) if action == "clearlog" else f"{verb} the process {name}?"
 
 
 def _count(processes: Iterable[Process]) -> str:
-    """``all 3 processes (2 running)``."""
+    """Describe processes, as ``all 3 processes (2 running)``."""
     states = [process.state for process in processes]
     living = sum(state in SIGNALLABLE_STATES for state in states)
     named = f"all {len(states)} processes" if len(states) != 1 else "the only process"

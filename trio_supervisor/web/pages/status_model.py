@@ -1,6 +1,6 @@
-"""All that the status page shows of one supervisor to one viewer, as pieces of HTML.
+"""The content of the status page for one viewer, as pieces of HTML.
 
-The page puts them together; the live feed sends those that have changed.
+The page combines them; the live feed sends those that have changed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from trio_supervisor.web.pages.forms import Viewer
 
 TROUBLE, NAME = "trouble", "name"
-#: Ways to sort the table, with their titles; those of GROUPED come first.
+#: Sort orders of the table, with their titles; those of GROUPED come first.
 SORTS = {
     TROUBLE: "Trouble first",
     NAME: "Group and name",
@@ -35,32 +35,32 @@ SORTS = {
     "pid": "PID",
     "restarts": "Restarts",
 }
-#: Ways that keep the groups together.
+#: Sort orders that keep groups together.
 GROUPED = frozenset({TROUBLE, NAME})
-#: In front of a way to sort: the other way round.
+#: Prefix of a sort order that reverses it.
 REVERSED = "-"
 
 
 @dataclass(frozen=True, slots=True)
 class SortOrder:
-    """How the table is sorted."""
+    """The sort order of the table."""
 
     key: str = TROUBLE
     is_reversed: bool = False
 
     @classmethod
     def of(cls, text: str) -> SortOrder:
-        """The order that a form field means; that of TROUBLE if it means none."""
+        """Parse a form field; TROUBLE if it is no sort order."""
         key = text.removeprefix(REVERSED)
         return cls(key, key != text) if key in SORTS else cls()
 
     def then(self, key: str) -> str:
-        """The form field for a click on the heading of ``key``: again is the other way round."""
+        """Return the form field for a click on the heading ``key``: a second click reverses."""
         return REVERSED + key if self == SortOrder(key) else key
 
 
 class StatusModel:
-    """What a viewer sees, at the moment of asking."""
+    """The pieces of the page, as they are at the moment of the call."""
 
     def __init__(self, supervisor: Supervisor, viewer: Viewer) -> None:
         self._supervisor = supervisor
@@ -75,10 +75,10 @@ class StatusModel:
         }
 
     def table(self, words: str = "", order: SortOrder = SortOrder()) -> str:
-        """The bodies of the table: one for each group, or one for all if sorted otherwise.
+        """Return the bodies of the table: one for each group, or one for all processes.
 
-        What is in trouble may have one above the groups. Only processes whose name or state
-        contains ``words`` are in the table, which is empty if there are none.
+        Sorted by TROUBLE, processes that need attention have a body above the groups. Only
+        processes whose name or state contains ``words`` are in the table.
         """
         wanted = words.strip().lower()
         found = [
@@ -106,10 +106,10 @@ class StatusModel:
         return view.row(process, usage, self._viewer, trio.current_time())
 
     def head(self, group: str) -> str:
-        """The line above a group; empty for what is just the one program that was put into it."""
+        """Return the heading row of a group; empty for a program that has a group of its own."""
         try:
             members = list(self._supervisor.group(group).processes.values())
-        except BadName:  # removed a moment ago
+        except BadName:  # the group was just removed
             return ""
         if [process.full_name for process in members] == [group]:
             return ""
@@ -119,7 +119,7 @@ class StatusModel:
         return view.summary(self._supervisor.processes())
 
     def events(self) -> str:
-        """Newest first."""
+        """Return the event history, newest first."""
         return "".join(map(event_item, reversed(self._supervisor.event_history.latest())))
 
     def _flat(self, processes: list[Process]) -> str:

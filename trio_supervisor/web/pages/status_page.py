@@ -1,6 +1,6 @@
-"""The status page (interfaces.md 4.1): what runs, why something does not, and the way to act.
+"""The status page: shows what is running, why something is not, and has buttons to act.
 
-Plain HTML that works without scripts; the script makes it live (``live.py``).
+It is plain HTML that works without the script, which adds live updates (``live.py``).
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.supervisor import Supervisor
     from trio_supervisor.web.message import Request
 
-#: Characters of a message that are carried through a redirect and shown.
+#: Most characters of a message, which goes through a redirect.
 MESSAGE_LIMIT = 500
 JSON = "application/json"
-#: Seconds after which a page without a script looks whether the daemon is back.
+#: Seconds after which a page without the script checks whether the daemon is back.
 RETRY = 5
 _GOING_DOWN = (
     "<p>The supervisor is shutting down.</p>\n"
     '<p class="hint">This page looks by itself whether it is back.</p>\n'
 )
-#: The columns that the table can be sorted by, with their titles.
+#: Columns by which the table can be sorted, with their titles.
 _COLUMNS = {
     "state": "State",
     "name": "Name",
@@ -53,7 +53,7 @@ _COLUMNS = {
     "pid": "PID",
     "restarts": "Restarts",
 }
-#: Those that are sorted by from the largest to the smallest.
+#: Columns that are sorted in descending order.
 _DESCENDING = frozenset({"cpu", "memory", "uptime", "restarts"})
 _EVENTS = """\
 <section class="events"><h2>Events</h2>\
@@ -72,9 +72,9 @@ _KEYS = (
 
 
 async def status_page(supervisor: Supervisor, request: Request) -> Response:
-    """Show the page, or carry out an action and send the browser back to it.
+    """Show the page, or carry out an action and redirect the browser to the page.
 
-    Whom a request comes from, and whether another site is behind it, was asked before.
+    Access and origin of the request were checked before.
     """
     if supervisor.state is not DaemonState.RUNNING:
         return going_down()
@@ -85,7 +85,7 @@ async def status_page(supervisor: Supervisor, request: Request) -> Response:
     ours = csrf.is_ours(request)
     wants_json = JSON in request.headers.get("accept", "")
     if fields.get(CONFIRM) == ASK or (csrf.is_from_browser(request) and not ours):
-        # A script that passes for a browser must notice that nothing was done.
+        # A script that looks like a browser must notice that nothing was done.
         is_refusal = not ours and (request.method == "POST" or not csrf.tells_origin(request))
         question = question_of(supervisor, fields)
         if ours and wants_json:
@@ -164,7 +164,7 @@ def _table(supervisor: Supervisor, bodies: str, words: str, order: SortOrder) ->
 
 
 def _heading(key: str, title: str, words: str, order: SortOrder) -> str:
-    """A title that sorts by its column, and again the other way round."""
+    """Return a heading that sorts by its column; a second click reverses the order."""
     fields = {"sort": order.then(key)} | ({"filter": words} if words else {})
     descends = (key in _DESCENDING) is not order.is_reversed
     direction = "descending" if descends else "ascending"
