@@ -7,8 +7,6 @@ import.
 
 from __future__ import annotations
 
-import importlib
-
 from trio_supervisor.cli.ctl.session import UsageMistake
 
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow
@@ -150,7 +148,9 @@ def described(rows: Iterable[tuple[str, str]]) -> list[str]:
 def resolved(target: str) -> Callable[..., Any]:
     """Import the function that ``module:function`` names, from a module of this package."""
     module, _, name = target.partition(":")
-    function: Callable[..., Any] = getattr(importlib.import_module(f"{__package__}.{module}"), name)
+    # Unlike importlib.import_module, this does not load the package importlib.
+    loaded = __import__(f"{__package__}.{module}", fromlist=[name])
+    function: Callable[..., Any] = getattr(loaded, name)
     return function
 
 
