@@ -5,7 +5,7 @@ Pure. It imports nothing, because ``tsupervisorctl`` must start fast.
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # typing's flag without importing typing, which is slow
+TYPE_CHECKING = False  # type checkers know this flag; importing typing would be slow
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 

@@ -318,7 +318,9 @@ def test_light_imports(stub: Stub, tmp_path: Path) -> None:
     ours = {name for name in loaded if name.startswith("trio_supervisor.")}
     assert {name for name in ours if not name.startswith("trio_supervisor.cli")} == {
         "trio_supervisor.core",
-        "trio_supervisor.core.numbers",  # which imports nothing
+        "trio_supervisor.core.config",
+        "trio_supervisor.core.config.search",
+        "trio_supervisor.core.numbers",  # these import next to nothing
         "trio_supervisor.core.process",
         "trio_supervisor.core.process.states",
     }

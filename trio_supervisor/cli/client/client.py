@@ -17,7 +17,7 @@ from trio_supervisor.cli.client.tls_options import TlsOptions
 from trio_supervisor.cli.client.xml import BadAnswer, Fault, decode_answer, encode_call
 from trio_supervisor.core.numbers import natural
 
-TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+TYPE_CHECKING = False  # type checkers know this flag; importing typing would be slow
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any

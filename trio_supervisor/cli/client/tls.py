@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 
-TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+TYPE_CHECKING = False  # type checkers know this flag; importing typing would be slow
 if TYPE_CHECKING:
     import socket
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from trio_supervisor.cli.ctl.session import INVALID_ARGUMENTS, UsageMistake
 from trio_supervisor.core.numbers import seconds
 
-TYPE_CHECKING = False  # typing's flag without importing typing, which is slow
+TYPE_CHECKING = False  # type checkers know this flag; importing typing would be slow
 if TYPE_CHECKING:
     #: Each as the help shows it, and its explanation.
     OptionRows = tuple[tuple[str, str], ...]

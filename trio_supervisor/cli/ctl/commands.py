@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from trio_supervisor.cli.ctl.session import UsageMistake
 
-TYPE_CHECKING = False  # typing's flag without importing typing, which is slow
+TYPE_CHECKING = False  # type checkers know this flag; importing typing would be slow
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any

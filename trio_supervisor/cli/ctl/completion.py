@@ -20,7 +20,7 @@ from trio_supervisor.cli.ctl.options import FLAGS, OptionError, parse_flags, rea
 from trio_supervisor.cli.ctl.session import Session
 from trio_supervisor.cli.ctl.shell import process_names
 
-TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+TYPE_CHECKING = False  # type checkers know this flag; importing typing would be slow
 if TYPE_CHECKING:
     from collections.abc import Mapping
 #: No candidate: process names, actions and options look otherwise.

@@ -1,7 +1,7 @@
-"""The client as plugins of supervisorctl know it: an object like Supervisor's controller.
+"""The object that plugins of supervisorctl work with, compatible with Supervisor's controller.
 
-Plugins are written against a subclass of ``cmd.Cmd`` with a few methods more; so is this one.
-Loaded only when the configuration has a plugin.
+Plugins expect a subclass of ``cmd.Cmd`` with some more methods. Imported only if the configuration
+has a plugin.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from trio_supervisor.cli.ctl.session import GENERIC, NOT_RUNNING
 from trio_supervisor.cli.ctl.shell import Completer, run_shell
 from trio_supervisor.core.process.states import FaultCode
 
-TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+TYPE_CHECKING = False  # type checkers know this flag; importing typing would be slow
 if TYPE_CHECKING:
     from typing import Any
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from trio_supervisor.cli.ctl.options import ClientOptions
     from trio_supervisor.cli.ctl.session import Session
 
-#: Faults that mean "it does not run", which has an exit status of its own.
+#: Faults that mean "not running", which has an exit status of its own.
 _DEAD = frozenset({FaultCode.SPAWN_ERROR, FaultCode.ABNORMAL_TERMINATION, FaultCode.NOT_RUNNING})
 
 
 class RemoteFault(Fault, xmlrpc.client.Fault):
-    """A fault as a plugin gets it: also of the class that the standard library raises."""
+    """A fault that plugins can also catch as the exception of the standard library."""
 
     def __init__(self, fault: Fault) -> None:
         xmlrpc.client.Fault.__init__(self, fault.code, fault.text)
@@ -40,7 +40,7 @@ class RemoteFault(Fault, xmlrpc.client.Fault):
 
 
 class RemoteHttpError(HttpError, xmlrpc.client.ProtocolError):
-    """An HTTP error as a plugin gets it: also of the class that the standard library raises."""
+    """An HTTP error that plugins can also catch as the exception of the standard library."""
 
     def __init__(self, error: HttpError) -> None:
         xmlrpc.client.ProtocolError.__init__(self, error.where, error.status, error.reason, {})
@@ -48,7 +48,7 @@ class RemoteHttpError(HttpError, xmlrpc.client.ProtocolError):
 
 
 class Proxy:
-    """Calls by attribute: ``proxy.supervisor.getPID()``."""
+    """Makes calls by attribute: ``proxy.supervisor.getPID()``."""
 
     def __init__(self, session: Session, method: str = "") -> None:
         self._session = session
@@ -69,7 +69,7 @@ class Proxy:
 
 
 class ControllerOptions:
-    """The client's options, with the one method of Supervisor's that plugins call."""
+    """The client's options, with the only method of Supervisor's options that plugins call."""
 
     def __init__(self, session: Session) -> None:
         self.__dict__["_session"] = session
@@ -85,7 +85,7 @@ class ControllerOptions:
 
 
 class Redirected(StandardOutput):
-    """What a plugin has put in the place of standard output: anything with ``write``."""
+    """Output to the object with ``write`` by which a plugin has replaced standard output."""
 
     def __init__(self, stream: Any) -> None:
         self.stream = stream
@@ -102,9 +102,9 @@ class Redirected(StandardOutput):
 
 
 class Controller(cmd.Cmd):
-    """What a plugin's factory is given.
+    """The first argument of a plugin's factory.
 
-    ``onecmd`` may be called from several threads at a time: each has a connection of its own.
+    ``onecmd`` may be called from several threads at a time; each has its own connection.
     """
 
     nohelp = "*** No help on %s"
@@ -128,7 +128,7 @@ class Controller(cmd.Cmd):
 
     @property
     def lastcmd(self) -> str:
-        """The line performed last."""
+        """The last line performed."""
         return self._dispatcher.last_line
 
     @lastcmd.setter
@@ -137,7 +137,7 @@ class Controller(cmd.Cmd):
 
     @property
     def stdout(self) -> Any:
-        """Where the output of actions goes; a plugin may replace it, to read what they print."""
+        """The stream of the output of actions; a plugin may replace it to capture the output."""
         return self._session.output.stream
 
     @stdout.setter
@@ -166,12 +166,12 @@ class Controller(cmd.Cmd):
     def set_exitstatus_from_xmlrpc_fault(
         self, faultcode: int, ignored_faultcode: int | None = None
     ) -> None:
-        """Set the exit status that the actions have for a fault."""
+        """Set the exit status that actions use for a fault."""
         if faultcode not in (FaultCode.SUCCESS, ignored_faultcode):
             self.exitstatus = NOT_RUNNING if faultcode in _DEAD else GENERIC
 
     def onecmd(self, line: str) -> bool:
-        """Perform a line like one that was typed; a failure only sets the exit status."""
+        """Perform a line as if typed; a failure only sets the exit status."""
         if get_ident() == self._thread:
             return self._dispatcher.run_nested(line)
         try:
@@ -199,15 +199,15 @@ class Controller(cmd.Cmd):
         self.do_help("exit")
 
     def complete(self, text: str, state: int, line: str | None = None) -> str | None:  # type: ignore[override]
-        """What readline asks for; ``line`` is what was typed if it does not come from there."""
+        """Readline's interface; ``line`` is the typed line if readline does not provide it."""
         with suppress(ImportError):  # not every Python has it
             import readline
 
             completer = Completer(self._dispatcher, readline)
             if line is None:
                 return completer.complete(text, state)
-            offers = completer.offers(line.removesuffix(text), text)
-            return f"{offers[state]} " if state < len(offers) else None
+            found = completer.candidates(line.removesuffix(text), text)
+            return f"{found[state]} " if state < len(found) else None
         return None
 
     def cmdloop(self, intro: object = None) -> None:

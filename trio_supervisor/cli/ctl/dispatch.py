@@ -1,6 +1,6 @@
-"""Performs action lines: finds the action, shows help, and tells what went wrong.
+"""Performs command lines: finds the command, shows help, and reports errors.
 
-The one place where failures of the connection become output lines and exit statuses.
+Errors of the connection become output lines and exit statuses here and nowhere else.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from trio_supervisor.cli.client.client import UNAUTHORIZED, HttpError
 from trio_supervisor.cli.ctl.commands import COMMANDS
 from trio_supervisor.cli.ctl.session import UsageMistake, explained
 
-TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+TYPE_CHECKING = False  # type checkers know this flag; importing typing would be slow
 if TYPE_CHECKING:
     from typing import Any, Protocol
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from trio_supervisor.cli.ctl.session import Session
 
     class Plugin(Protocol):
-        """Anything with ``do_X`` methods; the name is that of its section."""
+        """An object with ``do_X`` methods; its name is that of its section."""
 
         name: str
 
     class Hooks(Protocol):
-        """What a plugin may have put around the lines of the shell; see ``controller.py``."""
+        """What the controller lets a plugin put around the lines of the shell."""
 
         cmdqueue: list[str]
         prompt: str
@@ -40,7 +40,7 @@ SCREEN = 80
 
 
 class Dispatcher:
-    """Runs lines for one session."""
+    """Performs the lines of one session."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -49,26 +49,26 @@ class Dispatcher:
         self.controller: Hooks | None = None
         """The object that plugins were given; None without plugins."""
         self.last_line = ""
-        """The line performed last."""
+        """The last line performed."""
 
     def ask(self) -> str | None:
-        """The next line of the shell; None at the end of input."""
+        """Read the next line of the shell; None at the end of input."""
         controller = self.controller
         if controller is None:
             return self.session.input.ask(f"{self.session.options.prompt}> ")
-        if controller.cmdqueue:  # a plugin has more to do
+        if controller.cmdqueue:  # lines that a plugin has queued
             return controller.cmdqueue.pop(0)
         return self.session.input.ask(controller.prompt)
 
     def run_typed(self, line: str) -> bool:
-        """Perform a line of the shell, between the hooks that plugins may have put in place."""
+        """Perform a line of the shell, with the hooks of plugins around it."""
         controller = self.controller
         if controller is None:
             return self.run(line)
         try:
             line = controller.precmd(line)
             return bool(controller.postcmd(self.run(line), line))
-        except Exception as error:  # of a plugin's hook: the shell goes on
+        except Exception as error:  # raised by a hook of a plugin: the shell goes on
             self.session.fail(*explained(self.session, error))
             return False
 
@@ -86,16 +86,16 @@ class Dispatcher:
         return ends
 
     def run_nested(self, line: str) -> bool:
-        """Perform a line for a plugin's action, perhaps in a thread of the plugin.
+        """Perform a line for the action of a plugin, which may call from a thread of its own.
 
-        The exit status stays that of the last failure, whichever line it was in.
+        The exit status is that of the last failure, in whichever line that was.
         """
         session = self.session
         before = session.exit_status
         while True:
             try:
                 return self._perform(line.strip())
-            except Exception as error:  # whatever it was, the shell goes on
+            except Exception as error:  # the shell goes on after any error
                 session.fail(*explained(session, error))
                 asks = isinstance(error, HttpError) and error.status == UNAUTHORIZED
                 if not asks or not session.options.interactive or session.is_in_thread:
@@ -117,22 +117,22 @@ class Dispatcher:
             return False
         command = COMMANDS.get("exit" if name == "EOF" else name)
         if command is not None and not command.extension:
-            return self._tell_mistakes(command, argument)
+            return self._report_mistakes(command, argument)
         for plugin in self.plugins:
             method = getattr(plugin, f"do_{name}", None) if name else None
             if method is not None:
                 return bool(method(argument))
         if command is not None:
-            return self._tell_mistakes(command, argument)
+            return self._report_mistakes(command, argument)
         self.unknown(line)
         return False
 
     def unknown(self, line: str) -> None:
-        """Report a line that no action and no plugin performs."""
+        """Report a line that is neither a command nor an action of a plugin."""
         self.session.fail(f"*** Unknown syntax: {line}")
         self.session.hints.append(lambda hints: hints.of_line(line))
 
-    def _tell_mistakes(self, command: ClientCommand, argument: str) -> bool:
+    def _report_mistakes(self, command: ClientCommand, argument: str) -> bool:
         try:
             return command.perform(self.session, argument)
         except UsageMistake as mistake:
@@ -142,7 +142,7 @@ class Dispatcher:
             return False
 
     def help(self, topic: str) -> None:
-        """List the actions, or explain one."""
+        """List the commands, or explain one."""
         session = self.session
         command = COMMANDS.get(topic)
         if not topic:
@@ -163,7 +163,7 @@ class Dispatcher:
             for text in command.help:
                 session.line(text)
         else:
-            session.line(f"*** No help on {topic}")  # once, whoever lacks it (D-23)
+            session.line(f"*** No help on {topic}")  # once, however many plugins lack it
 
     def _list(self, owner: str, names: list[str]) -> None:
         header = f"{owner} commands (type help <topic>):"
@@ -186,7 +186,7 @@ def plugin_actions(plugin: Plugin) -> list[str]:
 
 
 def _plugin_help(session: Session, plugin: Plugin, topic: str) -> bool:
-    """Show what the plugin says about a topic; False if nothing."""
+    """Show the help of a plugin on a topic; False if it has none."""
     explain = getattr(plugin, f"help_{topic}", None)
     if explain is not None:
         explain()
@@ -198,7 +198,7 @@ def _plugin_help(session: Session, plugin: Plugin, topic: str) -> bool:
 
 
 def _split(line: str) -> tuple[str, str]:
-    """The leading run of letters, digits and underscores, and the rest (ctl.md 1.2)."""
+    """Split a line into the leading run of letters, digits and underscores, and the rest."""
     end = 0
     while end < len(line) and line[end].isascii() and (line[end].isalnum() or line[end] == "_"):
         end += 1
@@ -206,7 +206,7 @@ def _split(line: str) -> tuple[str, str]:
 
 
 def columns(names: list[str], width: int) -> list[str]:
-    """Names sorted down columns, in as few rows as fit the width."""
+    """Lay out names down columns, in as few rows as fit the width."""
     for count in range(1, len(names) + 1):
         stacks = [names[start::count] for start in range(count)]  # rows of a candidate
         tall = [names[start : start + count] for start in range(0, len(names), count)]

@@ -14,7 +14,7 @@ from trio_supervisor.cli.ctl.sse import EventStreamParser
 from trio_supervisor.cli.ctl.streams import StreamConsumer, end_line, follow
 from trio_supervisor.cli.ctl.text import RESET, plain
 
-TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+TYPE_CHECKING = False  # type checkers know this flag; importing typing would be slow
 if TYPE_CHECKING:
     from typing import Any
 

@@ -1,4 +1,4 @@
-"""Following logs as they grow (tail -f, maintail -f) and sitting in front of a process (fg)."""
+"""Follows logs (tail -f, maintail -f), and attaches to a process (fg)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from trio_supervisor.cli.ctl.names import expanded
 from trio_supervisor.cli.ctl.session import GENERIC, UsageMistake, is_timeout
 from trio_supervisor.core.process.states import FaultCode, State
 
-TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+TYPE_CHECKING = False  # type checkers know this flag; importing typing would be slow
 if TYPE_CHECKING:
     from trio_supervisor.cli.client.client import ResponseStream
     from trio_supervisor.cli.ctl.session import Session
@@ -19,13 +19,16 @@ if TYPE_CHECKING:
 CHANNELS = ("stdout", "stderr")
 BANNER = "==> Press Ctrl-C to exit <=="
 OK = 200
-#: Seconds between two looks at whether the process in the foreground still runs: no log stream
-#: tells its end, and a person should not notice the delay.
+#: Seconds between checks whether the process in the foreground is running. The log streams do not
+#: report its exit, and the delay should not be noticeable.
 LOOK = 0.25
 
 
 def follow(session: Session, path: str) -> None:
-    """Copy a log to the output until it ends or Ctrl-C; failures go to stderr (K-18)."""
+    """Copy a log to the output until it ends or Ctrl-C is pressed.
+
+    Errors go to standard error, because standard output holds the log.
+    """
     try:
         session.line(BANNER)
         stream = session.stream(path)
@@ -39,7 +42,7 @@ def follow(session: Session, path: str) -> None:
         if is_timeout(error):
             raise
         complain(f"error: {error}\n")
-        session.exit_status = GENERIC  # D-1
+        session.exit_status = GENERIC
 
 
 def _copy(session: Session, stream: ResponseStream, path: str) -> None:
@@ -47,12 +50,12 @@ def _copy(session: Session, stream: ResponseStream, path: str) -> None:
         try:
             data = stream.read()
         except TimeoutError:
-            session.call("getVersion")  # a log may be silent, but its daemon must answer in time
+            session.call("getVersion")  # the log may be silent, but the daemon must answer
             continue
         if stream.status not in (0, OK):
             url = session.options.serverurl
             complain(f"{url}{path} Cannot read, status code {stream.status}\n")
-            session.exit_status = GENERIC  # D-1
+            session.exit_status = GENERIC
             return
         session.output.data(data)
 
@@ -94,7 +97,7 @@ def _is_running(session: Session, name: str) -> bool:
 
 
 def _attend(session: Session, name: str, streams: list[ResponseStream]) -> None:
-    """Logs to the output and lines of the input to the process, until either side is done."""
+    """Copy logs to the output and lines of the input to the process, until either side ends."""
     typed = session.input
     live = list(streams)
     next_look = time.monotonic() + LOOK
@@ -111,7 +114,7 @@ def _attend(session: Session, name: str, streams: list[ResponseStream]) -> None:
             data = stream.read()
             if stream.status == OK:
                 session.output.data(data)
-            # A merged or switched-off log has nothing to follow, which is no news (D-29).
+            # A log that is merged or switched off is no error here.
             if stream.ended or stream.status not in (0, OK):
                 live.remove(stream)
         if typed.fd in ready:
@@ -124,7 +127,7 @@ def _attend(session: Session, name: str, streams: list[ResponseStream]) -> None:
 
 
 def _send(session: Session, name: str, line: str) -> bool:
-    """Hand one line to the process; False (and a word about it) when it is gone."""
+    """Send a line to the process. Report it and return False if the process is gone."""
     try:
         session.call("sendProcessStdin", name, line + "\n")
         running = _is_running(session, name)

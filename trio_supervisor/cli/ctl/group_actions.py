@@ -1,7 +1,4 @@
-"""The actions on groups (add, remove, reread, update) and on the daemon (reload, shutdown).
-
-What they do is in ctl.md 5, what they say when the daemon is gone or going in ctl.md 3.
-"""
+"""The actions on groups (add, remove, reread, update) and on the daemon (reload, shutdown)."""
 
 from __future__ import annotations
 
@@ -9,11 +6,11 @@ from trio_supervisor.cli.client.client import Fault
 from trio_supervisor.cli.ctl.names import ALL, expanded_groups, fitting_groups
 from trio_supervisor.core.process.states import FaultCode
 
-TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+TYPE_CHECKING = False  # type checkers know this flag; importing typing would be slow
 if TYPE_CHECKING:
     from trio_supervisor.cli.ctl.session import Session
 
-#: What an update is told when another one is at the same group.
+#: Faults caused by another update that handles the same group at the same time.
 OVERTAKEN = (FaultCode.BAD_NAME, FaultCode.STILL_RUNNING, FaultCode.ALREADY_ADDED)
 
 
@@ -23,7 +20,8 @@ def add(session: Session, argument: str) -> None:
             session.call("addProcessGroup", name)
         except Fault as fault:
             if fault.code == FaultCode.ALREADY_ADDED:
-                session.line("ERROR: process group already active")  # no failure (K-7)
+                # Not a failure: scripts rely on the exit status.
+                session.line("ERROR: process group already active")
             elif fault.code == FaultCode.BAD_NAME:
                 session.fail(f"ERROR: no such process/group: {name}")
             elif fault.code == FaultCode.SHUTDOWN_STATE:
@@ -73,7 +71,7 @@ def update(session: Session, argument: str) -> None:
         if fault.code == FaultCode.SHUTDOWN_STATE:
             session.fail("ERROR: already shutting down")
         elif fault.code == FaultCode.CANT_REREAD:
-            session.fail(f"ERROR: {fault.text}")  # D-3
+            session.fail(f"ERROR: {fault.text}")
         else:
             raise
         return
@@ -82,7 +80,7 @@ def update(session: Session, argument: str) -> None:
     if not everything:
         known = {row["group"] for row in session.call("getAllProcessInfo")}
         names = fitting_groups(names, known.union(added))
-        for name in dict.fromkeys(names):  # command-line order (D-22)
+        for name in dict.fromkeys(names):
             if name not in known and name not in added:
                 session.fail(f"ERROR: no such group: {name}")
     for groups, step, done in (
@@ -95,7 +93,7 @@ def update(session: Session, argument: str) -> None:
                 continue
             try:
                 step(session, group)
-            except Fault as fault:  # the other groups still have their turn (D-21)
+            except Fault as fault:  # go on with the other groups
                 if fault.code in OVERTAKEN and not _differs(session, group):
                     session.line(f"{group}: {done} process group")
                 else:
@@ -103,14 +101,14 @@ def update(session: Session, argument: str) -> None:
 
 
 def _differs(session: Session, group: str) -> bool:
-    """Whether the group is still not what the configuration says."""
+    """Whether the group still differs from the configuration."""
     ((added, changed, removed),) = session.call("reloadConfig")
     return group in (*added, *changed, *removed)
 
 
 def _discard(session: Session, group: str) -> None:
     results = session.call("stopProcessGroup", group)
-    session.line(f"{group}: stopped")  # also when nothing ran (K-9)
+    session.line(f"{group}: stopped")  # printed even if nothing was running
     if any(row["status"] == FaultCode.FAILED for row in results):
         session.fail(f"{group}: has problems; not removing")
         return
@@ -124,7 +122,7 @@ def _replace(session: Session, group: str) -> None:
     try:
         session.call("removeProcessGroup", group)
     except Fault as fault:
-        if fault.code != FaultCode.BAD_NAME:  # another update has removed it already
+        if fault.code != FaultCode.BAD_NAME:  # another update has removed it
             raise
     session.call("addProcessGroup", group)
     session.line(f"{group}: updated process group")
@@ -157,7 +155,7 @@ def shutdown(session: Session, argument: str) -> None:
     except Fault as fault:
         if fault.code != FaultCode.SHUTDOWN_STATE:
             raise
-        session.line("ERROR: already shutting down")  # stop scripts rely on success here (K-8)
+        session.line("ERROR: already shutting down")  # no failure: stop scripts run it twice
     except ConnectionRefusedError:
         session.fail(f"ERROR: {url} refused connection (already shut down?)")
     except FileNotFoundError:

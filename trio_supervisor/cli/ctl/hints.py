@@ -20,7 +20,7 @@ from trio_supervisor.cli.ctl.names import short_name, split_name
 from trio_supervisor.cli.ctl.session import is_timeout
 from trio_supervisor.cli.ctl.text import plain
 
-TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+TYPE_CHECKING = False  # type checkers know this flag; importing typing would be slow
 if TYPE_CHECKING:
     from trio_supervisor.cli.ctl.session import Session
 

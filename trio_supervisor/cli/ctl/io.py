@@ -1,14 +1,11 @@
-"""Standard output and input of the client: flushed, harmless on a terminal, never failing.
-
-Knows streams and terminals, but neither the daemon nor any action.
-"""
+"""Standard output and input of the client: flushed, safe for a terminal, without exceptions."""
 
 from __future__ import annotations
 
 import os
 import sys
 
-TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+TYPE_CHECKING = False  # type checkers know this flag; importing typing would be slow
 if TYPE_CHECKING:
     from typing import TextIO
 
@@ -16,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def harmless(text: str) -> str:
-    """Text for a terminal without what would steer it, but for colours."""
+    """Escape control characters in a text for a terminal; colours are kept."""
     # Imported here because scripts have no terminal.
     from trio_supervisor.cli.ctl import text as ctl_text
 
@@ -24,7 +21,7 @@ def harmless(text: str) -> str:
 
 
 def complain(text: str) -> None:
-    """Write to standard error, if it is open; harmless if that is a terminal."""
+    """Write to standard error, if it is open; control characters are escaped on a terminal."""
     stream = sys.stderr
     if stream is not None:
         stream.write(harmless(text) if stream.isatty() else text)
@@ -32,10 +29,10 @@ def complain(text: str) -> None:
 
 
 class StandardOutput:
-    """Standard output: every write is flushed (D-26), none fails (D-17, D-18).
+    """Standard output: every write is flushed, so that readers of a pipe see it, and none raises.
 
-    After a failed write everything goes to the null device, so that the action still does all it
-    was asked for and the interpreter finds nothing to complain about at its end.
+    After a failed write the output goes to the null device: the action is still carried out, and
+    the interpreter reports no error at exit. Characters that the encoding lacks are escaped.
     """
 
     def __init__(self, stream: TextIO, *, raw: bool = False) -> None:
@@ -46,13 +43,13 @@ class StandardOutput:
         self._filters = self.on_terminal and not raw
         self._ansi_filter: AnsiFilter | None = None
         self.failure: OSError | None = None
-        """Why nothing can be written any more; BrokenPipeError is nobody's mistake."""
+        """Why writing has failed; None if it has not. A BrokenPipeError is not reported."""
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
 
     @property
     def width(self) -> int | None:
-        """Columns of the terminal; None where there is none, or where it does not know."""
+        """Columns of the terminal; None if there is none, or its width is unknown."""
         if not self.on_terminal:
             return None
         try:
@@ -61,10 +58,7 @@ class StandardOutput:
             return None
 
     def line(self, text: str) -> None:
-        """Write a line; whatever a daemon or a program has put into it does not steer a terminal.
-
-        Anywhere else it stays as it is, and with --raw too (interfaces.md section 5).
-        """
+        """Write a line. On a terminal control characters are escaped, unless --raw is given."""
         self.text((harmless(text) if self._filters else text) + "\n")
 
     def text(self, text: str) -> None:
@@ -75,7 +69,7 @@ class StandardOutput:
             self._give_up(error)
 
     def data(self, data: bytes) -> None:
-        """Bytes of a log, copied through as they are (D-12), but made harmless on a terminal."""
+        """Write bytes of a log unchanged; on a terminal control characters are escaped."""
         if self._filters:
             if self._ansi_filter is None:
                 from trio_supervisor.cli.ctl.text import AnsiFilter
@@ -90,7 +84,7 @@ class StandardOutput:
             self._give_up(error)
 
     def painted(self, text: str, state: str) -> str:
-        """Text in the colour of a state, where there are colours."""
+        """Return the text in the colour of a state, if colours are in use."""
         if not self.coloured:
             return text
         from trio_supervisor.cli.ctl.text import painted
@@ -105,9 +99,9 @@ class StandardOutput:
 
 
 class StandardInput:
-    """Standard input by lines, unbuffered beyond the line, so that fg can wait for it with select.
+    """Standard input by lines. It buffers nothing in hiding, so that ``fg`` can use select.
 
-    On a terminal the lines come from ``input``, with readline when the shell has loaded it.
+    On a terminal lines are read by ``input``, with readline if the shell has loaded it.
     """
 
     def __init__(self, output: StandardOutput, fd: int = 0) -> None:
@@ -121,7 +115,7 @@ class StandardInput:
         return os.isatty(self.fd) and sys.stdout.isatty()
 
     def ask(self, prompt: str) -> str | None:
-        """A line without its end; None at the end of input."""
+        """Read a line, without its newline; None at the end of input."""
         if self.on_terminal:
             try:
                 return input(prompt)
@@ -136,7 +130,7 @@ class StandardInput:
         return self.buffered_line()
 
     def ask_secretly(self, prompt: str) -> str | None:
-        """A line that is not shown while typed; None at the end of input."""
+        """Read a line without echo; None at the end of input."""
         if os.isatty(self.fd):
             # Imported here because hardly any run asks for a password.
             import getpass
@@ -145,7 +139,7 @@ class StandardInput:
                 return getpass.getpass(prompt)
             except EOFError:
                 return None
-        # Like getpass: standard output, for the answers, gets neither the prompt nor a line of it.
+        # Like getpass: the prompt goes to standard error, because standard output is for answers.
         warning = "Warning: standard input is no terminal, the password may be shown."
         complain(f"{warning}\n{prompt}")
         answer = self._line()
@@ -153,7 +147,7 @@ class StandardInput:
         return answer
 
     def fill(self) -> None:
-        """Read once; blocks until there is something."""
+        """Read once; blocks until there is input."""
         try:
             data = os.read(self.fd, 4096)
         except OSError:  # closed before we started
@@ -163,11 +157,11 @@ class StandardInput:
 
     @property
     def ended(self) -> bool:
-        """Nothing is left and nothing will come."""
+        """True at the end of input, when no buffered line is left."""
         return self._ended and not self._pending
 
     def buffered_line(self) -> str | None:
-        """The next line that has already come; at the end of input also an unfinished one."""
+        """Return the next buffered line, at the end of input also an unfinished one; else None."""
         line, newline, rest = self._pending.partition(b"\n")
         if not newline and (not self._ended or not line):
             return None

@@ -13,7 +13,7 @@ from trio_supervisor.cli.ctl.commands import COMMANDS
 from trio_supervisor.cli.ctl.session import GENERIC, Session, UsageMistake, explained
 from trio_supervisor.cli.ctl.status_actions import judge, pids
 
-TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+TYPE_CHECKING = False  # type checkers know this flag; importing typing would be slow
 if TYPE_CHECKING:
     from collections.abc import Callable
 

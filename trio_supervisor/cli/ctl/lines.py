@@ -1,32 +1,32 @@
-"""Lines of several logs for one reader: put together from pieces, told apart by their names.
+"""Merges lines of several logs into one output, with the name of the log in front of each.
 
-Pure; knows nothing of where the pieces come from.
+Pure.
 """
 
 from __future__ import annotations
 
 from trio_supervisor.cli.ctl.text import RESET, cells, harmless
 
-TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+TYPE_CHECKING = False  # type checkers know this flag; importing typing would be slow
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: Bytes of a line without end that are kept back; a longer one is shown in pieces.
+#: Bytes of an unfinished line that are buffered; a longer line is shown in pieces.
 LONGEST_LINE = 1024 * 1024
 
-#: Colours of names, in turn: those that can be read on dark and on light ground. Red is for stderr.
+#: Colours of names, in turn, readable on dark and light backgrounds. Red is for stderr.
 _COLOURS = ("\x1b[36m", "\x1b[33m", "\x1b[32m", "\x1b[35m", "\x1b[34m")
 _RED = "\x1b[31m"
 
 
 class LineSplitter:
-    """Whole lines out of pieces of any size."""
+    """Splits a stream that arrives in pieces of any size into lines."""
 
     def __init__(self) -> None:
         self._rest = bytearray()
 
     def feed(self, piece: bytes) -> list[bytes]:
-        """The lines that this completes, without their ends."""
+        """Return the lines that a piece completes, without their newlines."""
         *lines, rest = piece.split(b"\n")
         if lines:
             lines[0] = bytes(self._rest) + lines[0]
@@ -38,17 +38,17 @@ class LineSplitter:
         return lines
 
     def finish(self) -> list[bytes]:
-        """The last line, if it has no end."""
+        """Return the last line, if it has no newline."""
         rest = bytes(self._rest)
         self._rest.clear()
         return [rest] if rest else []
 
 
 class LinePrefix:
-    """How lines are shown. ``on_terminal``: what a log holds may not act on it (needs.md 3, 10).
+    """Formats lines for the output.
 
-    ``coloured`` is about our own prefixes; colours in a log are the program's. ``raw``: every byte
-    as it is.
+    ``on_terminal`` makes control characters harmless, since a log may hold anything. ``coloured``
+    applies to the prefixes; colours in a log are kept. ``raw`` keeps every byte.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class LinePrefix:
         self._raw = raw
 
     def line(self, name: str, channel: str, line: bytes) -> bytes:
-        """A line with its prefix and its end."""
+        """Return the line with its prefix and a newline."""
         return self._prefixes[name, channel] + self._shown(line) + b"\n"
 
     def _shown(self, line: bytes) -> bytes:

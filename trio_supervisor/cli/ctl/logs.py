@@ -16,7 +16,7 @@ from trio_supervisor.cli.ctl.lines import LinePrefix, LineSplitter
 from trio_supervisor.cli.ctl.names import ALL, matching, short_name
 from trio_supervisor.cli.ctl.streams import StreamConsumer, end_line, follow
 
-TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+TYPE_CHECKING = False  # type checkers know this flag; importing typing would be slow
 if TYPE_CHECKING:
     from collections.abc import Mapping
 

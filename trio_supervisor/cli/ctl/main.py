@@ -1,6 +1,6 @@
-"""``tsupervisorctl``: look at and control the programs a running daemon looks after.
+"""``tsupervisorctl``: the command line that controls a running daemon.
 
-A run lasts a few calls, so what it imports decides how long it takes: see the module client.
+A run makes a few calls, so its imports decide how long it takes: see the module client.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from trio_supervisor.cli.ctl.dispatch import Dispatcher
 from trio_supervisor.cli.ctl.options import OptionError, read_options
 from trio_supervisor.cli.ctl.session import GENERIC, INVALID_ARGUMENTS, Session
 
-TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+TYPE_CHECKING = False  # type checkers know this flag; importing typing would be slow
 if TYPE_CHECKING:
     from trio_supervisor.cli.ctl.options import ClientOptions
 
@@ -22,20 +22,20 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return _run(sys.argv if argv is None else argv)
     except KeyboardInterrupt:
-        # Imported here because hardly any run is interrupted (technique 8).
+        # Imported here because hardly any run is interrupted.
         import signal
 
-        # The parent must see that it was a signal, and people no traceback (D-10).
+        # End by the signal, so that the parent sees it, and without a traceback.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)
         raise
 
 
 def program() -> int:
-    """The console script: ``main`` without taking the interpreter down piece by piece afterwards.
+    """The console script: run ``main`` and exit without the finalization of the interpreter.
 
-    That takes longer than a call of the daemon. Whoever has something to do at the end has loaded
-    one of the modules that arrange for it: a plugin, or a tool that measures coverage.
+    Finalization takes longer than a call to the daemon. It is only skipped if nothing depends on
+    it: a plugin or a coverage tool that does has loaded ``atexit`` or ``threading``.
     """
     status = main()
     if "atexit" in sys.modules or "threading" in sys.modules:
@@ -43,19 +43,19 @@ def program() -> int:
     try:
         sys.stdout.flush()
         sys.stderr.flush()
-    except (AttributeError, OSError, ValueError):  # closed: the interpreter knows what to say
+    except (AttributeError, OSError, ValueError):  # closed: let the interpreter report it
         return status
     os._exit(status)
 
 
 def _run(argv: list[str]) -> int:
-    # A closed standard output takes nothing and complains about nothing.
+    # With standard output closed at start, discard the output.
     stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the end
     try:
         options = read_options(argv, os.environ)
         session = Session(options, stdout)
         if options.help:
-            # Imported here because scripts do not ask for help.
+            # Imported here because scripts do not need it.
             from trio_supervisor.cli.ctl.help import usage
 
             session.line(usage(argv[0]))
@@ -89,8 +89,8 @@ def _run(argv: list[str]) -> int:
 
 
 def _complete(session: Session, program: str) -> int:
-    """For shells: a script, or the words it asks for. Raises OptionError."""
-    # Imported here because neither is an action.
+    """Print a completion script, or the candidates that it asks for. Raises OptionError."""
+    # Imported here because actions do not need it.
     from trio_supervisor.cli.ctl import completion as ctl_completion
 
     options = session.options
@@ -104,10 +104,10 @@ def _complete(session: Session, program: str) -> int:
 
 def _perform(options: ClientOptions, dispatcher: Dispatcher) -> int:
     if options.line is None:
-        # Imported here because scripts never open the shell.
+        # Imported here because scripts do not open the shell.
         from trio_supervisor.cli.ctl.shell import run_shell
 
         run_shell(dispatcher)
-        return 0  # K-13
+        return 0  # whatever its actions returned
     dispatcher.run(options.line)
     return dispatcher.session.exit_status

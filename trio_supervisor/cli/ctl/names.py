@@ -1,28 +1,28 @@
-"""How processes and groups are written (ctl.md 2), and in which order results are shown."""
+"""Names of processes and groups on the command line, and the order of results."""
 
 from __future__ import annotations
 
 from trio_supervisor.cli.ctl.session import GENERIC
 
-TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+TYPE_CHECKING = False  # type checkers know this flag; importing typing would be slow
 if TYPE_CHECKING:
     from typing import Any
 
     from trio_supervisor.cli.ctl.session import Session
 
 ALL = "all"
-#: What makes a word a pattern, where no process has that very name.
+#: Characters that make a word a pattern, unless a process has exactly that name.
 WILDCARDS = frozenset("*?[")
 
 
 def short_name(row: dict[str, Any]) -> str:
-    """``cat`` for the only process of group cat, else ``group:name``."""
+    """Return ``cat`` for the process cat of the group cat, else ``group:name``."""
     group, name = row["group"], row["name"]
     return name if group == name else f"{group}:{name}"
 
 
 def split_name(written: str) -> tuple[str, str | None]:
-    """Group and process; the process is None for ``group:*`` and ``group:``."""
+    """Split a name into group and process; None means all, for ``group:*`` and ``group:``."""
     group, colon, name = written.partition(":")
     if not colon:
         return written, written
@@ -30,7 +30,7 @@ def split_name(written: str) -> tuple[str, str | None]:
 
 
 def chosen(rows: list[dict[str, Any]], written: str) -> list[dict[str, Any]]:
-    """The processes that a word means; where it means none, those it fits as a pattern."""
+    """Return the processes with a name; if there are none, those that match it as a pattern."""
     group, process = split_name(written)
     found = [
         row for row in rows if row["group"] == group and (process is None or row["name"] == process)
@@ -39,13 +39,13 @@ def chosen(rows: list[dict[str, Any]], written: str) -> list[dict[str, Any]]:
 
 
 def is_pattern(written: str) -> bool:
-    """Whether there is more in it than the ``*`` of ``group:*``, which is no pattern."""
+    """Whether a word has wildcards; the ``*`` of ``group:*`` is none."""
     return not WILDCARDS.isdisjoint(written.removesuffix(":*"))
 
 
 def fitting(rows: list[dict[str, Any]], pattern: str) -> list[dict[str, Any]]:
-    """The processes whose short name or ``group:name`` a pattern of the shell fits."""
-    # Imported here because patterns are rare, and re is slow to import (technique 8).
+    """Return the processes whose short name or ``group:name`` matches a shell pattern."""
+    # Imported here because patterns are rare, and re is slow to import.
     from fnmatch import fnmatchcase
 
     return [
@@ -57,9 +57,9 @@ def fitting(rows: list[dict[str, Any]], pattern: str) -> list[dict[str, Any]]:
 
 
 def expanded(session: Session, words: list[str]) -> list[str]:
-    """The words, each pattern that is no name replaced by the processes it fits.
+    """Replace each pattern by the names of the processes that match it.
 
-    A pattern that fits nothing stays: what is said of it is what is said of an unknown name.
+    A pattern that matches nothing is kept, and then reported as an unknown name.
     """
     if not any(map(is_pattern, words)):
         return words
@@ -72,17 +72,17 @@ def expanded(session: Session, words: list[str]) -> list[str]:
 
 
 def expanded_groups(session: Session, words: list[str], method: str) -> list[str]:
-    """The same for names of groups; ``method`` lists the processes of those there are."""
+    """Replace patterns by names of groups; ``method`` lists the processes of all groups."""
     if not any(map(is_pattern, words)):
         return words
     return fitting_groups(words, {row["group"] for row in session.call(method)})
 
 
 def fitting_groups(words: list[str], groups: set[str]) -> list[str]:
-    """The words, each pattern that is no name replaced by the groups it fits."""
+    """Replace each pattern that is not itself a group by the groups that match it."""
     if not any(map(is_pattern, words)):
         return words
-    # Imported here because patterns are rare, and re is slow to import (technique 8).
+    # Imported here because patterns are rare, and re is slow to import.
     from fnmatch import fnmatchcase
 
     names: list[str] = []
@@ -94,7 +94,7 @@ def fitting_groups(words: list[str], groups: set[str]) -> list[str]:
 
 
 def matching(session: Session, words: list[str]) -> list[dict[str, Any]]:
-    """The rows of the processes asked for; unknown names are reported as failures."""
+    """Fetch the rows of the named processes; unknown names are reported as failures."""
     rows: list[dict[str, Any]] = session.call("getAllProcessInfo")
     return rows if ALL in words else chosen_or_told(session, rows, words)
 
@@ -102,7 +102,7 @@ def matching(session: Session, words: list[str]) -> list[dict[str, Any]]:
 def chosen_or_told(
     session: Session, rows: list[dict[str, Any]], words: list[str], status: int = GENERIC
 ) -> list[dict[str, Any]]:
-    """The rows asked for, in the order and as often as asked; unknown names are reported."""
+    """Return the rows for the words, in their order, with repetitions; report unknown names."""
     found: list[dict[str, Any]] = []
     for written in words:
         these = chosen(rows, written)
@@ -121,12 +121,12 @@ def hint_at_name(session: Session, written: str) -> None:
 
 
 def in_priority_order(session: Session, results: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Results of ``all`` and ``group:*`` by group priority, process priority, name (ctl.md 4.4).
+    """Sort results of ``all`` and ``group:*`` by group priority, process priority and name.
 
-    The daemon answers in the order in which the processes got done, so the order (and with it
-    the exit status of a mixed failure) would differ from run to run (D-30). The priorities come
-    from one more call, and only when there is something to sort. A daemon that cannot answer it,
-    and processes that are no longer configured, keep the daemon's order.
+    The daemon answers in the order in which the calls finished, so the order, and the exit status
+    of a mixed failure, would differ from run to run. The priorities take another call, made only
+    if there is something to sort. If it fails, and for processes that are no longer configured,
+    the daemon's order is kept.
     """
     if len(results) < 2:
         return results
@@ -136,7 +136,7 @@ def in_priority_order(session: Session, results: list[dict[str, Any]]) -> list[d
             (row["group"], row["name"]): (row["group_prio"], row["process_prio"], short_name(row))
             for row in configured
         }
-    except Exception:  # the work is done, its results must be shown whatever this answer was
+    except Exception:  # the work is done: show its results in any case
         return results
     last = (float("inf"),)
     return sorted(results, key=lambda row: rank.get((row["group"], row["name"]), last))

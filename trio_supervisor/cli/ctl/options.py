@@ -1,6 +1,6 @@
-"""The command line and the configuration of ``tsupervisorctl`` (ctl.md 1): who to talk to, and how.
+"""The settings of ``tsupervisorctl``, from its command line and its configuration file.
 
-Reads files and the environment once; opens no connection.
+Reads the file and the environment once; opens no connection.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from trio_supervisor.cli.flags import Flag, FlagError, flag_values, split_flags
 from trio_supervisor.core.config.search import search_path
 from trio_supervisor.core.numbers import seconds
 
-TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+TYPE_CHECKING = False  # type checkers know this flag; importing typing would be slow
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
@@ -40,7 +40,7 @@ FLAGS = (
         "",
         "timeout",
         "SECONDS",
-        "give up when the daemon says nothing for so long (exit 124)",
+        "give up if the daemon does not answer within SECONDS (exit status 124)",
         abbreviated=False,
     ),
     Flag(
@@ -66,7 +66,7 @@ COMPLETE = "--complete"
 SECTION = "supervisorctl"
 PLUGIN_PREFIX = "ctlplugin:"
 FACTORY_KEY = "supervisor.ctl_factory"
-#: What switches something off (config.md 7); anything else leaves it on.
+#: Values that mean false; any other value means true.
 FALSE = frozenset({"false", "no", "off", "0"})
 
 
@@ -75,7 +75,7 @@ class OptionError(Exception):
 
 
 class ClientOptions:
-    """What the command line and the file say, merged."""
+    """The settings of the command line and of the file, merged."""
 
     __slots__ = (
         "complete",
@@ -102,28 +102,28 @@ class ClientOptions:
         self.help = False
         self.version = False
         self.completion: str | None = None
-        """The shell that a completion script is asked for."""
+        """The shell whose completion script was requested."""
         self.complete: list[str] | None = None
-        """What was typed in a shell, to be completed."""
+        """The words typed in a shell that are to be completed."""
         self.interactive = False
         self.configuration: str | None = None
-        """The file that was read."""
+        """The file that was read; None if there was none."""
         self.line: str | None = None
         """The action with its arguments; None opens the shell."""
         self.serverurl = DEFAULT_URL
         self.url_given = False
-        """The URL does not come from a file."""
+        """The URL was given on the command line."""
         self.username: str | None = None
         self.password: str | None = None
         self.tls = TlsOptions()
         self.prompt = "supervisor"
         self.history_file: str | None = None
         self.timeout: float | None = None
-        """Seconds an answer of the daemon may take; None: for ever (D-25)."""
+        """Seconds that an answer of the daemon may take; None means no limit."""
         self.raw = False
         self.plugin_sections: list[PluginSection] = []
         self.plugins: list[Any] = []
-        """The plugins themselves, the default one first; for other plugins to look at."""
+        """The plugins, the default one first. Plugins read this attribute."""
 
 
 class PluginSection:
@@ -138,7 +138,7 @@ class PluginSection:
 
 
 def read_options(argv: list[str], environ: Mapping[str, str]) -> ClientOptions:
-    """Everything from ``argv`` (program first), the file it names or that is found, the defaults.
+    """Merge ``argv`` (program first), the file that it names or that is found, and the defaults.
 
     Raises OptionError.
     """
@@ -157,7 +157,7 @@ def read_options(argv: list[str], environ: Mapping[str, str]) -> ClientOptions:
     options.raw = "raw" in given
     options.timeout = seconds(given["timeout"]) if "timeout" in given else None
     if words:
-        # One word may hold several: automation passes "signal HUP" as one (K-12).
+        # A word may contain several: automation passes "signal HUP" as one.
         options.line = " ".join(words)
     _apply_file(options, given, argv[0], environ)
     options.serverurl = given.get("serverurl", options.serverurl)
@@ -188,7 +188,7 @@ def _check(spelling: str, flag: Flag, value: str) -> None:
 
 
 def _is_url(text: str) -> bool:
-    """A scheme plus a host or a path; whether anybody speaks the scheme shows at the first call."""
+    """Whether it has a scheme and a host or a path; the first call checks the scheme."""
     scheme, colon, rest = text.partition(":")
     place = rest.removeprefix("//").split("?")[0].split("#")[0]
     return bool(colon and scheme[:1].isalpha() and scheme.isascii() and place)
@@ -214,8 +214,8 @@ def _apply_file(
     options.configuration = path
     sections = _read_toml(path, environ) if path.endswith(".toml") else _read_ini(path)
     if SECTION not in sections:
-        # A file that was searched for may belong to anybody, and -s says all there is to say
-        # (D-14); but a file given for its [supervisorctl] must have it.
+        # A file that was found need not be meant for us, and with -s none is needed. But a file
+        # given to find the daemon must have the section.
         if "configuration" in given and "serverurl" not in given:
             raise OptionError(f".ini file does not include supervisorctl section (file: {path!r})")
     else:
@@ -226,7 +226,7 @@ def _apply_file(
 
 
 def _read_toml(path: str, environ: Mapping[str, str]) -> Sections:
-    # Imported here because few configurations are TOML, and reading it is slow (technique 8).
+    # Imported here because few configurations are TOML, and reading it is slow.
     from trio_supervisor.cli.ctl.toml import read_toml
 
     try:
@@ -251,14 +251,14 @@ def _read_ini(path: str) -> Sections:
 
 
 def _parsed_ini(text: str, path: str) -> Sections:
-    # Imported here because most files are plain enough for the quick reader (technique 8).
+    # Imported here because most files are plain enough for the quick reader.
     import configparser
 
     parser = configparser.RawConfigParser(strict=False, inline_comment_prefixes=(";", "#"))
     try:
         parser.read_string(text, path)
     except configparser.Error as error:
-        raise OptionError(" ".join(str(error).split())) from None  # D-15
+        raise OptionError(" ".join(str(error).split())) from None
     return {name: dict(parser.items(name)) for name in parser.sections()}
 
 
@@ -301,11 +301,11 @@ def _plugin(section: str, values: dict[str, str], environ: Mapping[str, str]) ->
 
 
 def _expand(text: str, key: str, names: dict[str, str]) -> str:
-    """Old-style percent formatting, the file's documented dialect (config.md 5)."""
+    """Expand ``%(name)s`` as the format of the file defines it. Raises OptionError."""
     try:
         return text % names
     except KeyError as error:
-        # The reference goes on with the name of every environment variable (D-16).
+        # Supervisor adds the names of all environment variables to this message.
         raise OptionError(
             f"Format string '{text}' for '{key}' contains names ({error}) which cannot be expanded"
         ) from None

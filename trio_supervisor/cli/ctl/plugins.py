@@ -9,7 +9,7 @@ from trio_supervisor.cli.ctl.commands import COMMANDS
 from trio_supervisor.cli.ctl.controller import Controller
 from trio_supervisor.cli.ctl.options import OptionError
 
-TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+TYPE_CHECKING = False  # type checkers know this flag; importing typing would be slow
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class ControllerPluginBase:
-    """What plugins usually derive from."""
+    """The usual base class of plugins."""
 
     name = ""
 
@@ -37,7 +37,7 @@ class ControllerPluginBase:
 
 
 class DefaultPlugin(ControllerPluginBase):
-    """First of ``controller.options.plugins``: its ``do_X`` are the actions of supervisorctl."""
+    """The first of ``controller.options.plugins``: its ``do_X`` are Supervisor's actions."""
 
     name = "default"
 
@@ -69,7 +69,7 @@ def _load(section: PluginSection, controller: Controller) -> Plugin:
         ) from None
     try:
         plugin: Plugin = factory(controller, **section.options)
-    except Exception as error:  # somebody else's code: whatever it raises is its mistake (D-27)
+    except Exception as error:  # the plugin may raise anything: report it without a traceback
         raise OptionError(
             f"{section.factory} of [ctlplugin:{section.name}] failed: {error!r}"
         ) from error

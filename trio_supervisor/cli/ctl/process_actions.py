@@ -1,4 +1,4 @@
-"""The actions that change processes: start, stop, restart, signal, clear (ctl.md 4 and 5)."""
+"""The actions that change processes: start, stop, restart, signal, clear."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from trio_supervisor.cli.ctl.session import (
 )
 from trio_supervisor.core.process.states import FaultCode
 
-TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+TYPE_CHECKING = False  # type checkers know this flag; importing typing would be slow
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class ProcessAction:
-    """How one action is asked for and how its outcomes are told."""
+    """The calls of an action and the texts of its outcomes."""
 
     __slots__ = (
         "bad_group_status",
@@ -53,14 +53,17 @@ class ProcessAction:
     ) -> None:
         self.done = done
         self.doing = doing
-        """Empty: it is done at once."""
+        """The word for progress; empty: the call returns at once."""
         self.method = method
         self.method_group = method_group
-        """Empty: the daemon has no such call."""
+        """Empty: the daemon has no such call for a group."""
         self.method_all = method_all
         self.reasons = reasons
-        """Fault code to words and exit status; no words: the fault's own text alone;
-        status None: not a failure, leaves the exit status as it is (K-2)."""
+        """Fault code to text and exit status.
+
+        An empty text means to print the fault's own text alone. The exit status None means that
+        this is no failure: start and stop are idempotent for scripts.
+        """
         self.bad_group_status = bad_group_status
 
 
@@ -78,7 +81,7 @@ START = ProcessAction(
     },
     method_group="startProcessGroup",
     doing="starting",
-    bad_group_status=INVALID_ARGUMENTS,  # only start says so (K-3)
+    bad_group_status=INVALID_ARGUMENTS,  # only for start, as in supervisorctl
 )
 STOP = ProcessAction(
     "stopped",
@@ -125,7 +128,10 @@ def stop(session: Session, argument: str) -> None:
 
 
 def restart(session: Session, argument: str) -> None:
-    """All of the stop half, then all of the start half, whatever the first reported (K-1)."""
+    """Stop all processes, then start all, whatever the stops reported.
+
+    Scripts look for "not running" and "started" in the output, so both halves are printed.
+    """
     names = _names("restart", argument)
     _apply(session, STOP, names)
     _apply(session, START, names)
@@ -142,87 +148,86 @@ def clear(session: Session, argument: str) -> None:
     _apply(session, CLEAR, _names("clear", argument))
 
 
-def _names(action: str, argument: str, status: int = GENERIC) -> list[str]:
+def _names(name: str, argument: str, status: int = GENERIC) -> list[str]:
     names = argument.split()
     if not names:
-        raise UsageMistake(f"Error: {action} requires a process name", status)
+        raise UsageMistake(f"Error: {name} requires a process name", status)
     return names
 
 
-def _apply(session: Session, verb: ProcessAction, names: list[str], *extra: str) -> None:
-    """One blocking call for each name, left to right; a failure does not stop the rest."""
-    if ALL in names:  # hides the other words, wrong ones too (K-20)
-        _report_all(session, verb, _call(session, verb, ALL, verb.method_all, *extra))
+def _apply(session: Session, action: ProcessAction, names: list[str], *extra: str) -> None:
+    """Make one blocking call for each name, in order; a failure does not stop the rest."""
+    if ALL in names:  # the other words are then ignored, even unknown names
+        _report_all(session, action, _call(session, action, ALL, action.method_all, *extra))
         return
     for written in expanded(session, names):
         group, process = split_name(written)
         if process is not None:
-            _apply_one(session, verb, written, *extra)
-        elif verb.method_group:
-            _apply_group(session, verb, group, *extra)
+            _apply_one(session, action, written, *extra)
+        elif action.method_group:
+            _apply_group(session, action, group, *extra)
         else:
-            _apply_members(session, verb, group)
+            _apply_members(session, action, group)
 
 
-def _apply_one(session: Session, verb: ProcessAction, written: str, *extra: str) -> None:
+def _apply_one(session: Session, action: ProcessAction, written: str, *extra: str) -> None:
     group, process = split_name(written)
     name = short_name({"group": group, "name": process})
     try:
-        _call(session, verb, name, verb.method, written, *extra)
+        _call(session, action, name, action.method, written, *extra)
     except Fault as fault:
-        _report(session, verb, name, fault.code, fault.text)
+        _report(session, action, name, fault.code, fault.text)
     else:
-        _report(session, verb, name, FaultCode.SUCCESS, "")
+        _report(session, action, name, FaultCode.SUCCESS, "")
 
 
-def _call(session: Session, verb: ProcessAction, who: str, method: str, *params: str) -> Any:
-    """Call; for what may take long, a person is shown what is being waited for."""
-    if not verb.doing or not session.is_watched:
+def _call(session: Session, action: ProcessAction, who: str, method: str, *params: str) -> Any:
+    """Call the daemon; on a terminal show the progress of a call that may take long."""
+    if not action.doing or not session.is_watched:
         return session.call(method, *params)
     # Imported here because scripts have no terminal.
     from trio_supervisor.cli.ctl.progress import Progress
 
-    with Progress(session, verb.doing, who):
+    with Progress(session, action.doing, who):
         return session.call(method, *params)
 
 
-def _apply_group(session: Session, verb: ProcessAction, group: str, *extra: str) -> None:
+def _apply_group(session: Session, action: ProcessAction, group: str, *extra: str) -> None:
     try:
-        results = _call(session, verb, f"{group}:*", verb.method_group, group, *extra)
+        results = _call(session, action, f"{group}:*", action.method_group, group, *extra)
     except Fault as fault:
         if fault.code == FaultCode.BAD_NAME:
-            session.fail(f"{group}: ERROR (no such group)", verb.bad_group_status)
+            session.fail(f"{group}: ERROR (no such group)", action.bad_group_status)
             hint_at_name(session, f"{group}:*")
         else:
             session.fail(f"error: {fault}")
     else:
-        _report_all(session, verb, results)
+        _report_all(session, action, results)
 
 
-def _apply_members(session: Session, verb: ProcessAction, group: str) -> None:
-    """For what the daemon cannot do to a group in one call (D-8)."""
+def _apply_members(session: Session, action: ProcessAction, group: str) -> None:
+    """Call for each process of a group, where the daemon has no call for groups."""
     members = [row for row in session.call("getAllProcessInfo") if row["group"] == group]
     if not members:
-        session.fail(f"{group}: ERROR (no such group)", verb.bad_group_status)
+        session.fail(f"{group}: ERROR (no such group)", action.bad_group_status)
     for row in members:
-        _apply_one(session, verb, f"{group}:{row['name']}")
+        _apply_one(session, action, f"{group}:{row['name']}")
 
 
-def _report_all(session: Session, verb: ProcessAction, results: list[dict[str, Any]]) -> None:
-    # Signals and clears are done one after another, so their results come in order already.
-    if verb is START or verb is STOP:
+def _report_all(session: Session, action: ProcessAction, results: list[dict[str, Any]]) -> None:
+    # Results of signals and clears are in order already: the daemon does one after another.
+    if action is START or action is STOP:
         results = in_priority_order(session, results)
     for row in results:
-        _report(session, verb, short_name(row), row["status"], row["description"])
+        _report(session, action, short_name(row), row["status"], row["description"])
 
 
-def _report(session: Session, verb: ProcessAction, name: str, code: int, text: str) -> None:
+def _report(session: Session, action: ProcessAction, name: str, code: int, text: str) -> None:
     if code == FaultCode.SUCCESS:
-        session.line(f"{name}: {verb.done}")
+        session.line(f"{name}: {action.done}")
         return
-    # A fault the action does not expect is told in the daemon's words, and the next name
-    # still has its turn (D-5).
-    reason, status = verb.reasons.get(code, (text, GENERIC))
+    # An unexpected fault is printed with the daemon's text, and the next name is still handled.
+    reason, status = action.reasons.get(code, (text, GENERIC))
     line = f"{name}: ERROR ({reason})" if reason else text
     if status is None:
         session.line(line)
@@ -230,7 +235,7 @@ def _report(session: Session, verb: ProcessAction, name: str, code: int, text: s
         session.fail(line, status)
         if code == FaultCode.BAD_NAME:
             hint_at_name(session, name)
-        elif verb is not START:
+        elif action is not START:
             return
         elif code in (FaultCode.NO_FILE, FaultCode.NOT_EXECUTABLE):
             session.hints.append(lambda hints: hints.of_command(name))

@@ -14,7 +14,7 @@ from trio_supervisor.cli.ctl.names import short_name
 from trio_supervisor.cli.ctl.text import clip, plain
 from trio_supervisor.core.process.states import State
 
-TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+TYPE_CHECKING = False  # type checkers know this flag; importing typing would be slow
 if TYPE_CHECKING:
     from typing import Any
 

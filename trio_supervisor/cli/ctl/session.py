@@ -1,7 +1,4 @@
-"""One run of ``tsupervisorctl``: its connection, its output, its input and its exit status.
-
-Knows the daemon and the terminal, but no action.
-"""
+"""The state of one run of ``tsupervisorctl``: connections, input, output and exit status."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from trio_supervisor.cli.client.client import UNAUTHORIZED, Client, Fault, HttpE
 from trio_supervisor.cli.ctl.io import StandardInput, StandardOutput
 from trio_supervisor.core.process.states import FaultCode
 
-TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+TYPE_CHECKING = False  # type checkers know this flag; importing typing would be slow
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Protocol, TextIO
@@ -32,14 +29,14 @@ if TYPE_CHECKING:
 
     Hint = Callable[[Hints], list[str]]
 
-#: Exit statuses, the numbers of the LSB (ctl.md 4.2).
+#: Exit statuses, with the numbers that the LSB gives init scripts.
 GENERIC = 1
 INVALID_ARGUMENTS = 2
 UNIMPLEMENTED = 3
 INSUFFICIENT_PRIVILEGES = 4
 NOT_INSTALLED = 5
 NOT_RUNNING = 7
-#: The daemon took longer than --timeout allows; the number is that of timeout(1).
+#: The daemon did not answer within --timeout; the same number as of timeout(1).
 TIMED_OUT = 124
 
 #: The version of the XML-RPC interface this client was written for.
@@ -47,7 +44,7 @@ API_VERSION = "3.0"
 
 
 class UsageMistake(Exception):
-    """An action was given wrong arguments; reported with the action's help where ``with_help``."""
+    """An action has wrong arguments. Reported with the help of the action if ``with_help``."""
 
     def __init__(self, text: str, status: int = GENERIC, with_help: bool = True) -> None:
         super().__init__(text)
@@ -57,52 +54,52 @@ class UsageMistake(Exception):
 
 
 def is_timeout(error: BaseException) -> bool:
-    """Whether it was --timeout that made a call fail, and not the network."""
+    """Whether a call failed because of --timeout, not because of the network."""
     return isinstance(error, TimeoutError) and error.errno is None
 
 
 def explained(session: Session, error: Exception) -> tuple[str, int]:
-    """What to say of a call that failed, and the exit status."""
+    """Return the text and the exit status for a call that failed."""
     url = session.options.serverurl
     if isinstance(error, HttpError) and error.status == UNAUTHORIZED:
         return "Server requires authentication", GENERIC
     if isinstance(error, ConnectionRefusedError):
-        return f"{url} refused connection", GENERIC  # D-3
+        return f"{url} refused connection", GENERIC
     if isinstance(error, FileNotFoundError):
-        return f"{url} no such file", GENERIC  # D-3
+        return f"{url} no such file", GENERIC
     if isinstance(error, Fault) and error.code == FaultCode.SHUTDOWN_STATE:
-        return "ERROR: supervisor shutting down", GENERIC  # D-4
+        return "ERROR: supervisor shutting down", GENERIC
     if is_timeout(error):
         return f"error: no answer from {url} within {session.options.timeout:g} s", TIMED_OUT
     return f"error: {error}", GENERIC
 
 
 class Session:
-    """What an action works with."""
+    """What actions work with: calls, output, input and the exit status."""
 
     def __init__(self, options: ClientOptions, stdout: TextIO) -> None:
         self.options = options
         self.output = StandardOutput(stdout, raw=options.raw)
         self.input = StandardInput(self.output)
         self.exit_status = 0
-        """Each reported failure assigns it, success never resets it (K-4)."""
+        """Set by each reported failure, never reset by a success: the last failure counts."""
         self.hints: list[Hint] = []
         """Explanations of the failures so far. They are asked for only if a person reads standard
         error, because they take time and modules that scripts need not load."""
         self._thread = get_ident()
         self._clients: dict[int, Client] = {}
-        """By thread: plugins call from several, and a connection carries one call at a time."""
+        """By thread: plugins call from several, and calls on one connection cannot overlap."""
 
     @property
     def is_in_thread(self) -> bool:
-        """Whether the caller is a thread that a plugin has started."""
+        """Whether the caller runs in a thread that a plugin has started."""
         return get_ident() != self._thread
 
     def line(self, text: str) -> None:
         self.output.line(text)
 
     def fail(self, text: str, status: int = GENERIC) -> None:
-        """Report a failure: on standard output, where scripts look for it (K-18)."""
+        """Report a failure on standard output, because scripts read nothing else."""
         self.output.line(text)
         self.exit_status = status
 
@@ -116,14 +113,14 @@ class Session:
 
     @property
     def is_watched(self) -> bool:
-        """Whether a person reads standard error. Scripts do not, and compare what they get.
+        """Whether standard error is a terminal, so that hints and progress are shown.
 
-        Threads of plugins would draw over one another.
+        False in threads of plugins, which would draw over one another.
         """
         return sys.stderr is not None and sys.stderr.isatty() and not self.is_in_thread
 
     def own_call(self, method: str, *params: Param) -> Any:
-        """Call ``tsupervisor.METHOD``, which only our daemon has. Raises what ``call`` raises."""
+        """Call ``tsupervisor.METHOD``, which only our daemon has. Raises what ``call`` does."""
         return self.client().call(f"tsupervisor.{method}", *params)
 
     def stream(self, path: str) -> ResponseStream:
@@ -142,7 +139,7 @@ class Session:
         return Client(options.serverurl, options.username, options.password, timeout, options.tls)
 
     def disconnect(self) -> None:
-        """At the end, and when URL or credentials have changed."""
+        """Close all connections: at the end, and when the URL or the credentials have changed."""
         while self._clients:
             self._clients.popitem()[1].close()
 
@@ -153,9 +150,10 @@ class Session:
             client.close()
 
     def upcheck(self) -> bool:
-        """Whether a daemon of our kind answers; says so if not, and sets the exit status.
+        """Check the daemon's API version; report a failure and return False if it does not fit.
 
-        Raises what ``call`` raises for everything that is not one of the four known outcomes.
+        A refused connection, a missing socket and a missing namespace are reported as well. Other
+        errors of ``call`` are raised.
         """
         url = self.options.serverurl
         try:
@@ -185,7 +183,10 @@ class Session:
         return False
 
     def confirmed(self, question: str) -> bool:
-        """Asks in the shell and with -i only; no answer at all is a no and a failure (D-28)."""
+        """Ask for confirmation, in the shell and with -i only.
+
+        The end of input counts as no, and as a failure.
+        """
         if not self.options.interactive:
             return True
         answer = self.input.ask(f"{question} y/N? ")
@@ -195,7 +196,7 @@ class Session:
         return answer[:1] in ("y", "Y")
 
     def ask_credentials(self) -> bool:
-        """Ask who is calling; the answers hold until the end. False at the end of input."""
+        """Ask for user name and password, used from now on. False at the end of input."""
         username = self.input.ask("Username:")
         password = self.input.ask_secretly("Password:") if username is not None else None
         self.line("")

@@ -1,4 +1,4 @@
-"""The interactive shell: prompt, history and completion (ctl.md 6)."""
+"""The interactive shell: prompt, history and completion."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from trio_supervisor.cli.ctl.commands import (
 )
 from trio_supervisor.cli.ctl.dispatch import plugin_actions
 
-TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+TYPE_CHECKING = False  # type checkers know this flag; importing typing would be slow
 if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
     from trio_supervisor.cli.ctl.dispatch import Dispatcher
 
-#: Process names hold colons, stars and dashes; only blanks end a word.
+#: Only blanks end a word, because process names contain colons, stars and dashes.
 WORD_ENDS = " \t\n"
 
 
@@ -41,7 +41,7 @@ def run_shell(dispatcher: Dispatcher) -> None:
             if dispatcher.run_typed(line):
                 break
     except KeyboardInterrupt:
-        session.line("")  # Ctrl-C leaves, wherever it comes (K-13)
+        session.line("")  # Ctrl-C ends the shell, also during an action
     finally:
         if readline is not None and history is not None:
             _save(readline, history)
@@ -59,23 +59,23 @@ def _readline(dispatcher: Dispatcher, history: str | None) -> ModuleType | None:
     libedit = "libedit" in (readline.__doc__ or "")
     readline.parse_and_bind("bind ^I rl_complete" if libedit else "tab: complete")
     if history is not None:
-        with suppress(OSError):  # the first run has none yet
+        with suppress(OSError):  # missing at the first run
             readline.read_history_file(history)
     return readline
 
 
 def _save(readline: Any, history: str) -> None:
-    with suppress(OSError):  # a history is a convenience; not worth a complaint
+    with suppress(OSError):  # not worth an error message
         readline.write_history_file(history)
 
 
 class Completer:
-    """What TAB offers."""
+    """Completes words for TAB."""
 
     def __init__(self, dispatcher: Dispatcher, readline: Any) -> None:
         self._dispatcher = dispatcher
         self._readline = readline
-        self._offers: list[str] = []
+        self._candidates: list[str] = []
         self._fetched_for: str | None = None
         self._rows: list[dict[str, Any]] = []
 
@@ -83,11 +83,11 @@ class Completer:
         """Readline's interface: called with 0, 1, 2 … until None."""
         if state == 0:
             before = self._readline.get_line_buffer()[: self._readline.get_begidx()]
-            self._offers = [f"{name} " for name in self.offers(before, text)]
-        return self._offers[state] if state < len(self._offers) else None
+            self._candidates = [f"{name} " for name in self.candidates(before, text)]
+        return self._candidates[state] if state < len(self._candidates) else None
 
-    def offers(self, before: str, text: str) -> list[str]:
-        """Sorted completions of ``text`` with ``before`` in front of it on the line."""
+    def candidates(self, before: str, text: str) -> list[str]:
+        """Return the sorted completions of ``text``, which follows ``before`` on the line."""
         words = before.split()
         if not words:
             names = self._action_names()
@@ -112,19 +112,22 @@ class Completer:
         return sorted(names)
 
     def _processes(self, line_start: str) -> list[dict[str, Any]]:
-        """Asked for once for a typed line; a daemon that cannot answer offers nothing, silently."""
+        """Fetch the processes, once for a typed line; empty if the daemon does not answer."""
         typed = f"{self._readline.get_current_history_length()} {line_start}"
         if self._fetched_for != typed:
             self._fetched_for = typed
             try:
                 self._rows = self._dispatcher.session.call("getAllProcessInfo")
-            except Exception:  # TAB must never write into the line being typed
+            except Exception:  # a message would be written into the line being typed
                 self._rows = []
         return self._rows
 
 
 def process_names(rows: list[dict[str, Any]], text: str) -> list[str]:
-    """``cat`` for groups of one, else ``pool:*`` and ``pool:pool_00``; both after a colon."""
+    """Return ``cat`` for a group of one process, else ``pool:*`` and ``pool:pool_00``.
+
+    After a colon all have the form with the group.
+    """
     members: dict[str, list[str]] = {}
     for row in rows:
         members.setdefault(row["group"], []).append(row["name"])

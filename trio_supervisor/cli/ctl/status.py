@@ -9,7 +9,7 @@ from trio_supervisor.cli.ctl.status_actions import SOME_UNKNOWN, judge, show_sta
 from trio_supervisor.cli.ctl.text import cells, duration, fit, folded, plain, size
 from trio_supervisor.core.process.states import SIGNALLABLE_STATES, FaultCode, State
 
-TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+TYPE_CHECKING = False  # type checkers know this flag; importing typing would be slow
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any

@@ -1,4 +1,4 @@
-"""The actions that only look: status, pid, avail, version, open, tail, maintail (ctl.md 5)."""
+"""The read-only actions: status, pid, avail, version, open, tail, maintail."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from trio_supervisor.cli.ctl.names import ALL, chosen_or_told, expanded, hint_at
 from trio_supervisor.cli.ctl.session import NOT_RUNNING, UsageMistake
 from trio_supervisor.core.process.states import STOPPED_STATES, FaultCode
 
-TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+TYPE_CHECKING = False  # type checkers know this flag; importing typing would be slow
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 NAME_WIDTH = 30
 NAME_GAP = 3
 STATE_WIDTH = 10
-#: Exit statuses of ``status``: the LSB has numbers of its own for this action.
+#: Exit statuses of ``status``, for which the LSB has separate numbers.
 SOME_STOPPED = 3
 SOME_UNKNOWN = 4
 
-#: Bytes that tail and maintail show when not told how many.
+#: Bytes that tail and maintail show by default.
 TAIL_BYTES = 1600
 #: An option, a name and a channel.
 MOST_TAIL_WORDS = 3
@@ -47,7 +47,7 @@ def status(session: Session, argument: str) -> None:
 
 
 def show_status(session: Session, rows: list[dict[str, Any]]) -> None:
-    """The table (ctl.md 5); states are coloured on a terminal only."""
+    """Print the table; states are coloured on a terminal only."""
     width = max([NAME_WIDTH, *(len(short_name(row)) for row in rows)]) + NAME_GAP
     output = session.output
     for row in rows:
@@ -58,9 +58,9 @@ def show_status(session: Session, rows: list[dict[str, Any]]) -> None:
 
 
 def judge(session: Session, rows: list[dict[str, Any]]) -> None:
-    """Set the exit status that the rows shown give."""
+    """Set the exit status for the rows shown."""
     if any(row["state"] in STOPPED_STATES for row in rows):
-        session.exit_status = SOME_STOPPED  # beats SOME_UNKNOWN (K-6)
+        session.exit_status = SOME_STOPPED  # takes precedence over SOME_UNKNOWN
 
 
 def pid(session: Session, argument: str) -> None:
@@ -70,14 +70,14 @@ def pid(session: Session, argument: str) -> None:
         return
     if ALL in names:
         for row in session.call("getAllProcessInfo"):
-            session.line(str(row["pid"]))  # zeros are fine here (K-21)
+            session.line(str(row["pid"]))  # a pid of 0 is no failure here
         return
     for _, number in pids(session, names):
         session.line(str(number))
 
 
 def pids(session: Session, names: list[str]) -> Iterator[tuple[str, int]]:
-    """Name and process id of those that there are; the others, and zeros, set the exit status."""
+    """Yield the name and pid of each known process; unknown ones and pid 0 set the exit status."""
     for name in expanded(session, names):
         try:
             number = session.call("getProcessInfo", name)["pid"]
@@ -111,7 +111,7 @@ def open_url(session: Session, argument: str) -> None:
     session.options.serverurl = argument
     session.disconnect()
     status(session, "")
-    session.exit_status = 0  # whatever status found (K-16)
+    session.exit_status = 0  # whatever status has found
 
 
 def tail(session: Session, argument: str) -> None:
@@ -127,7 +127,7 @@ def tail(session: Session, argument: str) -> None:
     channel = words[-1].lower() if len(words) > 1 else "stdout"
     if channel not in CHANNEL_METHODS:
         raise UsageMistake(f"Error: bad channel '{channel}'", with_help=False)
-    if len(words) > 2:  # tail A B stderr (D-19)
+    if len(words) > 2:  # tail A B stderr: B would be ignored
         raise UsageMistake("Error: too many arguments")
     length = 0 if option == "-f" else _byte_count(option)
     fits = expanded(session, [name])
@@ -170,7 +170,7 @@ def _follow(session: Session, path: str) -> None:
 
 
 def _byte_count(option: str | None) -> int:
-    """``-N`` with N as Python reads integers: ``-0`` is the whole log, ``--8`` skips 8 (K-11)."""
+    """Parse ``-N``, N being an integer: ``-0`` means the whole log, ``--8`` skips 8 bytes."""
     if option is None:
         return TAIL_BYTES
     if option.startswith("-"):

@@ -17,7 +17,7 @@ from trio_supervisor.cli.client.client import (
 )
 from trio_supervisor.cli.ctl.io import complain
 
-TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+TYPE_CHECKING = False  # type checkers know this flag; importing typing would be slow
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 

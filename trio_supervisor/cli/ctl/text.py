@@ -1,6 +1,6 @@
-"""Text for people on a terminal: widths in cells, control characters, sizes and times.
+"""Text for a terminal: widths in cells, colours, control characters, sizes and durations.
 
-Pure; for the commands that draw. Scripts get their lines from the other modules.
+Pure. Not imported for scripts, whose output goes to no terminal.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import unicodedata
 
 from trio_supervisor.core.escape import UNSAFE, escaped
 
-#: What a terminal may be told by a log: colours and the like (SGR, ECMA-48 8.3.117).
+#: The only escape sequences of a log that are passed on: colours and the like (SGR).
 _COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
-#: The same after XML-RPC, which cannot carry an escape (interfaces.md 2.3).
+#: The same after XML-RPC, which cannot carry an escape: the daemon has replaced it.
 _REPLACED_COLOUR = re.compile(r"[\x1b\ufffd]\[[0-9;:]*m")
-#: All that is unsafe, and the line feed: these are lines.
+#: All unsafe characters, and the newline, because these functions take single lines.
 _CONTROL = re.compile(f"[\n{UNSAFE}]")
-#: A word with the blanks in front of it.
+#: A word with the blanks before it.
 _PIECE = re.compile(r"\s*\S+")
 RESET = "\x1b[0m"
 ELLIPSIS = "…"
@@ -35,13 +35,13 @@ COLOURS = {
 }
 
 _UNITS = "KMGTPE"
-#: Sizes count in these, as ls and top do.
+#: The factor between units of sizes, as in ls and top.
 _KIBI = 1024
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
 def cells(text: str) -> int:
-    """How many columns of a terminal it takes: two for wide characters, none for combining ones."""
+    """Return the width in columns: two for wide characters, none for combining ones."""
     return len(text) if text.isascii() else sum(map(_width, text))
 
 
@@ -53,7 +53,7 @@ def _width(character: str) -> int:
 
 
 def clip(text: str, width: int) -> str:
-    """At most ``width`` cells of it; what is cut shows by an ellipsis."""
+    """Cut a text to at most ``width`` cells, with an ellipsis where it is cut."""
     if cells(text) <= width:
         return text
     kept, left = [], width - 1
@@ -66,17 +66,17 @@ def clip(text: str, width: int) -> str:
 
 
 def fit(text: str, width: int, *, right: bool = False) -> str:
-    """Exactly ``width`` cells: clipped, or filled with blanks on the other side."""
+    """Clip a text or pad it with blanks to exactly ``width`` cells."""
     text = clip(text, width)
     blanks = " " * (width - cells(text))
     return blanks + text if right else text + blanks
 
 
 def folded(text: str, width: int, indent: int) -> list[str]:
-    """The text in lines of at most ``width`` cells, broken at blanks only.
+    """Break a text at blanks into lines of at most ``width`` cells.
 
-    Lines after the first begin with ``indent`` blanks. A single word that is wider than a line has
-    a line of its own.
+    Lines after the first begin with ``indent`` blanks. A word that is wider than a line gets its
+    own line.
     """
     lines = [""]
     for piece in _PIECE.findall(text):
@@ -88,9 +88,9 @@ def folded(text: str, width: int, indent: int) -> list[str]:
 
 
 def harmless(text: str) -> str:
-    """A line of a log that cannot move the cursor, retitle the window or worse (needs.md 3, 10).
+    """Make a line of a log safe for a terminal: it could move the cursor or run commands.
 
-    Control characters are shown as ``cat -v`` does; colours stay and end with the line.
+    Control characters are shown as ``cat -v`` does. Colours are kept, and reset at the end.
     """
     if not _CONTROL.search(text):
         return text
@@ -104,7 +104,7 @@ def harmless(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """The same without colours."""
+    """Make a line safe for a terminal and remove its colours."""
     return _CONTROL.sub(_shown, _REPLACED_COLOUR.sub("", text).expandtabs())
 
 
@@ -118,31 +118,31 @@ def painted(text: str, state: str) -> str:
 
 
 class AnsiFilter:
-    """Makes a log that comes in pieces harmless, whole lines at a time where it can."""
+    """Makes a log that arrives in pieces safe for a terminal."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def feed(self, data: bytes) -> str:
-        """What of it may be shown. A sequence cut in two by the pieces is shown, not obeyed."""
+        """Return the text to show. A colour that is split between two pieces appears as text."""
         lines = self._decoder.decode(data).split("\n")
         return "\n".join(harmless(line) for line in lines)
 
 
 def size(count: float) -> str:
-    """Bytes in at most five characters: ``999``, ``1.5K``, ``12M``, ``1023M``."""
+    """Format a number of bytes in at most five characters: ``999``, ``1.5K``, ``1023M``."""
     if count < _KIBI:
         return f"{count:.0f}"
     power = 0
     while round(count) >= _KIBI and power < len(_UNITS):
         count /= _KIBI
         power += 1
-    # 9.96 would be written as 10.0
+    # 9.96 would be formatted as 10.0
     return f"{count:.{1 if count < 9.95 else 0}f}{_UNITS[power - 1]}"
 
 
 def duration(seconds: int) -> str:
-    """In at most eight characters for 27 years: ``0:05``, ``1:02:03``, ``3d04h``."""
+    """Format seconds in at most eight characters: ``0:05``, ``1:02:03``, ``3d04h``."""
     if seconds < _HOUR:
         return f"{seconds // _MINUTE}:{seconds % _MINUTE:02}"
     if seconds < _DAY:

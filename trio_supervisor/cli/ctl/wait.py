@@ -9,7 +9,7 @@ from trio_supervisor.cli.ctl.names import ALL, matching, short_name
 from trio_supervisor.cli.ctl.session import GENERIC, TIMED_OUT, explained
 from trio_supervisor.core.process.states import State
 
-TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+TYPE_CHECKING = False  # type checkers know this flag; importing typing would be slow
 if TYPE_CHECKING:
     from typing import Any
 

@@ -1,7 +1,4 @@
-"""Calls that may take long, beside a screen that must go on: one thread each.
-
-Knows neither the daemon nor the screen.
-"""
+"""Runs blocking calls in threads, one each, and delivers their results to the thread of a loop."""
 
 from __future__ import annotations
 
@@ -10,49 +7,51 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Thread
 
-TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+TYPE_CHECKING = False  # type checkers know this flag; importing typing would be slow
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
 
-#: Rings of the bell taken at once.
+#: Bytes read from the wakeup socket at once.
 MANY = 4096
 
 
 class Background:
-    """Runs jobs; what came of them is delivered where the screen is drawn."""
+    """Runs jobs in threads; their results are delivered by ``deliver``."""
 
     def __init__(self) -> None:
         self._done: SimpleQueue[tuple[Callable[[Any], None], object]] = SimpleQueue()
-        self._bell, self._button = socket.socketpair()
-        self._bell.setblocking(False)
-        self._button.setblocking(False)
+        self._wakeup_receiver, self._wakeup_sender = socket.socketpair()
+        self._wakeup_receiver.setblocking(False)
+        self._wakeup_sender.setblocking(False)
         self._threads: list[Thread] = []
 
     def fileno(self) -> int:
-        """Readable when there is something to deliver, or a signal has come."""
-        return self._bell.fileno()
+        """A descriptor, readable when there are results to deliver or a signal has arrived."""
+        return self._wakeup_receiver.fileno()
 
     @property
-    def button(self) -> int:
-        """Where a byte wakes whoever waits; for ``signal.set_wakeup_fd``."""
-        return self._button.fileno()
+    def wakeup_fd(self) -> int:
+        """A descriptor that wakes the loop when written to; for ``signal.set_wakeup_fd``."""
+        return self._wakeup_sender.fileno()
 
-    def run(self, job: Callable[[], object], then: Callable[[Any], None], *, must: bool) -> None:
-        """Start ``job``; ``then`` is given its result, or its exception.
+    def run(
+        self, job: Callable[[], object], then: Callable[[Any], None], *, required: bool
+    ) -> None:
+        """Run ``job`` in a thread; ``deliver`` then calls ``then`` with its result or exception.
 
-        What ``must`` be done is waited for at the end.
+        ``finish`` waits for a ``required`` job.
         """
         thread = Thread(target=self._work, args=(job, then), daemon=True)
-        if must:
+        if required:
             self._threads.append(thread)
         thread.start()
 
     def deliver(self) -> None:
-        """Hand over all that is done by now."""
+        """Call the continuations of the jobs that have finished."""
         with suppress(BlockingIOError):
-            while self._bell.recv(MANY):
+            while self._wakeup_receiver.recv(MANY):
                 pass
         with suppress(Empty):
             while True:
@@ -61,25 +60,25 @@ class Background:
 
     @property
     def busy(self) -> bool:
-        """Whether something goes on that must be done."""
+        """Whether a required job is running."""
         self._threads = [thread for thread in self._threads if thread.is_alive()]
         return bool(self._threads)
 
     def finish(self) -> None:
-        """Wait for what must be done."""
+        """Wait for all required jobs."""
         for thread in self._threads:
             thread.join()
 
     def close(self) -> None:
-        """What still goes on is forgotten."""
-        self._bell.close()
-        self._button.close()
+        """Close the wakeup sockets; results of running jobs are discarded."""
+        self._wakeup_receiver.close()
+        self._wakeup_sender.close()
 
     def _work(self, job: Callable[[], object], then: Callable[[Any], None]) -> None:
         try:
             outcome = job()
-        except Exception as error:  # told where the job was asked for
+        except Exception as error:  # reported by the continuation
             outcome = error
         self._done.put((then, outcome))
-        with suppress(OSError):  # full: it rings already; closed: nobody listens
-            self._button.send(b".")
+        with suppress(OSError):  # full: a wakeup is pending; closed: the loop has ended
+            self._wakeup_sender.send(b".")

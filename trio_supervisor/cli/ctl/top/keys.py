@@ -1,7 +1,7 @@
-"""What keys do in ``top``: they change what is shown, or ask for something to be done.
+"""The keys of ``top``: each changes the view or returns a request for the daemon.
 
-Pure: the one table of keys is also the help page. Who reads keys, draws and calls the daemon is
-elsewhere (``top.py``, ``top_view.py``).
+Pure. The help page is made from the same table of keys. ``loop.py`` reads the keys and calls the
+daemon, ``view.py`` draws.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from trio_supervisor.cli.ctl.top.model import (
     Table,
 )
 
-TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+TYPE_CHECKING = False  # type checkers know this flag; importing typing would be slow
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trio_supervisor.cli.ctl.top.model import Column
 
-#: Names of keys as curses has them; other keys are the characters they type.
+#: Names that curses gives to keys; any other key is the character it types.
 UP, DOWN, PAGE_UP, PAGE_DOWN = "KEY_UP", "KEY_DOWN", "KEY_PPAGE", "KEY_NPAGE"
 HOME, END, BACKSPACE, DELETE = "KEY_HOME", "KEY_END", "KEY_BACKSPACE", "\x7f"
 ENTER, ESCAPE, CTRL_H, CTRL_L = "\n", "\x1b", "\b", "\f"
 
-#: Verbs of intents, with what is said while they are under way.
+#: What can be requested, and the words shown while it is under way.
 START, STOP, RESTART, SIGNAL = "start", "stop", "restart", "signal"
 FOLLOW, QUIT = "follow", "quit"
 UNDER_WAY = {START: "starting", STOP: "stopping", RESTART: "restarting", SIGNAL: "signalling"}
@@ -37,7 +37,7 @@ HINTS = "?:help  S:start  X:stop  R:restart  K:signal  Enter:why  l:log  /:filte
 
 
 class ActionRequest:
-    """Something to be done outside: ``verb`` to the process ``name``."""
+    """A request that the loop carries out: ``verb`` for the process ``name``."""
 
     __slots__ = ("argument", "name", "verb")
 
@@ -45,43 +45,43 @@ class ActionRequest:
         self.verb = verb
         self.name = name
         self.argument = argument
-        """The signal."""
+        """The name of the signal; empty for other requests."""
 
 
 class Top:
-    """Everything that the screen shows."""
+    """The state of the view: everything that the screen shows."""
 
     def __init__(self) -> None:
         self.table = Table()
         self.identity = ""
-        """Who and where the daemon is."""
+        """The identification and the pid of the daemon."""
         self.lost = ""
         """Why the daemon does not answer; empty while it does."""
         self.time = ""
-        """Of the last sample."""
+        """The time of the last sample."""
         self.notice = ""
-        """What came of the last request."""
+        """The outcome of the last request."""
         self.alarming = False
-        """The notice is about a failure."""
+        """True if the notice reports a failure."""
         self.details = False
-        """The pane about the selected process is open."""
+        """True while the pane with details of the selected process is open."""
         self.helping = False
         self.prompt = ""
-        """The question at the bottom; while there is one, keys answer it."""
+        """The question in the last line; empty if there is none. Keys answer it."""
         self.typed = ""
         self.first = 0
-        """Position of the first row shown."""
+        """Index of the first row shown."""
         self.page = 1
-        """Rows shown at once."""
+        """Number of rows shown at once."""
         self._answer: Callable[[Top, str], ActionRequest | None] | None = None
-        """Takes the next key while a question is open."""
+        """Handles the next key while a question is open."""
 
     def say(self, notice: str, *, alarming: bool = False) -> None:
         self.notice = notice
         self.alarming = alarming
 
     def press(self, key: str) -> ActionRequest | None:
-        """Take one key; what it asks for, if that is anything outside."""
+        """Handle a key. Return the request that it makes, None if it only changes the view."""
         if self.helping:
             self.helping = False
             return None
@@ -100,7 +100,7 @@ class Top:
         self.prompt, self.typed, self._answer = "", "", None
 
     def edit(self, key: str) -> None:
-        """Take a key of a line being typed."""
+        """Apply a key to the line being typed."""
         if key in (BACKSPACE, DELETE, CTRL_H):
             self.typed = self.typed[:-1]
         elif len(key) == 1 and key.isprintable():
@@ -144,10 +144,10 @@ def _request(verb: str) -> Callable[[Top], ActionRequest | None]:
 
 
 def _confirm(verb: str) -> Callable[[Top], None]:
-    """Ask before what interrupts a program's work."""
+    """Ask before interrupting a program."""
 
     def act(top: Top) -> None:
-        name = top.table.selected  # the one that was asked about, wherever it moves meanwhile
+        name = top.table.selected  # rows may move while the question is open
 
         def answer(top: Top, key: str) -> ActionRequest | None:
             top.answered()
@@ -195,7 +195,7 @@ def _details(top: Top) -> None:
 
 
 def _back(top: Top) -> None:
-    """Out of whatever is special at the moment."""
+    """Close the pane and remove the filter."""
     top.details = False
     top.table.filter = ""
     top.table.arrange()
@@ -206,15 +206,15 @@ def _help(top: Top) -> None:
 
 
 def _nothing(top: Top) -> None:
-    """The screen is drawn after each key anyway."""
+    """Do nothing: the screen is drawn after each key anyway."""
 
 
 def _quit(top: Top) -> ActionRequest:
     return ActionRequest(QUIT)
 
 
-#: Keys, how the help page writes them (not at all if it says so anyway), what they do, in words and
-#: in deed.
+#: Keys, their text on the help page (empty if another line mentions them), their explanation, their
+#: function.
 KEYS: tuple[tuple[tuple[str, ...], str, str, Callable[[Top], ActionRequest | None]], ...] = (
     ((DOWN, "j"), "Down j", "next process", _move(1)),
     ((UP, "k"), "Up k", "previous process", _move(-1)),

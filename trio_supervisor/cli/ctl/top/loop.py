@@ -1,6 +1,6 @@
 """``top``: a live table of all processes on the whole screen, and keys to act.
 
-The loop: waits for keys, samples and outcomes, and paints what ``top_view.py`` has composed.
+The loop waits for keys, samples and outcomes of requests, and paints the lines of ``view.py``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from trio_supervisor.cli.ctl.top.screen import Screen, ScreenError
 from trio_supervisor.cli.ctl.top.view import render
 from trio_supervisor.core.process.states import FaultCode
 
-TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+TYPE_CHECKING = False  # type checkers know this flag; importing typing would be slow
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
@@ -36,17 +36,16 @@ if TYPE_CHECKING:
 
     Sample = tuple[str, list[dict[str, Any]]]
 
-#: Seconds between two samples unless told otherwise; the share of a processor needs some time to
-#: be measured, and people to read.
+#: Default seconds between two samples: long enough to measure the use of a processor and to read.
 INTERVAL = 2.0
-#: More samples a second would rather measure us than the programs.
+#: Shortest interval in seconds. With more samples top itself would dominate what is measured.
 LEAST_INTERVAL = 0.1
-#: Seconds without an answer after which the daemon counts as gone.
+#: Seconds without an answer after which the daemon is considered gone.
 PATIENCE = 5.0
 
 
 class Ended(BaseException):
-    """A signal that ends programs has come."""
+    """Raised by the handler of SIGTERM and SIGHUP."""
 
 
 def top(session: Session, arguments: Arguments) -> None:
@@ -65,7 +64,7 @@ def top(session: Session, arguments: Arguments) -> None:
     except ScreenError as error:
         raise UsageMistake(f"Error: {error}", with_help=False) from None
     except KeyboardInterrupt:
-        pass  # one way to leave
+        pass  # Ctrl-C quits
     finally:
         if background.busy:
             session.line("waiting until the restarts asked for are done; Ctrl-C gives them up")
@@ -74,7 +73,10 @@ def top(session: Session, arguments: Arguments) -> None:
 
 
 def _first_sample(session: Session) -> Sample:
-    """Before the screen is taken: what is wrong with the daemon is told as always."""
+    """Take a sample before the screen is taken over, so that errors appear as usual.
+
+    Raises UsageMistake for a daemon without the call, and what calls raise.
+    """
     try:
         return _sample(session.client())
     except Fault as fault:
@@ -89,17 +91,17 @@ def _first_sample(session: Session) -> Sample:
 
 @contextmanager
 def _signals(background: Background) -> Iterator[None]:
-    """Signals that end programs leave a clean terminal; a new size of it wakes the loop."""
+    """Restore the terminal on SIGTERM and SIGHUP; wake the loop when the terminal is resized."""
 
     def end(number: int, frame: FrameType | None) -> None:
         raise Ended(number)
 
     def wake(number: int, frame: FrameType | None) -> None:
-        """The wakeup descriptor does it."""
+        """Do nothing: the signal has written to the wakeup descriptor."""
 
     handlers = {signal.SIGTERM: end, signal.SIGHUP: end, signal.SIGWINCH: wake}
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-    descriptor = signal.set_wakeup_fd(background.button, warn_on_full_buffer=False)
+    descriptor = signal.set_wakeup_fd(background.wakeup_fd, warn_on_full_buffer=False)
     ended = None
     try:
         yield
@@ -110,7 +112,7 @@ def _signals(background: Background) -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
     if ended is not None:
-        signal.signal(ended, signal.SIG_DFL)  # the parent must see what it was
+        signal.signal(ended, signal.SIG_DFL)  # the parent must see which signal ended us
         os.kill(os.getpid(), ended)
 
 
@@ -132,10 +134,10 @@ class _Loop:
         self._top = Top()
         self._sampler = session.another_client(session.options.timeout or PATIENCE)
         self._next = 0.0
-        """When to ask for the next sample; infinitely late while one is under way."""
+        """The time of the next sample; infinity while a sample is being taken."""
 
     def run(self, first: Sample) -> None:
-        """Until the person leaves."""
+        """Run until the user quits."""
         self._sampled(first)
         while True:
             self._screen.paint(render(self._top, *self._screen.size))
@@ -145,14 +147,14 @@ class _Loop:
             select.select(sources, [], [], wait)
             self._background.deliver()
             for key in self._screen.pressed():
-                intent = self._top.press(key)
-                if intent is not None and intent.verb == QUIT:
+                request = self._top.press(key)
+                if request is not None and request.verb == QUIT:
                     return
-                if intent is not None:
-                    self._pursue(intent)
+                if request is not None:
+                    self._perform(request)
             if time.monotonic() >= self._next:
                 self._next = float("inf")
-                self._background.run(lambda: _sample(self._sampler), self._sampled, must=False)
+                self._background.run(lambda: _sample(self._sampler), self._sampled, required=False)
 
     def _sampled(self, outcome: Sample | Exception) -> None:
         now = time.monotonic()
@@ -167,27 +169,27 @@ class _Loop:
         self._top.time = time.strftime("%H:%M:%S")
         self._top.table.sample(details, now)
 
-    def _pursue(self, intent: ActionRequest) -> None:
-        if intent.verb == FOLLOW:
-            self._follow(intent.name)
+    def _perform(self, request: ActionRequest) -> None:
+        if request.verb == FOLLOW:
+            self._follow(request.name)
             return
-        self._top.say(f"{intent.name}: {UNDER_WAY[intent.verb]}")
+        self._top.say(f"{request.name}: {UNDER_WAY[request.verb]}")
 
-        def told(outcome: object) -> None:
+        def done(outcome: object) -> None:
             if isinstance(outcome, Exception):
                 self._top.say(
-                    f"{intent.name}: cannot {intent.verb} it: {reason_of(outcome, intent)}",
+                    f"{request.name}: cannot {request.verb} it: {reason_of(outcome, request)}",
                     alarming=True,
                 )
             else:
-                self._top.say(f"{intent.name}: {outcome}")
-            self._next = min(self._next, time.monotonic())  # what it did should show at once
+                self._top.say(f"{request.name}: {outcome}")
+            self._next = min(self._next, time.monotonic())  # show the effect at once
 
-        # Only a restart has a second half, which must not be forgotten.
+        # Only a restart is two calls. If the second were lost, the process would stay stopped.
         self._background.run(
-            lambda: PERFORM[intent.verb](self._session.another_client(None), intent),
-            told,
-            must=intent.verb == RESTART,
+            lambda: PERFORM[request.verb](self._session.another_client(None), request),
+            done,
+            required=request.verb == RESTART,
         )
 
     def _follow(self, name: str) -> None:

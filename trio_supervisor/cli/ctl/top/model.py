@@ -1,4 +1,4 @@
-"""The table of ``top``: what two samples of the daemon's processes tell, sorted and filtered.
+"""The table of ``top``: rates computed from two samples of all processes, sorted and filtered.
 
 Pure: knows no terminal, no clock, no daemon.
 """
@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from trio_supervisor.cli.ctl.text import duration, plain, size
 
-TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+TYPE_CHECKING = False  # type checkers know this flag; importing typing would be slow
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
-#: Trouble first, what is meant to be last.
+#: The order of rows sorted by state: failures first, states without need for attention last.
 STATE_ORDER = (
     "FATAL",
     "BACKOFF",
@@ -23,9 +23,10 @@ STATE_ORDER = (
     "RUNNING",
     "STOPPED",
 )
-#: What the reference says of a child that ended early; here the log's last line stands beside.
+#: The end of Supervisor's text about a child that exited early. Redundant here, because the last
+#: line of the log is shown beside it.
 LOG_HINT = " (process log may have details)"
-#: States with a child, whose use of the machine can be told.
+#: States in which there is a child whose resource usage is known.
 ALIVE = frozenset({"RUNNING", "STARTING", "STOPPING"})
 
 
@@ -35,8 +36,8 @@ class Row:
     def __init__(
         self, details: dict[str, Any], before: dict[str, Any] | None, seconds: float
     ) -> None:
-        """``details`` as ``tsupervisor.getAllProcessDetails`` gives them; ``before`` is what they
-        were so many seconds ago, if anything.
+        """``details`` come from ``tsupervisor.getAllProcessDetails``; ``before`` is the sample
+        taken ``seconds`` ago, None if there was none.
         """
         self.name: str = details["full_name"]
         self.details = details
@@ -46,27 +47,27 @@ class Row:
         self.restarts: int = details["restarts"]
         self.memory: int = details["memory"]
         self.cpu: float | None = None
-        """Percent of one processor; None while it cannot be known."""
+        """Percent of one processor; None while there is only one sample of this child."""
         self.output: float | None = None
         """Bytes per second."""
         if before is not None and seconds > 0:
             if self.alive and details["pid"] == before["pid"]:
                 used = details["cpu_seconds"] - before["cpu_seconds"]
-                # A descendant that has left takes its share along.
+                # The total drops when a descendant exits, because its processor time goes with it.
                 self.cpu = max(0.0, 100 * used / seconds)
             written = _written(details) - _written(before)
-            if written >= 0:  # else another daemon counts from the beginning
+            if written >= 0:  # otherwise the daemon was restarted and counts from 0
                 self.output = written / seconds
 
     @property
     def last_line(self) -> str:
-        """The last line it wrote."""
+        """The last line of output."""
         lines = self.details["last_output"].rstrip().splitlines()
         return plain(lines[-1]) if lines else ""
 
     @property
     def reason(self) -> str:
-        """Why it does not run, without what the screen shows anyway."""
+        """Why the process is not running, without the hint at the log."""
         return plain(self.details["reason"].replace(LOG_HINT, ""))
 
 
@@ -76,10 +77,10 @@ def _written(details: dict[str, Any]) -> int:
 
 
 class Column:
-    """One column: its title, its width in cells and what stands in it.
+    """A column: its title, its width in cells and the function that gives its text.
 
-    Columns of a low ``rank`` are the last to go when the terminal is narrow. ``sort`` orders rows
-    by the column, most interesting first; without it the column cannot be sorted by.
+    On a narrow terminal columns with a high ``rank`` are dropped first. ``sort`` gives the key to
+    sort rows by, most interesting first; None means that the table cannot be sorted by it.
     """
 
     def __init__(
@@ -100,7 +101,7 @@ class Column:
         self.rank = rank
         self.right = right
         self.usage = usage
-        """It tells of a child; a process without one has its reason there instead."""
+        """The column describes a child. Without a child the reason is shown in its place."""
 
 
 def _number(value: float | None, form: str) -> str:
@@ -108,7 +109,7 @@ def _number(value: float | None, form: str) -> str:
 
 
 def _least(value: float | None) -> float:
-    """Descending, with what is unknown at the end."""
+    """Return a key that sorts in descending order, with None at the end."""
     return 1.0 if value is None else -value
 
 
@@ -171,15 +172,15 @@ COLUMNS = (
 
 
 class Table:
-    """The processes of the daemon, as one wants to see them."""
+    """The rows of all processes, sorted and filtered as the user has chosen."""
 
     def __init__(self) -> None:
         self.sort = STATE
         self.reverse = False
         self.filter = ""
-        """Part of the names shown; case does not matter."""
+        """Only names that contain this are shown, in any case; empty shows all."""
         self.selected = ""
-        """The name of the row that keys act upon; empty only if there is none."""
+        """The name of the row that keys act on; empty if there are no rows."""
         self.all_rows: list[Row] = []
         self.rows: list[Row] = []
         """Sorted and filtered."""
@@ -187,7 +188,7 @@ class Table:
         self._time = 0.0
 
     def sample(self, details: Iterable[dict[str, Any]], now: float) -> None:
-        """Take a sample; ``now`` in seconds of a clock that does not jump."""
+        """Add a sample; ``now`` is in seconds of a monotonic clock."""
         before, seconds = self._details, now - self._time
         self._details = {row["full_name"]: row for row in details}
         self._time = now
@@ -195,7 +196,7 @@ class Table:
         self.arrange()
 
     def arrange(self) -> None:
-        """After any change of what is wanted."""
+        """Filter and sort again; call it after a change of ``filter``, ``sort`` or the samples."""
         where = self.position
         wanted = self.filter.lower()
         key = self.sort.sort or NAME.sort
@@ -206,22 +207,22 @@ class Table:
             rows.sort(key=key)
         self.rows = rows[::-1] if self.reverse else rows
         if self.row is None:
-            self._select(where)  # gone: its neighbour takes its place
+            self._select(where)  # the selected process is gone: select its neighbour
 
     def sort_by(self, column: Column) -> None:
-        """The same column again: the other way round."""
+        """Sort by a column; the current column again reverses the order."""
         self.reverse = column is self.sort and not self.reverse
         self.sort = column
         self.arrange()
 
     @property
     def row(self) -> Row | None:
-        """The selected one."""
+        """The selected row; None if there are no rows."""
         return next((row for row in self.rows if row.name == self.selected), None)
 
     @property
     def position(self) -> int:
-        """Of the selected row; 0 if there is none."""
+        """The index of the selected row; 0 if there is none."""
         names = [row.name for row in self.rows]
         return names.index(self.selected) if self.selected in names else 0
 
@@ -234,6 +235,6 @@ class Table:
 
     @property
     def totals(self) -> list[tuple[str, int]]:
-        """How many are in which state, trouble first."""
+        """The number of processes in each state that occurs, failures first."""
         states = [row.state for row in self.all_rows]
         return [(state, states.count(state)) for state in STATE_ORDER if state in states]

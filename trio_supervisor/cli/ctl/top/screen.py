@@ -1,6 +1,6 @@
-"""The whole terminal as a screen, by curses: styled lines out, names of keys in.
+"""The terminal in full-screen mode, by curses: paints styled lines and reads keys.
 
-Leaves the terminal as it was, whatever happens. Knows nothing of what is shown.
+The terminal is restored in any case.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from contextlib import contextmanager, suppress
 
 from trio_supervisor.cli.ctl.text import plain
 
-TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+TYPE_CHECKING = False  # type checkers know this flag; importing typing would be slow
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-#: Milliseconds after an escape in which the rest of a key's sequence must come; curses' own second
-#: would be felt by everybody who presses Esc.
+#: Milliseconds to wait for the rest of a key's escape sequence. The default of curses, a second,
+#: would delay every press of Esc.
 ESCAPE_DELAY = 25
 
-#: Without colours everything must still be told apart.
+#: Attributes for terminals without colours: the styles must still be distinguishable.
 PLAIN_STYLES = {
     "bold": curses.A_BOLD,
     "dim": curses.A_DIM,
@@ -34,14 +34,14 @@ COLOURS = {"good": curses.COLOR_GREEN, "busy": curses.COLOR_YELLOW, "bad": curse
 
 
 class ScreenError(Exception):
-    """This terminal cannot show it; the text says why."""
+    """The terminal cannot be used; the text says why."""
 
 
 class Screen:
     """A context manager that takes over the terminal. Raises ScreenError."""
 
     def __enter__(self) -> Screen:
-        with suppress(locale.Error):  # an unknown locale shows what it can
+        with suppress(locale.Error):  # unknown locale: go on with the C locale
             locale.setlocale(locale.LC_CTYPE, "")
         terminal = os.environ.get("TERM", "")
         try:
@@ -77,24 +77,24 @@ class Screen:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Columns and lines, now."""
+        """The current number of columns and lines."""
         columns, lines = os.get_terminal_size(sys.stdout.fileno())
         if self._window.getmaxyx() != (lines, columns):
             curses.resizeterm(lines, columns)
         return columns, lines
 
     def paint(self, lines: Iterable[Iterable[tuple[str, str]]]) -> None:
-        """Show these lines and nothing else."""
+        """Replace the contents of the screen by these lines."""
         self._window.erase()
         for y, line in enumerate(lines):
-            with suppress(curses.error):  # the last cell of the screen; or it has just shrunk
+            with suppress(curses.error):  # the last cell, or outside after a resize
                 self._window.move(y, 0)
                 for text, styles in line:
                     self._window.addstr(self._drawable(text), self._attributes(styles))
         self._window.refresh()
 
     def pressed(self) -> Iterator[str]:
-        """What has been typed: characters, and curses' names of other keys."""
+        """Yield the keys pressed so far: characters, and the names that curses gives other keys."""
         while True:
             try:
                 key = self._window.get_wch()
@@ -108,7 +108,7 @@ class Screen:
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """The terminal as it was before, for the length of the block."""
+        """Leave full-screen mode for the length of the block."""
         curses.endwin()
         try:
             yield

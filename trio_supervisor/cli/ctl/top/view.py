@@ -1,6 +1,6 @@
-"""What ``top`` looks like: lines of styled text for a terminal of any size.
+"""The layout of ``top``: lines of styled text for a terminal of any size.
 
-Pure; ``top.py`` paints it.
+Pure; ``loop.py`` paints the lines.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from trio_supervisor.cli.ctl.text import cells, clip, fit, plain, size
 from trio_supervisor.cli.ctl.top.keys import HINTS, KEYS
 from trio_supervisor.cli.ctl.top.model import COLUMNS, LAST_LINE, NAME, STATE
 
-TYPE_CHECKING = False  # typing's flag without importing typing, which is slow (technique 8)
+TYPE_CHECKING = False  # type checkers know this flag; importing typing would be slow
 if TYPE_CHECKING:
     from trio_supervisor.cli.ctl.top.keys import Top
     from trio_supervisor.cli.ctl.top.model import Column, Row
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Span = tuple[str, str]
     Line = list[Span]
 
-#: Styles; what they look like depends on the terminal.
+#: Names of styles; ``screen.py`` chooses attributes and colours for them.
 NORMAL, BOLD, DIM, HEAD, SORTED, CURSOR = "", "bold", "dim", "head", "sorted", "cursor"
 GOOD, BUSY, BAD = "good", "busy", "bad"
 STATE_STYLES = {
@@ -30,17 +30,20 @@ STATE_STYLES = {
     "EXITED": NORMAL,
     "STOPPED": DIM,
 }
-#: Cells below which a name, and a last line, say nothing.
+#: The least useful width of a name and of a last line, in cells.
 NAME_MIN = 10
 LAST_LINE_MIN = 20
-#: Lines of a terminal that are no rows: identity, totals, titles, prompt.
+#: Lines besides the rows: identity, totals, titles, prompt.
 FRAME = 4
-#: Of the height, at most this part is the pane about one process.
+#: The pane takes at most the height divided by this.
 PANE_SHARE = 2
 
 
 def render(top: Top, width: int, height: int) -> list[Line]:
-    """At most ``height`` lines of at most ``width`` cells; remembers in ``top`` which rows."""
+    """Compose at most ``height`` lines of at most ``width`` cells.
+
+    Stores the scroll position in ``top``.
+    """
     compose = _help if top.helping else _table
     return [_clipped(line, width) for line in compose(top, width, height)]
 
@@ -52,15 +55,15 @@ def _table(top: Top, width: int, height: int) -> list[Line]:
     lines = [_identity(top, width), _totals(top), _titles(top, columns, width)]
     lines += _rows(top, columns, rows, width)
     lines += [[] for _ in range(FRAME - 1 + rows - len(lines))]
-    # At a terminal of very few lines the prompt is what must be seen.
+    # On a terminal with very few lines the prompt must stay visible.
     return [*[*lines, *pane][: height - 1], _bottom(top, width)][-height:]
 
 
 def _layout(width: int, longest_name: int) -> list[tuple[Column, int]]:
-    """The columns that fit and their widths, from left to right; between them one blank.
+    """Choose the columns that fit and their widths, from left to right, with a blank in between.
 
-    The name gets what it needs up to a third of the terminal, at a narrow one what is left; the
-    last output gets all the rest, if that is worth it.
+    The name gets the width it needs, up to a third of the terminal, or on a narrow terminal the
+    remaining width. The last output gets the remaining width if that is enough to be useful.
     """
     name = max(NAME_MIN, min(longest_name, width // 3))
     left = width - name
@@ -124,7 +127,7 @@ def _rows(top: Top, columns: list[tuple[Column, int]], count: int, width: int) -
     if not table.rows:
         return [[(_nothing(top), DIM)]]
     top.page = count
-    # Scrolls no further than it must.
+    # Scroll only as far as needed to show the selected row.
     top.first = max(min(top.first, table.position, len(table.rows) - count), 0)
     top.first = max(top.first, table.position - count + 1)
     return [_row(row, columns, width, top) for row in table.rows[top.first : top.first + count]]
@@ -158,12 +161,12 @@ def _row(row: Row, columns: list[tuple[Column, int]], width: int, top: Top) -> L
 
 
 def _dimmed(line: Line) -> Line:
-    """How things were when the daemon last answered; what they are now is not known."""
+    """Dim a line that shows the last known state because the daemon does not answer."""
     return [(text, DIM) for text, _ in line]
 
 
 def _pane(top: Top, width: int, most: int) -> list[Line]:
-    """About the selected process: what its state is due to, and the end of its output."""
+    """The pane of the selected process: the reason for its state and the end of its output."""
     row = top.table.row
     if row is None or most < 1:
         return []
@@ -183,7 +186,7 @@ def _pane(top: Top, width: int, most: int) -> list[Line]:
 
 def _bottom(top: Top, width: int) -> Line:
     if top.prompt:
-        # The end of what is being typed must be seen.
+        # The end of the typed text must stay visible.
         typed, room = top.typed, width - cells(top.prompt) - 1
         while typed and cells(typed) > room:
             typed = typed[1:]
