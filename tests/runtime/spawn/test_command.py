@@ -56,6 +56,13 @@ def test_an_unbalanced_quote_is_an_error() -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["/bin/\ud800", "/bin/a\0", "\ud800"])
+def test_a_command_that_can_name_no_file_is_not_found(name: str) -> None:
+    """Half a surrogate pair or a NUL byte, which a definition in Python may have."""
+    with pytest.raises(NoFile, match="can't find command"):
+        find(name)
+
+
 @pytest.mark.behaviour("process.md#commands-that-cannot-be-executed")
 def test_commands_that_cannot_be_executed(tmp_path: Path) -> None:
     with pytest.raises(NotExecutable) as directory:

@@ -175,6 +175,43 @@ async def test_a_nul_byte_is_a_spawn_error(
     assert caught.value.epitaph is None
 
 
+@pytest.mark.parametrize("way", ["Popen", "fork server"])
+@pytest.mark.parametrize("option", ["directory", "environment"])
+async def test_text_that_is_no_file_name_is_a_spawn_error(
+    launcher: ProcessLauncher, way: str, option: str
+) -> None:
+    """Half a surrogate pair, which a definition in Python may have."""
+    uid = None if way == "Popen" else NOBODY.pw_uid
+    odd = "/\ud800"
+    value = {"A": odd} if option == "environment" else odd
+    before = our_descriptors()
+    with pytest.raises(SpawnError, match=r"unknown error during fork for 'x': .*surrogates"):
+        await launcher(spec("/bin/true", uid=uid, **{option: value}))
+    assert our_descriptors() == before + (way != "Popen")  # the server's socket
+
+
+async def test_a_child_is_owned_from_its_fork_on(
+    launcher: ProcessLauncher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that the reaper of orphans leaves it alone, should it end before its exec."""
+    owned: list[bool] = []
+    instruct = spawn._instruct
+
+    def check(*arguments: object) -> None:
+        owned.append(
+            our_children() - before <= {pid for pid in our_children() if launcher.owns(pid)}
+        )
+        instruct(*arguments)  # type: ignore[arg-type]  # they are handed on
+
+    before = our_children()
+    monkeypatch.setattr(spawn, "_instruct", check)
+    with pytest.raises(SpawnError):
+        await launcher(as_nobody("true", directory="/none"))
+    assert owned == [True]
+    await output(await launcher(as_nobody("true")))
+    assert owned == [True, True]
+
+
 async def test_children_inherit_what_we_have_changed_since_it_was_started(
     launcher: ProcessLauncher,
     servers: list[ForkServer],

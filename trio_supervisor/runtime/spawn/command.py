@@ -58,7 +58,7 @@ def find_command(
         path = _search(name, environment.get("PATH", inherited.get("PATH", FALLBACK_PATH)))
     try:
         found = os.stat(path)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: no file has such a name
         raise NoFile(f"can't find command {name!r}") from None
     if stat.S_ISDIR(found.st_mode):
         raise NotExecutable(f"command at {path!r} is a directory")

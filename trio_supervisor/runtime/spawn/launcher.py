@@ -152,19 +152,20 @@ def make_child(
         for fd in (stdin, stdout, stderr):
             if fd is not None:
                 os.set_blocking(fd, False)
-        orders = _orders(spec)
         standard = (child_stdin, child_stdout, child_stderr)
+        orders, control = None, None
         try:
             if _needs_helper(spec):
+                orders = _orders(spec)
                 pid, control = _fork(server, standard)
             else:
-                pid, control = _popen(spec, dict(orders), standard), None
+                pid = _popen(spec, standard)
         except OSError as error:
-            raise _fork_error(spec, orders, error) from error
+            raise _fork_error(spec, error) from error
         except (ValueError, subprocess.SubprocessError) as error:  # a NUL byte, an odd failure
             raise _odd_fork_error(spec, str(error)) from error
         with registry.expecting(pid):
-            if control is not None:
+            if orders is not None and control is not None:
                 with control:
                     _instruct(spec, orders, control)
             child = RealChild(pid, stdin, stdout, stderr, registry)
@@ -191,12 +192,19 @@ def _blocks_signals() -> bool:
 
 
 def _orders(spec: SpawnSpec) -> Orders:
-    """Return all steps of the child, in order. Raises SpawnError."""
-    arguments = dict(spec.steps)
+    """Return all steps of the child, in order.
+
+    Text becomes bytes as this interpreter's file names do: another one may be set up differently.
+    Raises SpawnError, OSError or ValueError.
+    """
+    encode = _encoder()
+    arguments = {
+        name: encode(argument) if isinstance(argument, str) else argument
+        for name, argument in spec.steps.items()
+    }
     if not _is_ours(spec.uid):
         identity = _identity(spec)
         arguments.update(groups=identity, group=identity, user=identity)
-    encode = _encoder()
     arguments["exec"] = (
         encode(spec.command.executable),
         [encode(word) for word in spec.command.argv],
@@ -223,9 +231,10 @@ def _identity(spec: SpawnSpec) -> tuple[int, int, list[int]]:
     return spec.uid, entry.pw_gid, os.getgrouplist(entry.pw_name, entry.pw_gid)
 
 
-def _popen(spec: SpawnSpec, arguments: dict[str, steps.Argument], standard: Standard) -> int:
-    """Make the child by vfork and return its pid, which has reached exec."""
+def _popen(spec: SpawnSpec, standard: Standard) -> int:
+    """Make the child by vfork and return its pid; it has reached exec."""
     stdin, stdout, stderr = standard
+    arguments = spec.steps
     return _let_go(
         subprocess.Popen(
             spec.command.argv,
@@ -304,11 +313,11 @@ def _pipe_error(spec: SpawnSpec, error: OSError) -> SpawnError:
     return SpawnError(f"unknown error making dispatchers for '{spec.label}': {errno_name(error)}")
 
 
-def _fork_error(spec: SpawnSpec, orders: Orders, error: OSError) -> SpawnError:
+def _fork_error(spec: SpawnSpec, error: OSError) -> SpawnError:
     """Popen names the file for a failed chdir or exec and none for everything before."""
     if error.filename is not None:
         failed = "directory" if error.filename == spec.steps.get("directory") else "exec"
-        return _not_spawned(steps.explain(orders, failed, error))
+        return _not_spawned(steps.explain(_orders(spec), failed, error))
     if error.errno in (errno.EMFILE, errno.ENFILE):
         return SpawnError(f"too many open files to spawn '{spec.label}'")
     if error.errno == errno.EAGAIN:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from trio_supervisor.core.config.model import ProcessConfig
     from trio_supervisor.runtime.spawn.command import FoundCommand
+    from trio_supervisor.runtime.spawn.steps import Argument
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class SpawnSpec:
     """The process's name, for error texts."""
     command: FoundCommand
     environment: Mapping[str, str]
-    steps: Mapping[str, object]
+    steps: Mapping[str, Argument]
     """Arguments of what the child does before it executes the program, by name of the step."""
     uid: int | None
     """User to run as; None means the supervisor's own. Resolved to steps when the child is made,
@@ -79,7 +80,7 @@ def spawn_spec(
     )
 
 
-def steps_of(config: ProcessConfig) -> dict[str, object]:
+def steps_of(config: ProcessConfig) -> dict[str, Argument]:
     """Return the arguments of the steps that this configuration asks for."""
     arguments = {step.name: step.setting(config) for step in STEPS}
     return {name: argument for name, argument in arguments.items() if argument is not None}

@@ -119,7 +119,7 @@ STEPS = (
         "directory",
         os.chdir,
         lambda directory, error: f"couldn't chdir to {os.fsdecode(directory)}: {errno_name(error)}",
-        lambda config: None if config.directory is None else os.fsencode(config.directory),
+        lambda config: config.directory,
     ),
     Step(
         "umask",
