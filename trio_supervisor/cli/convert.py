@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from trio_supervisor.core.config.context import EvalContext
 
-#: The converted text does not mean the same; it is printed all the same, with comments.
+#: Exit code if the converted text does not mean the same; it is printed nevertheless.
 EXIT_DIFFERENT = 1
 #: Stands for a variable that is not set where the file is converted: a text and a number.
 STAND_IN = "1"
@@ -48,7 +48,7 @@ def convert(configuration: str | None, program: str, *, keep_includes: bool = Fa
 
     The files that it includes become a part of the result. With ``keep_includes`` the result
     includes TOML files in their places, which are converted one by one. The result is read again
-    and compared: differences, and what could not be brought along, are reported on standard error.
+    and compared: differences and losses are reported on standard error.
     Raises ConfigError.
     """
     origin = os.getcwd()
@@ -76,7 +76,7 @@ def convert(configuration: str | None, program: str, *, keep_includes: bool = Fa
     for line in conversion.notes:
         print(line, file=sys.stderr)
     different = differences(original.partial, converted.partial)
-    # What the stand-in makes no sense for is wrong in both, in the same places.
+    # Options for which the stand-in makes no sense are wrong in both, in the same places.
     places = [
         [f"[{e.section}] {e.option or ''}".rstrip() for e in each.errors if e.section != "include"]
         for each in (original, converted)
@@ -89,7 +89,7 @@ def convert(configuration: str | None, program: str, *, keep_includes: bool = Fa
 
 @dataclass
 class _Conversion:
-    """The result for one file, and what is to be said of it."""
+    """The result for one file, with notes for the user."""
 
     text: str
     again: Document

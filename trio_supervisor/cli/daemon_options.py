@@ -1,4 +1,4 @@
-"""The command line of ``tsupervisord`` (config.md 14.1): parsing and help."""
+"""The command line of ``tsupervisord`` : parsing and help."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ class _Exporter:
         return {"section": server.section, **shown}
 
     def _interface(self, section: str) -> Shown:
-        # Which of its options are secrets is known to the interface alone: hide all values.
+        # Only the interface knows which of its options are secret: mask all values.
         entries = self._document.sections[section].entries
         rows = ROWS["rpcinterface"]
         return {
@@ -178,7 +178,7 @@ class _Exporter:
         }
 
     def _client(self) -> Shown | None:
-        """What the client reads: its section of the main file alone."""
+        """The client's section; the client reads the main file only."""
         section = self._document.sections.get("supervisorctl")
         if section is None:
             return None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from trio_supervisor.core.config.options import TABLES, Option
 
-#: What the active part of the sample says (config.md 14.3); scripts edit these lines with sed.
+#: Lines of the sample that are active. Installation scripts edit them with sed, so they stay as
+#: they are.
 ACTIVE = {
     "unix_http_server": {"file": "/tmp/supervisor.sock"},
     "supervisord": {

@@ -1,4 +1,4 @@
-"""Finds and reads configuration files, and everything they depend on (config.md 2 and 4)."""
+"""Finds and reads configuration files, with the files that they include."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from trio_supervisor.runtime.rpc.plugins import find_factory, is_plugin
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-#: Where automatic logs would go if any directory could be written.
+#: Directory of automatic logs where no temporary directory can be written.
 NO_TEMPDIR = "/tmp"
 
 
@@ -50,10 +50,10 @@ def load_config(
 ) -> Config:
     """Read the configuration in ``path``, or the first found in the usual places.
 
-    ``program`` is the invoked script (``sys.argv[0]``), beside which the search begins;
-    ``overrides`` are texts for options of ``[supervisord]`` that beat the file; ``origin`` is the
-    directory that relative paths mean: that of the start, wherever the daemon is now (P-188, Q-24,
-    Q66). Raises ConfigError.
+    ``program`` is the invoked script (``sys.argv[0]``); the search begins beside it. ``overrides``
+    are texts for options of ``[supervisord]`` that beat the file. ``origin`` is the directory for
+    relative paths: the one in which the daemon was started, because it may have changed directory
+    since, and a reload must find the same files. Raises ConfigError.
     """
     origin = os.getcwd() if origin is None else origin
     path = find_config(program, origin) if path is None else path
@@ -72,7 +72,7 @@ def load_config(
 def examine_config(
     path: str, *, overrides: Mapping[str, str] | None = None
 ) -> tuple[Examined, list[Diagnostic]]:
-    """All that can be said of a file and its includes, and what the log would say of those.
+    """Errors and remarks of a file with its includes, and messages for the log.
 
     Starts and creates nothing. Raises ConfigError only if the file itself cannot be read.
     """
@@ -86,7 +86,7 @@ def examine_config(
 
 
 def find_config(program: str | None, origin: str) -> str:
-    """The first existing path of the search list. Raises ConfigError (E1)."""
+    """The first existing path of the search list. Raises ConfigError if there is none."""
     searched = search_path(program)
     if os.getuid() == 0:
         with suppress(OSError):  # a reload may find the reader of stderr gone
@@ -105,7 +105,7 @@ def find_config(program: str | None, origin: str) -> str:
 
 
 def eval_context(origin: str) -> EvalContext:
-    """This machine and this process, as seen from a directory."""
+    """The context of this machine and process, with relative paths below ``origin``."""
     return EvalContext(
         environ=dict(os.environ),
         cwd=origin,
@@ -119,9 +119,9 @@ def eval_context(origin: str) -> EvalContext:
 
 
 def read_document(path: str, context: EvalContext, here: str) -> tuple[Document, list[Diagnostic]]:
-    """The main file with its includes, and what the log is to say of them.
+    """The main file with its includes, and messages for the log.
 
-    What is wrong with their text stands in the document's errors. Raises ConfigError if the main
+    Syntax errors are added to the document's errors. Raises ConfigError if the main
     file cannot be read.
     """
     document = Document(path)
@@ -156,7 +156,7 @@ def _read_file(
     ``here`` is the absolute directory of the file; errors show the path as it was given.
     """
     real = os.path.join(here, os.path.basename(path))
-    if not path or not os.path.exists(real):  # Q80
+    if not path or not os.path.exists(real):
         raise ConfigError(f"could not find config file {path}", hint="name another with -c")
     try:
         with open(real, encoding="utf-8", newline="") as file:
@@ -181,7 +181,8 @@ def _read_file(
 
 
 def _not_text(path: str, error: UnicodeDecodeError) -> ConfigError:
-    """E6, with the line; the bytes themselves may be part of a secret."""
+    """The error of a file that is not UTF-8, with its line but without the bytes, which may be
+    part of a secret."""
     line = error.object[: error.start].count(b"\n") + 1
     return ConfigError(
         f"{path} is not UTF-8 text: {error.reason} at byte {error.start}",
@@ -192,14 +193,14 @@ def _not_text(path: str, error: UnicodeDecodeError) -> ConfigError:
 
 
 def is_toml(path: str) -> bool:
-    """The form of a file is told by its name."""
+    """Whether a file is TOML, by its name; all others are INI."""
     return path.endswith(".toml")
 
 
 def _read_includes(
     main: str, patterns: list[str], document: Document, context: EvalContext, here: str
 ) -> list[Diagnostic]:
-    """Files the main file includes, after it and in order (4.3 to 4.7); what the log is to say."""
+    """Files the main file includes, after it and in order ; returns messages for the log."""
     messages = []
     for pattern in patterns:
         matches = included_paths(pattern, here)
@@ -222,7 +223,7 @@ def _include(path: str, main: str, document: Document, context: EvalContext) -> 
             hint="convert one of them with tsupervisord --convert",
         )
     if not is_readable(path):
-        text = f'Cannot read included file "{path}", it is left out'  # Q15
+        text = f'Cannot read included file "{path}", it is left out'
         return Diagnostic(Severity.WARN, text, Place(section="include"))
     here = os.path.dirname(os.path.abspath(path))
     _read_file(path, document, context, here, included=True)
@@ -230,7 +231,7 @@ def _include(path: str, main: str, document: Document, context: EvalContext) -> 
 
 
 def _unimportable(document: Document, config: Config) -> Iterator[ConfigError]:
-    """What cannot be imported: found at load, not when it is needed."""
+    """Errors of plugins and handlers that cannot be imported, found at load, not at first use."""
     for interface in filter(is_plugin, config.rpcinterfaces):
         try:
             find_factory(interface)
@@ -251,7 +252,7 @@ def _unimportable(document: Document, config: Config) -> Iterator[ConfigError]:
 
 
 def _uncallable(config: Config) -> Iterator[Diagnostic]:
-    """Result handlers that cannot be called: no error until they are (8.7)."""
+    """Warnings of result handlers that cannot be called: as in Supervisor, no error before use."""
     for group in config.groups:
         if group.pool is not None:
             with suppress(Exception):  # told as an error
@@ -278,7 +279,7 @@ def _import_error(
 
 
 def _temporary_directory() -> str:
-    """Of automatic logs. Where no directory can be written it is needed only to name it in the
+    """Directory of automatic logs. Where no directory can be written, it is needed only for the
     error about such a log."""
     try:
         return tempfile.gettempdir()

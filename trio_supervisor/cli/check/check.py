@@ -1,6 +1,6 @@
-"""``tsupervisord --check``: everything that is wrong or odd with a configuration, at once.
+"""``tsupervisord --check``: reports all errors and warnings of a configuration at once.
 
-Starts, binds and creates nothing; it only looks.
+It starts, binds and creates nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 EXIT_FOUND = 2
-#: What to do about messages that say only what is the matter, by section.
+#: Hints for messages of the log that have none, by section.
 _HINTS = {"include": "correct files=, or ignore this if the files come later"}
 
 
@@ -53,7 +53,7 @@ def check(configuration: str | None, overrides: Mapping[str, str], form: str, pr
 
 
 def findings_of(path: str, overrides: Mapping[str, str], sources: Sources) -> list[Diagnostic]:
-    """Errors, remarks, what the log would say, and what a look at this machine shows.
+    """Errors, remarks, warnings of the log, and what the machine itself reveals.
 
     Raises ConfigError if there is no file to be read.
     """
@@ -63,7 +63,7 @@ def findings_of(path: str, overrides: Mapping[str, str], sources: Sources) -> li
         *examined.remarks,
         *_of_messages((*messages, *examined.partial.messages)),
     ]
-    # Where an option is wrong a default stands for it: nothing to look at.
+    # A default stands in for a wrong option: checking that against the machine means nothing.
     wrong = {(f.place.section, f.place.option) for f in found if level(f) == ERROR}
     whole = {section for section, option in wrong if option is None}
     looked = [

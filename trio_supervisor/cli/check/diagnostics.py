@@ -104,7 +104,7 @@ class Sources:
             return ""
         if file not in self._lines:
             try:
-                # Lines are those of the dialect, which str.splitlines() has more of (3).
+                # str.splitlines() also splits at characters that end no line of these files.
                 with open(file, encoding="utf-8") as text:
                     self._lines[file] = text.read().split("\n")
             except (OSError, UnicodeDecodeError):

@@ -1,6 +1,6 @@
-"""What a look at this machine shows about a configuration, for ``--check``.
+"""Checks of a configuration against this machine, for ``--check``.
 
-It only looks: nothing is started, bound or created.
+Nothing is started, bound or created.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ if TYPE_CHECKING:
 DAEMON = "supervisord"
 NO_PERMISSION = "give the user the permission, or name another place"
 TAKEN = "stop that one first, or choose another"
-#: Stands for the name of a process in a text that may be true of several.
+#: Placeholder for a process name, so that processes with the same finding can share it.
 WHO = "\0"
 
 
 def probe(document: Document, config: Config) -> list[Diagnostic]:
-    """Everything that can be seen; one finding for all processes that share it."""
+    """All findings; one for all processes that share it."""
     prober = _Prober(document, config)
     found = [*prober.daemon()]
     for server in config.servers:
@@ -71,7 +71,8 @@ class _Prober:
         uid = config.daemon.uid
         self._uid = os.geteuid() if uid is None else uid
         self._itself = ""
-        """The daemon of this configuration, where one runs already: it may hold what is its own."""
+        """The daemon that already runs with this configuration, if any: sockets and ports that it
+        holds are not reported as taken."""
 
     def daemon(self) -> Findings:
         daemon = self._config.daemon
@@ -148,7 +149,7 @@ class _Prober:
             yield _warning(text, section, "password", hint)
 
     def process(self, process: ProcessConfig) -> Findings:
-        """WHO stands for its name."""
+        """Findings about one process, with WHO in place of its name."""
         section = process.section or ""
         try:
             find_command(
@@ -158,7 +159,7 @@ class _Prober:
                 inherited=os.environ,
             )
         except RequestError as error:
-            # That its first word is something for a shell has been remarked already.
+            # A first word that only a shell can run has been remarked already.
             if no_program(process.command) is None:
                 yield self._failing(process, error.detail)
         yield from self._identity(process.uid, section, WHO)
@@ -171,7 +172,7 @@ class _Prober:
             yield from self._fastcgi(process.socket, section)
 
     def _failing(self, process: ProcessConfig, why: str) -> Diagnostic:
-        """That a process cannot start; secrets that its command uses stay out of the text."""
+        """The finding that a process cannot start, without the values of its variables."""
         section = self._document.sections.get(process.section or "")
         entry = None if section is None else self._document.entry(section, "command")
         if entry is not None:
@@ -248,14 +249,14 @@ class _Prober:
 
     @property
     def _user(self) -> str:
-        """Whom the daemon is to become, for people."""
+        """Name of the user that the daemon will run as."""
         try:
             return pwd.getpwuid(self._uid).pw_name
         except KeyError:
             return f"uid {self._uid}"
 
     def _may(self, path: str, mode: int) -> bool:
-        """Whether the user that the daemon is to become may use a path so."""
+        """Whether the user that the daemon will run as has access ``mode`` to a path."""
         if self._uid == os.geteuid():
             return os.access(path, mode)
         if self._uid == 0:
@@ -282,7 +283,7 @@ def _error(
 
 
 def _advice(process: ProcessConfig) -> str:
-    """What to do about a command that cannot be executed."""
+    """How to fix a command that cannot be executed."""
     if open_quote(process.command):
         return "close the quote, or write \\' for a quote that is meant as it is"
     words = shlex.split(process.command)

@@ -1,10 +1,10 @@
-"""Who may use an HTTP server, and how much of it: values of the configuration."""
+"""Access control of an HTTP server, as values of the configuration."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-#: Bytes of a request body beyond which it is refused with 413 (interfaces.md section 5).
+#: Bytes of a request body beyond which it is refused with status 413.
 BODY_MAXBYTES = 16 * 1024 * 1024
 #: In ``allowed_hosts``: no name is refused.
 ANY_HOST = "*"
@@ -21,16 +21,17 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What a server asks of requests besides the credentials for full control."""
+    """What a server requires of requests besides the credentials for full control."""
 
     readonly: Credentials | None = None
-    """May look at everything and change nothing."""
+    """Credentials of a user who may read everything and change nothing. None means there is no such
+    user."""
     allowed_hosts: tuple[str, ...] | None = None
-    """Names, beside the machine's own, that a Host header may carry; ``*``: any; a leading dot: all
-    names below. None: only the machine's own on a loopback address without credentials, any
-    elsewhere."""
+    """Names besides the machine's own that a Host header may carry. ``*`` means any, a leading dot
+    means all names below. None means only the machine's own on a loopback address without
+    credentials, and any elsewhere."""
     get_actions: bool = True
-    """Whether actions of the web page may be asked for by GET, as scripts of the reference do."""
+    """Whether actions of the web page may be requested by GET, as scripts for Supervisor do."""
     body_maxbytes: int = BODY_MAXBYTES
     """Most bytes of a request's body."""
 
@@ -40,8 +41,8 @@ class Tls:
     """Paths of PEM files with which a TCP server speaks TLS."""
 
     certificate: str
-    """The certificate and those between it and a well-known one."""
+    """The certificate, followed by the intermediate ones."""
     key: str | None = None
-    """None: the key stands in the certificate's file."""
+    """None means that the key is in the certificate's file."""
     client_ca: str | None = None
-    """Clients must show a certificate that these have signed; None: they need none."""
+    """Authorities that must have signed a client's certificate. None means clients need none."""

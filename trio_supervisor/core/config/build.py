@@ -1,6 +1,7 @@
-"""From the sections of a document to a configuration (config.md sections 8 to 10).
+"""Builds the configuration from the sections of a document.
 
-The order of evaluation is that of section 10, so that the first error is the reference's.
+Sections and options are evaluated in Supervisor's order, so that the first error is the one that
+Supervisor reports.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ _DAEMON_ORDER = (
     *(row.name for row in SUPERVISORD if row.name not in (*_SUPERVISORS, *_LAST)),
     *_LAST,
 )
-#: Section kinds that make processes, in the order in which they are built (10, step 5).
+#: Section kinds that make processes, in the order in which they are built.
 KINDS = {
     "program": GroupKind.PLAIN,
     "eventlistener": GroupKind.POOL,
@@ -78,22 +79,22 @@ def build(
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """Everything that can be said of a document."""
+    """All that evaluating a document has found."""
 
     document: Document
     config: Config | None
     """None if there is an error."""
     partial: Config
-    """What is there in spite of errors: a default stands for each value that is wrong."""
+    """The configuration in spite of errors, with the default in place of each wrong value."""
     errors: list[ConfigError]
-    """In order of evaluation: the first is the one that the reference would report."""
+    """In order of evaluation: the first is the one that Supervisor would report."""
     remarks: list[Diagnostic]
 
 
 def examine(
     document: Document, context: EvalContext, *, overrides: Mapping[str, str], here: str
 ) -> Examined:
-    """All errors and remarks of a document that has all its includes. Raises nothing."""
+    """All errors and remarks of a document that has all its includes. Raises no ConfigError."""
     builder = _Builder(document, context, overrides, here)
     config = builder.build()
     errors = [*document.errors, *builder.diagnostics.errors]
@@ -164,7 +165,7 @@ class _Builder:
         section = self._document.sections.get("supervisord")
         if section is None:
             section = Section("supervisord", COMMAND_LINE, 0)
-            if not self._document.errors:  # else it may stand where nothing could be read
+            if not self._document.errors:  # else it may be in a part that could not be read
                 self.diagnostics.add(
                     ConfigError(
                         ".ini file does not include supervisord section",
@@ -172,7 +173,7 @@ class _Builder:
                         hint="the smallest file that runs is a line [supervisord]",
                     )
                 )
-        # What the command line says stands in the section, as literal text.
+        # Options of the command line beat those of the section. They are literal text.
         given = {
             name: Entry(text.replace("%", "%%"), COMMAND_LINE, 0, str(self._start["here"]))
             for name, text in self._overrides.items()
@@ -199,7 +200,7 @@ class _Builder:
             )
 
     def _all(self, make: Callable[[Section], T], sections: Iterable[Section]) -> tuple[T, ...]:
-        """What can be made of the sections; what cannot is a problem more."""
+        """What can be made of the sections; an error of a section is added to ``diagnostics``."""
         made = []
         for section in sections:
             try:
@@ -218,14 +219,15 @@ class _Builder:
             )
         keys = [*section.entries]
         if factory != MAIN_FACTORY and DEFAULT in self._document.sections:
-            # Plugins get what they inherit, as in the reference; the main one would fail (Q8).
+            # Plugins get what they inherit from [DEFAULT], as in Supervisor; the main interface
+            # would refuse such options.
             keys = [*self._document.sections[DEFAULT].entries, *keys]
         free = replace(reader, options={key: _free(key) for key in keys})
         rest = {key: free.take(key, str) for key in keys if key != FACTORY}
         return RpcInterface(_own_name(section), factory, rest)
 
     def _groups(self, programs: ProgramBuilder) -> tuple[GroupConfig, ...]:
-        """Heterogeneous groups first; their members form no groups of their own (8.8, 9.5)."""
+        """Groups of ``[group:]`` sections first; their members form no groups of their own."""
         grouped: set[str] = set()
 
         def group(section: Section) -> GroupConfig:
@@ -265,7 +267,10 @@ class _Builder:
     def _member(
         self, reader: SectionReader, group: str, member: str, programs: ProgramBuilder
     ) -> tuple[str, Section]:
-        """Kind and section of a group's member. Raises ConfigError (E35, E36)."""
+        """Kind and section of a group's member.
+
+        Raises ConfigError if no program, or two, have this name.
+        """
         found = [
             (kind, self._document.sections[f"{kind}:{member}"])
             for kind in ("program", "fcgi-program")
@@ -286,7 +291,8 @@ class _Builder:
             )
         kind, section = found[0]
         if kind == "fcgi-program":
-            # The reference gives grouped ones no socket and never asks for the option (Q50).
+            # Supervisor gives FastCGI programs in groups no socket, and does not require the
+            # option there: files without it run.
             socket = self._document.entry(section, "socket")
             inner = self._reader(section, kind, self._names)
             if socket is None or not socket.value:
@@ -298,7 +304,7 @@ class _Builder:
         return kind, section
 
     def _meant_member(self, member: str) -> str:
-        """What to do about a member that does not exist."""
+        """How to fix a member that does not exist."""
         if f"eventlistener:{member}" in self._document.sections:
             return "an event listener cannot be in a group, it is a group of its own"
         if len(member.split()) > 1:
@@ -315,7 +321,7 @@ class _Builder:
         return [section for name, section in sections.items() if name.startswith(f"{kind}:")]
 
     def _starting(self, prefix: str) -> list[Section]:
-        """Any section whose name starts so is a server (Q56)."""
+        """All sections whose name starts so: Supervisor takes each for a server."""
         sections = self._document.sections
         return [section for name, section in sections.items() if name.startswith(prefix)]
 
@@ -326,7 +332,7 @@ class _Builder:
 
 
 def include_patterns(document: Document, context: EvalContext, here: str) -> list[str]:
-    """The words of ``[include] files=``. What is wrong with it stands in the document's errors."""
+    """The patterns of ``[include] files=``. Errors are added to the document's."""
     section = document.sections.get("include")
     if section is None:
         return []
@@ -341,7 +347,7 @@ def include_patterns(document: Document, context: EvalContext, here: str) -> lis
 
 
 def _own_name(section: Section) -> str:
-    """What stands behind the colon, as written."""
+    """The name after the colon, as written."""
     return section.name.partition(":")[2]
 
 
@@ -352,7 +358,7 @@ def names_of(context: EvalContext, here: str) -> Names:
 
 
 def variables(environment: Mapping[str, str]) -> dict[str, str | int]:
-    """The names under which values may use environment variables (5.2)."""
+    """The names under which values may use environment variables."""
     return {f"ENV_{name}": value for name, value in environment.items()}
 
 

@@ -1,4 +1,4 @@
-"""What a configuration depends on besides its text, as a value: core asks nobody itself."""
+"""What a configuration depends on besides its text, as a value: core makes no system calls."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EvalContext:
-    """The machine and the user a configuration is read for."""
+    """The machine and the user that a configuration is evaluated for."""
 
     environ: Mapping[str, str]
-    """The daemon's environment when it started (config.md 5.4, ENV-start)."""
+    """The daemon's environment when it started."""
     cwd: str
     host_node_name: str
     tempdir: str
     user_id: Callable[[str], int]
-    """uid of a login name or number; LookupError if there is none."""
+    """uid of a login name or number; raises LookupError if there is none."""
     group_id: Callable[[str], int]
-    """gid of a group name or number; LookupError if there is none."""
+    """gid of a group name or number; raises LookupError if there is none."""
     is_dir: Callable[[str], bool]
     expand_user: Callable[[str], str]
     """Replaces a leading ``~``."""

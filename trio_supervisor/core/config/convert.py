@@ -1,4 +1,4 @@
-"""INI to TOML (config.md 18): a document as nested tables that mean the same.
+"""INI to TOML: a document as nested tables that mean the same.
 
 ``%(name)02d`` becomes ``${name:02d}``; values get native types where the option has one. What has
 no counterpart is reported, never dropped silently.
@@ -36,11 +36,11 @@ FACTORY = RPCINTERFACE[0].name
 
 
 class NotConvertible(Exception):
-    """A value has no counterpart; the text says why."""
+    """A value has no counterpart in TOML; the text says why."""
 
 
 def to_tables(document: Document, here: str) -> tuple[dict[str, object], list[str]]:
-    """The document as nested tables of a file in ``here``, and what could not be brought along."""
+    """The document as nested tables of a file in ``here``, and what was lost."""
     tables: dict[str, object] = {}
     lost: list[str] = []
     main = next((section.file for section in document.sections.values()), "")
@@ -129,7 +129,7 @@ def _inherited(document: Document, section: Section, kind: str) -> dict[str, Ent
         return {}
     if kind == "rpcinterface":
         factory = document.entry(section, FACTORY)
-        if factory is None or factory.value == MAIN_FACTORY:  # it is given nothing else (Q8)
+        if factory is None or factory.value == MAIN_FACTORY:  # it gets no other inherited option
             return {key: entry for key, entry in default.entries.items() if key == FACTORY}
     return default.entries
 
@@ -188,7 +188,7 @@ def _all_parts(text: str, *, twice: bool) -> list[tuple[bool, str]]:
     """What ``_parts`` gives, of a text that is expanded twice where it says so."""
     parts = _parts(text)
     if twice:
-        # If the second pass fails, the result of the first stands (Q23).
+        # If the second pass fails, Supervisor uses the result of the first.
         with contextlib.suppress(NotConvertible):
             again = (_parts(part) if not is_name else [(True, part)] for is_name, part in parts)
             parts = [part for more in again for part in more]

@@ -1,7 +1,7 @@
-"""Converters from the text of an option to its value (config.md section 7).
+"""Converters from the text of an option to its value.
 
 Each raises ValueError with what is wrong with the text; the second argument of the error is how to
-put it right.
+fix it.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _LEVELS = {
 }
 _LEVEL_HINTS = {"warning": "use warn", "crit": "use critical", "err": "use error"}
 _RESTART_HINTS = {"always": "use true", "never": "use false", "on-failure": "use unexpected"}
-#: Ports below and above cannot be listened on.
+#: Ports that a server can listen on.
 _PORTS = range(1, 65536)
-#: Of the C type in which system calls take modes.
+#: Largest value of C ``int``: file modes are passed to the kernel as ``int``.
 LARGEST_INT = 2**31 - 1
 SYSLOG = "syslog"
 
@@ -93,7 +93,7 @@ def size_limit(text: str, context: EvalContext) -> int:
 
 
 def octal(text: str, _: EvalContext) -> int:
-    """A mode or a umask: what the system calls do not take is refused here, not when it is used."""
+    """A mode or a umask. Values that the kernel cannot take are refused here, not when used."""
     hint = "use the digits 0 to 7, like 022"
     try:
         number = int(text, 8)
@@ -171,7 +171,8 @@ def absolute_path(text: str, context: EvalContext) -> str:
 
 
 def log_path(text: str, context: EvalContext) -> str:
-    """The daemon's own log: ``syslog``, or a file made absolute at load (15.1)."""
+    """The daemon's own log: ``syslog``, or a file, made absolute because the daemon changes
+    its directory."""
     return text if text == SYSLOG else absolute_path(file_path(text, context), context)
 
 
@@ -180,9 +181,9 @@ def absolute_file(text: str, context: EvalContext) -> str:
 
 
 def child_log(text: str, context: EvalContext) -> str | Auto | None:
-    """None and the empty text mean no file; clients are shown which of them it is.
+    """A path, AUTO, or None or an empty text for no file: ``getAllConfigInfo`` tells those apart.
 
-    The word ``syslog`` is left for the builder, which sets the option for it.
+    ``syslog`` is returned as it is; ``programs.py`` turns it into the option for syslog.
     """
     word = text.lower()
     if word in ("none", "off"):
@@ -215,7 +216,8 @@ def owner(text: str, context: EvalContext) -> tuple[int, int]:
 
 
 def inet_address(text: str, _: EvalContext) -> tuple[str, int]:
-    """``PORT``, ``:PORT``, ``*:PORT``, ``HOST:PORT`` or ``[IPv6]:PORT``; empty host: all (Q63)."""
+    """``PORT``, ``:PORT``, ``*:PORT``, ``HOST:PORT`` or ``[IPv6]:PORT``; an empty
+    host means all addresses."""
     host, _colon, port = text.strip().rpartition(":")
     try:
         number = int(port)

@@ -1,21 +1,25 @@
-"""``environment=``: KEY=value pairs (config.md section 6).
+"""``environment=``: KEY=value pairs.
 
-The words are those of release 4.3.0; where those make no sense, POSIX shell words are tried, which
-is how the reference's next release reads them (Q32).
+The text is split like Supervisor 4.3.0 does. Where the result makes no sense, it is split into
+POSIX shell words, as Supervisor's next release will do.
 """
 
 from __future__ import annotations
 
 import shlex
 
-#: What may stand unquoted besides letters, digits and ``_``.
+#: Characters of unquoted words besides letters, digits and ``_``.
 _WORD_CHARACTERS = "/.+-():"
 NO_CLOSING_QUOTATION = "no closing quotation"
 PAIRS = 'write KEY="value",KEY2="value2"'
 
 
 def parse_environment(text: str) -> dict[str, str]:
-    """Raises ValueError naming the last variable that was complete, never a value."""
+    """The variables of a text.
+
+    Raises ValueError naming the last variable that was complete, never a value, which may be
+    secret.
+    """
     try:
         return _pairs(_words(text, posix=False), strip_quotes=True)
     except ValueError:
@@ -30,7 +34,7 @@ def parse_environment(text: str) -> dict[str, str]:
 
 
 def odd_separators(text: str) -> list[str]:
-    """What stands between pairs and is no comma, where the reference's words make sense (Q31)."""
+    """Separators of pairs that are no commas; Supervisor takes any word for one."""
     try:
         words = _words(text, posix=False)
         _pairs(words, strip_quotes=True)
@@ -40,7 +44,7 @@ def odd_separators(text: str) -> list[str]:
 
 
 def is_ambiguous(text: str) -> bool:
-    """Whether the reference's next release reads something else in it (Q32, 6.4)."""
+    """Whether Supervisor's next release reads other variables from this text."""
     try:
         today = _pairs(_words(text, posix=False), strip_quotes=True)
         return today != _pairs(_words(text, posix=True), strip_quotes=False)
@@ -58,7 +62,7 @@ def _words(text: str, *, posix: bool) -> list[str]:
 
 
 def _pairs(words: list[str], *, strip_quotes: bool) -> dict[str, str]:
-    """Runs of key, ``=``, value, separator; the separator is not looked at (Q31)."""
+    """Runs of key, ``=``, value, separator. Like Supervisor it accepts any separator."""
     pairs: dict[str, str] = {}
     for start in range(0, len(words), 4):
         run = words[start : start + 3]

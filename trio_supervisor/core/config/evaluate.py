@@ -1,6 +1,6 @@
-"""Evaluates single options: text of the file or default, expanded, converted (config.md 5).
+"""Evaluates single options: the text of the file or the default, expanded and converted.
 
-The one place that turns what is wrong with a value into a ConfigError that says where it stands.
+The one place that turns an error in a value into a ConfigError with its place.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ LONGEST_MESSAGE = 1000
 
 
 class Diagnostics:
-    """What is wrong with a configuration, in order of evaluation; each thing once."""
+    """Errors of a configuration in order of evaluation, each once."""
 
     def __init__(self) -> None:
         self.errors: list[ConfigError] = []
         self._seen: set[str] = set()
 
     def add(self, error: ConfigError) -> None:
-        if str(error) not in self._seen:  # many processes of one section meet the same one
+        if str(error) not in self._seen:  # all processes of one section meet the same error
             self._seen.add(str(error))
             self.errors.append(error)
 
@@ -50,8 +50,8 @@ class Diagnostics:
 class SectionReader:
     """One section, the options of its kind, and the names its values may use.
 
-    An option that is wrong is added to ``diagnostics`` and stands for its default from then on, so
-    that one reading finds all that is wrong. ConfigError is raised only where there is no default.
+    An error is added to ``diagnostics`` and the default used in place of the value, so that one
+    reading finds all errors. ConfigError is raised only where there is no default.
     """
 
     document: Document
@@ -63,7 +63,7 @@ class SectionReader:
     diagnostics: Diagnostics = field(default_factory=Diagnostics)
 
     def with_names(self, names: Mapping[str, str | int]) -> SectionReader:
-        """The same with more names."""
+        """The same reader with more names."""
         return replace(self, names=ChainMap({**names}, *self.names.maps))
 
     def take(self, name: str, kind: type[T]) -> T:
@@ -111,23 +111,23 @@ class SectionReader:
         return {key: value or "" for key, value in expanded.items()}
 
     def spelled(self, texts: Mapping[Grammar, str]) -> str:
-        """The one of some texts that is in the grammar of this section's file."""
+        """Pick the text that is written in the grammar of this section's file."""
         entries = self.section.entries.values()
         dollars = any(entry.grammar is Grammar.DOLLAR for entry in entries)
         return texts[Grammar.DOLLAR if dollars else Grammar.PERCENT]
 
     def has_process_number(self, name: str) -> bool:
-        """Whether the text as written says ``process_num`` (E21)."""
+        """Whether the text as written uses ``process_num``."""
         entry = self.document.entry(self.section, name)
         dollars = entry is not None and entry.grammar is Grammar.DOLLAR
         return ("${process_num" if dollars else "%(process_num)") in (self.raw(name) or "")
 
     def literal(self, name: str) -> str:
-        """The text as written, where its grammar allows it without what will be expanded."""
+        """The literal part of the text, where its grammar can tell it from expansions."""
         entry = self.document.entry(self.section, name)
         text = self.raw(name) or ""
         dollars = entry is not None and entry.grammar is Grammar.DOLLAR
-        # An expansion may not be the whole name, or it could not be judged: keep something.
+        # If all of it is an expansion, "x" stands for a text that is not empty.
         return without_expansions(text) or "x" if dollars and text else text
 
     def _expanded(self, name: str, value: str, entry: Entry) -> str | None:
@@ -179,11 +179,11 @@ class SectionReader:
         return None if default is None else expand(default, self.names)
 
     def add_error(self, message: str, name: str | None = None, hint: str | None = None) -> None:
-        """Note an error; a value that makes sense must stand for the one that is wrong."""
+        """Add an error to ``diagnostics``; the caller goes on with a value that makes sense."""
         self.diagnostics.add(self.error(message, name, hint))
 
     def error(self, message: str, name: str | None = None, hint: str | None = None) -> ConfigError:
-        """An error of this section, at the option's place if it is written there."""
+        """An error of this section, with the place of the option if it is written there."""
         entry = None if name is None else self.document.entry(self.section, name)
         if entry is not None:
             message = self._as_written(message, entry)

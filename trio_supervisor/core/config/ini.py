@@ -1,4 +1,4 @@
-"""The INI dialect of ``supervisord.conf`` (config.md section 3), with the place of everything.
+"""Parses the INI dialect of ``supervisord.conf``, and keeps the place of everything.
 
 Equal to ``configparser.RawConfigParser(strict=False, inline_comment_prefixes=(";", "#"))``, which
 keeps no positions; a test compares the two.
@@ -17,7 +17,7 @@ from trio_supervisor.core.diagnostics import Diagnostic, Place, Severity
 from trio_supervisor.core.errors import ConfigError
 
 COMMENT_MARKS = (";", "#")
-#: Its keys are fall-back values of every section (3.8).
+#: Section whose keys are fall-back values of every section.
 DEFAULT = "DEFAULT"
 #: Characters of a line, and such lines, that one message shows.
 LONGEST_SHOWN = 100
@@ -25,7 +25,7 @@ MOST_SHOWN = 20
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _HEADER = re.compile(r"\[(.+)\]")
-#: What begins a line that is not meant to continue the one above (Q7).
+#: What begins a line that is probably not meant to continue the value above.
 SECTION_KINDS = frozenset({*ROWS, "ctlplugin"})
 OPTION_NAMES = frozenset(name for rows in ROWS.values() for name in rows)
 _KEY = re.compile(r"(.*?)\s*[=:]\s*(.*)\Z", re.DOTALL)
@@ -46,7 +46,7 @@ class Entry:
     file: str
     line: int
     here: str
-    """Directory of the file: what ``%(here)s`` means in this value (4.8)."""
+    """Directory of the file: the meaning of ``%(here)s`` in this value."""
     grammar: Grammar = Grammar.PERCENT
     table: dict[str, str] | None = None
     """An ``environment`` that was written as a table; ``value`` is empty then."""
@@ -56,7 +56,7 @@ class Entry:
 
 @dataclass(slots=True)
 class Section:
-    """Keys of one section; ``file`` is where it first appeared (4.9)."""
+    """Keys of one section. ``file`` and ``line`` are those of its first header."""
 
     name: str
     file: str
@@ -72,9 +72,9 @@ class Document:
     """The main file; None for text that comes from none."""
     sections: dict[str, Section] = field(default_factory=dict)
     remarks: list[Diagnostic] = field(default_factory=list)
-    """What looks odd in the layout (12)."""
+    """Layout that is probably a mistake."""
     errors: list[ConfigError] = field(default_factory=list)
-    """What could not be read; the rest of the file is there all the same."""
+    """Parse errors. The rest of the file has been read all the same."""
 
     def entry(self, section: Section, key: str) -> Entry | None:
         """The key's own value in the section, else that of ``[DEFAULT]``."""
@@ -85,7 +85,7 @@ class Document:
 
 def read(text: str, *, file: str, here: str, into: Document) -> None:
     """Add a file to a document; later values replace earlier ones. Raises nothing."""
-    _IniReader(file, here, into).read(text.removeprefix("\ufeff"))  # Q4
+    _IniReader(file, here, into).read(text.removeprefix("\ufeff"))
 
 
 class _IniReader:
@@ -148,8 +148,8 @@ class _IniReader:
                 f"malformed section header {_shown(text)}",
                 number,
                 "the closing ] is missing, or a comment swallowed it",
-            )  # Q6
-            # What follows belongs to no section that is known, least of all to the one before.
+            )
+            # The keys that follow do not belong to the section before.
             self._end_value()
             self._section = Section(text, self._file, number)
         elif self._section is not None:
@@ -163,7 +163,7 @@ class _IniReader:
             )
 
     def _comment(self, number: int, line: str, cut: int) -> None:
-        """Remark a comment inside quotes, which may have begun on an earlier line of the value."""
+        """Warn of a comment inside quotes, which may have begun on an earlier line of the value."""
         if cut == 0 and line.lstrip()[0] != ";":
             return  # a whole line behind # is meant as a comment everywhere, also by a shell
         if self._key is not None and len(line) - len(line.lstrip()) > self._indent:
@@ -244,12 +244,12 @@ def _shown(line: str) -> str:
 
 
 def without_comment(line: str) -> str:
-    """The line up to an inline comment (3.1)."""
+    """The line up to an inline comment."""
     return line[: _comment_start(line)].rstrip()
 
 
 def _comment_start(line: str) -> int | None:
-    """Where the comment begins, or None (3.1, 3.2, Q2)."""
+    """Offset of the comment, or None. Quotes do not protect comment marks."""
     if line.strip().startswith(COMMENT_MARKS):
         return 0
     positions = dict.fromkeys(COMMENT_MARKS, -1)

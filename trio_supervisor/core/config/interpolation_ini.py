@@ -1,4 +1,4 @@
-"""``%(name)s`` in values (config.md section 5): printf rules with a mapping, and nothing else."""
+"""Expands ``%(name)s`` in values of INI files: printf rules with a mapping, and nothing else."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def expand(text: str, names: Mapping[str, str | int]) -> str:
     """The text with its names replaced, once.
 
     Raises ValueError with a hint. A conversion without a name is refused: it would insert the
-    whole mapping, environment included (Q21).
+    whole mapping, environment included, as it does in Supervisor.
     """
     if "%" not in text:
         return text
@@ -48,7 +48,7 @@ def expand(text: str, names: Mapping[str, str | int]) -> str:
 
 
 def known_names(name: str, names: Mapping[str, str | int]) -> str:
-    """What could stand in place of a name that is not known (Q22)."""
+    """A hint about an unknown name: a known one that resembles it, or what is known."""
     variable = f"ENV_{name}"
     meant = variable if variable in names else suggestion(name, names)
     if meant is not None:

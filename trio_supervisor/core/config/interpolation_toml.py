@@ -1,4 +1,4 @@
-"""``${name}`` in values of TOML files: expanded exactly once (config.md 18)."""
+"""``${name}`` in values of TOML files: expanded exactly once."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What a file says that is probably not what its writer meant (config.md section 12).
+"""Remarks about a file that loads but probably does not mean what its author intended.
 
-Everything here loads, and keeps loading; a remark only says so. Layout is judged where it is seen,
+What is remarked here loads, and keeps loading. Layout is judged where it is seen,
 in ``core/config/ini.py``.
 """
 
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
 
     from trio_supervisor.core.config.context import EvalContext
 
-#: Sections whose keys are free or somebody else's.
+#: Sections that may have any keys.
 FREE_KINDS = frozenset({"rpcinterface", "ctlplugin"})
 #: Sections that need a name behind a colon; without one they are ignored.
 NAMED_KINDS = frozenset({"program", "group", "eventlistener", "fcgi-program", *FREE_KINDS})
 
-#: Keys in which a dollar sign is left to somebody else.
+#: Keys in which a dollar sign is not remarked here.
 UNTOUCHED = SECRETS - {"environment"} | {"command"}
-#: Keys of a listener that are read and have no effect (8.7).
+#: Keys of a listener that have no effect: its stdout carries the event protocol.
 _NO_EFFECT_IN_LISTENERS = ("stdout_capture_maxbytes", "stdout_events_enabled", "stdout_syslog")
-#: A number sign outside quotes, which ends the line (Q33).
+#: A number sign outside quotes: Supervisor's lexer drops the rest of the line.
 _UNQUOTED_MARK = re.compile(r"^(?:[^\"'#]|\"[^\"]*\"|'[^']*')*[^\s\"']#")
-#: Logs that are somebody else's open file are not rotated.
+#: Logs below these are open files of other programs, which are not rotated.
 DEVICES = ("/dev/", "/proc/")
 MOST_UMASK = 0o777
 UMASKS = "use three octal digits, like 022"
-#: What to do about a name that resembles nothing.
+#: Hint for a key that resembles no option.
 FOREIGN = "keep it if another program reads it here, else remove it or correct its name"
 UNKNOWN = "remove it, or correct its name"
 SIGKILL = 9
@@ -69,7 +69,10 @@ def lint(
 
 
 def kind_of(name: str) -> str:
-    """The kind of a section by its name; servers are told by how it starts (Q56)."""
+    """The kind of a section by its name.
+
+    As in Supervisor, any name that starts with the kind of a server is a server.
+    """
     for server in SERVERS:
         if name.startswith(server):
             return server
@@ -102,7 +105,7 @@ def _sections(document: Document) -> Iterator[Diagnostic]:
         if name == "include":
             main = next(iter(document.sections.values())).file
             for entry in section.entries.values():
-                if entry.file != main:  # Q14
+                if entry.file != main:
                     text, hint = "[include] of an included file is ignored", "name its files in "
                     place = Place(entry.file, entry.line, name)
                     yield Diagnostic(Severity.WARN, text, place, hint + main)
@@ -236,7 +239,7 @@ def _directory(
     missing = [
         p.directory for p in processes if p.directory is not None and not is_dir(p.directory)
     ]
-    if missing:  # Q78
+    if missing:  # no error: it may be mounted later
         shown = entry.value if "ENV_" in entry.value else missing[0]
         hint = "create it before the program starts"
         yield _at(section, "directory", f"there is no directory {shown}", hint)
@@ -255,10 +258,10 @@ def _programs(document: Document, config: Config) -> Iterator[tuple[Section, lis
 
 
 def _names(document: Document, config: Config) -> Iterator[Diagnostic]:
-    """Names that nobody can type, and programs that run more than once."""
+    """Process names that are hard to address, and programs that run more than once."""
     for section, processes in _programs(document, config):
         entry = section.entries.get("process_name")
-        if entry is not None and any(set(p.name) & set(" :/") for p in processes):  # Q47
+        if entry is not None and any(set(p.name) & set(" :/") for p in processes):
             text = "a process name with a blank, : or / is hard to address"
             yield _at(section, "process_name", text, "look at the variables it uses")
     groups: dict[str, dict[str, None]] = {}
@@ -266,7 +269,7 @@ def _names(document: Document, config: Config) -> Iterator[Diagnostic]:
         for process in group.processes:
             groups.setdefault(process.section or "", {})[group.name] = None
     for name, names in groups.items():
-        if len(names) > 1 and name in document.sections:  # Q54
+        if len(names) > 1 and name in document.sections:
             text = f"[{name}] is in several groups and runs once in each: {', '.join(names)}"
             yield _remark(document.sections[name], text, "name it in one of them")
 

@@ -16,13 +16,13 @@ from trio_supervisor.core.config.access import Access, Credentials, Tls
 from trio_supervisor.core.diagnostics import Diagnostic
 from trio_supervisor.core.diagnostics import Severity as Severity
 
-#: Defaults shared by child logs and the activity log (process.md P-244).
+#: Defaults of child logs and of the activity log.
 LOG_MAXBYTES = 50 * 1024 * 1024
 LOG_BACKUPS = 10
 
 
 class Auto(enum.Enum):
-    """A log file whose name the supervisor chooses (process.md P-220)."""
+    """A log file whose name the supervisor chooses."""
 
     AUTO = "auto"
 
@@ -31,7 +31,7 @@ AUTO = Auto.AUTO
 
 
 class Autorestart(enum.Enum):
-    """When a process that left RUNNING by itself is started again (P-112 to P-114)."""
+    """When a process that left RUNNING by itself is started again."""
 
     NEVER = "false"
     UNEXPECTED = "unexpected"
@@ -39,14 +39,14 @@ class Autorestart(enum.Enum):
 
 
 class EventLength(enum.Enum):
-    """What the ``len`` of an event's header counts (interfaces.md 1.2.1)."""
+    """What the ``len`` of an event's header counts."""
 
     CHARACTERS = "characters"
     BYTES = "bytes"
 
 
 class GroupKind(enum.Enum):
-    """What a group is made from; a change of kind is a change of the group (config.md 13.3)."""
+    """What a group is made from; a change of kind is a change of the group."""
 
     PLAIN = "plain"
     POOL = "pool"
@@ -60,7 +60,7 @@ class FileTarget:
 
     path: str | Auto
     maxbytes: int = LOG_MAXBYTES
-    """Rotate when the file reaches this size; 0 or less: never."""
+    """Rotate when the file reaches this size in bytes; 0 or less means never."""
     backups: int = LOG_BACKUPS
     """Rotated files to keep; 0 or less: empty the file instead."""
 
@@ -81,10 +81,10 @@ class ChannelConfig:
     logfile: str | Auto | None = AUTO
     """A path, AUTO, or None or an empty text for no file."""
     maxbytes: int = LOG_MAXBYTES
-    """Rotate when the file reaches this size; 0 or less: never."""
+    """Rotate when the file reaches this size in bytes; 0 or less means never."""
     backups: int = LOG_BACKUPS
     capture_maxbytes: int = 0
-    """Size of the capture buffer in bytes; 0: no capture mode."""
+    """Size of the capture buffer in bytes; 0 means no capture mode."""
     events_enabled: bool = False
     syslog: bool = False
 
@@ -106,7 +106,7 @@ class FastCgiSocket:
     url: str
     """``unix:///absolute/path`` or ``tcp://host:port``."""
     backlog: int | None = None
-    """None: the system's maximum."""
+    """None means the system's maximum."""
     owner: tuple[int, int] | None = None
     """uid and gid of a unix socket; -1 leaves one unchanged; None: no change."""
     mode: int = 0o700
@@ -135,7 +135,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class ProcessConfig:
-    """One process: one instance of a program, under one name (config.md 8.5)."""
+    """One process: one instance of a program, under one name."""
 
     name: str
     command: str
@@ -160,7 +160,7 @@ class ProcessConfig:
     """Start it with SIGPIPE and SIGXFSZ ignored, as Supervisor does; False: with their default
     effect."""
     environment: Mapping[str, str] = field(default_factory=dict)
-    """The global environment= with the program's own over it (P-062)."""
+    """The global environment= with the program's own over it."""
     serverurl: str | Auto | None = AUTO
     """SUPERVISOR_SERVER_URL; AUTO: that of the first suitable server; None or an empty
     text: not set."""
@@ -168,10 +168,10 @@ class ProcessConfig:
     stderr: ChannelConfig = ChannelConfig()
     socket: FastCgiSocket | None = None
     task: Callable[..., Awaitable[object]] | None = None
-    """An async function to run in place of the command; only programs can say that, not files."""
+    """An async function to run in place of the command; files cannot set it."""
     backoff: tuple[float, ...] = ()
     """Seconds of pause after the first, second, ... failed start, the last one for all further;
-    empty: 1, 2, 3, ... Only programs can say that, not files."""
+    empty: 1, 2, 3, ... Files cannot set it."""
     section: str | None = field(default=None, compare=False)
     """Name of the section it was made from; None if a program made it."""
 
@@ -315,7 +315,7 @@ class InetServer:
     credentials: Credentials | None = None
     access: Access = field(default_factory=Access)
     tls: Tls | None = None
-    """None: clients and server speak in clear."""
+    """None means no TLS."""
 
     @property
     def address(self) -> str:
@@ -344,7 +344,7 @@ class RpcInterface:
 
 @dataclass(frozen=True, slots=True)
 class DaemonConfig:
-    """``[supervisord]`` (config.md 8.1). Paths are absolute."""
+    """``[supervisord]``. Paths are absolute."""
 
     logfile: str = "supervisord.log"
     """A path, or ``syslog``."""
@@ -370,7 +370,7 @@ class DaemonConfig:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything one configuration file says."""
+    """The whole configuration of one daemon."""
 
     daemon: DaemonConfig = DaemonConfig()
     servers: tuple[Server, ...] = ()
@@ -385,7 +385,7 @@ class Config:
 
     @property
     def server_url(self) -> str | None:
-        """SUPERVISOR_SERVER_URL of children: first unix server, else last inet (config.md 6.6)."""
+        """SUPERVISOR_SERVER_URL of children: the first unix server, else the last inet."""
         unix = [s.url for s in self.servers if isinstance(s, UnixServer)]
         inet = [s.url for s in self.servers if isinstance(s, InetServer)]
         return unix[0] if unix else inet[-1] if inet else None
@@ -393,7 +393,7 @@ class Config:
 
 @dataclass(frozen=True, slots=True)
 class Diff:
-    """What a reread found, as group names (config.md 13.2)."""
+    """What a reread found, as group names."""
 
     added: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
@@ -403,8 +403,8 @@ class Diff:
 def diff(active: Mapping[str, GroupConfig], candidates: tuple[GroupConfig, ...]) -> Diff:
     """Compare groups that run (in activation order) with those a reread found, by name.
 
-    Of candidates with equal names the first counts (config.md 9.5). Two groups differ if any value
-    of them differs; all fields are the *resulting* values, so spelling changes are none (13.4).
+    Of candidates with equal names the first counts. Two groups differ if any of their values
+    differs; fields hold evaluated values, so another spelling of the same value is no change.
     """
     wanted: dict[str, GroupConfig] = {}
     for group in candidates:

@@ -1,6 +1,6 @@
 """The forms in which a configuration may hold a password, and how a given one is compared.
 
-In clear; ``{SHA}`` and 40 hexadecimal digits, as the reference has it (interfaces.md 3.5); or
+In clear; ``{SHA}`` and 40 hexadecimal digits, as in Supervisor; or
 ``{SCRYPT}`` with parameters, salt and digest, which is slow to compute and so slow to guess
 (RFC 7914). Pure, but a comparison with the last may take a good part of a second.
 """
@@ -38,7 +38,7 @@ def hash_password(password: str, salt: bytes) -> str:
 
 
 def check_form(stored: str) -> None:
-    """Raise ValueError for a damaged ``{SCRYPT}``; with the other forms the reference starts."""
+    """Raise ValueError for a damaged ``{SCRYPT}``; Supervisor starts with any other form."""
     if stored.startswith(SCRYPT):
         _scrypt_parts(stored)
 
@@ -49,7 +49,7 @@ def is_slow(stored: str) -> bool:
 
 
 def matches(password: bytes, stored: str) -> bool:
-    """Whether it is the password that is stored; takes as long either way."""
+    """Whether it is the password that is stored. Takes equally long either way."""
     if stored.startswith(SCRYPT):
         cost, block_size, parallelism, salt, digest = _scrypt_parts(stored)
         given = _scrypt(password, salt, cost, block_size, parallelism, len(digest))

@@ -1,4 +1,4 @@
-"""Processes and groups from program-like sections (config.md 5.5, 8.5 to 8.8, 9)."""
+"""Builds programs, their processes and their groups from sections."""
 
 from __future__ import annotations
 
@@ -32,19 +32,20 @@ if TYPE_CHECKING:
 
     from trio_supervisor.core.config.evaluate import SectionReader
 
-#: As many as Linux runs by default in all; a slip of the finger must not take all memory.
+#: Most processes of a section: as many as Linux runs by default in all. A typing error must not
+#: take all memory.
 MOST_PROCESSES = 32768
 #: A process_name that tells the processes of a section apart.
 NUMBERED = {
     Grammar.PERCENT: "%(program_name)s_%(process_num)02d",
     Grammar.DOLLAR: '"${program_name}_${process_num:02d}"',
 }
-#: Largest length of a socket's queue (7, socket_backlog).
+#: Largest length of a socket's queue.
 MOST_BACKLOG = 65535
 
 
 def checked_name(reader: SectionReader, name: str, option: str | None = None) -> str:
-    """The trimmed name of a section, or of what an option gives. Raises ConfigError (E34, Q46)."""
+    """The trimmed name of a section, or of what an option gives. Raises ConfigError."""
     name = name.strip()
     reason = why_invalid(name)
     if reason is not None:
@@ -252,10 +253,10 @@ class ProgramBuilder:
         return Program(name, template, count, first, reader.section.name), processes
 
     def can_have_socket(self, reader: SectionReader, program: str, group: str) -> bool:
-        """Whether a FastCGI program may keep its socket in a group (Q50).
+        """Whether a FastCGI program in a group can have its socket.
 
-        The reference gives it none there and never looks at these options: that they are wrong is
-        no error, it runs without.
+        Supervisor gives it none there and does not read these options, so wrong ones are no error:
+        the program runs without a socket.
         """
         named = reader.with_names({"program_name": program, "group_name": group})
         tried = replace(named, diagnostics=Diagnostics())
@@ -311,7 +312,7 @@ class ProgramBuilder:
         )
 
     def _check_pool(self, reader: SectionReader, group: GroupConfig, pool: PoolConfig) -> None:
-        """Warn of what works but surprises."""
+        """Warn of what works but is probably not meant."""
         name = reader.section.name
         if header_token(group.name) != group.name:
             self._warn(
@@ -329,7 +330,7 @@ class ProgramBuilder:
             )
 
     def _socket(self, reader: SectionReader) -> FastCgiSocket | None:
-        """None if there is none that could be opened, which is a problem."""
+        """The socket of a FastCGI program; None after an error."""
         name = reader.section.name
         if not reader.raw("socket"):
             hint = "write socket=unix:///absolute/path or socket=tcp://host:port"
@@ -357,7 +358,7 @@ def _warning(reader: SectionReader, text: str) -> Diagnostic:
 
 
 def environment_of(reader: SectionReader) -> dict[str, str]:
-    """The section's ``environment=``; one that makes no sense (E14) is empty and a problem."""
+    """The section's ``environment=``; if it is wrong, an error is added and it is empty."""
     table = reader.table("environment")
     if table is not None:
         return table

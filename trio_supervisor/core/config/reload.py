@@ -1,6 +1,6 @@
-"""What a configuration read again means for the daemon itself (config.md 13.6, 13.8).
+"""Which changed options of ``[supervisord]`` a reread and a reload bring into force.
 
-The option table says of each option what it takes; groups are compared in ``core/config/model.py``.
+The option table tells what each option needs; groups are compared in ``core/config/model.py``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _FIELDS = [field.name for field in fields(DaemonConfig)]
 def reread_daemon(
     running: DaemonConfig, read: DaemonConfig
 ) -> tuple[DaemonConfig, tuple[Diagnostic, ...]]:
-    """``[supervisord]`` as a reread leaves it, and what the log is to say (Q69)."""
+    """``[supervisord]`` after a reread, and messages for the log."""
     daemon, effective, waiting = _apply(running, read, {RestartScope.NOTHING})
     said = [f"the new {name} is in force" for name in effective]
     for scope, needed in (
@@ -38,7 +38,7 @@ def reread_daemon(
 def reload_daemon(
     running: DaemonConfig, read: DaemonConfig
 ) -> tuple[DaemonConfig, tuple[Diagnostic, ...]]:
-    """``[supervisord]`` as a reload leaves it, and what the log is to say (Q83, Q84)."""
+    """``[supervisord]`` after a reload, and messages for the log."""
     scopes = {RestartScope.NOTHING, RestartScope.GROUPS, RestartScope.PROGRAMS}
     daemon, _, waiting = _apply(running, read, scopes)
     return daemon, tuple(

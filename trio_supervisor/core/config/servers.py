@@ -1,4 +1,4 @@
-"""From the section of an HTTP server to its value (config.md 8.2, 8.3)."""
+"""Builds an HTTP server of the configuration from its section."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 def inet_server(reader: SectionReader) -> InetServer:
-    """``[inet_http_server]``; port 0 stands for one that is wrong."""
-    credentials = _credentials(reader)  # the reference looks at them first
+    """``[inet_http_server]``; port 0 takes the place of a wrong one."""
+    credentials = _credentials(reader)  # Supervisor evaluates them first
     address = reader.find("port", tuple)
     if address is None and not reader.has("port"):
         hint = "write port=127.0.0.1:9001"
@@ -30,7 +30,7 @@ def unix_server(reader: SectionReader) -> UnixServer:
     """``[unix_http_server]``."""
     credentials = _credentials(reader)
     file = reader.find("file", str) or ""
-    if not file.strip():  # E30, Q58
+    if not file.strip():
         hint = "write file=/run/supervisor.sock"
         reader.add_error(f"section [{reader.section.name}] has no file value", hint=hint)
     return UnixServer(
@@ -44,7 +44,7 @@ def unix_server(reader: SectionReader) -> UnixServer:
 
 
 def _credentials(reader: SectionReader, prefix: str = "") -> Credentials | None:
-    """Both or neither, also when one is empty (E32, Q57)."""
+    """User name and password; None if there are none. One without the other is an error."""
     name, secret = f"{prefix}username", f"{prefix}password"
     username = reader.find(name, str)
     password = reader.find(secret, str)

@@ -1,4 +1,4 @@
-"""Shell syntax in a ``command=``, which no shell reads: it is divided into words and executed."""
+"""Finds shell syntax in ``command=``, which no shell interprets: it is split and executed."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def bare_words(command: str) -> list[str]:
 
 
 def no_program(command: str) -> tuple[str, str] | None:
-    """Why the first word is no program but something for a shell, and what to do; or None."""
+    """Why only a shell could run the first word, and how to fix it; or None."""
     words = bare_words(command)
     if not words:
         return None
@@ -98,9 +98,9 @@ def no_program(command: str) -> tuple[str, str] | None:
 
 
 def shell_syntax(command: str, *, expansions: bool = True) -> tuple[str, str] | None:
-    """What in a command line only a shell would understand, and what to do; or None.
+    """What in a command line only a shell would understand, and how to fix it; or None.
 
-    Without ``expansions`` a dollar sign means something to the file's own grammar.
+    Without ``expansions`` dollar signs are not looked at: they belong to the file's own grammar.
     """
     first = no_program(command)
     if first is not None or open_quote(command):

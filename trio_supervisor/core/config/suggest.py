@@ -1,4 +1,4 @@
-"""Did you mean: the known word closest to one that is not known (config.md 12)."""
+"""Finds the known word that is closest to an unknown one, for "did you mean"."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same configuration written as TOML (config.md 18; architecture decision 11).
+"""Reads a configuration that is written as TOML.
 
 Tables and options have the names of the INI form and native types. They are turned into the same
 ``Document``, so that one builder gives both forms their meaning.
@@ -35,7 +35,7 @@ OTHER = "other"
 FOREIGN = "correct its name, or put it into the table 'other' if it is for another program"
 #: Sections that cannot have it: any key is theirs, or it would be the name of a server.
 WITHOUT_OTHER = (*FREE, *SERVERS)
-#: What people call the types of TOML that no option takes.
+#: Names, for messages, of TOML types that no option takes.
 _NAMES_OF_TYPES: dict[type, str] = {dict: "table", float: "number with a fraction"}
 
 _HEADER = re.compile(r"\s*\[([^\[\]]+)\]")
@@ -48,8 +48,8 @@ def read_toml(
 ) -> list[str]:
     """Add a file to a document; returns the globs of its ``include``. Raises nothing.
 
-    What is wrong stands in the document's errors. An ``included`` file cannot include others (4.6):
-    the INI form ignores that it wants to, here nothing unknown is ignored.
+    Errors are added to the document's. An ``included`` file cannot include others: the INI form
+    ignores its ``[include]``, here it is an error, like all that has no effect.
     """
     try:
         data = tomllib.loads(text)
@@ -104,7 +104,7 @@ class _TomlReader:
         return include
 
     def refuse_include(self) -> None:
-        """Say that this file cannot include others."""
+        """Add the error that an included file cannot include others."""
         hint = "name its files in the main file"
         self._error("an included file cannot include others", "", "include", hint)
 
