@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import xmlrpc.client
 from base64 import b64encode
@@ -18,6 +19,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from tests.kit.fake_supervisor import BOB, FakeSupervisor
 from tests.kit.web import Client, call_body, request
 from trio_supervisor.core.config.model import InetServer, Server, UnixServer
+from trio_supervisor.core.process.cause import Cause, CauseKind
+from trio_supervisor.runtime.requester import cause_of_request
 from trio_supervisor.web import connection_set
 from trio_supervisor.web.api import processes
 from trio_supervisor.web.app import App
@@ -326,3 +329,31 @@ async def test_without_descriptors_a_silent_client_is_closed(
             assert trio.current_time() - begun < 1
         nursery.cancel_scope.cancel()
     unbind(server, listener)
+
+
+def own_name() -> str:
+    return Path("/proc/self/comm").read_text().strip()
+
+
+async def test_a_request_carries_who_asks(
+    fake: FakeSupervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """User and address of HTTP; of a unix socket the user and process that connected."""
+    seen: list[Cause] = []
+
+    async def start(*, wait: bool = True) -> None:
+        seen.append(cause_of_request())
+
+    monkeypatch.setattr(fake.process("cat"), "start", start)
+    body = call_body("supervisor.startProcess", "cat")
+    path = str(tmp_path / "s.sock")
+    with_users = InetServer("inet", "127.0.0.1", 0, credentials=BOB)
+    without = InetServer("inet", "127.0.0.1", 0)
+    async with serving(fake, with_users, without, UnixServer("unix", path)) as listeners:
+        for listener, address in zip(listeners, (None, None, path), strict=True):
+            async with connected(listener, address) as client:
+                for _ in range(2):  # the second request of a connection too
+                    assert (await client.post("/RPC2", body, GOOD)).status == 200
+    local = f"uid {os.getuid()} ({own_name()}, pid {os.getpid()} at connect)"
+    expected = ["bob from 127.0.0.1", "127.0.0.1", local]
+    assert seen == [Cause(CauseKind.REQUEST, who) for who in expected for _ in range(2)]

@@ -30,6 +30,7 @@ from trio_supervisor.runtime.guards import attempt, innermost, persist, tracebac
 from trio_supervisor.runtime.logs.activity import open_activity_log, try_activity_log
 from trio_supervisor.runtime.logs.autologs import remove_auto_logs
 from trio_supervisor.runtime.process.emergency_stop import end_survivors
+from trio_supervisor.runtime.requester import SIGNAL, set_requester
 from trio_supervisor.runtime.rpc.plugins import is_plugin
 from trio_supervisor.runtime.spawn.launcher import ProcessLauncher
 from trio_supervisor.runtime.spawn.leftovers import find_leftovers
@@ -264,7 +265,8 @@ async def _end_in_failure(supervisor: Supervisor, error: BaseException) -> NoRet
 
 
 async def _obey(signals: AsyncIterator[int], supervisor: Supervisor) -> None:
-    """Act on the signals of process.md 7.2 for as long as one incarnation lasts."""
+    """Act on the daemon's signals for as long as one incarnation lasts."""
+    set_requester(SIGNAL)
     async with trio.open_nursery() as nursery:
         async for number in signals:
             _act(signal.Signals(number), supervisor, nursery)

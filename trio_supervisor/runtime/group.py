@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_supervisor.core.config.model import ChannelConfig, GroupKind, Severity, Task
+from trio_supervisor.core.errors import AlreadyAdded, BadName, StillRunning
 from trio_supervisor.core.plan import in_start_order
 from trio_supervisor.core.process.states import STOPPED_STATES
 from trio_supervisor.runtime.events.listener_reader import ListenerReader
@@ -26,7 +27,9 @@ from trio_supervisor.runtime.spawn.shared_socket import SharedSocket
 
 if TYPE_CHECKING:
     from trio_supervisor.core.config.model import GroupConfig, ProcessConfig
+    from trio_supervisor.core.process.record import ProcessRecord
     from trio_supervisor.runtime.host import Host
+    from trio_supervisor.runtime.spawn.child import Child
 
 
 class Group:
@@ -42,9 +45,11 @@ class Group:
         self._scope = trio.CancelScope()
         self.pool = Pool(config.name, config.pool, host) if config.pool is not None else None
         self.sockets: dict[str, SharedSocket] = {}
-        """FastCGI sockets by URL: one for each program of the group (P-298, Q-61)."""
+        """FastCGI sockets by URL: one for each program of the group."""
         self.processes: dict[str, Process] = {}
-        self._auto_logs: list[str] = []
+        self._nursery: trio.Nursery | None = None
+        self._auto_logs: list[tuple[str, str]] = []
+        """Names of processes, with the paths of their automatic logs."""
         for process in in_start_order(config.processes):
             self.processes[process.name] = self._make(process)  # of equal names the last counts
 
@@ -53,11 +58,53 @@ class Group:
         set_requester(PYTHON)  # not the client that happened to ask for the group
         with self._scope:
             async with trio.open_nursery() as nursery:
+                self._nursery = nursery
                 if self.pool is not None:
                     what = f"pool {self.name}"
                     nursery.start_soon(persist, self.pool.run, what, self._host.log)
                 for process in self.processes.values():
                     nursery.start_soon(self._live, process)
+
+    def add(
+        self,
+        config: ProcessConfig,
+        *,
+        record: ProcessRecord | None = None,
+        child: Child | None = None,
+    ) -> Process:
+        """Add a process, also while the group runs; nothing is started.
+
+        ``record`` and ``child`` are those of an earlier supervisor: the process carries on with
+        them. Raises AlreadyAdded.
+        """
+        if config.name in self.processes:
+            raise AlreadyAdded(f"{self.name}:{config.name}")
+        process = self._make(config, record)
+        if child is not None:
+            process.driver.hand_over(child)
+        added = {**self.processes, config.name: process}.values()
+        self.processes = {p.name: p for p in sorted(added, key=lambda p: p.config.priority)}
+        self._configure((*self.config.processes, config))
+        if self._nursery is not None:
+            self._nursery.start_soon(self._live, process)
+        return process
+
+    def remove(self, name: str) -> None:
+        """Remove a process that has ended. Raises BadName or StillRunning."""
+        process = self.processes.get(name)
+        if process is None:
+            raise BadName(f"{self.name}:{name}")
+        if process.state not in STOPPED_STATES:
+            raise StillRunning(process.full_name)
+        del self.processes[name]
+        process.remove()
+        if self.pool is not None:
+            self.pool.remove(process)
+        self._configure(tuple(p for p in self.config.processes if p.name != name))
+        self._remove_auto_logs_of({name})
+
+    def _configure(self, processes: tuple[ProcessConfig, ...]) -> None:
+        self.config = replace(self.config, processes=processes)
 
     def close(self) -> None:
         """End the group's tasks; nothing in it is started any more."""
@@ -69,37 +116,43 @@ class Group:
 
     def remove_auto_logs(self) -> None:
         """Remove the automatic logs of a group that is closed for good; trouble costs a line."""
-        if self._host.daemon.nocleanup or not self._auto_logs:
+        self._remove_auto_logs_of(set(self.processes))
+
+    def _remove_auto_logs_of(self, processes: set[str]) -> None:
+        paths = [path for name, path in self._auto_logs if name in processes]
+        self._auto_logs = [entry for entry in self._auto_logs if entry[0] not in processes]
+        if self._host.daemon.nocleanup or not paths:
             return
+
+        def remove(directory: str) -> None:
+            for path in paths:
+                remove_auto_log(path)
+
         try:
-            self._host.sinks.do(self._remove_auto_logs, self._host.daemon.childlogdir)
+            self._host.sinks.do(remove, self._host.daemon.childlogdir)
         except OSError as error:
             self._host.log(
                 Severity.WARN, f"cannot remove the automatic logs of {self.name}: {reason(error)}"
             )
 
-    def _remove_auto_logs(self, directory: str) -> None:
-        for path in self._auto_logs:
-            remove_auto_log(path)
-
     @property
     def at_rest(self) -> bool:
-        """Whether every process is in the stopped set (P-004, P-007)."""
+        """Whether every process is in the stopped set."""
         return all(process.state in STOPPED_STATES for process in self.processes.values())
 
     async def _live(self, process: Process) -> None:
-        """The one place where an error of a process task stops: nobody else notices it."""
+        """Run one process; an error in it stops here, and reaches no other process."""
         try:
-            while True:
+            while not process.removed:
                 try:
                     await process.driver.run()
                 except Exception:
                     process.driver.recover()
-                await trio.sleep(RECOVERY_PAUSE)
+                    await trio.sleep(RECOVERY_PAUSE)
         finally:
             process.let_go()
 
-    def _make(self, config: ProcessConfig) -> Process:
+    def _make(self, config: ProcessConfig, record: ProcessRecord | None = None) -> Process:
         stderr = ChannelConfig(logfile=None) if config.redirect_stderr else config.stderr
         process = Process(
             config,
@@ -109,6 +162,7 @@ class Group:
             stdout=self._channel(config, "stdout", config.stdout),
             stderr=self._channel(config, "stderr", stderr),
             socket=self._shared_socket(config),
+            record=record,
         )
         if self.pool is not None:
             self.pool.add(process)
@@ -154,5 +208,5 @@ class Group:
         except OSError as error:
             why = f"cannot create a log in this childlogdir: {reason(error)}"
             raise OSError(error.errno, why, daemon.childlogdir) from error
-        self._auto_logs.append(path)
+        self._auto_logs.append((process, path))
         return path

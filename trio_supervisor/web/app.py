@@ -155,6 +155,8 @@ class App:
         """Raises Refusal."""
         role = await self._admission.role(request)
         request.readonly = role is Role.READONLY
+        if not request.is_proven:
+            request.user = self._admission.user(request)
         if request.method == "POST" and not request.has_length:
             raise Refusal(411, "Content-Length is missing")
         if endpoint is None:

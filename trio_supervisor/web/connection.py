@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from trio_supervisor.core.process.cause import Cause, CauseKind
+from trio_supervisor.runtime.requester import set_requester
 from trio_supervisor.web.message import (
     Refusal,
     Request,
@@ -65,12 +67,15 @@ class Connection:
         app: App,
         peer: str,
         spare: Callable[[int], bool] = lambda count: True,
+        origin: str = "",
     ) -> None:
+        """``origin`` describes the client for people; see ``origin_of``."""
         self.idle_since: float | None = None
         """When it began to wait for a request, on trio's clock; None while it handles one."""
         self._transport = transport
         self._app = app
         self._spare = spare
+        self._origin = origin
         self.peer = peer
         self.descriptors = 1
         """Number of its open descriptors: its socket, and the file that it streams."""
@@ -126,6 +131,9 @@ class Connection:
             return False
         self.is_known = True
         self._proven = authorization
+        if not request.is_proven:
+            who = f"{request.user} from {self._origin}" if request.user else self._origin
+            set_requester(Cause(CauseKind.REQUEST, who))
         with self._app.memory.account() as account:
             try:
                 request.body = await self._body(request, account)

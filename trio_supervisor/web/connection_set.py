@@ -14,7 +14,7 @@ import trio
 from trio_supervisor.core.config.model import Severity
 from trio_supervisor.web.connection import Connection
 from trio_supervisor.web.tls import TlsTransport
-from trio_supervisor.web.transport import PlainTransport
+from trio_supervisor.web.transport import PlainTransport, origin_of
 
 if TYPE_CHECKING:
     import socket
@@ -76,7 +76,9 @@ class ConnectionSet:
             if certificate is None
             else TlsTransport(sock, certificate, partial(self._log, Severity.ERROR))
         )
-        connection = Connection(transport, app, peer, partial(self._spare, peer=peer))
+        connection = Connection(
+            transport, app, peer, partial(self._spare, peer=peer), origin_of(sock, peer)
+        )
         self._present[connection] = app
         try:
             await connection.run()

@@ -67,6 +67,8 @@ class Request:
     """An earlier request on this connection was authorized with the same Authorization header."""
     has_left: Callable[[], bool] = lambda: False
     """Whether the client has disconnected, so that no answer can reach it."""
+    user: str = ""
+    """Name of the authorized user; empty if the server has no users."""
     readonly: bool = False
     """The user may read everything and change nothing."""
 

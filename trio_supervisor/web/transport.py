@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import select
 import socket
+import struct
 from typing import Protocol
 
 import trio
 
+from trio_supervisor.core.escape import escaped
+
+#: What SO_PEERCRED returns: pid, uid and gid.
+_CREDENTIALS = "=iII"
+#: The kernel keeps at most 15 bytes of a process's name.
+NAME_SIZE = 64
 #: Most bytes of one read.
 CHUNK = 64 * 1024
 
@@ -46,6 +53,28 @@ def has_left(sock: socket.socket) -> bool:
     poll = select.poll()
     poll.register(sock, select.POLLHUP if sock.family == socket.AF_UNIX else select.POLLRDHUP)
     return bool(poll.poll(0))
+
+
+def origin_of(sock: socket.socket, address: str) -> str:
+    """Describe the other end of a connection; ``address`` is empty on a unix socket.
+
+    On a unix socket it is the user and the process that connected; the process may have ended, or
+    handed the socket to another one, since then.
+    """
+    if address:
+        return address
+    try:
+        size = struct.calcsize(_CREDENTIALS)
+        peer = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+    except OSError:
+        return "a local client"
+    pid, uid, _ = struct.unpack(_CREDENTIALS, peer)
+    try:
+        with open(f"/proc/{pid}/comm", "rb") as file:
+            name = escaped(file.read(NAME_SIZE).decode(errors="replace").strip()).replace("\n", " ")
+    except OSError:  # another namespace, or it has ended
+        return f"uid {uid} (pid {pid} at connect)"
+    return f"uid {uid} ({name}, pid {pid} at connect)"
 
 
 class PlainTransport:

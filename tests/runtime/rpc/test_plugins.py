@@ -24,9 +24,11 @@ from trio_supervisor import NOT_DONE_YET, PluginError, PluginFault
 from trio_supervisor.core.config.model import Config, RpcInterface
 from trio_supervisor.core.config.options import MAIN_FACTORY
 from trio_supervisor.core.errors import ConfigError, RequestError, UnknownMethod
+from trio_supervisor.core.process.cause import Cause, CauseKind
 from trio_supervisor.core.process.states import DaemonState
 from trio_supervisor.core.xmlrpc import Value
 from trio_supervisor.runtime.load import load_config
+from trio_supervisor.runtime.requester import cause_of_request, requested_by
 from trio_supervisor.runtime.rpc import plugins as rpc_plugins
 from trio_supervisor.runtime.rpc.calls import Rpc
 from trio_supervisor.runtime.rpc.plugins import find_factory, make_plugins
@@ -485,3 +487,19 @@ async def test_what_a_method_prints_is_flushed(
     with pytest.raises(RuntimeError):
         await rpc.call("x.leave", [])
     assert out.flushed == "bye\n"
+
+
+class Asks:
+    def __init__(self, supervisor: object, **options: str) -> None:
+        pass
+
+    async def ask(self) -> str:
+        await trio.lowlevel.checkpoint()
+        return cause_of_request().who
+
+
+async def test_what_a_plugin_asks_for_is_its_own_request(real: Supervisor) -> None:
+    rpc = Rpc(real, make_plugins([interface(f"{__name__}:Asks")], real))
+    with requested_by(Cause(CauseKind.REQUEST, "ann")):
+        assert await rpc.call("x.ask", []) == "plugin x.ask"
+        assert cause_of_request().who == "ann"

@@ -158,7 +158,13 @@ class Pool:
 
     def add(self, process: Process) -> None:
         """Make a process a listener of this pool; in order of process priority."""
-        self._members[process.name] = _Member(process, self._host)
+        member = self._members[process.name] = _Member(process, self._host)
+        if self._nursery is not None:
+            self._nursery.start_soon(self._follow, member)
+
+    def remove(self, process: Process) -> None:
+        """Forget a listener that has ended."""
+        del self._members[process.name]
 
     def on_output(self, process: str) -> Callable[[bytes], None]:
         """Return the function that receives the stdout of a listener."""
@@ -240,7 +246,7 @@ class Pool:
 
     async def _follow(self, member: _Member) -> None:
         """Notice new children of a listener, and the end of one that was delivering an event."""
-        while True:
+        while self._members.get(member.process.name) is member:
             self._renew(member)
             self._dispatch()
             await member.process.changed()

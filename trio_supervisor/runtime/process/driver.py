@@ -71,6 +71,7 @@ class Driver:
     __slots__ = (
         "_config",
         "_handed",
+        "_has_ended",
         "_host",
         "_record",
         "_signals",
@@ -104,6 +105,7 @@ class Driver:
         self._signals = Signaller(config, host.log)
         self._wait = trio.CancelScope()
         self._handed: Child | None = None
+        self._has_ended = False
 
     @property
     def is_dead(self) -> bool:
@@ -113,6 +115,11 @@ class Driver:
     def hand_over(self, child: Child) -> None:
         """Serve this living child, which the record describes, when ``run`` begins."""
         self._handed = child
+
+    def end(self) -> None:
+        """Let ``run`` return as soon as there is no child."""
+        self._has_ended = True
+        self._states.hold()
 
     def stop(self) -> None:
         """Carry out the intent DOWN: give up a retry, or send the stop signal.
@@ -130,7 +137,7 @@ class Driver:
         self._signals.send(child, number)
 
     async def run(self) -> None:
-        """Live until cancelled."""
+        """Live until ``end`` is called, or until cancelled."""
         if self.child is not None:  # an error ended an earlier run while the child lived
             self._record_end(await self.child.wait(), trio.current_time())
         if self._handed is not None:
@@ -139,6 +146,8 @@ class Driver:
         record = self._record
         while True:
             while record.state is not State.STARTING:
+                if self._has_ended:
+                    return
                 with trio.CancelScope(deadline=record.due):
                     await self._waiters.changed()
                 if trio.current_time() >= record.due:

@@ -74,7 +74,8 @@ class Process:
         """All that is known of it; ``failures``, ``restarts`` and ``last_exit`` are public."""
         self.waiters = StateWaiters(config.name, self.history, host.log)
         self._host = host
-        self._removed = False
+        self.removed = False
+        """Whether nothing serves it any more."""
         self._stdio = Stdio(
             config.name,
             stdout,
@@ -234,7 +235,7 @@ class Process:
         Raises NoFile, NotExecutable, AlreadyStarted, Failed (UNKNOWN), AbnormalTermination
         (STOPPING), BadName (removed) or ShuttingDown.
         """
-        if self._removed:
+        if self.removed:
             raise BadName(self.full_name)
         if not self._host.accepting:
             raise ShuttingDown
@@ -304,13 +305,14 @@ class Process:
         self._states.hold()
 
     def remove(self) -> None:
-        """Start nothing any more: its group is closed, so nothing would serve a child."""
-        self._removed = True
+        """Start nothing any more: the group is closed, or goes on without this process."""
+        self.removed = True
+        self.driver.end()
 
     @property
     def is_untouched(self) -> bool:
         """Whether it was never started, and can be."""
-        return self.state is State.STOPPED and not self.started and not self._removed
+        return self.state is State.STOPPED and not self.started and not self.removed
 
     def let_go(self) -> None:
         """Forget a living child, which stays as it is; for the end of the group's task."""

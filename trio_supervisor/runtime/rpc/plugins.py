@@ -24,7 +24,9 @@ import trio
 from trio_supervisor.core.config.model import Severity
 from trio_supervisor.core.config.options import MAIN_FACTORY
 from trio_supervisor.core.errors import Failed, PluginError, PluginFault, RequestError
+from trio_supervisor.core.process.cause import Cause, CauseKind
 from trio_supervisor.runtime.printed import flush_printed
+from trio_supervisor.runtime.requester import requested_by
 from trio_supervisor.runtime.rpc.method import REQUIRED, Method, Parameter
 
 if TYPE_CHECKING:
@@ -148,6 +150,11 @@ class _Call:
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
 
     async def __call__(self, *arguments: object) -> Value:
+        """Call the method; what it asks of the supervisor is the plugin's request."""
+        with requested_by(Cause(CauseKind.PLUGIN, f"plugin {self._name}")):
+            return await self._call(arguments)
+
+    async def _call(self, arguments: tuple[object, ...]) -> Value:
         try:
             result = self._step(self._function, *arguments)
             if inspect.isawaitable(result):

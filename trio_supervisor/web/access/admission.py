@@ -62,6 +62,10 @@ class Admission:
         role = self._users.recognise(authorization)
         return role or await self._identify(request, authorization)
 
+    def user(self, request: Request) -> str:
+        """Return the name of the user that ``role`` has recognised; empty if none is asked for."""
+        return self._users.name(request.headers.get("authorization", ""))
+
     def judge(
         self, request: Request, role: Role, *, changes: bool, is_call: bool, wants_token: bool
     ) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_supervisor.core.config.passwords import is_slow, matches
+from trio_supervisor.core.escape import escaped
 from trio_supervisor.runtime.system.threads import in_thread
 
 if TYPE_CHECKING:
@@ -55,6 +56,11 @@ class Users:
         sent = _basic(authorization)
         roles = [user.role for user in self.known if user.recognises(sent)]
         return roles[0] if roles else None
+
+    def name(self, authorization: str) -> str:
+        """Return the name that an accepted header gives; empty if the server has no users."""
+        given = _basic(authorization) if self.known else None
+        return "" if given is None else escaped(given[0].decode(errors="replace"))
 
     async def identify(self, authorization: str) -> Role | None:
         """Return the role of the user, after slow comparisons if needed; None if it is unknown."""
