@@ -103,15 +103,15 @@ def _holder(path: str) -> str | None:
             return None
         except (TimeoutError, BlockingIOError):  # its queue is full
             return "a program that does not answer"
-        who = peer_of(client)
+        holder = peer_of(client)
         with suppress(OSError):
             client.sendall(PROBE)
             client.recv(1)
-        return who
+        return holder
 
 
-def _taken(server: Server, who: str | None) -> ServerError:
-    held = "" if who is None else f", held by {who}"
+def _taken(server: Server, holder: str | None) -> ServerError:
+    held = "" if holder is None else f", held by {holder}"
     return ServerError(
         f"Another program is already listening on a port that one of our HTTP servers needs: "
         f"{_place(server)}{held}. Stop that program, or change the address in the configuration"

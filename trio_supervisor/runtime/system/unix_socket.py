@@ -201,11 +201,11 @@ def _make_room(
         status = os.fstat(found)
         if not stat.S_ISSOCK(status.st_mode):
             raise FileExistsError(errno.EEXIST, "a file that is not a socket is there")
-        who = holder(_by_descriptor(found, path))
+        program = holder(_by_descriptor(found, path))
     finally:
         os.close(found)
-    if who is not None:
-        raise OSError(errno.EADDRINUSE, who)
+    if program is not None:
+        raise OSError(errno.EADDRINUSE, program)
     on_stale()
     with suppress(FileNotFoundError):  # another program has removed it
         os.rename(name, STALE, src_dir_fd=place, dst_dir_fd=own)

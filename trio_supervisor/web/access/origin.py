@@ -54,6 +54,6 @@ def _mismatch(request: Request) -> str | None:
         if (url := request.headers.get(name.lower())) is not None:
             other = authority.of_url(url)
             if other is None or not other.is_same(own):
-                said = quoted(str(other or url))
-                return f"{FOREIGN} ({name} {said}, Host {quoted(host)}). {PASS_HOST}"
+                shown = quoted(str(other or url))
+                return f"{FOREIGN} ({name} {shown}, Host {quoted(host)}). {PASS_HOST}"
     return None

@@ -52,8 +52,8 @@ class Field:
             "enum": list(self.choices) or None,
             "default": None if self.default is REQUIRED else self.default,
         }
-        said = {key: value for key, value in known.items() if value is not None}
-        return {"type": self.type, **said}
+        present = {key: value for key, value in known.items() if value is not None}
+        return {"type": self.type, **present}
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,7 +149,7 @@ async def _stop(form: FormAction) -> str:
 
 
 async def _restart(form: FormAction) -> str:
-    """One that does not run is just started; what counts is that it runs afterwards (Q40)."""
+    """Restart a process; start it if it does not run."""
     process = form.supervisor.process(form.name)
     started = process.restart(check=form.check_browser)
     return await _failure_of_start(form, started) or f"Process {form.name} restarted"

@@ -53,7 +53,7 @@ class Feed:
         self._usage = supervisor.usage
         self._viewer = viewer
         self._model = StatusModel(supervisor, viewer)
-        self._told = self._history.number_of(since)
+        self._sent = self._history.number_of(since)
         self._sampled: Sample | None = None
         """The last sample that it was sent."""
         self._due = 0.0
@@ -62,15 +62,15 @@ class Feed:
         if self._sampled is None:
             await self._usage.refresh()
             # The mark of a page may be older than the whole history.
-            known = self._told is not None and self._history.after(self._told) is not None
-            return (b"" if known else self._snapshot()) + self._beginning() + self._figures()
-        assert self._told is not None
+            known = self._sent is not None and self._history.after(self._sent) is not None
+            return (b"" if known else self._snapshot()) + self._begin() + self._figures()
+        assert self._sent is not None
         with trio.move_on_at(self._due):
-            await self._history.wait_beyond(self._told)
+            await self._history.wait_beyond(self._sent)
         data = b""
-        if self._history.number > self._told:
+        if self._history.number > self._sent:
             await trio.sleep(JOIN)
-            data = self._news(self._history.after(self._told))
+            data = self._changes(self._history.after(self._sent))
         if trio.current_time() >= self._due:
             await self._usage.refresh()
             data += self._figures()
@@ -79,10 +79,10 @@ class Feed:
     def close(self) -> None:
         """Do nothing: there is no state to release."""
 
-    def _news(self, entries: list[HistoryEntry] | None) -> bytes:
+    def _changes(self, entries: list[HistoryEntry] | None) -> bytes:
         if entries is None or any(isinstance(e.event, ProcessGroup) for e in entries):
             return self._snapshot()
-        self._told = self._history.number
+        self._sent = self._history.number
         changed = [e.event for e in entries if isinstance(e.event, ProcessState)]
         names = dict.fromkeys((event.group, event.process) for event in changed)
         return _message(
@@ -98,7 +98,7 @@ class Feed:
         )
 
     def _snapshot(self) -> bytes:
-        self._told = self._history.number
+        self._sent = self._history.number
         return _message(
             "snapshot",
             {
@@ -111,8 +111,8 @@ class Feed:
             mark=self._history.mark,
         )
 
-    def _beginning(self) -> bytes:
-        """Return the history of the charts. The last sample follows as figures."""
+    def _begin(self) -> bytes:
+        """Return the samples for the charts. The last one follows as figures."""
         return _history(tuple(self._usage.samples)[:-1], self._leaving)
 
     def _figures(self) -> bytes:

@@ -1,5 +1,5 @@
-/* Makes the pages live. They work without it: it only moves what the server has rendered, and
-   writes figures as text. */
+/* Live updates of the pages, which also work without them. The server renders all HTML; the script
+   moves it and writes numbers as text. */
 'use strict';
 (() => {
 
@@ -7,9 +7,9 @@ const root = document.documentElement;
 const $ = (selector, within = document) => within.querySelector(selector);
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 
-/* Storage may be forbidden. */
+/* The browser may forbid storage. */
 const stored = (key) => { try { return localStorage.getItem(key); } catch { return null; } };
-const store = (key, value) => { try { localStorage.setItem(key, value); } catch { /* then not */ } };
+const store = (key, value) => { try { localStorage.setItem(key, value); } catch { /* not stored */ } };
 
 /* Light or dark */
 
@@ -22,9 +22,9 @@ function changeTheme() {
   store('theme', root.dataset.theme);
 }
 
-/* The line to the daemon */
+/* Connection to the daemon */
 
-/* fetch() refuses an address with a user and a password, as this page's may be. */
+/* fetch() refuses addresses with user and password, which the address of the page may have. */
 function fetchHere(name, options) {
   const url = new URL(name, location.href);
   url.username = url.password = '';
@@ -33,8 +33,8 @@ function fetchHere(name, options) {
 
 const PATIENCE = [1, 2, 3, 5]; // seconds between attempts
 
-/* Listens to a stream while the page is seen; `hear` has a function for each kind of message. */
-function listen(address, hear) { // the address may depend on what was heard
+/* Reads a stream while the page is visible; `handlers` has a function for each kind of message. */
+function listen(address, handlers) { // `address` may be a function: it can depend on messages
   const sign = $('.live');
   let source = null, attempt = 0, timer = 0;
   const show = (kind, text) => {
@@ -52,8 +52,8 @@ function listen(address, hear) { // the address may depend on what was heard
       show('off', 'daemon is gone, reconnecting');
       timer = setTimeout(open, 1000 * PATIENCE[Math.min(attempt++, PATIENCE.length - 1)]);
     };
-    for (const [kind, heard] of Object.entries(hear)) {
-      source.addEventListener(kind, (event) => heard(JSON.parse(event.data), event.lastEventId));
+    for (const [kind, handle] of Object.entries(handlers)) {
+      source.addEventListener(kind, (event) => handle(JSON.parse(event.data), event.lastEventId));
     }
   };
   document.addEventListener('visibilitychange', () => (document.hidden ? close() : open()));
@@ -62,7 +62,7 @@ function listen(address, hear) { // the address may depend on what was heard
   open();
 }
 
-/* Saying and asking */
+/* Messages and questions */
 
 let messageTimer = 0;
 function say(text, bad = false) {
@@ -102,11 +102,11 @@ function statusPage() {
   const filter = $('.controls [name=filter]');
   const sort = $('.controls [name=sort]');
   const rows = new Map(); // full name -> tr
-  const busy = new Map(); // full name -> actions under way
+  const busy = new Map(); // full name -> number of actions under way
   const history = new Map(); // full name -> [[time, cpu, memory], ...]
   const { mark: shown, clock } = $('nav.bar').dataset;
-  let mark = shown; // what the page shows, in the words of the daemon
-  let ahead = Number(clock) - performance.now() / 1000; // of the daemon's clock, in seconds
+  let mark = shown; // the mark of the event history that the page shows
+  let ahead = Number(clock) - performance.now() / 1000; // seconds by which the daemon's clock is ahead
   let token = '', span = 300;
   let reversed = new URLSearchParams(location.search).get('sort')?.startsWith('-') || false;
 
@@ -116,7 +116,7 @@ function statusPage() {
     return template.content;
   };
 
-  /* What the reader has open or is at survives when the server sends a row anew. */
+  /* Keep what is unfolded and focused when a row is replaced. */
   function swap(old, fresh) {
     fresh.hidden = old.hidden; // the filter is applied when rows may move
     const open = all('details[open]', old).map((one) => one.className);
@@ -170,10 +170,10 @@ function statusPage() {
     restarts: (row) => -Number($('.restarts', row).textContent),
   };
   const DESCENDING = ['cpu', 'memory', 'uptime', 'restarts'];
-  /* Rows change their order, come and go only when nobody has used the table for a while, and take
-     no click in the second after that: what was under the pointer must not be another program. */
+  /* Rows change their order, appear and vanish only after the table was not used for a while, and
+     ignore clicks in the second after that: a click must not hit another program. */
   const STILL = 10000; // milliseconds since the table was used
-  const REST = 1000; // milliseconds in which a click could be meant for what was there before
+  const REST = 1000; // milliseconds in which a click may be meant for the row that was there before
   let used = -Infinity, waiting = 0, moving = 0;
   if (table) {
     for (const kind of ['pointermove', 'pointerdown', 'keydown', 'focusin']) {
@@ -202,7 +202,7 @@ function statusPage() {
     return x < y ? -1 : x > y ? 1 : 0;
   };
 
-  /* Put every row where it belongs; returns whether any has moved. */
+  /* Put every row in its place; returns whether any has moved. */
   function arrange() {
     if (!table) return false;
     const key = keys[sort.value];
@@ -210,7 +210,7 @@ function statusPage() {
       ? (row) => (row.classList.contains('trouble') ? keys.state(row) : Infinity) : null;
     let moved = false;
     const by = (order) => (a, b) => {
-      const [x, y] = order ? [order(a), order(b)] : [0, 0]; // two Infinities have no difference
+      const [x, y] = order ? [order(a), order(b)] : [0, 0]; // the difference of two Infinities is NaN
       return x < y ? -1 : x > y ? 1 : byName(a, b);
     };
     const sorted = [...rows.values()].sort(by(key || first));
@@ -306,7 +306,7 @@ function statusPage() {
     ['cpu', 'memory'].forEach((name, i) => { $(`.${name} .value`, row).textContent = texts[i]; });
   }
 
-  /* Only figures that are others than before are sent; a point belongs to each sample. */
+  /* Only changed figures are sent, but charts have a point for each sample. */
   function addPoint(row, time) {
     const points = history.get(row.dataset.name) || [];
     points.push([time, Number(row.dataset.cpu), Number(row.dataset.memory)]);
@@ -403,12 +403,12 @@ function statusPage() {
     enable(rowButtons, row.dataset.name);
   }
 
-  /* The buttons of a process, those of a group, and with an empty name those of everything. */
+  /* The buttons of a process; of a group, or of all processes if the name is empty. */
   const rowButtons = (name) => (rows.has(name) ? all('button', rows.get(name)) : []);
   const headButtons = (name) => all(name
     ? `tr.group[data-group="${CSS.escape(name)}"] button` : '.everything button');
 
-  /* A second click may be meant for what was there before: buttons rest after an action. */
+  /* Disable buttons for a moment after an action: a second click may be meant for the old state. */
   function enable(buttons, name) {
     const rests = (buttons === rowButtons && busy.get(name) > 0)
       || resting.get(buttons).get(name) > performance.now();
@@ -438,7 +438,7 @@ function statusPage() {
       .map((row) => row.dataset.name);
   }
 
-  // A page that asks instead of acting means that the token is stale, as after a restart.
+  // A page with a question instead of a result means that the token is stale, as after a restart.
   function refused(what, text) {
     const page = new DOMParser().parseFromString(text, 'text/html');
     const why = page.querySelector('p');
@@ -446,7 +446,7 @@ function statusPage() {
     else say(`${what}: ${why.textContent}`, true);
   }
 
-  /* Send a form; what the daemon answers, or null if it does not, and then the reader is told. */
+  /* Send a form; returns the answer, or null after showing an error if there is none. */
   async function post(data, what) {
     try {
       const answer = await fetchHere('./', {
@@ -473,7 +473,7 @@ function statusPage() {
     for (const name of names) setResting(name, rowButtons);
   }
 
-  /* The form asks by itself where its buttons do much; keys ask before whatever interrupts. */
+  /* Forms of buttons with large effects ask by themselves; keys ask before any stop or restart. */
   async function submit(form, button, asks = false) {
     const data = new FormData(form, button);
     const what = button.getAttribute('aria-label');
@@ -556,7 +556,7 @@ function statusPage() {
   for (const row of all('tr.process')) adopt(row);
   arrange();
   setInterval(() => {
-    const known = !document.body.classList.contains('gone'); // else nobody knows whether it runs
+    const known = !document.body.classList.contains('gone'); // else the state of the process is not known
     if (known && !document.hidden) rows.forEach(showUptime);
   }, 1000);
   return {
@@ -598,7 +598,7 @@ function logPage() {
     $('.matches').textContent = search.value ? `${at ? `${found.indexOf(at) + 1} of ` : ''}${found.length}` : '';
   }
 
-  /* Every line of what the server has painted is complete HTML. */
+  /* Every line of the HTML from the server is complete. */
   function append(html) {
     const added = document.createDocumentFragment();
     const touched = [];
@@ -685,7 +685,7 @@ function logPage() {
   pre.tabIndex = 0;
   pre.addEventListener('scroll', () => {
     const atEnd = pre.scrollTop + pre.clientHeight >= pre.scrollHeight - 8;
-    if (atEnd !== following && !(atEnd && search.value)) follow(atEnd); // who searches stays there
+    if (atEnd !== following && !(atEnd && search.value)) follow(atEnd); // while searching, scrolling does not change it
   });
   search.addEventListener('input', () => {
     if (at) at.classList.remove('at');
@@ -720,7 +720,7 @@ function logPage() {
   };
 }
 
-/* The page of a daemon that is going down: looks whether it is back */
+/* The page of a daemon that is shutting down: reloads when it is back */
 
 function gonePage() {
   setInterval(async () => {
