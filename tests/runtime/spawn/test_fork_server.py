@@ -190,6 +190,7 @@ async def test_text_that_is_no_file_name_is_a_spawn_error(
     assert our_descriptors() == before + (way != "Popen")  # the server's socket
 
 
+@pytest.mark.behaviour("process.md#no-child-is-lost-after-the-fork")
 async def test_a_child_is_owned_from_its_fork_on(
     launcher: ProcessLauncher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -289,6 +290,7 @@ def kill_later(server: ForkServer) -> None:
     server._answer = answer  # type: ignore[method-assign]
 
 
+@pytest.mark.behaviour("process.md#no-child-is-lost-after-the-fork")
 @pytest.mark.parametrize(
     ("harm", "why"), [(stop, "has not answered for 0.2 s"), (kill_later, "has ended")]
 )
@@ -461,6 +463,7 @@ def test_every_step_has_words_for_its_failure() -> None:
         "exec": (b"/bin/x", [b"x"], {}),
     }
     assert list(arguments.keys() ^ {step.name for step in steps.STEPS}) == []
+    assert arguments.keys() > spawn.POPEN_STEPS
     orders = steps.ordered(arguments)
     texts = [steps.explain(orders, name, OSError(errno.EPERM, "No")) for name, _ in orders]
     assert texts == [
