@@ -1,4 +1,4 @@
-"""The supervisor as a whole by the API: what it is, its listener pools, its end, its health."""
+"""Routes for the supervisor itself: its state, listener pools, shutdown, restart, health."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def restart(request: ApiRequest) -> object:
 
 
 async def health(request: ApiRequest) -> object:
-    """The answer itself is the good news: the loop turns, requests are read."""
+    """Report health: any answer means that the event loop runs and requests are read."""
     return {"status": "ok", "statename": request.supervisor.state.name}
 
 
@@ -70,7 +70,7 @@ async def readiness(request: ApiRequest) -> object:
 
 
 def _is_ready(process: Process) -> bool:
-    """It runs, or was to do something once and has done it well."""
+    """Whether a process is RUNNING, or has exited as expected."""
     if process.state is State.EXITED:
         ended = process.history.last_exit
         return ended is not None and ended.expected(process.config.exitcodes)

@@ -1,4 +1,4 @@
-"""Groups by the API: what there is, and how configuration becomes groups that run."""
+"""Routes for groups and the configuration: read, add, remove, reread, update."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def reread(request: ApiRequest) -> object:
 
 
 async def update(request: ApiRequest) -> object:
-    """Groups in the order of ``supervisorctl update``: removed ones, changed ones, added ones."""
+    """Update groups in the order of ``supervisorctl update``: removed, changed, added ones."""
     results = await request.supervisor.update()
 
     def done(kind: StepKind) -> list[str]:
@@ -72,7 +72,10 @@ async def update(request: ApiRequest) -> object:
 
 
 def _known(supervisor: Supervisor) -> dict[str, GroupConfig]:
-    """What runs, and what would run after an update; of equal names the first (config.md 9.5)."""
+    """Return the active groups, and those of the configuration last read, by name.
+
+    Of groups with equal names the first counts, as when they are added.
+    """
     wanted = {group.name: group for group in reversed(supervisor.candidates)}
     return wanted | {group.name: group.config for group in supervisor.groups.values()}
 

@@ -1,4 +1,4 @@
-"""Logs by the API: the end of one, and one as it grows. Bytes as they are, read in threads."""
+"""Routes for logs: the end of a log, and a log as it grows, as unchanged bytes."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from trio_supervisor.web.message import NO_STORE, PLAIN, SECURITY, Response
 if TYPE_CHECKING:
     from trio_supervisor.web.api.route import ApiRequest
 
-#: Lines that are sent at most.
+#: Most lines that are sent.
 MOST_LINES = 100_000
-#: Ten years: nobody looks further back.
+#: Ten years.
 MOST_SECONDS = 10 * 366 * 86400
-#: What to look at when there is no log.
+#: Hint for a process without a log.
 HINT = "the member last_output of the process has the end of what it wrote"
 
 CHANNEL = Field("channel", "string", "which output", choices=CHANNELS)
@@ -78,7 +78,7 @@ AFTER = Field(
 
 
 def _process_log(request: ApiRequest) -> LogSource:
-    """Return the log that is meant. Raises BadName or Problem."""
+    """Return the log of a request. Raises BadName or Problem."""
     process = request.supervisor.process(request.text("name"))
     address = LogAddress(process.full_name, request.text("channel"))
     if address.channel == STDERR and process.config.redirect_stderr:

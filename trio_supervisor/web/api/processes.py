@@ -1,4 +1,4 @@
-"""What the API can do with processes: one, those of a group, or all."""
+"""Routes for actions on one process, on those of a group, or on all."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Several = Callable[[ApiRequest, list[Process]], Awaitable[object]]
 
-#: Characters of the last line of a process that are quoted in an error.
+#: Most characters of the last line of output that an error quotes.
 QUOTED = 200
 
 PROCESS = ref("Process")
@@ -50,7 +50,7 @@ _SIGNALS = (
 
 
 def _any_case(*words: str) -> str:
-    """A pattern of these words in upper or lower case; JSON Schema has no flag for that."""
+    """Return a pattern of words in any case, for which JSON Schema has no flag."""
     spelled = ("".join(f"[{c}{c.lower()}]" if c.isalpha() else c for c in word) for word in words)
     return f"({'|'.join(spelled)})"
 
@@ -90,7 +90,7 @@ async def stop(request: ApiRequest) -> object:
 
 
 async def restart(request: ApiRequest) -> object:
-    """One that does not run is just started; what counts is that it runs afterwards."""
+    """Restart a process; start it if it does not run."""
     process = _process(request)
     await _started(
         process, process.restart(wait=request.flag("wait"), check=request.require_client)
@@ -126,7 +126,7 @@ async def stop_several(request: ApiRequest, processes: list[Process]) -> object:
 
 
 async def restart_several(request: ApiRequest, processes: list[Process]) -> object:
-    """As with one: all of them run afterwards."""
+    """Restart processes; start those that do not run."""
     return _results(
         await request.supervisor.restart(
             processes, wait=request.flag("wait"), check=request.require_client
@@ -162,7 +162,7 @@ def _process(request: ApiRequest) -> Process:
 
 
 async def _started(process: Process, start: Awaitable[None]) -> None:
-    """Await a start; say of a failed one what the process itself says."""
+    """Await a start. Raises Problem for a failed one, with the reason and the last output."""
     try:
         await start
     except (AbnormalTermination, SpawnFailed) as error:
@@ -170,7 +170,7 @@ async def _started(process: Process, start: Awaitable[None]) -> None:
 
 
 def _why(process: Process) -> str:
-    """What the process itself says about a failed start."""
+    """Return the reason of a failed start and the last line of output."""
     lines = last_output(process).split("\n")
     said = next((line for line in reversed(lines) if line.strip()), "")[-QUOTED:]
     return f"{reason(process)}; it wrote last: {said}" if said else reason(process)

@@ -1,4 +1,4 @@
-"""The page that shows the end of a log; the script lets it follow."""
+"""The page that shows the end of a log. With the script it follows the log."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.supervisor import Supervisor
     from trio_supervisor.web.message import Request, Response
 
-#: Bytes that are shown unless more are asked for.
+#: Bytes that are shown by default.
 LIMIT = 1024
-#: How many times as many the link "More" shows.
+#: Factor by which the link "More" increases the bytes shown.
 MORE = 16
-#: Bytes of a log, as HTML, that are put into the page on the event loop.
+#: Bytes of the HTML of a log up to which it is put into the page on the event loop.
 SHOWN_INLINE = 1024 * 1024
-#: Where the log stands in the page. No text has this character: ``visible`` replaces it.
+#: Placeholder of the log in the page. No text has this character: ``visible`` replaces it.
 _PLACE = "\0"
 _FIELDS = ("processname", "limit", "channel")
 _HERE = ' aria-current="page"'
@@ -41,7 +41,7 @@ _KEYS = (
     ("t", "light or dark"),
     ("?", "this help"),
 )
-#: Only the script has a use for these; it shows them.
+#: Hidden until the script, which uses them, shows them.
 _SEARCH = """\
 <div class="tools search" hidden><input type="search" placeholder="Search" aria-label="Search" \
 autocomplete="off"><span class="matches" role="status"></span>\
@@ -79,7 +79,7 @@ async def log_page(supervisor: Supervisor, request: Request) -> Response:
         heading=name or "The supervisor's own log",
         bar=f'<a class="button" href="./">All processes</a>{TOOLS}',
     )
-    # Put in as bytes: the log may have megabytes, of which each copy counts.
+    # Inserted as bytes: the log may have megabytes, so copies are avoided.
     before, _, behind = around.body.partition(_PLACE.encode())
     pieces = [before, painted, behind]
     body = await work(len(painted), lambda: b"".join(pieces), inline=SHOWN_INLINE)
@@ -87,7 +87,7 @@ async def log_page(supervisor: Supervisor, request: Request) -> Response:
 
 
 def _unknown(supervisor: Supervisor, name: str) -> Response:
-    """The page for a process that is not there, perhaps because its program was removed."""
+    """Return the page for an unknown process, whose program may have been removed."""
     meant = suggestion(name, sorted(process.full_name for process in supervisor.processes()))
     hint = (
         ""
@@ -107,7 +107,7 @@ def _unknown(supervisor: Supervisor, name: str) -> Response:
 
 
 def _remembered(log: LogSource) -> str:
-    """The end of an output that goes to no file."""
+    """Return the last output of a process that goes to no file, as HTML."""
     if not log.remembered:
         return ""
     painted = Painter().feed(log.remembered.encode(), final=True)
@@ -127,7 +127,7 @@ def _links(fields: Mapping[str, str], limit: int) -> str:
 
 
 def _tabs(fields: Mapping[str, str]) -> str:
-    """Links to the two outputs of a process."""
+    """Return links to the two outputs of a process."""
     chosen = STDERR if fields.get("channel") == STDERR else STDOUT
     links = "".join(
         f'<a class="button" href="{_address("tail.html", {**fields, "channel": one})}"'

@@ -1,4 +1,4 @@
-"""A log as a browser follows it, and as it takes it home (server-sent events, and the file)."""
+"""Logs for browsers: live, as server-sent events, and as a file to download."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.supervisor import Supervisor
 
 MAIN = "main"
-#: Bytes of a log that a live page begins with.
+#: Bytes of a log at the start of a live page.
 HISTORY = 64 * 1024
-#: Bytes behind the end of its log from which on a page that is too slow skips to the end.
+#: Bytes by which a slow page may be behind the end of its log before it skips to the end.
 TOO_FAR = 1024 * 1024
-#: Bytes of a log that are painted at once: in a few milliseconds.
+#: Bytes of a log that are converted to HTML at once, in a few milliseconds.
 PAINTED = 128 * 1024
-#: Seconds without output after which a sign of life is sent.
+#: Seconds without output after which a keep-alive is sent.
 SILENCE = 15
 
 
@@ -58,7 +58,7 @@ def log_of(supervisor: Supervisor, fields: Mapping[str, str]) -> LogSource:
 
 
 async def live_log(supervisor: Supervisor, fields: Mapping[str, str]) -> Response | StreamResponse:
-    """The end of a log, painted, and what is added to it."""
+    """Stream the end of a log and what is added to it, as HTML."""
     try:
         log = log_of(supervisor, fields)
         reader = await log.run(FeedReader, undo=FeedReader.close)
@@ -69,7 +69,7 @@ async def live_log(supervisor: Supervisor, fields: Mapping[str, str]) -> Respons
 
 
 async def download(supervisor: Supervisor, fields: Mapping[str, str]) -> Response | StreamResponse:
-    """The whole log as it is now, as a file."""
+    """Send the complete log, up to its present end, as a file."""
     try:
         log = log_of(supervisor, fields)
         copy = await log.run(Copy, undo=Copy.close)
@@ -81,14 +81,14 @@ async def download(supervisor: Supervisor, fields: Mapping[str, str]) -> Respons
 
 
 def painted_end(path: str, size: int) -> bytes:
-    """The last bytes of a log as HTML; blocks. Its backups count, if it has just been rotated.
+    """Convert the last bytes of a log to HTML; blocks. Rotated files are included.
 
     Raises NoFile or Failed.
     """
     data = last_bytes(path, size).data
     painter = Painter()
     starts = range(0, len(data), PAINTED) or [0]
-    # In pieces, between which other threads run.
+    # Other threads run between two pieces.
     return b"".join(
         painter.feed(data[start : start + PAINTED], final=start == starts[-1]).encode(
             errors="replace"
@@ -111,7 +111,7 @@ class LogFeed:
 
 
 class FeedReader:
-    """Reads and paints for a LogFeed; blocks. Making one raises NoFile or Failed."""
+    """Reads a log for a LogFeed and converts it; blocks. Raises NoFile or Failed."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -120,7 +120,7 @@ class FeedReader:
         self._follower = LogFollower(path, HISTORY)
 
     def next(self) -> bytes:
-        """The next message; empty if there is nothing new."""
+        """Return the next message; empty if there is no new output."""
         if self._started and self._follower.behind > TOO_FAR:
             with suppress(NoFile, Failed):
                 self._skip()
@@ -134,7 +134,7 @@ class FeedReader:
         self._follower.close()
 
     def _skip(self) -> None:
-        """Begin again at the end of the log. Raises NoFile or Failed."""
+        """Start again at the end of the log. Raises NoFile or Failed."""
         follower = LogFollower(self._path, HISTORY)
         self._follower.close()
         self._follower, self._painter, self._started = follower, Painter(), False
@@ -144,7 +144,7 @@ class FeedReader:
 
 
 class Copy:
-    """The bytes of a log up to where it ends now.
+    """The bytes of a log up to its present end.
 
     Making one blocks, and raises NoFile or Failed.
     """
