@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.kit.fakes import program
 from trio_supervisor.core.config.model import GroupConfig
-from trio_supervisor.core.plan import Step, StepKind, in_start_order, in_stop_order, make_plan
+from trio_supervisor.core.plan import PlanStep, StepKind, in_start_order, in_stop_order, make_plan
 
 
 def group(name: str, *processes: str, priority: int = 999, startsecs: int = 1) -> GroupConfig:
@@ -25,13 +25,13 @@ def test_removed_groups_come_before_changed_ones_and_those_before_added_ones() -
     )
     plan = make_plan(active, (group("new"), changed, group("same")))
     assert plan.steps == (
-        Step(StepKind.STOP, "old", {"old": StepKind.STOP}),
-        Step(
+        PlanStep(StepKind.STOP, "old", {"old": StepKind.STOP}),
+        PlanStep(
             StepKind.REPLACE,
             "g",
             {"q": StepKind.REPLACE, "r": StepKind.STOP, "s": StepKind.START},
         ),
-        Step(StepKind.START, "new", {"new": StepKind.START}),
+        PlanStep(StepKind.START, "new", {"new": StepKind.START}),
     )
 
 

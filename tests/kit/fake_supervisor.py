@@ -35,7 +35,7 @@ from trio_supervisor.core.errors import (
     ShuttingDown,
     StillRunning,
 )
-from trio_supervisor.core.plan import Plan, Step, StepKind
+from trio_supervisor.core.plan import Plan, PlanStep, StepKind
 from trio_supervisor.core.process.record import ProcessRecord
 from trio_supervisor.core.process.states import (
     RUNNING_STATES,
@@ -339,7 +339,7 @@ class FakeSupervisor:
             (StepKind.REPLACE, found.changed),
             (StepKind.START, found.added),
         )
-        steps = (Step(kind, name, {}) for kind, names in kinds for name in names)
+        steps = (PlanStep(kind, name, {}) for kind, names in kinds for name in names)
         return await operations.apply(Plan(tuple(steps)), self)
 
     def is_active(self, name: str) -> bool:

@@ -1,7 +1,7 @@
-"""The daemon's life inside trio: start, signals, restart in place, orderly end (process.md 7).
+"""The daemon inside trio: start, signals, restart in place, orderly end.
 
-One *incarnation* lasts from a start to the next restart or shutdown; pid, user, limits, working
-directory and umask stay, everything else starts afresh (P-184, P-185).
+One *incarnation* lasts from a start to the next restart or shutdown. Pid, user, limits, working
+directory and umask are those of the whole program; everything else starts afresh.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from trio_supervisor.core.errors import CantReread, InternalError, PluginError
 from trio_supervisor.core.events import serials
 from trio_supervisor.core.process.states import DaemonState
 from trio_supervisor.runtime.events.bus import Bus
-from trio_supervisor.runtime.guards import attempt, innermost, persist, traceback_of
+from trio_supervisor.runtime.guards import innermost, run_forever, run_logged, traceback_of
 from trio_supervisor.runtime.logs.activity import open_activity_log, try_activity_log
 from trio_supervisor.runtime.logs.autologs import remove_auto_logs
 from trio_supervisor.runtime.process.emergency_stop import end_survivors
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 from trio_supervisor.runtime.logs.activity import ActivityLog
 
 LEAVING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
-#: All others keep the kernel's default effect (Q-27).
+#: All others keep the kernel's default effect.
 SIGNALS = (*LEAVING, signal.SIGHUP, signal.SIGUSR2)
 
 #: Seconds between two looks at children without a pidfd, should a SIGCHLD ever be missed.
@@ -79,12 +79,12 @@ class Service:
         self._load = load
         self._messages = messages
         self._ready = ready
-        self._serials = serials()  # survive a restart (interfaces.md 1.3)
+        self._serials = serials()  # survive a restart
         self._server_sockets = ServerSockets()
         self._reloaded = False
 
     async def run(self) -> int:
-        """Live through all incarnations; returns the exit code.
+        """Run all incarnations and return the exit code.
 
         Raises ConfigError, ServerError, PluginError; InternalError when something of ours has
         failed and all children were stopped.
@@ -105,7 +105,7 @@ class Service:
     async def _incarnation(
         self, signals: AsyncIterator[int], quits: AsyncIterator[int]
     ) -> Config | None:
-        """One life; returns the configuration of the next, or None after a shutdown."""
+        """Run one incarnation; return the configuration of the next, None after a shutdown."""
         config = self._config
         with ExitStack() as stack:
             activity = open_activity_log(config.daemon, foreground=self._ready is None)
@@ -153,9 +153,9 @@ class Service:
             try:
                 async with trio.open_nursery() as nursery:
                     for what, duty in duties.items():
-                        nursery.start_soon(persist, duty, what, activity.log)
+                        nursery.start_soon(run_forever, duty, what, activity.log)
                     search = partial(_warn_of_leftovers, config, earlier, activity)
-                    nursery.start_soon(attempt, search, "the search for leftovers", activity.log)
+                    nursery.start_soon(run_logged, search, "the search for leftovers", activity.log)
                     _write_pidfile(pidfile, config, activity)
                     self._report_ready()
                     await supervisor.run()
@@ -165,9 +165,9 @@ class Service:
             return supervisor.successor
 
     def _apps(self, config: Config, supervisor: Supervisor) -> list[App]:
-        """What answers at each server. Raises PluginError at the first start only.
+        """Make the application of each server. Raises PluginError at the first start only.
 
-        After a reload it is too late: everything has stopped, and must run again.
+        After a reload it is too late for that: everything has stopped, and must run again.
         """
         try:
             return [App(server, supervisor) for server in config.servers]
@@ -191,7 +191,7 @@ class Service:
         self._server_sockets.prepare(config.servers)
 
     def _enter_background(self, activity: ActivityLog) -> None:
-        """Directory and umask count only when detaching (P-316, P-317), and only once (P-184)."""
+        """Change directory and umask: only when detaching, and only once."""
         if self._ready is None:
             return
         daemon = self._config.daemon
@@ -212,7 +212,7 @@ class Service:
 
 
 def _by_severity(messages: list[Diagnostic]) -> list[Diagnostic]:
-    """All CRIT ones, then WARN, then INFO (P-162)."""
+    """Sort messages: CRIT first, then WARN, then INFO."""
     return sorted(messages, key=lambda message: -message.severity)
 
 
@@ -249,7 +249,7 @@ async def _warn_of_leftovers(config: Config, earlier: int | None, activity: Acti
 
 
 async def _end_in_failure(supervisor: Supervisor, error: BaseException) -> NoReturn:
-    """Nobody is with the children any more: stop them all the same (P-344). Raises InternalError.
+    """Stop the children that no task serves any more. Raises InternalError.
 
     Output that they still write is lost.
     """
@@ -296,10 +296,10 @@ def _act(number: signal.Signals, supervisor: Supervisor, nursery: trio.Nursery) 
         )
     else:
         supervisor.log(Severity.WARN, f"received {name} indicating restart request")
-        # In a task of its own: a disk that hangs must not keep the next signal waiting (P-164).
-        nursery.start_soon(attempt, partial(_restart, supervisor), "restart", supervisor.log)
+        # In a task of its own: a disk that hangs must not keep the next signal waiting.
+        nursery.start_soon(run_logged, partial(_restart, supervisor), "restart", supervisor.log)
 
 
 async def _restart(supervisor: Supervisor) -> None:
-    with suppress(CantReread):  # said in the log; everything keeps running (P-182, Q-23)
+    with suppress(CantReread):  # it is in the log; everything keeps running
         await supervisor.reload()

@@ -51,7 +51,7 @@ class StepKind(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class PlanStep:
     """One step of a plan: one group."""
 
     kind: StepKind
@@ -64,7 +64,7 @@ class Step:
 class Plan:
     """Steps in the order in which they are carried out."""
 
-    steps: tuple[Step, ...] = ()
+    steps: tuple[PlanStep, ...] = ()
 
 
 def make_plan(active: Mapping[str, GroupConfig], candidates: tuple[GroupConfig, ...]) -> Plan:
@@ -83,7 +83,7 @@ def make_plan(active: Mapping[str, GroupConfig], candidates: tuple[GroupConfig, 
     )
     return Plan(
         tuple(
-            Step(kind, name, _differences(active.get(name), wanted.get(name)))
+            PlanStep(kind, name, _differences(active.get(name), wanted.get(name)))
             for kind, names in kinds
             for name in names
         )

@@ -1,7 +1,7 @@
-"""A supervisor for the length of a block, inside a trio program that is not ours.
+"""A supervisor inside another trio program, for the length of a block.
 
-Nothing of that program is touched: no signal handler, working directory, umask, environment or
-logging configuration; no server is opened.
+It leaves that program alone: signal handlers, working directory, umask, environment and logging
+configuration stay as they are, and no server is opened.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
 
-#: What makes the namespace ``supervisor`` exist, should an HTTP server be asked for.
+#: Makes the namespace ``supervisor`` exist, in case the program serves HTTP.
 MAIN_INTERFACE = RpcInterface("supervisor", "supervisor.rpcinterface:make_main_rpcinterface")
 
 
 def _log_to_logging(severity: Severity, text: str) -> None:
-    """An embedded supervisor speaks through the application's own logging."""
+    """Log to the logging of the application."""
     logging.getLogger("trio_supervisor").log(int(severity), "%s", escaped(text))
 
 
 def _loader(path: str | os.PathLike[str]) -> Callable[[], Config]:
-    """Loads the same file again, whatever becomes of the working directory."""
+    """Return a function that loads the same file again, from any working directory."""
     return partial(load_config, os.path.abspath(path))
 
 
@@ -75,7 +75,7 @@ async def open_supervisor(
             try:
                 yield supervisor
             finally:
-                # Cancellation must not let go of the children: it becomes an ordered stop.
+                # A cancelled supervisor would let go of its children: stop them in order instead.
                 with trio.CancelScope(shield=True):
                     await supervisor.shutdown(stop_within)
     except BaseExceptionGroup as group:

@@ -1,6 +1,6 @@
-"""A group: one nursery for the tasks of its processes, where their failures stop.
+"""A group: its processes, the nursery of their tasks, and the dispatcher of a listener pool.
 
-Makes the processes of a group's configuration; in a listener pool also the pool's dispatcher.
+An error in the task of one process stops here, and reaches no other process.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from trio_supervisor.core.plan import in_start_order
 from trio_supervisor.core.process.states import STOPPED_STATES
 from trio_supervisor.runtime.events.listener_reader import ListenerReader
 from trio_supervisor.runtime.events.pool import Pool
-from trio_supervisor.runtime.guards import RECOVERY_PAUSE, persist
+from trio_supervisor.runtime.guards import RECOVERY_PAUSE, run_forever
 from trio_supervisor.runtime.logs.autologs import create_auto_log, remove_auto_log
 from trio_supervisor.runtime.logs.drops import reason
 from trio_supervisor.runtime.output.channel import OutputChannel
@@ -61,7 +61,7 @@ class Group:
                 self._nursery = nursery
                 if self.pool is not None:
                     what = f"pool {self.name}"
-                    nursery.start_soon(persist, self.pool.run, what, self._host.log)
+                    nursery.start_soon(run_forever, self.pool.run, what, self._host.log)
                 for process in self.processes.values():
                     nursery.start_soon(self._live, process)
 

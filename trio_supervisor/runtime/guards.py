@@ -1,6 +1,6 @@
-"""Where errors of our own tasks stop: said once in the log, with the traceback (P-344).
+"""Guards for internal background tasks: log an unexpected exception, then end or repeat the task.
 
-Only what cannot go on ends a supervisor; for that see ``survivors.py``.
+An error that no guard stops ends the supervisor; see ``process/emergency_stop.py``.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     Log = Callable[[Severity, str], None]
-    Task = Callable[[], Awaitable[object]]
+    AsyncCall = Callable[[], Awaitable[object]]
 
 #: Seconds before a task that failed runs again, so that a lasting error cannot spin.
 RECOVERY_PAUSE = 1
 
 
-async def attempt(task: Task, what: str, log: Log) -> None:
-    """Run a task; an error ends it and nothing else."""
+async def run_logged(task: AsyncCall, what: str, log: Log) -> None:
+    """Run a task once. An exception is logged with its traceback, and ends nothing else."""
     try:
         await task()
     except Exception as error:
@@ -31,19 +31,19 @@ async def attempt(task: Task, what: str, log: Log) -> None:
 
 
 def innermost(error: BaseException) -> BaseException:
-    """What is left of exception groups of one."""
+    """Unwrap exception groups that hold a single exception."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         [error] = error.exceptions
     return error
 
 
 def traceback_of(error: BaseException) -> str:
-    """As people know it, without the frames of nurseries around it."""
+    """Format an exception without the exception groups of the nurseries around it."""
     return "".join(traceback.format_exception(innermost(error)))
 
 
-async def persist(task: Task, what: str, log: Log) -> NoReturn:
-    """Run a task that is not to end before it is cancelled; after an error it gets a pause."""
+async def run_forever(task: AsyncCall, what: str, log: Log) -> NoReturn:
+    """Run a task until it is cancelled; run it again, after a pause, whenever it ends."""
     while True:
-        await attempt(task, what, log)
+        await run_logged(task, what, log)
         await trio.sleep(RECOVERY_PAUSE)

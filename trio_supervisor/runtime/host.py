@@ -1,7 +1,7 @@
 """What a process, a group and a pool need from the supervisor that owns them.
 
-Everything from outside comes through here (architecture decision 13), so that the same engine runs
-with fake children and a virtual clock.
+Everything from outside comes through here, so that the same engine runs with fake children and a
+virtual clock.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def _reraise(error: BaseException) -> None:
 
 @dataclass(slots=True)
 class Host:
-    """One per supervisor; shared by all its groups and processes."""
+    """The surroundings of all groups and processes of one supervisor."""
 
     daemon: DaemonConfig
     log: Callable[[Severity, str], None]
@@ -36,17 +36,17 @@ class Host:
     bus: Bus
     launch: Launcher
     wall_clock: Callable[[], float]
-    """Seconds since the epoch, for display only (P-352)."""
+    """Seconds since the epoch, for display only."""
     environment: Mapping[str, str] = field(default_factory=dict)
-    """The supervisor's own environment, the lowest layer of each child's (P-062)."""
+    """Environment of the supervisor: the lowest layer of that of each child."""
     server_url: str | None = None
     accepting: bool = True
-    """False from the moment of a shutdown or restart: nothing is spawned any more (P-173)."""
+    """False from the moment of a shutdown or restart: nothing is spawned any more."""
 
     poller: FdPoller = field(default_factory=FdPoller)
     """Reads the answers of all listeners."""
     abort: Callable[[BaseException], None] = _reraise
-    """What becomes of an exception of a task that is to end the program (KeyboardInterrupt)."""
+    """Called with an exception of a task that has to end the program (KeyboardInterrupt)."""
 
     def publish(self, event: Event) -> None:
         self.bus.publish(event)

@@ -24,7 +24,7 @@ from trio_supervisor.runtime.process.process import Restart
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable
 
-    from trio_supervisor.core.plan import Plan, Step
+    from trio_supervisor.core.plan import Plan, PlanStep
     from trio_supervisor.core.process.cause import Cause
     from trio_supervisor.runtime.group import Group
     from trio_supervisor.runtime.process.process import Process
@@ -51,7 +51,7 @@ class Result:
 class StepResult:
     """What became of one step of a plan; ``error`` is None for success."""
 
-    step: Step
+    step: PlanStep
     error: RequestError | None = None
 
 
@@ -224,7 +224,7 @@ async def _let_spawn(process: Process) -> None:
         await process.spawned()
 
 
-async def _carry_out(step: Step, groups: Groups) -> None:
+async def _carry_out(step: PlanStep, groups: Groups) -> None:
     wanted = step.kind is not StepKind.STOP
     if groups.is_active(step.group) and not (wanted and groups.is_current(step.group)):
         await groups.remove(step.group)

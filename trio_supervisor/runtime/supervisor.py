@@ -57,7 +57,7 @@ from trio_supervisor.runtime.events.history import EventHistory
 from trio_supervisor.runtime.events.subscription import BUFFER_SIZE, EventStream, EventStreams
 from trio_supervisor.runtime.events.ticks import tick
 from trio_supervisor.runtime.group import Group
-from trio_supervisor.runtime.guards import attempt, persist
+from trio_supervisor.runtime.guards import run_forever, run_logged
 from trio_supervisor.runtime.host import Host
 from trio_supervisor.runtime.inspect.sampler import UsageSampler
 from trio_supervisor.runtime.logs.sinks import Sinks
@@ -180,8 +180,8 @@ class Supervisor:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             self._began_at = trio.current_time()
-            nursery.start_soon(persist, partial(tick, self._host), "ticks", self.log)
-            nursery.start_soon(persist, self._host.poller.run, "listeners' answers", self.log)
+            nursery.start_soon(run_forever, partial(tick, self._host), "ticks", self.log)
+            nursery.start_soon(run_forever, self._host.poller.run, "listeners' answers", self.log)
             for group in self.groups.values():
                 nursery.start_soon(group.run)
             self._host.publish(SupervisorStateChangeRunning())
@@ -445,9 +445,9 @@ class Supervisor:
         self._host.publish(event)
 
     def reopen_logs(self) -> None:
-        """Open the activity log and the logs of all children by name again (P-247).
+        """Open the activity log and the logs of all children by name again.
 
-        A log that cannot be reopened costs a line, never more (P-249, Q-43).
+        A log that cannot be reopened is a line in the activity log, and no error.
         """
         self.log(Severity.INFO, "supervisord logreopen")
         if self.activity is not None:
@@ -495,7 +495,7 @@ class Supervisor:
 
     def _start_soon(self, nursery: trio.Nursery, processes: list[Process], cause: Cause) -> None:
         start = partial(operations.autostart, processes, cause, lambda: self._host.accepting)
-        nursery.start_soon(attempt, start, "autostart", self.log)
+        nursery.start_soon(run_logged, start, "autostart", self.log)
 
     def _abort(self, error: BaseException) -> None:
         """What ends the program waits until everything has stopped."""

@@ -1,6 +1,6 @@
-"""States, the moves between them, and the fault numbers: the frozen numbers of the API.
+"""States, the legal moves between them, and fault numbers. The numbers of the API are frozen.
 
-Imports enum only, because the command-line client imports this module (docs of technique 8).
+Imports enum only: the command-line client imports this module, and has to start fast.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import enum
 
 
 class State(enum.IntEnum):
-    """State of one process; numbers are part of the XML-RPC API (process.md P-001)."""
+    """State of one process; numbers are part of the XML-RPC API."""
 
     STOPPED = 0
     STARTING = 10
@@ -21,14 +21,14 @@ class State(enum.IntEnum):
     UNKNOWN = 1000
 
 
-#: A start request on a member faults ALREADY_STARTED, a stop request needs a member (P-003).
+#: A start request in one of these states faults ALREADY_STARTED; a stop request needs one.
 RUNNING_STATES = frozenset({State.STARTING, State.RUNNING, State.BACKOFF})
-#: Groups can be removed and shutdown can end when all processes are members (P-004).
+#: A group can be removed, and a shutdown ends, when all processes are in one of these states.
 STOPPED_STATES = frozenset({State.STOPPED, State.EXITED, State.FATAL, State.UNKNOWN})
-#: States in which there is a child to signal (P-005).
+#: States in which there is a child to signal.
 SIGNALLABLE_STATES = frozenset({State.STARTING, State.RUNNING, State.STOPPING})
 
-#: Every legal move, T-01 to T-17 of process.md 1.2; nothing else ever happens (P-008).
+#: Every legal move. Anything else is an internal error, found where it would happen.
 MOVES: dict[State, frozenset[State]] = {
     State.STOPPED: frozenset({State.STARTING}),
     State.STARTING: frozenset({State.RUNNING, State.BACKOFF, State.STOPPING, State.UNKNOWN}),
@@ -42,7 +42,7 @@ MOVES: dict[State, frozenset[State]] = {
 
 
 class DaemonState(enum.IntEnum):
-    """State of the supervisor as a whole (P-163)."""
+    """State of the supervisor as a whole."""
 
     SHUTDOWN = -1
     RESTARTING = 0
@@ -51,7 +51,7 @@ class DaemonState(enum.IntEnum):
 
 
 class ListenerState(enum.IntEnum):
-    """Where one event listener stands in its protocol (interfaces.md 1.5)."""
+    """State of one event listener in its protocol."""
 
     READY = 10
     BUSY = 20
@@ -60,7 +60,7 @@ class ListenerState(enum.IntEnum):
 
 
 class FaultCode(enum.IntEnum):
-    """XML-RPC fault numbers (interfaces.md 2.5); clients match on them."""
+    """XML-RPC fault numbers; clients match on them."""
 
     UNKNOWN_METHOD = 1
     INCORRECT_PARAMETERS = 2

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from trio_supervisor.core.xmlrpc import Value
     from trio_supervisor.runtime.supervisor import Supervisor
 
-#: Comes with MAIN_NAMESPACE, which exists only if the configuration has its section (2.4, W171):
-#: without the section nobody is to learn or do anything.
+#: Comes with MAIN_NAMESPACE, which exists only if the configuration has its section: without it
+#: clients can neither read nor change anything.
 OWN_NAMESPACE = "tsupervisor"
 MULTICALL = "system.multicall"
 #: Why calls of a multicall are left out.
@@ -44,9 +44,9 @@ FULL = "the results of this multicall have {} bytes already; make this call in a
 
 
 class Rpc:
-    """All that can be called by name. ``extensions`` are further namespaces (2.11).
+    """All methods that can be called by name. ``extensions`` are further namespaces.
 
-    ``readonly``: what changes anything is there and refused.
+    ``readonly``: methods that change anything are listed and refused.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Rpc:
     async def call(self, name: str, params: list[Value]) -> Value:
         """Carry out one call. Raises RequestError.
 
-        The number and types of arguments come first, then the state of the supervisor (2.4, W86).
+        The number and types of arguments come first, then the state of the supervisor.
         """
         method = self._methods.get(name)
         if method is None:
@@ -124,13 +124,13 @@ class Rpc:
                 left -= rough_size(results[-1])
             else:
                 results.append(_fault(Failed(f"not carried out: {FULL.format(most)}")))
-            # Whoever sends thousands of calls stops nobody else; a call of shutdown among them does
-            # not cost the client its answer.
+            # Thousands of calls must not hold up other clients; a call of shutdown among them must
+            # not cancel the answer.
             await trio.lowlevel.cancel_shielded_checkpoint()
         return results
 
     async def _call_contained(self, call: dict[str, Value]) -> Value:
-        """One call of several: whatever happens, the others go on."""
+        """Carry out one call of several; no error in it reaches the others."""
         try:
             return await self._call_listed(call)
         except RequestError as error:

@@ -1,6 +1,6 @@
-"""Remote methods that change things: processes, groups, the supervisor itself (interfaces.md 2.7).
+"""Remote methods that change processes, groups or the supervisor itself.
 
-Each function documents itself to clients: its docstring is what system.methodHelp answers.
+The docstring of each function is what clients get from ``system.methodHelp``.
 """
 
 from __future__ import annotations
@@ -211,7 +211,7 @@ async def restart(supervisor: Supervisor) -> Value:
 
 
 def result(process: Process, error: RequestError | None) -> dict[str, Value]:
-    """One entry of a result array (2.6)."""
+    """Return one entry of a result array."""
     return {
         "name": process.name,
         "group": process.group,
@@ -233,7 +233,7 @@ def signal_number(text: str) -> int:
 
 
 def _members(supervisor: Supervisor, name: str) -> list[Process] | None:
-    """The processes meant by ``group:*`` or ``group:``; None if the name means one process."""
+    """Return the processes of ``group:*`` or ``group:``; None if the name means one process."""
     group, colon, process = name.partition(":")
     if not colon or process not in ("", "*"):
         return None
@@ -243,7 +243,7 @@ def _members(supervisor: Supervisor, name: str) -> list[Process] | None:
 
 
 def _signal_all(supervisor: Supervisor, processes: Iterable[Process], signal: str) -> Value:
-    """A bad signal is reported for each process that would have got it (W75)."""
+    """Signal processes; a bad signal is an error of each process that would have got it."""
     try:
         number = signal_number(signal)
     except BadSignal as error:
@@ -253,7 +253,7 @@ def _signal_all(supervisor: Supervisor, processes: Iterable[Process], signal: st
 
 @contextmanager
 def _called(name: str) -> Iterator[None]:
-    """Faults about a process show its name as the client gave it (2.5)."""
+    """Let faults about a process show its name as the client wrote it."""
     try:
         yield
     except (AbnormalTermination, AlreadyStarted, NotRunning, SpawnFailed) as error:

@@ -1,7 +1,7 @@
 """One remote method: its name, its typed parameters, and the function that carries it out.
 
-Parameter types are what clients may send, which is more than what signatures say (interfaces.md
-2.2, 2.4): anything else is fault 2, found before anything is looked up or done.
+Parameters accept more than signatures say, because clients send more. Anything else is fault 2,
+raised before a name is looked up or anything is done.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ class Method:
     parameters: tuple[Parameter, ...]
     run: Callable[..., Awaitable[Value]]
     always: bool = False
-    """Answered during shutdown and restart too (2.9)."""
+    """Whether it is answered during shutdown and restart too."""
     variadic: bool = False
-    """Takes any number of further arguments as they are."""
+    """Whether it takes any number of further arguments, unconverted."""
     reads: bool = False
-    """Changes nothing: read-only users may call it (section 5)."""
+    """Whether it changes nothing, so that read-only users may call it."""
 
     @property
     def signature(self) -> list[Value]:
@@ -89,14 +89,14 @@ def _string(value: Value) -> str:
 
 
 def _quoted_string(value: Value) -> str:
-    """W77: the fault shows what came instead."""
+    """Convert as ``_string`` does; the fault shows the value that is no string."""
     if not isinstance(value, str):
         raise IncorrectParameters(str(value))
     return value
 
 
 def _integer(value: Value) -> int:
-    """Digits as a string and doubles count too: PHP clients send them (W41)."""
+    """Accept digits as a string and doubles too: PHP clients send them."""
     if not isinstance(value, (bool, int, float, str)):
         raise IncorrectParameters
     try:
@@ -119,7 +119,7 @@ def _truth(value: Value) -> bool:
 
 
 def _scalar(value: Value) -> str:
-    """Numbers are rendered in decimal (1.4.4, W72)."""
+    """Accept numbers too; they become decimal text."""
     if not isinstance(value, (bool, int, float, str)):
         raise IncorrectParameters
     return str(value)

@@ -1,4 +1,4 @@
-"""Third-party namespaces: ``[rpcinterface:x]`` factories and what they make (interfaces.md 2.11).
+"""Third-party namespaces: the factories of ``[rpcinterface:x]`` sections and their methods.
 
 A factory gets the supervisor and the other keys of its section, and returns an object whose public
 methods become remote methods. They are listed when the object is made; nothing that a client sends
@@ -48,7 +48,7 @@ LONG_STEP = 0.5
 SHORTEST_DELAY = 0.01
 
 
-class NOT_DONE_YET:  # the reference's name; its plugins return the class itself
+class NOT_DONE_YET:  # Supervisor's name; its plugins return the class itself
     """What a deferred function returns until it has a result."""
 
 
@@ -217,7 +217,7 @@ def _report_once(supervisor: Supervisor, text: str) -> None:
 
 
 def _fault(error: Exception) -> RequestError | None:
-    """What an error of the reference's class says, told by its name; None for any other."""
+    """Return the fault of an RPCError of Supervisor, known by its name; None for other errors."""
     if not any(cls.__name__ == "RPCError" for cls in type(error).__mro__):
         return None
     code, text = getattr(error, "code", None), getattr(error, "text", None)
@@ -225,7 +225,7 @@ def _fault(error: Exception) -> RequestError | None:
 
 
 def is_not_done(result: object) -> bool:
-    """By name, so that plugins which import the reference's sentinel work too."""
+    """Compare by name, so that plugins which import Supervisor's sentinel work too."""
     cls = result if isinstance(result, type) else type(result)
     return cls.__name__ == NOT_DONE_YET.__name__
 
@@ -253,7 +253,7 @@ def _default(parameter: inspect.Parameter) -> object:
 
 
 def _type(function: Callable[..., object], of: str) -> str:
-    """The XML-RPC type that a docstring in the reference's form gives, else ``string``.
+    """Return the XML-RPC type that a docstring in Supervisor's form gives, else ``string``.
 
     ``@param int offset ...`` and ``@return array ...``.
     """

@@ -1,4 +1,4 @@
-"""The table of the ``supervisor.*`` methods (interfaces.md 2.7), aliases included."""
+"""The table of the ``supervisor.*`` methods, aliases included."""
 
 from __future__ import annotations
 

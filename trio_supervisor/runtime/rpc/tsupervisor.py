@@ -1,4 +1,4 @@
-"""The table of the ``tsupervisor.*`` methods: what the reference cannot tell."""
+"""The table of the ``tsupervisor.*`` methods, which Supervisor does not have."""
 
 from __future__ import annotations
 
