@@ -136,7 +136,7 @@ async def test_a_missing_directory_fails_the_spawn(tmp_path: Path) -> None:
     with pytest.raises(SpawnError) as caught:
         await ProcessLauncher()(python("pass", directory=missing))
     assert str(caught.value) == f"couldn't chdir to {missing}: ENOENT"
-    assert caught.value.epitaph == (
+    assert caught.value.stderr_note == (
         f"supervisor: couldn't chdir to {missing}: ENOENT\n"
         "supervisor: child process was not spawned\n"
     )

@@ -172,7 +172,7 @@ async def test_a_nul_byte_is_a_spawn_error(
     with pytest.raises(SpawnError) as caught:
         await launcher(spec("/bin/echo", "a\0b", uid=uid))
     assert str(caught.value) == "unknown error during fork for 'x': embedded null byte"
-    assert caught.value.epitaph is None
+    assert caught.value.stderr_note is None
 
 
 @pytest.mark.parametrize("way", ["Popen", "fork server"])

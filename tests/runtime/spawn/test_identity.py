@@ -96,7 +96,7 @@ async def test_directory_forbidden_for_the_user(launcher: ProcessLauncher, publi
     private.mkdir(mode=0o700)
     with pytest.raises(SpawnError) as caught:
         await launcher(as_nobody("true", directory=str(private)))
-    assert caught.value.epitaph == (
+    assert caught.value.stderr_note == (
         f"supervisor: couldn't chdir to {private}: EACCES\n"
         "supervisor: child process was not spawned\n"
     )

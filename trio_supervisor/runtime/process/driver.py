@@ -199,8 +199,8 @@ class Driver:
 
     async def _give_up_attempt(self, error: RequestError | SpawnError) -> None:
         self._record.last_exit = None
-        if isinstance(error, SpawnError) and error.epitaph is not None:
-            self._stdio.write_note(error.epitaph)
+        if isinstance(error, SpawnError) and error.stderr_note is not None:
+            self._stdio.write_note(error.stderr_note)
         await self._stdio.finish()
         text = error.detail if isinstance(error, RequestError) else str(error)
         self._states.fail_start(EXIT, text)

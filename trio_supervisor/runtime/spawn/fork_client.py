@@ -2,10 +2,10 @@
 
 Theory of operation
 -------------------
-Becoming another user, and unblocking signals, must happen between fork and exec. ``subprocess``
-then forks the daemon itself, which takes as long as the daemon is large, or needs an interpreter of
-its own for each child. The fork server is such an interpreter, started once: it has only a few
-megabytes, one thread and no descriptor of ours, so a fork of it is cheap and safe.
+Some steps, such as becoming another user, must happen between fork and exec. ``subprocess`` would
+fork the daemon itself for that, which takes longer the larger the daemon is; an interpreter started
+for each child takes longer still. The fork server is an interpreter that is started once. It has a
+few megabytes, one thread and no descriptor of the daemon, so that a fork of it is cheap and safe.
 
 It forks with ``CLONE_PARENT``: the child is a child of the *daemon*, which waits for it, signals it
 and reaps it as any other. The server holds no state and reaps nothing. Several requests may be
@@ -20,9 +20,9 @@ group of its own.
 The server is started from the event loop's thread: for the kernel the parent of its children is
 the thread that started it, and other threads end.
 
-It can fail: a sandbox may refuse the clone, the machine may be unknown, somebody may kill it. A
-child that is not made for such a reason is made by the exec helper instead. A server that has made
-a child is started anew at the next need; one that never did is not tried again.
+The server can fail: a sandbox may refuse the clone, the machine may be unknown, the server may be
+killed. The launcher then makes the child with an exec helper. A server that had made a child is
+replaced at the next need; if it never made one, no other is started.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Theory of operation: spawning and identity
 ------------------------------------------
-Each child gets three pipes, then a process is forked, takes the *steps* of its description and
-executes its program. There are three ways to do that, and all mean the same to the child:
+A child gets its pipes, is forked, takes the *steps* of its description, and executes its program.
+There are three ways to do that, with the same result for the child:
 
 * ``subprocess.Popen``, where it can take all steps itself (process group, directory, umask). It
   forks with vfork, which does not depend on the size of the daemon.
@@ -11,15 +11,15 @@ executes its program. There are three ways to do that, and all mean the same to 
   fork the daemon with all its memory, and would enter the directory with root's rights.
 * The exec helper, an interpreter of its own for each child, where there is no fork server.
 
-The last two share ``steps.py``: the child is forked, tells its pid if the daemon does not know it,
-and waits for its orders. So the daemon owns the pid before the child can end by itself; neither is
-a child lost nor can the reaper of orphans take the exit status. Then it sends the orders and reads
-the name of the step that failed, or an end of file: the exec has closed the socket. A child that
-fails is killed and reaped at once, and its process gets a ``SpawnError``.
+The last two share ``steps.py``: the child is forked, sends its pid if the daemon does not know it,
+and waits for its orders. So the daemon owns the pid before the child can end by itself: no child is
+lost, and the reaper of orphans cannot take the exit status. Then the daemon sends the orders and
+reads the name of the step that failed, or an end of file, because the exec has closed the socket. A
+child in which a step fails is killed and reaped at once, and ``SpawnError`` is raised.
 
-Who the child will be is looked up at each spawn, because the user database changes. The groups are
-set first, then group and user, as only root may set groups. After that the child has no right that
-its user has not: the directory is entered, and the program found, as that user.
+The identity is looked up at each spawn, because the user database can change. Groups and group are
+set before the user, because only root may set them. From then on the child has only the rights of
+its user: it enters the directory and executes the program as that user.
 
 All of this happens in a worker thread, so that a slow user database or a slow exec (network file
 system, cold disk) never stalls the event loop. ``trio.Process`` is not used because reading its
@@ -70,13 +70,13 @@ POPEN_STEPS = frozenset({"process group", "signals", "directory", "umask", "exec
 class SpawnError(Exception):
     """A child could not be made; ``str()`` is the spawn error that operators see.
 
-    ``epitaph`` is written to the child's stderr log if a step has failed in the child: where
-    Supervisor's child writes it itself.
+    ``stderr_note`` is what Supervisor's child writes to its stderr when it cannot execute its
+    program; the process writes it to the stderr log. None means that no child was forked.
     """
 
-    def __init__(self, text: str, epitaph: str | None = None) -> None:
+    def __init__(self, text: str, stderr_note: str | None = None) -> None:
         super().__init__(text)
-        self.epitaph = epitaph
+        self.stderr_note = stderr_note
 
 
 def _not_logged(severity: Severity, text: str) -> None:
@@ -303,8 +303,8 @@ def _instruct(spec: SpawnSpec, orders: Orders, control: socket.socket) -> None:
 
 
 def _not_spawned(text: str) -> SpawnError:
-    epitaph = f"supervisor: {text}\nsupervisor: child process was not spawned\n"
-    return SpawnError(text, epitaph)
+    stderr_note = f"supervisor: {text}\nsupervisor: child process was not spawned\n"
+    return SpawnError(text, stderr_note)
 
 
 def _pipe_error(spec: SpawnSpec, error: OSError) -> SpawnError:
