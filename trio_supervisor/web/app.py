@@ -14,7 +14,7 @@ from trio_supervisor.runtime.rpc.plugins import make_plugins
 from trio_supervisor.web.access.admission import Admission
 from trio_supervisor.web.access.auth import Role
 from trio_supervisor.web.access.client_log import quoted
-from trio_supervisor.web.api.error import refusal
+from trio_supervisor.web.api.error import json_error_response
 from trio_supervisor.web.api.input import BODY_LIMIT
 from trio_supervisor.web.api.routes import Api
 from trio_supervisor.web.content_coding import encode
@@ -127,6 +127,7 @@ class App:
             body_limit=server.access.body_maxbytes,
         )
         self._tail_endpoint = Endpoint(READ, self._tail, otherwise=400)
+        self._no_endpoint = Endpoint((), self._not_found)
         status = Endpoint(
             READ_OR_POST, self._status, changes=by_action, wants_token=True, is_compressed=True
         )
@@ -147,20 +148,17 @@ class App:
         try:
             await self._check(request, endpoint)
         except Refusal as refusal:
-            refuse = error_response if endpoint is None else endpoint.refuse
-            return refuse(refusal.status, str(refusal), headers=refusal.headers)
+            return endpoint.refuse(refusal.status, str(refusal), headers=refusal.headers)
         return None
 
-    async def _check(self, request: Request, endpoint: Endpoint | None) -> None:
-        """Raises Refusal."""
+    async def _check(self, request: Request, endpoint: Endpoint) -> None:
+        """Check access, method and origin of a request. Raises Refusal."""
         role = await self._admission.role(request)
         request.readonly = role is Role.READONLY
         if not request.is_proven:
             request.user = self._admission.user(request)
         if request.method == "POST" and not request.has_length:
             raise Refusal(411, "Content-Length is missing")
-        if endpoint is None:
-            return
         if endpoint.methods and request.method not in endpoint.methods:
             allowed = ", ".join(endpoint.methods)
             raise Refusal(endpoint.otherwise, f"Only {allowed} here", (("Allow", allowed),))
@@ -178,20 +176,15 @@ class App:
 
     def body_limit(self, request: Request) -> int:
         """Return the most bytes that the body of an admitted request may have."""
-        endpoint = self._endpoint(request)
-        return min(self._body_maxbytes, FORM_LIMIT if endpoint is None else endpoint.body_limit)
+        return min(self._body_maxbytes, self._endpoint(request).body_limit)
 
     def refuse(self, request: Request, status: int, detail: str) -> Response:
         """Return an error answer in the format of the request's endpoint."""
-        endpoint = self._endpoint(request)
-        return (error_response if endpoint is None else endpoint.refuse)(status, detail)
+        return self._endpoint(request).refuse(status, detail)
 
     async def respond(self, request: Request) -> Response | StreamResponse:
         """Answer an admitted request. An unexpected exception is logged and answered with 500."""
         endpoint = self._endpoint(request)
-        if endpoint is None:
-            status = 404 if request.method in READ else 400
-            return error_response(status, "There is nothing at this address")
         try:
             answer = await endpoint.answer(request)
             return await encode(request, answer) if endpoint.is_compressed else answer
@@ -210,12 +203,12 @@ class App:
             )
             return endpoint.refuse(500, "An internal error; the activity log has the details")
 
-    def _endpoint(self, request: Request) -> Endpoint | None:
+    def _endpoint(self, request: Request) -> Endpoint:
         if request.target == RPC2:  # the most frequent by far
             return self._rpc_endpoint
         path = request.path
         if path is None:
-            return None
+            return self._no_endpoint
         if path.rstrip("/") == RPC2:
             return self._rpc_endpoint
         if f"{path}/".startswith((f"{LOGTAIL}/", f"{MAINLOGTAIL}/")):
@@ -225,10 +218,10 @@ class App:
                 methods,
                 self._api.respond,
                 changes=by_post,
-                refuse=refusal,
+                refuse=json_error_response,
                 body_limit=BODY_LIMIT,
             )
-        return self._pages.get("/" + path.lstrip("/"))
+        return self._pages.get("/" + path.lstrip("/"), self._no_endpoint)
 
     async def _call(self, request: Request) -> Response:
         rpc = self._readonly_rpc if request.readonly else self._rpc
@@ -254,6 +247,10 @@ class App:
 
     async def _download(self, request: Request) -> Response | StreamResponse:
         return await download(self._supervisor, request.fields)
+
+    async def _not_found(self, request: Request) -> Response:
+        status = 404 if request.method in READ else 400
+        return error_response(status, "There is nothing at this address")
 
     async def _health(self, request: Request) -> Response:
         return health()

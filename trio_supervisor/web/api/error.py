@@ -126,7 +126,7 @@ def problem_of(error: RequestError, hint: str = "") -> Problem:
     return Problem(kind.status, message, hint=hint or kind.hint, fault=error.code)
 
 
-def refusal(
+def json_error_response(
     status: int, detail: str = "", *, headers: tuple[tuple[str, str], ...] = ()
 ) -> Response:
     """Return an error answer, as ``error_response`` does, for clients that read JSON."""
