@@ -1,12 +1,15 @@
-"""Measures trio-supervisor beside Supervisor 4.3.0, in alternation, with the same configuration.
+"""Benchmarks of trio-supervisor and Supervisor 4.3.0, in alternation, with one configuration.
 
-    __main__      the command line: what to run, how often, and the printed answer
-    scenarios/    one module per question; the table of them is in its ``__init__``
-    scenario      what a scenario is, and how its runs alternate
-    subjects      the two daemons: how to start, watch and end one
-    reference     Supervisor 4.3.0 in a virtual environment of its own
-    probe         looking at a running daemon: XML-RPC over its socket, and /proc
-    report        medians, ratios and the table (pure)
+    __main__         command line: select scenarios, run them, print the tables
+    scenarios/       one module per scenario; the table of scenarios is in its ``__init__``
+    scenario         the type ``Scenario``, and the alternation of runs
+    subjects         the two daemons: start, observe and end one
+    supervisor_venv  Supervisor 4.3.0 in a virtual environment
+    probe            observation of a running daemon: XML-RPC over its socket, and /proc
+    load             XML-RPC load over TCP
+    report           medians, ratios and the table (pure)
+    crowd            separate benchmark: one client among many others
+    embedded         separate benchmark: a supervisor inside a trio program
 
-Nothing of this is part of the installed package.
+The benchmarks are not part of the installed package.
 """

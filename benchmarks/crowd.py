@@ -1,7 +1,7 @@
-"""``python -m benchmarks.crowd``: one well-behaved client among many others, good and bad.
+"""``python -m benchmarks.crowd``: latency of one client among many others, good and bad.
 
-There is no counterpart to compare with: what counts is what the crowd changes. Latency is measured
-by a process of its own, in the quiet and in the crowd alike.
+Only trio-supervisor is measured: the result is the difference that the crowd makes. A separate
+process measures the latency, both without the crowd and with it.
 """
 
 from __future__ import annotations
@@ -24,13 +24,15 @@ from benchmarks.subjects import adopt_orphans, ours, running
 
 IDLE = 500
 STREAMS = 100
-#: Streams that nobody reads from, slow writers of heads and of bodies, seconds between their bytes.
-DEAF = 20
+#: Log streams whose client does not read, clients that write heads or bodies slowly, and the
+#: seconds between their bytes.
+UNREAD = 20
 SLOW = 20
 SLOW_PAUSE = 1.0
-#: Aborted and half-closed connections each second.
-RUDE = 20
-#: Seconds of quiet that are measured, between two calls, and for the crowd to gather and to leave.
+#: Aborted and half-closed connections per second.
+ABORTED = 20
+#: Seconds of measurement without the crowd, between two calls, for the crowd to connect, and for
+#: its descriptors to be closed.
 QUIET = 20
 INTERVAL = 0.01
 SETTLING = 5.0
@@ -58,11 +60,11 @@ _REQUEST = (
 )
 _STREAM = b"GET /logtail/chatter HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 _RESET = (1).to_bytes(4, sys.byteorder) + (0).to_bytes(4, sys.byteorder)
-"""SO_LINGER: close by RST."""
+"""Value of SO_LINGER that makes close() send RST."""
 
 
 def measure(port: int, seconds: float) -> dict[str, float]:
-    """Milliseconds of calls over one kept-alive connection, at percentiles."""
+    """Return percentiles of the latency over one kept-alive connection, in milliseconds."""
     took = []
     with socket.create_connection(("127.0.0.1", port)) as sock:
         end = time.monotonic() + seconds
@@ -82,7 +84,8 @@ def measure(port: int, seconds: float) -> dict[str, float]:
     }
 
 
-def _measured_aside(port: int, seconds: float) -> dict[str, float]:
+def _measure_in_process(port: int, seconds: float) -> dict[str, float]:
+    """Run ``measure`` in a process of its own, so that the crowd does not delay it."""
     command = [sys.executable, "-m", "benchmarks.crowd", "--measure", str(port)]
     done = subprocess.run(
         [*command, "--seconds", str(seconds)], capture_output=True, text=True, check=True
@@ -92,23 +95,23 @@ def _measured_aside(port: int, seconds: float) -> dict[str, float]:
 
 
 async def _crowd(port: int, seconds: float, pid: int) -> tuple[dict[str, float], float, float]:
-    """Latency within the crowd; MiB of the daemon when it has gathered, and at its end."""
+    """Return the latency within the crowd, and the daemon's MiB before and after measuring."""
     with ExitStack() as stack:
         async with trio.open_nursery() as nursery:
             for _ in range(IDLE):
                 sock = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
                 sock.sendall(_REQUEST)
-            for _ in range(STREAMS - DEAF):
+            for _ in range(STREAMS - UNREAD):
                 nursery.start_soon(_read_stream, port)
-            for _ in range(DEAF):
+            for _ in range(UNREAD):
                 sock = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
                 sock.sendall(_STREAM)
             for number in range(SLOW):
                 nursery.start_soon(_write_slowly, port, number % 2 == 0)
-            nursery.start_soon(_be_rude, port)
+            nursery.start_soon(_abort_connections, port)
             await trio.sleep(SETTLING)
             before = memory(pid)["Rss"]
-            latency = await trio.to_thread.run_sync(_measured_aside, port, seconds)
+            latency = await trio.to_thread.run_sync(_measure_in_process, port, seconds)
             after = memory(pid)["Rss"]
             nursery.cancel_scope.cancel()
     return latency, before, after
@@ -122,7 +125,7 @@ async def _read_stream(port: int) -> None:
 
 
 async def _write_slowly(port: int, in_body: bool) -> None:
-    """A byte a second, for as long as that is allowed; then again."""
+    """Write a byte per second until the server closes the connection; then reconnect."""
     start = len(_REQUEST) - len(_CALL) + 1 if in_body else 1
     while True:
         with suppress(OSError, trio.BrokenResourceError):
@@ -133,12 +136,12 @@ async def _write_slowly(port: int, in_body: bool) -> None:
                     await stream.send_all(_REQUEST[at : at + 1])
 
 
-async def _be_rude(port: int) -> None:
-    """Leave in the middle: by a reset, by half of a request, without reading the answer."""
+async def _abort_connections(port: int) -> None:
+    """Disconnect in the middle of a request or response, by a reset or a half-close."""
     starts = (_REQUEST[:30], _REQUEST[:-10], _REQUEST * 20, _STREAM, b"")
     number = 0
     while True:
-        await trio.sleep(1 / RUDE)
+        await trio.sleep(1 / ABORTED)
         number += 1
         sock = await trio.to_thread.run_sync(socket.create_connection, ("127.0.0.1", port))
         with sock, suppress(OSError):
@@ -154,7 +157,7 @@ def _descriptors(pid: int) -> int:
 
 
 def main() -> int:
-    """Print what the crowd changes; returns the exit code: 1 if it is more than it may be."""
+    """Print the results; return 1 if latency more than doubled or the log has a traceback."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.crowd", description=__doc__)
     parser.add_argument("--seconds", type=float, default=300, help="default: %(default)s")
     parser.add_argument("--measure", type=int, metavar="PORT", help=argparse.SUPPRESS)
@@ -173,13 +176,13 @@ def main() -> int:
         text = _PROGRAMS.format(port=port, python=python, script=script)
         daemon = stack.enter_context(running(ours(), Path(directory), text))
         daemon.wait_for_running(1)
-        quiet = _measured_aside(port, QUIET)
+        quiet = _measure_in_process(port, QUIET)
         before = _descriptors(daemon.pid)
         crowded, gathered, left = trio.run(_crowd, port, arguments.seconds, daemon.pid)
         wait_until(
             lambda: _descriptors(daemon.pid) <= before,
             deadline=time.monotonic() + LEAVING,
-            what="all descriptors being closed",
+            what="the daemon to close its descriptors",
         )
         said = (Path(directory) / "supervisord.log").read_text()
     for name, found in (("quiet", quiet), ("crowd", crowded)):

@@ -1,7 +1,7 @@
-"""``python -m benchmarks.embedded``: what a supervisor costs the trio program it runs inside.
+"""``python -m benchmarks.embedded``: the cost of a supervisor inside a trio program.
 
-There is no counterpart to compare with. Each run is a fresh interpreter, so that no run finds the
-memory of the one before.
+Supervisor has no counterpart to compare with. Each run is a fresh interpreter, so that memory of
+one run does not affect the next.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ RUNS = 5
 TASKS = 1000
 PROCESSES = 200
 STARTING = 300
-#: Seconds the sampled loop sleeps: what an application that must react quickly would do.
+#: Seconds that the sampled loop sleeps, as an application would that must react quickly.
 TICK = 0.001
 SLEEPER = ["/bin/sleep", "1000"]
 
 
 async def task_memory() -> float:
-    """KiB for each of 1000 idle tasks, beside 200 processes in the same supervisor."""
+    """KiB per idle task: 1000 tasks, with 200 processes in the same supervisor."""
     return await _memory_of(TASKS, _add_task, beside=(PROCESSES, _add_process))
 
 
 async def process_memory() -> float:
-    """KiB in us for each of 200 idle processes, beside 1000 tasks in the same supervisor."""
+    """KiB per idle process: 200 processes, with 1000 tasks in the same supervisor."""
     return await _memory_of(PROCESSES, _add_process, beside=(TASKS, _add_task))
 
 
 async def total_memory() -> float:
-    """MiB in us for 1000 idle tasks and 200 idle processes in one supervisor, all told."""
+    """MiB of the whole program with 1000 idle tasks and 200 idle processes."""
     async with open_supervisor(log=_silent) as supervisor:
         for count, add in ((PROCESSES, _add_process), (TASKS, _add_task)):
             _add_all(supervisor, count, add)
@@ -55,7 +55,7 @@ async def total_memory() -> float:
 
 
 async def stalls() -> float:
-    """ms that a tick of 1 ms is late while 300 programs start, 99th percentile."""
+    """ms of delay of a 1 ms tick while 300 programs start, 99th percentile."""
     late: list[float] = []
 
     async def sample() -> None:
@@ -77,7 +77,7 @@ async def stalls() -> float:
 async def _memory_of(count: int, add: Add, *, beside: tuple[int, Add]) -> float:
     async with open_supervisor(log=_silent) as supervisor:
         _add_all(supervisor, *beside)
-        add(supervisor, count)  # the first one loads what all share
+        add(supervisor, count)  # the first one loads shared code and data
         await _all_running(supervisor)
         before = memory(os.getpid())["Rss"]
         _add_all(supervisor, count, add)
@@ -99,7 +99,7 @@ def _add_process(supervisor: Supervisor, number: int) -> None:
 
 
 def _silent(severity: Severity, text: str) -> None:
-    """Writing hundreds of lines is not what is measured."""
+    """Discard log messages: writing them is not part of the measurement."""
 
 
 async def _all_running(supervisor: Supervisor) -> None:

@@ -1,4 +1,4 @@
-"""Makes as many XML-RPC requests over TCP as a server answers: with wrk, or in Python."""
+"""Load generator: XML-RPC requests over TCP, as many as the server answers; wrk or Python."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.probe import MeasurementError
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: https://github.com/wg/wrk: takes less of the machine than anything in Python.
+#: https://github.com/wg/wrk: needs less processor time than a generator in Python.
 _WRK = "wrk"
 _SCRIPT = """\
 wrk.method = "POST"
@@ -35,7 +35,10 @@ _CALL = (
 def count_answers(
     port: int, method: str, connections: int, seconds: int, directory: Path
 ) -> tuple[int, float]:
-    """How many calls were answered over so many kept-alive connections, and in which time."""
+    """Return the number of answered calls over this many kept-alive connections, and the seconds.
+
+    Raises MeasurementError if there was no answer, or an error.
+    """
     body = _CALL.format(method=method)
     began = time.monotonic()
     if shutil.which(_WRK):
@@ -48,7 +51,7 @@ def count_answers(
 
 
 def generator() -> str:
-    """What makes the load on this machine."""
+    """Return the name of the load generator on this machine."""
     return _WRK if shutil.which(_WRK) else "Python"
 
 

@@ -1,4 +1,4 @@
-"""Looks at a running daemon from outside: XML-RPC over its unix socket, and /proc (Linux)."""
+"""Observation of a running daemon from outside: XML-RPC over its unix socket, and /proc (Linux)."""
 
 from __future__ import annotations
 
@@ -13,26 +13,29 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-#: Seconds one XML-RPC call may take; a daemon that is this slow has failed the run.
+#: Timeout in seconds of one XML-RPC call; after it the run has failed.
 CALL_LIMIT = 30.0
 
-#: Seconds between two looks at a condition: short beside everything that is measured, and long
+#: Seconds between two checks of a condition: short compared with the measured times, and long
 #: enough to leave the processor to the daemon.
-LOOK_INTERVAL = 0.002
+POLL_INTERVAL = 0.002
 
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class MeasurementError(Exception):
-    """A run gave no measurement; the text says what was waited for, or what went wrong."""
+    """A run failed; the text says which wait timed out, or which error occurred."""
 
 
 def wait_until(condition: Callable[[], bool], *, deadline: float, what: str) -> float:
-    """Wait for the condition and return when it was seen (``time.monotonic``)."""
+    """Poll the condition; return the time at which it was true (``time.monotonic``).
+
+    Raises MeasurementError at the deadline.
+    """
     while not condition():
         if time.monotonic() >= deadline:
             raise MeasurementError(f"gave up waiting for {what}")
-        time.sleep(LOOK_INTERVAL)
+        time.sleep(POLL_INTERVAL)
     return time.monotonic()
 
 
@@ -61,12 +64,12 @@ class _Transport(xmlrpc.client.Transport):
         connection = self._connection[1]
         if connection is None:
             connection = _Connection(self._path)
-            self._connection = (host, connection)  # where the base class looks for reuse and close
+            self._connection = (host, connection)  # the base class reuses and closes it
         return connection
 
 
 class Rpc:
-    """The daemon's ``supervisor`` namespace."""
+    """Client for the daemon's ``supervisor`` namespace; calls raise MeasurementError."""
 
     def __init__(self, path: Path) -> None:
         self._proxy = xmlrpc.client.ServerProxy(
@@ -74,6 +77,7 @@ class Rpc:
         )
 
     def answers(self) -> bool:
+        """Return True if the daemon answers requests."""
         try:
             self._call("getState")
         except MeasurementError:
@@ -81,33 +85,33 @@ class Rpc:
         return True
 
     def all_running(self, count: int) -> bool:
-        """Whether there are exactly this many processes, all RUNNING."""
+        """Return True if there are exactly this many processes and all are RUNNING."""
         table = cast("list[dict[str, object]]", self._call("getAllProcessInfo"))
         return [row["statename"] for row in table] == ["RUNNING"] * count
 
     def pid(self, name: str) -> int:
-        """The pid the daemon reports; 0 while there is none."""
+        """Return the pid that the daemon reports; 0 means that there is none."""
         return cast("dict[str, int]", self._call("getProcessInfo", name))["pid"]
 
     def start(self, name: str) -> None:
-        """Ask for a start without waiting until it is done."""
+        """Request a start without waiting for it."""
         self._call("startProcess", name, False)
 
     def stop(self, name: str) -> None:
-        """Ask for a stop without waiting until it is done."""
+        """Request a stop without waiting for it."""
         self._call("stopProcess", name, False)
 
     def stop_all(self) -> None:
-        """Stop everything and wait until it has."""
+        """Stop all processes and wait until they have stopped."""
         self._call("stopAllProcesses")
 
     def reread(self) -> int:
-        """Read the configuration again; how many groups are new."""
+        """Reread the configuration; return the number of new groups."""
         [[added, _, _]] = cast("list[list[list[str]]]", self._call("reloadConfig"))
         return len(added)
 
     def remote_events(self, type: str, data: Sequence[str]) -> None:
-        """Emit a REMOTE_COMMUNICATION event for each of the data."""
+        """Emit one REMOTE_COMMUNICATION event for each element of ``data``."""
         method = "supervisor.sendRemoteCommEvent"
         self._checked(
             f"{len(data)} times {method}",
@@ -132,25 +136,25 @@ class Rpc:
 
 
 def children(pid: int) -> set[int]:
-    """The pids of all child processes of a process, whichever thread made them."""
+    """Return the pids of all child processes of a process, of all its threads."""
     found: set[int] = set()
     for thread in Path(f"/proc/{pid}/task").glob("*/children"):
         try:
             found.update(map(int, thread.read_text().split()))
-        except (FileNotFoundError, ProcessLookupError):  # that thread has just ended
+        except (FileNotFoundError, ProcessLookupError):  # the thread has just ended
             continue
     return found
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of a process so far, of all its threads, without its children."""
+    """Return user and system time of a process, all threads included, without its children."""
     after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     user, system = after_name[11], after_name[12]  # fields 14 and 15 of proc(5)
     return (int(user) + int(system)) / _CLOCK_TICKS
 
 
 def memory(pid: int) -> dict[str, float]:
-    """MiB of a process: ``Rss`` resident, ``Pss`` with shared pages divided by their users."""
+    """Return MiB of a process: ``Rss`` (resident) and ``Pss`` (shared pages divided by users)."""
     values: dict[str, float] = {}
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:
         name, kibibytes = line.split()[:2]

@@ -1,4 +1,4 @@
-"""Medians, ratios and the table that shows them. Pure: samples in, text out."""
+"""Medians, ratios and the result table. Pure: samples in, text out."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-#: What one run measured: values by the name of the measure.
+#: The values measured by one run, by name of the measure.
 Sample = Mapping[str, float]
 
-_HEAD = ("measure", "unit", "ours", "reference", "ratio", "better", "ours min-max", "ref. min-max")
+_HEAD = (
+    *("measure", "unit", "ours", "Supervisor", "ratio", "better"),
+    *("ours min-max", "Supervisor min-max"),
+)
 _TEXT_COLUMNS = {0, 1, 5}
 _MISSING = "-"
 
 
 @dataclass(frozen=True)
 class Measure:
-    """One number that a scenario gives."""
+    """One number that a scenario measures."""
 
     name: str
     unit: str
@@ -26,7 +29,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class Summary:
-    """The values of one measure of one subject, over all runs."""
+    """Summary of one measure of one subject over all runs."""
 
     median: float
     low: float
@@ -34,25 +37,25 @@ class Summary:
 
 
 def summarize(samples: Sequence[Sample], measure: str) -> Summary | None:
-    """None when no run succeeded."""
+    """Summarize one measure; None if no run succeeded."""
     values = [sample[measure] for sample in samples]
     if not values:
         return None
     return Summary(statistics.median(values), min(values), max(values))
 
 
-def ratio(ours: Summary | None, reference: Summary | None) -> float | None:
-    """Ours divided by the reference; None when there is nothing to divide by."""
-    if ours is None or reference is None or reference.median == 0:
+def ratio(ours: Summary | None, supervisor: Summary | None) -> float | None:
+    """Return ours divided by Supervisor's; None if one is missing or the divisor is 0."""
+    if ours is None or supervisor is None or supervisor.median == 0:
         return None
-    return ours.median / reference.median
+    return ours.median / supervisor.median
 
 
-def table(measures: Sequence[Measure], ours: Sequence[Sample], reference: Sequence[Sample]) -> str:
-    """The plain text table of one scenario."""
+def table(measures: Sequence[Measure], ours: Sequence[Sample], supervisor: Sequence[Sample]) -> str:
+    """Format the results of one scenario as a plain text table."""
     rows = [_HEAD]
     for measure in measures:
-        mine, theirs = summarize(ours, measure.name), summarize(reference, measure.name)
+        mine, theirs = summarize(ours, measure.name), summarize(supervisor, measure.name)
         quotient = ratio(mine, theirs)
         rows.append(
             (
@@ -83,7 +86,7 @@ def _range(summary: Summary | None) -> str:
 
 
 def _number(value: float) -> str:
-    """Three significant digits, never in powers of ten."""
+    """Format with three significant digits, without an exponent."""
     if abs(value) >= 100:
         return f"{value:.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3g}"

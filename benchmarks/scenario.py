@@ -1,4 +1,4 @@
-"""What a scenario is, and how its runs alternate between the daemons."""
+"""The type of a scenario, and the alternation of its runs between the daemons."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Scenario:
-    """One question put to both daemons."""
+    """One measurement, made with both daemons."""
 
     name: str
     what: str
-    """What is done and measured, in a sentence or two; printed above the table."""
+    """Description of the procedure and the measures; printed above the table."""
     measures: tuple[Measure, ...]
     run: Callable[[Subject, Path], Sample]
-    """Measures one daemon once, in an empty temporary directory; raises MeasurementError."""
+    """Measure one daemon once, in an empty temporary directory; raises MeasurementError."""
 
 
 def alternate(
     scenario: Scenario, subjects: Sequence[Subject], runs: int
 ) -> tuple[dict[str, list[Sample]], list[MeasurementError]]:
-    """Run the scenario ``runs`` times with each subject; samples by subject name, and failures.
+    """Run the scenario ``runs`` times with each subject; return samples by subject, and failures.
 
-    A first round is not counted: it compiles bytecode and makes the machine provide the memory of
-    the page cache, which has been seen to make it four times slower. Each round starts with the
-    other subject. A subject that fails is not run again: its error would only repeat.
+    The first round is a warm-up and not counted: it compiles bytecode and fills the page cache,
+    which made it up to four times slower. Each round starts with the other subject. A subject that
+    fails is not run again, because the error would most likely repeat.
     """
     samples: dict[str, list[Sample]] = {subject.name: [] for subject in subjects}
     failures: list[MeasurementError] = []

@@ -1,4 +1,4 @@
-"""The two daemons that are measured: how to start one in the foreground, watch it and end it."""
+"""The two daemons under measurement: start one in the foreground, observe it and end it."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 
 _ROOT = Path(__file__).parents[1]
 
-#: Seconds one run may take, start and measurement together; about ten times what any run needs.
+#: Timeout in seconds of one run, start and measurement together: about ten times the longest run.
 RUN_LIMIT = 90.0
 
-#: Seconds a daemon gets to stop its programs and itself before both are killed.
+#: Timeout in seconds for a daemon to stop its programs and exit, before all are killed.
 _STOP_LIMIT = 20.0
 
-#: Seconds for printing the version.
+#: Timeout in seconds for printing the version.
 _VERSION_LIMIT = 30.0
 
-#: The last characters of a failed daemon's output that are shown.
+#: Number of characters shown from the end of a failed daemon's output.
 _SHOWN_OUTPUT = 2000
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
-#: Both daemons read this same file. 1000 programs with their pipes and logs need more open files
-#: than the usual limit of 1024.
+#: The configuration of both daemons. The pipes and logs of 1000 programs need more open files than
+#: the usual limit of 1024.
 _CONFIGURATION = """\
 [supervisord]
 logfile = {directory}/supervisord.log
@@ -54,13 +54,14 @@ supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 
 @dataclass(frozen=True)
 class Subject:
-    """One of the daemons that are compared."""
+    """One of the compared daemons."""
 
     name: str
     command: tuple[str, ...]
     environment: dict[str, str] = field(default_factory=dict)
 
     def version(self) -> str:
+        """Run the daemon with ``-v``; raises MeasurementError if that fails."""
         try:
             done = subprocess.run(
                 [*self.command, "-v"],
@@ -81,14 +82,15 @@ class Subject:
 
 
 def ours() -> Subject:
-    """The working tree that these benchmarks stand in, run by this interpreter."""
+    """Return the working tree that contains these benchmarks, run by this interpreter."""
     path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
-    # -P: not another trio_supervisor that happens to lie in the current directory
+    # -P: do not import another trio_supervisor from the current directory
     return Subject("ours", (sys.executable, "-P", "-m", "trio_supervisor"), {"PYTHONPATH": path})
 
 
-def reference(supervisord: Path) -> Subject:
-    return Subject("reference", (str(supervisord),))
+def supervisor(supervisord: Path) -> Subject:
+    """Return Supervisor, given the path of its daemon."""
+    return Subject("Supervisor", (str(supervisord),))
 
 
 class Daemon:
@@ -120,7 +122,7 @@ class Daemon:
         return self._process.pid
 
     def wait_for_children(self, count: int) -> float:
-        """Wait until the daemon has this many child processes, without disturbing it."""
+        """Wait until the daemon has this many child processes, without sending it requests."""
         return self.wait(lambda: len(children(self.pid)) >= count, f"{count} child processes")
 
     def wait_for_answer(self) -> float:
@@ -132,7 +134,10 @@ class Daemon:
         return self.wait(lambda: self.rpc.all_running(count), f"{count} RUNNING processes")
 
     def wait(self, condition: Callable[[], bool], what: str) -> float:
-        """Wait for a condition of the living daemon; returns when it was seen."""
+        """Wait for a condition while the daemon runs; return the time at which it was true.
+
+        Raises MeasurementError if the daemon exits or ``RUN_LIMIT`` is over.
+        """
 
         def seen() -> bool:
             self._check_alive()
@@ -149,23 +154,25 @@ class Daemon:
             )
 
     def end(self) -> None:
-        """End the daemon, and whatever it has left running, by pid; also when interrupted."""
+        """End the daemon and its remaining children, by pid; also if interrupted."""
         try:
             self._process.terminate()
             self._process.wait(_STOP_LIMIT)
         except subprocess.TimeoutExpired:
-            pass  # it is killed like one that is interrupted here
+            pass  # killed below, as after an interrupt
         finally:
             self._process.kill()
             self._process.wait()
             self.rpc.close()
-            while orphans := children(os.getpid()) - self._others:  # one killed may leave its own
+            while (
+                orphans := children(os.getpid()) - self._others
+            ):  # a killed process may leave children
                 _end_processes(orphans)
 
 
 @contextmanager
 def running(subject: Subject, directory: Path, programs: str) -> Iterator[Daemon]:
-    """Run a daemon with these program sections for the length of the block."""
+    """Run a daemon with these program sections during the block."""
     daemon = Daemon(subject, directory, programs)
     try:
         yield daemon
@@ -174,9 +181,10 @@ def running(subject: Subject, directory: Path, programs: str) -> Iterator[Daemon
 
 
 def adopt_orphans() -> None:
-    """Make this process the parent of what a dead daemon leaves behind.
+    """Make this process a subreaper, so that it inherits the children of a dead daemon.
 
-    So ``Daemon.end`` finds such processes, and their pids are not used again before it has.
+    ``Daemon.end`` then finds these processes, and their pids are not reused until it reaps them.
+    Raises MeasurementError if the kernel refuses.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
@@ -184,7 +192,7 @@ def adopt_orphans() -> None:
 
 
 def _end_processes(pids: set[int]) -> None:
-    """Kill and reap child processes of this process."""
+    """Kill and reap these child processes of this process."""
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)

@@ -1,4 +1,4 @@
-"""The table of the scenarios; a new one is a module with a ``SCENARIO`` and a line here."""
+"""The table of scenarios. A new scenario is a module with a ``SCENARIO`` and a line here."""
 
 from __future__ import annotations
 

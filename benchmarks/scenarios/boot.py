@@ -1,4 +1,4 @@
-"""How long does it take from starting the daemon until all of many programs run?"""
+"""Scenario: time from the start of the daemon until all of many programs run."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SCENARIO = Scenario(
     what=(
         f"boot of {fleet.COUNT} programs, from exec of the daemon: until its first child, until"
         " all children exist (seen in /proc), and until XML-RPC reports all RUNNING (startsecs=0)."
-        " The reference sleeps 1 s before its first spawn; that second is included, except in"
+        " Supervisor sleeps 1 s before its first spawn; that second is included, except in"
         " 'first to last'."
     ),
     measures=(

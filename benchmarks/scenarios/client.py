@@ -1,4 +1,4 @@
-"""How long does a call of the command-line client take? Both clients talk to our daemon."""
+"""Scenario: duration of a call of the command-line client. Both clients talk to our daemon."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from benchmarks.report import Sample
     from benchmarks.subjects import Subject
 
-#: Calls of each action in a run; the median of so many hardly moves.
+#: Calls of each action in a run; the median of that many is stable.
 _CALLS = 11
 
-#: What pip writes for an entry point, with what that costs.
+#: The script that pip writes for an entry point, whose cost is part of the measurement.
 _CONSOLE_SCRIPT = f"""\
 #!{sys.executable}
 import re
@@ -40,7 +40,7 @@ if __name__ == '__main__':
 def _run(subject: Subject, directory: Path) -> Sample:
     command = [_client(subject, directory), "-c", str(directory / "ctl.conf")]
     everything = [command[0], "-c", str(directory / "whole.conf")]
-    # Bytecode may be kept: both clients are installed programs.
+    # Bytecode may be cached, because both clients are installed programs.
     environment = os.environ | subject.environment | {"PYTHONDONTWRITEBYTECODE": ""}
     with running(ours(), directory, fleet.programs()) as daemon:
         daemon.wait_for_running(fleet.COUNT)
@@ -70,7 +70,7 @@ def _client(subject: Subject, directory: Path) -> str:
 
 
 def _time(command: Sequence[str], environment: dict[str, str]) -> tuple[float, float]:
-    """Milliseconds of a call that succeeds: from fork to end, and of processor time."""
+    """Return the milliseconds of a successful call: from fork to exit, and of processor time."""
     whole, processor = [], []
     for _ in range(_CALLS):
         began = time.monotonic()
@@ -89,7 +89,7 @@ def _time(command: Sequence[str], environment: dict[str, str]) -> tuple[float, f
 SCENARIO = Scenario(
     name="client",
     what=(
-        f"a call of the client, from fork to end, median of {_CALLS}, both clients with our daemon"
+        f"a call of the client, from fork to exit, median of {_CALLS}, both clients with our daemon"
         f" and {fleet.COUNT} programs; the file has only the client's section, or all programs."
     ),
     measures=tuple(

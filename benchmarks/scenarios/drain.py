@@ -1,4 +1,4 @@
-"""How fast, and at what cost, does one busy program's output reach its log file?"""
+"""Scenario: throughput and cost of writing one busy program's output to its log file."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from benchmarks.report import Sample
     from benchmarks.subjects import Subject
 
-#: Enough for the processor time, which is counted in 10 ms, to be known to a few percent.
+#: Enough to measure the processor time, which is counted in steps of 10 ms, to a few percent.
 _BYTES = 1_000_000_000
 
-#: One pipe's worth: the writer is to be as fast as a pipe lets it be.
+#: The capacity of a pipe, so that the writer is as fast as the pipe allows.
 _BLOCK = 64 * 1024
 
 _NAME = "writer"

@@ -1,4 +1,4 @@
-"""How many events each second reach listeners that are as quick as can be?"""
+"""Scenario: events per second delivered to listeners that do nothing but accept them."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from benchmarks.report import Sample
     from benchmarks.subjects import Daemon, Subject
 
-#: Events that wait in each pool when its listeners begin: enough for a second or so of the slower
-#: daemon, and few enough not to measure how a long queue is kept.
+#: Events queued in each pool when its listeners become ready: enough for about a second of the
+#: slower daemon, and few enough that the handling of long queues is not measured.
 _EVENTS = 5000
-#: Requests in one system.multicall that fills the buffers.
+#: Requests in each system.multicall that fills the buffers.
 _BATCH = 500
 _MANY = 8
 
-#: Takes an event by one read and answers by one write: what is left is the daemon's work. It says
-#: READY when ``go`` exists, and leaves the times of its first event and of the end.
+#: Reads an event with one system call and answers with one, so that mostly the daemon's work is
+#: measured. It writes READY once ``go`` exists, and records the times of its first and last event.
 _LISTENER = """\
 import os, sys, time
 def note(name, when):
@@ -57,8 +57,8 @@ startsecs = 0
 """
 
 
-#: What is measured: name -> pools, listeners of each, and whether there are other programs. They
-#: have nothing to say, but a daemon that looks at each in every turn has that much to do.
+#: Measures: name -> pools, listeners per pool, and whether there are other programs. Those are
+#: idle, but a daemon that polls all pipes in every iteration has to check them.
 _CASES = {
     "one listener": (1, 1, True),
     f"a pool of {_MANY}": (1, _MANY, True),
@@ -77,7 +77,7 @@ def _run(subject: Subject, directory: Path) -> Sample:
 
 
 def _rate(subject: Subject, directory: Path, pools: int, listeners: int, *, beside: bool) -> float:
-    """Events delivered each second, to all listeners together."""
+    """Return the events delivered per second, to all listeners together."""
     directory.mkdir()
     script = directory / "listener.py"
     script.write_text(_LISTENER)
@@ -115,7 +115,7 @@ SCENARIO = Scenario(
     name="events",
     what=(
         f"{_EVENTS} REMOTE_COMMUNICATION events wait in each pool when its listeners become ready;"
-        " they read, answer and are ready again by one system call each. Delivered events per"
+        " they read, answer and are ready again with one system call each. Delivered events per"
         f" second, to all listeners together, while {fleet.COUNT} other programs sleep, and alone."
     ),
     measures=tuple(Measure(name, "events/s", "higher") for name in _CASES),

@@ -1,13 +1,13 @@
-"""The many idle programs that more than one scenario runs."""
+"""The many idle programs that several scenarios run."""
 
 from __future__ import annotations
 
 COUNT = 300
 
-#: Longer than any run, and short enough to vanish by itself should a run be cut off.
+#: Seconds: longer than any run, and short enough that programs of an aborted run exit soon.
 _LIFETIME = 300
 
-#: Reported RUNNING as soon as it is spawned; everything else as most people leave it.
+#: RUNNING as soon as it is spawned; all other options have their defaults.
 _PROGRAM = """\
 [program:idle-{number:03}]
 command = /bin/sleep {lifetime}
@@ -16,5 +16,5 @@ startsecs = 0
 
 
 def programs(count: int = COUNT) -> str:
-    """The program sections of the fleet: each its own group, as most configurations have them."""
+    """Return the program sections: each its own group, as in most configurations."""
     return "\n".join(_PROGRAM.format(number=number, lifetime=_LIFETIME) for number in range(count))

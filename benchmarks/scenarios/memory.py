@@ -1,4 +1,4 @@
-"""How much memory does the daemon itself need for many programs?"""
+"""Scenario: memory of the daemon with many programs."""
 
 from __future__ import annotations
 

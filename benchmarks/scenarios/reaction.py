@@ -1,4 +1,4 @@
-"""How late are reactions? Read from the stamps of the activity log, so nothing is disturbed."""
+"""Scenario: delay of reactions, from the timestamps of the activity log (no requests are sent)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from benchmarks.report import Sample
     from benchmarks.subjects import Daemon, Subject
 
-#: Seconds of startsecs and of stopwaitsecs below.
+#: startsecs and stopwaitsecs of the programs below.
 _STARTSECS = 1
 _STOPWAITSECS = 1
 
@@ -69,7 +69,7 @@ def _run(subject: Subject, directory: Path) -> Sample:
 
 
 def _stamp(daemon: Daemon, log: Path, text: str, *, number: int = 1) -> float:
-    """Wall-clock seconds of the n-th log line with this text, once it is there."""
+    """Wait for the n-th log line with this text; return its timestamp in wall-clock seconds."""
     pattern = re.compile(rf"^(\S+ \S+),(\d+) \w+ {re.escape(text)}", re.MULTILINE)
     daemon.wait(lambda: len(pattern.findall(log.read_text())) >= number, f"the log line {text!r}")
     seconds, milliseconds = pattern.findall(log.read_text())[number - 1]
@@ -79,9 +79,9 @@ def _stamp(daemon: Daemon, log: Path, text: str, *, number: int = 1) -> float:
 SCENARIO = Scenario(
     name="reaction",
     what=(
-        "how late the daemon is, by its own log (resolution 1 ms): promotion to RUNNING after"
-        f" startsecs={_STARTSECS}, a child's death noticed, its successor spawned, SIGKILL after"
-        f" stopwaitsecs={_STOPWAITSECS}, a TERM to itself acted on."
+        "delay of the daemon, from its own log (resolution 1 ms): promotion to RUNNING after"
+        f" startsecs={_STARTSECS}, exit of a child noticed, its successor spawned, SIGKILL after"
+        f" stopwaitsecs={_STOPWAITSECS}, SIGTERM to the daemon handled."
     ),
     measures=(
         Measure("promotion", "ms", "lower"),

@@ -1,4 +1,4 @@
-"""How long does reading a large configuration take, and how does that grow?"""
+"""Scenario: time and memory for reading a large configuration, and how they grow."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _FEW, _MANY = 1000, 4000
 _PER_FILE = 100
 
-#: With what large configurations have: expansions, an environment, several processes.
+#: A typical section of large configurations: expansions, an environment, several processes.
 _SECTION = """\
 [program:p{number:05}]
 command = /bin/sleep %(process_num)d%(numprocs)d
@@ -49,7 +49,7 @@ def _run(subject: Subject, directory: Path) -> Sample:
 
 
 def _reread(daemon: Daemon, directory: Path, sections: int) -> float:
-    """Seconds for a reread of this many sections; none of them is started."""
+    """Return the seconds for rereading this many sections; none of them is started."""
     for first in range(0, sections, _PER_FILE):
         numbers = range(first, first + _PER_FILE)
         text = "\n".join(_SECTION.format(number=number) for number in numbers)

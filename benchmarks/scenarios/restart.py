@@ -1,4 +1,4 @@
-"""How long is a program gone after it was killed?"""
+"""Scenario: time until a killed program runs again."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from benchmarks.report import Sample
     from benchmarks.subjects import Daemon, Subject
 
-#: Seconds that the victims of one run have lived when they are killed. More than one, because a
-#: program that lived shorter is held back for the rest of its second (P-118); spread, so that they
-#: do not keep step with a daemon that looks once a second.
+#: Ages in seconds at which the victims of one run are killed. Above one second, because a restart
+#: is delayed until a second after the previous start; spread, so that the kills do not stay in
+#: phase with a daemon that polls once a second.
 _AGES = (1.2, 1.55, 1.9)
 
 _NAME = "victim"
 
-#: stopsignal: the reference loses a TERM that comes between fork and exec, and would then wait for
+#: stopsignal: Supervisor loses a TERM that arrives between fork and exec, and would then wait for
 #: 10 s at the end.
 _PROGRAM = f"""\
 [program:{_NAME}]
@@ -47,9 +47,9 @@ def _run(subject: Subject, directory: Path) -> Sample:
 
 
 def _kill_once(daemon: Daemon, age: float) -> tuple[float, float]:
-    """Milliseconds until another child exists, and until the daemon reports its pid.
+    """Return the milliseconds until another child exists, and until the daemon reports its pid.
 
-    The first is looked for in /proc only: asking the daemon would wake it up.
+    The child is looked for in /proc only, because a request would wake up the daemon.
     """
     [victim] = children(daemon.pid)
     time.sleep(age)  # it was spawned a moment ago
@@ -65,8 +65,8 @@ def _kill_once(daemon: Daemon, age: float) -> tuple[float, float]:
 SCENARIO = Scenario(
     name="restart",
     what=(
-        "restart after kill -9: until the new child exists (seen in /proc, the daemon undisturbed)"
-        " and until XML-RPC reports its pid. Each run is the median of"
+        "restart after kill -9: until the new child exists (seen in /proc, without requests to the"
+        " daemon) and until XML-RPC reports its pid. Each run is the median of"
         f" {len(_AGES)} kills of a program that has run for more than a second."
     ),
     measures=(Measure("spawned", "ms", "lower"), Measure("reported", "ms", "lower")),

@@ -1,4 +1,4 @@
-"""What do a thousand programs in one daemon cost: to start, to have, to stop?"""
+"""Scenario: the cost of a thousand programs in one daemon: start, idle, stop."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from benchmarks.subjects import Subject
 
 _COUNT = 1000
-#: Seconds that nobody asks for anything (the kernel counts processor time in steps of 0.01 s), and
-#: that the slowest program takes to stop.
+#: Seconds without requests (the kernel counts processor time in steps of 0.01 s), and seconds that
+#: the slowest program takes to stop.
 _IDLE = 10
 _SLOWEST = 2
 
@@ -50,9 +50,9 @@ SCENARIO = Scenario(
     name="thousand",
     what=(
         f"{_COUNT} programs: from exec of the daemon until XML-RPC reports all RUNNING; processor"
-        f" time of the daemon, in percent of one processor, while nobody asks for anything for"
-        f" {_IDLE} s; and stopAllProcesses with one more program that takes {_SLOWEST} s to stop:"
-        " what is beyond those."
+        f" time of the daemon, in percent of one processor, without any requests for"
+        f" {_IDLE} s; and stopAllProcesses with one more program that takes {_SLOWEST} s to stop,"
+        " minus these."
     ),
     measures=(
         Measure("all RUNNING", "s", "lower"),

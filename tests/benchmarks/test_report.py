@@ -25,26 +25,26 @@ def test_no_runs_have_no_summary() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ours", "reference", "expected"),
+    ("ours", "supervisor", "expected"),
     [
         pytest.param(Summary(3, 0, 9), Summary(2, 0, 9), 1.5, id="medians"),
         pytest.param(None, Summary(2, 2, 2), None, id="ours-failed"),
-        pytest.param(Summary(2, 2, 2), None, None, id="reference-failed"),
+        pytest.param(Summary(2, 2, 2), None, None, id="supervisor-failed"),
         pytest.param(Summary(2, 2, 2), Summary(0, 0, 0), None, id="nothing-to-divide-by"),
     ],
 )
-def test_ratio(ours: Summary | None, reference: Summary | None, expected: float | None) -> None:
-    assert ratio(ours, reference) == expected
+def test_ratio(ours: Summary | None, supervisor: Summary | None, expected: float | None) -> None:
+    assert ratio(ours, supervisor) == expected
 
 
 def test_table_has_a_line_for_each_measure() -> None:
     measures = [RATE, Measure("time", "s", "lower")]
     ours = [{"rate": 2000.0, "time": 0.5}, {"rate": 1000.0, "time": 0.25}]
-    reference = [{"rate": 1000.4, "time": 12.34}]
-    assert table(measures, ours, reference).splitlines() == [
-        "measure  unit   ours  reference  ratio  better  ours min-max  ref. min-max",
-        "rate     MB/s   1500       1000   1.50  higher     1000-2000     1000-1000",
-        "time     s     0.375       12.3   0.03  lower       0.25-0.5     12.3-12.3",
+    supervisor = [{"rate": 1000.4, "time": 12.34}]
+    assert table(measures, ours, supervisor).splitlines() == [
+        "measure  unit   ours  Supervisor  ratio  better  ours min-max  Supervisor min-max",
+        "rate     MB/s   1500        1000   1.50  higher     1000-2000           1000-1000",
+        "time     s     0.375        12.3   0.03  lower       0.25-0.5           12.3-12.3",
     ]
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from benchmarks.report import Sample
 
-OURS, REFERENCE = Subject("ours", ("a",)), Subject("reference", ("b",))
+OURS, SUPERVISOR = Subject("ours", ("a",)), Subject("Supervisor", ("b",))
 
 
 def test_rounds_start_with_the_other_subject_after_an_uncounted_one() -> None:
@@ -29,11 +29,11 @@ def test_rounds_start_with_the_other_subject_after_an_uncounted_one() -> None:
         return {"position": len(order)}
 
     scenario = Scenario("order", "", (Measure("position", "", "lower"),), run)
-    samples, failures = alternate(scenario, (OURS, REFERENCE), runs=2)
-    assert order == ["ours", "reference", "reference", "ours", "ours", "reference"]
+    samples, failures = alternate(scenario, (OURS, SUPERVISOR), runs=2)
+    assert order == ["ours", "Supervisor", "Supervisor", "ours", "ours", "Supervisor"]
     assert samples == {
         "ours": [{"position": 4}, {"position": 5}],
-        "reference": [{"position": 3}, {"position": 6}],
+        "Supervisor": [{"position": 3}, {"position": 6}],
     }
     assert failures == []
 
@@ -45,8 +45,8 @@ def test_failing_subject_is_run_once_and_the_other_one_goes_on() -> None:
         return {"value": 1}
 
     scenario = Scenario("failing", "", (Measure("value", "", "lower"),), run)
-    samples, failures = alternate(scenario, (OURS, REFERENCE), runs=2)
-    assert samples == {"ours": [], "reference": [{"value": 1}, {"value": 1}]}
+    samples, failures = alternate(scenario, (OURS, SUPERVISOR), runs=2)
+    assert samples == {"ours": [], "Supervisor": [{"value": 1}, {"value": 1}]}
     assert [str(failure) for failure in failures] == ["no daemon"]
 
 

@@ -1,4 +1,4 @@
-"""The reference: Supervisor in a virtual environment of its own, made on demand."""
+"""Supervisor in a virtual environment of its own, created on demand."""
 
 from __future__ import annotations
 
@@ -13,27 +13,31 @@ from benchmarks.probe import MeasurementError
 VERSION = "4.3.0"
 
 #: The environment variable that names the directory of the virtual environment.
-VARIABLE = "TRIO_SUPERVISOR_REFERENCE"
+VARIABLE = "BENCHMARKS_SUPERVISOR_VENV"
 
-#: Seconds for downloading and installing one small pure Python package on a slow line.
+#: Timeout in seconds for downloading and installing one small pure Python package.
 _INSTALL_LIMIT = 300
 
 
 def default_directory() -> Path:
+    """Return the directory in ``VARIABLE``, or the one in the user's cache."""
     if VARIABLE in os.environ:
         return Path(os.environ[VARIABLE])
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "trio-supervisor" / f"reference-{VERSION}"
+    return Path(cache).expanduser() / "trio-supervisor" / f"supervisor-{VERSION}"
 
 
 def ensure(directory: Path) -> Path:
-    """Make the virtual environment unless it is there; returns the ``supervisord`` in it."""
+    """Create the virtual environment if it is missing; return the path of its ``supervisord``.
+
+    Raises MeasurementError if the directory has other contents or the installation fails.
+    """
     daemon = directory.absolute() / "bin" / "supervisord"
     if daemon.exists():
         return daemon
     if directory.exists() and any(directory.iterdir()) and not (directory / "pyvenv.cfg").exists():
-        raise MeasurementError(f"{directory} has other contents: name a directory of its own")
-    print(f"making the reference environment {directory}", file=sys.stderr, flush=True)
+        raise MeasurementError(f"{directory} has other contents: choose a new or empty directory")
+    print(f"creating the virtual environment {directory}", file=sys.stderr, flush=True)
     venv.create(directory, with_pip=True)
     install = [str(directory / "bin" / "python"), "-m", "pip", "install", f"supervisor=={VERSION}"]
     try:
@@ -45,5 +49,5 @@ def ensure(directory: Path) -> Path:
             f"pip took longer than {_INSTALL_LIMIT} s: {' '.join(install)}"
         ) from error
     if done.returncode != 0 or not daemon.exists():
-        raise MeasurementError(f"could not install supervisor {VERSION}:\n{done.stderr}")
+        raise MeasurementError(f"could not install Supervisor {VERSION}:\n{done.stderr}")
     return daemon
