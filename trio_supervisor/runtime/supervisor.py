@@ -49,9 +49,8 @@ from trio_supervisor.core.process.states import (
     DaemonState,
     State,
 )
-from trio_supervisor.runtime import operations
+from trio_supervisor.runtime import definitions, operations
 from trio_supervisor.runtime.config_source import ConfigSource
-from trio_supervisor.runtime.definitions import build
 from trio_supervisor.runtime.events.bus import Bus
 from trio_supervisor.runtime.events.history import EventHistory
 from trio_supervisor.runtime.events.subscription import BUFFER_SIZE, EventStream, EventStreams
@@ -323,7 +322,7 @@ class Supervisor:
 
         Raises ConfigError for a name that cannot be used.
         """
-        return self.add(build.program(name, command, options)).processes[name]
+        return self.add(definitions.program(name, command, options)).processes[name]
 
     def add_task(
         self, name: str, function: TaskFunction, **options: Unpack[TaskOptions]
@@ -334,7 +333,7 @@ class Supervisor:
         after startsecs. An exception is exit status 1, with a traceback in its stderr log; stopping
         is cancellation.
         """
-        return self.add(build.task(name, function, options)).processes[name]
+        return self.add(definitions.task(name, function, options)).processes[name]
 
     async def remove(self, name: str) -> None:
         """Stop a group, then forget it; what another request does of this is joined.

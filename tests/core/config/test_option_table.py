@@ -36,6 +36,7 @@ from trio_supervisor.core.config.options import (
     TABLES,
     Option,
 )
+from trio_supervisor.core.config.programs import SectionTemplate
 from trio_supervisor.core.errors import ConfigError
 
 PACKAGE = Path(trio_supervisor.__file__).parent
@@ -120,8 +121,9 @@ from trio_supervisor.cli.convert import convert
 from trio_supervisor.cli.export import export
 from trio_supervisor.cli.sample import sample
 from trio_supervisor.core.config.model import diff
+from trio_supervisor.core.config.programs import SectionTemplate
 from trio_supervisor.core.errors import ConfigError
-from trio_supervisor.runtime.definitions.build import program
+from trio_supervisor.runtime.definitions import program
 from trio_supervisor.runtime.inspect.info import all_config_info
 from trio_supervisor.runtime.load import load_config
 from trio_supervisor.web.api.schema import CONFIG
@@ -235,6 +237,29 @@ def test_a_program_is_kept_and_makes_further_processes() -> None:
     (larger,) = load(f"{section}4\n").groups
     assert replace(program, count=4).processes() == larger.processes
     assert replace(program, count=0).processes() == ()
+
+
+def test_a_program_whose_name_has_no_number_stays_a_single_process() -> None:
+    (group,) = load("[program:x]\ncommand=/bin/x\n").groups
+    (program,) = group.programs
+    assert program.processes() == group.processes
+    assert replace(program, count=0).processes() == ()
+    with pytest.raises(ConfigError, match="must be present within process_name"):
+        replace(program, count=2).processes()
+
+
+def test_a_program_without_processes_can_get_one() -> None:
+    (none,) = load("[program:x]\ncommand=/bin/x\nnumprocs=0\n").groups
+    (one,) = load("[program:x]\ncommand=/bin/x\n").groups
+    assert replace(none.programs[0], count=1).processes() == one.processes
+
+
+def test_what_a_program_keeps_holds_nothing_of_other_sections() -> None:
+    text = "[program:x]\ncommand=/bin/x\nprocess_name=%(process_num)d\n"
+    (group,) = load(f"{text}[inet_http_server]\nport=9001\nusername=u\npassword=p\n").groups
+    (program,) = group.programs
+    assert isinstance(program.template, SectionTemplate)
+    assert [*program.template.reader.document.sections] == ["program:x"]
 
 
 def test_a_group_keeps_each_of_its_programs() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from trio_supervisor.core.config.evaluate import Diagnostics, SectionReader
+from trio_supervisor.core.config.evaluate import Diagnostics, SectionReader, variables
 from trio_supervisor.core.config.ini import DEFAULT, Document, Entry, Section
 from trio_supervisor.core.config.lint import kind_of, lint
 from trio_supervisor.core.config.model import (
@@ -355,11 +355,6 @@ def names_of(context: EvalContext, here: str) -> Names:
     """The names that every value may use."""
     own = {"here": here, "host_node_name": context.host_node_name}
     return ChainMap({**own, **variables(context.environ)})
-
-
-def variables(environment: Mapping[str, str]) -> dict[str, str | int]:
-    """The names under which values may use environment variables."""
-    return {f"ENV_{name}": value for name, value in environment.items()}
 
 
 def _free(name: str) -> Option:

@@ -198,3 +198,8 @@ class SectionReader:
             line=None if entry is None else entry.line or None,
             hint=hint,
         )
+
+
+def variables(environment: Mapping[str, str]) -> dict[str, str | int]:
+    """The names under which values may use environment variables."""
+    return {f"ENV_{name}": value for name, value in environment.items()}

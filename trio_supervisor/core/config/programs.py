@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from trio_supervisor.core.config.converters import SYSLOG
 from trio_supervisor.core.config.environment import parse_environment
-from trio_supervisor.core.config.evaluate import Diagnostics
-from trio_supervisor.core.config.ini import Grammar
+from trio_supervisor.core.config.evaluate import Diagnostics, variables
+from trio_supervisor.core.config.ini import DEFAULT, Grammar
 from trio_supervisor.core.config.model import (
     AUTO,
     EventLength,
@@ -18,10 +19,11 @@ from trio_supervisor.core.config.model import (
     PoolConfig,
     ProcessConfig,
     Program,
+    Template,
     in_start_order,
 )
 from trio_supervisor.core.config.names import why_invalid
-from trio_supervisor.core.config.options import PROGRAM, ROWS, filled
+from trio_supervisor.core.config.options import PROGRAM, filled
 from trio_supervisor.core.diagnostics import Diagnostic, Place, Severity
 from trio_supervisor.core.errors import ConfigError
 from trio_supervisor.core.events import EVENT_TYPES, ProcessLogStderr
@@ -40,6 +42,7 @@ NUMBERED = {
     Grammar.PERCENT: "%(program_name)s_%(process_num)02d",
     Grammar.DOLLAR: '"${program_name}_${process_num:02d}"',
 }
+NOT_NUMBERED = "%(process_num) must be present within process_name when numprocs > 1"
 #: Largest length of a socket's queue.
 MOST_BACKLOG = 65535
 
@@ -140,10 +143,26 @@ def _evaluated(reader: SectionReader, names: Iterable[str]) -> Values:
     return values
 
 
+#: Options of a program and their fields of ProcessConfig, as far as it keeps them.
+_PATHS = {option.name: option.path for option in PROGRAM if option.path is not None}
+
+
 def _at_fields(values: Values) -> Values:
     """Values by the fields of ProcessConfig, without those that it does not keep."""
-    paths = ((ROWS["program"][name].path, value) for name, value in values.items())
-    return {path: value for path, value in paths if path is not None}
+    return {_PATHS[name]: value for name, value in values.items() if name in _PATHS}
+
+
+@dataclass(frozen=True, slots=True)
+class Single:
+    """Makes the only process of a program whose ``process_name`` has no number."""
+
+    only: ProcessConfig
+
+    def process(self, number: int, count: int) -> ProcessConfig:
+        """The process. Raises ConfigError for more than one."""
+        if count > 1:
+            raise ConfigError(NOT_NUMBERED, section=self.only.section, option="process_name")
+        return self.only
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +171,9 @@ class SectionTemplate:
 
     reader: SectionReader
     """Knows the names of the program and of the group."""
-    common: ProcessConfig
-    """What is the same for all processes; name and command are still to come."""
+    common: Values
+    """Values of the options that are evaluated once for the section."""
+    socket: FastCgiSocket | None
     inherited: Mapping[str, str]
     """The environment of ``[supervisord]``."""
 
@@ -168,18 +188,28 @@ class SectionTemplate:
             raise diagnostics.errors[0]
         return process
 
+    def alone(self) -> SectionTemplate:
+        """The same, without what belongs to other sections of the document."""
+        document = self.reader.document
+        own = (self.reader.section.name, DEFAULT)
+        sections = {name: document.sections[name] for name in own if name in document.sections}
+        alone = replace(document, sections=sections, remarks=[], errors=[])
+        return replace(self, reader=replace(self.reader, document=alone, diagnostics=Diagnostics()))
+
     def evaluated(
         self, number: int, count: int, diagnostics: Diagnostics, warnings: list[Diagnostic]
     ) -> ProcessConfig:
-        """The same, but what is wrong is added to ``diagnostics`` and a default stands for it."""
-        reader = replace(self.reader, diagnostics=diagnostics)
-        reader = reader.with_names({"process_num": number, "numprocs": count})
+        """Like ``process``, but errors are added to ``diagnostics`` and defaults used instead."""
+        numbers: dict[str, str | int] = {"process_num": number, "numprocs": count}
+        names = ChainMap(numbers, *self.reader.names.maps)
+        reader = replace(self.reader, names=names, diagnostics=diagnostics)
         own = environment_of(reader)
-        reader = reader.with_names({f"ENV_{name}": value for name, value in own.items()})
+        if own:
+            reader = reader.with_names(variables(own))
         values = _evaluated(reader, _OF_PROCESS)
         for channel in ("stdout", "stderr"):
             self._check_channel(channel, values, warnings)
-        if self.common.redirect_stderr:
+        if self.common["redirect_stderr"]:
             if isinstance(values["stderr_logfile"], str) and values["stderr_logfile"]:
                 text = (
                     f"For [{reader.section.name}], redirect_stderr=true but stderr_logfile has "
@@ -188,7 +218,8 @@ class SectionTemplate:
                 warnings.append(_warning(reader, text))
             values["stderr_logfile"] = None
         values["environment"] = {**self.inherited, **own}
-        return filled(self.common, _at_fields(values))
+        blank = ProcessConfig("", "", socket=self.socket, section=reader.section.name)
+        return filled(blank, _at_fields({**self.common, **values}))
 
     def _check_channel(self, name: str, values: Values, warnings: list[Diagnostic]) -> None:
         logfile, section = f"{name}_logfile", self.reader.section.name
@@ -224,10 +255,7 @@ class ProgramBuilder:
         reader = reader.with_names({"program_name": name, "group_name": group})
         socket = self._socket(reader) if "socket" in reader.options else None
         values = _evaluated(reader, _OF_SECTION)
-        blank = ProcessConfig("", "", socket=socket, section=reader.section.name)
-        common = filled(blank, _at_fields(values))
-        count, first = reader.take("numprocs", int), reader.take("numprocs_start", int)
-        count = min(count, MOST_PROCESSES)
+        count, first = cast("int", values["numprocs"]), cast("int", values["numprocs_start"])
         if reader.has("process_name"):
             try:
                 checked_name(reader, reader.literal("process_name"), "process_name")
@@ -235,22 +263,25 @@ class ProgramBuilder:
                 reader.diagnostics.add(error)
         if count > 1 and not reader.has_process_number("process_name"):
             reader.add_error(
-                "%(process_num) must be present within process_name when numprocs > 1",
+                NOT_NUMBERED,
                 "process_name",
                 f"write process_name={reader.spelled(NUMBERED)}",
             )
-        if common.stopasgroup and not common.killasgroup:
+        if values["stopasgroup"] and not values["killasgroup"]:
             reader.add_error(
                 "cannot set stopasgroup=true and killasgroup=false",
                 "killasgroup",
                 "leave it out: SIGKILL must reach whom the stop signal reached",
             )
-        template = SectionTemplate(reader, common, self._environment)
+        template = SectionTemplate(reader, values, socket, self._environment)
         processes = in_start_order(
             template.evaluated(number, count, reader.diagnostics, self._messages)
             for number in range(first, first + count)
         )
-        return Program(name, template, count, first, reader.section.name), processes
+        # What a program keeps for further processes is memory for as long as the daemon runs.
+        is_single = count == 1 and not reader.has_process_number("process_name")
+        kept: Template = Single(processes[0]) if is_single else template.alone()
+        return Program(name, kept, count, first, reader.section.name), processes
 
     def can_have_socket(self, reader: SectionReader, program: str, group: str) -> bool:
         """Whether a FastCGI program in a group can have its socket.

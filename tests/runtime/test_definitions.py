@@ -9,7 +9,7 @@ import pytest
 
 from trio_supervisor.core.config.model import Autorestart, ProgramOptions
 from trio_supervisor.core.errors import ConfigError
-from trio_supervisor.runtime.definitions.build import program, task
+from trio_supervisor.runtime.definitions import program, task
 
 RIGHT: dict[str, list[object]] = {
     "priority": [-1, 0, 999],

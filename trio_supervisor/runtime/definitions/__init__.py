@@ -1,1 +1,0 @@
-"""Programs and tasks described by Python values."""
