@@ -58,7 +58,8 @@ class Connection:
     """Serves one client.
 
     ``peer`` is the client's IP address, empty on a unix socket, where the first request has no time
-    limit. ``spare`` tells whether the connection may have so many descriptors more.
+    limit. ``spare`` tells whether the connection may have so many descriptors more. ``origin``
+    describes the client for users, see ``origin_of``.
     """
 
     def __init__(
@@ -69,7 +70,6 @@ class Connection:
         spare: Callable[[int], bool] = lambda count: True,
         origin: str = "",
     ) -> None:
-        """``origin`` describes the client for people; see ``origin_of``."""
         self.idle_since: float | None = None
         """When it began to wait for a request, on trio's clock; None while it handles one."""
         self._transport = transport

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import select
 import socket
-import struct
 from typing import Protocol
 
 import trio
 
 from trio_supervisor.core.escape import escaped
+from trio_supervisor.runtime.system.unix_socket import peer_credentials
 
-#: What SO_PEERCRED returns: pid, uid and gid.
-_CREDENTIALS = "=iII"
-#: The kernel keeps at most 15 bytes of a process's name.
+#: Most bytes that are read of a process's name, of which the kernel keeps 15.
 NAME_SIZE = 64
+#: Description of a client on a unix socket whose process is not known.
+UNKNOWN_PEER = "a local client"
 #: Most bytes of one read.
 CHUNK = 64 * 1024
 
@@ -56,23 +56,21 @@ def has_left(sock: socket.socket) -> bool:
 
 
 def origin_of(sock: socket.socket, address: str) -> str:
-    """Describe the other end of a connection; ``address`` is empty on a unix socket.
+    """Describe the client of a connection; ``address`` is its IP address, empty on a unix socket.
 
-    On a unix socket it is the user and the process that connected; the process may have ended, or
-    handed the socket to another one, since then.
+    On a unix socket, that is the user and the process that connected. The process may have ended
+    since, or passed the socket to another one.
     """
     if address:
         return address
     try:
-        size = struct.calcsize(_CREDENTIALS)
-        peer = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+        pid, uid, _ = peer_credentials(sock)
     except OSError:
-        return "a local client"
-    pid, uid, _ = struct.unpack(_CREDENTIALS, peer)
+        return UNKNOWN_PEER
     try:
         with open(f"/proc/{pid}/comm", "rb") as file:
             name = escaped(file.read(NAME_SIZE).decode(errors="replace").strip()).replace("\n", " ")
-    except OSError:  # another namespace, or it has ended
+    except OSError:  # the process has ended, or runs in another namespace
         return f"uid {uid} (pid {pid} at connect)"
     return f"uid {uid} ({name}, pid {pid} at connect)"
 

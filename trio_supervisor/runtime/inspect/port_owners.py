@@ -10,10 +10,11 @@ import contextlib
 import ipaddress
 import os
 import socket
-import struct
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from trio_supervisor.runtime.system.unix_socket import peer_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 LISTEN = "0A"
 #: Seconds within which a unix socket must accept a connection.
 PROBE_TIME = 1.0
-#: pid, uid and gid of the listening process (unix(7), SO_PEERCRED).
-PEER_CREDENTIALS = "3i"
 #: Characters of a command line that are shown.
 LONGEST_COMMAND = 60
 
@@ -66,19 +65,12 @@ def listener_of_socket(path: str) -> int | None:
             probe.connect(path)
         except OSError:
             return None
-        return _peer_pid(probe)
+        return peer_credentials(probe)[0]
 
 
 def peer_of(client: socket.socket) -> str:
     """Describe the process that listens on the unix socket that ``client`` is connected to."""
-    return _described(_peer_pid(client))
-
-
-def _peer_pid(client: socket.socket) -> int:
-    size = struct.calcsize(PEER_CREDENTIALS)
-    peer = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
-    pid: int = struct.unpack(PEER_CREDENTIALS, peer)[0]
-    return pid
+    return _described(peer_credentials(client)[0])
 
 
 def _described(pid: int) -> str:

@@ -22,6 +22,7 @@ import os
 import secrets
 import socket
 import stat
+import struct
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,8 @@ SHORT_NAME = "socket"
 LONGEST_NAME = 64
 STALE = "stale"
 OWN_DESCRIPTORS = "/proc/self/fd"
+#: pid, uid and gid, as SO_PEERCRED returns them (unix(7)).
+_CREDENTIALS = "=iII"
 #: Errors of ``link`` on file systems without hard links, and in some containers.
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
 
@@ -78,6 +81,18 @@ class UnixListener(socket.socket):
         os.dup2(other.fileno(), self.fileno(), inheritable=False)
         self.file = other.file
         other.close()
+
+
+def peer_credentials(sock: socket.socket) -> tuple[int, int, int]:
+    """Return pid, uid and gid of the process at the other end when the connection was made.
+
+    The pid is 0 if that process runs outside this container. Raises OSError.
+    """
+    size = struct.calcsize(_CREDENTIALS)
+    pid, uid, gid = struct.unpack(
+        _CREDENTIALS, sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+    )
+    return pid, uid, gid
 
 
 def listen(

@@ -18,6 +18,7 @@ from trio_supervisor.web.access.hosts import Hosts
 from trio_supervisor.web.access.origin import foreign, foreign_despite_token
 from trio_supervisor.web.access.throttle import Throttle
 from trio_supervisor.web.message import Refusal
+from trio_supervisor.web.transport import UNKNOWN_PEER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from trio_supervisor.core.config.model import Server
     from trio_supervisor.web.message import Request
 
-UNKNOWN_PEER = "a local client"
 #: Seconds that a request may wait for a slow comparison of its password.
 PATIENCE = 15.0
 
