@@ -39,7 +39,7 @@ async def reap_orphans(
 ) -> NoReturn:
     """Look for orphans now and after each SIGCHLD that ``quits`` delivers, until cancelled.
 
-    ``owned`` tells the pids that somebody waits for; those are never touched.
+    ``owned`` tells the pids that are waited for elsewhere; those are never touched.
     """
     since: dict[int, float] = {}
     while True:
