@@ -1,4 +1,4 @@
-"""The command line of ``tsupervisord`` : parsing and help."""
+"""The command line of ``tsupervisord``: its flags, their values and its help."""
 
 from __future__ import annotations
 
@@ -22,61 +22,61 @@ FLAGS = (
     Flag("c", "configuration", "FILE", "configuration file; without it the usual places are tried"),
     Flag("n", "nodaemon", "", "stay in the foreground"),
     Flag("s", "silent", "", "do not copy the log to standard output"),
-    Flag("", "demo", "", "show the product alive: a few programs in a temporary directory"),
-    Flag("", "check", "", "report all that is wrong or odd with the configuration; starts nothing"),
-    Flag("", "format", "FORM", "of --check: text or json"),
+    Flag("", "demo", "", "run a demonstration: a few programs in a temporary directory"),
+    Flag("", "check", "", "report errors and warnings of the configuration, then exit"),
+    Flag("", "format", "FORM", "with --check: text or json"),
     Flag("", "convert", "", "print an INI configuration as TOML"),
-    Flag("", "keep-includes", "", "of --convert: keep [include], as one of TOML files"),
+    Flag("", "keep-includes", "", "with --convert: keep [include], for TOML files"),
     Flag("", "export", "FORM", "print the configuration in effect, with origins: toml or json"),
-    Flag("", "hash-password", "", "ask for a password and print it as password= may hold it"),
+    Flag("", "hash-password", "", "ask for a password and print the value for password="),
     Flag("h", "help", "", "show this text (also -?)"),
     Flag("v", "version", "", "show the version"),
     Flag("u", "user", "USER", "run as this user (name or uid)"),
     Flag("m", "umask", "UMASK", "umask of the background daemon (default 022)"),
     Flag("d", "directory", "DIR", "directory the background daemon changes to"),
     Flag("l", "logfile", "FILE", "the daemon's own log"),
-    Flag("y", "logfile_maxbytes", "BYTES", "size at which it is rotated"),
-    Flag("z", "logfile_backups", "NUM", "rotated logs to keep"),
+    Flag("y", "logfile_maxbytes", "BYTES", "size at which the log is rotated"),
+    Flag("z", "logfile_backups", "NUM", "number of rotated logs to keep"),
     Flag("e", "loglevel", "LEVEL", "critical, error, warn, info, debug, trace, blather"),
     Flag("j", "pidfile", "FILE", "where to write the daemon's pid"),
     Flag("i", "identifier", "NAME", "name of this daemon"),
     Flag("q", "childlogdir", "DIR", "directory of automatic child logs"),
     Flag("k", "nocleanup", "", "keep automatic child logs of earlier runs"),
-    Flag("a", "minfds", "NUM", "open files the daemon must be allowed"),
+    Flag("a", "minfds", "NUM", "required limit of open files"),
     Flag("t", "strip_ansi", "", "remove ANSI escapes from child logs"),
-    Flag("", "minprocs", "NUM", "processes the daemon must be allowed"),
+    Flag("", "minprocs", "NUM", "required limit of processes"),
     Flag("", "profile_options", "LIST", "profile the daemon: cumulative, calls, callers"),
 )
-#: Flags that ask for something else than running.
+#: Flags that request something other than running the daemon.
 ACTIONS = ("demo", "check", "convert", "export", "hash-password")
-#: Flags about this run. Each other flag beats the option of ``[supervisord]`` with its name.
+#: Flags about this run. Each other flag overrides the option of ``[supervisord]`` with its name.
 OF_THIS_RUN = frozenset(
     (*ACTIONS, *QUESTIONS, "configuration", "format", "keep-includes", "profile_options")
 )
-#: Those that look at a file, which may be named without ``-c``.
+#: Actions on a file, which may be named without ``-c``.
 OF_A_FILE = ("check", "convert", "export")
 FORMS = {"format": ("text", "json"), "export": ("toml", "json")}
 
 
 @dataclass(frozen=True, slots=True)
 class DaemonOptions:
-    """What the command line asks for."""
+    """The parsed command line."""
 
     action: str = "run"
     """``run``, ``help``, ``version`` or one of ACTIONS."""
     configuration: str | None = None
     format: str = "text"
-    """Of ``check`` and ``export``."""
+    """The format of the output of ``check`` and ``export``."""
     keep_includes: bool = False
-    """Of ``convert``."""
+    """For ``convert``: keep ``[include]``."""
     profile: str | None = None
-    """How to show a profile of the run; None: no profile."""
+    """How to show a profile of the run; None means no profile."""
     overrides: Mapping[str, str] = field(default_factory=dict)
-    """Option of ``[supervisord]`` to the text given for it; ``true`` for flags."""
+    """Option of ``[supervisord]`` to its value; ``true`` for flags that take none."""
 
 
 def parse(argv: list[str]) -> DaemonOptions:
-    """Parse by the rules of traditional getopt. Raises UsageError."""
+    """Parse the arguments by the rules of getopt. Raises UsageError."""
     try:
         found, rest = split_flags(FLAGS, argv)
         if rest and any(flag.long in OF_A_FILE for _, flag, _ in found):
@@ -111,7 +111,7 @@ def parse(argv: list[str]) -> DaemonOptions:
 
 
 def usage(program: str) -> str:
-    """The text of ``--help``."""
+    """Return the text of ``--help``."""
     lines = [
         f"usage: {os.path.basename(program)} [options]",
         f"       {os.path.basename(program)} --check | --convert | --export FORM [FILE]",
@@ -119,7 +119,7 @@ def usage(program: str) -> str:
         "Starts the programs of a supervisord.conf, keeps them running and answers",
         "tsupervisorctl.",
         "",
-        "options (a value given here beats the configuration file, also at every reload):",
+        "options (they override the configuration file, also when it is reloaded):",
     ]
     for flag in FLAGS:
         spellings = f"-{flag.short}, --{flag.long}" if flag.short else f"    --{flag.long}"
@@ -128,7 +128,7 @@ def usage(program: str) -> str:
         "",
         "examples:",
         "  tsupervisord --demo                      see it work, no configuration needed",
-        "  tsupervisord --check -c supervisord.conf find mistakes before they happen",
+        "  tsupervisord --check -c supervisord.conf find errors before they cause harm",
         "  tsupervisord -n -c /etc/supervisord.conf run in the foreground",
         "  tsupervisord -c /etc/supervisord.conf    run in the background",
         "",

@@ -23,10 +23,10 @@ PROCESSES = "processes"
 GROUPS = "groups"
 COMMAND_NAMES = "commands"
 
-JSON = ("--json", "Show the answer as one JSON document, errors inside it")
+JSON = ("--json", "Print one JSON document, which includes errors")
 STATUS_OPTIONS = (
-    ("-v, --wide", "Show also restarts, processor time, memory and why it does not run"),
-    ("--sort KEY", "By name, state, uptime, restarts, cpu or memory, the most first"),
+    ("-v, --wide", "Also show restarts, processor time, memory and reasons"),
+    ("--sort KEY", "Sort by name, state, uptime, restarts, cpu or memory"),
     ("--state STATE,...", "Show only those in these states"),
 )
 
@@ -164,7 +164,7 @@ ROWS = (
     ClientCommand(
         "add",
         "group_actions:add",
-        ("add <group> ...", "Take groups of the last reread into the running set"),
+        ("add <group> ...", "Activate groups of the configuration last read"),
         completes=GROUPS,
     ),
     ClientCommand(
@@ -172,7 +172,7 @@ ROWS = (
         "status_actions:avail",
         ("avail", "List every configured process, in use or not"),
         takes_words=False,
-        extended=("json:avail", ("avail --json", "The same for programs")),
+        extended=("json:avail", ("avail --json", "Print the result as JSON")),
         options=(JSON,),
     ),
     ClientCommand(
@@ -188,7 +188,7 @@ ROWS = (
     ClientCommand(
         "fg",
         "follow:foreground",
-        ("fg <name>", "Type to a process and see its output; Ctrl-C leaves it running"),
+        ("fg <name>", "Connect to input and output of a process; Ctrl-C disconnects"),
         precheck=True,
         completes=PROCESSES,
     ),
@@ -196,14 +196,14 @@ ROWS = (
         "maintail",
         "status_actions:maintail",
         ("maintail", "Show the last 1600 bytes of the daemon's own log"),
-        ("maintail -<bytes>", "Show that many bytes of it"),
-        ("maintail -f", "Show it and whatever is added, until Ctrl-C"),
+        ("maintail -<bytes>", "Show this many bytes of it"),
+        ("maintail -f", "Show it and follow it until Ctrl-C"),
         precheck=True,
     ),
     ClientCommand(
         "open",
         "status_actions:open_url",
-        ("open <url>", "Talk to the daemon at that URL from now on"),
+        ("open <url>", "Connect to the daemon at this URL"),
     ),
     ClientCommand(
         "pid",
@@ -213,20 +213,20 @@ ROWS = (
         ("pid all", "Show the process id of every process, one a line"),
         precheck=True,
         completes=PROCESSES,
-        extended=("json:pid", ("pid [<name> ...] --json", "The same for programs")),
+        extended=("json:pid", ("pid [<name> ...] --json", "Print the result as JSON")),
         options=(JSON,),
     ),
     ClientCommand("quit", "commands:leave", ("quit", "Leave the shell")),
     ClientCommand(
         "reload",
         "group_actions:reload",
-        ("reload", "Restart the daemon: stop everything and start over"),
+        ("reload", "Restart the daemon: stop and start everything"),
         takes_words=False,
     ),
     ClientCommand(
         "remove",
         "group_actions:remove",
-        ("remove <group> ...", "Take stopped groups out of the running set"),
+        ("remove <group> ...", "Deactivate stopped groups"),
         completes=GROUPS,
     ),
     ClientCommand(
@@ -234,7 +234,7 @@ ROWS = (
         "group_actions:reread",
         ("reread", "Read the configuration again and list what differs; changes nothing"),
         takes_words=False,
-        extended=("json:reread", ("reread --json", "The same for programs")),
+        extended=("json:reread", ("reread --json", "Print the result as JSON")),
         options=(JSON,),
     ),
     ClientCommand(
@@ -249,7 +249,7 @@ ROWS = (
     ClientCommand(
         "shutdown",
         "group_actions:shutdown",
-        ("shutdown", "Stop every process and end the daemon"),
+        ("shutdown", "Stop every process and the daemon"),
         takes_words=False,
     ),
     ClientCommand(
@@ -264,7 +264,7 @@ ROWS = (
     ClientCommand(
         "start",
         "process_actions:start",
-        ("start <name> ...", "Start processes and wait until they are up"),
+        ("start <name> ...", "Start processes and wait until they are running"),
         ("start <group>:*", "Start every process of a group"),
         ("start all", "Start every process"),
         precheck=True,
@@ -279,14 +279,14 @@ ROWS = (
         completes=PROCESSES,
         extended=(
             "json:status",
-            ("status [<name> ...] <option> ...", "Show processes with one of these options:"),
+            ("status [<name> ...] <option> ...", "Show processes with these options:"),
         ),
         options=(*STATUS_OPTIONS, JSON),
     ),
     ClientCommand(
         "stop",
         "process_actions:stop",
-        ("stop <name> ...", "Stop processes and wait for their end"),
+        ("stop <name> ...", "Stop processes and wait until they have exited"),
         ("stop <group>:*", "Stop every process of a group"),
         ("stop all", "Stop every process"),
         precheck=True,
@@ -296,8 +296,8 @@ ROWS = (
         "tail",
         "status_actions:tail",
         ("tail <name> [stdout|stderr]", "Show the last 1600 bytes of a log, stdout by default"),
-        ("tail -<bytes> <name> [stderr]", "Show that many bytes of it"),
-        ("tail -f <name> [stderr]", "Show it and whatever is added, until Ctrl-C"),
+        ("tail -<bytes> <name> [stderr]", "Show this many bytes of it"),
+        ("tail -f <name> [stderr]", "Show it and follow it until Ctrl-C"),
         precheck=True,
         completes=PROCESSES,
     ),
@@ -307,7 +307,7 @@ ROWS = (
         ("update", "Reread, then add, replace and remove groups as needed"),
         ("update <group> ...", "The same for these groups only"),
         completes=GROUPS,
-        extended=("json:update", ("update [<group> ...] --json", "The same for programs")),
+        extended=("json:update", ("update [<group> ...] --json", "Print the result as JSON")),
         options=(JSON,),
     ),
     ClientCommand(
@@ -320,11 +320,11 @@ ROWS = (
     ClientCommand(
         "events",
         "events:events",
-        ("events", "Show what happens, a line for each event, while the daemon lives"),
-        ("events -f", "The same, also of the next daemon, until Ctrl-C"),
+        ("events", "Print a line for each event until the daemon ends"),
+        ("events -f", "The same, and reconnect to a restarted daemon, until Ctrl-C"),
         options=(
-            ("-f, --follow", "Wait for a daemon that goes away to come back"),
-            ("--types TYPE,...", "Only these, with what is below them: PROCESS_STATE,TICK_5"),
+            ("-f, --follow", "Reconnect when the daemon comes back"),
+            ("--types TYPE,...", "Only these types and their subtypes: PROCESS_STATE,TICK_5"),
             ("--json", "Show each event as one line of JSON"),
         ),
         extension=True,
@@ -332,24 +332,24 @@ ROWS = (
     ClientCommand(
         "healthy",
         "wait:healthy",
-        ("healthy", "Exit 0 if every process is as it should be, else 1 and tell which are not"),
-        ("healthy <name> ...", "The same of these processes, which should then all run"),
+        ("healthy", "Exit 0 if every process is as it should be, else 1 and list the others"),
+        ("healthy <name> ...", "The same for these processes, which must all be running"),
         completes=PROCESSES,
         extension=True,
     ),
     ClientCommand(
         "logs",
         "logs:logs",
-        ("logs <name> ...", "Show the last lines of what processes wrote, of all without a name"),
-        ("logs -f <name> ...", "The same and whatever they write, until Ctrl-C"),
+        ("logs <name> ...", "Show the last lines of output of processes, of all without a name"),
+        ("logs -f <name> ...", "The same, and follow the output until Ctrl-C"),
         options=(
-            ("-f, --follow", "Go on; also over rotations and restarts of the daemon"),
-            ("-n, --lines N", "So many lines of each output first (default 10)"),
-            ("--since TIME", "What was written since (5m, 12:00) while this daemon ran"),
-            ("--stdout", "Only what went to stdout"),
-            ("--stderr", "Only what went to stderr"),
-            ("--no-prefix", "No names in front of the lines of several processes"),
-            ("--raw", "Every byte as it is, also escape sequences to a terminal"),
+            ("-f, --follow", "Follow the output, across rotations and restarts of the daemon"),
+            ("-n, --lines N", "Number of last lines of each output (default 10)"),
+            ("--since TIME", "Output since TIME (5m, 12:00), at most since the daemon started"),
+            ("--stdout", "Only stdout"),
+            ("--stderr", "Only stderr"),
+            ("--no-prefix", "Do not prefix lines with the names of processes"),
+            ("--raw", "Print all bytes unchanged, even escape sequences on a terminal"),
         ),
         completes=PROCESSES,
         extension=True,
@@ -357,17 +357,17 @@ ROWS = (
     ClientCommand(
         "top",
         "top.loop:top",
-        ("top", "Watch all processes on the whole screen and act with keys; ? lists them"),
-        options=(("-d, --delay SECONDS", "Seconds between two looks (default 2)"),),
+        ("top", "Monitor and control all processes in full screen; ? lists the keys"),
+        options=(("-d, --delay SECONDS", "Seconds between updates (default 2)"),),
         extension=True,
     ),
     ClientCommand(
         "wait",
         "wait:wait",
-        ("wait <name> ... [--for STATE]", "Wait until processes are all in a state"),
+        ("wait <name> ... [--for STATE]", "Wait until all these processes are in a state"),
         options=(
-            ("--for STATE,...", "The state, or one of these (default RUNNING)"),
-            ("--timeout SECONDS", "Give up after that, exit 124 (default: never)"),
+            ("--for STATE,...", "The state, or any of several (default RUNNING)"),
+            ("--timeout SECONDS", "Give up after SECONDS, exit status 124 (default: never)"),
         ),
         completes=PROCESSES,
         extension=True,

@@ -1,7 +1,7 @@
-"""Shell completion: the scripts that ``--completion`` prints, and the words they then ask for.
+"""Shell completion: the scripts that ``--completion`` prints, and the candidates they ask for.
 
-A script calls ``tsupervisorctl --complete WORD...`` with what has been typed, the unfinished word
-last, and is given a candidate a line; FILES stands for names of files.
+A script calls ``tsupervisorctl --complete WORD...`` with the words typed so far, the unfinished one
+last. It reads a candidate from each line; FILES stands for names of files.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from trio_supervisor.cli.ctl.shell import process_names
 TYPE_CHECKING = False  # type checkers know this flag; importing typing would be slow
 if TYPE_CHECKING:
     from collections.abc import Mapping
-#: No candidate: process names, actions and options look otherwise.
+#: Stands for names of files; no process, command or option has this name.
 FILES = ":files"
-#: Seconds after which a key that does nothing is a nuisance.
+#: Timeout of calls in seconds: TAB should not block the shell for longer.
 PATIENCE = 1.0
 #: Flags whose values are files.
 FILE_FLAGS = frozenset({"configuration", "history_file"})
@@ -85,18 +85,18 @@ SCRIPTS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
 
 
 def script(shell: str) -> str:
-    """Raises OptionError."""
+    """Return the completion script of a shell. Raises OptionError."""
     if shell not in SCRIPTS:
         raise OptionError(f"no completion for the shell '{shell}'; there is {', '.join(SCRIPTS)}")
     return SCRIPTS[shell]
 
 
 def candidates(program: str, words: list[str], environ: Mapping[str, str]) -> list[str]:
-    """How the last of the words may go on, sorted. Whatever goes wrong, nothing is said of it."""
+    """Return the sorted completions of the last word; errors give none."""
     current, before = (words or [""])[-1], words[:-1]
     try:
         _, line = parse_flags(before)
-    except OptionError:  # the value of the last flag is missing: it is what is being typed
+    except OptionError:  # the value of the last flag is missing: it is being typed
         values = _values(before[-1] if before else "")
         return [word for word in values if word.startswith(current) or word == FILES]
     if line:
@@ -119,7 +119,7 @@ def _values(spelling: str) -> list[str]:
 
 
 def _after(action: str, current: str, argv: list[str], environ: Mapping[str, str]) -> list[str]:
-    """What may follow an action; ``argv``, which ends before it, says which daemon to ask."""
+    """Return what may follow a command; ``argv`` has the program and the flags before it."""
     if current.startswith("-"):
         return option_names(action)
     kind = completes(action)
@@ -135,7 +135,7 @@ def _after(action: str, current: str, argv: list[str], environ: Mapping[str, str
             rows = session.call("getAllProcessInfo")
         finally:
             session.disconnect()
-    except Exception:  # no daemon, no candidates: a complaint would stand in the line being typed
+    except Exception:  # a message would be written into the line being typed
         return []
     if kind == GROUPS:
         return list({row["group"] for row in rows})

@@ -1,6 +1,6 @@
-"""What the daemon's own sections of the configuration say about where it can be found.
+"""Reads where the daemon listens, and its pidfile, from the daemon's sections of the configuration.
 
-For hints only: a file that cannot be read says nothing.
+For hints only: errors of reading are ignored.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from trio_supervisor.cli.recorded_pid import recorded_pid
 
 
 class DaemonFile:
-    """``path`` is an INI file; of None, and of a TOML file, nothing is known."""
+    """The values of an INI file; for None and for a TOML file all are empty."""
 
     def __init__(self, path: str | None) -> None:
         self.socket = ""
-        """Path of the control socket; empty if unknown."""
+        """The path of the unix socket; empty if unknown."""
         self.pidfile = ""
         if path is None or path.endswith(".toml"):
             return
@@ -29,7 +29,7 @@ class DaemonFile:
         self.pidfile = _value(parser, here, "supervisord", "pidfile")
 
     def about_pid(self) -> list[str]:
-        """Whether the daemon that wrote the pidfile lives."""
+        """Describe whether the process named by the pidfile exists."""
         if not self.pidfile:
             return []
         try:
@@ -43,17 +43,17 @@ class DaemonFile:
         except ProcessLookupError:
             return [f"{self.pidfile} names pid {pid}, which does not exist any more"]
         except OSError:
-            pass  # it belongs to somebody else, so it lives
+            pass  # not permitted, so the process exists
         return [f"{self.pidfile} names pid {pid}, which is running"]
 
 
 def _value(parser: configparser.RawConfigParser, here: str, section: str, key: str) -> str:
-    """A path, absolute; empty if it is not there or cannot be expanded."""
+    """Return a path of the file; empty if it is missing, relative or cannot be expanded."""
     text = parser.get(section, key, fallback="")
     names = {f"ENV_{name}": value for name, value in os.environ.items()} | {"here": here}
     try:
         path = os.path.expanduser(text % names)
     except (KeyError, ValueError, TypeError):
         return ""
-    # Relative to where the daemon was started, which nobody knows here.
+    # A relative path depends on the directory in which the daemon was started.
     return path if os.path.isabs(path) else ""

@@ -1,4 +1,4 @@
-"""``events``: what happens, as it happens, a line for each event."""
+"""The command ``events``: prints a line for each event of the daemon as it happens."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from trio_supervisor.cli.ctl.sse import ServerSentEvent
 
 PATH = "/api/v1/events"
-#: What the daemon says when this client was too slow.
+#: The event that the daemon sends when this client was too slow.
 DROPPED = "dropped"
 NOT_FOUND = 404
 
-#: Columns: most names of types, and most names of processes, fit.
+#: Widths of columns, enough for most types and process names.
 TYPE_WIDTH, NAME_WIDTH = 24, 20
-#: Keys told in columns of their own, or by another key.
-_TOLD = frozenset(
+#: Keys that are shown in another way than ``key=value``, or not at all.
+_SHOWN_ELSEWHERE = frozenset(
     {"event", "serial", "time", "processname", "groupname", "from_state", "channel", "data"}
 )
 _COLOURS = {
@@ -57,7 +57,7 @@ def events(session: Session, arguments: Arguments) -> None:
 
 
 class Events(StreamConsumer):
-    """The stream of events of these types (names, separated by commas; empty: all)."""
+    """Shows the events of the given types (names separated by commas; empty means all)."""
 
     def __init__(self, session: Session, types: str, *, as_json: bool) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class Events(StreamConsumer):
         self._reader = EventStreamParser()
 
     def path(self) -> str:
-        # Imported here because only few ask for types.
+        # Imported here because few runs choose types.
         from urllib.parse import quote
 
         return f"{PATH}?types={quote(self._types)}" if self._types else PATH
@@ -102,7 +102,7 @@ class Events(StreamConsumer):
 
 
 def described(fields: dict[str, Any]) -> str:
-    """One event as a line: when, what, whose, and what is special about it."""
+    """Format an event as a line: time, type, process and details."""
     seconds = fields["time"]
     stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
     name = _name(fields)
@@ -119,7 +119,9 @@ def _details(fields: dict[str, Any]) -> list[str]:
     details = []
     if "from_state" in fields:
         details.append(f"{fields['from_state']} -> {fields['event'].removeprefix(STATE_PREFIX)}")
-    details += [f"{key}={plain(str(value))}" for key, value in fields.items() if key not in _TOLD]
-    if "data" in fields:  # the longest comes last; line ends are shown, not made
+    details += [
+        f"{key}={plain(str(value))}" for key, value in fields.items() if key not in _SHOWN_ELSEWHERE
+    ]
+    if "data" in fields:  # the longest part comes last; JSON escapes its newlines
         details.append(json.dumps(fields["data"], ensure_ascii=False))
     return details

@@ -1,4 +1,4 @@
-"""What ``--help`` says. Imported only then."""
+"""The text of ``--help``. Imported only to show it."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from trio_supervisor.cli.ctl.commands import COMMANDS
 from trio_supervisor.cli.ctl.options import FLAGS
 from trio_supervisor.cli.help_row import help_row
 
-#: The actions of the reference by what they are for.
+#: Supervisor's actions by purpose.
 CHAPTERS = {
-    "to look": ("status", "pid", "tail", "maintail", "avail", "version"),
-    "to act": ("start", "stop", "restart", "signal", "clear", "fg"),
-    "to change the set of programs": ("reread", "update", "add", "remove"),
-    "to end": ("reload", "shutdown"),
+    "to inspect": ("status", "pid", "tail", "maintail", "avail", "version"),
+    "to control processes": ("start", "stop", "restart", "signal", "clear", "fg"),
+    "to change the configuration": ("reread", "update", "add", "remove"),
+    "to control the daemon": ("reload", "shutdown"),
 }
 FURTHER = "not in supervisorctl"
 
 
 def usage(program: str) -> str:
-    """The text of ``--help``."""
+    """Return the text of ``--help``."""
     program = os.path.basename(program)
     lines = [
         f"usage: {program} [options] [action [argument ...]]",
         "",
-        "Looks at and controls the programs that a running tsupervisord looks after.",
+        "Shows and controls the programs that a running tsupervisord supervises.",
         "Without an action it opens a shell that reads actions.",
         "",
         "options:",
@@ -37,13 +37,13 @@ def usage(program: str) -> str:
             lines += help_row(name, 10, COMMANDS[name].forms[0][1])
     lines += [
         "",
-        "A process is written as its name, or as group:name; group:* means all of a",
-        "group, all means all, and where no process has that very name, 'web*' and the",
-        "like are patterns.",
+        "A process is written as its name or as group:name. group:* means all processes",
+        "of a group, all means all processes. Where no process has exactly that name,",
+        "'web*' and the like are patterns.",
         "",
         "examples:",
-        *help_row(f"{program} status", len(program) + 17, "every program and how it is"),
+        *help_row(f"{program} status", len(program) + 17, "every program and its state"),
         *help_row(f"{program} restart 'web:*'", len(program) + 17, "restart the whole group web"),
-        *help_row(f"{program} help restart", len(program) + 17, "all about one action"),
+        *help_row(f"{program} help restart", len(program) + 17, "explain one action"),
     ]
     return "\n".join(lines)

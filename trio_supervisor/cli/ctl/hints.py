@@ -1,6 +1,6 @@
-"""Why something failed and what to do about it: for a person at a terminal, on standard error.
+"""Hints on standard error of a terminal: why something failed, and what to do about it.
 
-Imported only then. Looks at files and asks the daemon; whatever goes wrong with that is not told.
+Imported only to show them. Looks at files and asks the daemon; errors of that are ignored.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TYPE_CHECKING = False  # type checkers know this flag; importing typing would be
 if TYPE_CHECKING:
     from trio_supervisor.cli.ctl.session import Session
 
-#: Lines of a program's last output: the end of a traceback.
+#: Lines shown of a program's last output: enough for the end of a traceback.
 SHOWN_LINES = 10
 UNIX = "unix://"
 
@@ -32,10 +32,10 @@ UNIX = "unix://"
 def show(session: Session) -> None:
     """Write the explanations of the session's failures, each line once."""
     hints = Hints(session)
-    told: list[str] = []
+    lines: list[str] = []
     for hint in session.hints:
-        told += [line for line in hint(hints) if line not in told]
-    for line in told:
+        lines += [line for line in hint(hints) if line not in lines]
+    for line in lines:
         complain(f"  {line}\n")
 
 
@@ -46,7 +46,7 @@ class Hints:
         self._session = session
 
     def of_failure(self, error: Exception) -> list[str]:
-        """Why a call failed, as far as it can be seen from here."""
+        """Explain why a call failed, as far as the client can find out."""
         options = self._session.options
         url = options.serverurl
         daemon = DaemonFile(options.configuration)
@@ -72,8 +72,8 @@ class Hints:
         return lines + daemon.about_pid()
 
     def of_start(self, name: str) -> list[str]:
-        """Why a process did not start, and what it said last."""
-        with suppress(Exception):  # another daemon, or none any more: then there is nothing to say
+        """Explain why a process did not start, and show its last output."""
+        with suppress(Exception):  # Supervisor's daemon, or no daemon any more
             details = self._session.own_call("getProcessDetails", name)
             if not details["reason"]:
                 return [f"{name}: is {details['statename']} now"]
@@ -83,7 +83,7 @@ class Hints:
         return []
 
     def of_command(self, name: str) -> list[str]:
-        """What it is that cannot be run: no attempt was made, so nothing else is known."""
+        """Show the command that cannot be run; nothing else is known without an attempt."""
         with suppress(Exception):  # as above
             for row in self._session.call("getAllConfigInfo"):
                 if short_name(row) == name:
@@ -91,7 +91,7 @@ class Hints:
         return []
 
     def of_name(self, written: str) -> list[str]:
-        """What an unknown name may have been meant for."""
+        """Suggest similar names for an unknown one."""
         with suppress(Exception):
             rows = self._session.call("getAllProcessInfo")
             group, process = split_name(written)
@@ -104,11 +104,11 @@ class Hints:
         return []
 
     def of_line(self, line: str) -> list[str]:
-        """What an unknown action may have been meant for."""
+        """Suggest similar commands for an unknown one."""
         return _similar(line.split()[0], {*COMMANDS, "help"}, "{}") or ["help lists the actions"]
 
     def _source(self) -> str:
-        """Where the URL comes from."""
+        """Describe where the URL comes from."""
         options = self._session.options
         if options.url_given:
             return f"{options.serverurl} was given on the command line"
@@ -136,7 +136,7 @@ def _of_socket(path: str, error: OSError) -> list[str]:
 
 
 def _of_permission(path: str) -> list[str]:
-    """Who may open the socket, and who is asking."""
+    """Show the owner and mode that deny access, and the identity of the user."""
     place = path
     parents = [path]
     while (parent := os.path.dirname(place)) not in (place, ""):

@@ -1,23 +1,23 @@
-"""Reads two kinds of sections out of an INI file without parsing all of it.
+"""Reads some sections of an INI file without parsing all of it.
 
-The client starts with every call of a script, and the file may describe hundreds of programs: the
-standard library's parser takes longer for it than the call does. It stays the judge: whatever is
-not plainly one of the common forms is left to it.
+The file may describe hundreds of programs, and parsing it with the standard library would take
+longer than a call to the daemon. A file with anything but the common forms is left to that parser,
+so that the results are always the same.
 """
 
 from __future__ import annotations
 
 COMMENTS = ";#"
-#: Its values would be seen in every section.
+#: The section whose values apply to all others.
 DEFAULT_SECTION = "DEFAULT"
 
 
 def quick_sections(text: str, *prefixes: str) -> dict[str, dict[str, str]] | None:
-    """The sections whose names start with one of ``prefixes``, as RawConfigParser reads them.
+    """Return the sections whose names start with one of ``prefixes``.
 
-    That is one with ``strict=False`` and ``;`` and ``#`` for inline comments. Options are in lower
-    case, repeated sections merged. None: the file holds something uncommon anywhere, perhaps a
-    mistake; ask the real parser.
+    The result is that of a RawConfigParser with ``strict=False`` and ``;`` and ``#`` for inline
+    comments: options are in lower case, repeated sections are merged. None means that the file has
+    something uncommon, perhaps a mistake: use that parser.
     """
     sections: dict[str, dict[str, str]] = {}
     wanted: dict[str, str] | None = None
@@ -26,7 +26,7 @@ def quick_sections(text: str, *prefixes: str) -> dict[str, dict[str, str]] | Non
         if not line or line.isspace() or line[0] in COMMENTS:
             continue
         if line[0].isspace():
-            # The rest of a value, unless it is a comment.
+            # A continuation line of a value, or a comment.
             if line.lstrip()[0] not in COMMENTS and (wanted is not None or not in_option):
                 return None
         elif line[0] == "[":
@@ -54,6 +54,6 @@ def quick_sections(text: str, *prefixes: str) -> dict[str, dict[str, str]] | Non
 
 
 def _first(text: str, characters: str) -> int:
-    """Index of the first of these two characters; -1 if there is neither."""
+    """Return the index of the first of these two characters; -1 if there is none."""
     one, other = text.find(characters[0]), text.find(characters[1])
     return max(one, other) if one < 0 or other < 0 else min(one, other)

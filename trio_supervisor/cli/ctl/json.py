@@ -1,7 +1,7 @@
-"""Actions of the reference with ``--json``: one document on standard output, errors inside it.
+"""Supervisor's actions with ``--json``: one document on standard output, with errors inside it.
 
-The exit status is the one of the text. What has no better source than the text of the action, its
-errors among it, is what the action itself says to a session that records it.
+The exit status is that of the action without ``--json``. Where the text of the action is the only
+source of an outcome or an error, the action is run with a session that records its lines.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Recorder(Session):
-    """A session that keeps what it is told, and talks to the same daemon."""
+    """A session that records lines and errors, over the connection of another session."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(session.options, session.output.stream)
@@ -46,7 +46,7 @@ def _answer(session: Session, arguments: Arguments, fill: Fill) -> None:
         document = fill(recorder, arguments)
     except UsageMistake:
         raise
-    except Exception as error:  # told inside the document, whatever it was
+    except Exception as error:  # reported inside the document
         recorder.fail(*explained(session, error))
     document["errors"] = recorder.errors
     session.line(json.dumps(document, ensure_ascii=False))
@@ -54,7 +54,7 @@ def _answer(session: Session, arguments: Arguments, fill: Fill) -> None:
 
 
 def status(session: Session, arguments: Arguments) -> None:
-    """``status`` with any option; not all of them ask for a document."""
+    """Run ``status`` with options; only ``--json`` asks for a document."""
     if not arguments.has("json"):
         ctl_status.status(session, arguments)
         return
@@ -96,9 +96,9 @@ def reread(session: Session, arguments: Arguments) -> None:
 
 def _reread(recorder: Recorder, arguments: Arguments) -> dict[str, object]:
     COMMANDS["reread"].perform_plain(recorder, " ".join(arguments.words))
-    told = dict(_outcomes(recorder))
+    outcomes = dict(_outcomes(recorder))
     return {
-        key: [name for name, outcome in told.items() if outcome == word]
+        key: [name for name, outcome in outcomes.items() if outcome == word]
         for key, word in (
             ("added", "available"),
             ("changed", "changed"),
@@ -120,6 +120,6 @@ def _update(recorder: Recorder, arguments: Arguments) -> dict[str, object]:
 
 
 def _outcomes(recorder: Recorder) -> list[tuple[str, str]]:
-    """Group and outcome of each ``group: outcome`` that the action has told."""
+    """Return group and outcome of each recorded line ``group: outcome``."""
     lines = (line.rpartition(": ") for line in recorder.lines)
     return [(group, outcome) for group, colon, outcome in lines if colon]

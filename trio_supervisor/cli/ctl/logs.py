@@ -1,4 +1,4 @@
-"""``logs``: the last lines of any number of logs, and what is added to them, in one stream."""
+"""The command ``logs``: prints the last lines of any number of logs, and follows them."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from trio_supervisor.cli.ctl.session import Session
 
 CHANNELS = ("stdout", "stderr")
-#: Lines of each output that are shown unless something else is asked for, and at most.
+#: Lines shown of each output: the default and the limit.
 LINES, MOST_LINES = 10, 100_000
-#: Ten years, the most that the daemon takes.
+#: Ten years, the limit of the daemon.
 MOST_SECONDS = 10 * 366 * 86400
-#: Where a stream begins in its log.
+#: The response header with the position at which a stream begins in its log.
 POSITION = "x-log-position"
 
 #: What --since takes besides a date: seconds, a span, a time of day.
@@ -48,7 +48,7 @@ def logs(session: Session, arguments: Arguments) -> None:
 
 
 def follow_one(session: Session, name: str) -> None:
-    """Everything a process writes, until Ctrl-C. Raises what is in GONE if nobody answers."""
+    """Follow both outputs of a process until Ctrl-C. Raises the exceptions of GONE."""
     _show(session, [name], list(CHANNELS), f"lines={LINES}", Arguments(), following=True)
 
 
@@ -61,7 +61,7 @@ def _show(
     *,
     following: bool,
 ) -> None:
-    """All together as they grow, until Ctrl-C; or one after another to their ends."""
+    """Show the logs one after another; or follow all at once, until Ctrl-C."""
     prefix = _line_prefix(names, arguments)
     alone = len(channels) == 1
     sources = [
@@ -100,10 +100,10 @@ def _seconds(text: str) -> int:
 
 
 def seconds_since(text: str, now: datetime) -> float:
-    """How long ago it was. Raises ValueError for what is no moment, or one to come.
+    """Return how many seconds ago a time was: ``5m``, ``1h30m``, ``12:00``, ``2026-11-26T12:00``.
 
-    ``now`` has a time zone, which counts where none is written. A time of day without a date is
-    the last one.
+    ``now`` has the time zone that applies to times written without one. A time of day without a
+    date is the most recent one. Raises ValueError for other text, and for a time in the future.
     """
     if text.isascii() and text.isdigit():
         return float(text)
@@ -135,7 +135,7 @@ def _line_prefix(names: list[str], arguments: Arguments) -> LinePrefix:
 
 
 class FollowedLog(StreamConsumer):
-    """One output of one process. ``alone``: it was asked for without the other one."""
+    """One output of a process. ``alone`` means that the other output was not requested."""
 
     def __init__(
         self,
@@ -158,14 +158,14 @@ class FollowedLog(StreamConsumer):
         self._alone = alone
         self._lines = LineSplitter()
         self._place = ""
-        """Where the present stream began, without the last part, the offset."""
+        """The log and the file in which the current stream began, as the daemon names them."""
         self._offset = 0
-        """Where it is now."""
+        """The offset that has been reached in it."""
         self._broke_off = 0.0
-        """When the last stream ended; 0 before that."""
+        """The time at which the last stream ended; 0 before that."""
 
     def path(self) -> str:
-        """The first time as it was asked for; then what has not been shown yet."""
+        """The path of the request: first as the user asked, then for what was not yet shown."""
         path = f"/api/v1/processes/{quote(self._name, safe=':')}/logs/{self._channel}"
         if not self._following:
             return f"{path}?{self._query}"
@@ -195,12 +195,12 @@ class FollowedLog(StreamConsumer):
             code, message = error["code"], error["message"]
         except (ValueError, LookupError, TypeError):
             code, message = "", f"the daemon does not offer it (status code {status}); try tail"
-        # That stderr goes to stdout is no news to who asked for both.
+        # A stderr that is merged into stdout is no error if both were requested.
         if code != "NO_FILE" or self._alone:
             self._session.fail(f"{self._name}: ERROR ({message})")
 
     def finish(self) -> None:
-        """Nothing more comes."""
+        """Show the last line, if it has no newline."""
         self._show(self._lines.finish())
 
     def _show(self, lines: list[bytes]) -> None:

@@ -1,6 +1,6 @@
-"""What is being waited for, while a person waits: one line on standard error, which is a terminal.
+"""The progress of a long call: one line on standard error, which is a terminal.
 
-Asks the daemon on a connection of its own; a daemon that does not answer shows only the seconds.
+Asks the daemon over its own connection; if it does not answer, only the seconds are shown.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
 
     from trio_supervisor.cli.ctl.session import Session
 
-#: Seconds nobody wonders about.
+#: Seconds before progress is shown.
 PATIENCE = 1.0
-#: Seconds the daemon may take to say what it is doing.
+#: Timeout in seconds of the calls that ask for the progress.
 ANSWER = 1.0
-#: Names shown; the rest is counted.
+#: Number of names shown; the others are counted.
 SHOWN = 3
-#: Back to the first column, and erase to the end of the line (ECMA-48 8.3.41).
+#: Return to the first column and erase the line.
 CLEAR = "\r\x1b[K"
 
-#: What is being done -> the state meanwhile, the limit of it, and what happens then.
+#: Operation -> the state during it, the option that limits it, and the text about its end.
 PHASES = {
     "stopping": (State.STOPPING, "stopwaitsecs", "KILL in"),
     "starting": (State.STARTING, "startsecs", "up in"),
     "waiting for": (State.STARTING, "startsecs", "up in"),
 }
-#: What the daemon goes on with when nobody waits for it any more.
+#: Operations that the daemon continues if the client stops waiting.
 LASTING = frozenset({"stopping", "starting"})
 
 
 class Progress:
-    """Shown while the block runs: ``stopping web... 12s, KILL in 18s``."""
+    """A context manager that shows the progress of a call: ``stopping web... 12s, KILL in 18s``."""
 
     def __init__(self, session: Session, doing: str, who: str) -> None:
         self._session = session
@@ -73,8 +73,8 @@ class Progress:
         self._shown = True
 
     def _waits(self) -> str:
-        """Who is being waited for, and until when."""
-        with suppress(Exception):  # the seconds are shown all the same
+        """Describe the processes that are waited for, with the seconds left."""
+        with suppress(Exception):  # the elapsed seconds are shown in any case
             if self._limits is None:
                 rows = self._client.call("supervisor.getAllConfigInfo")
                 self._limits = {_key(row): row[self._limit] for row in rows}

@@ -1,19 +1,16 @@
-"""The reading half of server-sent events (WHATWG HTML, section 9.2): bytes in, messages out.
-
-Pure; knows nothing of connections or of what the messages mean.
-"""
+"""Parser of server-sent events (WHATWG HTML, "Server-sent events"): bytes in, events out. Pure."""
 
 from __future__ import annotations
 
 from trio_supervisor.cli.client.http import ProtocolViolation
 
-#: Bytes of a message; those of the daemon have at most the captured output of a program, and in it
-#: six for a character that JSON has to escape.
+#: Limit on the bytes of an event. The daemon's largest holds the captured output of a program, in
+#: which JSON may need six bytes for a character.
 LONGEST_MESSAGE = 96 * 1024 * 1024
 
 
 class ServerSentEvent:
-    """One message; ``data`` has its lines joined by newlines."""
+    """One event; the lines of ``data`` are joined by newlines."""
 
     __slots__ = ("data", "event", "id")
 
@@ -21,23 +18,23 @@ class ServerSentEvent:
         self.event = event or "message"
         self.data = data
         self.id = id
-        """The last one seen so far, as the standard has it."""
+        """The last event id received so far, as the standard requires."""
 
 
 class EventStreamParser:
-    """Takes a stream in pieces of any size."""
+    """Parses a stream that arrives in pieces of any size."""
 
     def __init__(self) -> None:
         self._rest = b""
         self._after_return = False
-        """The last piece ended with CR: an LF that follows belongs to it."""
+        """The last piece ended with CR, so that a following LF belongs to the same line end."""
         self._event = ""
         self._data: list[str] = []
         self._size = 0
         self._id = ""
 
     def feed(self, piece: bytes) -> list[ServerSentEvent]:
-        """The messages that this piece completes. Raises ProtocolViolation."""
+        """Return the events that this piece completes. Raises ProtocolViolation."""
         if not piece:
             return []
         if self._after_return:
@@ -65,7 +62,7 @@ class EventStreamParser:
         return None
 
     def _finish(self) -> ServerSentEvent | None:
-        """A message without data is none."""
+        """Return the event that an empty line ends; None if it has no data."""
         event, data = self._event, self._data
         self._event, self._data, self._size = "", [], 0
         return ServerSentEvent(event, "\n".join(data), self._id) if data else None

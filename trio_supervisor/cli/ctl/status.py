@@ -1,4 +1,7 @@
-"""``status`` with options: more columns, another order, fewer rows. The plain one: ``view.py``."""
+"""``status`` with options: more columns, another order, fewer rows.
+
+Without options it is in ``status_actions.py``.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,8 @@ if TYPE_CHECKING:
     Row = dict[str, Any]
 
 GAP = "  "
-#: Cells that the last column must have to be continued below itself, and the indentation if not.
+#: If the last column has fewer cells than this, its continuation lines begin at INDENT instead of
+#: below it.
 NARROWEST_REASON = 24
 INDENT = 4
 
@@ -29,7 +33,7 @@ def _by_name(row: Row) -> tuple[object, ...]:
     return row["group"], row["name"]
 
 
-#: What --sort takes; the largest come first but for names and states.
+#: Values of --sort and their keys. The largest come first, except for names and states.
 SORTS: dict[str, Callable[[Row], tuple[Any, ...]]] = {
     "name": _by_name,
     "state": lambda row: (row["statename"], *_by_name(row)),
@@ -67,7 +71,10 @@ def status(session: Session, arguments: Arguments) -> None:
 
 
 def select(session: Session, arguments: Arguments) -> list[Row] | None:
-    """The rows asked for, sorted and filtered; None if there is no daemon, which is then told."""
+    """Return the requested rows, sorted and filtered.
+
+    None means that no daemon answers, which is reported.
+    """
     sort = arguments.options.get("sort", "")
     if sort and sort not in SORTS:
         raise mistake(f"--sort takes one of {', '.join(SORTS)}, not {sort!r}")
@@ -87,7 +94,7 @@ def select(session: Session, arguments: Arguments) -> list[Row] | None:
 
 
 def all_details(session: Session) -> list[Row]:
-    """All there is to know of each process; of another daemon's, what it knows."""
+    """Fetch all details of all processes; from Supervisor's daemon those that it knows."""
     try:
         rows: list[Row] = session.own_call("getAllProcessDetails")
     except Fault as fault:

@@ -1,6 +1,6 @@
-"""Endless answers of the daemon: several at once, in one thread; they come back when it does.
+"""Reads several unending responses of the daemon in one thread, and reconnects to it.
 
-Knows when to connect and where to read; what the bytes mean is the matter of each ``Source``.
+Each ``StreamConsumer`` knows what to request and handles the bytes.
 """
 
 from __future__ import annotations
@@ -25,55 +25,55 @@ if TYPE_CHECKING:
     from trio_supervisor.cli.ctl.session import Session
 
 OK = 200
-#: From here on a status tells of trouble that may pass.
+#: From here on an HTTP status means a problem that may be temporary.
 SERVER_ERROR = 500
-#: Seconds until the next attempt to reach a daemon that is gone: at first, and at most. A restart
-#: takes less than a second; a person who fixes a configuration should not hurt the machine.
+#: Seconds before reconnecting: the first pause and the longest. A restart of the daemon takes less
+#: than a second; a daemon that stays down should not cost much processor time.
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 3.0
 
-#: Bytes of a refusal that are read; it is a sentence.
+#: Limit on the bytes of a refusal that are read; it is a sentence.
 LONGEST_REFUSAL = 65536
 
-#: Kinds of trouble: a stream ended before its time; nobody is there to give another.
+#: Kinds of problems: a stream was interrupted; the daemon cannot be reached.
 BROKEN, ABSENT = 1, 2
 
 GONE = (OSError, Disconnected, ProtocolViolation)
 
 
 class StreamConsumer:
-    """One endless answer and what becomes of it; to be subclassed."""
+    """A request for an unending response, and the handlers of its parts; to be subclassed."""
 
     def __init__(self) -> None:
         self.stream: ResponseStream | None = None
-        """Open, or None while there is no connection."""
+        """The response; None while there is no connection."""
         self.answered = False
-        """The present stream has begun with 200."""
+        """The current response has begun, with status 200."""
         self.refusal = bytearray()
-        """The body of another answer so far."""
+        """The body received so far of a response with another status."""
 
     def path(self) -> str:
-        """What to ask for, now."""
+        """Return the path to request, also when reconnecting."""
         raise NotImplementedError
 
     def opened(self, headers: Mapping[str, str]) -> None:
-        """The answer begins; names of headers are in lower case."""
+        """Called when the response begins; names of headers are in lower case."""
 
     def feed(self, data: bytes) -> None:
         raise NotImplementedError
 
     def ended(self) -> None:
-        """The answer has ended; it may be asked for again."""
+        """Called when the response has ended; it may be requested again."""
 
     def refused(self, status: int, body: bytes) -> None:
-        """The daemon will not give it; it is not asked for again."""
+        """Called for a response with another status; it is not requested again."""
         raise NotImplementedError
 
 
 def follow(session: Session, sources: Iterable[StreamConsumer], *, again: bool) -> None:
-    """Read all sources until none is left, or nobody reads our output any more.
+    """Read all streams until all have ended, or the output is closed.
 
-    With ``again``, what ends is asked for again, also of the next daemon. Raises what connecting
-    raises at the first time; later only without ``again``.
+    With ``again``, a stream that ends is requested again, also from a restarted daemon. Raises what
+    connecting raises for the first time, and without ``again`` later errors as well.
     """
     with selectors.DefaultSelector() as selector:
         follower = _Follower(session, selector, again=again)
@@ -84,7 +84,7 @@ def follow(session: Session, sources: Iterable[StreamConsumer], *, again: bool) 
 
 
 def end_line(session: Session) -> None:
-    """What follows should not stand behind the ^C; in a pipe there is none."""
+    """End the line on which the terminal shows ^C; a pipe has none."""
     if sys.stdout.isatty():
         session.line("")
 
@@ -95,11 +95,11 @@ class _Follower:
         self._selector = selector
         self._again = again
         self._waiting: list[StreamConsumer] = []
-        """To be asked for (again) at ``_next``."""
+        """To be requested (again) at the time ``_next``."""
         self._next = 0.0
         self._pause = FIRST_PAUSE
-        self._trouble = 0
-        """The worst that was said since all was well."""
+        self._problem = 0
+        """The worst problem reported since all streams were connected."""
 
     def run(self, sources: list[StreamConsumer]) -> None:
         for source in sources:
@@ -118,7 +118,7 @@ class _Follower:
             self._drop(key.data)
 
     def _connect(self, source: StreamConsumer) -> None:
-        """Raises what is in GONE."""
+        """Request a stream. Raises the exceptions of GONE."""
         source.answered = False
         source.refusal.clear()
         source.stream = self._session.stream(source.path())
@@ -131,23 +131,23 @@ class _Follower:
             try:
                 self._connect(waiting[0])
             except GONE as error:
-                self._miss(ABSENT, f"the daemon is gone ({words_of(error)}), waiting for it")
-                self._rest()
+                self._report(ABSENT, f"the daemon is gone ({words_of(error)}), waiting for it")
+                self._back_off()
                 self._waiting += waiting
                 return
             del waiting[0]
 
-    def _miss(self, trouble: int, what: str) -> None:
-        """Say it, unless as much was said already."""
-        if trouble > self._trouble:
-            self._trouble = trouble
-            _tell(what)
+    def _report(self, problem: int, what: str) -> None:
+        """Report a problem, unless as bad a one was reported already."""
+        if problem > self._problem:
+            self._problem = problem
+            _complain(what)
 
     def _found(self) -> None:
         self._pause = FIRST_PAUSE
-        if self._trouble:
-            self._trouble = 0
-            _tell("connected again")
+        if self._problem:
+            self._problem = 0
+            _complain("connected again")
 
     def _read(self, source: StreamConsumer) -> None:
         stream = source.stream
@@ -190,14 +190,14 @@ class _Follower:
         source.refused(status, bytes(source.refusal))
 
     def _wait(self, source: StreamConsumer, why: str) -> None:
-        self._miss(BROKEN, why)
+        self._report(BROKEN, why)
         self._drop(source)
         if not self._waiting:
-            self._rest()
+            self._back_off()
         self._waiting.append(source)
 
-    def _rest(self) -> None:
-        """The next attempt is later than the last one was."""
+    def _back_off(self) -> None:
+        """Schedule the next attempt; each pause is longer than the last."""
         self._next = time.monotonic() + self._pause
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
@@ -209,12 +209,12 @@ class _Follower:
 
 
 def words_of(error: Exception) -> str:
-    """What went wrong, without the number that the system has for it."""
+    """Describe an error, without its number."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror if error.filename is None else f"{error.strerror}: {error.filename}"
     return str(error) or type(error).__name__
 
 
-def _tell(text: str) -> None:
-    """For people, beside what scripts read."""
+def _complain(text: str) -> None:
+    """Write a message to standard error, apart from the output that scripts read."""
     complain(f"tsupervisorctl: {text}\n")

@@ -1,6 +1,6 @@
-"""What the client reads of a ``tsupervisord.toml``, in the shape of the INI form.
+"""Reads the client's sections of a ``tsupervisord.toml``, in the form that INI files have.
 
-Imported only when the configuration is TOML: the client starts fast.
+Imported only if the configuration is TOML, because tomllib is slow to import.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ TYPE_CHECKING = False  # type checkers know this flag; importing typing would be
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: ``$$``, ``${name}`` or ``${name:-default}``; group 4: a $ that begins none.
+#: ``$$``, ``${name}`` or ``${name:-default}``; group 4 is any other dollar sign.
 _EXPANSION = re.compile(r"\$(?:(\$)|\{(\w+)(?::-([^{}]*))?\}|())")
 
 
 def read_toml(path: str, environ: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """The sections ``[supervisorctl]`` and ``[ctlplugin:x]``. Raises OSError, ValueError."""
+    """Read the sections ``[supervisorctl]`` and ``[ctlplugin:x]``. Raises OSError, ValueError."""
     with open(path, "rb") as file:
         try:
             data = tomllib.load(file)

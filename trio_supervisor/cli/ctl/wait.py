@@ -1,4 +1,4 @@
-"""``wait``: until processes are in a state; ``healthy``: whether they are as they should be."""
+"""The commands ``wait``, for a state of processes, and ``healthy``, a health check."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from trio_supervisor.cli.ctl.arguments import Arguments
     from trio_supervisor.cli.ctl.session import Session
 
-#: Seconds one request waits: a client that goes away leaves none behind for longer.
+#: Seconds that one request waits. It limits how long a request outlives a client that is gone.
 SLICE = 20.0
-#: Seconds in which a health check that has no --timeout must have its answer: shorter than the
-#: intervals of containers' checks.
+#: Timeout in seconds of a health check without --timeout: shorter than the usual intervals of
+#: container health checks.
 HEALTH_PATIENCE = 2.0
 
 
@@ -55,7 +55,7 @@ def wait(session: Session, arguments: Arguments) -> None:
 def _await(
     session: Session, names: list[str], states: list[str], patience: float
 ) -> list[dict[str, Any]]:
-    """The processes when all of them are in one of the states, or when patience is over."""
+    """Return the processes when all are in one of the states, or after ``patience`` seconds."""
     deadline = time.monotonic() + patience
     while True:
         left = max(0.0, deadline - time.monotonic())
@@ -75,25 +75,25 @@ def _states(text: str) -> list[str]:
 
 
 def _slice(session: Session) -> float:
-    """Well within --timeout, which is for daemons that do not answer."""
+    """Seconds for one request, well below --timeout, which is for a daemon that does not answer."""
     timeout = session.options.timeout
     return SLICE if timeout is None else min(SLICE, timeout / 2)
 
 
 def healthy(session: Session, arguments: Arguments) -> None:
-    """Exit status 0 or 1 and nothing else: containers know no others."""
+    """Check the health; the exit status is 0 or 1, the only ones that containers define."""
     given = session.options.timeout
     session.options.timeout = HEALTH_PATIENCE if given is None else given
     session.disconnect()
     try:
-        ailing = _ailing(session, arguments.words)
-    except Exception as error:  # whatever it is, this is not healthy
+        unhealthy = _unhealthy(session, arguments.words)
+    except Exception as error:  # any error means unhealthy
         session.fail(explained(session, error)[0])
         return
-    finally:  # a shell goes on, and its actions may take longer
+    finally:  # for the next actions of a shell
         session.options.timeout = given
         session.disconnect()
-    for row in ailing:
+    for row in unhealthy:
         session.fail(f"{short_name(row)}: {row['statename']}: {row['reason']}")
     if session.exit_status:
         session.exit_status = GENERIC
@@ -101,7 +101,7 @@ def healthy(session: Session, arguments: Arguments) -> None:
         session.line("healthy")
 
 
-def _ailing(session: Session, words: list[str]) -> list[dict[str, Any]]:
+def _unhealthy(session: Session, words: list[str]) -> list[dict[str, Any]]:
     if not words or ALL in words:
         rows: list[dict[str, Any]] = session.own_call("getUnhealthy", [])
         return rows
