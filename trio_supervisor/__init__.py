@@ -1,11 +1,11 @@
-"""trio-supervisor: runs other programs and keeps them running.
+"""trio-supervisor: starts other programs and keeps them running.
 
-The layers, each importing only from those below it:
+Each layer imports only from those below it:
 
     cli/      the commands: tsupervisord, tsupervisorctl and their companions
-    web/      HTTP faces: connection, XML-RPC door, JSON API, log streams, pages
+    web/      HTTP: connections, XML-RPC, JSON API, log streams, pages
     runtime/  trio, file descriptors and processes: the supervisor itself
-    core/     pure rules: configuration, states, events, codecs; no trio, no clock, no fds
+    core/     pure rules: configuration, states, events, codecs; no I/O, no clock
 
 The public API is what ``__all__`` names; the sub-packages are internal. Importing this package
 imports neither trio nor h11 (PEP 562), because ``tsupervisorctl`` must start fast.

@@ -1,7 +1,7 @@
 """For programs that run under the supervisor: event listeners, XML-RPC clients.
 
-Public. The names and behaviour of ``supervisor.childutils``, so that a listener changes one import
-(interfaces.md 1.8). Standard library only; it knows nothing of the rest of this package.
+Public. It has the names and the behaviour of ``supervisor.childutils``, so that a listener only
+changes an import. It uses the standard library only, and nothing else of this package.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-#: Where to write: a text stream, as sys.stdout is one, or the binary one below it.
+#: A stream to write to: text, like sys.stdout, or the binary stream below it.
 Stream = IO[str] | IO[bytes]
 
 READY = b"READY\n"
@@ -26,14 +26,14 @@ FAIL = b"FAIL"
 BEGIN = b"<!--XSUPERVISOR:BEGIN-->"
 END = b"<!--XSUPERVISOR:END-->"
 
-#: The URL that ServerProxy wants; the transport knows where the supervisor really is.
+#: The URL required by ServerProxy; the transport has the real address.
 _PLACEHOLDER = "http://127.0.0.1"
 
 
 class SupervisorTransport(xmlrpc.client.Transport):
     """XML-RPC over ``http://host:port``, ``https://`` or ``unix:///path``, over one connection.
 
-    A connection that the server closed while it was idle is made again once, by the base class.
+    The base class reconnects once if the server has closed an idle connection.
     """
 
     def __init__(self, username: str | None, password: str | None, serverurl: str) -> None:
@@ -58,7 +58,7 @@ class SupervisorTransport(xmlrpc.client.Transport):
                 connection = http.client.HTTPSConnection(url.hostname or "", url.port)
             else:
                 connection = http.client.HTTPConnection(url.hostname or "", url.port)
-            self._connection = (host, connection)  # where the base class looks for it and closes it
+            self._connection = (host, connection)  # the base class reuses and closes it
         return connection
 
 
@@ -77,7 +77,10 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 def getRPCTransport(env: Mapping[str, str]) -> SupervisorTransport:
-    """The transport to the supervisor that started this program. KeyError without its URL."""
+    """Return the transport to the supervisor that started this program.
+
+    Raises KeyError if ``env`` has no URL of a supervisor.
+    """
     return SupervisorTransport(
         env.get("SUPERVISOR_USERNAME", ""),
         env.get("SUPERVISOR_PASSWORD", ""),
@@ -86,37 +89,43 @@ def getRPCTransport(env: Mapping[str, str]) -> SupervisorTransport:
 
 
 def getRPCInterface(env: Mapping[str, str]) -> xmlrpc.client.ServerProxy:
-    """The XML-RPC interface of the supervisor that started this program; ``env``: os.environ."""
+    """Return the XML-RPC proxy of the supervisor that started this program.
+
+    ``env`` is os.environ. Raises KeyError if it has no URL of a supervisor.
+    """
     return xmlrpc.client.ServerProxy(f"{_PLACEHOLDER}/RPC2", transport=getRPCTransport(env))
 
 
 def get_headers(line: str) -> dict[str, str]:
-    """The tokens ``key:value`` of a header line or a token set."""
+    """Parse the tokens ``key:value`` of a header line or a payload."""
     return dict(token.split(":", 1) for token in line.split())
 
 
 def eventdata(payload: str) -> tuple[dict[str, str], str]:
-    """Tokens and data of a payload that has both, divided by its first newline."""
+    """Split a payload at its first newline into tokens and data."""
     tokens, data = payload.split("\n", 1)
     return get_headers(tokens), data
 
 
 def get_asctime(now: float | None = None) -> str:
-    """Local time as in the supervisor's logs: ``2024-01-31 12:00:00,123``."""
+    """Format local time as in the supervisor's logs: ``2024-01-31 12:00:00,123``.
+
+    ``now`` is in seconds since the epoch; None means the current time.
+    """
     moment = time.time() if now is None else now
     seconds = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
     return f"{seconds},{int(moment * 1000) % 1000:03d}"
 
 
 class EventListenerProtocol:
-    """A listener's side of the conversation. Streams are those of the process unless given."""
+    """The listener's side of the event protocol. Streams default to those of the process."""
 
     def wait(
         self, stdin: IO[str] | None = None, stdout: Stream | None = None
     ) -> tuple[dict[str, str], str]:
-        """Say READY and wait for an event: its headers and its payload.
+        """Send READY and wait for an event; return its headers and its payload.
 
-        Raises EOFError when the supervisor has closed the pipe.
+        Raises EOFError if the supervisor has closed the pipe.
         """
         stream = sys.stdin if stdin is None else stdin
         self.ready(stdout)
@@ -134,17 +143,20 @@ class EventListenerProtocol:
         self.send(OK, stdout)
 
     def fail(self, stdout: Stream | None = None) -> None:
-        """Reject the event: it comes again."""
+        """Reject the event; the supervisor sends it again."""
         self.send(FAIL, stdout)
 
     def send(self, data: str | bytes, stdout: Stream | None = None) -> None:
-        """Answer with other data, for a result handler; its length counts bytes (UTF-8)."""
+        """Answer with data for a result handler; text is encoded as UTF-8."""
         encoded = _encoded(data)
         _write(b"RESULT %d\n%b" % (len(encoded), encoded), stdout)
 
 
 class ProcessCommunicationsProtocol:
-    """Sends PROCESS_COMMUNICATION events; needs ``stdout_capture_maxbytes`` or its twin."""
+    """Sends PROCESS_COMMUNICATION events.
+
+    Needs ``stdout_capture_maxbytes`` or ``stderr_capture_maxbytes`` in the configuration.
+    """
 
     def send(self, msg: str | bytes, fp: Stream | None = None) -> None:
         _write(BEGIN + _encoded(msg) + END, fp)
@@ -161,9 +173,9 @@ def _encoded(data: str | bytes) -> bytes:
 
 
 def _write(data: bytes, stream: Stream | None) -> None:
-    """Write and flush bytes, whatever the locale says; only a text stream without any gets text."""
+    """Write and flush bytes, independent of the locale; a stream without a buffer gets text."""
     target = sys.stdout if stream is None else stream
-    target.flush()  # what was printed before stays before
+    target.flush()  # keep the order with text printed before
     lowest: IO[Any] = getattr(target, "buffer", target)
     lowest.write(data.decode() if isinstance(lowest, io.TextIOBase) else data)
     lowest.flush()

@@ -1,4 +1,4 @@
-"""For tests without trio that need servers running: a supervisor in a thread of its own.
+"""Runs servers for tests without trio: a supervisor in its own thread.
 
 Tests that run in trio use ``open_supervisor`` itself; docs/embedding.md shows both.
 """
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.process.process import Process
     from trio_supervisor.runtime.supervisor import Supervisor
 
-#: Seconds a program gets to be ready: generous, since only failures take that long.
+#: Default seconds for a program to become ready: generous, because only failures take that long.
 READY_WITHIN = 30.0
-#: Seconds after which what has not stopped at the end is killed.
+#: Seconds at the end after which programs that have not stopped are killed.
 STOP_WITHIN = 10.0
 
 
 class NotReady(AssertionError):
-    """A program did not write in time what was waited for; the text shows what it wrote."""
+    """A program did not write the expected line in time; the text shows its output."""
 
 
 class Programs:
-    """The programs of a test. Its methods are for the test's thread."""
+    """The programs of a test. Call its methods from the thread of the test."""
 
     def __init__(self, supervisor: Supervisor, nursery: trio.Nursery) -> None:
         self._supervisor = supervisor
@@ -53,27 +53,30 @@ class Programs:
     ) -> str:
         """Start a program and wait until it is ready.
 
-        It is when it has written a line that contains ``ready``, which is returned; without
-        ``ready`` when it is RUNNING. stderr counts as stdout. Raises NotReady or RequestError.
+        It is ready when it has written a line that contains ``ready`` to stdout or stderr; this
+        line is returned. ``None`` means that it is ready when it is RUNNING. ``timeout`` is in
+        seconds. Raises NotReady or RequestError.
         """
-
         trio.from_thread.run(self._begin, name, command, options, trio_token=self._token)
         return "" if ready is None else self.wait_for_line(name, ready, timeout=timeout)
 
     def wait_for_line(self, name: str, text: str, *, timeout: float = READY_WITHIN) -> str:
-        """The first line of the program that contains ``text``, when it comes. Raises NotReady."""
+        """Wait for the first line of the program that contains ``text``, and return it.
+
+        ``timeout`` is in seconds. Raises NotReady.
+        """
         return trio.from_thread.run(self._line_with, name, text, timeout, trio_token=self._token)
 
     def lines(self, name: str) -> list[str]:
-        """What the program has written so far."""
+        """Return the lines that the program has written so far."""
         return trio.from_thread.run_sync(lambda: list(self._lines[name]), trio_token=self._token)
 
     def stop(self, name: str) -> None:
-        """Stop a program and forget it, but not its lines."""
+        """Stop a program and remove it; its lines are kept."""
         trio.from_thread.run(self._supervisor.remove, name, trio_token=self._token)
 
     def end(self) -> None:
-        """Stop everything."""
+        """Stop all programs."""
         trio.from_thread.run_sync(self.done.set, trio_token=self._token)
 
     async def _begin(
@@ -111,7 +114,7 @@ class Programs:
 
 @contextmanager
 def supervised_programs() -> Iterator[Programs]:
-    """Programs for the length of the block, of a fixture mostly; none outlives it."""
+    """A context manager, usually in a fixture, that stops its programs at the end."""
     begun: Future[Programs] = Future()
 
     async def main() -> None:

@@ -34,19 +34,19 @@ from trio_supervisor.runtime.load import load_config
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Every error at start: usage, configuration, privileges, limits, log, servers (P-341).
+#: Errors at start: usage, configuration, privileges, limits, log, servers.
 EXIT_ERROR = 2
-#: The daemon itself has failed (P-344).
+#: An internal error of the daemon.
 EXIT_INTERNAL = 1
 
 
-#: Asks for who called each function, besides words that order them.
+#: Word of ``--profile_options`` that shows the callers; the others are sort keys.
 CALLERS = "callers"
 SORT_WORDS = ("cumulative", "calls", "time")
 
 
 class NoPassword(SupervisorError):
-    """Nothing usable was typed or piped in."""
+    """No usable password was given."""
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> None:
     try:
         options = parse(sys.argv[1:] if argv is None else argv)
         sys.exit(_ACTIONS[options.action](options, program))
-    except BrokenPipeError:  # the reader of help or a report has seen enough
+    except BrokenPipeError:  # the reader of the output has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except InternalError as error:
@@ -68,7 +68,10 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _run(options: DaemonOptions, program: str) -> int:
-    """The order of P-160; forking comes first, so that everything later happens in one process."""
+    """Run the daemon: read the configuration, detach, drop privileges, start.
+
+    Forking comes before all that must happen in the process of the daemon.
+    """
     open_standard_descriptors()
     reset_signals()
     load = partial(
@@ -87,9 +90,9 @@ def _run(options: DaemonOptions, program: str) -> int:
 
 
 def _profiled(run: Callable[[], int], words: str) -> int:
-    """Run, print the profile in the order of ``words``, and return the result.
+    """Run under the profiler, print the profile, and return the result.
 
-    ``words`` are separated by commas: sort words of ``pstats``, and ``callers``. Raises UsageError.
+    ``words`` are separated by commas: sort keys of ``pstats``, and ``callers``. Raises UsageError.
     """
     chosen = [word.strip() for word in words.split(",") if word.strip()]
     order = [word for word in chosen if word != CALLERS]

@@ -1,4 +1,4 @@
-"""``tsupervisord --demo``: the product alive, without a configuration and without leftovers."""
+"""``tsupervisord --demo``: runs a few programs in a temporary directory and removes it."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ Ctrl-C stops everything and leaves nothing behind.
 
 
 def run_demo() -> int:
-    """Run the demo until it is told to stop; returns the exit code."""
+    """Run the demo until a signal stops it; return the exit code."""
     with tempfile.TemporaryDirectory(prefix="tsupervisord-demo-") as name:
         directory = Path(name)
         page, web = _free_ports(2)
@@ -143,7 +143,7 @@ def _write_files(directory: Path, *, page: int, web: int) -> None:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Loopback ports nobody listens on right now."""
+    """Return loopback ports that are free at the moment."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [s.getsockname()[1] for s in sockets]
     for s in sockets:
@@ -152,6 +152,6 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _companion(command: str) -> str:
-    """How to call another of our commands: as the one beside this interpreter if there is one."""
+    """Return the path of another of our commands beside the interpreter, else its bare name."""
     beside = Path(sys.executable).with_name(command)
     return str(beside) if beside.exists() else command

@@ -7,14 +7,14 @@ import stat
 
 from trio_supervisor.runtime.system.opening import open_file, open_regular, remove
 
-#: Bytes that are read: more than any pid and its newline.
+#: Bytes to read: more than any pid with its newline.
 LONGEST = 32
 
 
 class Pidfile:
-    """``path`` holds our pid and a newline from ``write`` to ``remove`` (P-318 to P-320).
+    """The file ``path`` with our pid and a newline, from ``write`` to ``remove``.
 
-    A link in its place is not followed, and a FIFO not waited for.
+    A symbolic link is not followed, and a FIFO does not block.
     """
 
     def __init__(self, path: str) -> None:
@@ -22,10 +22,10 @@ class Pidfile:
         self._written = False
 
     def write(self) -> None:
-        """Raises OSError; the daemon goes on without a pidfile then (P-319)."""
+        """Write the pid. Raises OSError; the daemon then runs without a pidfile."""
         fd = open_file(self._path, os.O_WRONLY | os.O_CREAT, follow=False)
         try:
-            # In place: some may write this file, and not make another one in its directory.
+            # Written in place: we may be allowed to write the file, but not its directory.
             if stat.S_ISREG(os.fstat(fd).st_mode):
                 os.ftruncate(fd, 0)
             os.write(fd, _content())
@@ -34,7 +34,7 @@ class Pidfile:
         self._written = True
 
     def remove(self) -> None:
-        """Another daemon may have taken the file over meanwhile (Q-66)."""
+        """Remove the file, unless another daemon has written its pid to it meanwhile."""
         if not self._written:
             return
         self._written = False
@@ -47,7 +47,7 @@ class Pidfile:
             if ours:
                 remove(self._path)
         except OSError:
-            return  # gone, or not ours any more
+            return  # removed, or not accessible any more
 
 
 def _content() -> bytes:

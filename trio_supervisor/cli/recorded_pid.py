@@ -1,4 +1,4 @@
-"""Reads the pidfile of another process, which may be anything by the time it is read."""
+"""Reads the pidfile of another process, which may have been replaced by any kind of file."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from trio_supervisor.core.numbers import LONGEST_PID, process_id
 
 
 def recorded_pid(path: str) -> int:
-    """The pid in a pidfile. Raises OSError, and ValueError if there is none; never waits for the
-    writer of a FIFO."""
+    """Return the pid in a pidfile, without blocking on a FIFO.
+
+    Raises OSError, and ValueError if the file holds no pid.
+    """
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
         return process_id(os.read(fd, LONGEST_PID).decode("ascii"))

@@ -1,8 +1,8 @@
 """The listening sockets of the HTTP servers, from the start of the daemon to its end.
 
-A reload must not stop programs only to find that an address is taken. So what the next
-configuration listens on beyond the present one is bound while everything still runs, and sockets
-whose address stays are handed on: nobody can take it meanwhile, and clients wait for the answer.
+A reload must not stop all programs and then fail because an address is in use. So the additional
+addresses of the next configuration are bound before anything stops. Sockets whose address stays
+are kept open: no other program can take the address, and clients wait in the backlog.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from trio_supervisor.core.config.model import Server
 
-    #: What a socket is bound to, and the owner and mode of its file.
+    #: The address of a socket, and the owner and mode of its file.
     Address = tuple[object, ...]
     Sockets = dict[Address, tuple[Server, socket.socket]]
 
@@ -38,25 +38,25 @@ class ServerSockets:
         self._preparing = Lock()
 
     def prepare(self, servers: Iterable[Server]) -> None:
-        """Bind what these servers need and is not open yet. Blocks.
+        """Bind the sockets of these servers that are not open yet. Blocks.
 
-        Raises ServerError; nothing that this has bound is left then.
+        Raises ServerError, after closing the sockets that it has bound.
         """
         with self._preparing:
             self._close(self._next)
-            places: set[Address] = set()
+            addresses: set[Address] = set()
             try:
                 for server in servers:
-                    if _place(server) in places:
-                        where = ":".join(map(str, _place(server)))
+                    if _client_address(server) in addresses:
+                        where = ":".join(map(str, _client_address(server)))
                         raise ServerError(f"Two HTTP servers listen on the same address: {where}")
-                    places.add(_place(server))
+                    addresses.add(_client_address(server))
                     if isinstance(server, InetServer) and server.tls is not None:
-                        Certificate(server.tls)  # is read anew when it is used
+                        Certificate(server.tls)  # only checked here, and read again when it is used
                     if _address(server) in {**self._present, **self._next}:
                         continue
                     if self._is_in_our_way(server):
-                        _rehearse(server)
+                        _try_bind(server)
                     else:
                         self._next[_address(server)] = server, bind(server)
             except BaseException:
@@ -64,10 +64,7 @@ class ServerSockets:
                 raise
 
     def open(self, servers: Iterable[Server]) -> list[socket.socket]:
-        """The sockets of these servers; those of the last time that none needs are closed first.
-
-        Raises ServerError.
-        """
+        """Return the sockets of these servers, after closing all others. Raises ServerError."""
         servers = list(servers)
         at_hand = {**self._present, **self._next}
         wanted = {_address(server) for server in servers}
@@ -88,7 +85,7 @@ class ServerSockets:
         self._close(self._next)
 
     def _is_in_our_way(self, server: Server) -> bool:
-        """Whether a present socket must be closed before this one can be bound."""
+        """Whether one of the current sockets must be closed before this one can be bound."""
         present = [other for other, _ in self._present.values()]
         if isinstance(server, UnixServer):
             return any(isinstance(o, UnixServer) and o.file == server.file for o in present)
@@ -97,25 +94,25 @@ class ServerSockets:
     def _close(self, sockets: Sockets) -> None:
         while sockets:
             _, (server, listener) = sockets.popitem()
-            with suppress(OSError):  # its directory is gone, or not ours any more
+            with suppress(OSError):  # its directory is gone or not writable
                 unbind(server, listener)
 
 
-def _place(server: Server) -> Address:
-    """Where clients find it."""
+def _client_address(server: Server) -> Address:
+    """The address by which clients connect, without owner and mode of a socket file."""
     return (server.file,) if isinstance(server, UnixServer) else (server.host, server.port)
 
 
 def _address(server: Server) -> Address:
     if isinstance(server, UnixServer):
         return server.file, server.chmod, server.chown
-    return _place(server)
+    return _client_address(server)
 
 
-def _rehearse(server: Server) -> None:
-    """Bind something as near as possible, and close it. Raises ServerError.
+def _try_bind(server: Server) -> None:
+    """Check that a similar address can be bound, and close it. Raises ServerError.
 
-    The host must be one of ours, or the owner and mode of a socket be such as we may give.
+    This finds a host that is not local, and an owner or mode that we may not set.
     """
     if isinstance(server, UnixServer):
         name = os.path.join(os.path.dirname(server.file), f".{os.getpid()}")

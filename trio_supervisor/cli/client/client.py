@@ -1,8 +1,8 @@
 """A small blocking client of the daemon: XML-RPC calls and endless log streams.
 
-Speaks HTTP over a unix or TCP socket with nothing but ``socket`` and expat, because a run of the
-command line client lasts a few calls and importing the standard library's HTTP and XML-RPC
-clients would take longer than those (technique 7, 8).
+Speaks HTTP over a unix or TCP socket with nothing but ``socket`` and expat. A run of the command
+line client makes a few calls, and importing the standard library's HTTP and XML-RPC clients would
+take longer than those.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ __all__ = [
 
 UNAUTHORIZED = 401
 LAST_PORT = 65535
-#: One read from the socket; log streams and lists of thousands of processes come in many.
+#: Bytes of one read from the socket.
 READ_SIZE = 65536
-#: Bytes of an answer beyond which it is refused. The largest that our daemon gives by default is a
-#: log of 16 MiB in which every character is written as an entity of five.
+#: Limit on the bytes of an answer. The largest that our daemon gives by default is a log of 16 MiB
+#: in which every character is escaped by five.
 LONGEST_ANSWER = 96 * 1024 * 1024
 #: Seconds between two calls of ``while_waiting``.
 LOOK = 1.0
 
 
 class BadUrl(Exception):
-    """The server URL names no way to reach a daemon."""
+    """The server URL is invalid."""
 
 
 class Disconnected(Exception):
-    """The daemon closed the connection before the answer was whole."""
+    """The daemon closed the connection before the answer was complete."""
 
     def __str__(self) -> str:
         return "Remote end closed connection without response"
@@ -68,17 +68,19 @@ class HttpError(Exception):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"<ProtocolError for {self.where}: {self.status} {self.reason}>"  # ctl.md 3
+        return (
+            f"<ProtocolError for {self.where}: {self.status} {self.reason}>"  # as in supervisorctl
+        )
 
 
 class ServerAddress:
-    """Where a server URL points to (ctl.md 1.4). Raises BadUrl."""
+    """The address and the credentials of a server URL. Raises BadUrl."""
 
     def __init__(self, url: str) -> None:
         scheme, _, rest = url.partition("://")
         self.is_secure = scheme.lower() == "https"
         self.path = ""
-        """Of the unix socket; empty for TCP."""
+        """The path of the unix socket; empty for TCP."""
         self.host = "localhost"
         self.port = 443 if self.is_secure else 80
         self.username: str | None = None
@@ -93,7 +95,7 @@ class ServerAddress:
     def _split_authority(self, authority: str) -> None:
         user_info, at, address = authority.rpartition("@")
         if at:
-            # Imported here because hardly any URL carries credentials (D-32).
+            # Imported here because hardly any URL has credentials.
             from urllib.parse import unquote
 
             username, _, password = user_info.partition(":")
@@ -108,13 +110,13 @@ class ServerAddress:
             number = natural(port)
             if number is None:
                 raise BadUrl(f"Port could not be cast to integer value as {port!r:.40}")
-            if number > LAST_PORT:  # getaddrinfo would take it for another one
+            if number > LAST_PORT:  # getaddrinfo would wrap it around
                 raise BadUrl(f"Port out of range 0-{LAST_PORT}")
             self.port = number
 
     @property
     def name(self) -> str:
-        """The host as error texts show it; scripts know this one for unix sockets."""
+        """The host as error texts show it; for unix sockets 127.0.0.1, as in Supervisor."""
         return "127.0.0.1" if self.path else self.host
 
     @property
@@ -125,15 +127,15 @@ class ServerAddress:
         return f"{host}:{self.port}"
 
     def connect(self, timeout: float | None, tls: TlsOptions) -> socket.socket:
-        """A connected socket. Raises OSError, which names the host or the path of the socket."""
+        """Return a connected socket. Raises OSError, which names the host or the path."""
         try:
             return self._connected(timeout, tls)
         except OSError as error:
             if isinstance(error, TimeoutError) and error.errno is None:
-                raise  # --timeout, which is reported with the URL
+                raise  # a timeout, which is reported with the URL
             if error.errno is None:
                 if not self.path:
-                    raise  # of TLS, in words of our own that name the host
+                    raise  # an error of TLS, whose text names the host
                 # The path is too long for the address of a socket.
                 raise OSError(errno.ENAMETOOLONG, str(error), self.path) from None
             if error.filename is None:
@@ -159,12 +161,12 @@ class ServerAddress:
 
 
 class Client:
-    """Talks to the daemon at ``url``; keeps one connection open between calls.
+    """Makes calls to the daemon at ``url``; keeps one connection open between calls.
 
-    ``timeout`` (seconds, None for ever) bounds connecting, and then a whole call up to its answer
-    or a stream up to each piece of it (D-25); TimeoutError, which is an OSError, tells.
-    All methods raise OSError when the daemon cannot be reached, Disconnected and
-    ProtocolViolation when it misbehaves, BadUrl.
+    ``timeout`` in seconds, None means no limit, applies to connecting, to a whole call, and to each
+    piece of a stream. TimeoutError, which is an OSError, is raised when it expires. All methods
+    raise OSError if the daemon cannot be reached, Disconnected and ProtocolViolation if it
+    misbehaves, and BadUrl.
     """
 
     def __init__(
@@ -182,13 +184,13 @@ class Client:
         self._timeout = timeout
         self._connection: socket.socket | None = None
         self.while_waiting: Callable[[], None] | None = None
-        """Called about every LOOK seconds while an answer is waited for."""
+        """Called about every LOOK seconds while a call waits for its answer; may be None."""
 
     def call(self, method: str, *params: Param) -> Any:
-        """One XML-RPC call. Raises Fault, HttpError, BadAnswer as well."""
+        """Make an XML-RPC call and return its value. Raises Fault, HttpError, BadAnswer as well."""
         target = ServerAddress(self._url)
         connection = self._idle_connection() or target.connect(self._timeout, self._tls)
-        self._connection = None  # kept only if all goes well
+        self._connection = None  # kept only if the call succeeds
         try:
             body = encode_call(method, params)
             connection.sendall(self._head(target, "POST /RPC2", len(body)) + body)
@@ -212,7 +214,7 @@ class Client:
         return decode_answer(answer)
 
     def stream(self, path: str) -> ResponseStream:
-        """Start a GET on a connection of its own; its answer may never end."""
+        """Start a GET on its own connection; the response may be unending."""
         target = ServerAddress(self._url)
         connection = target.connect(self._timeout, self._tls)
         try:
@@ -228,26 +230,26 @@ class Client:
             self._connection = None
 
     def _idle_connection(self) -> socket.socket | None:
-        """The open connection, unless the daemon has closed it meanwhile.
+        """Return the open connection, or None if the daemon has closed it meanwhile.
 
-        Looked at before the request is sent: sending again after a failure could do things twice.
+        Checked before the request is sent, because a request sent again could act twice.
         """
         connection = self._connection
         if connection is None:
             return None
         try:
-            connection.settimeout(0)  # MSG_DONTWAIT would be waited for as long as the timeout is
+            connection.settimeout(0)  # with a timeout set, recv would wait in spite of MSG_DONTWAIT
             connection.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
             connection.settimeout(self._timeout)
             return connection
         except OSError:
             pass
-        self.close()  # end of file, or bytes that no request asked for
+        self.close()  # end of file, or unsolicited bytes
         return None
 
     def _receive(self, connection: socket.socket, deadline: float | None) -> bytes:
-        """What comes next, empty at the end. Raises OSError."""
+        """Receive the next bytes; empty at the end. Raises OSError."""
         while self.while_waiting is not None:
             connection.settimeout(LOOK if deadline is None else min(LOOK, _left(deadline)))
             try:
@@ -275,7 +277,7 @@ class Client:
         return "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape")
 
     def _credentials(self, target: ServerAddress) -> bytes | None:
-        """Sent unasked, and only when both halves are known (ctl.md 1.4)."""
+        """Return the credentials, which are sent with each request; None unless both are known."""
         username, password = self._username, self._password
         if username is None and password is None:
             username, password = target.username, target.password
@@ -285,7 +287,7 @@ class Client:
 
 
 def _left(deadline: float) -> float:
-    """Seconds. Raises TimeoutError."""
+    """Return the seconds left. Raises TimeoutError."""
     left = deadline - time.monotonic()
     if left <= 0:
         raise TimeoutError
@@ -293,7 +295,7 @@ def _left(deadline: float) -> float:
 
 
 class ResponseStream:
-    """A running GET. ``fileno`` lets it be waited for together with others."""
+    """The response to a GET, read as it arrives. It can be passed to ``select``."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -302,26 +304,26 @@ class ResponseStream:
 
     @property
     def status(self) -> int:
-        """HTTP status, 0 until it has come."""
+        """The HTTP status; 0 until it has been received."""
         return self._response.status
 
     @property
     def headers(self) -> dict[str, str]:
-        """Of the answer, names in lower case."""
+        """The headers of the response, names in lower case."""
         return self._response.headers
 
     def fileno(self) -> int:
         return self._connection.fileno()
 
     def stop_blocking(self) -> None:
-        """From now on ``read`` does not wait: one that is ready may have bytes of TLS alone."""
+        """Make ``read`` non-blocking: a readable socket may hold only bytes of the TLS protocol."""
         self._connection.setblocking(False)
 
     def read(self) -> bytes:
-        """What has come since, perhaps nothing yet; sets ``ended`` at the end of the answer.
+        """Read the next bytes of the body, possibly none; sets ``ended`` at the end.
 
-        Blocks until there is something, unless that was stopped. Raises Disconnected only while
-        there was no answer at all: a log stream cut short is over like one that was ended (S12).
+        Blocks unless ``stop_blocking`` was called. Raises Disconnected only before the head of the
+        response: later the end of the connection is the end of a log stream.
         """
         try:
             data = self._connection.recv(READ_SIZE)

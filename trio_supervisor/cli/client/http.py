@@ -1,7 +1,4 @@
-"""The receiving half of HTTP/1.1 for the command-line client: bytes in, body bytes out.
-
-Knows nothing of sockets, URLs or XML, so that every split of the input can be tested.
-"""
+"""Parser of HTTP/1.1 responses for the command-line client: bytes in, body bytes out. Pure."""
 
 from __future__ import annotations
 
@@ -11,27 +8,27 @@ TYPE_CHECKING = False  # type checkers know this flag; importing typing would be
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: No head, chunk-size line or trailer of a sane server is longer; stops an endless line.
+#: Limit on the bytes of a line.
 LONGEST_LINE = 65536
-#: Characters of a head and trailer, with all interim answers before it.
+#: Limit on the characters of head and trailer, including all interim responses.
 LONGEST_HEAD = 256 * 1024
-#: ``int`` alone would take signs and underscores as well.
+#: Checked because ``int`` also accepts signs and underscores.
 HEX_DIGITS = frozenset("0123456789abcdefABCDEF")
 
 
 class ProtocolViolation(Exception):
-    """The peer does not speak HTTP; the text says what was wrong."""
+    """The server violates HTTP; the text says how."""
 
 
 class ResponseParser:
-    """One answer, fed with what the socket gives."""
+    """Parses one response from the bytes that the socket delivers."""
 
     def __init__(self) -> None:
         self.status = 0
-        """0 until the whole head has arrived."""
+        """The HTTP status; 0 until the whole head has been received."""
         self.reason = ""
         self.headers: dict[str, str] = {}
-        """Names in lower case; of repeated headers the last counts."""
+        """By name in lower case. The last of repeated headers counts."""
         self.complete = False
         self.reusable = False
         """After ``complete``: whether the connection may carry another request."""
@@ -42,7 +39,7 @@ class ResponseParser:
         self._step: Callable[[bytearray], bool] = self._head
 
     def feed(self, data: bytes) -> bytes:
-        """Take input, return the body bytes it completes. Raises ProtocolViolation."""
+        """Parse input and return the bytes of the body in it. Raises ProtocolViolation."""
         self._buffer += data
         body = bytearray()
         while not self.complete and self._step(body):
@@ -50,12 +47,12 @@ class ResponseParser:
         return bytes(body)
 
     def feed_eof(self) -> bool:
-        """The peer has closed; tells whether the answer is whole."""
+        """Handle the end of the connection; return whether the response is complete."""
         if self._step == self._rest:
             self.complete = True
         return self.complete
 
-    # Each step takes what it can from the buffer and tells whether another step may follow.
+    # Each step parses what it can from the buffer and returns whether another step may follow.
 
     def _line(self) -> str | None:
         end = self._buffer.find(b"\n")
@@ -98,7 +95,7 @@ class ResponseParser:
             name, _, value = line.partition(":")
             self.headers[name.strip().lower()] = value.strip()
             return True
-        if self._code < 200:  # an interim answer such as 100 Continue; the real one follows
+        if self._code < 200:  # an interim response such as 100 Continue
             self._step = self._head
             return True
         self.status = self._code
@@ -127,7 +124,7 @@ class ResponseParser:
         )
 
     def _take(self, body: bytearray) -> bool:
-        """Move up to ``_left`` bytes into the body; tells whether all have come."""
+        """Move up to ``_left`` bytes into the body; return whether none is left."""
         piece = self._buffer[: self._left]
         del self._buffer[: self._left]
         self._left -= len(piece)

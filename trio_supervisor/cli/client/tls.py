@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 class _Socket(ssl.SSLSocket):
-    """One whose next byte can be looked for."""
+    """A TLS socket that supports the check of the client for an idle connection."""
 
     def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
-        """Without anything to read like a plain socket, also if TLS itself has had something.
+        """Raise BlockingIOError like a plain socket, also after bytes of the TLS protocol alone.
 
-        With any flag like MSG_PEEK: such a byte is lost; but it is one that no request asked for,
-        which ends the connection.
+        Any flag is treated like MSG_PEEK, but the byte is consumed. That does no harm: an
+        unsolicited byte makes the client close the connection.
         """
         try:
             return super().recv(1 if flags else buflen)
@@ -27,7 +27,7 @@ class _Socket(ssl.SSLSocket):
 
 
 def secured(connection: socket.socket, host: str, options: TlsOptions) -> ssl.SSLSocket:
-    """The same connection with TLS inside; closes it if that fails. Raises OSError."""
+    """Start TLS on a connection; closes it on failure. Raises OSError."""
     try:
         return _context(options).wrap_socket(connection, server_hostname=host)
     except ssl.SSLCertVerificationError as error:
@@ -48,7 +48,7 @@ def _context(options: TlsOptions) -> ssl.SSLContext:
         if options.certificate is not None:
             context.load_cert_chain(options.certificate, options.key)
     except OSError as error:
-        # Not as it is: a missing file would look like a daemon that is not there.
+        # A bare FileNotFoundError would be reported as a missing daemon.
         raise OSError(f"cannot use the PEM files {paths}: {error.strerror}") from error
     context.sslsocket_class = _Socket
     if not options.verify:

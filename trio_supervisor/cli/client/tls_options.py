@@ -4,14 +4,14 @@ from __future__ import annotations
 
 
 class TlsOptions:
-    """How an ``https://`` server is recognised, and who we are to it; paths of PEM files."""
+    """How an ``https://`` server is verified, and our certificate; paths of PEM files."""
 
     __slots__ = ("ca", "certificate", "key", "verify")
 
     def __init__(self) -> None:
         self.ca: str | None = None
-        """Certificates that may have signed the server's; None: those the system trusts."""
+        """The accepted certificate authorities; None means those that the system trusts."""
         self.verify = True
         self.certificate: str | None = None
-        """Ours, for servers that ask for one."""
+        """Our certificate, for servers that request one."""
         self.key: str | None = None

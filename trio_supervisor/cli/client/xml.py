@@ -1,7 +1,8 @@
-"""XML-RPC as the command-line client needs it: calls out, answers in.
+"""XML-RPC for the command-line client: encodes calls and decodes answers.
 
-Uses expat alone (importing xmlrpc.client costs more than a whole run of the client) and refuses
-every document type declaration and entity, so that no answer can grow or reach out while parsed.
+Uses expat alone, because importing xmlrpc.client takes longer than a whole run of the client.
+Document type declarations and entities are refused, so that an answer cannot expand or refer to
+anything outside.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ if TYPE_CHECKING:
     Param = str | int | bool | float | Sequence[str]
 
 
-#: As ``<int>`` can hold.
+#: The largest value of ``<int>``.
 LARGEST_INTEGER = 2**31 - 1
 
 
-#: Values and names in an answer: 50,000 processes have as many.
+#: Limit on values and names in an answer: as many as 50,000 processes have.
 MOST_VALUES = 4_000_000
-#: Elements inside one another; expat needs memory for each.
+#: Limit on the nesting of elements, because expat needs memory for each level.
 DEEPEST = 100_000
 
 
@@ -37,15 +38,15 @@ class Fault(Exception):
         self.text = text
 
     def __str__(self) -> str:
-        return f"<Fault {self.code}: {self.text!r}>"  # the form scripts search for (ctl.md 3)
+        return f"<Fault {self.code}: {self.text!r}>"  # as in supervisorctl
 
 
 class BadAnswer(Exception):
-    """What came back is no XML-RPC answer."""
+    """The answer is not valid XML-RPC."""
 
 
 def encode_call(method: str, params: tuple[Param, ...]) -> bytes:
-    """The body of a call. The numbers the client sends are all finite."""
+    """Return the body of a call. Numbers must be finite."""
     rows = "".join(f"<param><value>{_encoded(value)}</value></param>" for value in params)
     text = (
         "<?xml version='1.0'?>\n<methodCall>"
@@ -55,10 +56,10 @@ def encode_call(method: str, params: tuple[Param, ...]) -> bytes:
 
 
 def decode_answer(body: bytes | bytearray) -> Any:
-    """The value of an answer. Raises Fault, BadAnswer.
+    """Return the value of an answer. Raises Fault, BadAnswer.
 
-    A hostile answer costs a few times its length in memory: values are counted, since each takes
-    much more than its element.
+    The number of values is limited, because a value takes much more memory than its element: a
+    hostile answer costs a few times its length.
     """
     return _AnswerBuilder().read(body)
 
@@ -74,7 +75,7 @@ def _encoded(value: Param) -> str:
         return f"<int>{value}</int>"
     if isinstance(value, float):
         return f"<double>{value!r}</double>"
-    if isinstance(value, dict):  # plugins send calls for system.multicall
+    if isinstance(value, dict):  # plugins call system.multicall
         members = "".join(
             f"<member><name>{_escaped(name)}</name><value>{_encoded(item)}</value></member>"
             for name, item in value.items()
@@ -91,7 +92,7 @@ def _nothing(text: str) -> None:
 
 
 def _number(text: str) -> int | float:
-    """Whole numbers beyond 32 bits are sent as doubles."""
+    """Convert a double; whole numbers beyond 32 bits become integers."""
     number = float(text)
     return int(number) if number.is_integer() and abs(number) > LARGEST_INTEGER else number
 
@@ -111,13 +112,13 @@ _CONTAINERS = frozenset({"array", "struct"})
 
 
 class _AnswerBuilder:
-    """Builds the value with a stack of its own, so that deep nesting cannot exhaust Python's."""
+    """Builds the value with an explicit stack, so that deep nesting causes no RecursionError."""
 
     def __init__(self) -> None:
         self._open: list[list[Any]] = [[]]
         self._text: list[str] = []
         self._untyped = False
-        """Inside ``<value>`` with no type element yet: plain text is a string."""
+        """Inside ``<value>`` without a type element so far: its text is a string."""
         self._faulted = False
         self._count = 0
         self._depth = 0
