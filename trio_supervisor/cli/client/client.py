@@ -68,9 +68,8 @@ class HttpError(Exception):
         self.reason = reason
 
     def __str__(self) -> str:
-        return (
-            f"<ProtocolError for {self.where}: {self.status} {self.reason}>"  # as in supervisorctl
-        )
+        # As in supervisorctl; scripts search for it.
+        return f"<ProtocolError for {self.where}: {self.status} {self.reason}>"
 
 
 class ServerAddress:
