@@ -44,6 +44,8 @@ def ctl(running: Daemon, *words: str) -> Ran:
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     text = SECTIONS + "".join(map(program, ("w1", "w2", "other"))) + program("bad", "/no/such")
     with daemon(tmp_path_factory.mktemp("plugins"), text) as running:
+        for name in ("w1", "w2", "other"):
+            running.wait_for(name, "RUNNING")
         yield running
 
 
