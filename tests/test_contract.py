@@ -22,11 +22,15 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 TESTS = ROOT / "tests"
+PACKAGE = ROOT / "trio_supervisor"
 BEHAVIOUR = ROOT / "docs" / "behaviour"
 HEADING = re.compile(r"^(#+) (.+)$", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#:]*)(?:#([^)]*))?\)")
-#: Numbers of rules in documents that a reader of the repository does not have.
-NUMBER = re.compile(r"(?<![A-Za-z0-9%\\])[PQWTSDKEG]-?[0-9]{2,3}(?![A-Za-z0-9])")
+#: Numbers of rules, and names of documents, that a reader of the repository does not have.
+NUMBER = re.compile(
+    r"(?<![A-Za-z0-9%\\])[PQWTSDKEG]-?[0-9]{2,3}(?![A-Za-z0-9])"
+    r"|\b(?:config|interfaces|ctl|policies|needs)\.md\b"
+)
 NUMBER_IN_NAME = re.compile(r"(?:^|_)[pqwtsdkeg][0-9]{2,3}(?:_|$)", re.IGNORECASE)
 #: Codes of the linter, in comments that silence it.
 LINTER = re.compile(r"noqa: [A-Z0-9, ]+")
@@ -116,13 +120,10 @@ def _numbers_in_python(path: Path) -> Iterator[str]:
             yield from NUMBER.findall(ast.get_docstring(node) or "")
 
 
-#: Made from the docstrings of the package, whose own numbers go last.
-GENERATED = ROOT / "docs" / "python-api.md"
-
-
 def _places() -> list[Path]:
-    pages = [page for page in (ROOT / "docs").rglob("*.md") if page != GENERATED]
-    return [*TESTS.rglob("*.py"), *pages, ROOT / "README.md"]
+    code = [path for folder in (TESTS, PACKAGE) for path in folder.rglob("*.py")]
+    code = [path for path in code if path.parent != PACKAGE / "runtime" / "logs"]
+    return [*code, *(ROOT / "docs").rglob("*.md"), ROOT / "README.md"]
 
 
 def test_no_number_of_a_rule_is_left() -> None:

@@ -1,4 +1,4 @@
-"""A supervisor inside an application: real children, a frozen virtual clock (technique 9)."""
+"""A supervisor inside an application: real children, a frozen virtual clock."""
 
 from __future__ import annotations
 

@@ -272,7 +272,7 @@ def test_help_needs_no_config_and_no_daemon(program: str, tmp_path: Path) -> Non
         assert (ran.status, ran.err) == (0, "")
 
 
-# Start-up (technique 7 and 8)
+# Start-up
 
 SLOW = {
     "trio",
