@@ -12,7 +12,7 @@ from trio_supervisor.cli.recorded_pid import recorded_pid
 
 
 @pytest.mark.behaviour("process.md#pidfile")
-def test_written_and_removed(tmp_path: Path) -> None:
+def test_the_pidfile_is_written_and_removed(tmp_path: Path) -> None:
     path = tmp_path / "pid"
     path.write_text("something old that is longer than a pid\n")
     pidfile = Pidfile(str(path))

@@ -259,7 +259,7 @@ def test_len_counts_bytes_on_request() -> None:
 
 
 @pytest.mark.behaviour("process.md#events-of-output")
-def test_undecodable_output() -> None:
+def test_undecodable_output_becomes_a_bytes_literal() -> None:
     payload = ProcessLogStdout("cat", "cat", 1, b"bad\xff\n").payload()
     assert send(payload).endswith(b"\nUndecodable: b'bad\\xff\\n'")
 

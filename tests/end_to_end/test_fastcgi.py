@@ -55,7 +55,7 @@ def test_a_shared_socket(tmp_path: Path) -> None:
 
 @pytest.mark.behaviour("process.md#files-of-fastcgi-sockets")
 @needs_root
-def test_owner_and_mode() -> None:
+def test_owner_and_mode_of_the_socket() -> None:
     nobody = pwd.getpwnam(NOBODY)
     with directory_of("root") as directory:
         directory.chmod(0o755)
@@ -76,7 +76,7 @@ def test_owner_and_mode() -> None:
 
 
 @pytest.mark.behaviour("process.md#one-socket-for-all-processes-of-a-fastcgi-program")
-def test_in_a_group(tmp_path: Path) -> None:
+def test_a_fastcgi_program_in_a_group_has_its_socket(tmp_path: Path) -> None:
     text = fastcgi(f"unix://{tmp_path}/f.sock") + "[group:g]\nprograms=f\n"
     with daemon(tmp_path, text) as running:
         running.wait_for("g:f", "RUNNING")

@@ -64,7 +64,7 @@ def end_helper(directory: Path, pid: int, *, told: int) -> None:
 
 
 @pytest.mark.behaviour("process.md#autorestart")
-def test_killed_from_outside(tmp_path: Path) -> None:
+def test_a_child_killed_from_outside_is_restarted(tmp_path: Path) -> None:
     with daemon(tmp_path, "[program:x]\ncommand=/bin/sleep 1000\nautorestart=true\n") as running:
         running.wait_for("x", "RUNNING")
         pid = running.pid("x")

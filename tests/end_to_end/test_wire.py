@@ -80,7 +80,7 @@ def runs_again(running: Daemon) -> bool:
 @pytest.mark.behaviour(
     "http.md#shutdown_state", "http.md#wrong-parameters", "process.md#states-of-the-daemon"
 )
-def test_while_a_shutdown_lasts(tmp_path: Path) -> None:
+def test_requests_while_a_shutdown_lasts(tmp_path: Path) -> None:
     """Fault 6 is the sign."""
     with daemon(tmp_path, STUBBORN) as running:
         eventually(lambda: slow_is_ready(running), "the child ignoring TERM")

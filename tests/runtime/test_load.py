@@ -199,7 +199,7 @@ def test_places_of_errors(tmp_path: Path) -> None:
 @pytest.mark.behaviour(
     "configuration.md#precedence-of-included-files", "configuration.md#nested-includes"
 )
-def test_two_includes_and_itself(tmp_path: Path) -> None:
+def test_the_last_of_two_includes_counts_and_a_file_may_include_itself(tmp_path: Path) -> None:
     write(tmp_path, "a.ini", program("a"))
     write(tmp_path, "b.ini", program("b"))
     config = loaded(tmp_path, "[include]\nfiles=a.ini\n[include]\nfiles=b.ini c.conf\n")

@@ -86,7 +86,7 @@ async def test_url_map(fake: FakeSupervisor, method: str, target: str, status: i
 
 
 @pytest.mark.behaviour("http.md#methods-that-an-address-does-not-have")
-async def test_says_what_is_allowed(fake: FakeSupervisor) -> None:
+async def test_a_wrong_method_is_told_what_is_allowed(fake: FakeSupervisor) -> None:
     async with talking(fake) as client:
         assert (await client.get("/RPC2")).headers["allow"] == "POST"
 

@@ -211,7 +211,7 @@ async def test_missing_and_special_files(
 
 
 @pytest.mark.behaviour("http.md#content-of-log-streams")
-async def test_on_the_wire(fake: FakeSupervisor, log: Path) -> None:
+async def test_a_stream_on_the_wire(fake: FakeSupervisor, log: Path) -> None:
     """The request as supervisorctl's reader sends it, with its stray line."""
     write(log, b"x" * 1500)
     async with talking(fake) as client:
@@ -301,7 +301,7 @@ async def test_a_stream_ends_when_the_client_leaves(
 
 
 @pytest.mark.behaviour("http.md#shutdown-and-restart-by-xml-rpc", "http.md#end-of-log-streams")
-async def test_at_the_end_of_the_daemon(fake: FakeSupervisor) -> None:
+async def test_streams_end_with_the_daemon(fake: FakeSupervisor) -> None:
     """The last chunk, then the end of the connection: supervisorctl waits for it."""
     async with talking(fake) as client:
         await client.send(request("/logtail/cat"))

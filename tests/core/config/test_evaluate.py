@@ -132,7 +132,7 @@ def test_a_byte_order_mark_is_skipped() -> None:
 
 @pytest.mark.behaviour("configuration.md#encoding-and-line-ends")
 @pytest.mark.parametrize("end", ["\r\n", "\r"], ids=["CRLF", "CR"])
-def test_line_ends(end: str) -> None:
+def test_line_ends_of_every_system(end: str) -> None:
     assert load("", base=BASE.replace("\n", end)).daemon.identifier == "golden"
 
 
@@ -599,7 +599,7 @@ def test_members_that_cannot_be() -> None:
 @pytest.mark.behaviour(
     "configuration.md#members-of-a-group", "configuration.md#order-of-groups-and-processes"
 )
-def test_names_and_order() -> None:
+def test_names_and_order_of_processes() -> None:
     text = "[program:a]\ncommand=x\nprocess_name=%(group_name)s-%(program_name)s\n"
     assert names(f"{text}[group:g]\nprograms=a\n") == ["g:g-a"]
     text = "".join(
@@ -790,7 +790,7 @@ def test_inet_addresses(port: str, host: str, number: int) -> None:
 
 @pytest.mark.behaviour("configuration.md#addresses-of-tcp-servers")
 @pytest.mark.parametrize("port", ["0", "70000", "abc", "", "localhost:", "localhost:0"])
-def test_bad_ports(port: str) -> None:
+def test_ports_that_are_refused(port: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load(f"[inet_http_server]\nport={port}\n")
     assert caught.value.option == "port"

@@ -15,7 +15,7 @@ from trio_supervisor.core.process.signals import parse_signal, signal_name
     ("failures", "startretries", "delay"),
     [(1, 3, 1), (2, 3, 2), (3, 3, 3), (4, 3, None), (1, 0, None), (1, -1, None), (90, 100, 90)],
 )
-def test_retry_delay(failures: int, startretries: int, delay: float | None) -> None:
+def test_pauses_between_retries(failures: int, startretries: int, delay: float | None) -> None:
     policy = RestartPolicy(startretries=startretries)
     assert policy.after_failed_start(failures) == delay
 
@@ -28,13 +28,13 @@ def test_retry_delay_of_a_named_backoff(failures: int, delay: float | None) -> N
 
 @pytest.mark.behaviour("process.md#crash-loops-are-paced")
 @pytest.mark.parametrize(("lifetime", "delay"), [(0, 1), (0.25, 0.75), (1, 0), (3600, 0)])
-def test_restart_delay(lifetime: float, delay: float) -> None:
+def test_pause_before_a_restart(lifetime: float, delay: float) -> None:
     policy = RestartPolicy(Autorestart.ALWAYS)
     assert policy.after_exit(expected=True, lifetime=lifetime) == delay
 
 
 @pytest.mark.behaviour("process.md#autorestart")
-def test_wants_restart() -> None:
+def test_which_exits_are_restarted() -> None:
     delays = {
         (policy, expected): RestartPolicy(policy).after_exit(expected=expected, lifetime=60)
         for policy in Autorestart
@@ -48,7 +48,7 @@ def test_wants_restart() -> None:
 
 
 @pytest.mark.behaviour("process.md#expected-and-unexpected-exits")
-def test_expected_exits() -> None:
+def test_which_exits_are_expected() -> None:
     assert Exit(2).expected((0, 2))
     assert not Exit(1).expected((0, 2))
     assert not Exit(0).expected(())
@@ -56,7 +56,7 @@ def test_expected_exits() -> None:
 
 
 @pytest.mark.behaviour("process.md#description-of-an-exit")
-def test_signal_names() -> None:
+def test_names_of_signals_in_descriptions() -> None:
     assert [signal_name(n) for n in (15, 6, 17, 29, 34, 40, 64)] == [
         "SIGTERM",
         "SIGABRT",

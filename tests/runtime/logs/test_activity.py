@@ -133,7 +133,7 @@ def test_control_characters_are_escaped_wherever_they_come_from(desk: Desk) -> N
 
 
 @pytest.mark.behaviour("process.md#destinations-of-the-activity-log")
-def test_copy_on_stdout(desk: Desk, out: Pipe) -> None:
+def test_records_are_copied_to_stdout(desk: Desk, out: Pipe) -> None:
     log = desk.open(copy=out.path)
     log.log(Severity.INFO, "text")
     expected = f"{STAMP} INFO text\n"
@@ -199,7 +199,7 @@ def test_a_log_that_cannot_be_opened(tmp_path: Path) -> None:
 
 
 @pytest.mark.behaviour("process.md#the-activity-log-never-blocks-the-daemon")
-def test_stdout_not_read(desk: Desk, out: Pipe) -> None:
+def test_records_for_a_stdout_that_is_not_read_are_dropped(desk: Desk, out: Pipe) -> None:
     """The log is complete; of the copy, what waits beyond 1 MiB is dropped and counted."""
     log = desk.open(copy=out.path)
     text = "x" * (10_000 - len(STAMP) - len(" INFO \n"))
@@ -243,7 +243,7 @@ def test_closing_delivers_what_a_reader_takes(desk: Desk, out: Pipe) -> None:
 
 
 @pytest.mark.behaviour("process.md#the-activity-log-never-blocks-the-daemon")
-def test_stdout_reader_gone(desk: Desk, out: Pipe) -> None:
+def test_a_stdout_reader_that_goes_ends_only_the_copy(desk: Desk, out: Pipe) -> None:
     log = desk.open(copy=out.path)
     out.close_reader()
     for text in ("one", "two", "three", "four"):

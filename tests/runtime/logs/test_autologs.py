@@ -24,7 +24,7 @@ def remove(directory: Path, identifier: str = "supervisor") -> list[str]:
 
 
 @pytest.mark.behaviour("process.md#auto-logs")
-def test_name_and_mode(tmp_path: Path) -> None:
+def test_name_and_mode_of_an_automatic_log(tmp_path: Path) -> None:
     path = create(tmp_path)
     assert re.fullmatch(r"x-stdout---supervisor-\w{8}\.log", os.path.basename(path))
     status = os.stat(path)

@@ -171,7 +171,7 @@ def test_a_file_too_large_is_rotated_after_the_first_write(bench: Bench) -> None
 
 
 @pytest.mark.behaviour("process.md#rotation-failures")
-def test_deleted_from_outside(bench: Bench) -> None:
+def test_a_log_deleted_from_outside(bench: Bench) -> None:
     Path(f"{bench.path}.1").write_bytes(b"backup")
     log = bench.log(maxbytes=100, backups=2)
     log.write(LINE)

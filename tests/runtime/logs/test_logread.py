@@ -81,7 +81,7 @@ def test_reading_a_missing_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.behaviour("http.md#reading-logs")
-def test_not_a_regular_file(tmp_path: Path) -> None:
+def test_reading_what_is_no_regular_file(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     for path in (str(fifo), str(tmp_path), os.devnull):

@@ -50,7 +50,7 @@ def targets(tmp_path: Path) -> Iterator[Targets]:
 
 
 @pytest.mark.behaviour("process.md#log-targets")
-def test_a_regular_file(targets: Targets, tmp_path: Path) -> None:
+def test_a_regular_file_as_a_log(targets: Targets, tmp_path: Path) -> None:
     path = tmp_path / "x.log"
     path.write_bytes(b"before ")
     mask = os.umask(0o027)
@@ -146,7 +146,7 @@ def test_an_inherited_descriptor_keeps_its_mode(targets: Targets) -> None:
 
 
 @pytest.mark.behaviour("process.md#special-files-as-logs")
-def test_fifo_without_reader(targets: Targets, tmp_path: Path) -> None:
+def test_opening_a_fifo_without_a_reader_fails(targets: Targets, tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     with pytest.raises(OSError, match=NO_READER):

@@ -150,7 +150,7 @@ async def test_what_was_written_lately(tmp_path: Path, mock_clock: MockClock) ->
 
 
 @pytest.mark.behaviour("process.md#output-is-logged-as-it-arrives", "process.md#events-of-output")
-def test_chunks_not_lines(bench: Bench) -> None:
+def test_output_is_handled_in_chunks_not_lines(bench: Bench) -> None:
     """What is in the pipe is read in pieces of at most 128 KiB, wherever lines end."""
     fcntl.fcntl(bench.writer, fcntl.F_SETPIPE_SZ, 1 << 20)
     text = b"line\n" * 60_000

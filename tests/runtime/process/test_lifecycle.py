@@ -206,7 +206,7 @@ async def test_startsecs_0_counts_every_exit_as_one_from_running(
 
 
 @pytest.mark.behaviour("process.md#running-after-startsecs")
-async def test_startsecs_0_failing(autojump_clock: MockClock) -> None:
+async def test_a_failure_with_startsecs_0_is_an_exit(autojump_clock: MockClock) -> None:
     recorder = Recorder()
     recorder.launcher.prepare = fail_at_once
     group, x = recorder.process(startsecs=0, autorestart=Autorestart.NEVER)
@@ -519,7 +519,7 @@ async def test_signals_to_the_group(
 
 
 @pytest.mark.behaviour("process.md#stopping-before-running", "process.md#legal-transitions")
-async def test_stop_in_starting(autojump_clock: MockClock) -> None:
+async def test_a_stop_in_starting_ends_stopped(autojump_clock: MockClock) -> None:
     """Never BACKOFF."""
     recorder = Recorder()
     group, x = recorder.process(startsecs=30)
