@@ -290,6 +290,7 @@ async def test_a_step_that_fails_keeps_no_other_from_its_turn(autojump_clock: Mo
         assert results == {"gone": None, "new": None}
 
 
+@pytest.mark.behaviour("process.md#restart-requests")
 async def test_a_restart_of_a_stopping_process_waits_for_its_end_and_starts_it(
     autojump_clock: MockClock,
 ) -> None:

@@ -68,6 +68,7 @@ def test_names_of_signals_in_descriptions() -> None:
     ]
 
 
+@pytest.mark.behaviour("process.md#signal-requests")
 @pytest.mark.parametrize(
     ("text", "number"),
     [
