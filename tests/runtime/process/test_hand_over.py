@@ -185,3 +185,27 @@ async def test_a_retry_that_is_due_is_made(autojump_clock: MockClock) -> None:
             assert second.launcher.times == [pytest.approx(before + 1.5)]
             assert second.moves[0] == "STARTING from_state:BACKOFF tries:2"
             await fresh.stop()
+
+
+async def test_a_child_whose_log_cannot_be_opened_goes_on_without(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    (tmp_path / "logs").mkdir()
+    config = program("x", stdout=ChannelConfig(logfile=str(tmp_path / "logs" / "log")))
+    first = Recorder()
+    group = first.group(config)
+    x = group.processes["x"]
+    async with running(group, first.host):
+        await x.start()
+        child = first.launcher.last
+        (tmp_path / "logs").rename(tmp_path / "elsewhere")
+        async with carried_on(config, group, child) as (fresh, second):
+            await wait_all_tasks_blocked()
+            child.write(b"word\n")
+            await trio.sleep(1)
+            assert fresh.state is State.RUNNING
+            await fresh.stop()
+            assert fresh.state is State.STOPPED
+    crit = [line for line in second.lines if line.startswith("CRIT")]
+    assert len(crit) == 1
+    assert crit[0].startswith("CRIT output of x is not logged: ")

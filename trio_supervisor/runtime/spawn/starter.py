@@ -74,8 +74,8 @@ class Starter:
 
         Raises SpawnError if a log cannot be opened.
         """
-        self._lend_socket(held)
         await self.stdio.open()
+        self._lend_socket(held)
 
     def _lend_socket(self, held: contextlib.ExitStack) -> int | None:
         return None if self.socket is None else self.socket.lend(held)
