@@ -1,14 +1,18 @@
-"""The layers hold: cli and web import runtime, runtime imports core, core imports nothing outside.
+"""The structure of the package: directions of imports, and the size and names of its parts.
 
-Also: no cycles, no star imports, no imports inside functions but those named here, and a client and
-a package that start without trio.
+cli and web import runtime, runtime imports core, core imports nothing that touches the outside.
+There are no cycles, no star imports, and no imports inside functions except those listed here. A
+class has at most MOST_METHODS methods, a small module has more than one importer, and a class name
+is used once. The client and the package start without trio.
 """
 
 from __future__ import annotations
 
+import ast
 import graphlib
 import subprocess
 import sys
+from collections import defaultdict
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -20,7 +24,7 @@ import trio_supervisor
 from tests.kit.imports import Import, imports, is_within, modules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Iterator
 
 PACKAGE = Path(trio_supervisor.__file__).parent
 NAME = "trio_supervisor"
@@ -120,6 +124,11 @@ def below(package: Path, module: str) -> str:
     return module.removeprefix(package.name).removeprefix(".")
 
 
+def imported_module(found: Import, known: Collection[str]) -> str:
+    """The module of the package that an import loads, or the name of something outside of it."""
+    return found.target if found.target in known else found.target.rpartition(".")[0]
+
+
 def wrong_directions(package: Path) -> list[str]:
     def breaks(rule: Rule, found: Import) -> bool:
         return (
@@ -141,7 +150,7 @@ def cycles(package: Path) -> list[str]:
     known = modules(package)
     graph: dict[str, set[str]] = {name: set() for name in known}
     for found in imports(package):
-        module = found.target if found.target in known else found.target.rpartition(".")[0]
+        module = imported_module(found, known)
         if module != package.name:  # it names the public API, whose homes import its version
             graph[found.importer] |= {module} & known.keys()
     try:
@@ -166,7 +175,77 @@ def imports_in_functions(package: Path) -> list[str]:
     return [str(found) for found in imports(package) if found.in_function and not is_allowed(found)]
 
 
-CHECKS = (wrong_directions, cycles, star_imports, imports_in_functions)
+#: A class with more methods has more than one job. The largest of the package that are one thing,
+#: such as the driver of one connection, need 18 to 20.
+MOST_METHODS = 20
+
+#: Classes whose public methods are an API for programs that embed the supervisor and so stay in one
+#: class. Only their private methods are counted.
+FACADES = ("runtime.supervisor.Supervisor",)
+
+#: A module of fewer lines is not worth a file of its own if only one other module imports it.
+SMALL_MODULE = 40
+
+
+def classes(package: Path) -> Iterator[tuple[str, ast.ClassDef]]:
+    """All classes of the package, each with the dotted name of its module below the package."""
+    for module, path in modules(package).items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                yield below(package, module), node
+
+
+def large_classes(package: Path) -> list[str]:
+    """Classes with more than MOST_METHODS methods of their own.
+
+    Methods of Python's protocols (``__x__``) do not count, nor do properties, which are values.
+    Overloads of a method count once.
+    """
+
+    def methods(module: str, node: ast.ClassDef) -> set[str]:
+        return {
+            method.name
+            for method in node.body
+            if isinstance(method, ast.FunctionDef | ast.AsyncFunctionDef)
+            if not method.name.startswith("__")
+            if not any(ast.unparse(decorator) == "property" for decorator in method.decorator_list)
+            if method.name.startswith("_") or f"{module}.{node.name}" not in FACADES
+        }
+
+    return [
+        f"{module}.{node.name} has {count} methods"
+        for module, node in classes(package)
+        if (count := len(methods(module, node))) > MOST_METHODS
+    ]
+
+
+def small_modules(package: Path) -> list[str]:
+    """Modules of fewer than SMALL_MODULE lines that a single other module imports."""
+    known = modules(package)
+    importers: dict[str, set[str]] = defaultdict(set)
+    for found in imports(package):
+        importers[imported_module(found, known)].add(found.importer)
+    return [
+        f"{below(package, module)} has {lines} lines and belongs to {importer}"
+        for module, path in known.items()
+        if path.name != "__init__.py" and len(importers[module]) == 1
+        for importer in importers[module]
+        if (lines := len(path.read_text(encoding="utf-8").splitlines())) < SMALL_MODULE
+    ]
+
+
+def repeated_class_names(package: Path) -> list[str]:
+    """Class names that are defined more than once, each with its modules."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for module, node in classes(package):
+        found[node.name].append(module)
+    return [f"{name}: {', '.join(where)}" for name, where in found.items() if len(where) > 1]
+
+
+CHECKS = (
+    *(wrong_directions, cycles, star_imports, imports_in_functions),
+    *(large_classes, small_modules, repeated_class_names),
+)
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -200,7 +279,16 @@ SOUND = {
     "runtime/a.py": "import os\nimport trio\nfrom trio_supervisor.core.process import states\n",
     "runtime/b.py": "from trio_supervisor.runtime import a\n",
     "runtime/c.py": "from . import b\n",
-    "web/server.py": "import os, h11\nfrom trio_supervisor.runtime.a import A\n",
+    "web/server.py": (
+        "import os, h11\nfrom trio_supervisor.runtime.a import A\nclass Server:\n"
+        + "".join(f"    def f{number}(self): ...\n" for number in range(MOST_METHODS))
+        + "".join(f"    @property\n    def p{number}(self): ...\n" for number in range(3))
+        + "    def __init__(self): ...\n"
+    ),
+    "runtime/supervisor.py": (
+        "class Supervisor:\n"
+        + "".join(f"    def f{number}(self): ...\n" for number in range(MOST_METHODS + 1))
+    ),
     "cli/daemon.py": "import argparse\nimport trio\nfrom trio_supervisor.web import server\n",
     "cli/ctl/main.py": (
         "from trio_supervisor.core.process.states import State\n"
@@ -209,6 +297,10 @@ SOUND = {
     ),
     "core/xmlrpc.py": "def f():\n    from defusedxml.ElementTree import XMLParser\n",
 }
+# Of a size that a module with one importer may have.
+SOUND = {path: source + "\n" * SMALL_MODULE for path, source in SOUND.items()}
+
+_METHODS = "".join(f"    async def f{number}(self): ...\n" for number in range(MOST_METHODS + 1))
 
 VIOLATIONS = [
     pytest.param(wrong_directions, "core/a.py", "import os.path", id="core-os"),
@@ -251,6 +343,20 @@ VIOLATIONS = [
     pytest.param(
         imports_in_functions, "core/xmlrpc.py", "def f():\n    import gzip", id="lazy-other"
     ),
+    pytest.param(
+        large_classes,
+        "web/d.py",
+        "class C:\n" + _METHODS,
+        id="large-class",
+    ),
+    pytest.param(
+        large_classes,
+        "runtime/supervisor.py",
+        "class Supervisor:\n" + _METHODS.replace("def f", "def _f"),
+        id="large-facade",
+    ),
+    pytest.param(small_modules, "runtime/b.py", "import os", id="small-module"),
+    pytest.param(repeated_class_names, "cli/a.py", "class Server: ...", id="class-name"),
 ]
 
 

@@ -257,6 +257,19 @@ class ProcessGroupRemoved(ProcessGroup):
 TICKS: tuple[type[Tick], ...] = (Tick5, Tick60, Tick3600)
 
 
+def ticks_between(before: float, now: float) -> list[Tick]:
+    """Return a tick for each period that the wall clock entered between two readings of it.
+
+    Periods are counted from the epoch. There is no tick for periods that were missed. If the clock
+    was set back, ``when`` is smaller than that of the tick before.
+    """
+    return [
+        cls(when=int(now) // cls.period * cls.period)
+        for cls in TICKS
+        if int(now) // cls.period != int(before) // cls.period
+    ]
+
+
 def _descendants(cls: type[Event]) -> list[type[Event]]:
     return [cls, *(d for child in cls.__subclasses__() for d in _descendants(child))]
 

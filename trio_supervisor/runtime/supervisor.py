@@ -35,12 +35,14 @@ from trio_supervisor.core.errors import (
     StillRunning,
 )
 from trio_supervisor.core.events import (
+    TICKS,
     Event,
     ProcessGroupAdded,
     ProcessGroupRemoved,
     RemoteCommunication,
     SupervisorStateChangeRunning,
     SupervisorStateChangeStopping,
+    ticks_between,
 )
 from trio_supervisor.core.plan import Plan, in_start_order, make_plan
 from trio_supervisor.core.process.cause import BOOT, Cause, CauseKind
@@ -54,7 +56,6 @@ from trio_supervisor.runtime.config_source import ConfigSource
 from trio_supervisor.runtime.events.bus import Bus
 from trio_supervisor.runtime.events.history import EventHistory
 from trio_supervisor.runtime.events.subscription import BUFFER_SIZE, EventStream, EventStreams
-from trio_supervisor.runtime.events.ticks import tick
 from trio_supervisor.runtime.group import Group
 from trio_supervisor.runtime.guards import run_forever, run_logged
 from trio_supervisor.runtime.host import Host
@@ -76,6 +77,9 @@ if TYPE_CHECKING:
 
 #: Seconds the end waits for log targets whose reader is slow.
 SETTLE = 0.5
+#: Longest pause in seconds between two readings of the wall clock for TICK events: the clock may be
+#: set, or go on while the machine sleeps.
+TICK_PAUSE = 1.0
 
 
 class Supervisor:
@@ -511,3 +515,15 @@ class Supervisor:
                 process.hold()
             self._host.publish(SupervisorStateChangeStopping())
             self._leaving.set()
+
+
+async def tick(host: Host) -> None:
+    """Publish TICK events, which follow the wall clock, until cancelled."""
+    finest = min(cls.period for cls in TICKS)
+    before = host.wall_clock()
+    while True:
+        await trio.sleep(min(TICK_PAUSE, finest - host.wall_clock() % finest))
+        now = host.wall_clock()
+        for event in ticks_between(before, now):
+            host.publish(event)
+        before = now

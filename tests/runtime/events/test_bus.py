@@ -13,7 +13,7 @@ from trio.testing import MockClock
 from tests.kit.fakes import Recorder, log_lines
 from trio_supervisor.core.events import Event, RemoteCommunication, Tick, Tick5, Tick60
 from trio_supervisor.runtime.events.bus import Bus
-from trio_supervisor.runtime.events.ticks import tick
+from trio_supervisor.runtime.supervisor import tick
 
 
 def test_only_received_events_take_a_serial_number() -> None:

@@ -65,7 +65,7 @@ def _show(
     prefix = _line_prefix(names, arguments)
     alone = len(channels) == 1
     sources = [
-        FollowedLog(session, prefix, name, channel, query, following=following, alone=alone)
+        FollowedOutput(session, prefix, name, channel, query, following=following, alone=alone)
         for name in names
         for channel in channels
     ]
@@ -134,7 +134,7 @@ def _line_prefix(names: list[str], arguments: Arguments) -> LinePrefix:
     )
 
 
-class FollowedLog(StreamConsumer):
+class FollowedOutput(StreamConsumer):
     """One output of a process. ``alone`` means that the other output was not requested."""
 
     def __init__(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from trio_supervisor.cli.client.xml import Param
     from trio_supervisor.cli.ctl.options import ClientOptions
 
-    class Hints(Protocol):
+    class HintSource(Protocol):
         """Explains failures, in lines; see ``hints.py``, which imports this module."""
 
         def of_failure(self, error: Exception) -> list[str]: ...
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         def of_name(self, written: str) -> list[str]: ...
         def of_line(self, line: str) -> list[str]: ...
 
-    Hint = Callable[[Hints], list[str]]
+    Hint = Callable[[HintSource], list[str]]
 
 #: Exit statuses, with the numbers that the LSB gives init scripts.
 GENERIC = 1

@@ -18,7 +18,7 @@ from trio_supervisor.runtime.logs.filesink import DiskCall, FileSink
 from trio_supervisor.runtime.logs.growth import LogWrites
 from trio_supervisor.runtime.logs.logfile import LogFile, open_log, own_descriptor
 from trio_supervisor.runtime.logs.rotation import RotationScheme
-from trio_supervisor.runtime.logs.syslog import SOCKET, SyslogSink, SyslogTarget
+from trio_supervisor.runtime.logs.syslog import SOCKET, SyslogSink, SyslogSocket
 from trio_supervisor.runtime.logs.worker import DiskWorker
 from trio_supervisor.runtime.logs.writer import Descriptor, Writer
 
@@ -143,7 +143,7 @@ class Sinks:
     def syslog(self, process: str | None = None) -> Sink:
         """Open syslog for the lines of one process, or for our own."""
         address = self._syslog_socket
-        writer = self._writer(("syslog", address), "syslog", lambda: SyslogTarget(address))
+        writer = self._writer(("syslog", address), "syslog", lambda: SyslogSocket(address))
         return SyslogSink(writer, tag=self._tag, prefix="" if process is None else f"{process} ")
 
     def settle(self, seconds: float) -> None:

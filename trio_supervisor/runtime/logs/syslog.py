@@ -24,7 +24,7 @@ PRIORITY = 1 * 8 + 6
 _STAMP = slice(4, 19)
 
 
-class SyslogTarget:
+class SyslogSocket:
     """The socket; connected when needed, and anew when the syslog daemon was restarted."""
 
     def __init__(self, address: str = SOCKET) -> None:

@@ -22,7 +22,7 @@ from trio_supervisor.runtime.logs.logread import (
     start_of_last,
     tail_log,
 )
-from trio_supervisor.runtime.logs.readers import InThreads, readers
+from trio_supervisor.runtime.logs.readers import Closable, InThreads, readers
 from trio_supervisor.runtime.logs.rotated import Position, Tail, is_log
 from trio_supervisor.runtime.output.subscriptions import BUFFER_BYTES
 
@@ -41,10 +41,6 @@ CHANNELS = (STDOUT, STDERR)
 LINES = 100
 
 Result = TypeVar("Result")
-
-
-class Closable(Protocol):
-    def close(self) -> None: ...
 
 
 Resource = TypeVar("Resource", bound=Closable)

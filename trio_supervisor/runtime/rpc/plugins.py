@@ -119,7 +119,7 @@ def _methods(plugin: object, namespace: str, supervisor: Supervisor) -> list[Met
             continue
         attribute = getattr(plugin, name)
         if inspect.ismethod(attribute):
-            call = _Call(f"{namespace}.{name}", attribute, supervisor)
+            call = _PluginMethod(f"{namespace}.{name}", attribute, supervisor)
             methods.append(
                 Method(
                     name,
@@ -133,7 +133,7 @@ def _methods(plugin: object, namespace: str, supervisor: Supervisor) -> list[Met
     return methods
 
 
-class _Call:
+class _PluginMethod:
     """Carries out one method of a plugin; what goes wrong in it stays in this call."""
 
     def __init__(self, name: str, function: Callable[..., object], supervisor: Supervisor) -> None:
