@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.kit.fakes import program
 from trio_supervisor.core.config.model import GroupConfig
-from trio_supervisor.core.plan import PlanStep, StepKind, in_start_order, in_stop_order, make_plan
+from trio_supervisor.core.plan import PlanStep, StepKind, make_plan, start_order, stop_order
 
 
 def group(name: str, *processes: str, priority: int = 999, startsecs: int = 1) -> GroupConfig:
@@ -14,8 +14,8 @@ def group(name: str, *processes: str, priority: int = 999, startsecs: int = 1) -
 
 def test_things_start_by_priority_and_stop_in_reverse() -> None:
     a, b, c = group("a", priority=2), group("b", priority=1), group("c", priority=2)
-    assert in_start_order([a, b, c]) == [b, a, c]
-    assert in_stop_order([b, a, c]) == [c, a, b]
+    assert start_order([a, b, c]) == [b, a, c]
+    assert stop_order([b, a, c]) == [c, a, b]
 
 
 def test_removed_groups_come_before_changed_ones_and_those_before_added_ones() -> None:

@@ -30,13 +30,13 @@ P = TypeVar("P", bound=Prioritized)
 T = TypeVar("T")
 
 
-def in_start_order(things: Iterable[P]) -> list[P]:
-    """Sort by priority; equal ones stay in the order in which they are given."""
+def start_order(things: Iterable[P]) -> list[P]:
+    """Sort by priority, the smallest first; things of equal priority keep their order."""
     return sorted(things, key=lambda thing: thing.priority)
 
 
-def in_stop_order(started: Iterable[T]) -> list[T]:
-    """Reverse the order in which they start."""
+def stop_order(started: Iterable[T]) -> list[T]:
+    """Reverse the order in which things have started."""
     return [*started][::-1]
 
 

@@ -13,7 +13,7 @@ import trio
 
 from trio_supervisor.core.config.model import ChannelConfig, GroupKind, Severity, Task
 from trio_supervisor.core.errors import AlreadyAdded, BadName, StillRunning
-from trio_supervisor.core.plan import in_start_order
+from trio_supervisor.core.plan import start_order
 from trio_supervisor.core.process.states import STOPPED_STATES
 from trio_supervisor.runtime.events.listener_reader import ListenerReader
 from trio_supervisor.runtime.events.pool import Pool
@@ -50,7 +50,7 @@ class Group:
         self._nursery: trio.Nursery | None = None
         self._auto_logs: list[tuple[str, str]] = []
         """Names of processes, with the paths of their automatic logs."""
-        for process in in_start_order(config.processes):
+        for process in start_order(config.processes):
             self.processes[process.name] = self._make(process)  # of equal names the last counts
 
     async def run(self) -> None:
@@ -82,8 +82,9 @@ class Group:
         process = self._make(config, record)
         if child is not None:
             process.driver.hand_over(child)
-        added = {**self.processes, config.name: process}.values()
-        self.processes = {p.name: p for p in sorted(added, key=lambda p: p.config.priority)}
+        members = {**self.processes, config.name: process}
+        ordered = start_order(member.config for member in members.values())
+        self.processes = {member.name: members[member.name] for member in ordered}
         self._configure((*self.config.processes, config))
         if self._nursery is not None:
             self._nursery.start_soon(self._live, process)

@@ -13,7 +13,7 @@ import trio
 
 from trio_supervisor.core.config.model import Severity
 from trio_supervisor.core.errors import RequestError
-from trio_supervisor.core.plan import StepKind, in_stop_order
+from trio_supervisor.core.plan import StepKind, stop_order
 from trio_supervisor.core.process.states import (
     RUNNING_STATES,
     SIGNALLABLE_STATES,
@@ -116,7 +116,7 @@ async def stop(
         results.append(Result(process))
 
     async with trio.open_nursery() as nursery:
-        for process in in_stop_order(processes):
+        for process in stop_order(processes):
             if process.state in RUNNING_STATES or process.stopping:
                 try:
                     process.request_stop(to_restart=to_restart)
@@ -140,7 +140,7 @@ async def restart(
     AbnormalTermination.
     """
     processes = list(processes)
-    restarts = {process: Restart(process) for process in in_stop_order(processes)}
+    restarts = {process: Restart(process) for process in stop_order(processes)}
     async with trio.open_nursery() as nursery:
         for each in restarts.values():
             nursery.start_soon(each.stopped)
@@ -179,11 +179,11 @@ async def shut_down(
     """Stop the groups strictly one after the other, the last first; return when all have ended."""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_announce_waiting, groups, log)
-        for group in in_stop_order(groups):
+        for group in stop_order(groups):
             if group.pool is not None:
                 with trio.move_on_after(DRAIN_PATIENCE):
                     await group.pool.drained()
-            for process in in_stop_order(group.processes.values()):
+            for process in stop_order(group.processes.values()):
                 process.shut_down(cause)
             for process in group.processes.values():
                 await process.wait_for(*STOPPED_STATES)

@@ -44,7 +44,7 @@ from trio_supervisor.core.events import (
     SupervisorStateChangeStopping,
     ticks_between,
 )
-from trio_supervisor.core.plan import Plan, in_start_order, make_plan
+from trio_supervisor.core.plan import Plan, make_plan, start_order
 from trio_supervisor.core.process.cause import BOOT, Cause, CauseKind
 from trio_supervisor.core.process.states import (
     STOPPED_STATES,
@@ -492,7 +492,7 @@ class Supervisor:
         group = Group(config, self._host)
         self.groups[config.name] = group
         # Later groups come after the others of equal priority.
-        self.groups = {each.name: each for each in in_start_order(self.groups.values())}
+        self.groups = {each.name: each for each in start_order(self.groups.values())}
         self._host.publish(ProcessGroupAdded(config.name))
         return group
 

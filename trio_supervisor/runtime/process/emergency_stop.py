@@ -11,7 +11,7 @@ import time
 from signal import SIGCONT
 from typing import TYPE_CHECKING
 
-from trio_supervisor.core.plan import in_stop_order
+from trio_supervisor.core.plan import stop_order
 from trio_supervisor.core.process.stop import StopSequence
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def end_survivors(processes: Sequence[Process], within: float) -> None:
     A child that was not reaped keeps its pid, so no other process can be hit; a child that was
     reaped, while its end was not recorded yet, is left out.
     """
-    living = [process for process in in_stop_order(processes) if process.pid]
+    living = [process for process in stop_order(processes) if process.pid]
     sequences = [(process, StopSequence.of(process.config)) for process in living]
     for process, stop in sequences:
         _send(process, stop.first.signal, group=stop.first.group)
