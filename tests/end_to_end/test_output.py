@@ -358,25 +358,25 @@ def test_noisy_programs_delay_nothing(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.behaviour("process.md#exit-codes-of-the-daemon")
+@pytest.mark.behaviour("process.md#auto-logs")
 def test_a_vanished_directory_of_automatic_logs(tmp_path: Path) -> None:
-    """A group cannot be added without it, which is said, and can be when it is back."""
+    """Starts fail without it, which is said, and succeed when it is back."""
     logs = tmp_path / "logs"
     logs.mkdir()
     base = BASE.replace("childlogdir=%(here)s", "childlogdir=%(here)s/logs")
     x = f"[program:x]\n{CAT}"
     with daemon(tmp_path, x, base=base) as running:
         running.wait_for("x", "RUNNING")
-        write_config(tmp_path, f"{x}[program:y]\n{CAT}", base=base)
+        write_config(tmp_path, f"{x}[program:y]\n{CAT}startretries=1000\n", base=base)
         running.rpc.reloadConfig()
         for log in logs.iterdir():
             log.unlink()
         logs.rmdir()
-        with pytest.raises(xmlrpc.client.Fault, match=f"FAILED: cannot create .* {logs}: No such"):
-            running.rpc.addProcessGroup("y")
-        assert list(running.states()) == ["x:x"]
-        logs.mkdir()
         assert running.rpc.addProcessGroup("y") is True
+        running.wait_for("y", "BACKOFF")
+        error = running.rpc.getProcessInfo("y")["spawnerr"]
+        assert f"{logs}: cannot create a log in this childlogdir: No such file" in error
+        logs.mkdir()
         running.wait_for("y", "RUNNING")
 
 

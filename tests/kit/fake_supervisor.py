@@ -204,6 +204,8 @@ class FakeActivity:
     path: str | None
     broken: bool = False
 
+    async def settled(self) -> None: ...
+
     def clear(self) -> None:
         if self.broken:
             raise PermissionError(13, "Permission denied", self.path)

@@ -183,7 +183,16 @@ class App:
         return self._endpoint(request).refuse(status, detail)
 
     async def respond(self, request: Request) -> Response | StreamResponse:
-        """Answer an admitted request. An unexpected exception is logged and answered with 500."""
+        """Answer an admitted request. An unexpected exception is logged and answered with 500.
+
+        A client that reads the activity log after the answer finds there what led to it.
+        """
+        answer = await self._answer(request)
+        if self._supervisor.activity is not None:
+            await self._supervisor.activity.settled()
+        return answer
+
+    async def _answer(self, request: Request) -> Response | StreamResponse:
         endpoint = self._endpoint(request)
         try:
             answer = await endpoint.answer(request)

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import trio
+from trio.testing import MockClock
 
 from tests.kit.pipes import PATIENCE, Pipe, pipe
 from trio_supervisor.core.config.model import DaemonConfig, Severity
 from trio_supervisor.core.errors import ConfigError, Failed, NoFile
 from trio_supervisor.runtime.logs import activity
 from trio_supervisor.runtime.logs.activity import ActivityLog, open_activity_log
+from trio_supervisor.runtime.logs.logfile import LogFile
 from trio_supervisor.runtime.logs.sinks import Sink, Sinks
 from trio_supervisor.runtime.logs.syslog import SyslogSink
+from trio_supervisor.runtime.logs.worker import DiskWorker
 from trio_supervisor.runtime.logs.writer import BACKLOG_LIMIT
 
 #: 2026-11-24 14:00:00.007 in UTC.
@@ -40,6 +45,7 @@ class Desk:
     def __init__(self, directory: Path) -> None:
         self.path = directory / "sup.log"
         self._stack = ExitStack()
+        self._logs: list[ActivityLog] = []
 
     def open(
         self,
@@ -58,10 +64,17 @@ class Desk:
             log.sinks = sinks(log)
         log.open(maxbytes=maxbytes, backups=backups, copy=copy)
         self._stack.callback(log.close)
+        self._logs.append(log)
         return log
+
+    def settle(self) -> None:
+        """Wait until the disk worker has written everything."""
+        for log in self._logs:
+            log.sinks._worker.settle(PATIENCE)  # and no reader that sleeps
 
     @property
     def text(self) -> str:
+        self.settle()
         return self.path.read_text()
 
     @property
@@ -205,6 +218,7 @@ def test_records_for_a_stdout_that_is_not_read_are_dropped(desk: Desk, out: Pipe
     text = "x" * (10_000 - len(STAMP) - len(" INFO \n"))
     for _ in range(300):
         log.log(Severity.INFO, text)
+    desk.settle()
     assert desk.path.stat().st_size == 300 * 10_000
     waiting = BACKLOG_LIMIT // 10_000
     received = out.read(waiting * 10_000)
@@ -318,8 +332,10 @@ def test_reopen_that_fails(desk: Desk, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         log.reopen()
     log.log(Severity.CRITICAL, "could not reopen")
+    desk.settle()
     directory.mkdir()
     log.log(Severity.INFO, "by itself")
+    desk.settle()
     assert (directory / "sup.log").read_text() == f"{STAMP} INFO by itself\n"
 
 
@@ -371,6 +387,7 @@ def test_rotation_of_the_activity_log(desk: Desk, backups: int) -> None:
     record = len(f"{STAMP} DEBG \n") + 70
     for _ in range(100):
         log.log(Severity.DEBUG, "x" * 70)
+    desk.settle()
     sizes = {path.name: path.stat().st_size for path in sorted(desk.path.parent.iterdir())}
     assert list(sizes) == ["sup.log", "sup.log.1", "sup.log.2"][: backups + 1]
     assert all(2000 <= size < 2000 + record for name, size in sizes.items() if name != "sup.log")
@@ -389,3 +406,57 @@ def test_activity_log_on_a_full_disk(desk: Desk, out: Pipe) -> None:
     text = os.read(out.reader, 10_000).decode()
     assert text.count("INFO text\n") == 3
     assert text.count("ERRO cannot write log /dev/full: No space left on device") == 1
+
+
+def no_wait(worker: DiskWorker, done: Callable[[], bool], seconds: float) -> bool:
+    raise AssertionError("the event loop waits for the disk")
+
+
+@pytest.mark.behaviour("process.md#the-activity-log-never-blocks-the-daemon")
+def test_a_record_waits_for_no_disk(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    works = threading.Event()
+    write = LogFile.write
+
+    def hang(file: LogFile, data: bytes) -> None:
+        assert works.wait(PATIENCE)
+        write(file, data)
+
+    log = desk.open()
+    with monkeypatch.context() as patch:
+        patch.setattr(LogFile, "write", hang)
+        patch.setattr(DiskWorker, "wait", no_wait)
+        log.log(Severity.INFO, "one")
+        log.log(Severity.INFO, "two")
+        assert desk.path.read_text() == ""
+        works.set()
+        desk.settle()
+    assert desk.lines == ["INFO one", "INFO two"]
+
+
+async def test_a_client_finds_the_records_that_led_to_its_answer(desk: Desk) -> None:
+    log = desk.open()
+    for number in range(100):
+        log.log(Severity.INFO, str(number))
+    await log.settled()
+    text = await trio.to_thread.run_sync(desk.path.read_text)
+    assert text.endswith("INFO 99\n")
+
+
+async def test_a_disk_that_hangs_holds_up_one_answer_and_no_more(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    works = threading.Event()
+    write = LogFile.write
+
+    def hang(file: LogFile, data: bytes) -> None:
+        assert works.wait(PATIENCE)
+        write(file, data)
+
+    monkeypatch.setattr(LogFile, "write", hang)
+    log = desk.open()
+    before = trio.current_time()
+    for _ in range(10):
+        log.log(Severity.INFO, "x")
+        await log.settled()
+    assert trio.current_time() - before == pytest.approx(activity.SETTLED)
+    works.set()

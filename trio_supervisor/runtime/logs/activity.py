@@ -6,10 +6,13 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+import trio
+
 from trio_supervisor.core.config.model import Severity
 from trio_supervisor.core.errors import ConfigError, Failed, NoFile
 from trio_supervisor.core.escape import escaped
 from trio_supervisor.runtime.logs.drops import reason
+from trio_supervisor.runtime.logs.filesink import FileSink
 from trio_supervisor.runtime.logs.logfile import is_regular, open_log
 from trio_supervisor.runtime.logs.sinks import Sinks
 from trio_supervisor.runtime.logs.writer import BACKLOG_LIMIT
@@ -35,6 +38,8 @@ STDOUT = "/dev/stdout"
 SYSLOG = "syslog"
 #: Seconds the end waits for slow readers; an exit must not take longer (S-096).
 SETTLE = 0.5
+#: Seconds an answer to a client waits for the records that led to it. Usual are 0.0001.
+SETTLED = 0.1
 
 
 class ActivityLog:
@@ -56,6 +61,8 @@ class ActivityLog:
         self._target: Sink | None = None
         self._copy: Sink | None = None
         self._dropped = 0
+        self._late = False
+        """Whether ``settled`` has waited in vain."""
         self._early: list[tuple[Severity, str]] = []
         """What opening the targets had to say, before there was one to say it to."""
 
@@ -75,7 +82,10 @@ class ActivityLog:
             self.log(severity, text)
 
     def log(self, severity: Severity, text: str) -> None:
-        """Write one record if its level is high enough (P-284). Never raises, never blocks."""
+        """Write one record if its level is high enough.
+
+        Never raises, and never waits: neither for a disk nor for a reader (``settled`` does).
+        """
         if severity < self.level:
             return
         if self._target is None:
@@ -86,6 +96,18 @@ class ActivityLog:
             dropped, self._dropped = self._dropped, 0
             self._write(Severity.WARN, f"{dropped} log records were dropped for a slow reader")
         self._write(severity, text)
+
+    async def settled(self) -> None:
+        """Return when all records are in the log file, or after a moment if its disk is slow.
+
+        A disk that was too slow once is not waited for again before it has caught up.
+        """
+        for sink in (self._target, self._copy):
+            if sink is None or (self._late and sink.backlog):
+                continue
+            with trio.move_on_after(SETTLED) as scope:
+                await sink.settled()
+            self._late = scope.cancelled_caught
 
     def reopen(self) -> None:
         """Open the file by name again (P-247). Raises OSError."""
@@ -122,11 +144,11 @@ class ActivityLog:
         for sink in (self._target, self._copy):
             if sink is None:
                 continue
-            if sink.backlog >= BACKLOG_LIMIT:  # P-293
+            # A file drops and counts by itself, much later: its disk is seldom slow, readers often.
+            if sink.backlog >= BACKLOG_LIMIT and not isinstance(sink, FileSink):
                 self._dropped += 1
             else:
                 sink.write(record)
-                sink.flush()  # who reads the log after an answer finds what led to it
 
     def _backlog(self) -> int:
         return sum(sink.backlog for sink in (self._target, self._copy) if sink is not None)

@@ -47,14 +47,14 @@ class Sink(Protocol):
     def write(self, data: bytes) -> None:
         """Take bytes. Never raises and never blocks; what is lost is reported (P-258)."""
 
-    def flush(self) -> None:
-        """Wait a moment until a regular file has all; never for a reader that may sleep."""
-
     async def room(self) -> None:
         """Return when the backlog is small."""
 
     async def settled(self) -> None:
-        """Return when a regular file has all, or when its disk hangs."""
+        """Return when a regular file has all, or when its disk hangs.
+
+        A reader, which may sleep, is not waited for.
+        """
 
     def reopen(self) -> None:
         """Open the target by name again (P-247). Raises OSError; the old one stays in use."""
@@ -91,14 +91,11 @@ class StreamSink:
         else:
             self._seam.lost()
 
-    def flush(self) -> None:
-        """Nothing that a reader may hold up is waited for."""
-
     async def room(self) -> None:
         await self._writer.room()
 
     async def settled(self) -> None:
-        """As ``flush``."""
+        """A reader is not waited for."""
 
     def reopen(self) -> None:
         fresh = self._open_again()

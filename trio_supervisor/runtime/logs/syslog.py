@@ -70,9 +70,6 @@ class SyslogSink:
         for line in data.splitlines():
             self._writer.put((head + line.decode(errors="replace")).encode())  # Q-51
 
-    def flush(self) -> None:
-        """The syslog daemon is not waited for."""
-
     async def room(self) -> None:
         """Return when little is waiting, or when the syslog daemon hangs.
 
@@ -85,7 +82,7 @@ class SyslogSink:
                 return
 
     async def settled(self) -> None:
-        """As ``flush``."""
+        """The syslog daemon is not waited for."""
 
     def reopen(self) -> None:
         """There is no name that a rotation could have moved."""
