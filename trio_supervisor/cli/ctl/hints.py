@@ -77,9 +77,11 @@ class Hints:
             details = self._session.own_call("getProcessDetails", name)
             if not details["reason"]:
                 return [f"{name}: is {details['statename']} now"]
-            said = [plain(line) for line in details["last_output"].splitlines()[-SHOWN_LINES:]]
+            output = [plain(line) for line in details["last_output"].splitlines()[-SHOWN_LINES:]]
             lines = [f"{name}: {plain(details['reason'])}"]
-            return [*lines, "its last output:", *(f"  {line}" for line in said)] if said else lines
+            return (
+                [*lines, "its last output:", *(f"  {line}" for line in output)] if output else lines
+            )
         return []
 
     def of_command(self, name: str) -> list[str]:

@@ -28,7 +28,7 @@ def _stop(client: Client, request: ActionRequest) -> str:
 
 def _restart(client: Client, request: ActionRequest) -> str:
     """Like the action ``restart``, succeed if the process was not running before, or runs already
-    because somebody else has started it.
+    because another client has started it.
     """
     for method, wait, done in (
         ("supervisor.stopProcess", True, FaultCode.NOT_RUNNING),
