@@ -420,7 +420,7 @@ async def test_a_program_that_cannot_be_made_is_its_own_trouble(
         await sup.remove("logs")
         assert list(logs.iterdir()) == []
         logs.rmdir()
-        sup.candidates = (groups[1],)
+        sup.active.candidates = (groups[1],)
         sup.add_group("logs")
         await sup.process("logs").wait_for(State.BACKOFF)
 

@@ -27,37 +27,32 @@ from trio_supervisor.core.config.model import (
 from trio_supervisor.core.config.reload import reread_daemon
 from trio_supervisor.core.diagnostics import Diagnostic
 from trio_supervisor.core.errors import (
-    AlreadyAdded,
     BadName,
     CantReread,
     RequestError,
-    ShuttingDown,
-    StillRunning,
 )
 from trio_supervisor.core.events import (
     TICKS,
     Event,
-    ProcessGroupAdded,
-    ProcessGroupRemoved,
     RemoteCommunication,
     SupervisorStateChangeRunning,
     SupervisorStateChangeStopping,
     ticks_between,
 )
-from trio_supervisor.core.plan import Plan, make_plan, start_order
-from trio_supervisor.core.process.cause import BOOT, Cause, CauseKind
+from trio_supervisor.core.plan import Plan, make_plan
+from trio_supervisor.core.process.cause import Cause, CauseKind
 from trio_supervisor.core.process.states import (
-    STOPPED_STATES,
     DaemonState,
     State,
 )
 from trio_supervisor.runtime import definitions, operations
+from trio_supervisor.runtime.active_groups import ActiveGroups
 from trio_supervisor.runtime.config_source import ConfigSource
 from trio_supervisor.runtime.events.bus import Bus
 from trio_supervisor.runtime.events.history import EventHistory
 from trio_supervisor.runtime.events.subscription import BUFFER_SIZE, EventStream, EventStreams
 from trio_supervisor.runtime.group import Group
-from trio_supervisor.runtime.guards import run_forever, run_logged
+from trio_supervisor.runtime.guards import run_forever
 from trio_supervisor.runtime.host import Host
 from trio_supervisor.runtime.inspect.sampler import UsageSampler
 from trio_supervisor.runtime.logs.sinks import Sinks
@@ -106,11 +101,9 @@ class Supervisor:
         ConfigError or ServerError.
         """
         self.config = config
-        self.candidates = config.groups
         self.state = DaemonState.RUNNING
         self.successor: Config | None = None
         """What to run after a restart; None unless one was requested."""
-        self.groups: dict[str, Group] = {}
         self.activity = activity
         self.log = log
         self.wall_clock = wall_clock
@@ -141,16 +134,12 @@ class Supervisor:
         self._said = frozenset(config.messages)
         """Messages of the last read; those of the first are logged by the caller."""
         self._began_at: float | None = None
-        self._own: dict[str, GroupConfig] = {}  # added from Python, unknown to any file
-        self._nursery: trio.Nursery | None = None
         self._leaving = trio.Event()
         self._leaving_by = Cause(CauseKind.SHUTDOWN)
         self._fatal: BaseException | None = None
         self._over = trio.Event()
         self._streams = EventStreams(self._host.bus, wall_clock)
-        for group in config.groups:
-            if group.name not in self.groups:  # of equal names the first counts
-                self._make(group)
+        self.active = ActiveGroups(config.groups, self._host)
 
     def events(self, *types: str | type[Event], buffer_size: int = BUFFER_SIZE) -> EventStream:
         """Hear of events of these types (names or classes; none: of all) inside this program.
@@ -181,15 +170,13 @@ class Supervisor:
 
     async def _run(self, task_status: trio.TaskStatus[None]) -> None:
         async with trio.open_nursery() as nursery:
-            self._nursery = nursery
             self._began_at = trio.current_time()
             nursery.start_soon(run_forever, partial(tick, self._host), "ticks", self.log)
             nursery.start_soon(run_forever, self._host.poller.run, "listeners' answers", self.log)
-            for group in self.groups.values():
-                nursery.start_soon(group.run)
+            self.active.run_in(nursery)
             self._host.publish(SupervisorStateChangeRunning())
             task_status.started()
-            self._start_soon(nursery, self.processes(), BOOT)
+            self.active.autostart()
             await self._leaving.wait()
             await operations.shut_down(list(self.groups.values()), self.log, self._leaving_by)
             nursery.cancel_scope.cancel()
@@ -203,9 +190,19 @@ class Supervisor:
         """Seconds since ``run`` was called, by the monotonic clock."""
         return 0.0 if self._began_at is None else trio.current_time() - self._began_at
 
+    @property
+    def groups(self) -> dict[str, Group]:
+        """The active groups by name, in start order."""
+        return self.active.by_name
+
+    @property
+    def candidates(self) -> tuple[GroupConfig, ...]:
+        """The groups of the configuration last read, and those added from Python."""
+        return self.active.candidates
+
     def processes(self) -> list[Process]:
         """Every process, in start order: by group, then by priority."""
-        return [p for group in self.groups.values() for p in group.processes.values()]
+        return self.active.processes()
 
     def process(self, name: str) -> Process:
         """The process called ``group:process``, or ``process`` in the group of that name.
@@ -221,9 +218,7 @@ class Supervisor:
 
     def group(self, name: str) -> Group:
         """The active group of that name. Raises BadName."""
-        if name not in self.groups:
-            raise BadName(name)
-        return self.groups[name]
+        return self.active.group(name)
 
     async def start(self, processes: Iterable[Process], *, wait: bool = True) -> list[Result]:
         """Start those outside the running set in the order given, then wait for all.
@@ -270,9 +265,9 @@ class Supervisor:
         Raises CantReread; the candidates of the last good read stay then.
         """
         config = await self._source.read()
-        self.candidates = (*config.groups, *self._own.values())
+        self.active.follow(config.groups)
         self._log_new([*config.messages, *self._take_over(config.daemon)])
-        return model.diff(self._active, self.candidates)
+        return model.diff(self.active.configs, self.candidates)
 
     async def plan(self) -> Plan:
         """Read the configuration again, and return what would have to be done to follow it.
@@ -280,7 +275,7 @@ class Supervisor:
         Nothing that runs changes. Raises CantReread.
         """
         await self.reread()
-        return make_plan(self._active, self.candidates)
+        return make_plan(self.active.configs, self.candidates)
 
     async def apply(self, plan: Plan) -> list[StepResult]:
         """Carry out a plan: stop, remove, add and start groups.
@@ -289,7 +284,7 @@ class Supervisor:
         meanwhile are done.
         """
         with requested_by(Cause(CauseKind.CONFIGURATION, cause_of_request().who)):
-            return await operations.apply(plan, self)
+            return await operations.apply(plan, self.active)
 
     async def update(self) -> list[StepResult]:
         """Read the configuration again, and make it so. Raises CantReread."""
@@ -300,24 +295,14 @@ class Supervisor:
 
         Raises AlreadyAdded, BadName or ShuttingDown.
         """
-        if name in self.groups:
-            raise AlreadyAdded(name)
-        config = next((group for group in self.candidates if group.name == name), None)
-        if config is None:
-            raise BadName(name)
-        self._activate(config)
+        self.active.add_group(name)
 
     def add(self, config: GroupConfig) -> Group:
         """Add a group that is in no file; its autostart processes are started.
 
         A reread leaves it alone. Raises AlreadyAdded or ShuttingDown.
         """
-        if config.name in self.groups:
-            raise AlreadyAdded(config.name)
-        group = self._activate(config)
-        self._own[config.name] = config
-        self.candidates = (*self.candidates, config)
-        return group
+        return self.active.add(config)
 
     def add_program(
         self, name: str, command: str | Sequence[str], **options: Unpack[ProgramOptions]
@@ -344,62 +329,18 @@ class Supervisor:
 
         Raises BadName, or StillRunning if it was started again.
         """
-        group = self.group(name)
-        members = list(group.processes.values())
-        for process in members:
-            process.hold()
-        with requested_by(Cause(CauseKind.CONFIGURATION, cause_of_request().who)):
-            await self.stop(members)
-        self._forget(group)
+        await self.active.remove(name)
 
     async def remove_stopped(self, name: str) -> None:
-        """Forget a group that has nothing running, or of which the last process is being stopped.
+        """Forget a group in which nothing runs once the stops under way are carried out.
 
         Raises BadName or StillRunning.
         """
-        group = self.group(name)
-        members = group.processes.values()
-        if any(p.state not in STOPPED_STATES and not p.stopping for p in members):
-            raise StillRunning(name)
-        for process in members:
-            await process.ended()
-        self._forget(group)
-
-    def _forget(self, group: Group) -> None:
-        """Remove a group unless another request has done so. Raises StillRunning."""
-        if self.groups.get(group.name) is group:
-            self.remove_group(group.name)
+        await self.active.remove_stopped(name)
 
     def remove_group(self, name: str) -> None:
         """Forget a group that has nothing running. Raises BadName or StillRunning."""
-        group = self.group(name)
-        if not group.at_rest:
-            raise StillRunning(name)
-        del self.groups[name]
-        if self._own.pop(name, None) is not None:
-            self.candidates = tuple(group for group in self.candidates if group.name != name)
-        group.close()
-        group.remove_auto_logs()
-        self._host.publish(ProcessGroupRemoved(name))
-
-    def is_active(self, name: str) -> bool:
-        """Whether there is an active group of that name."""
-        return name in self.groups
-
-    def is_current(self, name: str) -> bool:
-        """Whether the group is active, as the configuration last read has it."""
-        active = self.groups.get(name)
-        wanted = next((group for group in self.candidates if group.name == name), None)
-        return active is not None and active.config == wanted
-
-    def require_running(self) -> None:
-        """Raise ShuttingDown if nothing may be changed any more."""
-        if self.state is not DaemonState.RUNNING:
-            raise ShuttingDown
-
-    @property
-    def _active(self) -> dict[str, GroupConfig]:
-        return {name: group.config for name, group in self.groups.items()}
+        self.active.remove_group(name)
 
     def request_shutdown(self) -> None:
         """Stop everything and end ``run``."""
@@ -478,27 +419,6 @@ class Supervisor:
             if message not in self._said:
                 self.log(message.severity, str(message))
         self._said = frozenset(messages)
-
-    def _activate(self, config: GroupConfig) -> Group:
-        self.require_running()
-        group = self._make(config)
-        if self._nursery is not None:
-            self._nursery.start_soon(group.run)
-            cause = Cause(CauseKind.CONFIGURATION, cause_of_request().who)
-            self._start_soon(self._nursery, list(group.processes.values()), cause)
-        return group
-
-    def _make(self, config: GroupConfig) -> Group:
-        group = Group(config, self._host)
-        self.groups[config.name] = group
-        # Later groups come after the others of equal priority.
-        self.groups = {each.name: each for each in start_order(self.groups.values())}
-        self._host.publish(ProcessGroupAdded(config.name))
-        return group
-
-    def _start_soon(self, nursery: trio.Nursery, processes: list[Process], cause: Cause) -> None:
-        start = partial(operations.autostart, processes, cause, lambda: self._host.accepting)
-        nursery.start_soon(run_logged, start, "autostart", self.log)
 
     def _abort(self, error: BaseException) -> None:
         """What ends the program waits until everything has stopped."""

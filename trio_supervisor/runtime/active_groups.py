@@ -1,0 +1,165 @@
+"""The groups that run, and how groups of the configuration become such groups and cease to be."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from trio_supervisor.core.errors import AlreadyAdded, BadName, ShuttingDown, StillRunning
+from trio_supervisor.core.events import ProcessGroupAdded, ProcessGroupRemoved
+from trio_supervisor.core.plan import start_order
+from trio_supervisor.core.process.cause import BOOT, Cause, CauseKind
+from trio_supervisor.core.process.states import STOPPED_STATES
+from trio_supervisor.runtime import operations
+from trio_supervisor.runtime.group import Group
+from trio_supervisor.runtime.guards import run_logged
+from trio_supervisor.runtime.requester import cause_of_request, requested_by
+
+if TYPE_CHECKING:
+    import trio
+
+    from trio_supervisor.core.config.model import GroupConfig
+    from trio_supervisor.runtime.host import Host
+    from trio_supervisor.runtime.process.process import Process
+
+
+class ActiveGroups:
+    """The groups of one supervisor by name, in start order."""
+
+    def __init__(self, candidates: tuple[GroupConfig, ...], host: Host) -> None:
+        self.by_name: dict[str, Group] = {}
+        self.candidates = candidates
+        """The groups of the configuration last read, and those added from Python."""
+        self._own: dict[str, GroupConfig] = {}
+        """Added from Python, unknown to any file."""
+        self._host = host
+        self._nursery: trio.Nursery | None = None
+        for group in candidates:
+            if group.name not in self.by_name:  # of equal names the first counts
+                self._make(group)
+
+    def run_in(self, nursery: trio.Nursery) -> None:
+        """Run the groups, and those that are added later, in this nursery."""
+        self._nursery = nursery
+        for group in self.by_name.values():
+            nursery.start_soon(group.run)
+
+    def autostart(self) -> None:
+        """Spawn the processes of all groups that start by themselves, one after the other."""
+        self._autostart(self.processes(), BOOT)
+
+    def processes(self) -> list[Process]:
+        """Every process, in start order: by group, then by priority."""
+        return [p for group in self.by_name.values() for p in group.processes.values()]
+
+    def group(self, name: str) -> Group:
+        """The active group of that name. Raises BadName."""
+        if name not in self.by_name:
+            raise BadName(name)
+        return self.by_name[name]
+
+    @property
+    def configs(self) -> dict[str, GroupConfig]:
+        """What the active groups were made from."""
+        return {name: group.config for name, group in self.by_name.items()}
+
+    def follow(self, groups: tuple[GroupConfig, ...]) -> None:
+        """Take over the groups of a configuration that was read again, as candidates."""
+        self.candidates = (*groups, *self._own.values())
+
+    def is_active(self, name: str) -> bool:
+        """Whether there is an active group of that name."""
+        return name in self.by_name
+
+    def is_current(self, name: str) -> bool:
+        """Whether the group is active, as the configuration last read has it."""
+        active = self.by_name.get(name)
+        return active is not None and active.config == self._candidate(name)
+
+    def require_running(self) -> None:
+        """Raise ShuttingDown if nothing may be changed any more."""
+        if not self._host.accepting:
+            raise ShuttingDown
+
+    def add_group(self, name: str) -> None:
+        """Activate a candidate. Raises AlreadyAdded, BadName or ShuttingDown."""
+        if name in self.by_name:
+            raise AlreadyAdded(name)
+        config = self._candidate(name)
+        if config is None:
+            raise BadName(name)
+        self._activate(config)
+
+    def add(self, config: GroupConfig) -> Group:
+        """Activate a group that is in no file. Raises AlreadyAdded or ShuttingDown."""
+        if config.name in self.by_name:
+            raise AlreadyAdded(config.name)
+        group = self._activate(config)
+        self._own[config.name] = config
+        self.candidates = (*self.candidates, config)
+        return group
+
+    async def remove(self, name: str) -> None:
+        """Stop a group, then forget it. Raises BadName, or StillRunning if it was started again."""
+        group = self.group(name)
+        members = list(group.processes.values())
+        for process in members:
+            process.hold()
+        with requested_by(Cause(CauseKind.CONFIGURATION, cause_of_request().who)):
+            await operations.stop(members)
+        self._forget(group)
+
+    async def remove_stopped(self, name: str) -> None:
+        """Forget a group in which nothing runs once the stops under way are carried out.
+
+        Raises BadName or StillRunning.
+        """
+        group = self.group(name)
+        members = group.processes.values()
+        if any(p.state not in STOPPED_STATES and not p.stopping for p in members):
+            raise StillRunning(name)
+        for process in members:
+            await process.ended()
+        self._forget(group)
+
+    def remove_group(self, name: str) -> None:
+        """Forget a group that has nothing running. Raises BadName or StillRunning."""
+        group = self.group(name)
+        if not group.at_rest:
+            raise StillRunning(name)
+        del self.by_name[name]
+        if self._own.pop(name, None) is not None:
+            self.candidates = tuple(group for group in self.candidates if group.name != name)
+        group.close()
+        group.remove_auto_logs()
+        self._host.publish(ProcessGroupRemoved(name))
+
+    def _candidate(self, name: str) -> GroupConfig | None:
+        return next((group for group in self.candidates if group.name == name), None)
+
+    def _forget(self, group: Group) -> None:
+        """Remove a group unless another request has done so. Raises StillRunning."""
+        if self.by_name.get(group.name) is group:
+            self.remove_group(group.name)
+
+    def _activate(self, config: GroupConfig) -> Group:
+        self.require_running()
+        group = self._make(config)
+        if self._nursery is not None:
+            self._nursery.start_soon(group.run)
+            cause = Cause(CauseKind.CONFIGURATION, cause_of_request().who)
+            self._autostart(list(group.processes.values()), cause)
+        return group
+
+    def _make(self, config: GroupConfig) -> Group:
+        group = Group(config, self._host)
+        self.by_name[config.name] = group
+        # Later groups come after the others of equal priority.
+        self.by_name = {each.name: each for each in start_order(self.by_name.values())}
+        self._host.publish(ProcessGroupAdded(config.name))
+        return group
+
+    def _autostart(self, processes: list[Process], cause: Cause) -> None:
+        assert self._nursery is not None
+        start = partial(operations.autostart, processes, cause, lambda: self._host.accepting)
+        self._nursery.start_soon(run_logged, start, "autostart", self._host.log)
