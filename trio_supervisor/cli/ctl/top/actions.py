@@ -23,7 +23,7 @@ def _start(client: Client, request: ActionRequest) -> str:
 
 def _stop(client: Client, request: ActionRequest) -> str:
     client.call("supervisor.stopProcess", request.name, False)
-    return "told to stop"
+    return "stopping"
 
 
 def _restart(client: Client, request: ActionRequest) -> str:

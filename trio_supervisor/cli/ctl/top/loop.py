@@ -194,7 +194,7 @@ class _Loop:
 
     def _follow(self, name: str) -> None:
         with self._screen.aside():
-            self._session.line(f"what {name} writes; Ctrl-C goes back")
+            self._session.line(f"output of {name}; Ctrl-C returns")
             try:
                 follow_one(self._session, name)
             except GONE as error:
