@@ -176,7 +176,7 @@ def imports_in_functions(package: Path) -> list[str]:
 
 
 #: A class with more methods has more than one job. The largest of the package that are one thing,
-#: such as the driver of one connection, need 18 to 20.
+#: such as a process or one HTTP connection, have 16 to 19.
 MOST_METHODS = 20
 
 #: Classes whose public methods are an API for programs that embed the supervisor and so stay in one

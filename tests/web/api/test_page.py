@@ -128,7 +128,7 @@ def table() -> str:
             "|---|---|---|",
             *rows,
             "",
-            "Fields of a GET stand in its query, those of a POST in its body:",
+            "The fields of a GET are in its query, those of a POST in its body:",
             "",
             *dict.fromkeys(f"* `{f.name}` ({f.type}): {f.doc}." for f in fields),
             "",

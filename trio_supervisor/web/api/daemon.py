@@ -78,31 +78,37 @@ def _is_ready(process: Process) -> bool:
 
 
 ROUTES = (
-    Route(READ, f"{ROOT}/daemon", daemon, "The supervisor itself", ref("Daemon")),
-    Route(READ, f"{ROOT}/pools", pools, "How the event listeners keep up", array(ref("Pool"))),
+    Route(READ, f"{ROOT}/daemon", daemon, "Information about the supervisor", ref("Daemon")),
+    Route(
+        READ,
+        f"{ROOT}/pools",
+        pools,
+        "The event listener pools and their backlog",
+        array(ref("Pool")),
+    ),
     Route(
         CHANGE,
         f"{ROOT}/daemon/shutdown",
         shutdown,
-        "Stop everything and end the supervisor",
+        "Stop all processes and shut down the supervisor",
         ref("Done"),
     ),
     Route(
         CHANGE,
         f"{ROOT}/daemon/restart",
         restart,
-        "Stop everything and start over with a fresh configuration",
+        "Stop all processes and restart the supervisor with a reread configuration",
         ref("Done"),
         failures=(409,),
     ),
 )
 HEALTH_ROUTES = (
-    Route(READ, "/healthz", health, "Whether the supervisor answers", ref("Health")),
+    Route(READ, "/healthz", health, "200 if the supervisor responds", ref("Health")),
     Route(
         READ,
         "/readyz",
         readiness,
-        "Whether all that starts by itself runs, or has ended as expected; else 503",
+        "200 if every autostart program is running or has exited as expected, otherwise 503",
         ref("Readiness"),
         other_answers={503: ("Not ready", ref("Readiness"))},
     ),

@@ -119,14 +119,14 @@ ROUTES = (
         READ,
         f"{ROOT}/events",
         events,
-        "Events as they happen, as server-sent events, without end",
+        "Stream of events as they happen (server-sent events)",
         ref("Event"),
         "text/event-stream",
         query=(
             Field(
                 "types",
                 "string",
-                "event types, separated by commas; all if it is missing",
+                "event types, separated by commas; default: all",
                 default=None,
             ),
         ),
@@ -138,7 +138,7 @@ ROUTES = (
         "Publish a REMOTE_COMMUNICATION event",
         ref("Done"),
         body=(
-            Field("type", "string", "a name for what the event is about"),
+            Field("type", "string", "type of the event, chosen by the client"),
             Field("data", "string", "the body of the event"),
         ),
     ),

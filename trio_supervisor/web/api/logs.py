@@ -41,7 +41,7 @@ END = (
     Field(
         "lines",
         "integer",
-        f"how many of the last lines, also of rotated files; {LINES} if nothing else is asked for",
+        f"number of lines from the end, including rotated files; default: {LINES}",
         default=None,
         minimum=0,
         maximum=MOST_LINES,
@@ -49,7 +49,7 @@ END = (
     Field(
         "bytes",
         "integer",
-        "how many of the last bytes; with lines: at most",
+        "number of bytes from the end; together with lines: the maximum",
         default=None,
         minimum=0,
         maximum=ANSWER_LIMIT,
@@ -60,8 +60,8 @@ END = (
 SINCE = Field(
     "since",
     "integer",
-    "what was written in the last so many seconds, as far as the supervisor was running then, and "
-    "up to an eighth more",
+    "output of this many past seconds, as far as the supervisor was running then, and up to an "
+    "eighth more",
     default=None,
     minimum=0,
     maximum=MOST_SECONDS,
@@ -69,9 +69,9 @@ SINCE = Field(
 AFTER = Field(
     "after",
     "string",
-    f"where another stream of this log broke off: the last part of its header {POSITION}, plus the "
-    "number of bytes received; it goes on there, also in rotated files and after a restart, or "
-    "with the whole file if the place is not found any more",
+    "position at which to resume an interrupted stream of this log: the last part of its header "
+    f"{POSITION}, plus the number of bytes received; works across rotation and restarts, and sends "
+    "the whole file if the position no longer exists",
     default=None,
     pattern="[0-9]{1,10}-[0-9]{1,20}-[0-9]{1,18}",
 )
@@ -153,7 +153,7 @@ def _log(
     )
 
 
-_GROWING = ", then what is added to it, without end"
+_GROWING = ", followed as it grows"
 _OF_PROCESS = f"{ROOT}/processes/{{name}}/logs/{{channel}}"
 _WHICH = (PROCESS_NAME, CHANNEL)
 _MAIN = f"{ROOT}/daemon/log"

@@ -50,41 +50,44 @@ def _is_up(found: Found) -> int:
     return int(found["state"] in SIGNALLABLE_STATES)
 
 
-_OUTPUT = "Bytes that a process has written since the start of the supervisor."
+_OUTPUT = "Bytes written by a process since the start of the supervisor."
 OF_PROCESSES = (
     MetricFamily("node_supervisord_up", "gauge", "Whether a process has a child.", _is_up),
     MetricFamily("node_supervisord_state", "gauge", "Number of the state.", _member("state")),
     MetricFamily(
-        "node_supervisord_exit_status", "gauge", "Of the last child.", _member("exitstatus")
+        "node_supervisord_exit_status",
+        "gauge",
+        "Exit status of the last child.",
+        _member("exitstatus"),
     ),
     MetricFamily(
         "node_supervisord_start_time_seconds",
         "gauge",
-        "When the child was started, since the epoch.",
+        "Start time of the child, seconds since the epoch.",
         lambda found: found["start"] if _is_up(found) else None,
     ),
     MetricFamily(
         "trio_supervisor_process_restarts",
         "counter",
-        "Children after the first.",
+        "Number of children after the first.",
         _member("restarts"),
     ),
     MetricFamily(
         "trio_supervisor_process_cpu_seconds",
         "counter",
-        "Processor time of the child and its descendants; begins anew with each child.",
+        "Processor time of the child and its descendants; reset with each child.",
         _member("cpu_seconds"),
     ),
     MetricFamily(
         "trio_supervisor_process_resident_memory_bytes",
         "gauge",
-        "Memory of the child and its descendants.",
+        "Resident memory of the child and its descendants.",
         _member("memory"),
     ),
     MetricFamily(
         "trio_supervisor_process_processes",
         "gauge",
-        "How many the child and its descendants are.",
+        "Number of processes: the child and its descendants.",
         _member("processes"),
     ),
     MetricFamily(
@@ -96,7 +99,10 @@ OF_PROCESSES = (
 )
 OF_POOLS = (
     MetricFamily(
-        "trio_supervisor_pool_buffered_events", "gauge", "Events that wait.", _member("buffered")
+        "trio_supervisor_pool_buffered_events",
+        "gauge",
+        "Events in the buffer.",
+        _member("buffered"),
     ),
     MetricFamily(
         "trio_supervisor_pool_dropped_events",

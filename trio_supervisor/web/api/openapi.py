@@ -20,15 +20,15 @@ FAILURES = (400, 401, 403, 429, 503)
 FAILURES_OF_CHANGE = (411, 413, 415)
 DESCRIPTIONS = {
     400: "The request is malformed",
-    401: "A user name and a password are needed",
-    403: "Not allowed to this user, or caused by a page of another site",
-    404: "There is no such thing",
-    409: "The state of things does not allow it, or the attempt failed",
+    401: "User name and password are required",
+    403: "Not allowed for this user, or caused by another site's page",
+    404: "Not found",
+    409: "The current state does not allow the request, or the attempt failed",
     411: "The header Content-Length is missing",
     413: "The body is too large",
     415: "The header Content-Type: application/json is missing",
     429: "Too many wrong passwords from this address",
-    503: "The supervisor is going down, or is out of memory, descriptors or threads for this",
+    503: "The supervisor is shutting down, or lacks memory, descriptors or threads for the request",
 }
 
 
@@ -42,7 +42,7 @@ def describe(routes: Iterable[Route]) -> dict[str, object]:
         "info": {
             "title": "trio-supervisor",
             "version": VERSION,
-            "description": "Processes under supervision: look at them, act on them, hear of them.",
+            "description": "Read, control and observe supervised processes.",
         },
         "paths": paths,
         "components": {

@@ -38,9 +38,12 @@ DONE = ref("Done")
 PROCESS_NAME = Field("name", "string", "full name of the process: group:name, or name")
 GROUP_NAME = Field("name", "string", "name of the group")
 WAIT = Field(
-    "wait", "boolean", "answer when the outcome is known; false: when it has begun", default=True
+    "wait",
+    "boolean",
+    "answer when the outcome is known; false: when it has begun",
+    default=True,
 )
-DATA = Field("data", "string", "what to send; it arrives encoded as UTF-8")
+DATA = Field("data", "string", "text to send, encoded as UTF-8")
 _SIGNALS = (
     *("ABRT", "ALRM", "BUS", "CHLD", "CONT", "FPE", "HUP", "ILL"),
     *("INT", "IO", "KILL", "PIPE", "PROF", "PWR", "QUIT", "SEGV"),
@@ -245,7 +248,7 @@ def _on_several(
 
 
 ROUTES = (
-    Route(READ, f"{ROOT}/processes", all_details, "All processes, by name", array(PROCESS)),
+    Route(READ, f"{ROOT}/processes", all_details, "All processes, sorted by name", array(PROCESS)),
     Route(
         READ,
         f"{ROOT}/processes/{{name}}",
@@ -257,13 +260,15 @@ ROUTES = (
     ),
     _on_process("start", start, "Start a process", (WAIT,)),
     _on_process("stop", stop, "Stop a process", (WAIT,)),
-    _on_process("restart", restart, "Stop a process if it runs, and start it", (WAIT,)),
+    _on_process("restart", restart, "Stop a process if it is running, then start it", (WAIT,)),
     _on_process("signal", send_signal, "Send a signal to a process", (SIGNAL,)),
-    _on_process("stdin", send_stdin, "Send text to the stdin of a process", (DATA,), DONE),
-    _on_process("logs/clear", clear, "Empty the logs of a process", (), DONE),
-    *_on_several("start", start_several, "Start every process that does not run", (WAIT,)),
-    *_on_several("stop", stop_several, "Stop every process that runs", (WAIT,)),
-    *_on_several("restart", restart_several, "Stop what runs, then start every process", (WAIT,)),
-    *_on_several("signal", signal_several, "Send a signal to every process that runs", (SIGNAL,)),
-    *_on_several("logs/clear", clear_several, "Empty the logs of every process"),
+    _on_process("stdin", send_stdin, "Write text to the stdin of a process", (DATA,), DONE),
+    _on_process("logs/clear", clear, "Clear the logs of a process", (), DONE),
+    *_on_several("start", start_several, "Start every process that is not running", (WAIT,)),
+    *_on_several("stop", stop_several, "Stop every running process", (WAIT,)),
+    *_on_several(
+        "restart", restart_several, "Stop every running process, then start all processes", (WAIT,)
+    ),
+    *_on_several("signal", signal_several, "Send a signal to every running process", (SIGNAL,)),
+    *_on_several("logs/clear", clear_several, "Clear the logs of every process"),
 )

@@ -65,42 +65,48 @@ _NAMES = array(TEXT)
 #: The result of ``details`` in ``runtime/inspect/describe.py``.
 PROCESS = thing(
     "A process; the first 14 members are those of supervisor.getProcessInfo",
-    name=text("its name in its group"),
+    name=text("name within the group"),
     group=TEXT,
-    start=described(INTEGER, f"the last start, {_SECONDS}"),
-    stop=described(INTEGER, f"the last end, {_SECONDS}"),
-    now=described(INTEGER, "the time of this answer, seconds since the epoch"),
+    start=described(INTEGER, f"time of the last start, {_SECONDS}"),
+    stop=described(INTEGER, f"time of the last exit, {_SECONDS}"),
+    now=described(INTEGER, "time of this response, seconds since the epoch"),
     state={"type": "integer", "enum": [int(state) for state in State]},
     statename=_STATE,
-    spawnerr=text("the error of the last start; empty if there was none"),
-    exitstatus=described(INTEGER, "of the last child; -1 if a signal ended it"),
+    spawnerr=text("error of the last start; empty if there was none"),
+    exitstatus=described(
+        INTEGER, "exit status of the last child; -1 if it was terminated by a signal"
+    ),
     logfile=text("the same as stdout_logfile"),
     stdout_logfile=text("path; empty if there is none"),
     stderr_logfile=text("path; empty if there is none"),
     pid=count("0 if there is no child"),
-    description=text("the line that status shows"),
-    full_name=text("the name to address it by: group:name, or name if both are the same"),
+    description=text("description in the output of tsupervisorctl status"),
+    full_name=text("name that identifies the process: group:name, or name if both are the same"),
     kind=_KINDS,
     uptime=count("seconds; 0 if there is no child"),
-    restarts=count("children after the first, since the start of the supervisor"),
-    reason=text("why it does not run; empty if it does, or is on its way"),
-    last_output=text("the end of what it wrote to stderr; to stdout if that is empty"),
+    restarts=count("number of children after the first, since the start of the supervisor"),
+    reason=text("why the process is not running; empty if it is running or starting"),
+    last_output=text("end of its output to stderr, or to stdout if there is none"),
     stdout_bytes=count("written since the start of the supervisor"),
     stderr_bytes=count("written since the start of the supervisor"),
-    cpu_seconds={"type": "number", "minimum": 0, "description": "used by child and descendants"},
-    memory=count("bytes of resident memory of child and descendants"),
-    processes=count("how many child and descendants are"),
+    cpu_seconds={
+        "type": "number",
+        "minimum": 0,
+        "description": "processor time of the child and its descendants",
+    },
+    memory=count("bytes of resident memory of the child and its descendants"),
+    processes=count("number of processes: the child and its descendants"),
 )
 ERROR = thing(
-    "Why something was not done",
+    "Why a request failed",
     code=text("stable: the name of an XML-RPC fault or of an HTTP status"),
     fault={"type": ["integer", "null"], "description": "XML-RPC fault number, if it has one"},
     message=text("for people"),
-    hint=text("the way out; may be empty"),
+    hint=text("how to fix it; may be empty"),
 )
-FAILURE = thing("The body of every answer from 400 on", error=ref("Error"))
+FAILURE = thing("The body of every response with a status of 400 or above", error=ref("Error"))
 RESULT = thing(
-    "What became of one of several processes",
+    "The result for one of several processes",
     name=TEXT,
     group=TEXT,
     full_name=TEXT,
@@ -112,24 +118,27 @@ GROUP = thing(
     name=TEXT,
     kind=_KINDS,
     priority=INTEGER,
-    active=described(TRUTH, "false: it is only in the configuration last read"),
+    active=described(TRUTH, "false: the group is only in the last read configuration"),
     processes=described(_NAMES, "full names, in start order"),
     states={
         "type": "object",
-        "description": "how many of its processes are in which state",
+        "description": "number of its processes in each state",
         "propertyNames": _STATE,
         "additionalProperties": {"type": "integer", "minimum": 1},
     },
 )
 DAEMON = thing(
-    "The supervisor itself",
-    identifier=text("its configured name"),
+    "Information about the supervisor",
+    identifier=text("configured name"),
     pid=INTEGER,
-    version=text("of trio-supervisor"),
-    supervisor_version=text("of the Supervisor release that it behaves like"),
+    version=text("version of trio-supervisor"),
+    supervisor_version=text("version of the compatible Supervisor release"),
     state={"type": "integer", "enum": [int(state) for state in DaemonState]},
     statename=_DAEMON_STATE,
-    start=described(NUMBER, "of this life, since which all counters count; since the epoch"),
+    start=described(
+        NUMBER,
+        "time of the last start or restart, at which all counters begin, seconds since the epoch",
+    ),
     now=described(NUMBER, "seconds since the epoch"),
     uptime={"type": "number", "minimum": 0, "description": "seconds"},
     config={"type": ["string", "null"], "description": "path of the configuration file"},
@@ -138,8 +147,8 @@ DAEMON = thing(
 POOL = thing(
     "A pool of event listeners",
     name=TEXT,
-    buffer_size=count("events that may wait"),
-    buffered=count("events that wait"),
+    buffer_size=count("maximum number of events in the buffer"),
+    buffered=count("events in the buffer"),
     dropped=count("events lost because the buffer was full"),
     listeners=array(
         thing(
@@ -155,13 +164,13 @@ POOL = thing(
 _CONFIG: dict[str, Schema] = {
     "autostart": TRUTH,
     "autorestart": {"anyOf": [TRUTH, one_of("unexpected")]},
-    "directory": text("where it starts; none: the directory of the supervisor"),
-    "uid": {"type": ["integer", "string"], "description": "none: the user of the supervisor"},
+    "directory": text("working directory; none: the supervisor's"),
+    "uid": {"type": ["integer", "string"], "description": "none: the supervisor's user"},
     "command": TEXT,
     "exitcodes": array(INTEGER),
     "group": TEXT,
     "group_prio": INTEGER,
-    "inuse": described(TRUTH, "whether its group is active"),
+    "inuse": described(TRUTH, "true if its group is active"),
     "killasgroup": TRUTH,
     "name": TEXT,
     "process_prio": INTEGER,
@@ -194,7 +203,7 @@ def _of_option(option: Option) -> Schema:
 
 #: The result of ``all_config_info`` in ``runtime/inspect/info.py``.
 CONFIG = thing(
-    "How a process is configured; the members of supervisor.getAllConfigInfo",
+    "The configuration of a process; the members of supervisor.getAllConfigInfo",
     **_CONFIG,
     **{
         member: _of_option(option)
@@ -203,37 +212,37 @@ CONFIG = thing(
     },
 )
 DIFF = thing(
-    "How the configuration last read differs from what runs, as names of groups",
+    "Differences between the last read and the running configuration, as names of groups",
     added=_NAMES,
     changed=_NAMES,
     removed=_NAMES,
 )
 UPDATE = thing(
-    "What an update did, as names of groups",
+    "The result of an update, as names of groups",
     added=_NAMES,
     changed=_NAMES,
     removed=_NAMES,
     failed=array(thing("A group that could not be changed", group=TEXT, error=ref("Error"))),
 )
-DONE = thing("It is done, or begun", done={"type": "boolean", "const": True})
-HEALTH = thing("The supervisor answers", status={"const": "ok"}, statename=_DAEMON_STATE)
+DONE = thing("The request is done, or has begun", done={"type": "boolean", "const": True})
+HEALTH = thing("The supervisor responds", status={"const": "ok"}, statename=_DAEMON_STATE)
 READINESS = thing(
-    "Whether everything that starts by itself runs, or has ended as expected",
+    "Readiness: every autostart program is running or has exited as expected",
     ready=TRUTH,
     statename=_DAEMON_STATE,
     waiting=array(
         thing(
-            "What is not ready",
+            "A process that is not ready",
             full_name=TEXT,
             statename=_STATE,
-            reason=text("why; empty if it is on its way"),
+            reason=text("why; empty if it is starting"),
         )
     ),
 )
 EVENT = thing(
     "The data of one server-sent event; members beyond these depend on its type",
     event=one_of(*PUBLISHED_TYPES),
-    serial=count("its number, which listeners see too"),
+    serial=count("serial number of the event, as sent to listeners"),
     time={"type": "number", "description": "seconds since the epoch"},
 )
 
