@@ -374,8 +374,8 @@ def test_a_vanished_directory_of_automatic_logs(tmp_path: Path) -> None:
         logs.rmdir()
         assert running.rpc.addProcessGroup("y") is True
         running.wait_for("y", "BACKOFF")
-        error = running.rpc.getProcessInfo("y")["spawnerr"]
-        assert f"{logs}: cannot create a log in this childlogdir: No such file" in error
+        error = running.info("y")["spawnerr"]
+        assert f"{logs}: cannot create a log in this childlogdir: No such file" in str(error)
         logs.mkdir()
         running.wait_for("y", "RUNNING")
 

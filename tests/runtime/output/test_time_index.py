@@ -7,7 +7,12 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trio_supervisor.runtime.output.time_index import COARSENESS, MOST_MARKS, RESOLUTION, TimeIndex
+from trio_supervisor.runtime.output.time_index import (
+    COARSENESS,
+    MOST_ENTRIES,
+    RESOLUTION,
+    TimeIndex,
+)
 
 
 def test_nothing_was_written() -> None:
@@ -27,7 +32,7 @@ def test_stretches() -> None:
 
 
 @given(
-    gaps=st.lists(st.floats(0.001, 1000), min_size=1, max_size=3 * MOST_MARKS),
+    gaps=st.lists(st.floats(0.001, 1000), min_size=1, max_size=3 * MOST_ENTRIES),
     age=st.floats(0, 10_000),
 )
 def test_nothing_written_since_is_left_out(gaps: list[float], age: float) -> None:
@@ -55,4 +60,4 @@ def test_as_exact_as_promised_however_long_it_takes() -> None:
         found = marks.before(float(days - age))
         assert found is not None
         assert 0 <= days - age - found <= RESOLUTION + age / COARSENESS, age
-    assert sys.getsizeof(marks._last) < 2 * 8 * MOST_MARKS
+    assert sys.getsizeof(marks._last) < 2 * 8 * MOST_ENTRIES

@@ -1,4 +1,4 @@
-"""The daemon's own log (process.md 13): one record format, a file or syslog, a copy on stdout."""
+"""The activity log, the daemon's own: to a file or to syslog, with a copy on stdout."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from trio_supervisor.core.config.model import DaemonConfig
     from trio_supervisor.runtime.logs.sinks import Sink
 
-#: How each level is shown (P-283).
+#: How each level is shown in a record.
 LABELS = {
     Severity.CRITICAL: "CRIT",
     Severity.ERROR: "ERRO",
@@ -36,14 +36,14 @@ LABELS = {
 }
 STDOUT = "/dev/stdout"
 SYSLOG = "syslog"
-#: Seconds the end waits for slow readers; an exit must not take longer (S-096).
+#: Seconds that closing waits for slow disks and readers. An exit must not take longer.
 SETTLE = 0.5
 #: Seconds an answer to a client waits for the records that led to it. Usual are 0.0001.
 SETTLED = 0.1
 
 
 class ActivityLog:
-    """Writes each record to every target; trouble with one leaves the others alone (P-295)."""
+    """Writes each record to every target. An error of one target does not affect the others."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class ActivityLog:
     ) -> None:
         self.level = level
         self.path = path
-        """Of the log file; None when there is none (syslog)."""
+        """Path of the log file; None means syslog."""
         self.sinks = Sinks(self.log) if sinks is None else sinks
         self._wall_clock = wall_clock
         self._target: Sink | None = None
@@ -64,10 +64,10 @@ class ActivityLog:
         self._late = False
         """Whether ``settled`` has waited in vain."""
         self._early: list[tuple[Severity, str]] = []
-        """What opening the targets had to say, before there was one to say it to."""
+        """Records of the time before the targets were open."""
 
     def open(self, *, maxbytes: int, backups: int, copy: str | None = None) -> None:
-        """Open the log, and a copy unless the log goes to the same target anyway (P-288).
+        """Open the log, and a copy unless the log itself goes to the same target.
 
         Raises OSError.
         """
@@ -110,12 +110,12 @@ class ActivityLog:
             self._late = scope.cancelled_caught
 
     def reopen(self) -> None:
-        """Open the file by name again (P-247). Raises OSError."""
+        """Open the file by its name again. Raises OSError."""
         if self._target is not None:
             self._target.reopen()
 
     def clear(self) -> None:
-        """Replace the file by a new one (P-255). Raises NoFile, Failed."""
+        """Replace the file by a new one. Raises NoFile, Failed."""
         if self.path is None:
             raise NoFile("")
         try:
@@ -128,7 +128,7 @@ class ActivityLog:
         self.log(Severity.INFO, "reopening log file")
 
     def close(self) -> None:
-        """Close all; readers that sleep are given a moment to take what is waiting."""
+        """Close all targets; wait for slow disks and readers, but only for a moment."""
         self._close_copy()
         target, self._target = self._target, None
         if target is not None:
@@ -154,7 +154,7 @@ class ActivityLog:
         return sum(sink.backlog for sink in (self._target, self._copy) if sink is not None)
 
     def _forget_vanished_reader(self) -> None:
-        """P-294."""
+        """Close a copy whose reader is gone, so that its writes fail no more."""
         if self._copy is not None and self._copy.broken:
             self._close_copy()
 
@@ -165,7 +165,7 @@ class ActivityLog:
 
 
 def open_activity_log(daemon: DaemonConfig, *, foreground: bool) -> ActivityLog:
-    """Open what the configuration names. Raises ConfigError (P-292, Q-70)."""
+    """Open the log that the configuration names. Raises ConfigError."""
     path = None if daemon.logfile == SYSLOG else daemon.logfile
     activity = ActivityLog(daemon.loglevel, path=path)
     try:
@@ -198,7 +198,7 @@ def _not_opened(daemon: DaemonConfig, error: OSError) -> ConfigError:
 
 
 def _same_target(path: str | None, copy: str) -> bool:
-    """Whether the log and its copy would be the same open target (Q-39)."""
+    """Return whether the log and its copy are the same file or device."""
     try:
         return path is not None and os.path.samestat(os.stat(path), os.stat(copy))
     except OSError:

@@ -1,4 +1,4 @@
-"""Logs with names of our choice: made with their group, removed with it or at the next start."""
+"""Automatic logs (AUTO): created with their group, removed with it or at the next start."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def create_auto_log(directory: str, *, process: str, channel: str, identifier: str) -> str:
-    """Make an empty log of mode 0600 and return its path. Raises OSError."""
+    """Create an empty log of mode 0600 and return its path. Raises OSError."""
     prefix = _file_name(f"{process}-{channel}---{identifier}-")
     with opened(directory) as place:
         while True:
@@ -28,7 +28,7 @@ def create_auto_log(directory: str, *, process: str, channel: str, identifier: s
 
 
 def remove_auto_log(path: str) -> None:
-    """Remove a log and its backups; those that are gone are no error. Raises OSError."""
+    """Remove a log and its backups; missing ones are no error. Raises OSError."""
     directory, name = os.path.split(path)
     pattern = re.compile(re.escape(name) + ANY_GENERATION)
     with opened(directory) as place:
@@ -41,7 +41,7 @@ def remove_auto_log(path: str) -> None:
 def remove_auto_logs(
     directory: str, identifier: str, *, report: Callable[[Severity, str], None]
 ) -> None:
-    """Remove what earlier starts left (P-222, P-223); trouble costs a WARN line each."""
+    """Remove the logs that earlier starts left; log a WARN line for each that cannot be removed."""
     pattern = re.compile(
         rf".+---{re.escape(_file_name(identifier))}-[^ ]+\.log{ANY_GENERATION}", re.DOTALL
     )
@@ -64,4 +64,4 @@ def _clean_up(
 
 
 def _file_name(text: str) -> str:
-    return text.replace("/", "_")  # Q47
+    return text.replace("/", "_")  # names of processes may have slashes

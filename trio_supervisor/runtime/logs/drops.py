@@ -1,4 +1,4 @@
-"""Accounts for output that could not be written: one line when it begins, one when it is over."""
+"""Output that could not be written: counted, and reported when dropping begins and ends."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
 _NEWLINE = ord("\n")
 
 
-class Losses:
-    """Of one target; nothing is reported per failed write (P-257, P-258)."""
+class DropCounter:
+    """Bytes dropped for one target. Reports twice for each failure, not for each failed write."""
 
     def __init__(self, target: str, report: Callable[[Severity, str], None]) -> None:
         self._target = target
         self._report = report
         self.failing = False
-        """Something was lost since the last write that succeeded."""
+        """Whether bytes were dropped since the last write that succeeded."""
         self._bytes = 0
 
     def lost(self, count: int, reason: str) -> None:
-        """``count`` bytes had to be dropped."""
+        """Count bytes that were dropped; report if they are the first of this failure."""
         self._bytes += count
         if not self.failing:
             self.failing = True  # first: the report may come back to this very target
@@ -33,7 +33,7 @@ class Losses:
             )
 
     def recovered(self) -> None:
-        """A write succeeded."""
+        """Call it after each write that succeeded: reports the end of a failure."""
         if self.failing:
             self.failing = False
             count, self._bytes = self._bytes, 0
@@ -42,8 +42,8 @@ class Losses:
             )
 
 
-class Seam:
-    """Where a log goes on after a loss: not in the middle of the line that was cut."""
+class CutLine:
+    """Ends a line that was cut by a loss, so that the next output begins a line of its own."""
 
     def __init__(self) -> None:
         self._within_line = False
@@ -51,24 +51,24 @@ class Seam:
 
     @property
     def lead(self) -> bytes:
-        """To be written in front of what comes next."""
+        """Bytes to write in front of the next output: a newline after a cut line."""
         return b"\n" if self._torn else b""
 
     def written(self, data: bytes | memoryview) -> None:
-        """The target has taken this."""
+        """Call it with what the target has taken."""
         if data:
             self._within_line = data[-1] != _NEWLINE
             self._torn = False
 
     def lost(self) -> None:
-        """What should have followed is lost."""
+        """Call it when the output that follows was dropped."""
         self._torn = self._within_line
 
     def restart(self) -> None:
-        """What comes next is the first of a file."""
+        """Call it when the next output begins a file."""
         self._within_line = self._torn = False
 
 
 def reason(error: OSError) -> str:
-    """What went wrong, in words; without the path, which the line names already."""
+    """Return the error in words, without the path."""
     return error.strerror or str(error)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import trio
 
-from trio_supervisor.runtime.logs.drops import Losses, Seam
-from trio_supervisor.runtime.logs.reports import Notices
+from trio_supervisor.runtime.logs.drops import CutLine, DropCounter
+from trio_supervisor.runtime.logs.reports import ReportQueue
 from trio_supervisor.runtime.logs.worker import wake
 from trio_supervisor.runtime.logs.writer import QUEUE_LIMIT, ROOM
 
@@ -125,12 +125,12 @@ class FileSink:
     """
 
     __slots__ = (
+        "_cut",
+        "_drops",
         "_file",
         "_late",
-        "_losses",
-        "_notices",
         "_queue",
-        "_seam",
+        "_reports",
         "_waiting",
         "_worker",
         "_writes",
@@ -149,10 +149,10 @@ class FileSink:
         self.backlog = 0
         self._worker = worker
         self._writes = writes
-        self._notices = Notices(report)
-        self._file = make(self._notices.add)
-        self._losses = Losses(self._file.path, report)
-        self._seam = Seam()
+        self._reports = ReportQueue(report)
+        self._file = make(self._reports.add)
+        self._drops = DropCounter(self._file.path, report)
+        self._cut = CutLine()
         self._queue: deque[bytes | Job] | None = None
         """What is to be done; None while this sink is idle, to save the memory."""
         self._late = False
@@ -163,14 +163,14 @@ class FileSink:
 
     def write(self, data: bytes) -> None:
         if self.backlog + len(data) > QUEUE_LIMIT:
-            self._seam.lost()
-            self._losses.lost(len(data), "its disk is too slow")
+            self._cut.lost()
+            self._drops.lost(len(data), "its disk is too slow")
         else:
-            joined = self._seam.lead + data
+            joined = self._cut.lead + data
             self._put(joined, len(joined))
-            self._seam.written(joined)
-            self._losses.recovered()
-        self._notices.pass_on()
+            self._cut.written(joined)
+            self._drops.recovered()
+        self._reports.pass_on()
 
     async def room(self) -> None:
         await self._wait_for(ROOM)
@@ -185,7 +185,7 @@ class FileSink:
 
     def clear(self) -> None:
         self._do(self._file.clear)
-        self._seam.restart()
+        self._cut.restart()
 
     def close(self) -> None:
         self._put(self._file.close, 0)
@@ -199,7 +199,7 @@ class FileSink:
     def _wait(self, patience: float) -> None:
         if not self._late and not self._worker.wait(lambda: self._queue is None, patience):
             self._late = True
-        self._notices.pass_on()
+        self._reports.pass_on()
 
     async def _wait_for(self, backlog: int) -> None:
         event = trio.Event()

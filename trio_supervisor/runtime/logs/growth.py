@@ -13,14 +13,14 @@ without being woken:
 * every ``LOOK_AT_OURS`` seconds if it has one, because others seldom write there as well. If such a
   look finds something, others do, and for a while it is looked at as often as their files are.
 
-A follower looks at most every ``LOOK`` seconds, however often the log is written. Looks that are
-due by time happen at the same time for all followers, so that one thread does them all.
+A follower looks about every ``LOOK`` seconds at most, however often the log is written. Looks that
+are due by time, or put off, happen at the same time for all followers, so that one thread does them
+all.
 """
 
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
 
 import trio
 
@@ -36,7 +36,8 @@ OTHERS_SEEN = 60.0
 class LogWrites:
     """The log files that this daemon writes now, and who waits for them to grow.
 
-    All methods but ``follow`` may be called in any thread.
+    ``opened``, ``closed`` and ``written`` may be called in any thread. All followers are tasks of
+    one event loop.
     """
 
     def __init__(self) -> None:
@@ -44,6 +45,8 @@ class LogWrites:
         self._writers: dict[str, int] = {}
         self._followers: dict[str, tuple[Growth, ...]] = {}
         """The tuples are replaced, never changed, so ``written`` needs no lock."""
+        self._announced: set[str] = set()
+        """Files whose followers the loop is about to wake; until then more writes cost nothing."""
 
     def opened(self, path: str) -> None:
         """One more sink writes this file."""
@@ -61,8 +64,13 @@ class LogWrites:
 
     def written(self, path: str) -> None:
         """Wake the followers of a file that was written, cleared or reopened."""
-        for growth in self._followers.get(path, ()):
-            growth.wake()
+        followers = self._followers.get(path)
+        if followers and path not in self._announced:
+            self._announced.add(path)
+            try:
+                followers[0].token.run_sync_soon(self._wake, path)
+            except trio.RunFinishedError:
+                self._announced.discard(path)
 
     def writes(self, path: str) -> bool:
         """Return whether some sink is open for this path."""
@@ -74,6 +82,11 @@ class LogWrites:
         with self._lock:
             self._followers[path] = (*self._followers.get(path, ()), growth)
         return growth
+
+    def _wake(self, path: str) -> None:
+        self._announced.discard(path)  # before the looks, so that none misses a later write
+        for growth in self._followers.get(path, ()):
+            growth.wake()
 
     def forget(self, growth: Growth) -> None:
         """Wake this follower no more."""
@@ -94,7 +107,7 @@ class Growth:
     def __init__(self, writes: LogWrites, path: str) -> None:
         self.path = path
         self._writes = writes
-        self._token = trio.lowlevel.current_trio_token()
+        self.token = trio.lowlevel.current_trio_token()
         self._woken = trio.Event()
         self._unannounced = False
         """Whether the last wait ended by time."""
@@ -102,18 +115,18 @@ class Growth:
         self._others_until = 0.0
 
     def wake(self) -> None:
-        """Let ``wait`` return. May be called in any thread."""
-        with suppress(trio.RunFinishedError):
-            self._token.run_sync_soon(self._set, idempotent=True)
+        """Let ``wait`` return."""
+        self._woken.set()
 
     async def wait(self, *, at_most: float = float("inf")) -> None:
         """Wait until it is time to look again, or for some seconds."""
         now = trio.current_time()
-        deadline = min(now + at_most, self._next_look(now))
+        limit = now + at_most
+        deadline = min(limit, self._next_look(now))
+        if now < self._looked + LOOK:  # a busy log: without a task switch for each write
+            await trio.sleep_until(min(limit, _next_multiple(LOOK, now)))
         with trio.move_on_at(deadline):
             await self._woken.wait()
-            if trio.current_time() < self._looked + LOOK:
-                await trio.sleep_until(self._looked + LOOK)
         self._unannounced = not self._woken.is_set()
         self._woken = trio.Event()  # before the look, so that a write during it is not missed
         self._looked = trio.current_time()
@@ -129,8 +142,8 @@ class Growth:
     def _next_look(self, now: float) -> float:
         """When to look without being woken: the next multiple of the period, for all alike."""
         ours = self._writes.writes(self.path) and now >= self._others_until
-        period = LOOK_AT_OURS if ours else LOOK
-        return now - now % period + period
+        return _next_multiple(LOOK_AT_OURS if ours else LOOK, now)
 
-    def _set(self) -> None:
-        self._woken.set()
+
+def _next_multiple(period: float, now: float) -> float:
+    return now - now % period + period

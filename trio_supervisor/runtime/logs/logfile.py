@@ -1,7 +1,7 @@
-"""A log in a regular file: append, rotate, survive (process.md 11.2 to 11.4).
+"""A log in a regular file: appending, rotation, errors.
 
-May wait for the disk, so it runs in a thread (``filesink.py``).
-Nothing here ever raises into the drain of a child's output: what cannot be written is counted.
+May wait for the disk, so it is used by the disk worker (``filesink.py``). ``write`` never raises:
+bytes that cannot be written are dropped and counted.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config.model import Severity
-from trio_supervisor.runtime.logs.drops import Losses, Seam, reason
+from trio_supervisor.runtime.logs.drops import CutLine, DropCounter, reason
 from trio_supervisor.runtime.system.opening import ROOT, entry, open_file
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from trio_supervisor.runtime.logs.rotation import RotationScheme
 
-#: O_APPEND: an external truncation leaves no hole (P-250).
+#: O_APPEND, so that an external truncation leaves no hole.
 OPEN_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 #: Names of our own descriptors; opening the path would fail for a socket or another user's file,
 #: and rotation would rename the link for everybody on the host.
@@ -30,12 +30,12 @@ _OWN_DESCRIPTOR = re.compile(r"/dev/std(in|out|err)|(?:/dev|/proc/(self|\d+))/fd
 _STANDARD = {"in": 0, "out": 1, "err": 2}
 #: Links followed in search of one of these names; as many as the kernel follows.
 _MOST_LINKS = 40
-#: Minus the umask (P-217).
+#: The umask is taken off.
 CREATE_MODE = 0o666
 
 
 def open_log(path: str) -> int:
-    """Open a log for appending, without waiting for anybody (P-246). Raises OSError."""
+    """Open a log for appending, without waiting for a reader. Raises OSError."""
     return open_file(path, OPEN_FLAGS, CREATE_MODE)
 
 
@@ -57,38 +57,38 @@ class LogFile:
         self._rotation = rotation
         self._report = report
         self._write = write
-        self._losses = Losses(path, report)
-        self._seam = Seam()
+        self._drops = DropCounter(path, report)
+        self._cut = CutLine()
         self._rotation_failed = False
-        """And was reported; it is tried again with each write."""
+        """Whether that was reported. Rotation is tried again after each write."""
         self._stale = False
-        """The name stands for another file, or none, that could not be opened yet (P-249)."""
+        """Whether the file could not be opened again; each write tries."""
 
     def write(self, data: bytes) -> None:
-        """Append; rotate if the file is full then (P-232). Never raises."""
+        """Append; rotate if the file is full then. Never raises."""
         if self._stale:
             with contextlib.suppress(OSError):
                 self.reopen()
-        if self._losses.failing and not os.fstat(self._fd).st_size:
-            self._seam.restart()  # somebody has truncated it
-        rest = memoryview(self._seam.lead + data)
+        if self._drops.failing and not os.fstat(self._fd).st_size:
+            self._cut.restart()  # somebody has truncated it
+        rest = memoryview(self._cut.lead + data)
         try:
             while rest:
                 written = self._write(self._fd, rest)
                 self._size += written
-                self._seam.written(rest[:written])
+                self._cut.written(rest[:written])
                 rest = rest[written:]
         except OSError as error:
-            self._seam.lost()
-            self._losses.lost(min(len(rest), len(data)), reason(error))
+            self._cut.lost()
+            self._drops.lost(min(len(rest), len(data)), reason(error))
             return
-        self._losses.recovered()
+        self._drops.recovered()
         if self._rotation.due(self._size):
             self._rotate_if_full()
 
     def reopen(self) -> None:
         """Open the file by name again. Raises OSError; then the open one stays in use, and each
-        write tries again (P-249, Q-43)."""
+        write tries again."""
         self._stale = True
         fresh = open_log(self.path)
         status = os.fstat(fresh)
@@ -100,21 +100,21 @@ class LogFile:
         self._size = status.st_size
         self._stale = False
         if not self._size:
-            self._seam.restart()
+            self._cut.restart()
 
     def clear(self) -> None:
-        """Empty the file, under its name also if that was deleted (P-251). Raises OSError."""
+        """Empty the file, under its name also if that was deleted. Raises OSError."""
         self.reopen()
         os.ftruncate(self._fd, 0)
         self._size = 0
-        self._seam.restart()
+        self._cut.restart()
 
     def close(self) -> None:
         os.close(self._fd)
 
     def _rotate_if_full(self) -> None:
         try:
-            self._size = os.fstat(self._fd).st_size  # somebody may have truncated it (P-250)
+            self._size = os.fstat(self._fd).st_size  # another program may have truncated it
             if self._rotation.due(self._size):
                 self._rotate()
         except OSError as error:
@@ -128,7 +128,7 @@ class LogFile:
             self._rotation_failed = False
 
     def _rotate(self) -> None:
-        """P-234 to P-238. Whatever fails, the open file stays in use (P-242, Q-42)."""
+        """Shift the backups and begin a new file. Raises OSError; then the old one stays open."""
         if self._rotation.backups <= 0:
             self.clear()
             return
@@ -141,7 +141,7 @@ class LogFile:
 
 
 def clear_log(path: str) -> None:
-    """Empty a log that is not open (P-252); missing is fine, special files are left alone (P-254).
+    """Empty a log that is not open. A missing file is no error; special files are left alone.
 
     Raises OSError.
     """
@@ -163,7 +163,7 @@ def is_regular(path: str) -> bool:
 
 
 def own_descriptor(path: str) -> int | None:
-    """The descriptor of ours that a path means, also by way of links (P-245).
+    """Return the descriptor of the daemon that a path means, also by way of links, or None.
 
     Links of other users lead to our standard descriptors only: the others are logs of theirs that
     the user may not write, connections, and sockets.

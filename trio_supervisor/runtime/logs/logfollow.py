@@ -1,7 +1,7 @@
-"""Follows a growing log, as ``tail -f`` does (interfaces.md 3.4).
+"""Follows a growing log, as ``tail -f`` does, across rotation, replacement and truncation.
 
-Sees rotation, replacement and truncation by looking; knows nothing of who reads what it finds.
-May wait for the disk, so it is used in threads (``readers.py``).
+May wait for the disk, so it is used in threads (``readers.py``). When to look again is decided by
+``growth.py``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reads parts of log files by byte offsets (interfaces.md 2.8); runs in threads, blocks freely.
+"""Reads parts of log files by byte offsets. May wait for the disk, so it is used in threads.
 
 Offsets and lengths count bytes of the current file; text is decoded with replacement, so that a
 slice through a character or a binary log is still an answer.
@@ -14,8 +14,7 @@ from trio_supervisor.core.errors import BadArguments, Failed, NoFile
 from trio_supervisor.runtime.logs.rotated import Tail, read_end
 from trio_supervisor.runtime.system.opening import open_regular
 
-#: Most bytes of one answer unless it is said otherwise; of more, the last part is kept. Whoever
-#: wants it all can copy the file.
+#: Most bytes of one answer unless the configuration says otherwise; of more, the last part is kept.
 ANSWER_LIMIT = 16 * 1024 * 1024
 #: Bytes in which the last lines are looked for first; hundreds of usual ones.
 LINES_GUESS = 64 * 1024
@@ -24,7 +23,7 @@ PIECE = 256 * 1024
 
 
 def read_log(path: str, offset: int, length: int, limit: int = ANSWER_LIMIT) -> str:
-    """What ``read*Log`` answers. Raises BadArguments, NoFile or Failed."""
+    """Return what ``read*Log`` answers. Raises BadArguments, NoFile or Failed."""
     if (offset < 0 and length != 0) or length < 0:
         raise BadArguments
     try:
@@ -42,8 +41,10 @@ def read_log(path: str, offset: int, length: int, limit: int = ANSWER_LIMIT) -> 
 def tail_log(
     path: str, offset: int, length: int, limit: int = ANSWER_LIMIT
 ) -> tuple[str, int, bool]:
-    """What ``tail*Log`` answers: text, size, overflow. The text does not begin at ``offset``:
-    it is the last ``length`` bytes whenever there is anything beyond ``offset`` (Q19).
+    """Return what ``tail*Log`` answers: text, size, overflow.
+
+    The text does not begin at ``offset``: it is the last ``length`` bytes whenever there is
+    anything beyond ``offset``, because clients of Supervisor expect that.
     """
     try:
         with _open(path) as file:
@@ -58,7 +59,7 @@ def tail_log(
 
 
 def last_bytes(path: str, size: int) -> Tail:
-    """The end of a log, backups included. Raises NoFile or Failed."""
+    """Return the last bytes of a log, backups included. Raises NoFile or Failed."""
     try:
         return read_end(path, size)
     except FileNotFoundError as error:
@@ -68,7 +69,7 @@ def last_bytes(path: str, size: int) -> Tail:
 
 
 def last_lines(path: str, lines: int) -> Tail:
-    """The last lines of a log, as far as they fit into an answer. Raises NoFile or Failed."""
+    """Return the last lines of a log, as far as they fit. Raises NoFile or Failed."""
     size = LINES_GUESS
     while True:
         end = last_bytes(path, min(size, ANSWER_LIMIT))
@@ -81,7 +82,7 @@ def last_lines(path: str, lines: int) -> Tail:
 
 
 def start_of_last(lines: int, data: bytes) -> int | None:
-    """Where the last lines begin; None if that is before ``data``, or at its very beginning."""
+    """Return the offset where the last lines begin; None if it is not within ``data``."""
     place = len(data) - 1 if data.endswith(b"\n") else len(data)
     for _ in range(lines):
         place = data.rfind(b"\n", 0, place)
@@ -95,7 +96,7 @@ def _open(path: str) -> BinaryIO:
 
 
 def _slice(file: BinaryIO, start: int, end: int) -> str:
-    """The text in pieces, between which other threads run, be every byte of it undecodable."""
+    """Read and decode in pieces, between which other threads run: decoding holds the GIL."""
     decoder = getincrementaldecoder("utf-8")("replace")
     file.seek(start)
     pieces = []

@@ -1,4 +1,4 @@
-"""What a thread has to say in the activity log, said in the thread of those who use it."""
+"""Reports of worker threads, handed over to the thread that may write to the activity log."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from trio_supervisor.core.config.model import Severity
 
 
-class Notices:
-    """``report`` is called soon where there is a trio loop, and by ``pass_on`` in any case."""
+class ReportQueue:
+    """A queue of reports. They are passed to ``report`` by ``pass_on``.
+
+    Made inside a trio loop, the queue has the loop call ``pass_on`` soon after each report.
+    """
 
     def __init__(self, report: Callable[[Severity, str], None]) -> None:
         self._report = report
@@ -26,18 +29,19 @@ class Notices:
             self._token = trio.lowlevel.current_trio_token()
 
     def add(self, severity: Severity, text: str) -> None:
-        """In any thread."""
+        """Add a report. May be called in any thread."""
         self._waiting.append((severity, text))
         if self._token is not None:
             with suppress(trio.RunFinishedError):
                 self._token.run_sync_soon(self._pass_on_contained, idempotent=True)
 
     def pass_on(self) -> None:
+        """Report all that was added. Call it in the thread of the loop."""
         while self._waiting:
             self._report(*self._waiting.popleft())
 
     def _pass_on_contained(self) -> None:
         try:
             self.pass_on()
-        except Exception:  # of an application's own log; it must not end the loop
-            logging.getLogger("trio_supervisor").exception("a notice could not be reported")
+        except Exception:  # raised by an embedding application's log function
+            logging.getLogger("trio_supervisor").exception("a report could not be logged")

@@ -1,7 +1,7 @@
-"""A log and its backups as one stretch of bytes: its end, and places in it to come back to.
+"""Reads a log and its backups as one sequence of bytes: its end, and positions to come back to.
 
-Runs in threads, blocks freely. Knows how backups are named and not who makes them: it may be a
-logrotate as well (process.md 11.3).
+May wait for the disk, so it is used in threads. The files may be rotated by the daemon or by
+another program such as logrotate, also while they are read.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from trio_supervisor.runtime.system.opening import open_regular
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Backups looked at; nobody reads further back than that.
+#: Most backups that are read.
 MOST_BACKUPS = 100
-#: Names in a row that are free although there are older backups. One is, for a moment, in each step
-#: of a rotation; the log's own, before the new file is there.
+#: Numbers in a row that may be missing although there are older backups. Each step of a rotation
+#: leaves one free for a moment, and the log's own name is free until the new file is there.
 MOST_GAPS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A place in a log that stays the same when the file is renamed, or the daemon is another.
+    """A position in a log that survives renaming of its file and a restart of the daemon.
 
     ``offset`` may reach beyond the ends of the file ``inode``: into a newer or older one. ``log``
     tells logs apart, since inode numbers are used again.
@@ -54,18 +54,18 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """The end of a log, and where that begins."""
+    """The last bytes of a log, and where they begin."""
 
     data: bytes
     position: Position
 
     def since(self, start: int) -> Tail:
-        """Without its first bytes."""
+        """Return it without its first bytes."""
         return Tail(self.data[start:], self.position.moved(start))
 
 
 def is_log(path: str) -> bool:
-    """Whether it is a file of its own, be it for a moment only under the name of a backup."""
+    """Return whether a path is a regular file, or was one before the last step of a rotation."""
     if own_descriptor(path) is not None:
         return False
     try:
@@ -77,7 +77,7 @@ def is_log(path: str) -> bool:
 
 
 def read_end(path: str, size: int) -> Tail:
-    """The last bytes, backups included. Raises OSError."""
+    """Return the last bytes, backups included. Raises OSError."""
     pieces: list[bytes] = []
     with _opened(path) as files:
         newest = next(files)
@@ -94,7 +94,7 @@ def read_end(path: str, size: int) -> Tail:
 
 
 def open_at(path: str, position: Position) -> tuple[int, int] | None:
-    """The file that has this place, to be closed, and the position in it; None if none has it.
+    """Return the open file that has this position, and the offset in it; None if no file has it.
 
     Raises OSError if there is no log now.
     """
@@ -117,7 +117,7 @@ def open_at(path: str, position: Position) -> tuple[int, int] | None:
 
 
 def open_next(path: str, fd: int) -> int:
-    """What was written after the file ``fd``, which has another name now or none.
+    """Open the file that was written after ``fd``, which has another name now or none.
 
     That is the oldest of the files that are newer. Raises OSError, also if there is none yet.
     """
@@ -136,7 +136,7 @@ def open_next(path: str, fd: int) -> int:
 
 
 def position_in(path: str, fd: int, offset: int) -> Position:
-    """A place in one of the files of a log."""
+    """Return the position of an offset in one of the files of a log."""
     return Position(_number(path), os.fstat(fd).st_ino, offset)
 
 

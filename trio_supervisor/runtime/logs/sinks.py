@@ -1,4 +1,4 @@
-"""Where log bytes go: regular files, our own descriptors, devices, FIFOs, syslog.
+"""Sinks, which are open log targets: regular files, devices, FIFOs, own descriptors, syslog.
 
 ``Sinks`` belongs to one supervisor; it shares one writer among all who write to the same blocking
 target, so that their bytes keep their order.
@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from trio_supervisor.core.config.model import Severity
-from trio_supervisor.runtime.logs.drops import Seam
+from trio_supervisor.runtime.logs.drops import CutLine
 from trio_supervisor.runtime.logs.filesink import DiskCall, FileSink
 from trio_supervisor.runtime.logs.growth import LogWrites
 from trio_supervisor.runtime.logs.logfile import LogFile, open_log, own_descriptor
@@ -38,14 +38,14 @@ class Sink(Protocol):
 
     @property
     def backlog(self) -> int:
-        """Bytes that wait for a slow target; its channel is not read at 1 MiB (P-256)."""
+        """Bytes that wait for a slow target. Its channel is read no further at 1 MiB."""
 
     @property
     def broken(self) -> bool:
         """Whether the reader at the other end of a pipe is gone."""
 
     def write(self, data: bytes) -> None:
-        """Take bytes. Never raises and never blocks; what is lost is reported (P-258)."""
+        """Take bytes. Never raises and never blocks; dropped bytes are reported."""
 
     async def room(self) -> None:
         """Return when the backlog is small."""
@@ -57,17 +57,17 @@ class Sink(Protocol):
         """
 
     def reopen(self) -> None:
-        """Open the target by name again (P-247). Raises OSError; the old one stays in use."""
+        """Open the target by its name again. Raises OSError; the old one stays in use."""
 
     def clear(self) -> None:
-        """Empty a regular file; leave anything else alone (P-254). Raises OSError."""
+        """Empty a regular file; leave anything else alone. Raises OSError."""
 
     def close(self) -> None:
         """End the use of this target; what is waiting is still written."""
 
 
 class StreamSink:
-    """A target that is not a regular file: never rotated, truncated or removed (P-243).
+    """A target that is not a regular file: never rotated, truncated or removed.
 
     ``reopen`` opens it by name again.
     """
@@ -75,7 +75,7 @@ class StreamSink:
     def __init__(self, writer: Writer, *, reopen: Callable[[], Writer]) -> None:
         self._writer = writer
         self._open_again = reopen
-        self._seam = Seam()
+        self._cut = CutLine()
 
     @property
     def backlog(self) -> int:
@@ -86,10 +86,10 @@ class StreamSink:
         return self._writer.broken
 
     def write(self, data: bytes) -> None:
-        if self._writer.put(data, self._seam.lead):
-            self._seam.written(data)
+        if self._writer.put(data, self._cut.lead):
+            self._cut.written(data)
         else:
-            self._seam.lost()
+            self._cut.lost()
 
     async def room(self) -> None:
         await self._writer.room()
@@ -103,7 +103,7 @@ class StreamSink:
         self._writer = fresh
 
     def clear(self) -> None:
-        """Q-48: clearing must not remove a device's link."""
+        """Does nothing: clearing must not remove the link of a device."""
 
     def close(self) -> None:
         self._writer.release()
@@ -171,7 +171,7 @@ class Sinks:
             reopen=lambda: self._stream_writer(path, self._open(path)),
         )
         if maxbytes > 0 and path != os.devnull and path not in self._warned:
-            self._warned.add(path)  # once per start (P-243, Q-40)
+            self._warned.add(path)  # once per start
             self._report(
                 Severity.WARN,
                 f"{path} is no regular file and not rotated; maxbytes=0 for it ends this warning",

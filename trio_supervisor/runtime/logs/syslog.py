@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.logs.writer import Writer
 
 SOCKET = "/dev/log"
-#: Facility USER, severity INFO, whatever the line (P-227, P-291).
+#: Facility USER, severity INFO, whatever the line.
 PRIORITY = 1 * 8 + 6
 #: ``Nov  4 16:20:00`` within ``Tue Nov  4 16:20:00 2026``: the month's name is English everywhere.
 _STAMP = slice(4, 19)
@@ -52,7 +52,7 @@ class SyslogSocket:
 
 
 class SyslogSink:
-    """Each line of each chunk as one message, ``<process> <line>`` (P-227 to P-230)."""
+    """Each line of each chunk as one message, ``<process> <line>``."""
 
     broken = False
 
@@ -68,7 +68,7 @@ class SyslogSink:
     def write(self, data: bytes) -> None:
         head = f"<{PRIORITY}>{time.asctime()[_STAMP]} {self._tag}: {self._prefix}"
         for line in data.splitlines():
-            self._writer.put((head + line.decode(errors="replace")).encode())  # Q-51
+            self._writer.put((head + line.decode(errors="replace")).encode())
 
     async def room(self) -> None:
         """Return when little is waiting, or when the syslog daemon hangs.
@@ -88,7 +88,7 @@ class SyslogSink:
         """There is no name that a rotation could have moved."""
 
     def clear(self) -> None:
-        """Succeeds and does nothing (P-253)."""
+        """Does nothing: what was sent cannot be taken back."""
 
     def close(self) -> None:
         self._writer.release()

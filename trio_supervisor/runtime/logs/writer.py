@@ -1,7 +1,7 @@
 """A thread that writes to a target which may block: a pipe, a terminal, a FIFO, syslog.
 
 The descriptor is often shared with others (our own stdout), so it cannot be made non-blocking; a
-thread is what keeps a reader that sleeps from stopping the event loop (P-256, Q-36, Q-37).
+thread is what keeps a reader that sleeps from stopping the event loop.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import trio
 
-from trio_supervisor.runtime.logs.drops import Losses, Seam, reason
-from trio_supervisor.runtime.logs.reports import Notices
+from trio_supervisor.runtime.logs.drops import CutLine, DropCounter, reason
+from trio_supervisor.runtime.logs.reports import ReportQueue
 from trio_supervisor.runtime.logs.worker import wake
 from trio_supervisor.runtime.system.threads import NoThread, start
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from trio_supervisor.core.config.model import Severity
 
-#: Bytes that may wait for the target; callers hold back or drop beyond it (P-256, P-293).
+#: Bytes that may wait for the target; callers hold back or drop beyond it.
 BACKLOG_LIMIT = 1024 * 1024
 #: ``room`` returns at this backlog: low enough that a reader is not stopped for every chunk.
 ROOM = BACKLOG_LIMIT // 2
@@ -52,18 +52,18 @@ class Descriptor:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._seam = Seam()
+        self._cut = CutLine()
 
     def write(self, data: memoryview) -> int:
         try:
-            if self._seam.lead:
-                self._seam.written(self._seam.lead[: self._write(self._seam.lead)])
+            if self._cut.lead:
+                self._cut.written(self._cut.lead[: self._write(self._cut.lead)])
             written = self._write(data)
         except OSError as error:
             if error.errno != errno.EPIPE:  # the next reader of a FIFO begins with a line anyway
-                self._seam.lost()
+                self._cut.lost()
             raise
-        self._seam.written(data[:written])
+        self._cut.written(data[:written])
         return written
 
     def _write(self, data: bytes | memoryview) -> int:
@@ -91,10 +91,10 @@ class Writer:
     ) -> None:
         self.backlog = 0
         self.broken = False
-        """Its reader is gone (EPIPE). A FIFO may get another, so it is tried all the same."""
+        """True after EPIPE. Writing goes on, because a FIFO can be reopened by a new reader."""
         self._target = target
-        self._notices = Notices(report)
-        self._losses = Losses(name, self._notices.add)
+        self._reports = ReportQueue(report)
+        self._drops = DropCounter(name, self._reports.add)
         self._queue: deque[bytes] = deque()
         self._users = 1
         self._ended = False
@@ -130,7 +130,7 @@ class Writer:
         with self._changed:
             self._users -= 1
             self._changed.notify_all()
-        self._notices.pass_on()
+        self._reports.pass_on()
 
     def put(self, data: bytes, lead: bytes = b"") -> bool:
         """Queue bytes, and ``lead`` in front; False if they had to be dropped.
@@ -146,8 +146,8 @@ class Writer:
                 self.backlog += len(lead) + len(data)
                 self._changed.notify_all()
             else:
-                self._losses.lost(len(data), "its reader is too slow")
-        self._notices.pass_on()
+                self._drops.lost(len(data), "its reader is too slow")
+        self._reports.pass_on()
         return fits
 
     async def room(self) -> None:
@@ -168,7 +168,7 @@ class Writer:
             unused = not self._users
         if unused:
             self._thread.join(max(0.0, deadline - time.monotonic()))
-        self._notices.pass_on()
+        self._reports.pass_on()
 
     def _run(self) -> None:
         while (data := self._next()) is not None:
@@ -195,9 +195,9 @@ class Writer:
             self.backlog -= size
             self._moved = time.monotonic()
             if error is None:
-                self._losses.recovered()
+                self._drops.recovered()
             else:
-                self._losses.lost(unwritten, reason(error))
+                self._drops.lost(unwritten, reason(error))
             self.broken = error is not None and error.errno == errno.EPIPE
             self._changed.notify_all()
             if self.backlog <= ROOM:

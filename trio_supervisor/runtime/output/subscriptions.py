@@ -1,6 +1,6 @@
-"""What a process writes, for code in the same program: bounded streams of bytes or lines.
+"""Subscriptions to the output of a channel, for code in the same program: bytes or lines.
 
-Reading slowly holds up nobody: when too much waits the oldest is dropped and counted.
+A slow reader does not delay the process: when too much waits the oldest is dropped and counted.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import trio
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Bytes that may wait for one who is slow.
+#: Bytes that may wait for a slow reader.
 BUFFER_BYTES = 1024 * 1024
 
 
@@ -49,11 +49,11 @@ class OutputStream:
         return chunk
 
     def lines(self) -> Lines:
-        """The output as lines of text, without their ends; what is not UTF-8 is replaced."""
+        """Return the output as lines of text without their ends; invalid UTF-8 is replaced."""
         return Lines(self)
 
     def feed(self, data: bytes) -> None:
-        """Take what the process has written."""
+        """Add output of the process."""
         data, excess = data[-self.buffer_bytes :], len(data) - self.buffer_bytes
         self.dropped += max(0, excess)
         self._chunks.append(data)
@@ -65,13 +65,13 @@ class OutputStream:
         self._news.unpark_all()
 
     def end(self) -> None:
-        """Nothing more comes; what waits can still be read."""
+        """End the stream; output that waits can still be read."""
         self._over = True
         self._news.unpark_all()
 
 
 class Lines:
-    """An asynchronous iterator over lines; no generator, which would mind being left early."""
+    """An asynchronous iterator over lines. A generator would have to be closed when left early."""
 
     def __init__(self, chunks: OutputStream) -> None:
         self._chunks = chunks
@@ -101,7 +101,7 @@ class Lines:
 
 
 class Subscriptions:
-    """The streams that are open on one channel."""
+    """The open streams of one channel."""
 
     def __init__(self) -> None:
         self._open: list[OutputStream] = []
@@ -109,7 +109,7 @@ class Subscriptions:
 
     @contextmanager
     def open(self, buffer_bytes: int) -> Iterator[OutputStream]:
-        """A stream for the length of the block. Raises ValueError."""
+        """Open a stream for the length of the block. Raises ValueError if it has no room."""
         stream = OutputStream(buffer_bytes)
         self._open.append(stream)
         if self._over:
@@ -124,7 +124,7 @@ class Subscriptions:
             stream.feed(data)
 
     def end(self) -> None:
-        """Nothing more comes, to any stream."""
+        """End all streams, also those that are opened later."""
         self._over = True
         for stream in self._open:
             stream.end()

@@ -1,4 +1,4 @@
-"""What a process wrote last, and how much in all: for people who ask why it does not run.
+"""The last output of a channel, in memory, and its size in all: shown when a process fails.
 
 Kept in memory, because a log may be a pipe, a device or nothing at all.
 """
@@ -20,7 +20,7 @@ class TailBuffer:
         self._cut = False
 
     def feed(self, data: bytes) -> None:
-        """Take what goes to the log."""
+        """Add output that goes to the log."""
         self.count += len(data)
         if len(data) < REMEMBERED:
             data = self._end + data
@@ -29,7 +29,7 @@ class TailBuffer:
 
     @property
     def data(self) -> bytes:
-        """Whole lines as far as possible."""
+        """The last bytes; whole lines as far as possible."""
         end = self._end
         if self._cut and b"\n" in end[:-1]:
             end = end.partition(b"\n")[2]
@@ -37,5 +37,5 @@ class TailBuffer:
 
     @property
     def text(self) -> str:
-        """The same; what is not UTF-8 is replaced."""
+        """The same as text; invalid UTF-8 is replaced."""
         return self.data.decode(errors="replace")
