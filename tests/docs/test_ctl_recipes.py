@@ -1,4 +1,4 @@
-"""The recipes for the client use only what it has."""
+"""The recipes for the client use only existing commands and options."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The examples of docs/embedding.md do what the page says; type checkers accept them."""
+"""The examples on docs/embedding.md print what the page shows, and pass a type checker."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ IDS = ["greeter", "web app", "task pool", "test suite"]
 
 @pytest.fixture
 def redis() -> None:
-    """The database server of the last example; CI installs it."""
+    """Skip the test if the database server of the last example is missing; CI installs it."""
     path_of("redis-server")
 
 
@@ -52,7 +52,7 @@ MYPY = ["-m", "mypy", "--strict", "--config-file=", f"--cache-dir={ROOT / '.mypy
 
 
 def test_examples_are_typed(tmp_path: Path) -> None:
-    """``mypy --strict`` on programs of users, which see only what is public."""
+    """Check the examples with ``mypy --strict``, as users do: only the public API is visible."""
     for number, (source, _) in enumerate(EXAMPLES):
         (tmp_path / f"example_{number}.py").write_text(source)
     run([*MYPY, *(path.name for path in tmp_path.glob("*.py"))], tmp_path)

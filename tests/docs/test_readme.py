@@ -1,4 +1,4 @@
-"""What README.md shows of commands is what they print."""
+"""The commands in README.md print what it shows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.kit.root import NOBODY, as_user
 def test_the_check_of_the_first_configuration() -> None:
     (shown,) = [body for body in blocks(README, "console") if "tsupervisord --check" in body]
     prepare, check, *expected = shown.splitlines(keepends=True)
-    # Root is told more: the page is for people who have just installed it.
+    # As root there are more findings; the page shows those of an ordinary user.
     nobody = pwd.getpwnam(NOBODY)
     within = as_user(nobody.pw_uid, nobody.pw_gid) if os.getuid() == 0 else []
     with tempfile.TemporaryDirectory(prefix="trio-supervisor-test-") as name:

@@ -1,4 +1,4 @@
-"""docs/watching.md: its commands show what it says."""
+"""The commands on docs/watching.md print what the page shows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PAGE = "watching.md"
 
 
 def sessions() -> list[tuple[str, str]]:
-    """Each command of the page with what it prints."""
+    """Return each command of the page with its output."""
     text = "".join(blocks(PAGE, "console"))
     parts = re.split(r"^\$ (.*)\n", text, flags=re.MULTILINE)[1:]
     return list(zip(parts[::2], parts[1::2], strict=True))
@@ -34,10 +34,12 @@ def test_the_examples(tmp_path: Path) -> None:
     with daemon(tmp_path, config) as running:
         running.wait_for("database", "FATAL")
         running.wait_for("import", "EXITED")
-        (tmp_path / "c.conf").rename(tmp_path / "supervisord.conf")  # where commands look for it
+        (tmp_path / "c.conf").rename(
+            tmp_path / "supervisord.conf"
+        )  # where the commands look for it
         for command, output in sessions():
             shell = ["/bin/sh", "-c", command]
-            # What a process has written arrives in a moment.
+            # The output of a process arrives a moment later.
             until(partial(prints, shell, output, tmp_path, path), f"{command} printing {output!r}")
         top = [str(binaries / "tsupervisorctl"), "top"]
         with screen(top, cwd=tmp_path) as person:
@@ -49,13 +51,13 @@ def test_the_examples(tmp_path: Path) -> None:
             shown, said = person.lines, blocks(PAGE, "text")[-1].splitlines()
             person.type("q")
             assert person.end()[0] == 0
-    # Alike but for what is another each time: the daemon's place, numbers of processes, times.
+    # The other lines contain addresses, pids and times, which differ.
     assert len(shown) == len(said)
     for line in (1, 2, 3, 4, 9, 10, 11, 12):
         assert shown[line] == said[line]
 
 
-def test_the_events_look_like_that() -> None:
+def test_events_are_formatted_as_shown() -> None:
     (line,) = re.findall(
         r"^(.*) PROCESS_STATE_RUNNING .*$", (DOCS / PAGE).read_text(), re.MULTILINE
     )
@@ -72,7 +74,7 @@ def test_the_events_look_like_that() -> None:
     assert shown in (DOCS / PAGE).read_text()
 
 
-def test_all_keys_that_act_are_told() -> None:
+def test_every_key_is_documented() -> None:
     text = (DOCS / PAGE).read_text()
     for _, written, _, _ in KEYS:
         if re.fullmatch("[A-Za-z/?]", written):
