@@ -122,7 +122,6 @@ def _numbers_in_python(path: Path) -> Iterator[str]:
 
 def _places() -> list[Path]:
     code = [path for folder in (TESTS, PACKAGE) for path in folder.rglob("*.py")]
-    code = [path for path in code if path.parent != PACKAGE / "runtime" / "logs"]
     return [*code, *(ROOT / "docs").rglob("*.md"), ROOT / "README.md"]
 
 
