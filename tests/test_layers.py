@@ -106,6 +106,15 @@ LAZY = (
     Lazy("", "importlib.import_module", "public names are imported on first use (PEP 562)"),
     Lazy("core.xmlrpc", "defusedxml*", "slow to import, and needed only for an XML request"),
     Lazy("core.xmlrpc", "xml.etree.ElementTree*", "as slow, and loaded by defusedxml anyway"),
+    Lazy("core.xmlrpc", "datetime*", "few calls have a date"),
+    Lazy("core.config.toml", "tomllib", "most configurations are INI files"),
+    Lazy("runtime.spawn.leftovers", "datetime*", "most starts find no leftovers"),
+    Lazy("web.app", f"{NAME}.web.pages*", "most daemons are never asked for a page"),
+    Lazy("web.app", f"{NAME}.web.api*", "most daemons are never asked by the JSON API"),
+    Lazy("web.message", "html*", "its table of entities takes memory; for error pages only"),
+    Lazy("web.pages.assets", "email.utils*", "takes memory; for pages only"),
+    Lazy("web.pages.assets", "importlib.resources*", "takes memory; for pages only"),
+    Lazy("cli.daemon", "*", "a running daemon needs nothing of what other actions import"),
     Lazy("web.memory", "ctypes", "takes memory, and needed only after a large request"),
     Lazy(
         "cli.client.client", "urllib.parse*", "slow, and needed only for credentials inside a URL"
@@ -271,6 +280,55 @@ def test_import_loads_nothing_slow(module: str) -> None:
     loaded = set(done.stdout.split())
     assert module in loaded
     assert {name for name in loaded if is_within(name, *SLOW)} == set()
+
+
+#: What a running daemon needs seldom or never: a megabyte and more, for months.
+LOADED_LATE = (
+    *(
+        "calendar",
+        "cProfile",
+        "datetime",
+        "email",
+        "getpass",
+        "gzip",
+        "html",
+        "importlib.resources",
+    ),
+    *("json", "profile", "pstats", "tomli_w", "tomllib", "xml", "defusedxml"),
+    *(f"{NAME}.cli.{name}" for name in ("check", "convert", "demo", "export")),
+    f"{NAME}.web.api",
+    *(f"{NAME}.web.pages.{name}" for name in ("layout", "live", "log_page", "status_page")),
+)
+
+
+def loaded_by(script: str) -> set[str]:
+    """Run a script in a fresh interpreter; return the modules that it has loaded."""
+    script = f"import sys\n{script}\nprint(*sys.modules)"
+    command = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path[:] = {sys.path}\n{script}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    return set(done.stdout.split())
+
+
+def test_a_daemon_that_has_started_has_not_loaded_what_is_needed_late() -> None:
+    loaded = loaded_by(f"import {NAME}.cli.daemon")
+    assert f"{NAME}.web.app" in loaded
+    assert {name for name in loaded if is_within(name, *LOADED_LATE)} == set()
+
+
+def test_a_daemon_that_changes_its_user_loads_before_what_it_needs_late() -> None:
+    """The other user may be unable to read the files of these modules."""
+    loaded = loaded_by(
+        f"import {NAME}.cli.daemon as d, {NAME}.cli.privileges as p; p.load_what_is_read_late()"
+    )
+    late = {
+        found.target
+        for found in imports(PACKAGE)
+        if found.in_function
+        and below(PACKAGE, found.importer).startswith(("core", "runtime", "web"))
+    }
+    missing = {name for name in late if not {name, name.rpartition(".")[0]} & loaded}
+    assert late
+    assert missing == set()
 
 
 SOUND = {

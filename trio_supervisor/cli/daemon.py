@@ -1,11 +1,12 @@
-"""``tsupervisord``: from the command line to a running daemon, and back to the exit code."""
+"""``tsupervisord``: from the command line to a running daemon, and back to the exit code.
+
+Actions other than running the daemon import their modules themselves. A daemon runs for months, and
+would keep these modules in memory all the time without ever using them.
+"""
 
 from __future__ import annotations
 
-import cProfile
-import getpass
 import os
-import pstats
 import sys
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,13 +14,9 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_supervisor._version import __version__
-from trio_supervisor.cli.check.check import check
-from trio_supervisor.cli.convert import convert
 from trio_supervisor.cli.daemon_options import DaemonOptions, UsageError, parse, usage
 from trio_supervisor.cli.daemon_run import Service
-from trio_supervisor.cli.demo import run_demo
 from trio_supervisor.cli.detach import detach
-from trio_supervisor.cli.export import export
 from trio_supervisor.cli.privileges import (
     drop_privileges,
     open_standard_descriptors,
@@ -94,6 +91,9 @@ def _profiled(run: Callable[[], int], words: str) -> int:
 
     ``words`` are separated by commas: sort keys of ``pstats``, and ``callers``. Raises UsageError.
     """
+    import cProfile
+    import pstats
+
     chosen = [word.strip() for word in words.split(",") if word.strip()]
     order = [word for word in chosen if word != CALLERS]
     for word in order:
@@ -110,18 +110,26 @@ def _profiled(run: Callable[[], int], words: str) -> int:
 
 
 def _check(options: DaemonOptions, program: str) -> int:
+    from trio_supervisor.cli.check.check import check
+
     return check(options.configuration, options.overrides, options.format, program)
 
 
 def _convert(options: DaemonOptions, program: str) -> int:
+    from trio_supervisor.cli.convert import convert
+
     return convert(options.configuration, program, keep_includes=options.keep_includes)
 
 
 def _export(options: DaemonOptions, program: str) -> int:
+    from trio_supervisor.cli.export import export
+
     return export(options.configuration, options.overrides, options.format, program)
 
 
 def _demo(options: DaemonOptions, program: str) -> int:
+    from trio_supervisor.cli.demo import run_demo
+
     return run_demo()
 
 
@@ -139,6 +147,8 @@ def _hash_password(options: DaemonOptions, program: str) -> int:
 
 
 def _typed_password() -> str:
+    import getpass
+
     try:
         password = getpass.getpass("Password: ")
         again = getpass.getpass("Again: ")

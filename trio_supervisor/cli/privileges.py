@@ -3,6 +3,7 @@ user and limits."""
 
 from __future__ import annotations
 
+import importlib
 import os
 import pwd
 import resource
@@ -17,6 +18,15 @@ from trio_supervisor.web.pages.assets import load_assets
 STDERR = 2
 #: A call whose decoding loads every module that the first real call needs.
 FIRST_CALL = b"<methodCall><methodName>x</methodName></methodCall>"
+#: Modules that the daemon imports when it first needs them.
+LATE_MODULES = (
+    *("datetime", "email.utils", "html", "importlib.resources", "tomllib"),
+    "trio_supervisor.web.api.routes",
+    "trio_supervisor.web.pages.live",
+    "trio_supervisor.web.pages.log_page",
+    "trio_supervisor.web.pages.log_view",
+    "trio_supervisor.web.pages.status_page",
+)
 
 
 def open_standard_descriptors() -> None:
@@ -75,6 +85,8 @@ def drop_privileges(uid: int | None) -> list[Diagnostic]:
 def load_what_is_read_late() -> None:
     """Load the modules and files that only the first client needs, because the user that the daemon
     becomes may be unable to read them."""
+    for module in LATE_MODULES:
+        importlib.import_module(module)
     decode_call(FIRST_CALL)
     load_assets()
 

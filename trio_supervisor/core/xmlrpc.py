@@ -12,13 +12,15 @@ import math
 import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
 from operator import itemgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from trio_supervisor.core.numbers import whole_number
 
-Value = None | bool | int | float | str | datetime | list["Value"] | dict[str, "Value"]
+if TYPE_CHECKING:
+    from datetime import datetime
+
+Value: TypeAlias = "bool | int | float | str | datetime | list[Value] | dict[str, Value] | None"
 
 #: Depth of nested elements beyond which a body is refused; real calls stay below 15.
 MAX_DEPTH = 64
@@ -137,6 +139,8 @@ def _double(text: str, values: list[Value]) -> Value:
 
 
 def _date(text: str, values: list[Value]) -> Value:
+    from datetime import datetime  # few calls have a date
+
     return datetime.strptime(text.strip(), "%Y%m%dT%H:%M:%S")
 
 

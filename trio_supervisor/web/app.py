@@ -1,4 +1,8 @@
-"""The endpoints of a server: access control, and dispatch by path."""
+"""The endpoints of a server: access control, and dispatch by path.
+
+The modules of the pages and of the JSON API are imported at the first request for them. Most
+daemons never get one, and would keep a megabyte of code and tables for nothing.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import errno
 import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 from trio_supervisor.core.config.model import InetServer, Severity
@@ -14,9 +19,6 @@ from trio_supervisor.runtime.rpc.plugins import make_plugins
 from trio_supervisor.web.access.admission import Admission
 from trio_supervisor.web.access.auth import Role
 from trio_supervisor.web.access.client_log import quoted
-from trio_supervisor.web.api.error import json_error_response
-from trio_supervisor.web.api.input import BODY_LIMIT
-from trio_supervisor.web.api.routes import Api
 from trio_supervisor.web.content_coding import encode
 from trio_supervisor.web.logtail import tail_main, tail_process
 from trio_supervisor.web.memory import LIMIT, Memory
@@ -29,18 +31,13 @@ from trio_supervisor.web.message import (
     error_response,
 )
 from trio_supervisor.web.pages.assets import ADDRESSES, asset
-from trio_supervisor.web.pages.forms import viewer_of
-from trio_supervisor.web.pages.layout import health
-from trio_supervisor.web.pages.live import live
-from trio_supervisor.web.pages.log_page import log_page
-from trio_supervisor.web.pages.log_view import download, live_log
-from trio_supervisor.web.pages.status_page import status_page
 from trio_supervisor.web.tls import Certificate
 from trio_supervisor.web.xmlrpc import answer_call
 
 if TYPE_CHECKING:
     from trio_supervisor.core.config.model import Server
     from trio_supervisor.runtime.supervisor import Supervisor
+    from trio_supervisor.web.api.routes import Api
 
 #: Errors that mean that the daemon is out of descriptors, memory or threads for the moment.
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
@@ -49,6 +46,8 @@ READ_OR_POST = (*READ, "POST")
 LOGTAIL = "/logtail"
 MAINLOGTAIL = "/mainlogtail"
 RPC2 = "/RPC2"
+#: The paths of the JSON API, or their beginning. Other paths do not load its modules.
+API = ("/api/", "/healthz/", "/readyz/", "/metrics/")
 #: Most bytes of a posted form, which is parsed on the event loop. Our pages send some hundred.
 FORM_LIMIT = 64 * 1024
 
@@ -117,7 +116,6 @@ class App:
             supervisor.config.rpcinterfaces, supervisor
         )  # each server has its own, as in Supervisor
         self._rpc = Rpc(supervisor, plugins)
-        self._api = Api(supervisor)
         self._readonly_rpc = Rpc(supervisor, plugins, readonly=True)
         self._rpc_endpoint = Endpoint(
             ("POST",),
@@ -222,15 +220,30 @@ class App:
             return self._rpc_endpoint
         if f"{path}/".startswith((f"{LOGTAIL}/", f"{MAINLOGTAIL}/")):
             return self._tail_endpoint
-        if (methods := self._api.allowed(path)) is not None:
-            return Endpoint(
-                methods,
-                self._api.respond,
-                changes=by_post,
-                refuse=json_error_response,
-                body_limit=BODY_LIMIT,
-            )
+        if f"{path}/".startswith(API):
+            return self._api_endpoint(path)
         return self._pages.get("/" + path.lstrip("/"), self._no_endpoint)
+
+    def _api_endpoint(self, path: str) -> Endpoint:
+        from trio_supervisor.web.api.error import json_error_response
+        from trio_supervisor.web.api.input import BODY_LIMIT
+
+        methods = self._api.allowed(path)
+        if methods is None:
+            return self._no_endpoint
+        return Endpoint(
+            methods,
+            self._api.respond,
+            changes=by_post,
+            refuse=json_error_response,
+            body_limit=BODY_LIMIT,
+        )
+
+    @cached_property
+    def _api(self) -> Api:
+        from trio_supervisor.web.api.routes import Api
+
+        return Api(self._supervisor)
 
     async def _call(self, request: Request) -> Response:
         rpc = self._readonly_rpc if request.readonly else self._rpc
@@ -243,18 +256,29 @@ class App:
         return await tail_process(self._supervisor, path.removeprefix(LOGTAIL).removeprefix("/"))
 
     async def _status(self, request: Request) -> Response:
+        from trio_supervisor.web.pages.status_page import status_page
+
         return await status_page(self._supervisor, request)
 
     async def _live(self, request: Request) -> StreamResponse:
+        from trio_supervisor.web.pages.forms import viewer_of
+        from trio_supervisor.web.pages.live import live
+
         return live(self._supervisor, viewer_of(request), request.fields.get("since", ""))
 
     async def _log(self, request: Request) -> Response:
+        from trio_supervisor.web.pages.log_page import log_page
+
         return await log_page(self._supervisor, request)
 
     async def _live_log(self, request: Request) -> Response | StreamResponse:
+        from trio_supervisor.web.pages.log_view import live_log
+
         return await live_log(self._supervisor, request.fields)
 
     async def _download(self, request: Request) -> Response | StreamResponse:
+        from trio_supervisor.web.pages.log_view import download
+
         return await download(self._supervisor, request.fields)
 
     async def _not_found(self, request: Request) -> Response:
@@ -262,6 +286,8 @@ class App:
         return error_response(status, "There is nothing at this address")
 
     async def _health(self, request: Request) -> Response:
+        from trio_supervisor.web.pages.layout import health
+
         return health()
 
     async def _asset(self, request: Request) -> Response:

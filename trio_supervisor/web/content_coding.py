@@ -7,7 +7,6 @@ clients.
 
 from __future__ import annotations
 
-import gzip
 import struct
 import zlib
 from dataclasses import replace
@@ -26,6 +25,8 @@ LEAST = 1024
 LEVEL = 3
 #: Bytes of the largest piece of a stream whose compressed form is cached for other clients.
 SHARED = 8 * 1024
+#: Deflate in the format of gzip, with the largest window.
+_WHOLE = 31
 #: Raw deflate with a window of 8 KiB: pieces are small.
 _WINDOW = -13
 _MEMORY = 6
@@ -92,7 +93,7 @@ class GzipSource:
 
 
 def _compress(body: bytes) -> bytes:
-    return gzip.compress(body, LEVEL, mtime=0)
+    return zlib.compress(body, LEVEL, _WHOLE)
 
 
 def _piece(data: bytes) -> bytes:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from html import escape
 from http import HTTPStatus
 from time import gmtime
 from typing import Protocol
@@ -156,6 +155,8 @@ def error_response(
     status: int, detail: str = "", *, headers: tuple[tuple[str, str], ...] = ()
 ) -> Response:
     """Return a small page with a status and an explanation."""
+    from html import escape  # it comes with a table of all entities of HTML
+
     title = f"{status} {phrase(status)}"
     page = (
         f"<!DOCTYPE html>\n<html lang=en><title>{title}</title>\n<h1>{title}</h1>\n"

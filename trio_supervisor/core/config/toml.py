@@ -7,7 +7,6 @@ Tables and options have the names of the INI form and native types. They are tur
 from __future__ import annotations
 
 import re
-import tomllib
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config.ini import Document, Entry, Grammar, Section
@@ -51,6 +50,8 @@ def read_toml(
     Errors are added to the document's. An ``included`` file cannot include others: the INI form
     ignores its ``[include]``, here it is an error, like all that has no effect.
     """
+    import tomllib  # most configurations are INI files
+
     try:
         data = tomllib.loads(text)
     except RecursionError:

@@ -12,7 +12,6 @@ import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +38,8 @@ class Leftover:
     """How many more processes of the program there are."""
 
     def __str__(self) -> str:
+        from datetime import timedelta  # most starts find none
+
         more = f" and {self.others} more" if self.others else ""
         return (
             f"{self.program} of an earlier daemon still runs: pid {self.pid}{more}, for "

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from functools import cache
-from importlib.resources import files
 
 from trio_supervisor.web.message import SECURITY, Request, Response, http_date
 
@@ -42,6 +40,8 @@ def asset(request: Request) -> Response:
 
 @cache
 def _load(address: str) -> Asset:
+    from importlib.resources import files
+
     file = files(__package__) / "static" / address.rpartition("/")[2]
     with file.open("rb") as opened:
         return Asset(opened.read(), _TYPES[address], int(os.fstat(opened.fileno()).st_mtime))
@@ -55,6 +55,8 @@ def load_assets() -> None:
 
 def _has(date: str, found: Asset) -> bool:
     """Whether a client's copy of that date is current. An invalid date means that it is not."""
+    from email.utils import parsedate_to_datetime
+
     try:
         return parsedate_to_datetime(date).timestamp() >= found.modified
     except (ValueError, OverflowError):
