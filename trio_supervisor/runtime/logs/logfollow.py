@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 #: Bytes of the log shown to begin with, unless others are asked for.
 HISTORY = 1024
-#: Most bytes of one poll; a reader who is far behind polls again at once.
+#: Most bytes of one poll. A follower that is far behind polls again at once.
 CHUNK = 128 * 1024
 TRUNCATED = b"==> File truncated <==\n"
 
@@ -51,11 +51,11 @@ class LogFollower:
 
     @property
     def behind(self) -> int:
-        """Bytes of the file that were not read yet."""
+        """Bytes of the file that have not been read yet."""
         return max(0, self.size - self._offset)
 
     def poll(self) -> bytes:
-        """What has been added since the last poll; empty if nothing was. Does not wait."""
+        """Return what was added since the last poll, or ``b""``. Does not wait for more."""
         data = self._read()
         if data:
             return data
@@ -82,7 +82,7 @@ class LogFollower:
         return data
 
     def _replaced(self) -> bool:
-        """Whether the name stands for another file now; if for none, there may be one soon."""
+        """Return whether the path names another file now. None yet means it may name one soon."""
         try:
             return not os.path.samestat(os.stat(self._path), os.fstat(self._fd))
         except OSError:

@@ -16,7 +16,7 @@ from trio_supervisor.runtime.system.opening import open_regular
 
 #: Most bytes of one answer unless the configuration says otherwise; of more, the last part is kept.
 ANSWER_LIMIT = 16 * 1024 * 1024
-#: Bytes in which the last lines are looked for first; hundreds of usual ones.
+#: Bytes in which the last lines are looked for first: hundreds of ordinary lines.
 LINES_GUESS = 64 * 1024
 #: Bytes that are decoded at once.
 PIECE = 256 * 1024

@@ -1,7 +1,7 @@
-"""Reads logs in threads, so that a file on a disk that hangs holds up only those who asked for it.
+"""Reads logs in threads, so that a file on a disk that hangs holds up only its clients.
 
-A thread that reads from such a disk cannot be ended. It keeps one of the few places of its own
-file, and gives up its place among the readers of all files after a moment.
+A thread that reads from such a disk cannot be ended. It keeps one of the few slots of its own file,
+and gives up its slot among the readers of all files after a moment.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Readers:
     """Limits how many logs are read at the same time."""
 
     def __init__(self) -> None:
-        self._places = trio.Semaphore(READERS)
+        self._slots = trio.Semaphore(READERS)
         self._files: WeakValueDictionary[str, trio.Semaphore] = WeakValueDictionary()
 
     async def run(
@@ -61,7 +61,7 @@ class Readers:
         await file.acquire()
         reading = _Reading(partial(read, path, *arguments), file, undo)
         try:
-            async with self._places:
+            async with self._slots:
                 reading.begin()
                 with trio.move_on_after(SLOW):
                     await reading.over.wait()
@@ -73,18 +73,19 @@ class Readers:
 
 
 class _Reading(Generic[Result]):
-    """One call in a thread. It gives ``place`` back at its end, which may be long after that of the
-    task that waited for it."""
+    """One call in a thread. It releases ``slot`` at its end, which may be long after the task that
+    waited for it was cancelled.
+    """
 
     def __init__(
         self,
         work: Callable[[], Result],
-        place: trio.Semaphore,
+        slot: trio.Semaphore,
         undo: Callable[[Result], object],
     ) -> None:
         self.over = trio.Event()
         self._work = work
-        self._place = place
+        self._slot = slot
         self._undo = undo
         self._token = trio.lowlevel.current_trio_token()
         self._outcome: Outcome[Result] | None = None
@@ -104,10 +105,10 @@ class _Reading(Generic[Result]):
         return self._outcome.unwrap()
 
     def abandon(self) -> None:
-        """Nobody waits for the result."""
+        """Discard the result when it comes: the task that waited for it was cancelled."""
         self._abandoned = True
         if not self._begun:
-            self._place.release()
+            self._slot.release()
         elif self._outcome is not None:
             self._discard(self._outcome)
 
@@ -119,7 +120,7 @@ class _Reading(Generic[Result]):
             self._discard(outcome)
 
     def _end(self, outcome: Outcome[Result]) -> None:
-        self._place.release()
+        self._slot.release()
         self._outcome = outcome
         self.over.set()
         if self._abandoned:
@@ -155,7 +156,7 @@ class _Call(Generic[Result]):
 
 
 class InThreads(Generic[Resource]):
-    """A resource that is used in threads only, in one at a time; closed when none uses it."""
+    """A resource that is used in threads only, by one at a time, and closed when none uses it."""
 
     def __init__(self, resource: Resource) -> None:
         self._resource = resource
@@ -167,7 +168,7 @@ class InThreads(Generic[Resource]):
         """Call ``function`` with the resource. A thread that hangs is left alone when the caller
         is cancelled."""
         call = _Call(partial(self._use, function))
-        _lookers.submit(call.run)
+        _followers.submit(call.run)
         await call.over.wait()
         return call.result()
 
@@ -196,6 +197,6 @@ class InThreads(Generic[Resource]):
             self._used.release()
 
 
-#: Does the looks of all streams in one thread, and gets another while a disk holds that one up.
-_lookers = DiskWorker()
+#: Reads for all followers in one thread; another replaces it while a disk hangs.
+_followers = DiskWorker()
 readers = Readers()

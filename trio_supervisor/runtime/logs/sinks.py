@@ -25,7 +25,7 @@ from trio_supervisor.runtime.logs.writer import Descriptor, Writer
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-    from trio_supervisor.runtime.logs.writer import Target
+    from trio_supervisor.runtime.logs.writer import Device
 
     Report = Callable[[Severity, str], None]
 
@@ -187,7 +187,7 @@ class Sinks:
             opened.close()
         return writer
 
-    def _writer(self, key: Hashable, name: str, target: Callable[[], Target]) -> Writer:
+    def _writer(self, key: Hashable, name: str, target: Callable[[], Device]) -> Writer:
         """The writer for a target, with one more user."""
         writer = self._writers.get(key)
         if writer is None or not writer.retain():
@@ -201,5 +201,5 @@ def _log_file(path: str, fd: int, rotation: RotationScheme, report: Report) -> L
 
 def _open(path: str) -> int:
     fd = open_log(path)
-    os.set_blocking(fd, True)  # nobody shares it; to wait for a slow reader is the thread's work
+    os.set_blocking(fd, True)  # it is not shared, and its thread may wait for a slow reader
     return fd

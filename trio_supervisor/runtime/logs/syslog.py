@@ -1,7 +1,7 @@
 """Log lines to the local syslog daemon, over its datagram socket.
 
-The C library's ``syslog`` waits while the daemon is busy and would hold up everybody; this is a
-target for a writer thread.
+The C library's ``syslog`` waits while that daemon is busy and would block the event loop, so a
+writer thread sends the lines.
 """
 
 from __future__ import annotations

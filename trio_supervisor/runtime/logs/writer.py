@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 BACKLOG_LIMIT = 1024 * 1024
 #: ``room`` returns at this backlog: low enough that a reader is not stopped for every chunk.
 ROOM = BACKLOG_LIMIT // 2
-#: Beyond this even callers that held back are not listened to: what children leave in their pipes
-#: when they die is read in any case, and a target stuck for days must not take all memory.
+#: Limit also for callers that hold back: what children leave in their pipes when they die is read
+#: in any case, and a target that is stuck for days must not take all memory.
 QUEUE_LIMIT = 8 * BACKLOG_LIMIT
 
-#: Seconds without any progress after which a target is said to hang.
+#: Seconds without progress after which a target counts as hanging.
 HANGING = 2.0
 
 
-class Target(Protocol):
+class Device(Protocol):
     """What a writer writes to, in its thread."""
 
     def write(self, data: memoryview) -> int:
@@ -48,7 +48,7 @@ class Target(Protocol):
 
 
 class Descriptor:
-    """A file descriptor as a target; owns it."""
+    """A file descriptor to write to; owns it."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -70,7 +70,7 @@ class Descriptor:
         while True:
             try:
                 return os.write(self._fd, data)
-            except BlockingIOError:  # somebody who shares it made it non-blocking
+            except BlockingIOError:  # another process that shares it made it non-blocking
                 poll = select.poll()
                 poll.register(self._fd, select.POLLOUT)
                 poll.poll()
@@ -80,14 +80,14 @@ class Descriptor:
 
 
 class Writer:
-    """Writes in order, for all who share the target; ends when the last user has released it.
+    """Writes in order for all users of a target; ends when the last user has released it.
 
     ``report`` is called in the thread of the users only. Making one raises NoThread; ``target`` is
     closed then.
     """
 
     def __init__(
-        self, name: str, target: Target, *, report: Callable[[Severity, str], None]
+        self, name: str, target: Device, *, report: Callable[[Severity, str], None]
     ) -> None:
         self.backlog = 0
         self.broken = False
@@ -116,7 +116,7 @@ class Writer:
         with self._changed:
             return bool(self.backlog) and time.monotonic() - self._moved > HANGING
 
-    def writes_to(self, target: Target) -> bool:
+    def writes_to(self, target: Device) -> bool:
         return self._target is target
 
     def retain(self) -> bool:
@@ -133,7 +133,7 @@ class Writer:
         self._reports.pass_on()
 
     def put(self, data: bytes, lead: bytes = b"") -> bool:
-        """Queue bytes, and ``lead`` in front; False if they had to be dropped.
+        """Queue bytes, with ``lead`` in front of them; return False if they had to be dropped.
 
         They are written without those of other callers in between.
         """
