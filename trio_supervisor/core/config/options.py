@@ -319,14 +319,14 @@ SUPERVISORCTL = (
         "ssl_ca",
         value_types.STRING,
         None,
-        "PEM file: who may have signed the server's certificate; default: whom the system trusts",
+        "PEM file: authorities of the server's certificate; default: those of the system",
         extension=True,
     ),
     Option(
         "ssl_verify",
         value_types.BOOLEAN,
         "true",
-        "false: anybody who answers may be the server, and learn the password",
+        "false: accept any certificate, so an impostor can learn the password",
         extension=True,
     ),
     Option(

@@ -13,7 +13,7 @@ SEARCHED = (
     "etc/supervisord.conf",
     "/etc/supervisord.conf",
     "/etc/supervisor/supervisord.conf",
-    # Names of our own come last: whoever has a file for Supervisor keeps using it.
+    # Names of our own come last: a file for Supervisor stays in use.
     "tsupervisord.toml",
     "etc/tsupervisord.toml",
     "/etc/tsupervisord.toml",
