@@ -144,7 +144,7 @@ def test_every_error_says_what_where_and_how(
 
 
 @pytest.mark.behaviour("configuration.md#all-errors-are-reported-at-once")
-def test_errors_come_in_the_order_of_the_contract() -> None:
+def test_errors_come_in_the_order_of_supervisor() -> None:
     """A reader of only the first error sees the one that Supervisor would show."""
     options = (
         *("priority", "autostart", "autorestart", "startsecs", "startretries", "stopsignal"),

@@ -102,7 +102,7 @@ def load_toml(text: str) -> Config:
 
 
 @pytest.mark.behaviour("configuration.md#toml-files")
-def test_the_sketch_of_the_contract_means_what_the_same_ini_means() -> None:
+def test_toml_means_what_the_same_ini_means() -> None:
     assert meaning(load_toml(SKETCH)) == meaning(load(INI, base=""))
 
 
