@@ -80,12 +80,12 @@ class FakeChild:
         os.close(self.stdout_writer)
         self.stdout_writer = os.open(os.devnull, os.O_WRONLY)
 
-    async def run(self, carry: Carry) -> None:
-        await carry(self.pid)
+    def serve(self, nursery: trio.Nursery, carry: Carry) -> None:
+        carry(nursery, self.pid)
 
     async def wait(self) -> Exit:
-        await self._died.wait()
-        assert self._exit is not None
+        while self._exit is None:  # no checkpoint for a dead child, as with a real one
+            await self._died.wait()
         return self._exit
 
     def poll(self) -> Exit | None:

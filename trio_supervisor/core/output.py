@@ -56,6 +56,8 @@ class AnsiStripper:
 class WholeCharacters:
     """Keeps the bytes of each UTF-8 character together, for events that must be text."""
 
+    __slots__ = ("_held",)
+
     def __init__(self) -> None:
         self._held = b""
 

@@ -15,6 +15,8 @@ _NEWLINE = ord("\n")
 class DropCounter:
     """Bytes dropped for one target. Reports twice for each failure, not for each failed write."""
 
+    __slots__ = ("_bytes", "_report", "_target", "failing")
+
     def __init__(self, target: str, report: Callable[[Severity, str], None]) -> None:
         self._target = target
         self._report = report
@@ -44,6 +46,8 @@ class DropCounter:
 
 class CutLine:
     """Ends a line that was cut by a loss, so that the next output begins a line of its own."""
+
+    __slots__ = ("_torn", "_within_line")
 
     def __init__(self) -> None:
         self._within_line = False

@@ -42,6 +42,19 @@ def open_log(path: str) -> int:
 class LogFile:
     """An open log. Takes over ``fd``, the open file."""
 
+    __slots__ = (
+        "_cut",
+        "_drops",
+        "_fd",
+        "_report",
+        "_rotation",
+        "_rotation_failed",
+        "_size",
+        "_stale",
+        "_write",
+        "path",
+    )
+
     def __init__(
         self,
         path: str,

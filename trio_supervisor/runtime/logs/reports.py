@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -21,9 +20,11 @@ class ReportQueue:
     Made inside a trio loop, the queue has the loop call ``pass_on`` soon after each report.
     """
 
+    __slots__ = ("_report", "_token", "_waiting")
+
     def __init__(self, report: Callable[[Severity, str], None]) -> None:
         self._report = report
-        self._waiting: deque[tuple[Severity, str]] = deque()
+        self._waiting: list[tuple[Severity, str]] = []
         self._token: trio.lowlevel.TrioToken | None = None
         with suppress(RuntimeError):  # no loop
             self._token = trio.lowlevel.current_trio_token()
@@ -38,7 +39,7 @@ class ReportQueue:
     def pass_on(self) -> None:
         """Report all that was added. Call it in the thread of the loop."""
         while self._waiting:
-            self._report(*self._waiting.popleft())
+            self._report(*self._waiting.pop(0))
 
     def _pass_on_contained(self) -> None:
         try:

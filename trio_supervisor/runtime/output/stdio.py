@@ -32,7 +32,6 @@ Only then is the exit recorded. Steps 2 and 3 are synchronous: a cancellation ca
 from __future__ import annotations
 
 import os
-from collections import deque
 from typing import TYPE_CHECKING
 
 import trio
@@ -54,6 +53,8 @@ STDIN_LIMIT = 1024 * 1024
 
 class Stdio:
     """stdin, stdout and stderr of one process. ``merged`` means stderr goes to stdout."""
+
+    __slots__ = ("_channels", "_label", "_pipes", "_stderr", "_stdin_taken", "_stdout", "stdin")
 
     def __init__(
         self,
@@ -91,12 +92,11 @@ class Stdio:
         pipes = (self._stdout, child.stdout), (self._stderr, child.stderr)
         self._pipes = [(channel, fd) for channel, fd in pipes if fd is not None]
 
-    async def carry(self, pid: int) -> None:
-        """Move bytes both ways until cancelled, or until the child has closed everything."""
-        async with trio.open_nursery() as nursery:
-            for channel, fd in self._pipes:
-                nursery.start_soon(channel.drain, fd, pid)
-            nursery.start_soon(self.stdin.feed)
+    def carry(self, nursery: trio.Nursery, pid: int) -> None:
+        """Start the tasks that move bytes both ways, until the nursery is cancelled."""
+        for channel, fd in self._pipes:
+            nursery.start_soon(channel.drain, fd, pid)
+        self.stdin.deliver(nursery)
 
     def drain_rest(self) -> None:
         """Take what a dead child has left in its pipes."""
@@ -135,46 +135,41 @@ class Stdin:
     has taken all that was queued.
     """
 
+    __slots__ = ("_delivering", "_fd", "_nursery", "_queue", "_taken")
+
     def __init__(self, fd: int | None, taken: Callable[[], object]) -> None:
         self._fd = fd
         self._taken = taken
-        self._queue: deque[bytes] = deque()
-        self._queued = 0
-        self._more = trio.Event()
+        self._queue = bytearray()
+        self._nursery: trio.Nursery | None = None
+        """Where the task that delivers runs; it exists only while bytes are queued."""
+        self._delivering = False
 
     def send(self, data: bytes, label: str, *, limited: bool = True) -> None:
         """Queue bytes. Raises NoFile if the child has no open stdin, Failed if too much waits."""
         if self._fd is None:
             raise NoFile(label)
-        if limited and self._queued + len(data) > STDIN_LIMIT:
+        if limited and len(self._queue) + len(data) > STDIN_LIMIT:
             raise Failed("stdin buffer full")
-        self._queue.append(data)
-        self._queued += len(data)
+        self._queue += data
         self._flush()
         if self._fd is None:
             raise NoFile(label)
-        if self._queue:
-            self._more.set()
+        self._deliver_rest()
 
     @property
     def pending(self) -> int:
         """Bytes not yet taken by the child's pipe."""
-        return self._queued
+        return len(self._queue)
 
-    async def feed(self) -> None:
-        """Deliver what is queued, for as long as the child lives."""
-        while self._fd is not None:
-            if not self._queue:
-                self._more = trio.Event()
-                await self._more.wait()
-                continue
-            try:
-                await trio.lowlevel.wait_writable(self._fd)
-            except trio.ClosedResourceError:
-                return
-            self._flush()
-            if not self._queue:
-                self._taken()
+    def deliver(self, nursery: trio.Nursery) -> None:
+        """Deliver what is queued, now and later, in a task of this nursery."""
+        self._nursery = nursery
+        self._deliver_rest()
+
+    def stop_delivery(self) -> None:
+        """Start no task any more: the nursery is about to close."""
+        self._nursery = None
 
     def close(self) -> None:
         if self._fd is not None:
@@ -182,20 +177,31 @@ class Stdin:
             os.close(self._fd)
             self._fd = None
         self._queue.clear()
-        self._queued = 0
+
+    def _deliver_rest(self) -> None:
+        if self._queue and self._nursery is not None and not self._delivering:
+            self._delivering = True
+            self._nursery.start_soon(self._feed)
+
+    async def _feed(self) -> None:
+        """Write as the child reads, until nothing is queued."""
+        try:
+            while self._fd is not None and self._queue:
+                await trio.lowlevel.wait_writable(self._fd)
+                self._flush()
+        except trio.ClosedResourceError:
+            return
+        finally:
+            self._delivering = False
+        self._taken()
 
     def _flush(self) -> None:
         while self._fd is not None and self._queue:
-            data = self._queue[0]
             try:
-                written = os.write(self._fd, data) if data else 0
+                written = os.write(self._fd, self._queue)
             except BlockingIOError:
                 return
             except OSError:  # the child closed its stdin
                 self.close()
                 return
-            self._queued -= written
-            if written == len(data):
-                self._queue.popleft()
-            else:
-                self._queue[0] = data[written:]
+            del self._queue[:written]

@@ -103,6 +103,8 @@ class Lines:
 class Subscriptions:
     """The open streams of one channel."""
 
+    __slots__ = ("_open", "_over")
+
     def __init__(self) -> None:
         self._open: list[OutputStream] = []
         self._over = False

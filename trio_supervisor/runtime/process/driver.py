@@ -156,7 +156,7 @@ class Driver:
 
     async def launch(self) -> None:
         """Make a child and serve it to its end; or record that none could be made."""
-        with contextlib.ExitStack() as held:
+        with self._starter.holder() as held:
             try:
                 child = await self._starter.launch(held, self._announced)
             except (RequestError, SpawnError) as error:
@@ -172,7 +172,7 @@ class Driver:
 
     async def resume(self, child: Child) -> None:
         """Serve a living child that was handed over, from the state and deadline in the record."""
-        with contextlib.ExitStack() as held:
+        with self._starter.holder() as held:
             try:
                 await self._starter.reopen(held)
             except SpawnError as error:  # no reason to end a child that does its work
@@ -209,8 +209,11 @@ class Driver:
         """Serve a child until it has ended, and record its end."""
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(child.run, self._stdio.carry)
-                ended = await self._watch(child)
+                child.serve(nursery, self._stdio.carry)
+                try:
+                    ended = await self._watch(child)
+                finally:
+                    self._stdio.stdin.stop_delivery()
                 died_at = trio.current_time()  # a disk that hangs may take its time below
                 nursery.cancel_scope.cancel()
             self._stdio.drain_rest()

@@ -17,8 +17,8 @@ import contextlib
 import errno
 import os
 import signal
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import trio
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-#: Moves bytes between a child with this pid and its logs, for as long as it lives.
-Carry = Callable[[int], Coroutine[Any, Any, None]]
+#: Starts, in a nursery, the tasks that move bytes between a child with this pid and its logs.
+Carry = Callable[[trio.Nursery, int], None]
 
 
 class Child(Protocol):
@@ -51,8 +51,8 @@ class Child(Protocol):
     def cannot_be_killed(self) -> str:
         """Why nothing ends a child that ignores its stop signal; empty if SIGKILL does."""
 
-    def run(self, carry: Carry) -> Coroutine[Any, Any, None]:
-        """Do what has to be done here while the child lives; cancelled after its end."""
+    def serve(self, nursery: trio.Nursery, carry: Carry) -> None:
+        """Start what has to be done here while the child lives; cancelled after its end."""
 
     async def wait(self) -> Exit:
         """Wait until the child has ended, reap it once and return how it ended."""
@@ -76,6 +76,17 @@ class Child(Protocol):
 class RealChild:
     """A child of this process. Making it from its handle raises no OSError."""
 
+    __slots__ = (
+        "_closed",
+        "_exit",
+        "_pidfd",
+        "_registry",
+        "pid",
+        "stderr",
+        "stdin",
+        "stdout",
+    )
+
     cannot_be_killed: ClassVar[str] = ""
 
     def __init__(
@@ -96,8 +107,8 @@ class RealChild:
         self._exit: Exit | None = None
         registry.living[self.pid] = self
 
-    def run(self, carry: Carry) -> Coroutine[Any, Any, None]:
-        return carry(self.pid)
+    def serve(self, nursery: trio.Nursery, carry: Carry) -> None:
+        carry(nursery, self.pid)
 
     async def wait(self) -> Exit:
         while (ended := self.poll()) is None:

@@ -62,8 +62,11 @@ class TaskChild:
         self._exit: Exit | None = None
         self._ended = trio.Event()
 
-    async def run(self, carry: Carry) -> None:
-        """Run the function. Its exceptions stop here; there are no bytes to carry."""
+    def serve(self, nursery: trio.Nursery, carry: Carry) -> None:
+        nursery.start_soon(self._run)  # there are no bytes to carry
+
+    async def _run(self) -> None:
+        """Run the function. Its exceptions stop here."""
         ended = Exit(FAILED)
         try:
             with self._scope:

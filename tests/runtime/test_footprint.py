@@ -1,0 +1,119 @@
+"""What each process at rest costs the daemon, in things that can be counted on any machine."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from tests.kit.daemon import daemon
+from tests.kit.fakes import Recorder
+from tests.kit.running import running
+
+if TYPE_CHECKING:
+    from trio.lowlevel import Task
+    from trio.testing import MockClock
+
+#: The task of the process, and one for each of stdout and stderr.
+TASKS = 3
+#: The one in which the tasks of the child run.
+NURSERIES = 1
+#: The pipes of stdin, stdout and stderr, the pidfd, and two logs.
+DESCRIPTORS = 6
+#: The event loop, the disk worker with its watchdog, and one thread that does something else.
+THREADS = 4
+PIPE_BYTES = 1024 * 1024
+
+
+def family(task: Task) -> tuple[int, int]:
+    """Return the number of tasks, the given one included, and of nurseries."""
+    tasks, nurseries = 1, 0
+    for nursery in task.child_nurseries:
+        nurseries += 1
+        for child in nursery.child_tasks:
+            more_tasks, more_nurseries = family(child)
+            tasks, nurseries = tasks + more_tasks, nurseries + more_nurseries
+    return tasks, nurseries
+
+
+async def test_a_running_process_has_three_tasks_and_one_nursery(
+    autojump_clock: MockClock,
+) -> None:
+    recorder = Recorder()
+    group, x = recorder.process()
+    async with running(group, recorder.host):
+        task = task_of(group.run)
+        before = family(task)
+        assert before == (2, 1)  # of the group, with a process that waits for its start
+        await x.start()
+        await wait_all_tasks_blocked()
+        tasks, nurseries = family(task)
+    assert (tasks - 1, nurseries - 1) == (TASKS, NURSERIES)
+
+
+async def test_a_task_for_stdin_exists_only_while_bytes_are_queued(
+    autojump_clock: MockClock,
+) -> None:
+    recorder = Recorder()
+    group, x = recorder.process()
+    async with running(group, recorder.host):
+        task = task_of(group.run)
+        await x.start()
+        await wait_all_tasks_blocked()
+        at_rest = family(task)[0]
+        for _ in range(2):
+            x.send_stdin(b"x" * PIPE_BYTES)
+            assert x.stdin_pending
+            await wait_all_tasks_blocked()
+            assert family(task)[0] == at_rest + 1
+            received = 0
+            [child] = recorder.launcher.children
+            while received < PIPE_BYTES:
+                received += len(os.read(child.stdin_reader, PIPE_BYTES))
+                await wait_all_tasks_blocked()
+            assert not x.stdin_pending
+            assert family(task)[0] == at_rest
+
+
+def task_of(function: object) -> Task:
+    """Return the task below the current one that runs this bound method."""
+    pending = [trio.lowlevel.current_task()]
+    while pending:
+        task = pending.pop()
+        frame = getattr(task.coro, "cr_frame", None)
+        method = getattr(function, "__func__", None)
+        if frame is not None and frame.f_code is getattr(method, "__code__", None):
+            return task
+        for nursery in task.child_nurseries:
+            pending.extend(nursery.child_tasks)
+    raise AssertionError(f"no task runs {function}")
+
+
+def descriptors(proc: Path) -> int:
+    """Count pipes, pidfds and logs; others come and go with clients and looks at /proc."""
+    targets = []
+    for fd in (proc / "fd").iterdir():
+        with suppress(FileNotFoundError):  # closed since the directory was read
+            targets.append(os.readlink(fd))
+    return sum(t.startswith("pipe:") or t.endswith(("[pidfd]", ".log")) for t in targets)
+
+
+def test_descriptors_and_threads_of_a_daemon(tmp_path: Path) -> None:
+    few, many = 2, 12
+    counts = {}
+    for number in (few, many):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        programs = f"[program:x]\ncommand=/bin/sleep 1000\nstartsecs=0\nnumprocs={number}\n"
+        programs += "process_name=%(process_num)s\n"
+        with daemon(directory, programs) as running_daemon:
+            for process in range(number):
+                running_daemon.wait_for(f"x:{process}", "RUNNING")
+            proc = Path(f"/proc/{running_daemon.process.pid}")
+            counts[number] = descriptors(proc)
+            assert len(os.listdir(proc / "task")) <= THREADS + 2 * (os.cpu_count() or 1)
+    assert counts[many] - counts[few] == DESCRIPTORS * (many - few)
