@@ -34,14 +34,17 @@ _SHOWN_OUTPUT = 2000
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
-#: The configuration of both daemons. The pipes and logs of 1000 programs need more open files than
-#: the usual limit of 1024.
+#: Open files allowed to the daemons: the pipes and logs of 1000 programs need more than the usual
+#: limit of 1024.
+MINFDS = 8192
+
+#: The configuration of both daemons.
 _CONFIGURATION = """\
 [supervisord]
 logfile = {directory}/supervisord.log
 pidfile = {directory}/supervisord.pid
 childlogdir = {directory}
-minfds = 8192
+minfds = {minfds}
 
 [unix_http_server]
 file = {socket}
@@ -85,7 +88,10 @@ def ours() -> Subject:
     """Return the working tree that contains these benchmarks, run by this interpreter."""
     path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
     # -P: do not import another trio_supervisor from the current directory
-    return Subject("ours", (sys.executable, "-P", "-m", "trio_supervisor"), {"PYTHONPATH": path})
+    # Bytecode is cached, as it is for Supervisor, which pip has compiled: without that each start
+    # would compile all modules, and take a megabyte more.
+    environment = {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": ""}
+    return Subject("ours", (sys.executable, "-P", "-m", "trio_supervisor"), environment)
 
 
 def supervisor(supervisord: Path) -> Subject:
@@ -96,11 +102,15 @@ def supervisor(supervisord: Path) -> Subject:
 class Daemon:
     """A daemon under measurement."""
 
-    def __init__(self, subject: Subject, directory: Path, programs: str) -> None:
+    def __init__(
+        self, subject: Subject, directory: Path, programs: str, *, minfds: int, limit: float
+    ) -> None:
         socket = directory / "supervisor.sock"
         configuration = directory / "supervisord.conf"
         configuration.write_text(
-            _CONFIGURATION.format(directory=directory, socket=socket, programs=programs)
+            _CONFIGURATION.format(
+                directory=directory, socket=socket, programs=programs, minfds=minfds
+            )
         )
         self.rpc = Rpc(socket)
         self._subject = subject
@@ -108,7 +118,7 @@ class Daemon:
         self._output = directory / "output"
         with self._output.open("wb") as output:
             self.launched = time.monotonic()
-            self._deadline = self.launched + RUN_LIMIT
+            self._deadline = self.launched + limit
             self._process = subprocess.Popen(
                 [*subject.command, "-n", "-c", str(configuration)],
                 env=os.environ | subject.environment,
@@ -171,9 +181,16 @@ class Daemon:
 
 
 @contextmanager
-def running(subject: Subject, directory: Path, programs: str) -> Iterator[Daemon]:
-    """Run a daemon with these program sections during the block."""
-    daemon = Daemon(subject, directory, programs)
+def running(
+    subject: Subject,
+    directory: Path,
+    programs: str,
+    *,
+    minfds: int = MINFDS,
+    limit: float = RUN_LIMIT,
+) -> Iterator[Daemon]:
+    """Run a daemon with these program sections during the block, which has ``limit`` seconds."""
+    daemon = Daemon(subject, directory, programs, minfds=minfds, limit=limit)
     try:
         yield daemon
     finally:

@@ -12,6 +12,7 @@ from benchmarks.scenarios import (
     reread,
     restart,
     rpc,
+    slope,
     thousand,
 )
 
@@ -19,9 +20,11 @@ SCENARIOS = {
     scenario.name: scenario
     for scenario in (
         boot.SCENARIO,
+        boot.USER_SCENARIO,
         restart.SCENARIO,
         drain.SCENARIO,
         memory.SCENARIO,
+        slope.SCENARIO,
         reread.SCENARIO,
         reaction.SCENARIO,
         thousand.SCENARIO,

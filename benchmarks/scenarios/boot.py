@@ -1,9 +1,14 @@
-"""Scenario: time from the start of the daemon until all of many programs run."""
+"""Scenarios: the start of many programs, with and without ``user=``, and the stop of all."""
 
 from __future__ import annotations
 
+import os
+import time
+from functools import partial
 from typing import TYPE_CHECKING
 
+from benchmarks import probe
+from benchmarks.probe import MeasurementError
 from benchmarks.report import Measure
 from benchmarks.scenario import Scenario
 from benchmarks.scenarios import fleet
@@ -16,32 +21,54 @@ if TYPE_CHECKING:
     from benchmarks.subjects import Subject
 
 
-def _run(subject: Subject, directory: Path) -> Sample:
-    with running(subject, directory, fleet.programs()) as daemon:
+#: A user that every machine has, and whose programs only root can start.
+_USER = "nobody"
+
+
+def _run(subject: Subject, directory: Path, *, user: str | None = None) -> Sample:
+    options = ""
+    if user is not None:
+        if os.getuid() != 0:
+            raise MeasurementError(f"only root can start programs of user {user}")
+        options = f"user = {user}"
+    with running(subject, directory, fleet.programs(options=options)) as daemon:
         first = daemon.wait_for_children(1)
         spawned = daemon.wait_for_children(fleet.COUNT)
         reported = daemon.wait_for_running(fleet.COUNT)
+        booted = probe.cpu_seconds(daemon.pid)
+        begun = time.monotonic()
+        daemon.rpc.stop_all()
+        stopped = time.monotonic()
         return {
             "first child": first - daemon.launched,
             "all spawned": spawned - daemon.launched,
             "first to last": spawned - first,
             "all RUNNING": reported - daemon.launched,
+            "processor time": booted,
+            "stop all": stopped - begun,
+            "its processor time": probe.cpu_seconds(daemon.pid) - booted,
         }
 
 
-SCENARIO = Scenario(
-    name="boot",
-    what=(
-        f"boot of {fleet.COUNT} programs, from exec of the daemon: until its first child, until"
-        " all children exist (seen in /proc), and until XML-RPC reports all RUNNING (startsecs=0)."
-        " Supervisor sleeps 1 s before its first spawn; that second is included, except in"
-        " 'first to last'."
-    ),
-    measures=(
-        Measure("first child", "s", "lower"),
-        Measure("all spawned", "s", "lower"),
-        Measure("first to last", "s", "lower"),
-        Measure("all RUNNING", "s", "lower"),
-    ),
-    run=_run,
+_WHAT = (
+    f"boot of {fleet.COUNT} programs, from exec of the daemon: until its first child, until"
+    " all children exist (seen in /proc), and until XML-RPC reports all RUNNING (startsecs=0)."
+    " Supervisor sleeps 1 s before its first spawn; that second is included, except in"
+    " 'first to last'. Then stopAllProcesses. Processor time is that of the daemon alone."
+)
+_MEASURES = (
+    Measure("first child", "s", "lower"),
+    Measure("all spawned", "s", "lower"),
+    Measure("first to last", "s", "lower"),
+    Measure("all RUNNING", "s", "lower"),
+    Measure("processor time", "s", "lower"),
+    Measure("stop all", "s", "lower"),
+    Measure("its processor time", "s", "lower"),
+)
+SCENARIO = Scenario(name="boot", what=_WHAT, measures=_MEASURES, run=_run)
+USER_SCENARIO = Scenario(
+    name="boot-user",
+    what=f"the same with user={_USER} for each program; needs root.",
+    measures=_MEASURES,
+    run=partial(_run, user=_USER),
 )

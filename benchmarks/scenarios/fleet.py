@@ -12,9 +12,16 @@ _PROGRAM = """\
 [program:idle-{number:03}]
 command = /bin/sleep {lifetime}
 startsecs = 0
+{options}
 """
 
 
-def programs(count: int = COUNT) -> str:
-    """Return the program sections: each its own group, as in most configurations."""
-    return "\n".join(_PROGRAM.format(number=number, lifetime=_LIFETIME) for number in range(count))
+def programs(count: int = COUNT, options: str = "", lifetime: int = _LIFETIME) -> str:
+    """Return the program sections: each its own group, as in most configurations.
+
+    ``options`` are lines for each section; ``lifetime`` is in seconds.
+    """
+    return "\n".join(
+        _PROGRAM.format(number=number, lifetime=lifetime, options=options)
+        for number in range(count)
+    )
