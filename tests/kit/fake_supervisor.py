@@ -100,19 +100,23 @@ class FakeProcess:
     gate: trio.Event | None = None
     signals: list[int] = field(default_factory=list)
     stdin: bytes = b""
-    history: ProcessRecord = field(default_factory=ProcessRecord)
+    record: ProcessRecord = field(default_factory=ProcessRecord)
 
     def __setattr__(self, name: str, value: object) -> None:
         """What is set here is in the record too."""
         object.__setattr__(self, name, value)
-        if hasattr(self, "history") and name in ProcessRecord.__slots__:
-            setattr(self.history, name, value)
+        if hasattr(self, "record") and name in ProcessRecord.__slots__:
+            setattr(self.record, name, value)
 
     def __post_init__(self) -> None:
         for name in ("state", "pid", "started", "stopped", "exit_status", "spawn_error"):
-            setattr(self.history, name, getattr(self, name))
+            setattr(self.record, name, getattr(self, name))
         self.stdout = FakeChannel("stdout")
         self.stderr = FakeChannel("stderr")
+
+    @property
+    def history(self) -> ProcessRecord:
+        return self.record
 
     @property
     def name(self) -> str:
@@ -341,7 +345,7 @@ class FakeSupervisor:
             (StepKind.REPLACE, found.changed),
             (StepKind.START, found.added),
         )
-        steps = (PlanStep(kind, name, {}) for kind, names in kinds for name in names)
+        steps = (PlanStep(kind, name) for kind, names in kinds for name in names)
         return await operations.apply(Plan(tuple(steps)), self)
 
     def is_active(self, name: str) -> bool:

@@ -74,7 +74,7 @@ class ConfigError(SupervisorError):
 
     @property
     def placed(self) -> str:
-        """The message and its place without the hint: what remote clients have always been told."""
+        """The message and its place without the hint, as remote clients get it."""
         text = self.message
         if self.section is not None:
             text += f" in section {self.section!r}"
@@ -182,7 +182,11 @@ class Failed(RequestError):
 
 
 class AbnormalTermination(RequestError):
-    """A start attempt ended in a state other than RUNNING."""
+    """A start did not lead to RUNNING.
+
+    The attempt ended in another state, the process was STOPPING, or another stop request called
+    off the start of a restart.
+    """
 
     code = FaultCode.ABNORMAL_TERMINATION
 

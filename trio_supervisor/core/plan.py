@@ -1,7 +1,8 @@
-"""What has to be done to get from the groups that run to those that are wanted, in which order.
+"""Start and stop order, and the steps from the active groups to the configured ones.
 
-The order in which things start is decided here and nowhere else; everything stops in the reverse
-order.
+A configuration that was read is sorted by priority and name (``in_start_order`` in
+``config/model.py``). ``start_order`` sorts what runs: a group or process that was added later comes
+after the others of the same priority. Everything stops in the reverse order.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from trio_supervisor.core.config.model import diff
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from trio_supervisor.core.config.model import GroupConfig, ProcessConfig
+    from trio_supervisor.core.config.model import GroupConfig
 
 
 class Prioritized(Protocol):
@@ -41,13 +42,14 @@ def stop_order(started: Iterable[T]) -> list[T]:
 
 
 class StepKind(enum.Enum):
-    """What is done to a group or to a process."""
+    """What a step does to its group. A group is always replaced as a whole."""
 
     START = "start"
+    """Add the group; its autostart processes are started."""
     STOP = "stop"
-    """Stop it and forget it."""
+    """Stop all processes of the group, then remove it."""
     REPLACE = "replace"
-    """Stop it, and start what the configuration now says."""
+    """Stop and remove the group, then add it with its new configuration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,6 @@ class PlanStep:
 
     kind: StepKind
     group: str
-    processes: Mapping[str, StepKind]
-    """What differs, by the name of the process; processes that stay as they are are left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,35 +73,9 @@ def make_plan(active: Mapping[str, GroupConfig], candidates: tuple[GroupConfig, 
     As Supervisor's ``update`` does it: removed groups first, then changed ones, then added ones.
     """
     found = diff(active, candidates)
-    wanted: dict[str, GroupConfig] = {}
-    for group in candidates:
-        wanted.setdefault(group.name, group)
     kinds = (
         (StepKind.STOP, found.removed),
         (StepKind.REPLACE, found.changed),
         (StepKind.START, found.added),
     )
-    return Plan(
-        tuple(
-            PlanStep(kind, name, _differences(active.get(name), wanted.get(name)))
-            for kind, names in kinds
-            for name in names
-        )
-    )
-
-
-def _differences(old: GroupConfig | None, new: GroupConfig | None) -> dict[str, StepKind]:
-    before, after = _by_name(old), _by_name(new)
-    differences = {}
-    for name in before | after:
-        if name not in after:
-            differences[name] = StepKind.STOP
-        elif name not in before:
-            differences[name] = StepKind.START
-        elif before[name] != after[name]:
-            differences[name] = StepKind.REPLACE
-    return differences
-
-
-def _by_name(group: GroupConfig | None) -> dict[str, ProcessConfig]:
-    return {} if group is None else {process.name: process for process in group.processes}
+    return Plan(tuple(PlanStep(kind, name) for kind, names in kinds for name in names))

@@ -1,7 +1,8 @@
-"""What a process, a group and a pool need from the supervisor that owns them.
+"""Services that a supervisor gives its groups, pools and processes: log, clock, launcher, events.
 
-Everything from outside comes through here, so that the same engine runs with fake children and a
-virtual clock.
+Not the machine: the checks of the machine are in ``cli/check/host_checks.py``, and the names of an
+HTTP server in ``web/access/hosts.py``. The engine reaches the outside only through a ``Host``, so
+tests run it with fake children and a virtual clock.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def _reraise(error: BaseException) -> None:
 
 @dataclass(slots=True)
 class Host:
-    """The surroundings of all groups and processes of one supervisor."""
+    """Services of one supervisor for its groups, pools and processes."""
 
     daemon: DaemonConfig
     log: Callable[[Severity, str], None]

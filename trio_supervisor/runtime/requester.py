@@ -1,9 +1,9 @@
-"""Who is asking: a context variable that the faces set and every request reads.
+"""Context variable with the cause of the requests that the current task makes.
 
-A connection sets it once when it is accepted, and for each request when the user is known; the
-signals of the daemon and the methods of plugins set it too. What nothing else has set is a call of
-the embedding program. Tasks of processes must not inherit whoever happened to add their group:
-``Group.run`` sets it back.
+The HTTP servers set it for each connection, and again for each request once the user is known. The
+daemon's signal handler and the methods of plugins set it too. The default is a call from Python by
+the embedding program. The tasks of a group's processes must not inherit the cause of the request
+that added the group, so ``Group.run`` resets it.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ _cause: ContextVar[Cause] = ContextVar("cause", default=PYTHON)
 
 
 def cause_of_request() -> Cause:
-    """Return the cause of what the present task asks for."""
+    """Return the cause of the current task's requests."""
     return _cause.get()
 
 
 def set_requester(cause: Cause) -> None:
-    """Let all further requests of the present task have this cause."""
+    """Set the cause of all further requests of the current task."""
     _cause.set(cause)
 
 
 @contextmanager
 def requested_by(cause: Cause) -> Iterator[None]:
-    """Let the requests within the block have this cause."""
+    """Set the cause of the requests within the block."""
     token = _cause.set(cause)
     try:
         yield

@@ -67,7 +67,7 @@ async def carried_on(
 
 
 def test_a_record_is_the_same_after_json() -> None:
-    cause = Cause(CauseKind.REQUEST, "ann from 10.0.0.7", 12)
+    cause = Cause(CauseKind.REQUEST, "ann from 10.0.0.7")
     evidence = Evidence(pid=7, failures=2, exit=Exit(None, 9, True), expected=False, error="no")
     record = ProcessRecord(
         state=State.BACKOFF,

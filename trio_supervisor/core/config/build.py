@@ -23,6 +23,7 @@ from trio_supervisor.core.config.model import (
     Program,
     RpcInterface,
     Server,
+    in_start_order,
 )
 from trio_supervisor.core.config.options import MAIN_FACTORY, ROWS, SUPERVISORD, Option, filled
 from trio_supervisor.core.config.programs import ProgramBuilder, checked_name, environment_of
@@ -137,7 +138,7 @@ class _Builder:
             daemon=daemon,
             servers=servers,
             rpcinterfaces=interfaces,
-            groups=tuple(sorted(groups, key=lambda group: (group.priority, group.name))),
+            groups=in_start_order(groups),
             messages=tuple(self._messages),
         )
 

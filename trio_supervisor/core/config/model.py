@@ -10,7 +10,7 @@ import enum
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol, TypedDict
+from typing import ClassVar, Protocol, TypedDict, TypeVar
 
 from trio_supervisor.core.config.access import Access, Credentials, Tls
 from trio_supervisor.core.diagnostics import Diagnostic
@@ -207,9 +207,15 @@ class Program:
         return in_start_order(self.template.process(number, self.count) for number in numbers)
 
 
-def in_start_order(processes: Iterable[ProcessConfig]) -> tuple[ProcessConfig, ...]:
-    """Processes sorted by priority, then name."""
-    return tuple(sorted(processes, key=lambda process: (process.priority, process.name)))
+P = TypeVar("P", "GroupConfig", ProcessConfig)
+
+
+def in_start_order(things: Iterable[P]) -> tuple[P, ...]:
+    """Sort groups, or the processes of a group, by priority, then name.
+
+    This is the start order of a configuration; ``start_order`` in ``core/plan.py`` keeps it.
+    """
+    return tuple(sorted(things, key=lambda thing: (thing.priority, thing.name)))
 
 
 @dataclass(frozen=True, slots=True)

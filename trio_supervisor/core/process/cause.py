@@ -1,4 +1,4 @@
-"""Why something happens to a process."""
+"""Why the state of a process changed: what made it change, and on whose request."""
 
 from __future__ import annotations
 
@@ -7,27 +7,26 @@ from dataclasses import dataclass
 
 
 class CauseKind(enum.Enum):
-    """What kind of thing made a transition happen."""
+    """What made a transition happen."""
 
     BOOT = "boot"
-    """``autostart`` when the supervisor came up."""
+    """``autostart`` when the supervisor started."""
     REQUEST = "request"
+    """A client, a signal to the daemon, or the embedding program."""
     EXIT = "exit"
-    """The child has ended, or could not be made."""
+    """The child has exited, or could not be started."""
     POLICY = "policy"
     """An option of the process: startsecs, startretries, autorestart, stopwaitsecs."""
-    DEPENDENCY = "dependency"
     PROBE = "probe"
-    """The program itself, or a check of it: it has said that it has started."""
-    LIMIT = "limit"
+    """The task has called ``task_status.started()``."""
     CONFIGURATION = "configuration"
     """A group was added, replaced or removed."""
     SHUTDOWN = "shutdown"
-    """Everything stops: the supervisor ends or starts over."""
-    UPGRADE = "upgrade"
+    """The supervisor shuts down or restarts."""
     PLUGIN = "plugin"
-    """A method of an RPC interface that is not ours."""
+    """A method of an rpcinterface plugin."""
     INTERNAL_ERROR = "internal error"
+    """An unexpected exception in the supervisor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +35,20 @@ class Cause:
 
     kind: CauseKind
     who: str = ""
-    """Who asked, as people are to read it: ``ann from 10.0.0.7``, ``python``; empty: nobody."""
-    entry: int | None = None
-    """Number of the history entry that led to this one; None if there is none."""
+    """The requester, for display: ``ann from 10.0.0.7``, ``python``; empty without a request."""
 
-    def dump(self) -> list[str | int | None]:
+    def dump(self) -> list[str]:
         """Return it as plain data, for ``load``."""
-        return [self.kind.value, self.who, self.entry]
+        return [self.kind.value, self.who]
 
     @classmethod
-    def load(cls, data: list[str | int | None]) -> Cause:
+    def load(cls, data: list[str]) -> Cause:
         """Make it again from what ``dump`` returned."""
-        kind, who, entry = data
-        assert isinstance(who, str)
-        assert not isinstance(entry, str)
-        return cls(CauseKind(kind), who, entry)
+        kind, who = data
+        return cls(CauseKind(kind), who)
 
 
-#: Causes without a person behind them, made once.
+#: Causes without a requester, shared.
 BOOT = Cause(CauseKind.BOOT)
 EXIT = Cause(CauseKind.EXIT)
 POLICY = Cause(CauseKind.POLICY)

@@ -50,7 +50,7 @@ def _details(process: Process, now: float, used: Usage) -> dict[str, Value]:
         "full_name": process.full_name,
         "kind": KIND_NAMES[process.kind],
         "uptime": int(process.uptime),
-        "restarts": process.history.restarts,
+        "restarts": process.record.restarts,
         "reason": reason(process),
         "last_output": last_output(process),
         "stdout_bytes": process.stdout.tail.count,
@@ -63,7 +63,7 @@ def _details(process: Process, now: float, used: Usage) -> dict[str, Value]:
 
 def reason(process: Process) -> str:
     """Explain why a process does not run; empty if it runs, starts or stops."""
-    return reasons.reason(process.config, process.history)
+    return reasons.reason(process.config, process.record)
 
 
 def last_output(process: Process) -> str:

@@ -1,6 +1,6 @@
-"""Health of processes: which are unhealthy, and waits until they reach a state.
+"""Evaluate the states of processes: which count as unhealthy, and waits for states.
 
-Nothing here changes a process.
+The programs themselves are not checked, and nothing here changes a process.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _problem(process: Process, *, asked: bool) -> str:
     if process.state is State.RUNNING:
         return ""
     if process.state is State.EXITED:
-        last = process.history.last_exit
+        last = process.record.last_exit
         if last is None or last.expected(process.config.exitcodes):
             return ""
     if process.state is State.STOPPED and not process.config.autostart and not asked:

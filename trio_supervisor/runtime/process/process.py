@@ -1,7 +1,7 @@
-"""One supervised process, as clients of the engine see it: what is known of it, and requests.
+"""A supervised process as its clients use it: its status, and methods that request a change.
 
-A process is put together here from its record, its state machine, its driver and the tasks that
-wait for it. How it lives is told in ``driver.py``.
+The process is assembled here from its record, its state machine, its driver and the tasks that
+wait for a state. ``driver.py`` explains how it runs.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Process:
         socket: SharedSocket | None = None,
         record: ProcessRecord | None = None,
     ) -> None:
-        """``record`` is that of an earlier supervisor, whose process this one carries on with."""
+        """``record``: None means a new process; else continue from this record."""
         self.config = config
         self.name = config.name
         self.group = group
@@ -69,13 +69,13 @@ class Process:
         self.stdout = stdout
         self.stderr = stderr
         self.stops = 0
-        """Requests to stop it that were no first half of a restart."""
-        self.history = ProcessRecord() if record is None else record
-        """All that is known of it; ``failures``, ``restarts`` and ``last_exit`` are public."""
-        self.waiters = StateWaiters(config.name, self.history, host.log)
+        """Number of stop requests, without those that begin a restart."""
+        self.record = ProcessRecord() if record is None else record
+        """Status and history as plain values; ``history`` is its public name."""
+        self.waiters = StateWaiters(config.name, self.record, host.log)
         self._host = host
         self.removed = False
-        """Whether nothing serves it any more."""
+        """True once ``remove`` was called: the process is never started again."""
         self._stdio = Stdio(
             config.name,
             stdout,
@@ -83,11 +83,11 @@ class Process:
             merged=config.redirect_stderr,
             stdin_taken=self.waiters.wake,
         )
-        self._states = StateMachine(config, group, self.history, self.waiters, host)
+        self._states = StateMachine(config, group, self.record, self.waiters, host)
         self._starter = Starter(config, group, host, self._stdio, socket)
         self.driver = Driver(
             config,
-            self.history,
+            self.record,
             self._states,
             self.waiters,
             self._starter,
@@ -96,33 +96,38 @@ class Process:
         )
 
     @property
+    def history(self) -> ProcessRecord:
+        """The record; its ``failures``, ``restarts`` and ``last_exit`` are public."""
+        return self.record
+
+    @property
     def state(self) -> State:
-        return self.history.state
+        return self.record.state
 
     @property
     def pid(self) -> int:
-        """Of the child; 0 for a task, and if there is none."""
-        return self.history.pid
+        """Process id of the child; 0 if there is no child, or if the child is a task."""
+        return self.record.pid
 
     @property
     def started(self) -> float:
         """When the last start was attempted."""
-        return self.history.started
+        return self.record.started
 
     @property
     def stopped(self) -> float:
         """When the last child ended."""
-        return self.history.stopped
+        return self.record.stopped
 
     @property
     def exit_status(self) -> int:
-        """Of the last child; -1 if a signal ended it."""
-        return self.history.exit_status
+        """Exit status of the last child; -1 if a signal ended it."""
+        return self.record.exit_status
 
     @property
     def spawn_error(self) -> str:
-        """What was wrong with the last start or end; empty if nothing."""
-        return self.history.spawn_error
+        """Error of the last start or exit; empty if there was none."""
+        return self.record.spawn_error
 
     @property
     def uptime(self) -> float:
@@ -130,9 +135,9 @@ class Process:
 
         Measured by the monotonic clock: the wall clock may be set, above all after a boot.
         """
-        if self.history.state not in SIGNALLABLE_STATES:
+        if self.record.state not in SIGNALLABLE_STATES:
             return 0.0
-        return trio.current_time() - self.history.began_at
+        return trio.current_time() - self.record.began_at
 
     @property
     def stdin_pending(self) -> int:
@@ -181,7 +186,7 @@ class Process:
     def signal(self, number: int) -> None:
         """Send a signal to the child only. Raises NotRunning or Failed."""
         child = self.driver.child
-        if self.history.state not in SIGNALLABLE_STATES or child is None:
+        if self.record.state not in SIGNALLABLE_STATES or child is None:
             raise NotRunning(self.full_name)
         self.driver.signal(child, number)
 
@@ -200,7 +205,7 @@ class Process:
     async def ended(self) -> None:
         """Return when the process is in the stopped set, or has been since the call.
 
-        While it is waited for the log says so, now and then.
+        A "waiting for" line is logged at intervals meanwhile.
         """
         await self.waiters.ended()
 
@@ -216,7 +221,7 @@ class Process:
 
     def send_stdin(self, data: bytes, *, limited: bool = True) -> None:
         """Send bytes; if ``limited``, 1 MiB may wait. Raises NotRunning, NoFile or Failed."""
-        if self.driver.child is None or self.history.state is State.STOPPING:
+        if self.driver.child is None or self.record.state is State.STOPPING:
             raise NotRunning(self.full_name)
         self._stdio.stdin.send(data, self.full_name, limited=limited)
 
@@ -264,9 +269,9 @@ class Process:
         await self.waiters.until(lambda: attempt.spawned or attempt.decided)
 
     async def end_recorded(self) -> None:
-        """Return at once, unless the child is dead and its end not recorded yet: then when it is.
+        """If the child is dead and its end is not recorded yet, wait until it is recorded.
 
-        That takes as long as its output takes to get to the logs.
+        That takes until its output is in the logs.
         """
         if self.driver.is_dead:
             dead = self.driver.child
@@ -292,7 +297,7 @@ class Process:
         self.driver.stop()
 
     def shut_down(self, cause: Cause = SHUTDOWN) -> None:
-        """Stop it, or give up on it: its turn in a shutdown has come."""
+        """Stop the process as part of a shutdown; in BACKOFF, give up its retries."""
         if self.state is State.BACKOFF:
             self._states.give_up(cause)
         else:
@@ -301,11 +306,11 @@ class Process:
                 self.request_stop(cause=cause)
 
     def hold(self) -> None:
-        """Cancel the automatic start that is due: the process, or everything, is about to go."""
+        """Cancel a pending automatic start, before the process is removed or at a shutdown."""
         self._states.hold()
 
     def remove(self) -> None:
-        """Start nothing any more: the group is closed, or goes on without this process."""
+        """Never start the process again: it was removed, or its group is closed."""
         self.removed = True
         self.driver.end()
 

@@ -72,7 +72,7 @@ async def readiness(request: ApiRequest) -> object:
 def _is_ready(process: Process) -> bool:
     """Whether a process is RUNNING, or has exited as expected."""
     if process.state is State.EXITED:
-        ended = process.history.last_exit
+        ended = process.record.last_exit
         return ended is not None and ended.expected(process.config.exitcodes)
     return process.state is State.RUNNING
 

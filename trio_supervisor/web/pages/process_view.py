@@ -90,14 +90,14 @@ def row(process: Process, usage: UsageSample, viewer: Viewer, now: float) -> str
         f'<td class="number uptime"><span class="value">'
         f"{uptime_text(int(up)) if lives else NONE}</span></td>"
         f'<td class="number pid">{_pid(process) if lives else NONE}</td>'
-        f'<td class="number restarts">{process.history.restarts}</td>'
+        f'<td class="number restarts">{process.record.restarts}</td>'
         f'<td class="actions">{_actions(process, viewer)}</td></tr>\n'
     )
 
 
 def is_trouble(process: Process) -> bool:
     """Whether a process needs attention."""
-    last = process.history.last_exit
+    last = process.record.last_exit
     if process.state is State.EXITED and last is not None:
         return not last.expected(process.config.exitcodes)
     return process.state in _BAD or _is_retried(process)
@@ -112,7 +112,7 @@ def rank(process: Process) -> int:
 
 
 def _is_retried(process: Process) -> bool:
-    return process.state is State.STARTING and process.history.failures > 0
+    return process.state is State.STARTING and process.record.failures > 0
 
 
 def summary(processes: Iterable[Process]) -> str:

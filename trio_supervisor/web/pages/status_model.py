@@ -71,7 +71,7 @@ class StatusModel:
             "memory": lambda p: -supervisor.usage.of(p.full_name).memory,
             "uptime": lambda p: -p.uptime,
             "pid": lambda p: p.pid or math.inf,
-            "restarts": lambda p: -p.history.restarts,
+            "restarts": lambda p: -p.record.restarts,
         }
 
     def table(self, words: str = "", order: SortOrder = SortOrder()) -> str:
