@@ -6,6 +6,7 @@ configuration stay as they are, and no server is opened.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import os
@@ -37,6 +38,29 @@ def _log_to_logging(severity: Severity, text: str) -> None:
     logging.getLogger("trio_supervisor").log(int(severity), "%s", escaped(text))
 
 
+def _contained(log: Callable[[Severity, str], None]) -> Callable[[Severity, str], None]:
+    """Return a log function that does not raise: an error of the program's costs one line.
+
+    The line and the first error go to logging instead.
+    """
+    has_failed = False
+
+    def log_safely(severity: Severity, text: str) -> None:
+        nonlocal has_failed
+        try:
+            log(severity, text)
+        except Exception:
+            first, has_failed = not has_failed, True
+            with contextlib.suppress(Exception):  # the handlers of logging may fail too
+                logger = logging.getLogger("trio_supervisor")
+                if first:
+                    logger.exception("the log function %r has failed", log)
+                if log is not _log_to_logging:
+                    _log_to_logging(severity, text)
+
+    return log_safely
+
+
 def _loader(path: str | os.PathLike[str]) -> Callable[[], Config]:
     """Return a function that loads the same file again, from any working directory."""
     return partial(load_config, os.path.abspath(path))
@@ -54,9 +78,11 @@ async def open_supervisor(
     ``config`` is a configuration, the path of a file, or nothing: programs and tasks are then
     added by the block. Leaving it, also by an exception or by cancellation, stops every process in
     order, each within its own stopwaitsecs; what is left after ``stop_within`` seconds is killed.
-    An exception of the block comes out as it is. Raises ConfigError, or InternalError if the
-    supervisor itself has failed.
+    A second Ctrl-C kills what is left at once, if this block is in trio's main task. An exception
+    of the block comes out as it is; one of ``log`` goes to logging, with the line that it lost.
+    Raises ConfigError, or InternalError if the supervisor itself has failed.
     """
+    log = _contained(log)
     reload: Callable[[], Config] | None = None
     if config is None:
         loaded = Config(rpcinterfaces=(MAIN_INTERFACE,))
@@ -77,7 +103,11 @@ async def open_supervisor(
             finally:
                 # A cancelled supervisor would let go of its children: stop them in order instead.
                 with trio.CancelScope(shield=True):
-                    await supervisor.shutdown(stop_within)
+                    try:
+                        await supervisor.shutdown(stop_within)
+                    except BaseException:  # a second Ctrl-C, or an error of ours
+                        await supervisor.shutdown(within=0)
+                        raise
     except BaseExceptionGroup as group:
         if len(group.exceptions) > 1:
             raise

@@ -22,6 +22,7 @@ from trio_supervisor.core.config.model import (
     DaemonConfig,
     Diff,
     GroupConfig,
+    GroupKind,
     Severity,
 )
 from trio_supervisor.core.config.reload import reread_daemon
@@ -42,6 +43,7 @@ from trio_supervisor.core.events import (
 from trio_supervisor.core.plan import Plan, make_plan
 from trio_supervisor.core.process.cause import Cause, CauseKind
 from trio_supervisor.core.process.states import (
+    STOPPED_STATES,
     DaemonState,
     State,
 )
@@ -58,6 +60,7 @@ from trio_supervisor.runtime.inspect.sampler import UsageSampler
 from trio_supervisor.runtime.logs.sinks import Sinks
 from trio_supervisor.runtime.requester import cause_of_request, requested_by
 from trio_supervisor.runtime.spawn.launcher import ProcessLauncher
+from trio_supervisor.runtime.spawn.task import TaskChild
 from trio_supervisor.runtime.system.threads import in_thread_if_possible
 
 if TYPE_CHECKING:
@@ -75,6 +78,8 @@ SETTLE = 0.5
 #: Longest pause in seconds between two readings of the wall clock for TICK events: the clock may be
 #: set, or go on while the machine sleeps.
 TICK_PAUSE = 1.0
+#: Seconds that killed processes get to be recorded as ended, before the supervisor lets go of them.
+KILL_PATIENCE = 5.0
 
 
 class Supervisor:
@@ -138,6 +143,8 @@ class Supervisor:
         self._leaving_by = Cause(CauseKind.SHUTDOWN)
         self._fatal: BaseException | None = None
         self._over = trio.Event()
+        self._scope = trio.CancelScope()
+        """Around all that ``run`` does."""
         self._streams = EventStreams(self._host.bus, wall_clock)
         self.active = ActiveGroups(config.groups, self._host)
 
@@ -145,8 +152,8 @@ class Supervisor:
         """Hear of events of these types (names or classes; none: of all) inside this program.
 
         For ``async with``. The stream is bounded: when ``buffer_size`` events wait the oldest is
-        dropped and counted in ``dropped``. It ends when the supervisor has ended. Raises
-        ValueError.
+        dropped and counted in ``dropped``. It ends when the supervisor has ended. Raises TypeError
+        for what is neither a name nor a class of events, ValueError for an unknown name.
         """
         return self._streams.open(types, buffer_size)
 
@@ -157,7 +164,8 @@ class Supervisor:
         process is spawned. Cancellation lets go of the children.
         """
         try:
-            await self._run(task_status)
+            with self._scope:
+                await self._run(task_status)
         finally:
             if self._launcher is not None:
                 self._launcher.close()
@@ -350,19 +358,29 @@ class Supervisor:
     async def shutdown(self, within: float | None = None) -> None:
         """Stop everything in order and return when ``run`` is about to end.
 
-        What is left after ``within`` seconds is killed; None: each has its own stopwaitsecs.
+        What is left after ``within`` seconds is killed; None: each has its own stopwaitsecs. What
+        is left a few seconds after that, because its disk or the kernel holds it up, is let go.
+        Only a task that does not end although it was cancelled is waited for, because nothing can
+        end it; the log names it every few seconds.
         """
         self.request_shutdown()
         with trio.move_on_after(math.inf if within is None else within):
             await self._over.wait()
             return
         self.log(Severity.WARN, f"not all has stopped within {within} seconds, killing the rest")
-        for process in self.processes():
-            if process.state is State.STARTING:  # being spawned, perhaps
-                await process.spawned()
-            with contextlib.suppress(RequestError):  # it has just ended, or said why in the log
-                process.signal(SIGKILL)
-        await self._over.wait()
+        with trio.move_on_after(KILL_PATIENCE):
+            async with trio.open_nursery() as nursery:
+                for process in self.processes():
+                    nursery.start_soon(kill, process)
+            await self._over.wait()
+            return
+        self._log_left()
+        self._scope.cancel()
+        while not self._over.is_set():
+            with trio.move_on_after(KILL_PATIENCE):
+                await self._over.wait()
+                return
+            self._log_left()
 
     async def reload(self) -> None:
         """Stop everything and end ``run``, to start afresh with ``successor``.
@@ -420,6 +438,15 @@ class Supervisor:
                 self.log(message.severity, str(message))
         self._said = frozenset(messages)
 
+    def _log_left(self) -> None:
+        """Log what a shutdown could not end."""
+        for process in self.processes():
+            if process.state not in STOPPED_STATES:
+                what = f"{process.full_name} does not end although it was killed"
+                if process.kind is GroupKind.TASK:
+                    what = f"task '{process.full_name}' {TaskChild.cannot_be_killed}"
+                self.log(Severity.CRITICAL, what)
+
     def _abort(self, error: BaseException) -> None:
         """What ends the program waits until everything has stopped."""
         self._fatal = error
@@ -431,10 +458,18 @@ class Supervisor:
         if first:
             self._host.accepting = False
             self._leaving_by = Cause(CauseKind.SHUTDOWN, cause_of_request().who)
+            self._leaving.set()  # first: whatever fails below, everything is stopped
             for process in self.processes():
                 process.hold()
             self._host.publish(SupervisorStateChangeStopping())
-            self._leaving.set()
+
+
+async def kill(process: Process) -> None:
+    """Kill what lives of a process, also a child that is just being made."""
+    if process.state is State.STARTING:
+        await process.spawned()
+    with contextlib.suppress(RequestError):  # it has just ended, or said why in the log
+        process.signal(SIGKILL)
 
 
 async def tick(host: Host) -> None:

@@ -112,7 +112,11 @@ class EventStreams:
         self._ended = False
 
     def open(self, types: tuple[str | type[Event], ...], buffer_size: int) -> EventStream:
-        """Open a stream. Raises ValueError for an unknown type or a buffer without room."""
+        """Open a stream.
+
+        Raises TypeError for what is no type of event, ValueError for an unknown name or a buffer
+        without room.
+        """
         stream = EventStream(
             self._bus, _event_types(types), buffer_size, self._published, self._open.discard
         )
@@ -137,13 +141,22 @@ class EventStreams:
 
 
 def _event_types(names: tuple[str | type[Event], ...]) -> tuple[type[Event], ...]:
-    """Return the classes of these types; without names, that of all events. Raises ValueError."""
-    types = []
+    """Return the classes of these types; without names, that of all events.
+
+    Raises TypeError for what is neither a name nor a class of events, ValueError for an unknown
+    name.
+    """
+    types: list[type[Event]] = []
     for name in names or (Event,):
         if isinstance(name, str):
             if name.upper() not in EVENT_TYPES:
                 raise ValueError(f"unknown event type {name!r}; there are {', '.join(EVENT_TYPES)}")
             types.append(EVENT_TYPES[name.upper()])
-        else:
+        elif isinstance(name, type) and issubclass(name, Event):
             types.append(name)
+        else:
+            raise TypeError(
+                f"not a type of events: {name!r}; give a name such as 'PROCESS_STATE_RUNNING', or "
+                "a class such as ProcessState"
+            )
     return tuple(types)
