@@ -47,15 +47,14 @@ from trio_supervisor.web.socket_file import keep_file
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from trio_supervisor.runtime.spawn.leftovers import find_leftovers
-from trio_supervisor.runtime.logs.activity import ActivityLog
+    from trio_supervisor.runtime.logs.activity import ActivityLog
 
 LEAVING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 #: All others keep the kernel's default effect.
 SIGNALS = (*LEAVING, signal.SIGHUP, signal.SIGUSR2)
 
-#: Seconds between two looks at children without a pidfd, should a SIGCHLD ever be missed.
-LOOK_INTERVAL = 1.0
+#: Seconds between two polls of children without a pidfd, in case a SIGCHLD is missed.
+POLL_INTERVAL = 1.0
 
 #: Behind the line about a server without authentication (CVE-2019-12105).
 EXPOSED = (
@@ -89,13 +88,13 @@ class Service:
         Raises ConfigError, ServerError, PluginError; InternalError when something of ours has
         failed and all children were stopped.
         """
-        # Opened first and held to the very end, so that no signal ever meets its default effect.
+        # Opened first and closed last, so that no signal ever has its default effect.
         with (
             trio.open_signal_receiver(*SIGNALS) as signals,
-            trio.open_signal_receiver(signal.SIGCHLD) as quits,
+            trio.open_signal_receiver(signal.SIGCHLD) as child_signals,
             closing(self._server_sockets),
         ):
-            while (config := await self._incarnation(signals, quits)) is not None:
+            while (config := await self._incarnation(signals, child_signals)) is not None:
                 daemon, messages = reload_daemon(self._config.daemon, config.daemon)
                 self._config = replace(config, daemon=daemon)
                 self._messages = [*messages]
@@ -103,7 +102,7 @@ class Service:
         return 0
 
     async def _incarnation(
-        self, signals: AsyncIterator[int], quits: AsyncIterator[int]
+        self, signals: AsyncIterator[int], child_signals: AsyncIterator[int]
     ) -> Config | None:
         """Run one incarnation; return the configuration of the next, None after a shutdown."""
         config = self._config
@@ -113,12 +112,12 @@ class Service:
             for message in _by_severity([*self._messages, *config.messages]):
                 activity.log(message.severity, str(message))
             listeners = self._server_sockets.open(config.servers)
-            _tell_of_servers(config, activity)
+            _log_servers(config, activity)
             if not config.daemon.nocleanup:
                 remove_auto_logs(
                     config.daemon.childlogdir, config.daemon.identifier, report=activity.log
                 )
-            launcher = ProcessLauncher(LOOK_INTERVAL, activity.log)
+            launcher = ProcessLauncher(POLL_INTERVAL, activity.log)
             stack.callback(launcher.close)
             supervisor = Supervisor(
                 config,
@@ -133,41 +132,44 @@ class Service:
             apps = self._apps(config, supervisor)
             self._enter_background(activity)
             earlier = None
-            with suppress(OSError, ValueError):  # there is none
+            with suppress(OSError, ValueError):  # no pidfile
                 earlier = recorded_pid(config.daemon.pidfile)
             pidfile = Pidfile(config.daemon.pidfile)
             stack.callback(pidfile.remove)
-            crowd = ConnectionSet(activity.log, lambda: len(supervisor.processes()))
-            duties: dict[str, Callable[[], Awaitable[object]]] = {
-                server.section: partial(serve, listener, app, crowd)
+            connections = ConnectionSet(activity.log, lambda: len(supervisor.processes()))
+            tasks: dict[str, Callable[[], Awaitable[object]]] = {
+                server.section: partial(serve, listener, app, connections)
                 for server, listener, app in zip(config.servers, listeners, apps, strict=True)
             }
             for server, listener in zip(config.servers, listeners, strict=True):
-                duties[f"file of {server.section}"] = partial(
+                tasks[f"file of {server.section}"] = partial(
                     keep_file, server, listener, activity.log
                 )
-            duties["signals"] = partial(_obey, signals, supervisor)
-            look, looks = trio.open_memory_channel[int](1)
-            duties["children"] = partial(_hear_of_children, quits, launcher, look)
-            duties["orphans"] = partial(reap_orphans, looks, launcher.owns, activity.log)
+            tasks["signals"] = partial(_handle_signals, signals, supervisor)
+            orphan_wakeups, orphan_wakeups_in = trio.open_memory_channel[int](1)
+            tasks["children"] = partial(
+                _handle_child_signals, child_signals, launcher, orphan_wakeups
+            )
+            tasks["orphans"] = partial(reap_orphans, orphan_wakeups_in, launcher.owns, activity.log)
             try:
                 async with trio.open_nursery() as nursery:
-                    for what, duty in duties.items():
-                        nursery.start_soon(run_forever, duty, what, activity.log)
+                    for what, task in tasks.items():
+                        nursery.start_soon(run_forever, task, what, activity.log)
                     search = partial(_warn_of_leftovers, config, earlier, activity)
                     nursery.start_soon(run_logged, search, "the search for leftovers", activity.log)
                     _write_pidfile(pidfile, config, activity)
                     self._report_ready()
                     await supervisor.run()
                     nursery.cancel_scope.cancel()
-            except BaseException as error:  # whatever it is, the children are not abandoned
+            except BaseException as error:  # also KeyboardInterrupt: stop the children first
                 await _end_in_failure(supervisor, error)
             return supervisor.successor
 
     def _apps(self, config: Config, supervisor: Supervisor) -> list[App]:
         """Make the application of each server. Raises PluginError at the first start only.
 
-        After a reload it is too late for that: everything has stopped, and must run again.
+        After a reload the programs have already been stopped and must run again, so the error is
+        logged and all plugins are left out.
         """
         try:
             return [App(server, supervisor) for server in config.servers]
@@ -182,7 +184,7 @@ class Service:
         return [App(server, supervisor) for server in config.servers]
 
     def _prepare(self, config: Config) -> None:
-        """Find out whether a reload can work, before anything stops. Blocks.
+        """Check that a reload can work, before anything is stopped. Blocks.
 
         Raises ConfigError or ServerError.
         """
@@ -216,7 +218,7 @@ def _by_severity(messages: list[Diagnostic]) -> list[Diagnostic]:
     return sorted(messages, key=lambda message: -message.severity)
 
 
-def _tell_of_servers(config: Config, activity: ActivityLog) -> None:
+def _log_servers(config: Config, activity: ActivityLog) -> None:
     for server in config.servers:
         for interface in config.rpcinterfaces:
             activity.log(Severity.INFO, f"RPC interface '{interface.name}' initialized")
@@ -241,9 +243,9 @@ def _write_pidfile(pidfile: Pidfile, config: Config, activity: ActivityLog) -> N
 
 
 async def _warn_of_leftovers(config: Config, earlier: int | None, activity: ActivityLog) -> None:
-    """Log which programs of a daemon that was killed run beside ours."""
+    """Log the programs of an earlier, killed daemon that still run."""
     find = partial(find_leftovers, config, daemon=os.getpid(), earlier=earlier)
-    with suppress(OSError):  # there is no /proc, or no thread
+    with suppress(OSError):  # no /proc, or no worker thread
         for leftover in await in_thread(find, abandon_on_cancel=True):
             activity.log(Severity.WARN, str(leftover))
 
@@ -264,7 +266,7 @@ async def _end_in_failure(supervisor: Supervisor, error: BaseException) -> NoRet
     ) from error
 
 
-async def _obey(signals: AsyncIterator[int], supervisor: Supervisor) -> None:
+async def _handle_signals(signals: AsyncIterator[int], supervisor: Supervisor) -> None:
     """Act on the daemon's signals for as long as one incarnation lasts."""
     set_requester(SIGNAL)
     async with trio.open_nursery() as nursery:
@@ -272,14 +274,19 @@ async def _obey(signals: AsyncIterator[int], supervisor: Supervisor) -> None:
             _act(signal.Signals(number), supervisor, nursery)
 
 
-async def _hear_of_children(
-    quits: AsyncIterator[int], launcher: ProcessLauncher, look: trio.MemorySendChannel[int]
+async def _handle_child_signals(
+    child_signals: AsyncIterator[int],
+    launcher: ProcessLauncher,
+    orphan_wakeups: trio.MemorySendChannel[int],
 ) -> None:
-    """Tell the launcher and the reaper of orphans of each SIGCHLD, the latter when it has time."""
-    async for number in quits:
+    """Notify the launcher of each SIGCHLD, and wake the reaper of orphans.
+
+    Wakeups that arrive while the reaper is busy are merged into one.
+    """
+    async for number in child_signals:
         launcher.child_ended()
         with suppress(trio.WouldBlock):
-            look.send_nowait(number)
+            orphan_wakeups.send_nowait(number)
 
 
 def _act(number: signal.Signals, supervisor: Supervisor, nursery: trio.Nursery) -> None:

@@ -54,7 +54,7 @@ class Group:
             self.processes[process.name] = self._make(process)  # of equal names the last counts
 
     async def run(self) -> None:
-        """Run the group's tasks until ``close``; children still alive then are let go."""
+        """Run the group's tasks until ``close``; children still alive then are abandoned."""
         set_requester(PYTHON)  # not the client that happened to ask for the group
         with self._scope:
             async with trio.open_nursery() as nursery:
@@ -74,8 +74,8 @@ class Group:
     ) -> Process:
         """Add a process, also while the group runs; nothing is started.
 
-        ``record`` and ``child`` are those of an earlier supervisor: the process carries on with
-        them. Raises AlreadyAdded.
+        With ``record`` and ``child`` the process continues from this record with a child that is
+        already alive; no part of the daemon does that yet. Raises AlreadyAdded.
         """
         if config.name in self.processes:
             raise AlreadyAdded(f"{self.name}:{config.name}")
@@ -151,7 +151,7 @@ class Group:
                     process.driver.recover()
                     await trio.sleep(RECOVERY_PAUSE)
         finally:
-            process.let_go()
+            process.abandon()
 
     def _make(self, config: ProcessConfig, record: ProcessRecord | None = None) -> Process:
         stderr = ChannelConfig(logfile=None) if config.redirect_stderr else config.stderr

@@ -36,16 +36,17 @@ class Host:
     sinks: Sinks
     bus: Bus
     launch: Launcher
+    """Makes a child process from its ``SpawnSpec``: a ``ProcessLauncher``, or a fake in tests."""
     wall_clock: Callable[[], float]
     """Seconds since the epoch, for display only."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Environment of the supervisor: the lowest layer of that of each child."""
     server_url: str | None = None
     accepting: bool = True
-    """False from the moment of a shutdown or restart: nothing is spawned any more."""
+    """False from the beginning of a shutdown or restart: nothing is spawned after that."""
 
     poller: FdPoller = field(default_factory=FdPoller)
-    """Reads the answers of all listeners."""
+    """Reads the replies of all event listeners."""
     abort: Callable[[BaseException], None] = _reraise
     """Called with an exception of a task that has to end the program (KeyboardInterrupt)."""
 

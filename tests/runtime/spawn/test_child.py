@@ -178,7 +178,7 @@ async def test_any_other_failure_of_fork(monkeypatch: pytest.MonkeyPatch) -> Non
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-async def test_a_child_let_go_lives_on() -> None:
+async def test_an_abandoned_child_lives_on() -> None:
     """Closing means letting go, not killing."""
     child = await ProcessLauncher()(spec("/bin/cat"))
     child.close()
@@ -244,7 +244,7 @@ async def test_sigchld_wakes_those_who_wait_without_a_pidfd(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     refuse_pidfds(monkeypatch, errno.ENOSYS)
-    launcher = ProcessLauncher(look_interval=math.inf)
+    launcher = ProcessLauncher(poll_interval=math.inf)
     with trio.open_signal_receiver(signal.SIGCHLD) as quits:
         child = await launcher(spec("/bin/cat"))
         async with trio.open_nursery() as nursery:

@@ -43,7 +43,7 @@ class Cause:
 
     @classmethod
     def load(cls, data: list[str]) -> Cause:
-        """Make it again from what ``dump`` returned."""
+        """Make a cause from the result of ``dump``."""
         kind, who = data
         return cls(CauseKind(kind), who)
 

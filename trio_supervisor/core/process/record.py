@@ -1,7 +1,9 @@
-"""What is known of one process, apart from the tasks and descriptors that serve it.
+"""Status and history of one process as plain values, without the tasks and descriptors.
 
-All that clients are told, and all that another supervisor needs to carry on with a living child,
-is a field of ``ProcessRecord``. ``dump`` and ``load`` turn a record into data that JSON can carry.
+``ProcessRecord`` holds the state, the times, the intent and the last exit. The start attempt and the
+bytes that are pending for stdin belong to objects of ``runtime``.
+``dump`` and ``load`` convert a record to JSON values and back, for a supervisor that continues with
+living children; no part of the daemon does that yet.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ _MONOTONIC = frozenset({"began_at", "spawned_at", "due", "deadline"})
 
 
 class Intent(enum.Enum):
-    """Whether the process is meant to run: what was asked for last."""
+    """Whether the process is meant to run, as last requested."""
 
     UP = "up"
     DOWN = "down"
@@ -34,11 +36,11 @@ class Evidence:
     failures: int = 0
     """Failed starts in a row."""
     exit: Exit | None = None
-    """How the child ended, if its end is what happened."""
+    """How the child exited; None if the transition has another reason."""
     expected: bool = False
     """Whether ``exit`` is one of the expected ones."""
     error: str = ""
-    """What went wrong, in words."""
+    """Text of the error; empty if there was none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class Transition:
 
     @classmethod
     def load(cls, data: dict[str, Any]) -> Transition:
-        """Make it again from what ``dump`` returned."""
+        """Make a transition from the result of ``dump``."""
         evidence = Evidence(
             data["pid"],
             data["failures"],
@@ -98,16 +100,16 @@ class ProcessRecord:
     """When the last child ended."""
     exit_status: int = 0
     spawn_error: str = ""
-    """What was wrong with the last start or end; empty if nothing."""
+    """Error of the last start or exit; empty if there was none."""
     failures: int = 0
     """Failed starts in a row."""
     spawns: int = 0
-    """Children it has had."""
+    """Number of children since the process was added."""
     last_exit: Exit | None = None
     """How the last child ended; None if none has, or if the last attempt led to no child."""
     intent: Intent = Intent.DOWN
     intended_by: Cause | None = None
-    """The cause of the intent; None until something was asked for."""
+    """The cause of the intent; None before the first request."""
     transition: Transition | None = None
     """The last transition; None before the first."""
     began_at: float = -math.inf
@@ -115,13 +117,13 @@ class ProcessRecord:
     spawned_at: float = -math.inf
     """When the child was made."""
     due: float = math.inf
-    """When the process starts by itself; infinite: not at all."""
+    """When the process starts automatically; infinite means not at all."""
     deadline: float = math.inf
-    """When the child counts as started, or gets the next signal of its stop; infinite: never."""
+    """When the child counts as started, or gets its next stop signal; infinite means never."""
 
     @property
     def restarts(self) -> int:
-        """Children after the first."""
+        """Number of children after the first."""
         return max(0, self.spawns - 1)
 
     def dump(self, now: float) -> dict[str, Any]:
@@ -139,7 +141,7 @@ class ProcessRecord:
 
     @classmethod
     def load(cls, data: dict[str, Any], now: float) -> ProcessRecord:
-        """Make a record again from what ``dump`` returned; ``now`` is the clock's time here."""
+        """Make a record from the result of ``dump``; ``now`` is the monotonic clock's time."""
         values = dict(data)
         for name in _MONOTONIC:
             seconds = values.pop(name)

@@ -9,7 +9,7 @@ the record always agree:
 
     ``run``         waits until the state is STARTING: a request began a start, or one was due
     ``launch``      has a child made, which takes a moment; STARTING all the while
-    ``resume``      takes over a living child of an earlier supervisor, in whatever state it is
+    ``resume``      takes over a child that is already alive (``hand_over``), in any state
     ``_accompany``  serves the child: STARTING, RUNNING, STOPPING or UNKNOWN, until it has ended
 
 ``launch`` and ``resume`` are the only two ways to a child, and both lead into ``_accompany``.
@@ -29,10 +29,9 @@ so that the last words of a program are in its log before a client learns that i
 between the child is dead and its process still RUNNING (``is_dead``); a request that arrives then
 signals nothing, and a start waits. ``lifetime`` counts until the end was noticed, not recorded.
 
-Cancelling ``run`` lets go of the child and never kills it: an ordered stop is a request. An error
+Cancelling ``run`` abandons the child and never kills it: an ordered stop is a request. An error
 of ours in ``run`` ends in ``recover``, and ``run`` is called again: if the child lives the state is
-UNKNOWN, and ``run`` waits for its end first. Everything in the record survives that, as it survives
-a hand-over to another supervisor.
+UNKNOWN, and ``run`` waits for its end first. The record survives that.
 """
 
 from __future__ import annotations
@@ -70,10 +69,10 @@ class Driver:
 
     __slots__ = (
         "_config",
-        "_handed",
-        "_has_ended",
         "_host",
+        "_inherited",
         "_record",
+        "_removed",
         "_signals",
         "_starter",
         "_states",
@@ -104,8 +103,8 @@ class Driver:
         self._host = host
         self._signals = Signaller(config, host.log)
         self._wait = trio.CancelScope()
-        self._handed: Child | None = None
-        self._has_ended = False
+        self._inherited: Child | None = None
+        self._removed = False
 
     @property
     def is_dead(self) -> bool:
@@ -113,12 +112,16 @@ class Driver:
         return self.child is not None and self.child.poll() is not None
 
     def hand_over(self, child: Child) -> None:
-        """Serve this living child, which the record describes, when ``run`` begins."""
-        self._handed = child
+        """Give ``run`` a child that is already alive and that the record describes.
+
+        So far only tests call it: it is there for a supervisor that continues with the children of
+        an earlier one.
+        """
+        self._inherited = child
 
     def end(self) -> None:
-        """Let ``run`` return as soon as there is no child."""
-        self._has_ended = True
+        """Make ``run`` return as soon as there is no child; cancel a pending automatic start."""
+        self._removed = True
         self._states.hold()
 
     def stop(self) -> None:
@@ -137,16 +140,16 @@ class Driver:
         self._signals.send(child, number)
 
     async def run(self) -> None:
-        """Live until ``end`` is called, or until cancelled."""
+        """Start and serve children until ``end`` is called; runs as the task of the process."""
         if self.child is not None:  # an error ended an earlier run while the child lived
             self._record_end(await self.child.wait(), trio.current_time())
-        if self._handed is not None:
-            child, self._handed = self._handed, None
+        if self._inherited is not None:
+            child, self._inherited = self._inherited, None
             await self.resume(child)
         record = self._record
         while True:
             while record.state is not State.STARTING:
-                if self._has_ended:
+                if self._removed:
                     return
                 with trio.CancelScope(deadline=record.due):
                     await self._waiters.changed()
@@ -155,7 +158,10 @@ class Driver:
             await self.launch()
 
     async def launch(self) -> None:
-        """Make a child and serve it to its end; or record that none could be made."""
+        """Have the starter make a child and serve it until it exits, or record the failed attempt.
+
+        Adds to ``Starter.launch`` the state: spawned, failed, or stopped meanwhile.
+        """
         with self._starter.holder() as held:
             try:
                 child = await self._starter.launch(held, self._announced)
@@ -175,20 +181,20 @@ class Driver:
         with self._starter.holder() as held:
             try:
                 await self._starter.reopen(held)
-            except SpawnError as error:  # no reason to end a child that does its work
+            except SpawnError as error:  # a log is no reason to stop a running child
                 text = f"output of {self._config.name} is not logged: {error}"
                 self._host.log(Severity.CRITICAL, text)
             self.child = child
             self._stdio.attach(child)
             await self._accompany(child)
 
-    def let_go(self) -> None:
-        """Forget a living child, which stays as it is; for the end of the group's task."""
+    def abandon(self) -> None:
+        """Stop watching a living child without a signal, when the group's task ends."""
         if self.child is not None:
             self.child.close()
 
     def recover(self) -> None:
-        """Restore a state that is true after an error in ``run``."""
+        """Bring the record in line with the child after an exception in ``run``."""
         name = self._config.name
         self._host.log(Severity.CRITICAL, f"internal error in {name}:\n{traceback.format_exc()}")
         self._states.hold()
@@ -206,7 +212,7 @@ class Driver:
         self._states.fail_start(EXIT, text)
 
     async def _accompany(self, child: Child) -> None:
-        """Serve a child until it has ended, and record its end."""
+        """Forward the child's input and output until it exits, then record its end."""
         try:
             async with trio.open_nursery() as nursery:
                 child.serve(nursery, self._stdio.carry)

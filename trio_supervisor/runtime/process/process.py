@@ -319,11 +319,11 @@ class Process:
         """Whether it was never started, and can be."""
         return self.state is State.STOPPED and not self.started and not self.removed
 
-    def let_go(self) -> None:
-        """Forget a living child, which stays as it is; for the end of the group's task."""
+    def abandon(self) -> None:
+        """Stop watching a living child without a signal, when the group's task ends."""
         for channel in (self.stdout, self.stderr):
             channel.subscriptions.end()
-        self.driver.let_go()
+        self.driver.abandon()
 
 
 class Restart:

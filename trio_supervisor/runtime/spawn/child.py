@@ -1,8 +1,7 @@
 """A running child process: signal it, and wait until it ends.
 
-The module knows nothing of states, restarts or logs. Children are made in ``launcher.py``; here a
-child is made from what the launcher has in hand, its pid and the daemon's ends of its pipes, so
-that it does not matter how, or by which daemon, it was forked.
+The module does not know states, restarts or logs. ``launcher.py`` forks a child; a ``RealChild``
+needs only its pid and the daemon's ends of its pipes, so it does not matter how it was forked.
 
 Only ``waitid`` by pid, ``kill`` and ``killpg`` are needed: the pid of a child stays its own until
 it is reaped, and before each signal the child is checked to be alive. A pidfd only wakes the event
@@ -33,7 +32,7 @@ Carry = Callable[[trio.Nursery, int], None]
 
 
 class Child(Protocol):
-    """A living child as the task of its process sees it; tests use one without a real process."""
+    """A living child, as its driver uses it. Tests implement it without a real process."""
 
     pid: int
     stdin: int | None
@@ -113,11 +112,11 @@ class RealChild:
     async def wait(self) -> Exit:
         while (ended := self.poll()) is None:
             if self._pidfd is None:
-                await self._registry.next_look()
+                await self._registry.next_poll()
                 continue
             await trio.lowlevel.wait_readable(self._pidfd)
             if self.poll() is None:  # a debugger still holds the dead child: do not spin
-                await self._registry.next_look()
+                await self._registry.next_poll()
         return ended
 
     def poll(self) -> Exit | None:
@@ -155,7 +154,7 @@ class RealChild:
             self._registry.forget(self)
 
     def _check_alive(self) -> None:
-        """Raise ProcessLookupError if the child has ended: its pid may be a stranger's by now."""
+        """Raise ProcessLookupError if the child has ended: its pid may have been reused."""
         if self._closed or self.poll() is not None:
             raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
 
@@ -173,28 +172,28 @@ def _open_pidfd(pid: int) -> int | None:
 
 
 class ChildRegistry:
-    """The children of one launcher that were neither reaped nor let go, and when to look at them.
+    """The children of one launcher that are neither reaped nor given up, and when to poll them.
 
-    ``look_interval`` is in seconds.
+    ``poll_interval`` is in seconds.
     """
 
-    def __init__(self, look_interval: float) -> None:
+    def __init__(self, poll_interval: float) -> None:
         self.living: dict[int, RealChild] = {}
-        self._look_interval = look_interval
-        self._unborn: set[int] = set()
-        self._ends = trio.lowlevel.ParkingLot()
+        self._poll_interval = poll_interval
+        self._before_exec: set[int] = set()
+        self._child_signals = trio.lowlevel.ParkingLot()
 
     def owns(self, pid: int) -> bool:
-        """Whether this is one of them; for any thread."""
-        return pid in self.living or pid in self._unborn
+        """Whether this is the pid of a child here. Thread-safe."""
+        return pid in self.living or pid in self._before_exec
 
     @contextlib.contextmanager
     def expecting(self, pid: int) -> Iterator[None]:
-        """Own a child that has been forked, for the block in which it comes to its exec.
+        """Own a forked child for the block, in which it reaches its exec.
 
-        A failure of the block kills and reaps the child; for any thread.
+        If the block raises, the child is killed and reaped. Thread-safe.
         """
-        self._unborn.add(pid)
+        self._before_exec.add(pid)
         try:
             yield
         except BaseException:
@@ -203,20 +202,20 @@ class ChildRegistry:
                 os.waitpid(pid, 0)
             raise
         finally:
-            self._unborn.discard(pid)
+            self._before_exec.discard(pid)
 
     def forget(self, child: RealChild) -> None:
-        if self.living.get(child.pid) is child:  # else the pid has a new owner already
+        if self.living.get(child.pid) is child:  # else the pid was reused for a newer child
             del self.living[child.pid]
 
     def child_ended(self) -> None:
-        """Let all that wait for ``next_look`` look now: called for each SIGCHLD."""
-        self._ends.unpark_all()
+        """Wake all tasks in ``next_poll``: called for each SIGCHLD."""
+        self._child_signals.unpark_all()
 
-    async def next_look(self) -> None:
-        """Return when a child may have ended."""
-        with trio.move_on_after(self._look_interval):
-            await self._ends.park()
+    async def next_poll(self) -> None:
+        """Wait for a SIGCHLD, at most ``poll_interval`` seconds."""
+        with trio.move_on_after(self._poll_interval):
+            await self._child_signals.park()
 
 
 def exit_of(result: os.waitid_result) -> Exit:

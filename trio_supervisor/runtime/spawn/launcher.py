@@ -59,8 +59,8 @@ if TYPE_CHECKING:
     Standard = tuple[int, int, int]
     """Descriptors of the child's stdin, stdout and stderr."""
 
-#: Seconds between two looks at a child that is watched without a pidfd.
-LOOK_INTERVAL = 0.2
+#: Seconds between two polls of a child without a pidfd.
+POLL_INTERVAL = 0.2
 #: More bytes than any report of a step that failed.
 REPORT_SIZE = 4096
 #: The steps that ``subprocess.Popen`` can take without a fork of the whole daemon.
@@ -80,37 +80,45 @@ class SpawnError(Exception):
 
 
 def _not_logged(severity: Severity, text: str) -> None:
-    """The log of a launcher that has none."""
+    """Default log: discards the line."""
 
 
 class ProcessLauncher:
-    """Makes children. One per supervisor, so that several never starve each other of threads."""
+    """Callable that makes children in worker threads, with a fork server where one is needed.
+
+    Each supervisor has its own, with its own limit of threads, so that supervisors in one program
+    do not starve each other.
+    """
 
     def __init__(
         self,
-        look_interval: float = LOOK_INTERVAL,
+        poll_interval: float = POLL_INTERVAL,
         log: Callable[[Severity, str], None] = _not_logged,
     ) -> None:
-        """``look_interval``: seconds between two looks at children without a pidfd.
+        """``poll_interval``: seconds between two polls of children without a pidfd.
 
         It can be long if ``child_ended`` is called for each SIGCHLD.
         """
         # Twice the cores hides the latency of exec; more only lengthens the event loop's gaps.
         self._limiter = trio.CapacityLimiter(2 * (os.cpu_count() or 1))
-        self._registry = ChildRegistry(look_interval)
+        self._registry = ChildRegistry(poll_interval)
         self._fork_server = ForkServerSlot(log)
 
     def owns(self, pid: int) -> bool:
-        """Whether this is a child that was made here, is not reaped and was not let go."""
+        """Whether this is a child that was made here, is not reaped and was not given up."""
         return self._registry.owns(pid) or self._fork_server.owns(pid)
 
     def child_ended(self) -> None:
-        """Notice which child has ended: to be called for each SIGCHLD, where one is received."""
+        """Look which children have ended. Called for each SIGCHLD, if the program receives it."""
         self._fork_server.reap()
         self._registry.child_ended()
 
     async def __call__(self, spec: SpawnSpec) -> Child:
-        """Make a child; it has reached exec when this returns. Raises SpawnError."""
+        """Run ``make_child`` in a worker thread. Raises SpawnError.
+
+        Adds to it the fork server, the limit of threads, and an error for a machine without a free
+        thread.
+        """
         server = self._fork_server.get() if _needs_helper(spec) else None
         try:
             return await trio.to_thread.run_sync(
@@ -122,14 +130,18 @@ class ProcessLauncher:
             self._fork_server.review(server)
 
     def close(self) -> None:
-        """End what makes children; those that live are left alone."""
+        """Stop the fork server. Living children keep running."""
         self._fork_server.close()
 
 
 def make_child(
     spec: SpawnSpec, registry: ChildRegistry, server: ForkServer | None = None
 ) -> RealChild:
-    """Make a child in the current thread, which may block for long. Raises SpawnError."""
+    """Make the pipes, fork a child, and return it when it has reached exec. Raises SpawnError.
+
+    Blocks, possibly for long: runs in a worker thread. ``server``: None means that a child which
+    needs a helper gets an interpreter of its own.
+    """
     with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
 
         def owned(fd: int, by: contextlib.ExitStack) -> int:
@@ -235,7 +247,7 @@ def _popen(spec: SpawnSpec, standard: Standard) -> int:
     """Make the child by vfork and return its pid; it has reached exec."""
     stdin, stdout, stderr = standard
     arguments = spec.steps
-    return _let_go(
+    return _detach(
         subprocess.Popen(
             spec.command.argv,
             executable=spec.command.executable,
@@ -276,11 +288,11 @@ def _start_exec_helper(standard: Standard) -> tuple[int, socket.socket]:
     except BaseException:
         control.close()
         raise
-    return _let_go(popen), control
+    return _detach(popen), control
 
 
-def _let_go(popen: subprocess.Popen[bytes]) -> int:
-    """Return the pid, for which ``Popen`` shall neither wait nor warn: it is reaped elsewhere."""
+def _detach(popen: subprocess.Popen[bytes]) -> int:
+    """Return the pid, and keep ``Popen`` from reaping it or warning: the registry reaps it."""
     popen.returncode = 0
     return popen.pid
 

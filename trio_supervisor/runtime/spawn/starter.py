@@ -1,6 +1,6 @@
-"""Makes the child of a start attempt: a program's process, or a task inside this program.
+"""Makes the child for a start attempt: a program's process, or a task inside this program.
 
-It knows no states: the state machine of the process decides what a failure leads to.
+It does not know the state: the state machine of the process decides what follows a failure.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ class Starter:
     async def launch(
         self, held: contextlib.ExitStack | None, announced: Callable[[], None]
     ) -> Child:
-        """Open the logs and make a child; ``held`` keeps what the child needs until its end.
+        """Open the logs, then start the task or have the host's launcher make the process.
 
-        ``announced`` is called when a task says that it has started. Raises RequestError or
-        SpawnError.
+        Resources that the child needs until it exits are pushed on ``held``. ``announced`` is
+        called when a task calls ``task_status.started()``. Raises RequestError or SpawnError.
         """
         match self.config.run:
             case Task(function):
@@ -80,7 +80,7 @@ class Starter:
                 return await self.host.launch(spec)
 
     async def reopen(self, held: contextlib.ExitStack | None) -> None:
-        """Open the logs, and hold what it needs, for a child that lives already.
+        """Open the logs and push the resources on ``held`` for a child that is already alive.
 
         Raises SpawnError if a log cannot be opened.
         """
