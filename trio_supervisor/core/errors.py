@@ -109,7 +109,7 @@ class RequestError(SupervisorError):
     def __init__(self, detail: str | None = None) -> None:
         super().__init__(detail)
         self.detail = detail or ""
-        self._said = detail is not None
+        self._has_detail = detail is not None
 
     @property
     def number(self) -> int:
@@ -118,7 +118,7 @@ class RequestError(SupervisorError):
 
     def __str__(self) -> str:
         # An empty detail is not the same as none: an empty name gives ``BAD_NAME: ``.
-        return f"{self.code.name}: {self.detail}" if self._said else self.code.name
+        return f"{self.code.name}: {self.detail}" if self._has_detail else self.code.name
 
 
 class UnknownMethod(RequestError):

@@ -1,7 +1,7 @@
-"""Carries out what is asked for several processes, and the steps of plans.
+"""Requests for several processes, and the steps of plans.
 
-Each start and stop is carried out by the process itself; here is the order among them, which comes
-from ``core/plan.py``, and what became of each.
+Each process carries out its own start or stop. This module keeps the order among them, which
+``core/plan.py`` decides, and collects the results.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.process.process import Process
     from trio_supervisor.runtime.process.state_machine import StartAttempt
 
-#: Seconds one spawn may take before the next in the start order is begun all the same: the order
-#: is kept on any healthy machine, and an exec that hangs does not hold up the others.
-SPAWN_PATIENCE = 0.1
-#: Seconds a listener pool gets to work off its events before it is stopped.
-DRAIN_PATIENCE = 1
+#: Seconds that one spawn may take before the next in the start order begins: the order is kept on
+#: a healthy machine, and an exec that hangs does not delay the others for longer.
+SPAWN_TIMEOUT = 0.1
+#: Seconds a listener pool has to process its queued events before it is stopped.
+DRAIN_TIMEOUT = 1
 #: Seconds between two "waiting for x to die" lines.
 DIE_REMINDER = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one process in a request for several; ``error`` is None for success."""
+    """Result for one process of a request for several; ``error`` is None for success."""
 
     process: Process
     error: RequestError | None = None
@@ -49,7 +49,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What became of one step of a plan; ``error`` is None for success."""
+    """Result of one step of a plan; ``error`` is None for success."""
 
     step: PlanStep
     error: RequestError | None = None
@@ -62,16 +62,19 @@ class Groups(Protocol):
         """Whether there is a group of that name."""
 
     def is_current(self, name: str) -> bool:
-        """Whether the group is what the configuration says; another update may have seen to it."""
+        """Whether the group is active with its current configuration.
+
+        Another update may have replaced it meanwhile.
+        """
 
     def add_group(self, name: str) -> None:
-        """Activate the group that the configuration has. Raises RequestError."""
+        """Activate the configured group of that name. Raises RequestError."""
 
     async def remove(self, name: str) -> None:
-        """Stop a group, and forget it. Raises RequestError."""
+        """Stop and remove a group. Raises RequestError."""
 
     def require_running(self) -> None:
-        """Raise ShuttingDown if nothing may be changed any more."""
+        """Raise ShuttingDown during a shutdown or restart."""
 
 
 async def start(processes: Iterable[Process], *, wait: bool = True) -> list[Result]:
@@ -91,9 +94,9 @@ async def start(processes: Iterable[Process], *, wait: bool = True) -> list[Resu
 async def autostart(
     processes: Iterable[Process], cause: Cause, accepting: Callable[[], bool]
 ) -> None:
-    """Spawn those with ``autostart`` that were never started; none is waited for.
+    """Start the ``autostart`` processes that were never started; do not wait until they run.
 
-    A command that is missing is no error here: the start fails, and is retried.
+    If a command is missing, its start fails and is retried as any other.
     """
     for process in processes:
         if process.config.autostart and process.is_untouched and accepting():
@@ -136,8 +139,8 @@ async def restart(
     """Stop those in the running set, last first, then start all; results are those of the starts.
 
     Stops that are under way are joined. ``check`` is called before the starts; what it raises
-    leaves all stopped. A process that another request has stopped since is not started, which is
-    AbnormalTermination.
+    leaves all stopped. If another request stops a process meanwhile, its start is called off and
+    its result is AbnormalTermination.
     """
     processes = list(processes)
     restarts = {process: Restart(process) for process in stop_order(processes)}
@@ -165,10 +168,10 @@ def signal(processes: Iterable[Process], number: int) -> list[Result]:
 
 
 async def apply(plan: Plan, groups: Groups) -> list[StepResult]:
-    """Carry out a plan, step by step; one that fails keeps no other from its turn.
+    """Carry out a plan step by step; a step that fails does not stop the others.
 
-    Each step looks at what is there when its turn comes: a step that another update has carried out
-    meanwhile is done. A cancellation leaves the remaining steps undone.
+    Each step checks the active groups first and does nothing if another update has carried it out
+    meanwhile. Cancelling skips the remaining steps.
     """
     return [StepResult(step, await _error_of(_carry_out(step, groups))) for step in plan.steps]
 
@@ -176,12 +179,12 @@ async def apply(plan: Plan, groups: Groups) -> list[StepResult]:
 async def shut_down(
     groups: Collection[Group], log: Callable[[Severity, str], None], cause: Cause
 ) -> None:
-    """Stop the groups strictly one after the other, the last first; return when all have ended."""
+    """Stop the groups one after the other, the last first; return when all processes have ended."""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_announce_waiting, groups, log)
         for group in stop_order(groups):
             if group.pool is not None:
-                with trio.move_on_after(DRAIN_PATIENCE):
+                with trio.move_on_after(DRAIN_TIMEOUT):
                     await group.pool.drained()
             for process in stop_order(group.processes.values()):
                 process.shut_down(cause)
@@ -197,9 +200,9 @@ async def _begin_in_turn(
     *,
     wait: bool,
 ) -> None:
-    """Begin starts one after the other, each when the one before has a child; wait for all.
+    """Begin starts one after the other, each after the previous one has a child; wait for all.
 
-    ``begin`` returns None for a process that is to be left out; it raises RequestError.
+    ``begin`` returns None to skip a process, and may raise RequestError.
     """
 
     async def finish(process: Process, attempt: StartAttempt) -> None:
@@ -220,7 +223,7 @@ async def _begin_in_turn(
 
 
 async def _let_spawn(process: Process) -> None:
-    with trio.move_on_after(SPAWN_PATIENCE):
+    with trio.move_on_after(SPAWN_TIMEOUT):
         await process.spawned()
 
 

@@ -1,4 +1,4 @@
-"""What code of others inside the daemon has printed: result handlers and rpcinterface plugins."""
+"""Flush what plugins print: result handlers and rpcinterface plugins that run in the daemon."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import suppress
 
 
 def flush_printed() -> None:
-    """Write it now. Python keeps it in a buffer, which is lost when the daemon is killed."""
+    """Flush stdout and stderr. Buffered text would be lost if the daemon were killed."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError, OSError, ValueError):  # closed, or its reader is gone
             stream.flush()

@@ -73,8 +73,8 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.spawn.launcher import Launcher
     from trio_supervisor.runtime.spawn.task import TaskFunction
 
-#: Seconds the end waits for log targets whose reader is slow.
-SETTLE = 0.5
+#: Seconds that a shutdown waits for log targets whose reader is slow.
+CLOSE_TIMEOUT = 0.5
 #: Longest pause in seconds between two readings of the wall clock for TICK events: the clock may be
 #: set, or go on while the machine sleeps.
 TICK_PAUSE = 1.0
@@ -135,9 +135,9 @@ class Supervisor:
             abort=self._abort,
         )
         self.log_writes = self._host.sinks.writes
-        """Wakes those who follow the log files that the daemon writes."""
-        self._said = frozenset(config.messages)
-        """Messages of the last read; those of the first are logged by the caller."""
+        """Wakes the followers of log files that the daemon writes."""
+        self._logged_messages = frozenset(config.messages)
+        """Messages of the last read, already logged; the caller logs those of the first read."""
         self._began_at: float | None = None
         self._leaving = trio.Event()
         self._leaving_by = Cause(CauseKind.SHUTDOWN)
@@ -172,7 +172,7 @@ class Supervisor:
             self._streams.end()
             self._over.set()
         if self.activity is None:  # an activity log settles the sinks it shares with us
-            await in_thread_if_possible(self._host.sinks.settle, SETTLE)
+            await in_thread_if_possible(self._host.sinks.settle, CLOSE_TIMEOUT)
         if self._fatal is not None:
             raise self._fatal
 
@@ -425,18 +425,18 @@ class Supervisor:
                     self.log(Severity.CRITICAL, f"could not reopen {channel.logfile}: {error}")
 
     def _take_over(self, read: DaemonConfig) -> tuple[Diagnostic, ...]:
-        """Bring changed options of ``[supervisord]`` into force; what the log is to say of them."""
+        """Apply changed options of ``[supervisord]``; return the messages to log about them."""
         daemon, messages = reread_daemon(self.config.daemon, read)
         self.config = replace(self.config, daemon=daemon)
         self._host.daemon = daemon
         return messages
 
     def _log_new(self, messages: list[Diagnostic]) -> None:
-        """Log what the last read has not said already: tools reread every few minutes."""
+        """Log the messages that the last read did not have: tools reread every few minutes."""
         for message in messages:
-            if message not in self._said:
+            if message not in self._logged_messages:
                 self.log(message.severity, str(message))
-        self._said = frozenset(messages)
+        self._logged_messages = frozenset(messages)
 
     def _log_left(self) -> None:
         """Log what a shutdown could not end."""
@@ -448,7 +448,7 @@ class Supervisor:
                 self.log(Severity.CRITICAL, what)
 
     def _abort(self, error: BaseException) -> None:
-        """What ends the program waits until everything has stopped."""
+        """Shut down after an exception that must end the program; ``run`` raises it at the end."""
         self._fatal = error
         self.request_shutdown()
 
@@ -468,7 +468,7 @@ async def kill(process: Process) -> None:
     """Kill what lives of a process, also a child that is just being made."""
     if process.state is State.STARTING:
         await process.spawned()
-    with contextlib.suppress(RequestError):  # it has just ended, or said why in the log
+    with contextlib.suppress(RequestError):  # it has just ended, or the log has the reason
         process.signal(SIGKILL)
 
 

@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
 #: Errors that mean that the daemon is out of descriptors, memory or threads for the moment.
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
-READ = ("GET", "HEAD")
-READ_OR_POST = (*READ, "POST")
+READ_METHODS = ("GET", "HEAD")
+PAGE_METHODS = (*READ_METHODS, "POST")
 LOGTAIL = "/logtail"
 MAINLOGTAIL = "/mainlogtail"
 RPC2 = "/RPC2"
@@ -124,20 +124,24 @@ class App:
             is_call=True,
             body_limit=server.access.body_maxbytes,
         )
-        self._tail_endpoint = Endpoint(READ, self._tail, otherwise=400)
+        self._tail_endpoint = Endpoint(READ_METHODS, self._tail, otherwise=400)
         self._no_endpoint = Endpoint((), self._not_found)
         status = Endpoint(
-            READ_OR_POST, self._status, changes=by_action, wants_token=True, is_compressed=True
+            PAGE_METHODS,
+            self._status,
+            changes=by_action,
+            wants_token=True,
+            is_compressed=True,
         )
         self._pages = {
             "/": status,
             "/index.html": status,
-            "/live": Endpoint(READ, self._live, is_compressed=True),
-            "/tail.html": Endpoint(READ_OR_POST, self._log, is_compressed=True),
-            "/live/log": Endpoint(READ, self._live_log, is_compressed=True),
-            "/log.txt": Endpoint(READ, self._download),
-            "/ok.html": Endpoint(READ_OR_POST, self._health),
-            **dict.fromkeys(ADDRESSES, Endpoint(READ, self._asset, is_compressed=True)),
+            "/live": Endpoint(READ_METHODS, self._live, is_compressed=True),
+            "/tail.html": Endpoint(PAGE_METHODS, self._log, is_compressed=True),
+            "/live/log": Endpoint(READ_METHODS, self._live_log, is_compressed=True),
+            "/log.txt": Endpoint(READ_METHODS, self._download),
+            "/ok.html": Endpoint(PAGE_METHODS, self._health),
+            **dict.fromkeys(ADDRESSES, Endpoint(READ_METHODS, self._asset, is_compressed=True)),
         }
 
     async def admit(self, request: Request) -> Response | None:
@@ -282,7 +286,7 @@ class App:
         return await download(self._supervisor, request.fields)
 
     async def _not_found(self, request: Request) -> Response:
-        status = 404 if request.method in READ else 400
+        status = 404 if request.method in READ_METHODS else 400
         return error_response(status, "There is nothing at this address")
 
     async def _health(self, request: Request) -> Response:

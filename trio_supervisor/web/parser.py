@@ -67,9 +67,9 @@ class Parser:
         self._untouched = False
         """True until a part of its body was received."""
         self._last = b""
-        """The last head as received; ``_said`` is its parsed form. A client that polls repeats the
-        same bytes, and h11 takes half of the time of a small request."""
-        self._said: Head | None = None
+        """The last head as received; ``_parsed`` is the result. A polling client repeats the same
+        bytes, and h11 takes half of the time of a small request."""
+        self._parsed: Head | None = None
 
     def feed(self, data: bytes) -> None:
         """Add received bytes; empty bytes mean that the client has sent all."""
@@ -115,12 +115,12 @@ class Parser:
             raise Refusal(431, f"the head of a request may have {MAX_LINES} lines")
         del inbox[:size]
         self._searched = 0
-        if received == self._last and self._said is not None:
-            head = self._said
+        if received == self._last and self._parsed is not None:
+            head = self._parsed
         else:
             head = read_head(received)
             if size <= LONGEST_REMEMBERED:
-                self._said, self._last = head, received
+                self._parsed, self._last = head, received
         self._head, self._left, self._untouched = head, head.length or 0, True
         if head.length is None:
             self._chunks = _chunk_decoder()

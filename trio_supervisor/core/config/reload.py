@@ -25,14 +25,14 @@ def reread_daemon(
 ) -> tuple[DaemonConfig, tuple[Diagnostic, ...]]:
     """``[supervisord]`` after a reread, and messages for the log."""
     daemon, effective, waiting = _apply(running, read, {RestartScope.NOTHING})
-    said = [f"the new {name} is in force" for name in effective]
+    texts = [f"the new {name} is in force" for name in effective]
     for scope, needed in (
         (RestartScope.PROGRAMS, "a reload"),
         (RestartScope.DAEMON, "a new start"),
     ):
         if scope in waiting:
-            said.append(f"changed, but {needed} is needed: {', '.join(waiting[scope])}")
-    return daemon, tuple(Diagnostic(Severity.INFO, text) for text in said)
+            texts.append(f"changed, but {needed} is needed: {', '.join(waiting[scope])}")
+    return daemon, tuple(Diagnostic(Severity.INFO, text) for text in texts)
 
 
 def reload_daemon(

@@ -49,8 +49,8 @@ def _backoff(config: ProcessConfig, transition: Transition) -> Line | None:
 
 def _exited(config: ProcessConfig, transition: Transition) -> Line:
     facts = transition.evidence
-    said = "expected" if facts.expected else "not expected"
-    return _severity(transition), f"exited: {config.name} ({facts.exit}; {said})"
+    expectation = "expected" if facts.expected else "not expected"
+    return _severity(transition), f"exited: {config.name} ({facts.exit}; {expectation})"
 
 
 def _stopped(config: ProcessConfig, transition: Transition) -> Line:

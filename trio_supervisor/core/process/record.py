@@ -1,7 +1,7 @@
 """Status and history of one process as plain values, without the tasks and descriptors.
 
-``ProcessRecord`` holds the state, the times, the intent and the last exit. The start attempt and the
-bytes that are pending for stdin belong to objects of ``runtime``.
+``ProcessRecord`` holds the state, the times, the intent and the last exit. The start attempt and
+the bytes that are pending for stdin belong to objects of ``runtime``.
 ``dump`` and ``load`` convert a record to JSON values and back, for a supervisor that continues with
 living children; no part of the daemon does that yet.
 """

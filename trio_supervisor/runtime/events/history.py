@@ -1,8 +1,9 @@
 """The last events of a supervisor, for clients that connect after they happened.
 
-The history is bounded and always kept. A reader holds the number of the last event that it has
-read, and the history holds nothing for readers: a slow reader misses events and costs no memory.
-Unlike a subscriber, the history takes no serial numbers.
+The history is bounded and always kept. A reader remembers the number of the last entry that it has
+read; the history has no state for each reader, so a slow reader misses events and costs no memory.
+The numbers of the entries are its own. The bus assigns serial numbers only for subscribers, as
+Supervisor does, and recording an event here must not use one up.
 """
 
 from __future__ import annotations

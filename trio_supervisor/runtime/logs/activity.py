@@ -36,10 +36,11 @@ LABELS = {
 }
 STDOUT = "/dev/stdout"
 SYSLOG = "syslog"
-#: Seconds that closing waits for slow disks and readers. An exit must not take longer.
-SETTLE = 0.5
-#: Seconds an answer to a client waits for the records that led to it. Usual are 0.0001.
-SETTLED = 0.1
+#: Seconds that ``close`` blocks for slow disks and readers, so that the daemon exits promptly.
+CLOSE_TIMEOUT = 0.5
+#: Seconds that a response to a client is delayed until its log records are written; usually it
+#: takes about 0.0001 s.
+FLUSH_TIMEOUT = 0.1
 
 
 class ActivityLog:
@@ -62,9 +63,9 @@ class ActivityLog:
         self._copy: Sink | None = None
         self._dropped = 0
         self._late = False
-        """Whether ``settled`` has waited in vain."""
+        """True after ``settled`` timed out."""
         self._early: list[tuple[Severity, str]] = []
-        """Records of the time before the targets were open."""
+        """Records that were logged before the targets were open."""
 
     def open(self, *, maxbytes: int, backups: int, copy: str | None = None) -> None:
         """Open the log, and a copy unless the log itself goes to the same target.
@@ -98,14 +99,14 @@ class ActivityLog:
         self._write(severity, text)
 
     async def settled(self) -> None:
-        """Return when all records are in the log file, or after a moment if its disk is slow.
+        """Wait until all records are in the log file, at most FLUSH_TIMEOUT seconds.
 
-        A disk that was too slow once is not waited for again before it has caught up.
+        After a timeout a target is not waited for again until its backlog is empty.
         """
         for sink in (self._target, self._copy):
             if sink is None or (self._late and sink.backlog):
                 continue
-            with trio.move_on_after(SETTLED) as scope:
+            with trio.move_on_after(FLUSH_TIMEOUT) as scope:
                 await sink.settled()
             self._late = scope.cancelled_caught
 
@@ -133,7 +134,7 @@ class ActivityLog:
         target, self._target = self._target, None
         if target is not None:
             target.close()
-        self.sinks.settle(SETTLE)
+        self.sinks.settle(CLOSE_TIMEOUT)
 
     def _write(self, severity: Severity, text: str) -> None:
         now = self._wall_clock()

@@ -1,7 +1,7 @@
-"""A log in a regular file as a sink: what is written waits for the disk worker, in order.
+"""Sink for a log in a regular file: writes are queued, in order, for the disk worker.
 
-How the two work together is told in ``worker.py``. The event loop waits for a disk only for a
-moment, and only where a caller relies on the outcome: in ``reopen``, ``clear`` and ``DiskCall``.
+``worker.py`` explains how the two work together. The event loop blocks for a disk only briefly, and
+only where a caller relies on the outcome: in ``reopen``, ``clear`` and ``DiskCall``.
 """
 
 from __future__ import annotations
@@ -27,14 +27,15 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.logs.logfile import LogFile
     from trio_supervisor.runtime.logs.worker import DiskWorker, Job
 
-#: Seconds the event loop waits for a disk. Usual are 0.0001; a busy machine may take this long.
-PATIENCE = 0.1
-#: The same while some disk is known to hang, or where the calling task can go on waiting by itself:
-#: a thousand logs must not be a hundred seconds.
-HURRY = 0.005
-#: Seconds the task of one process waits for a log to be opened, without which there is no child,
-#: and for its last output to be written before its end is recorded. No other task waits for it.
-DISK_PATIENCE = 2
+#: Seconds that the event loop blocks for a disk at most. A call takes about 0.0001 s; on a busy
+#: machine it can take this long.
+BLOCK_TIMEOUT = 0.1
+#: The same while a disk is known to hang, or if the calling task can continue to wait without
+#: blocking the event loop: a thousand logs on a hanging disk must not block it for 100 seconds.
+SHORT_BLOCK_TIMEOUT = 0.005
+#: Seconds that the task of one process waits, without blocking the event loop, until a log is
+#: opened for a new child, or until the last output is written before the exit is recorded.
+TASK_TIMEOUT = 2
 
 
 T = TypeVar("T")
@@ -43,7 +44,7 @@ T = TypeVar("T")
 class DiskCall(Generic[T]):
     """A call of ``action(path)`` in the disk worker's thread, which may raise OSError.
 
-    ``undo`` takes back a result that comes after the caller has given up.
+    ``undo`` is called with a result that arrives after the caller has given up.
     """
 
     def __init__(
@@ -65,19 +66,19 @@ class DiskCall(Generic[T]):
 
     def wait(self) -> T:
         """Return the result. Raises OSError; ETIMEDOUT: the disk does not answer."""
-        self._begin(PATIENCE)
+        self._begin(BLOCK_TIMEOUT)
         return self._result()
 
     async def outcome(self) -> T:
-        """As ``wait``; if it takes more than a moment only the calling task waits."""
-        if not self._begin(HURRY):
+        """As ``wait``, but after a short time only the calling task waits, not the event loop."""
+        if not self._begin(SHORT_BLOCK_TIMEOUT):
             event = trio.Event()
             with self._worker.lock:
                 self._waiter = trio.lowlevel.current_trio_token(), event
                 if self._done:
                     event.set()
             try:
-                with trio.move_on_after(DISK_PATIENCE):
+                with trio.move_on_after(TASK_TIMEOUT):
                     await event.wait()
             except trio.Cancelled:
                 with suppress(OSError):
@@ -85,10 +86,10 @@ class DiskCall(Generic[T]):
                 raise
         return self._result()
 
-    def _begin(self, patience: float) -> bool:
-        """Return whether it was done at once."""
+    def _begin(self, timeout: float) -> bool:
+        """Submit the call, block for ``timeout`` seconds at most, and return whether it is done."""
         self._worker.submit(self._run)
-        return self._worker.wait(lambda: self._done, patience)
+        return self._worker.wait(lambda: self._done, timeout)
 
     def _result(self) -> T:
         with self._worker.lock:
@@ -120,8 +121,10 @@ class DiskCall(Generic[T]):
 
 
 class FileSink:
-    """``make`` makes the log file. It is given the function to report with, which may be called in
-    the worker's thread. ``writes`` is told of every write.
+    """Sink for one regular file.
+
+    ``make`` makes the log file; its argument is the report function, which may be called in the
+    worker's thread. ``writes`` is notified of every write, so that followers of the file wake.
     """
 
     __slots__ = (
@@ -154,11 +157,11 @@ class FileSink:
         self._drops = DropCounter(self._file.path, report)
         self._cut = CutLine()
         self._queue: deque[bytes | Job] | None = None
-        """What is to be done; None while this sink is idle, to save the memory."""
+        """Pending writes and jobs; None while the sink is idle, to save memory."""
         self._late = False
-        """Whether ``flush`` has waited in vain; it does not again before the queue is empty."""
+        """True after ``flush`` timed out: it does not block again before the queue is empty."""
         self._waiting: list[tuple[int, trio.lowlevel.TrioToken, trio.Event]] | None = None
-        """Tasks that wait for the backlog to be so small; -1: for the queue to be empty."""
+        """Waiting tasks, each with the backlog in bytes that wakes it; -1 means an empty queue."""
         writes.opened(self._file.path)
 
     def write(self, data: bytes) -> None:
@@ -177,7 +180,7 @@ class FileSink:
 
     async def settled(self) -> None:
         if self._queue is not None:
-            with trio.move_on_after(DISK_PATIENCE):
+            with trio.move_on_after(TASK_TIMEOUT):
                 await self._wait_for(_IDLE)
 
     def reopen(self) -> None:
@@ -190,14 +193,14 @@ class FileSink:
     def close(self) -> None:
         self._put(self._file.close, 0)
         self._writes.closed(self._file.path)
-        self._wait(HURRY)  # callers that rely on it await ``settled``
+        self._wait(SHORT_BLOCK_TIMEOUT)  # callers that rely on it await ``settled``
 
     def flush(self) -> None:
-        """Block a moment until all is written."""
-        self._wait(HURRY if self._worker.hangs else PATIENCE)
+        """Block briefly until everything is written."""
+        self._wait(SHORT_BLOCK_TIMEOUT if self._worker.hangs else BLOCK_TIMEOUT)
 
-    def _wait(self, patience: float) -> None:
-        if not self._late and not self._worker.wait(lambda: self._queue is None, patience):
+    def _wait(self, timeout: float) -> None:
+        if not self._late and not self._worker.wait(lambda: self._queue is None, timeout):
             self._late = True
         self._reports.pass_on()
 
@@ -213,7 +216,10 @@ class FileSink:
         await event.wait()
 
     def _do(self, action: Job) -> None:
-        """Raises OSError; ETIMEDOUT: the disk does not answer, and it is done when it does."""
+        """Do the action in the worker's thread. Raises OSError.
+
+        ETIMEDOUT means that the disk does not answer; the action is done when it does.
+        """
         outcome: list[OSError | None] = []
         self._put(partial(_attempt, action, outcome), 0)
         self.flush()
@@ -233,7 +239,7 @@ class FileSink:
         self._worker.submit(self._work)
 
     def _work(self) -> None:
-        """Do one thing, in the worker's thread; the next is another job, so that files take turns.
+        """Do one write or job in the worker's thread and queue the next, so that files take turns.
 
         While the queue is not empty no other thread takes anything out of it.
         """

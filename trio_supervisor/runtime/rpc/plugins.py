@@ -210,9 +210,9 @@ def _missing(error: BaseException) -> str | None:
 
 
 def _report_once(supervisor: Supervisor, text: str) -> None:
-    said = _MISSED.setdefault(supervisor, set())
-    if text not in said:
-        said.add(text)
+    reported = _MISSED.setdefault(supervisor, set())
+    if text not in reported:
+        reported.add(text)
         supervisor.log(Severity.ERROR, text)
 
 

@@ -175,8 +175,8 @@ async def _started(process: Process, start: Awaitable[None]) -> None:
 def _why(process: Process) -> str:
     """Return the reason of a failed start and the last line of output."""
     lines = last_output(process).split("\n")
-    said = next((line for line in reversed(lines) if line.strip()), "")[-QUOTED:]
-    return f"{reason(process)}; it wrote last: {said}" if said else reason(process)
+    last_line = next((line for line in reversed(lines) if line.strip()), "")[-QUOTED:]
+    return f"{reason(process)}; it wrote last: {last_line}" if last_line else reason(process)
 
 
 async def _shown(request: ApiRequest, process: Process) -> object:

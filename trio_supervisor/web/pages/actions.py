@@ -171,8 +171,8 @@ async def _failure_of_start(form: FormAction, started: Awaitable[object]) -> str
 
 def _failures(results: Iterable[Result]) -> str:
     failed = [(r.process.full_name, r.error) for r in results if r.error is not None]
-    said = "; ".join(f"{name}: {_start_failure(error)}" for name, error in sorted(failed))
-    return f"{ERROR} {said}" if said else ""
+    failures = "; ".join(f"{name}: {_start_failure(error)}" for name, error in sorted(failed))
+    return f"{ERROR} {failures}" if failures else ""
 
 
 def _start_failure(error: RequestError) -> str:

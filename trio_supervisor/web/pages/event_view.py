@@ -24,10 +24,10 @@ def event_item(entry: HistoryEntry) -> str:
     local = time.localtime(entry.time)
     moment = time.strftime("%H:%M:%S", local)
     day = time.strftime("%Y-%m-%d", local)
-    return f'<li><time title="{day} {moment}">{moment}</time> {_said(entry.event)}</li>\n'
+    return f'<li><time title="{day} {moment}">{moment}</time> {_description(entry.event)}</li>\n'
 
 
-def _said(event: Event) -> str:
+def _description(event: Event) -> str:
     match event:
         case ProcessState():
             return _process(event)

@@ -151,8 +151,8 @@ def _why(process: Process) -> str:
     why = visible(reason(process))
     if not why:
         return ""
-    said = last_output(process).strip("\n")
-    output = f"<pre>{visible(said)}</pre>" if said else "<p>No output so far</p>"
+    text = last_output(process).strip("\n")
+    output = f"<pre>{visible(text)}</pre>" if text else "<p>No output so far</p>"
     return (
         f'<details class="last"><summary class="reason" title="{why}">{why}</summary>'
         f"{output}</details>"
