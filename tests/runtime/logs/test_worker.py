@@ -118,6 +118,21 @@ def test_what_waited_is_written_once_and_in_order(office: Office) -> None:
 
 
 @pytest.mark.behaviour("process.md#slow-full-and-broken-disks")
+def test_settling_waits_for_a_disk_that_was_given_up_and_comes_back(office: Office) -> None:
+    office.hang()
+    office.other.write(b"first")
+    office.wait_for("other", b"first")  # by another thread: nothing else is to do
+    settling = threading.Thread(target=office.worker.settle, args=(PATIENCE,))
+    settling.start()
+    settling.join(0.05)
+    assert settling.is_alive()
+    office.disk.resume()
+    settling.join(PATIENCE)
+    assert not settling.is_alive()
+    assert office.read("slow") == b"<"
+
+
+@pytest.mark.behaviour("process.md#slow-full-and-broken-disks")
 def test_nobody_is_held_up_for_long(office: Office) -> None:
     """A flush is in vain once; after that nobody waits before the disk has caught up."""
     office.hang()

@@ -121,9 +121,15 @@ class DiskWorker:
         return self._stuck > 0 and time.monotonic() - self._replaced_at >= HANGS_AFTER
 
     def settle(self, seconds: float) -> None:
-        """Block until all jobs are done, or until one of them has taken so many seconds."""
+        """Block until all jobs are done, or until one of them has taken so many seconds.
+
+        A thread that was replaced counts too: its disk may be slow rather than hang.
+        """
         with self._changed:
-            while self._active and (left := self._began + seconds - time.monotonic()) > 0:
+            while self._active or self._stuck:
+                since = self._began if self._active else self._replaced_at
+                if (left := since + seconds - time.monotonic()) <= 0:
+                    return
                 self._changed.wait(left)
 
     def _start_generation(self) -> bool:
@@ -145,6 +151,7 @@ class DiskWorker:
             with self.lock:
                 if generation != self._generation:
                     self._stuck -= 1
+                    self._changed.notify_all()
                     return
                 if not self._ready:
                     self._active = False
