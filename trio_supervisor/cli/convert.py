@@ -283,6 +283,6 @@ def differences(original: Config, converted: Config) -> list[str]:
 
 
 def meaning(config: Config) -> Config:
-    """A configuration without what only tells where it came from."""
+    """Return a configuration without the fields that only record where it came from."""
     servers = tuple(replace(server, section="") for server in config.servers)
     return replace(config, messages=(), path=None, servers=servers)

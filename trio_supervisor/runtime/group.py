@@ -158,7 +158,7 @@ class Group:
         process = Process(
             config,
             group=self.name,
-            kind=GroupKind.TASK if isinstance(config.run, Task) else self.config.kind,
+            kind=GroupKind.TASK if isinstance(config.runnable, Task) else self.config.kind,
             host=self._host,
             stdout=self._channel(config, "stdout", config.stdout),
             stderr=self._channel(config, "stderr", stderr),
@@ -199,7 +199,7 @@ class Group:
         )
 
     def _auto_log(self, process: str, channel: str) -> str:
-        """Make an automatic log and return its path. Raises OSError that tells what is wrong."""
+        """Make an automatic log and return its path. Raises OSError with the reason."""
         daemon = self._host.daemon
         create = partial(
             create_auto_log, process=process, channel=channel, identifier=daemon.identifier

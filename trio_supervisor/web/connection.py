@@ -58,7 +58,7 @@ class Connection:
     """Serves one client.
 
     ``peer`` is the client's IP address, empty on a unix socket, where the first request has no time
-    limit. ``spare`` tells whether the connection may have so many descriptors more. ``origin``
+    limit. ``spare`` returns whether the connection may use that many more descriptors. ``origin``
     describes the client for users, see ``origin_of``.
     """
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 #: Bytes for all clients of a server, unless a single body may be larger. Some answers of the
 #: largest size fit.
 LIMIT = 128 * 1024 * 1024
-#: Bytes of a request and its answer from which on the C library is told to return freed memory to
+#: Bytes of a request and its answer from which on the C library is asked to return freed memory to
 #: the system.
 LARGE = 1024 * 1024
 #: Constants of <malloc.h>.

@@ -239,7 +239,7 @@ def test_who_holds_ports_and_sockets_and_what_cannot_start(
     for text, option in (
         (f"the control socket is taken: {tmp_path}/s.sock is held by {me}", "file"),
         (f"port {port} is held by {me}", "port"),
-        ("whoever reaches this port controls every program", "password"),
+        ("any client that can reach this port controls every program", "password"),
         ("a:a0 and 2 more will fail to start: can't find command '/no/such/program'", "command"),
         ("there is no directory /no/such/directory", "directory"),
         (f"the log of c:c cannot be written: {tmp_path} is a directory", "stdout_logfile"),

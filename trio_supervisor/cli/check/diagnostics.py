@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from trio_supervisor.core.config.ini import Document
     from trio_supervisor.core.diagnostics import Diagnostic, Place
 
-#: What people and the JSON form are told; between them nothing else is found.
+#: The severities that are printed, in text and in JSON; a check reports no other.
 ERROR, WARNING = "error", "warning"
 _KEY_LINE = re.compile(r"\s*(?P<key>[^=:]+?)\s*[=:]\s*(?P<value>.*?)\s*$")
 

@@ -96,7 +96,7 @@ class _Prober:
             wanted, (_, hard) = getattr(daemon, option), resource.getrlimit(kind)
             if os.geteuid() != 0 and hard != resource.RLIM_INFINITY and hard < wanted:
                 text = f"{option}={wanted} is more than the hard limit here, {hard}"
-                hint = "raise the limit of who starts the daemon, or lower the option"
+                hint = "raise the hard limit where the daemon is started, or lower the option"
                 yield _warning(text, DAEMON, option, hint)
 
     @property
@@ -144,7 +144,7 @@ class _Prober:
             except ServerError as error:
                 yield _error(str(error), section, "ssl_certificate")
         if server.credentials is None:
-            text = "whoever reaches this port controls every program: it asks for no password"
+            text = "no password is set: any client that can reach this port controls every program"
             hint = "set username= and password="
             yield _warning(text, section, "password", hint)
 

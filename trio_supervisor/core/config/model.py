@@ -118,7 +118,7 @@ class Command:
 
     line: str
     announces: ClassVar[bool] = False
-    """Whether it tells by itself when it has started."""
+    """Whether it announces that it has started; a command cannot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ class Task:
 
     @property
     def announces(self) -> bool:
-        """Whether it takes ``task_status``, and so tells by itself when it has started."""
+        """Whether it takes ``task_status``, and so announces that it has started."""
         return "task_status" in inspect.signature(self.function).parameters
 
 
@@ -176,8 +176,8 @@ class ProcessConfig:
     """Name of the section it was made from; None if a program made it."""
 
     @property
-    def run(self) -> Command | Task:
-        """What its children are."""
+    def runnable(self) -> Command | Task:
+        """The command or task that each child runs."""
         return Command(self.command) if self.task is None else Task(self.task)
 
 

@@ -223,7 +223,7 @@ _ACCESS = (
         "readonly_username",
         value_types.STRING,
         None,
-        "a second user, who may change nothing",
+        "a second user with read-only access",
         field="access.readonly.username",
         extension=True,
     ),
@@ -595,7 +595,7 @@ POOL = (
         "events",
         value_types.EVENT_TYPES,
         None,
-        "event types to hear of, separated by commas",
+        "event types to subscribe to, separated by commas",
     ),
     Option("buffer_size", value_types.INTEGER, "10", "events that may wait for a listener"),
     Option(
@@ -667,7 +667,7 @@ ROWS: dict[str, dict[str, Option]] = {
 PYTHON_OPTIONS: dict[str, Option] = {
     option.keyword: option for option in (*PROGRAM, *PYTHON_ONLY) if option.python is not None
 }
-#: Options that ``getAllConfigInfo`` tells, by member.
+#: Options that ``getAllConfigInfo`` returns, by member.
 CONFIG_INFO: dict[str, Option] = {
     option.config_info: option for option in PROGRAM if option.config_info is not None
 }

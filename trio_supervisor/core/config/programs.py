@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 #: Most processes of a section: as many as Linux runs by default in all. A typing error must not
 #: take all memory.
 MOST_PROCESSES = 32768
-#: A process_name that tells the processes of a section apart.
+#: A process_name that is different for each process of a section.
 NUMBERED = {
     Grammar.PERCENT: "%(program_name)s_%(process_num)02d",
     Grammar.DOLLAR: '"${program_name}_${process_num:02d}"',

@@ -1,6 +1,6 @@
 """Which changed options of ``[supervisord]`` a reread and a reload bring into force.
 
-The option table tells what each option needs; groups are compared in ``core/config/model.py``.
+The option table has what each option needs; groups are compared in ``core/config/model.py``.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ def read_toml(
 
 
 def _unreadable(why: str, file: str) -> ConfigError:
-    """An error of the syntax; tomllib tells the line in its text only."""
+    """An error of the syntax; tomllib gives the line only in its text."""
     line = _LINE.search(why)
     number = None if line is None else int(line[1])
     hint = "the file is read as TOML, which https://toml.io describes"

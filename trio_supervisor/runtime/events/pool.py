@@ -6,7 +6,7 @@ Theory of operation
 **From the source to the buffer.** A process, a group, a client or the clock publishes an event on
 the bus (``bus.py``). The bus calls every subscriber of that event's type, in the task that
 publishes, and never waits. A pool puts the event into its buffer (``buffer.py``) and dispatches. So
-an event is in the buffer of every pool that wants it before its source goes on, and the order of
+an event is in the buffer of every subscribed pool before its source continues, and the order of
 events is the same in all pools. The buffer is bounded: a pool whose listeners are slow, stuck or
 dead loses the oldest events, and never delays what it observes.
 
@@ -245,7 +245,7 @@ class Pool:
         return None
 
     async def _follow(self, member: _Member) -> None:
-        """Notice new children of a listener, and the end of one that was delivering an event."""
+        """Follow a listener's process: new children, and an exit during a delivery."""
         while self._members.get(member.process.name) is member:
             self._renew(member)
             self._dispatch()

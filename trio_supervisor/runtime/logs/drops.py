@@ -1,4 +1,4 @@
-"""Output that could not be written: counted, and reported when dropping begins and ends."""
+"""Count output that could not be written, and report when dropping begins and ends."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ _NEWLINE = ord("\n")
 
 
 class DropCounter:
-    """Bytes dropped for one target. Reports twice for each failure, not for each failed write."""
+    """Counts the dropped bytes of one target.
+
+    Two reports for each failure, at its beginning and its end, not one for each failed write.
+    """
 
     __slots__ = ("_bytes", "_report", "_target", "failing")
 
@@ -28,7 +31,7 @@ class DropCounter:
         """Count bytes that were dropped; report if they are the first of this failure."""
         self._bytes += count
         if not self.failing:
-            self.failing = True  # first: the report may come back to this very target
+            self.failing = True  # first: the report may be written to this same target
             self._report(
                 Severity.ERROR,
                 f"cannot write log {self._target}: {reason}; output is dropped until it works",
@@ -45,32 +48,32 @@ class DropCounter:
 
 
 class CutLine:
-    """Ends a line that was cut by a loss, so that the next output begins a line of its own."""
+    """Tracks whether dropped output has cut a line; the next output then starts on a new line."""
 
-    __slots__ = ("_torn", "_within_line")
+    __slots__ = ("_is_cut", "_within_line")
 
     def __init__(self) -> None:
         self._within_line = False
-        self._torn = False
+        self._is_cut = False
 
     @property
-    def lead(self) -> bytes:
-        """Bytes to write in front of the next output: a newline after a cut line."""
-        return b"\n" if self._torn else b""
+    def prefix(self) -> bytes:
+        """Bytes to write before the next output: a newline after a cut line, else empty."""
+        return b"\n" if self._is_cut else b""
 
     def written(self, data: bytes | memoryview) -> None:
-        """Call it with what the target has taken."""
+        """Call it with the bytes that the target has accepted."""
         if data:
             self._within_line = data[-1] != _NEWLINE
-            self._torn = False
+            self._is_cut = False
 
     def lost(self) -> None:
-        """Call it when the output that follows was dropped."""
-        self._torn = self._within_line
+        """Call it when output was dropped."""
+        self._is_cut = self._within_line
 
     def restart(self) -> None:
-        """Call it when the next output begins a file."""
-        self._within_line = self._torn = False
+        """Call it when the file is empty or new."""
+        self._within_line = self._is_cut = False
 
 
 def reason(error: OSError) -> str:

@@ -169,7 +169,7 @@ class FileSink:
             self._cut.lost()
             self._drops.lost(len(data), "its disk is too slow")
         else:
-            joined = self._cut.lead + data
+            joined = self._cut.prefix + data
             self._put(joined, len(joined))
             self._cut.written(joined)
             self._drops.recovered()

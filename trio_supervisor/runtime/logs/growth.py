@@ -34,7 +34,7 @@ OTHERS_SEEN = 60.0
 
 
 class LogWrites:
-    """The log files that this daemon writes now, and who waits for them to grow.
+    """The log files that this daemon has open, and the tasks that wait for them to grow.
 
     ``opened``, ``closed`` and ``written`` may be called in any thread. All followers are tasks of
     one event loop.

@@ -83,8 +83,8 @@ class LogFile:
             with contextlib.suppress(OSError):
                 self.reopen()
         if self._drops.failing and not os.fstat(self._fd).st_size:
-            self._cut.restart()  # somebody has truncated it
-        rest = memoryview(self._cut.lead + data)
+            self._cut.restart()  # another program has truncated it
+        rest = memoryview(self._cut.prefix + data)
         try:
             while rest:
                 written = self._write(self._fd, rest)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from trio_supervisor.runtime.system.opening import DirectoryEntry
 
-#: Up to so many backups a rotation tries each number. With more it lists the directory instead: the
-#: option may be a number that nobody could count to.
+#: Up to this number of backups a rotation tries each number. With more it lists the directory: the
+#: option has no upper limit, and trying each of a billion numbers would block the disk worker.
 MOST_TRIED = 100
 _NUMBER = re.compile(r"[1-9][0-9]*")
 #: Regular expression for what may follow the name of a log: nothing, or the number of a backup.

@@ -1,6 +1,6 @@
 """Sinks, which are open log targets: regular files, devices, FIFOs, own descriptors, syslog.
 
-``Sinks`` belongs to one supervisor; it shares one writer among all who write to the same blocking
+``Sinks`` belongs to one supervisor; it shares one writer among all logs with the same blocking
 target, so that their bytes keep their order.
 """
 
@@ -86,7 +86,7 @@ class StreamSink:
         return self._writer.broken
 
     def write(self, data: bytes) -> None:
-        if self._writer.put(data, self._cut.lead):
+        if self._writer.put(data, self._cut.prefix):
             self._cut.written(data)
         else:
             self._cut.lost()

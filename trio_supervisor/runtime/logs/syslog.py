@@ -74,7 +74,7 @@ class SyslogSink:
         """Return when little is waiting, or when the syslog daemon hangs.
 
         All programs share its socket, and may have log files besides: while it takes nothing, what
-        is too much is dropped and counted, and nobody waits.
+        is too much is dropped and counted; no caller waits.
         """
         while not self._writer.hangs:
             with trio.move_on_after(writer.HANGING):

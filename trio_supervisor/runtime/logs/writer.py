@@ -56,8 +56,8 @@ class Descriptor:
 
     def write(self, data: memoryview) -> int:
         try:
-            if self._cut.lead:
-                self._cut.written(self._cut.lead[: self._write(self._cut.lead)])
+            if self._cut.prefix:
+                self._cut.written(self._cut.prefix[: self._write(self._cut.prefix)])
             written = self._write(data)
         except OSError as error:
             if error.errno != errno.EPIPE:  # the next reader of a FIFO begins with a line anyway

@@ -1,10 +1,10 @@
 """Every change of the state of a process, and what follows from it.
 
 ``_move`` makes all transitions: it checks the table of legal moves, writes the record, logs,
-publishes the event and wakes the waiters. The other methods each say what has happened: a start
-was begun, the child was seen alive, a start has failed, the child has ended. What follows from
-that is decided by the policies of ``core/process``; when the next step is due stands in the record.
-Knows neither children nor tasks.
+publishes the event and wakes the waiters. Each of the other methods is called for one kind of
+event: a start was begun, the child was seen alive, a start has failed, the child has ended. The
+policies of ``core/process`` decide what follows, and the record has the time of the next step. The
+module knows neither children nor tasks.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class StateMachine:
         return requested or state is State.STOPPING
 
     def intend(self, intent: Intent, cause: Cause) -> None:
-        """Note what the process is meant to do from now on, and why."""
+        """Record whether the process is meant to run, and the cause."""
         self._record.intent = intent
         self._record.intended_by = cause
 
@@ -94,7 +94,7 @@ class StateMachine:
         self._waiters.wake()
 
     def begin(self, cause: Cause) -> None:
-        """Start now, whatever was waited for; the caller has checked that the state allows it."""
+        """Begin a start attempt now. The caller has checked that the state allows it."""
         record = self._record
         record.due = math.inf
         self.attempt = StartAttempt()
@@ -105,25 +105,28 @@ class StateMachine:
         self._move(State.STARTING, cause)
 
     def spawned(self, pid: int) -> None:
-        """A child was made. It counts as started after startsecs, unless it says so itself."""
+        """Record the new child. It becomes RUNNING after startsecs.
+
+        A task that takes ``task_status`` becomes RUNNING when it calls ``started()``.
+        """
         record = self._record
         record.pid = pid
         record.spawns += 1
         record.spawned_at = trio.current_time()
-        announces = self._config.run.announces
+        announces = self._config.runnable.announces
         record.deadline = math.inf if announces else record.spawned_at + self._config.startsecs
         self._host.log(*spawned_line(self._config.name, pid))
         self.attempt.spawned = True
         self._waiters.wake()
 
     def promote(self, cause: Cause) -> None:
-        """The child counts as started."""
+        """Record that the child counts as started: RUNNING."""
         self._record.failures = 0
         self._record.deadline = math.inf
         self._move(State.RUNNING, cause)
 
     def fail_start(self, cause: Cause, error: str, ended: Exit | None = None) -> None:
-        """A start attempt has failed; retry it later, or give up."""
+        """Record a failed start attempt; retry later, or give up."""
         record = self._record
         record.spawn_error = error
         record.failures += 1
@@ -138,30 +141,30 @@ class StateMachine:
             record.due = trio.current_time() + delay
 
     def abandon_retry(self) -> None:
-        """A stop was requested: there is no further attempt."""
+        """Cancel further start attempts because a stop was requested: STOPPED."""
         self._record.failures = 0
         self._record.due = math.inf
         self._move(State.STOPPED, self._record.intended_by or INTERNAL_ERROR)
 
     def give_up(self, cause: Cause) -> None:
-        """No further attempt is left, or allowed."""
+        """Make no further start attempts: FATAL."""
         error = self._record.spawn_error
         self._record.failures = 0  # a later start counts anew
         self._move(State.FATAL, cause, Evidence(error=error))
 
     def stop(self, deadline: float) -> None:
-        """The child is about to get its stop signal, and the next one at ``deadline``."""
+        """Record that the child is sent its stop signal now, and the next one at ``deadline``."""
         self._record.deadline = deadline
         evidence = Evidence(self._record.pid)
         self._move(State.STOPPING, self._record.intended_by or INTERNAL_ERROR, evidence)
 
     def lose_control(self, cause: Cause, error: str) -> None:
-        """The child cannot be signalled, or an error of ours has made its state uncertain."""
+        """Record a failed signal, or an internal error while the child lives: UNKNOWN."""
         self._record.deadline = math.inf
         self._move(State.UNKNOWN, cause, Evidence(self._record.pid, error=error))
 
     def end(self, ended: Exit, died_at: float) -> None:
-        """The child has ended and is reaped; restart the process if its policy says so.
+        """Record the exit of the reaped child; schedule a restart if the policy requires it.
 
         ``died_at`` is when the end was noticed, by trio's clock.
         """
@@ -175,7 +178,7 @@ class StateMachine:
         if record.state in (State.STOPPING, State.UNKNOWN):
             record.exit_status = ended.status
             self._move(State.STOPPED, EXIT, evidence)
-        elif record.state is State.STARTING and (config.run.announces or config.startsecs > 0):
+        elif record.state is State.STARTING and (config.runnable.announces or config.startsecs > 0):
             # It was never seen alive after startsecs. When the daemon itself was stopped meanwhile,
             # the time of death is unknown, so ``lifetime`` would prove nothing.
             record.exit_status = 0
@@ -208,7 +211,7 @@ class StateMachine:
         record.transition = transition
         self._waiters.arrived()
         line = transition_line(config, transition)
-        # The line about RUNNING has always come after what the event leads to, all others before.
+        # Supervisor logs the line about RUNNING after publishing the event, all others before.
         if line is not None and new is not State.RUNNING:
             self._host.log(*line)
         self._host.publish(state_event(config.name, self._group, transition))

@@ -60,7 +60,7 @@ class Method:
         return replace(self, run=update_wrapper(partial(self.run, context), self.run))
 
     def refused(self) -> Method:
-        """The same method for those who may not call it."""
+        """Return the method for users without the right to call it: it refuses every call."""
 
         async def refuse(*arguments: object) -> Value:
             raise Failed("this user may look at everything and change nothing")

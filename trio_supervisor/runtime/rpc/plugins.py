@@ -3,8 +3,8 @@
 A factory gets the supervisor and the other keys of its section, and returns an object whose public
 methods become remote methods. They are listed when the object is made; nothing that a client sends
 is ever looked up as an attribute. Methods run in trio's thread, between the steps of everything
-else: what they see of the supervisor does not change under them, and one that blocks holds up
-everybody, which the log tells. ``async def`` methods may wait.
+else: the supervisor does not change while they run. A method that blocks holds up the whole daemon,
+which is logged. ``async def`` methods may wait.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ OURS = __name__.partition(".")[0]
 INTERNAL_CLASS = "SupervisorNamespaceRPCInterface"
 #: What plugins have missed, so that each is reported once, not once a call and a server.
 _MISSED: WeakKeyDictionary[Supervisor, set[str]] = WeakKeyDictionary()
-#: Seconds one step of a method may take before the log says who held up the daemon.
+#: Seconds one step of a method may take before a line about the slow method is logged.
 LONG_STEP = 0.5
 #: Seconds between two calls of a deferred function at least, whatever its ``delay``.
 SHORTEST_DELAY = 0.01
@@ -58,7 +58,7 @@ def is_plugin(interface: RpcInterface) -> bool:
 
 
 def find_factory(interface: RpcInterface) -> Callable[..., object]:
-    """Import ``module:callable``. Raises PluginError, whatever importing somebody's code raises."""
+    """Import ``module:callable``. Raises PluginError, whatever the import raises."""
     module, _, path = interface.factory.partition(":")
     try:
         factory: object = importlib.import_module(module.strip())

@@ -97,9 +97,9 @@ def _clone() -> Callable[[], int]:
 
 
 def _become_child(descriptors: Sequence[int]) -> None:
-    """Continue as the child, which tells its pid, then waits for orders; does not return.
+    """Continue as the child: send its pid, then wait for orders. Does not return.
 
-    The child tells the pid itself, not the server: then no child exists that waits for orders and
+    The child sends the pid itself, not the server: then no child exists that waits for orders and
     that the daemon does not know, whenever the server is killed.
     """
     try:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 GRACE = 0.2
 #: Seconds between two looks while children end in quick succession: each look lists all children.
 PAUSE = 0.05
-#: Seconds until the next look after one that failed because no descriptor was left.
+#: Seconds until the next search after one that failed for lack of descriptors.
 RETRY_PAUSE = 1
 
 _TASKS = Path("/proc/self/task")

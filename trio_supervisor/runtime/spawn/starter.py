@@ -39,7 +39,7 @@ class Starter:
 
     def check_command(self) -> None:
         """Raise NoFile or NotExecutable if the command cannot be found."""
-        match self.config.run:
+        match self.config.runnable:
             case Command():
                 find_command_of(self.config, self.host.environment)
             case Task():
@@ -57,7 +57,7 @@ class Starter:
         Resources that the child needs until it exits are pushed on ``held``. ``announced`` is
         called when a task calls ``task_status.started()``. Raises RequestError or SpawnError.
         """
-        match self.config.run:
+        match self.config.runnable:
             case Task(function):
                 await self.stdio.open()
                 return TaskChild(

@@ -1,7 +1,7 @@
 """An async function in the place of an operating-system process: the child of a supervised task.
 
 The child ends when the function returns or raises, is stopped by cancellation, and has an exit
-status that tells which of these happened.
+status that shows which of these happened.
 """
 
 from __future__ import annotations

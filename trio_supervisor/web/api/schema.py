@@ -160,7 +160,7 @@ POOL = thing(
         )
     ),
 )
-#: Members of ``getAllConfigInfo`` of which more is told than their option's type.
+#: Members of ``getAllConfigInfo`` with a more exact schema than the type of their option.
 _CONFIG: dict[str, Schema] = {
     "autostart": TRUTH,
     "autorestart": {"anyOf": [TRUTH, one_of("unexpected")]},

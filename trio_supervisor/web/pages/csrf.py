@@ -1,7 +1,7 @@
 """Protection against forged forms: a token that only a page of this daemon contains.
 
-Only browsers need it. They are told from scripts by headers that every browser adds and that a
-page cannot remove.
+Only browsers need it. They are distinguished from scripts by headers that every browser adds and
+that a page cannot remove.
 """
 
 from __future__ import annotations
