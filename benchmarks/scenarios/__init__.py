@@ -7,6 +7,9 @@ from benchmarks.scenarios import (
     client,
     drain,
     events,
+    flood,
+    lines,
+    listener,
     memory,
     reaction,
     reread,
@@ -23,6 +26,8 @@ SCENARIOS = {
         boot.USER_SCENARIO,
         restart.SCENARIO,
         drain.SCENARIO,
+        flood.SCENARIO,
+        lines.SCENARIO,
         memory.SCENARIO,
         slope.SCENARIO,
         reread.SCENARIO,
@@ -30,6 +35,7 @@ SCENARIOS = {
         thousand.SCENARIO,
         rpc.SCENARIO,
         events.SCENARIO,
+        listener.SCENARIO,
         client.SCENARIO,
     )
 }
