@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from trio_supervisor.runtime.output.gathering import GatheringReader
 from trio_supervisor.runtime.system.fd_poller import FdPoller
 
 if TYPE_CHECKING:
@@ -47,8 +48,13 @@ class Host:
 
     poller: FdPoller = field(default_factory=FdPoller)
     """Reads the replies of all event listeners."""
+    gathering: GatheringReader = field(init=False)
+    """Reads the output of all programs."""
     abort: Callable[[BaseException], None] = _reraise
     """Called with an exception of a task that has to end the program (KeyboardInterrupt)."""
+
+    def __post_init__(self) -> None:
+        self.gathering = GatheringReader(self.sinks.batch)
 
     def publish(self, event: Event) -> None:
         self.bus.publish(event)

@@ -107,6 +107,26 @@ def test_the_logs_on_other_disks_go_on(office: Office) -> None:
 
 
 @pytest.mark.behaviour("process.md#slow-full-and-broken-disks")
+def test_a_disk_that_hangs_stops_no_other_log_of_the_same_batch(office: Office) -> None:
+    office.disk.hang()
+    with office.worker.batch():
+        office.slow.write(b"held\n")
+        office.other.write(b"other\n")
+    deadline = time.monotonic() + PATIENCE
+    while (office.directory / "other").read_bytes() != b"other\n":  # nothing else is submitted
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    office.disk.resume()
+
+
+def test_a_call_waits_for_its_job_also_within_a_batch(office: Office) -> None:
+    with office.worker.batch():
+        office.other.write(b"other\n")
+        office.other.clear()
+        assert (office.directory / "other").read_bytes() == b""
+
+
+@pytest.mark.behaviour("process.md#slow-full-and-broken-disks")
 def test_what_waited_is_written_once_and_in_order(office: Office) -> None:
     office.hang()
     numbers = [b"%d\n" % number for number in range(1000)]

@@ -24,6 +24,7 @@ from trio_supervisor.runtime.logs.writer import Descriptor, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
+    from contextlib import AbstractContextManager
 
     from trio_supervisor.runtime.logs.writer import Device
 
@@ -142,6 +143,10 @@ class Sinks:
         address = self._syslog_socket
         writer = self._writer(("syslog", address), "syslog", lambda: SyslogSocket(address))
         return SyslogSink(writer, tag=self._tag, prefix="" if process is None else f"{process} ")
+
+    def batch(self) -> AbstractContextManager[None]:
+        """Return a context that has files written at its end, see ``DiskWorker.batch``."""
+        return self._worker.batch()
 
     def settle(self, seconds: float) -> None:
         """Wait until everything is written; what makes no progress for so long is left behind."""

@@ -45,13 +45,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     Job = Callable[[], None]
 
@@ -73,6 +74,9 @@ class DiskWorker:
         self._generation = 0
         """Of the active thread. A replaced thread has an older one."""
         self._active = False
+        self._batching = False
+        self._postponed = False
+        """Whether the thread is to be started at the end of the batch."""
         self._watched = False
         self._began = 0.0
         """When the present job began; monotonic."""
@@ -86,20 +90,35 @@ class DiskWorker:
         """Have a job done soon, after those that were submitted before. It must not raise."""
         with self.lock:
             self._ready.append(job)
-            inline = False
             if not self._active:
-                self._active = True
-                inline = not self._start_generation()
+                self._active = self._postponed = True
             elif not self._watched:
                 self._watched = _start(self._watch)
-        if inline:
-            self._serve(self._generation)
+            begins = self._postponed and not self._batching
+        if begins:
+            self._begin()
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Start no thread before the end of the block, unless it waits for a job.
+
+        A thread that is woken for the first of many jobs competes for the interpreter lock with the
+        event loop that submits the others. Only for the event loop, and without a checkpoint in
+        the block.
+        """
+        self._batching = True
+        try:
+            yield
+        finally:
+            self._batching = False
+            self._begin()
 
     def wait(self, done: Callable[[], bool], seconds: float) -> bool:
         """Block until ``done`` returns True, at most for some seconds; return whether it did.
 
         ``done`` is called with the lock held, after each ``notify``.
         """
+        self._begin()
         with self._changed:
             if done():
                 return True
@@ -125,12 +144,23 @@ class DiskWorker:
 
         A thread that was replaced counts too: its disk may be slow rather than hang.
         """
+        self._begin()
         with self._changed:
             while self._active or self._stuck:
                 since = self._began if self._active else self._replaced_at
                 if (left := since + seconds - time.monotonic()) <= 0:
                     return
                 self._changed.wait(left)
+
+    def _begin(self) -> None:
+        """Start the thread if there are jobs for which that was postponed."""
+        with self.lock:
+            begins, self._postponed = self._postponed, False
+            inline = begins and not self._start_generation()
+            if len(self._ready) > 1 and not self._watched:
+                self._watched = _start(self._watch)
+        if inline:
+            self._serve(self._generation)
 
     def _start_generation(self) -> bool:
         """Start the next thread; return False if there is none to be had. Needs the lock."""
@@ -141,7 +171,7 @@ class DiskWorker:
 
     def _replace_if_stuck(self, after: float) -> None:
         """Go on in another thread if the present job has taken so many seconds. Needs the lock."""
-        if self._ready and time.monotonic() - self._began >= after:
+        if self._ready and not self._postponed and time.monotonic() - self._began >= after:
             self._stuck += self._start_generation()
             self._replaced_at = time.monotonic()
 

@@ -19,7 +19,7 @@ import trio
 from trio_supervisor.core import events
 from trio_supervisor.core.config.model import Severity
 from trio_supervisor.core.output import AnsiStripper, Capture, Captured, WholeCharacters
-from trio_supervisor.runtime.output.reader import GATHERING, PROMPT, read_rest
+from trio_supervisor.runtime.output.reader import PROMPT, read_rest
 from trio_supervisor.runtime.output.subscriptions import Subscriptions
 from trio_supervisor.runtime.output.tail_buffer import TailBuffer
 from trio_supervisor.runtime.output.targets import ChannelTargets
@@ -83,7 +83,7 @@ class OutputChannel:
         self._log_event, self._communication_event = _EVENTS[name]
         self._publishes = config.events_enabled
         self._capture_maxbytes = config.capture_maxbytes
-        usual = PROMPT if config.capture_maxbytes else GATHERING
+        usual: Reader = PROMPT if config.capture_maxbytes else host.gathering
         self._reader: Reader = usual if reader is None else reader
         self._targets = ChannelTargets(
             config.targets, host.sinks, process=process, auto_log=auto_log

@@ -1,7 +1,8 @@
 """Readers of pipes: the strategy that decides when the output of a channel is fetched.
 
-A channel is given its reader. Programs have one of the two here. The pipes of all event listeners
-are read in one task (``runtime/events/listener_reader.py``).
+A channel is given its reader: the prompt one here, or that which gathers the output of programs
+(``gathering.py``). The pipes of all event listeners are read in one task
+(``runtime/events/listener_reader.py``).
 """
 
 from __future__ import annotations
@@ -25,9 +26,6 @@ READS_PER_TURN = 4
 #: Never by default, because an unprivileged user may have only 1024 large pipes.
 HOT_PIPE_SIZE = 256 * 1024
 DEFAULT_PIPE_SIZE = 64 * 1024
-#: Seconds to let output gather after short reads in quick succession: a wake-up costs more than the
-#: bytes it fetches, and 20 ms cannot be seen in a log.
-GATHER = 0.02
 
 
 class Intake(Protocol):
@@ -57,32 +55,14 @@ class Reader(Protocol):
         """Pass on all that is still held back: no more output comes from this child."""
 
 
-class PipeReader:
-    """Waits for each pipe by itself. With ``gather`` a busy pipe is read every 20 ms only."""
-
-    __slots__ = ("_gather",)
-
-    def __init__(self, *, gather: bool) -> None:
-        self._gather = gather
+class PromptReader:
+    """Reads each pipe as soon as output arrives: for channels whose output means something."""
 
     async def drain(self, fd: int, intake: Intake) -> None:
-        last_read = -GATHER
         while True:
             await trio.lowlevel.wait_readable(fd)
-            if self._gather and trio.current_time() - last_read < GATHER:
-                await trio.sleep(GATHER)
-            last_read = trio.current_time()
-            for _ in range(READS_PER_TURN):
-                data = read_available(fd, CHUNK)
-                if data == b"":
-                    return
-                if data is not None:
-                    intake.feed(data)
-                if data is None or len(data) < DEFAULT_PIPE_SIZE:
-                    break
-                last_read = -GATHER  # a full pipe is read again at once
-                if len(data) == DEFAULT_PIPE_SIZE:
-                    _enlarge(fd)
+            if read_turn(fd, intake) is None:
+                return
             if intake.backlogged:
                 await intake.room()
 
@@ -93,10 +73,29 @@ class PipeReader:
         """Nothing is held back."""
 
 
-#: For most channels. The readers of programs have no state, so all channels share these two.
-GATHERING = PipeReader(gather=True)
-#: For channels whose output means something at once.
-PROMPT = PipeReader(gather=False)
+#: The prompt reader has no state, so all channels share it.
+PROMPT = PromptReader()
+
+
+def read_turn(fd: int, intake: Intake) -> int | None:
+    """Read what is in a pipe, but not more than is fair to other tasks.
+
+    Returns the number of bytes, or None at the end of the pipe.
+    """
+    count = 0
+    for _ in range(READS_PER_TURN):
+        data = read_available(fd, CHUNK)
+        if data == b"":
+            return None
+        if data is None:
+            break
+        intake.feed(data)
+        count += len(data)
+        if len(data) < DEFAULT_PIPE_SIZE:
+            break
+        if len(data) == DEFAULT_PIPE_SIZE:
+            _enlarge(fd)
+    return count
 
 
 def read_available(fd: int, size: int) -> bytes | None:

@@ -1,0 +1,166 @@
+"""The reader of most channels: it lets output gather in the pipes, for fewer and larger reads.
+
+Theory of operation
+-------------------
+To wait for a pipe, to be woken and to wake the disk worker cost many times what it costs to read a
+line. How a pipe is read therefore depends on how much comes:
+
+* **Quiet.** A task waits until the pipe is readable, and reads at once.
+* **Busy.** Output came twice within ``GATHER`` seconds. The pipe is read on the *beat*: one of
+  their tasks, with one timer, reads all busy pipes one after another, without waiting for any of
+  them, and wakes the disk worker once for all of it. After a beat without output the pipe is quiet
+  again.
+* **Flooded.** A read fetched as much as a default pipe holds. The pipe is enlarged, and the
+  channel's own task reads whenever it is readable, as long as so much comes that the child would
+  have to wait for the next beat. Only if reads are small it pauses for a moment in between.
+
+Nothing is held back: what has been read is passed on at once, so a channel may be cancelled at any
+time, and the rest is read from the pipe by others.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+
+from trio_supervisor.runtime.output.reader import DEFAULT_PIPE_SIZE, HOT_PIPE_SIZE, read_turn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from trio_supervisor.runtime.output.reader import Intake
+
+#: Seconds between two beats. A wake-up costs more than the bytes it fetches, and 20 ms cannot be
+#: seen in a log.
+GATHER = 0.02
+#: Pipes read in one go on the beat, before other tasks run.
+PIPES_PER_TURN = 50
+#: A flood of lines is not read line by line: after a read of fewer bytes than this the task pauses
+#: for some seconds, in which a child can hardly fill its pipe.
+SMALL = 8 * 1024
+SMALL_PAUSE = 0.001
+
+
+class _Busy:
+    """A pipe that is read on the beat."""
+
+    __slots__ = ("count", "fd", "intake", "is_over", "woken")
+
+    def __init__(self, fd: int, intake: Intake) -> None:
+        self.fd = fd
+        self.intake = intake
+        self.is_over = False
+        self.woken = trio.Event()
+        """Set when this pipe is over, or its task is to give the beat."""
+        self.count: int | None = 0
+        """What the last read fetched; None means the end of the pipe."""
+
+    def read(self) -> None:
+        count = self.count = read_turn(self.fd, self.intake)
+        if not count or count >= DEFAULT_PIPE_SIZE or self.intake.backlogged:
+            self.is_over = True
+            self.woken.set()
+
+
+class GatheringReader:
+    """Reads the pipes of the programs of one supervisor.
+
+    Within ``batch()`` the disk worker is not woken, but at the end of it.
+    """
+
+    def __init__(self, batch: Callable[[], AbstractContextManager[None]]) -> None:
+        self._batch = batch
+        self._busy: dict[_Busy, None] = {}
+        self._has_beat = False
+        """Whether some task gives the beat."""
+
+    async def drain(self, fd: int, intake: Intake) -> None:
+        last_read = -GATHER
+        while True:
+            await trio.lowlevel.wait_readable(fd)
+            if trio.current_time() - last_read < GATHER:
+                count = await self._read_on_the_beat(fd, intake)
+            else:
+                count = self._read(fd, intake)
+                last_read = trio.current_time()
+            if count is not None and count >= DEFAULT_PIPE_SIZE:
+                count = await self._read_flood(fd, intake)
+            if count is None:
+                return
+            if intake.backlogged:
+                await intake.room()
+
+    def take(self, data: bytes, intake: Intake) -> None:
+        intake.feed(data)
+
+    def finish(self, intake: Intake) -> None:
+        """Nothing is held back."""
+
+    def _read(self, fd: int, intake: Intake) -> int | None:
+        with self._batch():
+            return read_turn(fd, intake)
+
+    async def _read_on_the_beat(self, fd: int, intake: Intake) -> int | None:
+        """Return what the last read fetched.
+
+        The task of one of the busy pipes gives the beat for all. When its own pipe is over, it
+        leaves that to another.
+        """
+        pipe = _Busy(fd, intake)
+        self._busy[pipe] = None
+        try:
+            while not pipe.is_over:
+                if self._has_beat:
+                    await pipe.woken.wait()
+                    pipe.woken = trio.Event()  # the beat may be another's again
+                else:
+                    await self._give_beat(pipe)
+        finally:
+            self._busy.pop(pipe, None)
+        return pipe.count
+
+    async def _give_beat(self, own: _Busy) -> None:
+        self._has_beat = True
+        try:
+            while not own.is_over:
+                await trio.sleep(GATHER)
+                await self._read_all()
+        finally:
+            self._has_beat = False
+            for pipe in self._busy:
+                if pipe is not own and not pipe.is_over:
+                    pipe.woken.set()
+                    break
+
+    async def _read_all(self) -> None:
+        pipes = tuple(self._busy)
+        for start in range(0, len(pipes), PIPES_PER_TURN):
+            if start:
+                await trio.lowlevel.checkpoint()
+            with self._batch():
+                for pipe in pipes[start : start + PIPES_PER_TURN]:
+                    if pipe in self._busy:  # its child may have died meanwhile
+                        pipe.read()
+                        if pipe.is_over:
+                            del self._busy[pipe]
+
+    async def _read_flood(self, fd: int, intake: Intake) -> int | None:
+        """Return what the last read fetched."""
+        since, amount = trio.current_time(), 0
+        while True:
+            if intake.backlogged:
+                await intake.room()
+            await trio.lowlevel.wait_readable(fd)
+            count = self._read(fd, intake)
+            if count is None:
+                return None
+            amount += count
+            now = trio.current_time()
+            if now - since >= GATHER:
+                if amount < HOT_PIPE_SIZE:
+                    return count
+                since, amount = now, 0
+            if count < SMALL:
+                await trio.sleep(SMALL_PAUSE)
