@@ -56,9 +56,9 @@ SIGNALS = (*LEAVING, signal.SIGHUP, signal.SIGUSR2)
 #: Seconds between two polls of children without a pidfd, in case a SIGCHLD is missed.
 POLL_INTERVAL = 1.0
 
-#: Behind the line about a server without authentication (CVE-2019-12105).
+#: Appended to the line about a server without authentication (CVE-2019-12105).
 EXPOSED = (
-    ", and other machines can reach it: whoever can connect runs commands as this user; "
+    ", and other machines can reach it: any client that connects can run commands as this user; "
     "set username and password, or bind it to 127.0.0.1"
 )
 

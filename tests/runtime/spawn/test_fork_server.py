@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -81,8 +81,11 @@ def helpers(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def our_children() -> set[int]:
-    tasks = Path("/proc/self/task").iterdir()
-    return {int(pid) for task in tasks for pid in (task / "children").read_text().split()}
+    children: set[int] = set()
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(FileNotFoundError):  # the thread has ended since the directory was read
+            children.update(int(pid) for pid in (task / "children").read_text().split())
+    return children
 
 
 def our_descriptors() -> int:

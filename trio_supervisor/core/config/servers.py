@@ -74,7 +74,7 @@ def _access(reader: SectionReader, credentials: Credentials | None) -> Access:
     readonly = _credentials(reader, "readonly_")
     if readonly is not None and credentials is None and not reader.has("username"):
         reader.add_error(
-            "everybody has full control here, a read-only user would have less than that",
+            "without a password every client has full control, so a read-only user has no effect",
             "readonly_username",
             "set username and password too",
         )

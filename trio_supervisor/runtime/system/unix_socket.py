@@ -174,7 +174,9 @@ def _private_directory(parent: int, path: str) -> Iterator[tuple[int, str]]:
         try:
             status = os.fstat(fd)
             if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-                raise OSError(errno.EPERM, "somebody replaced our directory in that of the socket")
+                raise OSError(
+                    errno.EPERM, "another program replaced our directory beside the socket"
+                )
             yield fd, _by_descriptor(fd, os.path.join(path, name))
         finally:
             os.close(fd)
