@@ -63,6 +63,7 @@ def test_a_regular_file_as_a_log(targets: Targets, tmp_path: Path) -> None:
     sink = targets.file(str(path), maxbytes=10, backups=1)
     sink.write(b"after")
     sink.close()
+    targets.settle()
     assert (tmp_path / "x.log.1").read_bytes() == b"before after"
 
 
