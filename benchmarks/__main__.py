@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from benchmarks import supervisor_venv
+from benchmarks.picture import draw
 from benchmarks.probe import MeasurementError
 from benchmarks.report import table
 from benchmarks.scenario import Scenario, alternate
@@ -40,17 +41,24 @@ def main(argv: list[str] | None = None) -> int:
     except MeasurementError as error:
         print(f"Error: {error}", file=sys.stderr)
         return EXIT_FAILED
-    failed = [_measure(scenario, subjects, arguments.runs) for scenario in scenarios]
+    failed = [
+        _measure(scenario, subjects, arguments.runs, arguments.pictures) for scenario in scenarios
+    ]
     return EXIT_FAILED if any(failed) else 0
 
 
-def _measure(scenario: Scenario, subjects: tuple[Subject, Subject], runs: int) -> bool:
+def _measure(
+    scenario: Scenario, subjects: tuple[Subject, Subject], runs: int, pictures: Path | None
+) -> bool:
     """Run one scenario and print its table; return True if a run failed."""
     samples, failures = alternate(scenario, subjects, runs)
     mine, theirs = (samples[subject.name] for subject in subjects)
     print(f"\n{scenario.name}: {scenario.what}")
     print(f"Successful runs: {len(mine)} ours, {len(theirs)} Supervisor.\n")
     print(table(scenario.measures, mine, theirs), flush=True)
+    if pictures is not None and scenario.plot is not None and mine and theirs:
+        picture = draw(scenario.name, scenario.plot, {"ours": mine, "Supervisor": theirs})
+        (pictures / f"{scenario.name}.svg").write_text(picture)
     for failure in failures:
         print(f"Error: {scenario.name}: {failure}", file=sys.stderr)
     return bool(failures)
@@ -79,6 +87,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--runs", type=_positive, default=_DEFAULT_RUNS, metavar="N", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--pictures",
+        type=Path,
+        metavar="DIR",
+        help="existing directory for NAME.svg, the curves of each scenario that has some",
     )
     parser.add_argument("--list", action="store_true", help="list the scenarios and exit")
     parser.add_argument(

@@ -11,10 +11,22 @@ from typing import TYPE_CHECKING
 from benchmarks.probe import MeasurementError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from benchmarks.report import Measure, Sample
     from benchmarks.subjects import Subject
+
+
+@dataclass(frozen=True)
+class Plot:
+    """How the measures of a scenario form a curve."""
+
+    x: str
+    """Name of the axis."""
+    y: str
+    """Name of the axis, with the unit."""
+    places: Mapping[str, float]
+    """Place on the x axis of each measure that is a point of the curve."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +39,8 @@ class Scenario:
     measures: tuple[Measure, ...]
     run: Callable[[Subject, Path], Sample]
     """Measure one daemon once, in an empty temporary directory; raises MeasurementError."""
+    plot: Plot | None = None
+    """None means that the measures are no curve."""
 
 
 def alternate(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks import probe
 from benchmarks.report import Measure
-from benchmarks.scenario import Scenario
+from benchmarks.scenario import Plot, Scenario
 from benchmarks.scenarios import fleet
 from benchmarks.subjects import running
 
@@ -65,4 +65,5 @@ SCENARIO = Scenario(
         *(Measure(_each(few, many), "KiB", "lower") for few, many in pairwise(_COUNTS)),
     ),
     run=_run,
+    plot=Plot("programs", "PSS in MiB", {_total(count): count for count in _COUNTS}),
 )
