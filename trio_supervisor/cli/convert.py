@@ -93,7 +93,7 @@ class _Conversion:
 
     text: str
     again: Document
-    """What the daemon would read, with all that is included."""
+    """Return the configuration that the daemon would read, with all included files."""
     notes: list[str] = field(default_factory=list)
     is_partial: bool = False
     """Files that the INI form would include are missing."""

@@ -41,7 +41,7 @@ class ConfigError(SupervisorError):
 
     @property
     def message(self) -> str:
-        """What is wrong, without its place."""
+        """The error message without its place."""
         return self.diagnostic.text
 
     @property

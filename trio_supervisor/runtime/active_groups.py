@@ -60,7 +60,7 @@ class ActiveGroups:
 
     @property
     def configs(self) -> dict[str, GroupConfig]:
-        """What the active groups were made from."""
+        """The configurations of the active groups, by name."""
         return {name: group.config for name, group in self.by_name.items()}
 
     def follow(self, groups: tuple[GroupConfig, ...]) -> None:

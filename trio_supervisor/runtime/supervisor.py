@@ -108,7 +108,7 @@ class Supervisor:
         self.config = config
         self.state = DaemonState.RUNNING
         self.successor: Config | None = None
-        """What to run after a restart; None unless one was requested."""
+        """Configuration to run after a restart; None means that no restart was requested."""
         self.activity = activity
         self.log = log
         self.wall_clock = wall_clock

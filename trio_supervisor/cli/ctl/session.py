@@ -75,7 +75,7 @@ def explained(session: Session, error: Exception) -> tuple[str, int]:
 
 
 class Session:
-    """What actions work with: calls, output, input and the exit status."""
+    """Context of the actions: calls, output, input and the exit status."""
 
     def __init__(self, options: ClientOptions, stdout: TextIO) -> None:
         self.options = options

@@ -201,7 +201,7 @@ class _Builder:
             )
 
     def _all(self, make: Callable[[Section], T], sections: Iterable[Section]) -> tuple[T, ...]:
-        """What can be made of the sections; an error of a section is added to ``diagnostics``."""
+        """Build what is valid; an error of a section is added to ``diagnostics``."""
         made = []
         for section in sections:
             try:

@@ -253,7 +253,7 @@ class PathLike(Protocol):
 
 
 class CommonOptions(TypedDict, total=False):
-    """What programs and tasks have in common; names and defaults are those of a file."""
+    """Options that programs and tasks have in common; names and defaults are those of a file."""
 
     priority: int
     autostart: bool
@@ -271,7 +271,7 @@ class TaskOptions(CommonOptions, total=False):
     """Options of ``Supervisor.add_task``."""
 
     stderr_logfile: str | PathLike
-    """Where the tracebacks of its exceptions go."""
+    """Channel that gets the tracebacks of its exceptions."""
 
 
 class ProgramOptions(CommonOptions, total=False):
@@ -385,7 +385,7 @@ class Config:
     groups: tuple[GroupConfig, ...] = ()
     """In group order: ascending priority, then name. May hold equal names."""
     messages: tuple[Diagnostic, ...] = ()
-    """What reading the file found besides errors, for the activity log."""
+    """Warnings and notes from reading the file, for the activity log."""
     path: str | None = None
     """Absolute path of the main file; None for a configuration made by a program."""
 
@@ -399,7 +399,7 @@ class Config:
 
 @dataclass(frozen=True, slots=True)
 class Diff:
-    """What a reread found, as group names."""
+    """Differences that a reread found, as names of groups."""
 
     added: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()

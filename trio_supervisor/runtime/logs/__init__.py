@@ -1,1 +1,1 @@
-"""Where output and the daemon's own records go, and how they are found and read again."""
+"""Log files, syslog and the activity log: writing, rotating, finding and reading them."""

@@ -72,7 +72,7 @@ class DiskWorker:
         self._changed = threading.Condition(self.lock)
         self._ready: deque[Job] = deque()
         self._generation = 0
-        """Of the active thread. A replaced thread has an older one."""
+        """Generation of the active thread. A replaced thread has an older one."""
         self._active = False
         self._batching = False
         self._postponed = False

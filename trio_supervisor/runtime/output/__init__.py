@@ -1,1 +1,1 @@
-"""What children write: their pipes, channels and subscribers."""
+"""Output of children: their pipes, channels and subscribers."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ChannelTargets:
-    """What the configuration names as targets, and the sinks that are open for them.
+    """The configured targets of a channel, and the sinks that are open for them.
 
     ``auto_log`` makes the file of an automatic log and returns its path, or raises OSError; then
     the start of the next child tries again. ``path`` is that of the log file, None without one.

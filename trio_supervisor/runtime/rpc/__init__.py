@@ -1,1 +1,1 @@
-"""What can be called from outside, by name: tables of methods. Knows nothing of XML or HTTP."""
+"""Tables of the methods that clients can call by name, independent of XML and HTTP."""

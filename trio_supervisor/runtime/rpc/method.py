@@ -52,7 +52,7 @@ class Method:
 
     @property
     def help(self) -> str:
-        """What system.methodHelp says: the function's own documentation."""
+        """The function's docstring, which system.methodHelp returns."""
         return inspect.cleandoc(self.run.__doc__ or "")
 
     def bound(self, context: object) -> Method:
@@ -68,7 +68,7 @@ class Method:
         return replace(self, run=update_wrapper(refuse, self.run))
 
     def arguments(self, params: list[Value]) -> list[object]:
-        """What to call ``run`` with. Raises IncorrectParameters."""
+        """Return the arguments for ``run``. Raises IncorrectParameters."""
         further = params[len(self.parameters) :]
         if further and not self.variadic:
             raise IncorrectParameters

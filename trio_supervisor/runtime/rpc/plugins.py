@@ -198,7 +198,7 @@ class _PluginMethod:
 
 
 def _missing(error: BaseException) -> str | None:
-    """What of Supervisor's objects a plugin looked for in ours; None for any other error."""
+    """Return the attribute of Supervisor that a plugin misses; None for any other error."""
     cls = type(getattr(error, "obj", None))
     if not isinstance(error, AttributeError) or cls.__module__.partition(".")[0] != OURS:
         return None
@@ -231,7 +231,7 @@ def is_not_done(result: object) -> bool:
 
 
 def _plain(value: object) -> Value:
-    """As XML-RPC has it: tuples are arrays, subclasses are what they are made of."""
+    """Convert a value to XML-RPC types: tuples to arrays, subclasses to their base types."""
     if value is None or isinstance(value, bool):
         return value
     for kind in (int, float, str):

@@ -1,4 +1,4 @@
-"""What a child is made of: built from the configuration of its process."""
+"""Description of a child to spawn, built from the configuration of its process."""
 
 from __future__ import annotations
 
