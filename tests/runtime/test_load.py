@@ -7,11 +7,13 @@ import os
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from trio_supervisor.core.config.model import Config, Severity, diff
 from trio_supervisor.core.errors import ConfigError
+from trio_supervisor.runtime import load
 from trio_supervisor.runtime.load import find_config, load_config
 
 BASE = "[supervisord]\nchildlogdir=%(here)s\n"
@@ -215,6 +217,33 @@ def test_missing_and_unreadable_files(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigError, match=message):
             load_config(path)
+
+
+def test_a_fifo_without_writer_is_given_up_after_the_time_for_pipes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load, "PATIENCE", 0)
+    os.mkfifo(tmp_path / "c.conf")
+    with pytest.raises(ConfigError, match=r"could not read config file .*sends no data"):
+        load_config(str(tmp_path / "c.conf"))
+
+
+def test_an_endless_device_is_given_up_at_the_largest_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load, "MAX_BYTES", 1 << 20)
+    (tmp_path / "c.conf").symlink_to("/dev/zero")
+    with pytest.raises(ConfigError, match=r"could not read config file .*larger than 1 MiB"):
+        load_config(str(tmp_path / "c.conf"))
+
+
+def test_a_pipe_is_read_until_its_writer_closes_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "c.conf")
+    text = BASE + program("x") + ";" * 200_000 + "\n" + program("y")  # more than a pipe holds
+    writer = Thread(target=write, args=(tmp_path, "c.conf", text), daemon=True)
+    writer.start()
+    assert set(commands(load_config(str(tmp_path / "c.conf")))) == {"x", "y"}
+    writer.join()
 
 
 @pytest.mark.behaviour("configuration.md#search-for-the-configuration-file")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import grp
 import os
 import platform
 import pwd
+import select
 import sys
 import tempfile
 from contextlib import suppress
@@ -36,6 +38,12 @@ from trio_supervisor.runtime.rpc.plugins import find_factory, is_plugin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+#: Seconds that a pipe given as configuration file may send nothing.
+PATIENCE = 60
+
+#: Largest configuration file, in bytes.
+MAX_BYTES = 64 << 20
 
 #: Directory of automatic logs where no temporary directory can be written.
 NO_TEMPDIR = "/tmp"
@@ -159,8 +167,7 @@ def _read_file(
     if not path or not os.path.exists(real):
         raise ConfigError(f"could not find config file {path}", hint="name another with -c")
     try:
-        with open(real, encoding="utf-8", newline="") as file:
-            text = file.read()
+        text = _content(real).decode("utf-8")
     except OSError as error:
         raise ConfigError(f"could not read config file {path}", hint=error.strerror) from None
     except UnicodeDecodeError as error:
@@ -178,6 +185,31 @@ def _read_file(
             ConfigError(f"include {error.args[0]}", option="include", file=path, hint=hint)
         )
         return []
+
+
+def _content(path: str) -> bytes:
+    """Read a file of the configuration, which may be a pipe (``-c <(command)``).
+
+    Neither a FIFO without a writer nor an endless device may block the thread that reads: a later
+    reload waits for that thread. Raises OSError: ETIMEDOUT if no data comes for ``PATIENCE``
+    seconds, EFBIG for more than ``MAX_BYTES``.
+    """
+
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags | os.O_NONBLOCK | os.O_NOCTTY)
+
+    with open(path, "rb", buffering=0, opener=opener) as file:
+        readable = select.poll()
+        readable.register(file, select.POLLIN)
+        content = bytearray()
+        while len(content) <= MAX_BYTES:
+            if not readable.poll(PATIENCE * 1000):
+                raise OSError(errno.ETIMEDOUT, "it is a pipe or device that sends no data", path)
+            piece = file.read(1 << 16)
+            if piece == b"":
+                return bytes(content)
+            content += piece or b""  # None: another reader was faster
+    raise OSError(errno.EFBIG, f"it is larger than {MAX_BYTES >> 20} MiB", path)
 
 
 def _not_text(path: str, error: UnicodeDecodeError) -> ConfigError:

@@ -12,6 +12,7 @@ from trio_supervisor.core.config.lint import kind_of
 from trio_supervisor.core.config.options import ROWS, SECRETS
 from trio_supervisor.core.config.secrets import MASK
 from trio_supervisor.core.diagnostics import Severity
+from trio_supervisor.runtime.system.opening import open_regular
 
 if TYPE_CHECKING:
     from trio_supervisor.core.config.ini import Document
@@ -104,8 +105,9 @@ class Sources:
             return ""
         if file not in self._lines:
             try:
-                # str.splitlines() also splits at characters that end no line of these files.
-                with open(file, encoding="utf-8") as text:
+                # A pipe has been read already: a second reading would wait for another writer.
+                with open(open_regular(file), encoding="utf-8") as text:
+                    # str.splitlines() also splits at characters that end no line of these files.
                     self._lines[file] = text.read().split("\n")
             except (OSError, UnicodeDecodeError):
                 self._lines[file] = []
