@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--pictures",
-        type=Path,
+        type=_directory,
         metavar="DIR",
         help="existing directory for NAME.svg, the curves of each scenario that has some",
     )
@@ -104,6 +104,12 @@ def _parser() -> argparse.ArgumentParser:
         f"(default: ${supervisor_venv.VARIABLE}, or a directory in the user's cache)",
     )
     return parser
+
+
+def _directory(text: str) -> Path:
+    if not os.path.isdir(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no directory; create it first")
+    return Path(text)
 
 
 def _positive(text: str) -> int:
