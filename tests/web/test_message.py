@@ -78,3 +78,8 @@ def test_http_date() -> None:
 
 def test_error_pages_escape_their_detail() -> None:
     assert b"&lt;b&gt;" in error_response(400, "<b>").body
+
+
+def test_error_pages_show_unsafe_characters_as_escapes() -> None:
+    page = error_response(404, "no process \x1b[31m\u202ex\x9b").body
+    assert b"no process \\x1b[31m\\u202ex\\x9b" in page

@@ -14,6 +14,8 @@ from time import gmtime
 from typing import Protocol
 from urllib.parse import parse_qsl, unquote_to_bytes, urlsplit
 
+from trio_supervisor.core.escape import escaped
+
 SERVER_NAME = "trio-supervisor"
 HTML = "text/html;charset=utf-8"
 PLAIN = "text/plain;charset=utf-8"
@@ -160,7 +162,7 @@ def error_response(
     title = f"{status} {phrase(status)}"
     page = (
         f"<!DOCTYPE html>\n<html lang=en><title>{title}</title>\n<h1>{title}</h1>\n"
-        f"<p>{escape(detail)}</p>\n</html>\n"
+        f"<p>{escape(escaped(detail))}</p>\n</html>\n"
     )
     return Response(status, page.encode(errors="replace"), headers=(*headers, *NO_STORE))
 
