@@ -66,7 +66,10 @@ RECEIVED: dict[str, dict[str, str]] = {
         "stopped": "`float`: when the last child ended; 0.0: never.",
         "exit_status": "`int`: of the last child; -1 if a signal ended it.",
         "spawn_error": "`str`: what was wrong with the last start or end; empty if nothing.",
-        "history": "`failures` (starts in a row), `restarts` and `last_exit`.",
+        "history": "`failures` (starts in a row), `restarts`, `requested_starts`, "
+        "`automatic_restarts`, `failed_starts`, `last_exit` (of the last attempt; None without a "
+        "child) and `last_end` (`exit`, `expected`, `at`, `lifetime`, `stdout`, `stderr`, `usage`; "
+        "kept until the next end).",
         "start": "",
         "stop": "",
         "restart": "",

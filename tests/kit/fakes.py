@@ -17,7 +17,7 @@ from trio_supervisor.core.config.model import (
     Severity,
 )
 from trio_supervisor.core.events import Event, ProcessState
-from trio_supervisor.core.process.exit import Exit
+from trio_supervisor.core.process.exit import Exit, ResourceUsage
 from trio_supervisor.runtime.events.bus import Bus
 from trio_supervisor.runtime.group import Group
 from trio_supervisor.runtime.host import Host
@@ -56,6 +56,7 @@ class FakeChild:
             if fd is not None:
                 os.set_blocking(fd, False)
         self.cannot_be_killed = ""
+        self.usage: ResourceUsage | None = None
         self._exit: Exit | None = None
         self._died = trio.Event()
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from trio_supervisor.core.process.states import State
 
 if TYPE_CHECKING:
+    from trio_supervisor.core.process.exit import End
     from trio_supervisor.core.process.record import Transition
 
 
@@ -71,6 +72,7 @@ class ProcessStateStarting(_WithTries):
 @dataclass(frozen=True, slots=True)
 class ProcessStateBackoff(_WithTries):
     name: ClassVar[str] = "PROCESS_STATE_BACKOFF"
+    last_exit: End | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ class ProcessStateStopping(_WithPid):
 @dataclass(frozen=True, slots=True)
 class ProcessStateStopped(_WithPid):
     name: ClassVar[str] = "PROCESS_STATE_STOPPED"
+    last_exit: End | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,7 @@ class ProcessStateExited(ProcessState):
     name: ClassVar[str] = "PROCESS_STATE_EXITED"
     expected: bool
     pid: int
+    last_exit: End | None = field(default=None, compare=False, repr=False)
 
     def extra(self) -> str:
         return f" expected:{int(self.expected)} pid:{self.pid}"
@@ -301,15 +305,15 @@ def state_event(process: str, group: str, transition: Transition) -> ProcessStat
         case State.STARTING:
             return ProcessStateStarting(process, group, old, facts.failures)
         case State.BACKOFF:
-            return ProcessStateBackoff(process, group, old, facts.failures)
+            return ProcessStateBackoff(process, group, old, facts.failures, facts.end)
         case State.RUNNING:
             return ProcessStateRunning(process, group, old, facts.pid)
         case State.STOPPING:
             return ProcessStateStopping(process, group, old, facts.pid)
         case State.STOPPED:
-            return ProcessStateStopped(process, group, old, facts.pid)
+            return ProcessStateStopped(process, group, old, facts.pid, facts.end)
         case State.EXITED:
-            return ProcessStateExited(process, group, old, facts.expected, facts.pid)
+            return ProcessStateExited(process, group, old, facts.expected, facts.pid, facts.end)
         case State.FATAL:
             return ProcessStateFatal(process, group, old)
         case State.UNKNOWN:

@@ -16,7 +16,7 @@ from tests.kit.fakes import FakeChild, Recorder, ignore_all_but_kill, program
 from tests.kit.running import running
 from trio_supervisor.core.config.model import Autorestart, ChannelConfig
 from trio_supervisor.core.process.cause import BOOT, Cause, CauseKind
-from trio_supervisor.core.process.exit import Exit
+from trio_supervisor.core.process.exit import End, Exit, ResourceUsage
 from trio_supervisor.core.process.record import Evidence, Intent, ProcessRecord, Transition
 from trio_supervisor.core.process.states import State
 
@@ -79,6 +79,10 @@ def test_a_record_is_the_same_after_json() -> None:
         failures=2,
         spawns=3,
         last_exit=Exit(3),
+        last_end=End(Exit(None, 11, True), False, 2.5, 0.5, "out", "err", ResourceUsage(1.5, 9)),
+        requested_starts=1,
+        automatic_restarts=2,
+        failed_starts=3,
         intent=Intent.UP,
         intended_by=cause,
         transition=Transition(State.STARTING, State.BACKOFF, 2.5, cause, evidence),

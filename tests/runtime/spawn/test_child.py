@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import os
+import resource
 import signal
 import subprocess
 from pathlib import Path
@@ -329,3 +330,47 @@ async def test_a_child_in_another_process_group_is_still_signalled(tmp_path: Pat
     assert str(await child.wait()) == "terminated by SIGTERM"
     os.kill(helper, signal.SIGKILL)
     await output(child)
+
+
+def core_files() -> bool:
+    """Whether the kernel writes core dumps to files."""
+    return not Path("/proc/sys/kernel/core_pattern").read_text().startswith("|")
+
+
+HUNGRY = """
+import time
+block = bytearray({size})
+for position in range(0, len(block), 4096):
+    block[position] = 1
+while time.process_time() < 0.1:
+    pass
+"""
+
+
+@pytest.mark.behaviour("process.md#the-last-exit-is-kept-until-the-next-one")
+async def test_what_a_child_has_used() -> None:
+    """A peak that the daemon itself may have caused is not shown as the child's."""
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    size = own + 32 * 1024**2
+    child = await ProcessLauncher()(python(HUNGRY.format(size=size)))
+    assert child.usage is None
+    _, _, ended = await output(child)
+    assert ended == Exit(0)
+    assert child.usage is not None
+    assert 0.1 <= child.usage.cpu_seconds < 60
+    assert size < child.usage.peak_memory < size + own
+    small = await ProcessLauncher()(spec("/bin/true"))
+    await output(small)
+    assert small.usage is not None
+    assert small.usage.peak_memory == 0
+
+
+@pytest.mark.behaviour("process.md#description-of-an-exit")
+@pytest.mark.skipif(not core_files(), reason="core dumps go to a program of this machine")
+async def test_a_core_dump_is_noticed(tmp_path: Path) -> None:
+    script = "ulimit -c unlimited && kill -SEGV $$"
+    child = await ProcessLauncher()(spec("/bin/sh", "-c", script, directory=str(tmp_path)))
+    _, err, ended = await output(child)
+    if err:
+        pytest.skip("core dumps are limited here")
+    assert ended == Exit(None, signal.SIGSEGV, core_dumped=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def samples(text: str) -> Iterator[tuple[str, str, float]]:
     for family in families:
         assert family.documentation
         for sample in family.samples:
-            yield sample.name, sample.labels["name"], sample.value
+            yield sample.name, sample.labels.get("name", ""), sample.value
 
 
 @pytest.mark.behaviour("http.md#probes-and-metrics")
@@ -59,6 +60,14 @@ def test_real_processes(tmp_path: Path) -> None:
         assert found["trio_supervisor_process_resident_memory_bytes", "web"] > 100_000
         assert found["trio_supervisor_process_processes", "web"] == 1
         assert found["trio_supervisor_process_restarts_total", "web"] == 0
+        assert found["trio_supervisor_process_failed_starts_total", "broken"] == 1
+        assert found["trio_supervisor_process_automatic_restarts_total", "broken"] == 0
+        assert found["trio_supervisor_process_last_exit_unexpected", "broken"] == 1
+        ended = found["trio_supervisor_process_last_exit_timestamp_seconds", "broken"]
+        assert abs(ended - time.time()) < 3600
+        assert ("trio_supervisor_process_last_exit_unexpected", "web") not in found
+        assert found["trio_supervisor_uptime_seconds", ""] >= 0
+        assert found["trio_supervisor_build_info", ""] == 1
         assert found["trio_supervisor_pool_buffered_events", "ears"] == 0
         assert found["trio_supervisor_pool_dropped_events_total", "ears"] == 0
 

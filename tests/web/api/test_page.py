@@ -26,7 +26,7 @@ TABLE = re.compile(r"(<!-- routes: [^\n]*-->\n).*?(<!-- end of routes -->)", re.
 #: What differs from run to run, and is shown as it was once.
 VARYING = {
     *("start", "stop", "now", "time", "pid", "id", "serial", "uptime", "description"),
-    *("cpu_seconds", "memory", "processes"),
+    *("cpu_seconds", "memory", "processes", "lifetime"),
     *("logfile", "stdout_logfile", "stderr_logfile"),
 }
 

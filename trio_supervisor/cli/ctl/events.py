@@ -31,7 +31,17 @@ NOT_FOUND = 404
 TYPE_WIDTH, NAME_WIDTH = 24, 20
 #: Keys that are shown in another way than ``key=value``, or not at all.
 _SHOWN_ELSEWHERE = frozenset(
-    {"event", "serial", "time", "processname", "groupname", "from_state", "channel", "data"}
+    {
+        "event",
+        "serial",
+        "time",
+        "processname",
+        "groupname",
+        "from_state",
+        "channel",
+        "data",
+        "last_exit",
+    }
 )
 _COLOURS = {
     "PROCESS_STATE_RUNNING": "\x1b[32m",

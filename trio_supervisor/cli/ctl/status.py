@@ -51,12 +51,32 @@ COLUMNS: tuple[tuple[str, Callable[[Row], str], bool], ...] = (
     ("RESTARTS", lambda row: str(row["restarts"]), True),
     ("CPU", lambda row: duration(int(row["cpu_seconds"])) if _has_child(row) else "-", True),
     ("MEMORY", lambda row: size(row["memory"]) if _has_child(row) else "-", True),
-    ("REASON", lambda row: plain(row["reason"]), False),
+    ("REASON", lambda row: plain("; ".join(_reasons(row))), False),
+)
+#: Counters of a process that are shown if they are not 0, and how many of them are called.
+COUNTERS = (
+    ("automatic_restarts", "automatic restart", "automatic restarts"),
+    ("failed_starts", "failed start", "failed starts"),
 )
 
 
 def _has_child(row: Row) -> bool:
     return row["state"] in SIGNALLABLE_STATES
+
+
+def _reasons(row: Row) -> list[str]:
+    """Return why a process does not run, or how its last child ended, and its counters."""
+    found = [row["reason"]] if row["reason"] else []
+    last = row["last_exit"]
+    if last and not found:
+        ago = duration(max(0, int(row["now"] - last["time"])))
+        expected = "" if last["expected"] else ", not expected"
+        lived = duration(int(last["lifetime"]))
+        found.append(f"last exit {ago} ago: {last['description']}{expected}, lived {lived}")
+    for key, one, several in COUNTERS:
+        if row[key]:
+            found.append(f"{row[key]} {one if row[key] == 1 else several}")
+    return found
 
 
 def status(session: Session, arguments: Arguments) -> None:
@@ -104,7 +124,8 @@ def all_details(session: Session) -> list[Row]:
         for row in rows:
             uptime = row["now"] - row["start"] if row["state"] in SIGNALLABLE_STATES else 0
             row |= {"uptime": uptime, "reason": row["spawnerr"], "full_name": short_name(row)}
-            row |= {"restarts": 0, "cpu_seconds": 0.0, "memory": 0}
+            row |= {"restarts": 0, "cpu_seconds": 0.0, "memory": 0, "last_exit": {}}
+            row |= dict.fromkeys((key for key, _, _ in COUNTERS), 0)
     return rows
 
 

@@ -1,8 +1,9 @@
-"""How a child ended."""
+"""How a child ended, and what is remembered of its end."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from trio_supervisor.core.process.signals import signal_name
 
@@ -33,3 +34,72 @@ class Exit:
     def expected(self, exitcodes: tuple[int, ...]) -> bool:
         """Whether the child exited by itself with one of these codes."""
         return self.code is not None and self.code in exitcodes
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceUsage:
+    """What a child and the descendants that it waited for have used, as wait4(2) reports it."""
+
+    cpu_seconds: float
+    """Processor time, user and system."""
+    peak_memory: int
+    """Largest resident memory of one of these processes, in bytes; 0 means unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The end of a child with its circumstances; kept until the next child ends."""
+
+    exit: Exit
+    expected: bool
+    """Whether a stop was requested, or the child exited with an expected code after its start."""
+    at: float
+    """Wall-clock seconds since the epoch."""
+    lifetime: float
+    """Seconds that the child lived."""
+    stdout: str = ""
+    """The last lines that the child wrote; empty if there are none."""
+    stderr: str = ""
+    usage: ResourceUsage | None = None
+    """None means unknown: a task, or another part of the program reaped the child."""
+
+    def __str__(self) -> str:
+        """The end in words, without its time: ``terminated by SIGSEGV (not expected)``."""
+        return f"{self.exit}" if self.expected else f"{self.exit} (not expected)"
+
+    def described(self) -> dict[str, int | float | str | bool]:
+        """Return the end as clients see it, in types that XML-RPC has too.
+
+        ``exit_status`` is -1 if there is none, ``signal`` empty if no signal ended the child, and
+        ``cpu_seconds`` and ``peak_memory`` are 0 if they are unknown.
+        """
+        number, usage = self.exit.signal, self.usage
+        return {
+            "description": str(self.exit),
+            "exit_status": self.exit.status,
+            "signal": "" if number is None else signal_name(number),
+            "core_dumped": self.exit.core_dumped,
+            "expected": self.expected,
+            "time": self.at,
+            "lifetime": self.lifetime,
+            "stdout": self.stdout,
+            "stderr": self.stderr,
+            "cpu_seconds": 0.0 if usage is None else usage.cpu_seconds,
+            "peak_memory": 0 if usage is None else usage.peak_memory,
+        }
+
+    def dump(self) -> dict[str, Any]:
+        """Return it as plain data, for ``load``."""
+        return asdict(self)
+
+    @classmethod
+    def load(cls, data: dict[str, Any]) -> End:
+        """Make it again from what ``dump`` returned."""
+        usage = data["usage"]
+        return cls(
+            **data
+            | {
+                "exit": Exit(**data["exit"]),
+                "usage": None if usage is None else ResourceUsage(**usage),
+            }
+        )

@@ -53,6 +53,22 @@ def _unknown(config: ProcessConfig, record: ProcessRecord) -> str:
     return "it could not be signalled, or an internal error; the activity log has the details"
 
 
+def circumstances(record: ProcessRecord) -> str:
+    """Describe the last end of a child and what led to its starts; empty if none has ended."""
+    end = record.last_end
+    if end is None:
+        return ""
+    facts = [f"Last exit: {end}", f"lived {end.lifetime:.1f} s"]
+    if end.usage is not None:
+        facts.append(f"processor time {end.usage.cpu_seconds:.1f} s")
+        if end.usage.peak_memory:
+            facts.append(f"peak memory {end.usage.peak_memory / 1024**2:.0f} MiB")
+    return (
+        f"{', '.join(facts)}. Starts on request: {record.requested_starts}, automatic restarts: "
+        f"{record.automatic_restarts}, failed starts: {record.failed_starts}"
+    )
+
+
 _REASONS: dict[State, Callable[[ProcessConfig, ProcessRecord], str]] = {
     State.BACKOFF: _backoff,
     State.FATAL: _fatal,

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import enum
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from trio_supervisor.core.process.cause import Cause
-from trio_supervisor.core.process.exit import Exit
+from trio_supervisor.core.process.exit import End, Exit
 from trio_supervisor.core.process.states import State
 
 #: Times of the monotonic clock, which begins anew in every program: dumped as seconds from now.
@@ -41,6 +41,8 @@ class Evidence:
     """Whether ``exit`` is one of the expected ones."""
     error: str = ""
     """Text of the error; empty if there was none."""
+    end: End | None = field(default=None, compare=False)
+    """The circumstances of ``exit``, for the event; not dumped, because the record has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +107,16 @@ class ProcessRecord:
     """Failed starts in a row."""
     spawns: int = 0
     """Number of children since the process was added."""
+    requested_starts: int = 0
+    """Starts that a client, the page or the program itself asked for."""
+    automatic_restarts: int = 0
+    """Starts that ``autorestart`` made after an exit; retries of failed starts do not count."""
+    failed_starts: int = 0
+    """Start attempts that did not lead to RUNNING; unlike ``failures`` never reset."""
     last_exit: Exit | None = None
     """How the last child ended; None if none has, or if the last attempt led to no child."""
+    last_end: End | None = None
+    """The last end of a child with its circumstances, until the next one; None before the first."""
     intent: Intent = Intent.DOWN
     intended_by: Cause | None = None
     """The cause of the intent; None before the first request."""
@@ -128,12 +138,13 @@ class ProcessRecord:
 
     def dump(self, now: float) -> dict[str, Any]:
         """Return the record as plain data; ``now`` is the monotonic clock's time."""
-        data: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        data: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
         for name in _MONOTONIC:
             data[name] = data[name] - now if math.isfinite(data[name]) else None
         return data | {
             "state": int(self.state),
             "last_exit": _dump_exit(self.last_exit),
+            "last_end": None if self.last_end is None else self.last_end.dump(),
             "intent": self.intent.value,
             "intended_by": None if self.intended_by is None else self.intended_by.dump(),
             "transition": None if self.transition is None else self.transition.dump(),
@@ -147,12 +158,13 @@ class ProcessRecord:
             seconds = values.pop(name)
             if seconds is not None:
                 values[name] = now + seconds
-        cause, transition = values["intended_by"], values["transition"]
+        cause, transition, end = values["intended_by"], values["transition"], values["last_end"]
         return cls(
             **values
             | {
                 "state": State(values["state"]),
                 "last_exit": _load_exit(values["last_exit"]),
+                "last_end": None if end is None else End.load(end),
                 "intent": Intent(values["intent"]),
                 "intended_by": None if cause is None else Cause.load(cause),
                 "transition": None if transition is None else Transition.load(transition),

@@ -33,11 +33,12 @@ KIND_NAMES = {
 async def details(supervisor: Supervisor, processes: Iterable[Process]) -> list[dict[str, Value]]:
     """Return the members of getProcessInfo and further ones for each process.
 
-    ``full_name``, ``kind`` (see KIND_NAMES), ``uptime`` (seconds), ``restarts``, ``reason`` (why
-    the process does not run, as a sentence), ``last_output`` (the end of its output),
-    ``stdout_bytes`` and ``stderr_bytes`` (since the daemon's start); and of the child and its
-    descendants ``cpu_seconds`` (never decreases while the child lives), ``memory`` (bytes) and
-    ``processes``.
+    ``full_name``, ``kind`` (see KIND_NAMES), ``uptime`` (seconds), ``restarts``,
+    ``requested_starts``, ``automatic_restarts``, ``failed_starts``, ``reason`` (why the process
+    does not run, as a sentence), ``last_exit`` (see ``End.described``; empty if no child has
+    ended), ``last_output`` (the end of its output), ``stdout_bytes`` and ``stderr_bytes`` (since
+    the daemon's start); and of the child and its descendants ``cpu_seconds`` (never decreases while
+    the child lives), ``memory`` (bytes) and ``processes``.
     """
     processes = list(processes)
     used = await supervisor.usage.read([process.pid for process in processes if process.pid])
@@ -51,7 +52,11 @@ def _details(process: Process, now: float, used: Usage) -> dict[str, Value]:
         "kind": KIND_NAMES[process.kind],
         "uptime": int(process.uptime),
         "restarts": process.record.restarts,
+        "requested_starts": process.record.requested_starts,
+        "automatic_restarts": process.record.automatic_restarts,
+        "failed_starts": process.record.failed_starts,
         "reason": reason(process),
+        "last_exit": last_exit(process),
         "last_output": last_output(process),
         "stdout_bytes": process.stdout.tail.count,
         "stderr_bytes": process.stderr.tail.count,
@@ -64,6 +69,12 @@ def _details(process: Process, now: float, used: Usage) -> dict[str, Value]:
 def reason(process: Process) -> str:
     """Explain why a process does not run; empty if it runs, starts or stops."""
     return reasons.reason(process.config, process.record)
+
+
+def last_exit(process: Process) -> dict[str, Value]:
+    """Return the last end of a child as clients see it; empty if none has ended."""
+    end = process.record.last_end
+    return {} if end is None else {**end.described()}
 
 
 def last_output(process: Process) -> str:

@@ -54,7 +54,16 @@ STDIN_LIMIT = 1024 * 1024
 class Stdio:
     """stdin, stdout and stderr of one process. ``merged`` means stderr goes to stdout."""
 
-    __slots__ = ("_channels", "_label", "_pipes", "_stderr", "_stdin_taken", "_stdout", "stdin")
+    __slots__ = (
+        "_before",
+        "_channels",
+        "_label",
+        "_pipes",
+        "_stderr",
+        "_stdin_taken",
+        "_stdout",
+        "stdin",
+    )
 
     def __init__(
         self,
@@ -73,6 +82,8 @@ class Stdio:
         self._stderr = stdout if merged else stderr
         self._channels = (stdout,) if merged else (stdout, stderr)
         self._pipes: list[tuple[OutputChannel, int]] = []
+        self._before = (0, 0)
+        """Bytes of stdout and stderr that earlier children wrote."""
 
     async def open(self) -> None:
         """Open the logs for a new child. Raises SpawnError; nothing is open then."""
@@ -91,6 +102,7 @@ class Stdio:
         self.stdin = Stdin(child.stdin, self._stdin_taken)
         pipes = (self._stdout, child.stdout), (self._stderr, child.stderr)
         self._pipes = [(channel, fd) for channel, fd in pipes if fd is not None]
+        self._before = self._stdout.tail.count, self._stderr.tail.count
 
     def carry(self, nursery: trio.Nursery, pid: int) -> None:
         """Start the tasks that move bytes both ways, until the nursery is cancelled."""
@@ -122,6 +134,14 @@ class Stdio:
         """``close``, and return when all that was written is in the logs."""
         self.close()
         await self.settled()
+
+    @property
+    def last_lines(self) -> tuple[str, str]:
+        """The last lines of stdout and stderr of the present or last child."""
+        stdout, stderr = self._before
+        if self._stderr is self._stdout:
+            return self._stdout.tail.text_since(stdout), ""
+        return self._stdout.tail.text_since(stdout), self._stderr.tail.text_since(stderr)
 
     def write_note(self, text: str) -> None:
         """Append a message of the daemon to the log of the child's stderr."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 #: Bytes remembered of one channel: the last lines of a traceback, little for 1,000 programs.
 REMEMBERED = 2048
+#: Bytes of one stream that are kept of the last child when it has ended.
+LAST_LINES = 1024
 
 
 class TailBuffer:
@@ -39,3 +41,16 @@ class TailBuffer:
     def text(self) -> str:
         """The same as text; invalid UTF-8 is replaced."""
         return self.data.decode(errors="replace")
+
+    def text_since(self, count: int) -> str:
+        """Return the end of what came after the first ``count`` bytes, at most LAST_LINES bytes.
+
+        Whole lines as far as possible; invalid UTF-8 is replaced.
+        """
+        new = self.count - count
+        if not new:
+            return ""
+        end = self._end[-min(new, LAST_LINES) :]
+        if new > len(end) and b"\n" in end[:-1]:
+            end = end.partition(b"\n")[2]
+        return end.decode(errors="replace")

@@ -271,5 +271,6 @@ class Driver:
     def _record_end(self, ended: Exit, died_at: float) -> None:
         assert self.child is not None
         self.child.close()
+        usage = self.child.usage
         self.child = None
-        self._states.end(ended, died_at)
+        self._states.end(ended, died_at, usage, self._stdio.last_lines)

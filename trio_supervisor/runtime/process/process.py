@@ -97,7 +97,8 @@ class Process:
 
     @property
     def history(self) -> ProcessRecord:
-        """The record; its ``failures``, ``restarts`` and ``last_exit`` are public."""
+        """The record; public are ``failures``, ``restarts``, ``last_exit``, ``last_end`` and the
+        counters of starts."""
         return self.record
 
     @property

@@ -16,7 +16,8 @@ import trio
 
 from trio_supervisor.core.errors import AbnormalTermination, InternalError, SpawnFailed
 from trio_supervisor.core.events import state_event
-from trio_supervisor.core.process.cause import EXIT, INTERNAL_ERROR, POLICY, Cause
+from trio_supervisor.core.process.cause import EXIT, INTERNAL_ERROR, POLICY, Cause, CauseKind
+from trio_supervisor.core.process.exit import End
 from trio_supervisor.core.process.log_lines import spawned_line, transition_line
 from trio_supervisor.core.process.record import Evidence, Intent, Transition
 from trio_supervisor.core.process.restart import RestartPolicy
@@ -24,7 +25,7 @@ from trio_supervisor.core.process.states import MOVES, RUNNING_STATES, State
 
 if TYPE_CHECKING:
     from trio_supervisor.core.config.model import ProcessConfig
-    from trio_supervisor.core.process.exit import Exit
+    from trio_supervisor.core.process.exit import Exit, ResourceUsage
     from trio_supervisor.core.process.record import ProcessRecord
     from trio_supervisor.runtime.host import Host
     from trio_supervisor.runtime.process.waiters import StateWaiters
@@ -100,6 +101,10 @@ class StateMachine:
         self.attempt = StartAttempt()
         record.spawn_error = ""
         record.exit_status = 0
+        if cause.kind is CauseKind.REQUEST:
+            record.requested_starts += 1
+        elif cause.kind is CauseKind.POLICY and record.state is State.EXITED:
+            record.automatic_restarts += 1
         record.started = self._host.wall_clock()
         record.began_at = trio.current_time()
         self._move(State.STARTING, cause)
@@ -125,12 +130,17 @@ class StateMachine:
         self._record.deadline = math.inf
         self._move(State.RUNNING, cause)
 
-    def fail_start(self, cause: Cause, error: str, ended: Exit | None = None) -> None:
-        """Record a failed start attempt; retry later, or give up."""
+    def fail_start(self, cause: Cause, error: str, end: End | None = None) -> None:
+        """Record a failed start attempt; retry later, or give up.
+
+        ``end``: None means that the attempt led to no child.
+        """
         record = self._record
         record.spawn_error = error
         record.failures += 1
-        self._move(State.BACKOFF, cause, Evidence(0, record.failures, ended, False, error))
+        record.failed_starts += 1
+        ended = None if end is None else end.exit
+        self._move(State.BACKOFF, cause, Evidence(0, record.failures, ended, False, error, end))
         if record.intent is Intent.DOWN:
             self.abandon_retry()
             return
@@ -163,10 +173,17 @@ class StateMachine:
         self._record.deadline = math.inf
         self._move(State.UNKNOWN, cause, Evidence(self._record.pid, error=error))
 
-    def end(self, ended: Exit, died_at: float) -> None:
+    def end(
+        self,
+        ended: Exit,
+        died_at: float,
+        usage: ResourceUsage | None = None,
+        last_lines: tuple[str, str] = ("", ""),
+    ) -> None:
         """Record the exit of the reaped child; schedule a restart if the policy requires it.
 
-        ``died_at`` is when the end was noticed, by trio's clock.
+        ``died_at`` is when the end was noticed, by trio's clock; ``last_lines`` are those of stdout
+        and stderr.
         """
         record, config = self._record, self._config
         lifetime = died_at - record.spawned_at
@@ -174,16 +191,22 @@ class StateMachine:
         record.stopped = self._host.wall_clock() - (trio.current_time() - died_at)
         record.last_exit = ended
         expected = ended.expected(config.exitcodes)
-        evidence = Evidence(record.pid, record.failures, ended, expected)
+        failed = record.state is State.STARTING and (
+            config.runnable.announces or config.startsecs > 0
+        )
+        as_wished = record.state is State.STOPPING or (expected and not failed)
+        end = End(ended, as_wished, record.stopped, lifetime, *last_lines, usage)
+        record.last_end = end
+        evidence = Evidence(record.pid, record.failures, ended, expected, end=end)
         if record.state in (State.STOPPING, State.UNKNOWN):
             record.exit_status = ended.status
             self._move(State.STOPPED, EXIT, evidence)
-        elif record.state is State.STARTING and (config.runnable.announces or config.startsecs > 0):
+        elif failed:
             # It was never seen alive after startsecs. When the daemon itself was stopped meanwhile,
             # the time of death is unknown, so ``lifetime`` would prove nothing.
             record.exit_status = 0
             record.pid = 0
-            self.fail_start(EXIT, TOO_QUICK, ended)
+            self.fail_start(EXIT, TOO_QUICK, end)
         else:
             if record.state is State.STARTING:
                 self.promote(POLICY)

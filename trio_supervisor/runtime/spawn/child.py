@@ -3,7 +3,7 @@
 The module does not know states, restarts or logs. ``launcher.py`` forks a child; a ``RealChild``
 needs only its pid and the daemon's ends of its pipes, so it does not matter how it was forked.
 
-Only ``waitid`` by pid, ``kill`` and ``killpg`` are needed: the pid of a child stays its own until
+Only ``wait4`` by pid, ``kill`` and ``killpg`` are needed: the pid of a child stays its own until
 it is reaped, and before each signal the child is checked to be alive. A pidfd only wakes the event
 loop when the child ends. Where there is none (a kernel before 5.3, a sandbox that refuses
 ``pidfd_open``, no descriptor left) SIGCHLD does, and where SIGCHLD is not passed on (a program that
@@ -15,17 +15,22 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import resource
 import signal
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import trio
 
-from trio_supervisor.core.process.exit import Exit
+from trio_supervisor.core.process.exit import Exit, ResourceUsage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+
+#: Bytes in the unit of ``ru_maxrss``.
+_MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
 
 #: Starts, in a nursery, the tasks that move bytes between a child with this pid and its logs.
 Carry = Callable[[trio.Nursery, int], None]
@@ -45,6 +50,8 @@ class Child(Protocol):
 
     stderr: int | None
     """None means that stderr goes to the stdout pipe, if there is one."""
+    usage: ResourceUsage | None
+    """Set when the child has ended; None means unknown."""
 
     @property
     def cannot_be_killed(self) -> str:
@@ -84,6 +91,7 @@ class RealChild:
         "stderr",
         "stdin",
         "stdout",
+        "usage",
     )
 
     cannot_be_killed: ClassVar[str] = ""
@@ -102,6 +110,7 @@ class RealChild:
         self.stderr = stderr
         self._registry = registry
         self._pidfd = _open_pidfd(pid)
+        self.usage: ResourceUsage | None = None
         self._closed = False
         self._exit: Exit | None = None
         registry.living[self.pid] = self
@@ -122,12 +131,13 @@ class RealChild:
     def poll(self) -> Exit | None:
         if self._exit is None and not self._closed:
             try:
-                info = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG)
+                pid, status, used = os.wait4(self.pid, os.WNOHANG)
             except ChildProcessError:  # a plugin or the embedding program has reaped it
                 self._ended(Exit(None))
             else:
-                if info is not None:
-                    self._ended(exit_of(info))
+                if pid:
+                    self.usage = _usage_of(used)
+                    self._ended(_exit_of_status(status))
         return self._exit
 
     def send_signal(self, number: int) -> None:
@@ -223,3 +233,22 @@ def exit_of(result: os.waitid_result) -> Exit:
     if result.si_code == os.CLD_EXITED:
         return Exit(result.si_status)
     return Exit(None, result.si_status, result.si_code == os.CLD_DUMPED)
+
+
+def _exit_of_status(status: int) -> Exit:
+    """Convert the status that ``wait4`` returned."""
+    if os.WIFSIGNALED(status):
+        return Exit(None, os.WTERMSIG(status), os.WCOREDUMP(status))
+    return Exit(os.WEXITSTATUS(status))
+
+
+def _usage_of(used: resource.struct_rusage) -> ResourceUsage:
+    """Convert the resource usage that ``wait4`` returned.
+
+    Linux counts the memory that a process had before its exec, and a child begins with that of the
+    daemon. A peak that does not exceed the daemon's own therefore says nothing about the child.
+    """
+    peak = used.ru_maxrss
+    if peak <= resource.getrusage(resource.RUSAGE_SELF).ru_maxrss:
+        peak = 0
+    return ResourceUsage(used.ru_utime + used.ru_stime, peak * _MAXRSS_BYTES)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_supervisor.core.config.model import Severity, Task
-from trio_supervisor.core.process.exit import Exit
+from trio_supervisor.core.process.exit import Exit, ResourceUsage
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -37,6 +37,7 @@ class TaskChild:
     stdin: int | None = None
     stdout: int | None = None
     stderr: int | None = None
+    usage: ResourceUsage | None = None
     cannot_be_killed = (
         "was cancelled and does not end; let trio.Cancelled pass, and end every shield"
     )

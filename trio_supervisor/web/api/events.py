@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 import trio
 
 from trio_supervisor.core.events import EVENT_TYPES, ProcessLog
+from trio_supervisor.core.process.exit import End
 from trio_supervisor.core.process.states import State
 from trio_supervisor.web import sse
 from trio_supervisor.web.api.error import malformed
@@ -81,13 +82,16 @@ def _message_of(published: Published) -> bytes:
 def event_fields(event: Event) -> dict[str, object]:
     """Return the values of the payload, with their types, by the payload's names."""
     found = {
-        _KEYS.get(field.name, field.name): _plain(getattr(event, field.name))
+        _KEYS.get(field.name, field.name): _plain(value)
         for field in dataclasses.fields(event)
+        if (value := getattr(event, field.name)) is not None
     }
     return found | {"channel": event.channel} if isinstance(event, ProcessLog) else found
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, End):
+        return value.described()
     if isinstance(value, State):
         return value.name
     if isinstance(value, bytes):

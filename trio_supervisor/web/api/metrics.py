@@ -1,4 +1,4 @@
-"""Metrics of all processes as OpenMetrics text (specification 1.0.0), for Prometheus.
+"""Metrics of the daemon and all processes as OpenMetrics text (1.0.0), for Prometheus.
 
 The families ``node_supervisord_*`` have the names, labels and values of the supervisord collector
 of node_exporter, so that its dashboards and alerts go on working.
@@ -6,10 +6,12 @@ of node_exporter, so that its dashboards and alerts go on working.
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
+from trio_supervisor._version import __version__
 from trio_supervisor.core.process.states import SIGNALLABLE_STATES
 from trio_supervisor.runtime.inspect.describe import details
 from trio_supervisor.runtime.inspect.info import by_name
@@ -26,14 +28,17 @@ if TYPE_CHECKING:
 
 TYPE = "application/openmetrics-text;version=1.0.0;charset=utf-8"
 
+#: What OpenMetrics appends to the name of a family for its samples.
+_SUFFIXES = {"counter": "_total", "info": "_info"}
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
 
 
 @dataclass(frozen=True, slots=True)
 class MetricFamily:
-    """One metric family; the samples of a counter get the suffix ``_total``.
+    """One metric family.
 
-    ``value`` computes the value from the details of a process or pool; None means no sample.
+    ``value`` computes the value from the details of a process, a pool or the daemon; None means no
+    sample.
     """
 
     name: str
@@ -48,6 +53,15 @@ def _member(name: str) -> Callable[[Found], object]:
 
 def _is_up(found: Found) -> int:
     return int(found["state"] in SIGNALLABLE_STATES)
+
+
+def _last_exit(found: Found) -> Found:
+    """Return the last exit in the details of a process; empty if there is none."""
+    return cast("Found", found["last_exit"])
+
+
+def _of_last_exit(name: str) -> Callable[[Found], object]:
+    return lambda found: _last_exit(found).get(name)
 
 
 _OUTPUT = "Bytes written by a process since the start of the supervisor."
@@ -71,6 +85,48 @@ OF_PROCESSES = (
         "counter",
         "Number of children after the first.",
         _member("restarts"),
+    ),
+    MetricFamily(
+        "trio_supervisor_process_requested_starts",
+        "counter",
+        "Number of starts that somebody asked for.",
+        _member("requested_starts"),
+    ),
+    MetricFamily(
+        "trio_supervisor_process_automatic_restarts",
+        "counter",
+        "Number of automatic restarts after an exit.",
+        _member("automatic_restarts"),
+    ),
+    MetricFamily(
+        "trio_supervisor_process_failed_starts",
+        "counter",
+        "Number of start attempts that failed.",
+        _member("failed_starts"),
+    ),
+    MetricFamily(
+        "trio_supervisor_process_last_exit_timestamp_seconds",
+        "gauge",
+        "When the last child ended, seconds since the epoch.",
+        _of_last_exit("time"),
+    ),
+    MetricFamily(
+        "trio_supervisor_process_last_exit_unexpected",
+        "gauge",
+        "1 if the last child ended unexpectedly, otherwise 0.",
+        lambda found: None if not (end := _last_exit(found)) else int(not end["expected"]),
+    ),
+    MetricFamily(
+        "trio_supervisor_process_last_exit_lifetime_seconds",
+        "gauge",
+        "How long the last child that ended had lived.",
+        _of_last_exit("lifetime"),
+    ),
+    MetricFamily(
+        "trio_supervisor_process_last_exit_peak_memory_bytes",
+        "gauge",
+        "Largest resident memory of the last child that ended; no sample if unknown.",
+        lambda found: _last_exit(found).get("peak_memory") or None,
     ),
     MetricFamily(
         "trio_supervisor_process_cpu_seconds",
@@ -97,6 +153,22 @@ OF_PROCESSES = (
         "trio_supervisor_process_stderr_bytes", "counter", _OUTPUT, _member("stderr_bytes")
     ),
 )
+OF_DAEMON = (
+    MetricFamily(
+        "trio_supervisor_uptime_seconds",
+        "gauge",
+        "Seconds since the start or restart of the supervisor.",
+        _member("uptime"),
+    ),
+)
+OF_BUILD = (
+    MetricFamily(
+        "trio_supervisor_build",
+        "info",
+        "Version of the supervisor and of Python.",
+        lambda found: 1,
+    ),
+)
 OF_POOLS = (
     MetricFamily(
         "trio_supervisor_pool_buffered_events",
@@ -116,7 +188,16 @@ OF_POOLS = (
 async def metrics(request: ApiRequest) -> object:
     processes: list[Found] = [*await details(request.supervisor, by_name(request.supervisor))]
     pools = cast("list[Found]", await pool_info(request.supervisor))
+    daemon: list[Found] = [
+        {
+            "uptime": request.supervisor.uptime,
+            "version": __version__,
+            "python": platform.python_version(),
+        }
+    ]
     lines = [
+        *_lines(OF_DAEMON, daemon, ()),
+        *_lines(OF_BUILD, daemon, ("version", "python")),
         *_lines(OF_PROCESSES, processes, ("name", "group")),
         *_lines(OF_POOLS, pools, ("name",)),
         "# EOF\n",
@@ -132,10 +213,10 @@ def _lines(
     for family in families:
         yield f"# TYPE {family.name} {family.type}"
         yield f"# HELP {family.name} {family.help}"
-        sample = f"{family.name}_total" if family.type == "counter" else family.name
+        sample = family.name + _SUFFIXES.get(family.type, "")
         for thing, its in zip(things, labels, strict=True):
             if (value := family.value(thing)) is not None:
-                yield f"{sample}{{{its}}} {value}"
+                yield f"{sample}{{{its}}} {value}" if its else f"{sample} {value}"
 
 
 def _escaped(value: object) -> str:

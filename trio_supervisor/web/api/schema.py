@@ -85,7 +85,14 @@ PROCESS = thing(
     kind=_KINDS,
     uptime=count("seconds; 0 if there is no child"),
     restarts=count("number of children after the first, since the start of the supervisor"),
+    requested_starts=count("number of starts that somebody asked for"),
+    automatic_restarts=count("number of starts made by autorestart after an exit"),
+    failed_starts=count("number of start attempts that did not lead to RUNNING"),
     reason=text("why the process is not running; empty if it is running or starting"),
+    last_exit={
+        "anyOf": [ref("LastExit"), {"type": "object", "maxProperties": 0}],
+        "description": "kept until the next child ends; empty if none has ended",
+    },
     last_output=text("end of its output to stderr, or to stdout if there is none"),
     stdout_bytes=count("written since the start of the supervisor"),
     stderr_bytes=count("written since the start of the supervisor"),
@@ -96,6 +103,30 @@ PROCESS = thing(
     },
     memory=count("bytes of resident memory of the child and its descendants"),
     processes=count("number of processes: the child and its descendants"),
+)
+LAST_EXIT = thing(
+    "How the last child ended",
+    description=text("in words: exit status 3, terminated by SIGSEGV (core dumped)"),
+    exit_status=described(INTEGER, "-1 if it was terminated by a signal, or is unknown"),
+    signal=text("name of the signal that terminated it; empty if none did"),
+    core_dumped=TRUTH,
+    expected=described(
+        TRUTH,
+        "it was stopped on request, or exited with one of exitcodes after a successful start",
+    ),
+    time=described(NUMBER, "seconds since the epoch"),
+    lifetime={"type": "number", "minimum": 0, "description": "seconds that it lived"},
+    stdout=text("the last lines that it wrote to stdout, at most 1 KiB"),
+    stderr=text("the last lines that it wrote to stderr, at most 1 KiB"),
+    cpu_seconds={
+        "type": "number",
+        "minimum": 0,
+        "description": "processor time of the child and the descendants that it waited for",
+    },
+    peak_memory=count(
+        "largest resident memory of one of these processes in bytes; 0 if unknown, which is so if "
+        "it is not more than the daemon's own"
+    ),
 )
 ERROR = thing(
     "Why a request failed",
@@ -248,6 +279,7 @@ EVENT = thing(
 
 COMPONENTS: dict[str, Schema] = {
     "Process": PROCESS,
+    "LastExit": LAST_EXIT,
     "Error": ERROR,
     "Failure": FAILURE,
     "Result": RESULT,

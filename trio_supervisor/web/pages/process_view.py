@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from trio_supervisor.core.config.model import GroupKind
+from trio_supervisor.core.process.reasons import circumstances
 from trio_supervisor.core.process.states import SIGNALLABLE_STATES, State
 from trio_supervisor.runtime.inspect.describe import last_output, reason
 from trio_supervisor.web.pages.format import NONE, bytes_text, cpu_text, uptime_text
@@ -90,7 +91,8 @@ def row(process: Process, usage: UsageSample, viewer: Viewer, now: float) -> str
         f'<td class="number uptime"><span class="value">'
         f"{uptime_text(int(up)) if lives else NONE}</span></td>"
         f'<td class="number pid">{_pid(process) if lives else NONE}</td>'
-        f'<td class="number restarts">{process.record.restarts}</td>'
+        f'<td class="number restarts"{_title(circumstances(process.record))}>'
+        f"{process.record.restarts}</td>"
         f'<td class="actions">{_actions(process, viewer)}</td></tr>\n'
     )
 
@@ -153,10 +155,17 @@ def _why(process: Process) -> str:
         return ""
     text = last_output(process).strip("\n")
     output = f"<pre>{visible(text)}</pre>" if text else "<p>No output so far</p>"
+    if facts := circumstances(process.record):
+        output += f"<p>{visible(facts)}</p>"
     return (
         f'<details class="last"><summary class="reason" title="{why}">{why}</summary>'
         f"{output}</details>"
     )
+
+
+def _title(text: str) -> str:
+    """Return the attribute that shows a text when the mouse is over an element; empty if none."""
+    return f' title="{visible(text)}"' if text else ""
 
 
 def _actions(process: Process, viewer: Viewer) -> str:
