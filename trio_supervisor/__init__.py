@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from trio_supervisor.core.errors import PluginFault as PluginFault
     from trio_supervisor.core.errors import RequestError as RequestError
     from trio_supervisor.core.errors import ServerError as ServerError
+    from trio_supervisor.core.errors import StateUnreachable as StateUnreachable
     from trio_supervisor.core.errors import SupervisorError as SupervisorError
     from trio_supervisor.core.events import Event as Event
     from trio_supervisor.core.events import ProcessCommunication as ProcessCommunication
@@ -81,6 +82,7 @@ _HOME = {
     "RequestError": "core.errors",
     "ServerError": "core.errors",
     "State": "core.process.states",
+    "StateUnreachable": "core.errors",
     "Supervisor": "runtime.supervisor",
     "SupervisorError": "core.errors",
     "SupervisorStateChange": "core.events",
@@ -121,6 +123,7 @@ __all__ = [
     "RequestError",
     "ServerError",
     "State",
+    "StateUnreachable",
     "Supervisor",
     "SupervisorError",
     "SupervisorStateChange",

@@ -133,7 +133,7 @@ class FakeProcess:
     def run(self, pid: int = 4242) -> None:
         self.state, self.pid, self.started = State.RUNNING, pid, NOW - 65
 
-    async def start(self, *, wait: bool = True) -> None:
+    async def start_once(self, *, wait: bool = True) -> None:
         if isinstance(self.failure, NoFile):
             raise self.failure
         if self.state in RUNNING_STATES:
@@ -163,13 +163,13 @@ class FakeProcess:
         await trio.lowlevel.checkpoint()
         self.state, self.pid, self.stopped = State.STOPPED, 0, NOW
 
-    async def restart(
+    async def restart_once(
         self, *, wait: bool = True, check: Callable[[], object] = lambda: None
     ) -> None:
         with suppress(NotRunning):
             await self.stop()
         check()
-        await self.start(wait=wait)
+        await self.start_once(wait=wait)
 
     async def ended(self) -> None:
         while self.state not in STOPPED_STATES:
@@ -299,7 +299,7 @@ class FakeSupervisor:
         results = []
         for process in [p for p in processes if p.state not in RUNNING_STATES]:
             try:
-                await process.start(wait=wait)
+                await process.start_once(wait=wait)
             except RequestError as error:
                 results.append(FakeResult(process, error))
             else:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from trio_supervisor.core.diagnostics import Diagnostic, Place, Severity
 from trio_supervisor.core.process.states import FaultCode
+
+if TYPE_CHECKING:
+    from trio_supervisor.core.process.exit import Exit
 
 
 class SupervisorError(Exception):
@@ -96,6 +99,20 @@ class ServerError(SupervisorError):
 
 class PluginError(SupervisorError):
     """An rpcinterface plugin cannot be created."""
+
+
+class StateUnreachable(SupervisorError):
+    """What is waited for cannot happen any more, unless the process is started by a request.
+
+    ``process`` is its full name, ``reason`` tells in words why, and ``exit`` is how the last child
+    ended; None if no child has.
+    """
+
+    def __init__(self, what: str, *, process: str, reason: str, exit: Exit | None) -> None:
+        super().__init__(f"{process} {what}: {reason}")
+        self.process = process
+        self.reason = reason
+        self.exit = exit
 
 
 class RequestError(SupervisorError):

@@ -189,7 +189,7 @@ async def shut_down(
             for process in stop_order(group.processes.values()):
                 process.shut_down(cause)
             for process in group.processes.values():
-                await process.wait_for(*STOPPED_STATES)
+                await process.waiters.wait_for(*STOPPED_STATES)
         nursery.cancel_scope.cancel()
 
 

@@ -233,7 +233,7 @@ async def test_waiting_start_fails_with_the_first_attempt(autojump_clock: MockCl
     recorder.launcher.prepare = die_later
     async with trio.open_nursery() as nursery, running(group, recorder.host):
         with pytest.raises(SpawnFailed):
-            await x.start()
+            await x.start_once()
         assert trio.current_time() == pytest.approx(0.5)
         assert x.state is State.BACKOFF
         await x.wait_for(State.FATAL)
@@ -271,7 +271,7 @@ async def test_start_and_stop_in_backoff(autojump_clock: MockClock) -> None:
         x.begin()
         await x.wait_for(State.BACKOFF)
         with pytest.raises(AlreadyStarted):
-            await x.start()
+            await x.start_once()
         await trio.sleep(0.5)
         await x.stop()
         assert x.state is State.STOPPED
@@ -280,7 +280,7 @@ async def test_start_and_stop_in_backoff(autojump_clock: MockClock) -> None:
         await trio.sleep(60)
         assert len(recorder.launcher.times) == 1
         with pytest.raises(SpawnFailed):
-            await x.start()
+            await x.start_once()
         assert recorder.moves[-2] == "STARTING from_state:STOPPED tries:0"
 
 
@@ -792,14 +792,14 @@ async def test_what_is_counted_and_remembered(autojump_clock: MockClock) -> None
         assert x.spawn_error == "Bad exit code 3"
         recorder.launcher.prepare = fail_at_once
         with pytest.raises(SpawnFailed):
-            await x.start()
+            await x.start_once()
         await x.stop()
         assert (x.state, x.spawn_error) == (
             State.STOPPED,
             "Exited too quickly (process log may have details)",
         )
         recorder.launcher.prepare = lambda child: None
-        await x.start()
+        await x.start_once()
         assert x.spawn_error == ""
     assert "STARTING from_state:EXITED tries:0" in recorder.moves
 

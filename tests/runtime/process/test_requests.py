@@ -160,9 +160,9 @@ async def test_a_restart_tells_of_a_start_that_fails(autojump_clock: MockClock) 
     async with running(group, recorder.host):
         recorder.launcher.failures = [SpawnError("no")]
         with pytest.raises(SpawnFailed):
-            await x.restart()
+            await x.restart_once()
         assert states(x) == [State.BACKOFF]
-        await x.restart()
+        await x.restart_once()
         assert states(x) == [State.RUNNING]
 
 

@@ -242,6 +242,6 @@ async def test_an_exception_and_started_twice(autojump_clock: MockClock) -> None
     async with open_supervisor() as supervisor:
         task = supervisor.add_task("t", eager, autostart=False)
         with pytest.raises(RequestError, match="SPAWN_ERROR: t"):
-            await task.start()
+            await task.start_once()
         await task.wait_for(State.RUNNING)
         assert calls == 2

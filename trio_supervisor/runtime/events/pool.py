@@ -249,7 +249,7 @@ class Pool:
         while self._members.get(member.process.name) is member:
             self._renew(member)
             self._dispatch()
-            await member.process.changed()
+            await member.process.waiters.changed()
 
     def _renew(self, member: _Member) -> None:
         if member.process.pid != member.pid:

@@ -31,7 +31,7 @@ async def wait_for_states(
     """
     with trio.move_on_after(min(within, LONGEST_WAIT)):
         while (other := next((p for p in processes if p.state not in states), None)) is not None:
-            await other.wait_for(*states)
+            await other.waiters.wait_for(*states)
 
 
 def unhealthy_processes(processes: Iterable[Process], *, asked: bool) -> list[tuple[Process, str]]:

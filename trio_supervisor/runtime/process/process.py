@@ -7,6 +7,8 @@ wait for a state. ``driver.py`` explains how it runs.
 from __future__ import annotations
 
 import contextlib
+import math
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import trio
@@ -20,10 +22,17 @@ from trio_supervisor.core.errors import (
     NotRunning,
     RequestError,
     ShuttingDown,
+    SpawnFailed,
+    StateUnreachable,
 )
 from trio_supervisor.core.process.cause import Cause, CauseKind
+from trio_supervisor.core.process.reasons import reason
 from trio_supervisor.core.process.record import Intent, ProcessRecord
-from trio_supervisor.core.process.states import RUNNING_STATES, SIGNALLABLE_STATES, State
+from trio_supervisor.core.process.states import (
+    RUNNING_STATES,
+    SIGNALLABLE_STATES,
+    State,
+)
 from trio_supervisor.runtime.output.stdio import Stdio
 from trio_supervisor.runtime.output.subscriptions import BUFFER_BYTES, OutputStream
 from trio_supervisor.runtime.process.driver import Driver
@@ -74,8 +83,6 @@ class Process:
         """Status and history as plain values; ``history`` is its public name."""
         self.waiters = StateWaiters(config.name, self.record, host.log)
         self._host = host
-        self.removed = False
-        """True once ``remove`` was called: the process is never started again."""
         self._stdio = Stdio(
             config.name,
             stdout,
@@ -131,6 +138,11 @@ class Process:
         return self.record.spawn_error
 
     @property
+    def removed(self) -> bool:
+        """Whether nothing serves it any more."""
+        return self.waiters.closed
+
+    @property
     def uptime(self) -> float:
         """Seconds since the start of the child; 0.0 if there is none.
 
@@ -156,14 +168,33 @@ class Process:
         return self._states.attempt
 
     async def start(self, *, wait: bool = True) -> None:
-        """Start it and, with ``wait``, return when it is RUNNING. Raises RequestError."""
+        """Start it, or join a start that is under way.
+
+        With ``wait`` return when it is RUNNING; a failed try is retried, as its options say.
+        Without, return when it has a child. Raises RequestError: SpawnFailed if it was given up,
+        AbnormalTermination if it was stopped meanwhile, both with the reason; without ``wait``,
+        SpawnFailed if the first try failed. A call that is cancelled leaves the start under way.
+        """
+        await self.end_recorded()
+        if self.state not in (State.STARTING, State.BACKOFF) or self.stopping:
+            attempt = self.request_start()
+            if not wait:
+                await self.outcome(attempt, wait=False)
+        if wait:
+            await self._running()
+
+    async def start_once(self, *, wait: bool = True) -> None:
+        """Start it and, with ``wait``, return when it is RUNNING; fail at the first failed try.
+
+        This is what clients are answered. Raises RequestError.
+        """
         await self.end_recorded()
         await self.outcome(self.request_start(), wait=wait)
 
     async def stop(self, *, wait: bool = True) -> None:
         """Stop it and, with ``wait``, return when it has. Raises NotRunning or Failed.
 
-        A stop that is under way is joined.
+        A stop that is under way is joined. A call that is cancelled leaves the stop under way.
         """
         self.request_stop()
         if wait:
@@ -175,14 +206,39 @@ class Process:
         """Stop it if it runs, start it and, with ``wait``, return when it is RUNNING.
 
         A stop or start of another request that is under way is joined. ``check`` is called before
-        the start; what it raises leaves the process stopped. Raises RequestError; it is
-        AbnormalTermination if a stop was requested meanwhile.
+        the start; what it raises leaves the process stopped. Raises RequestError as ``start`` does;
+        it is AbnormalTermination if a stop was requested meanwhile. A call that is cancelled before
+        the start has begun leaves the process stopped, or the stop under way.
         """
+        attempt = await self._begin_restart(check)
+        if wait:
+            await self._running()
+        else:
+            await self.outcome(attempt, wait=False)
+
+    async def restart_once(
+        self, *, wait: bool = True, check: Callable[[], object] = lambda: None
+    ) -> None:
+        """Restart it and, with ``wait``, return when it is RUNNING; fail at the first failed try.
+
+        This is what clients are answered. Raises RequestError.
+        """
+        await self.outcome(await self._begin_restart(check), wait=wait)
+
+    async def _begin_restart(self, check: Callable[[], object]) -> StartAttempt:
         restart = Restart(self)
         await restart.stopped()
         check()
         await self.end_recorded()
-        await self.outcome(restart.begin(), wait=wait)
+        return restart.begin()
+
+    async def _running(self) -> None:
+        """Return when a start that is under way has led to RUNNING. Raises RequestError."""
+        try:
+            await self.wait_for(State.RUNNING)
+        except StateUnreachable as error:
+            kind = SpawnFailed if self.state is State.FATAL else AbnormalTermination
+            raise kind(f"{self.full_name}: {error.reason}") from error
 
     def signal(self, number: int) -> None:
         """Send a signal to the child only. Raises NotRunning or Failed."""
@@ -194,14 +250,51 @@ class Process:
     async def wait_for(self, *states: State | str) -> None:
         """Return when the process is in one of these states, or has been since the call.
 
-        A state may be given by its name: ``"RUNNING"``. Raises ValueError if there is no such
-        state, or if none is given.
+        A state may be given by its name: ``"RUNNING"``. Raises StateUnreachable when that cannot
+        happen any more unless the process is started by a request: it is FATAL, has ended and is
+        not to be started again, was stopped since the call, or was removed, or the supervisor has
+        ended. Raises TypeError for what is no state, ValueError if there is none of this name, or
+        if none is given. A process that was not started yet is waited for.
         """
-        await self.waiters.wait_for(*states)
+        if not states:
+            raise ValueError("no state to wait for is given")
+        wanted = [_state(state) for state in states]
+        what = f"cannot become {' or '.join(state.name for state in wanted)}"
+        stops = self.stops
+        await self.waiters.wait_for(*wanted, check=lambda: self._check_hope(what, stops))
 
     async def changed(self) -> None:
-        """Return at the next change of this process."""
+        """Return at the next change of this process.
+
+        Raises StateUnreachable if it was removed, or the supervisor has ended.
+        """
+        self._check_served("changes no more")
         await self.waiters.changed()
+        self._check_served("changes no more")
+
+    def _check_hope(self, what: str, stops: int) -> None:
+        """Raise StateUnreachable if only a request could change the state.
+
+        ``stops`` is the number of requests to stop when the wait began: a process that was stopped
+        before may be about to be started.
+        """
+        self._check_served(what)
+        ended = self.state in (State.FATAL, State.EXITED) and self.record.due == math.inf
+        stopped = self.state is State.STOPPED and self.stops != stops
+        held = self.state is State.STOPPED and not self._host.accepting
+        if held:
+            raise self._unreachable(what, "the supervisor shuts down")
+        if ended or stopped:
+            raise self._unreachable(what, reason(self.config, self.record))
+
+    def _check_served(self, what: str) -> None:
+        if self.removed:
+            gone = "it was removed" if self._host.accepting else "the supervisor has ended"
+            raise self._unreachable(what, gone)
+
+    def _unreachable(self, what: str, reason: str) -> StateUnreachable:
+        last = self.record.last_exit
+        return StateUnreachable(what, process=self.full_name, reason=reason, exit=last)
 
     async def ended(self) -> None:
         """Return when the process is in the stopped set, or has been since the call.
@@ -259,9 +352,12 @@ class Process:
     async def outcome(self, attempt: StartAttempt, *, wait: bool = True) -> None:
         """Return when the attempt has led to RUNNING; without ``wait``, when it has a child.
 
-        Raises SpawnFailed (the attempt failed; retries go on) or AbnormalTermination.
+        Raises SpawnFailed (the attempt failed; retries go on), AbnormalTermination or ShuttingDown.
         """
-        await self.waiters.until(lambda: attempt.decided or (attempt.spawned and not wait))
+        done = partial(attempt.is_done, wait=wait)
+        await self.waiters.until(done)
+        if not done():
+            raise ShuttingDown
         attempt.check(self.full_name)
 
     async def spawned(self) -> None:
@@ -312,7 +408,7 @@ class Process:
 
     def remove(self) -> None:
         """Never start the process again: it was removed, or its group is closed."""
-        self.removed = True
+        self.waiters.close()
         self.driver.end()
 
     @property
@@ -325,6 +421,7 @@ class Process:
         for channel in (self.stdout, self.stderr):
             channel.subscriptions.end()
         self.driver.abandon()
+        self.waiters.close()
 
 
 class Restart:
@@ -361,3 +458,13 @@ class Restart:
         if self.process.state in RUNNING_STATES:
             return self.process.attempt
         return self.process.request_start()
+
+
+def _state(state: State | str) -> State:
+    if isinstance(state, State):
+        return state
+    if not isinstance(state, str):
+        raise TypeError(f"not a state: {state!r}; give State.RUNNING or its name, 'RUNNING'")
+    if state not in State.__members__:
+        raise ValueError(f"no such state: {state!r}; there are {', '.join(State.__members__)}")
+    return State[state]

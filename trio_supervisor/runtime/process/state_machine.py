@@ -48,6 +48,10 @@ class StartAttempt:
     def decided(self) -> bool:
         return self.outcome is not None
 
+    def is_done(self, *, wait: bool) -> bool:
+        """Whether it has its outcome; without ``wait``, whether it has a child or its outcome."""
+        return self.decided or (self.spawned and not wait)
+
     def check(self, name: str) -> None:
         """Raise SpawnFailed if it failed (retries go on), AbnormalTermination if it was ended."""
         if self.outcome is State.BACKOFF:

@@ -23,7 +23,7 @@ STOP_REMINDER = 2
 class StateWaiters:
     """The tasks that wait for a process. Changes nothing of it."""
 
-    __slots__ = ("_awaited", "_changed", "_log", "_name", "_record", "_reminded")
+    __slots__ = ("_awaited", "_changed", "_log", "_name", "_record", "_reminded", "closed")
 
     def __init__(
         self, name: str, record: ProcessRecord, log: Callable[[Severity, str], None]
@@ -31,10 +31,17 @@ class StateWaiters:
         self._name = name
         self._record = record
         self._log = log
+        self.closed = False
+        """Whether nothing serves the process any more."""
         self._changed = trio.lowlevel.ParkingLot()
         self._awaited: list[tuple[tuple[State, ...], trio.Event]] = []
         self._reminded = -math.inf
         """When the log last said that the end is waited for, by the monotonic clock."""
+
+    def close(self) -> None:
+        """Nothing serves the process any more: let no task wait for it in vain."""
+        self.closed = True
+        self.wake()
 
     def wake(self) -> None:
         """Wake all tasks that wait for any change."""
@@ -55,36 +62,40 @@ class StateWaiters:
         await self._changed.park()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Return when the condition holds; it is looked at after each change."""
-        while not condition():
+        """Return when the condition holds, or nothing serves the process any more.
+
+        The condition is looked at after each change.
+        """
+        while not condition() and not self.closed:
             await self._changed.park()
 
-    async def wait_for(self, *states: State | str) -> None:
+    async def wait_for(self, *states: State, check: Callable[[], object] = lambda: None) -> None:
         """Return when the process is in one of these states, or has been since the call.
 
-        A state may be given by its name: ``"RUNNING"``. Raises ValueError if there is no such
-        state, or if none is given.
+        ``check`` is called before each wait; what it raises ends the wait.
         """
-        if not states:
-            raise ValueError("no state to wait for is given")
-        with self._arrival(*map(_state, states)) as arrival:
-            await arrival.wait()
+        with self._arrival(*states) as arrival:
+            while not arrival.is_set():
+                check()
+                await self._changed.park()
+            await arrival.wait()  # a checkpoint, also if there was nothing to wait for
 
     async def ended(self) -> None:
         """Return when the process is in the stopped set, or has been since the call.
 
         It may have been started again by then: a task that waits for the end of one child must
         not wait for that of the next. The log says that it is waited for, once for all tasks.
+        Returns too when nothing serves the process any more.
         """
         if self._record.state in STOPPED_STATES:
             return
         with self._arrival(*STOPPED_STATES) as arrival:
-            while not arrival.is_set():
+            while not arrival.is_set() and not self.closed:
                 if trio.current_time() >= self._reminded + STOP_REMINDER:
                     self._reminded = trio.current_time()
                     self._log(Severity.INFO, f"waiting for {self._name} to stop")
-                with trio.move_on_after(STOP_REMINDER):
-                    await arrival.wait()
+                with trio.move_on_at(self._reminded + STOP_REMINDER):
+                    await self._changed.park()
 
     @contextmanager
     def _arrival(self, *states: State) -> Iterator[trio.Event]:
@@ -97,11 +108,3 @@ class StateWaiters:
             yield awaited[1]
         finally:
             self._awaited.remove(awaited)
-
-
-def _state(state: State | str) -> State:
-    if isinstance(state, State):
-        return state
-    if state not in State.__members__:
-        raise ValueError(f"no such state: {state!r}; there are {', '.join(State.__members__)}")
-    return State[state]

@@ -41,7 +41,7 @@ async def start_process(supervisor: Supervisor, name: str, wait: bool) -> Value:
         return results(await supervisor.start(members, wait=wait))
     process = supervisor.process(name)
     with _called(name):
-        await process.start(wait=wait)
+        await process.start_once(wait=wait)
     return True
 
 

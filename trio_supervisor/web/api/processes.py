@@ -82,7 +82,7 @@ async def one_details(request: ApiRequest) -> object:
 
 async def start(request: ApiRequest) -> object:
     process = _process(request)
-    await _started(process, process.start(wait=request.flag("wait")))
+    await _started(process, process.start_once(wait=request.flag("wait")))
     return await _shown(request, process)
 
 
@@ -96,7 +96,7 @@ async def restart(request: ApiRequest) -> object:
     """Restart a process; start it if it does not run."""
     process = _process(request)
     await _started(
-        process, process.restart(wait=request.flag("wait"), check=request.require_client)
+        process, process.restart_once(wait=request.flag("wait"), check=request.require_client)
     )
     return await _shown(request, process)
 

@@ -151,7 +151,7 @@ async def _stop(form: FormAction) -> str:
 async def _restart(form: FormAction) -> str:
     """Restart a process; start it if it does not run."""
     process = form.supervisor.process(form.name)
-    started = process.restart(check=form.check_browser)
+    started = process.restart_once(check=form.check_browser)
     return await _failure_of_start(form, started) or f"Process {form.name} restarted"
 
 
