@@ -211,7 +211,7 @@ async def _begin_in_turn(
 
     async with trio.open_nursery() as nursery:
         for process in processes:
-            await process.end_recorded()
+            await process.driver.end_recorded()
             try:
                 attempt = begin(process)
             except RequestError as error:

@@ -111,6 +111,15 @@ class Driver:
         """Whether there is a child whose end is known and not recorded yet."""
         return self.child is not None and self.child.poll() is not None
 
+    async def end_recorded(self) -> None:
+        """If the child is dead and its end is not recorded yet, wait until it is recorded.
+
+        That takes until its output is in the logs.
+        """
+        if self.is_dead:
+            dead = self.child
+            await self._waiters.until(lambda: self.child is not dead)
+
     def hand_over(self, child: Child) -> None:
         """Give ``run`` a child that is already alive and that the record describes.
 

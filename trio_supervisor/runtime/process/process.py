@@ -175,20 +175,20 @@ class Process:
         AbnormalTermination if it was stopped meanwhile, both with the reason; without ``wait``,
         SpawnFailed if the first try failed. A call that is cancelled leaves the start under way.
         """
-        await self.end_recorded()
+        await self.driver.end_recorded()
         if self.state not in (State.STARTING, State.BACKOFF) or self.stopping:
             attempt = self.request_start()
             if not wait:
                 await self.outcome(attempt, wait=False)
         if wait:
-            await self._running()
+            await _running(self)
 
     async def start_once(self, *, wait: bool = True) -> None:
         """Start it and, with ``wait``, return when it is RUNNING; fail at the first failed try.
 
         This is what clients are answered. Raises RequestError.
         """
-        await self.end_recorded()
+        await self.driver.end_recorded()
         await self.outcome(self.request_start(), wait=wait)
 
     async def stop(self, *, wait: bool = True) -> None:
@@ -210,9 +210,9 @@ class Process:
         it is AbnormalTermination if a stop was requested meanwhile. A call that is cancelled before
         the start has begun leaves the process stopped, or the stop under way.
         """
-        attempt = await self._begin_restart(check)
+        attempt = await Restart(self).carry_out(check)
         if wait:
-            await self._running()
+            await _running(self)
         else:
             await self.outcome(attempt, wait=False)
 
@@ -223,22 +223,7 @@ class Process:
 
         This is what clients are answered. Raises RequestError.
         """
-        await self.outcome(await self._begin_restart(check), wait=wait)
-
-    async def _begin_restart(self, check: Callable[[], object]) -> StartAttempt:
-        restart = Restart(self)
-        await restart.stopped()
-        check()
-        await self.end_recorded()
-        return restart.begin()
-
-    async def _running(self) -> None:
-        """Return when a start that is under way has led to RUNNING. Raises RequestError."""
-        try:
-            await self.wait_for(State.RUNNING)
-        except StateUnreachable as error:
-            kind = SpawnFailed if self.state is State.FATAL else AbnormalTermination
-            raise kind(f"{self.full_name}: {error.reason}") from error
+        await self.outcome(await Restart(self).carry_out(check), wait=wait)
 
     def signal(self, number: int) -> None:
         """Send a signal to the child only. Raises NotRunning or Failed."""
@@ -260,41 +245,17 @@ class Process:
             raise ValueError("no state to wait for is given")
         wanted = [_state(state) for state in states]
         what = f"cannot become {' or '.join(state.name for state in wanted)}"
-        stops = self.stops
-        await self.waiters.wait_for(*wanted, check=lambda: self._check_hope(what, stops))
+        check = partial(_check_reachable, self, self._host, what, self.stops)
+        await self.waiters.wait_for(*wanted, check=check)
 
     async def changed(self) -> None:
         """Return at the next change of this process.
 
         Raises StateUnreachable if it was removed, or the supervisor has ended.
         """
-        self._check_served("changes no more")
+        _check_served(self, self._host, "changes no more")
         await self.waiters.changed()
-        self._check_served("changes no more")
-
-    def _check_hope(self, what: str, stops: int) -> None:
-        """Raise StateUnreachable if only a request could change the state.
-
-        ``stops`` is the number of requests to stop when the wait began: a process that was stopped
-        before may be about to be started.
-        """
-        self._check_served(what)
-        ended = self.state in (State.FATAL, State.EXITED) and self.record.due == math.inf
-        stopped = self.state is State.STOPPED and self.stops != stops
-        held = self.state is State.STOPPED and not self._host.accepting
-        if held:
-            raise self._unreachable(what, "the supervisor shuts down")
-        if ended or stopped:
-            raise self._unreachable(what, reason(self.config, self.record))
-
-    def _check_served(self, what: str) -> None:
-        if self.removed:
-            gone = "it was removed" if self._host.accepting else "the supervisor has ended"
-            raise self._unreachable(what, gone)
-
-    def _unreachable(self, what: str, reason: str) -> StateUnreachable:
-        last = self.record.last_exit
-        return StateUnreachable(what, process=self.full_name, reason=reason, exit=last)
+        _check_served(self, self._host, "changes no more")
 
     async def ended(self) -> None:
         """Return when the process is in the stopped set, or has been since the call.
@@ -334,10 +295,10 @@ class Process:
         Raises NoFile, NotExecutable, AlreadyStarted, Failed (UNKNOWN), AbnormalTermination
         (STOPPING), BadName (removed) or ShuttingDown.
         """
-        if self.removed:
-            raise BadName(self.full_name)
         if not self._host.accepting:
             raise ShuttingDown
+        if self.removed:
+            raise BadName(self.full_name)
         self._starter.check_command()
         if self.state in RUNNING_STATES:
             raise AlreadyStarted(self.full_name)
@@ -364,15 +325,6 @@ class Process:
         """Return when the present start attempt has a child or has failed."""
         attempt = self._states.attempt
         await self.waiters.until(lambda: attempt.spawned or attempt.decided)
-
-    async def end_recorded(self) -> None:
-        """If the child is dead and its end is not recorded yet, wait until it is recorded.
-
-        That takes until its output is in the logs.
-        """
-        if self.driver.is_dead:
-            dead = self.driver.child
-            await self.waiters.until(lambda: self.driver.child is not dead)
 
     def request_stop(self, *, to_restart: bool = False, cause: Cause | None = None) -> None:
         """Begin a stop, or join one that is under way.
@@ -440,6 +392,13 @@ class Restart:
             except Failed as error:
                 self._error = error
 
+    async def carry_out(self, check: Callable[[], object]) -> StartAttempt:
+        """Wait for the stop and begin the start; raise what ``check`` raises in between."""
+        await self.stopped()
+        check()
+        await self.process.driver.end_recorded()
+        return self.begin()
+
     async def stopped(self) -> None:
         """Return when the process has stopped."""
         while self.process.stopping:
@@ -458,6 +417,41 @@ class Restart:
         if self.process.state in RUNNING_STATES:
             return self.process.attempt
         return self.process.request_start()
+
+
+async def _running(process: Process) -> None:
+    """Return when a start that is under way has led to RUNNING. Raises RequestError."""
+    try:
+        await process.wait_for(State.RUNNING)
+    except StateUnreachable as error:
+        kind = SpawnFailed if process.state is State.FATAL else AbnormalTermination
+        raise kind(f"{process.full_name}: {error.reason}") from error
+
+
+def _check_reachable(process: Process, host: Host, what: str, stops: int) -> None:
+    """Raise StateUnreachable if only a request could change the state.
+
+    ``stops`` is the number of requests to stop when the wait began: a process that was stopped
+    before may be about to be started.
+    """
+    _check_served(process, host, what)
+    ended = process.state in (State.FATAL, State.EXITED) and process.record.due == math.inf
+    stopped = process.state is State.STOPPED and process.stops != stops
+    if process.state is State.STOPPED and not host.accepting:
+        raise _unreachable(process, what, "the supervisor shuts down")
+    if ended or stopped:
+        raise _unreachable(process, what, reason(process.config, process.record))
+
+
+def _check_served(process: Process, host: Host, what: str) -> None:
+    if process.removed:
+        gone = "it was removed" if host.accepting else "the supervisor has ended"
+        raise _unreachable(process, what, gone)
+
+
+def _unreachable(process: Process, what: str, why: str) -> StateUnreachable:
+    last = process.record.last_exit
+    return StateUnreachable(what, process=process.full_name, reason=why, exit=last)
 
 
 def _state(state: State | str) -> State:

@@ -75,10 +75,11 @@ class StateWaiters:
         ``check`` is called before each wait; what it raises ends the wait.
         """
         with self._arrival(*states) as arrival:
+            if arrival.is_set():
+                await trio.lowlevel.checkpoint()
             while not arrival.is_set():
                 check()
                 await self._changed.park()
-            await arrival.wait()  # a checkpoint, also if there was nothing to wait for
 
     async def ended(self) -> None:
         """Return when the process is in the stopped set, or has been since the call.
