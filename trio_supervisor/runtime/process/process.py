@@ -31,6 +31,7 @@ from trio_supervisor.core.process.record import Intent, ProcessRecord
 from trio_supervisor.core.process.states import (
     RUNNING_STATES,
     SIGNALLABLE_STATES,
+    STOPPED_STATES,
     State,
 )
 from trio_supervisor.runtime.output.stdio import Stdio
@@ -244,8 +245,7 @@ class Process:
         if not states:
             raise ValueError("no state to wait for is given")
         wanted = [_state(state) for state in states]
-        what = f"cannot become {' or '.join(state.name for state in wanted)}"
-        check = partial(_check_reachable, self, self._host, what, self.stops)
+        check = partial(_check_reachable, self, self._host, wanted, self.stops)
         await self.waiters.wait_for(*wanted, check=check)
 
     async def changed(self) -> None:
@@ -428,16 +428,19 @@ async def _running(process: Process) -> None:
         raise kind(f"{process.full_name}: {error.reason}") from error
 
 
-def _check_reachable(process: Process, host: Host, what: str, stops: int) -> None:
-    """Raise StateUnreachable if only a request could change the state.
+def _check_reachable(process: Process, host: Host, wanted: list[State], stops: int) -> None:
+    """Raise StateUnreachable if only a request could lead to one of the wanted states.
 
     ``stops`` is the number of requests to stop when the wait began: a process that was stopped
     before may be about to be started.
     """
+    what = f"cannot become {' or '.join(state.name for state in wanted)}"
     _check_served(process, host, what)
     ended = process.state in (State.FATAL, State.EXITED) and process.record.due == math.inf
     stopped = process.state is State.STOPPED and process.stops != stops
-    if process.state is State.STOPPED and not host.accepting:
+    # A shutdown starts nothing and makes no retry; a process in BACKOFF can only become FATAL.
+    given_up = process.state is State.BACKOFF and STOPPED_STATES.isdisjoint(wanted)
+    if not host.accepting and (process.state is State.STOPPED or given_up):
         raise _unreachable(process, what, "the supervisor shuts down")
     if ended or stopped:
         raise _unreachable(process, what, reason(process.config, process.record))
