@@ -24,13 +24,14 @@ needs_root = pytest.mark.skipif(
 NOBODY = "nobody"
 
 
-#: Imports the daemon, becomes another user, and runs the command that follows: whoever that is may
-#: be unable to read this checkout, and even the interpreter.
+#: Imports the daemon and what its other actions import late, becomes another user, and runs the
+#: command that follows: that user may be unable to read this checkout, and even the interpreter.
 _BECOME = """
 import os, sys
 from trio_supervisor.cli.daemon import main
 from trio_supervisor.cli.privileges import load_what_is_read_late
 load_what_is_read_late()
+import trio_supervisor.cli.check.check, trio_supervisor.cli.convert, trio_supervisor.cli.export
 uid, gid, *command = sys.argv[1:]
 os.setgroups([])
 os.setresgid(int(gid), int(gid), int(gid))
