@@ -28,9 +28,14 @@ hypothesis.settings.load_profile("fixed")
 WATCHDOG = 120
 
 
-#: Signals that a shell lets its background jobs ignore, and what a person's programs do with them.
-#: Programs inherit that they are ignored, so those that tests start would not hear Ctrl-C.
-USUAL_HANDLERS = {signal.SIGINT: signal.default_int_handler, signal.SIGQUIT: signal.SIG_DFL}
+#: Signals that a shell lets its background jobs ignore, or nohup, and what a person's programs do
+#: with them. Programs inherit that they are ignored, so those that tests start would not hear
+#: Ctrl-C.
+USUAL_HANDLERS = {
+    signal.SIGINT: signal.default_int_handler,
+    signal.SIGQUIT: signal.SIG_DFL,
+    signal.SIGHUP: signal.SIG_DFL,
+}
 
 
 def pytest_configure() -> None:

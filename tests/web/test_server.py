@@ -344,7 +344,7 @@ async def test_a_request_carries_who_asks(
     async def start(*, wait: bool = True) -> None:
         seen.append(cause_of_request())
 
-    monkeypatch.setattr(fake.process("cat"), "start", start)
+    monkeypatch.setattr(fake.process("cat"), "start_once", start)
     body = call_body("supervisor.startProcess", "cat")
     path = str(tmp_path / "s.sock")
     with_users = InetServer("inet", "127.0.0.1", 0, credentials=BOB)

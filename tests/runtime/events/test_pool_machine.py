@@ -38,15 +38,13 @@ class Child:
         self.deaf = False
         self.given: list[int] = []
         self._changed = trio.lowlevel.ParkingLot()
+        self.waiters = SimpleNamespace(changed=self._changed.park)
 
     def send_stdin(self, data: bytes, *, limited: bool) -> None:
         if self.deaf:
             raise NoFile(self.name)
         [number] = re.findall(rb"\nt\.(\d+)$", data.replace(b"type:t\n", b"\nt."))
         self.given.append(int(number))
-
-    async def changed(self) -> None:
-        await self._changed.park()
 
     def become(self, state: State, pid: int) -> None:
         self.state, self.pid = state, pid

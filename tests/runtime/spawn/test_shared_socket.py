@@ -88,7 +88,7 @@ async def test_a_taken_port_is_a_spawn_error(autojump_clock: MockClock) -> None:
         x = group.processes["x"]
         with socket.create_server(("127.0.0.1", port)):
             with pytest.raises(SpawnFailed):
-                await x.start()
+                await x.start_once()
             assert x.spawn_error.startswith("cannot create FastCGI socket: ")
         await x.wait_for(State.RUNNING)
 
