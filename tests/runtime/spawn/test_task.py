@@ -103,6 +103,7 @@ async def test_exceptions_go_to_the_stderr_log_and_lead_to_a_restart(
             await task.wait_for(State.EXITED)
             assert (task.exit_status, task.spawn_error) == (1, "Bad exit code 1")
             await task.wait_for(State.RUNNING)
+            await wait_all_tasks_blocked()  # the function may begin a moment later
             assert runs == 2
             seen = await anext(errors)
     text = log.read_text()
