@@ -132,7 +132,7 @@ def test_no_line_is_lost_and_none_is_shown_twice(
     with daemon(tmp_path, COUNTER) as second:
         until(lambda: watching.err.endswith("connected again\n"), "the next daemon being found")
         number = int(watching.out.splitlines()[-1].split()[1])
-        watching.wait_for(f"line {number + 60}\n")
+        watching.wait_for(f"line {number + 200}\n")  # more than two log files hold
         second.rpc.stopProcess("count")
         everything = everything_in(tmp_path)
         until(lambda: len(watching.out) >= len(everything), "the whole log")

@@ -313,7 +313,8 @@ def test_a_full_pipe(tmp_path: Path) -> None:
     sent = ["".join(f"{n:09d}\n" for n in range(k * 6000, (k + 1) * 6000)) for k in range(3)]
     sent.append("x" * 30000)
     with daemon(tmp_path, text) as running:
-        running.wait_for("never", "RUNNING")
+        for name in ("x", "never"):
+            running.wait_for(name, "RUNNING")
         for part in sent:
             assert running.rpc.sendProcessStdin("x", part) is True
         (tmp_path / "go").touch()

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import fcntl
 import sys
+import tempfile
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.kit.daemon import BARE, BASE, daemon, eventually, free_port
 from tests.kit.root import NOBODY, directory_of, needs_root
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 SPAWN_ERROR = 50
-#: A user whose processes are all ours: the limit counts those of all programs.
+#: A user whose processes are all of one test: the limit counts those of all programs.
 LONELY = "uucp"
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Wait for another run of the tests on this machine to end what it runs as this user."""
+    with (Path(tempfile.gettempdir()) / f"trio-supervisor-test-{LONELY}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.mark.behaviour("process.md#commands-that-cannot-be-executed")
@@ -102,20 +117,20 @@ def test_out_of_descriptors(tmp_path: Path) -> None:
 @needs_root
 def test_out_of_process_slots() -> None:
     """The limit counts the threads of the daemon too; those that wait are not kept for ever."""
-    with directory_of(LONELY) as directory:
+    with alone(), directory_of(LONELY) as directory:
         base = BASE.replace("loglevel=debug\n", "loglevel=debug\nminprocs=6\n")
         text = (
-            "[program:many]\ncommand=/bin/sleep 1000\nnumprocs=9\nstartretries=1\nstartsecs=0\n"
+            "[program:many]\ncommand=/bin/sleep 1000\nnumprocs=40\nstartretries=1\nstartsecs=0\n"
             "process_name=%(process_num)d\nstdout_logfile=NONE\nstderr_logfile=NONE\n"
         )
-        within = ["prlimit", "--nproc=6:6"]
+        within = ["prlimit", "--nproc=30:30"]  # far more than the daemon has threads
         with daemon(directory, text, within=within, base=base, user=LONELY) as running:
             eventually(
                 lambda: set(running.states().values()) == {"RUNNING", "FATAL"}, "all having an end"
             )
             assert running.state("many:0") == "RUNNING"
             log = running.log
-            assert "INFO spawnerr: Too many processes in process table to spawn '8'" in log
+            assert "INFO spawnerr: Too many processes in process table to spawn '39'" in log
             assert "internal error" not in log
             assert running.stop() == 0
 

@@ -50,7 +50,10 @@ class Leftover:
 def find_leftovers(
     config: Config, *, daemon: int, earlier: int | None, proc: str = PROC
 ) -> list[Leftover]:
-    """Return one for each program, sorted by name; only processes older than ``daemon`` count.
+    """Return one for each program, sorted by name; what began after ``daemon`` does not count.
+
+    One that began in the same clock tick counts: a child of the daemon begins later, because the
+    interpreter alone takes longer than a tick to start.
 
     ``earlier`` is the pid of the earlier daemon; None means that it is not known. To be called in a
     thread, because it reads the environment of every process that it is allowed to read. Raises
@@ -76,7 +79,7 @@ def find_leftovers(
     found: dict[str, list[tuple[int, int]]] = {}
     for pid in _pids(proc):
         status = _session_and_start(proc, pid)
-        if status is None or status[1] >= born:
+        if status is None or pid == daemon or status[1] > born:
             continue
         environment = _environment(proc, pid)
         if (
