@@ -36,6 +36,8 @@ result; with `--keep-includes` the result includes `.toml` files in their places
 converted one by one.
 
 Options marked *(new)* are not in Supervisor, which ignores them: a file with them still runs there.
+The same is true of those marked *(extended)*; INI files need `extended=true` in `[supervisord]` for
+them, TOML files and Python programs do not.
 Defaults are those of Supervisor 4.x; [where older manuals differ](#where-older-manuals-differ) is
 listed at the end. The column *change* says what it takes until a changed value is in force:
 
@@ -96,8 +98,8 @@ def markdown() -> str:
         for option in _listed(kind):
             default = {None: "", "": "empty"}.get(option.default, f"`{option.default}`")
             restarts = restart_scope(kind, option).value
-            what = f"{option.doc} *(new)*" if option.extension else option.doc
-            columns = (f"`{option.name}`", option.type.label, default, restarts, what)
+            mark = " *(extended)*" if option.extended else " *(new)*" if option.extension else ""
+            columns = (f"`{option.name}`", option.type.label, default, restarts, option.doc + mark)
             rows.append(f"| {' | '.join(columns)} |")
             if option.legacy_note:
                 older.append(f"* `{option.name}` of `{header}`: {option.legacy_note}.")

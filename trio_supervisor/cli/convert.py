@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import tomli_w
 
-from trio_supervisor.core.config.build import examine, include_patterns
+from trio_supervisor.core.config.build import examine, include_patterns, reads_extended
 from trio_supervisor.core.config.convert import NotConvertible, to_tables, translate
 from trio_supervisor.core.config.ini import Document, Section
 from trio_supervisor.core.config.model import Config
@@ -69,7 +69,9 @@ def convert(configuration: str | None, program: str, *, keep_includes: bool = Fa
     for error in original.errors:
         if not _is_tolerable(error, whole, context):
             raise error
-    conversion = (_kept if keep_includes else _merged)(path, document, context, here)
+    extended = reads_extended(whole, with_stand_ins, here)
+    translate_file = _kept if keep_includes else _merged
+    conversion = translate_file(path, document, context, here, extended=extended)
     again = _whole(conversion.again, path)
     converted = examine(again, with_stand_ins, overrides={}, here=here)
     sys.stdout.write(conversion.text)
@@ -99,7 +101,9 @@ class _Conversion:
     """Files that the INI form would include are missing."""
 
 
-def _merged(path: str, document: Document, context: EvalContext, here: str) -> _Conversion:
+def _merged(
+    path: str, document: Document, context: EvalContext, here: str, *, extended: bool
+) -> _Conversion:
     """A file and all that it includes as one."""
     resolved: list[str] = []
     missing: list[str] = []
@@ -111,7 +115,7 @@ def _merged(path: str, document: Document, context: EvalContext, here: str) -> _
             resolved.append(f"[include] {pattern} is replaced by what stands in {', '.join(read)}")
         elif not files:
             missing.append(f"[include] {pattern} matches no file here; --keep-includes keeps it")
-    tables, lost = to_tables(document, here)
+    tables, lost = to_tables(document, here, extended=extended)
     notes = [*resolved, *(f"not converted: {line}" for line in (*missing, *lost))]
     text = _comments(notes) + _dumped(tables)
     again = Document()
@@ -119,19 +123,21 @@ def _merged(path: str, document: Document, context: EvalContext, here: str) -> _
     return _Conversion(text, again, notes, is_partial=bool(missing))
 
 
-def _kept(path: str, document: Document, context: EvalContext, here: str) -> _Conversion:
+def _kept(
+    path: str, document: Document, context: EvalContext, here: str, *, extended: bool
+) -> _Conversion:
     """A file alone, with an include of the files that those it includes will be converted to."""
     missing: list[str] = []
     notes, texts = [], []
     patterns = _patterns(path, context, here, missing)
     for file in _files(patterns, here):
         directory = os.path.dirname(os.path.abspath(file))
-        tables, lost = to_tables(read_alone(file, context, directory), directory)
+        tables, lost = to_tables(read_alone(file, context, directory), directory, extended=extended)
         texts.append((_dumped(tables), directory))
         command = f"tsupervisord --convert {shlex.quote(file)} > {shlex.quote(_as_toml(file))}"
         notes += [f"convert it too: {command}", *(f"not converted: {line}" for line in lost)]
     main = read_alone(path, context, here)
-    tables, lost = to_tables(main, here)
+    tables, lost = to_tables(main, here, extended=extended)
     include, problems = _translated_include(main)
     if include and patterns and len(include) != len(patterns):
         problems.append("[include] files: a variable that holds several patterns is one in TOML")
@@ -255,9 +261,9 @@ def unset_variables(document: Document, context: EvalContext, here: str) -> list
     return [name for name in used if name in unset]
 
 
-def toml_text(document: Document, here: str) -> tuple[str, list[str]]:
+def toml_text(document: Document, here: str, *, extended: bool) -> tuple[str, list[str]]:
     """The text of a file in ``here``, with comments about what has no counterpart; those alone."""
-    tables, lost = to_tables(document, here)
+    tables, lost = to_tables(document, here, extended=extended)
     return _comments(f"not converted: {line}" for line in lost) + _dumped(tables), lost
 
 

@@ -18,6 +18,7 @@ ACTIVE = {
         "silent": "false",
         "minfds": "1024",
         "minprocs": "200",
+        "extended": "true",
     },
     "rpcinterface:supervisor": {
         "supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"

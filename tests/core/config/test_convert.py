@@ -28,7 +28,7 @@ def both(fragment: str, base: str = BASE) -> tuple[Config, Config, list[str]]:
     original = load(fragment, ENVIRON, base)
     document = Document()
     read(base + fragment, file="c.conf", here=HERE, into=document)
-    text, lost = toml_text(document, HERE)
+    text, lost = toml_text(document, HERE, extended=False)
     again = Document()
     read_toml(text, file="c.toml", here=HERE, into=again)
     converted = build(again, eval_context(ENVIRON), overrides={}, here=HERE)
@@ -152,7 +152,7 @@ def test_a_key_of_a_plugin_that_has_no_counterpart_is_said_too() -> None:
     document = Document()
     text = "[ctlplugin:x]\nsupervisor.ctl_factory=m:f\nformat=%Y\n[supervisord]\n"
     read(text, file="c.conf", here=HERE, into=document)
-    text, lost = toml_text(document, HERE)
+    text, lost = toml_text(document, HERE, extended=False)
     assert lost == ["[ctlplugin:x] format: '%Y' is no expansion that TOML knows"]
     assert "[ctlplugin.x]" in text
 
@@ -183,7 +183,7 @@ def test_native_types() -> None:
         here=HERE,
         into=document,
     )
-    text, lost = toml_text(document, HERE)
+    text, lost = toml_text(document, HERE, extended=False)
     assert lost == ["[program:x] comand is ignored by the INI form too"]
     assert text.startswith("# not converted: [program:x] comand is ignored by the INI form too\n")
     for line in (

@@ -79,7 +79,7 @@ def test_every_value_of_a_program_and_of_the_daemon_has_a_row() -> None:
 
     of_program = {option.path for option in (*PROGRAM, *PYTHON_ONLY)} - {None}
     assert paths(ProcessConfig("x", "y")) - of_program == {"socket", "task", "section"}
-    assert paths(DaemonConfig()) == {option.path for option in SUPERVISORD}
+    assert paths(DaemonConfig()) == {option.path for option in SUPERVISORD} - {None}
 
 
 def test_defaults_of_the_model_are_those_of_the_table() -> None:
@@ -205,6 +205,72 @@ def test_a_new_row_reaches_everything(tmp_path: Path) -> None:
     assert "| `nice` | whole number | `0` | update | how much it yields" in found["page"]
 
 
+GATE_PROBE = """
+import json
+import os
+from pathlib import Path
+
+from trio_supervisor.cli.convert import convert
+from trio_supervisor.runtime.load import load_config
+
+HEAD = "[supervisord]\\nuser=root\\n%s"
+X = "%s[program:x]\\ncommand=/bin/true\\n"
+ON = "extended=true\\n"
+
+def loaded(name, text):
+    Path(name).write_text(text)
+    config = load_config(name)
+    told = [m.text for m in config.messages if "extended" in m.text.replace(os.getcwd(), "")]
+    return [process.nice for group in config.groups for process in group.processes], told
+
+def meaning(name, text):
+    Path(name).write_text(text)
+    config = load_config(name)
+    return repr((config.daemon, config.groups))
+
+Path("main").write_text("[supervisord]\\nuser=root\\n[include]\\nfiles=more.conf\\n")
+Path("more.conf").write_text("[supervisord]\\nextended=true\\n" + X % "" + "nice=5\\n")
+print(json.dumps({
+    "off": loaded("off.conf", HEAD % "" + X % "" + "nice=five\\n"),
+    "false": loaded("off.conf", HEAD % "extended=false\\n" + X % "" + "nice=5\\n"),
+    "on": loaded("on.conf", HEAD % ON + X % "" + "nice=5\\n"),
+    "variable": loaded("on.conf", HEAD % "extended=%(ENV_EXTENDED)s\\n" + X % "" + "nice=5\\n"),
+    "included": loaded("main", Path("main").read_text()),
+    "default off": loaded("off.conf", HEAD % "" + X % "[DEFAULT]\\nnice=five\\n"),
+    "default on": loaded("on.conf", HEAD % ON + X % "[DEFAULT]\\nnice=6\\n"),
+    "toml": loaded("c.toml", "[supervisord]\\n[program.x]\\ncommand='/bin/true'\\nnice=5\\n"),
+    "same": meaning("same.conf", HEAD % "" + X % "" + "nice=five\\n")
+    == meaning("same.conf", HEAD % "" + X % ""),
+}))
+for name in ("off.conf", "on.conf"):
+    Path(name).write_text(HEAD % (ON if name == "on.conf" else "") + X % "" + "nice=5\\n")
+    convert(name, "tsupervisord")
+"""
+
+
+@pytest.mark.behaviour("configuration.md#extended-options")
+def test_the_gate_of_an_extended_option(tmp_path: Path) -> None:
+    """A row with ``extended`` is added to a copy of the package."""
+    copy = tmp_path / "copy" / PACKAGE.name
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    table, model = copy / "core/config/options.py", copy / "core/config/model.py"
+    _insert(table, "\nPROGRAM = (\n", NICE.replace("extension=True", "extended=True"))
+    _insert(model, "    umask: int | None = None\n", "    nice: int = 0\n")
+    printed = _run(GATE_PROBE, copy.parent, tmp_path)
+    first, _, converted = printed.partition("\n")
+    found = json.loads(first)
+    text = "nice has no effect without extended = true in [supervisord] of the main file"
+    for case in ("off", "false", "default off"):
+        assert found[case] == [[0], [text]], case
+    of_included = "extended has no effect in an included file"
+    assert found["included"] == [[0], [of_included, text]]
+    for case, value in (("on", 5), ("variable", 5), ("default on", 6), ("toml", 5)):
+        assert found[case] == [[value], []], case
+    assert found["same"] is True
+    assert '[program.x.other]\nnice = "5"\n[supervisord]' in converted
+    assert 'extended = true\n\n[program.x]\ncommand = "/bin/true"\nnice = 5\n' in converted
+
+
 def _insert(path: Path, after: str, text: str) -> None:
     source = path.read_text(encoding="utf-8")
     assert source.count(after) >= 1, (path, after)
@@ -212,19 +278,28 @@ def _insert(path: Path, after: str, text: str) -> None:
 
 
 def _probed(package: Path, directory: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(_run(PROBE, package, directory))
+    return found
+
+
+def _run(probe: str, package: Path, directory: Path) -> str:
     path = os.pathsep.join([str(package), str(PACKAGE.parent)])
     done = subprocess.run(
-        [sys.executable, "-c", PROBE],
+        [sys.executable, "-c", probe],
         cwd=directory,
-        env={**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
+        env={
+            **os.environ,
+            "EXTENDED": "true",
+            "PYTHONPATH": path,
+            "PYTHONDONTWRITEBYTECODE": "1",
+        },
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    return done.stdout
 
 
 def test_a_program_is_kept_and_makes_further_processes() -> None:

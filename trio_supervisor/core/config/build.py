@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from trio_supervisor.core.config.evaluate import Diagnostics, SectionReader, variables
+from trio_supervisor.core.config.extended import is_extended, without_unread
 from trio_supervisor.core.config.ini import DEFAULT, Document, Entry, Section
 from trio_supervisor.core.config.lint import kind_of, lint
 from trio_supervisor.core.config.model import (
@@ -96,12 +97,23 @@ def examine(
     document: Document, context: EvalContext, *, overrides: Mapping[str, str], here: str
 ) -> Examined:
     """All errors and remarks of a document that has all its includes. Raises no ConfigError."""
+    extended = reads_extended(document, context, here)
+    document = without_unread(document, extended=extended)
     builder = _Builder(document, context, overrides, here)
     config = builder.build()
     errors = [*document.errors, *builder.diagnostics.errors]
     sound = None if errors else config
     remarks = lint(document, sound, context, builder.environment)
     return Examined(document, sound, config, errors, remarks)
+
+
+def reads_extended(document: Document, context: EvalContext, here: str) -> bool:
+    """Whether the document's INI files may use extended options."""
+    section = document.sections.get("supervisord")
+    if section is None:
+        return False
+    names = names_of(context, here)
+    return is_extended(SectionReader(document, section, ROWS["supervisord"], names, context))
 
 
 class _Builder:
@@ -185,7 +197,9 @@ class _Builder:
         for name in _DAEMON_ORDER:
             special = name == "environment"
             value = environment_of(reader) if special else reader.value(name)
-            values[reader.options[name].path or name] = value
+            path = reader.options[name].path
+            if path is not None:
+                values[path] = value
         values["childlogdir"] = values["childlogdir"] or self._context.tempdir
         return filled(DaemonConfig(), values)
 

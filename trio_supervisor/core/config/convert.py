@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config.environment import parse_environment
+from trio_supervisor.core.config.extended import is_read
 from trio_supervisor.core.config.ini import DEFAULT, Document, Entry, Section
 from trio_supervisor.core.config.lint import kind_of
 from trio_supervisor.core.config.options import MAIN_FACTORY, ROWS, RPCINTERFACE
@@ -39,8 +40,13 @@ class NotConvertible(Exception):
     """A value has no counterpart in TOML; the text says why."""
 
 
-def to_tables(document: Document, here: str) -> tuple[dict[str, object], list[str]]:
-    """The document as nested tables of a file in ``here``, and what was lost."""
+def to_tables(
+    document: Document, here: str, *, extended: bool
+) -> tuple[dict[str, object], list[str]]:
+    """The document as nested tables of a file in ``here``, and what was lost.
+
+    If not ``extended``, options that the INI form does not read are kept for other programs.
+    """
     tables: dict[str, object] = {}
     lost: list[str] = []
     main = next((section.file for section in document.sections.values()), "")
@@ -62,7 +68,7 @@ def to_tables(document: Document, here: str) -> tuple[dict[str, object], list[st
         if place is None:
             lost.append(f"[{section.name}] is ignored by the INI form too")
         else:
-            _options(document, section, kind, place, lost, here)
+            _options(document, section, kind, place, lost, here, extended=extended)
     return tables, lost
 
 
@@ -92,12 +98,14 @@ def _options(
     place: dict[str, object],
     lost: list[str],
     here: str,
+    *,
+    extended: bool,
 ) -> None:
     legal = ROWS.get(kind, {})
     known = kind not in FREE
     entries = {**_inherited(document, section, kind), **section.entries}
     for key, entry in entries.items():
-        if known and key not in legal:
+        if known and (key not in legal or not is_read(kind, key, entry, extended=extended)):
             if key in section.entries:
                 _foreign(section, kind, key, place, lost)
             continue
@@ -114,7 +122,8 @@ def _foreign(
     section: Section, kind: str, key: str, place: dict[str, object], lost: list[str]
 ) -> None:
     """Keep a key that the daemon does not know where another program may look for it."""
-    if mistaken(kind, key) is not None or kind in WITHOUT_OTHER:
+    is_mistake = key not in ROWS.get(kind, {}) and mistaken(kind, key) is not None
+    if is_mistake or kind in WITHOUT_OTHER:
         lost.append(f"[{section.name}] {key} is ignored by the INI form too")
         return
     others = place.setdefault(OTHER, {})

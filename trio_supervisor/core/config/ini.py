@@ -27,7 +27,9 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 _HEADER = re.compile(r"\[(.+)\]")
 #: What begins a line that is probably not meant to continue the value above.
 SECTION_KINDS = frozenset({*ROWS, "ctlplugin"})
-OPTION_NAMES = frozenset(name for rows in ROWS.values() for name in rows)
+OPTION_NAMES = frozenset(
+    name for rows in ROWS.values() for name, option in rows.items() if not option.extended
+)
 _KEY = re.compile(r"(.*?)\s*[=:]\s*(.*)\Z", re.DOTALL)
 
 
@@ -75,12 +77,16 @@ class Document:
     """Layout that is probably a mistake."""
     errors: list[ConfigError] = field(default_factory=list)
     """Parse errors. The rest of the file has been read all the same."""
+    not_inherited: frozenset[str] = frozenset()
+    """Options that sections do not take from ``[DEFAULT]``."""
 
     def entry(self, section: Section, key: str) -> Entry | None:
         """The key's own value in the section, else that of ``[DEFAULT]``."""
         own = section.entries.get(key)
         default = self.sections.get(DEFAULT)
-        return own if own is not None or default is None else default.entries.get(key)
+        if own is not None or default is None or key in self.not_inherited:
+            return own
+        return default.entries.get(key)
 
 
 def read(text: str, *, file: str, here: str, into: Document) -> None:

@@ -84,7 +84,8 @@ def _remark(section: Section, text: str, hint: str | None = None) -> Diagnostic:
     return Diagnostic(Severity.WARN, text, place, hint)
 
 
-def _at(section: Section, key: str, text: str, hint: str | None = None) -> Diagnostic:
+def remark_at(section: Section, key: str, text: str, hint: str | None = None) -> Diagnostic:
+    """A warning about the key of the section, with its place."""
     entry = section.entries[key]
     place = Place(entry.file, entry.line, section.name, key)
     return Diagnostic(Severity.WARN, text, place, hint)
@@ -119,14 +120,14 @@ def _keys(document: Document, section: Section) -> Iterator[Diagnostic]:
     for key in section.entries:
         if kind == "eventlistener" and key in _NO_EFFECT_IN_LISTENERS:
             text = f"{key} has no effect for an event listener"
-            yield _at(section, key, text, "leave it out")
+            yield remark_at(section, key, text, "leave it out")
         if key in legal:
             continue
         wrong = mistaken(kind, key)
         if wrong is None:
-            yield _at(section, key, f"tsupervisord has no option {key}", FOREIGN)
+            yield remark_at(section, key, f"tsupervisord has no option {key}", FOREIGN)
         else:
-            yield _at(section, key, *wrong)
+            yield remark_at(section, key, *wrong)
 
 
 def _environment(section: Section, text: str | None) -> Iterator[Diagnostic]:
@@ -137,14 +138,14 @@ def _environment(section: Section, text: str | None) -> Iterator[Diagnostic]:
         marks = [word for word in separators if len(word) == 1 and not word.isalnum()]
         what = repr(marks[0]) if marks else "something other than a comma"
         hint = 'write a comma, and put values into quotes: KEY="value",KEY2="value2"'
-        yield _at(section, "environment", f"{what} separates variables", hint)
+        yield remark_at(section, "environment", f"{what} separates variables", hint)
     elif is_ambiguous(text):
         remark = "Supervisor after 4.3 reads other values in these quotes or backslashes"
         hint = "put the whole value into quotes that do not occur in it, without backslashes"
-        yield _at(section, "environment", remark, hint)
+        yield remark_at(section, "environment", remark, hint)
     if _UNQUOTED_MARK.match(text):
         hint = "put the value into quotes"
-        yield _at(section, "environment", "the text behind # is no part of the value", hint)
+        yield remark_at(section, "environment", "the text behind # is no part of the value", hint)
 
 
 def _shell(section: Section) -> Iterator[Diagnostic]:
@@ -153,7 +154,7 @@ def _shell(section: Section) -> Iterator[Diagnostic]:
         return
     found = shell_syntax(entry.value, expansions=entry.grammar is Grammar.PERCENT)
     if found is not None:
-        yield _at(section, "command", *found)
+        yield remark_at(section, "command", *found)
 
 
 def _dollars(section: Section, environ: Mapping[str, str]) -> Iterator[Diagnostic]:
@@ -169,7 +170,7 @@ def _dollars(section: Section, environ: Mapping[str, str]) -> Iterator[Diagnosti
             # In an environment it may be a piece of a password: what is a variable is none.
             if key not in SECRETS or name in environ or f"{name}=" in entry.value:
                 text, hint = f"{variable[0]} is not expanded here", f"write %(ENV_{name})s"
-                yield _at(section, key, text, hint)
+                yield remark_at(section, key, text, hint)
                 break
 
 
@@ -211,23 +212,23 @@ def _values(
         yield from _directory(section, processes, is_dir)
         for key, is_odd, text, hint in _ODD_VALUES:
             if key in section.entries and any(is_odd(process) for process in processes):
-                yield _at(section, key, text, hint)
+                yield remark_at(section, key, text, hint)
         if "numprocs" in section.entries and not processes:
-            yield _at(section, "numprocs", "there will be no process", "use 1 or more")
+            yield remark_at(section, "numprocs", "there will be no process", "use 1 or more")
         uses_number = any("process_num" in entry.value for entry in section.entries.values())
         if "numprocs_start" in section.entries and not uses_number:
             hint = "use it in process_name, or leave numprocs_start out"
-            yield _at(section, "numprocs_start", "nothing uses %(process_num)", hint)
+            yield remark_at(section, "numprocs_start", "nothing uses %(process_num)", hint)
     daemon = document.sections["supervisord"]
     if "umask" in daemon.entries and not 0 <= config.daemon.umask <= MOST_UMASK:
-        yield _at(daemon, "umask", "no such umask", UMASKS)
+        yield remark_at(daemon, "umask", "no such umask", UMASKS)
     if daemon.entries.get("logfile", Entry("", "", 0, "")).value.lower() in ("none", "off", "auto"):
-        yield _at(daemon, "logfile", "this is the name of a file here", "use /dev/null")
+        yield remark_at(daemon, "logfile", "this is the name of a file here", "use /dev/null")
     if config.daemon.nodaemon:
         for key in ("umask", "directory"):
             if key in daemon.entries:
                 hint = f"set {key} of the programs that need it"
-                yield _at(daemon, key, f"{key} has no effect in the foreground", hint)
+                yield remark_at(daemon, key, f"{key} has no effect in the foreground", hint)
 
 
 def _directory(
@@ -242,7 +243,7 @@ def _directory(
     if missing:  # no error: it may be mounted later
         shown = entry.value if "ENV_" in entry.value else missing[0]
         hint = "create it before the program starts"
-        yield _at(section, "directory", f"there is no directory {shown}", hint)
+        yield remark_at(section, "directory", f"there is no directory {shown}", hint)
 
 
 def _programs(document: Document, config: Config) -> Iterator[tuple[Section, list[ProcessConfig]]]:
@@ -263,7 +264,7 @@ def _names(document: Document, config: Config) -> Iterator[Diagnostic]:
         entry = section.entries.get("process_name")
         if entry is not None and any(set(p.name) & set(" :/") for p in processes):
             text = "a process name with a blank, : or / is hard to address"
-            yield _at(section, "process_name", text, "look at the variables it uses")
+            yield remark_at(section, "process_name", text, "look at the variables it uses")
     groups: dict[str, dict[str, None]] = {}
     for group in config.groups:
         for process in group.processes:

@@ -53,6 +53,8 @@ class Option:
     """None: what most options of its section need (see ``restart_scope``)."""
     extension: bool = False
     """Supervisor has no such option, and ignores it."""
+    extended: bool = False
+    """An extension that INI files have only with ``extended = true`` (see ``extended.py``)."""
     legacy_note: str = ""
     """What manuals of earlier releases of Supervisor say instead."""
     field: str | None = SAME_NAME
@@ -200,6 +202,15 @@ SUPERVISORD = (
         "supervisor",
         "name of this daemon, for clients and events",
         RestartScope.NOTHING,
+    ),
+    Option(
+        "extended",
+        value_types.BOOLEAN,
+        "false",
+        "read the options marked as extended in this INI file and the files that it includes",
+        RestartScope.NOTHING,
+        extension=True,
+        field=None,
     ),
 )
 

@@ -83,8 +83,12 @@ _OF_PROCESS = (
         option.name
         for option in PROGRAM
         if option.name not in {*_OF_SECTION, *_SUPERVISORS_OF_PROCESS, "environment"}
+        and not option.extended
     ),
 )
+#: Options that are evaluated for each process if they are written, so that files without them pay
+#: nothing for them: the defaults of the model are shared by all processes.
+_IF_WRITTEN = tuple(option.name for option in PROGRAM if option.extended)
 
 Values = dict[str, object]
 
@@ -206,7 +210,8 @@ class SectionTemplate:
         own = environment_of(reader)
         if own:
             reader = reader.with_names(variables(own))
-        values = _evaluated(reader, _OF_PROCESS)
+        written = (name for name in _IF_WRITTEN if reader.has(name))
+        values = _evaluated(reader, (*_OF_PROCESS, *written))
         for channel in ("stdout", "stderr"):
             self._check_channel(channel, values, warnings)
         if self.common["redirect_stderr"]:
