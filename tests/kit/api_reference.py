@@ -75,6 +75,7 @@ RECEIVED: dict[str, dict[str, str]] = {
         "restart": "",
         "signal": "",
         "wait_for": "",
+        "wait": "",
         "changed": "",
         "output": "",
         "send_stdin": "",

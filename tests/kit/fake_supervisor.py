@@ -293,7 +293,7 @@ class FakeSupervisor:
             raise BadName(name)
         return self.groups[name]
 
-    async def start(
+    async def start_once(
         self, processes: Iterable[FakeProcess], *, wait: bool = True
     ) -> list[FakeResult]:
         results = []
@@ -314,7 +314,7 @@ class FakeSupervisor:
             await process.stop(wait=wait)
         return [FakeResult(process) for process in applied]
 
-    async def restart(
+    async def restart_once(
         self,
         processes: Iterable[FakeProcess],
         *,
@@ -324,7 +324,7 @@ class FakeSupervisor:
         processes = list(processes)
         await self.stop(processes)
         check()
-        return await self.start(processes, wait=wait)
+        return await self.start_once(processes, wait=wait)
 
     def signal(self, processes: Iterable[FakeProcess], signal: int) -> list[FakeResult]:
         applied = [p for p in processes if p.state in SIGNALLABLE_STATES]

@@ -6,6 +6,7 @@ Each process carries out its own start or stop. This module keeps the order amon
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,8 +19,10 @@ from trio_supervisor.core.process.states import (
     RUNNING_STATES,
     SIGNALLABLE_STATES,
     STOPPED_STATES,
+    State,
 )
-from trio_supervisor.runtime.process.process import Restart
+from trio_supervisor.runtime.process.base import BaseProcess, Restart
+from trio_supervisor.runtime.process.process import follow
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable
@@ -55,6 +58,13 @@ class StepResult:
     error: RequestError | None = None
 
 
+class FollowUp(Protocol):
+    """Waits for the outcome of a start."""
+
+    async def __call__(self, process: Process, attempt: StartAttempt, /, *, wait: bool) -> None:
+        """Return when it is known. Raises RequestError if the start has failed."""
+
+
 class Groups(Protocol):
     """The active groups, to which the steps of a plan are applied."""
 
@@ -78,16 +88,49 @@ class Groups(Protocol):
 
 
 async def start(processes: Iterable[Process], *, wait: bool = True) -> list[Result]:
-    """Start those outside the running set in the order given, then wait for all.
+    """Start all that are not RUNNING in the order given, then wait for all, as ``Process.start``.
 
     Results come in order of completion.
+    """
+    results: list[Result] = []
+
+    async def finish(process: Process, attempt: StartAttempt | None) -> None:
+        if attempt is None:
+            error = await _error_of(process.start(wait=wait))
+        else:
+            error = await _error_of(follow(process, attempt, wait=wait))
+        results.append(Result(process, error))
+
+    async with trio.open_nursery() as nursery:
+        for process in processes:
+            await process.driver.end_recorded()
+            attempt: StartAttempt | None = None
+            if process.state is State.RUNNING and not process.stopping:
+                continue
+            if process.state not in RUNNING_STATES and not process.stopping:
+                try:
+                    attempt = process.request_start()
+                except RequestError as error:
+                    results.append(Result(process, error))
+                    continue
+            nursery.start_soon(finish, process, attempt)
+            if attempt is not None:
+                await _let_spawn(process)
+    return results
+
+
+async def start_once(processes: Iterable[Process], *, wait: bool = True) -> list[Result]:
+    """Start those outside the running set in the order given, then wait for all.
+
+    This is what clients are answered: a start fails at its first failed try. Results come in order
+    of completion.
     """
     results: list[Result] = []
 
     def begin(process: Process) -> StartAttempt | None:
         return None if process.state in RUNNING_STATES else process.request_start()
 
-    await _begin_in_turn(processes, begin, results, wait=wait)
+    await _begin_in_turn(processes, begin, BaseProcess.outcome, results, wait=wait)
     return results
 
 
@@ -135,21 +178,27 @@ async def restart(
     *,
     wait: bool = True,
     check: Callable[[], object] = lambda: None,
+    once: bool = False,
 ) -> list[Result]:
     """Stop those in the running set, last first, then start all; results are those of the starts.
 
     Stops that are under way are joined. ``check`` is called before the starts; what it raises
     leaves all stopped. If another request stops a process meanwhile, its start is called off and
-    its result is AbnormalTermination.
+    its result is AbnormalTermination. ``once``: a start fails at its first failed try, as clients
+    are answered.
     """
     processes = list(processes)
-    restarts = {process: Restart(process) for process in stop_order(processes)}
-    async with trio.open_nursery() as nursery:
-        for each in restarts.values():
-            nursery.start_soon(each.stopped)
-    check()
     results: list[Result] = []
-    await _begin_in_turn(processes, lambda p: restarts[p].begin(), results, wait=wait)
+    with contextlib.ExitStack() as stack:
+        restarts = {
+            process: stack.enter_context(Restart(process)) for process in stop_order(processes)
+        }
+        async with trio.open_nursery() as nursery:
+            for each in restarts.values():
+                nursery.start_soon(each.stopped)
+        check()
+        finish = BaseProcess.outcome if once else follow
+        await _begin_in_turn(processes, lambda p: restarts[p].begin(), finish, results, wait=wait)
     return results
 
 
@@ -196,17 +245,19 @@ async def shut_down(
 async def _begin_in_turn(
     processes: Iterable[Process],
     begin: Callable[[Process], StartAttempt | None],
+    follow_up: FollowUp,
     results: list[Result],
     *,
     wait: bool,
 ) -> None:
     """Begin starts one after the other, each after the previous one has a child; wait for all.
 
-    ``begin`` returns None to skip a process, and may raise RequestError.
+    ``begin`` returns None to skip a process, and may raise RequestError. ``follow_up`` waits for
+    the outcome of a start.
     """
 
     async def finish(process: Process, attempt: StartAttempt) -> None:
-        error = await _error_of(process.outcome(attempt, wait=wait))
+        error = await _error_of(follow_up(process, attempt, wait=wait))
         results.append(Result(process, error))
 
     async with trio.open_nursery() as nursery:

@@ -229,9 +229,10 @@ class Supervisor:
         return self.active.group(name)
 
     async def start(self, processes: Iterable[Process], *, wait: bool = True) -> list[Result]:
-        """Start those outside the running set in the order given, then wait for all.
+        """Start all that are not RUNNING in the order given, then wait for all.
 
-        Results come in order of completion.
+        Each as ``Process.start`` does: failed tries are retried, and what is under way is joined.
+        Results come in order of completion; ``error`` is what ``Process.start`` would raise.
         """
         return await operations.start(processes, wait=wait)
 
@@ -255,9 +256,23 @@ class Supervisor:
 
         Stops that are under way are joined. ``check`` is called before the starts; what it raises
         leaves all stopped. A process that another request has stopped meanwhile is not started,
-        which is AbnormalTermination.
+        which is AbnormalTermination. Failed tries are retried, as by ``Process.restart``.
         """
         return await operations.restart(processes, wait=wait, check=check)
+
+    async def start_once(self, processes: Iterable[Process], *, wait: bool = True) -> list[Result]:
+        """``start`` as clients are answered: it fails at the first failed try."""
+        return await operations.start_once(processes, wait=wait)
+
+    async def restart_once(
+        self,
+        processes: Iterable[Process],
+        *,
+        wait: bool = True,
+        check: Callable[[], object] = lambda: None,
+    ) -> list[Result]:
+        """``restart`` as clients are answered: a start fails at the first failed try."""
+        return await operations.restart(processes, wait=wait, check=check, once=True)
 
     def signal(self, processes: Iterable[Process], signal: int) -> list[Result]:
         """Send a signal to those that have a child."""

@@ -445,7 +445,7 @@ async def test_requests_during_stopping(autojump_clock: MockClock) -> None:
         await x.stop(wait=False)  # joins
         for wait in (True, False):
             with pytest.raises(AbnormalTermination):
-                await x.start(wait=wait)
+                await x.start_once(wait=wait)
         x.signal(signal.SIGUSR1)
         with pytest.raises(NotRunning):
             x.send_stdin(b"text")

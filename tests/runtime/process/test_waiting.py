@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from tests.kit.fakes import FakeChild, Recorder, ignore_all_but_kill
+from tests.kit.fakes import FakeChild, Recorder, ignore_all_but_kill, program
 from tests.kit.running import running
 from trio_supervisor import Autorestart, State, open_supervisor
 from trio_supervisor.core.errors import (
@@ -18,6 +19,9 @@ from trio_supervisor.core.errors import (
     SpawnFailed,
     StateUnreachable,
 )
+from trio_supervisor.core.process.exit import Exit
+from trio_supervisor.runtime import operations
+from trio_supervisor.runtime.spawn.launcher import SpawnError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -204,6 +208,105 @@ async def test_restarts_and_stops_join(autojump_clock: MockClock) -> None:
             await x.waiters.wait_for(State.STOPPING)
             nursery.start_soon(x.stop)
         assert x.state is State.STOPPED
+
+
+async def test_a_start_waits_for_a_stop_and_a_later_stop_calls_it_off(
+    autojump_clock: MockClock,
+) -> None:
+    recorder = Recorder()
+
+    def prepare(child: FakeChild) -> None:
+        child.on_signal = ignore_all_but_kill
+
+    recorder.launcher.prepare = prepare
+    group, x = recorder.process(startsecs=1, stopwaitsecs=5)
+    async with running(group, recorder.host):
+        await x.start()
+        await x.stop(wait=False)
+        await x.start()
+        assert (x.state, x.history.spawns) == (State.RUNNING, 2)
+        await x.stop(wait=False)
+        async with trio.open_nursery() as nursery:
+
+            async def start() -> None:
+                with pytest.raises(AbnormalTermination):
+                    await x.start()
+
+            nursery.start_soon(start)
+            await wait_all_tasks_blocked()
+            await x.stop()
+        assert (x.state, x.history.spawns) == (State.STOPPED, 2)
+
+
+async def test_starts_of_several_outlive_failed_tries_and_join(autojump_clock: MockClock) -> None:
+    recorder = Recorder()
+    group = recorder.group(*(program(name, startsecs=1, startretries=1) for name in "abc"))
+    a, b, c = group.processes.values()
+    async with running(group, recorder.host):
+        for process in (a, b):
+            await process.start()
+        await b.stop(wait=False)
+        recorder.launcher.prepare = failing(1)
+        assert {(r.process, r.error) for r in await operations.start([a, b, c])} == {
+            (b, None),
+            (c, None),
+        }
+        recorder.launcher.prepare = failing(1)
+        assert [r.error for r in await operations.restart([a])] == [None]
+        recorder.launcher.prepare = failing(99)
+        (result,) = await operations.restart([a])
+        assert isinstance(result.error, SpawnFailed)
+        assert "gave up starting it" in str(result.error)
+
+
+async def test_wait_returns_how_it_has_ended(autojump_clock: MockClock) -> None:
+    recorder = Recorder()
+    group, x = recorder.process(startsecs=0, exitcodes=(0,))
+    exits: list[Exit] = []
+
+    async def wait() -> None:
+        exits.append(await x.wait())
+
+    async with running(group, recorder.host):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait)  # not started yet
+            await wait_all_tasks_blocked()
+            await x.start()
+            recorder.launcher.last.die(9)  # is restarted
+            await x.wait_for("STARTING")
+            await x.wait_for("RUNNING")
+            await x.restart()
+            await wait_all_tasks_blocked()
+            assert exits == []
+            recorder.launcher.last.die(0)
+        assert exits == [Exit(0)]
+        assert await x.wait() == Exit(0)
+        await x.start()
+        await x.stop()
+        assert await x.wait() == Exit(None, signal.SIGTERM)
+
+
+async def test_wait_fails_when_there_is_no_end_to_tell_of(autojump_clock: MockClock) -> None:
+    recorder = Recorder()
+    recorder.launcher.failures = [SpawnError("no memory")] * 2
+    group, x = recorder.process(startretries=1)
+    async with running(group, recorder.host):
+        x.begin()
+        with pytest.raises(SpawnFailed, match="x: gave up starting it: no memory"):
+            await x.wait()
+        x.remove()
+        await x.wait_for("FATAL")
+    async with open_supervisor() as supervisor:
+        never = supervisor.add_program("never", "/bin/true", autostart=False)
+        async with trio.open_nursery() as nursery:
+
+            async def wait() -> None:
+                with pytest.raises(StateUnreachable, match="never has not ended: it was removed"):
+                    await never.wait()
+
+            nursery.start_soon(wait)
+            await wait_all_tasks_blocked()
+            await supervisor.remove("never")
 
 
 async def test_a_remove_joins_a_stop_and_another_remove(autojump_clock: MockClock) -> None:

@@ -132,6 +132,11 @@ class ProcessRecord:
     """When the child counts as started, or gets its next stop signal; infinite means never."""
 
     @property
+    def ended_for_good(self) -> bool:
+        """Whether it has ended by itself and only a request would start it again."""
+        return self.state in (State.EXITED, State.FATAL) and self.due == math.inf
+
+    @property
     def restarts(self) -> int:
         """Number of children after the first."""
         return max(0, self.spawns - 1)

@@ -38,7 +38,7 @@ async def start_process(supervisor: Supervisor, name: str, wait: bool) -> Value:
     @return boolean      always true; an array of results for "group:*"
     """
     if (members := _members(supervisor, name)) is not None:
-        return results(await supervisor.start(members, wait=wait))
+        return results(await supervisor.start_once(members, wait=wait))
     process = supervisor.process(name)
     with _called(name):
         await process.start_once(wait=wait)
@@ -53,7 +53,7 @@ async def start_process_group(supervisor: Supervisor, name: str, wait: bool) -> 
     @return array        one struct for each process that was to be started
     """
     group = supervisor.group(name)
-    return results(await supervisor.start(group.processes.values(), wait=wait))
+    return results(await supervisor.start_once(group.processes.values(), wait=wait))
 
 
 async def start_all_processes(supervisor: Supervisor, wait: bool) -> Value:
@@ -62,7 +62,7 @@ async def start_all_processes(supervisor: Supervisor, wait: bool) -> Value:
     @param boolean wait  answer when the outcome of every start is known (default)
     @return array        one struct for each process that was to be started
     """
-    return results(await supervisor.start(supervisor.processes(), wait=wait))
+    return results(await supervisor.start_once(supervisor.processes(), wait=wait))
 
 
 async def stop_process(supervisor: Supervisor, name: str, wait: bool) -> Value:

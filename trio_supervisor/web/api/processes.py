@@ -121,7 +121,7 @@ async def clear(request: ApiRequest) -> object:
 
 
 async def start_several(request: ApiRequest, processes: list[Process]) -> object:
-    return _results(await request.supervisor.start(processes, wait=request.flag("wait")))
+    return _results(await request.supervisor.start_once(processes, wait=request.flag("wait")))
 
 
 async def stop_several(request: ApiRequest, processes: list[Process]) -> object:
@@ -131,7 +131,7 @@ async def stop_several(request: ApiRequest, processes: list[Process]) -> object:
 async def restart_several(request: ApiRequest, processes: list[Process]) -> object:
     """Restart processes; start those that do not run."""
     return _results(
-        await request.supervisor.restart(
+        await request.supervisor.restart_once(
             processes, wait=request.flag("wait"), check=request.require_client
         )
     )

@@ -110,7 +110,7 @@ async def _refresh(form: FormAction) -> str:
 
 
 async def _start_all(form: FormAction) -> str:
-    return _failures(await form.supervisor.start(form.members)) or "All started"
+    return _failures(await form.supervisor.start_once(form.members)) or "All started"
 
 
 async def _stop_all(form: FormAction) -> str:
@@ -119,12 +119,12 @@ async def _stop_all(form: FormAction) -> str:
 
 
 async def _restart_all(form: FormAction) -> str:
-    await form.supervisor.restart(form.members, check=form.check_browser)
+    await form.supervisor.restart_once(form.members, check=form.check_browser)
     return "All restarted"
 
 
 async def _start_group(form: FormAction) -> str:
-    results = await form.supervisor.start(form.members)
+    results = await form.supervisor.start_once(form.members)
     return _failures(results) or f"Group {form.name} started"
 
 
@@ -134,7 +134,7 @@ async def _stop_group(form: FormAction) -> str:
 
 
 async def _restart_group(form: FormAction) -> str:
-    results = await form.supervisor.restart(form.members, check=form.check_browser)
+    results = await form.supervisor.restart_once(form.members, check=form.check_browser)
     return _failures(results) or f"Group {form.name} restarted"
 
 

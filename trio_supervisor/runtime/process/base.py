@@ -1,0 +1,285 @@
+"""The process as the engine uses it: assembled from its parts, and asked to start and to stop.
+
+It has a record, a state machine, a driver and the tasks that wait for a state. ``driver.py``
+explains how it runs. Programs and clients use ``Process`` in ``process.py``, which adds what is
+public; the members here are internal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from functools import partial
+from typing import TYPE_CHECKING
+
+from trio_supervisor.core.config.model import Severity
+from trio_supervisor.core.errors import (
+    AbnormalTermination,
+    AlreadyStarted,
+    BadName,
+    Failed,
+    NotRunning,
+    RequestError,
+    ShuttingDown,
+)
+from trio_supervisor.core.process.cause import Cause, CauseKind
+from trio_supervisor.core.process.record import Intent, ProcessRecord
+from trio_supervisor.core.process.states import RUNNING_STATES, State
+from trio_supervisor.runtime.output.stdio import Stdio
+from trio_supervisor.runtime.process.driver import Driver
+from trio_supervisor.runtime.process.state_machine import StateMachine
+from trio_supervisor.runtime.process.waiters import StateWaiters
+from trio_supervisor.runtime.requester import cause_of_request
+from trio_supervisor.runtime.spawn.starter import Starter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trio_supervisor.core.config.model import GroupKind, ProcessConfig
+    from trio_supervisor.runtime.host import Host
+    from trio_supervisor.runtime.output.channel import OutputChannel
+    from trio_supervisor.runtime.process.state_machine import StartAttempt
+    from trio_supervisor.runtime.spawn.shared_socket import SharedSocket
+
+SHUTDOWN = Cause(CauseKind.SHUTDOWN)
+
+
+class BaseProcess:
+    """One process of a group, with the requests that the engine makes of it."""
+
+    def __init__(
+        self,
+        config: ProcessConfig,
+        *,
+        group: str,
+        kind: GroupKind,
+        host: Host,
+        stdout: OutputChannel,
+        stderr: OutputChannel,
+        socket: SharedSocket | None = None,
+        record: ProcessRecord | None = None,
+    ) -> None:
+        """``record``: None means a new process; else continue from this record."""
+        self.config = config
+        self.name = config.name
+        self.group = group
+        self.kind = kind
+        self.full_name = config.name if config.name == group else f"{group}:{config.name}"
+        self.stdout = stdout
+        self.stderr = stderr
+        self.stops = 0
+        """Number of stop requests, without those that begin a restart."""
+        self.pending_restarts = 0
+        """Restarts of which the start has not begun yet."""
+        self.record = ProcessRecord() if record is None else record
+        """Status and history as plain values; ``history`` is its public name."""
+        self.waiters = StateWaiters(config.name, self.record, host.log)
+        self._host = host
+        self._stdio = Stdio(
+            config.name,
+            stdout,
+            stderr,
+            merged=config.redirect_stderr,
+            stdin_taken=self.waiters.wake,
+        )
+        self._states = StateMachine(config, group, self.record, self.waiters, host)
+        self._starter = Starter(config, group, host, self._stdio, socket)
+        self.driver = Driver(
+            config,
+            self.record,
+            self._states,
+            self.waiters,
+            self._starter,
+            self._stdio,
+            host,
+        )
+
+    @property
+    def state(self) -> State:
+        return self.record.state
+
+    @property
+    def removed(self) -> bool:
+        """Whether nothing serves it any more."""
+        return self.waiters.closed
+
+    @property
+    def stopping(self) -> bool:
+        """Whether a stop was requested that is not carried out yet."""
+        return self._states.stopping
+
+    @property
+    def attempt(self) -> StartAttempt:
+        """The last start attempt."""
+        return self._states.attempt
+
+    async def start_once(self, *, wait: bool = True) -> None:
+        """Start it and, with ``wait``, return when it is RUNNING; fail at the first failed try.
+
+        This is what clients are answered. Raises RequestError.
+        """
+        await self.driver.end_recorded()
+        await self.outcome(self.request_start(), wait=wait)
+
+    async def restart_once(
+        self, *, wait: bool = True, check: Callable[[], object] = lambda: None
+    ) -> None:
+        """Restart it and, with ``wait``, return when it is RUNNING; fail at the first failed try.
+
+        This is what clients are answered. Raises RequestError.
+        """
+        with Restart(self) as restart:
+            attempt = await restart.carry_out(check)
+        await self.outcome(attempt, wait=wait)
+
+    async def ended(self) -> None:
+        """Return when the process is in the stopped set, or has been since the call.
+
+        A "waiting for" line is logged at intervals meanwhile.
+        """
+        await self.waiters.ended()
+
+    def begin(self, cause: Cause | None = None) -> None:
+        """Start now, also if the command is missing; the caller knows that the state allows it.
+
+        ``cause``: None means the request of the present task.
+        """
+        cause = cause_of_request() if cause is None else cause
+        self._states.intend(Intent.UP, cause)
+        self._states.begin(cause)
+
+    def request_start(self) -> StartAttempt:
+        """Begin a start attempt.
+
+        Raises NoFile, NotExecutable, AlreadyStarted, Failed (UNKNOWN), AbnormalTermination
+        (STOPPING), BadName (removed) or ShuttingDown.
+        """
+        if not self._host.accepting:
+            raise ShuttingDown
+        if self.removed:
+            raise BadName(self.full_name)
+        self._starter.check_command()
+        if self.state in RUNNING_STATES:
+            raise AlreadyStarted(self.full_name)
+        if self.state is State.UNKNOWN:
+            raise Failed(f"{self.full_name} is in an unknown process state")
+        if self.state is State.STOPPING:
+            self._host.log(Severity.WARN, f"process '{self.name}' already running")
+            raise AbnormalTermination(self.full_name)
+        self.begin()
+        return self._states.attempt
+
+    async def outcome(self, attempt: StartAttempt, *, wait: bool = True) -> None:
+        """Return when the attempt has led to RUNNING; without ``wait``, when it has a child.
+
+        Raises SpawnFailed (the attempt failed; retries go on), AbnormalTermination or ShuttingDown.
+        """
+        done = partial(attempt.is_done, wait=wait)
+        await self.waiters.until(done)
+        if not done():
+            raise ShuttingDown
+        attempt.check(self.full_name)
+
+    async def spawned(self) -> None:
+        """Return when the present start attempt has a child or has failed."""
+        attempt = self._states.attempt
+        await self.waiters.until(lambda: attempt.spawned or attempt.decided)
+
+    def request_stop(self, *, to_restart: bool = False, cause: Cause | None = None) -> None:
+        """Begin a stop, or join one that is under way.
+
+        ``to_restart``: the first half of a restart, whose second half is called off by any other
+        stop. Raises NotRunning, or Failed if the stop signal cannot be sent.
+        """
+        if not to_restart:
+            self.stops += 1
+        if self.stopping:
+            return
+        cause = cause_of_request() if cause is None else cause
+        if self.state not in RUNNING_STATES:
+            if self.state is State.EXITED:  # the fault stands, the pending restart does not
+                self._states.intend(Intent.DOWN, cause)
+                self._states.hold()
+            raise NotRunning(self.full_name)
+        self._states.intend(Intent.DOWN, cause)
+        self.driver.stop()
+
+    def shut_down(self, cause: Cause = SHUTDOWN) -> None:
+        """Stop the process as part of a shutdown; in BACKOFF, give up its retries."""
+        if self.state is State.BACKOFF:
+            self._states.give_up(cause)
+        else:
+            # A child that cannot be signalled is UNKNOWN now; shutdown does not wait for it.
+            with contextlib.suppress(RequestError):
+                self.request_stop(cause=cause)
+
+    def hold(self) -> None:
+        """Cancel a pending automatic start, before the process is removed or at a shutdown."""
+        self._states.hold()
+
+    def remove(self) -> None:
+        """Never start the process again: it was removed, or its group is closed."""
+        self.waiters.close()
+        self.driver.end()
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether it was never started, and can be."""
+        return self.state is State.STOPPED and not self.record.started and not self.removed
+
+    def abandon(self) -> None:
+        """Stop watching a living child without a signal, when the group's task ends."""
+        for channel in (self.stdout, self.stderr):
+            channel.subscriptions.end()
+        self.driver.abandon()
+        self.waiters.close()
+
+
+class Restart:
+    """A stop and the start after it, which any other stop in between calls off.
+
+    A context manager: entering it begins the stop; a process that does not run is just started.
+    """
+
+    def __init__(self, process: BaseProcess) -> None:
+        self.process = process
+        self._error: Failed | None = None
+        self._stops = process.stops
+
+    def __enter__(self) -> Restart:
+        self.process.pending_restarts += 1
+        with contextlib.suppress(NotRunning):
+            try:
+                self.process.request_stop(to_restart=True)
+            except Failed as error:
+                self._error = error
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.process.pending_restarts -= 1
+        self.process.waiters.wake()
+
+    async def carry_out(self, check: Callable[[], object]) -> StartAttempt:
+        """Wait for the stop and begin the start; raise what ``check`` raises in between."""
+        await self.stopped()
+        check()
+        await self.process.driver.end_recorded()
+        return self.begin()
+
+    async def stopped(self) -> None:
+        """Return when the process has stopped."""
+        while self.process.stopping:
+            await self.process.ended()
+
+    def begin(self) -> StartAttempt:
+        """Begin the start, or join that of another request.
+
+        Raises RequestError; it is Failed if the stop was not possible, AbnormalTermination if
+        another stop has called the start off.
+        """
+        if self._error is not None:
+            raise self._error
+        if self.process.stops != self._stops:
+            raise AbnormalTermination(self.process.full_name)
+        if self.process.state in RUNNING_STATES:
+            return self.process.attempt
+        return self.process.request_start()
