@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from trio_supervisor.core.config.model import AUTO, Auto, Autorestart, EventLength, Severity
 from trio_supervisor.core.config.suggest import suggestion
 from trio_supervisor.core.events import EVENT_TYPES
-from trio_supervisor.core.numbers import natural
+from trio_supervisor.core.numbers import LONGEST_SECONDS, natural
 from trio_supervisor.core.process.signals import parse_signal
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
 _SUFFIXES = {"kb": 1024, "mb": 1024**2, "gb": 1024**3}
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)(ms|s|m|h|d)?")
+#: Units of durations, in seconds.
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _LEVELS = {
     "critical": Severity.CRITICAL,
     "error": Severity.ERROR,
@@ -90,6 +93,22 @@ def size_limit(text: str, context: EvalContext) -> int:
     if size < 1:
         raise ValueError(f"{text} leaves nothing at all", "use at least 1")
     return size
+
+
+def duration(text: str, _: EvalContext) -> float:
+    """A time in seconds, from a number of seconds or one with a unit."""
+    return parse_duration(text)
+
+
+def parse_duration(text: str) -> float:
+    """A time in seconds: ``2``, ``0.5``, ``500ms``, ``30s``, ``5m``, ``2h`` or ``1d``."""
+    found = _DURATION.fullmatch(text.strip().lower())
+    if found is None:
+        raise ValueError(f"invalid duration {text!r}", "use a number, or 500ms, 30s, 5m, 2h, 1d")
+    seconds = float(found[1]) * _UNITS[found[2] or "s"]
+    if seconds > LONGEST_SECONDS:
+        raise ValueError(f"duration {text!r} is too long", "use less than thirty years")
+    return seconds
 
 
 def octal(text: str, _: EvalContext) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from trio_supervisor.core.config.converters import parse_duration
 from trio_supervisor.core.config.model import Autorestart
 
 
@@ -95,8 +96,23 @@ def _signal(value: object) -> bool:
     return _integer(value) and value in signal.valid_signals()
 
 
+def _is_duration(value: object) -> bool:
+    if not isinstance(value, str):
+        return _number(value)
+    try:
+        parse_duration(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _duration(value: float | str) -> float:
+    return parse_duration(value) if isinstance(value, str) else float(value)
+
+
 ANY_INTEGER = PythonValue(_integer, "a whole number")
 COUNT = PythonValue(_count, "a whole number, 0 or more")
+DURATION = PythonValue(_is_duration, "seconds, or a text like 500ms, 30s, 5m, 2h, 1d", _duration)
 FLAG = PythonValue(_boolean, "True or False")
 PATH = PythonValue(_is_path, "a path", _path)
 RESTART_POLICY = PythonValue(_restart_policy, "True, False or an Autorestart", _policy)

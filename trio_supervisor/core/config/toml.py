@@ -152,6 +152,8 @@ class _TomlReader:
             self._error(
                 f"{key} cannot be a number", section, key, f'write its octal digits: {key} = "022"'
             )
+        elif isinstance(value, float) and "number" in type.forms:
+            entry.value = f"{value:f}"  # never with an exponent, which durations do not have
         else:
             entry.value = self._text(section, key, value)
         return entry

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 #: How ``--export`` and ``getAllConfigInfo`` show that an option is not set.
 NOT_SET = "none"
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
+_FRACTION = re.compile(r"[0-9]+\.[0-9]+")
 
 
 def _as_text(text: str) -> object:
@@ -34,6 +35,11 @@ def _as_boolean(text: str) -> object:
 
 def _as_integer(text: str) -> object:
     return int(text) if _WHOLE_NUMBER.fullmatch(text) else text
+
+
+def _as_number(text: str) -> object:
+    """Only what TOML writes as a number; ``1d`` stays text."""
+    return float(text) if _FRACTION.fullmatch(text) else _as_integer(text)
 
 
 def _as_list(text: str) -> object:
@@ -53,6 +59,11 @@ def _plain(value: Any) -> object:
     if isinstance(value, frozenset):
         return sorted(value)
     return list(value) if isinstance(value, tuple) else value
+
+
+def _plain_number(value: float) -> object:
+    """Without the fraction of a whole number."""
+    return int(value) if value == int(value) else value
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,6 +111,14 @@ SIZE_LIMIT = ValueType(
     converters.size_limit,
     ("integer", "string"),
     shown_as="integer",
+)
+DURATION = ValueType(
+    "seconds, or 500ms, 30s, 5m, 2h, 1d",
+    converters.duration,
+    ("number", "string"),
+    _as_number,
+    _plain_number,
+    shown_as="number",
 )
 OCTAL = ValueType("octal number", converters.octal, plain=lambda number: f"{number:04o}")
 STRING = ValueType("text", converters.string)
