@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.core.config.test_toml import SKETCH
-from tests.kit import ctl_reference
+from tests.kit import ctl_reference, metrics_reference
 from tests.kit.api_reference import RECEIVED, reference
 from tests.kit.config import load
 from tests.kit.reference import EFFECTS, markdown, schema
@@ -25,6 +26,7 @@ from trio_supervisor.cli.sample import sample
 from trio_supervisor.core.config.model import AUTO
 from trio_supervisor.core.config.options import TABLES, RestartScope
 from trio_supervisor.core.events import EVENT_TYPES
+from trio_supervisor.web.api.metrics import sample_name
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -36,6 +38,7 @@ DOCS = Path(__file__).parents[1] / "docs"
         ("tsupervisord.schema.json", schema),
         ("python-api.md", reference),
         ("tsupervisorctl.md", ctl_reference.markdown),
+        ("metrics.md", metrics_reference.markdown),
     ],
 )
 def test_the_file_is_what_its_source_makes(name: str, make: Callable[[], str]) -> None:
@@ -43,6 +46,14 @@ def test_the_file_is_what_its_source_makes(name: str, make: Callable[[], str]) -
     if os.environ.get("TRIO_SUPERVISOR_REGENERATE"):
         path.write_text(make(), encoding="utf-8")
     assert path.read_text(encoding="utf-8") == make()
+
+
+def test_the_alert_rules_use_metrics_that_exist() -> None:
+    families = (family for _, _, families in metrics_reference.CHAPTERS for family in families)
+    names = {sample_name(family) for family in families}
+    used = set(re.findall(r"\b(?:node_supervisord|trio_supervisor)_\w+", metrics_reference.ALERTS))
+    assert used
+    assert used <= names
 
 
 async def test_the_api_reference_names_what_exists() -> None:

@@ -206,6 +206,11 @@ async def metrics(request: ApiRequest) -> object:
     return Response(200, body, TYPE, (*NO_STORE, *SECURITY))
 
 
+def sample_name(family: MetricFamily) -> str:
+    """Return the name of the family's samples, with the suffix of its type."""
+    return family.name + _SUFFIXES.get(family.type, "")
+
+
 def _lines(
     families: Iterable[MetricFamily], things: list[Found], names: tuple[str, ...]
 ) -> Iterator[str]:
@@ -213,7 +218,7 @@ def _lines(
     for family in families:
         yield f"# TYPE {family.name} {family.type}"
         yield f"# HELP {family.name} {family.help}"
-        sample = family.name + _SUFFIXES.get(family.type, "")
+        sample = sample_name(family)
         for thing, its in zip(things, labels, strict=True):
             if (value := family.value(thing)) is not None:
                 yield f"{sample}{{{its}}} {value}" if its else f"{sample} {value}"
