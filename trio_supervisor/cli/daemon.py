@@ -31,6 +31,8 @@ from trio_supervisor.runtime.load import load_config
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from trio_supervisor.cli.service_manager import ServiceManager
+
 #: Errors at start: usage, configuration, privileges, limits, log, servers.
 EXIT_ERROR = 2
 #: An internal error of the daemon.
@@ -79,11 +81,26 @@ def _run(options: DaemonOptions, program: str) -> int:
         origin=os.getcwd(),
     )
     config = load()
+    manager = _service_manager()
     ready = None if config.daemon.nodaemon else detach()
     messages = [*drop_privileges(config.daemon.uid), *raise_limits(config.daemon)]
-    service = Service(config, load=load, messages=messages, ready=ready)
+    service = Service(config, load=load, messages=messages, ready=ready, manager=manager)
     run = partial(trio.run, service.run)
     return run() if options.profile is None else _profiled(run, options.profile)
+
+
+def _service_manager() -> ServiceManager | None:
+    """Return the connection to the service manager that has started this process, if any.
+
+    Called before detaching: the watchdog is meant for the process that was started.
+    """
+    if "NOTIFY_SOCKET" not in os.environ:
+        return None
+    from trio_supervisor.cli.service_manager import ServiceManager
+    from trio_supervisor.core.notify import notify_settings
+
+    settings = notify_settings(os.environ, os.getpid())
+    return None if settings is None else ServiceManager(settings, os.environ)
 
 
 def _profiled(run: Callable[[], int], words: str) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import signal
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
@@ -47,6 +47,7 @@ from trio_supervisor.web.socket_file import keep_file
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
+    from trio_supervisor.cli.service_manager import ServiceManager
     from trio_supervisor.runtime.logs.activity import ActivityLog
 
 LEAVING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
@@ -64,7 +65,11 @@ EXPOSED = (
 
 
 class Service:
-    """``load`` reads the configuration of a restart; ``ready`` reports a detached daemon ready."""
+    """``load`` reads the configuration of a restart; ``ready`` reports a detached daemon ready.
+
+    ``manager`` is the service manager that has started the daemon; None means that none waits for
+    messages.
+    """
 
     def __init__(
         self,
@@ -73,11 +78,13 @@ class Service:
         load: Callable[[], Config],
         messages: list[Diagnostic],
         ready: Callable[[], None] | None,
+        manager: ServiceManager | None = None,
     ) -> None:
         self._config = config
         self._load = load
         self._messages = messages
         self._ready = ready
+        self._manager = manager
         self._serials = serials()  # survive a restart
         self._server_sockets = ServerSockets()
         self._reloaded = False
@@ -93,6 +100,7 @@ class Service:
             trio.open_signal_receiver(*SIGNALS) as signals,
             trio.open_signal_receiver(signal.SIGCHLD) as child_signals,
             closing(self._server_sockets),
+            nullcontext() if self._manager is None else closing(self._manager),
         ):
             while (config := await self._incarnation(signals, child_signals)) is not None:
                 daemon, messages = reload_daemon(self._config.daemon, config.daemon)
@@ -105,7 +113,7 @@ class Service:
         self, signals: AsyncIterator[int], child_signals: AsyncIterator[int]
     ) -> Config | None:
         """Run one incarnation; return the configuration of the next, None after a shutdown."""
-        config = self._config
+        config, manager = self._config, self._manager
         with ExitStack() as stack:
             activity = open_activity_log(config.daemon, foreground=self._ready is None)
             stack.callback(activity.close)
@@ -117,16 +125,17 @@ class Service:
                 remove_auto_logs(
                     config.daemon.childlogdir, config.daemon.identifier, report=activity.log
                 )
+            bus = Bus(activity.log, self._serials)
             launcher = ProcessLauncher(POLL_INTERVAL, activity.log)
             stack.callback(launcher.close)
             supervisor = Supervisor(
                 config,
                 log=activity.log,
-                environment=dict(os.environ),
+                environment=dict(os.environ) if manager is None else manager.environment,
                 activity=activity,
                 reload=self._load,
                 prepare=self._prepare,
-                bus=Bus(activity.log, self._serials),
+                bus=bus,
                 launch=launcher,
             )
             apps = self._apps(config, supervisor)
@@ -145,7 +154,10 @@ class Service:
                 tasks[f"file of {server.section}"] = partial(
                     keep_file, server, listener, activity.log
                 )
-            tasks["signals"] = partial(_handle_signals, signals, supervisor)
+            tasks["signals"] = partial(_handle_signals, signals, supervisor, manager)
+            if manager is not None:
+                bus.observe(manager.watch(supervisor))
+                tasks["service manager"] = partial(manager.run, supervisor)
             orphan_wakeups, orphan_wakeups_in = trio.open_memory_channel[int](1)
             tasks["children"] = partial(
                 _handle_child_signals, child_signals, launcher, orphan_wakeups
@@ -158,7 +170,7 @@ class Service:
                     search = partial(_warn_of_leftovers, config, earlier, activity)
                     nursery.start_soon(run_logged, search, "the search for leftovers", activity.log)
                     _write_pidfile(pidfile, config, activity)
-                    self._report_ready()
+                    self._report_ready(supervisor)
                     await supervisor.run()
                     nursery.cancel_scope.cancel()
             except BaseException as error:  # also KeyboardInterrupt: stop the children first
@@ -207,10 +219,12 @@ class Service:
                 activity.log(Severity.INFO, f"set current directory: '{daemon.directory}'")
         os.umask(daemon.umask)
 
-    def _report_ready(self) -> None:
+    def _report_ready(self, supervisor: Supervisor) -> None:
         if self._ready is not None:
             self._ready()
             self._ready = None
+        if self._manager is not None:
+            self._manager.tell_ready(supervisor)
 
 
 def _by_severity(messages: list[Diagnostic]) -> list[Diagnostic]:
@@ -266,12 +280,14 @@ async def _end_in_failure(supervisor: Supervisor, error: BaseException) -> NoRet
     ) from error
 
 
-async def _handle_signals(signals: AsyncIterator[int], supervisor: Supervisor) -> None:
+async def _handle_signals(
+    signals: AsyncIterator[int], supervisor: Supervisor, manager: ServiceManager | None
+) -> None:
     """Act on the daemon's signals for as long as one incarnation lasts."""
     set_requester(SIGNAL)
     async with trio.open_nursery() as nursery:
         async for number in signals:
-            _act(signal.Signals(number), supervisor, nursery)
+            _act(signal.Signals(number), supervisor, manager, nursery)
 
 
 async def _handle_child_signals(
@@ -289,7 +305,12 @@ async def _handle_child_signals(
             orphan_wakeups.send_nowait(number)
 
 
-def _act(number: signal.Signals, supervisor: Supervisor, nursery: trio.Nursery) -> None:
+def _act(
+    number: signal.Signals,
+    supervisor: Supervisor,
+    manager: ServiceManager | None,
+    nursery: trio.Nursery,
+) -> None:
     name = number.name
     if number in LEAVING:
         supervisor.log(Severity.WARN, f"received {name} indicating exit request")
@@ -304,9 +325,15 @@ def _act(number: signal.Signals, supervisor: Supervisor, nursery: trio.Nursery) 
     else:
         supervisor.log(Severity.WARN, f"received {name} indicating restart request")
         # In a task of its own: a disk that hangs must not keep the next signal waiting.
-        nursery.start_soon(run_logged, partial(_restart, supervisor), "restart", supervisor.log)
+        restart = partial(_restart, supervisor, manager)
+        nursery.start_soon(run_logged, restart, "restart", supervisor.log)
 
 
-async def _restart(supervisor: Supervisor) -> None:
-    with suppress(CantReread):  # it is in the log; everything keeps running
+async def _restart(supervisor: Supervisor, manager: ServiceManager | None) -> None:
+    if manager is not None:  # it may have sent the signal, and then waits for this
+        manager.tell_reloading(supervisor)
+    try:
         await supervisor.reload()
+    except CantReread:  # it is in the log; everything keeps running
+        if manager is not None and supervisor.state is DaemonState.RUNNING:
+            manager.tell_ready(supervisor)
