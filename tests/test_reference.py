@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 
 from tests.core.config.test_toml import SKETCH
+from tests.kit import ctl_reference
 from tests.kit import ctl_reference, metrics_reference
-from tests.kit.api_reference import RECEIVED, reference
+from tests.kit.api_reference import RECEIVED, not_on_the_page, reference
 from tests.kit.config import load
 from tests.kit.reference import EFFECTS, markdown, schema
 from trio_supervisor import open_supervisor
@@ -57,6 +58,7 @@ def test_the_alert_rules_use_metrics_that_exist() -> None:
 
 
 async def test_the_api_reference_names_what_exists() -> None:
+    assert not_on_the_page() == []
     async with open_supervisor() as supervisor:
         process = supervisor.add_program("x", "/bin/true", autostart=False)
         with process.output() as output:
@@ -64,6 +66,8 @@ async def test_the_api_reference_names_what_exists() -> None:
                 received: dict[str, object] = {
                     type(thing).__name__: thing for thing in (supervisor, process, output, events)
                 }
+                received["Group"] = supervisor.groups["x"]
+                received["History"] = process.history
                 for cls in EVENT_TYPES.values():  # what any kind of it has
                     kinds = [kind for kind in EVENT_TYPES.values() if issubclass(kind, cls)]
                     received[cls.__name__] = SimpleNamespace(

@@ -21,33 +21,88 @@ if TYPE_CHECKING:
     from trio_supervisor.core.config.access import Tls as Tls
     from trio_supervisor.core.config.model import Autorestart as Autorestart
     from trio_supervisor.core.config.model import ChannelConfig as ChannelConfig
+    from trio_supervisor.core.config.model import CommonOptions as CommonOptions
     from trio_supervisor.core.config.model import Config as Config
+    from trio_supervisor.core.config.model import Diff as Diff
     from trio_supervisor.core.config.model import GroupConfig as GroupConfig
     from trio_supervisor.core.config.model import GroupKind as GroupKind
     from trio_supervisor.core.config.model import InetServer as InetServer
+    from trio_supervisor.core.config.model import PoolConfig as PoolConfig
     from trio_supervisor.core.config.model import ProcessConfig as ProcessConfig
+    from trio_supervisor.core.config.model import ProgramOptions as ProgramOptions
+    from trio_supervisor.core.config.model import TaskOptions as TaskOptions
     from trio_supervisor.core.config.model import UnixServer as UnixServer
+    from trio_supervisor.core.diagnostics import Severity as Severity
+    from trio_supervisor.core.errors import AbnormalTermination as AbnormalTermination
+    from trio_supervisor.core.errors import AlreadyAdded as AlreadyAdded
+    from trio_supervisor.core.errors import AlreadyStarted as AlreadyStarted
+    from trio_supervisor.core.errors import BadName as BadName
+    from trio_supervisor.core.errors import BadSignal as BadSignal
+    from trio_supervisor.core.errors import CantReread as CantReread
     from trio_supervisor.core.errors import ConfigError as ConfigError
+    from trio_supervisor.core.errors import Failed as Failed
     from trio_supervisor.core.errors import InternalError as InternalError
+    from trio_supervisor.core.errors import NoFile as NoFile
+    from trio_supervisor.core.errors import NotExecutable as NotExecutable
+    from trio_supervisor.core.errors import NotRunning as NotRunning
     from trio_supervisor.core.errors import PluginError as PluginError
     from trio_supervisor.core.errors import PluginFault as PluginFault
     from trio_supervisor.core.errors import RequestError as RequestError
     from trio_supervisor.core.errors import ServerError as ServerError
+    from trio_supervisor.core.errors import ShuttingDown as ShuttingDown
+    from trio_supervisor.core.errors import SpawnFailed as SpawnFailed
     from trio_supervisor.core.errors import StateUnreachable as StateUnreachable
+    from trio_supervisor.core.errors import StillRunning as StillRunning
     from trio_supervisor.core.errors import SupervisorError as SupervisorError
     from trio_supervisor.core.events import Event as Event
     from trio_supervisor.core.events import ProcessCommunication as ProcessCommunication
+    from trio_supervisor.core.events import ProcessCommunicationStderr as ProcessCommunicationStderr
+    from trio_supervisor.core.events import ProcessCommunicationStdout as ProcessCommunicationStdout
     from trio_supervisor.core.events import ProcessGroup as ProcessGroup
+    from trio_supervisor.core.events import ProcessGroupAdded as ProcessGroupAdded
+    from trio_supervisor.core.events import ProcessGroupRemoved as ProcessGroupRemoved
     from trio_supervisor.core.events import ProcessLog as ProcessLog
+    from trio_supervisor.core.events import ProcessLogStderr as ProcessLogStderr
+    from trio_supervisor.core.events import ProcessLogStdout as ProcessLogStdout
     from trio_supervisor.core.events import ProcessState as ProcessState
+    from trio_supervisor.core.events import ProcessStateBackoff as ProcessStateBackoff
+    from trio_supervisor.core.events import ProcessStateExited as ProcessStateExited
+    from trio_supervisor.core.events import ProcessStateFatal as ProcessStateFatal
+    from trio_supervisor.core.events import ProcessStateRunning as ProcessStateRunning
+    from trio_supervisor.core.events import ProcessStateStarting as ProcessStateStarting
+    from trio_supervisor.core.events import ProcessStateStopped as ProcessStateStopped
+    from trio_supervisor.core.events import ProcessStateStopping as ProcessStateStopping
+    from trio_supervisor.core.events import ProcessStateUnknown as ProcessStateUnknown
     from trio_supervisor.core.events import RemoteCommunication as RemoteCommunication
     from trio_supervisor.core.events import SupervisorStateChange as SupervisorStateChange
+    from trio_supervisor.core.events import (
+        SupervisorStateChangeRunning as SupervisorStateChangeRunning,
+    )
+    from trio_supervisor.core.events import (
+        SupervisorStateChangeStopping as SupervisorStateChangeStopping,
+    )
     from trio_supervisor.core.events import Tick as Tick
+    from trio_supervisor.core.events import Tick5 as Tick5
+    from trio_supervisor.core.events import Tick60 as Tick60
+    from trio_supervisor.core.events import Tick3600 as Tick3600
+    from trio_supervisor.core.plan import Plan as Plan
+    from trio_supervisor.core.plan import PlanStep as PlanStep
+    from trio_supervisor.core.plan import StepKind as StepKind
+    from trio_supervisor.core.process.exit import End as End
+    from trio_supervisor.core.process.exit import Exit as Exit
+    from trio_supervisor.core.process.exit import ResourceUsage as ResourceUsage
+    from trio_supervisor.core.process.record import History as History
+    from trio_supervisor.core.process.states import DaemonState as DaemonState
+    from trio_supervisor.core.process.states import FaultCode as FaultCode
     from trio_supervisor.core.process.states import State as State
     from trio_supervisor.runtime.embedding import open_supervisor as open_supervisor
     from trio_supervisor.runtime.events.result_handlers import RejectEvent as RejectEvent
     from trio_supervisor.runtime.events.subscription import EventStream as EventStream
+    from trio_supervisor.runtime.group import Group as Group
     from trio_supervisor.runtime.load import load_config as load_config
+    from trio_supervisor.runtime.operations import Result as Result
+    from trio_supervisor.runtime.operations import StepResult as StepResult
+    from trio_supervisor.runtime.output.subscriptions import Lines as Lines
     from trio_supervisor.runtime.output.subscriptions import OutputStream as OutputStream
     from trio_supervisor.runtime.process.process import Process as Process
     from trio_supervisor.runtime.rpc.plugins import NOT_DONE_YET as NOT_DONE_YET
@@ -55,38 +110,89 @@ if TYPE_CHECKING:
     from trio_supervisor.web.server import serve_http as serve_http
 
 _HOME = {
+    "AbnormalTermination": "core.errors",
     "Access": "core.config.access",
+    "AlreadyAdded": "core.errors",
+    "AlreadyStarted": "core.errors",
     "Autorestart": "core.config.model",
+    "BadName": "core.errors",
+    "BadSignal": "core.errors",
+    "CantReread": "core.errors",
     "ChannelConfig": "core.config.model",
+    "CommonOptions": "core.config.model",
     "Config": "core.config.model",
     "ConfigError": "core.errors",
     "Credentials": "core.config.access",
+    "DaemonState": "core.process.states",
+    "Diff": "core.config.model",
+    "End": "core.process.exit",
     "Event": "core.events",
     "EventStream": "runtime.events.subscription",
+    "Exit": "core.process.exit",
+    "Failed": "core.errors",
+    "FaultCode": "core.process.states",
+    "Group": "runtime.group",
     "GroupConfig": "core.config.model",
     "GroupKind": "core.config.model",
+    "History": "core.process.record",
     "InetServer": "core.config.model",
     "InternalError": "core.errors",
+    "Lines": "runtime.output.subscriptions",
     "NOT_DONE_YET": "runtime.rpc.plugins",
+    "NoFile": "core.errors",
+    "NotExecutable": "core.errors",
+    "NotRunning": "core.errors",
     "OutputStream": "runtime.output.subscriptions",
+    "Plan": "core.plan",
+    "PlanStep": "core.plan",
     "PluginError": "core.errors",
     "PluginFault": "core.errors",
+    "PoolConfig": "core.config.model",
     "Process": "runtime.process.process",
     "ProcessCommunication": "core.events",
+    "ProcessCommunicationStderr": "core.events",
+    "ProcessCommunicationStdout": "core.events",
     "ProcessConfig": "core.config.model",
     "ProcessGroup": "core.events",
+    "ProcessGroupAdded": "core.events",
+    "ProcessGroupRemoved": "core.events",
     "ProcessLog": "core.events",
+    "ProcessLogStderr": "core.events",
+    "ProcessLogStdout": "core.events",
     "ProcessState": "core.events",
+    "ProcessStateBackoff": "core.events",
+    "ProcessStateExited": "core.events",
+    "ProcessStateFatal": "core.events",
+    "ProcessStateRunning": "core.events",
+    "ProcessStateStarting": "core.events",
+    "ProcessStateStopped": "core.events",
+    "ProcessStateStopping": "core.events",
+    "ProcessStateUnknown": "core.events",
+    "ProgramOptions": "core.config.model",
     "RejectEvent": "runtime.events.result_handlers",
     "RemoteCommunication": "core.events",
     "RequestError": "core.errors",
+    "ResourceUsage": "core.process.exit",
+    "Result": "runtime.operations",
     "ServerError": "core.errors",
+    "Severity": "core.diagnostics",
+    "ShuttingDown": "core.errors",
+    "SpawnFailed": "core.errors",
     "State": "core.process.states",
     "StateUnreachable": "core.errors",
+    "StepKind": "core.plan",
+    "StepResult": "runtime.operations",
+    "StillRunning": "core.errors",
     "Supervisor": "runtime.supervisor",
     "SupervisorError": "core.errors",
     "SupervisorStateChange": "core.events",
+    "SupervisorStateChangeRunning": "core.events",
+    "SupervisorStateChangeStopping": "core.events",
+    "TaskOptions": "core.config.model",
     "Tick": "core.events",
+    "Tick3600": "core.events",
+    "Tick5": "core.events",
+    "Tick60": "core.events",
     "Tls": "core.config.access",
     "UnixServer": "core.config.model",
     "__version__": "_version",
@@ -97,37 +203,88 @@ _HOME = {
 
 __all__ = [
     "NOT_DONE_YET",
+    "AbnormalTermination",
     "Access",
+    "AlreadyAdded",
+    "AlreadyStarted",
     "Autorestart",
+    "BadName",
+    "BadSignal",
+    "CantReread",
     "ChannelConfig",
+    "CommonOptions",
     "Config",
     "ConfigError",
     "Credentials",
+    "DaemonState",
+    "Diff",
+    "End",
     "Event",
     "EventStream",
+    "Exit",
+    "Failed",
+    "FaultCode",
+    "Group",
     "GroupConfig",
     "GroupKind",
+    "History",
     "InetServer",
     "InternalError",
+    "Lines",
+    "NoFile",
+    "NotExecutable",
+    "NotRunning",
     "OutputStream",
+    "Plan",
+    "PlanStep",
     "PluginError",
     "PluginFault",
+    "PoolConfig",
     "Process",
     "ProcessCommunication",
+    "ProcessCommunicationStderr",
+    "ProcessCommunicationStdout",
     "ProcessConfig",
     "ProcessGroup",
+    "ProcessGroupAdded",
+    "ProcessGroupRemoved",
     "ProcessLog",
+    "ProcessLogStderr",
+    "ProcessLogStdout",
     "ProcessState",
+    "ProcessStateBackoff",
+    "ProcessStateExited",
+    "ProcessStateFatal",
+    "ProcessStateRunning",
+    "ProcessStateStarting",
+    "ProcessStateStopped",
+    "ProcessStateStopping",
+    "ProcessStateUnknown",
+    "ProgramOptions",
     "RejectEvent",
     "RemoteCommunication",
     "RequestError",
+    "ResourceUsage",
+    "Result",
     "ServerError",
+    "Severity",
+    "ShuttingDown",
+    "SpawnFailed",
     "State",
     "StateUnreachable",
+    "StepKind",
+    "StepResult",
+    "StillRunning",
     "Supervisor",
     "SupervisorError",
     "SupervisorStateChange",
+    "SupervisorStateChangeRunning",
+    "SupervisorStateChangeStopping",
+    "TaskOptions",
     "Tick",
+    "Tick5",
+    "Tick60",
+    "Tick3600",
     "Tls",
     "UnixServer",
     "load_config",
@@ -136,15 +293,17 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    """Import a public name from its home module on first use."""
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+if not TYPE_CHECKING:  # else type checkers would accept every name
 
-    value: object = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> object:
+        """Import a public name from its home module on first use."""
+        if name not in _HOME:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        value: object = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.process.process import Process
     from trio_supervisor.runtime.supervisor import Supervisor
 
+__all__ = ["NotReady", "Programs", "supervised_programs"]
+
 #: Default seconds for a program to become ready: generous, because only failures take that long.
 READY_WITHIN = 30.0
 #: Seconds at the end after which programs that have not stopped are killed.

@@ -58,6 +58,11 @@ def test_examples_are_typed(tmp_path: Path) -> None:
     run([*MYPY, *(path.name for path in tmp_path.glob("*.py"))], tmp_path)
 
 
+def test_a_misspelt_name_is_a_type_error(tmp_path: Path) -> None:
+    (tmp_path / "wrong.py").write_text("from trio_supervisor import open_superviser\n")
+    assert '"open_superviser"' in run([*MYPY, "wrong.py"], tmp_path, code=1)
+
+
 def test_a_wrong_option_is_a_type_error(tmp_path: Path) -> None:
     (tmp_path / "wrong.py").write_text(
         "from trio_supervisor import Supervisor\n\n\n"

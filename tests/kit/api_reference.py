@@ -11,8 +11,7 @@ from typing import Any
 
 import trio_supervisor
 from trio_supervisor import testing
-from trio_supervisor.core.config.model import CommonOptions, ProgramOptions, TaskOptions
-from trio_supervisor.runtime.output.subscriptions import Lines
+from trio_supervisor.core.events import EVENT_TYPES, PUBLISHED_TYPES
 
 INTRODUCTION = """\
 # Python API
@@ -23,6 +22,10 @@ page is internal and may change.
 #: Attributes of events that come from a process, and of those with its output.
 _SENDER = {"process": "`str`: the name of the process.", "group": "`str`: of its group."}
 _OUTPUT = {"pid": "`int`: of the child.", "data": "`bytes`: what it wrote."}
+_COUNTERS = (
+    *("failures", "spawns", "restarts", "requested_starts", "automatic_restarts"),
+    *("failed_starts", "last_exit", "last_end"),
+)
 #: Of classes that a program receives and never makes: what it may use, in the order of the page.
 #: Attributes have their text here; methods and properties speak for themselves.
 RECEIVED: dict[str, dict[str, str]] = {
@@ -66,10 +69,7 @@ RECEIVED: dict[str, dict[str, str]] = {
         "stopped": "`float`: when the last child ended; 0.0: never.",
         "exit_status": "`int`: of the last child; -1 if a signal ended it.",
         "spawn_error": "`str`: what was wrong with the last start or end; empty if nothing.",
-        "history": "`failures` (starts in a row), `restarts`, `requested_starts`, "
-        "`automatic_restarts`, `failed_starts`, `last_exit` (of the last attempt; None without a "
-        "child) and `last_end` (`exit`, `expected`, `at`, `lifetime`, `stdout`, `stderr`, `usage`; "
-        "kept until the next end).",
+        "history": "`History`: counters, and how the last child ended.",
         "start": "",
         "stop": "",
         "restart": "",
@@ -81,6 +81,12 @@ RECEIVED: dict[str, dict[str, str]] = {
         "send_stdin": "",
         "stdin_pending": "",
     },
+    "Group": {
+        "name": "`str`.",
+        "config": "`GroupConfig`: what it was made from.",
+        "processes": "`dict[str, Process]`: by name, in start order.",
+    },
+    "History": dict.fromkeys(_COUNTERS, ""),
     "OutputStream": {"dropped": "`int`: bytes lost because too many waited.", "lines": ""},
     "EventStream": {"dropped": "`int`: events lost because too many waited."},
     "Event": {"name": "`str`: the type, such as `PROCESS_STATE_RUNNING`.", "payload": ""},
@@ -88,7 +94,9 @@ RECEIVED: dict[str, dict[str, str]] = {
         **_SENDER,
         "from_state": "`State`: the state it left.",
         "pid": "`int`: of the child; not in STARTING, BACKOFF, FATAL and UNKNOWN.",
+        "state": "`State`: the state that it has now.",
         "tries": "`int`: failed attempts to start; in STARTING and BACKOFF only.",
+        "exit": "`Exit`: how the child ended; in BACKOFF, STOPPED and EXITED.",
         "expected": "`bool`: whether the exit code is one of `exitcodes`; in EXITED only.",
     },
     "ProcessLog": {**_SENDER, **_OUTPUT, "channel": "`str`: `stdout` or `stderr`."},
@@ -105,22 +113,65 @@ RECEIVED: dict[str, dict[str, str]] = {
 _WIDTH = 80
 
 
+#: What programs use, by topic. Events that are kinds of another need no text of their own.
+TOPICS: dict[str, tuple[str, ...]] = {
+    "Open a supervisor": ("open_supervisor", "Supervisor", "serve_http", "load_config"),
+    "Processes": (
+        *("Process", "Group", "State", "Exit", "End", "ResourceUsage", "History", "GroupKind"),
+        *("Result", "StepResult", "Diff", "Plan", "PlanStep", "StepKind"),
+    ),
+    "Options of programs and tasks": (
+        *("CommonOptions", "ProgramOptions", "TaskOptions", "Autorestart"),
+    ),
+    "Output": ("OutputStream", "Lines"),
+    "Events": (
+        *("EventStream", "Event", "ProcessState", "ProcessLog", "ProcessCommunication"),
+        *("ProcessGroup", "RemoteCommunication", "SupervisorStateChange", "Tick"),
+    ),
+    "Errors": (
+        *("SupervisorError", "RequestError", "AlreadyStarted", "NotRunning", "SpawnFailed"),
+        *("AbnormalTermination", "ShuttingDown", "BadName", "BadSignal", "NoFile"),
+        *("NotExecutable", "Failed", "AlreadyAdded", "StillRunning", "CantReread"),
+        *("StateUnreachable", "ConfigError", "ServerError", "PluginError", "InternalError"),
+        *("FaultCode", "Severity"),
+    ),
+    "Configuration as values": (
+        *("Config", "GroupConfig", "ProcessConfig", "ChannelConfig", "PoolConfig", "UnixServer"),
+        *("InetServer", "Credentials", "Access", "Tls"),
+    ),
+    "Plugins and result handlers": (
+        *("NOT_DONE_YET", "PluginFault", "RejectEvent", "DaemonState"),
+    ),
+}
+
+
 def reference() -> str:
     """The page, in Markdown."""
-    sections: dict[str, list[Any]] = {
-        "trio_supervisor": [getattr(trio_supervisor, n) for n in trio_supervisor.__all__],
-        "Options of programs and tasks": [CommonOptions, ProgramOptions, TaskOptions],
-        "Lines of output": [Lines],
-        "trio_supervisor.testing": [
-            testing.supervised_programs,
-            testing.Programs,
-            testing.NotReady,
-        ],
-    }
     parts = [INTRODUCTION]
-    for title, things in sections.items():
-        parts += [f"## {title}\n", *(_thing(thing) for thing in things)]
+    for title, names in TOPICS.items():
+        parts += [f"## {title}\n", *(_thing(getattr(trio_supervisor, name)) for name in names)]
+        if title == "Events":
+            parts.append(_kinds_of_events())
+    parts.append("## trio_supervisor.testing\n")
+    parts += [_thing(getattr(testing, name)) for name in testing.__all__]
     return "\n".join(parts)
+
+
+def not_on_the_page() -> list[str]:
+    """Public names that no topic has."""
+    shown = {name for names in TOPICS.values() for name in names}
+    kinds = {cls.__name__ for cls in EVENT_TYPES.values()}
+    return sorted(set(trio_supervisor.__all__) - shown - kinds)
+
+
+def _kinds_of_events() -> str:
+    rows = [
+        f"| `{cls.__name__}` | `{name}` | `{cls.__mro__[1].__name__.lstrip('_')}` |\n"
+        for name, cls in EVENT_TYPES.items()
+        if name in PUBLISHED_TYPES
+    ]
+    head = "| class | name | a kind of |\n|---|---|---|\n"
+    return f"### Events that are published\n\n{head}{''.join(rows)}"
 
 
 def _thing(thing: Any) -> str:
@@ -149,7 +200,8 @@ def _members(cls: type, shown: dict[str, str]) -> Iterator[str]:
     for name in (name for name, text in shown.items() if not text):
         member = getattr(cls, name)
         if isinstance(member, property):
-            yield f"* `{name}`: {_text(member)}"
+            kind = member.fget.__annotations__["return"]
+            yield f"* `{name}`: `{kind}`: {_text(member)}"
         else:
             yield _function(member, name)
 

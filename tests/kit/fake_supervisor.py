@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import trio
 
@@ -275,7 +275,7 @@ class FakeSupervisor:
     def publish(self, event: Event) -> None:
         self.bus.publish(event)
 
-    def events(self, *types: str | type[Event]) -> EventStream:
+    def events(self, *types: str | type[Event]) -> EventStream[Any]:
         return self.streams.open(types, self.events_buffer)
 
     def processes(self) -> list[FakeProcess]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 async def test_what_is_no_type_of_events_is_refused_and_breaks_nothing(wrong: object) -> None:
     async with open_supervisor() as supervisor:
         with pytest.raises(TypeError, match="not a type of events"):
-            supervisor.events(wrong)  # type: ignore[arg-type]  # the mistake
+            supervisor.events(wrong)  # type: ignore[call-overload]  # the mistake
         async with supervisor.events("PROCESS_STATE") as events:
             supervisor.add_program("cat", "/bin/cat", startsecs=0)
             assert (await anext(events)).name == "PROCESS_STATE_STARTING"

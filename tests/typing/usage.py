@@ -15,6 +15,8 @@ from trio_supervisor import (
     Config,
     ConfigError,
     Event,
+    Exit,
+    Group,
     GroupConfig,
     GroupKind,
     InetServer,
@@ -24,6 +26,10 @@ from trio_supervisor import (
     ProcessConfig,
     ProcessLog,
     ProcessState,
+    ProcessStateExited,
+    ProcessStateRunning,
+    ProcessStateStopped,
+    ProgramOptions,
     RejectEvent,
     RequestError,
     ServerError,
@@ -69,6 +75,11 @@ async def from_nothing() -> None:
         web.send_stdin(b"hello\n")
         web.signal(signal.SIGHUP)
         await web.restart()
+        options: ProgramOptions = {"startsecs": 0, "autorestart": False}
+        job = supervisor.add_program("job", "/bin/true", **options)
+        ended = await job.wait()
+        assert_type(ended, Exit)
+        print(ended.code, job.history.automatic_restarts)
         await web.stop(wait=False)
         for result in await supervisor.start_all(supervisor.processes()):
             if result.error is not None:
@@ -88,12 +99,23 @@ async def from_files_and_values(path: Path) -> None:
             trio.open_nursery() as nursery,
         ):
             group = other.add(GroupConfig("g", (process,)))
+            assert_type(group, Group)
             await group.processes["b"].start()
             await nursery.start(serve_http, one, UnixServer("http", "/run/app.sock"))
             await nursery.start(serve_http, one, InetServer("http", "127.0.0.1", 9001))
             async for event in stream:
                 assert_type(event, Event)
                 print(event.name, event.payload(), stream.dropped)
+            async with one.events(ProcessStateExited) as exits, one.events() as everything:
+                exited = await anext(exits)
+                assert_type(exited, ProcessStateExited)
+                assert_type(exited.exit, Exit | None)
+                assert_type(exited.expected, bool)
+                assert_type(await anext(everything), Event)
+            async with other.events(ProcessStateRunning, ProcessStateStopped) as states:
+                async for state in states:
+                    assert_type(state.pid, int)
+                    assert_type(state.state, State)
             async with other.events(ProcessState, "PROCESS_LOG") as mixed:
                 async for event in mixed:
                     if isinstance(event, ProcessState):

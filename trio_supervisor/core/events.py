@@ -15,8 +15,12 @@ from typing import TYPE_CHECKING, ClassVar
 from trio_supervisor.core.process.states import State
 
 if TYPE_CHECKING:
-    from trio_supervisor.core.process.exit import End
+    from trio_supervisor.core.process.exit import End, Exit
     from trio_supervisor.core.process.record import Transition
+
+
+#: Attributes that only some events of states have; None for the others.
+_OF_SOME_STATES = frozenset({"pid", "tries", "expected", "last_exit"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +35,51 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class ProcessState(Event):
-    """A process changed its state; ``from_state`` is the state it left."""
+    """A process changed its state; ``from_state`` is the state it left, ``state`` the new one.
+
+    ``pid``, ``tries``, ``expected`` and ``exit`` are None in events that have none.
+    """
 
     name: ClassVar[str] = "PROCESS_STATE"
     process: str
     group: str
     from_state: State
+
+    @property
+    def state(self) -> State:
+        """The state that it has now."""
+        return State[self.name.removeprefix("PROCESS_STATE_")]
+
+    @property
+    def exit(self) -> Exit | None:
+        """How the child ended; None if none has by this change."""
+        end = self.last_exit
+        return None if end is None else end.exit
+
+    if TYPE_CHECKING:
+
+        @property
+        def pid(self) -> int | None:
+            """Of the child."""
+
+        @property
+        def tries(self) -> int | None:
+            """Failed attempts to start."""
+
+        @property
+        def expected(self) -> bool | None:
+            """Whether the exit code is one of ``exitcodes``."""
+
+        @property
+        def last_exit(self) -> End | None:
+            """The end of the child with its circumstances."""
+
+    else:  # properties of the class would become the defaults of fields with their names
+
+        def __getattr__(self, name):
+            if name in _OF_SOME_STATES:
+                return
+            raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
 
     def extra(self) -> str:
         return ""

@@ -82,6 +82,8 @@ async def open_supervisor(
     of the block comes out as it is; one of ``log`` goes to logging, with the line that it lost.
     Raises ConfigError, or InternalError if the supervisor itself has failed.
     """
+    if stop_within is not None and not (isinstance(stop_within, (int, float)) and stop_within >= 0):
+        raise ValueError(f"stop_within must be seconds, 0 or more, or None, not {stop_within!r}")
     log = _contained(log)
     reload: Callable[[], Config] | None = None
     if config is None:

@@ -53,6 +53,9 @@ class Group:
         for process in start_order(config.processes):
             self.processes[process.name] = self._make(process)  # of equal names the last counts
 
+    def __repr__(self) -> str:
+        return f"<Group {self.name}: {', '.join(self.processes) or 'no processes'}>"
+
     async def run(self) -> None:
         """Run the group's tasks until ``close``; children still alive then are abandoned."""
         set_requester(PYTHON)  # not the client that happened to ask for the group

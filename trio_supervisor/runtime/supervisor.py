@@ -12,7 +12,7 @@ import time
 from dataclasses import replace
 from functools import partial
 from signal import SIGKILL
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 import trio
 
@@ -72,6 +72,8 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.process.process import Process
     from trio_supervisor.runtime.spawn.launcher import Launcher
     from trio_supervisor.runtime.spawn.task import TaskFunction
+
+E = TypeVar("E", bound=Event)
 
 #: Seconds that a shutdown waits for log targets whose reader is slow.
 CLOSE_TIMEOUT = 0.5
@@ -148,7 +150,21 @@ class Supervisor:
         self._streams = EventStreams(self._host.bus, wall_clock)
         self.active = ActiveGroups(config.groups, self._host)
 
-    def events(self, *types: str | type[Event], buffer_size: int = BUFFER_SIZE) -> EventStream:
+    def __repr__(self) -> str:
+        return f"<Supervisor {self.state.name}: groups {', '.join(self.groups) or 'none'}>"
+
+    @overload
+    def events(self, *, buffer_size: int = BUFFER_SIZE) -> EventStream[Event]: ...
+
+    @overload
+    def events(self, *types: type[E], buffer_size: int = BUFFER_SIZE) -> EventStream[E]: ...
+
+    @overload
+    def events(
+        self, *types: str | type[Event], buffer_size: int = BUFFER_SIZE
+    ) -> EventStream[Event]: ...
+
+    def events(self, *types: str | type[Event], buffer_size: int = BUFFER_SIZE) -> EventStream[Any]:
         """Hear of events of these types (names or classes; none: of all) inside this program.
 
         For ``async with``. The stream is bounded: when ``buffer_size`` events wait the oldest is
@@ -217,6 +233,8 @@ class Supervisor:
 
         Raises BadName.
         """
+        if not isinstance(name, str):
+            raise TypeError(f"not the name of a process: {name!r}")
         group_name, colon, process_name = name.partition(":")
         group = self.groups.get(group_name)
         found = group.processes.get(process_name if colon else name) if group is not None else None
@@ -325,6 +343,9 @@ class Supervisor:
 
         A reread leaves it alone. Raises AlreadyAdded or ShuttingDown.
         """
+        if not isinstance(config, GroupConfig):
+            hint = "for a command there is add_program, for an async function add_task"
+            raise TypeError(f"give a GroupConfig, not {config!r}; {hint}")
         return self.active.add(config)
 
     def add_program(

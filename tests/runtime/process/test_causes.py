@@ -36,7 +36,7 @@ class Causes:
 
     def _note(self, event: Event) -> None:
         if isinstance(event, ProcessState) and event.process == self._process.name:
-            transition = self._process.history.transition
+            transition = self._process.record.transition
             assert transition is not None
             assert transition.old is event.from_state
             cause = transition.cause
@@ -236,7 +236,7 @@ async def test_changes_of_the_configuration(
             ("STOPPED", "exit", ""),
         ]
         await daemon.supervisor.process("b").wait_for(State.STARTING)
-        transition = daemon.supervisor.process("b").history.transition
+        transition = daemon.supervisor.process("b").record.transition
         assert transition is not None
         assert transition.cause == Cause(CauseKind.CONFIGURATION, "ann from 10.0.0.7")
         daemon.supervisor.request_shutdown()
@@ -263,6 +263,6 @@ async def test_a_task_that_says_that_it_has_started(autojump_clock: MockClock) -
             ("RUNNING", "probe", ""),
             ("EXITED", "exit", ""),
         ]
-        asked.append(daemon.supervisor.process("a").history.intended_by)
+        asked.append(daemon.supervisor.process("a").record.intended_by)
         daemon.supervisor.request_shutdown()
     assert asked == [Cause(CauseKind.REQUEST, "python")]

@@ -36,7 +36,7 @@ def fail_at_once(child: FakeChild) -> None:
 def through_json(process: Process) -> ProcessRecord:
     """The record as the second supervisor gets it."""
     now = trio.current_time()
-    text = json.dumps(process.history.dump(now), allow_nan=False)
+    text = json.dumps(process.record.dump(now), allow_nan=False)
     return ProcessRecord.load(json.loads(text), now)
 
 
@@ -168,7 +168,7 @@ async def test_a_stopping_child_is_killed_at_the_deadline_that_it_had(
             assert trio.current_time() - before == pytest.approx(7)
             assert child.signals == [signal.SIGTERM, signal.SIGKILL]
             assert fresh.state is State.STOPPED
-            assert fresh.history.intended_by == Cause(CauseKind.REQUEST, "python")
+            assert fresh.record.intended_by == Cause(CauseKind.REQUEST, "python")
 
 
 async def test_a_retry_that_is_due_is_made(autojump_clock: MockClock) -> None:

@@ -109,14 +109,14 @@ async def test_requests_automatic_restarts_and_failed_starts(autojump_clock: Moc
         recorder.launcher.failures = [SpawnError("no memory"), SpawnError("no memory")]
         x.begin()
         await x.wait_for(State.RUNNING)  # after two retries, which are no restarts
-        assert counters(x.history) == (1, 0, 2)
+        assert counters(x.record) == (1, 0, 2)
         for _ in range(3):
             recorder.launcher.last.die(1)
             await x.wait_for(State.EXITED)
             await x.wait_for(State.RUNNING)
-        assert counters(x.history) == (1, 3, 2)
+        assert counters(x.record) == (1, 3, 2)
         await x.restart()
-        assert counters(x.history) == (2, 3, 2)
+        assert counters(x.record) == (2, 3, 2)
         assert x.history.restarts == 4
         await x.stop()
 
@@ -128,5 +128,5 @@ async def test_a_start_at_boot_is_no_request(autojump_clock: MockClock) -> None:
     async with running(group, recorder.host):
         x.begin(BOOT)
         await x.wait_for(State.RUNNING)
-        assert counters(x.history) == (0, 0, 0)
+        assert counters(x.record) == (0, 0, 0)
         await x.stop()

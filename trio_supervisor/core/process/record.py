@@ -11,7 +11,7 @@ from __future__ import annotations
 import enum
 import math
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Protocol
 
 from trio_supervisor.core.process.cause import Cause
 from trio_supervisor.core.process.exit import End, Exit
@@ -84,6 +84,42 @@ class Transition:
         return cls(
             State(data["old"]), State(data["new"]), data["at"], Cause.load(data["cause"]), evidence
         )
+
+
+class History(Protocol):
+    """Counters of a process, and how its children ended."""
+
+    @property
+    def failures(self) -> int:
+        """Failed starts in a row."""
+
+    @property
+    def spawns(self) -> int:
+        """Number of children since the process was added."""
+
+    @property
+    def restarts(self) -> int:
+        """Number of children after the first."""
+
+    @property
+    def requested_starts(self) -> int:
+        """Starts that a client, the page or the program itself asked for."""
+
+    @property
+    def automatic_restarts(self) -> int:
+        """Starts that ``autorestart`` made after an exit; retries of failed starts do not count."""
+
+    @property
+    def failed_starts(self) -> int:
+        """Start attempts that did not lead to RUNNING; unlike ``failures`` never reset."""
+
+    @property
+    def last_exit(self) -> Exit | None:
+        """How the last child ended; None if none has, or if the last attempt led to no child."""
+
+    @property
+    def last_end(self) -> End | None:
+        """The last end of a child with its circumstances, until the next one; None before it."""
 
 
 @dataclass(slots=True)

@@ -20,6 +20,9 @@ class State(enum.IntEnum):
     FATAL = 200
     UNKNOWN = 1000
 
+    def __str__(self) -> str:
+        return self.name
+
 
 #: A start request in one of these states faults ALREADY_STARTED; a stop request needs one.
 RUNNING_STATES = frozenset({State.STARTING, State.RUNNING, State.BACKOFF})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import trio
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 BUFFER_SIZE = 1000
 
 
+E = TypeVar("E", bound=Event)
+
+
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Published:
     """An event with its serial number and its time (wall-clock seconds).
@@ -35,7 +38,7 @@ class Published:
     time: float
 
 
-class EventStream:
+class EventStream(Generic[E]):
     """An asynchronous iterator over events, which ends when the supervisor has ended.
 
     It must be closed: ``async with`` closes it at the end of the block.
@@ -47,29 +50,35 @@ class EventStream:
         types: tuple[type[Event], ...],
         buffer_size: int,
         publish: Callable[[Event, int], Published],
-        forget: Callable[[EventStream], None],
+        forget: Callable[[EventStream[Any]], None],
     ) -> None:
         if buffer_size < 1:
             raise ValueError(f"an event stream needs room for an event, not for {buffer_size}")
         self.dropped = 0
         """Events lost because too many waited."""
+        self._types = types
         self._publish = publish
         self._forget = forget
         self._put, self._take = trio.open_memory_channel[Published](buffer_size)
         self._unsubscribe = bus.subscribe(types, self._accept)
 
-    async def __aenter__(self) -> EventStream:
+    def __repr__(self) -> str:
+        names = ", ".join(cls.name for cls in self._types)
+        waiting = self._take.statistics().current_buffer_used
+        return f"<EventStream of {names}: {waiting} waiting, {self.dropped} dropped>"
+
+    async def __aenter__(self) -> EventStream[E]:
         return self
 
     async def __aexit__(self, *raised: object) -> None:
         self.close()
 
-    def __aiter__(self) -> EventStream:
+    def __aiter__(self) -> EventStream[E]:
         return self
 
-    async def __anext__(self) -> Event:
+    async def __anext__(self) -> E:
         try:
-            return (await self.receive()).event
+            return cast("E", (await self.receive()).event)
         except trio.EndOfChannel:
             raise StopAsyncIteration from None
 
@@ -106,18 +115,18 @@ class EventStreams:
     def __init__(self, bus: Bus, wall_clock: Callable[[], float]) -> None:
         self._bus = bus
         self._wall_clock = wall_clock
-        self._open: set[EventStream] = set()
+        self._open: set[EventStream[Any]] = set()
         self._latest: Callable[[], Published | None] = lambda: None
         """Weak reference to the last event, which streams hold until it is read."""
         self._ended = False
 
-    def open(self, types: tuple[str | type[Event], ...], buffer_size: int) -> EventStream:
+    def open(self, types: tuple[str | type[Event], ...], buffer_size: int) -> EventStream[Any]:
         """Open a stream.
 
         Raises TypeError for what is no type of event, ValueError for an unknown name or a buffer
         without room.
         """
-        stream = EventStream(
+        stream: EventStream[Any] = EventStream(
             self._bus, _event_types(types), buffer_size, self._published, self._open.discard
         )
         self._open.add(stream)

@@ -35,6 +35,9 @@ class OutputStream:
         self._over = False
         self._news = trio.lowlevel.ParkingLot()
 
+    def __repr__(self) -> str:
+        return f"<OutputStream: {self._waiting} bytes waiting, {self.dropped} dropped>"
+
     def __aiter__(self) -> OutputStream:
         return self
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from trio_supervisor.core.process.exit import Exit
-    from trio_supervisor.core.process.record import ProcessRecord
+    from trio_supervisor.core.process.record import History
     from trio_supervisor.runtime.host import Host
     from trio_supervisor.runtime.process.state_machine import StartAttempt
 
@@ -31,10 +31,13 @@ if TYPE_CHECKING:
 class Process(BaseProcess):
     """One supervised process. Made by its group; times are wall-clock seconds, 0.0 means never."""
 
+    def __repr__(self) -> str:
+        pid = f", pid {self.pid}" if self.pid else ""
+        return f"<Process {self.full_name}: {self.state.name}{pid}>"
+
     @property
-    def history(self) -> ProcessRecord:
-        """The record; public are ``failures``, ``restarts``, ``last_exit``, ``last_end`` and the
-        counters of starts."""
+    def history(self) -> History:
+        """Counters of starts and failures, and how the last child ended."""
         return self.record
 
     @property
@@ -180,9 +183,13 @@ class Process(BaseProcess):
     ) -> AbstractContextManager[OutputStream]:
         """Read what the process writes during the block; redirected stderr is in stdout.
 
-        The log gets it too. Bounded: the oldest is dropped, and counted in ``dropped``.
+        The log gets it too. Bounded: the oldest is dropped, and counted in ``dropped``. Raises
+        ValueError for another channel.
         """
-        output = {"stdout": self.stdout, "stderr": self.stderr}[channel]
+        channels = {"stdout": self.stdout, "stderr": self.stderr}
+        if channel not in channels:
+            raise ValueError(f"no such channel: {channel!r}; there are 'stdout' and 'stderr'")
+        output = channels[channel]
         return output.subscriptions.open(buffer_bytes)
 
     def send_stdin(self, data: bytes, *, limited: bool = True) -> None:

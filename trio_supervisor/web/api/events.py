@@ -33,7 +33,7 @@ _KEYS = {"process": "processname", "group": "groupname"}
 class EventSource:
     """The bytes of one stream of events."""
 
-    def __init__(self, stream: EventStream) -> None:
+    def __init__(self, stream: EventStream[Event]) -> None:
         self._stream = stream
         self._told = 0
         """Number of dropped events that this client knows of."""
