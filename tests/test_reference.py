@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 
 from tests.core.config.test_toml import SKETCH
-from tests.kit import ctl_reference
 from tests.kit import ctl_reference, metrics_reference
 from tests.kit.api_reference import RECEIVED, not_on_the_page, reference
 from tests.kit.config import load
