@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 import tomli_w
@@ -16,6 +16,7 @@ from trio_supervisor.core.config.convert import NotConvertible, to_tables, trans
 from trio_supervisor.core.config.ini import Document, Section
 from trio_supervisor.core.config.model import Config
 from trio_supervisor.core.config.toml import read_toml
+from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.errors import ConfigError
 from trio_supervisor.runtime.load import (
     eval_context,

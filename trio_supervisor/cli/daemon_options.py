@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from trio_supervisor.cli.flags import QUESTIONS, Flag, FlagError, flag_values, split_flags
 from trio_supervisor.cli.help_row import help_row
+from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.errors import SupervisorError
 
 if TYPE_CHECKING:

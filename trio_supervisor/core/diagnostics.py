@@ -7,7 +7,8 @@ with their line of the file. ``ConfigError`` is the exception that carries one.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+
+from trio_supervisor.core.dataclass import dataclass
 
 
 class Severity(enum.IntEnum):

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, ClassVar
 
+from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.process.states import State
 
 if TYPE_CHECKING:

@@ -6,9 +6,10 @@ Bytes of the listener's stdout go in, protocol items come out. Bytes may be spli
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 
+from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.events import as_text
 from trio_supervisor.core.process.states import ListenerState
 

@@ -6,9 +6,9 @@ The service manager is systemd, or a container runtime that implements the same 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.escape import escaped
 from trio_supervisor.core.process.states import STOPPED_STATES, State
 

@@ -9,7 +9,8 @@ change. They know nothing of logs, events or processes.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from trio_supervisor.core.dataclass import dataclass
 
 BEGIN = b"<!--XSUPERVISOR:BEGIN-->"
 END = b"<!--XSUPERVISOR:END-->"

@@ -8,10 +8,10 @@ after the others of the same priority. Everything stops in the reverse order.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from trio_supervisor.core.config.model import diff
+from trio_supervisor.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

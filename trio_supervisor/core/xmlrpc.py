@@ -11,10 +11,11 @@ import binascii
 import math
 import re
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.numbers import whole_number
 
 if TYPE_CHECKING:

@@ -7,9 +7,10 @@ tests run it with fake children and a virtual clock.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
+from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.runtime.output.gathering import GatheringReader
 from trio_supervisor.runtime.system.fd_poller import FdPoller
 

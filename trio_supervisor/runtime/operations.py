@@ -7,12 +7,12 @@ Each process carries out its own start or stop. This module keeps the order amon
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import trio
 
 from trio_supervisor.core.config.model import Severity
+from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.errors import RequestError
 from trio_supervisor.core.plan import StepKind, stop_order
 from trio_supervisor.core.process.states import (

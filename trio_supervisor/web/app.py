@@ -9,11 +9,11 @@ from __future__ import annotations
 import errno
 import traceback
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 from trio_supervisor.core.config.model import InetServer, Severity
+from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.runtime.rpc.calls import Rpc
 from trio_supervisor.runtime.rpc.plugins import make_plugins
 from trio_supervisor.web.access.admission import Admission

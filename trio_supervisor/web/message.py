@@ -7,13 +7,14 @@ connection open, as ``supervisorctl`` needs it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property, lru_cache
 from http import HTTPStatus
 from time import gmtime
 from typing import Protocol
 from urllib.parse import parse_qsl, unquote_to_bytes, urlsplit
 
+from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.escape import escaped
 
 SERVER_NAME = "trio-supervisor"

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 from urllib.parse import quote_from_bytes
 
 import h11
 
+from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.web.message import Refusal, Request
 
 #: Bytes of a request head beyond which it is refused with 431.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from trio_supervisor.core.dataclass import dataclass
 
 #: Bytes of a request body beyond which it is refused with status 413.
 BODY_MAXBYTES = 16 * 1024 * 1024

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from trio_supervisor.core.config.evaluate import Diagnostics, SectionReader, variables
@@ -31,6 +31,7 @@ from trio_supervisor.core.config.programs import ProgramBuilder, checked_name, e
 from trio_supervisor.core.config.servers import inet_server, unix_server
 from trio_supervisor.core.config.suggest import suggestion
 from trio_supervisor.core.config.value_types import STRING
+from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.diagnostics import Diagnostic, Place, Severity
 from trio_supervisor.core.errors import ConfigError
 from trio_supervisor.core.listener import header_token

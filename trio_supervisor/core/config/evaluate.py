@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 from collections import ChainMap
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from trio_supervisor.core.config.ini import Grammar
@@ -15,6 +15,7 @@ from trio_supervisor.core.config.interpolation_ini import UnknownName, expand
 from trio_supervisor.core.config.interpolation_toml import expand_dollars, without_expansions
 from trio_supervisor.core.config.options import SECRETS
 from trio_supervisor.core.config.secrets import MASK, as_written
+from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.errors import ConfigError, InternalError
 
 if TYPE_CHECKING:

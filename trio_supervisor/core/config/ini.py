@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from trio_supervisor.core.config.options import ROWS, SECRETS
 from trio_supervisor.core.config.secrets import MASK
 from trio_supervisor.core.config.shell_syntax import open_quote
+from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.diagnostics import Diagnostic, Place, Severity
 from trio_supervisor.core.errors import ConfigError
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import enum
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import ClassVar, Protocol, TypedDict, TypeVar
 
 from trio_supervisor.core.config.access import Access, Credentials, Tls
+from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.diagnostics import Diagnostic
 from trio_supervisor.core.diagnostics import Severity as Severity
 

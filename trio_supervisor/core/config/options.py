@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from trio_supervisor.core.config import python_values, value_types
 from trio_supervisor.core.config.secrets import MASK
+from trio_supervisor.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from trio_supervisor.core.config.python_values import PythonValue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from trio_supervisor.core.config.converters import SYSLOG
@@ -24,6 +24,7 @@ from trio_supervisor.core.config.model import (
 )
 from trio_supervisor.core.config.names import why_invalid
 from trio_supervisor.core.config.options import PROGRAM, filled
+from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.diagnostics import Diagnostic, Place, Severity
 from trio_supervisor.core.errors import ConfigError
 from trio_supervisor.core.events import EVENT_TYPES, ProcessLogStderr

@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from trio_supervisor.core.config.converters import parse_duration
 from trio_supervisor.core.config.model import Autorestart
+from trio_supervisor.core.dataclass import dataclass
 
 
 def _same(value: Any) -> object:

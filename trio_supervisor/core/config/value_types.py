@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from trio_supervisor.core.config import converters
+from trio_supervisor.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

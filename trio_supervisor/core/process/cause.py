@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+
+from trio_supervisor.core.dataclass import dataclass
 
 
 class CauseKind(enum.Enum):

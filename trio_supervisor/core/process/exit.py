@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
+from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.process.signals import signal_name
 
 

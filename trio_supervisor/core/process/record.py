@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import enum
 import math
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import Any, Protocol
 
+from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.process.cause import Cause
 from trio_supervisor.core.process.exit import End, Exit
 from trio_supervisor.core.process.states import State

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from signal import SIGKILL
 from typing import TYPE_CHECKING
+
+from trio_supervisor.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from trio_supervisor.core.config.model import ProcessConfig

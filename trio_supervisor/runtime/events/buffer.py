@@ -7,12 +7,12 @@ full. Events that were taken out but not delivered go back to the head.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import trio
 
 from trio_supervisor.core.config.model import Severity
+from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.events import serials
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import secrets
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import trio
 
+from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.events import Event, ProcessGroup, ProcessState, SupervisorStateChange
 from trio_supervisor.core.numbers import natural
 

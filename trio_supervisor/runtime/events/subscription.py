@@ -7,11 +7,11 @@ drops.
 from __future__ import annotations
 
 import weakref
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import trio
 
+from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.events import EVENT_TYPES, Event
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from trio_supervisor.core.dataclass import dataclass
 
 PROC = "/proc"
 _TICKS = os.sysconf("SC_CLK_TCK")

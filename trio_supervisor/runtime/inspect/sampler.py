@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 import trio
 
+from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.runtime.inspect.procfs import NOTHING, ProcessTable
 from trio_supervisor.runtime.system.threads import NoThread, in_thread
 

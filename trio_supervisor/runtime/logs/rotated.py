@@ -9,10 +9,11 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from zlib import crc32
 
+from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.runtime.logs.logfile import own_descriptor
 from trio_supervisor.runtime.logs.rotation import backup_name
 from trio_supervisor.runtime.system.opening import open_regular

@@ -7,11 +7,11 @@ so that a disk that hangs holds up only the client that asked for its log.
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import trio
 
+from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.errors import NoFile
 from trio_supervisor.runtime.logs.logfollow import LogFollower
 from trio_supervisor.runtime.logs.logread import (

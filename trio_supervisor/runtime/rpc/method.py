@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial, update_wrapper
 from typing import TYPE_CHECKING, Final
 
+from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.errors import Failed, IncorrectParameters
 from trio_supervisor.core.numbers import bounded, whole_number
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config.secrets import MASK, SHORTEST_SECRET
+from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.errors import NoFile, NotExecutable
 
 if TYPE_CHECKING:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config.model import AUTO
+from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.runtime.spawn.command import find_command
 from trio_supervisor.runtime.spawn.steps import STEPS
 

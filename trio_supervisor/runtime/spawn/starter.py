@@ -6,10 +6,10 @@ It does not know the state: the state machine of the process decides what follow
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config.model import Command, Task
+from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.runtime.spawn.spec import find_command_of, spawn_spec
 from trio_supervisor.runtime.spawn.task import TaskChild
 

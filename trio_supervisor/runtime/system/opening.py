@@ -28,8 +28,9 @@ import os
 import pwd
 import stat
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from trio_supervisor.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

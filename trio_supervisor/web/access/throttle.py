@@ -21,10 +21,12 @@ from __future__ import annotations
 import ipaddress
 from collections import OrderedDict
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 import trio
+
+from trio_supervisor.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

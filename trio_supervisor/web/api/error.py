@@ -5,10 +5,10 @@ This is the only place where faults become HTTP statuses.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.process.states import FaultCode
 from trio_supervisor.web.api.json import json_response
 

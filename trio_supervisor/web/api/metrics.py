@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from trio_supervisor._version import __version__
+from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.process.states import SIGNALLABLE_STATES
 from trio_supervisor.runtime.inspect.describe import details
 from trio_supervisor.runtime.inspect.info import by_name

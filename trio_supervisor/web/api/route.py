@@ -6,10 +6,11 @@ Dispatch, checks of input, the OpenAPI description and the reference page are ma
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final, cast
 
 from trio_supervisor.core.config.model import Severity
+from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.errors import Failed, ShuttingDown
 from trio_supervisor.core.process.states import DaemonState
 

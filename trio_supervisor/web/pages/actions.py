@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config.model import Severity
+from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.errors import BadName, Failed, RequestError
 from trio_supervisor.core.process.states import FaultCode
 from trio_supervisor.runtime.rpc import control

@@ -10,9 +10,9 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 
+from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.web.pages.layout import visible
 
 #: Characters of the longest sequence that is held back until it is complete.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from functools import cache
 
+from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.web.message import SECURITY, Request, Response, http_date
 
 STYLE = "stylesheets/supervisor.css"

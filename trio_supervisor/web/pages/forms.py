@@ -7,9 +7,9 @@ dialog, else as a page.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.web.pages import csrf
 from trio_supervisor.web.pages.layout import page, visible
 

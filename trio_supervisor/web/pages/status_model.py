@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import trio
 
+from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.errors import BadName
 from trio_supervisor.runtime.inspect.info import by_name
 from trio_supervisor.web.pages import process_view as view
@@ -59,6 +59,9 @@ class SortOrder:
         return REVERSED + key if self == SortOrder(key) else key
 
 
+_BY_TROUBLE = SortOrder()
+
+
 class StatusModel:
     """The pieces of the page, as they are at the moment of the call."""
 
@@ -74,7 +77,7 @@ class StatusModel:
             "restarts": lambda p: -p.record.restarts,
         }
 
-    def table(self, words: str = "", order: SortOrder = SortOrder()) -> str:
+    def table(self, words: str = "", order: SortOrder = _BY_TROUBLE) -> str:
         """Return the bodies of the table: one for each group, or one for all processes.
 
         Sorted by TROUBLE, processes that need attention have a body above the groups. Only
