@@ -15,12 +15,14 @@ PACKAGES = {
     "chromedriver": "chromium-driver",
     "chromium": "chromium",
     "fish": "fish",
+    "mandoc": "mandoc",
     "nginx": "nginx-light",
     "node": "nodejs",
     "perl": "perl",
     "ps": "procps",
     "redis-server": "redis-server",
     "strace": "strace",
+    "systemd-analyze": "systemd",
     "zsh": "zsh",
 }
 #: Options of ``unshare`` for a namespace of pids with its own /proc.

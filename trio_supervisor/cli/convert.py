@@ -1,4 +1,4 @@
-"""``tsupervisord --convert``: an INI configuration as TOML, on standard output."""
+"""``tsupervisord --convert``: an INI configuration, or a Procfile, as TOML on standard output."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import shlex
 import sys
 from dataclasses import field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tomli_w
@@ -15,6 +16,7 @@ from trio_supervisor.core.config.build import examine, include_patterns, reads_e
 from trio_supervisor.core.config.convert import NotConvertible, to_tables, translate
 from trio_supervisor.core.config.ini import Document, Section
 from trio_supervisor.core.config.model import Config
+from trio_supervisor.core.config.procfile import procfile_tables
 from trio_supervisor.core.config.toml import read_toml
 from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.errors import ConfigError
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
 
 #: Exit code if the converted text does not mean the same; it is printed nevertheless.
 EXIT_DIFFERENT = 1
+#: Beginning of the names of Procfiles (``Procfile.dev``), and the file of variables beside them.
+PROCFILE = "Procfile"
+VARIABLES = ".env"
 #: Stands for a variable that is not set where the file is converted: a text and a number.
 STAND_IN = "1"
 #: Number of a user or group that does not exist here; it is of no use for anything but comparing.
@@ -54,6 +59,8 @@ def convert(configuration: str | None, program: str, *, keep_includes: bool = Fa
     """
     origin = os.getcwd()
     path = find_config(program, origin) if configuration is None else configuration
+    if os.path.basename(path).startswith(PROCFILE):
+        return _convert_procfile(path)
     if is_toml(path):
         raise ConfigError(f"{path} is TOML already")
     context = anywhere(eval_context(origin))
@@ -88,6 +95,25 @@ def convert(configuration: str | None, program: str, *, keep_includes: bool = Fa
     for name in different:
         print(f"{name} does not mean the same: compare the two files there", file=sys.stderr)
     return EXIT_DIFFERENT if different or conversion.is_partial else 0
+
+
+def _convert_procfile(path: str) -> int:
+    """Print a Procfile and the ``.env`` file beside it as a configuration. Raises ConfigError."""
+    beside = os.path.join(os.path.dirname(path), VARIABLES)
+    text, variables = "", ""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        if os.path.exists(beside):
+            variables = Path(beside).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot read the Procfile: {error}") from error
+    tables = procfile_tables(text, variables)
+    if "program" not in tables:
+        raise ConfigError(f"{path} has no entry of the form 'name: command'")
+    if variables:
+        print(f"the variables of {beside} are in [supervisord.environment]", file=sys.stderr)
+    sys.stdout.write(_dumped(tables))
+    return 0
 
 
 @dataclass

@@ -139,9 +139,23 @@ def _convert(options: DaemonOptions, program: str) -> int:
 
 
 def _export(options: DaemonOptions, program: str) -> int:
+    if options.format == "systemd":
+        from trio_supervisor.cli.service_files import export_units
+
+        return export_units(options.configuration, options.overrides, program)
+    if options.format == "compose":
+        from trio_supervisor.cli.service_files import export_services
+
+        return export_services(options.configuration, options.overrides, program)
     from trio_supervisor.cli.export import export
 
     return export(options.configuration, options.overrides, options.format, program)
+
+
+def _print_unit(options: DaemonOptions, program: str) -> int:
+    from trio_supervisor.cli.service_files import print_unit
+
+    return print_unit(options.configuration, options.overrides, program)
 
 
 def _demo(options: DaemonOptions, program: str) -> int:
@@ -194,5 +208,6 @@ _ACTIONS: dict[str, Callable[[DaemonOptions, str], int]] = {
     "export": _export,
     "hash-password": _hash_password,
     "help": _help,
+    "print-unit": _print_unit,
     "version": _version,
 }

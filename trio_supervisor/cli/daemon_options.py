@@ -26,9 +26,22 @@ FLAGS = (
     Flag("", "demo", "", "run a demonstration: a few programs in a temporary directory"),
     Flag("", "check", "", "report errors and warnings of the configuration, then exit"),
     Flag("", "format", "FORM", "with --check: text or json"),
-    Flag("", "convert", "", "print an INI configuration as TOML"),
+    Flag("", "convert", "", "print an INI configuration, or a Procfile, as TOML"),
     Flag("", "keep-includes", "", "with --convert: keep [include], for TOML files"),
-    Flag("", "export", "FORM", "print the configuration in effect, with origins: toml or json"),
+    Flag(
+        "",
+        "export",
+        "FORM",
+        "print the configuration in effect, with origins: toml or json; or its programs as "
+        "units of systemd, or services of a compose file: systemd or compose",
+    ),
+    Flag(
+        "",
+        "print-unit",
+        "",
+        "print a unit of systemd for this daemon, configuration and machine",
+        abbreviated=False,
+    ),
     Flag("", "hash-password", "", "ask for a password and print the value for password="),
     Flag("h", "help", "", "show this text (also -?)"),
     Flag("v", "version", "", "show the version"),
@@ -49,14 +62,14 @@ FLAGS = (
     Flag("", "profile_options", "LIST", "profile the daemon: cumulative, calls, callers"),
 )
 #: Flags that request something other than running the daemon.
-ACTIONS = ("demo", "check", "convert", "export", "hash-password")
+ACTIONS = ("demo", "check", "convert", "export", "hash-password", "print-unit")
 #: Flags about this run. Each other flag overrides the option of ``[supervisord]`` with its name.
 OF_THIS_RUN = frozenset(
     (*ACTIONS, *QUESTIONS, "configuration", "format", "keep-includes", "profile_options")
 )
 #: Actions on a file, which may be named without ``-c``.
-OF_A_FILE = ("check", "convert", "export")
-FORMS = {"format": ("text", "json"), "export": ("toml", "json")}
+OF_A_FILE = ("check", "convert", "export", "print-unit")
+FORMS = {"format": ("text", "json"), "export": ("toml", "json", "systemd", "compose")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +107,7 @@ def parse(argv: list[str]) -> DaemonOptions:
             return DaemonOptions(action=question)
     for option, legal in FORMS.items():
         if option in given and given[option] not in legal:
-            shown = " or ".join(legal)
+            shown = f"{', '.join(legal[:-1])} or {legal[-1]}"
             raise UsageError(f"invalid value for --{option} {given[option]!r}: use {shown}")
     actions = [name for name in given if name in ACTIONS]
     return DaemonOptions(
@@ -116,6 +129,7 @@ def usage(program: str) -> str:
     lines = [
         f"usage: {os.path.basename(program)} [options]",
         f"       {os.path.basename(program)} --check | --convert | --export FORM [FILE]",
+        f"       {os.path.basename(program)} --print-unit [FILE]",
         "",
         "Starts the programs of a supervisord.conf, keeps them running and answers",
         "tsupervisorctl.",

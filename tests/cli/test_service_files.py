@@ -1,0 +1,215 @@
+"""``--print-unit``, ``--export systemd`` and ``--export compose``, checked by systemd itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.kit.daemon import run_to_end
+from tests.kit.machine import path_of
+from tests.kit.root import NOBODY, as_user
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DAEMON = """\
+[supervisord]
+user=daemon
+logfile=/var/log/supervisor/supervisord.log
+childlogdir=/var/lib/sup/children
+pidfile=/run/supervisor/supervisord.pid
+identifier=100%% mine
+minfds=600000
+[unix_http_server]
+file=/run/supervisor/supervisor.sock
+"""
+PROGRAMS = """\
+[program:web]
+command=/bin/sh -c "echo $HOME 100%% \\"x\\" 'y'; exec sleep 100"
+numprocs=2
+process_name=%(program_name)s_%(process_num)d
+environment=A="b c",P="$x%%y\\z"
+exitcodes=0,2
+startretries=5
+stdout_logfile=/tmp/web.log
+stderr_logfile=NONE
+[program:one]
+command=/bin/cat
+user=daemon
+umask=022
+directory=/tmp
+autorestart=true
+redirect_stderr=true
+stopsignal=INT
+stopwaitsecs=33
+[program:off]
+command=/bin/cat
+autostart=false
+autorestart=false
+stopasgroup=true
+ignore_sigpipe=false
+[program:strict]
+command=/bin/cat
+exitcodes=3
+stdout_syslog=true
+stdout_logfile=NONE
+[fcgi-program:php]
+command=/bin/cat
+socket=tcp://127.0.0.1:9123
+socket_backlog=7
+[eventlistener:listener]
+command=/bin/cat
+events=TICK_5
+"""
+
+
+def verify(directory: Path, *names: str) -> None:
+    """Let systemd read units. It needs no running systemd."""
+    done = subprocess.run(
+        [path_of("systemd-analyze"), "verify", "--man=no", *(f"./{name}" for name in names)],
+        cwd=directory,
+        env={**os.environ, "SYSTEMD_UNIT_PATH": f"{directory}:"},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.stderr, done.returncode) == ("", 0)
+
+
+def printed(directory: Path, *arguments: str, text: str = PROGRAMS, user: str = "") -> str:
+    (directory / "c.conf").write_text(DAEMON.replace("user=daemon\n", user or "") + text)
+    done = run_to_end(*arguments, "c.conf", cwd=directory)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def units(text: str) -> dict[str, str]:
+    """The units of an export by name."""
+    parts = re.split(r"^# /etc/systemd/system/(\S+)\n", text, flags=re.MULTILINE)
+    assert parts[0] == ""
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="an ordinary user gets a unit of another kind")
+@pytest.mark.behaviour("configuration.md#a-unit-for-the-daemon")
+def test_the_unit_of_the_daemon(tmp_path: Path) -> None:
+    unit = printed(tmp_path, "--print-unit", user="user=daemon\n")
+    lines = unit.splitlines()
+    for line in (
+        "Type=notify",
+        f"ExecStart={run_command()} -n -c {tmp_path}/c.conf",
+        "KillMode=mixed",
+        "Delegate=yes",
+        "User=daemon",
+        "RuntimeDirectory=supervisor",
+        "LogsDirectory=supervisor",
+        "StateDirectory=sup/children",
+        "LimitNOFILE=600000:600000",
+        "Description=trio-supervisor (100%% mine)",
+        "WantedBy=multi-user.target",
+    ):
+        assert line in lines
+    (tmp_path / "tsupervisord.service").write_text(unit)
+    as_root = printed(tmp_path, "--print-unit")
+    assert "User=" not in as_root
+    (tmp_path / "root.service").write_text(as_root)
+    verify(tmp_path, "tsupervisord.service", "root.service")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+@pytest.mark.behaviour("configuration.md#a-unit-for-the-daemon")
+def test_the_unit_of_an_ordinary_user(tmp_path: Path) -> None:
+    nobody = pwd.getpwnam(NOBODY)
+    (tmp_path / "c.conf").write_text("[supervisord]\n")
+    for path in (tmp_path, *tmp_path.parents[:2]):
+        path.chmod(0o755)
+    within = as_user(nobody.pw_uid, nobody.pw_gid)
+    done = run_to_end("--print-unit", "c.conf", cwd=tmp_path, within=within)
+    assert "WantedBy=default.target" in done.stdout
+    assert "User=" not in done.stdout
+    assert "~/.config/systemd/user/" in done.stdout
+
+
+@pytest.mark.behaviour("configuration.md#units-and-services-of-the-programs")
+def test_the_programs_as_units(tmp_path: Path) -> None:
+    found = units(printed(tmp_path, "--export", "systemd"))
+    assert sorted(found) == [
+        *("off.service", "one.service", "php.service", "php.socket", "strict.service"),
+        *("web-web_0.service", "web-web_1.service", "web.target"),
+    ]
+    web = found["web-web_0.service"].splitlines()
+    for line in (
+        "# No counterpart: startretries",
+        r'''ExecStart=/bin/sh -c "echo $$HOME 100%% \"x\" 'y'; exec sleep 100"''',
+        'Environment="A=b c"',
+        r'Environment="P=$x%%y\\z"',
+        "Restart=on-failure",
+        "SuccessExitStatus=2",
+        "RestartForceExitStatus=SIGHUP SIGINT SIGTERM SIGPIPE",
+        "StandardOutput=append:/tmp/web.log",
+        "StandardError=null",
+        "PartOf=web.target",
+    ):
+        assert line in web
+    for line in (
+        *("User=daemon", "UMask=0022", "WorkingDirectory=/tmp", "Restart=always"),
+        *("StandardError=inherit", "KillSignal=SIGINT", "TimeoutStopSec=33", "KillMode=mixed"),
+    ):
+        assert line in found["one.service"].splitlines()
+    for line in ("Restart=no", "KillMode=control-group", "IgnoreSIGPIPE=no"):
+        assert line in found["off.service"].splitlines()
+    strict = found["strict.service"]
+    assert "RestartForceExitStatus=0 SIGHUP SIGINT SIGTERM SIGPIPE\n" in strict
+    assert "StandardOutput=journal\n" in strict
+    assert "ListenStream=127.0.0.1:9123\n" in found["php.socket"]
+    assert "StandardInput=socket\n" in found["php.service"]
+    for name, text in found.items():
+        (tmp_path / name).write_text(text)
+    verify(tmp_path, *found)
+
+
+@pytest.mark.behaviour("configuration.md#units-and-services-of-the-programs")
+def test_the_programs_as_services_of_a_compose_file(tmp_path: Path) -> None:
+    text = printed(tmp_path, "--export", "compose")
+    services = dict(re.findall(r'^  "([^"]+)":\n((?:    .*\n)+)', text, re.MULTILINE))
+    assert set(services) == {"off", "one", "php", "strict", "web-web_0", "web-web_1"}
+    fields = dict(line.strip().split(": ", 1) for line in services["one"].splitlines())
+    assert json.loads(fields["command"]) == ["/bin/cat"]
+    assert json.loads(fields["restart"]) == "always"
+    assert fields["stop_signal"] == "SIGINT"
+    assert fields["stop_grace_period"] == "33s"
+    assert 'profiles: ["manual"]' in services["off"]
+    assert r'''"echo $$HOME 100% \"x\" 'y'; exec sleep 100"''' in services["web-web_0"]
+    assert '"P": "$$x%y' in services["web-web_0"]
+
+
+@pytest.mark.behaviour("configuration.md#units-and-services-of-the-programs")
+def test_listeners_are_reported_as_left_out(tmp_path: Path) -> None:
+    (tmp_path / "c.conf").write_text("[supervisord]\n" + PROGRAMS)
+    done = run_to_end("--export", "systemd", "c.conf", cwd=tmp_path)
+    assert done.stderr == "not exported, systemd has no event listeners: listener\n"
+
+
+@pytest.mark.behaviour("configuration.md#converting-a-procfile")
+def test_a_procfile_becomes_a_configuration_that_loads(tmp_path: Path) -> None:
+    (tmp_path / "Procfile").write_text("web: sleep 1000\n")
+    (tmp_path / ".env").write_text("A=hidden\n")
+    done = run_to_end("--convert", "Procfile", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stderr == "the variables of .env are in [supervisord.environment]\n"
+    (tmp_path / "tsupervisord.toml").write_text(done.stdout)
+    assert run_to_end("--check", "tsupervisord.toml", cwd=tmp_path).returncode == 0
+    (tmp_path / "Procfile").write_text("nothing\n")
+    done = run_to_end("--convert", "Procfile", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "has no entry of the form 'name: command'" in done.stderr
+
+
+def run_command() -> str:
+    return f"{sys.executable} -m trio_supervisor"
