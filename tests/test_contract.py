@@ -29,7 +29,7 @@ LINK = re.compile(r"\]\(([^)#:]*)(?:#([^)]*))?\)")
 #: Numbers of rules, and names of documents, that a reader of the repository does not have.
 NUMBER = re.compile(
     r"(?<![A-Za-z0-9%\\])[PQWTSDKEG]-?[0-9]{2,3}(?![A-Za-z0-9])"
-    r"|\b(?:config|interfaces|ctl|policies|needs)\.md\b"
+    r"|\b(?:config|interfaces|ctl|needs)\.md\b"
 )
 NUMBER_IN_NAME = re.compile(r"(?:^|_)[pqwtsdkeg][0-9]{2,3}(?:_|$)", re.IGNORECASE)
 #: Codes of the linter, in comments that silence it.

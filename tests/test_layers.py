@@ -111,6 +111,10 @@ LAZY = (
     Lazy("core.xmlrpc", "xml.etree.ElementTree*", "as slow, and loaded by defusedxml anyway"),
     Lazy("core.xmlrpc", "datetime*", "few calls have a date"),
     Lazy("core.config.toml", "tomllib", "most configurations are INI files"),
+    Lazy(
+        "runtime.spawn.steps", "resource", "every fork gets slower; for children with limits only"
+    ),
+    Lazy("runtime.spawn.steps", "ctypes", "as slow, and for children with such a step only"),
     Lazy("runtime.spawn.leftovers", "datetime*", "most starts find no leftovers"),
     Lazy("web.app", f"{NAME}.web.pages*", "most daemons are never asked for a page"),
     Lazy("web.app", f"{NAME}.web.api*", "most daemons are never asked by the JSON API"),

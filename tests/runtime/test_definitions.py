@@ -7,11 +7,17 @@ from typing import Any
 
 import pytest
 
+from trio_supervisor.core.config.limits import RLIMITS
 from trio_supervisor.core.config.model import Autorestart, ProgramOptions
 from trio_supervisor.core.errors import ConfigError
 from trio_supervisor.runtime.definitions import program, task
 
 RIGHT: dict[str, list[object]] = {
+    **{f"rlimit_{name}": [0, "0", "1:2", "unlimited"] for name in RLIMITS},
+    "nice": [-20, 19],
+    "oom_score_adj": [-1000, 1000],
+    "no_new_privs": [True],
+    "die_with_supervisor": [True],
     "priority": [-1, 0, 999],
     "autostart": [True],
     "autorestart": [True, False, Autorestart.UNEXPECTED],
@@ -33,6 +39,11 @@ RIGHT: dict[str, list[object]] = {
     "stderr_logfile": [Path("x.log")],
 }
 WRONG: dict[str, list[object]] = {
+    **{f"rlimit_{name}": [-1, "2:1", True, None] for name in RLIMITS},
+    "nice": [20, "0"],
+    "oom_score_adj": [1001, 0.5],
+    "no_new_privs": ["true"],
+    "die_with_supervisor": [1],
     "priority": ["1", 1.5, True],
     "autostart": ["yes", 1],
     "autorestart": ["unexpected", None],

@@ -9,6 +9,7 @@ import pytest
 
 from tests.kit.config import BASE, load, program
 from trio_supervisor.core.config.access import Access, Credentials
+from trio_supervisor.core.config.limits import NO_LIMITS
 from trio_supervisor.core.config.model import (
     AUTO,
     Autorestart,
@@ -477,6 +478,8 @@ def test_defaults_of_a_program() -> None:
         values.pop(key)
     for key in ("task", "backoff"):  # only programs can say those
         values.pop(key)
+    assert x.limits is NO_LIMITS
+    values.pop("limits")
     assert values == {
         "directory": None,
         "umask": None,

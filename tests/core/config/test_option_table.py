@@ -98,15 +98,15 @@ def test_keywords_for_type_checkers_are_those_of_the_table() -> None:
     assert set(TaskOptions.__annotations__) == of_tasks
 
 
-NICE = """\
+KINDNESS = """\
     Option(
-        "nice",
+        "kindness",
         value_types.INTEGER,
         "0",
         "how much it yields to other processes",
         extension=True,
         python=python_values.ANY_INTEGER,
-        config_info="nice",
+        config_info="kindness",
     ),
 """
 #: Run with the package that knows the new option: prints what each of its readers makes of it.
@@ -139,36 +139,36 @@ def written(name, text):
     return name
 
 def processes(path):
-    return [process.nice for group in load_config(path).groups for process in group.processes]
+    return [process.kindness for group in load_config(path).groups for process in group.processes]
 
 def refused(value):
     try:
-        program("x", "/bin/true", {"nice": value})
+        program("x", "/bin/true", {"kindness": value})
     except ConfigError as error:
         return str(error)
 
 HEAD = "[supervisord]\\nuser=root\\n"
 X = "[program:x]\\ncommand=/bin/true\\n"
 ini = written("c.conf", HEAD + X + "numprocs=2\\nprocess_name=%(process_num)d\\n"
-              "nice=%(process_num)d\\n")
-toml = written("c.toml", "[supervisord]\\n[program.x]\\ncommand = '/bin/true'\\nnice = 5\\n")
-bad = written("bad.conf", HEAD + X + "nice=five\\n")
-misspelled = written("misspelled.conf", HEAD + X + "nise=5\\n")
+              "kindness=%(process_num)d\\n")
+toml = written("c.toml", "[supervisord]\\n[program.x]\\ncommand = '/bin/true'\\nkindness = 5\\n")
+bad = written("bad.conf", HEAD + X + "kindness=five\\n")
+misspelled = written("misspelled.conf", HEAD + X + "kindnes=5\\n")
 config = load_config(toml)
 before = {group.name: group for group in load_config(written("d.conf", HEAD + X)).groups}
 print(json.dumps({
     "ini": processes(ini),
-    "default": before["x"].processes[0].nice,
+    "default": before["x"].processes[0].kindness,
     "toml": processes(toml),
-    "python": program("x", "/bin/true", {"nice": 5}).processes[0].nice,
+    "python": program("x", "/bin/true", {"kindness": 5}).processes[0].kindness,
     "python refuses": refused("5"),
     "check": json.loads(printed(check, bad, {}, "json", "tsupervisord"))["findings"],
     "misspelled": json.loads(printed(check, misspelled, {}, "json", "tsupervisord"))["findings"],
     "export": json.loads(printed(export, toml, {}, "json", "tsupervisord"))["group"],
-    "convert": printed(convert, written("e.conf", HEAD + X + "nice=5\\n"), "tsupervisord"),
+    "convert": printed(convert, written("e.conf", HEAD + X + "kindness=5\\n"), "tsupervisord"),
     "info": all_config_info(SimpleNamespace(candidates=config.groups, groups={})),
     "changed": diff(before, config.groups).changed,
-    "api": CONFIG["properties"].get("nice"),
+    "api": CONFIG["properties"].get("kindness"),
     "schema": json.loads(schema()),
     "sample": sample(),
     "page": markdown(),
@@ -181,28 +181,28 @@ def test_a_new_row_reaches_everything(tmp_path: Path) -> None:
     copy = tmp_path / "copy" / PACKAGE.name
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
     table, model = copy / "core/config/options.py", copy / "core/config/model.py"
-    _insert(table, "\nPROGRAM = (\n", NICE)
-    _insert(model, "    umask: int | None = None\n", "    nice: int = 0\n")
-    _insert(model, "    directory: str | PathLike\n", "    nice: int\n")
+    _insert(table, "\nPROGRAM = (\n", KINDNESS)
+    _insert(model, "    umask: int | None = None\n", "    kindness: int = 0\n")
+    _insert(model, "    directory: str | PathLike\n", "    kindness: int\n")
     found = _probed(copy.parent, tmp_path)
     assert found["ini"] == [0, 1]  # expanded for each process
     assert (found["default"], found["toml"], found["python"]) == (0, [5], 5)
-    assert found["python refuses"].startswith("x: nice must be a whole number, not '5'")
+    assert found["python refuses"].startswith("x: kindness must be a whole number, not '5'")
     (wrong,) = [finding for finding in found["check"] if finding["severity"] == "error"]
-    assert (wrong["option"], wrong["line"], wrong["column"]) == ("nice", 5, 6)
-    (meant,) = [finding for finding in found["misspelled"] if finding["option"] == "nise"]
-    assert meant["hint"] == "did you mean nice?"
+    assert (wrong["option"], wrong["line"], wrong["column"]) == ("kindness", 5, 10)
+    (meant,) = [finding for finding in found["misspelled"] if finding["option"] == "kindnes"]
+    assert meant["hint"] == "did you mean kindness?"
     (group,) = found["export"]
-    assert group["process"][0]["nice"] == {"value": 5, "from": "c.toml:4"}
-    assert "nice = 5\n" in found["convert"]
-    assert found["info"][0]["nice"] == 5
+    assert group["process"][0]["kindness"] == {"value": 5, "from": "c.toml:4"}
+    assert "kindness = 5\n" in found["convert"]
+    assert found["info"][0]["kindness"] == 5
     assert found["changed"] == ["x"]
     assert found["api"]["type"] == "integer"
     for kind in ("program", "fcgi-program", "eventlistener"):
         options = found["schema"]["properties"][kind]["additionalProperties"]["properties"]
-        assert options["nice"]["type"] == ["integer", "string"]
-    assert ";nice=0 " in found["sample"]
-    assert "| `nice` | whole number | `0` | update | how much it yields" in found["page"]
+        assert options["kindness"]["type"] == ["integer", "string"]
+    assert ";kindness=0 " in found["sample"]
+    assert "| `kindness` | whole number | `0` | update | how much it yields" in found["page"]
 
 
 GATE_PROBE = """
@@ -221,7 +221,7 @@ def loaded(name, text):
     Path(name).write_text(text)
     config = load_config(name)
     told = [m.text for m in config.messages if "extended" in m.text.replace(os.getcwd(), "")]
-    return [process.nice for group in config.groups for process in group.processes], told
+    return [process.kindness for group in config.groups for process in group.processes], told
 
 def meaning(name, text):
     Path(name).write_text(text)
@@ -229,21 +229,21 @@ def meaning(name, text):
     return repr((config.daemon, config.groups))
 
 Path("main").write_text("[supervisord]\\nuser=root\\n[include]\\nfiles=more.conf\\n")
-Path("more.conf").write_text("[supervisord]\\nextended=true\\n" + X % "" + "nice=5\\n")
+Path("more.conf").write_text("[supervisord]\\nextended=true\\n" + X % "" + "kindness=5\\n")
 print(json.dumps({
-    "off": loaded("off.conf", HEAD % "" + X % "" + "nice=five\\n"),
-    "false": loaded("off.conf", HEAD % "extended=false\\n" + X % "" + "nice=5\\n"),
-    "on": loaded("on.conf", HEAD % ON + X % "" + "nice=5\\n"),
-    "variable": loaded("on.conf", HEAD % "extended=%(ENV_EXTENDED)s\\n" + X % "" + "nice=5\\n"),
+    "off": loaded("off.conf", HEAD % "" + X % "" + "kindness=five\\n"),
+    "false": loaded("off.conf", HEAD % "extended=false\\n" + X % "" + "kindness=5\\n"),
+    "on": loaded("on.conf", HEAD % ON + X % "" + "kindness=5\\n"),
+    "variable": loaded("on.conf", HEAD % "extended=%(ENV_EXTENDED)s\\n" + X % "" + "kindness=5\\n"),
     "included": loaded("main", Path("main").read_text()),
-    "default off": loaded("off.conf", HEAD % "" + X % "[DEFAULT]\\nnice=five\\n"),
-    "default on": loaded("on.conf", HEAD % ON + X % "[DEFAULT]\\nnice=6\\n"),
-    "toml": loaded("c.toml", "[supervisord]\\n[program.x]\\ncommand='/bin/true'\\nnice=5\\n"),
-    "same": meaning("same.conf", HEAD % "" + X % "" + "nice=five\\n")
+    "default off": loaded("off.conf", HEAD % "" + X % "[DEFAULT]\\nkindness=five\\n"),
+    "default on": loaded("on.conf", HEAD % ON + X % "[DEFAULT]\\nkindness=6\\n"),
+    "toml": loaded("c.toml", "[supervisord]\\n[program.x]\\ncommand='/bin/true'\\nkindness=5\\n"),
+    "same": meaning("same.conf", HEAD % "" + X % "" + "kindness=five\\n")
     == meaning("same.conf", HEAD % "" + X % ""),
 }))
 for name in ("off.conf", "on.conf"):
-    Path(name).write_text(HEAD % (ON if name == "on.conf" else "") + X % "" + "nice=5\\n")
+    Path(name).write_text(HEAD % (ON if name == "on.conf" else "") + X % "" + "kindness=5\\n")
     convert(name, "tsupervisord")
 """
 
@@ -254,12 +254,12 @@ def test_the_gate_of_an_extended_option(tmp_path: Path) -> None:
     copy = tmp_path / "copy" / PACKAGE.name
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
     table, model = copy / "core/config/options.py", copy / "core/config/model.py"
-    _insert(table, "\nPROGRAM = (\n", NICE.replace("extension=True", "extended=True"))
-    _insert(model, "    umask: int | None = None\n", "    nice: int = 0\n")
+    _insert(table, "\nPROGRAM = (\n", KINDNESS.replace("extension=True", "extended=True"))
+    _insert(model, "    umask: int | None = None\n", "    kindness: int = 0\n")
     printed = _run(GATE_PROBE, copy.parent, tmp_path)
     first, _, converted = printed.partition("\n")
     found = json.loads(first)
-    text = "nice has no effect without extended = true in [supervisord] of the main file"
+    text = "kindness has no effect without extended = true in [supervisord] of the main file"
     for case in ("off", "false", "default off"):
         assert found[case] == [[0], [text]], case
     of_included = "extended has no effect in an included file"
@@ -267,8 +267,8 @@ def test_the_gate_of_an_extended_option(tmp_path: Path) -> None:
     for case, value in (("on", 5), ("variable", 5), ("default on", 6), ("toml", 5)):
         assert found[case] == [[value], []], case
     assert found["same"] is True
-    assert '[program.x.other]\nnice = "5"\n[supervisord]' in converted
-    assert 'extended = true\n\n[program.x]\ncommand = "/bin/true"\nnice = 5\n' in converted
+    assert '[program.x.other]\nkindness = "5"\n[supervisord]' in converted
+    assert 'extended = true\n\n[program.x]\ncommand = "/bin/true"\nkindness = 5\n' in converted
 
 
 def _insert(path: Path, after: str, text: str) -> None:

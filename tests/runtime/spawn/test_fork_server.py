@@ -457,6 +457,11 @@ def test_every_step_has_words_for_its_failure() -> None:
     identity = (5, 6, [7])
     arguments = {
         "process group": True,
+        "oom_score_adj": 5,
+        "nice": 5,
+        "limits": [("nofile", 5, 6)],
+        "die_with_supervisor": 5,
+        "no_new_privs": True,
         "signals": True,
         "umask": 0o22,
         "directory": b"/none",
@@ -471,11 +476,16 @@ def test_every_step_has_words_for_its_failure() -> None:
     texts = [steps.explain(orders, name, OSError(errno.EPERM, "No")) for name, _ in orders]
     assert texts == [
         "couldn't setpgid: EPERM",
-        "couldn't set signals: EPERM",
+        "couldn't set oom_score_adj: EPERM",
+        "couldn't set nice: EPERM",
+        "couldn't set No: EPERM",  # that step gives the name of the limit in place of a text
         "couldn't setuid to 5: Could not set groups of effective user",
         "couldn't setuid to 5: Could not set group id of effective user",
         "couldn't setuid to 5: No",
+        "couldn't set die_with_supervisor: EPERM",
         "couldn't chdir to /none: EPERM",
         "couldn't set umask: EPERM",
+        "couldn't set no_new_privs: EPERM",
+        "couldn't set signals: EPERM",
         "couldn't exec x: EPERM",
     ]

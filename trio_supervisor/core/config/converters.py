@@ -6,10 +6,12 @@ fix it.
 
 from __future__ import annotations
 
+import math
 import posixpath
 import re
 from typing import TYPE_CHECKING
 
+from trio_supervisor.core.config.limits import UNLIMITED, UNLIMITED_NAME, Rlimit
 from trio_supervisor.core.config.model import AUTO, Auto, Autorestart, EventLength, Severity
 from trio_supervisor.core.config.suggest import suggestion
 from trio_supervisor.core.events import EVENT_TYPES
@@ -17,6 +19,8 @@ from trio_supervisor.core.numbers import LONGEST_SECONDS, natural
 from trio_supervisor.core.process.signals import parse_signal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from trio_supervisor.core.config.context import EvalContext
 
 _TRUE = frozenset({"true", "yes", "on", "1"})
@@ -40,6 +44,8 @@ _RESTART_HINTS = {"always": "use true", "never": "use false", "on-failure": "use
 _PORTS = range(1, 65536)
 #: Largest value of C ``int``: file modes are passed to the kernel as ``int``.
 LARGEST_INT = 2**31 - 1
+#: Largest value of a limit that is not unlimited.
+LARGEST_LIMIT = 2**63 - 1
 SYSLOG = "syslog"
 
 
@@ -109,6 +115,51 @@ def parse_duration(text: str) -> float:
     if seconds > LONGEST_SECONDS:
         raise ValueError(f"duration {text!r} is too long", "use less than thirty years")
     return seconds
+
+
+def rlimit_bytes(text: str, context: EvalContext) -> Rlimit:
+    return _rlimit(text, lambda part: byte_size(part, context))
+
+
+def rlimit_count(text: str, context: EvalContext) -> Rlimit:
+    return _rlimit(text, lambda part: integer(part, context))
+
+
+def rlimit_seconds(text: str, _: EvalContext) -> Rlimit:
+    """Durations in whole seconds, rounded up: the kernel knows no others, and 0 is at once."""
+    return _rlimit(text, lambda part: math.ceil(parse_duration(part)))
+
+
+def rlimit_duration(text: str, _: EvalContext) -> Rlimit:
+    return _rlimit(text, parse_duration)
+
+
+def _rlimit(text: str, convert: Callable[[str], float]) -> Rlimit:
+    """``SOFT:HARD``, or one value for both."""
+    parts = [part.strip() for part in text.split(":")]
+    values = [math.inf if part.lower() == UNLIMITED_NAME else convert(part) for part in parts]
+    if len(values) > 2 or any(value < 0 for value in values):
+        raise ValueError(f"invalid limit {text!r}", "write SOFT or SOFT:HARD, like 1024:4096")
+    soft, hard = values[0], values[-1]
+    if soft > hard:
+        raise ValueError(f"limit {text!r} has a soft value above the hard one", "write SOFT:HARD")
+    if any(LARGEST_LIMIT < value < math.inf for value in values):
+        raise ValueError(f"limit {text!r} is too large", f"use {UNLIMITED_NAME}")
+    return Rlimit(*(UNLIMITED if value == math.inf else value for value in (soft, hard)))
+
+
+def nice(text: str, context: EvalContext) -> int:
+    return _between(integer(text, context), -20, 19)
+
+
+def oom_score_adj(text: str, context: EvalContext) -> int:
+    return _between(integer(text, context), -1000, 1000)
+
+
+def _between(number: int, first: int, last: int) -> int:
+    if not first <= number <= last:
+        raise ValueError(f"{number} is not in {first} to {last}", f"use {first} to {last}")
+    return number
 
 
 def octal(text: str, _: EvalContext) -> int:

@@ -13,6 +13,7 @@ from dataclasses import field
 from typing import ClassVar, Protocol, TypedDict, TypeVar
 
 from trio_supervisor.core.config.access import Access, Credentials, Tls
+from trio_supervisor.core.config.limits import NO_LIMITS, Limits
 from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.diagnostics import Diagnostic
 from trio_supervisor.core.diagnostics import Severity as Severity
@@ -173,6 +174,7 @@ class ProcessConfig:
     backoff: tuple[float, ...] = ()
     """Seconds of pause after the first, second, ... failed start, the last one for all further;
     empty: 1, 2, 3, ... Files cannot set it."""
+    limits: Limits = NO_LIMITS
     section: str | None = field(default=None, compare=False)
     """Name of the section it was made from; None if a program made it."""
 
@@ -253,6 +255,10 @@ class PathLike(Protocol):
         """The path as text."""
 
 
+#: A number, or a text as a file has it: ``unlimited``, ``1024:4096``, ``512MB``.
+RlimitValue = int | float | str
+
+
 class CommonOptions(TypedDict, total=False):
     """Options that programs and tasks have in common; names and defaults are those of a file."""
 
@@ -291,6 +297,25 @@ class ProgramOptions(CommonOptions, total=False):
     environment: Mapping[str, str]
     stdout_logfile: str | PathLike
     stderr_logfile: str | PathLike
+    rlimit_as: RlimitValue
+    rlimit_core: RlimitValue
+    rlimit_cpu: RlimitValue
+    rlimit_data: RlimitValue
+    rlimit_fsize: RlimitValue
+    rlimit_memlock: RlimitValue
+    rlimit_msgqueue: RlimitValue
+    rlimit_nice: RlimitValue
+    rlimit_nofile: RlimitValue
+    rlimit_nproc: RlimitValue
+    rlimit_rss: RlimitValue
+    rlimit_rtprio: RlimitValue
+    rlimit_rttime: RlimitValue
+    rlimit_sigpending: RlimitValue
+    rlimit_stack: RlimitValue
+    nice: int
+    oom_score_adj: int
+    no_new_privs: bool
+    die_with_supervisor: bool
 
 
 @dataclass(frozen=True, slots=True)

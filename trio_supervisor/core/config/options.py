@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from trio_supervisor.core.config import python_values, value_types
+from trio_supervisor.core.config.limits import RLIMITS
 from trio_supervisor.core.config.secrets import MASK
 from trio_supervisor.core.dataclass import dataclass
 
@@ -399,6 +400,61 @@ def _channel(name: str) -> tuple[Option, ...]:
     )
 
 
+#: How the limits of a child are written that do not count something.
+_RLIMIT_TYPES = {
+    **dict.fromkeys(
+        ("as", "core", "data", "fsize", "memlock", "msgqueue", "rss", "stack"),
+        (value_types.RLIMIT_BYTES, python_values.RLIMIT_BYTES),
+    ),
+    "cpu": (value_types.RLIMIT_SECONDS, python_values.RLIMIT_SECONDS),
+    "rttime": (value_types.RLIMIT_DURATION, python_values.RLIMIT_DURATION),
+}
+
+
+def _limit(name: str, type: ValueType, doc: str, python: PythonValue) -> Option:
+    default = "false" if type is value_types.BOOLEAN else None
+    return Option(
+        name,
+        type,
+        default,
+        doc,
+        extension=True,
+        extended=True,
+        field=f"limits.{name}",
+        python=python,
+    )
+
+
+#: What a child may use of the machine.
+LIMITS = (
+    *(
+        _limit(f"rlimit_{name}", *(kind, f"limit: {what}", python))
+        for name, what in sorted(RLIMITS.items())
+        for kind, python in [
+            _RLIMIT_TYPES.get(name, (value_types.RLIMIT_COUNT, python_values.RLIMIT_COUNT))
+        ]
+    ),
+    _limit("nice", value_types.NICE, "-20 is served first, 19 last", python_values.NICE),
+    _limit(
+        "oom_score_adj",
+        value_types.OOM_SCORE,
+        "-1000: never killed for lack of memory; 1000: first",
+        python_values.OOM_SCORE,
+    ),
+    _limit(
+        "no_new_privs",
+        value_types.BOOLEAN,
+        "it and its children get no rights from setuid programs",
+        python_values.FLAG,
+    ),
+    _limit(
+        "die_with_supervisor",
+        value_types.BOOLEAN,
+        "the kernel kills it when the daemon dies",
+        python_values.FLAG,
+    ),
+)
+
 PROGRAM = (
     Option(
         "command",
@@ -558,6 +614,7 @@ PROGRAM = (
         "SUPERVISOR_SERVER_URL it sees",
         config_info="serverurl",
     ),
+    *LIMITS,
 )
 
 #: Options of ``add_program`` and ``add_task`` that files do not have.

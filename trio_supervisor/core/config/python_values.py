@@ -10,6 +10,7 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from trio_supervisor.core.config import converters
 from trio_supervisor.core.config.converters import parse_duration
 from trio_supervisor.core.config.model import Autorestart
 from trio_supervisor.core.dataclass import dataclass
@@ -49,6 +50,10 @@ def _number(value: object) -> bool:
 
 def _within(last: int) -> Callable[[object], bool]:
     return lambda value: _count(value) and value in range(last + 1)
+
+
+def _from_to(first: int, last: int) -> Callable[[object], bool]:
+    return lambda value: _integer(value) and value in range(first, last + 1)
 
 
 def _boolean(value: object) -> bool:
@@ -110,9 +115,34 @@ def _duration(value: float | str) -> float:
     return parse_duration(value) if isinstance(value, str) else float(value)
 
 
+def _like_in_a_file(convert: Callable[[str, Any], object], expected: str) -> PythonValue:
+    """A number, or the text that a file would have; ``convert`` needs no context."""
+
+    def read(value: object) -> object:
+        return convert(str(value), None)
+
+    def is_right(value: object) -> bool:
+        if not isinstance(value, str) and not _number(value):
+            return False
+        try:
+            read(value)
+        except ValueError:
+            return False
+        return True
+
+    return PythonValue(is_right, expected, read)
+
+
 ANY_INTEGER = PythonValue(_integer, "a whole number")
 COUNT = PythonValue(_count, "a whole number, 0 or more")
 DURATION = PythonValue(_is_duration, "seconds, or a text like 500ms, 30s, 5m, 2h, 1d", _duration)
+_LIMIT = "a limit: {}, unlimited, or two of them like 10:20"
+RLIMIT_BYTES = _like_in_a_file(converters.rlimit_bytes, _LIMIT.format("bytes, a text like 512MB"))
+RLIMIT_COUNT = _like_in_a_file(converters.rlimit_count, _LIMIT.format("a number"))
+RLIMIT_SECONDS = _like_in_a_file(converters.rlimit_seconds, _LIMIT.format("seconds"))
+RLIMIT_DURATION = _like_in_a_file(converters.rlimit_duration, _LIMIT.format("seconds"))
+NICE = PythonValue(_from_to(-20, 19), "a number from -20 to 19")
+OOM_SCORE = PythonValue(_from_to(-1000, 1000), "a number from -1000 to 1000")
 FLAG = PythonValue(_boolean, "True or False")
 PATH = PythonValue(_is_path, "a path", _path)
 RESTART_POLICY = PythonValue(_restart_policy, "True, False or an Autorestart", _policy)

@@ -120,6 +120,45 @@ DURATION = ValueType(
     _plain_number,
     shown_as="number",
 )
+_RLIMIT = "SOFT or SOFT:HARD"
+RLIMIT_BYTES = ValueType(
+    f"{_RLIMIT}: sizes, or unlimited",
+    converters.rlimit_bytes,
+    ("integer", "string"),
+    _as_integer,
+    str,
+)
+RLIMIT_COUNT = ValueType(
+    f"{_RLIMIT}: numbers, or unlimited",
+    converters.rlimit_count,
+    ("integer", "string"),
+    _as_integer,
+    str,
+)
+RLIMIT_SECONDS = ValueType(
+    f"{_RLIMIT}: durations, or unlimited",
+    converters.rlimit_seconds,
+    ("number", "string"),
+    _as_number,
+    str,
+)
+RLIMIT_DURATION = ValueType(
+    f"{_RLIMIT}: durations, or unlimited",
+    converters.rlimit_duration,
+    ("number", "string"),
+    _as_number,
+    str,
+)
+NICE = ValueType(
+    "-20 to 19", converters.nice, ("integer", "string"), _as_integer, shown_as="integer"
+)
+OOM_SCORE = ValueType(
+    "-1000 to 1000",
+    converters.oom_score_adj,
+    ("integer", "string"),
+    _as_integer,
+    shown_as="integer",
+)
 OCTAL = ValueType("octal number", converters.octal, plain=lambda number: f"{number:04o}")
 STRING = ValueType("text", converters.string)
 COMMAND = ValueType("command line", converters.string, ("string", "array"))

@@ -169,7 +169,7 @@ def make_child(
         try:
             if _needs_helper(spec):
                 orders = _orders(spec)
-                pid, control = _fork(server, standard)
+                pid, control = _fork(spec, server, standard)
             else:
                 pid = _popen(spec, standard)
         except OSError as error:
@@ -263,11 +263,19 @@ def _popen(spec: SpawnSpec, standard: Standard) -> int:
     )
 
 
-def _fork(server: ForkServer | None, standard: Standard) -> tuple[int, socket.socket]:
-    """Make a child that waits for its orders; return its pid and the socket to send them to."""
+def _fork(
+    spec: SpawnSpec, server: ForkServer | None, standard: Standard
+) -> tuple[int, socket.socket]:
+    """Make a child that waits for its orders; return its pid and the socket to send them to.
+
+    Raises SpawnError if the exec helper cannot take one of the steps.
+    """
     if server is not None:
         with contextlib.suppress(ForkServerFailed):  # reviewed by the launcher afterwards
             return server.fork(standard)
+    if "die_with_supervisor" in spec.steps:
+        # The kernel would kill the child as soon as the worker thread ends that is its parent.
+        raise _not_spawned("couldn't set die_with_supervisor: there is no fork server")
     return _start_exec_helper(standard)
 
 

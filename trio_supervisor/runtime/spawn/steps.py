@@ -17,7 +17,9 @@ imports this module too, for the names and the texts of the table.
 
 A new step is a row of ``STEPS`` at the place where it belongs in the order: ``setting`` takes its
 argument from the configuration of a process (None: this child does without the step), ``act``
-carries it out, and ``failure`` says what it means if the system refuses.
+carries it out, and ``failure`` says what it means if the system refuses. ``prepare`` loads the
+modules that only this step needs. All are loaded before the first step: later the child may be a
+user who cannot read them, or have no memory left for them.
 """
 
 from __future__ import annotations
@@ -43,6 +45,9 @@ NOT_SPAWNED = 127
 #: Bytes to read at once.
 READ_SIZE = 65536
 
+#: Options of prctl(2).
+PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
+
 #: Signals that the interpreter ignores; the programs that it executes inherit that.
 IGNORED_BY_PYTHON = (_signal.SIGPIPE, _signal.SIGXFSZ)
 
@@ -50,7 +55,7 @@ IGNORED_BY_PYTHON = (_signal.SIGPIPE, _signal.SIGXFSZ)
 class Step:
     """One row of the table."""
 
-    __slots__ = ("act", "failure", "name", "setting")
+    __slots__ = ("act", "failure", "name", "prepare", "setting")
 
     def __init__(
         self,
@@ -58,11 +63,13 @@ class Step:
         act: Callable[[Argument], object],
         failure: Callable[[Argument, OSError], str],
         setting: Callable[[ProcessConfig], Argument] = lambda config: None,
+        prepare: Callable[[], object] = lambda: None,
     ) -> None:
         self.name = name
         self.act = act
         self.failure = failure
         self.setting = setting
+        self.prepare = prepare
 
 
 def errno_name(error: OSError) -> str:
@@ -82,8 +89,59 @@ def _setuid_failed(identity: tuple[int, int, list[int]], why: str | None) -> str
     return f"couldn't setuid to {identity[0]}: {why}"
 
 
-#: All steps in the order in which a child takes them. The identity comes before the directory, so
+def _set_oom_score_adj(value: int) -> None:
+    with open("/proc/self/oom_score_adj", "w") as file:
+        file.write(str(value))
+
+
+def _load_resource() -> Any:
+    import resource
+
+    return resource
+
+
+def _set_limits(limits: list[tuple[str, int, int]]) -> None:
+    """Raise OSError with the option, in place of its text, of the limit that is refused."""
+    resource = _load_resource()
+    for name, soft, hard in limits:
+        try:
+            resource.setrlimit(getattr(resource, f"RLIMIT_{name.upper()}"), (soft, hard))
+        except AttributeError:
+            raise OSError(errno.ENOSYS, f"rlimit_{name}") from None
+        except (OSError, ValueError) as error:  # ValueError: above the hard limit of the daemon
+            raise OSError(getattr(error, "errno", errno.EPERM), f"rlimit_{name}") from None
+
+
+def _load_prctl() -> Callable[..., None]:
+    import ctypes
+
+    function = ctypes.CDLL(None, use_errno=True).prctl
+
+    def prctl(option: int, value: int) -> None:
+        if function(option, *map(ctypes.c_ulong, (value, 0, 0, 0))) != 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+    return prctl
+
+
+def _die_with(supervisor: int) -> None:
+    """Let the kernel kill the child when the thread ends that is its parent.
+
+    The daemon may have died before: then nothing else would end the child.
+    """
+    _load_prctl()(PR_SET_PDEATHSIG, _signal.SIGKILL)
+    if os.getppid() != supervisor:
+        os._exit(NOT_SPAWNED)
+
+
+def _refused(option: str) -> Callable[[Argument, OSError], str]:
+    return lambda argument, error: f"couldn't set {option}: {errno_name(error)}"
+
+
+#: All steps in the order in which a child takes them. What may need the daemon's rights comes
+#: before the identity. The identity comes before the directory, so
 #: that the directory is entered, and the program found, with the rights of the program's own user.
+#: The signal that tells of the daemon's death comes after it, because a change of user cancels it.
 #: Its argument (uid, gid, groups) is looked up at each spawn, not taken from the configuration.
 STEPS = (
     Step(
@@ -93,10 +151,23 @@ STEPS = (
         lambda config: True,
     ),
     Step(
-        "signals",
-        _set_signals,
-        lambda argument, error: f"couldn't set signals: {errno_name(error)}",
-        lambda config: config.ignore_sigpipe,
+        "oom_score_adj",
+        _set_oom_score_adj,
+        _refused("oom_score_adj"),
+        lambda config: config.limits.oom_score_adj,
+    ),
+    Step(
+        "nice",
+        lambda value: os.setpriority(os.PRIO_PROCESS, 0, value),
+        _refused("nice"),
+        lambda config: config.limits.nice,
+    ),
+    Step(
+        "limits",
+        _set_limits,
+        lambda argument, error: f"couldn't set {error.strerror}: {errno_name(error)}",
+        lambda config: config.limits.rlimits() or None,
+        _load_resource,
     ),
     Step(
         "groups",
@@ -116,6 +187,13 @@ STEPS = (
         lambda identity, error: _setuid_failed(identity, error.strerror),
     ),
     Step(
+        "die_with_supervisor",
+        _die_with,
+        _refused("die_with_supervisor"),
+        lambda config: os.getpid() if config.limits.die_with_supervisor else None,
+        _load_prctl,
+    ),
+    Step(
         "directory",
         os.chdir,
         lambda directory, error: f"couldn't chdir to {os.fsdecode(directory)}: {errno_name(error)}",
@@ -126,6 +204,19 @@ STEPS = (
         os.umask,
         lambda umask, error: f"couldn't set umask: {errno_name(error)}",
         lambda config: config.umask,
+    ),
+    Step(
+        "no_new_privs",
+        lambda argument: _load_prctl()(PR_SET_NO_NEW_PRIVS, 1),
+        _refused("no_new_privs"),
+        lambda config: config.limits.no_new_privs or None,
+        _load_prctl,
+    ),
+    Step(
+        "signals",
+        _set_signals,
+        _refused("signals"),
+        lambda config: config.ignore_sigpipe,
     ),
     Step(
         "exec",
@@ -158,15 +249,21 @@ def carry_out(control: int) -> None:
         while part := os.read(control, READ_SIZE):
             parts.append(part)
         orders: Orders = marshal.loads(b"".join(parts))
+        for name, _ in orders:
+            _try(control, name, _BY_NAME[name].prepare)
         for name, argument in orders:
-            try:
-                _BY_NAME[name].act(argument)
-            except OSError as error:
-                _report(control, name, error.errno, error.strerror)
-            except Exception as error:  # a NUL byte in an argument, a number out of range
-                _report(control, name, None, str(error))
+            _try(control, name, _BY_NAME[name].act, argument)
     finally:
         os._exit(NOT_SPAWNED)
+
+
+def _try(control: int, name: str, act: Callable[..., object], *arguments: Argument) -> None:
+    try:
+        act(*arguments)
+    except OSError as error:
+        _report(control, name, error.errno, error.strerror)
+    except Exception as error:  # a NUL byte in an argument, a number out of range
+        _report(control, name, None, str(error))
 
 
 def _report(control: int, name: str, number: int | None, text: str | None) -> None:
