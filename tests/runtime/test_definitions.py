@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from trio_supervisor.core.config.limits import RLIMITS
-from trio_supervisor.core.config.model import Autorestart, ProgramOptions
+from trio_supervisor.core.config.model import Autorestart, LogFormat, ProgramOptions
 from trio_supervisor.core.errors import ConfigError
 from trio_supervisor.runtime.definitions import program, task
 
@@ -37,6 +37,7 @@ RIGHT: dict[str, list[object]] = {
     "environment": [{}, {"A": "b=c"}],
     "stdout_logfile": ["x.log"],
     "stderr_logfile": [Path("x.log")],
+    "log_format": ["json", LogFormat.PREFIX],
 }
 WRONG: dict[str, list[object]] = {
     **{f"rlimit_{name}": [-1, "2:1", True, None] for name in RLIMITS},
@@ -63,6 +64,7 @@ WRONG: dict[str, list[object]] = {
     "environment": [["A=b"], {"A": 1}, {"": "x"}, {"A=B": "x"}, {"A": "\0"}],
     "stdout_logfile": [True],
     "stderr_logfile": [2],
+    "log_format": ["xml", True],
 }
 
 

@@ -21,6 +21,7 @@ FIRST_CALL = b"<methodCall><methodName>x</methodName></methodCall>"
 #: Modules that the daemon imports when it first needs them.
 LATE_MODULES = (
     *("datetime", "email.utils", "html", "importlib.resources", "tomllib"),
+    *("json.encoder", "trio_supervisor.runtime.output.records"),
     "trio_supervisor.web.api.routes",
     "trio_supervisor.web.pages.live",
     "trio_supervisor.web.pages.log_page",

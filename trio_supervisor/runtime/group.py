@@ -199,6 +199,8 @@ class Group:
             host=self._host,
             auto_log=partial(self._auto_log, process.name, name),
             reader=reader,
+            program=process.program,
+            log_format=process.log_format,
         )
 
     def _auto_log(self, process: str, channel: str) -> str:

@@ -16,6 +16,7 @@ from trio_supervisor.core.config.model import (
     EventLength,
     GroupKind,
     InetServer,
+    LogFormat,
     Severity,
 )
 from trio_supervisor.core.diagnostics import Diagnostic
@@ -496,6 +497,7 @@ def test_defaults_of_a_program() -> None:
         "killasgroup": False,
         "redirect_stderr": False,
         "ignore_sigpipe": True,
+        "log_format": LogFormat.RAW,
         "serverurl": AUTO,
         "socket": None,
     }

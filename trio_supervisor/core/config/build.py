@@ -133,7 +133,7 @@ class _Builder:
         daemon = self._daemon()
         self._names = ChainMap(variables(daemon.environment), *self._start.maps)
         interfaces = self._all(self._interface, self._sections("rpcinterface"))
-        groups = self._groups(ProgramBuilder(daemon.environment, self._messages))
+        groups = self._groups(ProgramBuilder(daemon, self._messages))
         if any(group.pool for group in groups):
             self._check_identifier(daemon.identifier)
 

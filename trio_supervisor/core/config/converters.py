@@ -12,7 +12,14 @@ import re
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config.limits import UNLIMITED, UNLIMITED_NAME, Rlimit
-from trio_supervisor.core.config.model import AUTO, Auto, Autorestart, EventLength, Severity
+from trio_supervisor.core.config.model import (
+    AUTO,
+    Auto,
+    Autorestart,
+    EventLength,
+    LogFormat,
+    Severity,
+)
 from trio_supervisor.core.config.suggest import suggestion
 from trio_supervisor.core.events import EVENT_TYPES
 from trio_supervisor.core.numbers import LONGEST_SECONDS, natural
@@ -318,6 +325,13 @@ def event_length(text: str, _: EvalContext) -> EventLength:
         return EventLength(text.lower())
     except ValueError:
         raise ValueError(f"invalid 'event_len' value {text!r}", "use characters or bytes") from None
+
+
+def log_format(text: str, _: EvalContext) -> LogFormat:
+    try:
+        return LogFormat(text.lower())
+    except ValueError:
+        raise ValueError(f"{text!r} is no log format", "use raw, prefix or json") from None
 
 
 def event_types(text: str, _: EvalContext) -> frozenset[str]:

@@ -101,6 +101,17 @@ class ChannelConfig:
         return tuple(targets)
 
 
+class LogFormat(enum.Enum):
+    """How the output of a program is written to its logs."""
+
+    RAW = "raw"
+    """Byte for byte."""
+    PREFIX = "prefix"
+    """Lines, each with time, name and stream before it."""
+    JSON = "json"
+    """An object for each line."""
+
+
 @dataclass(frozen=True, slots=True)
 class FastCgiSocket:
     """The listening socket that all processes of one FastCGI program share as fd 0."""
@@ -168,6 +179,7 @@ class ProcessConfig:
     text: not set."""
     stdout: ChannelConfig = ChannelConfig()
     stderr: ChannelConfig = ChannelConfig()
+    log_format: LogFormat = LogFormat.RAW
     socket: FastCgiSocket | None = None
     task: Callable[..., Awaitable[object]] | None = None
     """An async function to run in place of the command; files cannot set it."""
@@ -177,6 +189,11 @@ class ProcessConfig:
     limits: Limits = NO_LIMITS
     section: str | None = field(default=None, compare=False)
     """Name of the section it was made from; None if a program made it."""
+
+    @property
+    def program(self) -> str:
+        """Name of its program: that of the section, else its own."""
+        return self.name if self.section is None else self.section.partition(":")[2]
 
     @property
     def runnable(self) -> Command | Task:
@@ -316,6 +333,8 @@ class ProgramOptions(CommonOptions, total=False):
     oom_score_adj: int
     no_new_privs: bool
     die_with_supervisor: bool
+    log_format: LogFormat | str
+    """``raw``, ``prefix`` or ``json``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,6 +415,8 @@ class DaemonConfig:
     strip_ansi: bool = False
     log_answer_maxbytes: int = 16 * 1024 * 1024
     """Most bytes of a log that one answer holds; of more it is the last part."""
+    log_format: LogFormat = LogFormat.RAW
+    """That of programs that have none of their own."""
     environment: Mapping[str, str] = field(default_factory=dict)
     identifier: str = "supervisor"
 

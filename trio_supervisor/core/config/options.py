@@ -206,6 +206,15 @@ SUPERVISORD = (
         RestartScope.NOTHING,
     ),
     Option(
+        "log_format",
+        value_types.LOG_FORMAT,
+        "raw",
+        "how the output of programs is written to their logs, unless they say so themselves",
+        RestartScope.GROUPS,
+        extension=True,
+        extended=True,
+    ),
+    Option(
         "extended",
         value_types.BOOLEAN,
         "false",
@@ -580,6 +589,15 @@ PROGRAM = (
     ),
     *_channel("stdout"),
     *_channel("stderr"),
+    Option(
+        "log_format",
+        value_types.LOG_FORMAT,
+        "raw",
+        "its logs: raw bytes, lines with a prefix of time and name, or json",
+        extension=True,
+        extended=True,
+        python=python_values.LOG_FORMAT,
+    ),
     Option(
         "environment",
         value_types.ENVIRONMENT,

@@ -31,9 +31,10 @@ from trio_supervisor.core.events import EVENT_TYPES, ProcessLogStderr
 from trio_supervisor.core.listener import header_token
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from trio_supervisor.core.config.evaluate import SectionReader
+    from trio_supervisor.core.config.model import DaemonConfig
 
 #: Most processes of a section: as many as Linux runs by default in all. A typing error must not
 #: take all memory.
@@ -179,8 +180,8 @@ class SectionTemplate:
     common: Values
     """Values of the options that are evaluated once for the section."""
     socket: FastCgiSocket | None
-    inherited: Mapping[str, str]
-    """The environment of ``[supervisord]``."""
+    inherited: DaemonConfig
+    """The section whose values are those of programs that have none of their own."""
 
     def process(self, number: int, count: int) -> ProcessConfig:
         """Process ``number`` of a program of ``count`` processes.
@@ -223,8 +224,14 @@ class SectionTemplate:
                 )
                 warnings.append(_warning(reader, text))
             values["stderr_logfile"] = None
-        values["environment"] = {**self.inherited, **own}
-        blank = ProcessConfig("", "", socket=self.socket, section=reader.section.name)
+        values["environment"] = {**self.inherited.environment, **own}
+        blank = ProcessConfig(
+            "",
+            "",
+            socket=self.socket,
+            section=reader.section.name,
+            log_format=self.inherited.log_format,
+        )
         return filled(blank, _at_fields({**self.common, **values}))
 
     def _check_channel(self, name: str, values: Values, warnings: list[Diagnostic]) -> None:
@@ -247,8 +254,8 @@ class SectionTemplate:
 class ProgramBuilder:
     """Builds programs and their processes; ``messages`` collects what is to be logged."""
 
-    def __init__(self, environment: Mapping[str, str], messages: list[Diagnostic]) -> None:
-        self._environment = environment
+    def __init__(self, daemon: DaemonConfig, messages: list[Diagnostic]) -> None:
+        self._daemon = daemon
         self._messages = messages
 
     def program(
@@ -279,7 +286,7 @@ class ProgramBuilder:
                 "killasgroup",
                 "leave it out: SIGKILL must reach whom the stop signal reached",
             )
-        template = SectionTemplate(reader, values, socket, self._environment)
+        template = SectionTemplate(reader, values, socket, self._daemon)
         processes = in_start_order(
             template.evaluated(number, count, reader.diagnostics, self._messages)
             for number in range(first, first + count)

@@ -12,7 +12,7 @@ from typing import Any
 
 from trio_supervisor.core.config import converters
 from trio_supervisor.core.config.converters import parse_duration
-from trio_supervisor.core.config.model import Autorestart
+from trio_supervisor.core.config.model import Autorestart, LogFormat
 from trio_supervisor.core.dataclass import dataclass
 
 
@@ -133,6 +133,10 @@ def _like_in_a_file(convert: Callable[[str, Any], object], expected: str) -> Pyt
     return PythonValue(is_right, expected, read)
 
 
+def _log_format(value: object) -> bool:
+    return value in {each.value for each in LogFormat} or isinstance(value, LogFormat)
+
+
 ANY_INTEGER = PythonValue(_integer, "a whole number")
 COUNT = PythonValue(_count, "a whole number, 0 or more")
 DURATION = PythonValue(_is_duration, "seconds, or a text like 500ms, 30s, 5m, 2h, 1d", _duration)
@@ -146,6 +150,7 @@ OOM_SCORE = PythonValue(_from_to(-1000, 1000), "a number from -1000 to 1000")
 FLAG = PythonValue(_boolean, "True or False")
 PATH = PythonValue(_is_path, "a path", _path)
 RESTART_POLICY = PythonValue(_restart_policy, "True, False or an Autorestart", _policy)
+LOG_FORMAT = PythonValue(_log_format, "a LogFormat or its name: raw, prefix, json", LogFormat)
 SECONDS = PythonValue(is_sequence_of(_number), "a sequence of seconds", tuple)
 EXIT_STATUSES = PythonValue(
     is_sequence_of(_within(255)), "a sequence of numbers from 0 to 255", tuple

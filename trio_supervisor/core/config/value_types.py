@@ -194,3 +194,4 @@ EVENT_TYPES = ValueType(
     "list of event types", converters.event_types, ("array", "string"), _as_list
 )
 EVENT_LENGTH = ValueType("text", converters.event_length)
+LOG_FORMAT = ValueType("raw, prefix or json", converters.log_format)

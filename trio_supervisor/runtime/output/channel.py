@@ -4,8 +4,8 @@
 2. Filters remove ANSI sequences and take captures apart (``core/output.py``). They pass bytes on
    split anywhere, as they were read.
 3. ``_write`` gives the rest to the log targets (``targets.py``), to memory, subscribers and events,
-   and at level debug to the activity log. A stage that makes lines or records of the bytes (a log
-   format) belongs there, in front of the log targets only.
+   and at level debug to the activity log. With a log format a stage in front of the targets alone
+   makes records of the bytes (``records.py``).
 
 An error in one channel ends neither that channel nor another.
 """
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_supervisor.core import events
-from trio_supervisor.core.config.model import Severity
+from trio_supervisor.core.config.model import LogFormat, Severity
 from trio_supervisor.core.output import AnsiStripper, Capture, Captured, WholeCharacters
 from trio_supervisor.runtime.output.reader import PROMPT, read_rest
 from trio_supervisor.runtime.output.subscriptions import Subscriptions
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from trio_supervisor.core.config.model import ChannelConfig
     from trio_supervisor.runtime.host import Host
     from trio_supervisor.runtime.output.reader import Reader
+    from trio_supervisor.runtime.output.records import RecordStage
 
 _EVENTS = {
     "stdout": (events.ProcessLogStdout, events.ProcessCommunicationStdout),
@@ -42,7 +43,8 @@ class OutputChannel:
     """One output channel of one process, for all its children one after another.
 
     ``name`` is ``stdout`` or ``stderr``. ``auto_log`` makes the file of an automatic log
-    (``ChannelTargets``). ``reader`` fetches the output; None means the usual one.
+    (``ChannelTargets``). ``reader`` fetches the output; None means the usual one. ``log_format`` is
+    how the output is written to its logs, ``program`` the name of the program in them.
     """
 
     __slots__ = (
@@ -57,6 +59,7 @@ class OutputChannel:
         "_process",
         "_publishes",
         "_reader",
+        "_records",
         "_stripper",
         "_targets",
         "name",
@@ -75,6 +78,8 @@ class OutputChannel:
         host: Host,
         auto_log: Callable[[], str] | None = None,
         reader: Reader | None = None,
+        program: str = "",
+        log_format: LogFormat = LogFormat.RAW,
     ) -> None:
         self.name = name
         self._process = process
@@ -88,6 +93,9 @@ class OutputChannel:
         self._targets = ChannelTargets(
             config.targets, host.sinks, process=process, auto_log=auto_log
         )
+        self._records: RecordStage | None = None
+        if log_format is not LogFormat.RAW:
+            self._records = self._record_stage(log_format, program)
         self._stripper: AnsiStripper | None = None
         self._capture: Capture | None = None
         self._characters = WholeCharacters()
@@ -111,7 +119,13 @@ class OutputChannel:
     async def drain(self, fd: int, pid: int) -> None:
         """Take the output of a child as it arrives, until the end of its pipe."""
         self._pid = pid
-        await self._reader.drain(fd, self)
+        if self._records is None:
+            await self._reader.drain(fd, self)
+        else:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._records.write_late_lines, pid)
+                await self._reader.drain(fd, self)
+                nursery.cancel_scope.cancel()
         self._host.log(Severity.DEBUG, f"fd {fd} closed, stopped monitoring <{self._label}>")
 
     def drain_rest(self, fd: int) -> None:
@@ -126,6 +140,8 @@ class OutputChannel:
             self._feed_capture(self._stripper.finish())
         if self._capture is not None:
             self._deliver_contained(self._capture.finish())
+        if self._records is not None:
+            self._records.finish(self._pid)
         self._publish_text(self._characters.finish())
         self._stripper = self._capture = None
         self._targets.close()
@@ -169,6 +185,13 @@ class OutputChannel:
         """Process output of the child: through the filters to everything that is to have it."""
         self._feed_capture(data if self._stripper is None else self._stripper.feed(data))
 
+    def _record_stage(self, log_format: LogFormat, program: str) -> RecordStage:
+        from trio_supervisor.core.line_records import Origin  # most programs log raw bytes
+        from trio_supervisor.runtime.output.records import RecordStage
+
+        origin = Origin(program, self._group, self._process, self.name)
+        return RecordStage(log_format, origin, self._targets, self._host.wall_clock)
+
     @property
     def _label(self) -> str:
         return f"{self._process} {self.name}"
@@ -194,7 +217,10 @@ class OutputChannel:
             )
 
     def _write(self, data: bytes) -> None:
-        self._targets.write(data)
+        if self._records is None:
+            self._targets.write(data)
+        else:
+            self._records.write(data, self._pid)
         self.time_index.note(trio.current_time(), self.tail.count)
         self.tail.feed(data)
         self.subscriptions.feed(data)

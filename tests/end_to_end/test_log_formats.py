@@ -1,0 +1,77 @@
+"""log_format with the real daemon: records in files and on a shared stdout."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.kit.daemon import BASE, daemon, eventually
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LINES = 500
+#: Writes numbered lines in pieces that end anywhere but at the end of a line, then a line without
+#: an end.
+PIECES = f"""\
+import os, sys
+text = b"".join(b"%s %d\\n" % (sys.argv[1].encode(), n) for n in range({LINES}))
+for start in range(0, len(text), 7):
+    os.write(1, text[start:start + 7])
+os.write(1, b"no end")
+"""
+EXTENDED = BASE.replace("[supervisord]\n", "[supervisord]\nextended=true\nlog_format=json\n")
+PREFIX = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (\S+) (stdout|stderr) (.*)")
+
+
+@pytest.mark.behaviour(
+    "output.md#lines-in-records",
+    "output.md#the-default-of-all-programs",
+    "output.md#raw-logs",
+    "output.md#the-format-prefix",
+    "output.md#lines-without-an-end",
+)
+def test_formats_of_several_programs(tmp_path: Path) -> None:
+    """Two programs share the daemon's stdout, and none of their lines mix."""
+    (tmp_path / "pieces.py").write_text(PIECES)
+    program = f"command={sys.executable} -S pieces.py %(program_name)s\ndirectory=%(here)s\n"
+    program += "startsecs=0\nautorestart=false\n"
+    shared = "stdout_logfile=/dev/stdout\nstdout_logfile_maxbytes=0\n"
+    text = (
+        f"[program:one]\n{program}{shared}"
+        f"[program:two]\n{program}{shared}"
+        f"[program:prefix]\n{program}stdout_logfile=%(here)s/prefix.log\nlog_format=prefix\n"
+        "stdout_logfile_maxbytes=5000\nstdout_logfile_backups=50\n"
+        f"[program:raw]\n{program}stdout_logfile=%(here)s/raw.log\nlog_format=raw\n"
+    )
+    with daemon(tmp_path, text, base=EXTENDED) as running:
+        names = ("one", "two", "prefix", "raw")
+        eventually(lambda: all(running.state(name) == "EXITED" for name in names), "all ended")
+        assert running.stop() == 0
+    raw = "".join(f"raw {n}\n" for n in range(LINES)) + "no end"
+    assert (tmp_path / "raw.log").read_text() == raw
+    found = [PREFIX.fullmatch(line) for line in rotated(tmp_path / "prefix.log").splitlines()]
+    assert [match and match.groups() for match in found] == [
+        *(("prefix", "stdout", f"prefix {n}") for n in range(LINES)),
+        ("prefix", "stdout", "no end"),
+    ]
+    lines = [line for line in (tmp_path / "stdout").read_text().splitlines() if line[0] == "{"]
+    records = [json.loads(line) for line in lines]
+    for name in ("one", "two"):
+        own = [record for record in records if record["program"] == name]
+        assert [record["line"] for record in own] == [
+            *(f"{name} {n}" for n in range(LINES)),
+            "no end",
+        ]
+        assert len({record["pid"] for record in own}) == 1
+
+
+def rotated(log: Path) -> str:
+    """The log with its backups, oldest first."""
+    backups = sorted(log.parent.glob(f"{log.name}.*"), key=lambda p: -int(p.suffix[1:]))
+    assert backups
+    return "".join(path.read_text() for path in [*backups, log])
