@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from trio_supervisor.core.errors import NotRunning as NotRunning
     from trio_supervisor.core.errors import PluginError as PluginError
     from trio_supervisor.core.errors import PluginFault as PluginFault
+    from trio_supervisor.core.errors import ProcessFailed as ProcessFailed
     from trio_supervisor.core.errors import RequestError as RequestError
     from trio_supervisor.core.errors import ServerError as ServerError
     from trio_supervisor.core.errors import ShuttingDown as ShuttingDown
@@ -153,6 +154,7 @@ _HOME = {
     "ProcessCommunicationStderr": "core.events",
     "ProcessCommunicationStdout": "core.events",
     "ProcessConfig": "core.config.model",
+    "ProcessFailed": "core.errors",
     "ProcessGroup": "core.events",
     "ProcessGroupAdded": "core.events",
     "ProcessGroupRemoved": "core.events",
@@ -245,6 +247,7 @@ __all__ = [
     "ProcessCommunicationStderr",
     "ProcessCommunicationStdout",
     "ProcessConfig",
+    "ProcessFailed",
     "ProcessGroup",
     "ProcessGroupAdded",
     "ProcessGroupRemoved",

@@ -56,6 +56,9 @@ RECEIVED: dict[str, dict[str, str]] = {
         "send_remote_communication": "",
         "request_shutdown": "",
         "shutdown": "",
+        "ended": "",
+        "stop_on": "",
+        "failure": "`ProcessFailed | None`: of the essential process that ended the supervisor.",
     },
     "Process": {
         "name": "`str`; `full_name` is `group:name`, or just the name if the group has the same.",
@@ -132,7 +135,14 @@ TOPICS: dict[str, tuple[str, ...]] = {
         *("SupervisorError", "RequestError", "AlreadyStarted", "NotRunning", "SpawnFailed"),
         *("AbnormalTermination", "ShuttingDown", "BadName", "BadSignal", "NoFile"),
         *("NotExecutable", "Failed", "AlreadyAdded", "StillRunning", "CantReread"),
-        *("StateUnreachable", "ConfigError", "ServerError", "PluginError", "InternalError"),
+        *(
+            "StateUnreachable",
+            "ProcessFailed",
+            "ConfigError",
+            "ServerError",
+            "PluginError",
+            "InternalError",
+        ),
         *("FaultCode", "Severity"),
     ),
     "Configuration as values": (

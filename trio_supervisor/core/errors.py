@@ -115,6 +115,28 @@ class StateUnreachable(SupervisorError):
         self.exit = exit
 
 
+class ProcessFailed(SupervisorError):
+    """A process has ended that should not have, or a job has failed.
+
+    ``process`` is its full name, ``reason`` tells in words why it does not run, ``exit`` is how its
+    last child ended (None if the last attempt led to no child), ``tail`` has the last lines that
+    this child wrote to stderr, else to stdout. ``code`` is the exit code for a program that ends
+    because of it: ``sys.exit(error.code)``; that of the child, 128 and the number of a signal, 127
+    or 126 for a command that was not found or cannot be executed, else 1.
+    """
+
+    def __init__(
+        self, process: str, reason: str, *, exit: Exit | None, tail: str = "", code: int = 1
+    ) -> None:
+        last = f"; last output:\n{tail}".rstrip() if tail else ""
+        super().__init__(f"{process}: {reason}{last}")
+        self.process = process
+        self.reason = reason
+        self.exit = exit
+        self.tail = tail
+        self.code = code
+
+
 class RequestError(SupervisorError):
     """A request that cannot be carried out; ``code`` is its XML-RPC fault number.
 

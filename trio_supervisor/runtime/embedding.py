@@ -22,12 +22,14 @@ from trio_supervisor.core.escape import escaped
 from trio_supervisor.runtime.guards import innermost
 from trio_supervisor.runtime.load import load_config
 from trio_supervisor.runtime.process.emergency_stop import end_survivors
+from trio_supervisor.runtime.requester import PYTHON
 from trio_supervisor.runtime.supervisor import Supervisor
 from trio_supervisor.runtime.system.threads import in_thread_if_possible
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from trio_supervisor.core.process.cause import Cause
 
 #: Makes the namespace ``supervisor`` exist, in case the program serves HTTP.
 MAIN_INTERFACE = RpcInterface("supervisor", "supervisor.rpcinterface:make_main_rpcinterface")
@@ -72,15 +74,23 @@ async def open_supervisor(
     *,
     log: Callable[[Severity, str], None] = _log_to_logging,
     stop_within: float | None = None,
+    on_shutdown: Callable[[], object] | None = None,
 ) -> AsyncIterator[Supervisor]:
     """Run a supervisor inside this trio program for as long as the block lasts.
 
     ``config`` is a configuration, the path of a file, or nothing: programs and tasks are then
     added by the block. Leaving it, also by an exception or by cancellation, stops every process in
     order, each within its own stopwaitsecs; what is left after ``stop_within`` seconds is killed.
-    A second Ctrl-C kills what is left at once, if this block is in trio's main task. An exception
-    of the block comes out as it is; one of ``log`` goes to logging, with the line that it lost.
-    Raises ConfigError, or InternalError if the supervisor itself has failed.
+    A second Ctrl-C kills what is left at once, if this block is in trio's main task.
+
+    If an essential process has ended for good, or a client (``serve_http``) or a signal
+    (``Supervisor.stop_on``) has requested a shutdown or restart, everything is stopped and the
+    block is cancelled. With ``on_shutdown`` this is called instead for such a request; it must not
+    raise. A shutdown that the program itself requests leaves the block alone.
+
+    An exception of the block comes out as it is; one of ``log`` goes to logging, with the line that
+    it lost. Raises ProcessFailed for an essential process when everything has stopped, ConfigError,
+    or InternalError if the supervisor itself has failed.
     """
     if stop_within is not None and not (isinstance(stop_within, (int, float)) and stop_within >= 0):
         raise ValueError(f"stop_within must be seconds, 0 or more, or None, not {stop_within!r}")
@@ -96,12 +106,22 @@ async def open_supervisor(
         for message in loaded.messages:
             log(message.severity, str(message))
     supervisor = Supervisor(loaded, log=log, environment=dict(os.environ), reload=reload)
+    block = trio.CancelScope()
+
+    def leave(cause: Cause) -> None:
+        if supervisor.failure is None and on_shutdown is not None and cause != PYTHON:
+            on_shutdown()
+        elif cause != PYTHON:
+            block.cancel()
+
+    supervisor.on_leave = leave
     failure: BaseException | None = None
     try:
         async with trio.open_nursery() as nursery:
             await nursery.start(_run, supervisor, stop_within)
             try:
-                yield supervisor
+                with block:
+                    yield supervisor
             finally:
                 # A cancelled supervisor would let go of its children: stop them in order instead.
                 with trio.CancelScope(shield=True):
@@ -114,6 +134,11 @@ async def open_supervisor(
         if len(group.exceptions) > 1:
             raise
         [failure] = group.exceptions
+    if supervisor.failure is not None:
+        if failure is None:
+            failure = supervisor.failure
+        else:
+            failure.add_note(f"meanwhile an essential process ended: {supervisor.failure}")
     if failure is not None:
         try:
             raise failure  # here, so that the group is not shown as its context

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from trio_supervisor.core.config.model import DaemonConfig, Severity
+    from trio_supervisor.core.errors import ProcessFailed
     from trio_supervisor.core.events import Event
     from trio_supervisor.runtime.events.bus import Bus
     from trio_supervisor.runtime.logs.sinks import Sinks
@@ -53,6 +54,9 @@ class Host:
     """Reads the output of all programs."""
     abort: Callable[[BaseException], None] = _reraise
     """Called with an exception of a task that has to end the program (KeyboardInterrupt)."""
+
+    essential_ended: Callable[[ProcessFailed], None] = lambda failure: None
+    """Called when an essential process has ended for good."""
 
     def __post_init__(self) -> None:
         self.gathering = GatheringReader(self.sinks.batch)

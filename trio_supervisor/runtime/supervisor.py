@@ -6,12 +6,10 @@ knows nothing of HTTP, of signals to the daemon or of command lines.
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from dataclasses import replace
 from functools import partial
-from signal import SIGKILL
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 import trio
@@ -30,7 +28,6 @@ from trio_supervisor.core.diagnostics import Diagnostic
 from trio_supervisor.core.errors import (
     BadName,
     CantReread,
-    RequestError,
 )
 from trio_supervisor.core.events import (
     TICKS,
@@ -41,15 +38,15 @@ from trio_supervisor.core.events import (
     ticks_between,
 )
 from trio_supervisor.core.plan import Plan, make_plan
-from trio_supervisor.core.process.cause import Cause, CauseKind
+from trio_supervisor.core.process.cause import POLICY, Cause, CauseKind
 from trio_supervisor.core.process.states import (
     STOPPED_STATES,
     DaemonState,
-    State,
 )
 from trio_supervisor.runtime import definitions, operations
 from trio_supervisor.runtime.active_groups import ActiveGroups
 from trio_supervisor.runtime.config_source import ConfigSource
+from trio_supervisor.runtime.ending import kill_all, stop_on_signals
 from trio_supervisor.runtime.events.bus import Bus
 from trio_supervisor.runtime.events.history import EventHistory
 from trio_supervisor.runtime.events.subscription import BUFFER_SIZE, EventStream, EventStreams
@@ -67,6 +64,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from trio_supervisor.core.config.model import ProgramOptions, TaskOptions
+    from trio_supervisor.core.errors import ProcessFailed
     from trio_supervisor.runtime.logs.activity import ActivityLog
     from trio_supervisor.runtime.operations import Result, StepResult
     from trio_supervisor.runtime.process.process import Process
@@ -135,15 +133,22 @@ class Supervisor:
             environment=environment,
             server_url=config.server_url,
             abort=self._abort,
+            essential_ended=self._essential_ended,
         )
         self.log_writes = self._host.sinks.writes
         """Wakes the followers of log files that the daemon writes."""
         self._logged_messages = frozenset(config.messages)
         """Messages of the last read, already logged; the caller logs those of the first read."""
         self._began_at: float | None = None
+        self._nursery: trio.Nursery | None = None
+        """Of all that runs until the end; None before ``run``."""
         self._leaving = trio.Event()
         self._leaving_by = Cause(CauseKind.SHUTDOWN)
         self._fatal: BaseException | None = None
+        self.failure: ProcessFailed | None = None
+        """The first essential process that has ended for good, and so ended the supervisor."""
+        self.on_leave: Callable[[Cause], None] = lambda cause: None
+        """Called once when the supervisor begins to stop or to restart, with the cause."""
         self._over = trio.Event()
         self._scope = trio.CancelScope()
         """Around all that ``run`` does."""
@@ -195,6 +200,7 @@ class Supervisor:
     async def _run(self, task_status: trio.TaskStatus[None]) -> None:
         async with trio.open_nursery() as nursery:
             self._began_at = trio.current_time()
+            self._nursery = nursery
             nursery.start_soon(run_forever, partial(tick, self._host), "ticks", self.log)
             nursery.start_soon(run_forever, self._host.poller.run, "listeners' answers", self.log)
             self.active.run_in(nursery)
@@ -405,9 +411,7 @@ class Supervisor:
             return
         self.log(Severity.WARN, f"not all has stopped within {within} seconds, killing the rest")
         with trio.move_on_after(KILL_PATIENCE):
-            async with trio.open_nursery() as nursery:
-                for process in self.processes():
-                    nursery.start_soon(kill, process)
+            await kill_all(self.processes())
             await self._over.wait()
             return
         self._log_left()
@@ -417,6 +421,22 @@ class Supervisor:
                 await self._over.wait()
                 return
             self._log_left()
+
+    async def ended(self) -> None:
+        """Return when everything has stopped after a shutdown, whoever requested it."""
+        await self._over.wait()
+
+    def stop_on(self, *signals: int) -> None:
+        """Let the first of these signals to this program stop everything and end the block.
+
+        A second one kills what is left. Their handlers come back when the supervisor has ended.
+        Raises RuntimeError outside the main thread, and before and after the life of the
+        supervisor.
+        """
+        if self._nursery is None or self._over.is_set():
+            raise RuntimeError("the supervisor does not run")
+        listen = stop_on_signals(self, signals)
+        self._nursery.start_soon(listen)
 
     async def reload(self) -> None:
         """Stop everything and end ``run``, to start afresh with ``successor``.
@@ -488,24 +508,25 @@ class Supervisor:
         self._fatal = error
         self.request_shutdown()
 
+    def _essential_ended(self, failure: ProcessFailed) -> None:
+        if self.failure is None and self.state is DaemonState.RUNNING:
+            self.failure = failure
+            self.log(Severity.CRITICAL, f"stopping everything: essential {failure}")
+            with requested_by(POLICY):
+                self.request_shutdown()
+
     def _leave(self, state: DaemonState) -> None:
         first = self.state is DaemonState.RUNNING
         self.state = state
         if first:
+            cause = cause_of_request()
             self._host.accepting = False
-            self._leaving_by = Cause(CauseKind.SHUTDOWN, cause_of_request().who)
+            self._leaving_by = Cause(CauseKind.SHUTDOWN, cause.who)
             self._leaving.set()  # first: whatever fails below, everything is stopped
             for process in self.processes():
                 process.hold()
             self._host.publish(SupervisorStateChangeStopping())
-
-
-async def kill(process: Process) -> None:
-    """Kill what lives of a process, also a child that is just being made."""
-    if process.state is State.STARTING:
-        await process.spawned()
-    with contextlib.suppress(RequestError):  # it has just ended, or the log has the reason
-        process.signal(SIGKILL)
+            self.on_leave(cause)
 
 
 async def tick(host: Host) -> None:

@@ -477,7 +477,7 @@ def test_defaults_of_a_program() -> None:
     values = dataclasses.asdict(x)
     for key in ("name", "command", "stdout", "stderr", "environment", "section"):
         values.pop(key)
-    for key in ("task", "backoff"):  # only programs can say those
+    for key in ("task", "backoff", "essential"):  # only programs can say those
         values.pop(key)
     assert x.limits is NO_LIMITS
     values.pop("limits")

@@ -187,6 +187,8 @@ class ProcessConfig:
     """Seconds of pause after the first, second, ... failed start, the last one for all further;
     empty: 1, 2, 3, ... Files cannot set it."""
     limits: Limits = NO_LIMITS
+    essential: bool = False
+    """Whether the supervisor ends when this process has ended for good."""
     section: str | None = field(default=None, compare=False)
     """Name of the section it was made from; None if a program made it."""
 
@@ -289,6 +291,9 @@ class CommonOptions(TypedDict, total=False):
     """Seconds of pause after the first, the second, ... failed start in a row; the last one counts
     for all further. By default 1, 2, 3, ..."""
     stopwaitsecs: int
+    essential: bool
+    """True: when it has ended by itself and is not to be started again, everything is stopped in
+    order and the block of the supervisor is left by ProcessFailed."""
 
 
 class TaskOptions(CommonOptions, total=False):

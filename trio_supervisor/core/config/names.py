@@ -12,3 +12,8 @@ def why_invalid(name: str) -> str | None:
         return "it is empty"
     bad = next((character for character in name if character in FORBIDDEN), None)
     return None if bad is None else f"{name!r} because of character: {bad!r}"
+
+
+def full_name(process: str, group: str) -> str:
+    """The name under which clients know a process."""
+    return process if process == group else f"{group}:{process}"

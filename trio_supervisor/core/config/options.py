@@ -646,6 +646,15 @@ PYTHON_ONLY = (
         python=python_values.SECONDS,
         for_tasks=True,
     ),
+    Option(
+        "essential",
+        value_types.BOOLEAN,
+        "false",
+        "end the supervisor when it has ended for good",
+        extension=True,
+        python=python_values.FLAG,
+        for_tasks=True,
+    ),
 )
 
 #: Options of a FastCGI program that describe its socket.

@@ -140,6 +140,8 @@ class ProcessRecord:
     exit_status: int = 0
     spawn_error: str = ""
     """Error of the last start or exit; empty if there was none."""
+    spawn_code: int = 1
+    """Exit code that a shell would give for the last command that could not be executed."""
     failures: int = 0
     """Failed starts in a row."""
     spawns: int = 0

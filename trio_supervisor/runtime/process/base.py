@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config.model import Severity
+from trio_supervisor.core.config.names import full_name
 from trio_supervisor.core.errors import (
     AbnormalTermination,
     AlreadyStarted,
@@ -63,7 +64,7 @@ class BaseProcess:
         self.name = config.name
         self.group = group
         self.kind = kind
-        self.full_name = config.name if config.name == group else f"{group}:{config.name}"
+        self.full_name = full_name(config.name, group)
         self.stdout = stdout
         self.stderr = stderr
         self.stops = 0

@@ -43,8 +43,9 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_supervisor.core.config.model import Severity
-from trio_supervisor.core.errors import Failed, RequestError
+from trio_supervisor.core.errors import Failed, NoFile, NotExecutable, RequestError
 from trio_supervisor.core.process.cause import EXIT, INTERNAL_ERROR, POLICY, PROBE
+from trio_supervisor.core.process.ending import FAILED, NOT_EXECUTABLE, NOT_FOUND
 from trio_supervisor.core.process.record import Intent
 from trio_supervisor.core.process.states import MOVES, State
 from trio_supervisor.core.process.stop import StopSequence
@@ -62,6 +63,9 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.process.waiters import StateWaiters
     from trio_supervisor.runtime.spawn.child import Child
     from trio_supervisor.runtime.spawn.starter import Starter
+
+
+_SPAWN_CODES: dict[type[Exception], int] = {NoFile: NOT_FOUND, NotExecutable: NOT_EXECUTABLE}
 
 
 class Driver:
@@ -214,6 +218,7 @@ class Driver:
 
     async def _give_up_attempt(self, error: RequestError | SpawnError) -> None:
         self._record.last_exit = None
+        self._record.spawn_code = _SPAWN_CODES.get(type(error), FAILED)
         if isinstance(error, SpawnError) and error.stderr_note is not None:
             self._stdio.write_note(error.stderr_note)
         await self._stdio.finish()

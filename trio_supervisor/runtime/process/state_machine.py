@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from trio_supervisor.core.config.names import full_name
 from trio_supervisor.core.errors import AbnormalTermination, InternalError, SpawnFailed
 from trio_supervisor.core.events import state_event
 from trio_supervisor.core.process.cause import EXIT, INTERNAL_ERROR, POLICY, Cause, CauseKind
+from trio_supervisor.core.process.ending import failure_of
 from trio_supervisor.core.process.exit import End
 from trio_supervisor.core.process.log_lines import spawned_line, transition_line
 from trio_supervisor.core.process.record import Evidence, Intent, Transition
@@ -165,6 +167,7 @@ class StateMachine:
         error = self._record.spawn_error
         self._record.failures = 0  # a later start counts anew
         self._move(State.FATAL, cause, Evidence(error=error))
+        self._escalate()
 
     def stop(self, deadline: float) -> None:
         """Record that the child is sent its stop signal now, and the next one at ``deadline``."""
@@ -222,6 +225,13 @@ class StateMachine:
             if delay is not None and self._host.accepting and record.intent is Intent.UP:
                 record.due = trio.current_time() + delay
         record.pid = 0
+        self._escalate()
+
+    def _escalate(self) -> None:
+        """If the process is essential and has ended for good, let that end the supervisor."""
+        if self._config.essential and self._record.ended_for_good and self._host.accepting:
+            name = full_name(self._config.name, self._group)
+            self._host.essential_ended(failure_of(self._config, name, self._record))
 
     def _move(self, new: State, cause: Cause, evidence: Evidence | None = None) -> None:
         """Change the state: the only place where that happens."""
