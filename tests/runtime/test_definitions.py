@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from trio_supervisor.core.config.depends_on import OnDependencyStop
 from trio_supervisor.core.config.limits import RLIMITS
 from trio_supervisor.core.config.model import Autorestart, LogFormat, ProgramOptions
 from trio_supervisor.core.errors import ConfigError
@@ -39,6 +40,9 @@ RIGHT: dict[str, list[object]] = {
     "stdout_logfile": ["x.log"],
     "stderr_logfile": [Path("x.log")],
     "log_format": ["json", LogFormat.PREFIX],
+    "depends_on": ["db, cache?", ["db:healthy"], {"db": "running", "cache": {"soft": True}}],
+    "on_dependency_stop": ["keep", OnDependencyStop.STOP],
+    "oneshot": [True],
 }
 WRONG: dict[str, list[object]] = {
     **{f"rlimit_{name}": [-1, "2:1", True, None] for name in RLIMITS},
@@ -67,6 +71,9 @@ WRONG: dict[str, list[object]] = {
     "stdout_logfile": [True],
     "stderr_logfile": [2],
     "log_format": ["xml", True],
+    "depends_on": [3, [3], ["a b"], {"db": "up"}, {"db": {"soft": 1}}],
+    "on_dependency_stop": ["die", 3, ["keep"]],
+    "oneshot": ["yes", 1],
 }
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from trio_supervisor.core.config.model import ChannelConfig, GroupConfig, GroupKind, ProcessConfig
 from trio_supervisor.core.config.names import why_invalid
 from trio_supervisor.core.config.options import PYTHON_OPTIONS, filled
+from trio_supervisor.core.config.programs import NOT_OF_ONESHOT
 from trio_supervisor.core.config.python_values import is_sequence_of, is_text
 from trio_supervisor.core.config.suggest import suggestion
 from trio_supervisor.core.config.value_types import CHILD_LOG
@@ -76,7 +77,18 @@ def _values(name: str, options: Mapping[str, object], known: Collection[str]) ->
         if isinstance(converted, str) and option.type is CHILD_LOG:
             converted = os.path.abspath(converted)
         values[option.path or keyword] = converted
+    if values.get("oneshot"):
+        _make_oneshot(name, values)
     return values
+
+
+def _make_oneshot(name: str, values: dict[str, object]) -> None:
+    """Give a job its only times and policy. Raises ConfigError for options that contradict it."""
+    for keyword in NOT_OF_ONESHOT:
+        if keyword in values:
+            why = NOT_OF_ONESHOT[keyword]
+            raise ConfigError(f"{name}: a oneshot has no {keyword}: {why}", option=keyword)
+    values["startsecs"] = 0
 
 
 def _command_line(name: str, command: str | Sequence[str]) -> str:

@@ -32,6 +32,8 @@ from trio_supervisor.core.config.servers import inet_server, unix_server
 from trio_supervisor.core.config.suggest import suggestion
 from trio_supervisor.core.config.value_types import STRING
 from trio_supervisor.core.dataclass import dataclass
+from trio_supervisor.core.dependencies.check import errors_of, remarks_of
+from trio_supervisor.core.dependencies.graph import make_graph
 from trio_supervisor.core.diagnostics import Diagnostic, Place, Severity
 from trio_supervisor.core.errors import ConfigError
 from trio_supervisor.core.listener import header_token
@@ -103,8 +105,12 @@ def examine(
     builder = _Builder(document, context, overrides, here)
     config = builder.build()
     errors = [*document.errors, *builder.diagnostics.errors]
+    graph = make_graph(config.groups)
+    errors += errors_of(document, graph, is_complete=not errors)
     sound = None if errors else config
     remarks = lint(document, sound, context, builder.environment)
+    if sound is not None:
+        remarks += remarks_of(document, graph)
     return Examined(document, sound, config, errors, remarks)
 
 

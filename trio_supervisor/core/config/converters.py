@@ -11,6 +11,12 @@ import posixpath
 import re
 from typing import TYPE_CHECKING
 
+from trio_supervisor.core.config.depends_on import (
+    Dependency,
+    OnDependencyStop,
+    parse_dependencies,
+    parse_on_dependency_stop,
+)
 from trio_supervisor.core.config.limits import UNLIMITED, UNLIMITED_NAME, Rlimit
 from trio_supervisor.core.config.model import (
     AUTO,
@@ -342,3 +348,11 @@ def event_types(text: str, _: EvalContext) -> frozenset[str]:
             hint = "separate names by commas" if meant is None else f"did you mean {meant}?"
             raise ValueError(f"Unknown event type {name}", hint)
     return frozenset(names)
+
+
+def dependencies(text: str, _: EvalContext) -> tuple[Dependency, ...]:
+    return parse_dependencies(text)
+
+
+def on_dependency_stop(text: str, _: EvalContext) -> OnDependencyStop:
+    return parse_on_dependency_stop(text)

@@ -13,6 +13,7 @@ from dataclasses import field
 from typing import ClassVar, Protocol, TypedDict, TypeVar
 
 from trio_supervisor.core.config.access import Access, Credentials, Tls
+from trio_supervisor.core.config.depends_on import NO_DEPENDENCIES, Dependencies, OnDependencyStop
 from trio_supervisor.core.config.limits import NO_LIMITS, Limits
 from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.diagnostics import Diagnostic
@@ -189,6 +190,9 @@ class ProcessConfig:
     limits: Limits = NO_LIMITS
     essential: bool = False
     """Whether the supervisor ends when this process has ended for good."""
+    dependencies: Dependencies = NO_DEPENDENCIES
+    oneshot: bool = False
+    """A job: it is started until it exits as expected, and not again."""
     section: str | None = field(default=None, compare=False)
     """Name of the section it was made from; None if a program made it."""
 
@@ -294,6 +298,12 @@ class CommonOptions(TypedDict, total=False):
     essential: bool
     """True: when it has ended by itself and is not to be started again, everything is stopped in
     order and the block of the supervisor is left by ProcessFailed."""
+    depends_on: str | Sequence[str] | Mapping[str, str | Mapping[str, str | bool]]
+    """What must be up before it starts: ``["db:healthy", "cache?"]`` or ``{"db": "healthy"}``."""
+    on_dependency_stop: str | OnDependencyStop
+    """When a dependency leaves RUNNING: ``"keep"`` (default), ``"stop"`` or ``"restart"``."""
+    oneshot: bool
+    """A job: it is started until it exits as expected, and not again."""
 
 
 class TaskOptions(CommonOptions, total=False):

@@ -633,6 +633,38 @@ PROGRAM = (
         config_info="serverurl",
     ),
     *LIMITS,
+    Option(
+        "depends_on",
+        value_types.DEPENDENCIES,
+        "",
+        "programs and groups that must be running, healthy or done before it starts; ?: if they do",
+        extension=True,
+        extended=True,
+        field="dependencies.needs",
+        python=python_values.DEPENDENCIES,
+        for_tasks=True,
+    ),
+    Option(
+        "on_dependency_stop",
+        value_types.ON_DEPENDENCY_STOP,
+        "keep",
+        "when one of them leaves RUNNING: keep it running, stop or restart it",
+        extension=True,
+        extended=True,
+        field="dependencies.on_stop",
+        python=python_values.ON_DEPENDENCY_STOP,
+        for_tasks=True,
+    ),
+    Option(
+        "oneshot",
+        value_types.BOOLEAN,
+        "false",
+        "a job: it runs until it exits as expected, and is not started again then",
+        extension=True,
+        extended=True,
+        python=python_values.FLAG,
+        for_tasks=True,
+    ),
 )
 
 #: Options of ``add_program`` and ``add_task`` that files do not have.

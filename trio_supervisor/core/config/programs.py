@@ -12,6 +12,7 @@ from trio_supervisor.core.config.evaluate import Diagnostics, variables
 from trio_supervisor.core.config.ini import DEFAULT, Grammar
 from trio_supervisor.core.config.model import (
     AUTO,
+    Autorestart,
     EventLength,
     FastCgiSocket,
     GroupConfig,
@@ -130,6 +131,23 @@ def _command(reader: SectionReader, _: Values) -> object:
     return command or ""
 
 
+#: Options that a one-shot program cannot have, with the reason.
+NOT_OF_ONESHOT = {
+    "autorestart": "it is started again until it exits as expected, and not after that",
+    "startsecs": "it has succeeded when it exits as expected, however long it has lived",
+    "ready": "it is done when it exits",
+    "health": "it is done when it exits",
+}
+
+
+def _make_oneshot(reader: SectionReader, values: Values) -> None:
+    """Give a one-shot program the only values of these options that make sense for it."""
+    for name, why in NOT_OF_ONESHOT.items():
+        if name in reader.section.entries:  # in [DEFAULT] it is meant for the others
+            reader.add_error(f"a oneshot has no {name}: {why}", name, "leave it out")
+    values["startsecs"], values["autorestart"] = 0, Autorestart.UNEXPECTED
+
+
 #: Options whose value depends on more than their text.
 _SPECIAL: dict[str, Callable[[SectionReader, Values], object]] = {
     "priority": _priority,
@@ -224,6 +242,8 @@ class SectionTemplate:
                 )
                 warnings.append(_warning(reader, text))
             values["stderr_logfile"] = None
+        if values.get("oneshot"):
+            _make_oneshot(reader, values)
         values["environment"] = {**self.inherited.environment, **own}
         blank = ProcessConfig(
             "",

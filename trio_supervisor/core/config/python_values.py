@@ -12,6 +12,13 @@ from typing import Any
 
 from trio_supervisor.core.config import converters
 from trio_supervisor.core.config.converters import parse_duration
+from trio_supervisor.core.config.depends_on import (
+    Dependency,
+    OnDependencyStop,
+    list_of_mapping,
+    parse_dependencies,
+    parse_on_dependency_stop,
+)
 from trio_supervisor.core.config.model import Autorestart, LogFormat
 from trio_supervisor.core.dataclass import dataclass
 
@@ -137,6 +144,34 @@ def _log_format(value: object) -> bool:
     return value in {each.value for each in LogFormat} or isinstance(value, LogFormat)
 
 
+def _is_dependencies(value: object) -> bool:
+    try:
+        _dependencies(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _dependencies(value: object) -> tuple[Dependency, ...]:
+    """Raises TypeError for another type, ValueError for a wrong entry."""
+    if isinstance(value, str):
+        return parse_dependencies(value)
+    if isinstance(value, Mapping):
+        return parse_dependencies(list_of_mapping(value))
+    if is_sequence_of(is_text)(value) and isinstance(value, Sequence):
+        return parse_dependencies(",".join(value))
+    raise TypeError("neither text, sequence nor mapping")
+
+
+def _is_on_dependency_stop(value: object) -> bool:
+    words = [choice.value for choice in OnDependencyStop]
+    return isinstance(value, OnDependencyStop) or value in words
+
+
+def _on_dependency_stop(value: str | OnDependencyStop) -> OnDependencyStop:
+    return value if isinstance(value, OnDependencyStop) else parse_on_dependency_stop(value)
+
+
 ANY_INTEGER = PythonValue(_integer, "a whole number")
 COUNT = PythonValue(_count, "a whole number, 0 or more")
 DURATION = PythonValue(_is_duration, "seconds, or a text like 500ms, 30s, 5m, 2h, 1d", _duration)
@@ -159,3 +194,11 @@ SIGNAL_NUMBER = PythonValue(_signal, "the number of a signal")
 USER_NUMBER = PythonValue(_count, "the number of a user")
 FILE_MASK = PythonValue(_within(0o777), "a number from 0 to 0o777")
 VARIABLES = PythonValue(_environment, "a mapping of names to texts")
+DEPENDENCIES = PythonValue(
+    _is_dependencies,
+    "names with conditions, like ['db:healthy', 'cache?'] or {'db': 'healthy'}",
+    _dependencies,
+)
+ON_DEPENDENCY_STOP = PythonValue(
+    _is_on_dependency_stop, "'keep', 'stop' or 'restart'", _on_dependency_stop
+)

@@ -9,11 +9,18 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from trio_supervisor.core.config.depends_on import list_of_mapping
 from trio_supervisor.core.config.ini import Document, Entry, Grammar, Section
 from trio_supervisor.core.config.options import ROWS
 from trio_supervisor.core.config.suggest import suggestion
 from trio_supervisor.core.config.unknown_keys import mistaken
-from trio_supervisor.core.config.value_types import COMMAND, ENVIRONMENT, OCTAL, STRING
+from trio_supervisor.core.config.value_types import (
+    COMMAND,
+    DEPENDENCIES,
+    ENVIRONMENT,
+    OCTAL,
+    STRING,
+)
 from trio_supervisor.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -139,6 +146,8 @@ class _TomlReader:
         entry = Entry("", self._file, line, self._here, Grammar.DOLLAR)
         if type is ENVIRONMENT and isinstance(value, dict):
             entry.table = {name: self._text(section, key, item) for name, item in value.items()}
+        elif type is DEPENDENCIES and isinstance(value, dict):
+            entry.value = self._dependencies(section, key, value)
         elif isinstance(value, list):
             words = [self._text(section, key, item) for item in value]
             if type is COMMAND:
@@ -157,6 +166,13 @@ class _TomlReader:
         else:
             entry.value = self._text(section, key, value)
         return entry
+
+    def _dependencies(self, section: str, key: str, table: dict[str, object]) -> str:
+        try:
+            return list_of_mapping(table)
+        except ValueError as error:
+            self._error(error.args[0], section, key, error.args[1])
+            return ""
 
     def _text(self, section: str, key: str, value: object) -> str:
         """The value as the INI form has it; empty if there is none such."""

@@ -195,3 +195,12 @@ EVENT_TYPES = ValueType(
 )
 EVENT_LENGTH = ValueType("text", converters.event_length)
 LOG_FORMAT = ValueType("raw, prefix or json", converters.log_format)
+DEPENDENCIES = ValueType(
+    "list of NAME[:CONDITION][?]",
+    converters.dependencies,
+    ("array", "object", "string"),
+    _as_list,
+    lambda needs: [str(dependency) for dependency in needs],
+    shown_as="array",
+)
+ON_DEPENDENCY_STOP = ValueType("keep, stop or restart", converters.on_dependency_stop)

@@ -1,0 +1,121 @@
+"""Whether the condition of a dependency holds, and if not, whether it can come to hold by itself.
+
+One function decides about one process of the dependency. ``blocked_by`` is what that process waits
+for itself without any prospect; text that goes into what people read.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from typing import TYPE_CHECKING
+
+from trio_supervisor.core.config.depends_on import Condition
+from trio_supervisor.core.dataclass import dataclass
+from trio_supervisor.core.process.cause import CauseKind
+from trio_supervisor.core.process.record import Intent
+from trio_supervisor.core.process.states import State
+
+if TYPE_CHECKING:
+    from trio_supervisor.core.config.depends_on import Dependency
+    from trio_supervisor.core.config.model import ProcessConfig
+    from trio_supervisor.core.process.record import ProcessRecord
+
+#: Requests of these kinds are made by people and their programs.
+PERSONAL = frozenset({CauseKind.REQUEST, CauseKind.PLUGIN})
+
+
+class Prospect(enum.Enum):
+    """What becomes of a condition."""
+
+    MET = "met"
+    COMING = "coming"
+    """It does not hold yet; nobody has to do anything for it."""
+    HOPELESS = "hopeless"
+    """It will not hold unless somebody does something."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """The prospect of a condition, and the reason where it is hopeless."""
+
+    prospect: Prospect
+    why: str = ""
+    """Completes "waiting for db, which": ``is FATAL``."""
+
+
+MET = Outlook(Prospect.MET)
+COMING = Outlook(Prospect.COMING)
+#: Of a name that no active group has.
+MISSING = Outlook(Prospect.HOPELESS, "does not exist")
+
+
+def condition_of(need: Dependency, process: ProcessConfig) -> Condition:
+    """The condition that a dependency means for one of its processes."""
+    if need.condition is not None:
+        return need.condition
+    return Condition.DONE if process.oneshot else Condition.RUNNING
+
+
+def is_checked(process: ProcessConfig) -> bool:
+    """Whether the health of a process is checked, so that it can be ``healthy``."""
+    return False
+
+
+def is_healthy(record: ProcessRecord) -> bool:
+    """Whether the last verdict on a RUNNING process is that it is healthy."""
+    return False
+
+
+def outlook(
+    condition: Condition,
+    record: ProcessRecord,
+    *,
+    restarting: bool = False,
+    awaits_autostart: bool = False,
+    blocked_by: str = "",
+) -> Outlook:
+    """Judge a condition by the record of one process.
+
+    ``restarting``: a request that has stopped it will start it again. ``awaits_autostart``: the
+    supervisor is about to start it.
+    """
+    if _holds(condition, record):
+        return MET
+    state = record.state
+    if state is State.STARTING and blocked_by:
+        return Outlook(Prospect.HOPELESS, blocked_by)
+    if state in (State.STARTING, State.BACKOFF, State.STOPPING, State.RUNNING):
+        return COMING
+    if restarting or awaits_autostart or record.due < math.inf:
+        return COMING
+    return Outlook(Prospect.HOPELESS, f"is {state.name}")
+
+
+def _holds(condition: Condition, record: ProcessRecord) -> bool:
+    if condition is Condition.DONE:
+        return record.state is State.EXITED  # a one-shot program gets there only by success
+    running = record.state is State.RUNNING
+    return running and (condition is Condition.RUNNING or is_healthy(record))
+
+
+class Starts(enum.Enum):
+    """Which dependencies a start may start with it."""
+
+    NONE = "none"
+    """An automatic restart or a retry."""
+    UNSTOPPED = "unstopped"
+    """The boot, and requests for groups or for all: not what a person has stopped."""
+    ALL = "all"
+    """A request for this process."""
+
+
+def may_start(starts: Starts, record: ProcessRecord, condition: Condition) -> bool:
+    """Whether a start may also start a dependency that is down."""
+    if starts is Starts.NONE or _holds(condition, record):
+        return False
+    if record.state not in (State.STOPPED, State.EXITED, State.FATAL) or record.due < math.inf:
+        return False
+    cause = record.intended_by
+    stopped = record.intent is Intent.DOWN and cause is not None and cause.kind in PERSONAL
+    return starts is Starts.ALL or not stopped
