@@ -110,6 +110,7 @@ LAZY = (
     Lazy("core.xmlrpc", "defusedxml*", "slow to import, and needed only for an XML request"),
     Lazy("core.xmlrpc", "xml.etree.ElementTree*", "as slow, and loaded by defusedxml anyway"),
     Lazy("core.xmlrpc", "datetime*", "few calls have a date"),
+    Lazy("core.config.converters", f"{NAME}.core.config.probes*", "few programs have policies"),
     Lazy("core.config.toml", "tomllib", "most configurations are INI files"),
     Lazy(
         "runtime.spawn.steps", "resource", "every fork gets slower; for children with limits only"

@@ -49,16 +49,17 @@ class Programs:
         name: str,
         command: str | Sequence[str],
         *,
-        ready: str | None = None,
         timeout: float = READY_WITHIN,
         **options: Unpack[ProgramOptions],
     ) -> str:
         """Start a program and wait until it is ready.
 
         It is ready when it has written a line that contains ``ready`` to stdout or stderr; this
-        line is returned. ``None`` means that it is ready when it is RUNNING. ``timeout`` is in
-        seconds. Raises NotReady or RequestError.
+        line is returned. Here ``ready`` is the text, not a condition as in a configuration; without
+        it the program is ready when it is RUNNING. ``timeout`` is in seconds. Raises NotReady or
+        RequestError.
         """
+        ready = options.pop("ready", None)
         trio.from_thread.run(self._begin, name, command, options, trio_token=self._token)
         return "" if ready is None else self.wait_for_line(name, ready, timeout=timeout)
 

@@ -22,6 +22,7 @@ FIRST_CALL = b"<methodCall><methodName>x</methodName></methodCall>"
 LATE_MODULES = (
     *("datetime", "email.utils", "html", "importlib.resources", "tomllib"),
     *("json.encoder", "trio_supervisor.runtime.output.records"),
+    "trio_supervisor.core.config.probes",
     "trio_supervisor.web.api.routes",
     "trio_supervisor.web.pages.live",
     "trio_supervisor.web.pages.log_page",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from trio_supervisor.core.config.model import ChannelConfig, GroupConfig, GroupKind, ProcessConfig
 from trio_supervisor.core.config.names import why_invalid
 from trio_supervisor.core.config.options import PYTHON_OPTIONS, filled
+from trio_supervisor.core.config.policies import contradictions
 from trio_supervisor.core.config.programs import NOT_OF_ONESHOT
 from trio_supervisor.core.config.python_values import is_sequence_of, is_text
 from trio_supervisor.core.config.suggest import suggestion
@@ -51,6 +52,9 @@ def _group(
 ) -> GroupConfig:
     blank = ProcessConfig(name, command, stdout=_WITHOUT_LOG, stderr=_WITHOUT_LOG)
     process = filled(blank, values)
+    for mistake in contradictions(process):
+        text = f"{name}: {mistake.text}"
+        raise ConfigError(text, option=mistake.option, hint=mistake.hint)
     return GroupConfig(name, (process,), priority=process.priority, kind=kind)
 
 
@@ -73,7 +77,12 @@ def _values(name: str, options: Mapping[str, object], known: Collection[str]) ->
             shown = "" if option.secret else f", not {value!r}"
             text = f"{name}: {keyword} must be {option.python.expected}{shown}"
             raise ConfigError(text, option=keyword)
-        converted = option.python.convert(value)
+        try:
+            converted = option.python.convert(value)
+        except ValueError as error:
+            text, *hints = map(str, error.args)
+            hint = hints[0] if hints else None
+            raise ConfigError(f"{name}: {keyword}: {text}", option=keyword, hint=hint) from None
         if isinstance(converted, str) and option.type is CHILD_LOG:
             converted = os.path.abspath(converted)
         values[option.path or keyword] = converted

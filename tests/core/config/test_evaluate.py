@@ -481,7 +481,7 @@ def test_defaults_of_a_program() -> None:
         values.pop(key)
     assert x.limits is NO_LIMITS
     values.pop("limits")
-    for key in ("dependencies", "oneshot"):  # Supervisor does not have them
+    for key in ("dependencies", "oneshot", "readiness", "health"):  # Supervisor has none of them
         values.pop(key)
     assert values == {
         "directory": None,

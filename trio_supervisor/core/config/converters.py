@@ -24,6 +24,7 @@ from trio_supervisor.core.config.model import (
     Autorestart,
     EventLength,
     LogFormat,
+    OnUnhealthy,
     Severity,
 )
 from trio_supervisor.core.config.suggest import suggestion
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trio_supervisor.core.config.context import EvalContext
+    from trio_supervisor.core.config.probes import HealthCheck, ReadyCondition
 
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
@@ -185,6 +187,35 @@ def octal(text: str, _: EvalContext) -> int:
     if abs(number) > LARGEST_INT:
         raise ValueError(f"octal number {text!r} is too large", hint)
     return number
+
+
+def positive(text: str, context: EvalContext) -> int:
+    """A whole number from 1 on."""
+    number = integer(text, context)
+    if number < 1:
+        raise ValueError(f"{text} is less than 1", "use 1 or more")
+    return number
+
+
+def ready(text: str, _: object) -> ReadyCondition:
+    # Most configurations have no such option: they do without these classes.
+    from trio_supervisor.core.config.probes import parse_ready
+
+    return parse_ready(text)
+
+
+def health(text: str, _: object) -> HealthCheck:
+    from trio_supervisor.core.config.probes import parse_health  # as above
+
+    return parse_health(text)
+
+
+def on_unhealthy(text: str, _: EvalContext) -> OnUnhealthy:
+    try:
+        return OnUnhealthy(text.lower())
+    except ValueError:
+        hint = "use restart, stop or none"
+        raise ValueError(f"invalid 'on_unhealthy' value {text!r}", hint) from None
 
 
 def signal(text: str, _: EvalContext) -> int:

@@ -10,7 +10,7 @@ import enum
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import field
-from typing import ClassVar, Protocol, TypedDict, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, TypedDict, TypeVar
 
 from trio_supervisor.core.config.access import Access, Credentials, Tls
 from trio_supervisor.core.config.depends_on import NO_DEPENDENCIES, Dependencies, OnDependencyStop
@@ -18,6 +18,9 @@ from trio_supervisor.core.config.limits import NO_LIMITS, Limits
 from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.diagnostics import Diagnostic
 from trio_supervisor.core.diagnostics import Severity as Severity
+
+if TYPE_CHECKING:
+    from trio_supervisor.core.config.probes import HealthCheck, ReadyCondition
 
 #: Defaults of child logs and of the activity log.
 LOG_MAXBYTES = 50 * 1024 * 1024
@@ -147,6 +150,42 @@ class Task:
         return "task_status" in inspect.signature(self.function).parameters
 
 
+class OnUnhealthy(enum.Enum):
+    """What happens when a process becomes unhealthy."""
+
+    RESTART = "restart"
+    STOP = "stop"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """When a started process counts as RUNNING, besides ``startsecs``."""
+
+    condition: ReadyCondition | None = None
+    """None means that ``startsecs`` alone decides."""
+    timeout: float = 60.0
+    """Seconds from the spawn until it must be ready; 0 means for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How a RUNNING process is checked, and what follows."""
+
+    check: HealthCheck | None = None
+    """None means that it is not checked."""
+    interval: float = 10.0
+    """Seconds from the beginning of one check to that of the next; for ``notify`` the longest
+    pause between two messages."""
+    timeout: float = 3.0
+    """Seconds that one check may take."""
+    failures: int = 3
+    """Failed checks in a row that make it unhealthy."""
+    on_unhealthy: OnUnhealthy = OnUnhealthy.RESTART
+    dump_signal: int | None = None
+    """Sent to the child a moment before a restart for ill health; None means no signal."""
+
+
 @dataclass(frozen=True, slots=True)
 class ProcessConfig:
     """One process: one instance of a program, under one name."""
@@ -182,6 +221,8 @@ class ProcessConfig:
     stderr: ChannelConfig = ChannelConfig()
     log_format: LogFormat = LogFormat.RAW
     socket: FastCgiSocket | None = None
+    readiness: Readiness = Readiness()
+    health: Health = Health()
     task: Callable[..., Awaitable[object]] | None = None
     """An async function to run in place of the command; files cannot set it."""
     backoff: tuple[float, ...] = ()
@@ -304,6 +345,15 @@ class CommonOptions(TypedDict, total=False):
     """When a dependency leaves RUNNING: ``"keep"`` (default), ``"stop"`` or ``"restart"``."""
     oneshot: bool
     """A job: it is started until it exits as expected, and not again."""
+    ready: str
+    """What it waits for until it is RUNNING: ``tcp:8080``, ``http://127.0.0.1:8080/``, ..."""
+    ready_timeout: float | str
+    health: str
+    """What is checked while it is RUNNING, in the same forms."""
+    health_interval: float | str
+    health_timeout: float | str
+    health_failures: int
+    on_unhealthy: Literal["restart", "stop", "none"]
 
 
 class TaskOptions(CommonOptions, total=False):
@@ -350,6 +400,7 @@ class ProgramOptions(CommonOptions, total=False):
     die_with_supervisor: bool
     log_format: LogFormat | str
     """``raw``, ``prefix`` or ``json``."""
+    dump_signal: int
 
 
 @dataclass(frozen=True, slots=True)

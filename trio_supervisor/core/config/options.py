@@ -434,6 +434,97 @@ def _limit(name: str, type: ValueType, doc: str, python: PythonValue) -> Option:
     )
 
 
+#: When a program is RUNNING, and whether it is well.
+PROBES = (
+    Option(
+        "ready",
+        value_types.READY,
+        None,
+        "RUNNING only when ready: notify, fd:N, log:TEXT, log:~REGEX, tcp:, unix:, http://, exec:",
+        extension=True,
+        extended=True,
+        field="readiness.condition",
+        python=python_values.READY,
+        for_tasks=True,
+    ),
+    Option(
+        "ready_timeout",
+        value_types.DURATION,
+        "60s",
+        "time from its start until it must be ready, else the start has failed; 0: for ever",
+        extension=True,
+        extended=True,
+        field="readiness.timeout",
+        python=python_values.DURATION,
+        for_tasks=True,
+    ),
+    Option(
+        "health",
+        value_types.HEALTH,
+        None,
+        "what is checked while it is RUNNING: tcp:, unix:, http://, exec: or notify",
+        extension=True,
+        extended=True,
+        field="health.check",
+        python=python_values.HEALTH,
+        for_tasks=True,
+    ),
+    Option(
+        "health_interval",
+        value_types.DURATION,
+        "10s",
+        "time between two checks; for notify the longest pause between WATCHDOG=1",
+        extension=True,
+        extended=True,
+        field="health.interval",
+        python=python_values.DURATION,
+        for_tasks=True,
+    ),
+    Option(
+        "health_timeout",
+        value_types.DURATION,
+        "3s",
+        "time that one check may take",
+        extension=True,
+        extended=True,
+        field="health.timeout",
+        python=python_values.DURATION,
+        for_tasks=True,
+    ),
+    Option(
+        "health_failures",
+        value_types.POSITIVE,
+        "3",
+        "failed checks in a row that make it unhealthy; for notify always 1",
+        extension=True,
+        extended=True,
+        field="health.failures",
+        python=python_values.POSITIVE,
+        for_tasks=True,
+    ),
+    Option(
+        "on_unhealthy",
+        value_types.ON_UNHEALTHY,
+        "restart",
+        "what follows when it is unhealthy: restart, stop or none",
+        extension=True,
+        extended=True,
+        field="health.on_unhealthy",
+        python=python_values.ON_UNHEALTHY,
+        for_tasks=True,
+    ),
+    Option(
+        "dump_signal",
+        value_types.SIGNAL,
+        None,
+        "signal sent 2 s before a restart for ill health, to write a stack trace",
+        extension=True,
+        extended=True,
+        field="health.dump_signal",
+        python=python_values.SIGNAL_NUMBER,
+    ),
+)
+
 #: What a child may use of the machine.
 LIMITS = (
     *(
@@ -632,6 +723,7 @@ PROGRAM = (
         "SUPERVISOR_SERVER_URL it sees",
         config_info="serverurl",
     ),
+    *PROBES,
     *LIMITS,
     Option(
         "depends_on",

@@ -25,6 +25,7 @@ from trio_supervisor.core.config.model import (
 )
 from trio_supervisor.core.config.names import why_invalid
 from trio_supervisor.core.config.options import PROGRAM, filled
+from trio_supervisor.core.config.policies import contradictions
 from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.diagnostics import Diagnostic, Place, Severity
 from trio_supervisor.core.errors import ConfigError
@@ -230,7 +231,7 @@ class SectionTemplate:
         own = environment_of(reader)
         if own:
             reader = reader.with_names(variables(own))
-        written = (name for name in _IF_WRITTEN if reader.has(name))
+        written = tuple(name for name in _IF_WRITTEN if reader.has(name))
         values = _evaluated(reader, (*_OF_PROCESS, *written))
         for channel in ("stdout", "stderr"):
             self._check_channel(channel, values, warnings)
@@ -252,7 +253,11 @@ class SectionTemplate:
             section=reader.section.name,
             log_format=self.inherited.log_format,
         )
-        return filled(blank, _at_fields({**self.common, **values}))
+        process = filled(blank, _at_fields({**self.common, **values}))
+        if written:
+            for mistake in contradictions(process):
+                reader.add_error(mistake.text, mistake.option, mistake.hint)
+        return process
 
     def _check_channel(self, name: str, values: Values, warnings: list[Diagnostic]) -> None:
         logfile, section = f"{name}_logfile", self.reader.section.name

@@ -19,7 +19,7 @@ from trio_supervisor.core.config.depends_on import (
     parse_dependencies,
     parse_on_dependency_stop,
 )
-from trio_supervisor.core.config.model import Autorestart, LogFormat
+from trio_supervisor.core.config.model import Autorestart, LogFormat, OnUnhealthy
 from trio_supervisor.core.dataclass import dataclass
 
 
@@ -35,7 +35,7 @@ class PythonValue:
     expected: str
     """Completes "must be" in the message."""
     convert: Callable[[Any], object] = _same
-    """From a right value to that of the model."""
+    """From a right value to that of the model. Raises ValueError, as converters do."""
 
 
 def _integer(value: object) -> bool:
@@ -202,3 +202,11 @@ DEPENDENCIES = PythonValue(
 ON_DEPENDENCY_STOP = PythonValue(
     _is_on_dependency_stop, "'keep', 'stop' or 'restart'", _on_dependency_stop
 )
+POSITIVE = PythonValue(lambda value: _count(value) and value != 0, "a whole number from 1")
+ON_UNHEALTHY = PythonValue(
+    lambda value: value in {each.value for each in OnUnhealthy},
+    "restart, stop or none",
+    OnUnhealthy,
+)
+READY = PythonValue(is_text, "a text like tcp:8080", lambda value: converters.ready(value, None))
+HEALTH = PythonValue(is_text, "a text like tcp:8080", lambda value: converters.health(value, None))

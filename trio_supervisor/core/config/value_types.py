@@ -204,3 +204,13 @@ DEPENDENCIES = ValueType(
     shown_as="array",
 )
 ON_DEPENDENCY_STOP = ValueType("keep, stop or restart", converters.on_dependency_stop)
+POSITIVE = ValueType(
+    "whole number from 1",
+    converters.positive,
+    ("integer", "string"),
+    _as_integer,
+    shown_as="integer",
+)
+READY = ValueType("condition", converters.ready, plain=str)
+HEALTH = ValueType("check", converters.health, plain=str)
+ON_UNHEALTHY = ValueType("restart, stop or none", converters.on_unhealthy)
