@@ -6,7 +6,6 @@ configuration stay as they are, and no server is opened.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 import os
@@ -18,7 +17,7 @@ import trio
 
 from trio_supervisor.core.config.model import Config, RpcInterface, Severity
 from trio_supervisor.core.errors import InternalError
-from trio_supervisor.core.escape import escaped
+from trio_supervisor.runtime.application_log import NAME, contained, log_to
 from trio_supervisor.runtime.guards import innermost
 from trio_supervisor.runtime.load import load_config
 from trio_supervisor.runtime.process.emergency_stop import end_survivors
@@ -35,34 +34,6 @@ if TYPE_CHECKING:
 MAIN_INTERFACE = RpcInterface("supervisor", "supervisor.rpcinterface:make_main_rpcinterface")
 
 
-def _log_to_logging(severity: Severity, text: str) -> None:
-    """Log to the logging of the application."""
-    logging.getLogger("trio_supervisor").log(int(severity), "%s", escaped(text))
-
-
-def _contained(log: Callable[[Severity, str], None]) -> Callable[[Severity, str], None]:
-    """Return a log function that does not raise: an error of the program's costs one line.
-
-    The line and the first error go to logging instead.
-    """
-    has_failed = False
-
-    def log_safely(severity: Severity, text: str) -> None:
-        nonlocal has_failed
-        try:
-            log(severity, text)
-        except Exception:
-            first, has_failed = not has_failed, True
-            with contextlib.suppress(Exception):  # the handlers of logging may fail too
-                logger = logging.getLogger("trio_supervisor")
-                if first:
-                    logger.exception("the log function %r has failed", log)
-                if log is not _log_to_logging:
-                    _log_to_logging(severity, text)
-
-    return log_safely
-
-
 def _loader(path: str | os.PathLike[str]) -> Callable[[], Config]:
     """Return a function that loads the same file again, from any working directory."""
     return partial(load_config, os.path.abspath(path))
@@ -72,7 +43,8 @@ def _loader(path: str | os.PathLike[str]) -> Callable[[], Config]:
 async def open_supervisor(
     config: Config | str | os.PathLike[str] | None = None,
     *,
-    log: Callable[[Severity, str], None] = _log_to_logging,
+    log: Callable[[Severity, str], None] | None = None,
+    logger: logging.Logger | None = None,
     stop_within: float | None = None,
     on_shutdown: Callable[[], object] | None = None,
 ) -> AsyncIterator[Supervisor]:
@@ -82,6 +54,10 @@ async def open_supervisor(
     added by the block. Leaving it, also by an exception or by cancellation, stops every process in
     order, each within its own stopwaitsecs; what is left after ``stop_within`` seconds is killed.
     A second Ctrl-C kills what is left at once, if this block is in trio's main task.
+
+    The activity log goes to ``logger``, by default that of the name ``trio_supervisor``: its
+    records have ``program``, ``pid`` and ``state``, each None where there is none, and the
+    exception of a task as ``exc_info``. Or it goes to the function ``log``.
 
     If an essential process has ended for good, or a client (``serve_http``) or a signal
     (``Supervisor.stop_on``) has requested a shutdown or restart, everything is stopped and the
@@ -94,7 +70,9 @@ async def open_supervisor(
     """
     if stop_within is not None and not (isinstance(stop_within, (int, float)) and stop_within >= 0):
         raise ValueError(f"stop_within must be seconds, 0 or more, or None, not {stop_within!r}")
-    log = _contained(log)
+    if log is not None and logger is not None:
+        raise TypeError("give log or logger, not both")
+    log = contained(log_to(logger or logging.getLogger(NAME)) if log is None else log)
     reload: Callable[[], Config] | None = None
     if config is None:
         loaded = Config(rpcinterfaces=(MAIN_INTERFACE,))

@@ -20,6 +20,27 @@ if TYPE_CHECKING:
     Line = tuple[Severity, str]
 
 
+class ProcessLine(str):
+    """A line of the activity log that tells which process it is about, for structured logs."""
+
+    __slots__ = ("error", "pid", "process", "state")
+
+    process: str
+    """Its full name."""
+    pid: int
+    """0 if there is no child."""
+    state: State
+    error: BaseException | None
+    """The exception that ended a task."""
+
+    def __new__(
+        cls, text: str, process: str, pid: int, state: State, error: BaseException | None = None
+    ) -> ProcessLine:
+        line = super().__new__(cls, text)
+        line.process, line.pid, line.state, line.error = process, pid, state, error
+        return line
+
+
 def transition_line(config: ProcessConfig, transition: Transition) -> Line | None:
     """Return severity and text of the line about a transition; None: it has none."""
     render = _LINES.get(transition.new)

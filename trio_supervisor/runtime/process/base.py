@@ -31,6 +31,7 @@ from trio_supervisor.runtime.process.state_machine import StateMachine
 from trio_supervisor.runtime.process.waiters import StateWaiters
 from trio_supervisor.runtime.requester import cause_of_request
 from trio_supervisor.runtime.spawn.starter import Starter
+from trio_supervisor.runtime.spawn.task import TaskOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,7 +84,9 @@ class BaseProcess:
             stdin_taken=self.waiters.wake,
         )
         self._states = StateMachine(config, group, self.record, self.waiters, host)
-        self._starter = Starter(config, group, host, self._stdio, socket)
+        self.task_outcome = None if config.task is None else TaskOutcome()
+        """What the last run of a task has given; None for a program."""
+        self._starter = Starter(config, group, host, self._stdio, socket, self.task_outcome)
         self.driver = Driver(
             config,
             self.record,

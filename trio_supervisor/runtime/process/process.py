@@ -66,6 +66,21 @@ class Process(BaseProcess):
         return self.record.spawn_error
 
     @property
+    def exception(self) -> BaseException | None:
+        """Of a task: the exception that ended its last run that has ended; None if none has."""
+        return None if self.task_outcome is None else self.task_outcome.exception
+
+    @property
+    def result(self) -> object:
+        """Of a task: what its last run that has ended has returned."""
+        return None if self.task_outcome is None else self.task_outcome.result
+
+    @property
+    def started_value(self) -> object:
+        """Of a task: what its present or last run gave to ``task_status.started()``."""
+        return None if self.task_outcome is None else self.task_outcome.announced
+
+    @property
     def uptime(self) -> float:
         """Seconds since the start of the child; 0.0 if there is none.
 

@@ -20,13 +20,13 @@ from trio_supervisor.core.events import state_event
 from trio_supervisor.core.process.cause import EXIT, INTERNAL_ERROR, POLICY, Cause, CauseKind
 from trio_supervisor.core.process.ending import failure_of
 from trio_supervisor.core.process.exit import End
-from trio_supervisor.core.process.log_lines import spawned_line, transition_line
+from trio_supervisor.core.process.log_lines import ProcessLine, spawned_line, transition_line
 from trio_supervisor.core.process.record import Evidence, Intent, Transition
 from trio_supervisor.core.process.restart import RestartPolicy
 from trio_supervisor.core.process.states import MOVES, RUNNING_STATES, State
 
 if TYPE_CHECKING:
-    from trio_supervisor.core.config.model import ProcessConfig
+    from trio_supervisor.core.config.model import ProcessConfig, Severity
     from trio_supervisor.core.process.exit import Exit, ResourceUsage
     from trio_supervisor.core.process.record import ProcessRecord
     from trio_supervisor.runtime.host import Host
@@ -126,7 +126,7 @@ class StateMachine:
         record.spawned_at = trio.current_time()
         announces = self._config.runnable.announces
         record.deadline = math.inf if announces else record.spawned_at + self._config.startsecs
-        self._host.log(*spawned_line(self._config.name, pid))
+        self._log(*spawned_line(self._config.name, pid))
         self.attempt.spawned = True
         self._waiters.wake()
 
@@ -230,8 +230,15 @@ class StateMachine:
     def _escalate(self) -> None:
         """If the process is essential and has ended for good, let that end the supervisor."""
         if self._config.essential and self._record.ended_for_good and self._host.accepting:
-            name = full_name(self._config.name, self._group)
-            self._host.essential_ended(failure_of(self._config, name, self._record))
+            self._host.essential_ended(failure_of(self._config, self._full_name, self._record))
+
+    @property
+    def _full_name(self) -> str:
+        return full_name(self._config.name, self._group)
+
+    def _log(self, severity: Severity, text: str) -> None:
+        record = self._record
+        self._host.log(severity, ProcessLine(text, self._full_name, record.pid, record.state))
 
     def _move(self, new: State, cause: Cause, evidence: Evidence | None = None) -> None:
         """Change the state: the only place where that happens."""
@@ -250,7 +257,7 @@ class StateMachine:
         line = transition_line(config, transition)
         # Supervisor logs the line about RUNNING after publishing the event, all others before.
         if line is not None and new is not State.RUNNING:
-            self._host.log(*line)
+            self._log(*line)
         self._host.publish(state_event(config.name, self._group, transition))
         if line is not None and new is State.RUNNING:
-            self._host.log(*line)
+            self._log(*line)

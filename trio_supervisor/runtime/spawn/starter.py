@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.output.stdio import Stdio
     from trio_supervisor.runtime.spawn.child import Child
     from trio_supervisor.runtime.spawn.shared_socket import SharedSocket
+    from trio_supervisor.runtime.spawn.task import TaskOutcome
 
 
 #: For all processes without a shared socket: an ``ExitStack`` would take 0.8 KiB for each.
@@ -36,6 +37,8 @@ class Starter:
     host: Host
     stdio: Stdio
     socket: SharedSocket | None
+    outcome: TaskOutcome | None
+    """Of the last run of a task; None if it makes no tasks."""
 
     def check_command(self) -> None:
         """Raise NoFile or NotExecutable if the command cannot be found."""
@@ -60,10 +63,14 @@ class Starter:
         match self.config.runnable:
             case Task(function):
                 await self.stdio.open()
+                assert self.outcome is not None
+                self.outcome.announced = None
                 return TaskChild(
                     self.config.name,
                     function,
                     self.host,
+                    group=self.group,
+                    outcome=self.outcome,
                     started=announced,
                     write_note=self.stdio.write_note,
                 )

@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_supervisor.core.config.model import Severity, Task
+from trio_supervisor.core.config.names import full_name
 from trio_supervisor.core.process.exit import Exit, ResourceUsage
+from trio_supervisor.core.process.log_lines import ProcessLine
+from trio_supervisor.core.process.states import State
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -28,6 +31,22 @@ if TYPE_CHECKING:
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGKILL)
 #: Exit status of a task that ended with an exception, as of a Python program.
 FAILED = 1
+
+
+class TaskOutcome:
+    """What the runs of a task have given."""
+
+    def __init__(self) -> None:
+        self.exception: BaseException | None = None
+        """What ended the last run that has ended; None if it has returned or was cancelled."""
+        self.result: object = None
+        """What this run has returned."""
+        self.announced: object = None
+        """The argument of ``task_status.started()`` of the present or last run."""
+
+    def ended(self, *, exception: BaseException | None = None, result: object = None) -> None:
+        """Keep what a run has given, until the next one ends."""
+        self.exception, self.result = exception, result
 
 
 class TaskChild:
@@ -48,12 +67,16 @@ class TaskChild:
         function: TaskFunction,
         host: Host,
         *,
+        group: str,
+        outcome: TaskOutcome,
         started: Callable[[], None],
         write_note: Callable[[str], None],
     ) -> None:
         """``started`` is called when the function calls ``task_status.started()``, ``write_note``
-        with the traceback of an exception."""
+        with the traceback of an exception. ``outcome`` gets what the run gives."""
         self._name = name
+        self._full_name = full_name(name, group)
+        self._outcome = outcome
         self._function = function
         self._started = started
         self._write_note = write_note
@@ -72,22 +95,33 @@ class TaskChild:
         try:
             with self._scope:
                 if Task(self._function).announces:
-                    await self._function(task_status=_Status(self._started))
+                    result = await self._function(task_status=_Status(self._announced))
                 else:
-                    await self._function()
+                    result = await self._function()
+                self._outcome.ended(result=result)
                 ended = Exit(0)
             if self._scope.cancelled_caught:
+                self._outcome.ended()
                 ended = Exit(None, self._signal)
         except (KeyboardInterrupt, SystemExit) as error:
+            self._outcome.ended(exception=error)
             self._host.abort(error)
         except Exception as error:
+            self._outcome.ended(exception=error)
             below_us = error.__traceback__ and error.__traceback__.tb_next
             self._write_note("".join(traceback.format_exception(None, error, below_us)))
             what = "".join(traceback.format_exception_only(error)).strip()
-            self._host.log(Severity.ERROR, f"task '{self._name}' has failed: {what}")
+            text = f"task '{self._name}' has failed: {what}"
+            self._host.log(
+                Severity.ERROR, ProcessLine(text, self._full_name, 0, State.RUNNING, error)
+            )
         finally:
             self._exit = ended
             self._ended.set()
+
+    def _announced(self, value: object) -> None:
+        self._outcome.announced = value
+        self._started()
 
     async def wait(self) -> Exit:
         await self._ended.wait()
@@ -118,8 +152,8 @@ class TaskChild:
 class _Status:
     """The ``task_status`` argument of the function, usable as trio's own."""
 
-    def __init__(self, started: Callable[[], None]) -> None:
-        self._announce = started
+    def __init__(self, announce: Callable[[object], None]) -> None:
+        self._announce = announce
 
     def started(self, value: object = None) -> None:
-        self._announce()
+        self._announce(value)
