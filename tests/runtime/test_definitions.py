@@ -43,6 +43,7 @@ RIGHT: dict[str, list[object]] = {
     "depends_on": ["db, cache?", ["db:healthy"], {"db": "running", "cache": {"soft": True}}],
     "on_dependency_stop": ["keep", OnDependencyStop.STOP],
     "oneshot": [True],
+    "create_log_dirs": [True],
 }
 WRONG: dict[str, list[object]] = {
     **{f"rlimit_{name}": [-1, "2:1", True, None] for name in RLIMITS},
@@ -74,6 +75,7 @@ WRONG: dict[str, list[object]] = {
     "depends_on": [3, [3], ["a b"], {"db": "up"}, {"db": {"soft": 1}}],
     "on_dependency_stop": ["die", 3, ["keep"]],
     "oneshot": ["yes", 1],
+    "create_log_dirs": ["yes"],
 }
 
 

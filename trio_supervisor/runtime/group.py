@@ -201,6 +201,7 @@ class Group:
             reader=reader,
             program=process.program,
             log_format=process.log_format,
+            create_log_dirs=process.create_log_dirs,
         )
 
     def _auto_log(self, process: str, channel: str) -> str:

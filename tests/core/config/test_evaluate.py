@@ -500,6 +500,7 @@ def test_defaults_of_a_program() -> None:
         "redirect_stderr": False,
         "ignore_sigpipe": True,
         "log_format": LogFormat.RAW,
+        "create_log_dirs": False,
         "serverurl": AUTO,
         "socket": None,
     }
@@ -510,6 +511,7 @@ def test_defaults_of_a_program() -> None:
         "capture_maxbytes": 0,
         "events_enabled": False,
         "syslog": False,
+        "mode": None,
     }
 
 

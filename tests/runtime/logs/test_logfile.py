@@ -395,7 +395,7 @@ def test_a_rotation_that_fails_half_way_shifts_only_once(
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     with monkeypatch.context() as patch:
-        patch.setattr("trio_supervisor.runtime.logs.logfile.open_log", no_descriptors)
+        patch.setattr("trio_supervisor.runtime.logs.logfile.open_file", no_descriptors)
         for _ in range(4):
             log.write(LINE)
         assert bench.sizes() == {".1": 244, ".2": 3}

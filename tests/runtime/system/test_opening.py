@@ -12,7 +12,13 @@ import pytest
 
 from tests.kit.root import NOBODY, directory_of, needs_root
 from trio_supervisor.runtime.system import opening
-from trio_supervisor.runtime.system.opening import directory, open_file, open_regular, remove
+from trio_supervisor.runtime.system.opening import (
+    directory,
+    make_directories,
+    open_file,
+    open_regular,
+    remove,
+)
 
 APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 SECRET = "precious"
@@ -226,3 +232,13 @@ def test_a_file_that_is_swapped_again_and_again(
     swap_after_the_walk(monkeypatch, path, swap, opening.MOST_TRIES)
     with pytest.raises(OSError, match="replaced again and again"):
         open_file(str(path), APPEND)
+
+
+def test_missing_directories_are_made(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "c"
+    make_directories(f"{path}/")
+    make_directories(str(path))
+    assert path.is_dir()
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError):
+        make_directories(str(tmp_path / "file" / "x"))

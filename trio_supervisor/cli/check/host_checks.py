@@ -166,6 +166,8 @@ class _Prober:
         for channel in ("stdout", "stderr"):
             path = getattr(process, channel).logfile
             if isinstance(path, str) and path:
+                if process.create_log_dirs and not os.path.isdir(os.path.dirname(path) or "."):
+                    continue
                 option = f"{channel}_logfile"
                 yield from self._writable(path, section, option, f"the log of {WHO}")
         if process.socket is not None:

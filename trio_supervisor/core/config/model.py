@@ -69,6 +69,8 @@ class FileTarget:
     """Rotate when the file reaches this size in bytes; 0 or less means never."""
     backups: int = LOG_BACKUPS
     """Rotated files to keep; 0 or less: empty the file instead."""
+    mode: int | None = None
+    """Permissions of the file; None: those that the umask leaves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +95,15 @@ class ChannelConfig:
     """Size of the capture buffer in bytes; 0 means no capture mode."""
     events_enabled: bool = False
     syslog: bool = False
+    mode: int | None = None
+    """Permissions of the log file; None: those that the umask leaves."""
 
     @property
     def targets(self) -> tuple[Target, ...]:
         """The log targets, in order; each gets all of the output."""
         targets: list[Target] = []
         if self.logfile:
-            targets.append(FileTarget(self.logfile, self.maxbytes, self.backups))
+            targets.append(FileTarget(self.logfile, self.maxbytes, self.backups, self.mode))
         if self.syslog:
             targets.append(SyslogTarget())
         return tuple(targets)
@@ -220,6 +224,8 @@ class ProcessConfig:
     stdout: ChannelConfig = ChannelConfig()
     stderr: ChannelConfig = ChannelConfig()
     log_format: LogFormat = LogFormat.RAW
+    create_log_dirs: bool = False
+    """Make missing directories of its logs."""
     socket: FastCgiSocket | None = None
     readiness: Readiness = Readiness()
     health: Health = Health()
@@ -401,6 +407,8 @@ class ProgramOptions(CommonOptions, total=False):
     log_format: LogFormat | str
     """``raw``, ``prefix`` or ``json``."""
     dump_signal: int
+    create_log_dirs: bool
+    """True: make missing directories of its logs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -406,6 +406,15 @@ def _channel(name: str) -> tuple[Option, ...]:
             f"an event for each chunk of {name}",
         ),
         option("syslog", "syslog", value_types.BOOLEAN, "false", f"send {name} to syslog as well"),
+        Option(
+            f"{name}_logfile_mode",
+            value_types.OCTAL,
+            None,
+            f"permissions of the log of {name}; default: those that the umask leaves",
+            extension=True,
+            extended=True,
+            field=f"{name}.mode",
+        ),
     )
 
 
@@ -688,6 +697,15 @@ PROGRAM = (
         extension=True,
         extended=True,
         python=python_values.LOG_FORMAT,
+    ),
+    Option(
+        "create_log_dirs",
+        value_types.BOOLEAN,
+        "false",
+        "make missing directories of its logs",
+        extension=True,
+        extended=True,
+        python=python_values.FLAG,
     ),
     Option(
         "environment",

@@ -122,6 +122,13 @@ def _serverurl(reader: SectionReader, _: Values) -> object:
     return AUTO if url.upper() == "AUTO" else url
 
 
+def _logfile(reader: SectionReader, name: str) -> object:
+    """The directory of a log must exist, unless it will be made."""
+    if reader.has("create_log_dirs") and reader.value("create_log_dirs") is True:
+        reader = replace(reader, context=replace(reader.context, is_dir=lambda _: True))
+    return reader.value(name)
+
+
 def _command(reader: SectionReader, _: Values) -> object:
     command = reader.value("command")
     if command is None and not reader.has("command"):
@@ -156,6 +163,8 @@ _SPECIAL: dict[str, Callable[[SectionReader, Values], object]] = {
     "numprocs": _numprocs,
     "serverurl": _serverurl,
     "command": _command,
+    "stdout_logfile": lambda reader, _: _logfile(reader, "stdout_logfile"),
+    "stderr_logfile": lambda reader, _: _logfile(reader, "stderr_logfile"),
 }
 
 

@@ -14,8 +14,9 @@ import stat
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config.model import Severity
+from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.runtime.logs.drops import CutLine, DropCounter, reason
-from trio_supervisor.runtime.system.opening import ROOT, entry, open_file
+from trio_supervisor.runtime.system.opening import ROOT, entry, make_directories, open_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,15 +35,40 @@ _MOST_LINKS = 40
 CREATE_MODE = 0o666
 
 
+@dataclass(frozen=True, slots=True)
+class LogCreation:
+    """How a log that does not exist is made."""
+
+    mode: int | None = None
+    """Permissions, which an existing file gets too; None: those that the umask leaves."""
+    directories: bool = False
+    """Whether missing directories are made."""
+
+    def open(self, path: str) -> int:
+        """Open a log for appending, without waiting for a reader. Raises OSError."""
+        if self.directories:
+            make_directories(os.path.dirname(os.path.abspath(path)))
+        fd = open_file(path, OPEN_FLAGS, CREATE_MODE if self.mode is None else self.mode)
+        if self.mode is not None:
+            with contextlib.suppress(PermissionError):  # it is another user's
+                os.fchmod(fd, self.mode)
+        return fd
+
+
+#: How logs without options about that are made.
+USUAL = LogCreation()
+
+
 def open_log(path: str) -> int:
     """Open a log for appending, without waiting for a reader. Raises OSError."""
-    return open_file(path, OPEN_FLAGS, CREATE_MODE)
+    return USUAL.open(path)
 
 
 class LogFile:
     """An open log. Takes over ``fd``, the open file."""
 
     __slots__ = (
+        "_creation",
         "_cut",
         "_drops",
         "_fd",
@@ -62,12 +88,14 @@ class LogFile:
         *,
         rotation: RotationScheme,
         report: Callable[[Severity, str], None],
+        creation: LogCreation = USUAL,
         write: Callable[[int, memoryview], int] = os.write,
     ) -> None:
         self.path = path
         self._fd = fd
         self._size = os.fstat(fd).st_size
         self._rotation = rotation
+        self._creation = creation
         self._report = report
         self._write = write
         self._drops = DropCounter(path, report)
@@ -103,7 +131,7 @@ class LogFile:
         """Open the file by name again. Raises OSError; then the open one stays in use, and each
         write tries again."""
         self._stale = True
-        fresh = open_log(self.path)
+        fresh = self._creation.open(self.path)
         status = os.fstat(fresh)
         if not stat.S_ISREG(status.st_mode):
             os.close(fresh)

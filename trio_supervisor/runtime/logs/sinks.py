@@ -16,7 +16,7 @@ from trio_supervisor.core.config.model import Severity
 from trio_supervisor.runtime.logs.drops import CutLine
 from trio_supervisor.runtime.logs.filesink import DiskCall, FileSink
 from trio_supervisor.runtime.logs.growth import LogWrites
-from trio_supervisor.runtime.logs.logfile import LogFile, open_log, own_descriptor
+from trio_supervisor.runtime.logs.logfile import USUAL, LogCreation, LogFile, own_descriptor
 from trio_supervisor.runtime.logs.rotation import RotationScheme
 from trio_supervisor.runtime.logs.syslog import SOCKET, SyslogSink, SyslogSocket
 from trio_supervisor.runtime.logs.worker import DiskWorker
@@ -129,14 +129,17 @@ class Sinks:
         """Open a log by its configured name. Raises OSError (ENXIO: a FIFO without a reader)."""
         return self._sink(path, self._open(path), maxbytes, backups)
 
-    async def open_file(self, path: str, *, maxbytes: int, backups: int) -> Sink:
+    async def open_file(
+        self, path: str, *, maxbytes: int, backups: int, creation: LogCreation = USUAL
+    ) -> Sink:
         """The same; a slow disk holds up only the calling task."""
         own = own_descriptor(path)
         if own is not None:
             fd = os.dup(own)
         else:
-            fd = await DiskCall(self._worker, _open, path, os.close).outcome()
-        return self._sink(path, fd, maxbytes, backups)
+            call = DiskCall(self._worker, partial(_open, creation=creation), path, os.close)
+            fd = await call.outcome()
+        return self._sink(path, fd, maxbytes, backups, creation)
 
     def syslog(self, process: str | None = None) -> Sink:
         """Open syslog for the lines of one process, or for our own."""
@@ -167,9 +170,11 @@ class Sinks:
         own = own_descriptor(path)
         return os.dup(own) if own is not None else self.do(_open, path, undo=os.close)
 
-    def _sink(self, path: str, fd: int, maxbytes: int, backups: int) -> Sink:
+    def _sink(
+        self, path: str, fd: int, maxbytes: int, backups: int, creation: LogCreation = USUAL
+    ) -> Sink:
         if own_descriptor(path) is None and stat.S_ISREG(os.fstat(fd).st_mode):
-            make = partial(_log_file, path, fd, RotationScheme(maxbytes, backups))
+            make = partial(_log_file, path, fd, RotationScheme(maxbytes, backups), creation)
             return FileSink(make, self._worker, self.writes, self._report)
         sink = StreamSink(
             self._stream_writer(path, fd),
@@ -200,11 +205,13 @@ class Sinks:
         return writer
 
 
-def _log_file(path: str, fd: int, rotation: RotationScheme, report: Report) -> LogFile:
-    return LogFile(path, fd, rotation=rotation, report=report)
+def _log_file(
+    path: str, fd: int, rotation: RotationScheme, creation: LogCreation, report: Report
+) -> LogFile:
+    return LogFile(path, fd, rotation=rotation, creation=creation, report=report)
 
 
-def _open(path: str) -> int:
-    fd = open_log(path)
+def _open(path: str, creation: LogCreation = USUAL) -> int:
+    fd = creation.open(path)
     os.set_blocking(fd, True)  # it is not shared, and its thread may wait for a slow reader
     return fd

@@ -44,7 +44,8 @@ class OutputChannel:
 
     ``name`` is ``stdout`` or ``stderr``. ``auto_log`` makes the file of an automatic log
     (``ChannelTargets``). ``reader`` fetches the output; None means the usual one. ``log_format`` is
-    how the output is written to its logs, ``program`` the name of the program in them.
+    how the output is written to its logs, ``program`` the name of the program in them. With
+    ``create_log_dirs`` missing directories of the log are made.
     """
 
     __slots__ = (
@@ -80,6 +81,7 @@ class OutputChannel:
         reader: Reader | None = None,
         program: str = "",
         log_format: LogFormat = LogFormat.RAW,
+        create_log_dirs: bool = False,
     ) -> None:
         self.name = name
         self._process = process
@@ -91,7 +93,11 @@ class OutputChannel:
         usual: Reader = PROMPT if config.capture_maxbytes else host.gathering
         self._reader: Reader = usual if reader is None else reader
         self._targets = ChannelTargets(
-            config.targets, host.sinks, process=process, auto_log=auto_log
+            config.targets,
+            host.sinks,
+            process=process,
+            auto_log=auto_log,
+            create_dirs=create_log_dirs,
         )
         self._records: RecordStage | None = None
         if log_format is not LogFormat.RAW:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config.model import AUTO, FileTarget
-from trio_supervisor.runtime.logs.logfile import clear_log
+from trio_supervisor.runtime.logs.logfile import USUAL, LogCreation, clear_log
 from trio_supervisor.runtime.logs.writer import BACKLOG_LIMIT
 
 if TYPE_CHECKING:
@@ -23,7 +23,16 @@ class ChannelTargets:
     the start of the next child tries again. ``path`` is that of the log file, None without one.
     """
 
-    __slots__ = ("_auto_log", "_closed", "_open", "_process", "_sinks", "_targets", "path")
+    __slots__ = (
+        "_auto_log",
+        "_closed",
+        "_create_dirs",
+        "_open",
+        "_process",
+        "_sinks",
+        "_targets",
+        "path",
+    )
 
     def __init__(
         self,
@@ -32,11 +41,13 @@ class ChannelTargets:
         *,
         process: str,
         auto_log: Callable[[], str] | None,
+        create_dirs: bool = False,
     ) -> None:
         self._targets = targets
         self._sinks = sinks
         self._process = process
         self._auto_log = auto_log
+        self._create_dirs = create_dirs
         self._open: tuple[Sink, ...] = ()
         self._closed: tuple[Sink, ...] = ()
         self.path: str | None = None
@@ -103,8 +114,16 @@ class ChannelTargets:
             return self._sinks.syslog(self._process)
         self.path = self._path_of(target)
         return await self._sinks.open_file(
-            self.path, maxbytes=target.maxbytes, backups=target.backups
+            self.path,
+            maxbytes=target.maxbytes,
+            backups=target.backups,
+            creation=self._creation(target),
         )
+
+    def _creation(self, target: FileTarget) -> LogCreation:
+        if target.mode is None and not self._create_dirs:
+            return USUAL
+        return LogCreation(target.mode, self._create_dirs)
 
     def _path_of(self, target: FileTarget) -> str:
         """Return the path of a log file; an automatic one is made first. Raises OSError."""

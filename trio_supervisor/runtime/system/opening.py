@@ -112,6 +112,24 @@ def open_regular(path: str, *, follow: bool = True) -> int:
     return fd
 
 
+def make_directories(path: str, mode: int = 0o777) -> None:
+    """Make a directory and those above it that are missing; the umask is taken off the mode.
+
+    Raises OSError.
+    """
+    try:
+        with entry(path) as found:
+            if found.status is None:
+                with suppress(FileExistsError):
+                    os.mkdir(found.name, mode, dir_fd=found.directory)
+    except FileNotFoundError:
+        above = os.path.dirname(path.rstrip("/"))
+        if not above:
+            raise
+        make_directories(above, mode)
+        make_directories(path, mode)
+
+
 def remove(path: str) -> None:
     """Remove a file; a link is removed itself. Raises OSError."""
     with entry(path, follow=False) as found:

@@ -1,9 +1,10 @@
-"""log_format with the real daemon: records in files and on a shared stdout."""
+"""Formats and files of logs with the real daemon."""
 
 from __future__ import annotations
 
 import json
 import re
+import stat
 import sys
 from typing import TYPE_CHECKING
 
@@ -75,3 +76,28 @@ def rotated(log: Path) -> str:
     backups = sorted(log.parent.glob(f"{log.name}.*"), key=lambda p: -int(p.suffix[1:]))
     assert backups
     return "".join(path.read_text() for path in [*backups, log])
+
+
+@pytest.mark.behaviour("output.md#missing-directories-of-logs", "output.md#permissions-of-logs")
+def test_directories_and_permissions_of_logs(tmp_path: Path) -> None:
+    log, other = tmp_path / "a/b/x.log", tmp_path / "other.log"
+    other.touch(mode=0o600)
+    text = (
+        "[program:x]\ncommand=/bin/cat\nstartsecs=0\ncreate_log_dirs=true\n"
+        f"stdout_logfile={log}\nstdout_logfile_mode=0666\nstdout_logfile_maxbytes=10\n"
+        f"stderr_logfile={other}\nstderr_logfile_mode=0640\n"
+    )
+    with daemon(tmp_path, text, base=EXTENDED.replace("log_format=json\n", "")) as running:
+        running.wait_for("x", "RUNNING")
+        running.rpc.sendProcessStdin("x", "0123456789\n")
+        eventually(lambda: log.with_name("x.log.1").exists() and log.exists(), "the rotation")
+        running.wait_log("spawned: 'x'")
+        files = (log, log.with_name("x.log.1"), other)
+        eventually(lambda: [mode(path) for path in files] == [0o666, 0o666, 0o640], "the modes")
+        assert mode(log.parent) == 0o755
+    with_umask = tmp_path / "sup.log"
+    assert mode(with_umask) == 0o644
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
