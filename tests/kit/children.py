@@ -26,6 +26,7 @@ def spec(*argv: str, **options: object) -> SpawnSpec:
         environment=config.environment if "environment" in options else dict(os.environ),
         steps=steps_of(config),
         uid=config.uid,
+        gid=config.identity.gid,
         redirect_stderr=config.redirect_stderr,
     )
 

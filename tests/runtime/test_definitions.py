@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from trio_supervisor.core.config.depends_on import OnDependencyStop
+from trio_supervisor.core.config.identity import UserEnv
 from trio_supervisor.core.config.limits import RLIMITS
 from trio_supervisor.core.config.model import Autorestart, LogFormat, ProgramOptions
 from trio_supervisor.core.errors import ConfigError
@@ -15,6 +16,9 @@ from trio_supervisor.runtime.definitions import program, task
 
 RIGHT: dict[str, list[object]] = {
     **{f"rlimit_{name}": [0, "0", "1:2", "unlimited"] for name in RLIMITS},
+    "gid": [0],
+    "user_env": ["none", "basic", UserEnv.BASIC],
+    "environment_file": [[], ["/a", Path("/b"), "-/c"]],
     "nice": [-20, 19],
     "oom_score_adj": [-1000, 1000],
     "no_new_privs": [True],
@@ -47,6 +51,9 @@ RIGHT: dict[str, list[object]] = {
 }
 WRONG: dict[str, list[object]] = {
     **{f"rlimit_{name}": [-1, "2:1", True, None] for name in RLIMITS},
+    "gid": ["root", -1],
+    "user_env": ["all", None],
+    "environment_file": ["/a", [1], ["a\0b"]],
     "nice": [20, "0"],
     "oom_score_adj": [1001, 0.5],
     "no_new_privs": ["true"],

@@ -155,6 +155,8 @@ class _Exporter:
         for option in PROGRAM:
             if option.path is not None and option.name != "environment":
                 values[option.name] = option.read(process)
+        if process.identity.gid is not None:
+            values["user"] = f"{process.uid}:{process.identity.gid}"
         if process.socket is not None:
             values.update({option.name: option.read(process.socket) for option in SOCKET})
         shown: Shown = {}

@@ -9,6 +9,7 @@ import pytest
 
 from tests.kit.config import BASE, load, program
 from trio_supervisor.core.config.access import Access, Credentials
+from trio_supervisor.core.config.identity import NO_IDENTITY
 from trio_supervisor.core.config.limits import NO_LIMITS
 from trio_supervisor.core.config.model import (
     AUTO,
@@ -483,6 +484,8 @@ def test_defaults_of_a_program() -> None:
     values.pop("limits")
     for key in ("dependencies", "oneshot", "readiness", "health"):  # Supervisor has none of them
         values.pop(key)
+    assert x.identity is NO_IDENTITY
+    values.pop("identity")
     assert values == {
         "directory": None,
         "umask": None,

@@ -78,7 +78,10 @@ def test_every_value_of_a_program_and_of_the_daemon_has_a_row() -> None:
         return found
 
     of_program = {option.path for option in (*PROGRAM, *PYTHON_ONLY)} - {None}
-    assert paths(ProcessConfig("x", "y")) - of_program == {"socket", "task", "section"}
+    assert paths(ProcessConfig("x", "y")) - of_program == {
+        *("socket", "task", "section"),
+        "identity.own",  # what environment adds, kept apart for the sake of environment_file
+    }
     assert paths(DaemonConfig()) == {option.path for option in SUPERVISORD} - {None}
 
 

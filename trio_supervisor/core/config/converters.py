@@ -17,6 +17,7 @@ from trio_supervisor.core.config.depends_on import (
     parse_dependencies,
     parse_on_dependency_stop,
 )
+from trio_supervisor.core.config.identity import EnvironmentFile, UserEnv
 from trio_supervisor.core.config.limits import UNLIMITED, UNLIMITED_NAME, Rlimit
 from trio_supervisor.core.config.model import (
     AUTO,
@@ -61,6 +62,8 @@ _PORTS = range(1, 65536)
 LARGEST_INT = 2**31 - 1
 #: Largest value of a limit that is not unlimited.
 LARGEST_LIMIT = 2**63 - 1
+#: Largest number of a user or group: the one above means none.
+LARGEST_ID = 2**32 - 2
 SYSLOG = "syslog"
 
 
@@ -316,14 +319,62 @@ def user(text: str, context: EvalContext) -> int:
         raise ValueError(f"Invalid {kind} {text}", hint) from None
 
 
+def user_and_group(text: str, context: EvalContext) -> tuple[int, int | None]:
+    """``USER``, ``USER:GROUP`` or numbers, which need no entry if both are given.
+
+    None: the group of the user.
+    """
+    name, colon, group = text.partition(":")
+    if not colon:
+        try:
+            return user(text, context), None
+        except ValueError:
+            if _id(text) is None:
+                raise
+            hint = f"for a user that is not listed give the group too: {text}:{text}"
+            raise ValueError(f"Invalid user id {text}", hint) from None
+    uid, gid = _id(name), _id(group)
+    if uid is None:
+        uid = user(name, context)
+    if gid is None:
+        gid = _group(group, context)
+    return uid, gid
+
+
+def _id(text: str) -> int | None:
+    """The number of a user or group, which need have no entry; None: it is a name."""
+    number = natural(text)
+    return number if number is not None and number <= LARGEST_ID else None
+
+
+def user_env(text: str, _: EvalContext) -> UserEnv:
+    try:
+        return UserEnv(text.lower())
+    except ValueError:
+        raise ValueError(f"invalid 'user_env' value {text!r}", "use none or basic") from None
+
+
+def environment_files(text: str, context: EvalContext) -> tuple[EnvironmentFile, ...]:
+    """Absolute paths; a minus sign before one says that it may be missing."""
+    files = tuple(
+        EnvironmentFile(absolute_path(item.removeprefix("-"), context), item.startswith("-"))
+        for item in strings(text, context)
+    )
+    if any(item.removeprefix("-").strip() == "" for item in strings(text, context)):
+        raise ValueError("the path of an environment file is missing", "write PATH, -PATH")
+    return files
+
+
 def owner(text: str, context: EvalContext) -> tuple[int, int]:
     """``USER`` or ``USER:GROUP``; -1 leaves the group unchanged."""
     name, colon, group = text.partition(":")
     uid = user(name, context)
-    if not colon:
-        return uid, -1
+    return uid, _group(group, context) if colon else -1
+
+
+def _group(group: str, context: EvalContext) -> int:
     try:
-        return uid, context.group_id(group)
+        return context.group_id(group)
     except LookupError:
         hint = f"there is no such group: create it, or see getent group {group}".rstrip()
         raise ValueError(f"Invalid group name {group}", hint) from None

@@ -19,7 +19,7 @@ from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.errors import ConfigError, InternalError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from trio_supervisor.core.config.context import EvalContext
     from trio_supervisor.core.config.ini import Document, Entry, Section
@@ -156,12 +156,20 @@ class SectionReader:
         except ValueError:  # the result of the first pass stands, as in Supervisor
             return once
 
+    def is_extended(self, name: str) -> bool:
+        """Whether the option may be written in forms that Supervisor does not have."""
+        entry = self.document.entry(self.section, name)
+        return entry is not None and (self.document.extended or entry.grammar is Grammar.DOLLAR)
+
     def value(self, name: str) -> object:
         """The converted value; None if the option is not set and has no default."""
+        return self.converted(name, self.options[name].type.convert)
+
+    def converted(self, name: str, convert: Callable[[str, EvalContext], object]) -> object:
+        """Like ``value``, with another converter than that of the option's type."""
         text = self.text(name)
         if text is None:
             return None
-        convert = self.options[name].type.convert
         try:
             return convert(text, self.context)
         except ValueError as error:

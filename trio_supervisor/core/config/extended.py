@@ -49,7 +49,7 @@ def without_unread(document: Document, *, extended: bool) -> Document:
     Keys of ``[DEFAULT]`` stay, for the plugins that get all of them; no option is read from them.
     """
     if extended:
-        return document
+        return replace(document, extended=True)
     sections: dict[str, Section] = {}
     remarks = [*document.remarks, *_remarks_on_switch(document)]
     for name, section in document.sections.items():

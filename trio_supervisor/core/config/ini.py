@@ -78,6 +78,8 @@ class Document:
     """Layout that is probably a mistake."""
     errors: list[ConfigError] = field(default_factory=list)
     """Parse errors. The rest of the file has been read all the same."""
+    extended: bool = False
+    """Whether its INI files may use extended options and forms of values (see ``extended.py``)."""
     not_inherited: frozenset[str] = frozenset()
     """Options that sections do not take from ``[DEFAULT]``."""
 

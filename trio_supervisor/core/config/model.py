@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, TypedDict, TypeVa
 
 from trio_supervisor.core.config.access import Access, Credentials, Tls
 from trio_supervisor.core.config.depends_on import NO_DEPENDENCIES, Dependencies, OnDependencyStop
+from trio_supervisor.core.config.identity import NO_IDENTITY, Identity, UserEnv
 from trio_supervisor.core.config.limits import NO_LIMITS, Limits
 from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.diagnostics import Diagnostic
@@ -234,6 +235,7 @@ class ProcessConfig:
     backoff: tuple[float, ...] = ()
     """Seconds of pause after the first, second, ... failed start, the last one for all further;
     empty: 1, 2, 3, ... Files cannot set it."""
+    identity: Identity = NO_IDENTITY
     limits: Limits = NO_LIMITS
     essential: bool = False
     """Whether the supervisor ends when this process has ended for good."""
@@ -375,6 +377,9 @@ class ProgramOptions(CommonOptions, total=False):
     directory: str | PathLike
     umask: int
     uid: int
+    gid: int
+    user_env: str | UserEnv
+    environment_file: Sequence[str | PathLike]
     exitcodes: Sequence[int]
     stopsignal: int
     stopasgroup: bool

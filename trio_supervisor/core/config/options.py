@@ -674,7 +674,7 @@ PROGRAM = (
         "user",
         value_types.USER,
         None,
-        "user to run it as",
+        "user to run it as; with extended = true also user:group, and numbers without an entry",
         field="uid",
         python=python_values.USER_NUMBER,
         config_info="uid",
@@ -742,6 +742,26 @@ PROGRAM = (
         config_info="serverurl",
     ),
     *PROBES,
+    Option(
+        "user_env",
+        value_types.USER_ENV,
+        "none",
+        "basic: HOME, USER, LOGNAME and SHELL of its user",
+        extension=True,
+        extended=True,
+        field="identity.user_env",
+        python=python_values.USER_ENV,
+    ),
+    Option(
+        "environment_file",
+        value_types.ENVIRONMENT_FILES,
+        "",
+        "files with variables, read at each start; -PATH may be missing",
+        extension=True,
+        extended=True,
+        field="identity.environment_files",
+        python=python_values.ENVIRONMENT_FILES,
+    ),
     *LIMITS,
     Option(
         "depends_on",
@@ -779,6 +799,15 @@ PROGRAM = (
 
 #: Options of ``add_program`` and ``add_task`` that files do not have.
 PYTHON_ONLY = (
+    Option(
+        "gid",
+        value_types.INTEGER,
+        None,
+        "group to run it as; files have it in user",
+        extension=True,
+        field="identity.gid",
+        python=python_values.GROUP_NUMBER,
+    ),
     Option(
         "backoff",
         value_types.STRING,

@@ -6,7 +6,7 @@ from collections import ChainMap
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
-from trio_supervisor.core.config.converters import SYSLOG
+from trio_supervisor.core.config.converters import SYSLOG, user_and_group
 from trio_supervisor.core.config.environment import parse_environment
 from trio_supervisor.core.config.evaluate import Diagnostics, variables
 from trio_supervisor.core.config.ini import DEFAULT, Grammar
@@ -156,6 +156,23 @@ def _make_oneshot(reader: SectionReader, values: Values) -> None:
     values["startsecs"], values["autorestart"] = 0, Autorestart.UNEXPECTED
 
 
+#: Values of a program that belong to several options, or to a part of one.
+GROUP, OWN_ENVIRONMENT = "group of user", "own environment"
+
+
+def _user(reader: SectionReader, values: Values) -> object:
+    """The user; the group too, where the file may have one."""
+    if not reader.is_extended("user"):
+        return reader.value("user")
+    both = reader.converted("user", user_and_group)
+    if not isinstance(both, tuple):
+        return None
+    uid, gid = both
+    if gid is not None:
+        values[GROUP] = gid
+    return uid
+
+
 #: Options whose value depends on more than their text.
 _SPECIAL: dict[str, Callable[[SectionReader, Values], object]] = {
     "priority": _priority,
@@ -165,6 +182,7 @@ _SPECIAL: dict[str, Callable[[SectionReader, Values], object]] = {
     "command": _command,
     "stdout_logfile": lambda reader, _: _logfile(reader, "stdout_logfile"),
     "stderr_logfile": lambda reader, _: _logfile(reader, "stderr_logfile"),
+    "user": _user,
 }
 
 
@@ -178,7 +196,10 @@ def _evaluated(reader: SectionReader, names: Iterable[str]) -> Values:
 
 
 #: Options of a program and their fields of ProcessConfig, as far as it keeps them.
-_PATHS = {option.name: option.path for option in PROGRAM if option.path is not None}
+_PATHS = {option.name: option.path for option in PROGRAM if option.path is not None} | {
+    GROUP: "identity.gid",
+    OWN_ENVIRONMENT: "identity.own",
+}
 
 
 def _at_fields(values: Values) -> Values:
@@ -255,6 +276,8 @@ class SectionTemplate:
         if values.get("oneshot"):
             _make_oneshot(reader, values)
         values["environment"] = {**self.inherited.environment, **own}
+        if values.get("environment_file"):
+            values[OWN_ENVIRONMENT] = own
         blank = ProcessConfig(
             "",
             "",

@@ -19,6 +19,7 @@ from trio_supervisor.core.config.depends_on import (
     parse_dependencies,
     parse_on_dependency_stop,
 )
+from trio_supervisor.core.config.identity import EnvironmentFile, UserEnv
 from trio_supervisor.core.config.model import Autorestart, LogFormat, OnUnhealthy
 from trio_supervisor.core.dataclass import dataclass
 
@@ -172,6 +173,16 @@ def _on_dependency_stop(value: str | OnDependencyStop) -> OnDependencyStop:
     return value if isinstance(value, OnDependencyStop) else parse_on_dependency_stop(value)
 
 
+def _is_user_env(value: object) -> bool:
+    return isinstance(value, UserEnv) or value in {member.value for member in UserEnv}
+
+
+def _files(value: Any) -> object:
+    """Paths of a program are used as they are; a minus sign before one: it may be missing."""
+    paths = [str(_path(item)) for item in value]
+    return tuple(EnvironmentFile(path.removeprefix("-"), path.startswith("-")) for path in paths)
+
+
 ANY_INTEGER = PythonValue(_integer, "a whole number")
 COUNT = PythonValue(_count, "a whole number, 0 or more")
 DURATION = PythonValue(_is_duration, "seconds, or a text like 500ms, 30s, 5m, 2h, 1d", _duration)
@@ -192,6 +203,9 @@ EXIT_STATUSES = PythonValue(
 )
 SIGNAL_NUMBER = PythonValue(_signal, "the number of a signal")
 USER_NUMBER = PythonValue(_count, "the number of a user")
+GROUP_NUMBER = PythonValue(_count, "the number of a group")
+USER_ENV = PythonValue(_is_user_env, "'none', 'basic' or a UserEnv", UserEnv)
+ENVIRONMENT_FILES = PythonValue(is_sequence_of(_is_path), "a sequence of paths", _files)
 FILE_MASK = PythonValue(_within(0o777), "a number from 0 to 0o777")
 VARIABLES = PythonValue(_environment, "a mapping of names to texts")
 DEPENDENCIES = PythonValue(

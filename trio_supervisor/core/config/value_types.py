@@ -185,6 +185,15 @@ LOG_PATH = ValueType("file, or syslog", converters.log_path)
 ABSOLUTE_FILE = ValueType("file", converters.absolute_file)
 CHILD_LOG = ValueType("file, AUTO or NONE", converters.child_log)
 USER = ValueType("user name or uid", converters.user, ("string", "integer"), shown_as="integer")
+USER_ENV = ValueType("none or basic", converters.user_env)
+ENVIRONMENT_FILES = ValueType(
+    "list of files",
+    converters.environment_files,
+    ("array", "string"),
+    _as_list,
+    lambda files: [str(file) for file in files],
+    shown_as="array",
+)
 OWNER = ValueType(
     "user or user:group", converters.owner, plain=lambda owner: ":".join(map(str, owner))
 )

@@ -187,11 +187,12 @@ def make_child(
 
 def _needs_helper(spec: SpawnSpec) -> bool:
     """Whether there are steps that ``subprocess.Popen`` cannot take."""
-    return not (_is_ours(spec.uid) and spec.steps.keys() <= POPEN_STEPS) or _blocks_signals()
+    return not (_is_ours(spec) and spec.steps.keys() <= POPEN_STEPS) or _blocks_signals()
 
 
-def _is_ours(uid: int | None) -> bool:
-    return uid is None or uid == os.getuid()
+def _is_ours(spec: SpawnSpec) -> bool:
+    """Whether the child has our user and group."""
+    return spec.uid in (None, os.getuid()) and spec.gid in (None, os.getgid())
 
 
 def _blocks_signals() -> bool:
@@ -214,7 +215,7 @@ def _orders(spec: SpawnSpec) -> Orders:
         name: encode(argument) if isinstance(argument, str) else argument
         for name, argument in spec.steps.items()
     }
-    if not _is_ours(spec.uid):
+    if not _is_ours(spec):
         identity = _identity(spec)
         arguments.update(groups=identity, group=identity, user=identity)
     arguments["exec"] = (
@@ -232,15 +233,21 @@ def _encoder() -> Callable[[str], bytes]:
 
 
 def _identity(spec: SpawnSpec) -> tuple[int, int, list[int]]:
-    """Look up uid, gid and groups to change to. Raises SpawnError."""
-    assert spec.uid is not None
+    """Look up uid, gid and groups to change to. Raises SpawnError.
+
+    A user without an entry has no groups but the one that the configuration gives to it.
+    """
+    uid = os.getuid() if spec.uid is None else spec.uid
     if os.getuid() != 0:
-        raise _not_spawned(f"couldn't setuid to {spec.uid}: Can't drop privilege as nonroot user")
+        raise _not_spawned(f"couldn't setuid to {uid}: Can't drop privilege as nonroot user")
     try:
-        entry = pwd.getpwuid(spec.uid)
+        entry = pwd.getpwuid(uid)
     except KeyError:
-        raise _not_spawned(f"couldn't setuid to {spec.uid}: Can't find uid {spec.uid}") from None
-    return spec.uid, entry.pw_gid, os.getgrouplist(entry.pw_name, entry.pw_gid)
+        if spec.gid is not None:
+            return uid, spec.gid, [spec.gid]
+        raise _not_spawned(f"couldn't setuid to {uid}: Can't find uid {uid}") from None
+    gid = entry.pw_gid if spec.gid is None else spec.gid
+    return uid, gid, os.getgrouplist(entry.pw_name, gid)
 
 
 def _popen(spec: SpawnSpec, standard: Standard) -> int:

@@ -31,6 +31,8 @@ class SpawnSpec:
     """User to run as; None means the supervisor's own. Resolved to steps when the child is made,
     in a worker thread, because the user database may be far away (LDAP)."""
     redirect_stderr: bool
+    gid: int | None = None
+    """Group to run as; None means that of the user."""
     stdin: int | None = None
     """A descriptor to give as fd 0 instead of a pipe (FastCGI)."""
 
@@ -75,6 +77,7 @@ def spawn_spec(
         environment={**inherited, **names, **config.environment},
         steps=steps_of(config),
         uid=config.uid,
+        gid=config.identity.gid,
         redirect_stderr=config.redirect_stderr,
         stdin=stdin,
     )

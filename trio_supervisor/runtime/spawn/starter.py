@@ -6,6 +6,7 @@ It does not know the state: the state machine of the process decides what follow
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config.model import Command, Task
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.output.stdio import Stdio
     from trio_supervisor.runtime.spawn.child import Child
     from trio_supervisor.runtime.spawn.shared_socket import SharedSocket
+    from trio_supervisor.runtime.spawn.spec import SpawnSpec
     from trio_supervisor.runtime.spawn.task import TaskOutcome
 
 
@@ -84,6 +86,8 @@ class Starter:
                     stdin=stdin,
                 )
                 await self.stdio.open()
+                if self.config.identity.adds_variables:
+                    spec = await self._with_variables(spec)
                 return await self.host.launch(spec)
 
     async def reopen(self, held: contextlib.ExitStack | None) -> None:
@@ -93,6 +97,12 @@ class Starter:
         """
         await self.stdio.open()
         self._lend_socket(held)
+
+    async def _with_variables(self, spec: SpawnSpec) -> SpawnSpec:
+        from trio_supervisor.runtime.spawn.environment import looked_up  # few programs need it
+
+        environment = await looked_up(self.config, spec.environment, self.host.environment)
+        return replace(spec, environment=environment)
 
     def _lend_socket(self, held: contextlib.ExitStack | None) -> int | None:
         return None if self.socket is None or held is None else self.socket.lend(held)
