@@ -62,8 +62,10 @@ async def test_the_api_reference_names_what_exists() -> None:
         process = supervisor.add_program("x", "/bin/true", autostart=False)
         with process.output() as output:
             async with supervisor.events() as events:
+                [entry] = await supervisor.history(limit=1)
                 received: dict[str, object] = {
-                    type(thing).__name__: thing for thing in (supervisor, process, output, events)
+                    type(thing).__name__: thing
+                    for thing in (supervisor, process, output, events, entry, entry.cause)
                 }
                 received["Group"] = supervisor.groups["x"]
                 received["History"] = process.history

@@ -86,9 +86,14 @@ if TYPE_CHECKING:
     from trio_supervisor.core.events import Tick5 as Tick5
     from trio_supervisor.core.events import Tick60 as Tick60
     from trio_supervisor.core.events import Tick3600 as Tick3600
+    from trio_supervisor.core.journal.chain import Why as Why
+    from trio_supervisor.core.journal.entry import JournalEntry as JournalEntry
+    from trio_supervisor.core.journal.entry import What as What
     from trio_supervisor.core.plan import Plan as Plan
     from trio_supervisor.core.plan import PlanStep as PlanStep
     from trio_supervisor.core.plan import StepKind as StepKind
+    from trio_supervisor.core.process.cause import Cause as Cause
+    from trio_supervisor.core.process.cause import CauseKind as CauseKind
     from trio_supervisor.core.process.exit import End as End
     from trio_supervisor.core.process.exit import Exit as Exit
     from trio_supervisor.core.process.exit import ResourceUsage as ResourceUsage
@@ -119,6 +124,8 @@ _HOME = {
     "BadName": "core.errors",
     "BadSignal": "core.errors",
     "CantReread": "core.errors",
+    "Cause": "core.process.cause",
+    "CauseKind": "core.process.cause",
     "ChannelConfig": "core.config.model",
     "CommonOptions": "core.config.model",
     "Config": "core.config.model",
@@ -139,6 +146,7 @@ _HOME = {
     "InetServer": "core.config.model",
     "InternalError": "core.errors",
     "Lines": "runtime.output.subscriptions",
+    "JournalEntry": "core.journal.entry",
     "NOT_DONE_YET": "runtime.rpc.plugins",
     "NoFile": "core.errors",
     "NotExecutable": "core.errors",
@@ -197,6 +205,8 @@ _HOME = {
     "Tick60": "core.events",
     "Tls": "core.config.access",
     "UnixServer": "core.config.model",
+    "What": "core.journal.entry",
+    "Why": "core.journal.chain",
     "__version__": "_version",
     "load_config": "runtime.load",
     "open_supervisor": "runtime.embedding",
@@ -213,6 +223,8 @@ __all__ = [
     "BadName",
     "BadSignal",
     "CantReread",
+    "Cause",
+    "CauseKind",
     "ChannelConfig",
     "CommonOptions",
     "Config",
@@ -232,6 +244,7 @@ __all__ = [
     "History",
     "InetServer",
     "InternalError",
+    "JournalEntry",
     "Lines",
     "NoFile",
     "NotExecutable",
@@ -290,6 +303,8 @@ __all__ = [
     "Tick3600",
     "Tls",
     "UnixServer",
+    "What",
+    "Why",
     "load_config",
     "open_supervisor",
     "serve_http",

@@ -6,7 +6,7 @@ there before it changes its state.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,12 +49,15 @@ from trio_supervisor.runtime.events.bus import Bus
 from trio_supervisor.runtime.events.history import EventHistory
 from trio_supervisor.runtime.events.subscription import BUFFER_SIZE, EventStream, EventStreams
 from trio_supervisor.runtime.inspect.sampler import UsageSampler
+from trio_supervisor.runtime.journal.journal import Journal
 from trio_supervisor.runtime.logs.growth import LogWrites
 from trio_supervisor.runtime.output.subscriptions import Subscriptions
 from trio_supervisor.runtime.output.tail_buffer import TailBuffer
 
 if TYPE_CHECKING:
     from trio_supervisor.core.events import Event
+    from trio_supervisor.core.journal.chain import Why
+    from trio_supervisor.core.journal.entry import JournalEntry
     from trio_supervisor.runtime.operations import StepResult
     from trio_supervisor.runtime.process.process import Process
     from trio_supervisor.runtime.supervisor import Supervisor
@@ -242,6 +245,7 @@ class FakeSupervisor:
         self.state = DaemonState.RUNNING
         self.started = NOW - 65
         self.event_history = EventHistory(self.wall_clock)
+        self.journal = Journal(self.wall_clock)
         self.usage = UsageSampler(cast("Callable[[], list[Process]]", self.processes))
         self.groups: dict[str, FakeGroup] = {}
         for candidate in self.candidates:
@@ -331,6 +335,20 @@ class FakeSupervisor:
         for process in applied:
             process.signal(signal)
         return [FakeResult(process) for process in applied]
+
+    async def why(self, name: str) -> Why:
+        process = self.process(name)
+        return self.journal.why(process.full_name, process.config, process.record)
+
+    async def history(
+        self,
+        names: Collection[str] = (),
+        *,
+        since: float | None = None,
+        kind: str | None = None,
+        limit: int | None = None,
+    ) -> list[JournalEntry]:
+        return self.journal.select(names, since, kind, limit)
 
     async def reread(self) -> Diff:
         await trio.lowlevel.checkpoint()

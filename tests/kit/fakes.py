@@ -21,6 +21,7 @@ from trio_supervisor.core.process.exit import Exit, ResourceUsage
 from trio_supervisor.runtime.events.bus import Bus
 from trio_supervisor.runtime.group import Group
 from trio_supervisor.runtime.host import Host
+from trio_supervisor.runtime.journal.journal import Journal
 from trio_supervisor.runtime.logs.sinks import Sinks
 from trio_supervisor.runtime.spawn.launcher import SpawnError
 from trio_supervisor.runtime.spawn.spec import SpawnSpec
@@ -190,6 +191,7 @@ class Recorder:
             bus=bus,
             launch=self.launcher,
             wall_clock=lambda: self.now,
+            journal=Journal(lambda: self.now),
             environment={"PATH": "/bin:/usr/bin"},
         )
 

@@ -27,6 +27,7 @@ from trio_supervisor.core.events import serials
 from trio_supervisor.core.process.states import DaemonState
 from trio_supervisor.runtime.events.bus import Bus
 from trio_supervisor.runtime.guards import innermost, run_forever, run_logged, traceback_of
+from trio_supervisor.runtime.journal.journal import Journal
 from trio_supervisor.runtime.logs.activity import open_activity_log, try_activity_log
 from trio_supervisor.runtime.logs.autologs import remove_auto_logs
 from trio_supervisor.runtime.process.emergency_stop import end_survivors
@@ -86,6 +87,7 @@ class Service:
         self._ready = ready
         self._manager = manager
         self._serials = serials()  # survive a restart
+        self._journal = Journal()
         self._server_sockets = ServerSockets()
         self._reloaded = False
 
@@ -137,6 +139,7 @@ class Service:
                 prepare=self._prepare,
                 bus=bus,
                 launch=launcher,
+                journal=self._journal,
             )
             apps = self._apps(config, supervisor)
             self._enter_background(activity)

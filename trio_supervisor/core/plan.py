@@ -8,9 +8,10 @@ after the others of the same priority. Everything stops in the reverse order.
 from __future__ import annotations
 
 import enum
+from dataclasses import fields
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from trio_supervisor.core.config.model import diff
+from trio_supervisor.core.config.model import ChannelConfig, diff
 from trio_supervisor.core.dataclass import dataclass
 
 if TYPE_CHECKING:
@@ -39,6 +40,35 @@ def start_order(things: Iterable[P]) -> list[P]:
 def stop_order(started: Iterable[T]) -> list[T]:
     """Reverse the order in which things have started."""
     return [*started][::-1]
+
+
+def changed_options(old: GroupConfig, new: GroupConfig) -> tuple[str, ...]:
+    """Return the names of the options in which two configurations of a group differ, sorted.
+
+    ``processes`` stands for processes that only one of them has. Values are left out: they may be
+    secret.
+    """
+    names = _differences(old, new, "") - {"processes"}
+    before, after = ({p.name: p for p in group.processes} for group in (old, new))
+    if before.keys() != after.keys():
+        names.add("processes")
+    for name in before.keys() & after.keys():
+        names |= _differences(before[name], after[name], "")
+    return tuple(sorted(names))
+
+
+def _differences(old: object, new: object, prefix: str) -> set[str]:
+    """Compare the fields of two dataclasses of one class; those of the channels have a prefix."""
+    names: set[str] = set()
+    for each in fields(old):  # type: ignore[arg-type]  # both are dataclasses
+        before, after = getattr(old, each.name), getattr(new, each.name)
+        if not each.compare or before == after:
+            continue
+        if isinstance(before, ChannelConfig):
+            names |= _differences(before, after, f"{each.name}_")
+        else:
+            names.add(f"{prefix}{each.name}")
+    return names
 
 
 class StepKind(enum.Enum):

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from trio_supervisor.core.errors import AlreadyAdded, BadName, ShuttingDown, StillRunning
 from trio_supervisor.core.events import ProcessGroupAdded, ProcessGroupRemoved
-from trio_supervisor.core.plan import start_order
-from trio_supervisor.core.process.cause import BOOT, Cause, CauseKind
+from trio_supervisor.core.plan import changed_options, start_order
+from trio_supervisor.core.process.cause import Cause, CauseKind
 from trio_supervisor.core.process.states import STOPPED_STATES
 from trio_supervisor.runtime import operations
 from trio_supervisor.runtime.group import Group
@@ -18,7 +18,7 @@ from trio_supervisor.runtime.requester import cause_of_request, requested_by
 if TYPE_CHECKING:
     import trio
 
-    from trio_supervisor.core.config.model import GroupConfig
+    from trio_supervisor.core.config.model import Config, GroupConfig
     from trio_supervisor.runtime.host import Host
     from trio_supervisor.runtime.process.process import Process
 
@@ -26,15 +26,18 @@ if TYPE_CHECKING:
 class ActiveGroups:
     """The groups of one supervisor by name, in start order."""
 
-    def __init__(self, candidates: tuple[GroupConfig, ...], host: Host) -> None:
+    def __init__(self, config: Config, host: Host) -> None:
         self.by_name: dict[str, Group] = {}
-        self.candidates = candidates
+        self.candidates = config.groups
         """The groups of the configuration last read, and those added from Python."""
+        self._file = config.path
+        self._replaced: dict[str, GroupConfig] = {}
+        """Last configurations of groups that were removed, and that have another one now."""
         self._own: dict[str, GroupConfig] = {}
         """Added from Python, unknown to any file."""
         self._host = host
         self._nursery: trio.Nursery | None = None
-        for group in candidates:
+        for group in config.groups:
             if group.name not in self.by_name:  # of equal names the first counts
                 self._make(group)
 
@@ -44,9 +47,9 @@ class ActiveGroups:
         for group in self.by_name.values():
             nursery.start_soon(group.run)
 
-    def autostart(self) -> None:
+    def autostart(self, cause: Cause) -> None:
         """Spawn the processes of all groups that start by themselves, one after the other."""
-        self._autostart(self.processes(), BOOT)
+        self._autostart(self.processes(), cause)
 
     def processes(self) -> list[Process]:
         """Every process, in start order: by group, then by priority."""
@@ -63,9 +66,10 @@ class ActiveGroups:
         """The configurations of the active groups, by name."""
         return {name: group.config for name, group in self.by_name.items()}
 
-    def follow(self, groups: tuple[GroupConfig, ...]) -> None:
+    def follow(self, config: Config) -> None:
         """Take over the groups of a configuration that was read again, as candidates."""
-        self.candidates = (*groups, *self._own.values())
+        self.candidates = (*config.groups, *self._own.values())
+        self._file = config.path
 
     def is_active(self, name: str) -> bool:
         """Whether there is an active group of that name."""
@@ -88,13 +92,13 @@ class ActiveGroups:
         config = self._candidate(name)
         if config is None:
             raise BadName(name)
-        self._activate(config)
+        self._activate(config, self._file)
 
     def add(self, config: GroupConfig) -> Group:
         """Activate a group that is in no file. Raises AlreadyAdded or ShuttingDown."""
         if config.name in self.by_name:
             raise AlreadyAdded(config.name)
-        group = self._activate(config)
+        group = self._activate(config, None)
         self._own[config.name] = config
         self.candidates = (*self.candidates, config)
         return group
@@ -105,9 +109,10 @@ class ActiveGroups:
         members = list(group.processes.values())
         for process in members:
             process.hold()
-        with requested_by(Cause(CauseKind.CONFIGURATION, cause_of_request().who)):
+        with requested_by(self._note_removed(group)):
             await operations.stop(members)
-        self._forget(group)
+        if self.by_name.get(name) is group:  # else another request has removed it
+            self._remove(group)
 
     async def remove_stopped(self, name: str) -> None:
         """Forget a group in which nothing runs once the stops under way are carried out.
@@ -127,11 +132,21 @@ class ActiveGroups:
         group = self.group(name)
         if not group.at_rest:
             raise StillRunning(name)
+        self._note_removed(group)
+        self._remove(group)
+
+    def _remove(self, group: Group) -> None:
+        """Remove a group. Raises StillRunning."""
+        name = group.name
+        if not group.at_rest:
+            raise StillRunning(name)
         del self.by_name[name]
         if self._own.pop(name, None) is not None:
             self.candidates = tuple(group for group in self.candidates if group.name != name)
         group.close()
         group.remove_auto_logs()
+        for process in group.processes.values():
+            self._host.journal.memory.remove(process.full_name)
         self._host.publish(ProcessGroupRemoved(name))
 
     def _candidate(self, name: str) -> GroupConfig | None:
@@ -142,12 +157,23 @@ class ActiveGroups:
         if self.by_name.get(group.name) is group:
             self.remove_group(group.name)
 
-    def _activate(self, config: GroupConfig) -> Group:
+    def _note_removed(self, group: Group) -> Cause:
+        """Record that a group is removed; return this as the cause of the stops."""
+        candidate = self._candidate(group.name)
+        if candidate is not None and candidate != group.config:
+            self._replaced[group.name] = group.config
+        cause = Cause(CauseKind.CONFIGURATION, cause_of_request().who)
+        return self._host.journal.group(cause, "removed", group.name, self._file)
+
+    def _activate(self, config: GroupConfig, file: str | None) -> Group:
         self.require_running()
         group = self._make(config)
         if self._nursery is not None:
             self._nursery.start_soon(group.run)
             cause = Cause(CauseKind.CONFIGURATION, cause_of_request().who)
+            earlier = self._replaced.pop(config.name, None)
+            options = () if earlier is None else changed_options(earlier, config)
+            cause = self._host.journal.group(cause, "added", config.name, file, options)
             self._autostart(list(group.processes.values()), cause)
         return group
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from trio_supervisor.core.errors import ProcessFailed
     from trio_supervisor.core.events import Event
     from trio_supervisor.runtime.events.bus import Bus
+    from trio_supervisor.runtime.journal.journal import Journal
     from trio_supervisor.runtime.logs.sinks import Sinks
     from trio_supervisor.runtime.spawn.launcher import Launcher
 
@@ -42,6 +43,8 @@ class Host:
     """Makes a child process from its ``SpawnSpec``: a ``ProcessLauncher``, or a fake in tests."""
     wall_clock: Callable[[], float]
     """Seconds since the epoch, for display only."""
+    journal: Journal
+    """Gets an entry about everything that changes a process."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Environment of the supervisor: the lowest layer of that of each child."""
     server_url: str | None = None

@@ -38,7 +38,7 @@ from trio_supervisor.core.events import (
     ticks_between,
 )
 from trio_supervisor.core.plan import Plan, make_plan
-from trio_supervisor.core.process.cause import POLICY, Cause, CauseKind
+from trio_supervisor.core.process.cause import BOOT, POLICY, Cause, CauseKind
 from trio_supervisor.core.process.states import (
     STOPPED_STATES,
     DaemonState,
@@ -54,6 +54,7 @@ from trio_supervisor.runtime.group import Group
 from trio_supervisor.runtime.guards import run_forever
 from trio_supervisor.runtime.host import Host
 from trio_supervisor.runtime.inspect.sampler import UsageSampler
+from trio_supervisor.runtime.journal.journal import Journal
 from trio_supervisor.runtime.logs.sinks import Sinks
 from trio_supervisor.runtime.requester import cause_of_request, requested_by
 from trio_supervisor.runtime.spawn.launcher import ProcessLauncher
@@ -61,10 +62,12 @@ from trio_supervisor.runtime.spawn.task import TaskChild
 from trio_supervisor.runtime.system.threads import in_thread_if_possible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from trio_supervisor.core.config.model import ProgramOptions, TaskOptions
     from trio_supervisor.core.errors import ProcessFailed
+    from trio_supervisor.core.journal.chain import Why
+    from trio_supervisor.core.journal.entry import JournalEntry
     from trio_supervisor.runtime.logs.activity import ActivityLog
     from trio_supervisor.runtime.operations import Result, StepResult
     from trio_supervisor.runtime.process.process import Process
@@ -97,6 +100,7 @@ class Supervisor:
         bus: Bus | None = None,
         launch: Launcher | None = None,
         wall_clock: Callable[[], float] = time.time,
+        journal: Journal | None = None,
     ) -> None:
         """``environment`` is the lowest layer of that of each child.
 
@@ -104,6 +108,8 @@ class Supervisor:
 
         ``prepare`` makes ready, in a worker thread, what a restart needs that can fail; it raises
         ConfigError or ServerError.
+
+        ``journal`` goes on after a restart; None means a new one.
         """
         self.config = config
         self.state = DaemonState.RUNNING
@@ -115,6 +121,7 @@ class Supervisor:
         self.started = wall_clock()
         """Wall-clock seconds."""
         self.event_history = EventHistory(wall_clock)
+        self.journal = Journal(wall_clock) if journal is None else journal
         self.usage = UsageSampler(self.processes)
         self._launcher: ProcessLauncher | None = None
         """Closed at the end; None means that the caller closes the launcher it has given."""
@@ -130,6 +137,7 @@ class Supervisor:
             bus=bus,
             launch=launch,
             wall_clock=wall_clock,
+            journal=self.journal,
             environment=environment,
             server_url=config.server_url,
             abort=self._abort,
@@ -153,7 +161,7 @@ class Supervisor:
         self._scope = trio.CancelScope()
         """Around all that ``run`` does."""
         self._streams = EventStreams(self._host.bus, wall_clock)
-        self.active = ActiveGroups(config.groups, self._host)
+        self.active = ActiveGroups(config, self._host)
 
     def __repr__(self) -> str:
         return f"<Supervisor {self.state.name}: groups {', '.join(self.groups) or 'none'}>"
@@ -205,8 +213,9 @@ class Supervisor:
             nursery.start_soon(run_forever, self._host.poller.run, "listeners' answers", self.log)
             self.active.run_in(nursery)
             self._host.publish(SupervisorStateChangeRunning())
+            boot = BOOT.of(self.journal.started(self.config.path))
             task_status.started()
-            self.active.autostart()
+            self.active.autostart(boot)
             await self._leaving.wait()
             await operations.shut_down(list(self.groups.values()), self.log, self._leaving_by)
             nursery.cancel_scope.cancel()
@@ -312,9 +321,11 @@ class Supervisor:
         Raises CantReread; the candidates of the last good read stay then.
         """
         config = await self._source.read()
-        self.active.follow(config.groups)
+        self.active.follow(config)
         self._log_new([*config.messages, *self._take_over(config.daemon)])
-        return model.diff(self.active.configs, self.candidates)
+        found = model.diff(self.active.configs, self.candidates)
+        self.journal.reread(found, cause_of_request())
+        return found
 
     async def plan(self) -> Plan:
         """Read the configuration again, and return what would have to be done to follow it.
@@ -480,6 +491,32 @@ class Supervisor:
                 except OSError as error:
                     self.log(Severity.CRITICAL, f"could not reopen {channel.logfile}: {error}")
 
+    async def why(self, name: str) -> Why:
+        """Explain the state of a process: the chain of its causes, and what would start it.
+
+        Raises BadName.
+        """
+        process = self.process(name)
+        return self.journal.why(process.full_name, process.config, process.record)
+
+    async def history(
+        self,
+        names: Collection[str] = (),
+        *,
+        since: float | None = None,
+        kind: str | None = None,
+        limit: int | None = None,
+    ) -> list[JournalEntry]:
+        """Return the entries of the journal, oldest first.
+
+        ``names`` are full names of processes, also removed ones, and names of groups; none means
+        all. ``since`` (wall-clock seconds) begins with the first entry at or after that time and
+        goes on by number, because the clock may have been set back. ``kind`` is what entries are
+        about ("state", "request", ...) or the kind of their cause ("exit", "boot", ...). Of more
+        than ``limit`` entries the last ones are returned.
+        """
+        return self.journal.select(names, since, kind, limit)
+
     def _take_over(self, read: DaemonConfig) -> tuple[Diagnostic, ...]:
         """Apply changed options of ``[supervisord]``; return the messages to log about them."""
         daemon, messages = reread_daemon(self.config.daemon, read)
@@ -512,7 +549,7 @@ class Supervisor:
         if self.failure is None and self.state is DaemonState.RUNNING:
             self.failure = failure
             self.log(Severity.CRITICAL, f"stopping everything: essential {failure}")
-            with requested_by(POLICY):
+            with requested_by(POLICY.of(self.process(failure.process).record.entry)):
                 self.request_shutdown()
 
     def _leave(self, state: DaemonState) -> None:
@@ -521,7 +558,7 @@ class Supervisor:
         if first:
             cause = cause_of_request()
             self._host.accepting = False
-            self._leaving_by = Cause(CauseKind.SHUTDOWN, cause.who)
+            self._leaving_by = self.journal.leaving(state, cause)
             self._leaving.set()  # first: whatever fails below, everything is stopped
             for process in self.processes():
                 process.hold()
@@ -538,4 +575,6 @@ async def tick(host: Host) -> None:
         now = host.wall_clock()
         for event in ticks_between(before, now):
             host.publish(event)
+        if now < before:
+            host.journal.clock_set_back(before - now)
         before = now

@@ -98,10 +98,12 @@ system.methodHelp string string
 system.methodSignature array string
 system.multicall array array
 tsupervisor.getAllProcessDetails array
+tsupervisor.getHistory array array double string int
 tsupervisor.getPoolInfo array
 tsupervisor.getProcessDetails struct string
 tsupervisor.getUnhealthy array array
 tsupervisor.waitForState array array array double
+tsupervisor.why struct string
 """
 TABLE = [line.split() for line in SIGNATURES.split("\n") if line]
 SUPERVISOR_TABLE = [row for row in TABLE if row[0].startswith("supervisor.")]

@@ -39,7 +39,8 @@ class Recorder(Session):
         self.exit_status = status
 
 
-def _answer(session: Session, arguments: Arguments, fill: Fill) -> None:
+def answer(session: Session, arguments: Arguments, fill: Fill) -> None:
+    """Print the document that ``fill`` returns; errors are in it, and set the exit status."""
     recorder = Recorder(session)
     document: dict[str, object] = {}
     try:
@@ -58,7 +59,7 @@ def status(session: Session, arguments: Arguments) -> None:
     if not arguments.has("json"):
         ctl_status.status(session, arguments)
         return
-    _answer(session, arguments, _status)
+    answer(session, arguments, _status)
 
 
 def _status(recorder: Recorder, arguments: Arguments) -> dict[str, object]:
@@ -68,7 +69,7 @@ def _status(recorder: Recorder, arguments: Arguments) -> dict[str, object]:
 
 
 def avail(session: Session, arguments: Arguments) -> None:
-    _answer(session, arguments, _avail)
+    answer(session, arguments, _avail)
 
 
 def _avail(recorder: Recorder, arguments: Arguments) -> dict[str, object]:
@@ -78,7 +79,7 @@ def _avail(recorder: Recorder, arguments: Arguments) -> dict[str, object]:
 
 
 def pid(session: Session, arguments: Arguments) -> None:
-    _answer(session, arguments, _pid)
+    answer(session, arguments, _pid)
 
 
 def _pid(recorder: Recorder, arguments: Arguments) -> dict[str, object]:
@@ -91,7 +92,7 @@ def _pid(recorder: Recorder, arguments: Arguments) -> dict[str, object]:
 
 
 def reread(session: Session, arguments: Arguments) -> None:
-    _answer(session, arguments, _reread)
+    answer(session, arguments, _reread)
 
 
 def _reread(recorder: Recorder, arguments: Arguments) -> dict[str, object]:
@@ -108,7 +109,7 @@ def _reread(recorder: Recorder, arguments: Arguments) -> dict[str, object]:
 
 
 def update(session: Session, arguments: Arguments) -> None:
-    _answer(session, arguments, _update)
+    answer(session, arguments, _update)
 
 
 def _update(recorder: Recorder, arguments: Arguments) -> dict[str, object]:

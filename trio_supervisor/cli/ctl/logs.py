@@ -32,6 +32,9 @@ POSITION = "x-log-position"
 
 #: What --since takes besides a date: seconds, a span, a time of day.
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+SINCE_HINT = (
+    "--since takes a past time such as 90s, 5m, 1h30m, 2d, 12:00 or 2026-11-26T12:00, not {!r}"
+)
 _SPAN = re.compile(r"(?:[0-9]+[smhdw])+")
 _PART = re.compile(r"([0-9]+)([smhdw])")
 _CLOCK = re.compile(r"[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?")
@@ -93,10 +96,7 @@ def _seconds(text: str) -> int:
     try:
         return min(math.ceil(seconds_since(text, datetime.now().astimezone())), MOST_SECONDS)
     except (ValueError, OverflowError):
-        raise mistake(
-            f"--since takes a past time such as 90s, 5m, 1h30m, 2d, 12:00 or 2026-11-26T12:00, "
-            f"not {text!r}"
-        ) from None
+        raise mistake(SINCE_HINT.format(text)) from None
 
 
 def seconds_since(text: str, now: datetime) -> float:

@@ -1,10 +1,13 @@
-"""Why the state of a process changed: what made it change, and on whose request."""
+"""Why the state of a process changed: the kind of cause, the requester, and the journal's entry."""
 
 from __future__ import annotations
 
 import enum
+from dataclasses import field
+from typing import Any
 
 from trio_supervisor.core.dataclass import dataclass
+from trio_supervisor.core.process.states import State
 
 
 class CauseKind(enum.Enum):
@@ -18,10 +21,16 @@ class CauseKind(enum.Enum):
     """The child has exited, or could not be started."""
     POLICY = "policy"
     """An option of the process: startsecs, startretries, autorestart, stopwaitsecs."""
+    DEPENDENCY = "dependency"
+    """The state of another process on which this one depends."""
     PROBE = "probe"
     """The task has called ``task_status.started()``."""
+    LIMIT = "limit"
+    """A limit of the process was reached."""
     CONFIGURATION = "configuration"
     """A group was added, replaced or removed."""
+    CLOCK = "clock"
+    """The system clock was set."""
     SHUTDOWN = "shutdown"
     """The supervisor shuts down or restarts."""
     PLUGIN = "plugin"
@@ -37,16 +46,22 @@ class Cause:
     kind: CauseKind
     who: str = ""
     """The requester, for display: ``ann from 10.0.0.7``, ``python``; empty without a request."""
+    entry: int = field(default=0, compare=False)
+    """Number of the journal's entry about the cause; 0 means that there is none."""
 
-    def dump(self) -> list[str]:
+    def of(self, entry: int) -> Cause:
+        """Return the same cause with the number of the entry that caused it."""
+        return Cause(self.kind, self.who, entry)
+
+    def dump(self) -> list[str | int]:
         """Return it as plain data, for ``load``."""
-        return [self.kind.value, self.who]
+        return [self.kind.value, self.who, self.entry]
 
     @classmethod
-    def load(cls, data: list[str]) -> Cause:
+    def load(cls, data: list[Any]) -> Cause:
         """Make a cause from the result of ``dump``."""
-        kind, who = data
-        return cls(CauseKind(kind), who)
+        kind, who, entry = data
+        return cls(CauseKind(kind), who, entry)
 
 
 #: Causes without a requester, shared.
@@ -55,3 +70,16 @@ EXIT = Cause(CauseKind.EXIT)
 POLICY = Cause(CauseKind.POLICY)
 PROBE = Cause(CauseKind.PROBE)
 INTERNAL_ERROR = Cause(CauseKind.INTERNAL_ERROR)
+
+
+def follows_last(cause: Cause, left: State) -> bool:
+    """Whether a transition out of ``left`` was caused by the transition before it.
+
+    That is so for what the options of a process lead to, and for the end of a child that was told
+    to stop. An end that nobody asked for has no earlier cause.
+    """
+    if cause.entry:
+        return False
+    if cause.kind is CauseKind.EXIT:
+        return left in (State.STOPPING, State.UNKNOWN)
+    return cause.kind in (CauseKind.POLICY, CauseKind.PROBE)

@@ -161,6 +161,12 @@ class ProcessRecord:
     """The cause of the intent; None before the first request."""
     transition: Transition | None = None
     """The last transition; None before the first."""
+    entry: int = 0
+    """Number of the journal's entry about the last transition; 0 before the first."""
+    signal: int = 0
+    """Number of the signal that was last sent on request; 0 means none to this child."""
+    signal_entry: int = 0
+    """Number of the journal's entry about the request to send ``signal``."""
     began_at: float = -math.inf
     """When the last start was attempted, by the monotonic clock, like the next three."""
     spawned_at: float = -math.inf

@@ -68,6 +68,7 @@ class BaseProcess:
         self.full_name = full_name(config.name, group)
         self.stdout = stdout
         self.stderr = stderr
+        self.journal = host.journal
         self.stops = 0
         """Number of stop requests, without those that begin a restart."""
         self.pending_restarts = 0
@@ -147,12 +148,12 @@ class BaseProcess:
 
         ``cause``: None means the request of the present task.
         """
-        cause = cause_of_request() if cause is None else cause
+        cause = requested(self, "start") if cause is None else cause
         self._states.intend(Intent.UP, cause)
         self._states.begin(cause)
 
-    def request_start(self) -> StartAttempt:
-        """Begin a start attempt.
+    def request_start(self, cause: Cause | None = None) -> StartAttempt:
+        """Begin a start attempt. ``cause``: None means the request of the present task.
 
         Raises NoFile, NotExecutable, AlreadyStarted, Failed (UNKNOWN), AbnormalTermination
         (STOPPING), BadName (removed) or ShuttingDown.
@@ -169,7 +170,7 @@ class BaseProcess:
         if self.state is State.STOPPING:
             self._host.log(Severity.WARN, f"process '{self.name}' already running")
             raise AbnormalTermination(self.full_name)
-        self.begin()
+        self.begin(cause)
         return self._states.attempt
 
     async def outcome(self, attempt: StartAttempt, *, wait: bool = True) -> None:
@@ -198,12 +199,12 @@ class BaseProcess:
             self.stops += 1
         if self.stopping:
             return
-        cause = cause_of_request() if cause is None else cause
         if self.state not in RUNNING_STATES:
             if self.state is State.EXITED:  # the fault stands, the pending restart does not
-                self._states.intend(Intent.DOWN, cause)
+                self._states.intend(Intent.DOWN, cause or requested(self, "stop"))
                 self._states.hold()
             raise NotRunning(self.full_name)
+        cause = requested(self, "stop") if cause is None else cause
         self._states.intend(Intent.DOWN, cause)
         self.driver.stop()
 
@@ -248,12 +249,13 @@ class Restart:
         self.process = process
         self._error: Failed | None = None
         self._stops = process.stops
+        self._cause = requested(process, "restart")
 
     def __enter__(self) -> Restart:
         self.process.pending_restarts += 1
         with contextlib.suppress(NotRunning):
             try:
-                self.process.request_stop(to_restart=True)
+                self.process.request_stop(to_restart=True, cause=self._cause)
             except Failed as error:
                 self._error = error
         return self
@@ -286,4 +288,9 @@ class Restart:
             raise AbnormalTermination(self.process.full_name)
         if self.process.state in RUNNING_STATES:
             return self.process.attempt
-        return self.process.request_start()
+        return self.process.request_start(self._cause)
+
+
+def requested(process: BaseProcess, action: str) -> Cause:
+    """Record in the journal that the present task asks for this; return it as a cause."""
+    return process.journal.request(process.full_name, action, cause_of_request())

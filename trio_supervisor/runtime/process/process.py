@@ -14,9 +14,10 @@ from trio_supervisor.core.errors import (
     StateUnreachable,
 )
 from trio_supervisor.core.process.reasons import reason
+from trio_supervisor.core.process.signals import signal_name
 from trio_supervisor.core.process.states import SIGNALLABLE_STATES, STOPPED_STATES, State
 from trio_supervisor.runtime.output.subscriptions import BUFFER_BYTES, OutputStream
-from trio_supervisor.runtime.process.base import BaseProcess, Restart
+from trio_supervisor.runtime.process.base import BaseProcess, Restart, requested
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,6 +146,7 @@ class Process(BaseProcess):
         if self.record.state not in SIGNALLABLE_STATES or child is None:
             raise NotRunning(self.full_name)
         self.driver.signal(child, number)
+        self._states.signalled(number, requested(self, f"signal {signal_name(number)}"))
 
     async def wait_for(self, *states: State | str) -> None:
         """Return when the process is in one of these states, or has been since the call.

@@ -17,7 +17,14 @@ import trio
 from trio_supervisor.core.config.names import full_name
 from trio_supervisor.core.errors import AbnormalTermination, InternalError, SpawnFailed
 from trio_supervisor.core.events import state_event
-from trio_supervisor.core.process.cause import EXIT, INTERNAL_ERROR, POLICY, Cause, CauseKind
+from trio_supervisor.core.process.cause import (
+    EXIT,
+    INTERNAL_ERROR,
+    POLICY,
+    Cause,
+    CauseKind,
+    follows_last,
+)
 from trio_supervisor.core.process.ending import failure_of
 from trio_supervisor.core.process.exit import End
 from trio_supervisor.core.process.log_lines import ProcessLine, spawned_line, transition_line
@@ -122,6 +129,7 @@ class StateMachine:
         """
         record = self._record
         record.pid = pid
+        record.signal = record.signal_entry = 0
         record.spawns += 1
         record.spawned_at = trio.current_time()
         announces = self._config.runnable.announces
@@ -220,7 +228,9 @@ class StateMachine:
             record.exit_status = ended.status
             if not expected:
                 record.spawn_error = f"Bad exit code {ended.status}"
-            self._move(State.EXITED, EXIT, evidence)
+            killed = ended.signal is not None and ended.signal == record.signal
+            cause = EXIT.of(record.signal_entry) if killed else EXIT
+            self._move(State.EXITED, cause, evidence)
             delay = RestartPolicy.of(config).after_exit(expected=expected, lifetime=lifetime)
             if delay is not None and self._host.accepting and record.intent is Intent.UP:
                 record.due = trio.current_time() + delay
@@ -240,6 +250,11 @@ class StateMachine:
         record = self._record
         self._host.log(severity, ProcessLine(text, self._full_name, record.pid, record.state))
 
+    def signalled(self, number: int, cause: Cause) -> None:
+        """Record that the child was sent a signal on request: its end may be the effect."""
+        self._record.signal = number
+        self._record.signal_entry = cause.entry
+
     def _move(self, new: State, cause: Cause, evidence: Evidence | None = None) -> None:
         """Change the state: the only place where that happens."""
         record, config = self._record, self._config
@@ -248,11 +263,14 @@ class StateMachine:
             raise InternalError(f"{config.name}: no move leads from {old.name} to {new.name}")
         if evidence is None:
             evidence = Evidence(record.pid, record.failures)
+        if follows_last(cause, old):
+            cause = cause.of(record.entry)
         transition = Transition(old, new, self._host.wall_clock(), cause, evidence)
         if old is State.STARTING:
             self.attempt.outcome = new
         record.state = new
         record.transition = transition
+        record.entry = self._host.journal.record_transition(self._full_name, config, transition)
         self._waiters.arrived()
         line = transition_line(config, transition)
         # Supervisor logs the line about RUNNING after publishing the event, all others before.

@@ -159,8 +159,8 @@ class Rpc:
 
     def _publish(self, namespace: str, methods: Iterable[Method]) -> None:
         for method in methods:
-            allowed = method.reads or not self._readonly
-            self._methods[f"{namespace}.{method.name}"] = method if allowed else method.refused()
+            allowed = method.for_readers() if self._readonly else method
+            self._methods[f"{namespace}.{method.name}"] = allowed
 
     def _known(self, name: str) -> Method:
         if name not in self._methods:

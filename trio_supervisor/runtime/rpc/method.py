@@ -46,6 +46,8 @@ class Method:
     """Whether it takes any number of further arguments, unconverted."""
     reads: bool = False
     """Whether it changes nothing, so that read-only users may call it."""
+    redact: Callable[[Value], Value] | None = None
+    """Removes from a result what read-only users may not see; None: they may see all of it."""
 
     @property
     def signature(self) -> list[Value]:
@@ -60,8 +62,20 @@ class Method:
         """The same method with the first argument of ``run`` filled in."""
         return replace(self, run=update_wrapper(partial(self.run, context), self.run))
 
-    def refused(self) -> Method:
-        """Return the method for users without the right to call it: it refuses every call."""
+    def for_readers(self) -> Method:
+        """Return the method for read-only users."""
+        if not self.reads:
+            return self._refused()
+        if (redact := self.redact) is None:
+            return self
+
+        async def run(*arguments: object) -> Value:
+            return redact(await self.run(*arguments))
+
+        return replace(self, run=update_wrapper(run, self.run))
+
+    def _refused(self) -> Method:
+        """Return the method for users who may not call it: it refuses every call."""
 
         async def refuse(*arguments: object) -> Value:
             raise Failed("this user may look at everything and change nothing")

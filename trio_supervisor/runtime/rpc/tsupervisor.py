@@ -9,7 +9,14 @@ from trio_supervisor.core.process.states import State
 from trio_supervisor.runtime.inspect.describe import details
 from trio_supervisor.runtime.inspect.health import unhealthy_processes, wait_for_states
 from trio_supervisor.runtime.inspect.info import by_name, process_info
-from trio_supervisor.runtime.rpc.method import ARRAY, NAME, SECONDS, Method
+from trio_supervisor.runtime.journal.view import (
+    KINDS,
+    MOST_ENTRIES,
+    shown_entry,
+    shown_why,
+    without_requesters,
+)
+from trio_supervisor.runtime.rpc.method import ARRAY, INTEGER, NAME, SECONDS, Method
 
 if TYPE_CHECKING:
     from trio_supervisor.core.xmlrpc import Value
@@ -98,6 +105,40 @@ async def unhealthy(supervisor: Supervisor, names: list[Value]) -> Value:
     ]
 
 
+async def why(supervisor: Supervisor, name: str) -> Value:
+    """Tell why a process is in its state: the chain of causes, and what would start it.
+
+    @param string name  the process, as group:name unless both are the same
+    @return struct      {process, statename, root, next, chain}; the chain has the members of
+                        getHistory and begins with the last change
+    """
+    return shown_why(await supervisor.why(name))
+
+
+async def history(
+    supervisor: Supervisor, names: list[Value], since: float, kind: str, limit: int
+) -> Value:
+    """Tell what has happened, oldest first.
+
+    @param array names   processes, as group:name unless both are the same, and groups; none: all
+    @param double since  seconds since the epoch; 0: from the beginning
+    @param string kind   what entries are about (state, request, verdict, limit, configuration,
+                         daemon, clock), or the kind of their cause (boot, exit, policy, ...);
+                         empty: all
+    @param int limit     at most so many of the last entries, 10000 at most
+    @return array        a struct for each entry
+    """
+    if kind and kind not in KINDS:
+        raise IncorrectParameters(f"no such kind: {kind}; there are {', '.join(KINDS)}")
+    entries = await supervisor.history(
+        _strings(names),
+        since=since or None,
+        kind=kind or None,
+        limit=max(0, min(limit, MOST_ENTRIES)),
+    )
+    return [shown_entry(entry) for entry in entries]
+
+
 def _strings(values: list[Value]) -> list[str]:
     if not all(isinstance(value, str) for value in values):
         raise IncorrectParameters
@@ -105,9 +146,19 @@ def _strings(values: list[Value]) -> list[str]:
 
 
 METHODS = (
+    Method(
+        "getHistory",
+        "array",
+        (ARRAY, SECONDS, NAME, INTEGER),
+        history,
+        always=True,
+        reads=True,
+        redact=without_requesters,
+    ),
     Method("getAllProcessDetails", "array", (), all_process_details, reads=True),
     Method("getPoolInfo", "array", (), pool_info, always=True, reads=True),
     Method("getProcessDetails", "struct", (NAME,), process_details, reads=True),
     Method("getUnhealthy", "array", (ARRAY,), unhealthy, reads=True),
     Method("waitForState", "array", (ARRAY, ARRAY, SECONDS), wait_for_state, reads=True),
+    Method("why", "struct", (NAME,), why, always=True, reads=True, redact=without_requesters),
 )

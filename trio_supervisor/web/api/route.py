@@ -65,6 +65,8 @@ class ApiRequest:
     fields: Mapping[str, object]
     has_left: Callable[[], bool]
     """Whether the client has disconnected."""
+    readonly: bool = False
+    """Whether the user may look at everything and change nothing."""
 
     def require_running(self) -> None:
         """Check that changes are possible. Raises ShuttingDown."""

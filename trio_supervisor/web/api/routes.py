@@ -13,6 +13,7 @@ from trio_supervisor.runtime.rpc.calls import MAIN_NAMESPACE
 from trio_supervisor.web.api import daemon as api_daemon
 from trio_supervisor.web.api import events as api_events
 from trio_supervisor.web.api import groups as api_groups
+from trio_supervisor.web.api import journal as api_journal
 from trio_supervisor.web.api import logs as api_logs
 from trio_supervisor.web.api import metrics as api_metrics
 from trio_supervisor.web.api import processes as api_processes
@@ -43,6 +44,7 @@ ROUTES = (
     *api_groups.ROUTES,
     *api_daemon.ROUTES,
     *api_events.ROUTES,
+    *api_journal.ROUTES,
     *api_metrics.ROUTES,
     DESCRIBED,
 )
@@ -85,7 +87,7 @@ class Api:
             raise Problem(404, "there is nothing at this address", hint=hint)
         route = match.routes[READ if request.method == "HEAD" else request.method]
         given = await work(len(request.body), read_fields, route, request, match.values)
-        call = ApiRequest(self._supervisor, given, request.has_left)
+        call = ApiRequest(self._supervisor, given, request.has_left, request.readonly)
         if route.method == CHANGE:
             call.require_running()
         answer = await route.run(call)

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config.options import CONFIG_INFO
 from trio_supervisor.core.events import PUBLISHED_TYPES
+from trio_supervisor.core.journal.chain import FORGOTTEN
+from trio_supervisor.core.journal.entry import What
+from trio_supervisor.core.process.cause import CauseKind
 from trio_supervisor.core.process.states import DaemonState, ListenerState, State
 from trio_supervisor.runtime.inspect.describe import KIND_NAMES
 
@@ -126,6 +129,45 @@ LAST_EXIT = thing(
     peak_memory=count(
         "largest resident memory of one of these processes in bytes; 0 if unknown, which is so if "
         "it is not more than the daemon's own"
+    ),
+)
+ENTRY = thing(
+    "An entry of the journal",
+    number=count("never used twice; entries are in this order"),
+    time=described(NUMBER, "seconds since the epoch"),
+    monotonic=described(NUMBER, "seconds of the monotonic clock, comparable within one boot"),
+    boot=text("identifies the boot of the machine; empty if it is unknown"),
+    process=text("full name of the process; empty: the supervisor"),
+    what=one_of(*(what.value for what in What)),
+    **{
+        "from": text("state before; may be empty"),
+        "to": text("state after, or what was requested; may be empty"),
+    },
+    kind=one_of(*(kind.value for kind in CauseKind)),
+    cause=count("number of the entry that caused it; 0 if there is none"),
+    who=text("the requester; empty if nobody asked for it, and for read-only users"),
+    evidence={
+        "type": "object",
+        "description": "facts such as pid, exit, lifetime, error, stderr, group, options, file",
+        "additionalProperties": {"type": ["string", "number", "boolean"]},
+    },
+    count=count("number of times that it happened in a loop; the rest of the entry is the last"),
+    first=described(NUMBER, "when it happened first, seconds since the epoch"),
+    text=text("the entry in words, without the requester"),
+)
+WHY = thing(
+    "Why a process is in its state",
+    process=text("full name"),
+    statename=_STATE,
+    root={
+        "type": "string",
+        "enum": [*(kind.value for kind in CauseKind), FORGOTTEN, ""],
+        "description": "kind of the cause at the end of the chain; forgotten: that entry is not "
+        "kept any more; empty: nothing has happened to the process",
+    },
+    next=text("what would start it, or what it waits for; empty while it is running"),
+    chain=described(
+        array(ref("Entry")), "from the last change back to what nothing else has caused"
     ),
 )
 ERROR = thing(
@@ -280,6 +322,8 @@ EVENT = thing(
 COMPONENTS: dict[str, Schema] = {
     "Process": PROCESS,
     "LastExit": LAST_EXIT,
+    "Entry": ENTRY,
+    "Why": WHY,
     "Error": ERROR,
     "Failure": FAILURE,
     "Result": RESULT,

@@ -1,0 +1,1 @@
+"""The journal: entries, the part that is kept in memory, and the chain of causes."""

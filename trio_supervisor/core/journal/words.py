@@ -1,0 +1,144 @@
+"""Entries of the journal in words, without the requester, whom not every client may see."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trio_supervisor.core.journal.entry import What
+from trio_supervisor.core.process.cause import CauseKind
+from trio_supervisor.core.process.states import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trio_supervisor.core.journal.entry import JournalEntry
+
+#: Why a process is started or stopped, by the kind of the cause.
+_WHY = {
+    CauseKind.BOOT: "at the start of the supervisor (autostart)",
+    CauseKind.REQUEST: "on request",
+    CauseKind.CONFIGURATION: "by a change of the configuration",
+    CauseKind.SHUTDOWN: "because the supervisor stops or restarts",
+    CauseKind.PLUGIN: "by a plugin",
+    CauseKind.DEPENDENCY: "because of a dependency",
+    CauseKind.LIMIT: "because a limit was reached",
+    CauseKind.PROBE: "because of a check",
+    CauseKind.POLICY: "by its options",
+    CauseKind.EXIT: "because its child has ended",
+    CauseKind.CLOCK: "because the clock was set",
+    CauseKind.INTERNAL_ERROR: "because of an internal error",
+}
+
+
+def sentence(entry: JournalEntry) -> str:
+    """Return what an entry tells, in one line that begins with a small letter."""
+    return _SENTENCES[entry.what](entry)
+
+
+def _fact(entry: JournalEntry, name: str) -> str:
+    return str(entry.evidence.get(name, ""))
+
+
+def _state(entry: JournalEntry) -> str:
+    return _STATES[State[entry.new]](entry)
+
+
+def _starting(entry: JournalEntry) -> str:
+    if entry.cause.kind is CauseKind.POLICY:
+        if entry.old == State.BACKOFF.name:
+            return "started again after a failed start (startretries)"
+        return "started again (autorestart)"
+    return f"started {_WHY[entry.cause.kind]}"
+
+
+def _running(entry: JournalEntry) -> str:
+    pid = f" with pid {_fact(entry, 'pid')}" if "pid" in entry.evidence else ""
+    if entry.cause.kind is CauseKind.PROBE:
+        return f"ready, running{pid}"
+    return f"alive for startsecs, running{pid}"
+
+
+def _stopping(entry: JournalEntry) -> str:
+    return f"told to stop {_WHY[entry.cause.kind]}"
+
+
+def _stopped(entry: JournalEntry) -> str:
+    if entry.old == State.BACKOFF.name:
+        return f"retries given up {_WHY[entry.cause.kind]}"
+    return f"stopped: {_end(entry)}"
+
+
+def _exited(entry: JournalEntry) -> str:
+    return f"ended by itself: {_end(entry)}, lived {_fact(entry, 'lifetime')} s"
+
+
+def _end(entry: JournalEntry) -> str:
+    end = _fact(entry, "exit")
+    return end if entry.evidence.get("expected", True) else f"{end} (not expected)"
+
+
+def _backoff(entry: JournalEntry) -> str:
+    ended = f"; {_fact(entry, 'exit')}" if "exit" in entry.evidence else ""
+    return f"start failed: {_fact(entry, 'error')}{ended}"
+
+
+def _fatal(entry: JournalEntry) -> str:
+    if entry.cause.kind is CauseKind.SHUTDOWN:
+        return "given up because the supervisor stops or restarts"
+    return "given up: no retry is left (startretries)"
+
+
+def _unknown(entry: JournalEntry) -> str:
+    return f"cannot be controlled: {_fact(entry, 'error')}"
+
+
+def _request(entry: JournalEntry) -> str:
+    return f"{entry.new} requested"
+
+
+def _verdict(entry: JournalEntry) -> str:
+    return f"now {entry.new}, was {entry.old}" if entry.old else f"now {entry.new}"
+
+
+def _limit(entry: JournalEntry) -> str:
+    return f"{entry.new} reached"
+
+
+def _configuration(entry: JournalEntry) -> str:
+    options = _fact(entry, "options")
+    changed = f", changed: {options}" if options else ""
+    file = _fact(entry, "file")
+    return f"group {_fact(entry, 'group')} {entry.new}{changed}{f' ({file})' if file else ''}"
+
+
+def _daemon(entry: JournalEntry) -> str:
+    if entry.new == "RUNNING":
+        return f"the supervisor has started, pid {_fact(entry, 'pid')}"
+    if entry.new == "RESTARTING":
+        return "the supervisor restarts: stops everything and starts again"
+    return "the supervisor shuts down"
+
+
+def _clock(entry: JournalEntry) -> str:
+    return f"the system clock was set back by {_fact(entry, 'seconds')} s"
+
+
+_STATES: dict[State, Callable[[JournalEntry], str]] = {
+    State.STARTING: _starting,
+    State.RUNNING: _running,
+    State.STOPPING: _stopping,
+    State.STOPPED: _stopped,
+    State.EXITED: _exited,
+    State.BACKOFF: _backoff,
+    State.FATAL: _fatal,
+    State.UNKNOWN: _unknown,
+}
+_SENTENCES: dict[What, Callable[[JournalEntry], str]] = {
+    What.STATE: _state,
+    What.REQUEST: _request,
+    What.VERDICT: _verdict,
+    What.LIMIT: _limit,
+    What.CONFIGURATION: _configuration,
+    What.DAEMON: _daemon,
+    What.CLOCK: _clock,
+}

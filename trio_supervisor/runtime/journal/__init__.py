@@ -1,0 +1,1 @@
+"""The journal: its writer, and the views that clients get."""

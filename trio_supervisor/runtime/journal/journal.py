@@ -1,0 +1,178 @@
+"""The journal of a supervisor: who and what changed the state of which process, and when.
+
+``record`` is called wherever something happens, and returns the number of the entry, so that what
+follows can name its cause. It neither waits nor raises. A reload goes on with the same journal.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+import trio
+
+from trio_supervisor._version import __version__
+from trio_supervisor.core.journal.chain import Why, chain_of, what_starts
+from trio_supervisor.core.journal.entry import NO_FACTS, JournalEntry, What
+from trio_supervisor.core.journal.evidence import bounded, evidence_of
+from trio_supervisor.core.journal.memory import JournalMemory, select
+from trio_supervisor.core.process.cause import BOOT, Cause, CauseKind
+from trio_supervisor.core.process.states import DaemonState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from trio_supervisor.core.config.model import Diff, ProcessConfig
+    from trio_supervisor.core.journal.entry import Fact, Facts
+    from trio_supervisor.core.process.record import ProcessRecord, Transition
+
+#: The kernel's identifier of this boot (random(4)).
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
+
+class Journal:
+    """Writes the entries and numbers them."""
+
+    def __init__(
+        self,
+        wall_clock: Callable[[], float] = time.time,
+        monotonic_clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.memory = JournalMemory()
+        self.number = 0
+        """Number of the last entry; 0 before the first."""
+        self._restarted_by = 0
+        """Number of the entry about the restart of the supervisor that is under way."""
+        self._wall_clock = wall_clock
+        self._monotonic_clock = monotonic_clock
+        self._boot = _boot_id()
+
+    def record(
+        self,
+        process: str,
+        what: What,
+        cause: Cause,
+        *,
+        old: str = "",
+        new: str = "",
+        evidence: Facts = NO_FACTS,
+    ) -> int:
+        """Add an entry and return its number. ``process`` is a full name; empty: the daemon.
+
+        ``evidence`` must be free of secrets; ``bounded`` in ``core/journal/evidence.py`` masks and
+        cuts what comes from a program or a client.
+        """
+        self.number += 1
+        now = self._wall_clock()
+        entry = JournalEntry(
+            self.number,
+            now,
+            self._monotonic_clock(),
+            self._boot,
+            process,
+            what,
+            old,
+            new,
+            cause,
+            evidence,
+            first=now,
+        )
+        self.memory.add(entry)
+        return self.number
+
+    def record_transition(self, process: str, config: ProcessConfig, transition: Transition) -> int:
+        """Add the entry about a change of state and return its number."""
+        return self.record(
+            process,
+            What.STATE,
+            transition.cause,
+            old=transition.old.name,
+            new=transition.new.name,
+            evidence=evidence_of(transition, config.environment, output=True),
+        )
+
+    def request(self, process: str, action: str, cause: Cause) -> Cause:
+        """Add the entry about a request; return the cause of what follows from it.
+
+        A request that is part of something with an entry, such as a change of the configuration,
+        has none of its own.
+        """
+        if cause.entry:
+            return cause
+        return cause.of(self.record(process, What.REQUEST, cause, new=action))
+
+    def started(self, file: str | None) -> int:
+        """Add the entry about the start of the supervisor and return its number.
+
+        After a restart the request to restart is its cause. ``file`` is its configuration.
+        """
+        facts: dict[str, Fact] = {"pid": os.getpid(), "version": __version__}
+        if file is not None:
+            facts["file"] = file
+        cause = BOOT.of(self._restarted_by)
+        self._restarted_by = 0
+        return self.record("", What.DAEMON, cause, new=DaemonState.RUNNING.name, evidence=facts)
+
+    def leaving(self, state: DaemonState, cause: Cause) -> Cause:
+        """Add the entry about a shutdown or restart; return the cause of the stops."""
+        number = self.record("", What.DAEMON, cause, old=DaemonState.RUNNING.name, new=state.name)
+        if state is DaemonState.RESTARTING:
+            self._restarted_by = number
+        return Cause(CauseKind.SHUTDOWN, cause.who, number)
+
+    def group(
+        self,
+        cause: Cause,
+        action: str,
+        name: str,
+        file: str | None,
+        options: tuple[str, ...] = (),
+    ) -> Cause:
+        """Add the entry about a group that is added or removed; return the cause of what follows.
+
+        ``file`` is the configuration that says so, ``options`` are the names of those changed.
+        """
+        facts: dict[str, Fact] = {"group": name}
+        if file is not None:
+            facts["file"] = file
+        if options:
+            facts["options"] = ", ".join(options)
+        number = self.record("", What.CONFIGURATION, cause, new=action, evidence=bounded(facts))
+        return cause.of(number)
+
+    def reread(self, found: Diff, cause: Cause) -> None:
+        """Add the entry about a configuration that was read again and differs from what runs."""
+        changes = {"added": found.added, "changed": found.changed, "removed": found.removed}
+        facts = {what: ", ".join(names) for what, names in changes.items() if names}
+        if facts:
+            self.record("", What.REQUEST, cause, new="reread", evidence=bounded(facts))
+
+    def clock_set_back(self, seconds: float) -> None:
+        """Add the entry about a system clock that was set back."""
+        cause = Cause(CauseKind.CLOCK)
+        self.record("", What.CLOCK, cause, evidence={"seconds": round(seconds, 3)})
+
+    def select(
+        self,
+        names: Collection[str] = (),
+        since: float | None = None,
+        kind: str | None = None,
+        limit: int | None = None,
+    ) -> list[JournalEntry]:
+        """Return entries, oldest first; see ``select`` in ``core/journal/memory.py``."""
+        return select(self.memory.all(), names, since, kind, limit)
+
+    def why(self, process: str, config: ProcessConfig, record: ProcessRecord) -> Why:
+        """Explain the state of a process."""
+        chain, root = chain_of(self.memory.of(process), self.memory.find)
+        following = what_starts(config, record, trio.current_time())
+        return Why(process, record.state, chain, root, following)
+
+
+def _boot_id() -> str:
+    try:
+        with open(BOOT_ID, encoding="ascii") as file:
+            return file.read().strip()
+    except (OSError, ValueError):  # no /proc
+        return ""
