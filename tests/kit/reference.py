@@ -5,8 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from trio_supervisor.core.config.options import TABLES, RestartScope, restart_scope
-from trio_supervisor.core.config.toml import FREE, NAMED, OTHER, SERVERS, WITHOUT_OTHER
+from trio_supervisor.core.config.options import (
+    PROGRAM_DEFAULT,
+    ROWS,
+    TABLES,
+    RestartScope,
+    restart_scope,
+)
+from trio_supervisor.core.config.toml import DEFAULTS, FREE, NAMED, OTHER, SERVERS, WITHOUT_OTHER
 
 if TYPE_CHECKING:
     from trio_supervisor.core.config.options import Option
@@ -76,7 +82,8 @@ CHAPTERS = {
     ),
     "program": (
         "[program:x]",
-        "A program to run; a group of its own unless a `[group:]` lists it.",
+        "A program to run; a group of its own unless a `[group:]` lists it. `[program-default]` has "
+        "[values for all](behaviour/policies.md#defaults-of-programs) (extended).",
     ),
     "fcgi-program": ("[fcgi-program:x]", "A FastCGI program. All options of `[program:x]`, and:"),
     "eventlistener": ("[eventlistener:x]", "Hears events. All options of `[program:x]`, and:"),
@@ -134,6 +141,11 @@ def schema() -> str:
             properties[kind] = {**table, "additionalProperties": table}
         else:
             properties[kind] = table
+    properties[DEFAULTS] = {
+        "type": "object",
+        "properties": {"program": _table(PROGRAM_DEFAULT)},
+        "additionalProperties": False,
+    }
     properties["ctlplugin"] = {"type": "object", "additionalProperties": {"type": "object"}}
     document = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -147,7 +159,7 @@ def schema() -> str:
 
 def _table(kind: str) -> dict[str, object]:
     properties: dict[str, object] = {}
-    for option in TABLES[kind]:
+    for option in ROWS[kind].values():
         types = option.type.forms
         entry: dict[str, object] = {"type": list(types), "description": option.doc}
         if option.default is not None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import tomli_w
 
-from trio_supervisor.core.config.build import COMMAND_LINE, build, names_of
+from trio_supervisor.core.config.build import COMMAND_LINE, as_read, build, names_of
 from trio_supervisor.core.config.environment import parse_environment
 from trio_supervisor.core.config.evaluate import SectionReader
 from trio_supervisor.core.config.ini import Document, Entry, Section
@@ -26,7 +26,16 @@ from trio_supervisor.core.config.model import (
     Server,
     UnixServer,
 )
-from trio_supervisor.core.config.options import POOL, PROGRAM, ROWS, SOCKET, SUPERVISORD, Option
+from trio_supervisor.core.config.options import (
+    POOL,
+    PROGRAM,
+    PROGRAM_DEFAULT,
+    ROWS,
+    SOCKET,
+    SUPERVISORD,
+    Option,
+)
+from trio_supervisor.core.config.program_default import with_defaults
 from trio_supervisor.core.config.secrets import MASK
 from trio_supervisor.runtime.load import eval_context, find_config, read_document
 
@@ -52,6 +61,7 @@ def export(configuration: str | None, overrides: Mapping[str, str], form: str, p
     here = os.path.dirname(os.path.join(origin, path))
     document, _ = read_document(path, context, here)
     config = build(document, context, overrides=overrides, here=here)
+    document = with_defaults(as_read(document, context, here))
     exported = _Exporter(document, config, context, overrides, path, here).tables()
     if form == "json":
         print(json.dumps(exported, indent=2))
@@ -168,16 +178,22 @@ class _Exporter:
         return {"section": section, **shown}
 
     def _environment(self, section: str, process: ProcessConfig) -> Shown:
-        """Each variable, masked, with the section that sets it: the program's or the daemon's."""
+        """Each variable, masked, with the section that sets it."""
         inherited = self._config.daemon.environment
         own = self._document.entry(self._document.sections[section], "environment")
         daemon = self._document.sections["supervisord"]
         others = self._document.entry(daemon, "environment")
         written = _variables_of(own)
-        return {
-            name: _masked(own if name in written or inherited.get(name) != value else others)
-            for name, value in process.environment.items()
-        }
+        defaults = self._document.sections.get(PROGRAM_DEFAULT)
+        common = None if defaults is None else defaults.entries.get("environment")
+        commonly_written = _variables_of(common)
+
+        def setter(name: str, value: str) -> Entry | None:
+            if name in commonly_written and name not in written:
+                return common
+            return own if name in written or inherited.get(name) != value else others
+
+        return {name: _masked(setter(name, value)) for name, value in process.environment.items()}
 
     def _client(self) -> Shown | None:
         """The client's section; the client reads the main file only."""

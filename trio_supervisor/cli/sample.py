@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trio_supervisor.core.config.options import TABLES, Option
+from trio_supervisor.core.config.options import PROGRAM_DEFAULT, TABLES, Option
 
 #: Lines of the sample that are active. Installation scripts edit them with sed, so they stay as
 #: they are.
@@ -69,6 +69,12 @@ HEADERS = {
     "group": ("group:thegroupname", "programs to address together"),
     "include": ("include", "further files, read after this one"),
 }
+#: Values for all programs, before the section of one.
+DEFAULTS = (
+    "; values for all [program:x] and [fcgi-program:x] that do not write their own",
+    f";[{PROGRAM_DEFAULT}]",
+    ";autorestart=unexpected",
+)
 #: Column at which the explanations begin.
 COLUMN = 58
 
@@ -82,6 +88,8 @@ def sample() -> str:
     ]
     shown: set[str] = set()
     for kind, table in TABLES.items():
+        if kind == "program":
+            lines += ["", *DEFAULTS]
         header, purpose = HEADERS[kind]
         active = ACTIVE.get(header)
         lines += ["", f"; {purpose}", f"{'' if active else ';'}[{header}]"]

@@ -27,6 +27,11 @@ from trio_supervisor.core.config.model import (
     in_start_order,
 )
 from trio_supervisor.core.config.options import MAIN_FACTORY, ROWS, SUPERVISORD, Option, filled
+from trio_supervisor.core.config.program_default import (
+    mistakes,
+    with_defaults,
+    without_unread_defaults,
+)
 from trio_supervisor.core.config.programs import ProgramBuilder, checked_name, environment_of
 from trio_supervisor.core.config.servers import inet_server, unix_server
 from trio_supervisor.core.config.suggest import suggestion
@@ -100,18 +105,24 @@ def examine(
     document: Document, context: EvalContext, *, overrides: Mapping[str, str], here: str
 ) -> Examined:
     """All errors and remarks of a document that has all its includes. Raises no ConfigError."""
-    extended = reads_extended(document, context, here)
-    document = without_unread(document, extended=extended)
+    written = as_read(document, context, here)
+    document = with_defaults(written)
     builder = _Builder(document, context, overrides, here)
     config = builder.build()
-    errors = [*document.errors, *builder.diagnostics.errors]
+    errors = [*document.errors, *mistakes(document), *builder.diagnostics.errors]
     graph = make_graph(config.groups)
     errors += errors_of(document, graph, is_complete=not errors)
     sound = None if errors else config
-    remarks = lint(document, sound, context, builder.environment)
+    remarks = lint(written, sound, context, builder.environment)
     if sound is not None:
         remarks += remarks_of(document, graph)
     return Examined(document, sound, config, errors, remarks)
+
+
+def as_read(document: Document, context: EvalContext, here: str) -> Document:
+    """The document without what its files may not have; remarks tell what was left out."""
+    document = without_unread(document, extended=reads_extended(document, context, here))
+    return without_unread_defaults(document)
 
 
 def reads_extended(document: Document, context: EvalContext, here: str) -> bool:

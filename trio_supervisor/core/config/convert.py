@@ -16,8 +16,15 @@ from trio_supervisor.core.config.environment import parse_environment
 from trio_supervisor.core.config.extended import is_read
 from trio_supervisor.core.config.ini import DEFAULT, Document, Entry, Section
 from trio_supervisor.core.config.lint import kind_of
-from trio_supervisor.core.config.options import MAIN_FACTORY, ROWS, RPCINTERFACE
-from trio_supervisor.core.config.toml import FREE, NAMED, OTHER, SERVERS, WITHOUT_OTHER
+from trio_supervisor.core.config.options import (
+    MAIN_FACTORY,
+    PROGRAM_DEFAULT,
+    ROWS,
+    RPCINTERFACE,
+    TABLES,
+    WITH_DEFAULTS,
+)
+from trio_supervisor.core.config.toml import DEFAULTS, FREE, NAMED, OTHER, SERVERS, WITHOUT_OTHER
 from trio_supervisor.core.config.unknown_keys import mistaken
 from trio_supervisor.core.config.value_types import ENVIRONMENT
 
@@ -62,9 +69,11 @@ def to_tables(
             place = _inner(tables, kind, own.strip())
         elif kind in SERVERS and own:
             place = _inner(tables, kind, own)
-        elif section.name == kind and kind in ROWS and kind not in NAMED:
+        elif section.name == kind and kind in TABLES and kind not in NAMED:
             # Of servers the order counts: behind a named one this one has the empty name.
             place = _inner(tables, kind, "" if kind in tables else None)
+        elif section.name == PROGRAM_DEFAULT and extended:
+            place = _inner(tables, DEFAULTS, "program")
         if place is None:
             lost.append(f"[{section.name}] is ignored by the INI form too")
         else:
@@ -103,7 +112,7 @@ def _options(
 ) -> None:
     legal = ROWS.get(kind, {})
     known = kind not in FREE
-    entries = {**_inherited(document, section, kind), **section.entries}
+    entries = {**_inherited(document, section, kind, extended=extended), **section.entries}
     for key, entry in entries.items():
         if known and (key not in legal or not is_read(kind, key, entry, extended=extended)):
             if key in section.entries:
@@ -131,11 +140,16 @@ def _foreign(
     others[key] = section.entries[key].value
 
 
-def _inherited(document: Document, section: Section, kind: str) -> dict[str, Entry]:
+def _inherited(
+    document: Document, section: Section, kind: str, *, extended: bool
+) -> dict[str, Entry]:
     """What the section has from ``[DEFAULT]``, which TOML lacks."""
     default = document.sections.get(DEFAULT)
-    if default is None or kind == "ctlplugin":
+    if default is None or kind in ("ctlplugin", PROGRAM_DEFAULT):
         return {}
+    stronger = document.sections.get(PROGRAM_DEFAULT) if kind in WITH_DEFAULTS else None
+    if extended and stronger is not None:
+        return {k: entry for k, entry in default.entries.items() if k not in stronger.entries}
     if kind == "rpcinterface":
         factory = document.entry(section, FACTORY)
         if factory is None or factory.value == MAIN_FACTORY:  # it gets no other inherited option

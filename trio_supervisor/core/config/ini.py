@@ -55,6 +55,8 @@ class Entry:
     """An ``environment`` that was written as a table; ``value`` is empty then."""
     words: list[str] | None = None
     """A ``command`` that was written as a list of words; ``value`` is empty then."""
+    is_default: bool = False
+    """Whether it was written for all programs, in ``[program-default]``."""
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from trio_supervisor.core.config.environment import is_ambiguous, odd_separators
 from trio_supervisor.core.config.ini import DEFAULT, Document, Entry, Grammar, Section
 from trio_supervisor.core.config.model import Config, ProcessConfig
-from trio_supervisor.core.config.options import ROWS, SECRETS
+from trio_supervisor.core.config.options import NOT_DEFAULTS, PROGRAM_DEFAULT, ROWS, SECRETS
 from trio_supervisor.core.config.shell_syntax import VARIABLE, shell_syntax
 from trio_supervisor.core.config.suggest import suggestion
 from trio_supervisor.core.config.unknown_keys import PROGRAM_KINDS, SERVERS, mistaken
@@ -121,7 +121,7 @@ def _keys(document: Document, section: Section) -> Iterator[Diagnostic]:
         if kind == "eventlistener" and key in _NO_EFFECT_IN_LISTENERS:
             text = f"{key} has no effect for an event listener"
             yield remark_at(section, key, text, "leave it out")
-        if key in legal:
+        if key in legal or (kind == PROGRAM_DEFAULT and key in NOT_DEFAULTS):
             continue
         wrong = mistaken(kind, key)
         if wrong is None:

@@ -935,6 +935,23 @@ TABLES: dict[str, tuple[Option, ...]] = {
 ROWS: dict[str, dict[str, Option]] = {
     kind: {option.name: option for option in table} for kind, table in TABLES.items()
 }
+#: Section of values for all programs: it has options of a program, and no table of its own.
+PROGRAM_DEFAULT = "program-default"
+#: Kinds of sections that have these values.
+WITH_DEFAULTS = ("program", "fcgi-program")
+#: Options that every program has for itself, or not at all.
+NOT_DEFAULTS = frozenset(
+    {
+        *("command", "process_name", "numprocs", "numprocs_start"),
+        *("depends_on", "essential", "oneshot"),
+    }
+)
+#: What is wrong with one of them as a default, and what to do.
+NO_DEFAULT = "cannot be the same for all programs"
+NO_DEFAULT_HINT = "write it into the section of each program"
+ROWS[PROGRAM_DEFAULT] = {
+    option.name: option for option in PROGRAM if option.name not in NOT_DEFAULTS
+}
 #: Options of ``add_program``, by keyword.
 PYTHON_OPTIONS: dict[str, Option] = {
     option.keyword: option for option in (*PROGRAM, *PYTHON_ONLY) if option.python is not None

@@ -24,7 +24,7 @@ from trio_supervisor.core.config.model import (
     in_start_order,
 )
 from trio_supervisor.core.config.names import why_invalid
-from trio_supervisor.core.config.options import PROGRAM, filled
+from trio_supervisor.core.config.options import PROGRAM, PROGRAM_DEFAULT, WITH_DEFAULTS, filled
 from trio_supervisor.core.config.policies import contradictions
 from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.diagnostics import Diagnostic, Place, Severity
@@ -151,7 +151,8 @@ NOT_OF_ONESHOT = {
 def _make_oneshot(reader: SectionReader, values: Values) -> None:
     """Give a one-shot program the only values of these options that make sense for it."""
     for name, why in NOT_OF_ONESHOT.items():
-        if name in reader.section.entries:  # in [DEFAULT] it is meant for the others
+        entry = reader.section.entries.get(name)
+        if entry is not None and not entry.is_default:  # as a default it is meant for the others
             reader.add_error(f"a oneshot has no {name}: {why}", name, "leave it out")
     values["startsecs"], values["autorestart"] = 0, Autorestart.UNEXPECTED
 
@@ -246,7 +247,7 @@ class SectionTemplate:
     def alone(self) -> SectionTemplate:
         """The same, without what belongs to other sections of the document."""
         document = self.reader.document
-        own = (self.reader.section.name, DEFAULT)
+        own = (self.reader.section.name, DEFAULT, PROGRAM_DEFAULT)
         sections = {name: document.sections[name] for name in own if name in document.sections}
         alone = replace(document, sections=sections, remarks=[], errors=[])
         return replace(self, reader=replace(self.reader, document=alone, diagnostics=Diagnostics()))
@@ -259,8 +260,9 @@ class SectionTemplate:
         names = ChainMap(numbers, *self.reader.names.maps)
         reader = replace(self.reader, names=names, diagnostics=diagnostics)
         own = environment_of(reader)
-        if own:
-            reader = reader.with_names(variables(own))
+        common = self._default_environment(reader)
+        if own or common:
+            reader = reader.with_names(variables({**common, **own}))
         written = tuple(name for name in _IF_WRITTEN if reader.has(name))
         values = _evaluated(reader, (*_OF_PROCESS, *written))
         for channel in ("stdout", "stderr"):
@@ -275,7 +277,7 @@ class SectionTemplate:
             values["stderr_logfile"] = None
         if values.get("oneshot"):
             _make_oneshot(reader, values)
-        values["environment"] = {**self.inherited.environment, **own}
+        values["environment"] = {**self.inherited.environment, **common, **own}
         if values.get("environment_file"):
             values[OWN_ENVIRONMENT] = own
         blank = ProcessConfig(
@@ -290,6 +292,13 @@ class SectionTemplate:
             for mistake in contradictions(process):
                 reader.add_error(mistake.text, mistake.option, mistake.hint)
         return process
+
+    def _default_environment(self, reader: SectionReader) -> dict[str, str]:
+        """The ``environment`` of ``[program-default]`` for this process."""
+        defaults = reader.document.sections.get(PROGRAM_DEFAULT)
+        if defaults is None or reader.section.name.partition(":")[0] not in WITH_DEFAULTS:
+            return {}
+        return environment_of(replace(reader, section=defaults))
 
     def _check_channel(self, name: str, values: Values, warnings: list[Diagnostic]) -> None:
         logfile, section = f"{name}_logfile", self.reader.section.name

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config.depends_on import list_of_mapping
 from trio_supervisor.core.config.ini import Document, Entry, Grammar, Section
-from trio_supervisor.core.config.options import ROWS
+from trio_supervisor.core.config.options import (
+    NO_DEFAULT,
+    NO_DEFAULT_HINT,
+    NOT_DEFAULTS,
+    PROGRAM_DEFAULT,
+    ROWS,
+)
 from trio_supervisor.core.config.suggest import suggestion
 from trio_supervisor.core.config.unknown_keys import mistaken
 from trio_supervisor.core.config.value_types import (
@@ -30,6 +36,8 @@ if TYPE_CHECKING:
 
 #: Tables that hold one section each.
 SINGLE = ("supervisord", "supervisorctl")
+#: Table of what several sections have unless they write another value.
+DEFAULTS = "defaults"
 #: Tables that may be one section, or hold several by name.
 SERVERS = ("unix_http_server", "inet_http_server")
 #: Tables whose members are sections by name.
@@ -98,6 +106,8 @@ class _TomlReader:
         for name, value in data.items():
             if name == "include":
                 include = self._include(value)
+            elif name == DEFAULTS:
+                self._defaults(self._table(value, name))
             elif name in SINGLE:
                 self._section(name, name, self._table(value, name))
             elif name in SERVERS:
@@ -106,10 +116,19 @@ class _TomlReader:
                 for own, table in self._table(value, name).items():
                     self._section(name, f"{name}:{own}", self._table(table, f"{name}.{own}"))
             else:
-                meant = suggestion(name, ["include", *SINGLE, *SERVERS, *NAMED])
+                meant = suggestion(name, ["include", DEFAULTS, *SINGLE, *SERVERS, *NAMED])
                 known = f"did you mean [{meant}]?" if meant else "remove it, or correct its name"
                 self._error(f"unknown table [{name}]", name, None, known)
         return include
+
+    def _defaults(self, table: Mapping[str, object]) -> None:
+        for kind, value in table.items():
+            if kind == "program":
+                name = f"{DEFAULTS}.{kind}"
+                self._section(PROGRAM_DEFAULT, PROGRAM_DEFAULT, self._table(value, name), name)
+            else:
+                hint = f"write [{DEFAULTS}.program]"
+                self._error(f"there are no defaults of {kind}", f"{DEFAULTS}.{kind}", None, hint)
 
     def refuse_include(self) -> None:
         """Add the error that an included file cannot include others."""
@@ -124,7 +143,13 @@ class _TomlReader:
             if isinstance(value, dict):
                 self._section(kind, f"{kind}:{name}" if name else kind, value)
 
-    def _section(self, kind: str, name: str, table: Mapping[str, object]) -> None:
+    def _section(
+        self, kind: str, name: str, table: Mapping[str, object], written: str | None = None
+    ) -> None:
+        """``written`` is the name of the table; None: the section's, with a dot for the colon."""
+        if written is not None:  # errors and entries find their lines by the section's name
+            lines = self._lines.items()
+            self._lines.update({(name, key): at for (of, key), at in [*lines] if of == written})
         line = self._lines.get((name.replace(":", ".", 1), ""), 0)
         section = self._document.sections.setdefault(name, Section(name, self._file, line))
         rows = ROWS.get(kind, {})
@@ -136,6 +161,8 @@ class _TomlReader:
                 entry = self._entry(name, key, value, STRING if kind in FREE else rows[key].type)
                 if len(self._document.errors) == wrong:
                     section.entries[key] = entry
+            elif kind == PROGRAM_DEFAULT and key in NOT_DEFAULTS:
+                self._error(f"{key} {NO_DEFAULT}", name, key, NO_DEFAULT_HINT)
             else:
                 known = mistaken(kind, key)
                 advice = FOREIGN if known is None else known[1]
