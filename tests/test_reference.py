@@ -60,12 +60,15 @@ async def test_the_api_reference_names_what_exists() -> None:
     assert not_on_the_page() == []
     async with open_supervisor() as supervisor:
         process = supervisor.add_program("x", "/bin/true", autostart=False)
-        with process.output() as output:
+        with process.output() as output, supervisor.output() as merged:
             async with supervisor.events() as events:
                 [entry] = await supervisor.history(limit=1)
                 received: dict[str, object] = {
                     type(thing).__name__: thing
-                    for thing in (supervisor, process, output, events, entry, entry.cause)
+                    for thing in (
+                        *(supervisor, process, output, merged, events),
+                        *(entry, entry.cause),
+                    )
                 }
                 received["Group"] = supervisor.groups["x"]
                 received["History"] = process.history

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from trio_supervisor.core.errors import SpawnFailed as SpawnFailed
     from trio_supervisor.core.errors import StateUnreachable as StateUnreachable
     from trio_supervisor.core.errors import StillRunning as StillRunning
+    from trio_supervisor.core.errors import StreamOverflow as StreamOverflow
     from trio_supervisor.core.errors import SupervisorError as SupervisorError
     from trio_supervisor.core.events import Event as Event
     from trio_supervisor.core.events import ProcessCommunication as ProcessCommunication
@@ -83,9 +84,9 @@ if TYPE_CHECKING:
         SupervisorStateChangeStopping as SupervisorStateChangeStopping,
     )
     from trio_supervisor.core.events import Tick as Tick
+    from trio_supervisor.core.events import Tick3600 as Tick3600
     from trio_supervisor.core.events import Tick5 as Tick5
     from trio_supervisor.core.events import Tick60 as Tick60
-    from trio_supervisor.core.events import Tick3600 as Tick3600
     from trio_supervisor.core.journal.chain import Why as Why
     from trio_supervisor.core.journal.entry import JournalEntry as JournalEntry
     from trio_supervisor.core.journal.entry import What as What
@@ -105,9 +106,12 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.events.result_handlers import RejectEvent as RejectEvent
     from trio_supervisor.runtime.events.subscription import EventStream as EventStream
     from trio_supervisor.runtime.group import Group as Group
+    from trio_supervisor.runtime.jobs import Completed as Completed
     from trio_supervisor.runtime.load import load_config as load_config
     from trio_supervisor.runtime.operations import Result as Result
     from trio_supervisor.runtime.operations import StepResult as StepResult
+    from trio_supervisor.runtime.output.merged import MergedOutput as MergedOutput
+    from trio_supervisor.runtime.output.merged import OutputLine as OutputLine
     from trio_supervisor.runtime.output.subscriptions import Lines as Lines
     from trio_supervisor.runtime.output.subscriptions import OutputStream as OutputStream
     from trio_supervisor.runtime.process.process import Process as Process
@@ -128,6 +132,7 @@ _HOME = {
     "CauseKind": "core.process.cause",
     "ChannelConfig": "core.config.model",
     "CommonOptions": "core.config.model",
+    "Completed": "runtime.jobs",
     "Config": "core.config.model",
     "ConfigError": "core.errors",
     "Credentials": "core.config.access",
@@ -145,12 +150,14 @@ _HOME = {
     "History": "core.process.record",
     "InetServer": "core.config.model",
     "InternalError": "core.errors",
-    "Lines": "runtime.output.subscriptions",
     "JournalEntry": "core.journal.entry",
+    "Lines": "runtime.output.subscriptions",
+    "MergedOutput": "runtime.output.merged",
     "NOT_DONE_YET": "runtime.rpc.plugins",
     "NoFile": "core.errors",
     "NotExecutable": "core.errors",
     "NotRunning": "core.errors",
+    "OutputLine": "runtime.output.merged",
     "OutputStream": "runtime.output.subscriptions",
     "Plan": "core.plan",
     "PlanStep": "core.plan",
@@ -193,6 +200,7 @@ _HOME = {
     "StepKind": "core.plan",
     "StepResult": "runtime.operations",
     "StillRunning": "core.errors",
+    "StreamOverflow": "core.errors",
     "Supervisor": "runtime.supervisor",
     "SupervisorError": "core.errors",
     "SupervisorStateChange": "core.events",
@@ -227,6 +235,7 @@ __all__ = [
     "CauseKind",
     "ChannelConfig",
     "CommonOptions",
+    "Completed",
     "Config",
     "ConfigError",
     "Credentials",
@@ -246,9 +255,11 @@ __all__ = [
     "InternalError",
     "JournalEntry",
     "Lines",
+    "MergedOutput",
     "NoFile",
     "NotExecutable",
     "NotRunning",
+    "OutputLine",
     "OutputStream",
     "Plan",
     "PlanStep",
@@ -291,6 +302,7 @@ __all__ = [
     "StepKind",
     "StepResult",
     "StillRunning",
+    "StreamOverflow",
     "Supervisor",
     "SupervisorError",
     "SupervisorStateChange",
@@ -298,9 +310,9 @@ __all__ = [
     "SupervisorStateChangeStopping",
     "TaskOptions",
     "Tick",
+    "Tick3600",
     "Tick5",
     "Tick60",
-    "Tick3600",
     "Tls",
     "UnixServer",
     "What",

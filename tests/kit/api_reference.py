@@ -40,6 +40,8 @@ RECEIVED: dict[str, dict[str, str]] = {
         "add_task": "",
         "add": "",
         "remove": "",
+        "run_job": "",
+        "output": "",
         "start_all": "another name of `start`; so are `stop_all` and `signal_all`.",
         "start": "",
         "stop": "",
@@ -87,6 +89,8 @@ RECEIVED: dict[str, dict[str, str]] = {
         "changed": "",
         "output": "",
         "send_stdin": "",
+        "write_stdin": "",
+        "close_stdin": "",
         "stdin_pending": "",
     },
     "Group": {
@@ -111,7 +115,8 @@ RECEIVED: dict[str, dict[str, str]] = {
         "who": "`str`: the requester; empty if nobody asked for it.",
         "entry": "`int`: number of the entry that caused it; 0 if there is none.",
     },
-    "OutputStream": {"dropped": "`int`: bytes lost because too many waited.", "lines": ""},
+    "OutputStream": {"dropped": "", "lines": ""},
+    "MergedOutput": {"dropped": ""},
     "EventStream": {"dropped": "`int`: events lost because too many waited."},
     "Event": {"name": "`str`: the type, such as `PROCESS_STATE_RUNNING`.", "payload": ""},
     "ProcessState": {
@@ -147,7 +152,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
     "Options of programs and tasks": (
         *("CommonOptions", "ProgramOptions", "TaskOptions", "Autorestart"),
     ),
-    "Output": ("OutputStream", "Lines"),
+    "Jobs and output": ("Completed", "OutputStream", "Lines", "MergedOutput", "OutputLine"),
     "Events": (
         *("EventStream", "Event", "ProcessState", "ProcessLog", "ProcessCommunication"),
         *("ProcessGroup", "RemoteCommunication", "SupervisorStateChange", "Tick"),
@@ -160,6 +165,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
         *(
             "StateUnreachable",
             "ProcessFailed",
+            "StreamOverflow",
             "ConfigError",
             "ServerError",
             "PluginError",

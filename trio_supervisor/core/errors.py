@@ -115,6 +115,10 @@ class StateUnreachable(SupervisorError):
         self.exit = exit
 
 
+class StreamOverflow(SupervisorError):
+    """More waited for the reader of a stream than it has room for, and ``overflow="error"``."""
+
+
 class ProcessFailed(SupervisorError):
     """A process has ended that should not have, or a job has failed.
 
@@ -135,6 +139,12 @@ class ProcessFailed(SupervisorError):
         self.exit = exit
         self.tail = tail
         self.code = code
+
+    def because(self, reason: str) -> ProcessFailed:
+        """Return the same failure with another reason in front of its own."""
+        return ProcessFailed(
+            self.process, f"{reason}; {self.reason}", exit=self.exit, tail=self.tail, code=self.code
+        )
 
 
 class RequestError(SupervisorError):

@@ -170,6 +170,7 @@ class Group:
         )
         if self.pool is not None:
             self.pool.add(process)
+        self._host.outputs.added((process,))
         return process
 
     def _shared_socket(self, config: ProcessConfig) -> SharedSocket | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.runtime.output.gathering import GatheringReader
+from trio_supervisor.runtime.output.merged import MergedOutputs
 from trio_supervisor.runtime.system.fd_poller import FdPoller
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ class Host:
     """Reads the replies of all event listeners."""
     gathering: GatheringReader = field(init=False)
     """Reads the output of all programs."""
+    outputs: MergedOutputs = field(init=False)
+    """The streams of the output of several processes."""
     abort: Callable[[BaseException], None] = _reraise
     """Called with an exception of a task that has to end the program (KeyboardInterrupt)."""
 
@@ -63,6 +66,7 @@ class Host:
 
     def __post_init__(self) -> None:
         self.gathering = GatheringReader(self.sinks.batch)
+        self.outputs = MergedOutputs(self.wall_clock)
 
     def publish(self, event: Event) -> None:
         self.bus.publish(event)

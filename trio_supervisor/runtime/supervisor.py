@@ -54,8 +54,10 @@ from trio_supervisor.runtime.group import Group
 from trio_supervisor.runtime.guards import run_forever
 from trio_supervisor.runtime.host import Host
 from trio_supervisor.runtime.inspect.sampler import UsageSampler
+from trio_supervisor.runtime.jobs import run_job
 from trio_supervisor.runtime.journal.journal import Journal
 from trio_supervisor.runtime.logs.sinks import Sinks
+from trio_supervisor.runtime.output.subscriptions import BUFFER_BYTES
 from trio_supervisor.runtime.requester import cause_of_request, requested_by
 from trio_supervisor.runtime.spawn.launcher import ProcessLauncher
 from trio_supervisor.runtime.spawn.task import TaskChild
@@ -63,13 +65,18 @@ from trio_supervisor.runtime.system.threads import in_thread_if_possible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from trio_supervisor.core.config.model import ProgramOptions, TaskOptions
     from trio_supervisor.core.errors import ProcessFailed
     from trio_supervisor.core.journal.chain import Why
     from trio_supervisor.core.journal.entry import JournalEntry
+    from trio_supervisor.runtime.events.subscription import EventOverflow
+    from trio_supervisor.runtime.jobs import Completed
     from trio_supervisor.runtime.logs.activity import ActivityLog
     from trio_supervisor.runtime.operations import Result, StepResult
+    from trio_supervisor.runtime.output.backlog import Overflow
+    from trio_supervisor.runtime.output.merged import MergedOutput
     from trio_supervisor.runtime.process.process import Process
     from trio_supervisor.runtime.spawn.launcher import Launcher
     from trio_supervisor.runtime.spawn.task import TaskFunction
@@ -167,24 +174,40 @@ class Supervisor:
         return f"<Supervisor {self.state.name}: groups {', '.join(self.groups) or 'none'}>"
 
     @overload
-    def events(self, *, buffer_size: int = BUFFER_SIZE) -> EventStream[Event]: ...
-
-    @overload
-    def events(self, *types: type[E], buffer_size: int = BUFFER_SIZE) -> EventStream[E]: ...
+    def events(
+        self, *, buffer_size: int = BUFFER_SIZE, overflow: EventOverflow = "drop_oldest"
+    ) -> EventStream[Event]: ...
 
     @overload
     def events(
-        self, *types: str | type[Event], buffer_size: int = BUFFER_SIZE
+        self,
+        *types: type[E],
+        buffer_size: int = BUFFER_SIZE,
+        overflow: EventOverflow = "drop_oldest",
+    ) -> EventStream[E]: ...
+
+    @overload
+    def events(
+        self,
+        *types: str | type[Event],
+        buffer_size: int = BUFFER_SIZE,
+        overflow: EventOverflow = "drop_oldest",
     ) -> EventStream[Event]: ...
 
-    def events(self, *types: str | type[Event], buffer_size: int = BUFFER_SIZE) -> EventStream[Any]:
+    def events(
+        self,
+        *types: str | type[Event],
+        buffer_size: int = BUFFER_SIZE,
+        overflow: EventOverflow = "drop_oldest",
+    ) -> EventStream[Any]:
         """Hear of events of these types (names or classes; none: of all) inside this program.
 
         For ``async with``. The stream is bounded: when ``buffer_size`` events wait the oldest is
-        dropped and counted in ``dropped``. It ends when the supervisor has ended. Raises TypeError
-        for what is neither a name nor a class of events, ValueError for an unknown name.
+        dropped and counted in ``dropped``; with ``overflow="error"`` the reader gets StreamOverflow
+        instead, and the stream ends. It ends when the supervisor has ended. Raises
+        TypeError for what is neither a name nor a class of events, ValueError for an unknown name.
         """
-        return self._streams.open(types, buffer_size)
+        return self._streams.open(types, buffer_size, overflow)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run until a shutdown or restart was requested and carried out.
@@ -199,6 +222,7 @@ class Supervisor:
             if self._launcher is not None:
                 self._launcher.close()
             self._streams.end()
+            self._host.outputs.end()
             self._over.set()
         if self.activity is None:  # an activity log settles the sinks it shares with us
             await in_thread_if_possible(self._host.sinks.settle, CLOSE_TIMEOUT)
@@ -384,6 +408,53 @@ class Supervisor:
         is cancellation.
         """
         return self.add(definitions.task(name, function, options)).processes[name]
+
+    async def run_job(
+        self,
+        command: str | Sequence[str],
+        *,
+        name: str | None = None,
+        input: bytes = b"",
+        check: bool = True,
+        timeout: float | None = None,  # noqa: ASYNC109  # no bound of the call
+        **options: Unpack[ProgramOptions],
+    ) -> Completed:
+        """Run a program to its end, and return how it has ended and what it has written.
+
+        It gets ``input`` on stdin, then an end of file. It is a program of this supervisor while it
+        runs, called ``name`` or after its command, and has the same options, except those about
+        starting again: a job counts as started at once. With ``check`` an exit status that is not
+        in ``exitcodes`` raises ProcessFailed, which has the end of its output. After ``timeout``
+        seconds it is stopped, and so it is when the call is cancelled; both take as long as its
+        stop, ``stopwaitsecs`` at most. Raises NoFile, NotExecutable or SpawnFailed if it cannot be
+        started, ConfigError, ProcessFailed after a timeout or if it was stopped.
+        """
+        return await run_job(
+            self, command, name=name, input=input, check=check, timeout=timeout, options=options
+        )
+
+    def output(
+        self,
+        *names: str,
+        buffer_bytes: int = BUFFER_BYTES,
+        overflow: Overflow = "drop_oldest",
+    ) -> AbstractContextManager[MergedOutput]:
+        """Read the lines that several processes write during the block, in order of arrival.
+
+        ``names`` are those of processes or of whole groups; none: of all, also those that are added
+        later. ``overflow`` decides what happens when ``buffer_bytes`` wait, as in
+        ``Process.output``. Raises BadName or ValueError.
+        """
+        if buffer_bytes < 1:
+            raise ValueError(f"a stream needs room for a byte, not for {buffer_bytes}")
+        chosen: dict[Process, None] = {}
+        for name in names:
+            group = self.groups.get(name)
+            members = [self.process(name)] if group is None else group.processes.values()
+            chosen |= dict.fromkeys(members)
+        return self._host.outputs.open(
+            chosen if names else self.processes(), buffer_bytes, overflow, all_=not names
+        )
 
     async def remove(self, name: str) -> None:
         """Stop a group, then forget it; what another request does of this is joined.

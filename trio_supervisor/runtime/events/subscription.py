@@ -7,11 +7,12 @@ drops.
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
 import trio
 
 from trio_supervisor.core.dataclass import dataclass
+from trio_supervisor.core.errors import StreamOverflow
 from trio_supervisor.core.events import EVENT_TYPES, Event
 
 if TYPE_CHECKING:
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 #: Events that may wait for a slow reader: enough for the start of hundreds of programs.
 BUFFER_SIZE = 1000
 
+
+#: What happens when too many wait. A change of state waits for no reader.
+EventOverflow = Literal["drop_oldest", "error"]
+EVENT_OVERFLOWS = ("drop_oldest", "error")
 
 E = TypeVar("E", bound=Event)
 
@@ -49,11 +54,17 @@ class EventStream(Generic[E]):
         bus: Bus,
         types: tuple[type[Event], ...],
         buffer_size: int,
+        overflow: EventOverflow,
         publish: Callable[[Event, int], Published],
         forget: Callable[[EventStream[Any]], None],
     ) -> None:
         if buffer_size < 1:
             raise ValueError(f"an event stream needs room for an event, not for {buffer_size}")
+        if overflow not in EVENT_OVERFLOWS:
+            ways = " or ".join(EVENT_OVERFLOWS)
+            raise ValueError(f"overflow of events is {ways}, not {overflow!r}: no change waits")
+        self._overflow = overflow
+        self._overflowed = False
         self.dropped = 0
         """Events lost because too many waited."""
         self._types = types
@@ -83,8 +94,16 @@ class EventStream(Generic[E]):
             raise StopAsyncIteration from None
 
     async def receive(self) -> Published:
-        """Wait for the next event, with its number and time. Raises trio.EndOfChannel."""
-        return await self._take.receive()
+        """Wait for the next event, with its number and time.
+
+        Raises trio.EndOfChannel, or StreamOverflow behind what waited when it became too much.
+        """
+        try:
+            return await self._take.receive()
+        except trio.EndOfChannel:
+            if self._overflowed:
+                raise StreamOverflow("more events waited than the stream has room for") from None
+            raise
 
     def end(self) -> None:
         """Accept no more events. Those that wait can still be read."""
@@ -102,6 +121,11 @@ class EventStream(Generic[E]):
         try:
             self._put.send_nowait(published)
         except trio.WouldBlock:
+            if self._overflow == "error":
+                self.dropped += 1
+                self._overflowed = True
+                self.end()
+                return
             self._take.receive_nowait()
             self.dropped += 1
             self._put.send_nowait(published)
@@ -120,14 +144,24 @@ class EventStreams:
         """Weak reference to the last event, which streams hold until it is read."""
         self._ended = False
 
-    def open(self, types: tuple[str | type[Event], ...], buffer_size: int) -> EventStream[Any]:
+    def open(
+        self,
+        types: tuple[str | type[Event], ...],
+        buffer_size: int,
+        overflow: EventOverflow = "drop_oldest",
+    ) -> EventStream[Any]:
         """Open a stream.
 
         Raises TypeError for what is no type of event, ValueError for an unknown name or a buffer
         without room.
         """
         stream: EventStream[Any] = EventStream(
-            self._bus, _event_types(types), buffer_size, self._published, self._open.discard
+            self._bus,
+            _event_types(types),
+            buffer_size,
+            overflow,
+            self._published,
+            self._open.discard,
         )
         self._open.add(stream)
         if self._ended:

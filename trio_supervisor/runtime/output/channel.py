@@ -150,6 +150,7 @@ class OutputChannel:
             self._records.finish(self._pid)
         self._publish_text(self._characters.finish())
         self._stripper = self._capture = None
+        self.subscriptions.child_ended()
         self._targets.close()
 
     async def settled(self) -> None:
@@ -158,12 +159,14 @@ class OutputChannel:
 
     @property
     def backlogged(self) -> bool:
-        """Whether a log target is too slow for more output."""
-        return self._targets.backlogged
+        """Whether a log target or a reader is too slow for more output."""
+        return self._targets.backlogged or self.subscriptions.full
 
     async def room(self) -> None:
-        """Return when no log target is too slow for more output."""
-        await self._targets.room()
+        """Return when neither a log target nor a reader is too slow for more output."""
+        while self.backlogged:
+            await self._targets.room()
+            await self.subscriptions.room()
 
     def write_note(self, text: str) -> None:
         """Append a message of the daemon to the log: why a child could not be spawned."""

@@ -155,7 +155,7 @@ class Stdin:
     has taken all that was queued.
     """
 
-    __slots__ = ("_delivering", "_fd", "_nursery", "_queue", "_taken")
+    __slots__ = ("_closing", "_delivering", "_fd", "_nursery", "_queue", "_taken")
 
     def __init__(self, fd: int | None, taken: Callable[[], object]) -> None:
         self._fd = fd
@@ -164,10 +164,11 @@ class Stdin:
         self._nursery: trio.Nursery | None = None
         """Where the task that delivers runs; it exists only while bytes are queued."""
         self._delivering = False
+        self._closing = False
 
     def send(self, data: bytes, label: str, *, limited: bool = True) -> None:
         """Queue bytes. Raises NoFile if the child has no open stdin, Failed if too much waits."""
-        if self._fd is None:
+        if self._fd is None or self._closing:
             raise NoFile(label)
         if limited and len(self._queue) + len(data) > STDIN_LIMIT:
             raise Failed("stdin buffer full")
@@ -181,6 +182,17 @@ class Stdin:
     def pending(self) -> int:
         """Bytes not yet taken by the child's pipe."""
         return len(self._queue)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the child gets no more: it has closed its stdin, or is to get an end of file."""
+        return self._fd is None or self._closing
+
+    def finish(self) -> None:
+        """Give the child an end of file when it has got all that is queued."""
+        self._closing = True
+        if not self._queue:
+            self.close()
 
     def deliver(self, nursery: trio.Nursery) -> None:
         """Deliver what is queued, now and later, in a task of this nursery."""
@@ -213,6 +225,8 @@ class Stdin:
             return
         finally:
             self._delivering = False
+        if self._closing:
+            self.close()
         self._taken()
 
     def _flush(self) -> None:

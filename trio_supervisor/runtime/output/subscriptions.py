@@ -1,18 +1,21 @@
 """Subscriptions to the output of a channel, for code in the same program: bytes or lines.
 
-A slow reader does not delay the process: when too much waits the oldest is dropped and counted.
+A slow reader does not delay the process: when too much waits the oldest is dropped and counted. A
+reader may ask for another way (``Overflow``).
 """
 
 from __future__ import annotations
 
 from collections import deque
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-import trio
+from trio_supervisor.runtime.output.backlog import Backlog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from trio_supervisor.runtime.output.backlog import Overflow
 
 #: Bytes that may wait for a slow reader.
 BUFFER_BYTES = 1024 * 1024
@@ -21,35 +24,29 @@ BUFFER_BYTES = 1024 * 1024
 class OutputStream:
     """An asynchronous iterator over chunks of bytes, across restarts of the process.
 
-    It ends when the process is removed or the supervisor has ended.
+    It ends when the process is removed or the supervisor has ended. Raises StreamOverflow if it was
+    opened with ``overflow="error"`` and too much waited.
     """
 
-    def __init__(self, buffer_bytes: int) -> None:
+    def __init__(self, buffer_bytes: int, overflow: Overflow = "drop_oldest") -> None:
         if buffer_bytes < 1:
             raise ValueError(f"an output stream needs room for a byte, not for {buffer_bytes}")
-        self.dropped = 0
-        """Bytes lost because too many waited."""
         self.buffer_bytes = buffer_bytes
-        self._chunks: deque[bytes] = deque()
-        self._waiting = 0
-        self._over = False
-        self._news = trio.lowlevel.ParkingLot()
+        self.backlog: Backlog[bytes] = Backlog(buffer_bytes, overflow)
 
     def __repr__(self) -> str:
-        return f"<OutputStream: {self._waiting} bytes waiting, {self.dropped} dropped>"
+        return f"<OutputStream: {self.backlog.size} bytes waiting, {self.dropped} dropped>"
+
+    @property
+    def dropped(self) -> int:
+        """Bytes lost because too many waited."""
+        return self.backlog.dropped
 
     def __aiter__(self) -> OutputStream:
         return self
 
     async def __anext__(self) -> bytes:
-        await trio.lowlevel.checkpoint()
-        while not self._chunks:
-            if self._over:
-                raise StopAsyncIteration
-            await self._news.park()
-        chunk = self._chunks.popleft()
-        self._waiting -= len(chunk)
-        return chunk
+        return await self.backlog.get()
 
     def lines(self) -> Lines:
         """Return the output as lines of text without their ends; invalid UTF-8 is replaced."""
@@ -57,20 +54,47 @@ class OutputStream:
 
     def feed(self, data: bytes) -> None:
         """Add output of the process."""
-        data, excess = data[-self.buffer_bytes :], len(data) - self.buffer_bytes
-        self.dropped += max(0, excess)
-        self._chunks.append(data)
-        self._waiting += len(data)
-        while self._waiting > self.buffer_bytes:
-            lost = len(self._chunks.popleft())
-            self._waiting -= lost
-            self.dropped += lost
-        self._news.unpark_all()
+        if self.backlog.overflow == "drop_oldest":
+            excess = len(data) - self.buffer_bytes
+            self.backlog.dropped += max(0, excess)
+            data = data[-self.buffer_bytes :]
+        self.backlog.put(data, len(data))
+
+    def child_ended(self) -> None:
+        """Do nothing: the bytes of all children are one stream."""
 
     def end(self) -> None:
         """End the stream; output that waits can still be read."""
-        self._over = True
-        self._news.unpark_all()
+        self.backlog.end()
+
+
+class LineAssembler:
+    """Makes lines of output that is split anywhere. A line longer than ``limit`` bytes is cut."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._rest = bytearray()
+
+    def feed(self, data: bytes) -> list[str]:
+        """Return the lines that end in ``data``."""
+        lines: list[str] = []
+        first, *more = data.split(b"\n")
+        self._rest += first
+        for piece in more:
+            lines.append(self._line())
+            self._rest += piece
+        if len(self._rest) > self._limit:
+            lines.append(self._line())
+        return lines
+
+    def finish(self) -> list[str]:
+        """Return the last line if it has no end."""
+        return [self._line()] if self._rest else []
+
+    def _line(self) -> str:
+        line = bytes(self._rest)
+        self._rest.clear()
+        return line.removesuffix(b"\r").decode(errors="replace")
 
 
 class Lines:
@@ -78,8 +102,11 @@ class Lines:
 
     def __init__(self, chunks: OutputStream) -> None:
         self._chunks = chunks
-        self._lines: deque[bytes] = deque()
-        self._rest = bytearray()
+        self._lines: deque[str] = deque()
+        self._splitter = LineAssembler(chunks.buffer_bytes)
+
+    def __repr__(self) -> str:
+        return f"<Lines of {self._chunks!r}>"
 
     def __aiter__(self) -> Lines:
         return self
@@ -87,49 +114,92 @@ class Lines:
     async def __anext__(self) -> str:
         while not self._lines:
             try:
-                chunk = await anext(self._chunks)
+                self._lines += self._splitter.feed(await anext(self._chunks))
             except StopAsyncIteration:
-                if not self._rest:
+                self._lines += self._splitter.finish()
+                if not self._lines:
                     raise
-                chunk = b"\n"  # the end of the last line
-            first, *more = chunk.split(b"\n")
-            self._rest += first
-            for piece in more:
-                self._lines.append(bytes(self._rest))
-                self._rest = bytearray(piece)
-            if len(self._rest) > self._chunks.buffer_bytes:  # a line without end is cut
-                self._lines.append(bytes(self._rest))
-                self._rest.clear()
-        return self._lines.popleft().removesuffix(b"\r").decode(errors="replace")
+        return self._lines.popleft()
+
+
+class Waiting(Protocol):
+    """What waits for a reader, as far as its writer is concerned."""
+
+    @property
+    def full(self) -> bool:
+        """Whether the writer is to wait."""
+
+    async def room(self) -> None:
+        """Return when the writer need not wait."""
+
+
+class Subscriber(Protocol):
+    """What hears of the output of a channel."""
+
+    @property
+    def backlog(self) -> Waiting:
+        """What waits for its reader."""
+
+    def feed(self, data: bytes) -> None:
+        """Take output of the process."""
+
+    def child_ended(self) -> None:
+        """The present child writes no more."""
+
+    def end(self) -> None:
+        """No more output comes."""
 
 
 class Subscriptions:
-    """The open streams of one channel."""
+    """The subscribers of one channel."""
 
-    __slots__ = ("_open", "_over")
+    __slots__ = ("_over", "_subscribers")
 
     def __init__(self) -> None:
-        self._open: list[OutputStream] = []
+        self._subscribers: list[Subscriber] = []
         self._over = False
 
     @contextmanager
-    def open(self, buffer_bytes: int) -> Iterator[OutputStream]:
+    def open(self, buffer_bytes: int, overflow: Overflow = "drop_oldest") -> Iterator[OutputStream]:
         """Open a stream for the length of the block. Raises ValueError if it has no room."""
-        stream = OutputStream(buffer_bytes)
-        self._open.append(stream)
-        if self._over:
-            stream.end()
+        stream = OutputStream(buffer_bytes, overflow)
+        self.add(stream)
         try:
             yield stream
         finally:
-            self._open.remove(stream)
+            self.remove(stream)
+
+    def add(self, subscriber: Subscriber) -> None:
+        """Let a subscriber hear of the output until it is removed."""
+        self._subscribers.append(subscriber)
+        if self._over:
+            subscriber.end()
+
+    def remove(self, subscriber: Subscriber) -> None:
+        """End a subscription; a process that waits for its reader goes on."""
+        self._subscribers.remove(subscriber)
+        subscriber.end()
 
     def feed(self, data: bytes) -> None:
-        for stream in self._open:
-            stream.feed(data)
+        for subscriber in self._subscribers:
+            subscriber.feed(data)
+
+    def child_ended(self) -> None:
+        for subscriber in self._subscribers:
+            subscriber.child_ended()
+
+    @property
+    def full(self) -> bool:
+        """Whether the process is to wait for a reader."""
+        return any(subscriber.backlog.full for subscriber in self._subscribers)
+
+    async def room(self) -> None:
+        """Return when the process need not wait for any reader."""
+        for subscriber in tuple(self._subscribers):
+            await subscriber.backlog.room()
 
     def end(self) -> None:
-        """End all streams, also those that are opened later."""
+        """End all subscriptions, also those that are made later."""
         self._over = True
-        for stream in self._open:
-            stream.end()
+        for subscriber in self._subscribers:
+            subscriber.end()

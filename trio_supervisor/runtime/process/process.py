@@ -9,6 +9,7 @@ import trio
 
 from trio_supervisor.core.errors import (
     AbnormalTermination,
+    NoFile,
     NotRunning,
     SpawnFailed,
     StateUnreachable,
@@ -26,7 +27,12 @@ if TYPE_CHECKING:
     from trio_supervisor.core.process.exit import Exit
     from trio_supervisor.core.process.record import History
     from trio_supervisor.runtime.host import Host
+    from trio_supervisor.runtime.output.backlog import Overflow
     from trio_supervisor.runtime.process.state_machine import StartAttempt
+
+
+#: Bytes given to the pipe at a time when the caller waits.
+STDIN_PIECE = 64 * 1024
 
 
 class Process(BaseProcess):
@@ -196,24 +202,57 @@ class Process(BaseProcess):
         _check_served(self, self._host, "changes no more")
 
     def output(
-        self, channel: Literal["stdout", "stderr"] = "stdout", *, buffer_bytes: int = BUFFER_BYTES
+        self,
+        channel: Literal["stdout", "stderr"] = "stdout",
+        *,
+        buffer_bytes: int = BUFFER_BYTES,
+        overflow: Overflow = "drop_oldest",
     ) -> AbstractContextManager[OutputStream]:
         """Read what the process writes during the block; redirected stderr is in stdout.
 
-        The log gets it too. Bounded: the oldest is dropped, and counted in ``dropped``. Raises
-        ValueError for another channel.
+        The log gets it too. When ``buffer_bytes`` wait for the reader, ``overflow`` decides: the
+        oldest is dropped and counted in ``dropped``; ``"block"`` lets the process wait as soon as
+        its pipe is full; ``"error"`` raises StreamOverflow at the reader. Raises ValueError for
+        another channel or way.
         """
         channels = {"stdout": self.stdout, "stderr": self.stderr}
         if channel not in channels:
             raise ValueError(f"no such channel: {channel!r}; there are 'stdout' and 'stderr'")
-        output = channels[channel]
-        return output.subscriptions.open(buffer_bytes)
+        return channels[channel].subscriptions.open(buffer_bytes, overflow)
 
     def send_stdin(self, data: bytes, *, limited: bool = True) -> None:
-        """Send bytes; if ``limited``, 1 MiB may wait. Raises NotRunning, NoFile or Failed."""
+        """Send bytes without waiting; if ``limited``, 1 MiB may wait.
+
+        Raises NotRunning, NoFile if stdin is closed, or Failed if too much waits.
+        """
         if self.driver.child is None or self.record.state is State.STOPPING:
             raise NotRunning(self.full_name)
         self._stdio.stdin.send(data, self.full_name, limited=limited)
+
+    async def write_stdin(self, data: bytes) -> None:
+        """Send bytes of any number, and return when the child's pipe has taken them.
+
+        Raises NotRunning if there is no child, NotRunning or NoFile if it ends or closes its stdin
+        before that. A call that is cancelled may have sent a part.
+        """
+        child, stdin = self.driver.child, self._stdio.stdin
+        for start in range(0, len(data) or 1, STDIN_PIECE):
+            self.send_stdin(data[start : start + STDIN_PIECE], limited=False)
+            await self.waiters.until(lambda: not stdin.pending or self.driver.child is not child)
+            if self.driver.child is not child or self.driver.is_dead:
+                raise NotRunning(self.full_name)
+            if stdin.closed:
+                raise NoFile(self.full_name)
+        await trio.lowlevel.checkpoint()
+
+    def close_stdin(self) -> None:
+        """Give the child an end of file, after all that was sent. Raises NotRunning.
+
+        The next child has a stdin of its own.
+        """
+        if self.driver.child is None:
+            raise NotRunning(self.full_name)
+        self._stdio.stdin.finish()
 
 
 async def follow(process: Process, attempt: StartAttempt, *, wait: bool) -> None:
