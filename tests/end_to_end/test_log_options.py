@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import stat
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.kit.ctl import install, run
 from tests.kit.daemon import BASE, daemon, eventually
 
 if TYPE_CHECKING:
@@ -60,7 +63,9 @@ def test_formats_of_several_programs(tmp_path: Path) -> None:
         *(("prefix", "stdout", f"prefix {n}") for n in range(LINES)),
         ("prefix", "stdout", "no end"),
     ]
-    lines = [line for line in (tmp_path / "stdout").read_text().splitlines() if line[0] == "{"]
+    lines = [
+        line for line in (tmp_path / "stdout").read_text().splitlines() if line.startswith("{")
+    ]
     records = [json.loads(line) for line in lines]
     for name in ("one", "two"):
         own = [record for record in records if record["program"] == name]
@@ -99,5 +104,32 @@ def test_directories_and_permissions_of_logs(tmp_path: Path) -> None:
     assert mode(with_umask) == 0o644
 
 
+def holds(path: Path, text: str) -> bool:
+    return path.exists() and path.read_text() == text
+
+
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.behaviour("output.md#compressed-backups")
+def test_compressed_backups(tmp_path: Path) -> None:
+    log = tmp_path / "x.log"
+    text = (
+        f"[program:x]\ncommand=/bin/cat\nstartsecs=0\nstdout_logfile={log}\n"
+        "stdout_logfile_maxbytes=10\nstdout_logfile_compress=gz\n"
+    )
+    lines = [f"line number {n}\n" for n in range(4)]
+    with daemon(tmp_path, text, base=EXTENDED.replace("log_format=json\n", "")) as running:
+        running.wait_for("x", "RUNNING")
+        for line in lines:
+            running.rpc.sendProcessStdin("x", line)
+            newest = log.with_name("x.log.1")
+            eventually(partial(holds, newest, line), line)
+        packed = [log.with_name(f"x.log.{n}.gz") for n in (2, 3, 4)]
+        eventually(lambda: all(path.exists() for path in packed), "the compression")
+        eventually(lambda: not log.with_name("x.log.2").exists(), "the plain file being gone")
+        client = install(tmp_path / "bin")
+        shown = run([client, "-s", f"unix://{tmp_path}/s.sock", "logs", "x"])
+    assert shown.out == "".join(lines)
+    assert [gzip.decompress(path.read_bytes()).decode() for path in packed] == lines[2::-1]

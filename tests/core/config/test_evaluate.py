@@ -14,6 +14,7 @@ from trio_supervisor.core.config.limits import NO_LIMITS
 from trio_supervisor.core.config.model import (
     AUTO,
     Autorestart,
+    Compression,
     EventLength,
     GroupKind,
     InetServer,
@@ -515,6 +516,7 @@ def test_defaults_of_a_program() -> None:
         "events_enabled": False,
         "syslog": False,
         "mode": None,
+        "compress": Compression.NONE,
     }
 
 

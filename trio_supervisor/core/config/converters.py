@@ -23,6 +23,7 @@ from trio_supervisor.core.config.model import (
     AUTO,
     Auto,
     Autorestart,
+    Compression,
     EventLength,
     LogFormat,
     OnUnhealthy,
@@ -420,6 +421,13 @@ def log_format(text: str, _: EvalContext) -> LogFormat:
         return LogFormat(text.lower())
     except ValueError:
         raise ValueError(f"{text!r} is no log format", "use raw, prefix or json") from None
+
+
+def compression(text: str, _: EvalContext) -> Compression:
+    try:
+        return Compression(text.lower())
+    except ValueError:
+        raise ValueError(f"{text!r} is no compression", "use gz or none") from None
 
 
 def event_types(text: str, _: EvalContext) -> frozenset[str]:

@@ -61,6 +61,13 @@ class GroupKind(enum.Enum):
     TASK = "task"
 
 
+class Compression(enum.Enum):
+    """How rotated logs are compressed."""
+
+    NONE = "none"
+    GZ = "gz"
+
+
 @dataclass(frozen=True, slots=True)
 class FileTarget:
     """A log file, or a device or descriptor under its name. Only regular files are rotated."""
@@ -72,6 +79,7 @@ class FileTarget:
     """Rotated files to keep; 0 or less: empty the file instead."""
     mode: int | None = None
     """Permissions of the file; None: those that the umask leaves."""
+    compress: Compression = Compression.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +106,16 @@ class ChannelConfig:
     syslog: bool = False
     mode: int | None = None
     """Permissions of the log file; None: those that the umask leaves."""
+    compress: Compression = Compression.NONE
+    """How rotated files are compressed."""
 
     @property
     def targets(self) -> tuple[Target, ...]:
         """The log targets, in order; each gets all of the output."""
         targets: list[Target] = []
         if self.logfile:
-            targets.append(FileTarget(self.logfile, self.maxbytes, self.backups, self.mode))
+            file = FileTarget(self.logfile, self.maxbytes, self.backups, self.mode, self.compress)
+            targets.append(file)
         if self.syslog:
             targets.append(SyslogTarget())
         return tuple(targets)

@@ -407,6 +407,15 @@ def _channel(name: str) -> tuple[Option, ...]:
         ),
         option("syslog", "syslog", value_types.BOOLEAN, "false", f"send {name} to syslog as well"),
         Option(
+            f"{name}_logfile_compress",
+            value_types.COMPRESSION,
+            "none",
+            f"gz: compress rotated logs of {name}",
+            extension=True,
+            extended=True,
+            field=f"{name}.compress",
+        ),
+        Option(
             f"{name}_logfile_mode",
             value_types.OCTAL,
             None,

@@ -203,6 +203,7 @@ EVENT_TYPES = ValueType(
     "list of event types", converters.event_types, ("array", "string"), _as_list
 )
 EVENT_LENGTH = ValueType("text", converters.event_length)
+COMPRESSION = ValueType("gz or none", converters.compression)
 LOG_FORMAT = ValueType("raw, prefix or json", converters.log_format)
 DEPENDENCIES = ValueType(
     "list of NAME[:CONDITION][?]",

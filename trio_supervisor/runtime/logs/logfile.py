@@ -21,6 +21,7 @@ from trio_supervisor.runtime.system.opening import ROOT, entry, make_directories
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from trio_supervisor.runtime.logs.compression import Compressor
     from trio_supervisor.runtime.logs.rotation import RotationScheme
 
 #: O_APPEND, so that an external truncation leaves no hole.
@@ -68,6 +69,7 @@ class LogFile:
     """An open log. Takes over ``fd``, the open file."""
 
     __slots__ = (
+        "_compressor",
         "_creation",
         "_cut",
         "_drops",
@@ -89,6 +91,7 @@ class LogFile:
         rotation: RotationScheme,
         report: Callable[[Severity, str], None],
         creation: LogCreation = USUAL,
+        compressor: Compressor | None = None,
         write: Callable[[int, memoryview], int] = os.write,
     ) -> None:
         self.path = path
@@ -96,6 +99,7 @@ class LogFile:
         self._size = os.fstat(fd).st_size
         self._rotation = rotation
         self._creation = creation
+        self._compressor = compressor
         self._report = report
         self._write = write
         self._drops = DropCounter(path, report)
@@ -177,8 +181,14 @@ class LogFile:
         # failed) there is nothing to shift: backups would be pushed out for nothing.
         if is_regular(self.path):
             with entry(self.path, follow=False) as found:
-                self._rotation.shift(found)
+                if self._compressor is None:
+                    self._rotation.shift(found)
+                else:
+                    with self._compressor.shifting(self.path):
+                        self._rotation.shift(found)
         self.reopen()
+        if self._compressor is not None:
+            self._compressor.submit(self.path, self._report)
 
 
 def clear_log(path: str) -> None:

@@ -10,12 +10,14 @@ import errno
 import os
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from itertools import takewhile
 from typing import TYPE_CHECKING
 from zlib import crc32
 
 from trio_supervisor.core.dataclass import dataclass
+from trio_supervisor.runtime.logs.compression import unpacked_end
 from trio_supervisor.runtime.logs.logfile import own_descriptor
-from trio_supervisor.runtime.logs.rotation import backup_name
+from trio_supervisor.runtime.logs.rotation import PACKED, backup_name
 from trio_supervisor.runtime.system.opening import open_regular
 
 if TYPE_CHECKING:
@@ -80,16 +82,18 @@ def is_log(path: str) -> bool:
 def read_end(path: str, size: int) -> Tail:
     """Return the last bytes, backups included. Raises OSError."""
     pieces: list[bytes] = []
-    with _opened(path) as files:
-        newest = next(files)
+    with ExitStack() as stack:
+        files = _generations(path, stack)
+        newest = next(files).fd
         end = position_in(path, newest, os.fstat(newest).st_size)
-        left = size
-        for fd, length in _with_lengths(newest, end.offset, files):
-            start = max(0, length - left)
-            pieces.append(_read(fd, start, length))
-            left -= length - start
-            if left <= 0:
+        pieces.append(_read(newest, max(0, end.offset - size), end.offset))
+        left = size - len(pieces[0])
+        while left > 0 and (file := next(files, None)) is not None:
+            try:
+                pieces.append(file.end(left))
+            except OSError:  # it is damaged; what is newer can be read
                 break
+            left -= len(pieces[-1])
     data = b"".join(reversed(pieces))
     return Tail(data, end.moved(-len(data)))
 
@@ -141,38 +145,57 @@ def position_in(path: str, fd: int, offset: int) -> Position:
     return Position(_number(path), os.fstat(fd).st_ino, offset)
 
 
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """An open file of a log."""
+
+    fd: int
+    packed: bool
+    """Whether it is compressed: then it has no positions to come back to."""
+
+    def end(self, size: int) -> bytes:
+        """Return the last bytes of its content. Raises OSError."""
+        if self.packed:
+            return unpacked_end(self.fd, size)
+        length = os.fstat(self.fd).st_size
+        return _read(self.fd, max(0, length - size), length)
+
+
 @contextmanager
 def _opened(path: str) -> Iterator[Iterator[int]]:
-    """The files of a log, newest first, opened as they are asked for. Raises OSError."""
+    """The plain files of a log, newest first, opened as they are asked for. Raises OSError."""
     with ExitStack() as stack:
-        yield _generations(path, stack)
+        files = _generations(path, stack)
+        yield (file.fd for file in takewhile(lambda file: not file.packed, files))
 
 
-def _generations(path: str, stack: ExitStack) -> Iterator[int]:
+def _generations(path: str, stack: ExitStack) -> Iterator[Generation]:
     last: int | None = None
     missing: list[OSError] = []
     for number in range(MOST_BACKUPS + 1):
         try:
-            fd = open_regular(backup_name(path, number))
+            file = _open_generation(backup_name(path, number))
         except OSError as error:
             missing.append(error)
             if len(missing) > MOST_GAPS or not isinstance(error, FileNotFoundError):
                 break
             continue
         missing.clear()
-        stack.callback(os.close, fd)
+        stack.callback(os.close, file.fd)
         # A rotation just now has moved the file we had to this name.
-        if last is None or not os.path.samestat(os.fstat(fd), os.fstat(last)):
-            last = fd
-            yield fd
+        if last is None or not os.path.samestat(os.fstat(file.fd), os.fstat(last)):
+            last = file.fd
+            yield file
     if last is None:
         raise missing[0]
 
 
-def _with_lengths(newest: int, length: int, older: Iterator[int]) -> Iterator[tuple[int, int]]:
-    yield newest, length
-    for fd in older:
-        yield fd, os.fstat(fd).st_size
+def _open_generation(path: str) -> Generation:
+    """Raises OSError. A plain file is complete, and a compressed one beside it may be older."""
+    try:
+        return Generation(open_regular(path), packed=False)
+    except FileNotFoundError:
+        return Generation(open_regular(path + PACKED), packed=True)
 
 
 def _read(fd: int, start: int, end: int) -> bytes:

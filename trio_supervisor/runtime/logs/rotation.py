@@ -1,6 +1,7 @@
 """How log files are rotated, and the names of rotated files: used by the writer and the readers.
 
-A rotated file gets a number behind its name: ``app.log.1`` is the newest backup.
+A rotated file gets a number behind its name: ``app.log.1`` is the newest backup. A compressed one
+has ``.gz`` behind the number.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
 #: option has no upper limit, and trying each of a billion numbers would block the disk worker.
 MOST_TRIED = 100
 _NUMBER = re.compile(r"[1-9][0-9]*")
+#: Behind the number of a compressed backup.
+PACKED = ".gz"
 #: Regular expression for what may follow the name of a log: nothing, or the number of a backup.
-ANY_GENERATION = r"(?:\.\d+)?"
+ANY_GENERATION = r"(?:\.\d+(?:\.gz)?)?"
 
 
 def backup_name(name: str, number: int) -> str:
@@ -39,6 +42,8 @@ class RotationScheme:
 
     maxbytes: int = 0
     backups: int = 0
+    compressed: bool = False
+    """Whether backups are compressed."""
 
     def due(self, size: int) -> bool:
         """Return whether a file of this size, in bytes, is to be rotated."""
@@ -50,21 +55,35 @@ class RotationScheme:
         Gaps in the numbers move along, and backups beyond the limit are left alone.
         """
         name = log.name
+        suffixes = ("", PACKED) if self.compressed else ("",)
+        if self.compressed:
+            # The last one is replaced, also if only the other kind of file gets its number.
+            for suffix in suffixes:
+                with suppress(FileNotFoundError):
+                    os.unlink(backup_name(name, self.backups) + suffix, dir_fd=log.directory)
         for number in self._to_shift(log):
-            with suppress(FileNotFoundError):
-                log.rename(backup_name(name, number), backup_name(name, number + 1))
+            for suffix in suffixes:
+                with suppress(FileNotFoundError):
+                    log.rename(
+                        backup_name(name, number) + suffix, backup_name(name, number + 1) + suffix
+                    )
         log.rename(name, backup_name(name, 1))
 
     def _to_shift(self, log: DirectoryEntry) -> Iterable[int]:
         """The numbers of backups that may exist and get another number, the oldest first."""
         if self.backups <= MOST_TRIED:
             return range(self.backups - 1, 0, -1)
-        found = (number for number in _existing(log) if number < self.backups)
+        kinds = (plain_backups(log), _backups(log, PACKED) if self.compressed else ())
+        found = {number for kind in kinds for number in kind if number < self.backups}
         return sorted(found, reverse=True)
 
 
-def _existing(log: DirectoryEntry) -> Iterable[int]:
-    """The numbers of all backups of a log. Raises OSError."""
+def plain_backups(log: DirectoryEntry) -> Iterable[int]:
+    """The numbers of all backups of a log that are not compressed. Raises OSError."""
+    return _backups(log, "")
+
+
+def _backups(log: DirectoryEntry, suffix: str) -> Iterable[int]:
     prefix = f"{log.name}."
     fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=log.directory)
     try:
@@ -72,5 +91,7 @@ def _existing(log: DirectoryEntry) -> Iterable[int]:
     finally:
         os.close(fd)
     for name in names:
-        if name.startswith(prefix) and _NUMBER.fullmatch(number := name[len(prefix) :]):
-            yield int(number)
+        if name.startswith(prefix) and name.endswith(suffix):
+            number = name[len(prefix) : len(name) - len(suffix)]
+            if _NUMBER.fullmatch(number):
+                yield int(number)

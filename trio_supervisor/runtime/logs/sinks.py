@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from trio_supervisor.core.config.model import Severity
+from trio_supervisor.runtime.logs.compression import Compressor
 from trio_supervisor.runtime.logs.drops import CutLine
 from trio_supervisor.runtime.logs.filesink import DiskCall, FileSink
 from trio_supervisor.runtime.logs.growth import LogWrites
@@ -124,13 +125,20 @@ class Sinks:
         self.writes = LogWrites()
         """What is written to regular files; followers are woken by it."""
         self._warned: set[str] = set()
+        self._compressor = Compressor()
 
     def file(self, path: str, *, maxbytes: int, backups: int) -> Sink:
         """Open a log by its configured name. Raises OSError (ENXIO: a FIFO without a reader)."""
-        return self._sink(path, self._open(path), maxbytes, backups)
+        return self._sink(path, self._open(path), RotationScheme(maxbytes, backups))
 
     async def open_file(
-        self, path: str, *, maxbytes: int, backups: int, creation: LogCreation = USUAL
+        self,
+        path: str,
+        *,
+        maxbytes: int,
+        backups: int,
+        compressed: bool = False,
+        creation: LogCreation = USUAL,
     ) -> Sink:
         """The same; a slow disk holds up only the calling task."""
         own = own_descriptor(path)
@@ -139,7 +147,7 @@ class Sinks:
         else:
             call = DiskCall(self._worker, partial(_open, creation=creation), path, os.close)
             fd = await call.outcome()
-        return self._sink(path, fd, maxbytes, backups, creation)
+        return self._sink(path, fd, RotationScheme(maxbytes, backups, compressed), creation)
 
     def syslog(self, process: str | None = None) -> Sink:
         """Open syslog for the lines of one process, or for our own."""
@@ -171,16 +179,27 @@ class Sinks:
         return os.dup(own) if own is not None else self.do(_open, path, undo=os.close)
 
     def _sink(
-        self, path: str, fd: int, maxbytes: int, backups: int, creation: LogCreation = USUAL
+        self, path: str, fd: int, rotation: RotationScheme, creation: LogCreation = USUAL
     ) -> Sink:
         if own_descriptor(path) is None and stat.S_ISREG(os.fstat(fd).st_mode):
-            make = partial(_log_file, path, fd, RotationScheme(maxbytes, backups), creation)
+
+            def make(report: Report) -> LogFile:
+                compressor = self._compressor if rotation.compressed else None
+                return LogFile(
+                    path,
+                    fd,
+                    rotation=rotation,
+                    report=report,
+                    creation=creation,
+                    compressor=compressor,
+                )
+
             return FileSink(make, self._worker, self.writes, self._report)
         sink = StreamSink(
             self._stream_writer(path, fd),
             reopen=lambda: self._stream_writer(path, self._open(path)),
         )
-        if maxbytes > 0 and path != os.devnull and path not in self._warned:
+        if rotation.maxbytes > 0 and path != os.devnull and path not in self._warned:
             self._warned.add(path)  # once per start
             self._report(
                 Severity.WARN,
@@ -203,12 +222,6 @@ class Sinks:
         if writer is None or not writer.retain():
             writer = self._writers[key] = Writer(name, target(), report=self._report)
         return writer
-
-
-def _log_file(
-    path: str, fd: int, rotation: RotationScheme, creation: LogCreation, report: Report
-) -> LogFile:
-    return LogFile(path, fd, rotation=rotation, creation=creation, report=report)
 
 
 def _open(path: str, creation: LogCreation = USUAL) -> int:

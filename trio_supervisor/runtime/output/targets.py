@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from trio_supervisor.core.config.model import AUTO, FileTarget
+from trio_supervisor.core.config.model import AUTO, Compression, FileTarget
 from trio_supervisor.runtime.logs.logfile import USUAL, LogCreation, clear_log
 from trio_supervisor.runtime.logs.writer import BACKLOG_LIMIT
 
@@ -117,6 +117,7 @@ class ChannelTargets:
             self.path,
             maxbytes=target.maxbytes,
             backups=target.backups,
+            compressed=target.compress is Compression.GZ,
             creation=self._creation(target),
         )
 
