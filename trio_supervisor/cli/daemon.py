@@ -6,6 +6,7 @@ would keep these modules in memory all the time without ever using them.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from functools import partial
@@ -71,6 +72,7 @@ def _run(options: DaemonOptions, program: str) -> int:
 
     Forking comes before all that must happen in the process of the daemon.
     """
+    gc.disable()  # little is garbage while everything is made; ``Service`` enables it
     open_standard_descriptors()
     reset_signals()
     load = partial(

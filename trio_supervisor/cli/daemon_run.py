@@ -6,6 +6,7 @@ directory and umask are those of the whole program; everything else starts afres
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import signal
@@ -128,6 +129,7 @@ class Service:
                     config.daemon.childlogdir, config.daemon.identifier, report=activity.log
                 )
             bus = Bus(activity.log, self._serials)
+            stack.callback(gc.unfreeze)
             launcher = ProcessLauncher(POLL_INTERVAL, activity.log)
             stack.callback(launcher.close)
             supervisor = Supervisor(
@@ -174,6 +176,8 @@ class Service:
                     nursery.start_soon(run_logged, search, "the search for leftovers", activity.log)
                     _write_pidfile(pidfile, config, activity)
                     self._report_ready(supervisor)
+                    gc.freeze()  # it lives as long as the incarnation: not worth looking at
+                    gc.enable()
                     await supervisor.run()
                     nursery.cancel_scope.cancel()
             except BaseException as error:  # also KeyboardInterrupt: stop the children first

@@ -40,6 +40,7 @@ class ActiveGroups:
         for group in config.groups:
             if group.name not in self.by_name:  # of equal names the first counts
                 self._make(group)
+        self._sort()
 
     def run_in(self, nursery: trio.Nursery) -> None:
         """Run the groups, and those that are added later, in this nursery."""
@@ -168,6 +169,7 @@ class ActiveGroups:
     def _activate(self, config: GroupConfig, file: str | None) -> Group:
         self.require_running()
         group = self._make(config)
+        self._sort()
         if self._nursery is not None:
             self._nursery.start_soon(group.run)
             cause = Cause(CauseKind.CONFIGURATION, cause_of_request().who)
@@ -180,10 +182,12 @@ class ActiveGroups:
     def _make(self, config: GroupConfig) -> Group:
         group = Group(config, self._host)
         self.by_name[config.name] = group
-        # Later groups come after the others of equal priority.
-        self.by_name = {each.name: each for each in start_order(self.by_name.values())}
         self._host.publish(ProcessGroupAdded(config.name))
         return group
+
+    def _sort(self) -> None:
+        """Restore the start order; later groups come after the others of equal priority."""
+        self.by_name = {each.name: each for each in start_order(self.by_name.values())}
 
     def _autostart(self, processes: list[Process], cause: Cause) -> None:
         assert self._nursery is not None
