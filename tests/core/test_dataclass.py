@@ -145,6 +145,23 @@ def test_instances_can_be_pickled() -> None:
     assert pickle.loads(pickle.dumps(Pickled(1, (2,)))) == Pickled(1, (2,))
 
 
+def test_dataclasses_of_the_standard_library_can_be_derived() -> None:
+    @dataclasses.dataclass(frozen=True, slots=True)
+    class Derived(Pickled):
+        z: int = 3
+
+    assert repr(Derived(1, z=4)).endswith("Derived(x=1, y=(), z=4)")
+    assert (Derived(1), hash(Derived(1))) == (Derived(1), hash(Derived(1)))
+    with pytest.raises(FrozenInstanceError):
+        Derived(1).x = 2  # type: ignore[misc]  # that it is refused is tested
+
+    class Changeable(Pickled):
+        """Not decorated yet."""
+
+    with pytest.raises(TypeError, match="cannot inherit non-frozen"):
+        dataclasses.dataclass(Changeable)
+
+
 def test_methods_of_a_class_are_kept() -> None:
     @light.dataclass(frozen=True, slots=True)
     class Own:

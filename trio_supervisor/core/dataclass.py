@@ -41,7 +41,18 @@ else:
 
 def _decorated(cls: type, frozen: bool, eq: bool, **options: bool) -> Any:
     cls.__doc__ = cls.__doc__ or cls.__name__  # else its signature is made up, which is slow
-    made: Any = dataclasses.dataclass(init=False, repr=False, eq=False, **options)(cls)
+    decorator = dataclasses.dataclass(init=False, repr=False, eq=False, **options)
+    # For ``dataclasses`` a frozen base needs a frozen class, for which it compiles two methods.
+    inherited = [getattr(base, "__dataclass_params__", None) for base in cls.__mro__[1:]]
+    frozen_bases = [parameters for parameters in inherited if parameters and parameters.frozen]
+    try:
+        for parameters in frozen_bases:
+            parameters.frozen = False
+        made: Any = decorator(cls)
+    finally:
+        for parameters in frozen_bases:
+            parameters.frozen = True
+    made.__dataclass_params__.frozen = frozen  # for classes that others derive
     methods: dict[str, object] = {"__init__": _compiled_later(made, frozen), "__repr__": _repr}
     if eq:
         methods.update(__eq__=_eq, __hash__=_hash if frozen else None)
