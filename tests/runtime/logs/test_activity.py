@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.kit.pipes import PATIENCE, Pipe, pipe
 from trio_supervisor.core.config.model import DaemonConfig, Severity
@@ -431,6 +431,31 @@ def test_a_record_waits_for_no_disk(desk: Desk, monkeypatch: pytest.MonkeyPatch)
         works.set()
         desk.settle()
     assert desk.lines == ["INFO one", "INFO two"]
+
+
+@pytest.mark.behaviour("process.md#the-activity-log-never-blocks-the-daemon")
+async def test_records_that_follow_quickly_are_written_together(
+    desk: Desk, mock_clock: MockClock
+) -> None:
+    log = desk.open()
+    log.log(Severity.INFO, "one")
+    assert desk.lines == ["INFO one"]
+    log.log(Severity.INFO, "two")
+    log.log(Severity.INFO, "three")
+    assert desk.lines == ["INFO one"]
+    await wait_all_tasks_blocked()
+    mock_clock.jump(activity.GATHER)
+    await wait_all_tasks_blocked()
+    assert desk.lines == ["INFO one", "INFO two", "INFO three"]
+    mock_clock.jump(activity.GATHER)
+    log.log(Severity.INFO, "after a pause")
+    assert desk.lines[3:] == ["INFO after a pause"]
+    for _ in range(activity.MOST_GATHERED):
+        log.log(Severity.INFO, "many")
+    assert len(desk.lines) == 4 + activity.MOST_GATHERED
+    log.log(Severity.INFO, "the last")
+    log.close()
+    assert desk.lines[-1] == "INFO the last"
 
 
 async def test_a_client_finds_the_records_that_led_to_its_answer(desk: Desk) -> None:

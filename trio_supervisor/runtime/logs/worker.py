@@ -106,12 +106,13 @@ class DiskWorker:
         event loop that submits the others. Only for the event loop, and without a checkpoint in
         the block.
         """
-        self._batching = True
+        within, self._batching = self._batching, True
         try:
             yield
         finally:
-            self._batching = False
-            self._begin()
+            self._batching = within
+            if not within:
+                self._begin()
 
     def wait(self, done: Callable[[], bool], seconds: float) -> bool:
         """Block until ``done`` returns True, at most for some seconds; return whether it did.
