@@ -84,9 +84,9 @@ if TYPE_CHECKING:
         SupervisorStateChangeStopping as SupervisorStateChangeStopping,
     )
     from trio_supervisor.core.events import Tick as Tick
-    from trio_supervisor.core.events import Tick3600 as Tick3600
     from trio_supervisor.core.events import Tick5 as Tick5
     from trio_supervisor.core.events import Tick60 as Tick60
+    from trio_supervisor.core.events import Tick3600 as Tick3600
     from trio_supervisor.core.journal.chain import Why as Why
     from trio_supervisor.core.journal.entry import JournalEntry as JournalEntry
     from trio_supervisor.core.journal.entry import What as What
@@ -310,9 +310,9 @@ __all__ = [
     "SupervisorStateChangeStopping",
     "TaskOptions",
     "Tick",
-    "Tick3600",
     "Tick5",
     "Tick60",
+    "Tick3600",
     "Tls",
     "UnixServer",
     "What",
