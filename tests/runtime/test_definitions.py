@@ -48,6 +48,14 @@ RIGHT: dict[str, list[object]] = {
     "on_dependency_stop": ["keep", OnDependencyStop.STOP],
     "oneshot": [True],
     "create_log_dirs": [True],
+    "ready": ["tcp:5432"],
+    "ready_timeout": [0, 1.5, "30s"],
+    "health": ["tcp:5432"],
+    "health_interval": ["10s", 10],
+    "health_timeout": [3],
+    "health_failures": [3],
+    "on_unhealthy": ["stop"],
+    "dump_signal": [10],
 }
 WRONG: dict[str, list[object]] = {
     **{f"rlimit_{name}": [-1, "2:1", True, None] for name in RLIMITS},
@@ -83,6 +91,14 @@ WRONG: dict[str, list[object]] = {
     "on_dependency_stop": ["die", 3, ["keep"]],
     "oneshot": ["yes", 1],
     "create_log_dirs": ["yes"],
+    "ready": [5, True],
+    "ready_timeout": ["soon", True],
+    "health": [80, True],
+    "health_interval": ["often"],
+    "health_timeout": [-1],
+    "health_failures": ["3"],
+    "on_unhealthy": ["die"],
+    "dump_signal": [True],
 }
 
 
