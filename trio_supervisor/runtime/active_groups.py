@@ -126,7 +126,8 @@ class ActiveGroups:
             raise StillRunning(name)
         for process in members:
             await process.ended()
-        self._forget(group)
+        if self.by_name.get(name) is group:  # else another request has removed it
+            self.remove_group(name)
 
     def remove_group(self, name: str) -> None:
         """Forget a group that has nothing running. Raises BadName or StillRunning."""
@@ -152,11 +153,6 @@ class ActiveGroups:
 
     def _candidate(self, name: str) -> GroupConfig | None:
         return next((group for group in self.candidates if group.name == name), None)
-
-    def _forget(self, group: Group) -> None:
-        """Remove a group unless another request has done so. Raises StillRunning."""
-        if self.by_name.get(group.name) is group:
-            self.remove_group(group.name)
 
     def _note_removed(self, group: Group) -> Cause:
         """Record that a group is removed; return this as the cause of the stops."""
