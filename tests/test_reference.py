@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -17,9 +18,10 @@ from typing import Any
 import pytest
 
 from tests.core.config.test_toml import SKETCH
-from tests.kit import ctl_reference, metrics_reference
+from tests.kit import ctl_reference, man_pages, metrics_reference
 from tests.kit.api_reference import RECEIVED, not_on_the_page, reference
 from tests.kit.config import load
+from tests.kit.machine import path_of
 from tests.kit.reference import EFFECTS, markdown, schema
 from trio_supervisor import open_supervisor
 from trio_supervisor.cli.sample import sample
@@ -42,7 +44,20 @@ DOCS = Path(__file__).parents[1] / "docs"
     ],
 )
 def test_the_file_is_what_its_source_makes(name: str, make: Callable[[], str]) -> None:
-    path = DOCS / name
+    compare(DOCS / name, make)
+
+
+@pytest.mark.parametrize("name", man_pages.MAKERS)
+def test_the_manual_page_is_what_its_source_makes_and_sound(name: str) -> None:
+    path = DOCS.parent / "man" / name
+    compare(path, man_pages.MAKERS[name])
+    command = [path_of("mandoc"), "-Tlint", "-Wwarning", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
+
+
+def compare(path: Path, make: Callable[[], str]) -> None:
+    """Compare a file with what its source makes, or write it if that is asked for."""
     if os.environ.get("TRIO_SUPERVISOR_REGENERATE"):
         path.write_text(make(), encoding="utf-8")
     assert path.read_text(encoding="utf-8") == make()

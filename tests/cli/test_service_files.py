@@ -8,16 +8,14 @@ import pwd
 import re
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+import tempfile
+from pathlib import Path
 
 import pytest
 
 from tests.kit.daemon import run_to_end
 from tests.kit.machine import path_of
 from tests.kit.root import NOBODY, as_user
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 DAEMON = """\
 [supervisord]
@@ -124,13 +122,14 @@ def test_the_unit_of_the_daemon(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
 @pytest.mark.behaviour("configuration.md#a-unit-for-the-daemon")
-def test_the_unit_of_an_ordinary_user(tmp_path: Path) -> None:
+def test_the_unit_of_an_ordinary_user() -> None:
     nobody = pwd.getpwnam(NOBODY)
-    (tmp_path / "c.conf").write_text("[supervisord]\n")
-    for path in (tmp_path, *tmp_path.parents[:2]):
-        path.chmod(0o755)
     within = as_user(nobody.pw_uid, nobody.pw_gid)
-    done = run_to_end("--print-unit", "c.conf", cwd=tmp_path, within=within)
+    with tempfile.TemporaryDirectory(prefix="trio-supervisor-test-") as name:
+        directory = Path(name)  # not below that of pytest, which others cannot enter
+        directory.chmod(0o755)
+        (directory / "c.conf").write_text("[supervisord]\n")
+        done = run_to_end("--print-unit", "c.conf", cwd=directory, within=within)
     assert "WantedBy=default.target" in done.stdout
     assert "User=" not in done.stdout
     assert "~/.config/systemd/user/" in done.stdout

@@ -102,7 +102,7 @@ def markdown() -> str:
     older = []
     for kind, (header, about) in CHAPTERS.items():
         rows = []
-        for option in _listed(kind):
+        for option in listed(kind):
             default = {None: "", "": "empty"}.get(option.default, f"`{option.default}`")
             restarts = restart_scope(kind, option).value
             mark = " *(extended)*" if option.extended else " *(new)*" if option.extension else ""
@@ -117,7 +117,7 @@ def markdown() -> str:
     return "\n".join(parts)
 
 
-def _listed(kind: str) -> list[Option]:
+def listed(kind: str) -> list[Option]:
     """The options of a section kind, without those that its chapter has from ``[program:x]``."""
     like_programs = kind in ("fcgi-program", "eventlistener")
     plain = TABLES["program"] if like_programs else ()
