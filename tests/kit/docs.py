@@ -20,3 +20,24 @@ def program(page: str, language: str, name: str) -> str:
     """The block that has its file name in a comment."""
     (found,) = [body for body in blocks(page, language) if f"# {name}\n" in body]
     return found
+
+
+def sessions(page: str, *, block: int | None = None) -> list[tuple[str, str]]:
+    """The commands of the console blocks, or of one of them, each with its output."""
+    texts = blocks(page, "console")
+    text = "".join(texts) if block is None else texts[block]
+    parts = re.split(r"^\$ (.*)\n", text, flags=re.MULTILINE)[1:]
+    return list(zip(parts[::2], parts[1::2], strict=True))
+
+
+def shows(shown: str, printed: str) -> bool:
+    """Whether a page shows what was printed. Numbers, times and time zones may differ."""
+    return _without_numbers(shown) == _without_numbers(printed)
+
+
+def _without_numbers(text: str) -> str:
+    text = re.sub(r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun)\b", "Day", text)
+    text = re.sub(r"\b(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b", "Month", text)
+    text = re.sub(r"\b(AM|PM)\b", "AM", text)
+    text = re.sub(r"\d+(:\d+)+ (UTC|[A-Z]{3,4})\b", "0 UTC", text)
+    return re.sub(r" +", " ", re.sub(r"\d+", "0", text))

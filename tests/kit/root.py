@@ -32,6 +32,7 @@ from trio_supervisor.cli.daemon import main
 from trio_supervisor.cli.privileges import load_what_is_read_late
 load_what_is_read_late()
 import trio_supervisor.cli.check.check, trio_supervisor.cli.convert, trio_supervisor.cli.export
+import trio_supervisor.cli.service_files
 uid, gid, *command = sys.argv[1:]
 os.setgroups([])
 os.setresgid(int(gid), int(gid), int(gid))
