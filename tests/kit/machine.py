@@ -14,11 +14,13 @@ import pytest
 PACKAGES = {
     "chromedriver": "chromium-driver",
     "chromium": "chromium",
+    "curl": "curl",
     "fish": "fish",
     "mandoc": "mandoc",
     "nginx": "nginx-light",
     "node": "nodejs",
     "perl": "perl",
+    "php": "php-cli",
     "ps": "procps",
     "redis-server": "redis-server",
     "strace": "strace",
