@@ -40,7 +40,7 @@ class ActiveGroups:
         for group in config.groups:
             if group.name not in self.by_name:  # of equal names the first counts
                 self._make(group)
-        self._sort()
+        self.by_name = _in_start_order(self.by_name)
 
     def run_in(self, nursery: trio.Nursery) -> None:
         """Run the groups, and those that are added later, in this nursery."""
@@ -165,7 +165,7 @@ class ActiveGroups:
     def _activate(self, config: GroupConfig, file: str | None) -> Group:
         self.require_running()
         group = self._make(config)
-        self._sort()
+        self.by_name = _in_start_order(self.by_name)
         if self._nursery is not None:
             self._nursery.start_soon(group.run)
             cause = Cause(CauseKind.CONFIGURATION, cause_of_request().who)
@@ -181,11 +181,12 @@ class ActiveGroups:
         self._host.publish(ProcessGroupAdded(config.name))
         return group
 
-    def _sort(self) -> None:
-        """Restore the start order; later groups come after the others of equal priority."""
-        self.by_name = {each.name: each for each in start_order(self.by_name.values())}
-
     def _autostart(self, processes: list[Process], cause: Cause) -> None:
         assert self._nursery is not None
         start = partial(operations.autostart, processes, cause, lambda: self._host.accepting)
         self._nursery.start_soon(run_logged, start, "autostart", self._host.log)
+
+
+def _in_start_order(groups: dict[str, Group]) -> dict[str, Group]:
+    """Sort by priority; later groups come after the others of equal priority."""
+    return {group.name: group for group in start_order(groups.values())}
