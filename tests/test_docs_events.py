@@ -33,6 +33,9 @@ SHOWN: list[Event] = [
     *(tick(HOUR) for tick in events.TICKS),
     events.ProcessGroupAdded("cat"),
     events.ProcessGroupRemoved("cat"),
+    events.ProcessFlapping(
+        *CAT, "restarting often: 3 times in 5 minutes, last: terminated by SIGSEGV 0 s ago"
+    ),
 ]
 EXAMPLES = dict(enumerate(blocks("events.md", "event")))
 

@@ -21,7 +21,10 @@ ABSTRACT = {
     "SUPERVISOR_STATE_CHANGE",
     "TICK",
     "PROCESS_GROUP",
+    "EXTENDED",
 }
+#: Types below EXTENDED, whose names do not begin with it.
+EXTENDED = {"PROCESS_FLAPPING"}
 
 
 def test_the_names_of_the_contract() -> None:
@@ -46,6 +49,7 @@ def test_the_names_of_the_contract() -> None:
         "TICK_3600",
         "PROCESS_GROUP_ADDED",
         "PROCESS_GROUP_REMOVED",
+        "PROCESS_FLAPPING",
     }
 
 
@@ -54,6 +58,8 @@ def test_the_name_hierarchy_is_the_class_hierarchy() -> None:
         parents = {n for n, c in EVENT_TYPES.items() if issubclass(cls, c)} - {name}
         expected = {"EVENT"} if name != "EVENT" else set()
         expected |= {parent for parent in ABSTRACT if name.startswith(f"{parent}_")}
+        if name in EXTENDED:
+            expected.add("EXTENDED")
         assert parents == expected, name
 
 

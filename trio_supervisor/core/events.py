@@ -301,6 +301,37 @@ class ProcessGroupRemoved(ProcessGroup):
     name: ClassVar[str] = "PROCESS_GROUP_REMOVED"
 
 
+@dataclass(frozen=True, slots=True)
+class Extended(Event):
+    """Root of the events that Supervisor does not have.
+
+    They reach only subscribers that name them or EXTENDED: a listener that was written for
+    Supervisor and subscribes to EVENT never gets one.
+    """
+
+    name: ClassVar[str] = "EXTENDED"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessFlapping(Extended):
+    """A process began to be restarted often because it goes wrong; ``reason`` tells how often."""
+
+    name: ClassVar[str] = "PROCESS_FLAPPING"
+    process: str
+    group: str
+    reason: str
+
+    def payload(self) -> str:
+        return f"processname:{self.process} groupname:{self.group}\n{self.reason}"
+
+
+def subscribes(types: tuple[type[Event], ...], event: Event) -> bool:
+    """Whether a subscription to these types includes an event."""
+    if isinstance(event, Extended):
+        types = tuple(cls for cls in types if issubclass(cls, Extended))
+    return isinstance(event, types)
+
+
 #: In the order in which ticks of the same moment are published.
 TICKS: tuple[type[Tick], ...] = (Tick5, Tick60, Tick3600)
 

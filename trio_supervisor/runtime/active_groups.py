@@ -160,7 +160,8 @@ class ActiveGroups:
         if candidate is not None and candidate != group.config:
             self._replaced[group.name] = group.config
         cause = Cause(CauseKind.CONFIGURATION, cause_of_request().who)
-        return self._host.journal.group(cause, "removed", group.name, self._file)
+        file = None if group.name in self._own else self._file
+        return self._host.journal.group(cause, "removed", group.name, file)
 
     def _activate(self, config: GroupConfig, file: str | None) -> Group:
         self.require_running()

@@ -11,7 +11,16 @@ import trio
 from trio.testing import MockClock
 
 from tests.kit.fakes import Recorder, log_lines
-from trio_supervisor.core.events import Event, RemoteCommunication, Tick, Tick5, Tick60
+from trio_supervisor.core.events import (
+    Event,
+    Extended,
+    ProcessFlapping,
+    ProcessState,
+    RemoteCommunication,
+    Tick,
+    Tick5,
+    Tick60,
+)
 from trio_supervisor.runtime.events.bus import Bus
 from trio_supervisor.runtime.supervisor import tick
 
@@ -116,3 +125,25 @@ async def test_a_clock_that_is_set_is_noticed_within_a_second(
         recorder.now += set_to - 1002.5
         await trio.sleep(1.1)
     assert ticks(recorder) == [("TICK_5", when)]
+
+
+@pytest.mark.behaviour("events.md#events-that-supervisor-does-not-have")
+def test_extended_events_reach_only_those_who_name_them() -> None:
+    bus = Bus(lambda severity, text: None)
+    got: list[str] = []
+    subscriptions: dict[str, tuple[type[Event], ...]] = {
+        "all": (Event,),
+        "states": (ProcessState,),
+        "named": (ProcessFlapping,),
+        "extended": (Extended,),
+        "both": (Event, ProcessFlapping),
+        "ticks": (Event, Tick),
+    }
+    for name, types in subscriptions.items():
+
+        def accept(event: Event, serial: int, name: str = name) -> None:
+            got.append(f"{name} {serial}")
+
+        bus.subscribe(types, accept)
+    bus.publish(ProcessFlapping("x", "x", "often"))
+    assert got == ["named 0", "extended 0", "both 0"]

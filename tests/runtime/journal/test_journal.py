@@ -12,9 +12,12 @@ from tests.kit.fakes import FakeLauncher, Recorder, program
 from tests.kit.running import running
 from trio_supervisor.core.config.model import Autorestart, Config, GroupConfig
 from trio_supervisor.core.errors import AlreadyStarted, BadName, NotRunning
+from trio_supervisor.core.events import ProcessFlapping
 from trio_supervisor.core.journal.chain import FORGOTTEN
 from trio_supervisor.core.process.cause import Cause, CauseKind
 from trio_supervisor.core.process.states import State
+from trio_supervisor.runtime.inspect.describe import flapping
+from trio_supervisor.runtime.inspect.health import unhealthy_processes
 from trio_supervisor.runtime.journal.journal import Journal
 from trio_supervisor.runtime.requester import SIGNAL, requested_by
 from trio_supervisor.runtime.supervisor import Supervisor
@@ -263,3 +266,27 @@ async def test_a_clock_that_was_set_back(mock_clock: MockClock) -> None:
         [entry] = await scene.supervisor.history(kind="clock")
         assert entry.evidence == {"seconds": 40.5}
         scene.supervisor.request_shutdown()
+
+
+@pytest.mark.behaviour("journal.md#a-process-that-is-restarted-often")
+async def test_flapping_is_told_once_when_it_begins(autojump_clock: MockClock) -> None:
+    recorder = Recorder()
+    unwanted, x = recorder.process(startsecs=0)
+    async with running(unwanted, recorder.host):
+        await x.start()
+        for _ in range(5):
+            recorder.launcher.last.die(3)
+            await x.wait_for(State.EXITED)
+            await x.wait_for(State.RUNNING)
+        events = [event for event in recorder.events if isinstance(event, ProcessFlapping)]
+        [entry] = [e for e in recorder.host.journal.memory.of("x") if e.new == "flapping"]
+        text = "restarting often: 3 times in 5 minutes, last: exit status 3 0 s ago"
+        assert [event.reason for event in events] == [text]
+        assert entry.evidence == {"reason": text}
+        assert "5 times" in flapping(x)
+        assert [problem for _, problem in unhealthy_processes([x], asked=False)] == []
+        [(_, problem)] = unhealthy_processes([x], asked=False, strict=True)
+        assert "5 times" in problem
+        await trio.sleep(400)
+        assert flapping(x) == ""
+        assert unhealthy_processes([x], asked=False, strict=True) == []

@@ -101,7 +101,7 @@ tsupervisor.getAllProcessDetails array
 tsupervisor.getHistory array array double string int
 tsupervisor.getPoolInfo array
 tsupervisor.getProcessDetails struct string
-tsupervisor.getUnhealthy array array
+tsupervisor.getUnhealthy array array boolean
 tsupervisor.waitForState array array array double
 tsupervisor.why struct string
 """

@@ -334,6 +334,9 @@ ROWS = (
         "wait:healthy",
         ("healthy", "Exit 0 if every process is as it should be, else 1 and list the others"),
         ("healthy <name> ...", "The same for these processes, which must all be running"),
+        options=(
+            ("--strict", "Not if one was restarted 3 times within 5 minutes because it goes wrong"),
+        ),
         completes=PROCESSES,
         extension=True,
     ),

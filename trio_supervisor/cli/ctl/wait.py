@@ -86,7 +86,7 @@ def healthy(session: Session, arguments: Arguments) -> None:
     session.options.timeout = HEALTH_PATIENCE if given is None else given
     session.disconnect()
     try:
-        unhealthy = _unhealthy(session, arguments.words)
+        unhealthy = _unhealthy(session, arguments.words, strict=arguments.has("strict"))
     except Exception as error:  # any error means unhealthy
         session.fail(explained(session, error)[0])
         return
@@ -101,9 +101,13 @@ def healthy(session: Session, arguments: Arguments) -> None:
         session.line("healthy")
 
 
-def _unhealthy(session: Session, words: list[str]) -> list[dict[str, Any]]:
-    if not words or ALL in words:
-        rows: list[dict[str, Any]] = session.own_call("getUnhealthy", [])
-        return rows
-    names = [short_name(row) for row in matching(session, words)]
-    return session.own_call("getUnhealthy", names) if names else []
+def _unhealthy(session: Session, words: list[str], *, strict: bool) -> list[dict[str, Any]]:
+    names: list[str] = []
+    if words and ALL not in words:
+        names = [short_name(row) for row in matching(session, words)]
+        if not names:
+            return []
+    # An older daemon does not know the second parameter.
+    asked = (names, True) if strict else (names,)
+    rows: list[dict[str, Any]] = session.own_call("getUnhealthy", *asked)
+    return rows

@@ -167,8 +167,11 @@ class ProcessRecord:
     """Number of the signal that was last sent on request; 0 means none to this child."""
     signal_entry: int = 0
     """Number of the journal's entry about the request to send ``signal``."""
+    bad_restarts: tuple[float, ...] = ()
+    """When it was last restarted because it went wrong, see ``core/process/flapping.py``; times of
+    the monotonic clock, like the next four."""
     began_at: float = -math.inf
-    """When the last start was attempted, by the monotonic clock, like the next three."""
+    """When the last start was attempted, by the monotonic clock."""
     spawned_at: float = -math.inf
     """When the child was made."""
     due: float = math.inf
@@ -193,6 +196,7 @@ class ProcessRecord:
             data[name] = data[name] - now if math.isfinite(data[name]) else None
         return data | {
             "state": int(self.state),
+            "bad_restarts": [time - now for time in self.bad_restarts],
             "last_exit": _dump_exit(self.last_exit),
             "last_end": None if self.last_end is None else self.last_end.dump(),
             "intent": self.intent.value,
@@ -213,6 +217,7 @@ class ProcessRecord:
             **values
             | {
                 "state": State(values["state"]),
+                "bad_restarts": tuple(now + seconds for seconds in values["bad_restarts"]),
                 "last_exit": _load_exit(values["last_exit"]),
                 "last_end": None if end is None else End.load(end),
                 "intent": Intent(values["intent"]),

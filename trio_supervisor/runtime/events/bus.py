@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from trio_supervisor.core import events
 from trio_supervisor.core.config.model import Severity
+from trio_supervisor.core.events import Extended, subscribes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,8 +59,9 @@ class Bus:
         for see in self._observers:
             see(event)
         serial: int | None = None
+        extended = isinstance(event, Extended)
         for types, accept in tuple(self._subscribers):
-            if isinstance(event, types):
+            if isinstance(event, types) and (not extended or subscribes(types, event)):
                 if serial is None:
                     serial = next(self._serials)
                 try:

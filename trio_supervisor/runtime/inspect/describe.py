@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import trio
+
 from trio_supervisor.core.config.model import GroupKind
 from trio_supervisor.core.process import reasons
+from trio_supervisor.core.process.flapping import described
 from trio_supervisor.runtime.inspect.info import process_info
 from trio_supervisor.runtime.inspect.procfs import NOTHING
 
@@ -35,7 +38,8 @@ async def details(supervisor: Supervisor, processes: Iterable[Process]) -> list[
 
     ``full_name``, ``kind`` (see KIND_NAMES), ``uptime`` (seconds), ``restarts``,
     ``requested_starts``, ``automatic_restarts``, ``failed_starts``, ``reason`` (why the process
-    does not run, as a sentence), ``last_exit`` (see ``End.described``; empty if no child has
+    does not run, as a sentence), ``flapping`` (how often it was restarted because it goes wrong;
+    empty if that is not often), ``last_exit`` (see ``End.described``; empty if no child has
     ended), ``last_output`` (the end of its output), ``stdout_bytes`` and ``stderr_bytes`` (since
     the daemon's start); and of the child and its descendants ``cpu_seconds`` (never decreases while
     the child lives), ``memory`` (bytes) and ``processes``.
@@ -56,6 +60,7 @@ def _details(process: Process, now: float, used: Usage) -> dict[str, Value]:
         "automatic_restarts": process.record.automatic_restarts,
         "failed_starts": process.record.failed_starts,
         "reason": reason(process),
+        "flapping": flapping(process),
         "last_exit": last_exit(process),
         "last_output": last_output(process),
         "stdout_bytes": process.stdout.tail.count,
@@ -69,6 +74,11 @@ def _details(process: Process, now: float, used: Usage) -> dict[str, Value]:
 def reason(process: Process) -> str:
     """Explain why a process does not run; empty if it runs, starts or stops."""
     return reasons.reason(process.config, process.record)
+
+
+def flapping(process: Process) -> str:
+    """Tell how often a process that is flapping was restarted; empty if it is not flapping."""
+    return described(process.record, trio.current_time())
 
 
 def last_exit(process: Process) -> dict[str, Value]:

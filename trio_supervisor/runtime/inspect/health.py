@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_supervisor.core.process.states import State
-from trio_supervisor.runtime.inspect.describe import reason
+from trio_supervisor.runtime.inspect.describe import flapping, reason
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -34,14 +34,19 @@ async def wait_for_states(
             await other.waiters.wait_for(*states)
 
 
-def unhealthy_processes(processes: Iterable[Process], *, asked: bool) -> list[tuple[Process, str]]:
+def unhealthy_processes(
+    processes: Iterable[Process], *, asked: bool, strict: bool = False
+) -> list[tuple[Process, str]]:
     """Return the processes that are not healthy, each with the reason.
 
     A process is healthy while it is RUNNING, and when it has exited as expected. A process that was
     not started because its ``autostart`` is off is healthy too, unless the caller ``asked`` for it
-    by name.
+    by name. A flapping process is healthy unless the caller is ``strict``.
     """
-    found = ((process, _problem(process, asked=asked)) for process in processes)
+    found = (
+        (process, (flapping(process) if strict else "") or _problem(process, asked=asked))
+        for process in processes
+    )
     return [(process, problem) for process, problem in found if problem]
 
 

@@ -16,7 +16,9 @@ import trio
 
 from trio_supervisor.core.config.names import full_name
 from trio_supervisor.core.errors import AbnormalTermination, InternalError, SpawnFailed
-from trio_supervisor.core.events import state_event
+from trio_supervisor.core.events import ProcessFlapping, state_event
+from trio_supervisor.core.journal.entry import What
+from trio_supervisor.core.process import flapping
 from trio_supervisor.core.process.cause import (
     EXIT,
     INTERNAL_ERROR,
@@ -118,9 +120,24 @@ class StateMachine:
             record.requested_starts += 1
         elif cause.kind is CauseKind.POLICY and record.state is State.EXITED:
             record.automatic_restarts += 1
+        if flapping.counts(cause, record):
+            self._count_bad_restart()
         record.started = self._host.wall_clock()
         record.began_at = trio.current_time()
         self._move(State.STARTING, cause)
+
+    def _count_bad_restart(self) -> None:
+        """Count a restart of a process that went wrong; tell when it begins to flap."""
+        record, now = self._record, trio.current_time()
+        before = flapping.is_flapping(record, now)
+        record.bad_restarts = (*flapping.recent(record.bad_restarts, now), now)
+        if flapping.is_flapping(record, now) and not before:
+            text = flapping.described(record, now)
+            cause = POLICY.of(record.entry)
+            self._host.journal.record(
+                self._full_name, What.VERDICT, cause, new="flapping", evidence={"reason": text}
+            )
+            self._host.publish(ProcessFlapping(self._config.name, self._group, text))
 
     def spawned(self, pid: int) -> None:
         """Record the new child. It becomes RUNNING after startsecs.

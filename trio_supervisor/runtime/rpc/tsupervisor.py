@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.errors import IncorrectParameters
@@ -16,7 +17,7 @@ from trio_supervisor.runtime.journal.view import (
     shown_why,
     without_requesters,
 )
-from trio_supervisor.runtime.rpc.method import ARRAY, INTEGER, NAME, SECONDS, Method
+from trio_supervisor.runtime.rpc.method import ARRAY, INTEGER, NAME, SECONDS, WAIT, Method
 
 if TYPE_CHECKING:
     from trio_supervisor.core.xmlrpc import Value
@@ -83,14 +84,15 @@ async def wait_for_state(
     return [process_info(process, now) for process in processes]
 
 
-async def unhealthy(supervisor: Supervisor, names: list[Value]) -> Value:
+async def unhealthy(supervisor: Supervisor, names: list[Value], strict: bool = False) -> Value:
     """Tell which processes are not as they should be.
 
     That is: neither RUNNING nor ended as expected. One whose autostart is off counts only if it
     was started, or is asked for by name.
 
-    @param array names  the processes, as group:name unless both are the same; none: all of them
-    @return array       a struct {name, group, full_name, statename, reason} for each such process
+    @param array names     the processes, as group:name unless both are the same; none: all of them
+    @param boolean strict  also those that are restarted often because they go wrong (default: no)
+    @return array          a struct {name, group, full_name, statename, reason} for each of them
     """
     asked = [supervisor.process(name) for name in _strings(names)]
     return [
@@ -101,7 +103,9 @@ async def unhealthy(supervisor: Supervisor, names: list[Value]) -> Value:
             "statename": process.state.name,
             "reason": why,
         }
-        for process, why in unhealthy_processes(asked or by_name(supervisor), asked=bool(asked))
+        for process, why in unhealthy_processes(
+            asked or by_name(supervisor), asked=bool(asked), strict=strict
+        )
     ]
 
 
@@ -145,6 +149,8 @@ def _strings(values: list[Value]) -> list[str]:
     return [value for value in values if isinstance(value, str)]
 
 
+_STRICT = replace(WAIT, default=False)
+
 METHODS = (
     Method(
         "getHistory",
@@ -158,7 +164,7 @@ METHODS = (
     Method("getAllProcessDetails", "array", (), all_process_details, reads=True),
     Method("getPoolInfo", "array", (), pool_info, always=True, reads=True),
     Method("getProcessDetails", "struct", (NAME,), process_details, reads=True),
-    Method("getUnhealthy", "array", (ARRAY,), unhealthy, reads=True),
+    Method("getUnhealthy", "array", (ARRAY, _STRICT), unhealthy, reads=True),
     Method("waitForState", "array", (ARRAY, ARRAY, SECONDS), wait_for_state, reads=True),
     Method("why", "struct", (NAME,), why, always=True, reads=True, redact=without_requesters),
 )

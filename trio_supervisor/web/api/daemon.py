@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from trio_supervisor._version import __version__
 from trio_supervisor.core.process.states import DaemonState, State
-from trio_supervisor.runtime.inspect.describe import reason
+from trio_supervisor.runtime.inspect.describe import flapping, reason
 from trio_supervisor.runtime.inspect.info import by_name
 from trio_supervisor.runtime.rpc.supervisor import SUPERVISOR_VERSION
 from trio_supervisor.runtime.rpc.tsupervisor import pool_info
 from trio_supervisor.web.api.json import json_response
-from trio_supervisor.web.api.route import CHANGE, READ, ROOT, Route
+from trio_supervisor.web.api.route import CHANGE, READ, ROOT, Field, Route
 from trio_supervisor.web.api.schema import array, ref
 
 if TYPE_CHECKING:
@@ -59,10 +59,11 @@ async def health(request: ApiRequest) -> object:
 
 async def readiness(request: ApiRequest) -> object:
     supervisor = request.supervisor
+    strict = bool(request.number("strict"))
     waiting = [
-        {"full_name": p.full_name, "statename": p.state.name, "reason": reason(p)}
+        {"full_name": p.full_name, "statename": p.state.name, "reason": reason(p) or flapping(p)}
         for p in by_name(supervisor)
-        if p.config.autostart and not _is_ready(p)
+        if p.config.autostart and (not _is_ready(p) or (strict and flapping(p)))
     ]
     ready = not waiting and supervisor.state is DaemonState.RUNNING
     found = {"ready": ready, "statename": supervisor.state.name, "waiting": waiting}
@@ -110,6 +111,16 @@ HEALTH_ROUTES = (
         readiness,
         "200 if every autostart program is running or has exited as expected, otherwise 503",
         ref("Readiness"),
+        query=(
+            Field(
+                "strict",
+                "integer",
+                "1: a program that is restarted often because it goes wrong is not ready",
+                default=0,
+                minimum=0,
+                maximum=1,
+            ),
+        ),
         other_answers={503: ("Not ready", ref("Readiness"))},
     ),
 )

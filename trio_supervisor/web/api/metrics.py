@@ -105,6 +105,12 @@ OF_PROCESSES = (
         _member("failed_starts"),
     ),
     MetricFamily(
+        "trio_supervisor_process_flapping",
+        "gauge",
+        "1 if it was restarted 3 times within 5 minutes because it goes wrong, otherwise 0.",
+        lambda found: int(bool(found["flapping"])),
+    ),
+    MetricFamily(
         "trio_supervisor_process_last_exit_timestamp_seconds",
         "gauge",
         "When the last child ended, seconds since the epoch.",

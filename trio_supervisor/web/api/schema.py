@@ -92,6 +92,10 @@ PROCESS = thing(
     automatic_restarts=count("number of starts made by autorestart after an exit"),
     failed_starts=count("number of start attempts that did not lead to RUNNING"),
     reason=text("why the process is not running; empty if it is running or starting"),
+    flapping=text(
+        "how often it was restarted because it goes wrong, if that is three times or more within 5 "
+        "minutes; else empty"
+    ),
     last_exit={
         "anyOf": [ref("LastExit"), {"type": "object", "maxProperties": 0}],
         "description": "kept until the next child ends; empty if none has ended",

@@ -43,6 +43,8 @@ class Row:
         self.details = details
         self.state: str = details["statename"]
         self.alive = self.state in ALIVE
+        self.flapping: str = details.get("flapping", "")
+        """How often it is restarted because it goes wrong; empty if that is not often."""
         self.uptime: int = details["uptime"]
         self.restarts: int = details["restarts"]
         self.memory: int = details["memory"]
@@ -118,7 +120,7 @@ STATE = Column(
     "STATE",
     8,
     lambda row: row.state,
-    lambda row: STATE_ORDER.index(row.state),
+    lambda row: (not row.flapping, STATE_ORDER.index(row.state)),
     rank=1,
     right=False,
 )
