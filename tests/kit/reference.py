@@ -82,8 +82,8 @@ CHAPTERS = {
     ),
     "program": (
         "[program:x]",
-        "A program to run; a group of its own unless a `[group:]` lists it. `[program-default]` has "
-        "[values for all](behaviour/policies.md#defaults-of-programs) (extended).",
+        "A program to run; a group of its own unless a `[group:]` lists it. `[program-default]` "
+        "has [values for all](behaviour/policies.md#defaults-of-programs) (extended).",
     ),
     "fcgi-program": ("[fcgi-program:x]", "A FastCGI program. All options of `[program:x]`, and:"),
     "eventlistener": ("[eventlistener:x]", "Hears events. All options of `[program:x]`, and:"),
@@ -165,7 +165,8 @@ def _table(kind: str) -> dict[str, object]:
         if option.default is not None:
             entry["description"] = f"{option.doc} (default: {option.default or 'empty'})"
         if "array" in types:
-            items = ["string", "integer"] if option.type.is_list else ["string"]
+            numbers = "number" if "number" in types else "integer"
+            items = ["string", numbers] if option.type.is_list else ["string"]
             entry["items"] = {"type": items}
         properties[option.name] = entry
     if kind not in WITHOUT_OTHER:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from signal import SIGKILL
 from typing import Any
 
 import pytest
@@ -28,7 +29,15 @@ RIGHT: dict[str, list[object]] = {
     "autorestart": [True, False, Autorestart.UNEXPECTED],
     "startsecs": [0, 5],
     "startretries": [0],
-    "backoff": [(), [0.1, 1], (60,)],
+    "backoff": [(), [0.1, 1], (60,), ["500ms", 5], "linear", "constant", "exponential"],
+    "backoff_initial": [0, 0.5, "500ms"],
+    "backoff_max": [60, "5m"],
+    "backoff_jitter": [0, 0.2, 1],
+    "restart_delay": [0, "30s"],
+    "retry_forever": [True],
+    "restart_limit": ["5/60s", (5, 60), (1, "1h")],
+    "restart_prevent": [(), [78, "SIGTERM", "hup", SIGKILL, "3"]],
+    "on_fatal": ["stay", "retry:5m"],
     "essential": [True],
     "stopwaitsecs": [0],
     "directory": ["/", Path("/")],
@@ -71,7 +80,15 @@ WRONG: dict[str, list[object]] = {
     "autorestart": ["unexpected", None],
     "startsecs": ["1", -1, 1.5, True, float("nan")],
     "startretries": [-1],
-    "backoff": [1, "12", [-1], ["1"], [float("inf")]],
+    "backoff": [1, "12", "doubling", [-1], ["x"], [float("inf")]],
+    "backoff_initial": [-1, "soon", None, True],
+    "backoff_max": ["", float("nan")],
+    "backoff_jitter": [2, -0.1, "0.2", True],
+    "restart_delay": [[1], "1w"],
+    "retry_forever": [1],
+    "restart_limit": ["5", "0/60s", "5/0", "5/x", 5, (5,), (0, 60), (5, 0), (5, "x"), [5, 60]],
+    "restart_prevent": [78, "78", [256], ["NOSUCH"], ["0x1"], [True], [1.5]],
+    "on_fatal": [None, 5, "retry", "stay:5m", "retry:x", ""],
     "essential": ["true"],
     "stopwaitsecs": [None],
     "directory": [1, "a\0b", b"/"],

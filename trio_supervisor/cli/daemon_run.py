@@ -91,6 +91,7 @@ class Service:
         self._journal = Journal()
         self._server_sockets = ServerSockets()
         self._reloaded = False
+        self._exit_code = 0
 
     async def run(self) -> int:
         """Run all incarnations and return the exit code.
@@ -110,7 +111,7 @@ class Service:
                 self._config = replace(config, daemon=daemon)
                 self._messages = [*messages]
                 self._reloaded = True
-        return 0
+        return self._exit_code
 
     async def _incarnation(
         self, signals: AsyncIterator[int], child_signals: AsyncIterator[int]
@@ -182,6 +183,7 @@ class Service:
                     nursery.cancel_scope.cancel()
             except BaseException as error:  # also KeyboardInterrupt: stop the children first
                 await _end_in_failure(supervisor, error)
+            self._exit_code = supervisor.exit_code
             return supervisor.successor
 
     def _apps(self, config: Config, supervisor: Supervisor) -> list[App]:

@@ -8,6 +8,7 @@ tests run it with fake children and a virtual clock.
 from __future__ import annotations
 
 from dataclasses import field
+from random import random
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.dataclass import dataclass
@@ -18,9 +19,9 @@ from trio_supervisor.runtime.system.fd_poller import FdPoller
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from trio_supervisor.core.config.model import DaemonConfig, Severity
-    from trio_supervisor.core.errors import ProcessFailed
+    from trio_supervisor.core.config.model import DaemonConfig, ProcessConfig, Severity
     from trio_supervisor.core.events import Event
+    from trio_supervisor.core.process.record import ProcessRecord
     from trio_supervisor.runtime.events.bus import Bus
     from trio_supervisor.runtime.journal.journal import Journal
     from trio_supervisor.runtime.logs.sinks import Sinks
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 
 def _reraise(error: BaseException) -> None:
     raise error
+
+
+def _ignore_end(config: ProcessConfig, name: str, record: ProcessRecord) -> None:
+    """A process has ended for good."""
 
 
 @dataclass(slots=True)
@@ -58,11 +63,13 @@ class Host:
     """Reads the output of all programs."""
     outputs: MergedOutputs = field(init=False)
     """The streams of the output of several processes."""
+    chance: Callable[[], float] = random
+    """A random number from 0 to 1 for the jitter of pauses."""
+    ended_unasked: Callable[[ProcessConfig, str, ProcessRecord], None] = _ignore_end
+    """Called with the configuration, full name and record of a process that has ended for good,
+    although nobody has asked it to stop."""
     abort: Callable[[BaseException], None] = _reraise
     """Called with an exception of a task that has to end the program (KeyboardInterrupt)."""
-
-    essential_ended: Callable[[ProcessFailed], None] = lambda failure: None
-    """Called when an essential process has ended for good."""
 
     def __post_init__(self) -> None:
         self.gathering = GatheringReader(self.sinks.batch)

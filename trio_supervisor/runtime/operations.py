@@ -13,7 +13,7 @@ import trio
 
 from trio_supervisor.core.config.model import Severity
 from trio_supervisor.core.dataclass import dataclass
-from trio_supervisor.core.errors import RequestError
+from trio_supervisor.core.errors import NotRunning, RequestError
 from trio_supervisor.core.plan import StepKind, stop_order
 from trio_supervisor.core.process.states import (
     RUNNING_STATES,
@@ -170,6 +170,9 @@ async def stop(
                     results.append(Result(process, error))
                 else:
                     nursery.start_soon(finish, process)
+            elif process.is_due:  # it has ended, so there is no result, but it stays down
+                with contextlib.suppress(NotRunning):
+                    process.request_stop(to_restart=to_restart)
     return results
 
 

@@ -19,6 +19,7 @@ from trio_supervisor.core.config.model import (
     Config,
     DaemonConfig,
     Diff,
+    ExitWhen,
     GroupConfig,
     GroupKind,
     Severity,
@@ -39,6 +40,7 @@ from trio_supervisor.core.events import (
 )
 from trio_supervisor.core.plan import Plan, make_plan
 from trio_supervisor.core.process.cause import BOOT, POLICY, Cause, CauseKind
+from trio_supervisor.core.process.ending import code_if_all_ended, failure_of
 from trio_supervisor.core.process.states import (
     STOPPED_STATES,
     DaemonState,
@@ -67,10 +69,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from trio_supervisor.core.config.model import ProgramOptions, TaskOptions
+    from trio_supervisor.core.config.model import ProcessConfig, ProgramOptions, TaskOptions
     from trio_supervisor.core.errors import ProcessFailed
     from trio_supervisor.core.journal.chain import Why
     from trio_supervisor.core.journal.entry import JournalEntry
+    from trio_supervisor.core.process.record import ProcessRecord
     from trio_supervisor.runtime.events.subscription import EventOverflow
     from trio_supervisor.runtime.jobs import Completed
     from trio_supervisor.runtime.logs.activity import ActivityLog
@@ -120,6 +123,8 @@ class Supervisor:
         """
         self.config = config
         self.state = DaemonState.RUNNING
+        self.exit_code = 0
+        """That of the daemon: 0, or what the essential process that has ended gives it."""
         self.successor: Config | None = None
         """Configuration to run after a restart; None means that no restart was requested."""
         self.activity = activity
@@ -148,7 +153,7 @@ class Supervisor:
             environment=environment,
             server_url=config.server_url,
             abort=self._abort,
-            essential_ended=self._essential_ended,
+            ended_unasked=self._ended_unasked,
         )
         self.log_writes = self._host.sinks.writes
         """Wakes the followers of log files that the daemon writes."""
@@ -616,12 +621,27 @@ class Supervisor:
         self._fatal = error
         self.request_shutdown()
 
-    def _essential_ended(self, failure: ProcessFailed) -> None:
-        if self.failure is None and self.state is DaemonState.RUNNING:
-            self.failure = failure
-            self.log(Severity.CRITICAL, f"stopping everything: essential {failure}")
-            with requested_by(POLICY.of(self.process(failure.process).record.entry)):
-                self.request_shutdown()
+    def _ended_unasked(self, config: ProcessConfig, name: str, record: ProcessRecord) -> None:
+        """End the supervisor if the end of this process requires it, and nothing did before."""
+        if self.state is not DaemonState.RUNNING:
+            return
+        if config.essential:
+            self.failure = failure_of(config, name, record)
+            self.exit_code = self.failure.code
+            self.log(Severity.CRITICAL, f"stopping everything: essential {self.failure}")
+        elif (code := self._code_if_all_ended(record)) is not None:
+            self.exit_code = code
+            self.log(Severity.INFO, f"all programs have ended by themselves: exit code {code}")
+        else:
+            return
+        with requested_by(POLICY.of(record.entry)):
+            self.request_shutdown()
+
+    def _code_if_all_ended(self, record: ProcessRecord) -> int | None:
+        if self.config.daemon.exit_when is ExitWhen.NEVER:
+            return None
+        programs = (p.record for p in self.processes() if p.kind is not GroupKind.POOL)
+        return code_if_all_ended(record, programs)
 
     def _leave(self, state: DaemonState) -> None:
         first = self.state is DaemonState.RUNNING

@@ -21,6 +21,7 @@ from trio_supervisor.core.config.model import (
     LogFormat,
     Severity,
 )
+from trio_supervisor.core.config.restarting import RestartOptions
 from trio_supervisor.core.diagnostics import Diagnostic
 from trio_supervisor.core.errors import ConfigError
 
@@ -479,8 +480,8 @@ def test_defaults_of_a_program() -> None:
     values = dataclasses.asdict(x)
     for key in ("name", "command", "stdout", "stderr", "environment", "section"):
         values.pop(key)
-    for key in ("task", "backoff", "essential"):  # only programs can say those
-        values.pop(key)
+    assert values.pop("task") is None  # only programs can say it
+    assert values.pop("restarting") == dataclasses.asdict(RestartOptions())
     assert x.limits is NO_LIMITS
     values.pop("limits")
     for key in ("dependencies", "oneshot", "readiness", "health"):  # Supervisor has none of them
@@ -503,6 +504,7 @@ def test_defaults_of_a_program() -> None:
         "killasgroup": False,
         "redirect_stderr": False,
         "ignore_sigpipe": True,
+        "essential": False,
         "log_format": LogFormat.RAW,
         "create_log_dirs": False,
         "serverurl": AUTO,

@@ -45,7 +45,7 @@ ACCESS = Access(readonly=CREDENTIALS)
 #: What the rows are read from.
 OWNERS: list[tuple[tuple[Option, ...], object]] = [
     (SUPERVISORD, DaemonConfig()),
-    ((*PROGRAM, *PYTHON_ONLY), ProcessConfig("x", "y")),
+    (PROGRAM, ProcessConfig("x", "y")),
     (SOCKET, FastCgiSocket("unix:///s")),
     (POOL, PoolConfig(frozenset())),
     (TABLES["unix_http_server"], UnixServer("u", "/s", credentials=CREDENTIALS, access=ACCESS)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from trio_supervisor.core.config.model import Autorestart
+from trio_supervisor.core.config.restarting import RestartOptions
 from trio_supervisor.core.process.exit import Exit
 from trio_supervisor.core.process.restart import RestartPolicy
 from trio_supervisor.core.process.signals import parse_signal, signal_name
@@ -22,7 +23,7 @@ def test_pauses_between_retries(failures: int, startretries: int, delay: float |
 
 @pytest.mark.parametrize(("failures", "delay"), [(1, 0.5), (2, 10), (3, 10), (50, 10), (51, None)])
 def test_retry_delay_of_a_named_backoff(failures: int, delay: float | None) -> None:
-    policy = RestartPolicy(startretries=50, backoff=(0.5, 10))
+    policy = RestartPolicy(startretries=50, options=RestartOptions(backoff=(0.5, 10)))
     assert policy.after_failed_start(failures) == delay
 
 
@@ -30,13 +31,15 @@ def test_retry_delay_of_a_named_backoff(failures: int, delay: float | None) -> N
 @pytest.mark.parametrize(("lifetime", "delay"), [(0, 1), (0.25, 0.75), (1, 0), (3600, 0)])
 def test_pause_before_a_restart(lifetime: float, delay: float) -> None:
     policy = RestartPolicy(Autorestart.ALWAYS)
-    assert policy.after_exit(expected=True, lifetime=lifetime) == delay
+    assert policy.after_exit(Exit(0), expected=True, lifetime=lifetime) == delay
 
 
 @pytest.mark.behaviour("process.md#autorestart")
 def test_which_exits_are_restarted() -> None:
     delays = {
-        (policy, expected): RestartPolicy(policy).after_exit(expected=expected, lifetime=60)
+        (policy, expected): RestartPolicy(policy).after_exit(
+            Exit(0), expected=expected, lifetime=60
+        )
         for policy in Autorestart
         for expected in (True, False)
     }

@@ -25,13 +25,16 @@ from trio_supervisor.core.config.model import (
     Autorestart,
     Compression,
     EventLength,
+    ExitWhen,
     LogFormat,
     OnUnhealthy,
     Severity,
 )
+from trio_supervisor.core.config.restarting import Backoff, RestartLimit
 from trio_supervisor.core.config.suggest import suggestion
 from trio_supervisor.core.events import EVENT_TYPES
 from trio_supervisor.core.numbers import LONGEST_SECONDS, natural
+from trio_supervisor.core.process.exit import Exit
 from trio_supervisor.core.process.signals import parse_signal
 
 if TYPE_CHECKING:
@@ -57,6 +60,8 @@ _LEVELS = {
 }
 _LEVEL_HINTS = {"warning": "use warn", "crit": "use critical", "err": "use error"}
 _RESTART_HINTS = {"always": "use true", "never": "use false", "on-failure": "use unexpected"}
+_BACKOFFS = {kind.value: kind for kind in Backoff}
+_EXIT_WHENS = {when.value: when for when in ExitWhen}
 #: Ports that a server can listen on.
 _PORTS = range(1, 65536)
 #: Largest value of C ``int``: file modes are passed to the kernel as ``int``.
@@ -65,6 +70,7 @@ LARGEST_INT = 2**31 - 1
 LARGEST_LIMIT = 2**63 - 1
 #: Largest number of a user or group: the one above means none.
 LARGEST_ID = 2**32 - 2
+LARGEST_EXIT_CODE = 255
 SYSLOG = "syslog"
 
 
@@ -181,6 +187,85 @@ def _between(number: int, first: int, last: int) -> int:
     return number
 
 
+def backoff(text: str, _: EvalContext) -> Backoff | tuple[float, ...]:
+    """``linear``, ``constant``, ``exponential``, or pauses separated by commas."""
+    word = text.strip().lower()
+    if word in _BACKOFFS:
+        return _BACKOFFS[word]
+    try:
+        return tuple(parse_duration(item) for item in text.split(","))
+    except ValueError:
+        meant = suggestion(word, _BACKOFFS)
+        hint = "use linear, constant, exponential, or pauses like 1s, 5s, 1m"
+        hint = hint if meant is None else f"did you mean {meant}?"
+        raise ValueError(f"invalid 'backoff' value {text!r}", hint) from None
+
+
+def fraction(text: str, _: EvalContext) -> float:
+    try:
+        number = float(text) if text.isascii() else -1.0
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:  # NaN compares false
+        raise ValueError(f"{text!r} is not between 0 and 1", "use a fraction, like 0.2")
+    return number
+
+
+def restart_limit(text: str, _: EvalContext) -> RestartLimit:
+    return parse_restart_limit(text)
+
+
+def parse_restart_limit(text: str) -> RestartLimit:
+    """``5/60s``: at most five within a minute."""
+    number, _slash, within = text.partition("/")
+    count = natural(number.strip())
+    try:
+        seconds = parse_duration(within)
+    except ValueError:
+        seconds = 0.0
+    if not count or not seconds:
+        hint = "use restarts/time, both above 0, like 5/60s"
+        raise ValueError(f"invalid limit {text!r}", hint)
+    return RestartLimit(count, seconds)
+
+
+def exits(text: str, _: EvalContext) -> tuple[Exit, ...]:
+    return tuple(parse_exit(item) for item in strings(text, _))
+
+
+def parse_exit(text: str) -> Exit:
+    """An exit code from 0 to 255, or the name of a signal."""
+    if (code := natural(text)) is not None:
+        if code > LARGEST_EXIT_CODE:
+            raise ValueError(f"{text} is not an exit code", "use 0 to 255, or a name, like SIGTERM")
+        return Exit(code)
+    number = parse_signal(text)
+    if number == 0:
+        raise ValueError(f"{text!r} is neither an exit code nor a signal", "use 78 or SIGTERM")
+    return Exit(None, number)
+
+
+def on_fatal(text: str, _: EvalContext) -> float | None:
+    return parse_on_fatal(text)
+
+
+def parse_on_fatal(text: str) -> float | None:
+    """``stay``, which is None, or ``retry:5m``: the time until a new try in seconds."""
+    word, colon, after = text.strip().lower().partition(":")
+    if word == "stay" and not colon:
+        return None
+    if word != "retry" or not colon:
+        raise ValueError(f"invalid 'on_fatal' value {text!r}", "use stay, or retry:5m")
+    return parse_duration(after)
+
+
+def exit_when(text: str, _: EvalContext) -> ExitWhen:
+    word = text.strip().lower()
+    if word in _EXIT_WHENS:
+        return _EXIT_WHENS[word]
+    raise ValueError(f"invalid 'exit_when' value {text!r}", "use all_ended, or leave it out")
+
+
 def octal(text: str, _: EvalContext) -> int:
     """A mode or a umask. Values that the kernel cannot take are refused here, not when used."""
     hint = "use the digits 0 to 7, like 022"
@@ -231,7 +316,7 @@ def exit_codes(text: str, _: EvalContext) -> tuple[int, ...]:
         codes = tuple(int(item) for item in strings(text, _))
     except ValueError:
         codes = (-1,)
-    if any(not 0 <= code <= 255 for code in codes):
+    if any(not 0 <= code <= LARGEST_EXIT_CODE for code in codes):
         hint = "use numbers from 0 to 255, separated by commas, like 0,2"
         raise ValueError(f"not a valid list of exit codes: {text!r}", hint)
     return codes

@@ -16,6 +16,7 @@ from trio_supervisor.core.config.access import Access, Credentials, Tls
 from trio_supervisor.core.config.depends_on import NO_DEPENDENCIES, Dependencies, OnDependencyStop
 from trio_supervisor.core.config.identity import NO_IDENTITY, Identity, UserEnv
 from trio_supervisor.core.config.limits import NO_LIMITS, Limits
+from trio_supervisor.core.config.restarting import NO_RESTART_OPTIONS, RestartOptions
 from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.diagnostics import Diagnostic
 from trio_supervisor.core.diagnostics import Severity as Severity
@@ -50,6 +51,14 @@ class EventLength(enum.Enum):
 
     CHARACTERS = "characters"
     BYTES = "bytes"
+
+
+class ExitWhen(enum.Enum):
+    """When the daemon exits without being asked."""
+
+    NEVER = "never"
+    ALL_ENDED = "all_ended"
+    """When the last program that was up has ended by itself."""
 
 
 class GroupKind(enum.Enum):
@@ -243,9 +252,8 @@ class ProcessConfig:
     health: Health = Health()
     task: Callable[..., Awaitable[object]] | None = None
     """An async function to run in place of the command; files cannot set it."""
-    backoff: tuple[float, ...] = ()
-    """Seconds of pause after the first, second, ... failed start, the last one for all further;
-    empty: 1, 2, 3, ... Files cannot set it."""
+    restarting: RestartOptions = NO_RESTART_OPTIONS
+    """Pauses and limits of retries and restarts."""
     identity: Identity = NO_IDENTITY
     limits: Limits = NO_LIMITS
     essential: bool = False
@@ -331,6 +339,10 @@ class GroupConfig:
     """Name of the section it was made from; None if a program made it."""
 
 
+#: Seconds, or a text with a unit: 0.5, "500ms", "30s", "5m", "2h", "1d".
+Duration = float | str
+
+
 class PathLike(Protocol):
     """``os.PathLike[str]``: core does not import ``os``."""
 
@@ -351,9 +363,18 @@ class CommonOptions(TypedDict, total=False):
     """By default UNEXPECTED: after any end that is not in exitcodes."""
     startsecs: int
     startretries: int
-    backoff: Sequence[float]
-    """Seconds of pause after the first, the second, ... failed start in a row; the last one counts
-    for all further. By default 1, 2, 3, ..."""
+    backoff: Literal["linear", "constant", "exponential"] | Sequence[Duration]
+    """How the pauses between failed starts grow, or the pauses themselves: after the first, the
+    second, ... failed start in a row, the last one for all further. By default 1, 2, 3, ... s."""
+    backoff_initial: Duration
+    backoff_max: Duration
+    backoff_jitter: float
+    restart_delay: Duration
+    retry_forever: bool
+    restart_limit: str | tuple[int, Duration]
+    """Most automatic restarts within a time: ``"5/60s"`` or ``(5, 60)``."""
+    on_fatal: str
+    """``"stay"``, or ``"retry:5m"``."""
     stopwaitsecs: int
     essential: bool
     """True: when it has ended by itself and is not to be started again, everything is stopped in
@@ -392,6 +413,8 @@ class ProgramOptions(CommonOptions, total=False):
     user_env: str | UserEnv
     environment_file: Sequence[str | PathLike]
     exitcodes: Sequence[int]
+    restart_prevent: Sequence[int | str]
+    """Exit codes and names of signals after which it is never restarted."""
     stopsignal: int
     stopasgroup: bool
     killasgroup: bool
@@ -509,6 +532,7 @@ class DaemonConfig:
     """That of programs that have none of their own."""
     environment: Mapping[str, str] = field(default_factory=dict)
     identifier: str = "supervisor"
+    exit_when: ExitWhen = ExitWhen.NEVER
 
 
 @dataclass(frozen=True, slots=True)

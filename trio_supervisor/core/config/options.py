@@ -215,6 +215,15 @@ SUPERVISORD = (
         extended=True,
     ),
     Option(
+        "exit_when",
+        value_types.EXIT_WHEN,
+        "never",
+        "all_ended: exit when the last program that was up has ended by itself",
+        RestartScope.NOTHING,
+        extension=True,
+        extended=True,
+    ),
+    Option(
         "extended",
         value_types.BOOLEAN,
         "false",
@@ -573,6 +582,91 @@ LIMITS = (
     ),
 )
 
+
+def _restarting(name: str, type: ValueType, default: str | None, doc: str, **more: Any) -> Option:
+    more = {"for_tasks": True, **more}
+    field = f"restarting.{name}"
+    return Option(name, type, default, doc, extension=True, extended=True, field=field, **more)
+
+
+#: Options of programs about what follows when one has ended or its start has failed.
+RESTARTING = (
+    _restarting(
+        "backoff",
+        value_types.BACKOFF,
+        "linear",
+        "how the pauses between failed starts grow, or the pauses themselves: 1s, 5s, 1m",
+        python=python_values.BACKOFF,
+    ),
+    _restarting(
+        "backoff_initial",
+        value_types.DURATION,
+        "1s",
+        "pause after the first failed start",
+        python=python_values.DURATION,
+    ),
+    _restarting(
+        "backoff_max",
+        value_types.DURATION,
+        None,
+        "longest pause; default: 60s if backoff is exponential, else no limit",
+        python=python_values.DURATION,
+    ),
+    _restarting(
+        "backoff_jitter",
+        value_types.FRACTION,
+        "0",
+        "a random share of each pause, at most this fraction, is added to it",
+        python=python_values.FRACTION,
+    ),
+    _restarting(
+        "restart_delay",
+        value_types.DURATION,
+        "0",
+        "pause before it is restarted after an exit; doubled each time if backoff is exponential",
+        python=python_values.DURATION,
+    ),
+    _restarting(
+        "retry_forever",
+        value_types.BOOLEAN,
+        "false",
+        "try failed starts again without end, whatever startretries says",
+        python=python_values.FLAG,
+    ),
+    _restarting(
+        "restart_limit",
+        value_types.RESTART_LIMIT,
+        None,
+        "most automatic restarts within a time, like 5/60s; instead of one more it is FATAL",
+        python=python_values.RESTART_LIMIT,
+    ),
+    _restarting(
+        "restart_prevent",
+        value_types.EXITS,
+        "",
+        "exit codes and signals after which it is never restarted, like 78, SIGTERM",
+        python=python_values.EXITS,
+        for_tasks=False,
+    ),
+    _restarting(
+        "on_fatal",
+        value_types.ON_FATAL,
+        "stay",
+        "what follows FATAL: stay, or retry:5m to begin anew after that time",
+        python=python_values.ON_FATAL,
+    ),
+    Option(
+        "essential",
+        value_types.BOOLEAN,
+        "false",
+        "when it has ended for good, stop everything and exit with its exit code",
+        extension=True,
+        extended=True,
+        python=python_values.FLAG,
+        for_tasks=True,
+    ),
+)
+
 PROGRAM = (
     Option(
         "command",
@@ -804,6 +898,7 @@ PROGRAM = (
         python=python_values.FLAG,
         for_tasks=True,
     ),
+    *RESTARTING,
 )
 
 #: Options of ``add_program`` and ``add_task`` that files do not have.
@@ -816,24 +911,6 @@ PYTHON_ONLY = (
         extension=True,
         field="identity.gid",
         python=python_values.GROUP_NUMBER,
-    ),
-    Option(
-        "backoff",
-        value_types.STRING,
-        None,
-        "seconds of pause after failed starts",
-        extension=True,
-        python=python_values.SECONDS,
-        for_tasks=True,
-    ),
-    Option(
-        "essential",
-        value_types.BOOLEAN,
-        "false",
-        "end the supervisor when it has ended for good",
-        extension=True,
-        python=python_values.FLAG,
-        for_tasks=True,
     ),
 )
 

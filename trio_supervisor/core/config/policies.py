@@ -29,6 +29,9 @@ def contradictions(config: ProcessConfig) -> Iterator[Contradiction]:
     """Yield what contradicts each other in the options of a process."""
     yield from _of_readiness(config)
     yield from _of_health(config)
+    if config.essential and config.restarting.on_fatal is not None:
+        text = "an essential program cannot be started anew after FATAL: its end is that of all"
+        yield Contradiction("on_fatal", text, "leave one of essential and on_fatal out")
 
 
 def _of_readiness(config: ProcessConfig) -> Iterator[Contradiction]:

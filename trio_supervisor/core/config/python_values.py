@@ -11,7 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from trio_supervisor.core.config import converters
-from trio_supervisor.core.config.converters import parse_duration
+from trio_supervisor.core.config.converters import (
+    parse_duration,
+    parse_exit,
+    parse_on_fatal,
+    parse_restart_limit,
+)
 from trio_supervisor.core.config.depends_on import (
     Dependency,
     OnDependencyStop,
@@ -21,7 +26,9 @@ from trio_supervisor.core.config.depends_on import (
 )
 from trio_supervisor.core.config.identity import EnvironmentFile, UserEnv
 from trio_supervisor.core.config.model import Autorestart, LogFormat, OnUnhealthy
+from trio_supervisor.core.config.restarting import Backoff, RestartLimit
 from trio_supervisor.core.dataclass import dataclass
+from trio_supervisor.core.process.exit import Exit
 
 
 def _same(value: Any) -> object:
@@ -110,13 +117,7 @@ def _signal(value: object) -> bool:
 
 
 def _is_duration(value: object) -> bool:
-    if not isinstance(value, str):
-        return _number(value)
-    try:
-        parse_duration(value)
-    except ValueError:
-        return False
-    return True
+    return _number(value) or _parses(parse_duration)(value)
 
 
 def _duration(value: float | str) -> float:
@@ -183,6 +184,69 @@ def _files(value: Any) -> object:
     return tuple(EnvironmentFile(path.removeprefix("-"), path.startswith("-")) for path in paths)
 
 
+def _parses(parse: Callable[[str], object]) -> Callable[[object], bool]:
+    """A check for texts that ``parse`` takes without a ValueError."""
+
+    def check(value: object) -> bool:
+        try:
+            return isinstance(value, str) and (parse(value), True)[1]
+        except ValueError:
+            return False
+
+    return check
+
+
+def _is_backoff(value: object) -> bool:
+    if isinstance(value, str):
+        return any(value == kind.value for kind in Backoff)
+    return is_sequence_of(_is_duration)(value)
+
+
+def _backoff(value: str | Sequence[float | str]) -> object:
+    if isinstance(value, str):
+        return Backoff(value)
+    return tuple(map(_duration, value)) or Backoff.LINEAR
+
+
+def _is_fraction(value: object) -> bool:
+    return _number(value) and value <= 1  # type: ignore[operator]  # it is a number
+
+
+def _is_limit(value: object) -> bool:
+    if isinstance(value, str):
+        return _is_limit_text(value)
+    return (
+        isinstance(value, tuple)
+        and len(value) == len(("count", "within"))
+        and _count(value[0])
+        and _is_duration(value[1])
+        and bool(value[0] and _duration(value[1]))
+    )
+
+
+def _limit(value: str | tuple[int, float | str]) -> object:
+    if isinstance(value, str):
+        return parse_restart_limit(value)
+    return RestartLimit(value[0], _duration(value[1]))
+
+
+def _is_exit(value: object) -> bool:
+    return isinstance(value, signal.Signals) or _within(255)(value) or _is_exit_text(value)
+
+
+def _exits(values: Sequence[int | str]) -> object:
+    return tuple(map(_exit, values))
+
+
+def _exit(value: int | str) -> Exit:
+    if isinstance(value, signal.Signals):
+        return Exit(None, int(value))
+    return parse_exit(value) if isinstance(value, str) else Exit(value)
+
+
+_is_limit_text = _parses(parse_restart_limit)
+_is_exit_text = _parses(parse_exit)
+
 ANY_INTEGER = PythonValue(_integer, "a whole number")
 COUNT = PythonValue(_count, "a whole number, 0 or more")
 DURATION = PythonValue(_is_duration, "seconds, or a text like 500ms, 30s, 5m, 2h, 1d", _duration)
@@ -197,7 +261,15 @@ FLAG = PythonValue(_boolean, "True or False")
 PATH = PythonValue(_is_path, "a path", _path)
 RESTART_POLICY = PythonValue(_restart_policy, "True, False or an Autorestart", _policy)
 LOG_FORMAT = PythonValue(_log_format, "a LogFormat or its name: raw, prefix, json", LogFormat)
-SECONDS = PythonValue(is_sequence_of(_number), "a sequence of seconds", tuple)
+BACKOFF = PythonValue(
+    _is_backoff, "linear, constant, exponential, or a sequence of durations", _backoff
+)
+FRACTION = PythonValue(_is_fraction, "a number from 0 to 1", float)
+RESTART_LIMIT = PythonValue(_is_limit, "a text like 5/60s, or a tuple like (5, 60)", _limit)
+EXITS = PythonValue(
+    is_sequence_of(_is_exit), "a sequence of exit codes and names of signals", _exits
+)
+ON_FATAL = PythonValue(_parses(parse_on_fatal), "stay, or a text like retry:5m", parse_on_fatal)
 EXIT_STATUSES = PythonValue(
     is_sequence_of(_within(255)), "a sequence of numbers from 0 to 255", tuple
 )

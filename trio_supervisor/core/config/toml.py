@@ -176,7 +176,7 @@ class _TomlReader:
         elif type is DEPENDENCIES and isinstance(value, dict):
             entry.value = self._dependencies(section, key, value)
         elif isinstance(value, list):
-            words = [self._text(section, key, item) for item in value]
+            words = [self._item(section, key, item, type) for item in value]
             if type is COMMAND:
                 entry.words = words
             elif type.is_list:
@@ -188,10 +188,8 @@ class _TomlReader:
             self._error(
                 f"{key} cannot be a number", section, key, f'write its octal digits: {key} = "022"'
             )
-        elif isinstance(value, float) and "number" in type.forms:
-            entry.value = f"{value:f}"  # never with an exponent, which durations do not have
         else:
-            entry.value = self._text(section, key, value)
+            entry.value = self._item(section, key, value, type)
         return entry
 
     def _dependencies(self, section: str, key: str, table: dict[str, object]) -> str:
@@ -200,6 +198,11 @@ class _TomlReader:
         except ValueError as error:
             self._error(error.args[0], section, key, error.args[1])
             return ""
+
+    def _item(self, section: str, key: str, value: object, type: ValueType) -> str:
+        if isinstance(value, float) and "number" in type.forms:
+            return f"{value:f}"  # never with an exponent, which durations do not have
+        return self._text(section, key, value)
 
     def _text(self, section: str, key: str, value: object) -> str:
         """The value as the INI form has it; empty if there is none such."""

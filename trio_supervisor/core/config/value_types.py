@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from trio_supervisor.core.config import converters
 from trio_supervisor.core.dataclass import dataclass
+from trio_supervisor.core.process.signals import signal_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trio_supervisor.core.config.context import EvalContext
+    from trio_supervisor.core.process.exit import Exit
 
 #: How ``--export`` and ``getAllConfigInfo`` show that an option is not set.
 NOT_SET = "none"
@@ -52,6 +54,17 @@ def _as_integers(text: str) -> object:
     return [int(item) for item in items] if whole else _as_list(text)
 
 
+def _as_durations(text: str) -> object:
+    items = [item.strip() for item in text.split(",")]
+    if not items[0][:1].isdigit():
+        return text
+    return _as_number(text) if len(items) == 1 else [_as_number(item) for item in items]
+
+
+def _as_exits(text: str) -> object:
+    return [_as_integer(item.strip()) for item in text.split(",")] if text else []
+
+
 def _plain(value: Any) -> object:
     """A value of the model as JSON and TOML have it."""
     if isinstance(value, enum.Enum) and not isinstance(value, int):
@@ -64,6 +77,10 @@ def _plain(value: Any) -> object:
 def _plain_number(value: float) -> object:
     """Without the fraction of a whole number."""
     return int(value) if value == int(value) else value
+
+
+def _plain_exit(ended: Exit) -> object:
+    return ended.code if ended.signal is None else signal_name(ended.signal)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -159,6 +176,29 @@ OOM_SCORE = ValueType(
     _as_integer,
     shown_as="integer",
 )
+FRACTION = ValueType(
+    "0 to 1", converters.fraction, ("number", "string"), _as_number, shown_as="number"
+)
+BACKOFF = ValueType(
+    "linear, constant, exponential, or a list of durations",
+    converters.backoff,
+    ("string", "array", "number"),
+    _as_durations,
+    lambda value: [*map(_plain_number, value)] if isinstance(value, tuple) else value.value,
+)
+RESTART_LIMIT = ValueType("restarts/duration", converters.restart_limit, plain=str)
+EXITS = ValueType(
+    "list of exit codes and signals",
+    converters.exits,
+    ("array", "string", "integer"),
+    _as_exits,
+    lambda exits: [*map(_plain_exit, exits)],
+    shown_as="array",
+)
+ON_FATAL = ValueType(
+    "stay, or retry:duration", converters.on_fatal, plain=lambda seconds: f"retry:{seconds:g}s"
+)
+EXIT_WHEN = ValueType("never or all_ended", converters.exit_when)
 OCTAL = ValueType("octal number", converters.octal, plain=lambda number: f"{number:04o}")
 STRING = ValueType("text", converters.string)
 COMMAND = ValueType("command line", converters.string, ("string", "array"))

@@ -39,6 +39,10 @@ class CauseKind(enum.Enum):
     """An unexpected exception in the supervisor."""
 
 
+#: Kinds of what options decide without anybody asking.
+OF_OPTIONS = frozenset({CauseKind.POLICY, CauseKind.PROBE, CauseKind.LIMIT, CauseKind.DEPENDENCY})
+
+
 @dataclass(frozen=True, slots=True)
 class Cause:
     """Why a transition was made."""

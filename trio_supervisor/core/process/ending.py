@@ -1,11 +1,11 @@
-"""The end of an essential process: whether it escalates, and how it is told.
+"""The end of a process for good: whether it ends the supervisor, with which exit code and words.
 
-A process ends for good when it has ended by itself and is not to be started again
-(``ProcessRecord.ended_for_good``); a stop on request is no such end.
+``ProcessRecord.ended_unasked`` says what such an end is; a stop on request is none.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.errors import ProcessFailed
@@ -13,6 +13,8 @@ from trio_supervisor.core.process.reasons import reason
 from trio_supervisor.core.process.states import State
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from trio_supervisor.core.config.model import ProcessConfig
     from trio_supervisor.core.process.record import ProcessRecord
 
@@ -21,20 +23,19 @@ NOT_FOUND, NOT_EXECUTABLE, SIGNALLED = 127, 126, 128
 FAILED = 1
 
 
-def exit_code(config: ProcessConfig, record: ProcessRecord) -> int:
+def exit_code(record: ProcessRecord) -> int:
     """Return the exit code for a program that ends because this process has ended for good.
 
     That of its last child, as a shell tells it: 128 is added to the number of a signal. 0 only if
-    0 is expected and the process is not FATAL. If the last attempt led to no child, 127 or 126 as
-    the command was not found or cannot be executed.
+    the process has exited as expected. If there never was a child, 127 or 126 as the command was
+    not found or cannot be executed.
     """
-    ended = record.last_exit
-    if ended is None:
+    end = record.last_end
+    if end is None:
         return record.spawn_code
-    if ended.signal is not None:
-        return SIGNALLED + ended.signal
-    fine = record.state is not State.FATAL and ended.expected(config.exitcodes)
-    return ended.code or (0 if fine else FAILED)
+    if end.exit.signal is not None:
+        return SIGNALLED + end.exit.signal
+    return end.exit.code or (0 if _went_well(record) else FAILED)
 
 
 def failure_of(config: ProcessConfig, full_name: str, record: ProcessRecord) -> ProcessFailed:
@@ -46,5 +47,27 @@ def failure_of(config: ProcessConfig, full_name: str, record: ProcessRecord) -> 
         reason(config, record),
         exit=record.last_exit,
         tail=tail,
-        code=exit_code(config, record),
+        code=exit_code(record),
     )
+
+
+def code_if_all_ended(ended: ProcessRecord, programs: Iterable[ProcessRecord]) -> int | None:
+    """Return the exit code of a daemon whose last program has ended, None if one is still up.
+
+    ``ended`` is the one that has just ended for good by itself; ``programs`` are all that count.
+    The code is that of the first, by time, that has ended as it should not have, else 0.
+    """
+    records = [*programs]
+    if not any(one is ended for one in records) or any(one.is_up for one in records):
+        return None
+    failed = [one for one in records if one.ended_unasked and not _went_well(one)]
+    return exit_code(min(failed, key=_time_of_end)) if failed else 0
+
+
+def _went_well(record: ProcessRecord) -> bool:
+    end = record.last_end
+    return record.state is State.EXITED and end is not None and end.expected
+
+
+def _time_of_end(record: ProcessRecord) -> float:
+    return math.inf if record.transition is None else record.transition.at

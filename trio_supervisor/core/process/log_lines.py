@@ -84,8 +84,8 @@ def _stopped(config: ProcessConfig, transition: Transition) -> Line:
 def _fatal(config: ProcessConfig, transition: Transition) -> Line | None:
     if transition.cause.kind is CauseKind.SHUTDOWN:
         return None
-    text = f"gave up: {config.name} entered FATAL state, too many start retries too quickly"
-    return Severity.INFO, text
+    why = transition.evidence.rule or "too many start retries too quickly"
+    return Severity.INFO, f"gave up: {config.name} entered FATAL state, {why}"
 
 
 def _severity(transition: Transition) -> Severity:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.process.states import State
@@ -51,6 +52,16 @@ def _exited(config: ProcessConfig, record: ProcessRecord) -> str:
 
 def _unknown(config: ProcessConfig, record: ProcessRecord) -> str:
     return "it could not be signalled, or an internal error; the activity log has the details"
+
+
+def next_start(record: ProcessRecord, now: float) -> str:
+    """Tell when a process that is down starts by itself, as an appendix to the reason.
+
+    ``now`` is the time of the monotonic clock. Empty if no start is due.
+    """
+    if record.due == math.inf:
+        return ""
+    return f"; next start in {max(0, math.ceil(record.due - now))} s"
 
 
 def circumstances(record: ProcessRecord) -> str:

@@ -14,9 +14,10 @@ from dataclasses import field, fields
 from typing import Any, Protocol
 
 from trio_supervisor.core.dataclass import dataclass
-from trio_supervisor.core.process.cause import Cause
+from trio_supervisor.core.process.cause import OF_OPTIONS, Cause
 from trio_supervisor.core.process.exit import End, Exit
-from trio_supervisor.core.process.states import State
+from trio_supervisor.core.process.restart import RestartHistory
+from trio_supervisor.core.process.states import RUNNING_STATES, State
 
 #: Times of the monotonic clock, which begins anew in every program: dumped as seconds from now.
 _MONOTONIC = frozenset({"began_at", "spawned_at", "due", "deadline"})
@@ -44,6 +45,8 @@ class Evidence:
     """Text of the error; empty if there was none."""
     end: End | None = field(default=None, compare=False)
     """The circumstances of ``exit``, for the event; not dumped, because the record has them."""
+    rule: str = ""
+    """The words of an option that has decided; empty if none of ours has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ class Transition:
             "exit": _dump_exit(facts.exit),
             "expected": facts.expected,
             "error": facts.error,
+            "rule": facts.rule,
         }
 
     @classmethod
@@ -81,6 +85,7 @@ class Transition:
             _load_exit(data["exit"]),
             data["expected"],
             data["error"],
+            rule=data["rule"],
         )
         return cls(
             State(data["old"]), State(data["new"]), data["at"], Cause.load(data["cause"]), evidence
@@ -178,11 +183,32 @@ class ProcessRecord:
     """When the process starts automatically; infinite means not at all."""
     deadline: float = math.inf
     """When the child counts as started, or gets its next stop signal; infinite means never."""
+    restarting: RestartHistory | None = None
+    """What options about restarts count; None if none is written."""
 
     @property
     def ended_for_good(self) -> bool:
         """Whether it has ended by itself and only a request would start it again."""
         return self.state in (State.EXITED, State.FATAL) and self.due == math.inf
+
+    @property
+    def ended_unasked(self) -> bool:
+        """Whether it has ended for good although nobody has asked it to stop.
+
+        It has exited and is not restarted, was given up, or an option has stopped it.
+        """
+        if self.intent is Intent.DOWN:
+            cause = self.intended_by
+            by_option = cause is not None and cause.kind in OF_OPTIONS
+            return self.state is State.STOPPED and by_option
+        return self.ended_for_good
+
+    @property
+    def is_up(self) -> bool:
+        """Whether there is a child, or will be one without a request."""
+        if self.state in RUNNING_STATES or self.state is State.STOPPING:
+            return True
+        return self.due < math.inf or (self.state is State.UNKNOWN and self.pid != 0)
 
     @property
     def restarts(self) -> int:
@@ -202,6 +228,7 @@ class ProcessRecord:
             "intent": self.intent.value,
             "intended_by": None if self.intended_by is None else self.intended_by.dump(),
             "transition": None if self.transition is None else self.transition.dump(),
+            "restarting": None if self.restarting is None else self.restarting.dump(now),
         }
 
     @classmethod
@@ -213,6 +240,7 @@ class ProcessRecord:
             if seconds is not None:
                 values[name] = now + seconds
         cause, transition, end = values["intended_by"], values["transition"], values["last_end"]
+        restarting = values["restarting"]
         return cls(
             **values
             | {
@@ -223,6 +251,7 @@ class ProcessRecord:
                 "intent": Intent(values["intent"]),
                 "intended_by": None if cause is None else Cause.load(cause),
                 "transition": None if transition is None else Transition.load(transition),
+                "restarting": None if restarting is None else RestartHistory.load(restarting, now),
             }
         )
 

@@ -38,7 +38,7 @@ MOVES: dict[State, frozenset[State]] = {
     State.RUNNING: frozenset({State.EXITED, State.STOPPING, State.UNKNOWN}),
     State.BACKOFF: frozenset({State.STARTING, State.STOPPED, State.FATAL}),
     State.STOPPING: frozenset({State.STOPPED, State.UNKNOWN}),
-    State.EXITED: frozenset({State.STARTING}),
+    State.EXITED: frozenset({State.STARTING, State.FATAL}),
     State.FATAL: frozenset({State.STARTING}),
     State.UNKNOWN: frozenset({State.STOPPED}),
 }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_supervisor.core.config.model import GroupKind
+from trio_supervisor.core.config.restarting import NO_RESTART_OPTIONS
 from trio_supervisor.core.process import reasons
 from trio_supervisor.core.process.flapping import described
 from trio_supervisor.runtime.inspect.info import process_info
@@ -73,7 +74,10 @@ def _details(process: Process, now: float, used: Usage) -> dict[str, Value]:
 
 def reason(process: Process) -> str:
     """Explain why a process does not run; empty if it runs, starts or stops."""
-    return reasons.reason(process.config, process.record)
+    text = reasons.reason(process.config, process.record)
+    if process.config.restarting is NO_RESTART_OPTIONS:
+        return text
+    return text + reasons.next_start(process.record, trio.current_time())
 
 
 def flapping(process: Process) -> str:

@@ -8,6 +8,7 @@ public; the members here are internal.
 from __future__ import annotations
 
 import contextlib
+import math
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -113,6 +114,11 @@ class BaseProcess:
         return self._states.stopping
 
     @property
+    def is_due(self) -> bool:
+        """Whether it is started automatically after a pause."""
+        return self.record.due < math.inf
+
+    @property
     def attempt(self) -> StartAttempt:
         """The last start attempt."""
         return self._states.attempt
@@ -200,7 +206,8 @@ class BaseProcess:
         if self.stopping:
             return
         if self.state not in RUNNING_STATES:
-            if self.state is State.EXITED:  # the fault stands, the pending restart does not
+            # The fault stands, the pending restart does not.
+            if self.state is State.EXITED or self.is_due:
                 self._states.intend(Intent.DOWN, cause or requested(self, "stop"))
                 self._states.hold()
             raise NotRunning(self.full_name)

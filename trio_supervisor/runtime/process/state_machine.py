@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_supervisor.core.config.names import full_name
+from trio_supervisor.core.config.restarting import NO_RESTART_OPTIONS
 from trio_supervisor.core.errors import AbnormalTermination, InternalError, SpawnFailed
 from trio_supervisor.core.events import ProcessFlapping, state_event
 from trio_supervisor.core.journal.entry import What
@@ -22,16 +23,16 @@ from trio_supervisor.core.process import flapping
 from trio_supervisor.core.process.cause import (
     EXIT,
     INTERNAL_ERROR,
+    OF_OPTIONS,
     POLICY,
     Cause,
     CauseKind,
     follows_last,
 )
-from trio_supervisor.core.process.ending import failure_of
 from trio_supervisor.core.process.exit import End
 from trio_supervisor.core.process.log_lines import ProcessLine, spawned_line, transition_line
 from trio_supervisor.core.process.record import Evidence, Intent, Transition
-from trio_supervisor.core.process.restart import RestartPolicy
+from trio_supervisor.core.process.restart import RestartHistory, RestartPolicy
 from trio_supervisor.core.process.states import MOVES, RUNNING_STATES, State
 
 if TYPE_CHECKING:
@@ -122,6 +123,7 @@ class StateMachine:
             record.automatic_restarts += 1
         if flapping.counts(cause, record):
             self._count_bad_restart()
+        self._count_start(cause)
         record.started = self._host.wall_clock()
         record.began_at = trio.current_time()
         self._move(State.STARTING, cause)
@@ -157,11 +159,18 @@ class StateMachine:
 
     def promote(self, cause: Cause) -> None:
         """Record that the child counts as started: RUNNING."""
+        if self._config.restarting is not NO_RESTART_OPTIONS:
+            self._history.running_since = trio.current_time()
         self._record.failures = 0
         self._record.deadline = math.inf
         self._move(State.RUNNING, cause)
 
-    def fail_start(self, cause: Cause, error: str, end: End | None = None) -> None:
+    def fail_start(
+        self,
+        cause: Cause,
+        error: str,
+        end: End | None = None,
+    ) -> None:
         """Record a failed start attempt; retry later, or give up.
 
         ``end``: None means that the attempt led to no child.
@@ -171,13 +180,19 @@ class StateMachine:
         record.failures += 1
         record.failed_starts += 1
         ended = None if end is None else end.exit
-        self._move(State.BACKOFF, cause, Evidence(0, record.failures, ended, False, error, end))
+        self._move(
+            State.BACKOFF,
+            cause,
+            Evidence(0, record.failures, ended, False, error, end=end),
+        )
         if record.intent is Intent.DOWN:
             self.abandon_retry()
             return
-        delay = RestartPolicy.of(self._config).after_failed_start(record.failures)
+        policy = RestartPolicy.of(self._config)
+        delay = policy.after_failed_start(record.failures, ended, chance=self._host.chance())
         if delay is None:
-            self.give_up(POLICY)
+            rule = f"{ended} is in restart_prevent" if policy.prevents(ended) else ""
+            self.give_up(POLICY, rule)
         elif self._host.accepting:
             record.due = trio.current_time() + delay
 
@@ -187,11 +202,18 @@ class StateMachine:
         self._record.due = math.inf
         self._move(State.STOPPED, self._record.intended_by or INTERNAL_ERROR)
 
-    def give_up(self, cause: Cause) -> None:
-        """Make no further start attempts: FATAL."""
-        error = self._record.spawn_error
-        self._record.failures = 0  # a later start counts anew
-        self._move(State.FATAL, cause, Evidence(error=error))
+    def give_up(self, cause: Cause, rule: str = "") -> None:
+        """Make no further start attempts, or only after a long time: FATAL.
+
+        ``rule`` tells which option has decided, if it was not ``startretries``.
+        """
+        record = self._record
+        record.spawn_error = rule or record.spawn_error
+        record.failures = 0  # a later start counts anew
+        self._move(State.FATAL, cause, Evidence(error=record.spawn_error, rule=rule))
+        delay = RestartPolicy.of(self._config).after_fatal(record.last_exit)
+        if delay is not None and self._host.accepting:
+            record.due = trio.current_time() + delay
         self._escalate()
 
     def stop(self, deadline: float) -> None:
@@ -248,16 +270,15 @@ class StateMachine:
             killed = ended.signal is not None and ended.signal == record.signal
             cause = EXIT.of(record.signal_entry) if killed else EXIT
             self._move(State.EXITED, cause, evidence)
-            delay = RestartPolicy.of(config).after_exit(expected=expected, lifetime=lifetime)
-            if delay is not None and self._host.accepting and record.intent is Intent.UP:
-                record.due = trio.current_time() + delay
+            record.pid = 0
+            self._restart_later(ended, died_at, expected=expected, lifetime=lifetime)
         record.pid = 0
         self._escalate()
 
     def _escalate(self) -> None:
-        """If the process is essential and has ended for good, let that end the supervisor."""
-        if self._config.essential and self._record.ended_for_good and self._host.accepting:
-            self._host.essential_ended(failure_of(self._config, self._full_name, self._record))
+        """If the process has ended for good, let that end the supervisor where options say so."""
+        if self._record.ended_unasked and self._host.accepting:
+            self._host.ended_unasked(self._config, self._full_name, self._record)
 
     @property
     def _full_name(self) -> str:
@@ -271,6 +292,45 @@ class StateMachine:
         """Record that the child was sent a signal on request: its end may be the effect."""
         self._record.signal = number
         self._record.signal_entry = cause.entry
+
+    def _restart_later(
+        self, ended: Exit, died_at: float, *, expected: bool, lifetime: float
+    ) -> None:
+        """Schedule the restart of a process that has exited by itself, if it is to be made."""
+        record, policy = self._record, RestartPolicy.of(self._config)
+        deaths = 1
+        if self._config.restarting is not NO_RESTART_OPTIONS:
+            self._history.died(died_at)
+            deaths = self._history.deaths
+        delay = policy.after_exit(
+            ended, expected=expected, lifetime=lifetime, deaths=deaths, chance=self._host.chance()
+        )
+        if delay is None or not self._host.accepting or record.intent is Intent.DOWN:
+            return
+        due = trio.current_time() + delay
+        rule = "" if record.restarting is None else policy.excess(record.restarting, due)
+        if rule:
+            self.give_up(POLICY, rule)
+        else:
+            record.due = due
+
+    @property
+    def _history(self) -> RestartHistory:
+        if self._record.restarting is None:
+            self._record.restarting = RestartHistory()
+        return self._record.restarting
+
+    def _count_start(self, cause: Cause) -> None:
+        """Count an automatic restart for ``restart_limit``; any other start clears all counters."""
+        record, options = self._record, self._config.restarting
+        if cause.kind not in OF_OPTIONS or record.state is State.FATAL:
+            record.restarting = None
+        elif (
+            record.state is not State.BACKOFF
+            and cause.kind is not CauseKind.DEPENDENCY
+            and options.restart_limit is not None
+        ):
+            self._history.restarted(trio.current_time(), options)
 
     def _move(self, new: State, cause: Cause, evidence: Evidence | None = None) -> None:
         """Change the state: the only place where that happens."""
