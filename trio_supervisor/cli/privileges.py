@@ -25,6 +25,7 @@ LATE_MODULES = (
     "trio_supervisor.core.config.probes",
     "trio_supervisor.runtime.spawn.environment",
     "trio_supervisor.web.api.routes",
+    "trio_supervisor.web.pages.history_page",
     "trio_supervisor.web.pages.live",
     "trio_supervisor.web.pages.log_page",
     "trio_supervisor.web.pages.log_view",

@@ -138,6 +138,7 @@ class App:
             "/index.html": status,
             "/live": Endpoint(READ_METHODS, self._live, is_compressed=True),
             "/tail.html": Endpoint(PAGE_METHODS, self._log, is_compressed=True),
+            "/history.html": Endpoint(PAGE_METHODS, self._history, is_compressed=True),
             "/live/log": Endpoint(READ_METHODS, self._live_log, is_compressed=True),
             "/log.txt": Endpoint(READ_METHODS, self._download),
             "/ok.html": Endpoint(PAGE_METHODS, self._health),
@@ -274,6 +275,11 @@ class App:
         from trio_supervisor.web.pages.log_page import log_page
 
         return await log_page(self._supervisor, request)
+
+    async def _history(self, request: Request) -> Response:
+        from trio_supervisor.web.pages.history_page import history_page
+
+        return await history_page(self._supervisor, request)
 
     async def _live_log(self, request: Request) -> Response | StreamResponse:
         from trio_supervisor.web.pages.log_view import live_log

@@ -112,7 +112,7 @@ async def test_the_table(fake: FakeSupervisor) -> None:
         page = Page((await client.get("/")).body.decode())
     assert list(page.rows) == ["off", "cat", "grp:ga"]
     assert [row["state"] for row in page.rows.values()] == ["fatal", "stopped", "running"]
-    assert page.rows["cat"]["name"] == "catnot started yetNo output so far"
+    assert page.rows["cat"]["name"] == "catnot started yetNo output so farWhy, and what was before"
     assert "<bad> & worse" in page.rows["off"]["name"]
     assert "<last> words" in page.rows["off"]["name"]
     assert page.rows["grp:ga"]["name"] == "grp:ga"

@@ -82,7 +82,7 @@ def row(process: Process, usage: UsageSample, viewer: Viewer, now: float) -> str
     return (
         f'<tr class="process{trouble}" tabindex="-1" data-name="{visible(process.full_name)}" '
         f'data-group="{visible(process.group)}" data-state="{state}" {figures}>'
-        f'<td class="state"><span class="chip {state}">{state}</span></td>'
+        f'<td class="state">{state_chip(process)}</td>'
         f'<th scope="row" class="name"><div>{_name(process)}{_why(process)}</div></th>'
         f'<td class="number cpu"><span class="chart"></span>'
         f'<span class="value">{cpu_text(usage.cpu)}</span></td>'
@@ -95,6 +95,15 @@ def row(process: Process, usage: UsageSample, viewer: Viewer, now: float) -> str
         f"{process.record.restarts}</td>"
         f'<td class="actions">{_actions(process, viewer)}</td></tr>\n'
     )
+
+
+def state_chip(process: Process) -> str:
+    state = process.state.name.lower()
+    return f'<span class="chip {state}">{state}</span>'
+
+
+def history_address(name: str) -> str:
+    return visible(f"history.html?{urlencode({'processname': name})}")
 
 
 def is_trouble(process: Process) -> bool:
@@ -157,6 +166,7 @@ def _why(process: Process) -> str:
     output = f"<pre>{visible(text)}</pre>" if text else "<p>No output so far</p>"
     if facts := circumstances(process.record):
         output += f"<p>{visible(facts)}</p>"
+    output += f'<p><a href="{history_address(process.full_name)}">Why, and what was before</a></p>'
     return (
         f'<details class="last"><summary class="reason" title="{why}">{why}</summary>'
         f"{output}</details>"
@@ -176,5 +186,6 @@ def _actions(process: Process, viewer: Viewer) -> str:
         f'<div class="buttons">{main}'
         f'<details class="menu"><summary aria-label="More for {visible(name)}">⋯</summary>'
         f'<div><a href="{log_address(name)}">Stdout log</a>'
-        f'<a href="{log_address(name, "stderr")}">Stderr log</a>{clear}</div></details></div>'
+        f'<a href="{log_address(name, "stderr")}">Stderr log</a>'
+        f'<a href="{history_address(name)}">History</a>{clear}</div></details></div>'
     )
