@@ -116,6 +116,7 @@ LAZY = (
         "runtime.spawn.steps", "resource", "every fork gets slower; for children with limits only"
     ),
     Lazy("runtime.spawn.steps", "ctypes", "as slow, and for children with such a step only"),
+    Lazy("runtime.process.driver", f"{NAME}.runtime.process.hooks*", "few programs have hooks"),
     Lazy("runtime.spawn.starter", f"{NAME}.runtime.spawn.environment*", "few programs need it"),
     Lazy("runtime.spawn.leftovers", "datetime*", "most starts find no leftovers"),
     Lazy("core.line_records", "json*", "for the format json only"),

@@ -17,6 +17,8 @@ from trio_supervisor.runtime.definitions import program, task
 
 RIGHT: dict[str, list[object]] = {
     **{f"rlimit_{name}": [0, "0", "1:2", "unlimited"] for name in RLIMITS},
+    "stop_sequence": ["QUIT:10s, TERM", ["QUIT:10s", "TERM:1.5"]],
+    "stop_command": ["/bin/true now", ["/bin/true", "a b"]],
     "gid": [0],
     "user_env": ["none", "basic", UserEnv.BASIC],
     "environment_file": [[], ["/a", Path("/b"), "-/c"]],
@@ -68,6 +70,8 @@ RIGHT: dict[str, list[object]] = {
 }
 WRONG: dict[str, list[object]] = {
     **{f"rlimit_{name}": [-1, "2:1", True, None] for name in RLIMITS},
+    "stop_sequence": ["", "QUIT:soon", ["NONE"], [15], "0"],
+    "stop_command": ["", [], [" "], 1],
     "gid": ["root", -1],
     "user_env": ["all", None],
     "environment_file": ["/a", [1], ["a\0b"]],

@@ -23,6 +23,7 @@ LATE_MODULES = (
     *("datetime", "email.utils", "html", "importlib.resources", "tomllib"),
     *("json.encoder", "trio_supervisor.runtime.output.records"),
     "trio_supervisor.core.config.probes",
+    "trio_supervisor.runtime.process.hooks",
     "trio_supervisor.runtime.spawn.environment",
     "trio_supervisor.web.api.routes",
     "trio_supervisor.web.pages.history_page",

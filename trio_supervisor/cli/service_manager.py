@@ -22,6 +22,7 @@ from trio_supervisor.core.notify import (
     status_text,
 )
 from trio_supervisor.core.process.states import STOPPED_STATES, DaemonState
+from trio_supervisor.core.process.stop import StopSequence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -137,7 +138,9 @@ class ServiceManager:
 
     def _extend_stop(self, supervisor: Supervisor) -> None:
         left = [
-            p.config.stopwaitsecs for p in supervisor.processes() if p.state not in STOPPED_STATES
+            StopSequence.of(p.config).patience
+            for p in supervisor.processes()
+            if p.state not in STOPPED_STATES
         ]
         if may_extend_stop(trio.current_time() - self._changed_at, left):
             self._send([f"EXTEND_TIMEOUT_USEC={int(STOP_EXTENSION * 1e6)}"], supervisor.log)

@@ -22,6 +22,7 @@ from trio_supervisor.core.config.model import (
     Severity,
 )
 from trio_supervisor.core.config.restarting import RestartOptions
+from trio_supervisor.core.config.stopping import NO_STOPPING
 from trio_supervisor.core.diagnostics import Diagnostic
 from trio_supervisor.core.errors import ConfigError
 
@@ -486,6 +487,8 @@ def test_defaults_of_a_program() -> None:
     values.pop("limits")
     for key in ("dependencies", "oneshot", "readiness", "health"):  # Supervisor has none of them
         values.pop(key)
+    assert x.stopping is NO_STOPPING
+    values.pop("stopping")
     assert x.identity is NO_IDENTITY
     values.pop("identity")
     assert values == {

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from trio_supervisor.core.config.stopping import NO_STOPPING
 from trio_supervisor.runtime.process.emergency_stop import end_survivors
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def process_of(pid: int) -> Process:
     policy = {"stopsignal": signal.SIGTERM, "stopwaitsecs": 60, "stopasgroup": True}
-    config = SimpleNamespace(**policy, killasgroup=True)
+    config = SimpleNamespace(**policy, killasgroup=True, stopping=NO_STOPPING)
     return cast("Process", SimpleNamespace(pid=pid, config=config))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
     from trio.testing import MockClock
 
 
-def commands(**options: object) -> SideCommands:
+def commands(launcher: ProcessLauncher | None = None, **options: object) -> SideCommands:
     recorder = Recorder()
-    recorder.host.launch = ProcessLauncher()
+    recorder.host.launch = launcher or ProcessLauncher()
     return SideCommands(program("x", **options), "x", recorder.host)
 
 
@@ -109,7 +110,8 @@ async def test_a_hanging_command_is_killed_with_its_group(
 
 @needs_root
 async def test_a_command_runs_as_the_user_of_its_program() -> None:
-    end = await commands(uid=65534).run("/usr/bin/id -u", within=PATIENCE)
+    with closing(ProcessLauncher()) as launcher:  # it has a fork server
+        end = await commands(launcher, uid=65534).run("/usr/bin/id -u", within=PATIENCE)
     assert end.last_line == "65534"
 
 

@@ -31,6 +31,7 @@ from trio_supervisor.core.config.model import (
     Severity,
 )
 from trio_supervisor.core.config.restarting import Backoff, RestartLimit
+from trio_supervisor.core.config.stopping import SignalStep
 from trio_supervisor.core.config.suggest import suggestion
 from trio_supervisor.core.events import EVENT_TYPES
 from trio_supervisor.core.numbers import LONGEST_SECONDS, natural
@@ -309,6 +310,23 @@ def on_unhealthy(text: str, _: EvalContext) -> OnUnhealthy:
 
 def signal(text: str, _: EvalContext) -> int:
     return parse_signal(text)
+
+
+def stop_sequence(text: str, _: EvalContext) -> tuple[SignalStep, ...]:
+    return parse_stop_sequence(text)
+
+
+def parse_stop_sequence(text: str) -> tuple[SignalStep, ...]:
+    """``QUIT:10s, TERM:5s, INT``."""
+    steps = tuple(_signal_step(item.strip()) for item in text.split(",")) if text.strip() else ()
+    if any(step.signal == 0 for step in steps):
+        raise ValueError("signal 0 stops nothing", "use a name, like TERM")
+    return steps
+
+
+def _signal_step(text: str) -> SignalStep:
+    name, colon, wait = text.partition(":")
+    return SignalStep(parse_signal(name), parse_duration(wait) if colon else None)
 
 
 def exit_codes(text: str, _: EvalContext) -> tuple[int, ...]:

@@ -17,6 +17,7 @@ from trio_supervisor.core.config.depends_on import NO_DEPENDENCIES, Dependencies
 from trio_supervisor.core.config.identity import NO_IDENTITY, Identity, UserEnv
 from trio_supervisor.core.config.limits import NO_LIMITS, Limits
 from trio_supervisor.core.config.restarting import NO_RESTART_OPTIONS, RestartOptions
+from trio_supervisor.core.config.stopping import NO_STOPPING, Stopping
 from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.diagnostics import Diagnostic
 from trio_supervisor.core.diagnostics import Severity as Severity
@@ -256,6 +257,7 @@ class ProcessConfig:
     """Pauses and limits of retries and restarts."""
     identity: Identity = NO_IDENTITY
     limits: Limits = NO_LIMITS
+    stopping: Stopping = NO_STOPPING
     essential: bool = False
     """Whether the supervisor ends when this process has ended for good."""
     dependencies: Dependencies = NO_DEPENDENCIES
@@ -443,6 +445,8 @@ class ProgramOptions(CommonOptions, total=False):
     oom_score_adj: int
     no_new_privs: bool
     die_with_supervisor: bool
+    stop_sequence: str | Sequence[str]
+    stop_command: str | Sequence[str]
     log_format: LogFormat | str
     """``raw``, ``prefix`` or ``json``."""
     dump_signal: int

@@ -436,6 +436,30 @@ def _channel(name: str) -> tuple[Option, ...]:
     )
 
 
+#: How a program is stopped, besides what Supervisor has.
+STOPPING = (
+    Option(
+        "stop_sequence",
+        value_types.STOP_SEQUENCE,
+        "",
+        "signals instead of stopsignal, like QUIT:10s, TERM:5s; without a time stopwaitsecs",
+        extension=True,
+        extended=True,
+        field="stopping.sequence",
+        python=python_values.STOP_SEQUENCE,
+    ),
+    Option(
+        "stop_command",
+        value_types.COMMAND,
+        None,
+        "command that stops it; signals follow after stopwaitsecs, or if it fails",
+        extension=True,
+        extended=True,
+        field="stopping.command",
+        python=python_values.COMMAND,
+    ),
+)
+
 #: How the limits of a child are written that do not count something.
 _RLIMIT_TYPES = {
     **dict.fromkeys(
@@ -866,6 +890,7 @@ PROGRAM = (
         python=python_values.ENVIRONMENT_FILES,
     ),
     *LIMITS,
+    *STOPPING,
     Option(
         "depends_on",
         value_types.DEPENDENCIES,

@@ -6,6 +6,7 @@ Files are checked when their text is converted (``converters.py``); here there i
 from __future__ import annotations
 
 import math
+import shlex
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -247,6 +248,29 @@ def _exit(value: int | str) -> Exit:
 _is_limit_text = _parses(parse_restart_limit)
 _is_exit_text = _parses(parse_exit)
 
+
+def _is_text_or_texts(value: Any) -> bool:
+    words = [value] if isinstance(value, str) else value
+    return is_sequence_of(is_text)(words) and bool(words) and bool(words[0].strip())
+
+
+def _stop_sequence(value: str | Sequence[str]) -> object:
+    text = value if isinstance(value, str) else ",".join(value)
+    return converters.parse_stop_sequence(text)
+
+
+def _is_stop_sequence(value: Any) -> bool:
+    try:
+        return _is_text_or_texts(value) and bool(_stop_sequence(value))
+    except ValueError:
+        return False
+
+
+def _command(value: str | Sequence[str]) -> str:
+    """As a file would have it; of several words each is quoted."""
+    return value if isinstance(value, str) else shlex.join(value)
+
+
 ANY_INTEGER = PythonValue(_integer, "a whole number")
 COUNT = PythonValue(_count, "a whole number, 0 or more")
 DURATION = PythonValue(_is_duration, "seconds, or a text like 500ms, 30s, 5m, 2h, 1d", _duration)
@@ -257,6 +281,12 @@ RLIMIT_SECONDS = _like_in_a_file(converters.rlimit_seconds, _LIMIT.format("secon
 RLIMIT_DURATION = _like_in_a_file(converters.rlimit_duration, _LIMIT.format("seconds"))
 NICE = PythonValue(_from_to(-20, 19), "a number from -20 to 19")
 OOM_SCORE = PythonValue(_from_to(-1000, 1000), "a number from -1000 to 1000")
+STOP_SEQUENCE = PythonValue(
+    _is_stop_sequence,
+    "signals with times, like ['QUIT:10s', 'TERM']",
+    _stop_sequence,
+)
+COMMAND = PythonValue(_is_text_or_texts, "text, or a sequence of texts", _command)
 FLAG = PythonValue(_boolean, "True or False")
 PATH = PythonValue(_is_path, "a path", _path)
 RESTART_POLICY = PythonValue(_restart_policy, "True, False or an Autorestart", _policy)

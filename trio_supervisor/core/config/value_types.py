@@ -209,6 +209,14 @@ STRINGS = ValueType("list", converters.strings, ("array", "string"), _as_list, s
 SIGNAL = ValueType(
     "signal", converters.signal, ("string", "integer"), plain=int, shown_as="integer"
 )
+STOP_SEQUENCE = ValueType(
+    "list of SIGNAL or SIGNAL:DURATION",
+    converters.stop_sequence,
+    ("array", "string"),
+    _as_list,
+    lambda steps: [str(step) for step in steps],
+    shown_as="array",
+)
 EXIT_CODES = ValueType(
     "list of 0 to 255",
     converters.exit_codes,

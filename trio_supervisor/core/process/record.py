@@ -181,6 +181,8 @@ class ProcessRecord:
     """When the child was made."""
     due: float = math.inf
     """When the process starts automatically; infinite means not at all."""
+    stop_step: int = 0
+    """Number of the step of the stop sequence that was taken last, from 0."""
     deadline: float = math.inf
     """When the child counts as started, or gets its next stop signal; infinite means never."""
     restarting: RestartHistory | None = None

@@ -16,30 +16,64 @@ KILL_REPEAT_FLOOR = 1.0
 
 @dataclass(frozen=True, slots=True)
 class StopStep:
-    """One signal, and the time the child gets to end because of it."""
+    """A command or a signal, and the time the child gets to end because of it."""
 
     signal: int
+    """0 if it is a command."""
     group: bool
-    """Whether the process group gets it, not only the child itself."""
+    """Whether the process group gets the signal, not only the child itself."""
     wait: float
     """Seconds until the next step."""
+    command: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class StopSequence:
-    """The stop signal, then SIGKILL, which is repeated until the child has ended.
+    """The stop command and stop signals, then SIGKILL, repeated until the child has ended.
 
-    The running supervisor and the emergency stop carry out the same sequence.
+    The running supervisor and the emergency stop carry out the same sequence, but for the command,
+    which needs an event loop.
     """
 
-    first: StopStep
-    last: StopStep
+    steps: tuple[StopStep, ...]
 
     @classmethod
     def of(cls, config: ProcessConfig) -> StopSequence:
         """Make the sequence that the options of a process describe."""
-        patience = config.stopwaitsecs
-        return cls(
-            StopStep(config.stopsignal, config.stopasgroup, patience),
-            StopStep(SIGKILL, config.killasgroup, patience or KILL_REPEAT_FLOOR),
-        )
+        patience, group = config.stopwaitsecs, config.stopasgroup
+        steps = [StopStep(config.stopsignal, group, patience)]
+        if config.stopping.sequence:
+            steps = [
+                StopStep(step.signal, group, patience if step.wait is None else step.wait)
+                for step in config.stopping.sequence
+            ]
+        if config.stopping.command is not None:
+            steps.insert(0, StopStep(0, False, patience, config.stopping.command))
+        last = StopStep(SIGKILL, config.killasgroup, patience or KILL_REPEAT_FLOOR)
+        return cls((*steps, last))
+
+    @property
+    def patience(self) -> float:
+        """Seconds from the beginning to the first SIGKILL."""
+        return sum(step.wait for step in self.steps[:-1])
+
+    def is_last(self, number: int) -> bool:
+        """Whether the step of this number, from 0, is SIGKILL."""
+        return number >= len(self.steps) - 1
+
+    def step(self, number: int) -> StopStep:
+        """Return a step by its number, from 0; the last one for all that follow."""
+        return self.steps[min(number, len(self.steps) - 1)]
+
+    def signals_within(self, seconds: float) -> list[tuple[float, StopStep]]:
+        """Return signals with the seconds after which they are sent; SIGKILL after ``seconds``
+        at the latest."""
+        timed, after = [], 0.0
+        for number, step in enumerate(self.steps):
+            if self.is_last(number):
+                timed.append((min(after, seconds), step))
+            elif not step.command:
+                if after < seconds or not timed:
+                    timed.append((after, step))
+                after += step.wait
+        return timed

@@ -172,6 +172,15 @@ class OutputChannel:
         """Append a message of the daemon to the log: why a child could not be spawned."""
         self._deliver_contained(text.encode())
 
+    def write_to_log(self, data: bytes) -> None:
+        """Append to the log what is not the child's: no event and no subscriber gets it."""
+        try:
+            self._write_to_log(data)
+        except Exception as error:  # must end neither this channel nor the daemon
+            self._host.log(
+                Severity.CRITICAL, f"output of {self._label} could not be handled: {error!r}"
+            )
+
     def reopen(self) -> None:
         """Open the log by its name again. Raises OSError."""
         self._targets.reopen()
@@ -225,13 +234,16 @@ class OutputChannel:
                 Severity.CRITICAL, f"output of {self._label} could not be handled: {error!r}"
             )
 
-    def _write(self, data: bytes) -> None:
+    def _write_to_log(self, data: bytes) -> None:
         if self._records is None:
             self._targets.write(data)
         else:
             self._records.write(data, self._pid)
         self.time_index.note(trio.current_time(), self.tail.count)
         self.tail.feed(data)
+
+    def _write(self, data: bytes) -> None:
+        self._write_to_log(data)
         self.subscriptions.feed(data)
         if self._publishes:
             self._publish_text(self._characters.feed(data))

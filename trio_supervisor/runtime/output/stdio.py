@@ -147,6 +147,10 @@ class Stdio:
         """Append a message of the daemon to the log of the child's stderr."""
         self._stderr.write_note(text)
 
+    def write_to_log(self, data: bytes) -> None:
+        """Append to the log of stdout what a command beside the child has written."""
+        self._stdout.write_to_log(data)
+
 
 class Stdin:
     """The stdin of one child: bytes are queued in order and delivered as the child reads.

@@ -57,8 +57,10 @@ if TYPE_CHECKING:
     from trio_supervisor.core.process.cause import Cause
     from trio_supervisor.core.process.exit import Exit
     from trio_supervisor.core.process.record import ProcessRecord
+    from trio_supervisor.core.process.stop import StopStep
     from trio_supervisor.runtime.host import Host
     from trio_supervisor.runtime.output.stdio import Stdio
+    from trio_supervisor.runtime.process.hooks import ProcessHooks
     from trio_supervisor.runtime.process.state_machine import StateMachine
     from trio_supervisor.runtime.process.waiters import StateWaiters
     from trio_supervisor.runtime.spawn.child import Child
@@ -75,6 +77,8 @@ class Driver:
         "_config",
         "_host",
         "_inherited",
+        "_known_hooks",
+        "_nursery",
         "_record",
         "_removed",
         "_signals",
@@ -107,6 +111,8 @@ class Driver:
         self._host = host
         self._signals = Signaller(config, host.log)
         self._wait = trio.CancelScope()
+        self._nursery: trio.Nursery | None = None
+        self._known_hooks: ProcessHooks | None = None
         self._inherited: Child | None = None
         self._removed = False
 
@@ -184,9 +190,6 @@ class Driver:
             self.child = child
             self._stdio.attach(child)
             self._states.spawned(child.pid)
-            if self._record.intent is Intent.DOWN:
-                with contextlib.suppress(Failed):  # UNKNOWN now, as the log says
-                    self._terminate(child)
             await self._accompany(child)
 
     async def resume(self, child: Child) -> None:
@@ -229,7 +232,11 @@ class Driver:
         """Forward the child's input and output until it exits, then record its end."""
         try:
             async with trio.open_nursery() as nursery:
+                self._nursery = nursery
                 child.serve(nursery, self._stdio.carry)
+                if self._record.state is State.STARTING and self._record.intent is Intent.DOWN:
+                    with contextlib.suppress(Failed):  # UNKNOWN now, as the log says
+                        self._terminate(child)
                 try:
                     ended = await self._watch(child)
                 finally:
@@ -254,10 +261,13 @@ class Driver:
             if record.state is State.STARTING:
                 self._states.promote(POLICY)
             elif record.state is State.STOPPING:
-                step = StopSequence.of(self._config).last
+                record.stop_step += 1
+                stop = StopSequence.of(self._config)
+                step = stop.step(record.stop_step)
                 record.deadline = trio.current_time() + step.wait
+                send = self._signals.kill if stop.is_last(record.stop_step) else self._signals.stop
                 try:
-                    self._signals.kill(child, step)
+                    send(child, step)
                 except Failed as error:
                     self._states.lose_control(POLICY, error.detail)
 
@@ -267,16 +277,38 @@ class Driver:
             self._states.promote(PROBE)
 
     def _terminate(self, child: Child) -> None:
-        """Send the stop signal. Raises Failed, and the state is UNKNOWN, if that is refused."""
-        step = StopSequence.of(self._config).first
+        """Begin the stop sequence. Raises Failed, and the state is UNKNOWN, if that is refused."""
+        self._record.stop_step = 0
+        step = StopSequence.of(self._config).step(0)
         self._states.stop(trio.current_time() + step.wait)
         try:
-            self._signals.stop(child, step)
+            if step.command:
+                self._start_stop_command(child, step)
+            else:
+                self._signals.stop(child, step)
         except Failed as error:
             self._states.lose_control(self._cause_of_stop, error.detail)
             raise
         finally:
             self._wait.deadline = self._record.deadline
+
+    def _start_stop_command(self, child: Child, step: StopStep) -> None:
+        """Run the stop command while the child lives."""
+        assert self._nursery is not None
+        self._nursery.start_soon(self._run_stop_command, child, step)
+
+    async def _run_stop_command(self, child: Child, step: StopStep) -> None:
+        """Run it until the step or the child ends; if it fails, go on to the next step at once."""
+        if not await self._hooks.stop_command(child.pid, step):
+            self._record.deadline = self._wait.deadline = trio.current_time()
+
+    @property
+    def _hooks(self) -> ProcessHooks:
+        if self._known_hooks is None:
+            from trio_supervisor.runtime.process.hooks import ProcessHooks  # few programs have some
+
+            self._known_hooks = ProcessHooks(self._starter)
+        return self._known_hooks
 
     @property
     def _cause_of_stop(self) -> Cause:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from signal import SIGCONT
+from signal import SIGCONT, SIGKILL
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.plan import stop_order
@@ -28,23 +28,31 @@ LOOK_INTERVAL = 0.01
 def end_survivors(processes: Sequence[Process], within: float) -> None:
     """Stop all children that are left, and reap them. Blocks meanwhile.
 
-    They get their stop signals at once, in reverse start order, and SIGKILL after stopwaitsecs or
-    ``within`` seconds, whichever is less.
+    They get their first stop signals at once, in reverse start order, and the others when they are
+    due, but SIGKILL after ``within`` seconds at the latest.
 
     A child that was not reaped keeps its pid, so no other process can be hit; a child that was
     reaped, while its end was not recorded yet, is left out.
     """
     living = [process for process in stop_order(processes) if process.pid]
     sequences = [(process, StopSequence.of(process.config)) for process in living]
-    for process, stop in sequences:
-        _send(process, stop.first.signal, group=stop.first.group)
-        _send(process, SIGCONT, group=stop.first.group)  # a paused child cannot act on it
-    told = time.monotonic()
-    for process, stop in sorted(sequences, key=lambda item: item[1].first.wait):
-        patience = min(within, stop.first.wait)
-        if not _has_ended(process.pid, told + patience - time.monotonic()):
-            _send(process, stop.last.signal, group=stop.last.group)
+    began = time.monotonic()
+    for after, process, step in sorted(
+        (
+            (after, process, step)
+            for process, stop in sequences
+            for after, step in stop.signals_within(within)
+        ),
+        key=lambda item: (item[0], item[2].signal == SIGKILL),
+    ):
+        if after and _has_ended(process.pid, began + after - time.monotonic()):
+            continue
+        _send(process, step.signal, group=step.group)
+        if step.signal == SIGKILL:
             _has_ended(process.pid, LAST_WAIT)
+        else:
+            _send(process, SIGCONT, group=step.group)  # a paused child cannot act on it
+    for process, _ in sequences:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(process.pid, os.WNOHANG)
 

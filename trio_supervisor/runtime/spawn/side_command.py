@@ -30,9 +30,10 @@ from trio_supervisor.runtime.guards import run_logged
 from trio_supervisor.runtime.output.reader import CHUNK, read_available, read_rest
 from trio_supervisor.runtime.spawn.launcher import SpawnError
 from trio_supervisor.runtime.spawn.spec import spawn_spec
+from trio_supervisor.runtime.spawn.starter import completed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from trio_supervisor.core.config.model import ProcessConfig
     from trio_supervisor.core.process.exit import Exit
@@ -100,7 +101,8 @@ class SideCommands:
                 await self._job.over.wait()
         if scope.cancelled_caught:
             raise CommandNotRun("the command before it was killed and has not ended yet")
-        job = self._job = _Job(self._spec(line, environment or {}), self._host, output)
+        complete = partial(self._complete, self._spec(line), environment or {})
+        job = self._job = _Job(complete, self._host, output)
         what = f"command of {self._config.name}"
         trio.lowlevel.spawn_system_task(partial(run_logged, job.run, what, self._host.log))
         try:
@@ -110,11 +112,16 @@ class SideCommands:
             job.kill()
         return job.outcome()
 
-    def _spec(self, line: str, environment: Mapping[str, str]) -> SpawnSpec:
+    async def _complete(self, spec: SpawnSpec, environment: Mapping[str, str]) -> SpawnSpec:
+        """Add the variables that must be looked up, and those of the command. Raises SpawnError."""
+        spec = await completed(spec, self._config, self._host.environment)
+        return replace(spec, environment={**spec.environment, **environment})
+
+    def _spec(self, line: str) -> SpawnSpec:
         """Describe the child. Raises CommandNotRun."""
         config = replace(self._config, command=line, redirect_stderr=True)
         try:
-            spec = spawn_spec(
+            return spawn_spec(
                 config,
                 self._group,
                 inherited=self._host.environment,
@@ -123,15 +130,20 @@ class SideCommands:
             )
         except RequestError as error:
             raise CommandNotRun(error.detail) from error
-        return replace(spec, environment={**spec.environment, **environment})
 
 
 class _Job:
     """One command, from its launch until it is reaped."""
 
-    def __init__(self, spec: SpawnSpec, host: Host, output: Callable[[bytes], object]) -> None:
+    def __init__(
+        self,
+        complete: Callable[[], Awaitable[SpawnSpec]],
+        host: Host,
+        output: Callable[[bytes], object],
+    ) -> None:
+        """``complete`` describes the child; it may raise SpawnError."""
         self.over = trio.Event()
-        self._spec = spec
+        self._complete = complete
         self._host = host
         self._pass_on = output
         self._child: Child | None = None
@@ -169,7 +181,8 @@ class _Job:
             self._error = f"no stdin for it: {error.strerror}"
             return
         try:
-            self._child = await self._host.launch(replace(self._spec, stdin=stdin))
+            spec = await self._complete()
+            self._child = await self._host.launch(replace(spec, stdin=stdin))
         except SpawnError as error:
             self._error = str(error)
         finally:

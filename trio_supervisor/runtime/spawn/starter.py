@@ -15,7 +15,7 @@ from trio_supervisor.runtime.spawn.spec import find_command_of, spawn_spec
 from trio_supervisor.runtime.spawn.task import TaskChild
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from trio_supervisor.core.config.model import ProcessConfig
     from trio_supervisor.runtime.host import Host
@@ -28,6 +28,21 @@ if TYPE_CHECKING:
 
 #: For all processes without a shared socket: an ``ExitStack`` would take 0.8 KiB for each.
 _NOTHING = contextlib.nullcontext()
+
+
+async def completed(
+    spec: SpawnSpec, config: ProcessConfig, inherited: Mapping[str, str]
+) -> SpawnSpec:
+    """Add the variables that must be looked up; ``inherited`` is the supervisor's environment.
+
+    Raises SpawnError.
+    """
+    if not config.identity.adds_variables:
+        return spec
+    from trio_supervisor.runtime.spawn.environment import looked_up  # few programs need it
+
+    environment = await looked_up(config, spec.environment, inherited)
+    return replace(spec, environment=environment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +101,9 @@ class Starter:
                     stdin=stdin,
                 )
                 await self.stdio.open()
-                if self.config.identity.adds_variables:
-                    spec = await self._with_variables(spec)
-                return await self.host.launch(spec)
+                return await self.host.launch(
+                    await completed(spec, self.config, self.host.environment)
+                )
 
     async def reopen(self, held: contextlib.ExitStack | None) -> None:
         """Open the logs and push the resources on ``held`` for a child that is already alive.
@@ -97,12 +112,6 @@ class Starter:
         """
         await self.stdio.open()
         self._lend_socket(held)
-
-    async def _with_variables(self, spec: SpawnSpec) -> SpawnSpec:
-        from trio_supervisor.runtime.spawn.environment import looked_up  # few programs need it
-
-        environment = await looked_up(self.config, spec.environment, self.host.environment)
-        return replace(spec, environment=environment)
 
     def _lend_socket(self, held: contextlib.ExitStack | None) -> int | None:
         return None if self.socket is None or held is None else self.socket.lend(held)

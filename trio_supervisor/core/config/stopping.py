@@ -1,0 +1,38 @@
+"""How a process is stopped and asked to refresh, and what is run around its life."""
+
+from __future__ import annotations
+
+from trio_supervisor.core.dataclass import dataclass
+from trio_supervisor.core.process.signals import signal_name
+
+#: SIGHUP: what refreshes most programs.
+HUP = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SignalStep:
+    """One step of ``stop_sequence``."""
+
+    signal: int
+    wait: float | None = None
+    """Seconds until the next step; None: stopwaitsecs."""
+
+    def __str__(self) -> str:
+        """As a file has it."""
+        name = signal_name(self.signal).removeprefix("SIG")
+        name = name.removeprefix("signal ")
+        return name if self.wait is None else f"{name}:{self.wait:g}s"
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """What one process needs to stop, and to refresh without a restart."""
+
+    sequence: tuple[SignalStep, ...] = ()
+    """Signals in the place of ``stopsignal``; SIGKILL follows the last."""
+    command: str | None = None
+    """A command that stops it, before any signal."""
+
+
+#: How all processes without such options stop, shared.
+NO_STOPPING = Stopping()
