@@ -118,6 +118,10 @@ LAZY = (
     Lazy("runtime.spawn.steps", "ctypes", "as slow, and for children with such a step only"),
     Lazy("runtime.process.driver", f"{NAME}.runtime.process.hooks*", "few programs have hooks"),
     Lazy("runtime.spawn.starter", f"{NAME}.runtime.spawn.environment*", "few programs need it"),
+    *(
+        Lazy(where, f"{NAME}.*.dependencies.*", "few configurations have dependencies")
+        for where in ("core.config.build", "runtime.coordination", "runtime.operations")
+    ),
     Lazy("runtime.spawn.leftovers", "datetime*", "most starts find no leftovers"),
     Lazy("core.line_records", "json*", "for the format json only"),
     Lazy("runtime.output.channel", f"{NAME}.core.line_records*", "most programs log raw bytes"),

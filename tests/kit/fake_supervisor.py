@@ -98,6 +98,7 @@ class FakeProcess:
     stopped: float = 0.0
     exit_status: int = 0
     spawn_error: str = ""
+    waiting: str = ""
     failure: RequestError | None = None
     """What the next start raises."""
     gate: trio.Event | None = None

@@ -25,6 +25,8 @@ LATE_MODULES = (
     "trio_supervisor.core.config.probes",
     "trio_supervisor.runtime.process.hooks",
     "trio_supervisor.runtime.spawn.environment",
+    *("trio_supervisor.core.dependencies.check", "trio_supervisor.runtime.dependencies.shutdown"),
+    "trio_supervisor.runtime.dependencies.coordinator",
     "trio_supervisor.web.api.routes",
     "trio_supervisor.web.pages.history_page",
     "trio_supervisor.web.pages.live",

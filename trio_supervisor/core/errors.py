@@ -246,6 +246,17 @@ class SpawnFailed(RequestError):
     code = FaultCode.SPAWN_ERROR
 
 
+class WaitsInVain(SpawnFailed):
+    """A start waits for a dependency that will not come up by itself; ``reason`` says for which.
+
+    The process goes on waiting.
+    """
+
+    def __init__(self, detail: str, reason: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
 class AlreadyStarted(RequestError):
     """The process is STARTING, RUNNING or BACKOFF."""
 

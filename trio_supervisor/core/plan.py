@@ -15,7 +15,7 @@ from trio_supervisor.core.config.model import ChannelConfig, diff
 from trio_supervisor.core.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from trio_supervisor.core.config.model import GroupConfig
 
@@ -97,15 +97,20 @@ class Plan:
     steps: tuple[PlanStep, ...] = ()
 
 
-def make_plan(active: Mapping[str, GroupConfig], candidates: tuple[GroupConfig, ...]) -> Plan:
+def make_plan(
+    active: Mapping[str, GroupConfig],
+    candidates: tuple[GroupConfig, ...],
+    order: Callable[[Iterable[str]], Iterable[str]] = list,
+) -> Plan:
     """Return the steps from the active groups (in start order) to the candidates.
 
     As Supervisor's ``update`` does it: removed groups first, then changed ones, then added ones.
+    ``order`` sorts the names of groups that are to start.
     """
     found = diff(active, candidates)
     kinds = (
         (StepKind.STOP, found.removed),
-        (StepKind.REPLACE, found.changed),
-        (StepKind.START, found.added),
+        (StepKind.REPLACE, order(found.changed)),
+        (StepKind.START, order(found.added)),
     )
     return Plan(tuple(PlanStep(kind, name) for kind, names in kinds for name in names))

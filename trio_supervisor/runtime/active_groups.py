@@ -11,6 +11,7 @@ from trio_supervisor.core.plan import changed_options, start_order
 from trio_supervisor.core.process.cause import Cause, CauseKind
 from trio_supervisor.core.process.states import STOPPED_STATES
 from trio_supervisor.runtime import operations
+from trio_supervisor.runtime.coordination import LazyCoordinator, check_groups
 from trio_supervisor.runtime.group import Group
 from trio_supervisor.runtime.guards import run_logged
 from trio_supervisor.runtime.requester import cause_of_request, requested_by
@@ -37,6 +38,8 @@ class ActiveGroups:
         """Added from Python, unknown to any file."""
         self._host = host
         self._nursery: trio.Nursery | None = None
+        self.dependencies = LazyCoordinator(lambda: self.by_name, host)
+        check_groups(config.groups)
         for group in config.groups:
             if group.name not in self.by_name:  # of equal names the first counts
                 self._make(group)
@@ -45,6 +48,7 @@ class ActiveGroups:
     def run_in(self, nursery: trio.Nursery) -> None:
         """Run the groups, and those that are added later, in this nursery."""
         self._nursery = nursery
+        self.dependencies.run_in(nursery)
         for group in self.by_name.values():
             nursery.start_soon(group.run)
 
@@ -68,8 +72,13 @@ class ActiveGroups:
         return {name: group.config for name, group in self.by_name.items()}
 
     def follow(self, config: Config) -> None:
-        """Take over the groups of a configuration that was read again, as candidates."""
-        self.candidates = (*config.groups, *self._own.values())
+        """Take over the groups of a configuration that was read again, as candidates.
+
+        Raises ConfigError if their dependencies and those of groups added from Python do not fit.
+        """
+        candidates = (*config.groups, *self._own.values())
+        check_groups(candidates)
+        self.candidates = candidates
         self._file = config.path
 
     def is_active(self, name: str) -> bool:
@@ -96,9 +105,13 @@ class ActiveGroups:
         self._activate(config, self._file)
 
     def add(self, config: GroupConfig) -> Group:
-        """Activate a group that is in no file. Raises AlreadyAdded or ShuttingDown."""
+        """Activate a group that is in no file.
+
+        Raises AlreadyAdded or ShuttingDown, and ConfigError for its dependencies.
+        """
         if config.name in self.by_name:
             raise AlreadyAdded(config.name)
+        check_groups((*self.candidates, config))
         group = self._activate(config, None)
         self._own[config.name] = config
         self.candidates = (*self.candidates, config)
@@ -145,6 +158,7 @@ class ActiveGroups:
         del self.by_name[name]
         if self._own.pop(name, None) is not None:
             self.candidates = tuple(group for group in self.candidates if group.name != name)
+        self.dependencies.groups_changed()
         group.close()
         group.remove_auto_logs()
         for process in group.processes.values():
@@ -179,11 +193,13 @@ class ActiveGroups:
     def _make(self, config: GroupConfig) -> Group:
         group = Group(config, self._host)
         self.by_name[config.name] = group
+        self.dependencies.groups_changed(config)
         self._host.publish(ProcessGroupAdded(config.name))
         return group
 
     def _autostart(self, processes: list[Process], cause: Cause) -> None:
         assert self._nursery is not None
+        processes = operations.in_start_order(processes)
         start = partial(operations.autostart, processes, cause, lambda: self._host.accepting)
         self._nursery.start_soon(run_logged, start, "autostart", self._host.log)
 

@@ -109,6 +109,8 @@ class Group:
 
     def _configure(self, processes: tuple[ProcessConfig, ...]) -> None:
         self.config = replace(self.config, processes=processes)
+        if self._host.coordination is not None:
+            self._host.coordination.groups_changed()
 
     def close(self) -> None:
         """End the group's tasks; nothing in it is started any more."""

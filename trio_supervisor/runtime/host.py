@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import field
 from random import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.runtime.output.gathering import GatheringReader
@@ -17,11 +17,13 @@ from trio_supervisor.runtime.output.merged import MergedOutputs
 from trio_supervisor.runtime.system.fd_poller import FdPoller
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from trio_supervisor.core.config.model import DaemonConfig, ProcessConfig, Severity
     from trio_supervisor.core.events import Event
+    from trio_supervisor.core.process.cause import Cause
     from trio_supervisor.core.process.record import ProcessRecord
+    from trio_supervisor.core.process.start import Key, Wait
     from trio_supervisor.runtime.events.bus import Bus
     from trio_supervisor.runtime.journal.journal import Journal
     from trio_supervisor.runtime.logs.sinks import Sinks
@@ -34,6 +36,29 @@ def _reraise(error: BaseException) -> None:
 
 def _ignore_end(config: ProcessConfig, name: str, record: ProcessRecord) -> None:
     """A process has ended for good."""
+
+
+class Coordination(Protocol):
+    """Keeps starts and stops in the order of the dependencies."""
+
+    def may_start(self, wait: Wait, /) -> bool:
+        """Whether a process may be spawned now; else ``wait`` says what it waits for.
+
+        Whenever that may have changed, the process is woken.
+        """
+
+    def holds_stop(self, key: Key, cause: Cause, among: frozenset[Key], /) -> bool:
+        """Whether others must end before a process is sent its stop signal.
+
+        It is carried out then (``Driver.stop``). ``among``: the processes that are stopped together
+        with it.
+        """
+
+    def groups_changed(self) -> None:
+        """Take note that a group or a process was added or removed."""
+
+    def in_start_order(self, keys: Iterable[Key], /) -> list[Key]:
+        """Each behind those that it needs, else in the order given."""
 
 
 @dataclass(slots=True)
@@ -57,6 +82,8 @@ class Host:
     accepting: bool = True
     """False from the beginning of a shutdown or restart: nothing is spawned after that."""
 
+    coordination: Coordination | None = None
+    """None: no process depends on another one."""
     poller: FdPoller = field(default_factory=FdPoller)
     """Reads the replies of all event listeners."""
     gathering: GatheringReader = field(init=False)

@@ -15,6 +15,7 @@ from trio_supervisor.core.config.model import Severity
 from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.errors import NotRunning, RequestError
 from trio_supervisor.core.plan import StepKind, stop_order
+from trio_supervisor.core.process.start import Starts
 from trio_supervisor.core.process.states import (
     RUNNING_STATES,
     SIGNALLABLE_STATES,
@@ -27,8 +28,10 @@ from trio_supervisor.runtime.process.process import follow
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable
 
+    from trio_supervisor.core.dependencies.graph import Graph
     from trio_supervisor.core.plan import Plan, PlanStep
     from trio_supervisor.core.process.cause import Cause
+    from trio_supervisor.core.process.start import Key
     from trio_supervisor.runtime.group import Group
     from trio_supervisor.runtime.process.process import Process
     from trio_supervisor.runtime.process.state_machine import StartAttempt
@@ -102,14 +105,14 @@ async def start(processes: Iterable[Process], *, wait: bool = True) -> list[Resu
         results.append(Result(process, error))
 
     async with trio.open_nursery() as nursery:
-        for process in processes:
+        for process in in_start_order(processes):
             await process.driver.end_recorded()
             attempt: StartAttempt | None = None
             if process.state is State.RUNNING and not process.stopping:
                 continue
             if process.state not in RUNNING_STATES and not process.stopping:
                 try:
-                    attempt = process.request_start()
+                    attempt = process.request_start(starts=Starts.UNSTOPPED)
                 except RequestError as error:
                     results.append(Result(process, error))
                     continue
@@ -128,7 +131,9 @@ async def start_once(processes: Iterable[Process], *, wait: bool = True) -> list
     results: list[Result] = []
 
     def begin(process: Process) -> StartAttempt | None:
-        return None if process.state in RUNNING_STATES else process.request_start()
+        if process.state in RUNNING_STATES:
+            return None
+        return process.request_start(starts=Starts.UNSTOPPED)
 
     await _begin_in_turn(processes, begin, BaseProcess.outcome, results, wait=wait)
     return results
@@ -161,11 +166,13 @@ async def stop(
             await process.ended()
         results.append(Result(process))
 
+    processes = list(processes)
+    among = stopped_together(processes)
     async with trio.open_nursery() as nursery:
         for process in stop_order(processes):
             if process.state in RUNNING_STATES or process.stopping:
                 try:
-                    process.request_stop(to_restart=to_restart)
+                    process.request_stop(to_restart=to_restart, among=among)
                 except RequestError as error:
                     results.append(Result(process, error))
                 else:
@@ -190,11 +197,13 @@ async def restart(
     its result is AbnormalTermination. ``once``: a start fails at its first failed try, as clients
     are answered.
     """
-    processes = list(processes)
+    processes = in_start_order(processes)
+    among = stopped_together(processes)
     results: list[Result] = []
     with contextlib.ExitStack() as stack:
         restarts = {
-            process: stack.enter_context(Restart(process)) for process in stop_order(processes)
+            process: stack.enter_context(Restart(process, among, Starts.UNSTOPPED))
+            for process in stop_order(processes)
         }
         async with trio.open_nursery() as nursery:
             for each in restarts.values():
@@ -229,20 +238,54 @@ async def apply(plan: Plan, groups: Groups) -> list[StepResult]:
 
 
 async def shut_down(
-    groups: Collection[Group], log: Callable[[Severity, str], None], cause: Cause
+    groups: Collection[Group],
+    log: Callable[[Severity, str], None],
+    cause: Cause,
+    graph: Graph | None = None,
 ) -> None:
-    """Stop the groups one after the other, the last first; return when all processes have ended."""
+    """Stop the groups one after the other, the last first; return when all processes have ended.
+
+    If there is a ``graph`` with edges, processes stop in its order instead.
+    """
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_announce_waiting, groups, log)
+        if graph is not None and not graph.is_empty:
+            # Imported here because few configurations have dependencies.
+            from trio_supervisor.runtime.dependencies.shutdown import stop_in_order
+
+            await stop_in_order(groups, graph, cause, _drain)
+            nursery.cancel_scope.cancel()
+            return
         for group in stop_order(groups):
-            if group.pool is not None:
-                with trio.move_on_after(DRAIN_TIMEOUT):
-                    await group.pool.drained()
+            await _drain(group)
             for process in stop_order(group.processes.values()):
                 process.shut_down(cause)
             for process in group.processes.values():
                 await process.waiters.wait_for(*STOPPED_STATES)
         nursery.cancel_scope.cancel()
+
+
+async def _drain(group: Group) -> None:
+    """Let a listener pool process its events, for a while."""
+    if group.pool is not None:
+        with trio.move_on_after(DRAIN_TIMEOUT):
+            await group.pool.drained()
+
+
+def in_start_order(processes: Iterable[Process]) -> list[Process]:
+    """Each behind those that it depends on, else in the order given."""
+    processes = list(processes)
+    coordination = processes[0].coordination if processes else None
+    if coordination is None:
+        return processes
+    by_key = {process.key: process for process in processes}
+    return [by_key[key] for key in coordination.in_start_order(by_key)]
+
+
+def stopped_together(processes: list[Process]) -> frozenset[Key]:
+    """What ``request_stop`` needs to keep the order; empty if no process depends on another."""
+    is_needed = len(processes) > 1 and processes[0].coordination is not None
+    return frozenset(process.key for process in processes) if is_needed else frozenset()
 
 
 async def _begin_in_turn(
@@ -264,7 +307,7 @@ async def _begin_in_turn(
         results.append(Result(process, error))
 
     async with trio.open_nursery() as nursery:
-        for process in processes:
+        for process in in_start_order(processes):
             await process.driver.end_recorded()
             try:
                 attempt = begin(process)

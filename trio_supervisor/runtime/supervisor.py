@@ -29,6 +29,7 @@ from trio_supervisor.core.diagnostics import Diagnostic
 from trio_supervisor.core.errors import (
     BadName,
     CantReread,
+    ConfigError,
 )
 from trio_supervisor.core.events import (
     TICKS,
@@ -48,6 +49,7 @@ from trio_supervisor.core.process.states import (
 from trio_supervisor.runtime import definitions, operations
 from trio_supervisor.runtime.active_groups import ActiveGroups
 from trio_supervisor.runtime.config_source import ConfigSource
+from trio_supervisor.runtime.coordination import in_group_order
 from trio_supervisor.runtime.ending import kill_all, stop_on_signals
 from trio_supervisor.runtime.events.bus import Bus
 from trio_supervisor.runtime.events.history import EventHistory
@@ -246,7 +248,10 @@ class Supervisor:
             task_status.started()
             self.active.autostart(boot)
             await self._leaving.wait()
-            await operations.shut_down(list(self.groups.values()), self.log, self._leaving_by)
+            groups = list(self.groups.values())
+            await operations.shut_down(
+                groups, self.log, self._leaving_by, self.active.dependencies.graph
+            )
             nursery.cancel_scope.cancel()
 
     def get_state(self) -> DaemonState:
@@ -350,9 +355,13 @@ class Supervisor:
         Raises CantReread; the candidates of the last good read stay then.
         """
         config = await self._source.read()
-        self.active.follow(config)
+        try:
+            self.active.follow(config)
+        except ConfigError as error:
+            raise CantReread(str(error)) from error
         self._log_new([*config.messages, *self._take_over(config.daemon)])
         found = model.diff(self.active.configs, self.candidates)
+        found = replace(found, added=tuple(in_group_order(self.candidates, found.added)))
         self.journal.reread(found, cause_of_request())
         return found
 
@@ -362,7 +371,8 @@ class Supervisor:
         Nothing that runs changes. Raises CantReread.
         """
         await self.reread()
-        return make_plan(self.active.configs, self.candidates)
+        order = partial(in_group_order, self.candidates)
+        return make_plan(self.active.configs, self.candidates, order)
 
     async def apply(self, plan: Plan) -> list[StepResult]:
         """Carry out a plan: stop, remove, add and start groups.

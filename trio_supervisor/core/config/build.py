@@ -37,8 +37,6 @@ from trio_supervisor.core.config.servers import inet_server, unix_server
 from trio_supervisor.core.config.suggest import suggestion
 from trio_supervisor.core.config.value_types import STRING
 from trio_supervisor.core.dataclass import dataclass
-from trio_supervisor.core.dependencies.check import errors_of, remarks_of
-from trio_supervisor.core.dependencies.graph import make_graph
 from trio_supervisor.core.diagnostics import Diagnostic, Place, Severity
 from trio_supervisor.core.errors import ConfigError
 from trio_supervisor.core.listener import header_token
@@ -110,12 +108,12 @@ def examine(
     builder = _Builder(document, context, overrides, here)
     config = builder.build()
     errors = [*document.errors, *mistakes(document), *builder.diagnostics.errors]
-    graph = make_graph(config.groups)
-    errors += errors_of(document, graph, is_complete=not errors)
+    dependency_errors, dependency_remarks = _dependencies(document, config, is_complete=not errors)
+    errors += dependency_errors
     sound = None if errors else config
     remarks = lint(written, sound, context, builder.environment)
     if sound is not None:
-        remarks += remarks_of(document, graph)
+        remarks += dependency_remarks
     return Examined(document, sound, config, errors, remarks)
 
 
@@ -123,6 +121,22 @@ def as_read(document: Document, context: EvalContext, here: str) -> Document:
     """The document without what its files may not have; remarks tell what was left out."""
     document = without_unread(document, extended=reads_extended(document, context, here))
     return without_unread_defaults(document)
+
+
+def _dependencies(
+    document: Document, config: Config, *, is_complete: bool
+) -> tuple[list[ConfigError], list[Diagnostic]]:
+    """Errors and remarks about ``depends_on``."""
+    processes = (process for group in config.groups for process in group.processes)
+    if not any(process.dependencies.needs for process in processes):
+        return [], []
+    # Imported here because few configurations have dependencies.
+    from trio_supervisor.core.dependencies.check import errors_of, remarks_of
+    from trio_supervisor.core.dependencies.graph import make_graph
+
+    graph = make_graph(config.groups)
+    errors = list(errors_of(document, graph, is_complete=is_complete))
+    return errors, [] if graph.problems else list(remarks_of(document, graph))
 
 
 def reads_extended(document: Document, context: EvalContext, here: str) -> bool:

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
     from trio_supervisor.core.config.ini import Document
     from trio_supervisor.core.config.model import GroupConfig
-    from trio_supervisor.core.dependencies.graph import Graph, Key
+    from trio_supervisor.core.dependencies.graph import Graph
     from trio_supervisor.core.diagnostics import Diagnostic
+    from trio_supervisor.core.process.start import Key
 
 OPTION = "depends_on"
 

@@ -1,7 +1,6 @@
 """Whether the condition of a dependency holds, and if not, whether it can come to hold by itself.
 
-One function decides about one process of the dependency. ``blocked_by`` is what that process waits
-for itself without any prospect; text that goes into what people read.
+Pure functions of the record of one process.
 """
 
 from __future__ import annotations
@@ -14,10 +13,10 @@ from trio_supervisor.core.config.depends_on import Condition
 from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.process.cause import CauseKind
 from trio_supervisor.core.process.record import Intent
+from trio_supervisor.core.process.start import Starts
 from trio_supervisor.core.process.states import State
 
 if TYPE_CHECKING:
-    from trio_supervisor.core.config.depends_on import Dependency
     from trio_supervisor.core.config.model import ProcessConfig
     from trio_supervisor.core.process.record import ProcessRecord
 
@@ -46,14 +45,16 @@ class Outlook:
 
 MET = Outlook(Prospect.MET)
 COMING = Outlook(Prospect.COMING)
+#: Begins the reason of a process that is hopeless because of another one.
+WAITS_FOR = "waits for "
 #: Of a name that no active group has.
 MISSING = Outlook(Prospect.HOPELESS, "does not exist")
 
 
-def condition_of(need: Dependency, process: ProcessConfig) -> Condition:
+def condition_of(written: Condition | None, process: ProcessConfig) -> Condition:
     """The condition that a dependency means for one of its processes."""
-    if need.condition is not None:
-        return need.condition
+    if written is not None:
+        return written
     return Condition.DONE if process.oneshot else Condition.RUNNING
 
 
@@ -72,22 +73,21 @@ def outlook(
     record: ProcessRecord,
     *,
     restarting: bool = False,
-    awaits_autostart: bool = False,
     blocked_by: str = "",
 ) -> Outlook:
     """Judge a condition by the record of one process.
 
-    ``restarting``: a request that has stopped it will start it again. ``awaits_autostart``: the
-    supervisor is about to start it.
+    ``restarting``: a request that has stopped it will start it again. ``blocked_by``: it waits for
+    this itself, in vain.
     """
     if _holds(condition, record):
         return MET
     state = record.state
     if state is State.STARTING and blocked_by:
-        return Outlook(Prospect.HOPELESS, blocked_by)
+        return Outlook(Prospect.HOPELESS, f"{WAITS_FOR}{blocked_by}")
     if state in (State.STARTING, State.BACKOFF, State.STOPPING, State.RUNNING):
         return COMING
-    if restarting or awaits_autostart or record.due < math.inf:
+    if restarting or record.due < math.inf:
         return COMING
     return Outlook(Prospect.HOPELESS, f"is {state.name}")
 
@@ -95,24 +95,14 @@ def outlook(
 def _holds(condition: Condition, record: ProcessRecord) -> bool:
     if condition is Condition.DONE:
         return record.state is State.EXITED  # a one-shot program gets there only by success
-    running = record.state is State.RUNNING
+    # With the intent DOWN its stop is held until its dependents have ended.
+    running = record.state is State.RUNNING and record.intent is Intent.UP
     return running and (condition is Condition.RUNNING or is_healthy(record))
-
-
-class Starts(enum.Enum):
-    """Which dependencies a start may start with it."""
-
-    NONE = "none"
-    """An automatic restart or a retry."""
-    UNSTOPPED = "unstopped"
-    """The boot, and requests for groups or for all: not what a person has stopped."""
-    ALL = "all"
-    """A request for this process."""
 
 
 def may_start(starts: Starts, record: ProcessRecord, condition: Condition) -> bool:
     """Whether a start may also start a dependency that is down."""
-    if starts is Starts.NONE or _holds(condition, record):
+    if starts in (Starts.NONE, Starts.IGNORED) or _holds(condition, record):
         return False
     if record.state not in (State.STOPPED, State.EXITED, State.FATAL) or record.due < math.inf:
         return False

@@ -9,24 +9,27 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
+from collections.abc import Hashable
 from dataclasses import field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from trio_supervisor.core.config.depends_on import Condition
+from trio_supervisor.core.config.names import full_name as name_of
 from trio_supervisor.core.config.suggest import suggestion
 from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.dependencies.condition import condition_of, is_checked
+from trio_supervisor.core.process.start import Key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from trio_supervisor.core.config.depends_on import Dependency
     from trio_supervisor.core.config.model import GroupConfig, ProcessConfig
 
-#: Name of the group and name of the process.
-Key = tuple[str, str]
 #: A process, or the name of a dependency.
 Node = Key | str
+
+N = TypeVar("N", bound=Hashable)
 
 #: Members of a cycle that a message shows; the rest is counted.
 MOST_SHOWN = 12
@@ -84,8 +87,7 @@ class Graph:
 
 def full_name(key: Key) -> str:
     """The name under which clients know a process."""
-    group, name = key
-    return name if name == group else f"{group}:{name}"
+    return name_of(key[1], key[0])
 
 
 def make_graph(groups: Iterable[GroupConfig]) -> Graph:
@@ -181,7 +183,7 @@ class _Names:
 
 def _wrong_condition(need: Dependency, name: str, process: ProcessConfig) -> tuple[str, str] | None:
     """What is wrong with the condition for one process of a dependency, and how to fix it."""
-    condition = condition_of(need, process)
+    condition = condition_of(need.condition, process)
     if condition is Condition.DONE and not process.oneshot:
         text = f"{name} can never be done: it is no oneshot"
         return text, f"write oneshot = true for {name}, or {need.name}:running"
@@ -198,30 +200,48 @@ def start_order(graph: Graph) -> list[Key]:
 
     What belongs to a cycle comes last.
     """
-    rank: dict[Node, int] = {key: index for index, key in enumerate(graph.processes)}
-    waiting: dict[Node, int] = {}
-    dependents: dict[Node, list[Node]] = defaultdict(list)
-    nodes: list[Node] = [*graph.processes, *graph.targets]
+    nodes: list[Node] = [*graph.targets, *graph.processes]
+    ordered = _behind_successors(nodes, graph.successors)
+    return [node for node in ordered if not isinstance(node, str)]
+
+
+def group_order(graph: Graph, names: Iterable[str]) -> list[str]:
+    """Some groups: each behind those that its processes need, else in the order given.
+
+    Groups whose processes need each other come last.
+    """
+    needed: dict[str, dict[str, None]] = defaultdict(dict)
+    for key in graph.processes:
+        for group, _ in graph.needed(key):
+            if group != key[0]:
+                needed[key[0]][group] = None
+    names = list(names)
+    groups = [*names, *dict.fromkeys(group for group, _ in graph.processes if group not in names)]
+    ordered = _behind_successors(groups, lambda group: needed[group])
+    return [group for group in ordered if group in names]
+
+
+def _behind_successors(nodes: list[N], successors: Callable[[N], Iterable[N]]) -> list[N]:
+    """The nodes in their order, but each behind its successors; those in cycles come last."""
+    rank = {node: index for index, node in enumerate(nodes)}
+    waiting: dict[N, int] = {}
+    before: dict[N, list[N]] = defaultdict(list)
     for node in nodes:
-        successors = list(graph.successors(node))
-        waiting[node] = len(successors)
-        for successor in successors:
-            dependents[successor].append(node)
-    # Names come as soon as they can: a process behind them may be the first by its priority.
-    ready: list[tuple[int, str, Node]] = [
-        (rank.get(node, -1), str(node), node) for node, count in waiting.items() if not count
-    ]
+        behind = [successor for successor in successors(node) if successor in rank]
+        waiting[node] = len(behind)
+        for successor in behind:
+            before[successor].append(node)
+    ready = [rank[node] for node, count in waiting.items() if not count]
     heapq.heapify(ready)
-    ordered: dict[Key, None] = {}
+    ordered: dict[N, None] = {}
     while ready:
-        _, _, node = heapq.heappop(ready)
-        if not isinstance(node, str):
-            ordered[node] = None
-        for dependent in dependents[node]:
-            waiting[dependent] -= 1
-            if not waiting[dependent]:
-                heapq.heappush(ready, (rank.get(dependent, -1), str(dependent), dependent))
-    return [*ordered, *(key for key in graph.processes if key not in ordered)]
+        node = nodes[heapq.heappop(ready)]
+        ordered[node] = None
+        for predecessor in before[node]:
+            waiting[predecessor] -= 1
+            if not waiting[predecessor]:
+                heapq.heappush(ready, rank[predecessor])
+    return [*ordered, *(node for node in nodes if node not in ordered)]
 
 
 def cycles(graph: Graph) -> list[list[Key]]:

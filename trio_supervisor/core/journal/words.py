@@ -48,7 +48,14 @@ def _starting(entry: JournalEntry) -> str:
         if entry.old == State.BACKOFF.name:
             return "started again after a failed start (startretries)"
         return "started again (autorestart)"
-    return f"started {_WHY[entry.cause.kind]}"
+    return f"started {_why(entry)}"
+
+
+def _why(entry: JournalEntry) -> str:
+    """Why something was done; of a dependency also which, because that is no requester."""
+    why = _WHY[entry.cause.kind]
+    is_told = entry.cause.kind is CauseKind.DEPENDENCY and entry.cause.who
+    return f"{why} ({entry.cause.who})" if is_told else why
 
 
 def _running(entry: JournalEntry) -> str:
@@ -59,12 +66,14 @@ def _running(entry: JournalEntry) -> str:
 
 
 def _stopping(entry: JournalEntry) -> str:
-    return f"told to stop {_WHY[entry.cause.kind]}"
+    return f"told to stop {_why(entry)}"
 
 
 def _stopped(entry: JournalEntry) -> str:
     if entry.old == State.BACKOFF.name:
-        return f"retries given up {_WHY[entry.cause.kind]}"
+        return f"retries given up {_why(entry)}"
+    if entry.old == State.STARTING.name:
+        return f"stopped before it had a child, {_why(entry)}"
     return f"stopped: {_end(entry)}"
 
 

@@ -22,7 +22,7 @@ class CauseKind(enum.Enum):
     POLICY = "policy"
     """An option of the process: startsecs, startretries, autorestart, stopwaitsecs."""
     DEPENDENCY = "dependency"
-    """The state of another process on which this one depends."""
+    """Another process needs it, or has stopped that it needs."""
     PROBE = "probe"
     """The task has called ``task_status.started()``."""
     LIMIT = "limit"

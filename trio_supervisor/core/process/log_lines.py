@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config.model import Severity
+from trio_supervisor.core.config.names import full_name
 from trio_supervisor.core.process.cause import CauseKind
 from trio_supervisor.core.process.states import State
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from trio_supervisor.core.config.model import ProcessConfig
     from trio_supervisor.core.process.record import Transition
+    from trio_supervisor.core.process.start import Wait
 
     Line = tuple[Severity, str]
 
@@ -52,6 +54,13 @@ def spawned_line(name: str, pid: int) -> Line:
     return Severity.INFO, f"spawned: '{name}' {f'with pid {pid}' if pid else 'as a task'}"
 
 
+def waiting_line(wait: Wait) -> Line:
+    """Return severity and text of the line about a start that waits for dependencies."""
+    group, name = wait.key
+    text = f"{name} is {wait.text}"
+    return Severity.INFO, ProcessLine(text, full_name(name, group), 0, State.STARTING)
+
+
 def _running(config: ProcessConfig, transition: Transition) -> Line:
     why = f"process has stayed up for > than {config.startsecs} seconds (startsecs)"
     if transition.cause.kind is CauseKind.PROBE:
@@ -78,6 +87,8 @@ def _stopped(config: ProcessConfig, transition: Transition) -> Line:
     if transition.old is State.BACKOFF:
         text = f"Attempted to kill {config.name}, which is in BACKOFF state."
         return Severity.DEBUG, text
+    if transition.old is State.STARTING:  # it was waiting, and had no child
+        return Severity.INFO, f"stopped: {config.name} (before it had a child)"
     return _severity(transition), f"stopped: {config.name} ({transition.evidence.exit})"
 
 

@@ -34,7 +34,9 @@ SIGNALLABLE_STATES = frozenset({State.STARTING, State.RUNNING, State.STOPPING})
 #: Every legal move. Anything else is an internal error, found where it would happen.
 MOVES: dict[State, frozenset[State]] = {
     State.STOPPED: frozenset({State.STARTING}),
-    State.STARTING: frozenset({State.RUNNING, State.BACKOFF, State.STOPPING, State.UNKNOWN}),
+    State.STARTING: frozenset(
+        {State.STOPPED, State.RUNNING, State.BACKOFF, State.STOPPING, State.UNKNOWN}
+    ),
     State.RUNNING: frozenset({State.EXITED, State.STOPPING, State.UNKNOWN}),
     State.BACKOFF: frozenset({State.STARTING, State.STOPPED, State.FATAL}),
     State.STOPPING: frozenset({State.STOPPED, State.UNKNOWN}),

@@ -86,12 +86,16 @@ def _of_moving(process: Process) -> str:
     return ""
 
 
+def _of_starting(process: Process) -> str:
+    return process.waiting
+
+
 _STATE_NAMES = {int(state): state.name for state in State}
 #: Functions for the description that ``status`` shows, by number of the state: an int is hashed
 #: faster than an enum member.
 _DESCRIPTIONS: dict[int, Callable[[Process], str]] = {
     int(State.STOPPED): _of_ended,
-    int(State.STARTING): _of_moving,
+    int(State.STARTING): _of_starting,
     int(State.RUNNING): _of_running,
     int(State.BACKOFF): _of_failed,
     int(State.STOPPING): _of_moving,

@@ -25,6 +25,7 @@ from trio_supervisor.core.errors import (
 )
 from trio_supervisor.core.process.cause import Cause, CauseKind
 from trio_supervisor.core.process.record import Intent, ProcessRecord
+from trio_supervisor.core.process.start import Starts
 from trio_supervisor.core.process.states import RUNNING_STATES, State
 from trio_supervisor.runtime.output.stdio import Stdio
 from trio_supervisor.runtime.process.driver import Driver
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trio_supervisor.core.config.model import GroupKind, ProcessConfig
-    from trio_supervisor.runtime.host import Host
+    from trio_supervisor.core.process.start import Key
+    from trio_supervisor.runtime.host import Coordination, Host
     from trio_supervisor.runtime.output.channel import OutputChannel
     from trio_supervisor.runtime.process.state_machine import StartAttempt
     from trio_supervisor.runtime.spawn.shared_socket import SharedSocket
@@ -119,6 +121,21 @@ class BaseProcess:
         return self.record.due < math.inf
 
     @property
+    def key(self) -> Key:
+        """The names of its group and of the process itself."""
+        return self.group, self.name
+
+    @property
+    def waiting(self) -> str:
+        """What the start waits for, in words; empty if it does not wait for dependencies."""
+        return self._states.attempt.waiting if self.record.state is State.STARTING else ""
+
+    @property
+    def coordination(self) -> Coordination | None:
+        """Keeps the order of dependencies; None: no process has any."""
+        return self._host.coordination
+
+    @property
     def attempt(self) -> StartAttempt:
         """The last start attempt."""
         return self._states.attempt
@@ -130,6 +147,21 @@ class BaseProcess:
         """
         await self.driver.end_recorded()
         await self.outcome(self.request_start(), wait=wait)
+
+    async def start_without_dependencies(self, *, wait: bool = True) -> None:
+        """As ``start_once``, but wait for no dependency and start none; its retries do neither.
+
+        A start that waits for dependencies goes on without them.
+        """
+        await self.driver.end_recorded()
+        waits = bool(self.waiting)
+        try:
+            attempt = self.request_start(starts=Starts.IGNORED)
+        except AlreadyStarted:
+            if not waits:
+                raise
+            attempt = self._states.attempt
+        await self.outcome(attempt, wait=wait)
 
     async def restart_once(
         self, *, wait: bool = True, check: Callable[[], object] = lambda: None
@@ -149,17 +181,23 @@ class BaseProcess:
         """
         await self.waiters.ended()
 
-    def begin(self, cause: Cause | None = None) -> None:
+    def begin(self, cause: Cause | None = None, starts: Starts = Starts.UNSTOPPED) -> None:
         """Start now, also if the command is missing; the caller knows that the state allows it.
 
-        ``cause``: None means the request of the present task.
+        ``cause``: None means the request of the present task. ``starts``: which dependencies that
+        are down are started too.
         """
         cause = requested(self, "start") if cause is None else cause
         self._states.intend(Intent.UP, cause)
-        self._states.begin(cause)
+        self._states.begin(cause, starts)
 
-    def request_start(self, cause: Cause | None = None) -> StartAttempt:
-        """Begin a start attempt. ``cause``: None means the request of the present task.
+    def request_start(
+        self, cause: Cause | None = None, starts: Starts = Starts.ALL
+    ) -> StartAttempt:
+        """Begin a start attempt.
+
+        ``cause``: None means the request of the present task. ``starts``: which dependencies that
+        are down are started too.
 
         Raises NoFile, NotExecutable, AlreadyStarted, Failed (UNKNOWN), AbnormalTermination
         (STOPPING), BadName (removed) or ShuttingDown.
@@ -170,14 +208,26 @@ class BaseProcess:
             raise BadName(self.full_name)
         self._starter.check_command()
         if self.state in RUNNING_STATES:
+            self._widen(starts)
             raise AlreadyStarted(self.full_name)
         if self.state is State.UNKNOWN:
             raise Failed(f"{self.full_name} is in an unknown process state")
         if self.state is State.STOPPING:
             self._host.log(Severity.WARN, f"process '{self.name}' already running")
             raise AbnormalTermination(self.full_name)
-        self.begin(cause)
+        self.begin(cause, starts)
         return self._states.attempt
+
+    def _widen(self, starts: Starts) -> None:
+        """Let a start that waits for dependencies start those that a request may start."""
+        wait = self._states.attempt.wait
+        if self.waiting and wait is not None and starts in (Starts.ALL, Starts.IGNORED):
+            wait.starts = starts
+            wait.seen.clear()
+            wait.hopeless = False  # until the next look
+            if starts is Starts.IGNORED:  # it is about to be spawned
+                wait.text = ""
+            self.waiters.wake()
 
     async def outcome(self, attempt: StartAttempt, *, wait: bool = True) -> None:
         """Return when the attempt has led to RUNNING; without ``wait``, when it has a child.
@@ -191,15 +241,21 @@ class BaseProcess:
         attempt.check(self.full_name)
 
     async def spawned(self) -> None:
-        """Return when the present start attempt has a child or has failed."""
-        attempt = self._states.attempt
-        await self.waiters.until(lambda: attempt.spawned or attempt.decided)
+        """Return when the present start attempt has a child or has failed, or has to wait."""
+        await self.waiters.until(partial(self._states.attempt.is_done, wait=False))
 
-    def request_stop(self, *, to_restart: bool = False, cause: Cause | None = None) -> None:
+    def request_stop(
+        self,
+        *,
+        to_restart: bool = False,
+        cause: Cause | None = None,
+        among: frozenset[Key] = frozenset(),
+    ) -> None:
         """Begin a stop, or join one that is under way.
 
         ``to_restart``: the first half of a restart, whose second half is called off by any other
-        stop. Raises NotRunning, or Failed if the stop signal cannot be sent.
+        stop. ``among``: the processes that are stopped together; those that depend on this one
+        end first. Raises NotRunning, or Failed if the stop signal cannot be sent.
         """
         if not to_restart:
             self.stops += 1
@@ -213,7 +269,9 @@ class BaseProcess:
             raise NotRunning(self.full_name)
         cause = requested(self, "stop") if cause is None else cause
         self._states.intend(Intent.DOWN, cause)
-        self.driver.stop()
+        coordination = self._host.coordination
+        if coordination is None or not coordination.holds_stop(self.key, cause, among):
+            self.driver.stop()
 
     def shut_down(self, cause: Cause = SHUTDOWN) -> None:
         """Stop the process as part of a shutdown; in BACKOFF, give up its retries."""
@@ -252,8 +310,16 @@ class Restart:
     A context manager: entering it begins the stop; a process that does not run is just started.
     """
 
-    def __init__(self, process: BaseProcess) -> None:
+    def __init__(
+        self,
+        process: BaseProcess,
+        among: frozenset[Key] = frozenset(),
+        starts: Starts = Starts.ALL,
+    ) -> None:
+        """``among`` and ``starts`` are those of ``request_stop`` and ``request_start``."""
         self.process = process
+        self._among = among
+        self._starts = starts
         self._error: Failed | None = None
         self._stops = process.stops
         self._cause = requested(process, "restart")
@@ -262,7 +328,8 @@ class Restart:
         self.process.pending_restarts += 1
         with contextlib.suppress(NotRunning):
             try:
-                self.process.request_stop(to_restart=True, cause=self._cause)
+                cause, among = self._cause, self._among
+                self.process.request_stop(to_restart=True, cause=cause, among=among)
             except Failed as error:
                 self._error = error
         return self
@@ -295,7 +362,7 @@ class Restart:
             raise AbnormalTermination(self.process.full_name)
         if self.process.state in RUNNING_STATES:
             return self.process.attempt
-        return self.process.request_start(self._cause)
+        return self.process.request_start(self._cause, self._starts)
 
 
 def requested(process: BaseProcess, action: str) -> Cause:

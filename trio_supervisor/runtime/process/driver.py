@@ -7,7 +7,8 @@ plain values. Its *state machine* (``state_machine.py``) makes every transition 
 Its *driver*, here, is the one task that serves its children; its program counter and the state of
 the record always agree:
 
-    ``run``         waits until the state is STARTING: a request began a start, or one was due
+    ``run``         waits until the state is STARTING: a request began a start, or one was due;
+                    then, STARTING without a child, for the dependencies of the process
     ``launch``      has a child made, which takes a moment; STARTING all the while
     ``resume``      takes over a child that is already alive (``hand_over``), in any state
     ``_accompany``  serves the child: STARTING, RUNNING, STOPPING or UNKNOWN, until it has ended
@@ -46,6 +47,7 @@ from trio_supervisor.core.config.model import Severity
 from trio_supervisor.core.errors import Failed, NoFile, NotExecutable, RequestError
 from trio_supervisor.core.process.cause import EXIT, INTERNAL_ERROR, POLICY, PROBE
 from trio_supervisor.core.process.ending import FAILED, NOT_EXECUTABLE, NOT_FOUND
+from trio_supervisor.core.process.log_lines import waiting_line
 from trio_supervisor.core.process.record import Intent
 from trio_supervisor.core.process.states import MOVES, State
 from trio_supervisor.core.process.stop import StopSequence
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     from trio_supervisor.core.process.cause import Cause
     from trio_supervisor.core.process.exit import Exit
     from trio_supervisor.core.process.record import ProcessRecord
+    from trio_supervisor.core.process.start import Wait
     from trio_supervisor.core.process.stop import StopStep
     from trio_supervisor.runtime.host import Host
     from trio_supervisor.runtime.output.stdio import Stdio
@@ -144,13 +147,14 @@ class Driver:
         self._states.hold()
 
     def stop(self) -> None:
-        """Carry out the intent DOWN: give up a retry, or send the stop signal.
+        """Carry out the intent DOWN: give up a retry or a wait, or send the stop signal.
 
         A child that is being made is stopped as soon as it exists; a dead one is not signalled.
         Raises Failed if the signal cannot be sent.
         """
-        if self._record.state is State.BACKOFF:
-            self._states.abandon_retry()
+        waits = self._record.state is State.STARTING and self._states.attempt.waiting
+        if waits or self._record.state is State.BACKOFF:
+            self._states.abandon_start()
         elif self.child is not None and not self.is_dead:
             self._terminate(self.child)
 
@@ -174,7 +178,26 @@ class Driver:
                     await self._waiters.changed()
                 if trio.current_time() >= record.due:
                     self._states.begin(POLICY)
-            await self.launch()
+            wait = self._states.attempt.wait
+            if wait is None or await self._dependencies_met(wait):
+                await self.launch()
+
+    async def _dependencies_met(self, wait: Wait) -> bool:
+        """Return when the dependencies are as they must be; False if it was stopped meanwhile."""
+        coordination, told = self._host.coordination, ("", False)
+        while coordination is not None and not coordination.may_start(wait):
+            if self._record.intent is Intent.DOWN:
+                self._states.abandon_start()
+                return False
+            if (wait.text, wait.hopeless) != told:
+                told = wait.text, wait.hopeless
+                self._host.log(*waiting_line(wait))
+                self._waiters.wake()  # whoever asked for the start learns that it waits
+            await self._waiters.changed()
+            if self._record.state is not State.STARTING:
+                return False
+        self._states.end_wait(wait)
+        return True
 
     async def launch(self) -> None:
         """Have the starter make a child and serve it until it exits, or record the failed attempt.
@@ -273,7 +296,7 @@ class Driver:
 
     def _announced(self) -> None:
         """The task called ``task_status.started()``. Later calls are ignored."""
-        if self._record.state is State.STARTING:
+        if self._record.state is State.STARTING and not self._config.oneshot:
             self._states.promote(PROBE)
 
     def _terminate(self, child: Child) -> None:

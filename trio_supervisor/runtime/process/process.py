@@ -93,7 +93,7 @@ class Process(BaseProcess):
 
         Measured by the monotonic clock: the wall clock may be set, above all after a boot.
         """
-        if self.record.state not in SIGNALLABLE_STATES:
+        if self.record.state not in SIGNALLABLE_STATES or self.waiting:
             return 0.0
         return trio.current_time() - self.record.began_at
 
@@ -168,6 +168,20 @@ class Process(BaseProcess):
         wanted = [_state(state) for state in states]
         check = partial(_check_reachable, self, self._host, wanted, self.stops)
         await self.waiters.wait_for(*wanted, check=check)
+
+    async def _started(self) -> None:
+        """Return when it is RUNNING; also raise WaitsInVain if it waits for a dependency in vain.
+
+        Raises StateUnreachable as ``wait_for`` does.
+        """
+        reachable = partial(_check_reachable, self, self._host, [State.RUNNING], self.stops)
+
+        def check() -> None:
+            reachable()
+            if self._states.attempt.waits_in_vain:
+                self._states.attempt.check(self.full_name)
+
+        await self.waiters.wait_for(State.RUNNING, check=check)
 
     async def wait(self) -> Exit:
         """Return how the last child ended, when the program has ended and is not started again.
@@ -269,7 +283,7 @@ async def follow(process: Process, attempt: StartAttempt, *, wait: bool) -> None
 async def running(process: Process) -> None:
     """Return when a start that is under way has led to RUNNING. Raises RequestError."""
     try:
-        await process.wait_for(State.RUNNING)
+        await process._started()
     except StateUnreachable as error:
         kind = SpawnFailed if process.state is State.FATAL else AbnormalTermination
         raise kind(f"{process.full_name}: {error.reason}") from error

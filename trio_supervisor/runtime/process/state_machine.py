@@ -14,9 +14,15 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from trio_supervisor.core.config.model import Severity
 from trio_supervisor.core.config.names import full_name
 from trio_supervisor.core.config.restarting import NO_RESTART_OPTIONS
-from trio_supervisor.core.errors import AbnormalTermination, InternalError, SpawnFailed
+from trio_supervisor.core.errors import (
+    AbnormalTermination,
+    InternalError,
+    SpawnFailed,
+    WaitsInVain,
+)
 from trio_supervisor.core.events import ProcessFlapping, state_event
 from trio_supervisor.core.journal.entry import What
 from trio_supervisor.core.process import flapping
@@ -33,24 +39,28 @@ from trio_supervisor.core.process.exit import End
 from trio_supervisor.core.process.log_lines import ProcessLine, spawned_line, transition_line
 from trio_supervisor.core.process.record import Evidence, Intent, Transition
 from trio_supervisor.core.process.restart import RestartHistory, RestartPolicy
+from trio_supervisor.core.process.start import Starts, Wait, new_wait
 from trio_supervisor.core.process.states import MOVES, RUNNING_STATES, State
 
 if TYPE_CHECKING:
-    from trio_supervisor.core.config.model import ProcessConfig, Severity
+    from trio_supervisor.core.config.model import ProcessConfig
     from trio_supervisor.core.process.exit import Exit, ResourceUsage
     from trio_supervisor.core.process.record import ProcessRecord
     from trio_supervisor.runtime.host import Host
     from trio_supervisor.runtime.process.waiters import StateWaiters
 
 TOO_QUICK = "Exited too quickly (process log may have details)"
+JOB_FAILED = "The job has failed (process log may have details)"
 
 
 class StartAttempt:
     """One start attempt: the process may have moved on by the time a waiter looks at it."""
 
-    __slots__ = ("outcome", "spawned")
+    __slots__ = ("outcome", "spawned", "wait")
 
-    def __init__(self) -> None:
+    def __init__(self, wait: Wait | None = None) -> None:
+        self.wait = wait
+        """Its wait for dependencies; None: the process has none."""
         self.spawned = False
         """Whether it has led to a child."""
         self.outcome: State | None = None
@@ -61,11 +71,31 @@ class StartAttempt:
         return self.outcome is not None
 
     def is_done(self, *, wait: bool) -> bool:
-        """Whether it has its outcome; without ``wait``, whether it has a child or its outcome."""
-        return self.decided or (self.spawned and not wait)
+        """Whether it has its outcome; without ``wait``, whether it has a child or its outcome.
+
+        A start that waits for dependencies in vain is done; without ``wait`` each one that waits.
+        """
+        if self.decided or self.waits_in_vain:
+            return True
+        return not wait and (self.spawned or bool(self.waiting))
+
+    @property
+    def waiting(self) -> str:
+        """What it waits for, in words; empty if it does not wait for dependencies."""
+        return "" if self.wait is None or self.decided else self.wait.text
+
+    @property
+    def waits_in_vain(self) -> bool:
+        """Whether it waits for a dependency that will not come up by itself."""
+        return bool(self.waiting) and self.wait is not None and self.wait.hopeless
 
     def check(self, name: str) -> None:
-        """Raise SpawnFailed if it failed (retries go on), AbnormalTermination if it was ended."""
+        """Raise SpawnFailed if it failed (retries go on), AbnormalTermination if it was ended.
+
+        WaitsInVain, a kind of SpawnFailed, says for which dependency.
+        """
+        if self.waits_in_vain:
+            raise WaitsInVain(f"{name}: {self.waiting}", self.waiting)
         if self.outcome is State.BACKOFF:
             raise SpawnFailed(name)
         if self.outcome not in (None, State.RUNNING):
@@ -110,11 +140,15 @@ class StateMachine:
         self._record.due = math.inf
         self._waiters.wake()
 
-    def begin(self, cause: Cause) -> None:
+    def begin(self, cause: Cause, starts: Starts = Starts.NONE) -> None:
         """Begin a start attempt now. The caller has checked that the state allows it."""
         record = self._record
         record.due = math.inf
-        self.attempt = StartAttempt()
+        if self._config.dependencies.needs:
+            key, retried = (self._group, self._config.name), record.state is State.BACKOFF
+            self.attempt = StartAttempt(new_wait(key, starts, self.attempt.wait, retried=retried))
+        else:
+            self.attempt = StartAttempt()
         record.spawn_error = ""
         record.exit_status = 0
         if cause.kind is CauseKind.REQUEST:
@@ -141,18 +175,29 @@ class StateMachine:
             )
             self._host.publish(ProcessFlapping(self._config.name, self._group, text))
 
+    def end_wait(self, wait: Wait) -> None:
+        """Record that all dependencies are as they must be: the times of the start begin now."""
+        wait.over = True
+        if wait.text or wait.starts is Starts.IGNORED:
+            wait.text = ""
+            self._record.started = self._host.wall_clock()
+            self._record.began_at = trio.current_time()
+
     def spawned(self, pid: int) -> None:
         """Record the new child. It becomes RUNNING after startsecs.
 
-        A task that takes ``task_status`` becomes RUNNING when it calls ``started()``.
+        A task that takes ``task_status`` becomes RUNNING when it calls ``started()``, a one-shot
+        program when it has ended as expected.
         """
         record = self._record
         record.pid = pid
         record.signal = record.signal_entry = 0
         record.spawns += 1
         record.spawned_at = trio.current_time()
-        announces = self._config.runnable.announces
-        record.deadline = math.inf if announces else record.spawned_at + self._config.startsecs
+        if self._config.oneshot or self._config.runnable.announces:
+            record.deadline = math.inf
+        else:
+            record.deadline = record.spawned_at + self._config.startsecs
         self._log(*spawned_line(self._config.name, pid))
         self.attempt.spawned = True
         self._waiters.wake()
@@ -186,7 +231,7 @@ class StateMachine:
             Evidence(0, record.failures, ended, False, error, end=end),
         )
         if record.intent is Intent.DOWN:
-            self.abandon_retry()
+            self.abandon_start()
             return
         policy = RestartPolicy.of(self._config)
         delay = policy.after_failed_start(record.failures, ended, chance=self._host.chance())
@@ -196,8 +241,8 @@ class StateMachine:
         elif self._host.accepting:
             record.due = trio.current_time() + delay
 
-    def abandon_retry(self) -> None:
-        """Cancel further start attempts because a stop was requested: STOPPED."""
+    def abandon_start(self) -> None:
+        """Cancel a start without a child, or further attempts, for a requested stop: STOPPED."""
         self._record.failures = 0
         self._record.due = math.inf
         self._move(State.STOPPED, self._record.intended_by or INTERNAL_ERROR)
@@ -245,9 +290,11 @@ class StateMachine:
         record.stopped = self._host.wall_clock() - (trio.current_time() - died_at)
         record.last_exit = ended
         expected = ended.expected(config.exitcodes)
-        failed = record.state is State.STARTING and (
-            config.runnable.announces or config.startsecs > 0
-        )
+        if config.oneshot:
+            fails = not expected
+        else:
+            fails = config.runnable.announces or config.startsecs > 0
+        failed = record.state is State.STARTING and fails
         as_wished = record.state is State.STOPPING or (expected and not failed)
         end = End(ended, as_wished, record.stopped, lifetime, *last_lines, usage)
         record.last_end = end
@@ -260,7 +307,7 @@ class StateMachine:
             # the time of death is unknown, so ``lifetime`` would prove nothing.
             record.exit_status = 0
             record.pid = 0
-            self.fail_start(EXIT, TOO_QUICK, end)
+            self.fail_start(EXIT, JOB_FAILED if config.oneshot else TOO_QUICK, end)
         else:
             if record.state is State.STARTING:
                 self.promote(POLICY)

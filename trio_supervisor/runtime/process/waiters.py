@@ -23,7 +23,16 @@ STOP_REMINDER = 2
 class StateWaiters:
     """The tasks that wait for a process. Changes nothing of it."""
 
-    __slots__ = ("_awaited", "_changed", "_log", "_name", "_record", "_reminded", "closed")
+    __slots__ = (
+        "_awaited",
+        "_changed",
+        "_log",
+        "_name",
+        "_record",
+        "_reminded",
+        "closed",
+        "observer",
+    )
 
     def __init__(
         self, name: str, record: ProcessRecord, log: Callable[[Severity, str], None]
@@ -33,6 +42,8 @@ class StateWaiters:
         self._log = log
         self.closed = False
         """Whether nothing serves the process any more."""
+        self.observer: Callable[[], None] | None = None
+        """Called at each change, if other processes depend on this one or the other way round."""
         self._changed = trio.lowlevel.ParkingLot()
         self._awaited: list[tuple[tuple[State, ...], trio.Event]] = []
         self._reminded = -math.inf
@@ -46,6 +57,8 @@ class StateWaiters:
     def wake(self) -> None:
         """Wake all tasks that wait for any change."""
         self._changed.unpark_all()
+        if self.observer is not None:
+            self.observer()
 
     def arrived(self) -> None:
         """Wake the tasks that wait for the state which the record has now."""
@@ -55,7 +68,7 @@ class StateWaiters:
         for states, arrival in self._awaited:
             if state in states:
                 arrival.set()
-        self._changed.unpark_all()
+        self.wake()
 
     async def changed(self) -> None:
         """Return at the next change of the process."""

@@ -19,6 +19,7 @@ from trio_supervisor.core.errors import (
     NotRunning,
     RequestError,
     SpawnFailed,
+    WaitsInVain,
 )
 from trio_supervisor.core.process.signals import parse_signal
 from trio_supervisor.core.process.states import SIGNALLABLE_STATES, FaultCode
@@ -256,5 +257,7 @@ def _called(name: str) -> Iterator[None]:
     """Let faults about a process show its name as the client wrote it."""
     try:
         yield
+    except WaitsInVain as error:  # clients match on the number; the text is new
+        raise SpawnFailed(f"{name}: {error.reason}") from error
     except (AbnormalTermination, AlreadyStarted, NotRunning, SpawnFailed) as error:
         raise type(error)(name) from error
