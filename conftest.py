@@ -18,6 +18,9 @@ import pytest
 import trio
 import trio.testing
 
+#: For the tests of the pytest plugin.
+pytest_plugins = ("pytester",)
+
 # The same examples in every run: a test fails because of a change, never because of the day.
 # ``pytest --hypothesis-profile=explore`` looks for new ones.
 hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None)

@@ -131,6 +131,7 @@ LAZY = (
     Lazy("web.message", "html*", "its table of entities takes memory; for error pages only"),
     Lazy("web.pages.assets", "email.utils*", "takes memory; for pages only"),
     Lazy("web.pages.assets", "importlib.resources*", "takes memory; for pages only"),
+    Lazy("pytest_plugin", f"{NAME}.testing*", "pytest loads the plugin also where nobody uses it"),
     Lazy("cli.daemon", "*", "a running daemon needs nothing of what other actions import"),
     Lazy("web.memory", "ctypes", "takes memory, and needed only after a large request"),
     Lazy(

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from trio_supervisor.core.config.model import ProcessConfig as ProcessConfig
     from trio_supervisor.core.config.model import ProgramOptions as ProgramOptions
     from trio_supervisor.core.config.model import TaskOptions as TaskOptions
+    from trio_supervisor.core.config.model import UnconditionalOptions as UnconditionalOptions
     from trio_supervisor.core.config.model import UnixServer as UnixServer
     from trio_supervisor.core.diagnostics import Severity as Severity
     from trio_supervisor.core.errors import AbnormalTermination as AbnormalTermination
@@ -57,9 +58,11 @@ if TYPE_CHECKING:
     from trio_supervisor.core.errors import StreamOverflow as StreamOverflow
     from trio_supervisor.core.errors import SupervisorError as SupervisorError
     from trio_supervisor.core.events import Event as Event
+    from trio_supervisor.core.events import Extended as Extended
     from trio_supervisor.core.events import ProcessCommunication as ProcessCommunication
     from trio_supervisor.core.events import ProcessCommunicationStderr as ProcessCommunicationStderr
     from trio_supervisor.core.events import ProcessCommunicationStdout as ProcessCommunicationStdout
+    from trio_supervisor.core.events import ProcessFlapping as ProcessFlapping
     from trio_supervisor.core.events import ProcessGroup as ProcessGroup
     from trio_supervisor.core.events import ProcessGroupAdded as ProcessGroupAdded
     from trio_supervisor.core.events import ProcessGroupRemoved as ProcessGroupRemoved
@@ -142,6 +145,7 @@ _HOME = {
     "Event": "core.events",
     "EventStream": "runtime.events.subscription",
     "Exit": "core.process.exit",
+    "Extended": "core.events",
     "Failed": "core.errors",
     "FaultCode": "core.process.states",
     "Group": "runtime.group",
@@ -170,6 +174,7 @@ _HOME = {
     "ProcessCommunicationStdout": "core.events",
     "ProcessConfig": "core.config.model",
     "ProcessFailed": "core.errors",
+    "ProcessFlapping": "core.events",
     "ProcessGroup": "core.events",
     "ProcessGroupAdded": "core.events",
     "ProcessGroupRemoved": "core.events",
@@ -212,6 +217,7 @@ _HOME = {
     "Tick5": "core.events",
     "Tick60": "core.events",
     "Tls": "core.config.access",
+    "UnconditionalOptions": "core.config.model",
     "UnixServer": "core.config.model",
     "What": "core.journal.entry",
     "Why": "core.journal.chain",
@@ -245,6 +251,7 @@ __all__ = [
     "Event",
     "EventStream",
     "Exit",
+    "Extended",
     "Failed",
     "FaultCode",
     "Group",
@@ -272,6 +279,7 @@ __all__ = [
     "ProcessCommunicationStdout",
     "ProcessConfig",
     "ProcessFailed",
+    "ProcessFlapping",
     "ProcessGroup",
     "ProcessGroupAdded",
     "ProcessGroupRemoved",
@@ -314,6 +322,7 @@ __all__ = [
     "Tick60",
     "Tick3600",
     "Tls",
+    "UnconditionalOptions",
     "UnixServer",
     "What",
     "Why",

@@ -13,6 +13,7 @@ from tests.kit.machine import path_of
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "embedding.md"
+TESTING = ROOT / "docs" / "testing.md"
 EXAMPLES = re.findall(r"```python\n(.*?)```\n(?:```text\n(.*?)```)?", PAGE.read_text(), re.DOTALL)
 IDS = ["greeter", "web app", "task pool", "test suite"]
 
@@ -23,11 +24,19 @@ def redis() -> None:
     path_of("redis-server")
 
 
+#: The plugin is named, because the installation that runs this may be older than its entry point.
+PYTEST = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "trio_supervisor.pytest_plugin"]
+
+
 def run(arguments: list[str], directory: Path, code: int = 0) -> str:
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=directory,
-        env={"PYTHONPATH": str(ROOT), "PATH": "/bin:/usr/bin"},
+        env={
+            "PYTHONPATH": str(ROOT),
+            "PATH": "/bin:/usr/bin",
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        },
         capture_output=True,
         text=True,
         timeout=60,
@@ -42,10 +51,17 @@ def test_example(request: pytest.FixtureRequest, tmp_path: Path, source: str, ou
     if source.startswith("# test_"):
         request.getfixturevalue("redis")
         (tmp_path / "test_database.py").write_text(source)
-        assert "2 passed" in run(["-m", "pytest", "-q", "-p", "no:cacheprovider"], tmp_path)
+        assert "2 passed" in run(PYTEST, tmp_path)
     else:
         (tmp_path / "example.py").write_text(source)
         assert run(["example.py"], tmp_path) == output
+
+
+def test_the_page_about_tests(tmp_path: Path) -> None:
+    (source,) = re.findall(r"```python\n(.*?)```", TESTING.read_text(), re.DOTALL)
+    (tmp_path / "test_counter.py").write_text(source)
+    assert "3 passed" in run(PYTEST, tmp_path)
+    run([*MYPY, "test_counter.py"], tmp_path)
 
 
 MYPY = ["-m", "mypy", "--strict", "--config-file=", f"--cache-dir={ROOT / '.mypy_cache'}"]

@@ -150,7 +150,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
         *("Result", "StepResult", "Diff", "Plan", "PlanStep", "StepKind"),
     ),
     "Options of programs and tasks": (
-        *("CommonOptions", "ProgramOptions", "TaskOptions", "Autorestart"),
+        *("CommonOptions", "ProgramOptions", "UnconditionalOptions", "TaskOptions", "Autorestart"),
     ),
     "Jobs and output": ("Completed", "OutputStream", "Lines", "MergedOutput", "OutputLine"),
     "Events": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from functools import partial
 from pathlib import Path
@@ -41,7 +42,7 @@ from trio_supervisor import (
     open_supervisor,
     serve_http,
 )
-from trio_supervisor.testing import NotReady, Programs, supervised_programs
+from trio_supervisor.testing import NotReady, Programs, SupervisedProgram, supervised_programs
 
 
 async def poll(interval: float, *, task_status: trio.TaskStatus[None]) -> None:
@@ -137,8 +138,15 @@ def use_in_a_test() -> None:
     with supervised_programs() as programs:
         assert_type(programs, Programs)
         try:
-            line: str = programs.start("db", ["db", "--port", "0"], ready="listening", startsecs=0)
+            db = programs.start("db", ["db", "--port", "0"], ready="listening", startsecs=0)
+            assert_type(db, SupervisedProgram)
+            programs.start("web", "web", ready=re.compile("on port [0-9]+"), timeout=5)
+            programs.start("cache", "cache", ready=11211)
+            programs.start("other", "other", ready=lambda: Path("other.pid").exists())
+            mark = db.mark()
+            db.signal(signal.SIGHUP)
+            line: str = db.wait_for_line("reloaded", since=mark, timeout=5)
         except NotReady as error:
             print(error)
         else:
-            print(line, programs.lines("db"))
+            print(line, db.lines, db.pid, db.state, programs["db"].wait(timeout=1))

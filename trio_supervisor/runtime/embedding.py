@@ -22,6 +22,8 @@ from trio_supervisor.runtime.guards import innermost
 from trio_supervisor.runtime.load import load_config
 from trio_supervisor.runtime.process.emergency_stop import end_survivors
 from trio_supervisor.runtime.requester import PYTHON
+from trio_supervisor.runtime.spawn.guard import Guard, GuardedLauncher
+from trio_supervisor.runtime.spawn.launcher import ProcessLauncher
 from trio_supervisor.runtime.supervisor import Supervisor
 from trio_supervisor.runtime.system.threads import in_thread_if_possible
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from trio_supervisor.core.process.cause import Cause
+    from trio_supervisor.runtime.spawn.launcher import Launcher
 
 #: Makes the namespace ``supervisor`` exist, in case the program serves HTTP.
 MAIN_INTERFACE = RpcInterface("supervisor", "supervisor.rpcinterface:make_main_rpcinterface")
@@ -47,6 +50,8 @@ async def open_supervisor(
     logger: logging.Logger | None = None,
     stop_within: float | None = None,
     on_shutdown: Callable[[], object] | None = None,
+    kill_groups: bool = False,
+    die_with_parent: bool = False,
 ) -> AsyncIterator[Supervisor]:
     """Run a supervisor inside this trio program for as long as the block lasts.
 
@@ -63,6 +68,10 @@ async def open_supervisor(
     (``Supervisor.stop_on``) has requested a shutdown or restart, everything is stopped and the
     block is cancelled. With ``on_shutdown`` this is called instead for such a request; it must not
     raise. A shutdown that the program itself requests leaves the block alone.
+
+    ``kill_groups``: when a child has ended, what it leaves in its process group is killed.
+    ``die_with_parent``: if this program is killed itself, another process kills the groups of all
+    children. Processes that have left the group of their child are not reached by either.
 
     An exception of the block comes out as it is; one of ``log`` goes to logging, with the line that
     it lost. Raises ProcessFailed for an essential process when everything has stopped, ConfigError,
@@ -83,7 +92,19 @@ async def open_supervisor(
         loaded = await trio.to_thread.run_sync(reload)
         for message in loaded.messages:
             log(message.severity, str(message))
-    supervisor = Supervisor(loaded, log=log, environment=dict(os.environ), reload=reload)
+    async with _launcher(log, kill_groups, die_with_parent) as launch:
+        supervisor = Supervisor(
+            loaded, log=log, environment=dict(os.environ), reload=reload, launch=launch
+        )
+        async with _supervised(supervisor, stop_within, on_shutdown):
+            yield supervisor
+
+
+@asynccontextmanager
+async def _supervised(
+    supervisor: Supervisor, stop_within: float | None, on_shutdown: Callable[[], object] | None
+) -> AsyncIterator[None]:
+    """Run the supervisor for the length of the block, and stop everything at its end."""
     block = trio.CancelScope()
 
     def leave(cause: Cause) -> None:
@@ -99,7 +120,7 @@ async def open_supervisor(
             await nursery.start(_run, supervisor, stop_within)
             try:
                 with block:
-                    yield supervisor
+                    yield
             finally:
                 # A cancelled supervisor would let go of its children: stop them in order instead.
                 with trio.CancelScope(shield=True):
@@ -122,6 +143,25 @@ async def open_supervisor(
             raise failure  # here, so that the group is not shown as its context
         finally:
             del failure
+
+
+@asynccontextmanager
+async def _launcher(
+    log: Callable[[Severity, str], None], kill_groups: bool, die_with_parent: bool
+) -> AsyncIterator[Launcher | None]:
+    """The launcher of a supervisor; None: the usual one."""
+    if not (kill_groups or die_with_parent):
+        yield None
+        return
+    guard = await trio.to_thread.run_sync(Guard) if die_with_parent else None
+    launcher = ProcessLauncher(log=log)
+    try:
+        yield GuardedLauncher(launcher, guard, groups=kill_groups)
+    finally:
+        launcher.close()
+        if guard is not None:
+            with trio.CancelScope(shield=True):
+                await in_thread_if_possible(guard.close)
 
 
 async def _run(

@@ -13,7 +13,7 @@ import trio
 
 from trio_supervisor.core.config.names import FORBIDDEN
 from trio_supervisor.core.dataclass import dataclass
-from trio_supervisor.core.errors import BadName, ConfigError, NoFile, NotRunning, SpawnFailed
+from trio_supervisor.core.errors import BadName, ConfigError, NoFile, NotRunning
 from trio_supervisor.core.process.ending import failure_of
 from trio_supervisor.core.process.exit import Exit
 
@@ -101,10 +101,7 @@ async def run_job(
 
 
 async def _run(job: Process, input: bytes) -> Exit:
-    try:
-        await job.start(wait=False)
-    except SpawnFailed:
-        raise SpawnFailed(f"{job.full_name}: {job.spawn_error}") from None
+    await job.start(wait=False)
     with contextlib.suppress(NoFile, NotRunning):  # it need not read its input
         if input:
             await job.write_stdin(input)

@@ -387,8 +387,6 @@ class CommonOptions(TypedDict, total=False):
     """When a dependency leaves RUNNING: ``"keep"`` (default), ``"stop"`` or ``"restart"``."""
     oneshot: bool
     """A job: it is started until it exits as expected, and not again."""
-    ready: str
-    """What it waits for until it is RUNNING: ``tcp:8080``, ``http://127.0.0.1:8080/``, ..."""
     ready_timeout: float | str
     health: str
     """What is checked while it is RUNNING, in the same forms."""
@@ -403,10 +401,12 @@ class TaskOptions(CommonOptions, total=False):
 
     stderr_logfile: str | PathLike
     """Channel that gets the tracebacks of its exceptions."""
+    ready: str
+    """What it waits for until it is RUNNING: ``tcp:8080``, ``http://127.0.0.1:8080/``, ..."""
 
 
-class ProgramOptions(CommonOptions, total=False):
-    """Options of ``Supervisor.add_program``."""
+class UnconditionalOptions(CommonOptions, total=False):
+    """Options of programs but ``ready``, which means something else in tests."""
 
     directory: str | PathLike
     umask: int
@@ -452,6 +452,13 @@ class ProgramOptions(CommonOptions, total=False):
     dump_signal: int
     create_log_dirs: bool
     """True: make missing directories of its logs."""
+
+
+class ProgramOptions(UnconditionalOptions, total=False):
+    """Options of ``Supervisor.add_program``."""
+
+    ready: str
+    """What it waits for until it is RUNNING: ``tcp:8080``, ``http://127.0.0.1:8080/``, ..."""
 
 
 @dataclass(frozen=True, slots=True)

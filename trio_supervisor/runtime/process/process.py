@@ -276,8 +276,11 @@ async def follow(process: Process, attempt: StartAttempt, *, wait: bool) -> None
     """
     if wait:
         await running(process)
-    else:
+        return
+    try:
         await process.outcome(attempt, wait=False)
+    except SpawnFailed:
+        raise SpawnFailed(f"{process.full_name}: {process.spawn_error}") from None
 
 
 async def running(process: Process) -> None:

@@ -87,6 +87,7 @@ class RealChild:
         "_exit",
         "_pidfd",
         "_registry",
+        "before_reaping",
         "pid",
         "stderr",
         "stdin",
@@ -111,6 +112,8 @@ class RealChild:
         self._registry = registry
         self._pidfd = _open_pidfd(pid)
         self.usage: ResourceUsage | None = None
+        self.before_reaping: Callable[[int], None] | None = None
+        """Called with the pid of the dead child, while nothing else can have this pid."""
         self._closed = False
         self._exit: Exit | None = None
         registry.living[self.pid] = self
@@ -131,6 +134,10 @@ class RealChild:
     def poll(self) -> Exit | None:
         if self._exit is None and not self._closed:
             try:
+                if self.before_reaping is not None:
+                    if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+                        return None
+                    self.before_reaping(self.pid)
                 pid, status, used = os.wait4(self.pid, os.WNOHANG)
             except ChildProcessError:  # a plugin or the embedding program has reaped it
                 self._ended(Exit(None))
