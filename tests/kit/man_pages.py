@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from tests.kit.reference import CHAPTERS, listed
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from trio_supervisor.cli.flags import Flag
 
+_LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")
 #: Date of the pages. It changes with a release, not with each option.
 DATE = "2026-11-30"
 SOURCE = "trio-supervisor"
@@ -204,7 +206,7 @@ def tsupervisorctl() -> str:
 def configuration() -> str:
     sections = []
     for kind, (header, about) in CHAPTERS.items():
-        body = paragraph(about.replace("`", ""))
+        body = paragraph(_LINK.sub(r"\1", about).replace("`", ""))
         for option in listed(kind):
             default = "" if option.default is None else f" Default: {option.default or 'empty'}."
             change = restart_scope(kind, option).value
