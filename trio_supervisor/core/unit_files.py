@@ -96,7 +96,7 @@ def daemon_unit(config: Config, installation: Installation) -> str:
         "Type=notify",
         f"ExecStart={_words(command)}",
         "# Every program restarts. For changed programs only: tsupervisorctl update",
-        "ExecReload=/bin/kill -HUP $MAINPID",
+        "ExecReload=/bin/sh -c 'kill -HUP $MAINPID'",
         "# TERM goes to the daemon alone, which stops the programs in order and extends the time.",
         "KillMode=mixed",
         "TimeoutStopSec=30",
