@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import pwd
+import resource
 import select
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -462,6 +464,7 @@ def test_every_step_has_words_for_its_failure() -> None:
         "limits": [("nofile", 5, 6)],
         "die_with_supervisor": 5,
         "no_new_privs": True,
+        "descriptor": 3,
         "signals": True,
         "umask": 0o22,
         "directory": b"/none",
@@ -486,6 +489,47 @@ def test_every_step_has_words_for_its_failure() -> None:
         "couldn't chdir to /none: EPERM",
         "couldn't set umask: EPERM",
         "couldn't set no_new_privs: EPERM",
+        "couldn't pass descriptor 3: EPERM",
         "couldn't set signals: EPERM",
         "couldn't exec x: EPERM",
     ]
+
+
+@pytest.mark.behaviour("policies.md#ready-by-a-descriptor")
+@pytest.mark.parametrize("way", ["fork server", "exec helper"])
+@pytest.mark.parametrize("number", [3, 4, 5, 9, 500])
+async def test_a_descriptor_is_passed_under_its_number(
+    launcher: ProcessLauncher, way: str, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the only one that the program inherits beside stdin, stdout and stderr."""
+    if way == "exec helper":
+        monkeypatch.setattr(ForkServerSlot, "get", lambda self: None)
+    script = f"echo ready >&{number}; ls /proc/$$/fd; exec {number}>&-; read x"
+    child_spec = spec("/bin/bash", "-c", script)
+    read, write = os.pipe()
+    try:
+        child = await launcher(
+            replace(
+                child_spec,
+                steps={**child_spec.steps, "descriptor": number},
+                descriptor=write,
+            )
+        )
+    finally:
+        os.close(write)
+    assert await trio.to_thread.run_sync(os.read, read, 100) == b"ready\n"
+    assert await trio.to_thread.run_sync(os.read, read, 100) == b""  # closed there and here
+    os.close(read)
+    assert child.stdin is not None
+    os.write(child.stdin, b"x\n")
+    out, _, _ = await output(child)
+    assert set(map(int, out.split())) - {255} == {0, 1, 2, number}
+
+
+async def test_a_descriptor_beyond_the_limit_is_a_spawn_error(launcher: ProcessLauncher) -> None:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    child_spec = spec("/bin/true")
+    with pytest.raises(SpawnError, match=f"couldn't pass descriptor {soft}: EBADF"):
+        await launcher(
+            replace(child_spec, steps={**child_spec.steps, "descriptor": soft}, descriptor=0)
+        )

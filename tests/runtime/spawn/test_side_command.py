@@ -19,13 +19,24 @@ from trio_supervisor.runtime.spawn.launcher import ProcessLauncher
 from trio_supervisor.runtime.spawn.side_command import CommandNotRun, SideCommands
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Commands = Callable[..., SideCommands]
+
     from trio.testing import MockClock
 
 
-def commands(launcher: ProcessLauncher | None = None, **options: object) -> SideCommands:
-    recorder = Recorder()
-    recorder.host.launch = launcher or ProcessLauncher()
-    return SideCommands(program("x", **options), "x", recorder.host)
+@pytest.fixture
+def commands() -> Iterator[Commands]:
+    """Make the commands of a program with these options."""
+    with closing(ProcessLauncher()) as launcher:
+
+        def make(**options: object) -> SideCommands:
+            recorder = Recorder()
+            recorder.host.launch = launcher
+            return SideCommands(program("x", **options), "x", recorder.host)
+
+        yield make
 
 
 def python(code: str) -> str:
@@ -33,7 +44,9 @@ def python(code: str) -> str:
 
 
 @pytest.mark.behaviour("policies.md#commands-of-checks")
-async def test_a_command_runs_in_the_surroundings_of_its_program(tmp_path: Path) -> None:
+async def test_a_command_runs_in_the_surroundings_of_its_program(
+    commands: Commands, tmp_path: Path
+) -> None:
     runner = commands(directory=str(tmp_path), umask=0o027, environment={"A": "b"})
     code = (
         "import os, sys; print(os.getcwd(), oct(os.umask(0)), os.environ['A'], os.environ['C'], "
@@ -49,7 +62,7 @@ async def test_a_command_runs_in_the_surroundings_of_its_program(tmp_path: Path)
 
 
 @pytest.mark.behaviour("policies.md#commands-of-checks")
-async def test_the_end_of_a_command(tmp_path: Path) -> None:
+async def test_the_end_of_a_command(commands: Commands, tmp_path: Path) -> None:
     runner = commands()
     end = await runner.run(python("print('a'); print('b'); raise SystemExit(3)"), within=PATIENCE)
     assert (str(end.exit), end.last_line, end.succeeded) == ("exit status 3", "b", False)
@@ -67,7 +80,7 @@ async def test_the_end_of_a_command(tmp_path: Path) -> None:
         ("'", "can't parse command"),
     ],
 )
-async def test_a_command_that_cannot_be_started(line: str, why: str) -> None:
+async def test_a_command_that_cannot_be_started(commands: Commands, line: str, why: str) -> None:
     with pytest.raises(CommandNotRun, match=why):
         await commands().run(line, within=PATIENCE)
     with pytest.raises(CommandNotRun, match="couldn't chdir to /nonexistent"):
@@ -77,7 +90,7 @@ async def test_a_command_that_cannot_be_started(line: str, why: str) -> None:
 @pytest.mark.behaviour("policies.md#commands-of-checks")
 @pytest.mark.parametrize("way", ["timeout", "cancelled"])
 async def test_a_hanging_command_is_killed_with_its_group(
-    tmp_path: Path, way: str, mock_clock: MockClock
+    commands: Commands, tmp_path: Path, way: str, mock_clock: MockClock
 ) -> None:
     """A shell that ignores all signals that it can, and its child."""
     script = tmp_path / "hanging"
@@ -109,9 +122,8 @@ async def test_a_hanging_command_is_killed_with_its_group(
 
 
 @needs_root
-async def test_a_command_runs_as_the_user_of_its_program() -> None:
-    with closing(ProcessLauncher()) as launcher:  # it has a fork server
-        end = await commands(launcher, uid=65534).run("/usr/bin/id -u", within=PATIENCE)
+async def test_a_command_runs_as_the_user_of_its_program(commands: Commands) -> None:
+    end = await commands(uid=65534).run("/usr/bin/id -u", within=PATIENCE)
     assert end.last_line == "65534"
 
 
@@ -144,7 +156,7 @@ async def test_the_time_of_a_command_counts_while_it_is_launched(mock_clock: Moc
     assert (await runner.run("/bin/sh", within=3)).succeeded
 
 
-async def test_descriptors_are_closed() -> None:
+async def test_descriptors_are_closed(commands: Commands) -> None:
     runner = commands()
     await runner.run("/bin/true", within=PATIENCE)
     before = len(os.listdir("/proc/self/fd"))

@@ -43,8 +43,6 @@ CLONE = {
 DESCRIPTORS = 4
 #: Bytes of a pid or a negative error number on the control socket.
 NUMBER_SIZE = 4
-#: Linux's MSG_CMSG_CLOEXEC: no child may inherit what was sent for another one.
-MSG_CMSG_CLOEXEC = 0x40000000
 
 
 def serve(fd: int) -> None:
@@ -59,7 +57,7 @@ def serve(fd: int) -> None:
     clone = _clone()
     while True:
         message, ancillary, _, _ = requests.recvmsg(
-            1, _socket.CMSG_SPACE(DESCRIPTORS * array.array("i").itemsize), MSG_CMSG_CLOEXEC
+            1, _socket.CMSG_SPACE(DESCRIPTORS * steps.DESCRIPTOR_SIZE), steps.MSG_CMSG_CLOEXEC
         )
         if not message:
             return

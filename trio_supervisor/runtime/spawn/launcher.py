@@ -319,7 +319,10 @@ def _instruct(spec: SpawnSpec, orders: Orders, control: socket.socket) -> None:
     """
     report = b""
     with contextlib.suppress(ConnectionError):
-        control.sendall(marshal.dumps(orders), socket.MSG_NOSIGNAL)
+        data, sent = marshal.dumps(orders), 0
+        if spec.descriptor is not None:
+            sent = socket.send_fds(control, [data], [spec.descriptor], socket.MSG_NOSIGNAL)
+        control.sendall(data[sent:], socket.MSG_NOSIGNAL)
         control.shutdown(socket.SHUT_WR)
         report = control.recv(REPORT_SIZE)  # empty: the exec has closed the other end
     if report:

@@ -35,6 +35,8 @@ class SpawnSpec:
     """Group to run as; None means that of the user."""
     stdin: int | None = None
     """A descriptor to give as fd 0 instead of a pipe (FastCGI)."""
+    descriptor: int | None = None
+    """What the step "descriptor" passes to the child; the caller closes it."""
 
 
 def find_command_of(config: ProcessConfig, inherited: Mapping[str, str]) -> FoundCommand:

@@ -25,6 +25,7 @@ user who cannot read them, or have no memory left for them.
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # it is in every CPython
+import _socket
 import errno
 import marshal
 import os
@@ -44,6 +45,10 @@ if TYPE_CHECKING:
 NOT_SPAWNED = 127
 #: Bytes to read at once.
 READ_SIZE = 65536
+#: Bytes of a descriptor in an ancillary message.
+DESCRIPTOR_SIZE = 4
+#: Linux's MSG_CMSG_CLOEXEC: no child may inherit what was sent for another one.
+MSG_CMSG_CLOEXEC = 0x40000000
 
 #: Options of prctl(2).
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
@@ -138,6 +143,19 @@ def _refused(option: str) -> Callable[[Argument, OSError], str]:
     return lambda argument, error: f"couldn't set {option}: {errno_name(error)}"
 
 
+#: Descriptors that came with the orders: at most one, for the step "descriptor".
+_received: list[int] = []
+
+
+def _place_descriptor(number: int) -> None:
+    """Give the descriptor that came with the orders this number, and let the program inherit it."""
+    (received,) = _received
+    if received == number:
+        os.set_inheritable(number, True)
+    else:
+        os.dup2(received, number)
+
+
 #: All steps in the order in which a child takes them. What may need the daemon's rights comes
 #: before the identity. The identity comes before the directory, so
 #: that the directory is entered, and the program found, with the rights of the program's own user.
@@ -213,6 +231,11 @@ STEPS = (
         _load_prctl,
     ),
     Step(
+        "descriptor",
+        _place_descriptor,
+        lambda number, error: f"couldn't pass descriptor {number}: {errno_name(error)}",
+    ),
+    Step(
         "signals",
         _set_signals,
         _refused("signals"),
@@ -245,16 +268,30 @@ def carry_out(control: int) -> None:
     the socket. Without complete orders (the daemon is gone) the child just exits.
     """
     try:
-        parts = []
-        while part := os.read(control, READ_SIZE):
-            parts.append(part)
-        orders: Orders = marshal.loads(b"".join(parts))
+        orders: Orders = marshal.loads(_read(control))
+        if control == dict(orders).get("descriptor"):  # the program's descriptor gets this number
+            control = os.dup(control)
         for name, _ in orders:
             _try(control, name, _BY_NAME[name].prepare)
         for name, argument in orders:
             _try(control, name, _BY_NAME[name].act, argument)
     finally:
         os._exit(NOT_SPAWNED)
+
+
+def _read(control: int) -> bytes:
+    """Read to the end what comes on the socket; keep the descriptor that may come with it."""
+    connection = _socket.socket(fileno=control)
+    parts: list[bytes] = []
+    while True:
+        part, ancillary, _, _ = connection.recvmsg(
+            READ_SIZE, _socket.CMSG_SPACE(DESCRIPTOR_SIZE), MSG_CMSG_CLOEXEC
+        )
+        _received.extend(int.from_bytes(data, sys.byteorder) for _, _, data in ancillary)
+        if not part:
+            connection.detach()  # else it would be closed, which means success to the daemon
+            return b"".join(parts)
+        parts.append(part)
 
 
 def _try(control: int, name: str, act: Callable[..., object], *arguments: Argument) -> None:

@@ -1,0 +1,154 @@
+"""Readiness and health of a process: what is known of them, and the decisions that follow.
+
+Times are those of the monotonic clock. An *answer* is what a try or check has found: empty for
+success, else words such as ``connection refused``.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from typing import TYPE_CHECKING, Any
+
+from trio_supervisor.core.dataclass import dataclass
+
+if TYPE_CHECKING:
+    from trio_supervisor.core.config.model import Health, ProcessConfig
+
+#: Seconds that one try of a condition may take, and between the end of one and the next.
+TRY_TIMEOUT = 3.0
+TRY_PAUSE = 0.5
+#: Seconds between ``dump_signal`` and the stop signal.
+DUMP_TIME = 2.0
+
+
+class Verdict(enum.Enum):
+    """What the checks of a process have found since it became RUNNING."""
+
+    UNKNOWN = "unknown"
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+
+
+@dataclass(frozen=True, slots=True)
+class HealthState:
+    """What is known of the health of one child."""
+
+    verdict: Verdict = Verdict.UNKNOWN
+    failures: int = 0
+    """Failed checks in a row."""
+    has_succeeded: bool = False
+    """Whether any check has succeeded since the process became RUNNING."""
+    answer: str = ""
+    """Of the last check."""
+    since: float = 0.0
+    """When the verdict was reached, in seconds since the epoch; 0.0 means never."""
+
+    def after(self, answer: str, failures_allowed: int, now: float) -> HealthState:
+        """Return the state after a check; ``now`` is wall-clock time.
+
+        One success makes a process healthy. ``failures_allowed`` failed checks in a row make it
+        unhealthy, and it stays so until one succeeds.
+        """
+        failures = self.failures + 1 if answer else 0
+        verdict = self.verdict
+        if not answer:
+            verdict = Verdict.HEALTHY
+        elif failures >= failures_allowed:
+            verdict = Verdict.UNHEALTHY
+        since = self.since if verdict is self.verdict else now
+        return HealthState(verdict, failures, self.has_succeeded or not answer, answer, since)
+
+
+@dataclass(slots=True)
+class ProbeRecord:
+    """Readiness and health of one child. Programs without ``ready`` and ``health`` have none."""
+
+    is_ready: bool = False
+    answer: str = ""
+    """Of the last try of the condition."""
+    expires: float = math.inf
+    """When the start fails unless the process is ready; infinite means never."""
+    failure: str = ""
+    """Why the start has failed, while the child is being stopped for that; else empty."""
+    status: str = ""
+    """The last ``STATUS=`` of the program."""
+    health: HealthState = HealthState()
+
+    def dump(self, now: float) -> dict[str, Any]:
+        """Return it as plain data, for ``load``; ``now`` is the monotonic clock's time."""
+        health = self.health
+        return {
+            "is_ready": self.is_ready,
+            "answer": self.answer,
+            "expires": self.expires - now if math.isfinite(self.expires) else None,
+            "failure": self.failure,
+            "status": self.status,
+            "health": [
+                health.verdict.value,
+                health.failures,
+                health.has_succeeded,
+                health.answer,
+                health.since,
+            ],
+        }
+
+    @classmethod
+    def load(cls, data: dict[str, Any], now: float) -> ProbeRecord:
+        """Make it again from what ``dump`` returned."""
+        verdict, *rest = data["health"]
+        expires = math.inf if data["expires"] is None else now + data["expires"]
+        return cls(**data | {"expires": expires, "health": HealthState(Verdict(verdict), *rest)})
+
+
+def probe_record(config: ProcessConfig, spawned_at: float) -> ProbeRecord | None:
+    """Return the record of a new child; None if neither readiness nor health is looked at."""
+    readiness = config.readiness
+    if readiness.condition is None:
+        return None if config.health.check is None else ProbeRecord(is_ready=True)
+    expires = spawned_at + readiness.timeout if readiness.timeout else math.inf
+    return ProbeRecord(expires=expires)
+
+
+def start_deadline(config: ProcessConfig, record: ProbeRecord, spawned_at: float) -> float:
+    """Return when a starting child is RUNNING or has failed to start; infinite means unknown.
+
+    Once it is ready, it is RUNNING when it has lived for ``startsecs``.
+    """
+    if record.is_ready:
+        return math.inf if config.runnable.announces else spawned_at + config.startsecs
+    return record.expires
+
+
+def extended(deadline: float, extension: float, now: float) -> float:
+    """Return a deadline that a message of the program moves: later, but never nearer."""
+    return max(deadline, now + extension)
+
+
+def late_words(config: ProcessConfig, record: ProbeRecord, spawned_at: float) -> str:
+    """Say that a child was not ready in time: ``not ready within 60 seconds (tcp:1: ...)``."""
+    seconds = round(record.expires - spawned_at, 3)
+    unit = "second" if seconds == 1 else "seconds"
+    return f"not ready within {seconds:g} {unit} ({waiting_words(config, record)})"
+
+
+def waiting_words(config: ProcessConfig, record: ProbeRecord) -> str:
+    """Name the condition that is waited for, with the last answer."""
+    condition = str(config.readiness.condition)
+    return f"{condition}: {record.answer}" if record.answer else condition
+
+
+def ill_words(health: Health, state: HealthState) -> str:
+    """Say why a process is unhealthy: ``tcp:1: connection refused, 3 times in a row``.
+
+    A check that has never succeeded may be wrong itself, which is said too.
+    """
+    words = f"{health.check}: {state.answer}"
+    if state.failures > 1:
+        words += f", {state.failures} times in a row"
+    return words if state.has_succeeded else f"{words}; has never succeeded: is the check right?"
+
+
+def failures_allowed(health: Health) -> int:
+    """Return ``health_failures``, but 1 for ``notify``: no message at all is no accident."""
+    return 1 if str(health.check) == "notify" else health.failures
