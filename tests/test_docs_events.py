@@ -36,6 +36,8 @@ SHOWN: list[Event] = [
     events.ProcessFlapping(
         *CAT, "restarting often: 3 times in 5 minutes, last: terminated by SIGSEGV 0 s ago"
     ),
+    events.ProcessHealthy(*CAT, PID, "unknown", "tcp:8080"),
+    events.ProcessUnhealthy(*CAT, PID, "healthy", "tcp:8080: connection refused, 3 times in a row"),
 ]
 EXAMPLES = dict(enumerate(blocks("events.md", "event")))
 

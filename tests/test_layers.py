@@ -111,6 +111,9 @@ LAZY = (
     Lazy("core.xmlrpc", "xml.etree.ElementTree*", "as slow, and loaded by defusedxml anyway"),
     Lazy("core.xmlrpc", "datetime*", "few calls have a date"),
     Lazy("core.config.converters", f"{NAME}.core.config.probes*", "few programs have policies"),
+    Lazy("core.process.record", f"{NAME}.core.process.probing*", "few programs have policies"),
+    Lazy("runtime.process.base", f"{NAME}.runtime.probes*", "few programs have policies"),
+    Lazy("runtime.host", f"{NAME}.runtime.probes*", "few programs have policies"),
     Lazy("core.config.toml", "tomllib", "most configurations are INI files"),
     Lazy(
         "runtime.spawn.steps", "resource", "every fork gets slower; for children with limits only"

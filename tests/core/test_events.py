@@ -24,11 +24,11 @@ ABSTRACT = {
     "EXTENDED",
 }
 #: Types below EXTENDED, whose names do not begin with it.
-EXTENDED = {"PROCESS_FLAPPING"}
+EXTENDED = {"PROCESS_FLAPPING", "PROCESS_HEALTHY", "PROCESS_UNHEALTHY"}
 
 
 def test_the_names_of_the_contract() -> None:
-    assert set(EVENT_TYPES) == ABSTRACT | {
+    assert set(EVENT_TYPES) == ABSTRACT | EXTENDED | {
         "PROCESS_STATE_STARTING",
         "PROCESS_STATE_RUNNING",
         "PROCESS_STATE_BACKOFF",
@@ -121,3 +121,11 @@ def test_numbers_begin_again_behind_the_largest_native_integer() -> None:
         0,
         1,
     ]
+
+
+@pytest.mark.behaviour("events.md#events-about-health")
+def test_the_payload_of_an_event_about_health() -> None:
+    event = events.ProcessUnhealthy("a b:c", "g", 5, "healthy", "x" * 2000)
+    first, _, text = event.payload().partition("\n")
+    assert first == "processname:a_b_c groupname:g from_verdict:healthy pid:5"
+    assert text == "x" * 1024

@@ -7,6 +7,7 @@ moment at which it happened.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import field
@@ -330,6 +331,47 @@ def subscribes(types: tuple[type[Event], ...], event: Event) -> bool:
     if isinstance(event, Extended):
         types = tuple(cls for cls in types if issubclass(cls, Extended))
     return isinstance(event, types)
+
+
+@dataclass(frozen=True, slots=True)
+class _ProcessHealth(Extended):
+    process: str
+    group: str
+    pid: int
+    from_verdict: str
+    """``unknown``, ``healthy`` or ``unhealthy``."""
+    text: str
+    """The check, and why it has failed if it has."""
+
+    def payload(self) -> str:
+        return (
+            f"processname:{_token(self.process)} groupname:{_token(self.group)} "
+            f"from_verdict:{self.from_verdict} pid:{self.pid}\n{self.text[:LONGEST_TEXT]}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessHealthy(_ProcessHealth):
+    """A check of the health of a process has succeeded, for the first time or again."""
+
+    name: ClassVar[str] = "PROCESS_HEALTHY"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessUnhealthy(_ProcessHealth):
+    """So many checks of the health of a process have failed in a row that it is unhealthy."""
+
+    name: ClassVar[str] = "PROCESS_UNHEALTHY"
+
+
+#: Characters of the free text in a payload.
+LONGEST_TEXT = 1024
+_NOT_IN_TOKEN = re.compile(r"[^A-Za-z0-9_.-]")
+
+
+def _token(text: str) -> str:
+    """A value that childutils, which splits at blanks and colons, leaves whole."""
+    return _NOT_IN_TOKEN.sub("_", text)
 
 
 #: In the order in which ticks of the same moment are published.

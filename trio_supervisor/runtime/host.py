@@ -7,6 +7,7 @@ tests run it with fake children and a virtual clock.
 
 from __future__ import annotations
 
+import os
 from dataclasses import field
 from random import random
 from typing import TYPE_CHECKING, Protocol
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.events.bus import Bus
     from trio_supervisor.runtime.journal.journal import Journal
     from trio_supervisor.runtime.logs.sinks import Sinks
+    from trio_supervisor.runtime.probes.notify_socket import NotifyDirectory
     from trio_supervisor.runtime.spawn.launcher import Launcher
 
 
@@ -98,9 +100,24 @@ class Host:
     abort: Callable[[BaseException], None] = _reraise
     """Called with an exception of a task that has to end the program (KeyboardInterrupt)."""
 
+    _notify_directory: NotifyDirectory | None = None
+
     def __post_init__(self) -> None:
         self.gathering = GatheringReader(self.sinks.batch)
         self.outputs = MergedOutputs(self.wall_clock)
+
+    def notify_directory(self) -> NotifyDirectory:
+        """Return the directory of notify sockets; the first call makes it ready."""
+        if self._notify_directory is None:
+            from trio_supervisor.runtime.probes.notify_socket import NotifyDirectory
+
+            self._notify_directory = NotifyDirectory(os.environ)
+        return self._notify_directory
+
+    def close(self) -> None:
+        """Remove what was made on the way: the supervisor has ended."""
+        if self._notify_directory is not None:
+            self._notify_directory.close()
 
     def publish(self, event: Event) -> None:
         self.bus.publish(event)

@@ -228,6 +228,7 @@ class Supervisor:
         finally:
             if self._launcher is not None:
                 self._launcher.close()
+            self._host.close()
             self._streams.end()
             self._host.outputs.end()
             self._over.set()

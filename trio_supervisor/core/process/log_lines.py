@@ -64,7 +64,10 @@ def waiting_line(wait: Wait) -> Line:
 def _running(config: ProcessConfig, transition: Transition) -> Line:
     why = f"process has stayed up for > than {config.startsecs} seconds (startsecs)"
     if transition.cause.kind is CauseKind.PROBE:
+        condition, startsecs = config.readiness.condition, config.startsecs
         why = "the task said that it has started"
+        if condition is not None:
+            why = f"it is ready ({condition}) and has stayed up for {startsecs} seconds (startsecs)"
     return Severity.INFO, f"success: {config.name} entered RUNNING state, {why}"
 
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 #: Seconds that one try of a condition may take, and between the end of one and the next.
 TRY_TIMEOUT = 3.0
 TRY_PAUSE = 0.5
-#: Seconds between ``dump_signal`` and the stop signal.
-DUMP_TIME = 2.0
 
 
 class Verdict(enum.Enum):
@@ -147,6 +145,11 @@ def ill_words(health: Health, state: HealthState) -> str:
     if state.failures > 1:
         words += f", {state.failures} times in a row"
     return words if state.has_succeeded else f"{words}; has never succeeded: is the check right?"
+
+
+def unheard_words(interval: float) -> str:
+    """Say that a program has sent no ``WATCHDOG=1`` in time."""
+    return f"no WATCHDOG=1 within {interval:g} {'second' if interval == 1 else 'seconds'}"
 
 
 def failures_allowed(health: Health) -> int:

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from trio_supervisor.core.config.model import ProcessConfig
     from trio_supervisor.core.process.record import ProcessRecord
 
+NOT_READY = "Exited before it was ready"
+TOO_QUICK = "Exited too quickly (process log may have details)"
+JOB_FAILED = "The job has failed (process log may have details)"
+
 
 def reason(config: ProcessConfig, record: ProcessRecord) -> str:
     """Explain why a process does not run; empty if it runs, starts or stops."""
@@ -87,3 +91,14 @@ _REASONS: dict[State, Callable[[ProcessConfig, ProcessRecord], str]] = {
     State.EXITED: _exited,
     State.UNKNOWN: _unknown,
 }
+
+
+def why_start_failed(config: ProcessConfig, record: ProcessRecord, lifetime: float) -> str:
+    """Say why a child that has lived for so many seconds was never RUNNING, or a job has failed."""
+    probes, condition = record.probes, config.readiness.condition
+    if config.oneshot:
+        return JOB_FAILED
+    if probes is None or condition is None or probes.is_ready:
+        return TOO_QUICK
+    is_quick = lifetime < config.startsecs
+    return probes.failure or (TOO_QUICK if is_quick else f"{NOT_READY}: {condition}")

@@ -11,13 +11,16 @@ from __future__ import annotations
 import enum
 import math
 from dataclasses import field, fields
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.process.cause import OF_OPTIONS, Cause
 from trio_supervisor.core.process.exit import End, Exit
 from trio_supervisor.core.process.restart import RestartHistory
 from trio_supervisor.core.process.states import RUNNING_STATES, State
+
+if TYPE_CHECKING:
+    from trio_supervisor.core.process.probing import ProbeRecord
 
 #: Times of the monotonic clock, which begins anew in every program: dumped as seconds from now.
 _MONOTONIC = frozenset({"began_at", "spawned_at", "due", "deadline"})
@@ -179,6 +182,10 @@ class ProcessRecord:
     """When the last start was attempted, by the monotonic clock."""
     spawned_at: float = -math.inf
     """When the child was made."""
+    probes: ProbeRecord | None = None
+    """Readiness and health of the present or last child; None if the options ask for neither."""
+    restart_cause: Cause | None = None
+    """Why a policy restarts the process, from the decision until the start; else None."""
     due: float = math.inf
     """When the process starts automatically; infinite means not at all."""
     stop_step: int = 0
@@ -226,6 +233,8 @@ class ProcessRecord:
             "state": int(self.state),
             "bad_restarts": [time - now for time in self.bad_restarts],
             "last_exit": _dump_exit(self.last_exit),
+            "probes": None if self.probes is None else self.probes.dump(now),
+            "restart_cause": None if self.restart_cause is None else self.restart_cause.dump(),
             "last_end": None if self.last_end is None else self.last_end.dump(),
             "intent": self.intent.value,
             "intended_by": None if self.intended_by is None else self.intended_by.dump(),
@@ -243,6 +252,11 @@ class ProcessRecord:
                 values[name] = now + seconds
         cause, transition, end = values["intended_by"], values["transition"], values["last_end"]
         restarting = values["restarting"]
+        probes, restart_cause = values["probes"], values["restart_cause"]
+        if probes is not None:
+            from trio_supervisor.core.process.probing import ProbeRecord  # few programs need it
+
+            probes = ProbeRecord.load(probes, now)
         return cls(
             **values
             | {
@@ -252,6 +266,8 @@ class ProcessRecord:
                 "last_end": None if end is None else End.load(end),
                 "intent": Intent(values["intent"]),
                 "intended_by": None if cause is None else Cause.load(cause),
+                "probes": probes,
+                "restart_cause": None if restart_cause is None else Cause.load(restart_cause),
                 "transition": None if transition is None else Transition.load(transition),
                 "restarting": None if restarting is None else RestartHistory.load(restarting, now),
             }

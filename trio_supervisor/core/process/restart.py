@@ -97,6 +97,13 @@ class RestartPolicy:
             return None
         return max(self._restart_pause(deaths, chance), RESTART_FLOOR - lifetime)
 
+    def after_stop(self, *, lifetime: float, deaths: int = 1, chance: float = 0.0) -> float:
+        """Return the delay until a process that a policy restarts is started again.
+
+        Neither ``autorestart`` nor ``restart_prevent`` matters: they are about ends of its own.
+        """
+        return max(self._restart_pause(deaths, chance), RESTART_FLOOR - lifetime)
+
     def after_failed_start(
         self, failures: int, ended: Exit | None = None, *, chance: float = 0.0
     ) -> float | None:

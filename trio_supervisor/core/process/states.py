@@ -33,7 +33,7 @@ SIGNALLABLE_STATES = frozenset({State.STARTING, State.RUNNING, State.STOPPING})
 
 #: Every legal move. Anything else is an internal error, found where it would happen.
 MOVES: dict[State, frozenset[State]] = {
-    State.STOPPED: frozenset({State.STARTING}),
+    State.STOPPED: frozenset({State.STARTING, State.FATAL}),
     State.STARTING: frozenset(
         {State.STOPPED, State.RUNNING, State.BACKOFF, State.STOPPING, State.UNKNOWN}
     ),

@@ -10,6 +10,8 @@ from trio_supervisor.core.dataclass import dataclass
 if TYPE_CHECKING:
     from trio_supervisor.core.config.model import ProcessConfig
 
+#: Seconds between the signal to dump its state and the stop signal, for a child that is restarted.
+DUMP_TIME = 2.0
 #: Seconds between repeated SIGKILLs when stopwaitsecs is 0, so that they do not spin.
 KILL_REPEAT_FLOOR = 1.0
 

@@ -12,7 +12,7 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING
 
-from trio_supervisor.core.config.model import Severity
+from trio_supervisor.core.config.model import GroupKind, Severity
 from trio_supervisor.core.config.names import full_name
 from trio_supervisor.core.errors import (
     AbnormalTermination,
@@ -38,10 +38,11 @@ from trio_supervisor.runtime.spawn.task import TaskOutcome
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trio_supervisor.core.config.model import GroupKind, ProcessConfig
+    from trio_supervisor.core.config.model import ProcessConfig
     from trio_supervisor.core.process.start import Key
     from trio_supervisor.runtime.host import Coordination, Host
     from trio_supervisor.runtime.output.channel import OutputChannel
+    from trio_supervisor.runtime.probes.monitor import Monitor
     from trio_supervisor.runtime.process.state_machine import StartAttempt
     from trio_supervisor.runtime.spawn.shared_socket import SharedSocket
 
@@ -90,7 +91,10 @@ class BaseProcess:
         self._states = StateMachine(config, group, self.record, self.waiters, host)
         self.task_outcome = None if config.task is None else TaskOutcome()
         """What the last run of a task has given; None for a program."""
-        self._starter = Starter(config, group, host, self._stdio, socket, self.task_outcome)
+        monitor = self._new_monitor()
+        self._starter = Starter(
+            config, group, host, self._stdio, socket, self.task_outcome, monitor
+        )
         self.driver = Driver(
             config,
             self.record,
@@ -99,7 +103,34 @@ class BaseProcess:
             self._starter,
             self._stdio,
             host,
+            monitor,
         )
+
+    def _new_monitor(self) -> Monitor | None:
+        """Make what watches readiness and health; None if the options ask for neither."""
+        config = self.config
+        if config.readiness.condition is None and config.health.check is None:
+            return None
+        from trio_supervisor.runtime.probes.monitor import Monitor  # few programs need it
+
+        outputs = (self.stdout,) if config.redirect_stderr else (self.stdout, self.stderr)
+        return Monitor(
+            config,
+            self.group,
+            self._host,
+            self.record,
+            self.waiters,
+            outputs[1:] if self.kind is GroupKind.POOL else outputs,
+            lambda cause: self.request_stop(cause=cause),
+        )
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether it is RUNNING and its health, if it is checked, was found good."""
+        if self.state is not State.RUNNING or self.config.health.check is None:
+            return self.state is State.RUNNING
+        probes = self.record.probes
+        return probes is not None and probes.health.verdict.value == "healthy"
 
     @property
     def state(self) -> State:
@@ -260,6 +291,8 @@ class BaseProcess:
         if not to_restart:
             self.stops += 1
         if self.stopping:
+            if self.record.restart_cause is not None and not to_restart:
+                self._states.intend(Intent.DOWN, cause or requested(self, "stop"))
             return
         if self.state not in RUNNING_STATES:
             # The fault stands, the pending restart does not.

@@ -50,11 +50,13 @@ from trio_supervisor.core.process.ending import FAILED, NOT_EXECUTABLE, NOT_FOUN
 from trio_supervisor.core.process.log_lines import waiting_line
 from trio_supervisor.core.process.record import Intent
 from trio_supervisor.core.process.states import MOVES, State
-from trio_supervisor.core.process.stop import StopSequence
+from trio_supervisor.core.process.stop import DUMP_TIME, StopSequence
 from trio_supervisor.runtime.process.signalling import Signaller
 from trio_supervisor.runtime.spawn.launcher import SpawnError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from trio_supervisor.core.config.model import ProcessConfig
     from trio_supervisor.core.process.cause import Cause
     from trio_supervisor.core.process.exit import Exit
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
     from trio_supervisor.core.process.stop import StopStep
     from trio_supervisor.runtime.host import Host
     from trio_supervisor.runtime.output.stdio import Stdio
+    from trio_supervisor.runtime.probes.monitor import Monitor
     from trio_supervisor.runtime.process.hooks import ProcessHooks
     from trio_supervisor.runtime.process.state_machine import StateMachine
     from trio_supervisor.runtime.process.waiters import StateWaiters
@@ -81,6 +84,7 @@ class Driver:
         "_host",
         "_inherited",
         "_known_hooks",
+        "_monitor",
         "_nursery",
         "_record",
         "_removed",
@@ -102,7 +106,9 @@ class Driver:
         starter: Starter,
         stdio: Stdio,
         host: Host,
+        monitor: Monitor | None = None,
     ) -> None:
+        """``monitor``: None for a process without ``ready`` and ``health``."""
         self.child: Child | None = None
         """From the spawn until its end is recorded."""
         self._config = config
@@ -112,6 +118,7 @@ class Driver:
         self._starter = starter
         self._stdio = stdio
         self._host = host
+        self._monitor = monitor
         self._signals = Signaller(config, host.log)
         self._wait = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
@@ -177,7 +184,7 @@ class Driver:
                 with trio.CancelScope(deadline=record.due):
                     await self._waiters.changed()
                 if trio.current_time() >= record.due:
-                    self._states.begin(POLICY)
+                    self._states.begin(record.restart_cause or POLICY)
             wait = self._states.attempt.wait
             if wait is None or await self._dependencies_met(wait):
                 await self.launch()
@@ -206,13 +213,15 @@ class Driver:
         """
         with self._starter.holder() as held:
             try:
-                child = await self._starter.launch(held, self._announced)
+                child = await self._starter.launch(held, self._states.announced)
             except (RequestError, SpawnError) as error:
                 await self._give_up_attempt(error)
                 return
             self.child = child
             self._stdio.attach(child)
             self._states.spawned(child.pid)
+            if self._monitor is not None:
+                self._monitor.spawned()
             await self._accompany(child)
 
     async def resume(self, child: Child) -> None:
@@ -257,6 +266,8 @@ class Driver:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
                 child.serve(nursery, self._stdio.carry)
+                if self._monitor is not None:
+                    self._monitor.serve(nursery, self)
                 if self._record.state is State.STARTING and self._record.intent is Intent.DOWN:
                     with contextlib.suppress(Failed):  # UNKNOWN now, as the log says
                         self._terminate(child)
@@ -269,6 +280,8 @@ class Driver:
             self._stdio.drain_rest()
         finally:
             self._stdio.close()
+            if self._monitor is not None:
+                self._monitor.ended()
         await self._stdio.settled()  # its last words are in the log before its exit is known
         self._record_end(ended, died_at)
 
@@ -281,9 +294,17 @@ class Driver:
             # What has died is not promoted, even if nothing has noticed its death yet.
             if (ended := child.poll()) is not None:
                 return ended
-            if record.state is State.STARTING:
-                self._states.promote(POLICY)
-            elif record.state is State.STOPPING:
+            if record.state is State.STARTING and not self._is_late:
+                if self._monitor is None or not self._monitor.lateness:
+                    is_awaited = self._config.readiness.condition is not None
+                    self._states.promote(PROBE if is_awaited else POLICY)
+                    continue
+                with contextlib.suppress(Failed):  # UNKNOWN now, as the log says
+                    self._begin_stop_sequence(child, self._monitor.fail_start)
+            elif record.state is State.RUNNING:  # the time to dump its state is over
+                with contextlib.suppress(Failed):
+                    self._terminate(child)
+            elif record.state in (State.STARTING, State.STOPPING):
                 record.stop_step += 1
                 stop = StopSequence.of(self._config)
                 step = stop.step(record.stop_step)
@@ -294,19 +315,52 @@ class Driver:
                 except Failed as error:
                     self._states.lose_control(POLICY, error.detail)
 
-    def _announced(self) -> None:
-        """The task called ``task_status.started()``. Later calls are ignored."""
-        if self._record.state is State.STARTING and not self._config.oneshot:
-            self._states.promote(PROBE)
+    @property
+    def _is_late(self) -> bool:
+        """Whether the child is being stopped because it was not ready in time."""
+        return self._record.probes is not None and self._record.probes.failure != ""
+
+    def rescheduled(self) -> None:
+        """Follow the deadline of the record, which has changed."""
+        self._wait.deadline = self._record.deadline
+
+    def restart(self, cause: Cause, dump_signal: int | None = None) -> None:
+        """Stop the child and start another one, whatever ``autorestart`` says.
+
+        For policies; a stop requested meanwhile calls the start off. Before its stop signal the
+        child is sent ``dump_signal``, if there is one, and gets a moment to act on it.
+        """
+        child, record = self.child, self._record
+        if child is None or self.is_dead or record.state is not State.RUNNING:
+            return
+        record.restart_cause = cause
+        with contextlib.suppress(Failed):  # UNKNOWN now, as the log says
+            if dump_signal is None:
+                self._terminate(child)
+                return
+            record.deadline = trio.current_time() + DUMP_TIME
+            self.rescheduled()
+            self.signal(child, dump_signal)
 
     def _terminate(self, child: Child) -> None:
         """Begin the stop sequence. Raises Failed, and the state is UNKNOWN, if that is refused."""
+        if self._record.state is State.STARTING and self._is_late:  # it has begun
+            self._states.stop(self._record.deadline)
+        else:
+            self._begin_stop_sequence(child, self._states.stop)
+
+    def _begin_stop_sequence(self, child: Child, record_it: Callable[[float], None]) -> None:
+        """Take the first step; ``record_it`` is called with the time of the next one.
+
+        Raises Failed, and the state is UNKNOWN, if the signal is refused.
+        """
         self._record.stop_step = 0
         step = StopSequence.of(self._config).step(0)
-        self._states.stop(trio.current_time() + step.wait)
+        record_it(trio.current_time() + step.wait)
         try:
             if step.command:
-                self._start_stop_command(child, step)
+                assert self._nursery is not None
+                self._nursery.start_soon(self._run_stop_command, child, step)
             else:
                 self._signals.stop(child, step)
         except Failed as error:
@@ -314,11 +368,6 @@ class Driver:
             raise
         finally:
             self._wait.deadline = self._record.deadline
-
-    def _start_stop_command(self, child: Child, step: StopStep) -> None:
-        """Run the stop command while the child lives."""
-        assert self._nursery is not None
-        self._nursery.start_soon(self._run_stop_command, child, step)
 
     async def _run_stop_command(self, child: Child, step: StopStep) -> None:
         """Run it until the step or the child ends; if it fails, go on to the next step at once."""
@@ -335,7 +384,7 @@ class Driver:
 
     @property
     def _cause_of_stop(self) -> Cause:
-        return self._record.intended_by or INTERNAL_ERROR
+        return self._record.restart_cause or self._record.intended_by or INTERNAL_ERROR
 
     def _record_end(self, ended: Exit, died_at: float) -> None:
         assert self.child is not None

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from trio_supervisor.core.config.model import Severity
 from trio_supervisor.core.config.names import full_name
 from trio_supervisor.core.config.restarting import NO_RESTART_OPTIONS
 from trio_supervisor.core.errors import (
@@ -31,26 +30,25 @@ from trio_supervisor.core.process.cause import (
     INTERNAL_ERROR,
     OF_OPTIONS,
     POLICY,
+    PROBE,
     Cause,
     CauseKind,
     follows_last,
 )
 from trio_supervisor.core.process.exit import End
 from trio_supervisor.core.process.log_lines import ProcessLine, spawned_line, transition_line
+from trio_supervisor.core.process.reasons import why_start_failed
 from trio_supervisor.core.process.record import Evidence, Intent, Transition
 from trio_supervisor.core.process.restart import RestartHistory, RestartPolicy
 from trio_supervisor.core.process.start import Starts, Wait, new_wait
 from trio_supervisor.core.process.states import MOVES, RUNNING_STATES, State
 
 if TYPE_CHECKING:
-    from trio_supervisor.core.config.model import ProcessConfig
+    from trio_supervisor.core.config.model import ProcessConfig, Severity
     from trio_supervisor.core.process.exit import Exit, ResourceUsage
     from trio_supervisor.core.process.record import ProcessRecord
     from trio_supervisor.runtime.host import Host
     from trio_supervisor.runtime.process.waiters import StateWaiters
-
-TOO_QUICK = "Exited too quickly (process log may have details)"
-JOB_FAILED = "The job has failed (process log may have details)"
 
 
 class StartAttempt:
@@ -134,6 +132,8 @@ class StateMachine:
         """Record whether the process is meant to run, and the cause."""
         self._record.intent = intent
         self._record.intended_by = cause
+        if intent is Intent.DOWN:
+            self._record.restart_cause = None
 
     def hold(self) -> None:
         """Cancel the automatic start that is due, if there is one."""
@@ -144,6 +144,7 @@ class StateMachine:
         """Begin a start attempt now. The caller has checked that the state allows it."""
         record = self._record
         record.due = math.inf
+        record.probes = record.restart_cause = None
         if self._config.dependencies.needs:
             key, retried = (self._group, self._config.name), record.state is State.BACKOFF
             self.attempt = StartAttempt(new_wait(key, starts, self.attempt.wait, retried=retried))
@@ -153,7 +154,7 @@ class StateMachine:
         record.exit_status = 0
         if cause.kind is CauseKind.REQUEST:
             record.requested_starts += 1
-        elif cause.kind is CauseKind.POLICY and record.state is State.EXITED:
+        elif cause.kind in OF_OPTIONS and record.state in (State.EXITED, State.STOPPED):
             record.automatic_restarts += 1
         if flapping.counts(cause, record):
             self._count_bad_restart()
@@ -201,6 +202,11 @@ class StateMachine:
         self._log(*spawned_line(self._config.name, pid))
         self.attempt.spawned = True
         self._waiters.wake()
+
+    def announced(self) -> None:
+        """The task called ``task_status.started()``. Later calls are ignored."""
+        if self._record.state is State.STARTING and not self._config.oneshot:
+            self.promote(PROBE)
 
     def promote(self, cause: Cause) -> None:
         """Record that the child counts as started: RUNNING."""
@@ -263,9 +269,10 @@ class StateMachine:
 
     def stop(self, deadline: float) -> None:
         """Record that the child is sent its stop signal now, and the next one at ``deadline``."""
-        self._record.deadline = deadline
-        evidence = Evidence(self._record.pid)
-        self._move(State.STOPPING, self._record.intended_by or INTERNAL_ERROR, evidence)
+        record = self._record
+        record.deadline = deadline
+        cause = record.restart_cause or record.intended_by or INTERNAL_ERROR
+        self._move(State.STOPPING, cause, Evidence(record.pid))
 
     def lose_control(self, cause: Cause, error: str) -> None:
         """Record a failed signal, or an internal error while the child lives: UNKNOWN."""
@@ -293,7 +300,8 @@ class StateMachine:
         if config.oneshot:
             fails = not expected
         else:
-            fails = config.runnable.announces or config.startsecs > 0
+            is_awaited = config.runnable.announces or config.readiness.condition is not None
+            fails = is_awaited or config.startsecs > 0
         failed = record.state is State.STARTING and fails
         as_wished = record.state is State.STOPPING or (expected and not failed)
         end = End(ended, as_wished, record.stopped, lifetime, *last_lines, usage)
@@ -302,12 +310,15 @@ class StateMachine:
         if record.state in (State.STOPPING, State.UNKNOWN):
             record.exit_status = ended.status
             self._move(State.STOPPED, EXIT, evidence)
+            if record.restart_cause is not None:
+                record.pid = 0
+                self._restart_later(ended, died_at, expected=expected, lifetime=lifetime)
         elif failed:
             # It was never seen alive after startsecs. When the daemon itself was stopped meanwhile,
             # the time of death is unknown, so ``lifetime`` would prove nothing.
             record.exit_status = 0
             record.pid = 0
-            self.fail_start(EXIT, JOB_FAILED if config.oneshot else TOO_QUICK, end)
+            self.fail_start(EXIT, why_start_failed(config, record, lifetime), end)
         else:
             if record.state is State.STARTING:
                 self.promote(POLICY)
@@ -343,15 +354,21 @@ class StateMachine:
     def _restart_later(
         self, ended: Exit, died_at: float, *, expected: bool, lifetime: float
     ) -> None:
-        """Schedule the restart of a process that has exited by itself, if it is to be made."""
+        """Schedule the restart of a process that has exited by itself or is restarted by a policy,
+        if it is to be made."""
         record, policy = self._record, RestartPolicy.of(self._config)
         deaths = 1
         if self._config.restarting is not NO_RESTART_OPTIONS:
             self._history.died(died_at)
             deaths = self._history.deaths
-        delay = policy.after_exit(
-            ended, expected=expected, lifetime=lifetime, deaths=deaths, chance=self._host.chance()
-        )
+        chance = self._host.chance()
+        delay: float | None
+        if record.restart_cause is not None:
+            delay = policy.after_stop(lifetime=lifetime, deaths=deaths, chance=chance)
+        else:
+            delay = policy.after_exit(
+                ended, expected=expected, lifetime=lifetime, deaths=deaths, chance=chance
+            )
         if delay is None or not self._host.accepting or record.intent is Intent.DOWN:
             return
         due = trio.current_time() + delay

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from trio_supervisor.core.config.model import Command, Task
 from trio_supervisor.core.dataclass import dataclass
@@ -16,6 +16,7 @@ from trio_supervisor.runtime.spawn.task import TaskChild
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
     from trio_supervisor.core.config.model import ProcessConfig
     from trio_supervisor.runtime.host import Host
@@ -45,6 +46,13 @@ async def completed(
     return replace(spec, environment=environment)
 
 
+class Equipment(Protocol):
+    """What a child gets to report by; see ``probes/monitor.py``."""
+
+    def equipped(self, spec: SpawnSpec) -> AbstractContextManager[SpawnSpec]:
+        """Add it to a description of the child, for the time of its launch. Raises SpawnError."""
+
+
 @dataclass(frozen=True, slots=True)
 class Starter:
     """Makes all children of one process, one after another."""
@@ -56,6 +64,8 @@ class Starter:
     socket: SharedSocket | None
     outcome: TaskOutcome | None
     """Of the last run of a task; None if it makes no tasks."""
+    monitor: Equipment | None = None
+    """None for a process without ``ready`` and ``health``."""
 
     def check_command(self) -> None:
         """Raise NoFile or NotExecutable if the command cannot be found."""
@@ -101,9 +111,11 @@ class Starter:
                     stdin=stdin,
                 )
                 await self.stdio.open()
-                return await self.host.launch(
-                    await completed(spec, self.config, self.host.environment)
-                )
+                spec = await completed(spec, self.config, self.host.environment)
+                if self.monitor is None:
+                    return await self.host.launch(spec)
+                with self.monitor.equipped(spec) as spec:
+                    return await self.host.launch(spec)
 
     async def reopen(self, held: contextlib.ExitStack | None) -> None:
         """Open the logs and push the resources on ``held`` for a child that is already alive.

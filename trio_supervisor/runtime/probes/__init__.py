@@ -1,0 +1,1 @@
+"""Readiness and health of programs: tries, checks, messages. Loaded for those that have them."""
