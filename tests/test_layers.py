@@ -125,6 +125,11 @@ LAZY = (
         Lazy(where, f"{NAME}.*.dependencies.*", "few configurations have dependencies")
         for where in ("core.config.build", "runtime.coordination", "runtime.operations")
     ),
+    Lazy(
+        "runtime.journal.journal",
+        f"{NAME}.runtime.journal.disk*",
+        "loads sqlite3, which takes memory, and few configurations keep the journal on disk",
+    ),
     Lazy("runtime.spawn.leftovers", "datetime*", "most starts find no leftovers"),
     Lazy("core.line_records", "json*", "for the format json only"),
     Lazy("runtime.output.channel", f"{NAME}.core.line_records*", "most programs log raw bytes"),
@@ -315,7 +320,7 @@ LOADED_LATE = (
         "html",
         "importlib.resources",
     ),
-    *("json", "profile", "pstats", "tomli_w", "tomllib", "xml", "defusedxml"),
+    *("json", "profile", "sqlite3", "pstats", "tomli_w", "tomllib", "xml", "defusedxml"),
     *(f"{NAME}.cli.{name}" for name in ("check", "convert", "demo", "export")),
     f"{NAME}.web.api",
     *(f"{NAME}.web.pages.{name}" for name in ("layout", "live", "log_page", "status_page")),
@@ -339,7 +344,8 @@ def test_a_daemon_that_has_started_has_not_loaded_what_is_needed_late() -> None:
 def test_a_daemon_that_changes_its_user_loads_before_what_it_needs_late() -> None:
     """The other user may be unable to read the files of these modules."""
     loaded = loaded_by(
-        f"import {NAME}.cli.daemon as d, {NAME}.cli.privileges as p; p.load_what_is_read_late()"
+        f"import {NAME}.cli.daemon as d, {NAME}.cli.privileges as p\n"
+        "p.load_what_is_read_late(journal=True)"
     )
     late = {
         found.target

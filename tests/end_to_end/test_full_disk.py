@@ -30,11 +30,11 @@ for line in sys.stdin:
 
 
 @contextmanager
-def small_disk(directory: Path) -> Iterator[Path]:
-    """A file system of 64 KiB."""
+def small_disk(directory: Path, size: str = "64k") -> Iterator[Path]:
+    """A file system of 64 KiB, or another size."""
     mount = directory / "disk"
     mount.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(mount)]
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(mount)]
     if subprocess.run(command, capture_output=True, check=False).returncode:
         pytest.skip("no file system can be mounted here")
     try:

@@ -339,7 +339,7 @@ class FakeSupervisor:
 
     async def why(self, name: str) -> Why:
         process = self.process(name)
-        return self.journal.why(process.full_name, process.config, process.record)
+        return await self.journal.why(process.full_name, process.config, process.record)
 
     async def history(
         self,
@@ -349,7 +349,7 @@ class FakeSupervisor:
         kind: str | None = None,
         limit: int | None = None,
     ) -> list[JournalEntry]:
-        return self.journal.select(names, since, kind, limit)
+        return await self.journal.select(names, since, kind, limit)
 
     async def reread(self) -> Diff:
         await trio.lowlevel.checkpoint()

@@ -85,7 +85,8 @@ def _run(options: DaemonOptions, program: str) -> int:
     config = load()
     manager = _service_manager()
     ready = None if config.daemon.nodaemon else detach()
-    messages = [*drop_privileges(config.daemon.uid), *raise_limits(config.daemon)]
+    dropped = drop_privileges(config.daemon.uid, journal=config.daemon.journal is not None)
+    messages = [*dropped, *raise_limits(config.daemon)]
     service = Service(config, load=load, messages=messages, ready=ready, manager=manager)
     run = partial(trio.run, service.run)
     return run() if options.profile is None else _profiled(run, options.profile)

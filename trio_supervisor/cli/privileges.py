@@ -34,6 +34,8 @@ LATE_MODULES = (
     "trio_supervisor.web.pages.log_view",
     "trio_supervisor.web.pages.status_page",
 )
+#: What only a journal on disk needs.
+JOURNAL_MODULES = ("trio_supervisor.runtime.journal.disk",)
 
 
 def open_standard_descriptors() -> None:
@@ -55,10 +57,10 @@ def reset_signals() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
-def drop_privileges(uid: int | None) -> list[Diagnostic]:
+def drop_privileges(uid: int | None, *, journal: bool = False) -> list[Diagnostic]:
     """Become the user of ``[supervisord] user=`` and return messages for the activity log.
 
-    Raises ConfigError if that is not possible.
+    ``journal`` tells whether a journal is kept on disk. Raises ConfigError if that is not possible.
     """
     if uid is None:
         if os.getuid() != 0:
@@ -79,7 +81,7 @@ def drop_privileges(uid: int | None) -> list[Diagnostic]:
         entry = pwd.getpwuid(uid)
     except KeyError:
         raise ConfigError(f"Can't find uid {uid}") from None
-    load_what_is_read_late()
+    load_what_is_read_late(journal=journal)
     try:
         os.setgroups(os.getgrouplist(entry.pw_name, entry.pw_gid))
         os.setgid(entry.pw_gid)
@@ -89,10 +91,13 @@ def drop_privileges(uid: int | None) -> list[Diagnostic]:
     return [done]
 
 
-def load_what_is_read_late() -> None:
+def load_what_is_read_late(*, journal: bool = False) -> None:
     """Load the modules and files that only the first client needs, because the user that the daemon
-    becomes may be unable to read them."""
-    for module in LATE_MODULES:
+    becomes may be unable to read them.
+
+    Those for a journal on disk, which take memory, are loaded only if there is one.
+    """
+    for module in (*LATE_MODULES, *(JOURNAL_MODULES if journal else ())):
         importlib.import_module(module)
     decode_call(FIRST_CALL)
     load_assets()

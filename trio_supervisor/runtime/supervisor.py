@@ -232,14 +232,19 @@ class Supervisor:
             self._streams.end()
             self._host.outputs.end()
             self._over.set()
+        if self.successor is None:  # else the next supervisor goes on with it
+            await self.journal.close()
         if self.activity is None:  # an activity log settles the sinks it shares with us
             await in_thread_if_possible(self._host.sinks.settle, CLOSE_TIMEOUT)
         if self._fatal is not None:
             raise self._fatal
 
     async def _run(self, task_status: trio.TaskStatus[None]) -> None:
+        await self.journal.open(self.config.daemon, self.log)
         async with trio.open_nursery() as nursery:
             self._began_at = trio.current_time()
+            if (writer := self.journal.writer) is not None:
+                nursery.start_soon(run_forever, writer, "journal", self.log)
             self._nursery = nursery
             nursery.start_soon(run_forever, partial(tick, self._host), "ticks", self.log)
             nursery.start_soon(run_forever, self._host.poller.run, "listeners' answers", self.log)
@@ -584,7 +589,7 @@ class Supervisor:
         Raises BadName.
         """
         process = self.process(name)
-        return self.journal.why(process.full_name, process.config, process.record)
+        return await self.journal.why(process.full_name, process.config, process.record)
 
     async def history(
         self,
@@ -602,7 +607,7 @@ class Supervisor:
         about ("state", "request", ...) or the kind of their cause ("exit", "boot", ...). Of more
         than ``limit`` entries the last ones are returned.
         """
-        return self.journal.select(names, since, kind, limit)
+        return await self.journal.select(names, since, kind, limit)
 
     def _take_over(self, read: DaemonConfig) -> tuple[Diagnostic, ...]:
         """Apply changed options of ``[supervisord]``; return the messages to log about them."""

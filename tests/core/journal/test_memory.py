@@ -38,9 +38,13 @@ class Book:
     ) -> tuple[int, ...]:
         number = next(self._numbers)
         at = float(number) if time is None else time
-        return self.memory.add(
-            JournalEntry(number, at, at, "boot", process, what, "", new, cause, evidence, first=at)
+        entry = JournalEntry(
+            *(number, at, at, "boot", process, what, "", new, cause, evidence), first=at
         )
+        changed, dropped = self.memory.add(entry)
+        assert changed[-1] is entry
+        assert len(changed) == max(1, len(dropped))
+        return dropped
 
     def shown(self, process: str = "web") -> list[tuple[str, int, float]]:
         return [(entry.new, entry.count, entry.first) for entry in self.memory.of(process)]

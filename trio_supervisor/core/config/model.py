@@ -543,6 +543,11 @@ class DaemonConfig:
     """That of programs that have none of their own."""
     environment: Mapping[str, str] = field(default_factory=dict)
     identifier: str = "supervisor"
+    journal: str | None = None
+    """Path of the file in which the journal is kept; None: in memory only."""
+    journal_maxbytes: int = 20 * 1024 * 1024
+    journal_output: bool = True
+    """Whether the journal has the last lines of programs that ended unexpectedly."""
     exit_when: ExitWhen = ExitWhen.NEVER
 
 

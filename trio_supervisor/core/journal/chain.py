@@ -47,13 +47,19 @@ def chain_of(
     entry = next((e for e in reversed([*entries]) if e.what is What.STATE), None)
     if entry is None:
         return (), ""
-    chain = [entry]
+    return continued((entry,), find)
+
+
+def continued(
+    chain: tuple[JournalEntry, ...], find: Callable[[int], JournalEntry | None]
+) -> tuple[tuple[JournalEntry, ...], str]:
+    """Return a chain with what has caused its last entry, and its root."""
     while chain[-1].cause.entry and len(chain) < LONGEST_CHAIN:
         earlier = find(chain[-1].cause.entry)
         if earlier is None or earlier.number >= chain[-1].number:
-            return tuple(chain), FORGOTTEN
-        chain.append(earlier)
-    return tuple(chain), chain[-1].cause.kind.value
+            return chain, FORGOTTEN
+        chain = (*chain, earlier)
+    return chain, chain[-1].cause.kind.value
 
 
 def what_starts(config: ProcessConfig, record: ProcessRecord, now: float) -> str:

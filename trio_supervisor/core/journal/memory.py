@@ -37,15 +37,16 @@ class JournalMemory:
         self._removed: dict[str, None] = {}
         """Names of processes that were removed, in this order."""
 
-    def add(self, entry: JournalEntry) -> tuple[int, ...]:
-        """Keep an entry; return the numbers of those that were folded into the last ones."""
+    def add(self, entry: JournalEntry) -> tuple[list[JournalEntry], tuple[int, ...]]:
+        """Keep an entry; return those that are new or count more, and the numbers of those that
+        were dropped because they are repeated."""
         kept = self._of.setdefault(entry.process, [])
         self._removed.pop(entry.process, None)
         kept.append(entry)
-        folded = _fold(kept)
+        dropped = _fold(kept)
         if len(kept) > (OF_PROCESS if entry.process else OF_DAEMON):
             del kept[0]
-        return folded
+        return kept[-max(1, len(dropped)) :], dropped
 
     def remove(self, process: str) -> None:
         """Note that a process was removed: its entries are kept until many others have been."""
@@ -71,6 +72,11 @@ class JournalMemory:
             if place < len(entries) and entries[place].number == number:
                 return entries[place]
         return None
+
+    def covers(self, entry: JournalEntry) -> bool:
+        """Whether the entries that are kept of its process begin before this one."""
+        kept = self._of.get(entry.process)
+        return bool(kept) and kept is not None and kept[0].number <= entry.number
 
     @property
     def count(self) -> int:

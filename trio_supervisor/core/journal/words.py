@@ -122,7 +122,9 @@ def _configuration(entry: JournalEntry) -> str:
 
 def _daemon(entry: JournalEntry) -> str:
     if entry.new == "RUNNING":
-        return f"the supervisor has started, pid {_fact(entry, 'pid')}"
+        crash = "after_crash" in entry.evidence
+        how = " after one that was killed or has crashed" if crash else ""
+        return f"the supervisor has started{how}, pid {_fact(entry, 'pid')}"
     if entry.new == "RESTARTING":
         return "the supervisor restarts: stops everything and starts again"
     return "the supervisor shuts down"

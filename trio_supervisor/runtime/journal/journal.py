@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_supervisor._version import __version__
-from trio_supervisor.core.journal.chain import Why, chain_of, what_starts
+from trio_supervisor.core.journal.chain import FORGOTTEN, Why, chain_of, continued, what_starts
 from trio_supervisor.core.journal.entry import NO_FACTS, JournalEntry, What
 from trio_supervisor.core.journal.evidence import bounded, evidence_of
 from trio_supervisor.core.journal.memory import JournalMemory, select
@@ -21,11 +21,13 @@ from trio_supervisor.core.process.cause import BOOT, Cause, CauseKind
 from trio_supervisor.core.process.states import DaemonState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Awaitable, Callable, Collection
 
-    from trio_supervisor.core.config.model import Diff, ProcessConfig
+    from trio_supervisor.core.config.model import DaemonConfig, Diff, ProcessConfig
+    from trio_supervisor.core.diagnostics import Severity
     from trio_supervisor.core.journal.entry import Fact, Facts
     from trio_supervisor.core.process.record import ProcessRecord, Transition
+    from trio_supervisor.runtime.journal.disk import DiskJournal
 
 #: The kernel's identifier of this boot (random(4)).
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
@@ -47,6 +49,43 @@ class Journal:
         self._wall_clock = wall_clock
         self._monotonic_clock = monotonic_clock
         self._boot = _boot_id()
+        self._disk: DiskJournal | None = None
+        self._output = True
+        """Whether entries have the last lines of unexpected ends."""
+
+    async def open(self, daemon: DaemonConfig, log: Callable[[Severity, str], None]) -> None:
+        """Go on with the file that the configuration names, if any; called at each start.
+
+        Numbers go on after those in the file.
+        """
+        self._output = daemon.journal_output
+        if self._disk is not None and self._disk.path == daemon.journal:
+            self._disk.log = log  # that of the supervisor before a restart is closed
+            return
+        await self.close()
+        if daemon.journal is not None:
+            # Imported here because sqlite3 takes memory, and few configurations have a file.
+            from trio_supervisor.runtime.journal.disk import open_disk
+
+            self._disk = await open_disk(daemon.journal, daemon.journal_maxbytes, log)
+        if self._disk is not None:
+            self.number = max(self.number, self._disk.reserved)
+
+    @property
+    def writer(self) -> Callable[[], Awaitable[None]] | None:
+        """Writes the entries to the file until it is cancelled; None if there is no file."""
+        return None if self._disk is None else self._disk.run
+
+    async def close(self) -> None:
+        """Close the file, if there is one."""
+        disk, self._disk = self._disk, None
+        if disk is not None:
+            await disk.close()
+
+    @property
+    def lost(self) -> int:
+        """Entries that could not be written to the file."""
+        return 0 if self._disk is None else self._disk.lost
 
     def record(
         self,
@@ -78,7 +117,9 @@ class Journal:
             evidence,
             first=now,
         )
-        self.memory.add(entry)
+        changed, dropped = self.memory.add(entry)
+        if self._disk is not None:
+            self._disk.change(self.number, changed, dropped)
         return self.number
 
     def record_transition(self, process: str, config: ProcessConfig, transition: Transition) -> int:
@@ -89,7 +130,7 @@ class Journal:
             transition.cause,
             old=transition.old.name,
             new=transition.new.name,
-            evidence=evidence_of(transition, config.environment, output=True),
+            evidence=evidence_of(transition, config.environment, output=self._output),
         )
 
     def request(self, process: str, action: str, cause: Cause) -> Cause:
@@ -110,6 +151,8 @@ class Journal:
         facts: dict[str, Fact] = {"pid": os.getpid(), "version": __version__}
         if file is not None:
             facts["file"] = file
+        if not self._restarted_by and self._disk is not None and self._disk.is_after_crash:
+            facts["after_crash"] = True
         cause = BOOT.of(self._restarted_by)
         self._restarted_by = 0
         return self.record("", What.DAEMON, cause, new=DaemonState.RUNNING.name, evidence=facts)
@@ -153,7 +196,7 @@ class Journal:
         cause = Cause(CauseKind.CLOCK)
         self.record("", What.CLOCK, cause, evidence={"seconds": round(seconds, 3)})
 
-    def select(
+    async def select(
         self,
         names: Collection[str] = (),
         since: float | None = None,
@@ -161,11 +204,26 @@ class Journal:
         limit: int | None = None,
     ) -> list[JournalEntry]:
         """Return entries, oldest first; see ``select`` in ``core/journal/memory.py``."""
-        return select(self.memory.all(), names, since, kind, limit)
+        found = select(self.memory.all(), names, since, kind, limit)
+        if self._disk is None:
+            return found
+        # What is in memory is newer: of loops that have gone on the file may have earlier turns.
+        earlier = [
+            entry
+            for entry in await self._disk.read(names, since, kind, limit)
+            if not self.memory.covers(entry)
+        ]
+        found = sorted([*earlier, *found], key=lambda entry: entry.number)
+        return found if limit is None else found[max(0, len(found) - limit) :]
 
-    def why(self, process: str, config: ProcessConfig, record: ProcessRecord) -> Why:
+    async def why(self, process: str, config: ProcessConfig, record: ProcessRecord) -> Why:
         """Explain the state of a process."""
         chain, root = chain_of(self.memory.of(process), self.memory.find)
+        while root == FORGOTTEN and self._disk is not None:
+            earlier = await self._disk.find(chain[-1].cause.entry)
+            if earlier is None:
+                break
+            chain, root = continued(chain, {earlier.number: earlier}.get)
         following = what_starts(config, record, trio.current_time())
         return Why(process, record.state, chain, root, following)
 
