@@ -23,10 +23,11 @@ from trio_supervisor.runtime.output.backlog import Backlog
 from trio_supervisor.runtime.output.subscriptions import BUFFER_BYTES, LineAssembler
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterator
 
     from trio_supervisor.core.config.model import UnconditionalOptions
     from trio_supervisor.core.process.exit import Exit
+    from trio_supervisor.runtime.definitions import CommandWords
     from trio_supervisor.runtime.process.process import Process
     from trio_supervisor.runtime.supervisor import Supervisor
 
@@ -116,8 +117,8 @@ class SupervisedProgram:
 
         return self._call(wait)
 
-    def signal(self, number: int) -> None:
-        """Send a signal. Raises NotRunning."""
+    def signal(self, number: int | str) -> None:
+        """Send a signal, given by number or name. Raises NotRunning."""
         self._call_sync(lambda: self._process.signal(number))
 
     def kill(self) -> None:
@@ -225,7 +226,7 @@ class Programs:
     def start(
         self,
         name: str,
-        command: str | Sequence[str],
+        command: CommandWords,
         *,
         ready: Ready = None,
         timeout: float = READY_WITHIN,
@@ -259,7 +260,7 @@ class Programs:
         trio.from_thread.run_sync(self.done.set, trio_token=self._token)
 
     async def _begin(
-        self, name: str, command: str | Sequence[str], options: UnconditionalOptions
+        self, name: str, command: CommandWords, options: UnconditionalOptions
     ) -> SupervisedProgram:
         with_all: UnconditionalOptions = {
             "startsecs": 0,

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import AsyncIterator, Awaitable
+from functools import partial
 from pathlib import Path
 from signal import SIGKILL
 from typing import Any
 
 import pytest
+import trio
 
+from trio_supervisor import open_supervisor
 from trio_supervisor.core.config.depends_on import OnDependencyStop
 from trio_supervisor.core.config.identity import UserEnv
 from trio_supervisor.core.config.limits import RLIMITS
@@ -28,7 +33,7 @@ RIGHT: dict[str, list[object]] = {
     "die_with_supervisor": [True],
     "priority": [-1, 0, 999],
     "autostart": [True],
-    "autorestart": [True, False, Autorestart.UNEXPECTED],
+    "autorestart": ["unexpected", True, False, Autorestart.UNEXPECTED],
     "startsecs": [0, 5],
     "startretries": [0],
     "backoff": [(), [0.1, 1], (60,), ["500ms", 5], "linear", "constant", "exponential"],
@@ -44,9 +49,9 @@ RIGHT: dict[str, list[object]] = {
     "stopwaitsecs": [0],
     "directory": ["/", Path("/")],
     "umask": [0, 0o777],
-    "uid": [0],
+    "uid": [0, "root"],
     "exitcodes": [(), [0, 255]],
-    "stopsignal": [9, 64],
+    "stopsignal": [9, 64, "TERM", "sighup", "RTMIN+1"],
     "stopasgroup": [False],
     "killasgroup": [True],
     "redirect_stderr": [True],
@@ -81,7 +86,7 @@ WRONG: dict[str, list[object]] = {
     "die_with_supervisor": [1],
     "priority": ["1", 1.5, True],
     "autostart": ["yes", 1],
-    "autorestart": ["unexpected", None],
+    "autorestart": ["sometimes", None],
     "startsecs": ["1", -1, 1.5, True, float("nan")],
     "startretries": [-1],
     "backoff": [1, "12", "doubling", [-1], ["x"], [float("inf")]],
@@ -97,9 +102,9 @@ WRONG: dict[str, list[object]] = {
     "stopwaitsecs": [None],
     "directory": [1, "a\0b", b"/"],
     "umask": ["022", -1, 0o1000],
-    "uid": ["root", -1],
+    "uid": [1.5, -1],
     "exitcodes": [0, [256], ["0"], "01"],
-    "stopsignal": ["TERM", 0, 65],
+    "stopsignal": ["TREM", 0, 65, "0"],
     "stopasgroup": [None],
     "killasgroup": [0],
     "redirect_stderr": ["true"],
@@ -166,3 +171,103 @@ def test_commands_that_are_none(command: Any) -> None:
 def test_a_task_must_be_callable() -> None:
     with pytest.raises(ConfigError, match="x: a task is an async function, not 5"):
         task("x", 5, {})  # type: ignore[arg-type]  # that is what is tested
+
+
+class Function:
+    async def __call__(self) -> None:
+        """A task."""
+
+    async def method(self) -> None:
+        """A task."""
+
+
+def sync() -> None:
+    """No task."""
+
+
+def wrapper() -> Awaitable[None]:
+    return nothing()
+
+
+async def generator() -> AsyncIterator[int]:
+    yield 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        (sync, "it is not async: write async def, or use trio.to_thread.run_sync"),
+        (partial(sync), "it is not async"),
+        (time.sleep, "use trio.to_thread.run_sync for what blocks"),
+        (generator, "it is a generator"),
+        (Function, "it is a class"),
+        (
+            nothing(),
+            r"give the function itself, and its arguments behind it: add_task\(name, f, x\)",
+        ),
+        ("sync", "it cannot be called"),
+    ],
+)
+def test_what_is_no_async_function_is_refused_by_name(wrong: Any, why: str) -> None:
+    with pytest.raises(ConfigError, match=f"x: a task is an async function, not .*; {why}"):
+        task("x", wrong, {})
+
+
+def test_what_returns_an_awaitable_is_a_task() -> None:
+    of_a_class: list[Any] = [Function(), Function().method]
+    for right in (nothing, partial(nothing), *of_a_class, wrapper, lambda: nothing()):
+        task("x", right, {})
+
+
+def test_commands_of_paths() -> None:
+    for command in (Path("/bin/my echo"), [Path("/bin/my echo")]):
+        assert program("x", command, {}).processes[0].command == "'/bin/my echo'"
+    group = program("x", ["/bin/cat", Path("a b")], {})
+    assert group.processes[0].command == "/bin/cat 'a b'"
+
+
+@pytest.mark.parametrize(
+    ("other", "ours"), [("cwd", "directory"), ("env", "environment"), ("user", "uid")]
+)
+def test_names_of_other_libraries_are_understood(other: str, ours: str) -> None:
+    with pytest.raises(ConfigError, match=f"did you mean {ours}"):
+        define(**{other: "x"})
+    with pytest.raises(ConfigError, match="there is no user 'nobody here'"):
+        define(uid="nobody here")
+
+
+async def test_a_task_gets_its_arguments() -> None:
+    async def add(a: int, b: int) -> int:
+        return a + b
+
+    async with open_supervisor() as supervisor:
+        task = supervisor.add_task("add", add, 2, 3, startsecs=0, autorestart=False)
+        await task.wait()
+        assert task.result == 5
+
+
+async def test_signals_by_name() -> None:
+    async with open_supervisor() as supervisor:
+        cat = supervisor.add_program("cat", "/bin/cat", startsecs=0, autorestart=False)
+        await cat.wait_for("RUNNING")
+        with pytest.raises(ValueError, match="not a valid signal name"):
+            cat.signal("HUPP")
+        [result] = supervisor.signal([cat], "HUP")
+        assert result.error is None
+        assert (await cat.wait()).signal == 1
+
+
+async def test_another_thread_is_told_what_to_do() -> None:
+    async with open_supervisor() as supervisor:
+
+        def add() -> None:
+            with pytest.raises(RuntimeError, match="not the thread of the supervisor"):
+                supervisor.add_program("cat", "/bin/cat")
+
+        await trio.to_thread.run_sync(add)
+
+    def outside() -> None:
+        with pytest.raises(RuntimeError, match=r"must be used inside trio.run"):
+            open_supervisor().__aenter__().send(None)
+
+    await trio.to_thread.run_sync(outside)

@@ -5,8 +5,13 @@ Log files are none unless asked for, because a library leaves nothing behind.
 
 from __future__ import annotations
 
+import inspect
 import os
+import pwd
+import re
 import shlex
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config.model import ChannelConfig, GroupConfig, GroupKind, ProcessConfig
@@ -14,23 +19,36 @@ from trio_supervisor.core.config.names import why_invalid
 from trio_supervisor.core.config.options import PYTHON_OPTIONS, filled
 from trio_supervisor.core.config.policies import contradictions
 from trio_supervisor.core.config.programs import NOT_OF_ONESHOT
-from trio_supervisor.core.config.python_values import is_sequence_of, is_text
+from trio_supervisor.core.config.python_values import is_text
 from trio_supervisor.core.config.suggest import suggestion
 from trio_supervisor.core.config.value_types import CHILD_LOG
 from trio_supervisor.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping
 
-    from trio_supervisor.core.config.model import ProgramOptions, TaskOptions
+    from trio_supervisor.core.config.model import PathLike, ProgramOptions, TaskOptions
     from trio_supervisor.runtime.spawn.task import TaskFunction
+
+    #: A command as a file has it, the path of a program, or a program with its arguments.
+    CommandWords = str | PathLike | Sequence[str | PathLike]
 
 #: Keywords of the options that a task has.
 _OF_TASKS = frozenset(keyword for keyword, option in PYTHON_OPTIONS.items() if option.for_tasks)
+#: Names that other libraries have for our options.
+_OTHER_NAMES = {
+    "cwd": "directory",
+    "env": "environment",
+    "user": "uid",
+    "restart": "autorestart",
+    "stop_signal": "stopsignal",
+    "stop_timeout": "stopwaitsecs",
+}
+_AWAITABLE = re.compile(r"\b(Awaitable|Coroutine)\b")
 _WITHOUT_LOG = ChannelConfig(logfile=None)
 
 
-def program(name: str, command: str | Sequence[str], options: ProgramOptions) -> GroupConfig:
+def program(name: str, command: CommandWords, options: ProgramOptions) -> GroupConfig:
     """A group of one program. A command of several words needs no quoting. Raises ConfigError."""
     values = _values(name, options, PYTHON_OPTIONS)
     if options.get("stopasgroup"):  # SIGKILL must reach every process that the stop signal reached
@@ -38,11 +56,15 @@ def program(name: str, command: str | Sequence[str], options: ProgramOptions) ->
     return _group(name, _command_line(name, command), values)
 
 
-def task(name: str, function: TaskFunction, options: TaskOptions) -> GroupConfig:
+def task(
+    name: str, function: TaskFunction, options: TaskOptions, args: Sequence[object] = ()
+) -> GroupConfig:
     """A group of one supervised task. Raises ConfigError."""
     values = _values(name, options, _OF_TASKS)
-    if not callable(function):
-        raise ConfigError(f"{name}: a task is an async function, not {function!r}")
+    if (why := why_no_task(function)) is not None:
+        raise ConfigError(f"{name}: a task is an async function, not {function!r}; {why}")
+    if args:
+        function = partial(function, *args)
     where = f"{function.__module__}.{getattr(function, '__qualname__', repr(function))}"
     return _group(name, where, {**values, "task": function}, GroupKind.TASK)
 
@@ -70,9 +92,13 @@ def _values(name: str, options: Mapping[str, object], known: Collection[str]) ->
     for keyword, value in options.items():
         option = PYTHON_OPTIONS.get(keyword)
         if keyword not in known or option is None or option.python is None:
-            meant = suggestion(keyword, known)
+            meant = _OTHER_NAMES.get(keyword) or suggestion(keyword, known)
+            if meant not in known:
+                meant = None
             hint = None if meant is None else f"did you mean {meant}?"
             raise ConfigError(f"{name}: there is no option {keyword}", option=keyword, hint=hint)
+        if keyword == "uid" and isinstance(value, str):
+            value = _uid_of(name, value)
         if not option.python.is_right(value):
             shown = "" if option.secret else f", not {value!r}"
             text = f"{name}: {keyword} must be {option.python.expected}{shown}"
@@ -91,6 +117,13 @@ def _values(name: str, options: Mapping[str, object], known: Collection[str]) ->
     return values
 
 
+def _uid_of(name: str, user: str) -> int:
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except KeyError:
+        raise ConfigError(f"{name}: there is no user {user!r}", option="uid") from None
+
+
 def _make_oneshot(name: str, values: dict[str, object]) -> None:
     """Give a job its only times and policy. Raises ConfigError for options that contradict it."""
     for keyword in NOT_OF_ONESHOT:
@@ -100,9 +133,44 @@ def _make_oneshot(name: str, values: dict[str, object]) -> None:
     values["startsecs"] = 0
 
 
-def _command_line(name: str, command: str | Sequence[str]) -> str:
+def _command_line(name: str, command: CommandWords) -> str:
     """The command as a file would have it; of several words each is quoted. Raises ConfigError."""
-    words = [command] if isinstance(command, str) else command
-    if not is_sequence_of(is_text)(words) or not words or not words[0].strip():
-        raise ConfigError(f"{name}: the command must be text, or a sequence of texts")
-    return command if isinstance(command, str) else shlex.join(words)
+    if isinstance(command, str):
+        if command.strip() and is_text(command):
+            return command
+    else:
+        words = [command] if isinstance(command, os.PathLike) else command
+        if isinstance(words, Sequence) and words:
+            texts = [os.fspath(w) if isinstance(w, os.PathLike) else w for w in words]
+            if all(map(is_text, texts)) and texts[0].strip():
+                return shlex.join(texts)
+    raise ConfigError(f"{name}: the command must be text, or a sequence of texts, not {command!r}")
+
+
+def why_no_task(function: object) -> str | None:
+    """Tell why this is no async function; None if it may be one.
+
+    A function that is not ``async`` may return an awaitable: a lambda, a wrapper, or one whose
+    annotation says so.
+    """
+    if inspect.isawaitable(function):
+        if inspect.iscoroutine(function):
+            function.close()  # else Python warns that it was never awaited
+        return "give the function itself, and its arguments behind it: add_task(name, f, x)"
+    if not callable(function):
+        return "it cannot be called"
+    if inspect.isclass(function):
+        return "it is a class"
+    while isinstance(function, partial):
+        function = function.func
+    if inspect.isasyncgenfunction(function):
+        return "it is a generator"
+    if inspect.isbuiltin(function):
+        return "use trio.to_thread.run_sync for what blocks"
+    plain = inspect.isfunction(function) or inspect.ismethod(function)
+    if not plain or inspect.iscoroutinefunction(function) or hasattr(function, "__wrapped__"):
+        return None
+    returns = str(getattr(function, "__annotations__", {}).get("return", ""))
+    if getattr(function, "__name__", "") == "<lambda>" or _AWAITABLE.search(returns):
+        return None
+    return "it is not async: write async def, or use trio.to_thread.run_sync for what blocks"

@@ -77,6 +77,8 @@ async def open_supervisor(
     it lost. Raises ProcessFailed for an essential process when everything has stopped, ConfigError,
     or InternalError if the supervisor itself has failed.
     """
+    if not trio.lowlevel.in_trio_run():
+        raise RuntimeError("open_supervisor must be used inside trio.run(...)")
     if stop_within is not None and not (isinstance(stop_within, (int, float)) and stop_within >= 0):
         raise ValueError(f"stop_within must be seconds, 0 or more, or None, not {stop_within!r}")
     if log is not None and logger is not None:

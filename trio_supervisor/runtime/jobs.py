@@ -18,10 +18,10 @@ from trio_supervisor.core.process.ending import failure_of
 from trio_supervisor.core.process.exit import Exit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from typing import Unpack
 
     from trio_supervisor.core.config.model import ProgramOptions
+    from trio_supervisor.runtime.definitions import CommandWords
     from trio_supervisor.runtime.process.process import Process
 
 #: Bytes of each channel that are kept: the last ones.
@@ -45,7 +45,7 @@ class Runner(Protocol):
     """The supervisor, as far as jobs need it."""
 
     def add_program(
-        self, name: str, command: str | Sequence[str], **options: Unpack[ProgramOptions]
+        self, name: str, command: CommandWords, **options: Unpack[ProgramOptions]
     ) -> Process:
         """Add a program."""
 
@@ -55,7 +55,7 @@ class Runner(Protocol):
 
 async def run_job(
     supervisor: Runner,
-    command: str | Sequence[str],
+    command: CommandWords,
     *,
     name: str | None,
     input: bytes,
@@ -109,10 +109,11 @@ async def _run(job: Process, input: bytes) -> Exit:
     return await job.wait()
 
 
-def _name_of(command: str | Sequence[str]) -> str:
+def _name_of(command: CommandWords) -> str:
     """A name for a job that is given none: that of its program, with a number."""
     with contextlib.suppress(ValueError, IndexError, TypeError):
-        first = shlex.split(command)[0] if isinstance(command, str) else os.fspath(command[0])
-        base = "".join(c for c in os.path.basename(first) if c not in FORBIDDEN)
+        words = shlex.split(command) if isinstance(command, str) else command
+        first = words if isinstance(words, os.PathLike) else words[0]
+        base = "".join(c for c in os.path.basename(os.fspath(first)) if c not in FORBIDDEN)
         return f"{base or 'job'}-{next(_numbers)}"
     return f"job-{next(_numbers)}"  # adding it tells what is wrong with the command

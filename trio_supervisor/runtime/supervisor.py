@@ -24,6 +24,7 @@ from trio_supervisor.core.config.model import (
     GroupKind,
     Severity,
 )
+from trio_supervisor.core.config.python_values import signal_number
 from trio_supervisor.core.config.reload import reread_daemon
 from trio_supervisor.core.diagnostics import Diagnostic
 from trio_supervisor.core.errors import (
@@ -65,10 +66,10 @@ from trio_supervisor.runtime.output.subscriptions import BUFFER_BYTES
 from trio_supervisor.runtime.requester import cause_of_request, requested_by
 from trio_supervisor.runtime.spawn.launcher import ProcessLauncher
 from trio_supervisor.runtime.spawn.task import TaskChild
-from trio_supervisor.runtime.system.threads import in_thread_if_possible
+from trio_supervisor.runtime.system.threads import in_thread_if_possible, require_trio_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from contextlib import AbstractContextManager
 
     from trio_supervisor.core.config.model import ProcessConfig, ProgramOptions, TaskOptions
@@ -76,6 +77,7 @@ if TYPE_CHECKING:
     from trio_supervisor.core.journal.chain import Why
     from trio_supervisor.core.journal.entry import JournalEntry
     from trio_supervisor.core.process.record import ProcessRecord
+    from trio_supervisor.runtime.definitions import CommandWords
     from trio_supervisor.runtime.events.subscription import EventOverflow
     from trio_supervisor.runtime.jobs import Completed
     from trio_supervisor.runtime.logs.activity import ActivityLog
@@ -162,6 +164,7 @@ class Supervisor:
         self._logged_messages = frozenset(config.messages)
         """Messages of the last read, already logged; the caller logs those of the first read."""
         self._began_at: float | None = None
+        self._token: trio.lowlevel.TrioToken | None = None
         self._nursery: trio.Nursery | None = None
         """Of all that runs until the end; None before ``run``."""
         self._leaving = trio.Event()
@@ -246,6 +249,7 @@ class Supervisor:
             if (writer := self.journal.writer) is not None:
                 nursery.start_soon(run_forever, writer, "journal", self.log)
             self._nursery = nursery
+            self._token = trio.lowlevel.current_trio_token()
             nursery.start_soon(run_forever, partial(tick, self._host), "ticks", self.log)
             nursery.start_soon(run_forever, self._host.poller.run, "listeners' answers", self.log)
             self.active.run_in(nursery)
@@ -347,9 +351,9 @@ class Supervisor:
         """``restart`` as clients are answered: a start fails at the first failed try."""
         return await operations.restart(processes, wait=wait, check=check, once=True)
 
-    def signal(self, processes: Iterable[Process], signal: int) -> list[Result]:
-        """Send a signal to those that have a child."""
-        return operations.signal(processes, signal)
+    def signal(self, processes: Iterable[Process], signal: int | str) -> list[Result]:
+        """Send a signal, given by number or name, to those that have a child."""
+        return operations.signal(processes, signal_number(signal))
 
     start_all = start
     stop_all = stop
@@ -408,31 +412,35 @@ class Supervisor:
         if not isinstance(config, GroupConfig):
             hint = "for a command there is add_program, for an async function add_task"
             raise TypeError(f"give a GroupConfig, not {config!r}; {hint}")
+        require_trio_of(self._token)
         return self.active.add(config)
 
     def add_program(
-        self, name: str, command: str | Sequence[str], **options: Unpack[ProgramOptions]
+        self, name: str, command: CommandWords, **options: Unpack[ProgramOptions]
     ) -> Process:
-        """Add a program as a group of its own, under its own name (see ``add``).
+        """Add a program as a group of its own, under its own name.
 
-        Raises ConfigError for a name that cannot be used.
+        ``command`` is text with quotes as in a shell, the path of a program, or a sequence of a
+        program and its arguments. Raises ConfigError for a wrong name, command or option,
+        AlreadyAdded, ShuttingDown, or RuntimeError in another thread.
         """
         return self.add(definitions.program(name, command, options)).processes[name]
 
     def add_task(
-        self, name: str, function: TaskFunction, **options: Unpack[TaskOptions]
+        self, name: str, function: TaskFunction, *args: object, **options: Unpack[TaskOptions]
     ) -> Process:
         """Add an async function that lives by the rules of a program (see ``add_program``).
 
-        It is RUNNING when it calls ``task_status.started()`` if it takes ``task_status``, else
-        after startsecs. An exception is exit status 1, with a traceback in its stderr log; stopping
-        is cancellation.
+        It is called with ``args`` at each start. It is RUNNING when it calls
+        ``task_status.started()`` if it takes ``task_status``, else after startsecs. An exception is
+        exit status 1, with a traceback in its stderr log; stopping is cancellation. Raises as
+        ``add_program`` does.
         """
-        return self.add(definitions.task(name, function, options)).processes[name]
+        return self.add(definitions.task(name, function, options, args)).processes[name]
 
     async def run_job(
         self,
-        command: str | Sequence[str],
+        command: CommandWords,
         *,
         name: str | None = None,
         input: bytes = b"",

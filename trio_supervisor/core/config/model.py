@@ -361,7 +361,7 @@ class CommonOptions(TypedDict, total=False):
 
     priority: int
     autostart: bool
-    autorestart: bool | Autorestart
+    autorestart: bool | Literal["unexpected"] | Autorestart
     """By default UNEXPECTED: after any end that is not in exitcodes."""
     startsecs: int
     startretries: int
@@ -410,14 +410,16 @@ class UnconditionalOptions(CommonOptions, total=False):
 
     directory: str | PathLike
     umask: int
-    uid: int
+    uid: int | str
+    """Number or name of the user to run it as."""
     gid: int
     user_env: str | UserEnv
     environment_file: Sequence[str | PathLike]
     exitcodes: Sequence[int]
     restart_prevent: Sequence[int | str]
     """Exit codes and names of signals after which it is never restarted."""
-    stopsignal: int
+    stopsignal: int | str
+    """Number or name: ``"INT"``."""
     stopasgroup: bool
     killasgroup: bool
     redirect_stderr: bool
@@ -449,7 +451,7 @@ class UnconditionalOptions(CommonOptions, total=False):
     stop_command: str | Sequence[str]
     log_format: LogFormat | str
     """``raw``, ``prefix`` or ``json``."""
-    dump_signal: int
+    dump_signal: int | str
     create_log_dirs: bool
     """True: make missing directories of its logs."""
 

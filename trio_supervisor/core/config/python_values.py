@@ -30,6 +30,7 @@ from trio_supervisor.core.config.model import Autorestart, LogFormat, OnUnhealth
 from trio_supervisor.core.config.restarting import Backoff, RestartLimit
 from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.process.exit import Exit
+from trio_supervisor.core.process.signals import parse_signal
 
 
 def _same(value: Any) -> object:
@@ -104,17 +105,29 @@ def _environment(value: object) -> bool:
 
 
 def _restart_policy(value: object) -> bool:
-    return isinstance(value, (bool, Autorestart))
+    return isinstance(value, (bool, Autorestart)) or value == Autorestart.UNEXPECTED.value
 
 
-def _policy(value: bool | Autorestart) -> Autorestart:
+def _policy(value: bool | Autorestart | str) -> Autorestart:
     if isinstance(value, Autorestart):
         return value
+    if isinstance(value, str):
+        return Autorestart.UNEXPECTED
     return Autorestart.ALWAYS if value else Autorestart.NEVER
 
 
 def _signal(value: object) -> bool:
-    return _integer(value) and value in signal.valid_signals()
+    """Whether it is the number or name of a signal that a program can be sent."""
+    try:
+        number = parse_signal(value) if isinstance(value, str) else value
+    except ValueError:
+        return False
+    return _integer(number) and number in signal.valid_signals()
+
+
+def signal_number(value: int | str) -> int:
+    """The number of a signal that is given by number or name. Raises ValueError."""
+    return parse_signal(value) if isinstance(value, str) else value
 
 
 def _is_duration(value: object) -> bool:
@@ -289,7 +302,9 @@ STOP_SEQUENCE = PythonValue(
 COMMAND = PythonValue(_is_text_or_texts, "text, or a sequence of texts", _command)
 FLAG = PythonValue(_boolean, "True or False")
 PATH = PythonValue(_is_path, "a path", _path)
-RESTART_POLICY = PythonValue(_restart_policy, "True, False or an Autorestart", _policy)
+RESTART_POLICY = PythonValue(
+    _restart_policy, "True, False, 'unexpected' or an Autorestart", _policy
+)
 LOG_FORMAT = PythonValue(_log_format, "a LogFormat or its name: raw, prefix, json", LogFormat)
 BACKOFF = PythonValue(
     _is_backoff, "linear, constant, exponential, or a sequence of durations", _backoff
@@ -303,8 +318,8 @@ ON_FATAL = PythonValue(_parses(parse_on_fatal), "stay, or a text like retry:5m",
 EXIT_STATUSES = PythonValue(
     is_sequence_of(_within(255)), "a sequence of numbers from 0 to 255", tuple
 )
-SIGNAL_NUMBER = PythonValue(_signal, "the number of a signal")
-USER_NUMBER = PythonValue(_count, "the number of a user")
+SIGNAL_NUMBER = PythonValue(_signal, "the number or name of a signal", signal_number)
+USER_NUMBER = PythonValue(_count, "the number or name of a user")
 GROUP_NUMBER = PythonValue(_count, "the number of a group")
 USER_ENV = PythonValue(_is_user_env, "'none', 'basic' or a UserEnv", UserEnv)
 ENVIRONMENT_FILES = PythonValue(is_sequence_of(_is_path), "a sequence of paths", _files)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import trio
 
+from trio_supervisor.core.config.python_values import signal_number
 from trio_supervisor.core.errors import (
     AbnormalTermination,
     NoFile,
@@ -146,8 +147,12 @@ class Process(BaseProcess):
             attempt = await restart.carry_out(check)
         await follow(self, attempt, wait=wait)
 
-    def signal(self, number: int) -> None:
-        """Send a signal to the child only. Raises NotRunning or Failed."""
+    def signal(self, number: int | str) -> None:
+        """Send a signal, given by number or name, to the child only.
+
+        Raises NotRunning or Failed, ValueError for an unknown name.
+        """
+        number = signal_number(number)
         child = self.driver.child
         if self.record.state not in SIGNALLABLE_STATES or child is None:
             raise NotRunning(self.full_name)

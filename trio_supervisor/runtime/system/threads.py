@@ -64,3 +64,14 @@ async def in_thread(
         if str(error) != _MESSAGE:
             raise
         raise NoThread from error
+
+
+def require_trio_of(token: trio.lowlevel.TrioToken | None) -> None:
+    """Raise RuntimeError outside the event loop of ``token``; None: it does not run yet."""
+    if token is None:
+        return
+    if not trio.lowlevel.in_trio_run() or trio.lowlevel.current_trio_token() is not token:
+        raise RuntimeError(
+            "this is not the thread of the supervisor's event loop; in another thread call "
+            "trio.from_thread.run_sync(function, trio_token=token)"
+        )
