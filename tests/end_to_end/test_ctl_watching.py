@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import threading
@@ -179,6 +180,49 @@ def test_logs_of_all_kinds(
         whole = [line for line in ran.out.splitlines() if "whole" in line]
         assert all(line.startswith("memory | ") and "€ whole" in line for line in whole)
         assert (ran.status, ran.err) == (0, "")
+
+
+@pytest.mark.behaviour(
+    "client.md#logs-with-times", "client.md#lines-that-match", "http.md#logs-of-the-json-api"
+)
+def test_times_matches_and_the_lines_of_the_daemon(tmp_path: Path, ctl: Callable[..., Ran]) -> None:
+    log = tmp_path / "x.log"
+    log.write_text("of another time\n")
+    text = f"[program:x]\ncommand=/bin/cat\nstartsecs=0\nstdout_logfile={log}\n"
+    with daemon(tmp_path, text) as running:
+        running.wait_for("x", "RUNNING")
+        running.rpc.sendProcessStdin("x", "one\ntwo\n")
+        eventually(lambda: "two" in log.read_text(), "the output")
+        timed = ctl("logs", "-t", "x").out.splitlines()
+        assert timed[0] == f"{'-':<19} of another time"
+        assert [re.sub(r"^[-\d]{10} [:\d]{8} ", "time ", line) for line in timed[1:]] == [
+            *("time one", "time two"),
+        ]
+        assert ctl("logs", "--grep", "^t", "x").out == "two\n"
+        assert ctl("logs", "--grep", "(", "x").status != 0
+        running.rpc.stopProcess("x")
+        merged = ctl("logs", "--daemon", "--grep", "one|two|pid|stopped", "x").out
+        order = re.findall(r"spawned|one|two|stopped", merged)
+        assert order == ["spawned", "one", "two", "stopped"]
+        assert re.search(r"^\(daemon\) \| .* INFO spawned: 'x'", merged, re.MULTILINE)
+        assert "spawned" not in ctl("logs", "--daemon", "--since", "0s", "x").out
+
+
+@pytest.mark.behaviour("client.md#reopening-logs")
+def test_logs_are_opened_again(tmp_path: Path, ctl: Callable[..., Ran]) -> None:
+    text = "".join(
+        f"[program:{name}]\ncommand=/bin/cat\nstartsecs=0\nstdout_logfile=%(here)s/{name}.log\n"
+        for name in ("x", "y")
+    )
+    with daemon(tmp_path, text) as running:
+        for name in ("x", "y"):
+            running.wait_for(name, "RUNNING")
+            (tmp_path / f"{name}.log").unlink()
+        assert ctl("reopen", "x") == Ran(0, "x: logs reopened\n", "")
+        assert [(tmp_path / f"{name}.log").exists() for name in ("x", "y")] == [True, False]
+        assert ctl("reopen") == Ran(0, "all logs reopened\n", "")
+        assert (tmp_path / "y.log").exists()
+        assert ctl("reopen", "z").status == 1
 
 
 def test_a_terminal_is_safe_from_what_programs_write(tmp_path: Path) -> None:

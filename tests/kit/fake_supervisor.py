@@ -77,8 +77,13 @@ class FakeChannel:
     written: dict[float, int] = field(default_factory=dict)
     """Bytes of the last so many seconds."""
 
+    has_format: bool = False
+
     def written_since(self, seconds: float) -> int:
         return self.written[seconds]
+
+    def times_of_last(self, size: int) -> list[tuple[int, float]]:
+        return [(size // 2, NOW)]
 
     def clear(self) -> None:
         if self.broken:

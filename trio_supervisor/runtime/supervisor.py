@@ -584,7 +584,11 @@ class Supervisor:
                 self.activity.reopen()
             except OSError as error:
                 self.log(Severity.CRITICAL, f"could not reopen the activity log: {error}")
-        for process in self.processes():
+        self.reopen_logs_of(self.processes())
+
+    def reopen_logs_of(self, processes: Iterable[Process]) -> None:
+        """Open the logs of processes by name again; failures are lines in the activity log."""
+        for process in processes:
             for channel in (process.stdout, process.stderr):
                 try:
                     channel.reopen()

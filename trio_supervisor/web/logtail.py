@@ -57,10 +57,13 @@ async def _tail(source: LogSource) -> Response | StreamResponse:
         return error_response(404, "there is no log that can be read")
 
 
-def text_stream(stream: LogStream, *, resumable: bool = False) -> StreamResponse:
+def text_stream(
+    stream: LogStream, *, resumable: bool = False, headers: tuple[tuple[str, str], ...] = ()
+) -> StreamResponse:
     """Return the response for a log as it grows; ``resumable``: with the position of its start."""
+    headers = (*HEADERS, *headers)
     if not isinstance(stream, FollowedLog):  # from memory: no file is open
-        return StreamResponse(stream, headers=HEADERS)
+        return StreamResponse(stream, headers=headers)
     position = ((POSITION, str(stream.start)),) if resumable else ()
-    headers = (("Last-Modified", http_date(stream.modified)), *HEADERS, *position)
+    headers = (("Last-Modified", http_date(stream.modified)), *headers, *position)
     return StreamResponse(stream, headers=headers, descriptors=1)

@@ -61,3 +61,15 @@ def test_as_exact_as_promised_however_long_it_takes() -> None:
         assert found is not None
         assert 0 <= days - age - found <= RESOLUTION + age / COARSENESS, age
     assert sys.getsizeof(marks._last) < 2 * 8 * MOST_ENTRIES
+
+
+def test_stretches_beyond_an_offset() -> None:
+    index = TimeIndex()
+    assert index.since(0) == []
+    index.note(1.0, 0)
+    index.note(3.0, 10)
+    index.note(3.5, 15)
+    index.note(9.0, 20)
+    assert index.since(-5) == [(0, 1.0), (10, 3.5), (20, 9.0)]
+    assert index.since(10) == [(10, 3.5), (20, 9.0)]
+    assert index.since(25) == [(20, 9.0)]

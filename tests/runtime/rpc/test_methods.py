@@ -102,6 +102,7 @@ tsupervisor.getHistory array array double string int
 tsupervisor.getPoolInfo array
 tsupervisor.getProcessDetails struct string
 tsupervisor.getUnhealthy array array boolean
+tsupervisor.reopenLogs boolean array
 tsupervisor.waitForState array array array double
 tsupervisor.why struct string
 """

@@ -1,4 +1,4 @@
-"""The command ``logs``: prints the last lines of any number of logs, and follows them."""
+"""The commands ``logs``, which prints and follows any number of logs, and ``reopen``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from urllib.parse import quote
 
 from trio_supervisor.cli.ctl.arguments import Arguments, mistake
+from trio_supervisor.cli.ctl.line_times import LinePrinter, LineTimes, OwnTimes
 from trio_supervisor.cli.ctl.lines import LinePrefix, LineSplitter
 from trio_supervisor.cli.ctl.names import ALL, matching, short_name
 from trio_supervisor.cli.ctl.streams import StreamConsumer, end_line, follow
@@ -29,6 +30,10 @@ LINES, MOST_LINES = 10, 100_000
 MOST_SECONDS = 10 * 366 * 86400
 #: The response header with the position at which a stream begins in its log.
 POSITION = "x-log-position"
+#: The response header with the times of the first bytes of a stream.
+TIMES = "x-log-times"
+#: Stands for the name of a process before lines of the daemon itself.
+DAEMON = "(daemon)"
 
 #: What --since takes besides a date: seconds, a span, a time of day.
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -42,17 +47,28 @@ _CLOCK = re.compile(r"[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?")
 
 def logs(session: Session, arguments: Arguments) -> None:
     query = _query(arguments)
+    shown = _filter(arguments)
     following = arguments.has("follow")
     channels = [channel for channel in CHANNELS if arguments.has(channel)] or list(CHANNELS)
     if not session.upcheck():
         return
     names = [short_name(row) for row in matching(session, arguments.words or [ALL])]
-    _show(session, list(dict.fromkeys(names)), channels, query, arguments, following=following)
+    names = list(dict.fromkeys(names))
+    _show(session, names, channels, query, arguments, shown, following=following)
+
+
+def reopen(session: Session, arguments: Arguments) -> None:
+    if not session.upcheck():
+        return
+    names = [short_name(row) for row in matching(session, arguments.words)]
+    if names or not arguments.words:
+        session.own_call("reopenLogs", names)
+        session.line("\n".join(f"{name}: logs reopened" for name in names) or "all logs reopened")
 
 
 def follow_one(session: Session, name: str) -> None:
     """Follow both outputs of a process until Ctrl-C. Raises the exceptions of GONE."""
-    _show(session, [name], list(CHANNELS), f"lines={LINES}", Arguments(), following=True)
+    _show(session, [name], list(CHANNELS), f"lines={LINES}", Arguments(), None, following=True)
 
 
 def _show(
@@ -61,17 +77,36 @@ def _show(
     channels: list[str],
     query: str,
     arguments: Arguments,
+    pattern: re.Pattern[str] | None,
     *,
     following: bool,
 ) -> None:
-    """Show the logs one after another; or follow all at once, until Ctrl-C."""
-    prefix = _line_prefix(names, arguments)
+    """Show the logs one after another; or follow all at once, until Ctrl-C.
+
+    With the daemon's own lines all lines are shown in the order of their times.
+    """
+    with_daemon, with_times = arguments.has("daemon"), arguments.has("times")
+    prefix = _line_prefix([*names, DAEMON] if with_daemon else names, arguments)
+    printer = LinePrinter(session.output.data, prefix, pattern, times=with_times)
+    printer.sorts = with_daemon and not following
     alone = len(channels) == 1
+    if with_daemon or with_times:
+        query = f"{query}&times=true"
     sources = [
-        FollowedOutput(session, prefix, name, channel, query, following=following, alone=alone)
+        FollowedOutput(
+            session,
+            printer,
+            (name, channel),
+            f"/api/v1/processes/{quote(name, safe=':')}/logs/{channel}",
+            query,
+            following=following,
+            alone=alone,
+        )
         for name in names
         for channel in channels
     ]
+    if with_daemon:
+        sources.append(_daemon_log(session, printer, arguments, following=following))
     try:
         for together in [sources] if following else [[source] for source in sources]:
             follow(session, together, again=following)
@@ -80,16 +115,50 @@ def _show(
     finally:
         for source in sources:
             source.finish()
+        printer.finish()
+
+
+def _daemon_log(
+    session: Session, printer: LinePrinter, arguments: Arguments, *, following: bool
+) -> FollowedOutput:
+    """The daemon's own log, whose lines have times of their own."""
+    since, lines = 0.0, _lines(arguments)
+    if "since" in arguments.options:
+        since = time.time() - _seconds(arguments.options["since"])
+        lines = MOST_LINES
+    return FollowedOutput(
+        session,
+        printer,
+        (DAEMON, CHANNELS[0]),
+        "/api/v1/daemon/log",
+        f"lines={lines}",
+        following=following,
+        alone=True,
+        times=OwnTimes(since),
+    )
+
+
+def _filter(arguments: Arguments) -> re.Pattern[str] | None:
+    if "grep" not in arguments.options:
+        return None
+    try:
+        return re.compile(arguments.options["grep"])
+    except re.error as error:
+        raise mistake(f"--grep takes a regular expression: {error}") from None
 
 
 def _query(arguments: Arguments) -> str:
-    lines = arguments.number("lines", LINES)
     asked = {}
     if "since" in arguments.options:
         asked["since"] = _seconds(arguments.options["since"])
     if not asked or arguments.has("lines"):
-        asked["lines"] = min(int(lines), MOST_LINES)
+        asked["lines"] = _lines(arguments)
     return "&".join(f"{key}={value}" for key, value in asked.items())
+
+
+def _lines(arguments: Arguments) -> int:
+    usual = MOST_LINES if "grep" in arguments.options else LINES
+    return min(int(arguments.number("lines", usual)), MOST_LINES)
 
 
 def _seconds(text: str) -> int:
@@ -135,24 +204,30 @@ def _line_prefix(names: list[str], arguments: Arguments) -> LinePrefix:
 
 
 class FollowedOutput(StreamConsumer):
-    """One output of a process. ``alone`` means that the other output was not requested."""
+    """One output of a process, or the daemon's own log.
+
+    ``source`` are the name and the channel, ``place`` is the path of the log. ``alone`` means that
+    the other output was not requested. ``times`` are given if the lines have their own.
+    """
 
     def __init__(
         self,
         session: Session,
-        prefix: LinePrefix,
-        name: str,
-        channel: str,
+        printer: LinePrinter,
+        source: tuple[str, str],
+        place: str,
         query: str,
         *,
         following: bool,
         alone: bool,
+        times: OwnTimes | None = None,
     ) -> None:
         super().__init__()
         self._session = session
-        self._prefix = prefix
-        self._name = name
-        self._channel = channel
+        self._printer = printer
+        self._source = source
+        self._path = place
+        self._own_times = times
         self._query = query
         self._following = following
         self._alone = alone
@@ -163,20 +238,21 @@ class FollowedOutput(StreamConsumer):
         """The offset that has been reached in it."""
         self._broke_off = 0.0
         """The time at which the last stream ended; 0 before that."""
+        self._times: LineTimes | OwnTimes = times or LineTimes("")
 
     def path(self) -> str:
         """The path of the request: first as the user asked, then for what was not yet shown."""
-        path = f"/api/v1/processes/{quote(self._name, safe=':')}/logs/{self._channel}"
         if not self._following:
-            return f"{path}?{self._query}"
+            return f"{self._path}?{self._query}"
         query = self._query
         if self._place:
             query = f"after={self._place}-{self._offset}"
         elif self._broke_off:
             query = f"since={math.ceil(time.monotonic() - self._broke_off)}"
-        return f"{path}/follow?{query}"
+        return f"{self._path}/follow?{query}"
 
     def opened(self, headers: Mapping[str, str]) -> None:
+        self._times = self._own_times or LineTimes(headers.get(TIMES, ""))
         self._place, _, offset = headers.get(POSITION, "").rpartition("-")
         self._offset = int(offset or 0)
 
@@ -197,13 +273,13 @@ class FollowedOutput(StreamConsumer):
             code, message = "", f"the daemon does not offer it (status code {status}); try tail"
         # A stderr that is merged into stdout is no error if both were requested.
         if code != "NO_FILE" or self._alone:
-            self._session.fail(f"{self._name}: ERROR ({message})")
+            self._session.fail(f"{self._source[0]}: ERROR ({message})")
 
     def finish(self) -> None:
         """Show the last line, if it has no newline."""
         self._show(self._lines.finish())
 
     def _show(self, lines: list[bytes]) -> None:
-        if lines:
-            shown = (self._prefix.line(self._name, self._channel, line) for line in lines)
-            self._session.output.data(b"".join(shown))
+        timed = [(self._times.next(line), line) for line in lines]
+        since = self._times.since
+        self._printer.show(self._source, [pair for pair in timed if (pair[0] or since) >= since])

@@ -115,6 +115,11 @@ class OutputChannel:
         """Path of the log file; None without one, and while an automatic one could not be made."""
         return self._targets.path
 
+    @property
+    def has_format(self) -> bool:
+        """Whether the log has other bytes than the output."""
+        return self._records is not None
+
     async def open(self) -> None:
         """Open the log targets for a new child. Raises OSError; nothing is open then."""
         await self._targets.open()
@@ -193,6 +198,17 @@ class OutputChannel:
         """
         before = self.time_index.before(trio.current_time() - seconds)
         return 0 if before is None else self.tail.count - before
+
+    def times_of_last(self, size: int) -> list[tuple[int, float]]:
+        """Return when the last bytes were written: pairs of an offset in them and a time.
+
+        A time is that of the last byte of its stretch, in seconds since the epoch. There is none
+        for what was written before the daemon's start.
+        """
+        start = self.tail.count - size
+        to_wall = self._host.wall_clock() - trio.current_time()
+        found = self.time_index.since(start)
+        return [(max(0, begin - start), last + to_wall) for begin, last in found]
 
     def clear(self) -> None:
         """Empty the current log file. Raises OSError."""

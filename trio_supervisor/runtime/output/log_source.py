@@ -82,6 +82,9 @@ class EndOfLog:
 class LogStream(Protocol):
     """Bytes of a log as it grows."""
 
+    backlog: int
+    """How many of its first bytes were written before it was opened; 0 if that is not known."""
+
     async def read(self) -> bytes:
         """Return the next bytes, as soon as there are some; ``b""`` at the end."""
 
@@ -148,8 +151,21 @@ class LogSource:
         if not await self._is_file():
             assert self._channel is not None
             return RememberedOutput(self._channel, self._end_of_memory(wanted))
+        if after is not None:
+            return await self.follow(after)
         # A position, because the file may grow and be rotated between reading and following.
-        return await self.follow(after or (await self._end_of_file(wanted)).position)
+        tail = await self._end_of_file(wanted)
+        stream = await self.follow(tail.position)
+        stream.backlog = len(tail.data)
+        return stream
+
+    def times_of_last(self, size: int) -> list[tuple[int, float]]:
+        """Return when the last bytes of the output were written (``OutputChannel``).
+
+        Empty if that is not known: of the daemon's own log, and of logs with a format.
+        """
+        channel = self._channel
+        return [] if channel is None or channel.has_format else channel.times_of_last(size)
 
     async def follow(self, position: Position | None = None) -> FollowedLog:
         """Follow the file from a position on, or from the last bytes of it."""
@@ -238,6 +254,7 @@ class FollowedLog:
         """When the file was last written before; seconds since the epoch."""
         self.start = follower.start
         """Where the first bytes come from."""
+        self.backlog = 0
         self._watched = watched
 
     async def read(self) -> bytes:
@@ -255,6 +272,7 @@ class RememberedOutput:
 
     def __init__(self, channel: OutputChannel, first: bytes) -> None:
         self._first = first
+        self.backlog = len(first)
         self._open = ExitStack()
         self._stream = self._open.enter_context(channel.subscriptions.open(BUFFER_BYTES))
 

@@ -5,6 +5,7 @@ Logs have no times of their own. The index is bounded: the further back, the coa
 
 from __future__ import annotations
 
+import math
 from array import array
 from bisect import bisect_left
 
@@ -46,6 +47,12 @@ class TimeIndex:
         """Return the offset of the output since a time, at most; None if there is none."""
         place = bisect_left(self._last, time)
         return int(self._before[place]) if place < len(self._before) else None
+
+    def since(self, offset: int) -> list[tuple[int, float]]:
+        """Return the stretches that reach beyond an offset: where each begins, and its time."""
+        ends = (*self._before[1:], math.inf)
+        stretches = zip(self._before, ends, self._last, strict=False)  # without any: an end is left
+        return [(int(begin), last) for begin, end, last in stretches if end > offset]
 
     def forget(self) -> None:
         """Drop all entries: the log was cleared."""

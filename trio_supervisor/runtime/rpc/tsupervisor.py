@@ -109,6 +109,20 @@ async def unhealthy(supervisor: Supervisor, names: list[Value], strict: bool = F
     ]
 
 
+async def reopen_logs(supervisor: Supervisor, names: list[Value]) -> Value:
+    """Open logs by name again, after another program has renamed them.
+
+    @param array names  the processes, as group:name unless both are the same; none: the logs of
+                        all and that of the supervisor
+    @return boolean     always True; what cannot be opened is told in the supervisor's log
+    """
+    if names:
+        supervisor.reopen_logs_of([supervisor.process(name) for name in _strings(names)])
+    else:
+        supervisor.reopen_logs()
+    return True
+
+
 async def why(supervisor: Supervisor, name: str) -> Value:
     """Tell why a process is in its state: the chain of causes, and what would start it.
 
@@ -165,6 +179,7 @@ METHODS = (
     Method("getPoolInfo", "array", (), pool_info, always=True, reads=True),
     Method("getProcessDetails", "struct", (NAME,), process_details, reads=True),
     Method("getUnhealthy", "array", (ARRAY, _STRICT), unhealthy, reads=True),
+    Method("reopenLogs", "boolean", (ARRAY,), reopen_logs),
     Method("waitForState", "array", (ARRAY, ARRAY, SECONDS), wait_for_state, reads=True),
     Method("why", "struct", (NAME,), why, always=True, reads=True, redact=without_requesters),
 )

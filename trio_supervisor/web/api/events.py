@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 #: Seconds without an event after which a comment is sent; proxies give up after 30 or 60.
 KEEP_ALIVE_TIME = 15
 #: Names of fields that differ in the payloads of events.
-_KEYS = {"process": "processname", "group": "groupname"}
+_KEYS = {"process": "processname", "group": "groupname", "reason": "data", "text": "data"}
 
 
 class EventSource:

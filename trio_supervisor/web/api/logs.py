@@ -34,6 +34,7 @@ MOST_LINES = 100_000
 #: Ten years.
 MOST_SECONDS = 10 * 366 * 86400
 #: Hint for a process without a log.
+TIMES_HEADER = "X-Log-Times"
 HINT = "the member last_output of the process has the end of what it wrote"
 
 CHANNEL = Field("channel", "string", "which output", choices=CHANNELS)
@@ -65,6 +66,14 @@ SINCE = Field(
     default=None,
     minimum=0,
     maximum=MOST_SECONDS,
+)
+TIMES = Field(
+    "times",
+    "boolean",
+    f"send the header {TIMES_HEADER}: the number of bytes that were there already, and for "
+    "stretches of them the offset and the time of their last byte in seconds since the epoch, "
+    "as in 90;0:1795709123.172,40:1795709124.006",
+    default=False,
 )
 AFTER = Field(
     "after",
@@ -103,13 +112,25 @@ def _wanted(request: ApiRequest) -> EndOfLog:
 
 
 async def _end(log: LogSource, request: ApiRequest) -> object:
-    return Response(200, await log.end(_wanted(request)), PLAIN, (*NO_STORE, *SECURITY))
+    data = await log.end(_wanted(request))
+    times = _times(log, request, len(data))
+    return Response(200, data, PLAIN, (*NO_STORE, *SECURITY, *times))
 
 
 async def _follow(log: LogSource, request: ApiRequest) -> object:
     after = request.fields["after"]
     position = None if after is None else Position.parse(str(after))
-    return text_stream(await log.follow_end(_wanted(request), position), resumable=True)
+    stream = await log.follow_end(_wanted(request), position)
+    times = _times(log, request, stream.backlog)
+    return text_stream(stream, resumable=True, headers=times)
+
+
+def _times(log: LogSource, request: ApiRequest, size: int) -> tuple[tuple[str, str], ...]:
+    """Return the header that tells when the first bytes of an answer were written."""
+    if not request.fields.get("times"):
+        return ()
+    marks = ",".join(f"{offset}:{time:.3f}" for offset, time in log.times_of_last(size))
+    return ((TIMES_HEADER, f"{size};{marks}"),)
 
 
 def _with(
@@ -158,12 +179,13 @@ _OF_PROCESS = f"{ROOT}/processes/{{name}}/logs/{{channel}}"
 _WHICH = (PROCESS_NAME, CHANNEL)
 _MAIN = f"{ROOT}/daemon/log"
 ROUTES = (
-    _log(_OF_PROCESS, _with(_process_log, _end), "The end of a log", SINCE, of=_WHICH),
+    _log(_OF_PROCESS, _with(_process_log, _end), "The end of a log", SINCE, TIMES, of=_WHICH),
     _log(
         f"{_OF_PROCESS}/follow",
         _with(_process_log, _follow),
         f"The end of a log{_GROWING}",
         SINCE,
+        TIMES,
         AFTER,
         of=_WHICH,
     ),
