@@ -68,8 +68,8 @@ def drop_privileges(uid: int | None, *, journal: bool = False) -> list[Diagnosti
         return [
             Diagnostic(
                 Severity.CRITICAL,
-                "Supervisor is running as root.  No user= is set in [supervisord], so privileges "
-                "were kept; user=root there says that this is intended.",
+                "Supervisor is running as root.  No user= is set in [supervisord], so it stays "
+                "root; set user=root to confirm that this is intended.",
             )
         ]
     done = Diagnostic(Severity.INFO, f"Set uid to user {uid} succeeded")

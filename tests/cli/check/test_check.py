@@ -105,8 +105,8 @@ warning supervisord.conf:27 program:web startsec did you mean startsecs?
 warning conf.d/b-worker.conf:2 program:worker comand did you mean command?
 warning supervisord.conf:16 include - correct files=
 error supervisord.conf:9 unix_http_server file create it: mkdir -p /nonexistent
-warning conf.d/a-listen.conf:2 eventlistener:mailer command write the whole path
-warning conf.d/a-listen.conf:8 fcgi-program:php command write the whole path
+warning conf.d/a-listen.conf:2 eventlistener:mailer command give the full path
+warning conf.d/a-listen.conf:8 fcgi-program:php command give the full path
 """
 
 
@@ -295,7 +295,7 @@ def test_commands_that_cannot_start_have_the_hint_that_fits(
         (
             "missing",
             "can't find command '/no/such'",
-            "write the whole path of a program that is there",
+            "give the full path of an existing program",
         ),
         (
             "open",

@@ -293,4 +293,4 @@ def _advice(process: ProcessConfig) -> str:
         return "leave out the quotes around the whole command"
     if words and "/" in words[0] and not words[0].startswith("/") and process.directory is not None:
         return "a relative command is looked up in directory=: write the whole path"
-    return "write the whole path of a program that is there"
+    return "give the full path of an existing program"
