@@ -169,9 +169,8 @@ class OutputChannel:
 
     async def room(self) -> None:
         """Return when neither a log target nor a reader is too slow for more output."""
-        while self.backlogged:
-            await self._targets.room()
-            await self.subscriptions.room()
+        await self._targets.room()  # returns also for a target that hangs, which then drops
+        await self.subscriptions.room()
 
     def write_note(self, text: str) -> None:
         """Append a message of the daemon to the log: why a child could not be spawned."""
