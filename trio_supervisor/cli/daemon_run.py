@@ -177,7 +177,8 @@ class Service:
                     nursery.start_soon(run_logged, search, "the search for leftovers", activity.log)
                     _write_pidfile(pidfile, config, activity)
                     self._report_ready(supervisor)
-                    gc.freeze()  # it lives as long as the incarnation: not worth looking at
+                    if not self._reloaded:  # later the last incarnation is garbage
+                        gc.freeze()  # lives as long as the incarnation: not worth looking at
                     gc.enable()
                     await supervisor.run()
                     nursery.cancel_scope.cancel()
