@@ -161,7 +161,7 @@ class FileSink:
         self._late = False
         """True after ``flush`` timed out: it does not block again before the queue is empty."""
         self._waiting: list[tuple[int, trio.lowlevel.TrioToken, trio.Event]] | None = None
-        """Waiting tasks, each with the backlog in bytes that wakes it; -1 means an empty queue."""
+        """Waiting tasks, each with the backlog in bytes that wakes it."""
         writes.opened(self._file.path)
 
     def write(self, data: bytes) -> None:
@@ -179,9 +179,9 @@ class FileSink:
         await self._wait_for(ROOM)
 
     async def settled(self) -> None:
-        if self._queue is not None:
+        if self.backlog:
             with trio.move_on_after(TASK_TIMEOUT):
-                await self._wait_for(_IDLE)
+                await self._wait_for(0)
 
     def reopen(self) -> None:
         self._do(self._file.reopen)
@@ -191,15 +191,13 @@ class FileSink:
         self._cut.restart()
 
     def close(self) -> None:
-        self._put(self._file.close, 0)
+        self._put(self._file.close, 0, urgent=False)
         self._writes.closed(self._file.path)
-        self._wait(SHORT_BLOCK_TIMEOUT)  # callers that rely on it await ``settled``
+        self._reports.pass_on()
 
     def flush(self) -> None:
         """Block briefly until everything is written."""
-        self._wait(SHORT_BLOCK_TIMEOUT if self._worker.hangs else BLOCK_TIMEOUT)
-
-    def _wait(self, timeout: float) -> None:
+        timeout = SHORT_BLOCK_TIMEOUT if self._worker.hangs else BLOCK_TIMEOUT
         if not self._late and not self._worker.wait(lambda: self._queue is None, timeout):
             self._late = True
         self._reports.pass_on()
@@ -228,7 +226,7 @@ class FileSink:
         if outcome[0] is not None:
             raise outcome[0]
 
-    def _put(self, item: bytes | Job, size: int) -> None:
+    def _put(self, item: bytes | Job, size: int, *, urgent: bool = True) -> None:
         with self._worker.lock:
             self.backlog += size
             if self._queue is not None:
@@ -236,7 +234,7 @@ class FileSink:
                 return
             self._queue = deque((item,))
             self._late = False
-        self._worker.submit(self._work)
+        self._worker.submit(self._work, urgent=urgent)
 
     def _work(self) -> None:
         """Do one write or job in the worker's thread and queue the next, so that files take turns.
@@ -274,9 +272,6 @@ class FileSink:
             else:
                 still.append(waiter)
         self._waiting = still or None
-
-
-_IDLE = -1
 
 
 def _attempt(action: Job, outcome: list[OSError | None]) -> None:

@@ -86,8 +86,12 @@ class DiskWorker:
         """Threads that were replaced and have not come back yet."""
         self._replaced_at = 0.0
 
-    def submit(self, job: Job) -> None:
-        """Have a job done soon, after those that were submitted before. It must not raise."""
+    def submit(self, job: Job, *, urgent: bool = True) -> None:
+        """Have a job done soon, after those that were submitted before. It must not raise.
+
+        For one that is not urgent, no thread is started before the event loop has run the tasks
+        that are ready: many programs often end at once.
+        """
         with self.lock:
             self._ready.append(job)
             if not self._active:
@@ -95,7 +99,7 @@ class DiskWorker:
             elif not self._watched:
                 self._watched = _start(self._watch)
             begins = self._postponed and not self._batching
-        if begins:
+        if begins and (urgent or not self._begin_later()):
             self._begin()
 
     @contextmanager
@@ -152,6 +156,15 @@ class DiskWorker:
                 if (left := since + seconds - time.monotonic()) <= 0:
                     return
                 self._changed.wait(left)
+
+    def _begin_later(self) -> bool:
+        """Have the loop start the thread after the tasks that are ready; False without a loop."""
+        try:
+            token = trio.lowlevel.current_trio_token()
+        except RuntimeError:
+            return False
+        token.run_sync_soon(self._begin, idempotent=True)
+        return True
 
     def _begin(self) -> None:
         """Start the thread if there are jobs for which that was postponed."""
