@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.kit.ctl import Ran, environment, install, run, until
-from tests.kit.daemon import daemon, eventually
+from tests.kit.daemon import BASE, daemon, eventually
 from tests.kit.screen import screen
 from tests.kit.terminal import CTRL_C
 
@@ -189,7 +189,8 @@ def test_times_matches_and_the_lines_of_the_daemon(tmp_path: Path, ctl: Callable
     log = tmp_path / "x.log"
     log.write_text("of another time\n")
     text = f"[program:x]\ncommand=/bin/cat\nstartsecs=0\nstdout_logfile={log}\n"
-    with daemon(tmp_path, text) as running:
+    base = BASE.replace("loglevel=debug", "loglevel=info")  # else the output is in the log too
+    with daemon(tmp_path, text, base=base) as running:
         running.wait_for("x", "RUNNING")
         running.rpc.sendProcessStdin("x", "one\ntwo\n")
         eventually(lambda: "two" in log.read_text(), "the output")
