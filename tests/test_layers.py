@@ -112,6 +112,7 @@ LAZY = (
     Lazy("core.xmlrpc", "datetime*", "few calls have a date"),
     Lazy("core.config.converters", f"{NAME}.core.config.probes*", "few programs have policies"),
     Lazy("core.process.record", f"{NAME}.core.process.probing*", "few programs have policies"),
+    Lazy("core.process.reasons", f"{NAME}.core.process.probing*", "few programs have policies"),
     Lazy("runtime.process.base", f"{NAME}.runtime.probes*", "few programs have policies"),
     Lazy("runtime.host", f"{NAME}.runtime.probes*", "few programs have policies"),
     Lazy("core.config.toml", "tomllib", "most configurations are INI files"),

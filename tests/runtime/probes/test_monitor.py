@@ -19,6 +19,7 @@ from trio_supervisor.core.config.probes import parse_health, parse_ready
 from trio_supervisor.core.config.restarting import RestartLimit, RestartOptions
 from trio_supervisor.core.errors import AbnormalTermination, SpawnFailed
 from trio_supervisor.core.events import Extended
+from trio_supervisor.runtime.inspect.health import unhealthy_processes
 from trio_supervisor.runtime.probes import attempt
 
 if TYPE_CHECKING:
@@ -408,6 +409,10 @@ def verdicts(w: World) -> list[str]:
     ]
 
 
+def is_healthy(process: Process) -> bool:
+    return not unhealthy_processes([process], asked=True)
+
+
 def verdict(process: Process) -> str:
     assert process.record.probes is not None
     return process.record.probes.health.verdict.value
@@ -422,13 +427,13 @@ async def test_verdicts(mock_clock: MockClock, answers: Answers) -> None:
         assert answers.times == []
         await w.pass_time(0.25)
         assert answers.times == [2.0]
-        assert (verdict(w.process), w.process.is_healthy) == ("unknown", False)
+        assert (verdict(w.process), is_healthy(w.process)) == ("unknown", False)
         await w.pass_time(20)
         assert answers.times == [2.0, 12.0, 22.0]
         assert verdict(w.process) == UNHEALTHY
         answers.answer = ""
         await w.pass_time(10)
-        assert (verdict(w.process), w.process.is_healthy) == (HEALTHY, True)
+        assert (verdict(w.process), is_healthy(w.process)) == (HEALTHY, True)
         answers.answer = "status 500"
         await w.pass_time(20)
         assert verdict(w.process) == HEALTHY
@@ -626,4 +631,4 @@ async def test_programs_without_policies_have_no_record(mock_clock: MockClock) -
         await w.start()
         await w.pass_time(2)
         assert w.process.record.probes is None
-        assert w.process.is_healthy
+        assert is_healthy(w.process)

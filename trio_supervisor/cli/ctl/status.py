@@ -66,7 +66,7 @@ def _has_child(row: Row) -> bool:
 
 def _reasons(row: Row) -> list[str]:
     """Return why a process does not run, or how its last child ended, and its counters."""
-    found = [text for text in (row["reason"], row["flapping"]) if text]
+    found = [text for text in (row["reason"], row["flapping"], row["told_status"]) if text]
     last = row["last_exit"]
     if last and not found:
         ago = duration(max(0, int(row["now"] - last["time"])))
@@ -125,6 +125,7 @@ def all_details(session: Session) -> list[Row]:
             uptime = row["now"] - row["start"] if row["state"] in SIGNALLABLE_STATES else 0
             row |= {"uptime": uptime, "reason": row["spawnerr"], "full_name": short_name(row)}
             row |= {"restarts": 0, "cpu_seconds": 0.0, "memory": 0, "last_exit": {}, "flapping": ""}
+            row["told_status"] = ""
             row |= dict.fromkeys((key for key, _, _ in COUNTERS), 0)
     return rows
 

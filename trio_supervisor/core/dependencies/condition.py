@@ -60,12 +60,12 @@ def condition_of(written: Condition | None, process: ProcessConfig) -> Condition
 
 def is_checked(process: ProcessConfig) -> bool:
     """Whether the health of a process is checked, so that it can be ``healthy``."""
-    return False
+    return process.health.check is not None
 
 
 def is_healthy(record: ProcessRecord) -> bool:
     """Whether the last verdict on a RUNNING process is that it is healthy."""
-    return False
+    return record.probes is not None and record.probes.is_healthy
 
 
 def outlook(

@@ -73,6 +73,11 @@ class ProbeRecord:
     """The last ``STATUS=`` of the program."""
     health: HealthState = HealthState()
 
+    @property
+    def is_healthy(self) -> bool:
+        """Whether the last check has succeeded, or at least not enough have failed since."""
+        return self.health.verdict is Verdict.HEALTHY
+
     def dump(self, now: float) -> dict[str, Any]:
         """Return it as plain data, for ``load``; ``now`` is the monotonic clock's time."""
         health = self.health
@@ -121,6 +126,27 @@ def start_deadline(config: ProcessConfig, record: ProbeRecord, spawned_at: float
 def extended(deadline: float, extension: float, now: float) -> float:
     """Return a deadline that a message of the program moves: later, but never nearer."""
     return max(deadline, now + extension)
+
+
+def unready_words(config: ProcessConfig, record: ProbeRecord) -> str:
+    """Say what a starting child still needs to be RUNNING; empty if only time."""
+    if record.failure:
+        return f"{record.failure}, is being stopped"
+    if record.is_ready:
+        return ""
+    told = f" ({record.status})" if record.status else ""
+    return f"not ready yet: {waiting_words(config, record)}{told}"
+
+
+def unhealthy_words(health: Health, record: ProbeRecord) -> str:
+    """Say why a RUNNING process does not count as healthy; empty if it does."""
+    match record.health.verdict:
+        case Verdict.HEALTHY:
+            return ""
+        case Verdict.UNHEALTHY:
+            return f"unhealthy: {ill_words(health, record.health)}"
+    answer = f": {record.health.answer}" if record.health.answer else ""
+    return f"health is not known yet: {health.check}{answer}"
 
 
 def late_words(config: ProcessConfig, record: ProbeRecord, spawned_at: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from trio_supervisor.core.process.cause import CauseKind
 from trio_supervisor.core.process.states import State
 
 if TYPE_CHECKING:
@@ -19,9 +20,43 @@ JOB_FAILED = "The job has failed (process log may have details)"
 
 
 def reason(config: ProcessConfig, record: ProcessRecord) -> str:
-    """Explain why a process does not run; empty if it runs, starts or stops."""
+    """Explain why a process does not run, is not ready or is unhealthy; empty if it is well."""
     render = _REASONS.get(record.state)
     return "" if render is None else render(config, record)
+
+
+def ill_health(config: ProcessConfig, record: ProcessRecord) -> str:
+    """Explain why a RUNNING process is not healthy, or not yet; empty if it is, or is not checked.
+
+    A process whose health is not known yet is not ill, but does not count as healthy.
+    """
+    if record.probes is None or config.health.check is None:
+        return ""
+    from trio_supervisor.core.process.probing import unhealthy_words  # few programs need it
+
+    return unhealthy_words(config.health, record.probes)
+
+
+def is_ill(record: ProcessRecord) -> bool:
+    """Whether a process is RUNNING and unhealthy."""
+    probes = record.probes
+    return (
+        probes is not None
+        and record.state is State.RUNNING
+        and probes.health.verdict.value == "unhealthy"
+    )
+
+
+def _starting(config: ProcessConfig, record: ProcessRecord) -> str:
+    if record.probes is None or (not record.pid and config.task is None):
+        return ""
+    from trio_supervisor.core.process.probing import unready_words  # few programs need it
+
+    return unready_words(config, record.probes)
+
+
+def _running(config: ProcessConfig, record: ProcessRecord) -> str:
+    return ill_health(config, record) if is_ill(record) else ""
 
 
 def _backoff(config: ProcessConfig, record: ProcessRecord) -> str:
@@ -40,6 +75,9 @@ def _failure(record: ProcessRecord) -> str:
 
 
 def _stopped(config: ProcessConfig, record: ProcessRecord) -> str:
+    cause = record.intended_by
+    if cause is not None and cause.kind is CauseKind.PROBE and record.probes is not None:
+        return f"stopped because it was {ill_health(config, record)}"
     if record.last_exit is not None:
         return f"stopped on request: {record.last_exit}"
     if record.started:
@@ -85,6 +123,8 @@ def circumstances(record: ProcessRecord) -> str:
 
 
 _REASONS: dict[State, Callable[[ProcessConfig, ProcessRecord], str]] = {
+    State.STARTING: _starting,
+    State.RUNNING: _running,
     State.BACKOFF: _backoff,
     State.FATAL: _fatal,
     State.STOPPED: _stopped,

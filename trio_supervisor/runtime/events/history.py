@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_supervisor.core.dataclass import dataclass
-from trio_supervisor.core.events import Event, ProcessGroup, ProcessState, SupervisorStateChange
+from trio_supervisor.core.events import (
+    Event,
+    ProcessGroup,
+    ProcessHealthy,
+    ProcessState,
+    ProcessUnhealthy,
+    SupervisorStateChange,
+)
 from trio_supervisor.core.numbers import natural
 
 if TYPE_CHECKING:
@@ -23,8 +30,11 @@ if TYPE_CHECKING:
 
 #: Events that are kept: enough for a page, and for the start of a hundred programs.
 CAPACITY = 200
-#: Types of events that are kept: changes of state, but no output, messages and ticks.
-RECORDED = (ProcessState, ProcessGroup, SupervisorStateChange)
+#: Types of events that are kept: changes of state and of health, but no output, messages and ticks.
+RECORDED = (
+    *(ProcessState, ProcessHealthy, ProcessUnhealthy),
+    *(ProcessGroup, SupervisorStateChange),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from trio_supervisor.core.config.model import GroupKind
 from trio_supervisor.core.config.restarting import NO_RESTART_OPTIONS
 from trio_supervisor.core.process import reasons
 from trio_supervisor.core.process.flapping import described
+from trio_supervisor.core.process.states import SIGNALLABLE_STATES, State
 from trio_supervisor.runtime.inspect.info import process_info
 from trio_supervisor.runtime.inspect.procfs import NOTHING
 
@@ -39,8 +40,10 @@ async def details(supervisor: Supervisor, processes: Iterable[Process]) -> list[
 
     ``full_name``, ``kind`` (see KIND_NAMES), ``uptime`` (seconds), ``restarts``,
     ``requested_starts``, ``automatic_restarts``, ``failed_starts``, ``reason`` (why the process
-    does not run, as a sentence), ``flapping`` (how often it was restarted because it goes wrong;
-    empty if that is not often), ``last_exit`` (see ``End.described``; empty if no child has
+    does not run, is not ready or is unhealthy, as a sentence), ``flapping`` (how often it was
+    restarted because it goes wrong; empty if that is not often), ``health`` (``unknown``,
+    ``healthy``, ``unhealthy``; empty if it is not checked), ``told_status`` (what the program says
+    of itself, see sd_notify(3)), ``last_exit`` (see ``End.described``; empty if no child has
     ended), ``last_output`` (the end of its output), ``stdout_bytes`` and ``stderr_bytes`` (since
     the daemon's start); and of the child and its descendants ``cpu_seconds`` (never decreases while
     the child lives), ``memory`` (bytes) and ``processes``.
@@ -62,6 +65,8 @@ def _details(process: Process, now: float, used: Usage) -> dict[str, Value]:
         "failed_starts": process.record.failed_starts,
         "reason": reason(process),
         "flapping": flapping(process),
+        "health": health(process),
+        "told_status": told_status(process),
         "last_exit": last_exit(process),
         "last_output": last_output(process),
         "stdout_bytes": process.stdout.tail.count,
@@ -73,7 +78,7 @@ def _details(process: Process, now: float, used: Usage) -> dict[str, Value]:
 
 
 def reason(process: Process) -> str:
-    """Explain why a process does not run; empty if it runs, starts or stops."""
+    """Explain why a process does not run, is not ready or is unhealthy; empty if it is well."""
     text = process.waiting or reasons.reason(process.config, process.record)
     if process.config.restarting is NO_RESTART_OPTIONS:
         return text
@@ -83,6 +88,19 @@ def reason(process: Process) -> str:
 def flapping(process: Process) -> str:
     """Tell how often a process that is flapping was restarted; empty if it is not flapping."""
     return described(process.record, trio.current_time())
+
+
+def health(process: Process) -> str:
+    """Return the verdict on a process that is RUNNING; empty if its health is not checked."""
+    probes = process.record.probes
+    is_checked = process.config.health.check is not None and process.state is State.RUNNING
+    return probes.health.verdict.value if probes is not None and is_checked else ""
+
+
+def told_status(process: Process) -> str:
+    """Return the last ``STATUS=`` that a living child has sent; empty if there is none."""
+    probes = process.record.probes
+    return "" if probes is None or process.state not in SIGNALLABLE_STATES else probes.status
 
 
 def last_exit(process: Process) -> dict[str, Value]:

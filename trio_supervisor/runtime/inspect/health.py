@@ -1,6 +1,6 @@
 """Evaluate the states of processes: which count as unhealthy, and waits for states.
 
-The programs themselves are not checked, and nothing here changes a process.
+Nothing here changes or checks a process; the checks of ``health`` are in ``runtime/probes``.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from trio_supervisor.core.process.reasons import ill_health
 from trio_supervisor.core.process.states import State
 from trio_supervisor.runtime.inspect.describe import flapping, reason
 
@@ -39,7 +40,8 @@ def unhealthy_processes(
 ) -> list[tuple[Process, str]]:
     """Return the processes that are not healthy, each with the reason.
 
-    A process is healthy while it is RUNNING, and when it has exited as expected. A process that was
+    A process is healthy while it is RUNNING and, if its health is checked, was found healthy, and
+    when it has exited as expected. A process that was
     not started because its ``autostart`` is off is healthy too, unless the caller ``asked`` for it
     by name. A flapping process is healthy unless the caller is ``strict``.
     """
@@ -53,7 +55,7 @@ def unhealthy_processes(
 def _problem(process: Process, *, asked: bool) -> str:
     """Explain why a process is not healthy; empty if it is."""
     if process.state is State.RUNNING:
-        return ""
+        return ill_health(process.config, process.record)
     if process.state is State.EXITED:
         last = process.record.last_exit
         if last is None or last.expected(process.config.exitcodes):

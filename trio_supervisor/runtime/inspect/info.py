@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 from trio_supervisor.core.config.model import AUTO, GroupKind
 from trio_supervisor.core.config.options import CONFIG_INFO
 from trio_supervisor.core.config.value_types import NOT_SET
+from trio_supervisor.core.process.reasons import is_ill, reason
 from trio_supervisor.core.process.states import State
 from trio_supervisor.core.xmlrpc import LARGEST_INTEGER, SMALLEST_INTEGER
 
@@ -69,7 +70,8 @@ def _of_running(process: Process) -> str:
     uptime = int(process.uptime)
     if process.kind is GroupKind.TASK:
         return f"task, uptime {format_uptime(uptime)}"
-    return f"pid {process.pid}, uptime {format_uptime(uptime)}"
+    ill = ", unhealthy" if process.record.probes is not None and is_ill(process.record) else ""
+    return f"pid {process.pid}, uptime {format_uptime(uptime)}{ill}"
 
 
 def _of_failed(process: Process) -> str:
@@ -87,7 +89,7 @@ def _of_moving(process: Process) -> str:
 
 
 def _of_starting(process: Process) -> str:
-    return process.waiting
+    return process.waiting or reason(process.config, process.record)
 
 
 _STATE_NAMES = {int(state): state.name for state in State}

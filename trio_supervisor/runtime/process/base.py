@@ -125,14 +125,6 @@ class BaseProcess:
         )
 
     @property
-    def is_healthy(self) -> bool:
-        """Whether it is RUNNING and its health, if it is checked, was found good."""
-        if self.state is not State.RUNNING or self.config.health.check is None:
-            return self.state is State.RUNNING
-        probes = self.record.probes
-        return probes is not None and probes.health.verdict.value == "healthy"
-
-    @property
     def state(self) -> State:
         return self.record.state
 

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from trio_supervisor._version import __version__
+from trio_supervisor.core.process.reasons import ill_health
 from trio_supervisor.core.process.states import DaemonState, State
 from trio_supervisor.runtime.inspect.describe import flapping, reason
 from trio_supervisor.runtime.inspect.info import by_name
@@ -61,7 +62,7 @@ async def readiness(request: ApiRequest) -> object:
     supervisor = request.supervisor
     strict = bool(request.number("strict"))
     waiting = [
-        {"full_name": p.full_name, "statename": p.state.name, "reason": reason(p) or flapping(p)}
+        {"full_name": p.full_name, "statename": p.state.name, "reason": _why(p)}
         for p in by_name(supervisor)
         if p.config.autostart and (not _is_ready(p) or (strict and flapping(p)))
     ]
@@ -70,12 +71,16 @@ async def readiness(request: ApiRequest) -> object:
     return json_response(found, status=200 if ready else 503)
 
 
+def _why(process: Process) -> str:
+    return reason(process) or ill_health(process.config, process.record) or flapping(process)
+
+
 def _is_ready(process: Process) -> bool:
-    """Whether a process is RUNNING, or has exited as expected."""
+    """Whether a process is RUNNING, and healthy if that is checked, or has exited as expected."""
     if process.state is State.EXITED:
         ended = process.record.last_exit
         return ended is not None and ended.expected(process.config.exitcodes)
-    return process.state is State.RUNNING
+    return process.state is State.RUNNING and not ill_health(process.config, process.record)
 
 
 ROUTES = (
@@ -109,7 +114,8 @@ HEALTH_ROUTES = (
         READ,
         "/readyz",
         readiness,
-        "200 if every autostart program is running or has exited as expected, otherwise 503",
+        "200 if every autostart program is running, and healthy if that is checked, or has exited "
+        "as expected, otherwise 503",
         ref("Readiness"),
         query=(
             Field(

@@ -111,6 +111,12 @@ OF_PROCESSES = (
         lambda found: int(bool(found["flapping"])),
     ),
     MetricFamily(
+        "trio_supervisor_process_healthy",
+        "gauge",
+        "1 if the last checks of its health succeeded, otherwise 0; no sample without checks.",
+        lambda found: None if not found["health"] else int(found["health"] == "healthy"),
+    ),
+    MetricFamily(
         "trio_supervisor_process_last_exit_timestamp_seconds",
         "gauge",
         "When the last child ended, seconds since the epoch.",

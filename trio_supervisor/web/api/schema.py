@@ -91,11 +91,16 @@ PROCESS = thing(
     requested_starts=count("number of starts that somebody asked for"),
     automatic_restarts=count("number of starts made by autorestart after an exit"),
     failed_starts=count("number of start attempts that did not lead to RUNNING"),
-    reason=text("why the process is not running; empty if it is running or starting"),
+    reason=text("why the process is not running, not ready or unhealthy; empty if it is well"),
     flapping=text(
         "how often it was restarted because it goes wrong, if that is three times or more within 5 "
         "minutes; else empty"
     ),
+    health=described(
+        one_of("", "unknown", "healthy", "unhealthy"),
+        "verdict of its health checks while it is running; empty if it has none",
+    ),
+    told_status=text("status that the program itself has sent by sd_notify; empty if none"),
     last_exit={
         "anyOf": [ref("LastExit"), {"type": "object", "maxProperties": 0}],
         "description": "kept until the next child ends; empty if none has ended",

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from trio_supervisor.core.events import (
     ProcessGroup,
     ProcessGroupAdded,
+    ProcessHealthy,
     ProcessState,
     ProcessStateBackoff,
     ProcessStateExited,
+    ProcessUnhealthy,
     SupervisorStateChangeRunning,
 )
 from trio_supervisor.web.pages.layout import visible
@@ -31,6 +33,12 @@ def _description(event: Event) -> str:
     match event:
         case ProcessState():
             return _process(event)
+        case ProcessHealthy() | ProcessUnhealthy():
+            verdict = event.name.removeprefix("PROCESS_").lower()
+            return (
+                f'<b>{_name(event)}</b> <span class="to {verdict}">{verdict}</span> '
+                f"{visible(event.text)}"
+            )
         case ProcessGroup():
             what = "added" if isinstance(event, ProcessGroupAdded) else "removed"
             return f"<b>{visible(event.group)}</b> group {what}"
@@ -40,13 +48,16 @@ def _description(event: Event) -> str:
             return "<b>supervisor</b> stopping"
 
 
-def _process(event: ProcessState) -> str:
+def _name(event: ProcessState | ProcessHealthy | ProcessUnhealthy) -> str:
     alone = event.process == event.group
-    name = visible(event.process if alone else f"{event.group}:{event.process}")
+    return visible(event.process if alone else f"{event.group}:{event.process}")
+
+
+def _process(event: ProcessState) -> str:
     state = event.name.removeprefix("PROCESS_STATE_").lower()
     suffix = ""
     if isinstance(event, ProcessStateExited) and not event.expected:
         suffix = " unexpectedly"
     elif isinstance(event, ProcessStateBackoff):
         suffix = f" after {event.tries} failed start{'s' if event.tries != 1 else ''}"
-    return f'<b>{name}</b> <span class="to {state}">{state}</span>{suffix}'
+    return f'<b>{_name(event)}</b> <span class="to {state}">{state}</span>{suffix}'

@@ -15,7 +15,12 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_supervisor.core.errors import BadName
-from trio_supervisor.core.events import ProcessGroup, ProcessState
+from trio_supervisor.core.events import (
+    ProcessGroup,
+    ProcessHealthy,
+    ProcessState,
+    ProcessUnhealthy,
+)
 from trio_supervisor.core.process.states import DaemonState
 from trio_supervisor.runtime.inspect.sampler import SPAN
 from trio_supervisor.web import sse
@@ -41,6 +46,10 @@ JOIN = 0.05
 def live(supervisor: Supervisor, viewer: Viewer, since: str) -> StreamResponse:
     """Stream changes to a browser. ``since`` is the mark of the page that it shows."""
     return StreamResponse(Feed(supervisor, viewer, since), sse.TYPE, (*sse.HEADERS, *SECURITY))
+
+
+#: Events after which the row of a process is sent again.
+OF_PROCESSES = (ProcessState, ProcessHealthy, ProcessUnhealthy)
 
 
 class Feed:
@@ -83,7 +92,7 @@ class Feed:
         if entries is None or any(isinstance(e.event, ProcessGroup) for e in entries):
             return self._snapshot()
         self._sent = self._history.number
-        changed = [e.event for e in entries if isinstance(e.event, ProcessState)]
+        changed = [e.event for e in entries if isinstance(e.event, OF_PROCESSES)]
         names = dict.fromkeys((event.group, event.process) for event in changed)
         return _message(
             "changes",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from trio_supervisor.core.config.model import GroupKind
-from trio_supervisor.core.process.reasons import circumstances
+from trio_supervisor.core.process.reasons import circumstances, is_ill
 from trio_supervisor.core.process.states import SIGNALLABLE_STATES, State
 from trio_supervisor.runtime.inspect.describe import last_output, reason
 from trio_supervisor.web.pages.format import NONE, bytes_text, cpu_text, uptime_text
@@ -111,7 +111,7 @@ def is_trouble(process: Process) -> bool:
     last = process.record.last_exit
     if process.state is State.EXITED and last is not None:
         return not last.expected(process.config.exitcodes)
-    return process.state in _BAD or _is_retried(process)
+    return process.state in _BAD or _is_retried(process) or is_ill(process.record)
 
 
 def rank(process: Process) -> int:
