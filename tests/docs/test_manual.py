@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.kit.config import load
+from tests.kit.config import HERE, eval_context, load
 from tests.kit.ctl import environment, install, run, until
 from tests.kit.docs import blocks, sessions, shows
+from trio_supervisor.core.config.build import build
+from trio_supervisor.core.config.ini import Document, read
+from trio_supervisor.core.unit_files import Installation, daemon_unit
 
 #: Pages whose configurations are complete but for ``[supervisord]``.
 PAGES = ("sections.md", "groups.md", "expansions.md", "states.md", "migration.md")
@@ -26,6 +30,24 @@ def test_the_configurations_load(page: str) -> None:
         environ = {"PATH": "/bin", "HOME": "/"}
         config = load(whole.replace("user = daemon", "user = nobody"), environ, base="")
         assert [str(m) for m in config.messages if "unknown" in str(m)] == []
+
+
+def test_the_configurations_of_the_installation_guide_load_and_make_a_unit() -> None:
+    system, clock, of_a_user = blocks("installation.md", "ini")
+    environ = {"HOME": "/home/me", "XDG_RUNTIME_DIR": "/run/user/1000"}
+    context = replace(eval_context(environ), is_dir=lambda path: True, group_id=lambda name: 100)
+    configs = []
+    for text in (system + clock, of_a_user):
+        document = Document()
+        read(text, file="c.conf", here=HERE, into=document)
+        configs.append(build(document, context, overrides={}, here=HERE))
+    config, own = configs
+    assert [process.uid for process in config.groups[0].processes] == [65534]
+    assert own.daemon.pidfile == "/run/user/1000/supervisord.pid"
+    installed = Installation(["/usr/local/bin/tsupervisord"], "/etc/c.conf", "1", None)
+    unit = daemon_unit(config, installed).splitlines()
+    assert "RuntimeDirectory=supervisor" in unit  # /run/supervisor, as the guide says
+    assert "LogsDirectory=supervisor" in unit
 
 
 def prints(command: str, output: str, directory: Path) -> bool:
