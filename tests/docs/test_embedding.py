@@ -1,4 +1,4 @@
-"""The examples on docs/embedding.md print what the page shows, and pass a type checker."""
+"""The examples of the pages about the library print what these show, and pass a type checker."""
 
 from __future__ import annotations
 
@@ -13,9 +13,19 @@ from tests.kit.machine import path_of
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "embedding.md"
+TOPICS = ROOT / "docs" / "library.md"
 TESTING = ROOT / "docs" / "testing.md"
-EXAMPLES = re.findall(r"```python\n(.*?)```\n(?:```text\n(.*?)```)?", PAGE.read_text(), re.DOTALL)
-IDS = ["greeter", "web app", "task pool", "test suite"]
+EXAMPLES = [
+    example
+    for page in (PAGE, TOPICS)
+    for example in re.findall(
+        r"```python\n(.*?)```\n(?:```text\n(.*?)```)?", page.read_text(), re.DOTALL
+    )
+]
+IDS = [
+    *("greeter", "web app", "task pool", "test suite"),
+    *("development server", "ready", "jobs", "streams", "logging", "clock", "pool", "guest"),
+]
 
 
 @pytest.fixture

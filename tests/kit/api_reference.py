@@ -16,8 +16,8 @@ from trio_supervisor.core.events import EVENT_TYPES, PUBLISHED_TYPES
 INTRODUCTION = """\
 # Python API
 
-Made from the docstrings; [embedding.md](embedding.md) shows how it is used. What is not on this
-page is internal and may change.
+Made from the docstrings; [embedding.md](embedding.md) and [library.md](library.md) show how it is
+used. What is not on this page is internal and may change.
 """
 #: Attributes of events that come from a process, and of those with its output.
 _SENDER = {"process": "`str`: the name of the process.", "group": "`str`: of its group."}
