@@ -124,13 +124,17 @@ LAZY = (
     Lazy("runtime.spawn.starter", f"{NAME}.runtime.spawn.environment*", "few programs need it"),
     *(
         Lazy(where, f"{NAME}.*.dependencies.*", "few configurations have dependencies")
-        for where in ("core.config.build", "runtime.coordination", "runtime.operations")
+        for where in (
+            *("core.config.build", "runtime.coordination", "runtime.operations"),
+            "runtime.stop_timeout",
+        )
     ),
     Lazy(
         "runtime.journal.journal",
         f"{NAME}.runtime.journal.disk*",
         "loads sqlite3, which takes memory, and few configurations keep the journal on disk",
     ),
+    Lazy("runtime.supervisor", f"{NAME}.runtime.stop_timeout*", "few daemons have this option"),
     Lazy("runtime.spawn.leftovers", "datetime*", "most starts find no leftovers"),
     Lazy("core.line_records", "json*", "for the format json only"),
     Lazy("runtime.output.channel", f"{NAME}.core.line_records*", "most programs log raw bytes"),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
-from tests.kit.daemon import COMMAND, PATIENCE
-from tests.kit.machine import NEW_PIDS, need_namespaces
+from tests.end_to_end.test_containers import container, inner_pid
+from tests.kit.daemon import COMMAND, PATIENCE, alive, daemon, eventually, write_config
+from tests.kit.terminal import CTRL_C, terminal
 
 HEAD = """\
 [supervisord]
@@ -23,19 +25,11 @@ childlogdir=%(here)s
 OTHER = "[program:other]\ncommand=/bin/cat\nstartsecs=0\npriority=1\n"
 
 
-def run_to_its_end(directory: Path, programs: str, head: str = "") -> tuple[int, str]:
+def run_to_its_end(directory: Path, programs: str) -> tuple[int, str]:
     """The exit code of the daemon as PID 1, and its log."""
-    need_namespaces(*NEW_PIDS)
-    (directory / "c.conf").write_text(HEAD + head + programs)
-    done = subprocess.run(
-        ["unshare", *NEW_PIDS, "--kill-child", *COMMAND, "-c", "c.conf"],
-        cwd=directory,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    return done.returncode, (directory / "sup.log").read_text()
+    with container(directory, HEAD + programs) as process:
+        code = process.wait(PATIENCE)
+    return code, (directory / "sup.log").read_text()
 
 
 ENDED, GAVE_UP = "ended by itself: ", "gave up starting it: "
@@ -85,6 +79,50 @@ def test_the_daemon_exits_when_all_have_ended(
         f"[program:p{number}]\ncommand=sh -c '{script}'\nstartsecs=0\nautorestart=false\n"
         for number, script in enumerate(programs)
     )
-    found, log = run_to_its_end(tmp_path, listener + jobs, "exit_when=all_ended\n")
+    found, log = run_to_its_end(tmp_path, "exit_when=all_ended\n" + listener + jobs)
     assert f"INFO all programs have ended by themselves: exit code {code}" in log
     assert found == code
+
+
+DEAF = "command=sh -c 'trap : TERM; while :; do sleep 100; done'\nstopwaitsecs=3600\n"
+
+
+@pytest.mark.behaviour("policies.md#stop_timeout")
+def test_a_container_stops_in_time_although_its_programs_are_deaf(tmp_path: Path) -> None:
+    """As ``docker stop`` does it: TERM to PID 1."""
+    deaf = "".join(f"[program:{name}]\n{DEAF}killasgroup=true\nstartsecs=0\n" for name in "ab")
+    with container(tmp_path, f"{HEAD}stop_timeout=1500ms\n{deaf}") as process:
+        log = tmp_path / "sup.log"
+        eventually(lambda: log.exists() and "success: b" in log.read_text(), "both running")
+        os.kill(inner_pid(process), signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+        text = log.read_text()
+        assert "stopped: b (terminated by SIGKILL)" in text
+        assert "stopped: a (terminated by SIGKILL)" in text
+
+
+@pytest.mark.behaviour("policies.md#ctrl-c-pressed-twice")
+def test_a_second_ctrl_c_kills_what_is_left(tmp_path: Path) -> None:
+    write_config(tmp_path, f"[program:x]\n{DEAF}killasgroup=true\nstartsecs=0\n")
+    with terminal([*COMMAND, "-n", "-c", "c.conf"], cwd=tmp_path) as person:
+        person.expect("success: x entered RUNNING state")
+        person.type(CTRL_C)
+        person.expect("waiting for x to die")
+        person.type(CTRL_C)
+        person.expect("stopped: x (terminated by SIGKILL)")
+        status, _ = person.end()
+    assert status == 0
+
+
+def test_without_a_terminal_a_second_signal_is_only_logged(tmp_path: Path) -> None:
+    with daemon(tmp_path, f"[program:x]\n{DEAF}startsecs=0\n") as running:
+        running.wait_for("x", "RUNNING")
+        pid = running.pid("x")
+        running.signal(signal.SIGINT)
+        running.wait_log("waiting for x to die")
+        running.signal(signal.SIGINT)
+        eventually(lambda: running.log.count("received SIGINT") == 2, "the second one")
+        assert "killing what" not in running.log
+        assert alive(pid)
+        os.kill(pid, signal.SIGKILL)
+        assert running.process.wait(PATIENCE) == 0

@@ -56,6 +56,9 @@ LEAVING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 #: All others keep the kernel's default effect.
 SIGNALS = (*LEAVING, signal.SIGHUP, signal.SIGUSR2)
 
+#: Ctrl-C pressed so often kills what is left.
+IMPATIENT = 2
+
 #: Seconds between two polls of children without a pidfd, in case a SIGCHLD is missed.
 POLL_INTERVAL = 1.0
 
@@ -283,7 +286,9 @@ async def _end_in_failure(supervisor: Supervisor, error: BaseException) -> NoRet
         Severity.CRITICAL,
         f"internal error, all programs are stopped and the daemon ends:\n{traceback_of(error)}",
     )
-    await in_thread_if_possible(end_survivors, supervisor.processes(), math.inf)
+    timeout = supervisor.config.daemon.stop_timeout
+    within = math.inf if timeout is None else timeout
+    await in_thread_if_possible(end_survivors, supervisor.processes(), within)
     cause = innermost(error)
     raise InternalError(
         f"internal error: {type(cause).__name__}: {cause}; the log has the details"
@@ -295,9 +300,14 @@ async def _handle_signals(
 ) -> None:
     """Act on the daemon's signals for as long as one incarnation lasts."""
     set_requester(SIGNAL)
+    interrupts = 0
     async with trio.open_nursery() as nursery:
         async for number in signals:
             _act(signal.Signals(number), supervisor, manager, nursery)
+            interrupts += number == signal.SIGINT
+            # Somebody at the terminal of a daemon in the foreground is tired of waiting.
+            if number == signal.SIGINT and interrupts == IMPATIENT and os.isatty(0):
+                nursery.start_soon(supervisor.shutdown, 0)
 
 
 async def _handle_child_signals(

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import enum
 from dataclasses import fields
+from itertools import accumulate
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from trio_supervisor.core.config.model import ChannelConfig, diff
 from trio_supervisor.core.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from trio_supervisor.core.config.model import GroupConfig
 
@@ -69,6 +70,21 @@ def _differences(old: object, new: object, prefix: str) -> set[str]:
         else:
             names.add(f"{prefix}{each.name}")
     return names
+
+
+def turn_ends(patience: Sequence[float], within: float) -> list[float]:
+    """Share the time of an ordered stop among its turns: when each has to end.
+
+    ``patience`` is how long the programs of each turn may take by their own options. The shares are
+    in proportion to it, so that nothing is cut if there is time for all; a program that may take
+    longer than all of the time counts as if it wanted just that. Times are in seconds, the ends
+    from the beginning; what a turn leaves is for those that follow.
+    """
+    weights = [min(seconds, within) for seconds in patience]
+    if not any(weights):
+        weights = [1.0] * len(weights)
+    share = within / sum(weights) if weights else 0.0
+    return [share * taken for taken in accumulate(weights)]
 
 
 class StepKind(enum.Enum):

@@ -258,11 +258,20 @@ class Supervisor:
             task_status.started()
             self.active.autostart(boot)
             await self._leaving.wait()
-            groups = list(self.groups.values())
-            await operations.shut_down(
-                groups, self.log, self._leaving_by, self.active.dependencies.graph
-            )
+            await self._stop_all(list(self.groups.values()))
             nursery.cancel_scope.cancel()
+
+    async def _stop_all(self, groups: list[Group]) -> None:
+        cause, within = self._leaving_by, self.config.daemon.stop_timeout
+        graph = self.active.dependencies.graph
+        stop = partial(operations.shut_down, groups, self.log, cause, graph)
+        if within is None:
+            await stop()
+            return
+        from trio_supervisor.runtime.stop_timeout import stop_within  # few daemons need it
+
+        if not await stop_within(within, groups, graph, cause, stop):
+            self._log_left()
 
     def get_state(self) -> DaemonState:
         """The same as ``state``, under the name that plugins written for Supervisor call."""
@@ -520,7 +529,8 @@ class Supervisor:
         with trio.move_on_after(math.inf if within is None else within):
             await self._over.wait()
             return
-        self.log(Severity.WARN, f"not all has stopped within {within} seconds, killing the rest")
+        waited = f"not all has stopped within {within} seconds, killing the rest"
+        self.log(Severity.WARN, waited if within else "killing what has not stopped")
         with trio.move_on_after(KILL_PATIENCE):
             await kill_all(self.processes())
             await self._over.wait()

@@ -551,6 +551,8 @@ class DaemonConfig:
     journal_output: bool = True
     """Whether the journal has the last lines of programs that ended unexpectedly."""
     exit_when: ExitWhen = ExitWhen.NEVER
+    stop_timeout: float | None = None
+    """The most seconds that the stop of everything takes; None: as long as the programs need."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -248,6 +248,15 @@ SUPERVISORD = (
         extended=True,
     ),
     Option(
+        "stop_timeout",
+        value_types.DURATION,
+        None,
+        "longest time that stopping everything takes; default: as long as the programs need",
+        RestartScope.NOTHING,
+        extension=True,
+        extended=True,
+    ),
+    Option(
         "extended",
         value_types.BOOLEAN,
         "false",

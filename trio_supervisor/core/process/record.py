@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from trio_supervisor.core.process.probing import ProbeRecord
 
 #: Times of the monotonic clock, which begins anew in every program: dumped as seconds from now.
-_MONOTONIC = frozenset({"began_at", "spawned_at", "due", "deadline"})
+_MONOTONIC = frozenset({"began_at", "spawned_at", "due", "deadline", "stop_by"})
 
 
 class Intent(enum.Enum):
@@ -192,6 +192,9 @@ class ProcessRecord:
     """Number of the step of the stop sequence that was taken last, from 0."""
     deadline: float = math.inf
     """When the child counts as started, or gets its next stop signal; infinite means never."""
+    stop_by: float = math.inf
+    """When SIGKILL ends a stop at the latest, because the stop of everything may take only so long;
+    by the monotonic clock."""
     restarting: RestartHistory | None = None
     """What options about restarts count; None if none is written."""
 

@@ -59,13 +59,18 @@ class StopSequence:
         """Seconds from the beginning to the first SIGKILL."""
         return sum(step.wait for step in self.steps[:-1])
 
+    @property
+    def last_step(self) -> int:
+        """Number of the step that is SIGKILL."""
+        return len(self.steps) - 1
+
     def is_last(self, number: int) -> bool:
         """Whether the step of this number, from 0, is SIGKILL."""
-        return number >= len(self.steps) - 1
+        return number >= self.last_step
 
     def step(self, number: int) -> StopStep:
         """Return a step by its number, from 0; the last one for all that follow."""
-        return self.steps[min(number, len(self.steps) - 1)]
+        return self.steps[min(number, self.last_step)]
 
     def signals_within(self, seconds: float) -> list[tuple[float, StopStep]]:
         """Return signals with the seconds after which they are sent; SIGKILL after ``seconds``

@@ -30,11 +30,7 @@ async def stop_in_order(
     """
     processes = {process.key: process for group in groups for process in group.processes.values()}
     group_of = {process.key: group for group in groups for process in group.processes.values()}
-    stopped = [
-        StoppedGroup([p.key for p in group.processes.values()], group.pool is not None)
-        for group in groups
-    ]
-    order = StopOrder(stopped, graph.dependents())
+    order = _order(groups, graph)
     drained: dict[str, trio.Event] = {}
 
     async def end(process: Process) -> None:
@@ -58,3 +54,26 @@ async def stop_in_order(
                 nursery.start_soon(end, processes[key])
 
         begin()
+
+
+def stop_turns(groups: Collection[Group], graph: Graph) -> list[list[Process]]:
+    """Return what would stop together, turn by turn, if all of a turn ended at once."""
+    processes = {process.key: process for group in groups for process in group.processes.values()}
+    order = _order(groups, graph)
+    for key, process in processes.items():
+        if process.state in STOPPED_STATES:
+            order.ended(key)
+    turns = []
+    while keys := order.ready():
+        turns.append([processes[key] for key in keys])
+        for key in keys:
+            order.ended(key)
+    return turns
+
+
+def _order(groups: Collection[Group], graph: Graph) -> StopOrder:
+    stopped = [
+        StoppedGroup([p.key for p in group.processes.values()], group.pool is not None)
+        for group in groups
+    ]
+    return StopOrder(stopped, graph.dependents())

@@ -156,12 +156,16 @@ class Driver:
     def stop(self) -> None:
         """Carry out the intent DOWN: give up a retry or a wait, or send the stop signal.
 
-        A child that is being made is stopped as soon as it exists; a dead one is not signalled.
-        Raises Failed if the signal cannot be sent.
+        A stop under way goes on, and ends no later than ``record.stop_by``. A child that is being
+        made is stopped as soon as it exists; a dead one is not signalled. Raises Failed if the
+        signal cannot be sent.
         """
         waits = self._record.state is State.STARTING and self._states.attempt.waiting
         if waits or self._record.state is State.BACKOFF:
             self._states.abandon_start()
+        elif self._record.state is State.STOPPING:
+            deadline = min(self._record.deadline, self._record.stop_by)
+            self._wait.deadline = self._record.deadline = deadline
         elif self.child is not None and not self.is_dead:
             self._terminate(self.child)
 
@@ -307,8 +311,13 @@ class Driver:
             elif record.state in (State.STARTING, State.STOPPING):
                 record.stop_step += 1
                 stop = StopSequence.of(self._config)
+                now = trio.current_time()
+                if record.stop_by <= now:  # no time for the steps between
+                    record.stop_step = stop.last_step
                 step = stop.step(record.stop_step)
-                record.deadline = trio.current_time() + step.wait
+                record.deadline = now + step.wait
+                if not stop.is_last(record.stop_step):
+                    record.deadline = min(record.deadline, record.stop_by)
                 send = self._signals.kill if stop.is_last(record.stop_step) else self._signals.stop
                 try:
                     send(child, step)

@@ -268,9 +268,12 @@ class StateMachine:
         self._escalate()
 
     def stop(self, deadline: float) -> None:
-        """Record that the child is sent its stop signal now, and the next one at ``deadline``."""
+        """Record that the child is sent its stop signal now, and the next one at ``deadline``.
+
+        Or earlier, if the stop of everything has to end before.
+        """
         record = self._record
-        record.deadline = deadline
+        record.deadline = min(deadline, record.stop_by)
         cause = record.restart_cause or record.intended_by or INTERNAL_ERROR
         self._move(State.STOPPING, cause, Evidence(record.pid))
 
