@@ -351,6 +351,7 @@ class Restart:
 
     def __enter__(self) -> Restart:
         self.process.pending_restarts += 1
+        self.process.waiters.wake()  # who needs it waits for it now, also if it is stopped already
         with contextlib.suppress(NotRunning):
             try:
                 cause, among = self._cause, self._among

@@ -205,8 +205,8 @@ class Driver:
                 self._host.log(*waiting_line(wait))
                 self._waiters.wake()  # whoever asked for the start learns that it waits
             await self._waiters.changed()
-            if self._record.state is not State.STARTING:
-                return False
+            if self._record.state is not State.STARTING or self._states.attempt.wait is not wait:
+                return False  # stopped, and perhaps started anew
         self._states.end_wait(wait)
         return True
 
