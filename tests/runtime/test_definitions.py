@@ -20,10 +20,12 @@ from trio_supervisor.core.config.model import Autorestart, LogFormat, ProgramOpt
 from trio_supervisor.core.errors import ConfigError
 from trio_supervisor.runtime.definitions import program, task
 
+HOOKS = ("stop_command", "pre_start", "post_stop")
 RIGHT: dict[str, list[object]] = {
     **{f"rlimit_{name}": [0, "0", "1:2", "unlimited"] for name in RLIMITS},
     "stop_sequence": ["QUIT:10s, TERM", ["QUIT:10s", "TERM:1.5"]],
-    "stop_command": ["/bin/true now", ["/bin/true", "a b"]],
+    **{hook: ["/bin/true now", ["/bin/true", "a b"]] for hook in HOOKS},
+    "hook_timeout": [0.5, "1m"],
     "gid": [0],
     "user_env": ["none", "basic", UserEnv.BASIC],
     "environment_file": [[], ["/a", Path("/b"), "-/c"]],
@@ -76,7 +78,8 @@ RIGHT: dict[str, list[object]] = {
 WRONG: dict[str, list[object]] = {
     **{f"rlimit_{name}": [-1, "2:1", True, None] for name in RLIMITS},
     "stop_sequence": ["", "QUIT:soon", ["NONE"], [15], "0"],
-    "stop_command": ["", [], [" "], 1],
+    **{hook: ["", [], [" "], 1] for hook in HOOKS},
+    "hook_timeout": [-1, "soon"],
     "gid": ["root", -1],
     "user_env": ["all", None],
     "environment_file": ["/a", [1], ["a\0b"]],

@@ -272,6 +272,11 @@ class ProcessConfig:
         return self.name if self.section is None else self.section.partition(":")[2]
 
     @property
+    def has_preparation(self) -> bool:
+        """Whether something has to be done before each start that may take long."""
+        return self.stopping.pre_start is not None or self.identity.adds_variables
+
+    @property
     def runnable(self) -> Command | Task:
         """The command or task that each child runs."""
         return Command(self.command) if self.task is None else Task(self.task)
@@ -449,6 +454,9 @@ class UnconditionalOptions(CommonOptions, total=False):
     die_with_supervisor: bool
     stop_sequence: str | Sequence[str]
     stop_command: str | Sequence[str]
+    pre_start: str | Sequence[str]
+    post_stop: str | Sequence[str]
+    hook_timeout: float | str
     log_format: LogFormat | str
     """``raw``, ``prefix`` or ``json``."""
     dump_signal: int | str

@@ -491,6 +491,36 @@ STOPPING = (
         field="stopping.command",
         python=python_values.COMMAND,
     ),
+    Option(
+        "pre_start",
+        value_types.COMMAND,
+        None,
+        "command before each start; if it fails, the start has failed",
+        extension=True,
+        extended=True,
+        field="stopping.pre_start",
+        python=python_values.COMMAND,
+    ),
+    Option(
+        "post_stop",
+        value_types.COMMAND,
+        None,
+        "command after each end; the next start waits for it",
+        extension=True,
+        extended=True,
+        field="stopping.post_stop",
+        python=python_values.COMMAND,
+    ),
+    Option(
+        "hook_timeout",
+        value_types.DURATION,
+        "30s",
+        "time after which pre_start and post_stop are killed",
+        extension=True,
+        extended=True,
+        field="stopping.hook_timeout",
+        python=python_values.DURATION,
+    ),
 )
 
 #: How the limits of a child are written that do not count something.
@@ -1088,6 +1118,7 @@ NOT_DEFAULTS = frozenset(
     {
         *("command", "process_name", "numprocs", "numprocs_start"),
         *("depends_on", "essential", "oneshot"),
+        *("stop_command", "pre_start", "post_stop"),
     }
 )
 #: What is wrong with one of them as a default, and what to do.

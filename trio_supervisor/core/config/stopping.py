@@ -5,9 +5,6 @@ from __future__ import annotations
 from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.process.signals import signal_name
 
-#: SIGHUP: what refreshes most programs.
-HUP = 1
-
 
 @dataclass(frozen=True, slots=True)
 class SignalStep:
@@ -32,6 +29,12 @@ class Stopping:
     """Signals in the place of ``stopsignal``; SIGKILL follows the last."""
     command: str | None = None
     """A command that stops it, before any signal."""
+    pre_start: str | None = None
+    """A command before each start."""
+    post_stop: str | None = None
+    """A command after each end."""
+    hook_timeout: float = 30.0
+    """Seconds after which these two are killed."""
 
 
 #: How all processes without such options stop, shared.

@@ -79,7 +79,7 @@ def _details(process: Process, now: float, used: Usage) -> dict[str, Value]:
 
 def reason(process: Process) -> str:
     """Explain why a process does not run, is not ready or is unhealthy; empty if it is well."""
-    text = process.waiting or reasons.reason(process.config, process.record)
+    text = process.waiting or process.phase or reasons.reason(process.config, process.record)
     if process.config.restarting is NO_RESTART_OPTIONS:
         return text
     return text + reasons.next_start(process.record, trio.current_time())

@@ -89,7 +89,7 @@ def _of_moving(process: Process) -> str:
 
 
 def _of_starting(process: Process) -> str:
-    return process.waiting or reason(process.config, process.record)
+    return process.waiting or process.phase or reason(process.config, process.record)
 
 
 _STATE_NAMES = {int(state): state.name for state in State}

@@ -154,6 +154,11 @@ class BaseProcess:
         return self._states.attempt.waiting if self.record.state is State.STARTING else ""
 
     @property
+    def phase(self) -> str:
+        """What is done before the spawn, in words; empty if nothing is."""
+        return self._states.attempt.phase if self.record.state is State.STARTING else ""
+
+    @property
     def coordination(self) -> Coordination | None:
         """Keeps the order of dependencies; None: no process has any."""
         return self._host.coordination

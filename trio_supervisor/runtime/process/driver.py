@@ -55,14 +55,13 @@ from trio_supervisor.runtime.process.signalling import Signaller
 from trio_supervisor.runtime.spawn.launcher import SpawnError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from trio_supervisor.core.config.model import ProcessConfig
     from trio_supervisor.core.process.cause import Cause
     from trio_supervisor.core.process.exit import Exit
     from trio_supervisor.core.process.record import ProcessRecord
     from trio_supervisor.core.process.start import Wait
-    from trio_supervisor.core.process.stop import StopStep
     from trio_supervisor.runtime.host import Host
     from trio_supervisor.runtime.output.stdio import Stdio
     from trio_supervisor.runtime.probes.monitor import Monitor
@@ -74,6 +73,10 @@ if TYPE_CHECKING:
 
 
 _SPAWN_CODES: dict[type[Exception], int] = {NoFile: NOT_FOUND, NotExecutable: NOT_EXECUTABLE}
+
+
+class StartAbandoned(Exception):
+    """A stop has ended a start that had no child yet: the state is STOPPED."""
 
 
 class Driver:
@@ -94,6 +97,7 @@ class Driver:
         "_stdio",
         "_wait",
         "_waiters",
+        "_without_child",
         "child",
     )
 
@@ -123,6 +127,8 @@ class Driver:
         self._wait = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
         self._known_hooks: ProcessHooks | None = None
+        self._without_child: trio.CancelScope | None = None
+        """Cancelled when a stop ends a start while there is no child; None at other times."""
         self._inherited: Child | None = None
         self._removed = False
 
@@ -160,8 +166,11 @@ class Driver:
         made is stopped as soon as it exists; a dead one is not signalled. Raises Failed if the
         signal cannot be sent.
         """
-        waits = self._record.state is State.STARTING and self._states.attempt.waiting
-        if waits or self._record.state is State.BACKOFF:
+        state, waits = self._record.state, self._states.attempt.waiting
+        if state is State.STARTING and self._without_child is not None:
+            self._states.abandon_start()
+            self._without_child.cancel()
+        elif state is State.BACKOFF or (state is State.STARTING and waits):
             self._states.abandon_start()
         elif self._record.state is State.STOPPING:
             deadline = min(self._record.deadline, self._record.stop_by)
@@ -176,7 +185,7 @@ class Driver:
     async def run(self) -> None:
         """Start and serve children until ``end`` is called; runs as the task of the process."""
         if self.child is not None:  # an error ended an earlier run while the child lived
-            self._record_end(await self.child.wait(), trio.current_time())
+            self._record_end(await self.child.wait(), trio.current_time(), self._stdio.last_lines)
         if self._inherited is not None:
             child, self._inherited = self._inherited, None
             await self.resume(child)
@@ -217,7 +226,10 @@ class Driver:
         """
         with self._starter.holder() as held:
             try:
-                child = await self._starter.launch(held, self._states.announced)
+                environment = await self._prepare() if self._config.has_preparation else None
+                child = await self._starter.launch(held, self._states.announced, environment)
+            except StartAbandoned:
+                return
             except (RequestError, SpawnError) as error:
                 await self._give_up_attempt(error)
                 return
@@ -227,6 +239,32 @@ class Driver:
             if self._monitor is not None:
                 self._monitor.spawned()
             await self._accompany(child)
+
+    async def _prepare(self) -> Mapping[str, str] | None:
+        """Do what comes before the spawn; return the environment if it had to be looked up.
+
+        Raises RequestError or SpawnError, or StartAbandoned if a stop has ended the start.
+        """
+        environment, attempt = None, self._states.attempt
+        with trio.CancelScope() as scope:
+            self._without_child = scope
+            try:
+                if self._record.intent is Intent.DOWN:
+                    self.stop()
+                if self._config.stopping.pre_start is not None:
+                    attempt.phase = "runs pre_start"
+                    self._waiters.wake()  # who does not wait for RUNNING goes on
+                    await self._hooks.pre_start()
+                environment = await self._starter.environment()
+            except (RequestError, SpawnError):
+                if not scope.cancel_called:
+                    raise
+            finally:
+                self._without_child = None
+                attempt.phase = ""
+        if scope.cancel_called:
+            raise StartAbandoned
+        return environment
 
     async def resume(self, child: Child) -> None:
         """Serve a living child that was handed over, from the state and deadline in the record."""
@@ -282,12 +320,25 @@ class Driver:
                 died_at = trio.current_time()  # a disk that hangs may take its time below
                 nursery.cancel_scope.cancel()
             self._stdio.drain_rest()
+            last_lines = self._stdio.last_lines
+            stopping = self._record.state is State.STOPPING
+            cleans_up = self._config.stopping.post_stop is not None
+            if cleans_up:
+                after = self._hooks.post_stop(child.pid, ended, self._record)
+                if stopping:
+                    await after()
         finally:
             self._stdio.close()
             if self._monitor is not None:
                 self._monitor.ended()
         await self._stdio.settled()  # its last words are in the log before its exit is known
-        self._record_end(ended, died_at)
+        self._record_end(ended, died_at, last_lines)
+        if cleans_up and not stopping:  # a start that is due waits for it
+            self._without_child = trio.CancelScope()  # a stop ends the start, not the hook
+            try:
+                await after(reopen=True)
+            finally:
+                self._without_child = None
 
     async def _watch(self, child: Child) -> Exit:
         """Wait for the child's end; meanwhile promote it, or signal it again, when that is due."""
@@ -363,13 +414,18 @@ class Driver:
 
         Raises Failed, and the state is UNKNOWN, if the signal is refused.
         """
+
+        def next_step() -> None:
+            self._record.deadline = trio.current_time()
+            self.rescheduled()
+
         self._record.stop_step = 0
         step = StopSequence.of(self._config).step(0)
         record_it(trio.current_time() + step.wait)
         try:
             if step.command:
                 assert self._nursery is not None
-                self._nursery.start_soon(self._run_stop_command, child, step)
+                self._hooks.begin_stop(self._nursery, child.pid, step, next_step)
             else:
                 self._signals.stop(child, step)
         except Failed as error:
@@ -377,11 +433,6 @@ class Driver:
             raise
         finally:
             self._wait.deadline = self._record.deadline
-
-    async def _run_stop_command(self, child: Child, step: StopStep) -> None:
-        """Run it until the step or the child ends; if it fails, go on to the next step at once."""
-        if not await self._hooks.stop_command(child.pid, step):
-            self._record.deadline = self._wait.deadline = trio.current_time()
 
     @property
     def _hooks(self) -> ProcessHooks:
@@ -395,9 +446,9 @@ class Driver:
     def _cause_of_stop(self) -> Cause:
         return self._record.restart_cause or self._record.intended_by or INTERNAL_ERROR
 
-    def _record_end(self, ended: Exit, died_at: float) -> None:
+    def _record_end(self, ended: Exit, died_at: float, last_lines: tuple[str, str]) -> None:
         assert self.child is not None
         self.child.close()
         usage = self.child.usage
         self.child = None
-        self._states.end(ended, died_at, usage, self._stdio.last_lines)
+        self._states.end(ended, died_at, usage, last_lines)

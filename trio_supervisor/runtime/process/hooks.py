@@ -6,17 +6,30 @@ write goes to the program's log alone: no event, and nothing that a readiness ch
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config.model import Severity
+from trio_supervisor.core.process.cause import CauseKind
+from trio_supervisor.core.process.service_result import end_variables, service_result
+from trio_supervisor.core.process.states import State
+from trio_supervisor.core.process.stop import StopSequence
+from trio_supervisor.runtime.spawn.launcher import SpawnError
 from trio_supervisor.runtime.spawn.side_command import CommandNotRun, SideCommands
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
+    import trio
+
+    from trio_supervisor.core.process.exit import Exit
+    from trio_supervisor.core.process.record import ProcessRecord
     from trio_supervisor.core.process.stop import StopStep
     from trio_supervisor.runtime.spawn.side_command import CommandEnd
     from trio_supervisor.runtime.spawn.starter import Starter
+
+    PostStop = Callable[..., Awaitable[None]]
 
 
 class ProcessHooks:
@@ -28,13 +41,65 @@ class ProcessHooks:
         self._stdio = starter.stdio
         self._commands = SideCommands(starter.config, starter.group, starter.host)
 
-    async def stop_command(self, pid: int, step: StopStep) -> bool:
-        """Run the stop command, for as long as its step takes; return False if it has failed.
+    async def pre_start(self) -> None:
+        """Run the command before a start, with the log open. Raises SpawnError if it has failed."""
+        line, within = self._config.stopping.pre_start, self._config.stopping.hook_timeout
+        if line is None:
+            return
+        await self._stdio.open()
+        try:
+            failure = await self._run("pre_start", line, within, {})
+        finally:
+            self._stdio.close()
+        if failure:
+            raise SpawnError(failure)
 
-        ``pid`` is that of the child, which the command has as MAINPID.
+    def post_stop(self, pid: int, ended: Exit, record: ProcessRecord) -> PostStop:
+        """Prepare the command that is to be run after an end.
+
+        ``pid`` is that of the child, ``ended`` its end, and ``record`` has the state before it is
+        recorded.
         """
-        failure = await self._run("stop_command", step.command, step.wait, {"MAINPID": str(pid)})
-        return not failure
+        stopped, stop, why = record.state is State.STOPPING, StopSequence.of(self._config), None
+        late = record.probes is not None and record.probes.failure != ""
+        if stopped:
+            why = record.restart_cause
+        result = service_result(
+            ended,
+            expected=ended.expected(self._config.exitcodes),
+            stopped=stopped,
+            timed_out=late or (stopped and stop.is_last(record.stop_step)),
+            unhealthy=why is not None and why.kind is CauseKind.PROBE,
+        )
+        return partial(self._post_stop, {"MAINPID": str(pid), **end_variables(ended, result)})
+
+    async def _post_stop(self, environment: Mapping[str, str], *, reopen: bool = False) -> None:
+        """``reopen``: the log has been closed."""
+        line, within = self._config.stopping.post_stop, self._config.stopping.hook_timeout
+        if line is None:
+            return
+        try:
+            if reopen:
+                with suppress(SpawnError):  # a log is no reason to leave out the command
+                    await self._stdio.open()
+            await self._run("post_stop", line, within, environment)
+        finally:
+            if reopen:
+                self._stdio.close()
+
+    def begin_stop(
+        self, nursery: trio.Nursery, pid: int, step: StopStep, failed: Callable[[], object]
+    ) -> None:
+        """Run the stop command, for as long as its step takes, in a task of this nursery.
+
+        ``pid`` is that of the child, which the command has as MAINPID; ``failed`` is called if the
+        command fails.
+        """
+        nursery.start_soon(self._stop_command, pid, step, failed)
+
+    async def _stop_command(self, pid: int, step: StopStep, failed: Callable[[], object]) -> None:
+        if await self._run("stop_command", step.command, step.wait, {"MAINPID": str(pid)}):
+            failed()
 
     async def _run(
         self, option: str, line: str, within: float, environment: Mapping[str, str]

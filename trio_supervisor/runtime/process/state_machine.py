@@ -54,11 +54,13 @@ if TYPE_CHECKING:
 class StartAttempt:
     """One start attempt: the process may have moved on by the time a waiter looks at it."""
 
-    __slots__ = ("outcome", "spawned", "wait")
+    __slots__ = ("outcome", "phase", "spawned", "wait")
 
     def __init__(self, wait: Wait | None = None) -> None:
         self.wait = wait
         """Its wait for dependencies; None: the process has none."""
+        self.phase = ""
+        """What is done before the spawn that may take long, in words; empty if nothing is."""
         self.spawned = False
         """Whether it has led to a child."""
         self.outcome: State | None = None
@@ -71,11 +73,12 @@ class StartAttempt:
     def is_done(self, *, wait: bool) -> bool:
         """Whether it has its outcome; without ``wait``, whether it has a child or its outcome.
 
-        A start that waits for dependencies in vain is done; without ``wait`` each one that waits.
+        A start that waits for dependencies in vain is done; without ``wait`` each one that waits,
+        or runs a hook.
         """
         if self.decided or self.waits_in_vain:
             return True
-        return not wait and (self.spawned or bool(self.waiting))
+        return not wait and (self.spawned or bool(self.waiting or self.phase))
 
     @property
     def waiting(self) -> str:

@@ -153,7 +153,12 @@ class _Job:
         self._tail = bytearray()
 
     def kill(self) -> None:
-        """Kill it with its group if it has not ended; a child that is being made is killed then."""
+        """Kill it with its group if it has not ended; a child that is being made is killed then.
+
+        What it has written before is taken.
+        """
+        if self._child is not None and not (self._is_unwanted or self.over.is_set()):
+            self._take_rest(self._child)
         self._is_unwanted = True
         if self._child is not None:
             with suppress(OSError):  # it has just ended, or has become another user
@@ -197,9 +202,7 @@ class _Job:
                     nursery.start_soon(self._read, child.stdout)
                 ended = await child.wait()
                 nursery.cancel_scope.cancel()
-            if child.stdout is not None:
-                for data in read_rest(child.stdout):
-                    self._take(data)
+            self._take_rest(child)
             if not self._is_unwanted:
                 self._exit = ended
         finally:
@@ -210,6 +213,11 @@ class _Job:
                 if fd is not None:
                     trio.lowlevel.notify_closing(fd)
                     os.close(fd)
+
+    def _take_rest(self, child: Child) -> None:
+        if child.stdout is not None:
+            for data in read_rest(child.stdout):
+                self._take(data)
 
     async def _read(self, fd: int) -> None:
         while True:

@@ -79,10 +79,25 @@ class Starter:
         """Return what is to be entered for the life of a child, to hold what it needs meanwhile."""
         return _NOTHING if self.socket is None else contextlib.ExitStack()
 
+    async def environment(self) -> Mapping[str, str] | None:
+        """Return the environment of the next child if it has to be looked up.
+
+        This may take long, and be cancelled. Raises RequestError or SpawnError.
+        """
+        if not self.config.identity.adds_variables:
+            return None
+        spec = await completed(self._spec(None), self.config, self.host.environment)
+        return spec.environment
+
     async def launch(
-        self, held: contextlib.ExitStack | None, announced: Callable[[], None]
+        self,
+        held: contextlib.ExitStack | None,
+        announced: Callable[[], None],
+        environment: Mapping[str, str] | None = None,
     ) -> Child:
         """Open the logs, then start the task or have the host's launcher make the process.
+
+        ``environment``: None means that nothing had to be looked up for it.
 
         Resources that the child needs until it exits are pushed on ``held``. ``announced`` is
         called when a task calls ``task_status.started()``. Raises RequestError or SpawnError.
@@ -102,20 +117,23 @@ class Starter:
                     write_note=self.stdio.write_note,
                 )
             case Command():
-                stdin = self._lend_socket(held)
-                spec = spawn_spec(
-                    self.config,
-                    self.group,
-                    inherited=self.host.environment,
-                    server_url=self.host.server_url,
-                    stdin=stdin,
-                )
+                spec = self._spec(self._lend_socket(held))
+                if environment is not None:
+                    spec = replace(spec, environment=environment)
                 await self.stdio.open()
-                spec = await completed(spec, self.config, self.host.environment)
                 if self.monitor is None:
                     return await self.host.launch(spec)
                 with self.monitor.equipped(spec) as spec:
                     return await self.host.launch(spec)
+
+    def _spec(self, stdin: int | None) -> SpawnSpec:
+        return spawn_spec(
+            self.config,
+            self.group,
+            inherited=self.host.environment,
+            server_url=self.host.server_url,
+            stdin=stdin,
+        )
 
     async def reopen(self, held: contextlib.ExitStack | None) -> None:
         """Open the logs and push the resources on ``held`` for a child that is already alive.
