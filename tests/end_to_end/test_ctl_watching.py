@@ -201,6 +201,7 @@ def test_times_matches_and_the_lines_of_the_daemon(tmp_path: Path, ctl: Callable
         ]
         assert ctl("logs", "--grep", "^t", "x").out == "two\n"
         assert ctl("logs", "--grep", "(", "x").status != 0
+        assert ctl("logs", "--grep", "of another", "x").out == "of another time\n"
         running.rpc.stopProcess("x")
         merged = ctl("logs", "--daemon", "--grep", "one|two|pid|stopped", "x").out
         order = re.findall(r"spawned|one|two|stopped", merged)

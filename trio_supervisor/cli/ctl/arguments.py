@@ -58,7 +58,7 @@ def parse(name: str, rows: OptionRows, argument: str, *, strict: bool) -> Argume
     Raises UsageMistake, if ``strict`` also for an unknown option; else that is a word.
     """
     arguments = Arguments()
-    rest = argument.split()
+    rest = _quoted_words(name, argument) if strict else argument.split()
     while rest:
         word = rest.pop(0)
         option, value = _option(rows, word)
@@ -75,6 +75,18 @@ def parse(name: str, rows: OptionRows, argument: str, *, strict: bool) -> Argume
                 value = rest.pop(0)
             arguments.options[option.key] = value
     return arguments
+
+
+def _quoted_words(name: str, argument: str) -> list[str]:
+    """Split as a shell does; commands of Supervisor know no quotes. Raises UsageMistake."""
+    if not any(mark in argument for mark in "\"'\\"):
+        return argument.split()  # the usual case, without loading the module
+    import shlex
+
+    try:
+        return shlex.split(argument)
+    except ValueError as error:
+        raise mistake(f"{name}: {error}") from None
 
 
 def has_options(rows: OptionRows, argument: str) -> bool:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     Sections = dict[str, dict[str, str]]
 
+#: Commands with options whose values may have blanks.
+WITH_TEXT = frozenset({"logs", "history"})
 DEFAULT_URL = "http://localhost:9001"
 #: Supervisor lacks those that cannot be abbreviated: they must not make a prefix of one of its own
 #: ambiguous.
@@ -137,6 +139,15 @@ class PluginSection:
         self.options = options
 
 
+def _line(words: list[str]) -> str:
+    """Return the words of the command line as a line of the shell."""
+    if words[0] in WITH_TEXT and any(" " in word for word in words):
+        import shlex
+
+        return shlex.join(words)
+    return " ".join(words)  # a word may be several: automation passes "signal HUP" as one
+
+
 def read_options(argv: list[str], environ: Mapping[str, str]) -> ClientOptions:
     """Merge ``argv`` (program first), the file that it names or that is found, and the defaults.
 
@@ -157,8 +168,7 @@ def read_options(argv: list[str], environ: Mapping[str, str]) -> ClientOptions:
     options.raw = "raw" in given
     options.timeout = seconds(given["timeout"]) if "timeout" in given else None
     if words:
-        # A word may contain several: automation passes "signal HUP" as one.
-        options.line = " ".join(words)
+        options.line = _line(words)
     _apply_file(options, given, argv[0], environ)
     options.serverurl = given.get("serverurl", options.serverurl)
     options.url_given = "serverurl" in given
