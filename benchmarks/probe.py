@@ -146,6 +146,14 @@ def children(pid: int) -> set[int]:
     return found
 
 
+def executes(pid: int, program: str) -> bool:
+    """Return True if a process executes the program of that file name."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().rstrip("\n") == program
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def cpu_seconds(pid: int) -> float:
     """Return user and system time of a process, all threads included, without its children."""
     after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

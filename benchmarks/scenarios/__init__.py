@@ -36,6 +36,7 @@ SCENARIOS = {
         rpc.SCENARIO,
         events.SCENARIO,
         listener.SCENARIO,
+        listener.UNBUFFERED_SCENARIO,
         client.SCENARIO,
     )
 }

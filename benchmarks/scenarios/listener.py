@@ -1,8 +1,9 @@
-"""Scenario: events delivered to one ordinary listener, as most of those written in Python are."""
+"""Scenarios: events delivered to one ordinary listener, with buffered input and without."""
 
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 from benchmarks.probe import cpu_seconds
@@ -20,8 +21,7 @@ _EVENTS = 10_000
 #: Requests in each system.multicall that fills the buffer.
 _BATCH = 500
 
-#: Reads the header as a line and the payload by its length, and flushes the answer and READY
-#: apart, as listeners do that use the helper module of either daemon.
+#: Flushes the answer and READY apart, as listeners do that use the helper module of either daemon.
 _LISTENER = """\
 import os, sys, time
 directory = sys.argv[1]
@@ -37,14 +37,31 @@ while not os.path.exists(f"{directory}/go"):
 first = True
 while True:
     say("READY\\n")
-    headers = dict(pair.split(":") for pair in sys.stdin.readline().split())
-    payload = sys.stdin.read(int(headers["len"]))
+    headers = dict(pair.split(":") for pair in readline().split())
+    payload = read(int(headers["len"]))
     if first:
         note("first")
         first = False
     if payload.endswith("last"):
         note("last")
     say("RESULT 2\\nOK")
+"""
+
+#: Reads the header as a line and the payload by its length.
+_BUFFERED = """\
+import sys
+readline, read = sys.stdin.readline, sys.stdin.read
+"""
+#: Reads the header byte by byte, as any program does whose input has no buffer.
+_UNBUFFERED = """\
+import os
+def readline():
+    line = b""
+    while not line.endswith(b"\\n"):
+        line += os.read(0, 1)
+    return line.decode()
+def read(size):
+    return os.read(0, size).decode()
 """
 
 _POOL = """\
@@ -56,9 +73,9 @@ startsecs = 0
 """
 
 
-def _run(subject: Subject, directory: Path) -> Sample:
+def _run(subject: Subject, directory: Path, *, reading: str) -> Sample:
     script = directory / "listener.py"
-    script.write_text(_LISTENER)
+    script.write_text(reading + _LISTENER)
     pool = _POOL.format(
         python=sys.executable.replace("%", "%%"),
         script=script,
@@ -79,6 +96,10 @@ def _run(subject: Subject, directory: Path) -> Sample:
     return {"rate": _EVENTS / seconds, "processor": processor * 1e6 / _EVENTS}
 
 
+_MEASURES = (
+    Measure("rate", "events/s", "higher"),
+    Measure("processor", "us/event", "lower"),
+)
 SCENARIO = Scenario(
     name="listener",
     what=(
@@ -86,9 +107,12 @@ SCENARIO = Scenario(
         " line and the payload by its length, and flushes its answer and READY apart. Delivered"
         " events per second, and processor time of the daemon for each."
     ),
-    measures=(
-        Measure("rate", "events/s", "higher"),
-        Measure("processor", "us/event", "lower"),
-    ),
-    run=_run,
+    measures=_MEASURES,
+    run=partial(_run, reading=_BUFFERED),
+)
+UNBUFFERED_SCENARIO = Scenario(
+    name="listener-unbuffered",
+    what="the same with a listener that reads the header byte by byte.",
+    measures=_MEASURES,
+    run=partial(_run, reading=_UNBUFFERED),
 )
