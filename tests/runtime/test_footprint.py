@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
+import gc
 import os
+import subprocess
+import sys
+import tracemalloc
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
 from tests.kit.daemon import daemon
-from tests.kit.fakes import Recorder
+from tests.kit.fakes import Recorder, program
+from tests.kit.pipes import PATIENCE
 from tests.kit.running import running
+from trio_supervisor.core.config.model import ChannelConfig
+from trio_supervisor.runtime.logs.worker import DiskWorker
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from trio.lowlevel import Task
     from trio.testing import MockClock
 
@@ -27,6 +38,14 @@ DESCRIPTORS = 6
 #: The event loop, the disk worker with its watchdog, and one thread that does something else.
 THREADS = 4
 PIPE_BYTES = 1024 * 1024
+#: Modules of ours that a daemon loads before its first request. Raise this only for what each
+#: daemon needs: what few use is loaded with the first configuration that asks for it.
+MODULES = 220
+#: What the daemon loads of the standard library beyond what trio and h11 do.
+STANDARD = {"glob", "grp", "http", "pwd", "resource", "secrets", "shlex", "termios"}
+#: Blocks of memory that a process takes when it is started, and while it is idle; it is 111 with
+#: Python 3.11.
+BLOCKS = 135
 
 
 def family(task: Task) -> tuple[int, int]:
@@ -117,3 +136,84 @@ def test_descriptors_and_threads_of_a_daemon(tmp_path: Path) -> None:
             counts[number] = descriptors(proc)
             assert len(os.listdir(proc / "task")) <= THREADS + 2 * (os.cpu_count() or 1)
     assert counts[many] - counts[few] == DESCRIPTORS * (many - few)
+
+
+async def test_memory_blocks_that_a_start_takes(autojump_clock: MockClock) -> None:
+    blocks = {}
+    for number in (10, 60):
+        recorder = Recorder()
+        group = recorder.group(*(program(str(n)) for n in range(number)))
+        async with running(group, recorder.host):
+            tracemalloc.start()
+            try:
+                for process in group.processes.values():
+                    await process.start()
+                await wait_all_tasks_blocked()
+                gc.collect()
+                statistics = tracemalloc.take_snapshot().statistics("filename")
+            finally:
+                tracemalloc.stop()
+        blocks[number] = sum(s.count for s in statistics if "/tests/" not in str(s.traceback))
+    assert (blocks[60] - blocks[10]) / 50 <= BLOCKS
+
+
+def test_modules_that_a_daemon_loads() -> None:
+    script = """
+import sys
+import h11, trio
+before = {*sys.modules}
+import trio_supervisor.cli.daemon
+print(*{*sys.modules} - before)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=PATIENCE
+    )
+    loaded = done.stdout.split()
+    ours = {name for name in loaded if name.partition(".")[0] == "trio_supervisor"}
+    others = {name.partition(".")[0].lstrip("_") for name in {*loaded} - ours}
+    assert len(ours) <= MODULES
+    assert others <= STANDARD
+
+
+def test_no_dataclass_compiles_methods_before_they_are_used() -> None:
+    """``dataclasses`` compiles six for each class, which was half of the time of our imports."""
+    script = """
+import builtins, dataclasses
+compiled = []
+create = dataclasses._create_fn
+def counting(name, *arguments, **options):
+    compiled.append(name)
+    return create(name, *arguments, **options)
+import h11, trio
+dataclasses._create_fn = counting
+import trio_supervisor.cli.daemon
+print(len(compiled))
+"""
+    if not hasattr(dataclasses, "_create_fn"):
+        pytest.skip("this Python compiles the methods of a class together")
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=PATIENCE
+    )
+    assert done.stdout.strip() == "0"
+
+
+async def test_starts_and_ends_wait_for_no_disk_but_to_open_the_logs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = []
+    wait = DiskWorker.wait
+
+    def counting(self: DiskWorker, done: Callable[[], bool], seconds: float) -> bool:
+        waits.append(seconds)
+        return wait(self, done, seconds)
+
+    monkeypatch.setattr(DiskWorker, "wait", counting)
+    recorder = Recorder()
+    logs = {name: ChannelConfig(str(tmp_path / name)) for name in ("stdout", "stderr")}
+    group, x = recorder.process(startsecs=0, **logs)
+    async with running(group, recorder.host):
+        await x.start()
+        assert len(waits) == len(logs)
+        recorder.launcher.children[0].die(0)
+        await x.wait_for("EXITED")
+    assert len(waits) == len(logs)
