@@ -51,6 +51,7 @@ def page(name: str, about: str, synopsis: Iterable[str], *sections: tuple[str, l
     lines = [
         '.\\" Made by tests/kit/man_pages.py from the tables of the package.',
         f'.TH {name.upper()} {number} {DATE} "{SOURCE}" "{MANUAL}"',
+        ".nh",  # names of commands are copied
         ".SH NAME",
         f"{name} \\- {plain(about)}",
     ]
