@@ -106,7 +106,9 @@ def _request(entry: JournalEntry) -> str:
 
 
 def _verdict(entry: JournalEntry) -> str:
-    return f"now {entry.new}, was {entry.old}" if entry.old else f"now {entry.new}"
+    check = f": {_fact(entry, 'check')}" if "check" in entry.evidence else ""
+    was = f", was {entry.old}" if entry.old else ""
+    return f"now {entry.new}{was}{check}"
 
 
 def _limit(entry: JournalEntry) -> str:

@@ -73,7 +73,10 @@ async def _connect(family: int, address: tuple[Any, ...]) -> SocketType:
         await connection.connect(address)
         if connection.getsockname() == connection.getpeername():
             # The kernel has chosen the very port as that of our end, where nobody listens.
-            raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+            raise OSError(errno.ECONNREFUSED, "")
+    except OSError as error:  # trio adds the address to the text, which is known here
+        connection.close()
+        raise OSError(error.errno, os.strerror(error.errno or 0)) from error
     except BaseException:
         connection.close()
         raise
