@@ -111,6 +111,7 @@ LAZY = (
     Lazy("core.xmlrpc", "xml.etree.ElementTree*", "as slow, and loaded by defusedxml anyway"),
     Lazy("core.xmlrpc", "datetime*", "few calls have a date"),
     Lazy("core.config.converters", f"{NAME}.core.config.probes*", "few programs have policies"),
+    Lazy("core.config.lint", f"{NAME}.core.config.ineffective*", "few programs have policies"),
     Lazy("core.process.record", f"{NAME}.core.process.probing*", "few programs have policies"),
     Lazy("core.process.reasons", f"{NAME}.core.process.probing*", "few programs have policies"),
     Lazy("runtime.process.base", f"{NAME}.runtime.probes*", "few programs have policies"),

@@ -22,6 +22,7 @@ FIRST_CALL = b"<methodCall><methodName>x</methodName></methodCall>"
 LATE_MODULES = (
     *("datetime", "email.utils", "html", "importlib.resources", "tomllib"),
     *("json.encoder", "trio_supervisor.runtime.output.records"),
+    "trio_supervisor.core.config.ineffective",
     "trio_supervisor.runtime.probes.monitor",
     *("trio_supervisor.runtime.process.hooks", "trio_supervisor.runtime.stop_timeout"),
     "trio_supervisor.runtime.spawn.environment",

@@ -14,6 +14,7 @@ from trio_supervisor.core.config.environment import is_ambiguous, odd_separators
 from trio_supervisor.core.config.ini import DEFAULT, Document, Entry, Grammar, Section
 from trio_supervisor.core.config.model import Config, ProcessConfig
 from trio_supervisor.core.config.options import NOT_DEFAULTS, PROGRAM_DEFAULT, ROWS, SECRETS
+from trio_supervisor.core.config.restarting import NO_RESTART_OPTIONS
 from trio_supervisor.core.config.shell_syntax import VARIABLE, shell_syntax
 from trio_supervisor.core.config.suggest import suggestion
 from trio_supervisor.core.config.unknown_keys import PROGRAM_KINDS, SERVERS, mistaken
@@ -213,6 +214,7 @@ def _values(
         for key, is_odd, text, hint in _ODD_VALUES:
             if key in section.entries and any(is_odd(process) for process in processes):
                 yield remark_at(section, key, text, hint)
+        yield from _restarts(section, processes)
         if "numprocs" in section.entries and not processes:
             yield remark_at(section, "numprocs", "there will be no process", "use 1 or more")
         uses_number = any("process_num" in entry.value for entry in section.entries.values())
@@ -229,6 +231,19 @@ def _values(
             if key in daemon.entries:
                 hint = f"set {key} of the programs that need it"
                 yield remark_at(daemon, key, f"{key} has no effect in the foreground", hint)
+
+
+def _restarts(section: Section, processes: list[ProcessConfig]) -> Iterator[Diagnostic]:
+    if not processes:
+        return
+    process = processes[0]
+    if process.restarting is NO_RESTART_OPTIONS and not process.essential:
+        return
+    # Imported here because few programs have such options.
+    from trio_supervisor.core.config.ineffective import ineffective
+
+    for found in ineffective(process, section.entries):
+        yield remark_at(section, found.option, f"{found.option} {found.text}", found.hint)
 
 
 def _directory(
