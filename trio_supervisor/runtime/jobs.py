@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import trio
 
 from trio_supervisor.core.config.names import FORBIDDEN
+from trio_supervisor.core.config.options import RESTARTING
 from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.errors import BadName, ConfigError, NoFile, NotRunning
 from trio_supervisor.core.process.ending import failure_of
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
 #: Bytes of each channel that are kept: the last ones.
 CAPTURED_BYTES = 16 * 1024 * 1024
 #: Options that have no meaning for what is run once.
-_NOT_OF_JOBS = ("autostart", "autorestart", "startsecs", "startretries", "backoff", "essential")
+_NOT_OF_JOBS = (
+    *("autostart", "autorestart", "startsecs", "startretries"),
+    *(option.name for option in RESTARTING),
+)
 
 _numbers = itertools.count(1)
 

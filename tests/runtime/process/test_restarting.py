@@ -12,6 +12,8 @@ from tests.kit.running import running
 from trio_supervisor.core.config.model import Autorestart
 from trio_supervisor.core.config.restarting import Backoff, RestartLimit, RestartOptions
 from trio_supervisor.core.errors import NotRunning, StateUnreachable
+from trio_supervisor.core.journal.chain import what_starts
+from trio_supervisor.core.journal.words import sentence
 from trio_supervisor.core.process.exit import Exit
 from trio_supervisor.core.process.states import State
 from trio_supervisor.runtime import operations
@@ -124,6 +126,9 @@ async def test_a_crash_loop_ends_at_its_limit(autojump_clock: MockClock) -> None
         assert (x.spawn_error, x.pid, x.exit_status) == (why, 0, 3)
         assert reason(x) == f"gave up starting it: {why}; exit status 3"
         assert recorder.lines[-1] == f"INFO gave up: x entered FATAL state, {why}"
+        entry = [*recorder.host.journal.memory.of("x")][-1]
+        assert sentence(entry) == f"given up: {why}"
+        assert what_starts(x.config, x.record, 0) == f"a request to start it; {why}"
         x.begin()  # by hand: all is forgotten
         await x.wait_for(State.RUNNING)
         await x.wait_for(State.FATAL)
@@ -154,6 +159,9 @@ async def test_an_end_that_prevents_a_restart(autojump_clock: MockClock) -> None
         await x.wait_for(State.EXITED)
         await trio.sleep(3600)
         assert x.state is State.EXITED
+        why = "ended by itself: exit status 78 (not expected)"
+        assert reason(x) == f"{why}; not restarted after this (restart_prevent)"
+        assert "exit status 78 is in restart_prevent" in what_starts(x.config, x.record, 0)
         recorder.launcher.prepare = lives(0.5, code=78)
         x.begin()
         await x.wait_for(State.FATAL)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from trio_supervisor.core.config.model import Autorestart
 from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.journal.entry import What
+from trio_supervisor.core.process.restart import RestartPolicy
 from trio_supervisor.core.process.states import State
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def what_starts(config: ProcessConfig, record: ProcessRecord, now: float) -> str
     """
     if record.due < math.inf:
         seconds = max(0.0, record.due - now)
-        option = "autorestart" if record.state is State.EXITED else "startretries"
+        option = _STARTED_BY.get(record.state, "startretries")
         return f"{option}: it is started again in {seconds:.0f} s"
     return _STARTS[record.state](config, record)
 
@@ -88,6 +89,8 @@ def _exited(config: ProcessConfig, record: ProcessRecord) -> str:
     if config.autorestart is Autorestart.NEVER:
         return "a request to start it; autorestart is off"
     last = record.last_exit
+    if RestartPolicy.of(config).prevents(last):
+        return f"a request to start it; {last} is in restart_prevent"
     unexpected_only = config.autorestart is Autorestart.UNEXPECTED
     if unexpected_only and last is not None and last.expected(config.exitcodes):
         return "a request to start it; autorestart=unexpected ignores an expected end"
@@ -95,13 +98,16 @@ def _exited(config: ProcessConfig, record: ProcessRecord) -> str:
 
 
 def _fatal(config: ProcessConfig, record: ProcessRecord) -> str:
-    return f"a request to start it; startretries={config.startretries} is used up"
+    rule = "" if record.transition is None else record.transition.evidence.rule
+    return f"a request to start it; {rule or f'startretries={config.startretries} is used up'}"
 
 
 def _unknown(config: ProcessConfig, record: ProcessRecord) -> str:
     return "nothing, until the child that cannot be controlled has ended"
 
 
+#: Options that start a process again, by its state before.
+_STARTED_BY = {State.EXITED: "autorestart", State.FATAL: "on_fatal"}
 _STARTS: dict[State, Callable[[ProcessConfig, ProcessRecord], str]] = {
     State.STOPPED: _stopped,
     State.STARTING: _nothing,

@@ -81,6 +81,8 @@ def evidence_of(transition: Transition, environment: Mapping[str, str], *, outpu
         found["failures"] = facts.failures
     if facts.error:
         found["error"] = facts.error
+    if facts.rule:
+        found["rule"] = facts.rule
     if end is not None:
         found |= {"exit": str(end.exit), "expected": end.expected}
         found["lifetime"] = round(end.lifetime, 3)

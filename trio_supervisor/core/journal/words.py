@@ -47,6 +47,8 @@ def _starting(entry: JournalEntry) -> str:
     if entry.cause.kind is CauseKind.POLICY:
         if entry.old == State.BACKOFF.name:
             return "started again after a failed start (startretries)"
+        if entry.old == State.FATAL.name:
+            return "started anew after it was given up (on_fatal)"
         return "started again (autorestart)"
     return f"started {_why(entry)}"
 
@@ -94,7 +96,7 @@ def _backoff(entry: JournalEntry) -> str:
 def _fatal(entry: JournalEntry) -> str:
     if entry.cause.kind is CauseKind.SHUTDOWN:
         return "given up because the supervisor stops or restarts"
-    return "given up: no retry is left (startretries)"
+    return f"given up: {_fact(entry, 'rule') or 'no retry is left (startretries)'}"
 
 
 def _unknown(entry: JournalEntry) -> str:

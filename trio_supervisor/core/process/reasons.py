@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.process.cause import CauseKind
+from trio_supervisor.core.process.restart import RestartPolicy
 from trio_supervisor.core.process.states import State
 
 if TYPE_CHECKING:
@@ -87,9 +88,12 @@ def _stopped(config: ProcessConfig, record: ProcessRecord) -> str:
 
 def _exited(config: ProcessConfig, record: ProcessRecord) -> str:
     last = record.last_exit
-    if last is None or last.expected(config.exitcodes):
-        return f"ended by itself: {last}"
-    return f"ended by itself: {last} (not expected)"
+    text = f"ended by itself: {last}"
+    if last is not None and not last.expected(config.exitcodes):
+        text += " (not expected)"
+    if RestartPolicy.of(config).prevents(last):
+        text += "; not restarted after this (restart_prevent)"
+    return text
 
 
 def _unknown(config: ProcessConfig, record: ProcessRecord) -> str:
