@@ -96,6 +96,11 @@ async def test_loops_are_folded_in_the_file_too(tmp_path: Path) -> None:
             await until(partial(written, database, turns))
         nursery.cancel_scope.cancel()
     assert [entry.count for entry in await desk.journal.select()] == [4, 4]
+    # What is dropped, and not deleted in the file yet, is not shown.
+    for old, new in (("EXITED", "STARTING"), ("STARTING", "EXITED")):
+        desk.journal.record("a", What.STATE, POLICY, old=old, new=new)
+    assert [entry.count for entry in await desk.journal.select()] == [5, 5]
+    assert [entry.count for entry in await desk.journal.select(limit=1)] == [5]
     await desk.journal.close()
 
 

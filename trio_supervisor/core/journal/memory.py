@@ -73,11 +73,6 @@ class JournalMemory:
                 return entries[place]
         return None
 
-    def covers(self, entry: JournalEntry) -> bool:
-        """Whether the entries that are kept of its process begin before this one."""
-        kept = self._of.get(entry.process)
-        return bool(kept) and kept is not None and kept[0].number <= entry.number
-
     @property
     def count(self) -> int:
         """Number of entries."""

@@ -36,6 +36,8 @@ SMALLEST = 256 * 1024
 SHARE = 0.6
 #: The part of the entries that is deleted, the oldest, when the limit is reached.
 PRUNED = 0.1
+#: Entries that are written between two looks at the size; they take less than SMALLEST allows.
+CHECKED_EVERY = 50
 #: Numbers in reserve: more than a thousand programs that crash once a second need in two seconds.
 RESERVE = 10_000
 #: Seconds that a write waits for another program that has locked the database.
@@ -72,6 +74,8 @@ class Database:
         """No number up to this one is free."""
         self.is_after_crash = False
         """Whether the daemon before has not closed the file."""
+        self._unchecked = 0
+        """Entries that were written since the size was looked at."""
         self._maxbytes = max(maxbytes, SMALLEST)
         self._file = -1
         """Keeps the file open: closing any descriptor of it would release the locks of SQLite."""
@@ -211,14 +215,19 @@ class Database:
             else:
                 reserved = self.reserved
             database.executemany("DELETE FROM entries WHERE number = ?", ((n,) for n in dropped))
-            database.executemany(_INSERT, map(_row, entries))
+            rows = [_row(entry) for entry in entries]
+            count = len(rows)
+            database.executemany(_INSERT, rows)
             database.execute("COMMIT")
         except BaseException:
             with suppress(sqlite3.Error):
                 database.execute("ROLLBACK")
             raise
         self.reserved = reserved
-        self._prune()
+        self._unchecked += count
+        if self._unchecked >= CHECKED_EVERY:
+            self._unchecked = 0
+            self._prune()
 
     def _prune(self) -> None:
         """Delete the oldest entries if they take too much."""

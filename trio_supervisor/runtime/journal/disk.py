@@ -9,6 +9,7 @@ counted. Imported only for a configuration with ``journal=``.
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -69,6 +70,7 @@ class DiskJournal:
         self._news = trio.Event()
         self._batch: Batch | None = None
         self._failing = False
+        self._token: trio.lowlevel.TrioToken | None = None
         self._told_remark = ""
         self._tell_remark()
 
@@ -97,12 +99,12 @@ class DiskJournal:
 
     async def run(self) -> None:
         """Write what comes, until cancelled."""
+        self._token = trio.lowlevel.current_trio_token()
         while True:
             await self._news.wait()
             self._news = trio.Event()
-            while self._waiting or self._dropped or self._batch is not None:
-                await trio.sleep(INTERVAL)
-                self._write()
+            await trio.sleep(INTERVAL)
+            self._write()
 
     async def read(
         self,
@@ -111,9 +113,16 @@ class DiskJournal:
         kind: str | None = None,
         limit: int | None = None,
     ) -> list[JournalEntry]:
-        """Return entries of the file, oldest first; none if it cannot be read in time."""
-        read = partial(self._database.read, names, since, kind, limit)
-        return await self._ask(read) or []
+        """Return entries of the file, oldest first; none if it cannot be read in time.
+
+        Those that are to be deleted are left out.
+        """
+        gone = self._to_delete()
+        # More than the limit, because of these.
+        most = None if limit is None else limit + len(gone)
+        found = await self._ask(partial(self._database.read, names, since, kind, most)) or []
+        gone |= self._to_delete()
+        return [entry for entry in found if entry.number not in gone]
 
     async def find(self, number: int) -> JournalEntry | None:
         """Return an entry of the file; None if it has none, or cannot be read in time."""
@@ -130,6 +139,9 @@ class DiskJournal:
         if self._waiting or self.lost:
             count = len(self._waiting) + self.lost
             self.log(Severity.WARN, f"journal {self.path}: {count} entries are not in the file")
+
+    def _to_delete(self) -> set[int]:
+        return {*self._dropped, *(() if self._batch is None else self._batch.dropped)}
 
     async def _ask(self, question: Callable[[], T]) -> T | None:
         with trio.move_on_after(PATIENCE):
@@ -162,6 +174,14 @@ class DiskJournal:
         except ERRORS as error:
             batch.error = error
         batch.is_done = True
+        # As a rule the next entries come later, and the event loop need not be woken before.
+        told = not self._failing and self._database.remark == self._told_remark
+        if self._token is not None and (batch.error is not None or self._waiting or not told):
+            with suppress(trio.RunFinishedError):
+                self._token.run_sync_soon(self._look_again)
+
+    def _look_again(self) -> None:
+        self._news.set()
 
     def _conclude(self, batch: Batch) -> None:
         """Keep what could not be written for the next try, and log the change."""

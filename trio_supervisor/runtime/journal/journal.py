@@ -207,12 +207,10 @@ class Journal:
         found = select(self.memory.all(), names, since, kind, limit)
         if self._disk is None:
             return found
-        # What is in memory is newer: of loops that have gone on the file may have earlier turns.
-        earlier = [
-            entry
-            for entry in await self._disk.read(names, since, kind, limit)
-            if not self.memory.covers(entry)
-        ]
+        # What is in memory is newer: it counts how often something has happened.
+        known = {entry.number for entry in found}
+        read = await self._disk.read(names, since, kind, limit)
+        earlier = [entry for entry in read if entry.number not in known]
         found = sorted([*earlier, *found], key=lambda entry: entry.number)
         return found if limit is None else found[max(0, len(found) - limit) :]
 
