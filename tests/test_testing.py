@@ -99,14 +99,13 @@ def test_lines_from_before_a_crash_do_not_count(shared: Programs) -> None:
     before = echo.mark()
     pid = echo.pid
     echo.kill()
-    assert echo.wait_for_line("ready") == "ready"
+    echo.wait_until_ready()
     assert echo.pid not in (0, pid)
     assert echo.lines == ["ready", "ready"]
     assert echo.wait_for_line("ready", since=before) == "ready"
     with pytest.raises(NotReady):
         echo.wait_for_line("ready", since=echo.mark(), timeout=0)
     echo.restart()
-    echo.wait_for_line("ready")
     echo.stop()
     assert echo.state is State.STOPPED
     with pytest.raises(NotReady, match="has ended without writing 'x'"):
@@ -115,7 +114,6 @@ def test_lines_from_before_a_crash_do_not_count(shared: Programs) -> None:
         echo.signal(signal.SIGHUP)
     echo.stop()
     echo.start()
-    echo.wait_for_line("ready")
     assert len(echo.lines) == 4
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar, Unpack
 
 import trio
 
+from trio_supervisor.core.errors import StateUnreachable
 from trio_supervisor.core.process.reasons import reason
 from trio_supervisor.core.process.states import State
 from trio_supervisor.runtime.embedding import open_supervisor
@@ -55,9 +56,13 @@ class NotReady(AssertionError):
 class SupervisedProgram:
     """A program of a test. Made by ``Programs.start``."""
 
-    def __init__(self, process: Process, token: trio.lowlevel.TrioToken) -> None:
+    def __init__(
+        self, process: Process, token: trio.lowlevel.TrioToken, ready: Ready, timeout: float
+    ) -> None:
         self._process = process
         self._token = token
+        self._ready = ready
+        self._timeout = timeout
         self._record = _Recorder()
         for channel in (process.stdout, process.stderr):
             channel.subscriptions.add(self._record)
@@ -122,7 +127,11 @@ class SupervisedProgram:
         self._call_sync(lambda: self._process.signal(number))
 
     def kill(self) -> None:
-        """Send SIGKILL, and return when it has ended; it may be started again."""
+        """Send SIGKILL, and return when it has ended.
+
+        Unless ``autorestart`` says otherwise it is started again: ``wait_until_ready`` waits for
+        that.
+        """
 
         async def kill() -> None:
             child = self._process.pid
@@ -133,12 +142,14 @@ class SupervisedProgram:
         self._call(kill)
 
     def restart(self) -> None:
-        """Stop it and start it again. Raises RequestError."""
+        """Stop it, start it again and wait until it is ready. Raises RequestError or NotReady."""
         self._call(self._process.restart)
+        self.wait_until_ready()
 
     def start(self) -> None:
-        """Start it again after ``stop``. Raises RequestError."""
+        """Start it again after ``stop`` and wait until it is ready, with the same errors."""
         self._call(self._process.start)
+        self.wait_until_ready()
 
     def stop(self) -> None:
         """Stop it, if it runs. Its lines are kept."""
@@ -149,23 +160,36 @@ class SupervisedProgram:
 
         self._call(stop)
 
-    def wait_until_ready(self, ready: Ready, timeout: float) -> None:
-        """Return when it is ready, as ``Programs.start`` describes it. Raises NotReady."""
+    def wait_until_ready(self) -> None:
+        """Return when it is ready, as ``Programs.start`` describes it, for instance after a crash.
+
+        Raises NotReady.
+        """
+        ready, timeout = self._ready, self._timeout
         if isinstance(ready, (str, re.Pattern)):
             self.wait_for_line(ready, timeout=timeout)
-        elif ready is None:
-            if self.state is State.FATAL:
-                raise self._failure("could not be started")
-        else:
-            is_ready = _accepts(ready) if isinstance(ready, int) else ready
-            what = f"port {ready}" if isinstance(ready, int) else f"{ready!r}"
-            deadline = time.monotonic() + timeout
-            while not is_ready():
-                if self._call_sync(lambda: self.over):
-                    raise self._failure("has ended")
-                if time.monotonic() > deadline:
-                    raise self._failure(f"was not ready ({what}) within {timeout} seconds")
-                time.sleep(LOOK_INTERVAL)
+            return
+        if ready is None:
+            self._call(lambda: self._running(timeout))
+            return
+        is_ready: Callable[[], object] = _accepts(ready) if isinstance(ready, int) else ready
+        what = f"port {ready}" if isinstance(ready, int) else f"{ready!r}"
+        deadline = time.monotonic() + timeout
+        while not is_ready():
+            if self._call_sync(lambda: self.over):
+                raise self._failure("has ended")
+            if time.monotonic() > deadline:
+                raise self._failure(f"was not ready ({what}) within {timeout} seconds")
+            time.sleep(LOOK_INTERVAL)
+
+    async def _running(self, within: float) -> None:
+        with trio.move_on_after(within):
+            try:
+                await self._process.wait_for("RUNNING", "EXITED")  # which it is after RUNNING only
+            except StateUnreachable:
+                raise self._failure("could not be started") from None
+            return
+        raise self._failure(f"was not RUNNING within {within} seconds")
 
     async def _line(self, text: str | re.Pattern[str], since: int | None, within: float) -> str:
         pattern = re.compile(re.escape(text)) if isinstance(text, str) else text
@@ -246,10 +270,12 @@ class Programs:
         """
         if isinstance(ready, int) and _accepts(ready)():
             raise NotReady(f"port {ready} is taken already, by another program than {name}")
-        program = trio.from_thread.run(self._begin, name, command, options, trio_token=self._token)
+        program = trio.from_thread.run(
+            self._begin, name, command, options, ready, timeout, trio_token=self._token
+        )
         self._started[name] = program
         try:
-            program.wait_until_ready(ready, timeout)
+            program.wait_until_ready()
         except BaseException:
             program.stop()
             raise
@@ -260,7 +286,12 @@ class Programs:
         trio.from_thread.run_sync(self.done.set, trio_token=self._token)
 
     async def _begin(
-        self, name: str, command: CommandWords, options: UnconditionalOptions
+        self,
+        name: str,
+        command: CommandWords,
+        options: UnconditionalOptions,
+        ready: Ready,
+        timeout: float,  # noqa: ASYNC109  # kept for later waits
     ) -> SupervisedProgram:
         with_all: UnconditionalOptions = {
             "startsecs": 0,
@@ -273,10 +304,9 @@ class Programs:
         if before is not None and before.over:
             await self._supervisor.remove(name)
         process = self._supervisor.add_program(name, command, **with_all)
-        program = SupervisedProgram(process, self._token)
+        program = SupervisedProgram(process, self._token, ready, timeout)
         try:
             await process.start(wait=False)
-            await process.wait_for("RUNNING", "EXITED", "FATAL", "STOPPED")
         except BaseException:
             with trio.CancelScope(shield=True):
                 await self._supervisor.remove(name)

@@ -59,6 +59,7 @@ async def test_one_that_cannot_be_started_is_fatal(autojump_clock: MockClock) ->
         await use()
     assert caught.value.code == 1
     assert "LookupError: no name" in caught.value.tail
+    assert isinstance(caught.value.__cause__, LookupError)
 
 
 @pytest.mark.parametrize(("command", "code"), [("/no/such/file", 127), ("/etc/passwd", 126)])

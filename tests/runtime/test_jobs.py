@@ -221,6 +221,25 @@ async def test_a_reader_may_be_told_that_it_is_too_slow() -> None:
                 mistake()
 
 
+async def test_a_stream_may_end_with_the_child() -> None:
+    async with open_supervisor() as supervisor:
+        x = supervisor.add_program("x", "/bin/cat", startsecs=0, autostart=False)
+        await x.start()
+        with x.output(until_exit=True) as first, x.output() as both:
+            await x.write_stdin(b"one\n")
+            lines = first.lines()
+            assert await anext(lines) == "one"
+            x.signal("KILL")
+            with pytest.raises(StopAsyncIteration):
+                await anext(lines)  # no answer will come
+            await x.wait_for("RUNNING")
+            await x.write_stdin(b"two\n")
+            of_both = both.lines()
+            assert [await anext(of_both), await anext(of_both)] == ["one", "two"]
+            with pytest.raises(StopAsyncIteration):
+                await anext(first)
+
+
 async def test_an_event_stream_may_end_when_it_is_full() -> None:
     async with (
         open_supervisor() as supervisor,

@@ -6,6 +6,7 @@ configuration stay as they are, and no server is opened.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import os
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_supervisor.core.config.model import Config, RpcInterface, Severity
-from trio_supervisor.core.errors import InternalError
+from trio_supervisor.core.errors import BadName, InternalError
 from trio_supervisor.runtime.application_log import NAME, contained, log_to
 from trio_supervisor.runtime.guards import innermost
 from trio_supervisor.runtime.load import load_config
@@ -74,7 +75,8 @@ async def open_supervisor(
     children. Processes that have left the group of their child are not reached by either.
 
     An exception of the block comes out as it is; one of ``log`` goes to logging, with the line that
-    it lost. Raises ProcessFailed for an essential process when everything has stopped, ConfigError,
+    it lost. Raises ProcessFailed for an essential process when everything has stopped (from the
+    exception of a task), ConfigError,
     or InternalError if the supervisor itself has failed.
     """
     if not trio.lowlevel.in_trio_run():
@@ -138,6 +140,8 @@ async def _supervised(
     if supervisor.failure is not None:
         if failure is None:
             failure = supervisor.failure
+            with contextlib.suppress(BadName):  # removed since
+                failure.__cause__ = supervisor.process(supervisor.failure.process).exception
         else:
             failure.add_note(f"meanwhile an essential process ended: {supervisor.failure}")
     if failure is not None:

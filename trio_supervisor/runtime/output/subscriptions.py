@@ -24,15 +24,24 @@ BUFFER_BYTES = 1024 * 1024
 class OutputStream:
     """An asynchronous iterator over chunks of bytes, across restarts of the process.
 
-    It ends when the process is removed or the supervisor has ended. Raises StreamOverflow if it was
+    It ends when the process is removed or the supervisor has ended; with ``until_exit`` when the
+    child has ended whose output it has. Raises StreamOverflow if it was
     opened with ``overflow="error"`` and too much waited.
     """
 
-    def __init__(self, buffer_bytes: int, overflow: Overflow = "drop_oldest") -> None:
+    def __init__(
+        self,
+        buffer_bytes: int,
+        overflow: Overflow = "drop_oldest",
+        *,
+        until_exit: bool = False,
+    ) -> None:
         if buffer_bytes < 1:
             raise ValueError(f"an output stream needs room for a byte, not for {buffer_bytes}")
         self.buffer_bytes = buffer_bytes
         self.backlog: Backlog[bytes] = Backlog(buffer_bytes, overflow)
+        self._until_exit = until_exit
+        self._has_ended = False
 
     def __repr__(self) -> str:
         return f"<OutputStream: {self.backlog.size} bytes waiting, {self.dropped} dropped>"
@@ -54,6 +63,8 @@ class OutputStream:
 
     def feed(self, data: bytes) -> None:
         """Add output of the process."""
+        if self._has_ended:
+            return
         if self.backlog.overflow == "drop_oldest":
             excess = len(data) - self.buffer_bytes
             self.backlog.dropped += max(0, excess)
@@ -61,7 +72,10 @@ class OutputStream:
         self.backlog.put(data, len(data))
 
     def child_ended(self) -> None:
-        """Do nothing: the bytes of all children are one stream."""
+        """End the stream, if it is that of one child."""
+        if self._until_exit:
+            self._has_ended = True
+            self.end()
 
     def end(self) -> None:
         """End the stream; output that waits can still be read."""
@@ -160,9 +174,15 @@ class Subscriptions:
         self._over = False
 
     @contextmanager
-    def open(self, buffer_bytes: int, overflow: Overflow = "drop_oldest") -> Iterator[OutputStream]:
+    def open(
+        self,
+        buffer_bytes: int,
+        overflow: Overflow = "drop_oldest",
+        *,
+        until_exit: bool = False,
+    ) -> Iterator[OutputStream]:
         """Open a stream for the length of the block. Raises ValueError if it has no room."""
-        stream = OutputStream(buffer_bytes, overflow)
+        stream = OutputStream(buffer_bytes, overflow, until_exit=until_exit)
         self.add(stream)
         try:
             yield stream

@@ -226,18 +226,21 @@ class Process(BaseProcess):
         *,
         buffer_bytes: int = BUFFER_BYTES,
         overflow: Overflow = "drop_oldest",
+        until_exit: bool = False,
     ) -> AbstractContextManager[OutputStream]:
         """Read what the process writes during the block; redirected stderr is in stdout.
 
-        The log gets it too. When ``buffer_bytes`` wait for the reader, ``overflow`` decides: the
-        oldest is dropped and counted in ``dropped``; ``"block"`` lets the process wait as soon as
-        its pipe is full; ``"error"`` raises StreamOverflow at the reader. Raises ValueError for
+        It goes on when the process is started again, unless ``until_exit``: then it ends with the
+        present child, or the next one, so that nobody waits for the answer of a crashed one. The
+        log gets the output too. When ``buffer_bytes`` wait for the reader, ``overflow`` decides:
+        the oldest is dropped and counted in ``dropped``; ``"block"`` lets the process wait as soon
+        as its pipe is full; ``"error"`` raises StreamOverflow at the reader. Raises ValueError for
         another channel or way.
         """
         channels = {"stdout": self.stdout, "stderr": self.stderr}
         if channel not in channels:
             raise ValueError(f"no such channel: {channel!r}; there are 'stdout' and 'stderr'")
-        return channels[channel].subscriptions.open(buffer_bytes, overflow)
+        return channels[channel].subscriptions.open(buffer_bytes, overflow, until_exit=until_exit)
 
     def send_stdin(self, data: bytes, *, limited: bool = True) -> None:
         """Send bytes without waiting; if ``limited``, 1 MiB may wait.
