@@ -20,6 +20,7 @@ from tests.kit.root import NOBODY, as_user
 DAEMON = """\
 [supervisord]
 user=daemon
+extended=true
 logfile=/var/log/supervisor/supervisord.log
 childlogdir=/var/lib/sup/children
 pidfile=/run/supervisor/supervisord.pid
@@ -36,6 +37,7 @@ process_name=%(program_name)s_%(process_num)d
 environment=A="b c",P="$x%%y\\z"
 exitcodes=0,2
 startretries=5
+depends_on=one
 stdout_logfile=/tmp/web.log
 stderr_logfile=NONE
 [program:one]
@@ -53,6 +55,11 @@ autostart=false
 autorestart=false
 stopasgroup=true
 ignore_sigpipe=false
+rlimit_nofile=1000:unlimited
+nice=5
+oom_score_adj=-100
+no_new_privs=true
+environment_file=-/etc/default/off
 [program:strict]
 command=/bin/cat
 exitcodes=3
@@ -144,7 +151,7 @@ def test_the_programs_as_units(tmp_path: Path) -> None:
     ]
     web = found["web-web_0.service"].splitlines()
     for line in (
-        "# No counterpart: startretries",
+        "# Not exported: startretries, depends_on",
         r'''ExecStart=/bin/sh -c "echo $$HOME 100%% \"x\" 'y'; exec sleep 100"''',
         'Environment="A=b c"',
         r'Environment="P=$x%%y\\z"',
@@ -161,7 +168,11 @@ def test_the_programs_as_units(tmp_path: Path) -> None:
         *("StandardError=inherit", "KillSignal=SIGINT", "TimeoutStopSec=33", "KillMode=mixed"),
     ):
         assert line in found["one.service"].splitlines()
-    for line in ("Restart=no", "KillMode=control-group", "IgnoreSIGPIPE=no"):
+    for line in (
+        *("Restart=no", "KillMode=control-group", "IgnoreSIGPIPE=no", "Nice=5"),
+        *("LimitNOFILE=1000:infinity", "OOMScoreAdjust=-100", "NoNewPrivileges=yes"),
+        "EnvironmentFile=-/etc/default/off",
+    ):
         assert line in found["off.service"].splitlines()
     strict = found["strict.service"]
     assert "RestartForceExitStatus=0 SIGHUP SIGINT SIGTERM SIGPIPE\n" in strict

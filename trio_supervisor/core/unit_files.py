@@ -7,6 +7,7 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
+from trio_supervisor.core.config.limits import RLIMITS, UNLIMITED_NAME
 from trio_supervisor.core.config.model import AUTO, Autorestart, GroupKind, UnixServer
 from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.process.signals import signal_name
@@ -37,7 +38,7 @@ MANAGED = (
     ("/var/log/", "LogsDirectory"),
     ("/var/lib/", "StateDirectory"),
 )
-#: Options of programs that have a counterpart in a unit, or mean nothing there.
+#: Options of programs that are exported, or mean nothing in a unit.
 EXPORTED_OPTIONS = frozenset(
     {
         *("command", "process_name", "numprocs", "numprocs_start", "directory", "user", "umask"),
@@ -45,6 +46,8 @@ EXPORTED_OPTIONS = frozenset(
         *("stopasgroup", "killasgroup", "ignore_sigpipe", "redirect_stderr", "serverurl"),
         *("stdout_logfile", "stderr_logfile", "stdout_syslog", "stderr_syslog"),
         *("socket", "socket_mode", "socket_backlog"),
+        *("nice", "oom_score_adj", "no_new_privs", "environment_file"),
+        *(f"rlimit_{name}" for name in RLIMITS),
     }
 )
 #: Signals that systemd takes for a clean exit, unlike Supervisor.
@@ -174,7 +177,7 @@ def program_units(
     """Return the units of a group of programs.
 
     ``user_name`` has the names of users by uid. ``unmapped`` has, for each section, the options
-    that are set and have no counterpart; they are named in a comment. A listener pool has no
+    that are set and not exported; they are named in a comment. A listener pool has no
     counterpart, so there are no units for it.
     """
     if group.kind is GroupKind.POOL:
@@ -218,7 +221,7 @@ def unit_name(name: str) -> str:
 def _service(
     process: ProcessConfig, user_name: dict[int, str], unmapped: Iterable[str]
 ) -> list[str]:
-    lines = [f"# No counterpart: {', '.join(unmapped)}"] if unmapped else []
+    lines = [f"# Not exported: {', '.join(unmapped)}"] if unmapped else []
     lines += [f"ExecStart={_words(shlex.split(process.command))}"]
     if process.directory is not None:
         lines.append(f"WorkingDirectory={_specifiers(process.directory)}")
@@ -226,6 +229,12 @@ def _service(
         lines.append(f"User={user_name.get(process.uid, str(process.uid))}")
     if process.umask is not None:
         lines.append(f"UMask={process.umask:04o}")
+    if process.identity.gid is not None:
+        lines.append(f"Group={process.identity.gid}")
+    lines += [
+        f"EnvironmentFile={_specifiers(str(file))}" for file in process.identity.environment_files
+    ]
+    lines += _limits(process)
     lines += [f"Environment={_word(f'{k}={v}', '')}" for k, v in process.environment.items()]
     lines += _restart(process)
     lines += [
@@ -241,6 +250,22 @@ def _service(
     lines.append(f"StandardOutput={_output(process.stdout)}")
     error = "inherit" if process.redirect_stderr else _output(process.stderr)
     lines.append(f"StandardError={error}")
+    return lines
+
+
+def _limits(process: ProcessConfig) -> list[str]:
+    limits = process.limits
+    lines = [
+        f"Limit{name.upper()}={str(limit).replace(UNLIMITED_NAME, 'infinity')}"
+        for name in RLIMITS
+        if (limit := getattr(limits, f"rlimit_{name}")) is not None
+    ]
+    if limits.nice is not None:
+        lines.append(f"Nice={limits.nice}")
+    if limits.oom_score_adj is not None:
+        lines.append(f"OOMScoreAdjust={limits.oom_score_adj}")
+    if limits.no_new_privs:
+        lines.append("NoNewPrivileges=yes")
     return lines
 
 
