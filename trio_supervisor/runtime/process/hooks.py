@@ -10,6 +10,8 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
+import trio
+
 from trio_supervisor.core.config.model import Severity
 from trio_supervisor.core.process.cause import CauseKind
 from trio_supervisor.core.process.service_result import end_variables, service_result
@@ -20,8 +22,6 @@ from trio_supervisor.runtime.spawn.side_command import CommandNotRun, SideComman
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
-
-    import trio
 
     from trio_supervisor.core.process.exit import Exit
     from trio_supervisor.core.process.record import ProcessRecord
@@ -64,6 +64,7 @@ class ProcessHooks:
         late = record.probes is not None and record.probes.failure != ""
         if stopped:
             why = record.restart_cause
+        within = min(self._config.stopping.hook_timeout, record.stop_by - trio.current_time())
         result = service_result(
             ended,
             expected=ended.expected(self._config.exitcodes),
@@ -71,11 +72,14 @@ class ProcessHooks:
             timed_out=late or (stopped and stop.is_last(record.stop_step)),
             unhealthy=why is not None and why.kind is CauseKind.PROBE,
         )
-        return partial(self._post_stop, {"MAINPID": str(pid), **end_variables(ended, result)})
+        environment = {"MAINPID": str(pid), **end_variables(ended, result)}
+        return partial(self._post_stop, environment, max(0.0, within))
 
-    async def _post_stop(self, environment: Mapping[str, str], *, reopen: bool = False) -> None:
+    async def _post_stop(
+        self, environment: Mapping[str, str], within: float, *, reopen: bool = False
+    ) -> None:
         """``reopen``: the log has been closed."""
-        line, within = self._config.stopping.post_stop, self._config.stopping.hook_timeout
+        line = self._config.stopping.post_stop
         if line is None:
             return
         try:
