@@ -137,6 +137,7 @@ LAZY = (
     ),
     Lazy("runtime.supervisor", f"{NAME}.runtime.stop_timeout*", "few daemons have this option"),
     Lazy("runtime.spawn.leftovers", "datetime*", "most starts find no leftovers"),
+    Lazy("runtime.logs.sinks", f"{NAME}.runtime.logs.journald*", "few programs log there"),
     Lazy("core.line_records", "json*", "for the format json only"),
     Lazy("runtime.output.channel", f"{NAME}.core.line_records*", "most programs log raw bytes"),
     Lazy("runtime.output.channel", f"{NAME}.runtime.output.records*", "as above"),

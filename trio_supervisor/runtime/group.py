@@ -205,6 +205,7 @@ class Group:
             program=process.program,
             log_format=process.log_format,
             create_log_dirs=process.create_log_dirs,
+            journald=process.journald,
         )
 
     def _auto_log(self, process: str, channel: str) -> str:

@@ -510,6 +510,7 @@ def test_defaults_of_a_program() -> None:
         "essential": False,
         "log_format": LogFormat.RAW,
         "create_log_dirs": False,
+        "journald": False,
         "serverurl": AUTO,
         "socket": None,
     }

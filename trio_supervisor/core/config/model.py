@@ -248,6 +248,8 @@ class ProcessConfig:
     log_format: LogFormat = LogFormat.RAW
     create_log_dirs: bool = False
     """Make missing directories of its logs."""
+    journald: bool = False
+    """Send its output to systemd's journal as well."""
     socket: FastCgiSocket | None = None
     readiness: Readiness = Readiness()
     health: Health = Health()
@@ -462,6 +464,8 @@ class UnconditionalOptions(CommonOptions, total=False):
     dump_signal: int | str
     create_log_dirs: bool
     """True: make missing directories of its logs."""
+    journald: bool
+    """True: send its output to systemd's journal as well."""
 
 
 class ProgramOptions(UnconditionalOptions, total=False):

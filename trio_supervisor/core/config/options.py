@@ -898,6 +898,15 @@ PROGRAM = (
         python=python_values.FLAG,
     ),
     Option(
+        "journald",
+        value_types.BOOLEAN,
+        "false",
+        "send its output to systemd's journal as well, one entry a line",
+        extension=True,
+        extended=True,
+        python=python_values.FLAG,
+    ),
+    Option(
         "environment",
         value_types.ENVIRONMENT,
         "",

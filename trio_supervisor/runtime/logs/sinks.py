@@ -27,12 +27,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
     from contextlib import AbstractContextManager
 
+    from trio_supervisor.runtime.logs.journald import JournalSink
     from trio_supervisor.runtime.logs.writer import Device
 
     Report = Callable[[Severity, str], None]
 
 
 T = TypeVar("T")
+
+
+#: Where systemd's journal takes entries.
+JOURNALD_SOCKET = "/run/systemd/journal/socket"
 
 
 class Sink(Protocol):
@@ -126,6 +131,7 @@ class Sinks:
         """What is written to regular files; followers are woken by it."""
         self._warned: set[str] = set()
         self._compressor = Compressor()
+        self.journald_socket = JOURNALD_SOCKET
 
     def file(self, path: str, *, maxbytes: int, backups: int) -> Sink:
         """Open a log by its configured name. Raises OSError (ENXIO: a FIFO without a reader)."""
@@ -154,6 +160,22 @@ class Sinks:
         address = self._syslog_socket
         writer = self._writer(("syslog", address), "syslog", lambda: SyslogSocket(address))
         return SyslogSink(writer, tag=self._tag, prefix="" if process is None else f"{process} ")
+
+    def journald(self, program: str, group: str, process: str, stream: str) -> JournalSink:
+        """Open systemd's journal for one output of one process."""
+        # Imported here because most programs do not log there.
+        from trio_supervisor.runtime.logs.journald import PRIORITIES, JournalSink, JournalSocket
+
+        address = self.journald_socket
+        writer = self._writer(("journald", address), "journald", lambda: JournalSocket(address))
+        fields = {
+            "PRIORITY": str(PRIORITIES[stream]),
+            "SYSLOG_IDENTIFIER": process,
+            "TSUPERVISOR_PROGRAM": program,
+            "TSUPERVISOR_GROUP": group,
+            "TSUPERVISOR_STREAM": stream,
+        }
+        return JournalSink(writer, fields)
 
     def batch(self) -> AbstractContextManager[None]:
         """Return a context that has files written at its end, see ``DiskWorker.batch``."""

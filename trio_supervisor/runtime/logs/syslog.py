@@ -28,7 +28,7 @@ class SyslogSocket:
     """The socket; connected when needed, and anew when the syslog daemon was restarted."""
 
     def __init__(self, address: str = SOCKET) -> None:
-        self._address = address
+        self.address = address
         self._socket: socket.socket | None = None
 
     def write(self, data: memoryview) -> int:
@@ -39,7 +39,7 @@ class SyslogSocket:
                 self.close()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
-            self._socket.connect(self._address)
+            self._socket.connect(self.address)
             return self._socket.send(data)
         except OSError:
             self.close()

@@ -12,6 +12,7 @@ An error in one channel ends neither that channel nor another.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from trio_supervisor.core.config.model import ChannelConfig
     from trio_supervisor.runtime.host import Host
+    from trio_supervisor.runtime.logs.journald import JournalSink
     from trio_supervisor.runtime.output.reader import Reader
     from trio_supervisor.runtime.output.records import RecordStage
 
@@ -45,7 +47,8 @@ class OutputChannel:
     ``name`` is ``stdout`` or ``stderr``. ``auto_log`` makes the file of an automatic log
     (``ChannelTargets``). ``reader`` fetches the output; None means the usual one. ``log_format`` is
     how the output is written to its logs, ``program`` the name of the program in them. With
-    ``create_log_dirs`` missing directories of the log are made.
+    ``create_log_dirs`` missing directories of the log are made; with ``journald`` the output goes
+    to systemd's journal as well.
     """
 
     __slots__ = (
@@ -55,7 +58,9 @@ class OutputChannel:
         "_communication_event",
         "_group",
         "_host",
+        "_journal",
         "_log_event",
+        "_open_journal",
         "_pid",
         "_process",
         "_publishes",
@@ -82,6 +87,7 @@ class OutputChannel:
         program: str = "",
         log_format: LogFormat = LogFormat.RAW,
         create_log_dirs: bool = False,
+        journald: bool = False,
     ) -> None:
         self.name = name
         self._process = process
@@ -99,6 +105,10 @@ class OutputChannel:
             auto_log=auto_log,
             create_dirs=create_log_dirs,
         )
+        self._open_journal: Callable[[], JournalSink] | None = None
+        if journald:
+            self._open_journal = partial(host.sinks.journald, program, group, process, name)
+        self._journal: JournalSink | None = None
         self._records: RecordStage | None = None
         if log_format is not LogFormat.RAW:
             self._records = self._record_stage(log_format, program)
@@ -123,6 +133,12 @@ class OutputChannel:
     async def open(self) -> None:
         """Open the log targets for a new child. Raises OSError; nothing is open then."""
         await self._targets.open()
+        if self._open_journal is not None:
+            try:
+                self._journal = self._open_journal()
+            except OSError:  # no thread is left to write to it
+                self._targets.close()
+                raise
         self._stripper = AnsiStripper() if self._host.daemon.strip_ansi else None
         maxbytes = self._capture_maxbytes
         self._capture = Capture(maxbytes) if maxbytes > 0 else None
@@ -157,6 +173,9 @@ class OutputChannel:
         self._stripper = self._capture = None
         self.subscriptions.child_ended()
         self._targets.close()
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
 
     async def settled(self) -> None:
         """Return when all is in the log, or when its disk hangs."""
@@ -254,6 +273,8 @@ class OutputChannel:
             self._targets.write(data)
         else:
             self._records.write(data, self._pid)
+        if self._journal is not None:
+            self._journal.write(data)
         self.time_index.note(trio.current_time(), self.tail.count)
         self.tail.feed(data)
 
