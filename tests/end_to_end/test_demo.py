@@ -37,6 +37,7 @@ def test_the_demo_shows_itself_and_leaves_nothing_behind(tmp_path: Path) -> None
             ).stdout
 
         eventually(lambda: re.search(r"hopeless +FATAL", status()), "hopeless being FATAL")
+        eventually(lambda: re.search(r"^web +RUNNING", status(), re.MULTILINE), "the web server")
         for name in ("web", "worker:worker_0", "worker:worker_1", "listener"):
             assert re.search(rf"^{name} +RUNNING", status(), re.MULTILINE), status()
         eventually(lambda: re.search(r"heard: crasher +EXITED", log.read_text()), "the crash")

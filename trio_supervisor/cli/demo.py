@@ -41,6 +41,7 @@ for number in itertools.count(1):
 
 _CONFIG = """\
 [supervisord]
+extended = true
 nodaemon = true
 silent = true
 identifier = demo
@@ -63,6 +64,8 @@ serverurl = unix://%(here)s/supervisor.sock
 [program:web]
 command = {python} -m http.server --bind 127.0.0.1 --directory %(here)s/www {web}
 redirect_stderr = true
+ready = http://127.0.0.1:{web}/
+health = http://127.0.0.1:{web}/
 
 [program:worker]
 command = {python} %(here)s/worker.py
@@ -87,7 +90,7 @@ stderr_logfile_maxbytes = 0
 _WELCOME = """\
 trio-supervisor demo: {count} programs in {directory}
 
-  web        a small web server: http://127.0.0.1:{web}/
+  web        a small web server, RUNNING when it answers: http://127.0.0.1:{web}/
   worker     two chatty workers: worker:worker_0 and worker:worker_1
   crasher    crashes every 7 seconds and is restarted
   hopeless   never starts: three attempts, then FATAL
