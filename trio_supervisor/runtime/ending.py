@@ -1,4 +1,4 @@
-"""The end of a supervisor besides a request of its owner: signals to the program, and kills."""
+"""The end of a supervisor besides a request of its owner: signals, kills, and what has ended."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from trio_supervisor.runtime.requester import requested_by
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
+    from trio_supervisor.core.dependencies.graph import Graph
+    from trio_supervisor.core.process.start import Key
     from trio_supervisor.runtime.process.process import Process
 
 
@@ -67,3 +69,19 @@ async def _kill(process: Process) -> None:
         await process.spawned()
     with contextlib.suppress(RequestError):  # it has just ended, or the log has the reason
         process.signal(signal.SIGKILL)
+
+
+def blocked_for_good(processes: Iterable[Process], graph: Graph | None) -> set[Key]:
+    """Return those that wait for a dependency that has ended for good, directly or not."""
+    blocked: set[Key] = set()
+    if graph is None or graph.is_empty:
+        return blocked
+    by_key = {process.key: process for process in processes}
+    dependents = graph.dependents()
+    pending = [key for key, process in by_key.items() if process.record.ended_unasked]
+    while pending:
+        for key in dependents.get(pending.pop(), ()):
+            if key not in blocked and key in by_key and by_key[key].attempt.waits_in_vain:
+                blocked.add(key)
+                pending.append(key)
+    return blocked

@@ -51,7 +51,7 @@ from trio_supervisor.runtime import definitions, operations
 from trio_supervisor.runtime.active_groups import ActiveGroups
 from trio_supervisor.runtime.config_source import ConfigSource
 from trio_supervisor.runtime.coordination import in_group_order
-from trio_supervisor.runtime.ending import kill_all, stop_on_signals
+from trio_supervisor.runtime.ending import blocked_for_good, kill_all, stop_on_signals
 from trio_supervisor.runtime.events.bus import Bus
 from trio_supervisor.runtime.events.history import EventHistory
 from trio_supervisor.runtime.events.subscription import BUFFER_SIZE, EventStream, EventStreams
@@ -660,26 +660,35 @@ class Supervisor:
         self.request_shutdown()
 
     def _ended_unasked(self, config: ProcessConfig, name: str, record: ProcessRecord) -> None:
-        """End the supervisor if the end of this process requires it, and nothing did before."""
-        if self.state is not DaemonState.RUNNING:
+        """End the supervisor if the end of this process requires it, and nothing did before.
+
+        It may also wait for a dependency, which is an end if that has ended for good.
+        """
+        never = not config.essential and self.config.daemon.exit_when is ExitWhen.NEVER
+        if never or self.state is not DaemonState.RUNNING:
+            return
+        process, blocked = (
+            self.process(name),
+            blocked_for_good(self.processes(), self.active.dependencies.graph),
+        )
+        waiting = process.attempt.waiting
+        if waiting and process.key not in blocked:  # somebody has stopped what it waits for
             return
         if config.essential:
-            self.failure = failure_of(config, name, record)
+            self.failure = failure_of(config, name, record, waiting)
             self.exit_code = self.failure.code
             self.log(Severity.CRITICAL, f"stopping everything: essential {self.failure}")
-        elif (code := self._code_if_all_ended(record)) is not None:
+        elif process.kind is GroupKind.POOL:
+            return
+        else:
+            programs = (p for p in self.processes() if p.kind is not GroupKind.POOL)
+            code = code_if_all_ended(p.record for p in programs if p.key not in blocked)
+            if code is None:
+                return
             self.exit_code = code
             self.log(Severity.INFO, f"all programs have ended by themselves: exit code {code}")
-        else:
-            return
         with requested_by(POLICY.of(record.entry)):
             self.request_shutdown()
-
-    def _code_if_all_ended(self, record: ProcessRecord) -> int | None:
-        if self.config.daemon.exit_when is ExitWhen.NEVER:
-            return None
-        programs = (p.record for p in self.processes() if p.kind is not GroupKind.POOL)
-        return code_if_all_ended(record, programs)
 
     def _leave(self, state: DaemonState) -> None:
         first = self.state is DaemonState.RUNNING

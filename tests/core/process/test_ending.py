@@ -111,19 +111,16 @@ FRESH = ProcessRecord()
 
 @pytest.mark.behaviour("policies.md#exit_when")
 @pytest.mark.parametrize(
-    ("ended", "programs", "code"),
+    ("programs", "code"),
     [
-        (GOOD, [GOOD], 0),
-        (GOOD, [GOOD, FRESH, STOPPED], 0),
-        (GOOD, [SECOND, GOOD, FIRST], 3),
-        (SECOND, [SECOND, GOOD], 4),
-        (GOOD, [GOOD, record(State.RUNNING)], None),
-        (GOOD, [GOOD, record(State.STOPPING, intent=DOWN)], None),
-        (GOOD, [GOOD, record(State.EXITED, Exit(1), due=7)], None),
-        (GOOD, [FIRST], None),  # a listener has ended
+        ([GOOD], 0),
+        ([GOOD, FRESH, STOPPED], 0),
+        ([SECOND, GOOD, FIRST], 3),
+        ([SECOND, GOOD], 4),
+        ([GOOD, record(State.RUNNING)], None),
+        ([GOOD, record(State.STOPPING, intent=DOWN)], None),
+        ([GOOD, record(State.EXITED, Exit(1), due=7)], None),
     ],
 )
-def test_the_end_when_all_have_ended(
-    ended: ProcessRecord, programs: list[ProcessRecord], code: int | None
-) -> None:
-    assert code_if_all_ended(ended, programs) == code
+def test_the_end_when_all_have_ended(programs: list[ProcessRecord], code: int | None) -> None:
+    assert code_if_all_ended(programs) == code

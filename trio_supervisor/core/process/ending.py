@@ -38,27 +38,31 @@ def exit_code(record: ProcessRecord) -> int:
     return end.exit.code or (0 if _went_well(record) else FAILED)
 
 
-def failure_of(config: ProcessConfig, full_name: str, record: ProcessRecord) -> ProcessFailed:
-    """Return the error that tells of the end of a process that should not have ended."""
+def failure_of(
+    config: ProcessConfig, full_name: str, record: ProcessRecord, waiting: str = ""
+) -> ProcessFailed:
+    """Return the error that tells of the end of a process that should not have ended.
+
+    ``waiting``: for which dependency that does not come it waits, if it has not ended itself.
+    """
     end = record.last_end
     tail = "" if end is None or record.last_exit is None else end.stderr or end.stdout
     return ProcessFailed(
         full_name,
-        reason(config, record),
+        waiting or reason(config, record),
         exit=record.last_exit,
         tail=tail,
         code=exit_code(record),
     )
 
 
-def code_if_all_ended(ended: ProcessRecord, programs: Iterable[ProcessRecord]) -> int | None:
-    """Return the exit code of a daemon whose last program has ended, None if one is still up.
+def code_if_all_ended(programs: Iterable[ProcessRecord]) -> int | None:
+    """Return the exit code of a daemon if none of these programs is up, else None.
 
-    ``ended`` is the one that has just ended for good by itself; ``programs`` are all that count.
     The code is that of the first, by time, that has ended as it should not have, else 0.
     """
     records = [*programs]
-    if not any(one is ended for one in records) or any(one.is_up for one in records):
+    if any(one.is_up for one in records):
         return None
     failed = [one for one in records if one.ended_unasked and not _went_well(one)]
     return exit_code(min(failed, key=_time_of_end)) if failed else 0

@@ -213,6 +213,7 @@ class Driver:
                 told = wait.text, wait.hopeless
                 self._host.log(*waiting_line(wait))
                 self._waiters.wake()  # whoever asked for the start learns that it waits
+                self._states.escalate()
             await self._waiters.changed()
             if self._record.state is not State.STARTING or self._states.attempt.wait is not wait:
                 return False  # stopped, and perhaps started anew

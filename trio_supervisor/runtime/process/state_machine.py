@@ -268,7 +268,7 @@ class StateMachine:
         delay = RestartPolicy.of(self._config).after_fatal(record.last_exit)
         if delay is not None and self._host.accepting:
             record.due = trio.current_time() + delay
-        self._escalate()
+        self.escalate()
 
     def stop(self, deadline: float) -> None:
         """Record that the child is sent its stop signal now, and the next one at ``deadline``.
@@ -337,11 +337,13 @@ class StateMachine:
             record.pid = 0
             self._restart_later(ended, died_at, expected=expected, lifetime=lifetime)
         record.pid = 0
-        self._escalate()
+        self.escalate()
 
-    def _escalate(self) -> None:
-        """If the process has ended for good, let that end the supervisor where options say so."""
-        if self._record.ended_unasked and self._host.accepting:
+    def escalate(self) -> None:
+        """If the process has ended for good, or waits for what does not come, let that end the
+        supervisor where options say so."""
+        over = self._record.ended_unasked or self.attempt.waits_in_vain
+        if over and self._host.accepting:
             self._host.ended_unasked(self._config, self._full_name, self._record)
 
     @property
