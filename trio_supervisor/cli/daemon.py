@@ -132,7 +132,8 @@ def _profiled(run: Callable[[], int], words: str) -> int:
 def _check(options: DaemonOptions, program: str) -> int:
     from trio_supervisor.cli.check.check import check
 
-    return check(options.configuration, options.overrides, options.format, program)
+    given = options.configuration, options.overrides, options.format, program
+    return check(*given, verbose=options.verbose)
 
 
 def _convert(options: DaemonOptions, program: str) -> int:

@@ -26,6 +26,7 @@ FLAGS = (
     Flag("", "demo", "", "run a demonstration: a few programs in a temporary directory"),
     Flag("", "check", "", "report errors and warnings of the configuration, then exit"),
     Flag("", "format", "FORM", "with --check: text or json"),
+    Flag("", "verbose", "", "with --check: also the order of starting", abbreviated=False),
     Flag("", "convert", "", "print an INI configuration, or a Procfile, as TOML"),
     Flag("", "keep-includes", "", "with --convert: keep [include], for TOML files"),
     Flag(
@@ -65,7 +66,7 @@ FLAGS = (
 ACTIONS = ("demo", "check", "convert", "export", "hash-password", "print-unit")
 #: Flags about this run. Each other flag overrides the option of ``[supervisord]`` with its name.
 OF_THIS_RUN = frozenset(
-    (*ACTIONS, *QUESTIONS, "configuration", "format", "keep-includes", "profile_options")
+    (*ACTIONS, *QUESTIONS, "configuration", "format", "keep-includes", "profile_options", "verbose")
 )
 #: Actions on a file, which may be named without ``-c``.
 OF_A_FILE = ("check", "convert", "export", "print-unit")
@@ -83,6 +84,8 @@ class DaemonOptions:
     """The format of the output of ``check`` and ``export``."""
     keep_includes: bool = False
     """For ``convert``: keep ``[include]``."""
+    verbose: bool = False
+    """For ``check``: show the order of starting."""
     profile: str | None = None
     """How to show a profile of the run; None means no profile."""
     overrides: Mapping[str, str] = field(default_factory=dict)
@@ -115,6 +118,7 @@ def parse(argv: list[str]) -> DaemonOptions:
         configuration=given.get("configuration"),
         format=given.get("export", given.get("format", "text")),
         keep_includes="keep-includes" in given,
+        verbose="verbose" in given,
         profile=given.get("profile_options"),
         overrides={
             flag.long: given[flag.long] if flag.value else "true"

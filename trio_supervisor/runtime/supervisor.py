@@ -611,7 +611,8 @@ class Supervisor:
         Raises BadName.
         """
         process = self.process(name)
-        return await self.journal.why(process.full_name, process.config, process.record)
+        found = await self.journal.why(process.full_name, process.config, process.record)
+        return replace(found, next=process.waiting) if process.waiting else found
 
     async def history(
         self,

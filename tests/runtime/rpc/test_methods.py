@@ -98,11 +98,13 @@ system.methodHelp string string
 system.methodSignature array string
 system.multicall array array
 tsupervisor.getAllProcessDetails array
+tsupervisor.getDependencies array
 tsupervisor.getHistory array array double string int
 tsupervisor.getPoolInfo array
 tsupervisor.getProcessDetails struct string
 tsupervisor.getUnhealthy array array boolean
 tsupervisor.reopenLogs boolean array
+tsupervisor.startWithoutDependencies boolean string boolean
 tsupervisor.waitForState array array array double
 tsupervisor.why struct string
 """

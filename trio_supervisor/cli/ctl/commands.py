@@ -269,6 +269,11 @@ ROWS = (
         ("start all", "Start every process"),
         precheck=True,
         completes=PROCESSES,
+        extended=(
+            "dependencies:start",
+            ("start <name> ... --no-deps", "Start processes without their dependencies"),
+        ),
+        options=(("--no-deps", "Neither wait for what they depend on nor start it"),),
     ),
     ClientCommand(
         "status",
@@ -327,6 +332,15 @@ ROWS = (
             ("--types TYPE,...", "Only these types and their subtypes: PROCESS_STATE,TICK_5"),
             ("--json", "Show each event as one line of JSON"),
         ),
+        extension=True,
+    ),
+    ClientCommand(
+        "graph",
+        "dependencies:graph",
+        ("graph", "Show which processes depend on which others, in the order of starting"),
+        ("graph <name> ...", "Show what these processes depend on, and what depends on them"),
+        options=(JSON,),
+        completes=PROCESSES,
         extension=True,
     ),
     ClientCommand(

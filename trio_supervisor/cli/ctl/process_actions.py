@@ -176,9 +176,9 @@ def _apply_one(session: Session, action: ProcessAction, written: str, *extra: st
     try:
         _call(session, action, name, action.method, written, *extra)
     except Fault as fault:
-        _report(session, action, name, fault.code, fault.text)
+        report(session, action, name, fault.code, fault.text)
     else:
-        _report(session, action, name, FaultCode.SUCCESS, "")
+        report(session, action, name, FaultCode.SUCCESS, "")
 
 
 def _call(session: Session, action: ProcessAction, who: str, method: str, *params: str) -> Any:
@@ -219,10 +219,11 @@ def _report_all(session: Session, action: ProcessAction, results: list[dict[str,
     if action is START or action is STOP:
         results = in_priority_order(session, results)
     for row in results:
-        _report(session, action, short_name(row), row["status"], row["description"])
+        report(session, action, short_name(row), row["status"], row["description"])
 
 
-def _report(session: Session, action: ProcessAction, name: str, code: int, text: str) -> None:
+def report(session: Session, action: ProcessAction, name: str, code: int, text: str) -> None:
+    """Print the outcome of an action for one process, and set the exit status."""
     if code == FaultCode.SUCCESS:
         session.line(f"{name}: {action.done}")
         return

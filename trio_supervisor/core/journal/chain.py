@@ -86,6 +86,8 @@ def _stopped(config: ProcessConfig, record: ProcessRecord) -> str:
 
 
 def _exited(config: ProcessConfig, record: ProcessRecord) -> str:
+    if config.oneshot:
+        return "a request to start it; it is a oneshot and has succeeded"
     if config.autorestart is Autorestart.NEVER:
         return "a request to start it; autorestart is off"
     last = record.last_exit

@@ -157,7 +157,11 @@ class StateMachine:
         record.exit_status = 0
         if cause.kind is CauseKind.REQUEST:
             record.requested_starts += 1
-        elif cause.kind in OF_OPTIONS and record.state in (State.EXITED, State.STOPPED):
+        elif (
+            cause.kind in OF_OPTIONS
+            and cause.kind is not CauseKind.DEPENDENCY
+            and record.state in (State.EXITED, State.STOPPED)
+        ):
             record.automatic_restarts += 1
         if flapping.counts(cause, record):
             self._count_bad_restart()

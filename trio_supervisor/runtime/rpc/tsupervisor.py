@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from trio_supervisor.core.errors import IncorrectParameters
 from trio_supervisor.core.process.states import State
+from trio_supervisor.runtime.inspect.dependencies import dependencies
 from trio_supervisor.runtime.inspect.describe import details
 from trio_supervisor.runtime.inspect.health import unhealthy_processes, wait_for_states
 from trio_supervisor.runtime.inspect.info import by_name, process_info
@@ -157,6 +158,26 @@ async def history(
     return [shown_entry(entry) for entry in entries]
 
 
+async def dependency_graph(supervisor: Supervisor) -> Value:
+    """Tell which processes depend on which others.
+
+    @return array  a struct for each process, in the order of starting: what it depends on, what it
+                   waits for, who needs it
+    """
+    return dependencies(supervisor)
+
+
+async def start_without_dependencies(supervisor: Supervisor, name: str, wait: bool) -> Value:
+    """Start a process without waiting for what it depends on, and without starting that.
+
+    @param string name   the process, as group:name unless both are the same
+    @param boolean wait  answer when the process is RUNNING (default) or as soon as it is spawned
+    @return boolean      always true
+    """
+    await supervisor.process(name).start_without_dependencies(wait=wait)
+    return True
+
+
 def _strings(values: list[Value]) -> list[str]:
     if not all(isinstance(value, str) for value in values):
         raise IncorrectParameters
@@ -176,10 +197,12 @@ METHODS = (
         redact=without_requesters,
     ),
     Method("getAllProcessDetails", "array", (), all_process_details, reads=True),
+    Method("getDependencies", "array", (), dependency_graph, always=True, reads=True),
     Method("getPoolInfo", "array", (), pool_info, always=True, reads=True),
     Method("getProcessDetails", "struct", (NAME,), process_details, reads=True),
     Method("getUnhealthy", "array", (ARRAY, _STRICT), unhealthy, reads=True),
     Method("reopenLogs", "boolean", (ARRAY,), reopen_logs),
+    Method("startWithoutDependencies", "boolean", (NAME, WAIT), start_without_dependencies),
     Method("waitForState", "array", (ARRAY, ARRAY, SECONDS), wait_for_state, reads=True),
     Method("why", "struct", (NAME,), why, always=True, reads=True, redact=without_requesters),
 )
