@@ -45,7 +45,9 @@ async def reap_orphans(
     while True:
         now = trio.current_time()
         try:
-            ended = [pid for pid in _children() if not owned(pid) and _ended(pid)]
+            ended = []
+            if _has_zombie():
+                ended = [pid for pid in _children() if not owned(pid) and _ended(pid)]
         except OSError:  # no descriptor or memory is left; zombies can wait
             again: float = RETRY_PAUSE
         else:
@@ -58,6 +60,14 @@ async def reap_orphans(
             await anext(quits)
             log(Severity.DEBUG, "received SIGCHLD indicating a child quit")
         await trio.sleep(PAUSE)
+
+
+def _has_zombie() -> bool:
+    """Whether any child waits to be reaped: usually all were by then, and none need be listed."""
+    try:
+        return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:  # there is none
+        return False
 
 
 def _children() -> Iterator[int]:
