@@ -228,7 +228,7 @@ class Journal:
 
 def _boot_id() -> str:
     try:
-        with open(BOOT_ID, encoding="ascii") as file:
-            return file.read().strip()
+        with open(BOOT_ID, "rb") as file:  # as text it would load a module, see ``cli/privileges``
+            return file.read().decode().strip()
     except (OSError, ValueError):  # no /proc
         return ""
