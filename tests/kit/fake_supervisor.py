@@ -103,6 +103,7 @@ class FakeProcess:
     stopped: float = 0.0
     exit_status: int = 0
     spawn_error: str = ""
+    phase: str = ""
     waiting: str = ""
     failure: RequestError | None = None
     """What the next start raises."""
