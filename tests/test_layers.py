@@ -329,6 +329,10 @@ LOADED_LATE = (
     ),
     *("json", "profile", "sqlite3", "pstats", "tomli_w", "tomllib", "xml", "defusedxml"),
     *(f"{NAME}.cli.{name}" for name in ("check", "convert", "demo", "export")),
+    *(
+        f"{NAME}.{name}"
+        for name in ("core.config.probes", "core.process.probing", "runtime.probes")
+    ),
     f"{NAME}.web.api",
     *(f"{NAME}.web.pages.{name}" for name in ("layout", "live", "log_page", "status_page")),
 )

@@ -139,6 +139,7 @@ startretries=0
             assert why in run([*ctl, "status", "late"]).out
             assert str(details(address, "late")["reason"]).startswith(f"gave up starting it: {why}")
             assert "told: STARTING: not ready yet" in run([*ctl, "healthy"]).out
+            assert "not ready yet: fd:3" in run([*ctl, "why", "s6"]).out
             ready = send(f"{address}/readyz")
             assert ready.status == 503
             waiting = {each["full_name"]: each["reason"] for each in ready.json()["waiting"]}

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.kit.daemon import daemon, free_port, run_to_end, write_config
+from tests.kit.daemon import BASE, daemon, free_port, run_to_end, write_config
 from trio_supervisor.cli.check.check import check
 
 #: A main file and two included ones, with a mistake in nearly every line.
@@ -413,3 +413,18 @@ def test_a_file_cannot_steer_the_terminal_on_which_it_is_checked(
     shown = capsys.readouterr().out
     assert "    nodaemon=\\x1b[2J\\u202e\\x9b\n" in shown
     assert not {"\x1b", "\u202e", "\x9b"} & set(shown)
+
+
+@pytest.mark.behaviour("policies.md#probe-options-without-effect")
+def test_the_commands_of_probes_are_looked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    probes = "ready=exec:/nonexistent/ready now\nhealth=exec:/bin/true\n"
+    text = f"[program:x]\ncommand=/bin/true\n{probes}"
+    base = BASE.replace("[supervisord]\n", "[supervisord]\nextended=true\n")
+    path = write_config(tmp_path, text, base=base)
+    check(str(path), {}, "json", "tsupervisord")
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    (missing,) = [found for found in findings if found["option"] in ("ready", "health")]
+    assert missing["option"] == "ready"
+    assert missing["text"] == "ready of x:x will fail: can't find command '/nonexistent/ready'"

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.kit.config import load, program
+from tests.kit.config import eval_context, load, program
+from trio_supervisor.core.config.build import build
+from trio_supervisor.core.config.ini import Document, read
+from trio_supervisor.core.config.lint import lint
 from trio_supervisor.core.config.model import Health, OnUnhealthy, ProcessConfig, Readiness
 from trio_supervisor.core.config.probes import (
     DescriptorNewline,
@@ -191,3 +194,24 @@ def test_a_task_is_ready_by_what_it_serves_or_by_what_it_announces() -> None:
             definitions.task("x", plain, {"ready": condition})
     with pytest.raises(ConfigError, match="health of a task cannot be checked by notify"):
         definitions.task("x", announcing, {"health": "notify"})
+
+
+@pytest.mark.behaviour("policies.md#probe-options-without-effect")
+@pytest.mark.parametrize(
+    ("lines", "options"),
+    [
+        ("ready=tcp:1\nready_timeout=5\n", set()),
+        ("ready_timeout=5\n", {"ready_timeout"}),
+        ("on_unhealthy=none\nhealth_interval=5\n", {"on_unhealthy", "health_interval"}),
+        ("health=tcp:1\non_unhealthy=stop\ndump_signal=USR1\n", {"dump_signal"}),
+        ("health=tcp:1\ndump_signal=USR1\nhealth_failures=2\n", set()),
+        ("health=notify\nhealth_failures=2\nhealth_interval=5\n", {"health_failures"}),
+    ],
+)
+def test_options_without_effect_are_remarked(lines: str, options: set[str]) -> None:
+    document = Document()
+    read(ON + PROGRAM + lines, file="c.conf", here="/here", into=document)
+    config = build(document, eval_context(), overrides={}, here="/here")
+    remarks = lint(document, config, eval_context(), lambda section: None)
+    found = {remark.place.option for remark in remarks if "has no effect" in remark.text}
+    assert found == options

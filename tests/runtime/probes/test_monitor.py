@@ -19,6 +19,7 @@ from trio_supervisor.core.config.probes import parse_health, parse_ready
 from trio_supervisor.core.config.restarting import RestartLimit, RestartOptions
 from trio_supervisor.core.errors import AbnormalTermination, SpawnFailed
 from trio_supervisor.core.events import Extended
+from trio_supervisor.runtime import definitions
 from trio_supervisor.runtime.inspect.health import unhealthy_processes
 from trio_supervisor.runtime.probes import attempt
 
@@ -632,3 +633,28 @@ async def test_programs_without_policies_have_no_record(mock_clock: MockClock) -
         await w.pass_time(2)
         assert w.process.record.probes is None
         assert is_healthy(w.process)
+
+
+@pytest.mark.behaviour("policies.md#policies-of-tasks")
+async def test_a_task_that_serves_a_port(mock_clock: MockClock, answers: Answers) -> None:
+    runs: list[float] = []
+
+    async def serve() -> None:
+        runs.append(trio.current_time())
+        await trio.sleep_forever()
+
+    recorder = Recorder()
+    config = definitions.task("x", serve, {"ready": "tcp:1", "health": "tcp:1", "startsecs": 0})
+    group = recorder.group(*config.processes)
+    async with running(group, recorder.host):
+        w = World(recorder, group.processes["x"], mock_clock)
+        await w.start()
+        await w.pass_time(5)
+        assert w.state == "STARTING"
+        answers.answer = ""
+        await w.pass_time(1)
+        assert w.state == "RUNNING"
+        answers.answer = "connection refused"
+        await w.pass_time(31)
+        assert len(runs) == 2
+        assert w.process.record.automatic_restarts == 1

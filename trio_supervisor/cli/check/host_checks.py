@@ -151,17 +151,14 @@ class _Prober:
     def process(self, process: ProcessConfig) -> Findings:
         """Findings about one process, with WHO in place of its name."""
         section = process.section or ""
-        try:
-            find_command(
-                process.command,
-                directory=process.directory,
-                environment=process.environment,
-                inherited=os.environ,
-            )
-        except RequestError as error:
-            # A first word that only a shell can run has been remarked already.
-            if no_program(process.command) is None:
-                yield self._failing(process, error.detail)
+        # A first word that only a shell can run has been remarked already.
+        if (why := _missing(process, process.command)) and no_program(process.command) is None:
+            yield self._failing(process, why)
+        probes = (("ready", process.readiness.condition), ("health", process.health.check))
+        for option, probe in probes:
+            if probe is not None and (line := probe.command) and (why := _missing(process, line)):
+                text = f"{option} of {WHO} will fail: {why}"
+                yield _warning(text, section, option, "name an existing command, or leave it out")
         yield from self._identity(process.uid, section, WHO)
         for channel in ("stdout", "stderr"):
             path = getattr(process, channel).logfile
@@ -282,6 +279,20 @@ def _error(
     text: str, section: str | None, option: str | None, hint: str | None = None
 ) -> Diagnostic:
     return Diagnostic(Severity.ERROR, text, Place(section=section, option=option), hint)
+
+
+def _missing(process: ProcessConfig, line: str) -> str:
+    """Say why a command line of a process cannot be run; empty if its program is there."""
+    try:
+        find_command(
+            line,
+            directory=process.directory,
+            environment=process.environment,
+            inherited=os.environ,
+        )
+    except RequestError as error:
+        return error.detail
+    return ""
 
 
 def _advice(process: ProcessConfig) -> str:

@@ -1,4 +1,4 @@
-"""Options about restarts that cannot have an effect beside the other options of the program.
+"""Policies that cannot have an effect beside the other options of the program.
 
 They are no mistakes: the file runs. But somebody counts on what they say.
 """
@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from trio_supervisor.core.config.model import ProcessConfig
 
 
+#: Options that only say how ``health`` is checked, and what follows.
+OF_HEALTH = (
+    *("health_interval", "health_timeout", "health_failures"),
+    *("on_unhealthy", "dump_signal"),
+)
+
+
 def ineffective(config: ProcessConfig, written: Container[str]) -> Iterator[Contradiction]:
     """Yield those of the written options of a program that have no effect, or a late one.
 
@@ -25,12 +32,33 @@ def ineffective(config: ProcessConfig, written: Container[str]) -> Iterator[Cont
     """
     yield from (one for one in _of_retries(config) if one.option in written)
     yield from (one for one in _of_restarts(config) if one.option in written)
+    yield from (one for one in _of_probes(config) if one.option in written)
     restarts = config.autorestart is not Autorestart.NEVER and not config.oneshot
     if restarts and "essential" in written and "autorestart" not in written and config.essential:
         text = "ends everything only when the program is not restarted any more after a crash"
         yield Contradiction(
             "essential", text, "write autorestart = false to end at the first crash, or unexpected"
         )
+
+
+def _of_probes(config: ProcessConfig) -> Iterator[Contradiction]:
+    health = config.health
+    if config.readiness.condition is None:
+        text = "has no effect: the program has no ready option"
+        yield Contradiction("ready_timeout", text, "add ready, or leave it out")
+    if health.check is None:
+        text = "has no effect: the program has no health option"
+        for option in OF_HEALTH:
+            yield Contradiction(option, text, "add health, or leave it out")
+        return
+    if health.on_unhealthy is not OnUnhealthy.RESTART:
+        text = "has no effect: the program is not restarted for ill health"
+        yield Contradiction("dump_signal", text, "leave it out, or use on_unhealthy = restart")
+    if health.check.needs_program:
+        text = "has no effect: with health = notify one missing message is enough"
+        yield Contradiction("health_failures", text, "leave it out")
+        text = "has no effect: with health = notify health_interval is the time"
+        yield Contradiction("health_timeout", text, "leave it out")
 
 
 def _of_retries(config: ProcessConfig) -> Iterator[Contradiction]:

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING
 from trio_supervisor.core.config.environment import is_ambiguous, odd_separators
 from trio_supervisor.core.config.ini import DEFAULT, Document, Entry, Grammar, Section
 from trio_supervisor.core.config.model import Config, ProcessConfig
-from trio_supervisor.core.config.options import NOT_DEFAULTS, PROGRAM_DEFAULT, ROWS, SECRETS
+from trio_supervisor.core.config.options import (
+    NOT_DEFAULTS,
+    PROBES,
+    PROGRAM_DEFAULT,
+    ROWS,
+    SECRETS,
+)
 from trio_supervisor.core.config.restarting import NO_RESTART_OPTIONS
 from trio_supervisor.core.config.shell_syntax import VARIABLE, shell_syntax
 from trio_supervisor.core.config.suggest import suggestion
@@ -36,6 +42,7 @@ UNTOUCHED = SECRETS - {"environment"} | {"command"}
 _NO_EFFECT_IN_LISTENERS = ("stdout_capture_maxbytes", "stdout_events_enabled", "stdout_syslog")
 #: A number sign outside quotes: Supervisor's lexer drops the rest of the line.
 _UNQUOTED_MARK = re.compile(r"^(?:[^\"'#]|\"[^\"]*\"|'[^']*')*[^\s\"']#")
+_PROBE_OPTIONS = tuple(option.name for option in PROBES)
 #: Logs below these are open files of other programs, which are not rotated.
 DEVICES = ("/dev/", "/proc/")
 MOST_UMASK = 0o777
@@ -214,7 +221,7 @@ def _values(
         for key, is_odd, text, hint in _ODD_VALUES:
             if key in section.entries and any(is_odd(process) for process in processes):
                 yield remark_at(section, key, text, hint)
-        yield from _restarts(section, processes)
+        yield from _policies(section, processes)
         if "numprocs" in section.entries and not processes:
             yield remark_at(section, "numprocs", "there will be no process", "use 1 or more")
         uses_number = any("process_num" in entry.value for entry in section.entries.values())
@@ -233,11 +240,12 @@ def _values(
                 yield remark_at(daemon, key, f"{key} has no effect in the foreground", hint)
 
 
-def _restarts(section: Section, processes: list[ProcessConfig]) -> Iterator[Diagnostic]:
+def _policies(section: Section, processes: list[ProcessConfig]) -> Iterator[Diagnostic]:
     if not processes:
         return
     process = processes[0]
-    if process.restarting is NO_RESTART_OPTIONS and not process.essential:
+    has_probes = any(name in section.entries for name in _PROBE_OPTIONS)
+    if process.restarting is NO_RESTART_OPTIONS and not process.essential and not has_probes:
         return
     # Imported here because few programs have such options.
     from trio_supervisor.core.config.ineffective import ineffective

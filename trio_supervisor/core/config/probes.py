@@ -28,6 +28,8 @@ class Notify:
 
     needs_program: ClassVar[bool] = True
     """Whether only a program of its own can do this, not a supervised task."""
+    command: ClassVar[str] = ""
+    """The command line that it runs; empty if it runs none."""
 
     def __str__(self) -> str:
         return "notify"
@@ -38,6 +40,7 @@ class DescriptorNewline:
     """A newline that the program writes to a descriptor which it was given."""
 
     needs_program: ClassVar[bool] = True
+    command: ClassVar[str] = ""
     number: int
 
     def __str__(self) -> str:
@@ -49,6 +52,7 @@ class LogLine:
     """A line of output that contains a text, or in which a regular expression matches."""
 
     needs_program: ClassVar[bool] = True
+    command: ClassVar[str] = ""
     pattern: str
     is_regex: bool = False
 
@@ -61,6 +65,7 @@ class TcpProbe:
     """A TCP connection that can be made."""
 
     needs_program: ClassVar[bool] = False
+    command: ClassVar[str] = ""
     port: int
     host: str = ""
     """Empty: 127.0.0.1, then ::1. An IPv6 address stands without brackets."""
@@ -75,6 +80,7 @@ class UnixProbe:
     """A connection to a unix stream socket that can be made."""
 
     needs_program: ClassVar[bool] = False
+    command: ClassVar[str] = ""
     path: str
 
     def __str__(self) -> str:
@@ -86,6 +92,7 @@ class HttpProbe:
     """A GET request that is answered with a status from 200 to 399; redirects are not followed."""
 
     needs_program: ClassVar[bool] = False
+    command: ClassVar[str] = ""
     scheme: Literal["http", "https"]
     host: str
     """An IPv6 address stands without brackets."""
@@ -109,6 +116,10 @@ class ExecProbe:
 
     needs_program: ClassVar[bool] = False
     line: str
+
+    @property
+    def command(self) -> str:
+        return self.line
 
     def __str__(self) -> str:
         return f"exec:{self.line}"

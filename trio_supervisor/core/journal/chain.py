@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from trio_supervisor.core.config.model import Autorestart
 from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.journal.entry import What
+from trio_supervisor.core.process.reasons import reason
 from trio_supervisor.core.process.restart import RestartPolicy
 from trio_supervisor.core.process.states import State
 
@@ -79,6 +80,10 @@ def _nothing(config: ProcessConfig, record: ProcessRecord) -> str:
     return ""
 
 
+def _starting(config: ProcessConfig, record: ProcessRecord) -> str:
+    return reason(config, record)  # what it waits for until it is ready
+
+
 def _stopped(config: ProcessConfig, record: ProcessRecord) -> str:
     if config.autostart:
         return "a request to start it, or the next start of the supervisor (autostart)"
@@ -112,7 +117,7 @@ def _unknown(config: ProcessConfig, record: ProcessRecord) -> str:
 _STARTED_BY = {State.EXITED: "autorestart", State.FATAL: "on_fatal"}
 _STARTS: dict[State, Callable[[ProcessConfig, ProcessRecord], str]] = {
     State.STOPPED: _stopped,
-    State.STARTING: _nothing,
+    State.STARTING: _starting,
     State.RUNNING: _nothing,
     State.STOPPING: _nothing,
     State.BACKOFF: _nothing,
