@@ -85,3 +85,23 @@ async def test_a_log_function_or_a_logger() -> None:
     with pytest.raises(TypeError, match="give log or logger, not both"):
         async with open_supervisor(log=print, logger=logging.getLogger()):
             pass
+
+
+async def test_the_output_of_programs_may_go_to_a_logger(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    script = "echo out; echo err >&2; printf rest"
+    async with open_supervisor(output_logger=logging.getLogger("programs")) as supervisor:
+        shell = supervisor.add_program(
+            "shell", ["/bin/sh", "-c", script], startsecs=0.01, stopwaitsecs=0.5, autorestart=False
+        )
+        await shell.wait_for("EXITED", "FATAL", "BACKOFF")
+    seen = {
+        (record.getMessage(), vars(record)["program"], vars(record)["channel"])
+        for record in caplog.records
+        if record.name == "programs"
+    }
+    assert seen >= {
+        ("out", "shell", "stdout"),
+        ("err", "shell", "stderr"),
+        ("rest", "shell", "stdout"),
+    }

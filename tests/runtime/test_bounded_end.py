@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
@@ -85,6 +85,23 @@ async def test_an_event_that_cannot_be_published_does_not_keep_the_block_open() 
 
     with pytest.raises(LookupError):
         await use()
+
+
+@pytest.mark.parametrize("option", ["none", "output_logger", "die_with_parent"])
+async def test_a_block_that_is_cancelled_before_it_begins_ends(option: str) -> None:
+    choices: dict[str, dict[str, Any]] = {
+        "none": {},
+        "output_logger": {"output_logger": logging.getLogger("x")},
+        "die_with_parent": {"die_with_parent": True},
+    }
+    with trio.fail_after(60), trio.CancelScope() as scope:
+        scope.cancel()
+        async with open_supervisor(**choices[option]) as supervisor:
+            cat = supervisor.add_program("cat", "/bin/cat", startsecs=0)
+            await trio.sleep_forever()
+    assert scope.cancelled_caught
+    if option == "none":
+        assert cat.pid == 0
 
 
 async def test_a_second_interrupt_kills_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,8 @@ from trio_supervisor.core.process.states import State
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from trio_supervisor.runtime.output.merged import MergedOutput
+
     Log = Callable[[Severity, str], None]
 
 NAME = "trio_supervisor"
@@ -39,6 +41,14 @@ def log_to(logger: logging.Logger) -> Log:
         logger.log(int(severity), "%s", escaped(text), extra=extra, exc_info=error)
 
     return log
+
+
+async def log_output(lines: MergedOutput, logger: logging.Logger) -> None:
+    """Log the lines of programs at INFO, with ``program`` and ``channel``, until they end."""
+    async for line in lines:
+        extra = {"program": line.process, "pid": None, "state": None, "channel": line.channel}
+        with contextlib.suppress(Exception):  # a handler of the application
+            logger.info("%s", escaped(line.text), extra=extra)
 
 
 def contained(log: Log) -> Log:

@@ -18,7 +18,7 @@ import trio
 
 from trio_supervisor.core.config.model import Config, RpcInterface, Severity
 from trio_supervisor.core.errors import BadName, InternalError
-from trio_supervisor.runtime.application_log import NAME, contained, log_to
+from trio_supervisor.runtime.application_log import NAME, contained, log_output, log_to
 from trio_supervisor.runtime.guards import innermost
 from trio_supervisor.runtime.load import load_config
 from trio_supervisor.runtime.process.emergency_stop import end_survivors
@@ -49,6 +49,7 @@ async def open_supervisor(
     *,
     log: Callable[[Severity, str], None] | None = None,
     logger: logging.Logger | None = None,
+    output_logger: logging.Logger | None = None,
     stop_within: float | None = None,
     on_shutdown: Callable[[], object] | None = None,
     kill_groups: bool = False,
@@ -63,7 +64,8 @@ async def open_supervisor(
 
     The activity log goes to ``logger``, by default that of the name ``trio_supervisor``: its
     records have ``program``, ``pid`` and ``state``, each None where there is none, and the
-    exception of a task as ``exc_info``. Or it goes to the function ``log``.
+    exception of a task as ``exc_info``. Or it goes to the function ``log``. ``output_logger`` gets
+    the lines that the programs write, with ``program`` and ``channel``.
 
     If an essential process has ended for good, or a client (``serve_http``) or a signal
     (``Supervisor.stop_on``) has requested a shutdown or restart, everything is stopped and the
@@ -100,13 +102,16 @@ async def open_supervisor(
         supervisor = Supervisor(
             loaded, log=log, environment=dict(os.environ), reload=reload, launch=launch
         )
-        async with _supervised(supervisor, stop_within, on_shutdown):
+        async with _supervised(supervisor, stop_within, on_shutdown, output_logger):
             yield supervisor
 
 
 @asynccontextmanager
 async def _supervised(
-    supervisor: Supervisor, stop_within: float | None, on_shutdown: Callable[[], object] | None
+    supervisor: Supervisor,
+    stop_within: float | None,
+    on_shutdown: Callable[[], object] | None,
+    output_logger: logging.Logger | None,
 ) -> AsyncIterator[None]:
     """Run the supervisor for the length of the block, and stop everything at its end."""
     block = trio.CancelScope()
@@ -121,8 +126,11 @@ async def _supervised(
     failure: BaseException | None = None
     try:
         async with trio.open_nursery() as nursery:
-            await nursery.start(_run, supervisor, stop_within)
+            if output_logger is not None:
+                nursery.start_soon(_log_output, supervisor, output_logger)
             try:
+                with trio.CancelScope(shield=True):  # else nobody would stop what was begun
+                    await nursery.start(_run, supervisor, stop_within)
                 with block:
                     yield
             finally:
@@ -168,6 +176,11 @@ async def _launcher(
         if guard is not None:
             with trio.CancelScope(shield=True):
                 await in_thread_if_possible(guard.close)
+
+
+async def _log_output(supervisor: Supervisor, logger: logging.Logger) -> None:
+    with trio.CancelScope(shield=True), supervisor.output() as lines:  # ends with the supervisor
+        await log_output(lines, logger)
 
 
 async def _run(

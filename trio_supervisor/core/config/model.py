@@ -224,13 +224,13 @@ class ProcessConfig:
     """Run as this user; None: as the supervisor's own."""
     priority: int = 999
     autostart: bool = True
-    startsecs: int = 1
+    startsecs: float = 1
     """Seconds a child must live to count as started."""
     startretries: int = 3
     autorestart: Autorestart = Autorestart.UNEXPECTED
     exitcodes: tuple[int, ...] = (0,)
     stopsignal: int = 15
-    stopwaitsecs: int = 10
+    stopwaitsecs: float = 10
     """Seconds between the stop signal and SIGKILL."""
     stopasgroup: bool = False
     killasgroup: bool = False
@@ -370,7 +370,7 @@ class CommonOptions(TypedDict, total=False):
     autostart: bool
     autorestart: bool | Literal["unexpected"] | Autorestart
     """By default UNEXPECTED: after any end that is not in exitcodes."""
-    startsecs: int
+    startsecs: float
     startretries: int
     backoff: Literal["linear", "constant", "exponential"] | Sequence[Duration]
     """How the pauses between failed starts grow, or the pauses themselves: after the first, the
@@ -384,7 +384,7 @@ class CommonOptions(TypedDict, total=False):
     """Most automatic restarts within a time: ``"5/60s"`` or ``(5, 60)``."""
     on_fatal: str
     """``"stay"``, or ``"retry:5m"``."""
-    stopwaitsecs: int
+    stopwaitsecs: float
     essential: bool
     """True: when it has ended by itself and is not to be started again, everything is stopped in
     order and the block of the supervisor is left by ProcessFailed."""

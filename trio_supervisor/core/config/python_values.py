@@ -300,6 +300,7 @@ STOP_SEQUENCE = PythonValue(
     _stop_sequence,
 )
 COMMAND = PythonValue(_is_text_or_texts, "text, or a sequence of texts", _command)
+NOT_NEGATIVE = PythonValue(_number, "a number, 0 or more")
 FLAG = PythonValue(_boolean, "True or False")
 PATH = PythonValue(_is_path, "a path", _path)
 RESTART_POLICY = PythonValue(
