@@ -17,6 +17,7 @@ from trio_supervisor.core.config.depends_on import OnDependencyStop
 from trio_supervisor.core.config.identity import UserEnv
 from trio_supervisor.core.config.limits import RLIMITS
 from trio_supervisor.core.config.model import Autorestart, LogFormat, ProgramOptions
+from trio_supervisor.core.config.stopping import KillMode
 from trio_supervisor.core.errors import ConfigError
 from trio_supervisor.runtime.definitions import program, task
 
@@ -26,6 +27,7 @@ RIGHT: dict[str, list[object]] = {
     "stop_sequence": ["QUIT:10s, TERM", ["QUIT:10s", "TERM:1.5"]],
     **{hook: ["/bin/true now", ["/bin/true", "a b"]] for hook in HOOKS},
     "hook_timeout": [0.5, "1m"],
+    "kill_mode": ["process", "tree", KillMode.TREE],
     "gid": [0],
     "user_env": ["none", "basic", UserEnv.BASIC],
     "environment_file": [[], ["/a", Path("/b"), "-/c"]],
@@ -81,6 +83,7 @@ WRONG: dict[str, list[object]] = {
     "stop_sequence": ["", "QUIT:soon", ["NONE"], [15], "0"],
     **{hook: ["", [], [" "], 1] for hook in HOOKS},
     "hook_timeout": [-1, "soon"],
+    "kill_mode": ["cgroup", None],
     "gid": ["root", -1],
     "user_env": ["all", None],
     "environment_file": ["/a", [1], ["a\0b"]],

@@ -27,6 +27,7 @@ LATE_MODULES = (
     "trio_supervisor.runtime.probes.monitor",
     *("trio_supervisor.runtime.process.hooks", "trio_supervisor.runtime.stop_timeout"),
     "trio_supervisor.runtime.spawn.environment",
+    "trio_supervisor.runtime.spawn.tree",
     *("trio_supervisor.core.dependencies.check", "trio_supervisor.runtime.dependencies.shutdown"),
     "trio_supervisor.runtime.dependencies.coordinator",
     "trio_supervisor.web.api.routes",

@@ -68,7 +68,7 @@ def test_what_an_emergency_stop_sends_within_a_time(
     seconds: float, sent: list[tuple[float, int]]
 ) -> None:
     sequence = (SignalStep(SIGQUIT, 2), SignalStep(SIGTERM, 3))
-    config = program("x", stopping=Stopping(sequence, "/bin/x"))
+    config = program("x", stopping=Stopping(sequence, command="/bin/x"))
     timed = StopSequence.of(config).signals_within(seconds)
     assert [(after, step.signal) for after, step in timed] == sent
 

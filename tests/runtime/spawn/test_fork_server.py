@@ -459,6 +459,7 @@ def test_every_step_has_words_for_its_failure() -> None:
     identity = (5, 6, [7])
     arguments = {
         "process group": True,
+        "session": True,
         "oom_score_adj": 5,
         "nice": 5,
         "limits": [("nofile", 5, 6)],
@@ -479,6 +480,7 @@ def test_every_step_has_words_for_its_failure() -> None:
     texts = [steps.explain(orders, name, OSError(errno.EPERM, "No")) for name, _ in orders]
     assert texts == [
         "couldn't setpgid: EPERM",
+        "couldn't setsid: EPERM",
         "couldn't set oom_score_adj: EPERM",
         "couldn't set nice: EPERM",
         "couldn't set No: EPERM",  # that step gives the name of the limit in place of a text

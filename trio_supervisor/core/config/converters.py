@@ -31,7 +31,7 @@ from trio_supervisor.core.config.model import (
     Severity,
 )
 from trio_supervisor.core.config.restarting import Backoff, RestartLimit
-from trio_supervisor.core.config.stopping import SignalStep
+from trio_supervisor.core.config.stopping import KillMode, SignalStep
 from trio_supervisor.core.config.suggest import suggestion
 from trio_supervisor.core.events import EVENT_TYPES
 from trio_supervisor.core.numbers import LONGEST_SECONDS, natural
@@ -327,6 +327,14 @@ def parse_stop_sequence(text: str) -> tuple[SignalStep, ...]:
 def _signal_step(text: str) -> SignalStep:
     name, colon, wait = text.partition(":")
     return SignalStep(parse_signal(name), parse_duration(wait) if colon else None)
+
+
+def kill_mode(text: str, _: EvalContext) -> KillMode:
+    try:
+        return KillMode(text.lower())
+    except ValueError:
+        hint = "use process or tree"
+        raise ValueError(f"invalid 'kill_mode' value {text!r}", hint) from None
 
 
 def exit_codes(text: str, _: EvalContext) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ from trio_supervisor.core.config.depends_on import NO_DEPENDENCIES, Dependencies
 from trio_supervisor.core.config.identity import NO_IDENTITY, Identity, UserEnv
 from trio_supervisor.core.config.limits import NO_LIMITS, Limits
 from trio_supervisor.core.config.restarting import NO_RESTART_OPTIONS, RestartOptions
-from trio_supervisor.core.config.stopping import NO_STOPPING, Stopping
+from trio_supervisor.core.config.stopping import NO_STOPPING, KillMode, Stopping
 from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.diagnostics import Diagnostic
 from trio_supervisor.core.diagnostics import Severity as Severity
@@ -279,6 +279,12 @@ class ProcessConfig:
         return self.stopping.pre_start is not None or self.identity.adds_variables
 
     @property
+    def has_cleanup(self) -> bool:
+        """Whether something has to be done after each end, before the next start."""
+        stopping = self.stopping
+        return stopping.post_stop is not None or stopping.kill_mode is KillMode.TREE
+
+    @property
     def runnable(self) -> Command | Task:
         """The command or task that each child runs."""
         return Command(self.command) if self.task is None else Task(self.task)
@@ -455,6 +461,7 @@ class UnconditionalOptions(CommonOptions, total=False):
     no_new_privs: bool
     die_with_supervisor: bool
     stop_sequence: str | Sequence[str]
+    kill_mode: str | KillMode
     stop_command: str | Sequence[str]
     pre_start: str | Sequence[str]
     post_stop: str | Sequence[str]

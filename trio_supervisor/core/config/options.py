@@ -482,6 +482,16 @@ STOPPING = (
         python=python_values.STOP_SEQUENCE,
     ),
     Option(
+        "kill_mode",
+        value_types.KILL_MODE,
+        "process",
+        "tree: nothing that it has started outlives it",
+        extension=True,
+        extended=True,
+        field="stopping.kill_mode",
+        python=python_values.KILL_MODE,
+    ),
+    Option(
         "stop_command",
         value_types.COMMAND,
         None,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config.model import Task
+from trio_supervisor.core.config.stopping import KillMode
 from trio_supervisor.core.dataclass import dataclass
 
 if TYPE_CHECKING:
@@ -29,9 +30,20 @@ def contradictions(config: ProcessConfig) -> Iterator[Contradiction]:
     """Yield what contradicts each other in the options of a process."""
     yield from _of_readiness(config)
     yield from _of_health(config)
+    yield from _of_kill_mode(config)
     if config.essential and config.restarting.on_fatal is not None:
         text = "an essential program cannot be started anew after FATAL: its end is that of all"
         yield Contradiction("on_fatal", text, "leave one of essential and on_fatal out")
+
+
+def _of_kill_mode(config: ProcessConfig) -> Iterator[Contradiction]:
+    if config.stopping.kill_mode is KillMode.PROCESS:
+        return
+    for option in ("stopasgroup", "killasgroup"):
+        if getattr(config, option):
+            text = f"kill_mode = {config.stopping.kill_mode.value} ends more than {option}"
+            yield Contradiction(option, text, f"leave out {option}")
+            return
 
 
 def _of_readiness(config: ProcessConfig) -> Iterator[Contradiction]:

@@ -28,6 +28,7 @@ from trio_supervisor.core.config.depends_on import (
 from trio_supervisor.core.config.identity import EnvironmentFile, UserEnv
 from trio_supervisor.core.config.model import Autorestart, LogFormat, OnUnhealthy
 from trio_supervisor.core.config.restarting import Backoff, RestartLimit
+from trio_supervisor.core.config.stopping import KillMode
 from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.process.exit import Exit
 from trio_supervisor.core.process.signals import parse_signal
@@ -298,6 +299,11 @@ STOP_SEQUENCE = PythonValue(
     _is_stop_sequence,
     "signals with times, like ['QUIT:10s', 'TERM']",
     _stop_sequence,
+)
+KILL_MODE = PythonValue(
+    lambda value: isinstance(value, KillMode) or value in {each.value for each in KillMode},
+    "'process', 'tree' or a KillMode",
+    KillMode,
 )
 COMMAND = PythonValue(_is_text_or_texts, "text, or a sequence of texts", _command)
 NOT_NEGATIVE = PythonValue(_number, "a number, 0 or more")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import enum
+
 from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.process.signals import signal_name
 
@@ -21,12 +23,22 @@ class SignalStep:
         return name if self.wait is None else f"{name}:{self.wait:g}s"
 
 
+class KillMode(enum.Enum):
+    """What of a program has to be gone when it has stopped."""
+
+    PROCESS = "process"
+    """The main process; a group with stopasgroup and killasgroup."""
+    TREE = "tree"
+    """All processes that it has started."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stopping:
     """What one process needs to stop, and to refresh without a restart."""
 
     sequence: tuple[SignalStep, ...] = ()
     """Signals in the place of ``stopsignal``; SIGKILL follows the last."""
+    kill_mode: KillMode = KillMode.PROCESS
     command: str | None = None
     """A command that stops it, before any signal."""
     pre_start: str | None = None

@@ -209,6 +209,7 @@ STRINGS = ValueType("list", converters.strings, ("array", "string"), _as_list, s
 SIGNAL = ValueType(
     "signal", converters.signal, ("string", "integer"), plain=int, shown_as="integer"
 )
+KILL_MODE = ValueType("process or tree", converters.kill_mode)
 STOP_SEQUENCE = ValueType(
     "list of SIGNAL or SIGNAL:DURATION",
     converters.stop_sequence,

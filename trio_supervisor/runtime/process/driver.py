@@ -323,9 +323,9 @@ class Driver:
             self._stdio.drain_rest()
             last_lines = self._stdio.last_lines
             stopping = self._record.state is State.STOPPING
-            cleans_up = self._config.stopping.post_stop is not None
+            cleans_up = self._config.has_cleanup
             if cleans_up:
-                after = self._hooks.post_stop(child.pid, ended, self._record)
+                after = self._hooks.after_end(child.pid, ended, self._record)
                 if stopping:
                     await after()
         finally:

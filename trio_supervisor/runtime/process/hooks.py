@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_supervisor.core.config.model import Severity
+from trio_supervisor.core.config.names import full_name
+from trio_supervisor.core.config.stopping import KillMode
 from trio_supervisor.core.process.cause import CauseKind
 from trio_supervisor.core.process.service_result import end_variables, service_result
 from trio_supervisor.core.process.states import State
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.spawn.side_command import CommandEnd
     from trio_supervisor.runtime.spawn.starter import Starter
 
-    PostStop = Callable[..., Awaitable[None]]
+    AfterEnd = Callable[..., Awaitable[None]]
 
 
 class ProcessHooks:
@@ -37,6 +39,7 @@ class ProcessHooks:
 
     def __init__(self, starter: Starter) -> None:
         self._config = starter.config
+        self._group = starter.group
         self._host = starter.host
         self._stdio = starter.stdio
         self._commands = SideCommands(starter.config, starter.group, starter.host)
@@ -54,8 +57,8 @@ class ProcessHooks:
         if failure:
             raise SpawnError(failure)
 
-    def post_stop(self, pid: int, ended: Exit, record: ProcessRecord) -> PostStop:
-        """Prepare the command that is to be run after an end.
+    def after_end(self, pid: int, ended: Exit, record: ProcessRecord) -> AfterEnd:
+        """Prepare what is to be done after an end: end what is left behind, run ``post_stop``.
 
         ``pid`` is that of the child, ``ended`` its end, and ``record`` has the state before it is
         recorded.
@@ -64,7 +67,6 @@ class ProcessHooks:
         late = record.probes is not None and record.probes.failure != ""
         if stopped:
             why = record.restart_cause
-        within = min(self._config.stopping.hook_timeout, record.stop_by - trio.current_time())
         result = service_result(
             ended,
             expected=ended.expected(self._config.exitcodes),
@@ -72,16 +74,33 @@ class ProcessHooks:
             timed_out=late or (stopped and stop.is_last(record.stop_step)),
             unhealthy=why is not None and why.kind is CauseKind.PROBE,
         )
+        patience: float = self._config.stopwaitsecs
+        if stopped:
+            patience = 0.0
+            if not stop.is_last(record.stop_step):
+                patience = record.deadline - trio.current_time()
         environment = {"MAINPID": str(pid), **end_variables(ended, result)}
-        return partial(self._post_stop, environment, max(0.0, within))
+        return partial(self._after_end, pid, patience, record.stop_by, environment)
 
-    async def _post_stop(
-        self, environment: Mapping[str, str], within: float, *, reopen: bool = False
+    async def _after_end(
+        self,
+        pid: int,
+        patience: float,
+        stop_by: float,
+        environment: Mapping[str, str],
+        *,
+        reopen: bool = False,
     ) -> None:
         """``reopen``: the log has been closed."""
+        if self._config.stopping.kill_mode is KillMode.TREE:
+            from trio_supervisor.runtime.spawn.tree import ProcessTree  # few programs need it
+
+            name = full_name(self._config.name, self._group)
+            await ProcessTree(name, pid, self._host.log).end(patience)
         line = self._config.stopping.post_stop
         if line is None:
             return
+        within = max(0.0, min(self._config.stopping.hook_timeout, stop_by - trio.current_time()))
         try:
             if reopen:
                 with suppress(SpawnError):  # a log is no reason to leave out the command

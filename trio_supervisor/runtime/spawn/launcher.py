@@ -64,7 +64,7 @@ POLL_INTERVAL = 0.2
 #: More bytes than any report of a step that failed.
 REPORT_SIZE = 4096
 #: The steps that ``subprocess.Popen`` can take without a fork of the whole daemon.
-POPEN_STEPS = frozenset({"process group", "signals", "directory", "umask", "exec"})
+POPEN_STEPS = frozenset({"process group", "session", "signals", "directory", "umask", "exec"})
 
 
 class SpawnError(Exception):
@@ -265,6 +265,7 @@ def _popen(spec: SpawnSpec, standard: Standard) -> int:
             cwd=arguments.get("directory"),
             umask=arguments.get("umask", -1),
             process_group=0 if "process group" in arguments else None,
+            start_new_session="session" in arguments,
             restore_signals=not arguments["signals"],  # else inherited as ignored
         )
     )

@@ -10,6 +10,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from trio_supervisor.core.config.model import Command, Task
+from trio_supervisor.core.config.names import full_name
+from trio_supervisor.core.config.stopping import KillMode
 from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.runtime.spawn.spec import find_command_of, spawn_spec
 from trio_supervisor.runtime.spawn.task import TaskChild
@@ -120,11 +122,19 @@ class Starter:
                 spec = self._spec(self._lend_socket(held))
                 if environment is not None:
                     spec = replace(spec, environment=environment)
+                if self.config.stopping.kill_mode is KillMode.TREE:
+                    spec = self._marked(spec)
                 await self.stdio.open()
                 if self.monitor is None:
                     return await self.host.launch(spec)
                 with self.monitor.equipped(spec) as spec:
                     return await self.host.launch(spec)
+
+    def _marked(self, spec: SpawnSpec) -> SpawnSpec:
+        from trio_supervisor.runtime.spawn.tree import mark  # few programs need it
+
+        marked = mark(full_name(self.config.name, self.group))
+        return replace(spec, environment={**spec.environment, **marked})
 
     def _spec(self, stdin: int | None) -> SpawnSpec:
         return spawn_spec(

@@ -166,7 +166,13 @@ STEPS = (
         "process group",
         lambda argument: os.setpgid(0, 0),
         lambda argument, error: f"couldn't setpgid: {errno_name(error)}",
-        lambda config: True,
+        lambda config: True if config.stopping.kill_mode.value == "process" else None,
+    ),
+    Step(
+        "session",
+        lambda argument: os.setsid(),
+        lambda argument, error: f"couldn't setsid: {errno_name(error)}",
+        lambda config: True if config.stopping.kill_mode.value == "tree" else None,
     ),
     Step(
         "oom_score_adj",
