@@ -74,10 +74,13 @@ process_name = %(program_name)s_%(process_num)d
 
 [program:crasher]
 command = /bin/sh -c "echo crasher: up; sleep 7; echo crasher: oh no; exit 3"
+restart_delay = 2s
+restart_limit = 100/1h
 
 [program:hopeless]
 command = /bin/sh -c "echo hopeless: this never works >&2; exit 1"
 startretries = 2
+backoff = exponential
 
 [eventlistener:listener]
 command = {python} %(here)s/listener.py
@@ -92,7 +95,7 @@ trio-supervisor demo: {count} programs in {directory}
 
   web        a small web server, RUNNING when it answers: http://127.0.0.1:{web}/
   worker     two chatty workers: worker:worker_0 and worker:worker_1
-  crasher    crashes every 7 seconds and is restarted
+  crasher    crashes every 7 seconds and is restarted after a pause of 2
   hopeless   never starts: three attempts, then FATAL
   listener   an event listener; it prints what it hears below
 
