@@ -191,7 +191,8 @@ def _plugin_help(session: Session, plugin: Plugin, topic: str) -> bool:
     if explain is not None:
         explain()
         return True
-    text = getattr(getattr(plugin, f"do_{topic}", None), "__doc__", None)
+    action = getattr(plugin, f"do_{topic}", None)
+    text = None if action is None else action.__doc__  # None has a docstring in Python 3.13
     if text:
         session.line(text)
     return bool(text)

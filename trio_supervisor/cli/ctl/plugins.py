@@ -33,7 +33,8 @@ class ControllerPluginBase:
             explain()
         else:
             method = getattr(self, f"do_{topic}", None)
-            self.ctl.output(getattr(method, "__doc__", None) or f"*** No help on {topic}")
+            text = None if method is None else method.__doc__  # None has one in Python 3.13
+            self.ctl.output(text or f"*** No help on {topic}")
 
 
 class DefaultPlugin(ControllerPluginBase):

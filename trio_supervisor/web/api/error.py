@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from trio_supervisor.web.message import Response
 
 
+#: Names of statuses that Python 3.13 has renamed. They are part of the API, so they must not depend
+#: on the interpreter.
+_NAMES = {
+    413: "REQUEST_ENTITY_TOO_LARGE",
+    414: "REQUEST_URI_TOO_LONG",
+    416: "REQUESTED_RANGE_NOT_SATISFIABLE",
+    422: "UNPROCESSABLE_ENTITY",
+}
 #: Advice for a POST with a header missing.
 CURL_HINT = "curl sends it with --json '{}'"
 #: Hints for requests that are refused before they are read.
@@ -24,6 +32,11 @@ HINTS: dict[int, str] = {
     HTTPStatus.LENGTH_REQUIRED: CURL_HINT,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "send it in pieces",
 }
+
+
+def status_name(status: int) -> str:
+    """Return the name of an HTTP status as the code of an error has it: ``NOT_FOUND``."""
+    return _NAMES.get(status) or HTTPStatus(status).name
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +116,7 @@ class Problem(Exception):
     def object(self) -> dict[str, object]:
         """The JSON object, for an error answer or one of several results."""
         return {
-            "code": HTTPStatus(self.status).name if self.fault is None else self.fault.name,
+            "code": status_name(self.status) if self.fault is None else self.fault.name,
             "fault": None if self.fault is None else int(self.fault),
             "message": str(self),
             "hint": self.hint,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from trio_supervisor.web.api.error import status_name
 from trio_supervisor.web.api.json import TYPE
 from trio_supervisor.web.api.route import CHANGE, REQUIRED, ROOT, Field, Route
 from trio_supervisor.web.api.schema import COMPONENTS, ref
@@ -48,7 +48,7 @@ def describe(routes: Iterable[Route]) -> dict[str, object]:
         "components": {
             "schemas": COMPONENTS,
             "responses": {
-                HTTPStatus(status).name: _response(text, TYPE, ref("Failure"))
+                status_name(status): _response(text, TYPE, ref("Failure"))
                 for status, text in DESCRIPTIONS.items()
             },
             "securitySchemes": {"basic": {"type": "http", "scheme": "basic"}},
@@ -119,7 +119,7 @@ def _body(fields: tuple[Field, ...]) -> dict[str, object]:
 
 
 def _failure(status: int) -> dict[str, object]:
-    return {"$ref": f"#/components/responses/{HTTPStatus(status).name}"}
+    return {"$ref": f"#/components/responses/{status_name(status)}"}
 
 
 def _response(description: str, type: str, schema: object) -> dict[str, object]:
