@@ -38,7 +38,10 @@ def test_the_demo_shows_itself_and_leaves_nothing_behind(tmp_path: Path) -> None
 
         eventually(lambda: re.search(r"hopeless +FATAL", status()), "hopeless being FATAL")
         eventually(lambda: re.search(r"^web +RUNNING", status(), re.MULTILINE), "the web server")
-        for name in ("web", "worker:worker_0", "worker:worker_1", "listener"):
+        for name in ("worker:worker_0", "worker:worker_1"):  # they wait for the web server
+            running = rf"^{name} +RUNNING"
+            eventually(lambda: re.search(running, status(), re.MULTILINE), name)  # noqa: B023  # it ends in the loop
+        for name in ("web", "listener"):
             assert re.search(rf"^{name} +RUNNING", status(), re.MULTILINE), status()
         eventually(lambda: re.search(r"heard: crasher +EXITED", log.read_text()), "the crash")
         eventually(lambda: re.search(r"crasher +(STARTING|RUNNING)", status()), "the restart")

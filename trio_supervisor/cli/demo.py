@@ -71,6 +71,7 @@ health = http://127.0.0.1:{web}/
 command = {python} %(here)s/worker.py
 numprocs = 2
 process_name = %(program_name)s_%(process_num)d
+depends_on = web
 
 [program:crasher]
 command = /bin/sh -c "echo crasher: up; sleep 7; echo crasher: oh no; exit 3"
@@ -94,7 +95,7 @@ _WELCOME = """\
 trio-supervisor demo: {count} programs in {directory}
 
   web        a small web server, RUNNING when it answers: http://127.0.0.1:{web}/
-  worker     two chatty workers: worker:worker_0 and worker:worker_1
+  worker     two chatty workers, started when web answers: worker:worker_0 and worker:worker_1
   crasher    crashes every 7 seconds and is restarted after a pause of 2
   hopeless   never starts: three attempts, then FATAL
   listener   an event listener; it prints what it hears below
