@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from trio_supervisor.core.errors import StillRunning as StillRunning
     from trio_supervisor.core.errors import StreamOverflow as StreamOverflow
     from trio_supervisor.core.errors import SupervisorError as SupervisorError
+    from trio_supervisor.core.errors import WaitsInVain as WaitsInVain
     from trio_supervisor.core.events import Event as Event
     from trio_supervisor.core.events import Extended as Extended
     from trio_supervisor.core.events import ProcessCommunication as ProcessCommunication
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from trio_supervisor.core.events import ProcessGroup as ProcessGroup
     from trio_supervisor.core.events import ProcessGroupAdded as ProcessGroupAdded
     from trio_supervisor.core.events import ProcessGroupRemoved as ProcessGroupRemoved
+    from trio_supervisor.core.events import ProcessHealthy as ProcessHealthy
     from trio_supervisor.core.events import ProcessLog as ProcessLog
     from trio_supervisor.core.events import ProcessLogStderr as ProcessLogStderr
     from trio_supervisor.core.events import ProcessLogStdout as ProcessLogStdout
@@ -78,6 +80,7 @@ if TYPE_CHECKING:
     from trio_supervisor.core.events import ProcessStateStopped as ProcessStateStopped
     from trio_supervisor.core.events import ProcessStateStopping as ProcessStateStopping
     from trio_supervisor.core.events import ProcessStateUnknown as ProcessStateUnknown
+    from trio_supervisor.core.events import ProcessUnhealthy as ProcessUnhealthy
     from trio_supervisor.core.events import RemoteCommunication as RemoteCommunication
     from trio_supervisor.core.events import SupervisorStateChange as SupervisorStateChange
     from trio_supervisor.core.events import (
@@ -178,6 +181,7 @@ _HOME = {
     "ProcessGroup": "core.events",
     "ProcessGroupAdded": "core.events",
     "ProcessGroupRemoved": "core.events",
+    "ProcessHealthy": "core.events",
     "ProcessLog": "core.events",
     "ProcessLogStderr": "core.events",
     "ProcessLogStdout": "core.events",
@@ -190,6 +194,7 @@ _HOME = {
     "ProcessStateStopped": "core.events",
     "ProcessStateStopping": "core.events",
     "ProcessStateUnknown": "core.events",
+    "ProcessUnhealthy": "core.events",
     "ProgramOptions": "core.config.model",
     "RejectEvent": "runtime.events.result_handlers",
     "RemoteCommunication": "core.events",
@@ -219,6 +224,7 @@ _HOME = {
     "Tls": "core.config.access",
     "UnconditionalOptions": "core.config.model",
     "UnixServer": "core.config.model",
+    "WaitsInVain": "core.errors",
     "What": "core.journal.entry",
     "Why": "core.journal.chain",
     "__version__": "_version",
@@ -283,6 +289,7 @@ __all__ = [
     "ProcessGroup",
     "ProcessGroupAdded",
     "ProcessGroupRemoved",
+    "ProcessHealthy",
     "ProcessLog",
     "ProcessLogStderr",
     "ProcessLogStdout",
@@ -295,6 +302,7 @@ __all__ = [
     "ProcessStateStopped",
     "ProcessStateStopping",
     "ProcessStateUnknown",
+    "ProcessUnhealthy",
     "ProgramOptions",
     "RejectEvent",
     "RemoteCommunication",
@@ -324,6 +332,7 @@ __all__ = [
     "Tls",
     "UnconditionalOptions",
     "UnixServer",
+    "WaitsInVain",
     "What",
     "Why",
     "load_config",

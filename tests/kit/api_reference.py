@@ -159,7 +159,14 @@ TOPICS: dict[str, tuple[str, ...]] = {
     ),
     "Journal": ("JournalEntry", "What", "Cause", "CauseKind", "Why"),
     "Errors": (
-        *("SupervisorError", "RequestError", "AlreadyStarted", "NotRunning", "SpawnFailed"),
+        *(
+            "SupervisorError",
+            "RequestError",
+            "AlreadyStarted",
+            "NotRunning",
+            "SpawnFailed",
+            "WaitsInVain",
+        ),
         *("AbnormalTermination", "ShuttingDown", "BadName", "BadSignal", "NoFile"),
         *("NotExecutable", "Failed", "AlreadyAdded", "StillRunning", "CantReread"),
         *(

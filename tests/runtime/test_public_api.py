@@ -84,6 +84,13 @@ async def test_misuse_is_told_in_words() -> None:
             supervisor.add("cat")  # type: ignore[arg-type]  # the mistake
         with pytest.raises(TypeError, match="not the name of a process: <Process cat: STOPPED>"):
             supervisor.process(cat)  # type: ignore[arg-type]  # the mistake
+        for mistaken in (cat, "cat"):
+            with pytest.raises(TypeError, match="give a list of processes, not"):
+                await supervisor.start(mistaken)  # type: ignore[arg-type]  # the mistake
+        with pytest.raises(
+            TypeError, match=r"not a process: 'cat'; supervisor.process\(name\) has"
+        ):
+            await supervisor.stop(["cat"])  # type: ignore[list-item]  # the mistake
         with pytest.raises(RequestError, match="BAD_NAME: dog"):
             supervisor.process("dog")
     for wrong in (-1, "5"):

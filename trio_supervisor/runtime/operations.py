@@ -90,6 +90,18 @@ class Groups(Protocol):
         """Raise ShuttingDown during a shutdown or restart."""
 
 
+def listed(processes: Iterable[Process]) -> list[Process]:
+    """Return the processes as a list. Raises TypeError for what are none."""
+    if isinstance(processes, (str, BaseProcess)):
+        raise TypeError(f"give a list of processes, not {processes!r}")
+    found = list(processes)
+    for process in found:
+        if not isinstance(process, BaseProcess):
+            hint = "; supervisor.process(name) has the process of a name"
+            raise TypeError(f"not a process: {process!r}{hint if isinstance(process, str) else ''}")
+    return found
+
+
 async def start(processes: Iterable[Process], *, wait: bool = True) -> list[Result]:
     """Start all that are not RUNNING in the order given, then wait for all, as ``Process.start``.
 

@@ -320,7 +320,7 @@ class Supervisor:
         Each as ``Process.start`` does: failed tries are retried, and what is under way is joined.
         Results come in order of completion; ``error`` is what ``Process.start`` would raise.
         """
-        return await operations.start(processes, wait=wait)
+        return await operations.start(operations.listed(processes), wait=wait)
 
     async def stop(
         self, processes: Iterable[Process], *, wait: bool = True, to_restart: bool = False
@@ -329,7 +329,7 @@ class Supervisor:
 
         Stops that are under way are joined. ``to_restart``: the first half of a restart.
         """
-        return await operations.stop(processes, wait=wait, to_restart=to_restart)
+        return await operations.stop(operations.listed(processes), wait=wait, to_restart=to_restart)
 
     async def restart(
         self,
@@ -344,7 +344,7 @@ class Supervisor:
         leaves all stopped. A process that another request has stopped meanwhile is not started,
         which is AbnormalTermination. Failed tries are retried, as by ``Process.restart``.
         """
-        return await operations.restart(processes, wait=wait, check=check)
+        return await operations.restart(operations.listed(processes), wait=wait, check=check)
 
     async def start_once(self, processes: Iterable[Process], *, wait: bool = True) -> list[Result]:
         """``start`` as clients are answered: it fails at the first failed try."""
@@ -358,11 +358,13 @@ class Supervisor:
         check: Callable[[], object] = lambda: None,
     ) -> list[Result]:
         """``restart`` as clients are answered: a start fails at the first failed try."""
-        return await operations.restart(processes, wait=wait, check=check, once=True)
+        return await operations.restart(
+            operations.listed(processes), wait=wait, check=check, once=True
+        )
 
     def signal(self, processes: Iterable[Process], signal: int | str) -> list[Result]:
         """Send a signal, given by number or name, to those that have a child."""
-        return operations.signal(processes, signal_number(signal))
+        return operations.signal(operations.listed(processes), signal_number(signal))
 
     start_all = start
     stop_all = stop
