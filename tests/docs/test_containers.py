@@ -6,14 +6,16 @@ import json
 import os
 import re
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.end_to_end.test_containers import container, inner_pid, read_until
 from tests.kit.ctl import environment, install, run, until
-from tests.kit.daemon import BASE, PATIENCE, daemon, free_port, run_to_end
+from tests.kit.daemon import BASE, COMMAND, PATIENCE, daemon, free_port, run_to_end
 from tests.kit.docs import blocks, sessions, shows
+from tests.kit.machine import NEW_PIDS, need_namespaces
 from tests.kit.root import needs_root
 
 
@@ -78,3 +80,34 @@ def test_an_essential_program(tmp_path: Path) -> None:
 
 def without_times(line: str) -> str:
     return re.sub(r"^[-\d]+ [\d:,]+ |pid \d+", "", line)
+
+
+#: The root is read-only but for the directory of the example, as ``--read-only --tmpfs`` make it.
+READ_ONLY = 'mount -o remount,ro,bind / && mount -t tmpfs tmpfs run && exec "$@"'
+
+
+@needs_root
+def test_a_read_only_root(tmp_path: Path) -> None:
+    namespaces = ("--mount", *NEW_PIDS)
+    need_namespaces(*namespaces)
+    (tmp_path / "run").mkdir()
+    config = in_directory(tmp_path / "run", free_port())
+    (tmp_path / "c.conf").write_text(config)
+    command = ["unshare", *namespaces, "--kill-child", "sh", "-c", READ_ONLY, "sh"]
+    with subprocess.Popen(
+        [*command, *COMMAND, "-c", str(tmp_path / "c.conf")],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            seen = read_until(process.stdout, "success: web entered", "success: mailer")
+            os.kill(inner_pid(process), signal.SIGTERM)
+            assert process.wait(PATIENCE) == 0
+        finally:
+            process.kill()
+    assert not re.search(r"could not write|Read-only|Permission", seen)
+    assert not [*(tmp_path / "run").iterdir()]  # what it wrote was in the container
