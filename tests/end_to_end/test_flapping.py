@@ -82,6 +82,18 @@ def test_flapping(tmp_path: Path) -> None:
         assert ["restarting often: 5 times" in line for line in shown[1:]] == [
             line.startswith("bad ") for line in shown[1:]
         ]
+        assert any(
+            line.startswith("named")
+            and "started at the start of the supervisor (autostart)" in line
+            for line in shown
+        )
+
+        # The page: marked, and above the others.
+        page = send(f"{address}/").body()
+        first, _, rest = page.partition('data-name="bad"')
+        assert "data-name=" not in first
+        assert "restarting often: 5 times" in rest
+        assert rest.count(">often</span>") == 1
 
         # Health.
         ran = run([*ctl, "healthy"])

@@ -12,6 +12,8 @@ import trio
 
 from trio_supervisor.core.config.model import GroupKind
 from trio_supervisor.core.config.restarting import NO_RESTART_OPTIONS
+from trio_supervisor.core.journal.entry import What
+from trio_supervisor.core.journal.words import sentence
 from trio_supervisor.core.process import reasons
 from trio_supervisor.core.process.flapping import described
 from trio_supervisor.core.process.states import SIGNALLABLE_STATES, State
@@ -21,6 +23,7 @@ from trio_supervisor.runtime.inspect.procfs import NOTHING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from trio_supervisor.core.journal.memory import JournalMemory
     from trio_supervisor.core.xmlrpc import Value
     from trio_supervisor.runtime.inspect.procfs import Usage
     from trio_supervisor.runtime.process.process import Process
@@ -43,7 +46,8 @@ async def details(supervisor: Supervisor, processes: Iterable[Process]) -> list[
     does not run, is not ready or is unhealthy, as a sentence), ``flapping`` (how often it was
     restarted because it goes wrong; empty if that is not often), ``health`` (``unknown``,
     ``healthy``, ``unhealthy``; empty if it is not checked), ``told_status`` (what the program says
-    of itself, see sd_notify(3)), ``last_exit`` (see ``End.described``; empty if no child has
+    of itself, see sd_notify(3)), ``last_start`` (when and why the present child was started;
+    empty without one), ``last_exit`` (see ``End.described``; empty if no child has
     ended), ``last_output`` (the end of its output), ``stdout_bytes`` and ``stderr_bytes`` (since
     the daemon's start); and of the child and its descendants ``cpu_seconds`` (never decreases while
     the child lives), ``memory`` (bytes) and ``processes``.
@@ -51,7 +55,12 @@ async def details(supervisor: Supervisor, processes: Iterable[Process]) -> list[
     processes = list(processes)
     used = await supervisor.usage.read([process.pid for process in processes if process.pid])
     now = supervisor.wall_clock()
-    return [_details(process, now, used.get(process.pid, NOTHING)) for process in processes]
+    memory = supervisor.journal.memory
+    return [
+        _details(process, now, used.get(process.pid, NOTHING))
+        | {"last_start": last_start(process, memory)}
+        for process in processes
+    ]
 
 
 def _details(process: Process, now: float, used: Usage) -> dict[str, Value]:
@@ -101,6 +110,16 @@ def told_status(process: Process) -> str:
     """Return the last ``STATUS=`` that a living child has sent; empty if there is none."""
     probes = process.record.probes
     return "" if probes is None or process.state not in SIGNALLABLE_STATES else probes.status
+
+
+def last_start(process: Process, journal: JournalMemory) -> dict[str, Value]:
+    """Return when and why the present child was started, in wall-clock seconds and words."""
+    if process.state not in SIGNALLABLE_STATES:
+        return {}
+    for entry in reversed(journal.of(process.full_name)):
+        if entry.what is What.STATE and entry.new == State.STARTING.name:
+            return {"time": entry.time, "text": sentence(entry)}
+    return {}
 
 
 def last_exit(process: Process) -> dict[str, Value]:

@@ -101,6 +101,12 @@ PROCESS = thing(
         "verdict of its health checks while it is running; empty if it has none",
     ),
     told_status=text("status that the program itself has sent by sd_notify; empty if none"),
+    last_start={
+        "type": "object",
+        "properties": {"time": {"type": "number"}, "text": {"type": "string"}},
+        "description": "when (seconds since the epoch) and why the present child was started; "
+        "empty without one",
+    },
     last_exit={
         "anyOf": [ref("LastExit"), {"type": "object", "maxProperties": 0}],
         "description": "kept until the next child ends; empty if none has ended",

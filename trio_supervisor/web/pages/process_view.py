@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from trio_supervisor.core.config.model import GroupKind
 from trio_supervisor.core.process.reasons import circumstances, is_ill
 from trio_supervisor.core.process.states import SIGNALLABLE_STATES, State
-from trio_supervisor.runtime.inspect.describe import last_output, reason
+from trio_supervisor.runtime.inspect.describe import flapping, last_output, reason
 from trio_supervisor.web.pages.format import NONE, bytes_text, cpu_text, uptime_text
 from trio_supervisor.web.pages.forms import (
     CLEAR_LOG,
@@ -99,7 +99,10 @@ def row(process: Process, usage: UsageSample, viewer: Viewer, now: float) -> str
 
 def state_chip(process: Process) -> str:
     state = process.state.name.lower()
-    return f'<span class="chip {state}">{state}</span>'
+    chip = f'<span class="chip {state}">{state}</span>'
+    if why := flapping(process):
+        chip += f' <span class="chip backoff" title="{visible(why)}">often</span>'
+    return chip
 
 
 def history_address(name: str) -> str:
@@ -111,15 +114,21 @@ def is_trouble(process: Process) -> bool:
     last = process.record.last_exit
     if process.state is State.EXITED and last is not None:
         return not last.expected(process.config.exitcodes)
-    return process.state in _BAD or _is_retried(process) or is_ill(process.record)
+    return process.state in _BAD or _is_retried(process) or _is_unwell(process)
 
 
 def rank(process: Process) -> int:
     """Return the position of a process's state in SEVERITY.
 
-    A start attempt after a failed one counts as BACKOFF, or the row would move with every attempt.
+    A start attempt after a failed one, and a process that is restarted often, count as BACKOFF, or
+    the row would move with every attempt.
     """
-    return SEVERITY.index(State.BACKOFF if _is_retried(process) else process.state)
+    is_failing = _is_retried(process) or bool(flapping(process))
+    return SEVERITY.index(State.BACKOFF if is_failing else process.state)
+
+
+def _is_unwell(process: Process) -> bool:
+    return is_ill(process.record) or bool(flapping(process))
 
 
 def _is_retried(process: Process) -> bool:
@@ -159,7 +168,7 @@ def _why(process: Process) -> str:
 
     A row has room for this line in any case, so that no row moves when a process ends or starts.
     """
-    why = visible(reason(process))
+    why = visible("; ".join(text for text in (reason(process), flapping(process)) if text))
     if not why:
         return ""
     text = last_output(process).strip("\n")
