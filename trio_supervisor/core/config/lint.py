@@ -24,6 +24,7 @@ from trio_supervisor.core.config.restarting import NO_RESTART_OPTIONS
 from trio_supervisor.core.config.shell_syntax import VARIABLE, shell_syntax
 from trio_supervisor.core.config.suggest import suggestion
 from trio_supervisor.core.config.unknown_keys import PROGRAM_KINDS, SERVERS, mistaken
+from trio_supervisor.core.config.value_types import COMMAND
 from trio_supervisor.core.diagnostics import Diagnostic, Place, Severity
 
 if TYPE_CHECKING:
@@ -36,8 +37,10 @@ FREE_KINDS = frozenset({"rpcinterface", "ctlplugin"})
 #: Sections that need a name behind a colon; without one they are ignored.
 NAMED_KINDS = frozenset({"program", "group", "eventlistener", "fcgi-program", *FREE_KINDS})
 
-#: Keys in which a dollar sign is not remarked here.
-UNTOUCHED = SECRETS - {"environment"} | {"command"}
+#: Keys in which a dollar sign is not remarked here: a command may give it to a shell.
+UNTOUCHED = (SECRETS - {"environment"}) | {
+    option.name for option in ROWS["program"].values() if option.type is COMMAND
+}
 #: Keys of a listener that have no effect: its stdout carries the event protocol.
 _NO_EFFECT_IN_LISTENERS = ("stdout_capture_maxbytes", "stdout_events_enabled", "stdout_syslog")
 #: A number sign outside quotes: Supervisor's lexer drops the rest of the line.
