@@ -18,6 +18,7 @@ from trio_supervisor.core.config.model import (
     GroupKind,
     PoolConfig,
 )
+from trio_supervisor.core.process.cause import Cause, CauseKind
 from trio_supervisor.core.process.states import DaemonState
 
 ALL_ENDED = DaemonConfig(exit_when=ExitWhen.ALL_ENDED)
@@ -81,3 +82,13 @@ async def test_a_stop_and_the_end_of_a_listener_end_nothing(autojump_clock: Mock
         await stage.supervisor.process("a").start()
         assert await state_after(stage, "a", 0) is DaemonState.SHUTDOWN
         assert stage.supervisor.exit_code == 0
+
+
+@pytest.mark.behaviour("policies.md#ended-for-good")
+async def test_a_stop_by_an_option_is_an_end(autojump_clock: MockClock) -> None:
+    """As ``on_unhealthy = stop`` stops it; a program that exits with 0 then has failed too."""
+    async with supervised(once("a", essential=True), once("b")) as stage:
+        stage.child("a").on_signal = lambda child, number: child.die(0)
+        stage.supervisor.process("a").request_stop(cause=Cause(CauseKind.PROBE))
+        await stage.finished.wait()
+        assert stage.supervisor.exit_code == 1
