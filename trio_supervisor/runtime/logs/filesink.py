@@ -33,6 +33,9 @@ BLOCK_TIMEOUT = 0.1
 #: The same while a disk is known to hang, or if the calling task can continue to wait without
 #: blocking the event loop: a thousand logs on a hanging disk must not block it for 100 seconds.
 SHORT_BLOCK_TIMEOUT = 0.005
+#: Seconds that the start of the daemon waits for its own log: nothing runs yet that could be held
+#: up, and at the boot of a busy machine an open may take long.
+START_TIMEOUT = 10
 #: Seconds that the task of one process waits, without blocking the event loop, until a log is
 #: opened for a new child, or until the last output is written before the exit is recorded.
 TASK_TIMEOUT = 2
@@ -64,9 +67,12 @@ class DiskCall(Generic[T]):
         self._error = _unanswered(path)
         self._waiter: tuple[trio.lowlevel.TrioToken, trio.Event] | None = None
 
-    def wait(self) -> T:
-        """Return the result. Raises OSError; ETIMEDOUT: the disk does not answer."""
-        self._begin(BLOCK_TIMEOUT)
+    def wait(self, timeout: float = BLOCK_TIMEOUT) -> T:
+        """Return the result, after at most some seconds.
+
+        Raises OSError; ETIMEDOUT: the disk does not answer.
+        """
+        self._begin(timeout)
         return self._result()
 
     async def outcome(self) -> T:

@@ -15,7 +15,12 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from trio_supervisor.core.config.model import Severity
 from trio_supervisor.runtime.logs.compression import Compressor
 from trio_supervisor.runtime.logs.drops import CutLine
-from trio_supervisor.runtime.logs.filesink import DiskCall, FileSink
+from trio_supervisor.runtime.logs.filesink import (
+    BLOCK_TIMEOUT,
+    START_TIMEOUT,
+    DiskCall,
+    FileSink,
+)
 from trio_supervisor.runtime.logs.growth import LogWrites
 from trio_supervisor.runtime.logs.logfile import USUAL, LogCreation, LogFile, own_descriptor
 from trio_supervisor.runtime.logs.rotation import RotationScheme
@@ -134,8 +139,11 @@ class Sinks:
         self.journald_socket = JOURNALD_SOCKET
 
     def file(self, path: str, *, maxbytes: int, backups: int) -> Sink:
-        """Open a log by its configured name. Raises OSError (ENXIO: a FIFO without a reader)."""
-        return self._sink(path, self._open(path), RotationScheme(maxbytes, backups))
+        """Open a log of the daemon itself, at its start, by its configured name.
+
+        Raises OSError (ENXIO: a FIFO without a reader).
+        """
+        return self._sink(path, self._open(path, START_TIMEOUT), RotationScheme(maxbytes, backups))
 
     async def open_file(
         self,
@@ -188,17 +196,26 @@ class Sinks:
         for writer in self._writers.values():
             writer.settle(max(0.0, deadline - time.monotonic()))
 
-    def do(self, action: Callable[[str], T], path: str, *, undo: Callable[[T], object] = id) -> T:
+    def do(
+        self,
+        action: Callable[[str], T],
+        path: str,
+        *,
+        undo: Callable[[T], object] = id,
+        timeout: float = BLOCK_TIMEOUT,
+    ) -> T:
         """Do something with a file without waiting long for its disk. Raises OSError.
 
         ``undo`` takes back what comes of it after that.
         """
-        return DiskCall(self._worker, action, path, undo).wait()
+        return DiskCall(self._worker, action, path, undo).wait(timeout)
 
-    def _open(self, path: str) -> int:
+    def _open(self, path: str, timeout: float = BLOCK_TIMEOUT) -> int:
         """Open a log for appending, without waiting long for anybody. Raises OSError."""
         own = own_descriptor(path)
-        return os.dup(own) if own is not None else self.do(_open, path, undo=os.close)
+        return (
+            os.dup(own) if own is not None else self.do(_open, path, undo=os.close, timeout=timeout)
+        )
 
     def _sink(
         self, path: str, fd: int, rotation: RotationScheme, creation: LogCreation = USUAL
