@@ -50,7 +50,7 @@ def test_the_file_is_what_its_source_makes(name: str, make: Callable[[], str]) -
 
 @pytest.mark.parametrize("name", man_pages.MAKERS)
 def test_the_manual_page_is_what_its_source_makes_and_sound(name: str) -> None:
-    path = DOCS.parent / "man" / name
+    path = DOCS / "man" / name
     compare(path, man_pages.MAKERS[name])
     command = [path_of("mandoc"), "-Tlint", "-Wwarning", str(path)]
     done = subprocess.run(command, capture_output=True, text=True)

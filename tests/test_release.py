@@ -113,7 +113,7 @@ def test_the_wheel_works_in_an_environment_with_nothing_else(
     (packages,) = venv.glob("lib/python*/site-packages")
     link_dependencies(packages)
     assert sorted(path.name for path in (venv / "share" / "man").glob("man*/*")) == sorted(
-        path.name for path in (ROOT / "man").iterdir()
+        path.name for path in (ROOT / "docs" / "man").iterdir()
     )
     for script in SCRIPTS:
         assert (venv / "bin" / script).exists()
