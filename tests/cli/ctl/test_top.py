@@ -41,6 +41,9 @@ def details(name: str, state: str = "RUNNING", **changes: Any) -> dict[str, Any]
         "cpu_seconds": 1.0,
         "memory": 3 * 1024**2 if alive else 0,
         "processes": 1 if alive else 0,
+        "now": 1000,
+        "start": 100,
+        "stop": 0,
         **changes,
     }
 
@@ -370,6 +373,13 @@ def test_the_selected_row_is_marked() -> None:
     top = example()
     assert all(style.startswith("cursor") for _, style in render(top, 80, 24)[3])
     assert not any("cursor" in style for _, style in render(top, 80, 24)[4])
+
+
+@pytest.mark.parametrize("changes", [{"start": 950}, {"start": 100, "stop": 941}])
+def test_a_change_within_the_last_minute_is_marked(changes: dict[str, Any]) -> None:
+    top = top_of(details("a"), details("b", **changes), details("c"))
+    bold = {text.strip() for line in render(top, 80, 24)[3:6] for text, s in line if "bold" in s}
+    assert bold == {"b"}
 
 
 def test_the_sorted_column_is_marked() -> None:

@@ -26,6 +26,8 @@ STATE_ORDER = (
 #: The end of Supervisor's text about a child that exited early. Redundant here, because the last
 #: line of the log is shown beside it.
 LOG_HINT = " (process log may have details)"
+#: Seconds for which a change counts as recent.
+RECENT = 60
 #: States in which there is a child whose resource usage is known.
 ALIVE = frozenset({"RUNNING", "STARTING", "STOPPING"})
 
@@ -60,6 +62,12 @@ class Row:
             written = _written(details) - _written(before)
             if written >= 0:  # otherwise the daemon was restarted and counts from 0
                 self.output = written / seconds
+
+    @property
+    def is_recent(self) -> bool:
+        """Whether its child was started, or has ended, within the last RECENT seconds."""
+        details = self.details
+        return bool(details["now"] - max(details["start"], details["stop"]) < RECENT)
 
     @property
     def last_line(self) -> str:

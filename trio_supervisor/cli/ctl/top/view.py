@@ -148,7 +148,7 @@ def _row(row: Row, columns: list[tuple[Column, int]], width: int, top: Top) -> L
             line.append((fit(row.reason + last, left), NORMAL))  # in place of the other columns
             break
         text = fit(column.text(row), cells_wide, right=column.right)
-        line += [(text, STATE_STYLES[row.state] if column is STATE else NORMAL), (" ", NORMAL)]
+        line += [(text, _style(row, column)), (" ", NORMAL)]
         left -= cells_wide + 1
     else:
         line.pop()
@@ -158,6 +158,12 @@ def _row(row: Row, columns: list[tuple[Column, int]], width: int, top: Top) -> L
     if row.name == top.table.selected:
         return [(text, f"{CURSOR} {style}") for text, style in line]
     return line
+
+
+def _style(row: Row, column: Column) -> str:
+    if column is STATE:
+        return STATE_STYLES[row.state]
+    return BOLD if column is NAME and row.is_recent else NORMAL
 
 
 def _dimmed(line: Line) -> Line:
