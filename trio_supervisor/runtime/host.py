@@ -16,6 +16,7 @@ from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.runtime.output.gathering import GatheringReader
 from trio_supervisor.runtime.output.merged import MergedOutputs
 from trio_supervisor.runtime.system.fd_poller import FdPoller
+from trio_supervisor.runtime.system.memory_counter import MemoryCounter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -94,6 +95,8 @@ class Host:
     """The streams of the output of several processes."""
     chance: Callable[[], float] = random
     """A random number from 0 to 1 for the jitter of pauses."""
+    memory_kills: MemoryCounter = field(default_factory=MemoryCounter)
+    """Tells whether the kernel has killed a child for lack of memory."""
     ended_unasked: Callable[[ProcessConfig, str, ProcessRecord], None] = _ignore_end
     """Called with the configuration, full name and record of a process that has ended for good,
     although nobody has asked it to stop."""

@@ -84,7 +84,7 @@ def evidence_of(transition: Transition, environment: Mapping[str, str], *, outpu
     if facts.rule:
         found["rule"] = facts.rule
     if end is not None:
-        found |= {"exit": str(end.exit), "expected": end.expected}
+        found |= {"exit": end.description, "expected": end.expected}
         found["lifetime"] = round(end.lifetime, 3)
         if end.usage is not None and end.usage.peak_memory:
             found["peak_memory"] = end.usage.peak_memory

@@ -63,10 +63,17 @@ class End:
     stderr: str = ""
     usage: ResourceUsage | None = None
     """None means unknown: a task, or another part of the program reaped the child."""
+    lacked_memory: bool = False
+    """Whether the kernel has killed it for lack of memory, as its counter tells."""
+
+    @property
+    def description(self) -> str:
+        """How the child ended, in words, with the reason of the kernel."""
+        return f"{self.exit}; killed for lack of memory" if self.lacked_memory else f"{self.exit}"
 
     def __str__(self) -> str:
         """The end in words, without its time: ``terminated by SIGSEGV (not expected)``."""
-        return f"{self.exit}" if self.expected else f"{self.exit} (not expected)"
+        return self.description if self.expected else f"{self.description} (not expected)"
 
     def described(self) -> dict[str, int | float | str | bool]:
         """Return the end as clients see it, in types that XML-RPC has too.
@@ -76,7 +83,7 @@ class End:
         """
         number, usage = self.exit.signal, self.usage
         return {
-            "description": str(self.exit),
+            "description": self.description,
             "exit_status": self.exit.status,
             "signal": "" if number is None else signal_name(number),
             "core_dumped": self.exit.core_dumped,

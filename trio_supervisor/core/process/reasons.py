@@ -72,7 +72,12 @@ def _fatal(config: ProcessConfig, record: ProcessRecord) -> str:
 def _failure(record: ProcessRecord) -> str:
     """The error of the last attempt, and how its child ended if there was one."""
     error = record.spawn_error or "the supervisor was going down"
-    return error if record.last_exit is None else f"{error}; {record.last_exit}"
+    return error if record.last_exit is None else f"{error}; {_end(record)}"
+
+
+def _end(record: ProcessRecord) -> str:
+    """How the last child ended; it has."""
+    return f"{record.last_exit}" if record.last_end is None else record.last_end.description
 
 
 def _stopped(config: ProcessConfig, record: ProcessRecord) -> str:
@@ -80,7 +85,7 @@ def _stopped(config: ProcessConfig, record: ProcessRecord) -> str:
     if cause is not None and cause.kind is CauseKind.PROBE and record.probes is not None:
         return f"stopped because it was {ill_health(config, record)}"
     if record.last_exit is not None:
-        return f"stopped on request: {record.last_exit}"
+        return f"stopped on request: {_end(record)}"
     if record.started:
         return "stopped on request"
     return "not started yet" if config.autostart else "not started: autostart is off"
@@ -88,7 +93,7 @@ def _stopped(config: ProcessConfig, record: ProcessRecord) -> str:
 
 def _exited(config: ProcessConfig, record: ProcessRecord) -> str:
     last = record.last_exit
-    text = f"ended by itself: {last}"
+    text = f"ended by itself: {_end(record)}"
     if last is not None and not last.expected(config.exitcodes):
         text += " (not expected)"
     if RestartPolicy.of(config).prevents(last):

@@ -86,6 +86,7 @@ class Driver:
         "_config",
         "_host",
         "_inherited",
+        "_kills_before",
         "_known_hooks",
         "_monitor",
         "_nursery",
@@ -131,6 +132,8 @@ class Driver:
         """Cancelled when a stop ends a start while there is no child; None at other times."""
         self._inherited: Child | None = None
         self._removed = False
+        self._kills_before: int | None = None
+        """The count of ``Host.memory_kills`` at the spawn of the child; None: unknown."""
 
     @property
     def is_dead(self) -> bool:
@@ -228,6 +231,8 @@ class Driver:
         with self._starter.holder() as held:
             try:
                 environment = await self._prepare() if self._config.has_preparation else None
+                if self._config.task is None:
+                    self._kills_before = self._host.memory_kills.read()
                 child = await self._starter.launch(held, self._states.announced, environment)
             except StartAbandoned:
                 return
@@ -235,6 +240,7 @@ class Driver:
                 await self._give_up_attempt(error)
                 return
             self.child = child
+            self._signals.killed = False
             self._stdio.attach(child)
             self._states.spawned(child.pid)
             if self._monitor is not None:
@@ -452,4 +458,7 @@ class Driver:
         self.child.close()
         usage = self.child.usage
         self.child = None
-        self._states.end(ended, died_at, usage, last_lines)
+        lacked_memory = self._host.memory_kills.explain(
+            ended, self._kills_before, asked=self._signals.killed
+        )
+        self._states.end(ended, died_at, usage, last_lines, lacked_memory=lacked_memory)

@@ -27,11 +27,13 @@ class Signaller:
     It is no error if a child has just ended by itself.
     """
 
-    __slots__ = ("_config", "_log")
+    __slots__ = ("_config", "_log", "killed")
 
     def __init__(self, config: ProcessConfig, log: Callable[[Severity, str], None]) -> None:
         self._config = config
         self._log = log
+        self.killed = False
+        """Whether the present child was sent SIGKILL."""
 
     def send(self, child: Child, number: int) -> None:
         """Send a signal on request."""
@@ -65,6 +67,7 @@ class Signaller:
         who = f"{self._config.name} ({child.pid})"
         try:
             (child.send_group_signal if group else child.send_signal)(number)
+            self.killed = self.killed or number == signal.SIGKILL
         except ProcessLookupError as error:
             # A race lost to an exit is no error; the exit is about to be noticed.
             self._log(

@@ -295,11 +295,13 @@ class StateMachine:
         died_at: float,
         usage: ResourceUsage | None = None,
         last_lines: tuple[str, str] = ("", ""),
+        *,
+        lacked_memory: bool = False,
     ) -> None:
         """Record the exit of the reaped child; schedule a restart if the policy requires it.
 
         ``died_at`` is when the end was noticed, by trio's clock; ``last_lines`` are those of stdout
-        and stderr.
+        and stderr; ``lacked_memory``: the kernel has killed it for that.
         """
         record, config = self._record, self._config
         lifetime = died_at - record.spawned_at
@@ -314,7 +316,7 @@ class StateMachine:
             fails = is_awaited or config.startsecs > 0
         failed = record.state is State.STARTING and fails
         as_wished = record.state is State.STOPPING or (expected and not failed)
-        end = End(ended, as_wished, record.stopped, lifetime, *last_lines, usage)
+        end = End(ended, as_wished, record.stopped, lifetime, *last_lines, usage, lacked_memory)
         record.last_end = end
         evidence = Evidence(record.pid, record.failures, ended, expected, end=end)
         if record.state in (State.STOPPING, State.UNKNOWN):

@@ -124,7 +124,10 @@ PROCESS = thing(
 )
 LAST_EXIT = thing(
     "How the last child ended",
-    description=text("in words: exit status 3, terminated by SIGSEGV (core dumped)"),
+    description=text(
+        "in words: exit status 3, terminated by SIGSEGV (core dumped), terminated by SIGKILL; "
+        "killed for lack of memory"
+    ),
     exit_status=described(INTEGER, "-1 if it was terminated by a signal, or is unknown"),
     signal=text("name of the signal that terminated it; empty if none did"),
     core_dumped=TRUTH,
