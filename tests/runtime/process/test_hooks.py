@@ -20,6 +20,7 @@ from trio_supervisor.runtime.spawn import environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 PRE, POST = "/bin/echo pre", "/bin/echo post"
 
@@ -218,3 +219,28 @@ async def test_a_start_that_waits_for_post_stop_can_be_stopped(mock_clock: MockC
         hook.die(0)
         await wait_all_tasks_blocked()
         assert (x.state.name, commands(recorder)) == ("STOPPED", ["x", "post"])
+
+
+@pytest.mark.behaviour("journal.md#evidence-has-no-secrets")
+async def test_the_journal_has_no_secret_of_an_environment_file(tmp_path: Path) -> None:
+    file = tmp_path / "env"
+    file.write_text("DB_PASSWORD=hunter2\nPLAIN=plainly\n")
+    recorder = Recorder()
+    identity = Identity(environment_files=(EnvironmentFile(str(file)),))
+    group, x = recorder.process(
+        identity=identity,
+        environment={"TOKEN": "abcdef"},
+        stopping=Stopping(pre_start=PRE),
+        startretries=0,
+    )
+
+    def fail(child: FakeChild) -> None:
+        child.write(b"no hunter2, abcdef or plainly\n")
+        child.die(5)
+
+    recorder.launcher.prepare = fail
+    async with running(group, recorder.host):
+        with pytest.raises(SpawnFailed):
+            await x.start()
+    errors = [entry.evidence.get("error") for entry in recorder.host.journal.memory.of("x")]
+    assert "pre_start: exit status 5: no ***, *** or plainly" in errors

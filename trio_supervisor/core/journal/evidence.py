@@ -68,8 +68,11 @@ def bounded(facts: Mapping[str, Fact], secrets: Iterable[str] = ()) -> Facts:
     return kept or NO_FACTS
 
 
-def evidence_of(transition: Transition, environment: Mapping[str, str], *, output: bool) -> Facts:
-    """Return the evidence of a transition. ``output``: with the last lines of an unexpected end."""
+def evidence_of(transition: Transition, secrets: Iterable[str], *, output: bool) -> Facts:
+    """Return the evidence of a transition, without these secrets.
+
+    ``output``: with the last lines of an unexpected end.
+    """
     facts = transition.evidence
     end = facts.end
     if end is None and not facts.error:  # a start, a success, a stop signal: most transitions
@@ -90,4 +93,4 @@ def evidence_of(transition: Transition, environment: Mapping[str, str], *, outpu
             found["peak_memory"] = end.usage.peak_memory
         if output and not end.expected:
             found |= {"stderr": end.stderr, "stdout": end.stdout}
-    return bounded(found, secrets_of(environment))
+    return bounded(found, secrets)

@@ -15,14 +15,15 @@ import trio
 from trio_supervisor._version import __version__
 from trio_supervisor.core.journal.chain import FORGOTTEN, Why, chain_of, continued, what_starts
 from trio_supervisor.core.journal.entry import NO_FACTS, JournalEntry, What
-from trio_supervisor.core.journal.evidence import bounded, evidence_of
+from trio_supervisor.core.journal.evidence import bounded, evidence_of, secrets_of
 from trio_supervisor.core.journal.memory import JournalMemory, select
 from trio_supervisor.core.process.cause import BOOT, Cause, CauseKind
 from trio_supervisor.core.process.states import DaemonState
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection
+    from collections.abc import Awaitable, Callable, Collection, Mapping
 
+    from trio_supervisor.core.config.identity import EnvironmentFile
     from trio_supervisor.core.config.model import DaemonConfig, Diff, ProcessConfig
     from trio_supervisor.core.diagnostics import Severity
     from trio_supervisor.core.journal.entry import Fact, Facts
@@ -52,6 +53,8 @@ class Journal:
         self._disk: DiskJournal | None = None
         self._output = True
         """Whether entries have the last lines of unexpected ends."""
+        self._secrets_of_files: dict[tuple[EnvironmentFile, ...], tuple[str, ...]] = {}
+        """What was last read from environment files, or inherited beside it."""
 
     async def open(self, daemon: DaemonConfig, log: Callable[[Severity, str], None]) -> None:
         """Go on with the file that the configuration names, if any; called at each start.
@@ -122,6 +125,16 @@ class Journal:
             self._disk.change(self.number, changed, dropped)
         return self.number
 
+    def looked_up(self, config: ProcessConfig, environment: Mapping[str, str]) -> None:
+        """Remember which values are secret in an environment that was looked up for a child."""
+        if config.identity.environment_files:
+            self._secrets_of_files[config.identity.environment_files] = secrets_of(environment)
+
+    def secrets(self, config: ProcessConfig) -> tuple[str, ...]:
+        """Return the values of variables of a program that no entry may have."""
+        of_files = self._secrets_of_files.get(config.identity.environment_files, ())
+        return secrets_of(config.environment) + of_files
+
     def record_transition(self, process: str, config: ProcessConfig, transition: Transition) -> int:
         """Add the entry about a change of state and return its number."""
         return self.record(
@@ -130,7 +143,7 @@ class Journal:
             transition.cause,
             old=transition.old.name,
             new=transition.new.name,
-            evidence=evidence_of(transition, config.environment, output=self._output),
+            evidence=evidence_of(transition, self.secrets(config), output=self._output),
         )
 
     def request(self, process: str, action: str, cause: Cause) -> Cause:

@@ -334,7 +334,7 @@ class Monitor:
                 PROBE.of(self._record.entry),
                 old=old.verdict.value,
                 new=new.verdict.value,
-                evidence=bounded({"check": words}),
+                evidence=bounded({"check": words}, self._host.journal.secrets(self._config)),
             )
         )
         event = ProcessUnhealthy if is_ill else ProcessHealthy

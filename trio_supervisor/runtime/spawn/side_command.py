@@ -114,7 +114,7 @@ class SideCommands:
 
     async def _complete(self, spec: SpawnSpec, environment: Mapping[str, str]) -> SpawnSpec:
         """Add the variables that must be looked up, and those of the command. Raises SpawnError."""
-        spec = await completed(spec, self._config, self._host.environment)
+        spec = await completed(spec, self._config, self._host)
         return replace(spec, environment={**spec.environment, **environment})
 
     def _spec(self, line: str) -> SpawnSpec:

@@ -33,10 +33,8 @@ if TYPE_CHECKING:
 _NOTHING = contextlib.nullcontext()
 
 
-async def completed(
-    spec: SpawnSpec, config: ProcessConfig, inherited: Mapping[str, str]
-) -> SpawnSpec:
-    """Add the variables that must be looked up; ``inherited`` is the supervisor's environment.
+async def completed(spec: SpawnSpec, config: ProcessConfig, host: Host) -> SpawnSpec:
+    """Add the variables that must be looked up.
 
     Raises SpawnError.
     """
@@ -44,7 +42,8 @@ async def completed(
         return spec
     from trio_supervisor.runtime.spawn.environment import looked_up  # few programs need it
 
-    environment = await looked_up(config, spec.environment, inherited)
+    environment = await looked_up(config, spec.environment, host.environment)
+    host.journal.looked_up(config, environment)
     return replace(spec, environment=environment)
 
 
@@ -88,7 +87,7 @@ class Starter:
         """
         if not self.config.identity.adds_variables:
             return None
-        spec = await completed(self._spec(None), self.config, self.host.environment)
+        spec = await completed(self._spec(None), self.config, self.host)
         return spec.environment
 
     async def launch(
