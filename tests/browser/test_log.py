@@ -94,7 +94,7 @@ def test_follow_pause_search_and_colours(browser: Browser, serve: Serve) -> None
         browser.open(f"{site.address}tail.html?processname=quiet")
         assert browser.texts("pre") == ["No file for quiet", "only in memory"]
         browser.click("header a")
-        browser.click(".events > a")
+        browser.click(".events > a[href^=tail]")
         browser.wait(lambda: "spawned: 'quiet'" in browser.text("pre"), "the supervisor's own log")
 
 

@@ -82,13 +82,13 @@ def test_a_detached_daemon(tmp_path: Path) -> None:
         assert os.readlink(f"/proc/{pid}/cwd") == str(other)
         assert process_status(pid, "Umask") == "0027"
         eventually((other / "rel.log").exists, "the program's log")
-        log = (tmp_path / "sup.log").read_text()
-    for line in (
-        "INFO daemonizing the supervisord process",
-        f"INFO set current directory: '{other}'",
-        f"INFO supervisord started with pid {pid}",
-    ):
-        assert line in log
+        lines = (
+            "INFO daemonizing the supervisord process",
+            f"INFO set current directory: '{other}'",
+            f"INFO supervisord started with pid {pid}",
+        )
+        log = tmp_path / "sup.log"
+        eventually(lambda: all(line in log.read_text() for line in lines), "the lines in the log")
 
 
 @pytest.mark.behaviour(
