@@ -241,6 +241,47 @@ def test_every_kind_of_cause(tmp_path: Path) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.behaviour("journal.md#requests-in-the-activity-log")
+def test_requests_in_the_log(tmp_path: Path) -> None:
+    port = free_port()
+    (tmp_path / "planner.py").write_text(PLUGIN)
+    text = CONFIG.replace("{port}", str(port))
+    extended = f"{text}[supervisord]\nextended=true\n"
+    within = ("env", f"PYTHONPATH={tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    with daemon(tmp_path, text, within=within) as running:
+        client = Client(running, port)
+        running.wait_for("web", "RUNNING")
+        assert client.ctl("stop", "web").status == 0
+        assert " requested by " not in running.log
+
+        write_config(tmp_path, extended)
+        assert client.ctl("reread").status == 0
+        assert client.ctl("start", "web").status == 0
+        line = f"INFO start of web requested by uid {os.getuid()} (tsupervisorctl, pid "
+        assert line in running.log
+        assert running.log.rindex("spawned: 'web'") > running.log.index(line)
+        running.wait_for("web", "RUNNING")
+        status, _ = client.get("/index.html?processname=web&action=stop", "ann:full")
+        assert status in (200, 302, 303)
+        running.wait_log("INFO stop of web requested by ann from 127.0.0.1")
+        running.wait_for("web", "STOPPED")
+        assert client.ctl("start", "web").status == 0
+        transport = UnixTransport(str(tmp_path / "s.sock"))
+        with xmlrpc.client.ServerProxy("http://localhost", transport=transport) as server:
+            assert server.planner.stop("web")
+        running.wait_log("INFO stop of web requested by plugin planner.stop")
+
+        assert client.ctl("remove", "web").status == 0
+        running.wait_log("INFO removal of group web requested by uid ")
+        running.signal(signal.SIGHUP)
+        running.wait_log("INFO restart requested by signal")
+        started = "supervisord started with pid"
+        eventually(lambda: running.log.count(started) == 2, "the reload")
+        running.wait_for("web", "RUNNING")
+        running.signal(signal.SIGTERM)
+        running.wait_log("INFO shutdown requested by signal")
+
+
 @pytest.mark.behaviour("journal.md#chain-of-causes", "journal.md#requesters")
 async def test_an_embedding_program() -> None:
     with trio.fail_after(PATIENCE):

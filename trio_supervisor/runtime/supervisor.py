@@ -639,6 +639,7 @@ class Supervisor:
         daemon, messages = reread_daemon(self.config.daemon, read)
         self.config = replace(self.config, daemon=daemon)
         self._host.daemon = daemon
+        self.journal.tell_requests(daemon, self.log)
         return messages
 
     def _log_new(self, messages: list[Diagnostic]) -> None:

@@ -232,6 +232,7 @@ class _Builder:
             path = reader.options[name].path
             if path is not None:
                 values[path] = value
+        values["extended"] = self._document.extended  # not if an included file says so
         values["childlogdir"] = values["childlogdir"] or self._context.tempdir
         return filled(DaemonConfig(), values)
 

@@ -572,6 +572,8 @@ class DaemonConfig:
     exit_when: ExitWhen = ExitWhen.NEVER
     stop_timeout: float | None = None
     """The most seconds that the stop of everything takes; None: as long as the programs need."""
+    extended: bool = False
+    """Whether options behind the gate are read, and the log tells who asks for what."""
 
 
 @dataclass(frozen=True, slots=True)

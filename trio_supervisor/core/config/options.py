@@ -260,10 +260,10 @@ SUPERVISORD = (
         "extended",
         value_types.BOOLEAN,
         "false",
-        "read the options marked as extended in this INI file and the files that it includes",
+        "read the options marked as extended in this INI file and the files that it includes, and "
+        "log who asks for what",
         RestartScope.NOTHING,
         extension=True,
-        field=None,
     ),
 )
 

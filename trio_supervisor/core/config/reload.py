@@ -61,9 +61,7 @@ def _apply(
     new: dict[str, object] = {}
     effective: list[str] = []
     waiting: dict[RestartScope, list[str]] = {}
-    # A reread need not tell of ``extended``, which only says how the file is read.
-    kept = [option for option in SUPERVISORD if option.path is not None]
-    for option in sorted(kept, key=lambda option: _FIELDS.index(option.path or "")):
+    for option in sorted(SUPERVISORD, key=lambda option: _FIELDS.index(option.path or "")):
         value = option.read(read)
         if value == option.read(running):
             continue

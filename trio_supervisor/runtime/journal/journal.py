@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_supervisor._version import __version__
+from trio_supervisor.core.diagnostics import Severity
 from trio_supervisor.core.journal.chain import FORGOTTEN, Why, chain_of, continued, what_starts
 from trio_supervisor.core.journal.entry import NO_FACTS, JournalEntry, What
 from trio_supervisor.core.journal.evidence import bounded, evidence_of, secrets_of
 from trio_supervisor.core.journal.memory import JournalMemory, select
+from trio_supervisor.core.journal.request_line import request_line
 from trio_supervisor.core.process.cause import BOOT, Cause, CauseKind
 from trio_supervisor.core.process.states import DaemonState
 
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
 
     from trio_supervisor.core.config.identity import EnvironmentFile
     from trio_supervisor.core.config.model import DaemonConfig, Diff, ProcessConfig
-    from trio_supervisor.core.diagnostics import Severity
     from trio_supervisor.core.journal.entry import Fact, Facts
     from trio_supervisor.core.process.record import ProcessRecord, Transition
     from trio_supervisor.runtime.journal.disk import DiskJournal
@@ -55,6 +56,8 @@ class Journal:
         """Whether entries have the last lines of unexpected ends."""
         self._secrets_of_files: dict[tuple[EnvironmentFile, ...], tuple[str, ...]] = {}
         """What was last read from environment files, or inherited beside it."""
+        self._log: Callable[[Severity, str], None] | None = None
+        """Gets a line about each request; None: there are no such lines."""
 
     async def open(self, daemon: DaemonConfig, log: Callable[[Severity, str], None]) -> None:
         """Go on with the file that the configuration names, if any; called at each start.
@@ -62,6 +65,7 @@ class Journal:
         Numbers go on after those in the file.
         """
         self._output = daemon.journal_output
+        self.tell_requests(daemon, log)
         if self._disk is not None and self._disk.path == daemon.journal:
             self._disk.log = log  # that of the supervisor before a restart is closed
             return
@@ -73,6 +77,10 @@ class Journal:
             self._disk = await open_disk(daemon.journal, daemon.journal_maxbytes, log)
         if self._disk is not None:
             self.number = max(self.number, self._disk.reserved)
+
+    def tell_requests(self, daemon: DaemonConfig, log: Callable[[Severity, str], None]) -> None:
+        """From now on, log who asks for what if the configuration is an extended one."""
+        self._log = log if daemon.extended else None
 
     @property
     def writer(self) -> Callable[[], Awaitable[None]] | None:
@@ -123,6 +131,8 @@ class Journal:
         changed, dropped = self.memory.add(entry)
         if self._disk is not None:
             self._disk.change(self.number, changed, dropped)
+        if self._log is not None and (line := request_line(entry)):
+            self._log(Severity.INFO, line)
         return self.number
 
     def looked_up(self, config: ProcessConfig, environment: Mapping[str, str]) -> None:
