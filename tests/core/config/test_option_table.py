@@ -40,6 +40,8 @@ from trio_supervisor.core.config.programs import SectionTemplate
 from trio_supervisor.core.errors import ConfigError
 
 PACKAGE = Path(trio_supervisor.__file__).parent
+#: Where the package ``tests`` is, also if ours is installed elsewhere.
+CHECKOUT = Path(__file__).parents[3]
 CREDENTIALS = Credentials("name", "password")
 ACCESS = Access(readonly=CREDENTIALS)
 #: What the rows are read from.
@@ -286,7 +288,7 @@ def _probed(package: Path, directory: Path) -> dict[str, Any]:
 
 
 def _run(probe: str, package: Path, directory: Path) -> str:
-    path = os.pathsep.join([str(package), str(PACKAGE.parent)])
+    path = os.pathsep.join([str(package), str(CHECKOUT)])
     done = subprocess.run(
         [sys.executable, "-c", probe],
         cwd=directory,
