@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.config import load
-from tests.kit.daemon import BASE, alive, daemon, eventually, wait_until_gone
+from tests.kit.daemon import BASE, PATIENCE, alive, daemon, eventually, wait_until_gone
 from trio_supervisor.core.errors import ConfigError
 
 EXTENDED = BASE.replace("[supervisord]\n", "[supervisord]\nextended=true\n")
@@ -88,3 +88,18 @@ def test_options_of_supervisor_that_it_contradicts(option: str) -> None:
     base = "[supervisord]\nextended=true\nuser=root\n"
     with pytest.raises(ConfigError, match=f"kill_mode = tree ends more than {option}"):
         load(f"[program:x]\ncommand=x\nkill_mode=tree\n{option}=true\n", base=base)
+
+
+@pytest.mark.behaviour("policies.md#kill_mode", "policies.md#essential")
+def test_nothing_is_left_when_its_end_stops_everything(tmp_path: Path) -> None:
+    hider = tmp_path / "hider.py"
+    hider.write_text(HIDER)
+    text = (
+        f"[program:main]\ncommand={sys.executable} -S {hider} {tmp_path} exit\nstartsecs=0\n"
+        "autorestart=false\nessential=true\nstopwaitsecs=1\nkill_mode=tree\n"
+        f"post_stop={sys.executable} -S -c \"open('{tmp_path}/cleaned', 'w')\"\n"
+    )
+    with daemon(tmp_path, text, base=EXTENDED) as running:
+        assert running.process.wait(PATIENCE) == 0
+        assert not any(alive(pid) for pid in hidden(tmp_path))
+        assert (tmp_path / "cleaned").exists()

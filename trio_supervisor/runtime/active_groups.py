@@ -139,6 +139,7 @@ class ActiveGroups:
             raise StillRunning(name)
         for process in members:
             await process.ended()
+            await operations.cleaned_up(process)
         if self.by_name.get(name) is group:  # else another request has removed it
             self.remove_group(name)
 

@@ -257,7 +257,8 @@ async def shut_down(
 ) -> None:
     """Stop the groups one after the other, the last first; return when all processes have ended.
 
-    If there is a ``graph`` with edges, processes stop in its order instead.
+    What follows an end, such as ``post_stop`` of a process that has ended by itself just before, is
+    waited for, too. If there is a ``graph`` with edges, processes stop in its order instead.
     """
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_announce_waiting, groups, log)
@@ -266,15 +267,22 @@ async def shut_down(
             from trio_supervisor.runtime.dependencies.shutdown import stop_in_order
 
             await stop_in_order(groups, graph, cause, _drain)
-            nursery.cancel_scope.cancel()
-            return
-        for group in stop_order(groups):
-            await _drain(group)
-            for process in stop_order(group.processes.values()):
-                process.shut_down(cause)
+        else:
+            for group in stop_order(groups):
+                await _drain(group)
+                for process in stop_order(group.processes.values()):
+                    process.shut_down(cause)
+                for process in group.processes.values():
+                    await process.waiters.wait_for(*STOPPED_STATES)
+        for group in groups:
             for process in group.processes.values():
-                await process.waiters.wait_for(*STOPPED_STATES)
+                await cleaned_up(process)
         nursery.cancel_scope.cancel()
+
+
+async def cleaned_up(process: Process) -> None:
+    """Wait until what follows an end is done: ``kill_mode = tree`` and ``post_stop``."""
+    await process.waiters.until(lambda: process.driver.without_child is None)
 
 
 async def _drain(group: Group) -> None:

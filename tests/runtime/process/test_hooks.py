@@ -15,7 +15,9 @@ from trio_supervisor.core.config.identity import EnvironmentFile, Identity
 from trio_supervisor.core.config.model import Autorestart
 from trio_supervisor.core.config.stopping import Stopping
 from trio_supervisor.core.errors import AbnormalTermination, SpawnFailed
+from trio_supervisor.core.process.cause import Cause, CauseKind
 from trio_supervisor.core.process.states import State
+from trio_supervisor.runtime.operations import shut_down
 from trio_supervisor.runtime.spawn import environment
 
 if TYPE_CHECKING:
@@ -219,6 +221,44 @@ async def test_a_start_that_waits_for_post_stop_can_be_stopped(mock_clock: MockC
         hook.die(0)
         await wait_all_tasks_blocked()
         assert (x.state.name, commands(recorder)) == ("STOPPED", ["x", "post"])
+
+
+@pytest.mark.behaviour("policies.md#post_stop")
+async def test_a_stop_of_everything_waits_for_post_stop_of_what_has_ended_just_before(
+    mock_clock: MockClock,
+) -> None:
+    recorder = Recorder()
+    group, x = recorder.process(stopping=Stopping(post_stop=POST), startsecs=0)
+    over = trio.Event()
+
+    async def stop_all() -> None:
+        await shut_down([group], recorder.host.log, Cause(CauseKind.SHUTDOWN))
+        over.set()
+
+    async with running(group, recorder.host):
+        await x.start()
+        recorder.launcher.last.die(0)
+        await wait_all_tasks_blocked()
+        assert (x.state.name, commands(recorder)) == ("EXITED", ["x", "post"])
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stop_all)
+            await wait_all_tasks_blocked()
+            assert not over.is_set()
+            recorder.launcher.last.die(0)
+            await over.wait()
+
+
+@pytest.mark.behaviour("policies.md#post_stop")
+async def test_a_start_that_is_called_off_holds_up_no_stop_of_everything(
+    mock_clock: MockClock,
+) -> None:
+    recorder = Recorder()
+    group, x = recorder.process(stopping=Stopping(pre_start=PRE))
+    async with running(group, recorder.host):
+        x.begin()
+        await wait_all_tasks_blocked()
+        await shut_down([group], recorder.host.log, Cause(CauseKind.SHUTDOWN))
+        assert x.state is State.STOPPED
 
 
 @pytest.mark.behaviour("journal.md#evidence-has-no-secrets")

@@ -98,8 +98,8 @@ class Driver:
         "_stdio",
         "_wait",
         "_waiters",
-        "_without_child",
         "child",
+        "without_child",
     )
 
     def __init__(
@@ -128,8 +128,9 @@ class Driver:
         self._wait = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
         self._known_hooks: ProcessHooks | None = None
-        self._without_child: trio.CancelScope | None = None
-        """Cancelled when a stop ends a start while there is no child; None at other times."""
+        self.without_child: trio.CancelScope | None = None
+        """Set while there is no child but the start or the cleaning up goes on; a stop of a start
+        cancels it."""
         self._inherited: Child | None = None
         self._removed = False
         self._kills_before: int | None = None
@@ -170,9 +171,9 @@ class Driver:
         signal cannot be sent.
         """
         state, waits = self._record.state, self._states.attempt.waiting
-        if state is State.STARTING and self._without_child is not None:
+        if state is State.STARTING and self.without_child is not None:
             self._states.abandon_start()
-            self._without_child.cancel()
+            self.without_child.cancel()
         elif state is State.BACKOFF or (state is State.STARTING and waits):
             self._states.abandon_start()
         elif self._record.state is State.STOPPING:
@@ -254,7 +255,7 @@ class Driver:
         """
         environment, attempt = None, self._states.attempt
         with trio.CancelScope() as scope:
-            self._without_child = scope
+            self.without_child = scope
             try:
                 if self._record.intent is Intent.DOWN:
                     self.stop()
@@ -267,8 +268,9 @@ class Driver:
                 if not scope.cancel_called:
                     raise
             finally:
-                self._without_child = None
+                self.without_child = None
                 attempt.phase = ""
+                self._waiters.wake()  # who waits until it is cleaned up
         if scope.cancel_called:
             raise StartAbandoned
         return environment
@@ -341,11 +343,12 @@ class Driver:
         await self._stdio.settled()  # its last words are in the log before its exit is known
         self._record_end(ended, died_at, last_lines)
         if cleans_up and not stopping:  # a start that is due waits for it
-            self._without_child = trio.CancelScope()  # a stop ends the start, not the hook
+            self.without_child = trio.CancelScope()  # a stop ends the start, not the hook
             try:
                 await after(reopen=True)
             finally:
-                self._without_child = None
+                self.without_child = None
+                self._waiters.wake()
 
     async def _watch(self, child: Child) -> Exit:
         """Wait for the child's end; meanwhile promote it, or signal it again, when that is due."""

@@ -80,13 +80,13 @@ class ProcessHooks:
             if not stop.is_last(record.stop_step):
                 patience = record.deadline - trio.current_time()
         environment = {"MAINPID": str(pid), **end_variables(ended, result)}
-        return partial(self._after_end, pid, patience, record.stop_by, environment)
+        return partial(self._after_end, pid, patience, record, environment)
 
     async def _after_end(
         self,
         pid: int,
         patience: float,
-        stop_by: float,
+        record: ProcessRecord,
         environment: Mapping[str, str],
         *,
         reopen: bool = False,
@@ -96,11 +96,12 @@ class ProcessHooks:
             from trio_supervisor.runtime.spawn.tree import ProcessTree  # few programs need it
 
             name = full_name(self._config.name, self._group)
-            await ProcessTree(name, pid, self._host.log).end(patience)
+            await ProcessTree(name, pid, self._host.log).end(patience, lambda: record.stop_by)
         line = self._config.stopping.post_stop
         if line is None:
             return
-        within = max(0.0, min(self._config.stopping.hook_timeout, stop_by - trio.current_time()))
+        left = record.stop_by - trio.current_time()  # a stop of everything may have begun meanwhile
+        within = max(0.0, min(self._config.stopping.hook_timeout, left))
         try:
             if reopen:
                 with suppress(SpawnError):  # a log is no reason to leave out the command

@@ -77,8 +77,10 @@ class ProcessTree:
         self._value = os.fsencode(f"{VARIABLE}={mark(full_name)[VARIABLE]}")
         self._refused: set[Member] = set()
 
-    async def end(self, patience: float) -> None:
+    async def end(self, patience: float, latest: Callable[[], float] = lambda: math.inf) -> None:
         """Return when no member is left: they get TERM, after ``patience`` seconds KILL.
+
+        KILL is sent no later than at ``latest()``; a stop of everything may change that meanwhile.
 
         One that may not be signalled is told in the log and left alone.
         """
@@ -90,7 +92,8 @@ class ProcessTree:
             quiet = 0 if members else quiet + 1
             if members and kill_at == math.inf:  # a pass may take long on a busy machine
                 kill_at = trio.current_time() + max(LEAST_PATIENCE, patience)
-            number = signal.SIGTERM if trio.current_time() < kill_at else signal.SIGKILL
+            in_time = trio.current_time() < min(kill_at, latest())
+            number = signal.SIGTERM if in_time else signal.SIGKILL
             for member in members:
                 if (member, number) not in sent:
                     sent.add((member, number))
