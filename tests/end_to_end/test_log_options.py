@@ -133,3 +133,16 @@ def test_compressed_backups(tmp_path: Path) -> None:
         shown = run([client, "-s", f"unix://{tmp_path}/s.sock", "logs", "x"])
     assert shown.out == "".join(lines)
     assert [gzip.decompress(path.read_bytes()).decode() for path in packed] == lines[2::-1]
+
+
+@pytest.mark.behaviour("output.md#the-format-json")
+def test_short_lines_in_a_format_that_makes_many_times_as_much_of_them(tmp_path: Path) -> None:
+    """The program waits for the disk, as without a format; nothing is dropped."""
+    count = 200_000
+    code = f"import os, time; os.write(1, b'\\n' * {count}) == {count} and time.sleep(1000)"
+    log = tmp_path / "x.log"
+    text = f'[program:x]\ncommand={sys.executable} -S -c "{code}"\nstdout_logfile={log}\n'
+    text += "stdout_logfile_maxbytes=0\n"
+    with daemon(tmp_path, text, base=EXTENDED) as running:
+        eventually(lambda: log.exists() and log.read_bytes().count(b"\n") == count, "all lines")
+        assert "dropped" not in running.log

@@ -17,7 +17,7 @@ import trio
 from trio_supervisor.runtime.logs.drops import CutLine, DropCounter
 from trio_supervisor.runtime.logs.reports import ReportQueue
 from trio_supervisor.runtime.logs.worker import wake
-from trio_supervisor.runtime.logs.writer import QUEUE_LIMIT, ROOM
+from trio_supervisor.runtime.logs.writer import BACKLOG_LIMIT, QUEUE_LIMIT, ROOM
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -171,7 +171,8 @@ class FileSink:
         writes.opened(self._file.path)
 
     def write(self, data: bytes) -> None:
-        if self.backlog + len(data) > QUEUE_LIMIT:
+        # What a format makes of one read may be more than the limit, and nothing was wrong before.
+        if self.backlog > BACKLOG_LIMIT and self.backlog + len(data) > QUEUE_LIMIT:
             self._cut.lost()
             self._drops.lost(len(data), "its disk is too slow")
         else:

@@ -91,6 +91,8 @@ def read_turn(fd: int, intake: Intake) -> int | None:
             break
         intake.feed(data)
         count += len(data)
+        if intake.backlogged:  # a format may have made many times as much of it
+            break
         if len(data) < DEFAULT_PIPE_SIZE:
             break
         if len(data) == DEFAULT_PIPE_SIZE:
