@@ -18,6 +18,10 @@ import pytest
 import trio
 import trio.testing
 
+from trio_supervisor.runtime.logs import filesink
+
+#: Seconds that a test with a virtual clock waits for the disk.
+DISK_PATIENCE = 5
 #: For the tests of the pytest plugin.
 pytest_plugins = ("pytester",)
 
@@ -53,8 +57,19 @@ def mock_clock() -> trio.testing.MockClock:
 
 
 @pytest.fixture
-def autojump_clock() -> trio.testing.MockClock:
+def autojump_clock(monkeypatch: pytest.MonkeyPatch) -> trio.testing.MockClock:
+    """A disk is waited for in real time: the clock would jump over a busy one."""
+    monkeypatch.setattr(filesink, "SHORT_BLOCK_TIMEOUT", DISK_PATIENCE)
+    monkeypatch.setattr(filesink.FileSink, "settled", _settled)
     return trio.testing.MockClock(autojump_threshold=0)
+
+
+_SETTLED = filesink.FileSink.settled
+
+
+async def _settled(sink: filesink.FileSink) -> None:
+    sink._worker.wait(lambda: sink._queue is None, DISK_PATIENCE)
+    await _SETTLED(sink)
 
 
 @pytest.hookimpl(tryfirst=True)

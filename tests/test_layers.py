@@ -128,8 +128,8 @@ LAZY = (
     *(
         Lazy(where, f"{NAME}.*.dependencies.*", "few configurations have dependencies")
         for where in (
-            *("core.config.build", "runtime.coordination", "runtime.operations"),
-            "runtime.stop_timeout",
+            *("core.config.build", "runtime.groups.coordination", "runtime.groups.operations"),
+            "runtime.groups.stop_timeout",
         )
     ),
     Lazy(
@@ -137,7 +137,9 @@ LAZY = (
         f"{NAME}.runtime.journal.disk*",
         "loads sqlite3, which takes memory, and few configurations keep the journal on disk",
     ),
-    Lazy("runtime.supervisor", f"{NAME}.runtime.stop_timeout*", "few daemons have this option"),
+    Lazy(
+        "runtime.supervisor", f"{NAME}.runtime.groups.stop_timeout*", "few daemons have this option"
+    ),
     Lazy("runtime.spawn.leftovers", "datetime*", "most starts find no leftovers"),
     Lazy("runtime.logs.sinks", f"{NAME}.runtime.logs.journald*", "few programs log there"),
     Lazy("core.line_records", "json*", "for the format json only"),

@@ -108,14 +108,14 @@ if TYPE_CHECKING:
     from trio_supervisor.core.process.states import DaemonState as DaemonState
     from trio_supervisor.core.process.states import FaultCode as FaultCode
     from trio_supervisor.core.process.states import State as State
-    from trio_supervisor.runtime.embedding import open_supervisor as open_supervisor
+    from trio_supervisor.runtime.embedding.block import open_supervisor as open_supervisor
+    from trio_supervisor.runtime.embedding.jobs import Completed as Completed
     from trio_supervisor.runtime.events.result_handlers import RejectEvent as RejectEvent
     from trio_supervisor.runtime.events.subscription import EventStream as EventStream
-    from trio_supervisor.runtime.group import Group as Group
-    from trio_supervisor.runtime.jobs import Completed as Completed
+    from trio_supervisor.runtime.groups.group import Group as Group
+    from trio_supervisor.runtime.groups.operations import Result as Result
+    from trio_supervisor.runtime.groups.operations import StepResult as StepResult
     from trio_supervisor.runtime.load import load_config as load_config
-    from trio_supervisor.runtime.operations import Result as Result
-    from trio_supervisor.runtime.operations import StepResult as StepResult
     from trio_supervisor.runtime.output.merged import MergedOutput as MergedOutput
     from trio_supervisor.runtime.output.merged import OutputLine as OutputLine
     from trio_supervisor.runtime.output.subscriptions import Lines as Lines
@@ -138,7 +138,7 @@ _HOME = {
     "CauseKind": "core.process.cause",
     "ChannelConfig": "core.config.model",
     "CommonOptions": "core.config.model",
-    "Completed": "runtime.jobs",
+    "Completed": "runtime.embedding.jobs",
     "Config": "core.config.model",
     "ConfigError": "core.errors",
     "Credentials": "core.config.access",
@@ -151,7 +151,7 @@ _HOME = {
     "Extended": "core.events",
     "Failed": "core.errors",
     "FaultCode": "core.process.states",
-    "Group": "runtime.group",
+    "Group": "runtime.groups.group",
     "GroupConfig": "core.config.model",
     "GroupKind": "core.config.model",
     "History": "core.process.record",
@@ -200,7 +200,7 @@ _HOME = {
     "RemoteCommunication": "core.events",
     "RequestError": "core.errors",
     "ResourceUsage": "core.process.exit",
-    "Result": "runtime.operations",
+    "Result": "runtime.groups.operations",
     "ServerError": "core.errors",
     "Severity": "core.diagnostics",
     "ShuttingDown": "core.errors",
@@ -208,7 +208,7 @@ _HOME = {
     "State": "core.process.states",
     "StateUnreachable": "core.errors",
     "StepKind": "core.plan",
-    "StepResult": "runtime.operations",
+    "StepResult": "runtime.groups.operations",
     "StillRunning": "core.errors",
     "StreamOverflow": "core.errors",
     "Supervisor": "runtime.supervisor",
@@ -229,7 +229,7 @@ _HOME = {
     "Why": "core.journal.chain",
     "__version__": "_version",
     "load_config": "runtime.load",
-    "open_supervisor": "runtime.embedding",
+    "open_supervisor": "runtime.embedding.block",
     "serve_http": "web.server",
 }
 

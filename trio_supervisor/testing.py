@@ -19,7 +19,7 @@ import trio
 from trio_supervisor.core.errors import StateUnreachable
 from trio_supervisor.core.process.reasons import reason
 from trio_supervisor.core.process.states import State
-from trio_supervisor.runtime.embedding import open_supervisor
+from trio_supervisor.runtime.embedding.block import open_supervisor
 from trio_supervisor.runtime.output.backlog import Backlog
 from trio_supervisor.runtime.output.subscriptions import BUFFER_BYTES, LineAssembler
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from trio_supervisor.core.config.model import UnconditionalOptions
     from trio_supervisor.core.process.exit import Exit
-    from trio_supervisor.runtime.definitions import CommandWords
+    from trio_supervisor.runtime.embedding.definitions import CommandWords
     from trio_supervisor.runtime.process.process import Process
     from trio_supervisor.runtime.supervisor import Supervisor
 

@@ -18,7 +18,7 @@ runpy.run_module("trio_supervisor", run_name="__main__")
 #: The task of the group ``bad`` fails when there is a file ``fail``: nothing can go on after that.
 GROUP_FAILS = """
 import os
-from trio_supervisor.runtime.group import Group
+from trio_supervisor.runtime.groups.group import Group
 run = Group.run
 async def faulty(self):
     while self.name == "bad" and not os.path.exists("fail"):

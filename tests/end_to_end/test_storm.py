@@ -1,7 +1,7 @@
 """A storm of requests, kills and signals on the real daemon with real children.
 
 The same with every order of events that there is, but with fakes, is in
-``runtime/test_process_machine.py`` and ``runtime/test_supervisor_machine.py``.
+``runtime/process/test_lifecycle_machine.py`` and ``runtime/test_supervisor_machine.py``.
 """
 
 from __future__ import annotations

@@ -44,10 +44,10 @@ from trio_supervisor.core.process.states import (
     DaemonState,
     State,
 )
-from trio_supervisor.runtime import operations
 from trio_supervisor.runtime.events.bus import Bus
 from trio_supervisor.runtime.events.history import EventHistory
 from trio_supervisor.runtime.events.subscription import BUFFER_SIZE, EventStream, EventStreams
+from trio_supervisor.runtime.groups import operations
 from trio_supervisor.runtime.inspect.sampler import UsageSampler
 from trio_supervisor.runtime.journal.journal import Journal
 from trio_supervisor.runtime.logs.growth import LogWrites
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from trio_supervisor.core.events import Event
     from trio_supervisor.core.journal.chain import Why
     from trio_supervisor.core.journal.entry import JournalEntry
-    from trio_supervisor.runtime.operations import StepResult
+    from trio_supervisor.runtime.groups.operations import StepResult
     from trio_supervisor.runtime.process.process import Process
     from trio_supervisor.runtime.supervisor import Supervisor
 

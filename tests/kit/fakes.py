@@ -19,7 +19,7 @@ from trio_supervisor.core.config.model import (
 from trio_supervisor.core.events import Event, ProcessState
 from trio_supervisor.core.process.exit import Exit, ResourceUsage
 from trio_supervisor.runtime.events.bus import Bus
-from trio_supervisor.runtime.group import Group
+from trio_supervisor.runtime.groups.group import Group
 from trio_supervisor.runtime.host import Host
 from trio_supervisor.runtime.journal.journal import Journal
 from trio_supervisor.runtime.logs.sinks import Sinks

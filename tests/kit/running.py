@@ -12,7 +12,7 @@ from trio.testing import wait_all_tasks_blocked
 from tests.kit.fakes import FakeLauncher
 
 if TYPE_CHECKING:
-    from trio_supervisor.runtime.group import Group
+    from trio_supervisor.runtime.groups.group import Group
     from trio_supervisor.runtime.host import Host
 
 

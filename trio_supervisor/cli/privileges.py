@@ -25,7 +25,7 @@ LATE_MODULES = (
     "trio_supervisor.core.config.ineffective",
     "trio_supervisor.runtime.logs.journald",
     "trio_supervisor.runtime.probes.monitor",
-    *("trio_supervisor.runtime.process.hooks", "trio_supervisor.runtime.stop_timeout"),
+    *("trio_supervisor.runtime.process.hooks", "trio_supervisor.runtime.groups.stop_timeout"),
     "trio_supervisor.runtime.spawn.environment",
     "trio_supervisor.runtime.spawn.tree",
     *("trio_supervisor.core.dependencies.check", "trio_supervisor.runtime.dependencies.shutdown"),

@@ -47,19 +47,20 @@ from trio_supervisor.core.process.states import (
     STOPPED_STATES,
     DaemonState,
 )
-from trio_supervisor.runtime import definitions, operations
-from trio_supervisor.runtime.active_groups import ActiveGroups
 from trio_supervisor.runtime.config_source import ConfigSource
-from trio_supervisor.runtime.coordination import in_group_order
-from trio_supervisor.runtime.ending import blocked_for_good, kill_all, stop_on_signals
+from trio_supervisor.runtime.embedding import definitions
+from trio_supervisor.runtime.embedding.jobs import run_job
 from trio_supervisor.runtime.events.bus import Bus
 from trio_supervisor.runtime.events.history import EventHistory
 from trio_supervisor.runtime.events.subscription import BUFFER_SIZE, EventStream, EventStreams
-from trio_supervisor.runtime.group import Group
+from trio_supervisor.runtime.groups import operations
+from trio_supervisor.runtime.groups.active_groups import ActiveGroups
+from trio_supervisor.runtime.groups.coordination import in_group_order
+from trio_supervisor.runtime.groups.ending import blocked_for_good, kill_all, stop_on_signals
+from trio_supervisor.runtime.groups.group import Group
 from trio_supervisor.runtime.guards import run_forever
 from trio_supervisor.runtime.host import Host
 from trio_supervisor.runtime.inspect.sampler import UsageSampler
-from trio_supervisor.runtime.jobs import run_job
 from trio_supervisor.runtime.journal.journal import Journal
 from trio_supervisor.runtime.logs.sinks import Sinks
 from trio_supervisor.runtime.output.subscriptions import BUFFER_BYTES
@@ -77,11 +78,11 @@ if TYPE_CHECKING:
     from trio_supervisor.core.journal.chain import Why
     from trio_supervisor.core.journal.entry import JournalEntry
     from trio_supervisor.core.process.record import ProcessRecord
-    from trio_supervisor.runtime.definitions import CommandWords
+    from trio_supervisor.runtime.embedding.definitions import CommandWords
+    from trio_supervisor.runtime.embedding.jobs import Completed
     from trio_supervisor.runtime.events.subscription import EventOverflow
-    from trio_supervisor.runtime.jobs import Completed
+    from trio_supervisor.runtime.groups.operations import Result, StepResult
     from trio_supervisor.runtime.logs.activity import ActivityLog
-    from trio_supervisor.runtime.operations import Result, StepResult
     from trio_supervisor.runtime.output.backlog import Overflow
     from trio_supervisor.runtime.output.merged import MergedOutput
     from trio_supervisor.runtime.process.process import Process
@@ -268,7 +269,7 @@ class Supervisor:
         if within is None:
             await stop()
             return
-        from trio_supervisor.runtime.stop_timeout import stop_within  # few daemons need it
+        from trio_supervisor.runtime.groups.stop_timeout import stop_within  # few daemons need it
 
         if not await stop_within(within, groups, graph, cause, stop):
             self._log_left()

@@ -19,7 +19,7 @@ from trio_supervisor.core.config.ini import Document, read
 from trio_supervisor.core.config.model import Autorestart, ProcessConfig
 from trio_supervisor.core.config.toml import read_toml
 from trio_supervisor.core.errors import ConfigError
-from trio_supervisor.runtime import definitions
+from trio_supervisor.runtime.embedding import definitions
 
 if TYPE_CHECKING:
     from trio_supervisor.core.config.model import ProgramOptions

@@ -9,7 +9,7 @@ import pytest
 from tests.kit.config import BASE, load
 from trio_supervisor.core.config.limits import NO_LIMITS, RLIMITS, Limits
 from trio_supervisor.core.errors import ConfigError
-from trio_supervisor.runtime.definitions import program
+from trio_supervisor.runtime.embedding.definitions import program
 
 EXTENDED = BASE.replace("[supervisord]\n", "[supervisord]\nextended=true\n")
 

@@ -128,7 +128,7 @@ from trio_supervisor.cli.sample import sample
 from trio_supervisor.core.config.model import diff
 from trio_supervisor.core.config.programs import SectionTemplate
 from trio_supervisor.core.errors import ConfigError
-from trio_supervisor.runtime.definitions import program
+from trio_supervisor.runtime.embedding.definitions import program
 from trio_supervisor.runtime.inspect.info import all_config_info
 from trio_supervisor.runtime.load import load_config
 from trio_supervisor.web.api.schema import CONFIG

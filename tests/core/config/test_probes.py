@@ -21,7 +21,7 @@ from trio_supervisor.core.config.probes import (
     parse_ready,
 )
 from trio_supervisor.core.errors import ConfigError
-from trio_supervisor.runtime import definitions
+from trio_supervisor.runtime.embedding import definitions
 
 ON = "[supervisord]\nextended=true\n"
 PROGRAM = "[program:x]\ncommand=/bin/x\n"

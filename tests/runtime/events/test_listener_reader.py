@@ -13,7 +13,7 @@ from tests.kit.fakes import Recorder, program
 from tests.kit.running import running
 from trio_supervisor.core.config.model import ChannelConfig, GroupConfig, GroupKind, PoolConfig
 from trio_supervisor.core.process.states import ListenerState
-from trio_supervisor.runtime.group import Group
+from trio_supervisor.runtime.groups.group import Group
 from trio_supervisor.runtime.logs.writer import BACKLOG_LIMIT
 from trio_supervisor.runtime.output.reader import CHUNK
 from trio_supervisor.runtime.system.fd_poller import BEAT

@@ -26,7 +26,7 @@ from trio_supervisor.core.config.model import (
 from trio_supervisor.core.events import RemoteCommunication, Tick5
 from trio_supervisor.core.process.states import ListenerState, State
 from trio_supervisor.runtime.events.buffer import QUIET
-from trio_supervisor.runtime.group import Group
+from trio_supervisor.runtime.groups.group import Group
 from trio_supervisor.runtime.output.stdio import STDIN_LIMIT
 from trio_supervisor.runtime.rpc.tsupervisor import pool_info
 

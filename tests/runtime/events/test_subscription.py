@@ -11,7 +11,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from tests.kit.fakes import program
 from trio_supervisor import Config, Event, ProcessState, Supervisor, Tick
 from trio_supervisor.core.config.model import ChannelConfig, GroupConfig
-from trio_supervisor.runtime.embedding import open_supervisor
+from trio_supervisor.runtime.embedding.block import open_supervisor
 from trio_supervisor.runtime.events.bus import Bus
 
 TRUE = GroupConfig("x", (program("x", command="/bin/true", startsecs=0),))

@@ -19,7 +19,7 @@ from trio_supervisor.core.config.probes import parse_health, parse_ready
 from trio_supervisor.core.config.restarting import RestartLimit, RestartOptions
 from trio_supervisor.core.errors import AbnormalTermination, SpawnFailed
 from trio_supervisor.core.events import Extended
-from trio_supervisor.runtime import definitions
+from trio_supervisor.runtime.embedding import definitions
 from trio_supervisor.runtime.inspect.health import unhealthy_processes
 from trio_supervisor.runtime.probes import attempt
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from trio_supervisor.core.config.model import ProcessConfig
-    from trio_supervisor.runtime.group import Group
+    from trio_supervisor.runtime.groups.group import Group
     from trio_supervisor.runtime.process.process import Process
 
 

@@ -17,7 +17,7 @@ from trio_supervisor.core.config.stopping import Stopping
 from trio_supervisor.core.errors import AbnormalTermination, SpawnFailed
 from trio_supervisor.core.process.cause import Cause, CauseKind
 from trio_supervisor.core.process.states import State
-from trio_supervisor.runtime.operations import shut_down
+from trio_supervisor.runtime.groups.operations import shut_down
 from trio_supervisor.runtime.spawn import environment
 
 if TYPE_CHECKING:

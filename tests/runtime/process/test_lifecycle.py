@@ -33,7 +33,7 @@ from trio_supervisor.core.errors import (
 )
 from trio_supervisor.core.process.cause import BOOT
 from trio_supervisor.core.process.states import MOVES, RUNNING_STATES, State
-from trio_supervisor.runtime import operations
+from trio_supervisor.runtime.groups import operations
 from trio_supervisor.runtime.output.channel import OutputChannel
 from trio_supervisor.runtime.spawn.launcher import SpawnError
 

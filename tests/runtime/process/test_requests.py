@@ -12,7 +12,7 @@ from tests.kit.fakes import FakeChild, Recorder, ignore_all_but_kill, program
 from tests.kit.running import running
 from trio_supervisor.core.errors import AbnormalTermination, Failed, NotRunning, SpawnFailed
 from trio_supervisor.core.process.states import State
-from trio_supervisor.runtime import operations
+from trio_supervisor.runtime.groups import operations
 from trio_supervisor.runtime.spawn.launcher import SpawnError
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from trio_supervisor.core.journal.chain import what_starts
 from trio_supervisor.core.journal.words import sentence
 from trio_supervisor.core.process.exit import Exit
 from trio_supervisor.core.process.states import State
-from trio_supervisor.runtime import operations
+from trio_supervisor.runtime.groups import operations
 from trio_supervisor.runtime.inspect.describe import reason
 
 if TYPE_CHECKING:

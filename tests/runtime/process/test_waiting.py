@@ -20,7 +20,7 @@ from trio_supervisor.core.errors import (
     StateUnreachable,
 )
 from trio_supervisor.core.process.exit import Exit
-from trio_supervisor.runtime import operations
+from trio_supervisor.runtime.groups import operations
 from trio_supervisor.runtime.spawn.launcher import SpawnError
 
 if TYPE_CHECKING:

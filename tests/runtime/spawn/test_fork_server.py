@@ -24,7 +24,7 @@ from tests.kit.fakes import log_lines, program
 from tests.kit.root import needs_root
 from trio_supervisor.core.config.model import Config, GroupConfig
 from trio_supervisor.core.process.states import State
-from trio_supervisor.runtime.embedding import open_supervisor
+from trio_supervisor.runtime.embedding.block import open_supervisor
 from trio_supervisor.runtime.spawn import fork_client, fork_server, steps
 from trio_supervisor.runtime.spawn import launcher as spawn
 from trio_supervisor.runtime.spawn.fork_client import ForkServer, ForkServerSlot

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from trio_supervisor.core.config.depends_on import Dependency
     from trio_supervisor.core.process.start import Key, Wait
-    from trio_supervisor.runtime.group import Group
+    from trio_supervisor.runtime.groups.group import Group
     from trio_supervisor.runtime.process.process import Process
 
 #: Causes of stops that are no outage for the dependents.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from trio_supervisor.core.config.depends_on import Dependency
     from trio_supervisor.core.process.start import Key
-    from trio_supervisor.runtime.group import Group
+    from trio_supervisor.runtime.groups.group import Group
     from trio_supervisor.runtime.process.process import Process
 
     #: Name and condition; None: the default condition of each process.

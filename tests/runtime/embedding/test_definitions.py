@@ -19,7 +19,7 @@ from trio_supervisor.core.config.limits import RLIMITS
 from trio_supervisor.core.config.model import Autorestart, LogFormat, ProgramOptions
 from trio_supervisor.core.config.stopping import KillMode
 from trio_supervisor.core.errors import ConfigError
-from trio_supervisor.runtime.definitions import program, task
+from trio_supervisor.runtime.embedding.definitions import program, task
 
 HOOKS = ("stop_command", "pre_start", "post_stop")
 RIGHT: dict[str, list[object]] = {

@@ -188,7 +188,7 @@ async def test_a_failure_of_ours_is_one_exception_and_leaves_no_child(
         async with open_supervisor() as supervisor:
             supervisor.add_program("x", theatre.command)
             pids.append((await theatre.next()).pid)
-            monkeypatch.setattr("trio_supervisor.runtime.operations.shut_down", fail)
+            monkeypatch.setattr("trio_supervisor.runtime.groups.operations.shut_down", fail)
             supervisor.request_shutdown()
             await trio.sleep_forever()
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from trio_supervisor.core.config.model import GroupConfig
     from trio_supervisor.core.dependencies.graph import Graph
     from trio_supervisor.runtime.dependencies.coordinator import Coordinator
-    from trio_supervisor.runtime.group import Group
+    from trio_supervisor.runtime.groups.group import Group
     from trio_supervisor.runtime.host import Host
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from trio_supervisor.core.config.model import ProgramOptions
-    from trio_supervisor.runtime.definitions import CommandWords
+    from trio_supervisor.runtime.embedding.definitions import CommandWords
     from trio_supervisor.runtime.process.process import Process
 
 #: Bytes of each channel that are kept: the last ones.

@@ -15,14 +15,14 @@ from trio_supervisor.core.config.model import GroupKind
 from trio_supervisor.core.plan import stop_order, turn_ends
 from trio_supervisor.core.process.states import STOPPED_STATES, State
 from trio_supervisor.core.process.stop import StopSequence
-from trio_supervisor.runtime.operations import DRAIN_TIMEOUT
+from trio_supervisor.runtime.groups.operations import DRAIN_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 
     from trio_supervisor.core.dependencies.graph import Graph
     from trio_supervisor.core.process.cause import Cause
-    from trio_supervisor.runtime.group import Group
+    from trio_supervisor.runtime.groups.group import Group
     from trio_supervisor.runtime.process.process import Process
 
 #: Seconds at the end for the programs that are killed, and at most half of the time.

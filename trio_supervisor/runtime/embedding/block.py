@@ -18,7 +18,7 @@ import trio
 
 from trio_supervisor.core.config.model import Config, RpcInterface, Severity
 from trio_supervisor.core.errors import BadName, InternalError
-from trio_supervisor.runtime.application_log import NAME, contained, log_output, log_to
+from trio_supervisor.runtime.embedding.application_log import NAME, contained, log_output, log_to
 from trio_supervisor.runtime.guards import innermost
 from trio_supervisor.runtime.load import load_config
 from trio_supervisor.runtime.process.emergency_stop import end_survivors

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from trio_supervisor.core.plan import Plan, PlanStep
     from trio_supervisor.core.process.cause import Cause
     from trio_supervisor.core.process.start import Key
-    from trio_supervisor.runtime.group import Group
+    from trio_supervisor.runtime.groups.group import Group
     from trio_supervisor.runtime.process.process import Process
     from trio_supervisor.runtime.process.state_machine import StartAttempt
 

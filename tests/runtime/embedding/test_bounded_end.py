@@ -11,7 +11,7 @@ from trio.testing import MockClock
 
 from tests.kit.fakes import log_lines
 from trio_supervisor import Process, State, Supervisor, open_supervisor
-from trio_supervisor.runtime import operations
+from trio_supervisor.runtime.groups import operations
 
 if TYPE_CHECKING:
     from trio_supervisor.core.config.model import Severity

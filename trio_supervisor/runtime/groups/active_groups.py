@@ -10,9 +10,9 @@ from trio_supervisor.core.events import ProcessGroupAdded, ProcessGroupRemoved
 from trio_supervisor.core.plan import changed_options, start_order
 from trio_supervisor.core.process.cause import Cause, CauseKind
 from trio_supervisor.core.process.states import STOPPED_STATES
-from trio_supervisor.runtime import operations
-from trio_supervisor.runtime.coordination import LazyCoordinator, check_groups
-from trio_supervisor.runtime.group import Group
+from trio_supervisor.runtime.groups import operations
+from trio_supervisor.runtime.groups.coordination import LazyCoordinator, check_groups
+from trio_supervisor.runtime.groups.group import Group
 from trio_supervisor.runtime.guards import run_logged
 from trio_supervisor.runtime.requester import cause_of_request, requested_by
 

@@ -1,0 +1,1 @@
+"""The groups that run: how they come and go, requests for several processes, the end of all."""
