@@ -81,6 +81,7 @@ def test_conditions(text: str, value: object) -> None:
         ("http://::1/", "write it as"),
         ("http://user:secret@a/", "use exec:"),
         ("exec: ", "write exec:"),
+        ('exec:sh -c "echo', "close it"),
     ],
 )
 def test_mistakes_in_conditions_have_a_hint(text: str, hint: str) -> None:

@@ -110,6 +110,8 @@ def test_without_a_child_nothing_prevents_a_retry() -> None:
     policy = RestartPolicy(options=RestartOptions(restart_prevent=(Exit(78),), on_fatal=5))
     assert policy.after_failed_start(1, None) == 1
     assert policy.after_fatal(None) == 5
+    at_once = RestartPolicy(options=RestartOptions(on_fatal=0))
+    assert at_once.after_fatal(None) == 1
     assert RestartPolicy().after_fatal(None) is None
 
 

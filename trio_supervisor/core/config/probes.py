@@ -7,6 +7,7 @@ the second argument of the error is how to fix it.
 from __future__ import annotations
 
 import re
+import shlex
 from typing import ClassVar, Literal
 
 from trio_supervisor.core.config.pattern import check_pattern
@@ -161,6 +162,10 @@ def parse_health(
     if colon and kind == "exec":
         if not rest.strip():
             raise ValueError("exec: names no command", "write exec: and the command")
+        try:
+            shlex.split(rest)
+        except ValueError:
+            raise ValueError(f"exec:{rest} has a quote that is not closed", "close it") from None
         return ExecProbe(rest.strip())
     raise ValueError(f"{text!r} is no check", f"use {forms}")
 

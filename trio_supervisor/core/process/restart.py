@@ -120,8 +120,12 @@ class RestartPolicy:
         return self._limited(pause, initial) * self._stretch(chance)
 
     def after_fatal(self, ended: Exit | None) -> float | None:
-        """Return the delay until a process that was given up is started anew."""
-        return None if self.prevents(ended) else self.options.on_fatal
+        """Return the delay until a process that was given up is started anew, a second at least.
+
+        None means that it stays FATAL.
+        """
+        pause = self.options.on_fatal
+        return None if pause is None or self.prevents(ended) else max(pause, RESTART_FLOOR)
 
     def prevents(self, ended: Exit | None) -> bool:
         """Whether ``restart_prevent`` names how the child has ended."""
