@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from functools import partial
 from typing import TYPE_CHECKING
@@ -75,6 +76,8 @@ def test_flapping(tmp_path: Path) -> None:
         assert mark.startswith("restarting often: 5 times in 5 minutes, last: exit status 3 ")
         assert send(f"{address}/api/v1/processes/recycled").json()["flapping"] == ""
         metrics = send(f"{address}/metrics").body()
+        assert re.search(r"^trio_supervisor_journal_entries [1-9]", metrics, re.MULTILINE)
+        assert "trio_supervisor_journal_lost_entries_total 0\n" in metrics
         assert 'trio_supervisor_process_flapping{name="bad",group="bad"} 1\n' in metrics
         assert 'trio_supervisor_process_flapping{name="recycled",group="recycled"} 0\n' in metrics
         ctl = [install(tmp_path / "bin"), "-c", str(tmp_path / "c.conf")]

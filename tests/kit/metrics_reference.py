@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from trio_supervisor.web.api.metrics import (
     OF_BUILD,
     OF_DAEMON,
+    OF_JOURNAL,
     OF_POOLS,
     OF_PROCESSES,
     sample_name,
@@ -78,7 +79,7 @@ groups:
 `tsupervisorctl status -v NAME` shows what is behind the first four of them.
 """
 CHAPTERS = (
-    ("The supervisor", "", (*OF_DAEMON, *OF_BUILD)),
+    ("The supervisor", "", (*OF_DAEMON, *OF_JOURNAL, *OF_BUILD)),
     ("Programs", "Each sample has the labels `name` and `group`. ", OF_PROCESSES),
     ("Event listeners", "Each sample has the label `name`, that of the pool. ", OF_POOLS),
 )

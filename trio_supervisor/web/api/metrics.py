@@ -22,6 +22,7 @@ from trio_supervisor.web.message import NO_STORE, SECURITY, Response
 
 if TYPE_CHECKING:
     from trio_supervisor.core.xmlrpc import Value
+    from trio_supervisor.runtime.supervisor import Supervisor
     from trio_supervisor.web.api.route import ApiRequest
 
     Found = Mapping[str, Value]
@@ -173,6 +174,20 @@ OF_DAEMON = (
         _member("uptime"),
     ),
 )
+OF_JOURNAL = (
+    MetricFamily(
+        "trio_supervisor_journal_entries",
+        "gauge",
+        "Entries of the journal that are kept in memory; the turns of a loop count as one.",
+        _member("entries"),
+    ),
+    MetricFamily(
+        "trio_supervisor_journal_lost_entries",
+        "counter",
+        "Entries that could not be written to the file of the journal.",
+        _member("lost"),
+    ),
+)
 OF_BUILD = (
     MetricFamily(
         "trio_supervisor_build",
@@ -209,6 +224,7 @@ async def metrics(request: ApiRequest) -> object:
     ]
     lines = [
         *_lines(OF_DAEMON, daemon, ()),
+        *_lines(OF_JOURNAL, [_journal(request.supervisor)], ()),
         *_lines(OF_BUILD, daemon, ("version", "python")),
         *_lines(OF_PROCESSES, processes, ("name", "group")),
         *_lines(OF_POOLS, pools, ("name",)),
@@ -216,6 +232,11 @@ async def metrics(request: ApiRequest) -> object:
     ]
     body = "\n".join(lines).encode(errors="replace")
     return Response(200, body, TYPE, (*NO_STORE, *SECURITY))
+
+
+def _journal(supervisor: Supervisor) -> Found:
+    journal = supervisor.journal
+    return {"entries": journal.memory.count, "lost": journal.lost}
 
 
 def sample_name(family: MetricFamily) -> str:
