@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.kit.fakes import program
 from trio_supervisor.core.config.model import Health, Readiness
@@ -176,3 +178,17 @@ def test_lines(line: LogLine, pieces: list[bytes], found_at: int | None) -> None
     match = LineMatch(line)
     found = next((n for n, piece in enumerate(pieces) if match.feed(piece)), None)
     assert found == found_at
+
+
+@given(
+    st.lists(st.text(st.sampled_from("ab\n")).map(str.encode)),
+    st.text(st.sampled_from("ab"), min_size=1, max_size=3),
+)
+def test_a_text_is_found_in_a_line_however_the_output_is_split(
+    pieces: list[bytes], text: str
+) -> None:
+    match = LineMatch(LogLine(text))
+    found = [match.feed(piece) for piece in pieces]
+    seen = [text.encode() in b"".join(pieces[: n + 1]) for n in range(len(pieces))]
+    first = next((n for n, one in enumerate(seen) if one), None)
+    assert next((n for n, one in enumerate(found) if one), None) == first

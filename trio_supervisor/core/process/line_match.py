@@ -27,12 +27,21 @@ class LineMatch:
 
     def feed(self, data: bytes) -> bool:
         """Look at more output; True if the line is found."""
+        if self._regex is None and b"\n" in data and self._text not in data:
+            return self._feed_without_text(data)
         *complete, rest = data.split(b"\n")
         for piece in complete:
             if self._is_match(piece, complete=True):
                 return True
             self._rest.clear()
         return bool(rest) and self._is_match(rest, complete=False)
+
+    def _feed_without_text(self, data: bytes) -> bool:
+        """Look at output that can only complete the text: a flood is not taken line by line."""
+        if self._is_match(data[: data.index(b"\n")], complete=True):
+            return True
+        self._rest[:] = data[data.rindex(b"\n") + 1 :][:LONGEST_LINE]
+        return False
 
     def _is_match(self, piece: bytes, *, complete: bool) -> bool:
         room = LONGEST_LINE - len(self._rest)
