@@ -64,7 +64,7 @@ class Wire:
 
     def call(self, method: str, *params: object) -> object:
         """The result, or for a fault its number and text; every byte of the answer is accounted."""
-        body = xmlrpc.client.dumps(params, f"supervisor.{method}").encode()  # type: ignore[arg-type]
+        body = xmlrpc.client.dumps(params, f"supervisor.{method}").encode()  # type: ignore[arg-type]  # any value that XML-RPC has
         head = f"POST /RPC2 HTTP/1.1\r\nContent-Length: {len(body)}\r\n\r\n"
         self._sock.sendall(head.encode() + body)
         while b"\r\n\r\n" not in self._inbox:

@@ -201,7 +201,7 @@ class Browser:
 
     def complaints(self) -> list[str]:
         """What the browser's console says since the last time."""
-        found = self._chrome.get_log("browser")  # type: ignore[no-untyped-call]
+        found = self._chrome.get_log("browser")  # type: ignore[no-untyped-call]  # selenium has no types for it
         return [str(entry["message"]) for entry in found]
 
     def _command(self, command: str, **parameters: object) -> None:

@@ -19,7 +19,7 @@ def spec(*argv: str, **options: object) -> SpawnSpec:
 
     The environment is exactly the one given, or that of the tests.
     """
-    config = ProcessConfig(name="x", command=argv[0], **options)  # type: ignore[arg-type]
+    config = ProcessConfig(name="x", command=argv[0], **options)  # type: ignore[arg-type]  # options of any test
     return SpawnSpec(
         label=config.name,
         command=FoundCommand(argv, argv[0]),

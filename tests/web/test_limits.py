@@ -226,7 +226,7 @@ async def test_a_long_answer_to_a_fast_client_lets_others_run(fake: FakeSupervis
         return Response(200, b"x" * PORTION * 20)
 
     server = App(unix_server(), fake.real)
-    server.respond = respond  # type: ignore[method-assign]
+    server.respond = respond  # type: ignore[method-assign]  # a double
     wire = MemoryWire([request("/ok.html")])
     async with trio.open_nursery() as nursery:
         nursery.start_soon(others)

@@ -110,7 +110,7 @@ def test_what_counts_as_the_same(
 ) -> None:
     book = Book()
     book.add("x", **first)  # type: ignore[arg-type]  # the table has the right types
-    book.add("x", **second)  # type: ignore[arg-type]
+    book.add("x", **second)  # type: ignore[arg-type]  # as above
     assert len(book.shown()) == (1 if same else 2)
 
 
@@ -161,7 +161,7 @@ def test_choosing() -> None:
     entries = book.memory.all()
 
     def numbers(**wanted: object) -> list[int]:
-        return [entry.number for entry in select(entries, **wanted)]  # type: ignore[arg-type]
+        return [entry.number for entry in select(entries, **wanted)]  # type: ignore[arg-type]  # the table has the right types
 
     assert numbers() == [1, 2, 3, 4, 5]
     assert numbers(names=["web"]) == [1, 5]

@@ -28,7 +28,7 @@ async def ailing(supervisor: Supervisor, *names: Value) -> dict[object, object]:
 
 
 async def states(supervisor: Supervisor, names: list[Value], *rest: object) -> list[object]:
-    rows = await wait_for_state(supervisor, names, *rest)  # type: ignore[arg-type]
+    rows = await wait_for_state(supervisor, names, *rest)  # type: ignore[arg-type]  # plain lists of strings
     assert isinstance(rows, list)
     return [row["statename"] for row in rows if isinstance(row, dict)]
 

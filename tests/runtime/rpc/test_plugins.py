@@ -329,7 +329,7 @@ async def test_a_plugin_that_imports_the_reference(fake: Fake, autojump_clock: M
         return Theirs()
 
     theirs = ModuleType("their_plugin")
-    theirs.make = make  # type: ignore[attr-defined]
+    theirs.make = make  # type: ignore[attr-defined]  # a module made here
     sys.modules["their_plugin"] = theirs
     try:
         plugins = make_plugins([interface("their_plugin:make")], fake.real)
@@ -360,10 +360,10 @@ class FromTheTemplate:
         return self.supervisord.options.identifier
 
     def own_mistake(self) -> object:
-        return self.supervisor  # type: ignore[attr-defined]
+        return self.supervisor  # type: ignore[attr-defined]  # the mistake
 
 
-class FromTheirInterface(SupervisorNamespaceRPCInterface):  # type: ignore[misc]
+class FromTheirInterface(SupervisorNamespaceRPCInterface):  # type: ignore[misc]  # untyped
     def __init__(self, supervisord: object) -> None:
         super().__init__(supervisord)
 
@@ -384,7 +384,7 @@ def lines() -> list[str]:
 
 @pytest.fixture
 def real(lines: list[str]) -> Supervisor:
-    log = lambda severity, text: lines.append(f"{severity.name} {text}")  # noqa: E731
+    log = lambda severity, text: lines.append(f"{severity.name} {text}")  # noqa: E731  # one line
     return Supervisor(Config(rpcinterfaces=()), log=log, environment={})
 
 

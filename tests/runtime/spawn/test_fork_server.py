@@ -292,7 +292,7 @@ def kill_later(server: ForkServer) -> None:
         os.kill(server.pid, signal.SIGKILL)
         return fork(control)  # type: ignore[arg-type]  # it is handed on
 
-    server._answer = answer  # type: ignore[method-assign]
+    server._answer = answer  # type: ignore[method-assign]  # a double
 
 
 @pytest.mark.behaviour("process.md#no-child-is-lost-after-the-fork")

@@ -157,5 +157,5 @@ async def test_backlog_of_the_socket(autojump_clock: MockClock, backlog: int | N
         await group.processes["x"].start()
         listener = recorder.launcher.last.spec.stdin
         assert listener is not None
-        most = int(Path("/proc/sys/net/core/somaxconn").read_text())  # noqa: ASYNC240
+        most = int(Path("/proc/sys/net/core/somaxconn").read_text())  # noqa: ASYNC240  # a pseudo-file, read at once
         assert longest_queue(listener) == (most if backlog is None else backlog)

@@ -76,7 +76,7 @@ def test_a_link_of_another_user_to_a_file_of_root(theirs: Path, ours: Path) -> N
 def test_a_link_of_another_user_to_a_directory_of_root(theirs: Path, ours: Path) -> None:
     link(ours, theirs / "logs")
     for name in ("file", "new"):
-        refused(lambda name=name: open_file(f"{theirs}/logs/{name}", APPEND))  # type: ignore[misc]
+        refused(lambda name=name: open_file(f"{theirs}/logs/{name}", APPEND))  # type: ignore[misc]  # a default binds the loop's name
     refused(lambda: remove(f"{theirs}/logs/file"))
     refused(lambda: directory(f"{theirs}/logs").__enter__())
     assert os.listdir(ours) == ["file"]
@@ -89,7 +89,7 @@ def test_a_link_of_another_user_that_does_not_lead_there_directly(theirs: Path, 
         ("b", f"../../../../{ours}/file", f"/proc/self/root/{ours}/file", "/proc/kmsg")
     ):
         path = link(target, theirs / f"a{number}")
-        refused(lambda path=path: open_regular(path))  # type: ignore[misc]
+        refused(lambda path=path: open_regular(path))  # type: ignore[misc]  # a default binds the loop's name
 
 
 @needs_root

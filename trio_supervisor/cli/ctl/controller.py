@@ -198,7 +198,7 @@ class Controller(cmd.Cmd):
     def help_EOF(self) -> None:
         self.do_help("exit")
 
-    def complete(self, text: str, state: int, line: str | None = None) -> str | None:  # type: ignore[override]
+    def complete(self, text: str, state: int, line: str | None = None) -> str | None:  # type: ignore[override]  # readline calls it so
         """Readline's interface; ``line`` is the typed line if readline does not provide it."""
         with suppress(ImportError):  # not every Python has it
             import readline
