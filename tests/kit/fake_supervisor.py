@@ -110,6 +110,7 @@ class FakeProcess:
     gate: trio.Event | None = None
     signals: list[int] = field(default_factory=list)
     stdin: bytes = b""
+    refreshes: int = 0
     record: ProcessRecord = field(default_factory=ProcessRecord)
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -189,6 +190,14 @@ class FakeProcess:
         if self.state not in SIGNALLABLE_STATES:
             raise NotRunning(self.full_name)
         self.signals.append(signal)
+
+    async def refresh(self) -> None:
+        await trio.lowlevel.checkpoint()
+        if self.state is not State.RUNNING:
+            raise NotRunning(self.full_name)
+        if self.failure is not None:
+            raise self.failure
+        self.refreshes += 1
 
     def send_stdin(self, data: bytes) -> None:
         if not self.pid:
@@ -342,6 +351,17 @@ class FakeSupervisor:
         for process in applied:
             process.signal(signal)
         return [FakeResult(process) for process in applied]
+
+    async def refresh(self, processes: Iterable[FakeProcess]) -> list[FakeResult]:
+        results = []
+        for process in processes:
+            try:
+                await process.refresh()
+            except RequestError as error:
+                results.append(FakeResult(process, error))
+            else:
+                results.append(FakeResult(process))
+        return results
 
     async def why(self, name: str) -> Why:
         process = self.process(name)

@@ -103,6 +103,9 @@ class FakeChild:
         self.group_signals.append(number)
         self.send_signal(number)
 
+    def would_end_by(self, number: int) -> bool:
+        return self.on_signal is die_of_it
+
     def resume(self, *, group: bool) -> None:
         if not self.alive:
             raise ProcessLookupError(3, "No such process")

@@ -367,6 +367,10 @@ class Supervisor:
         """Send a signal, given by number or name, to those that have a child."""
         return operations.signal(operations.listed(processes), signal_number(signal))
 
+    async def refresh(self, processes: Iterable[Process]) -> list[Result]:
+        """Refresh all at the same time, as ``Process.refresh`` does."""
+        return await operations.refresh(operations.listed(processes))
+
     start_all = start
     stop_all = stop
     signal_all = signal

@@ -38,6 +38,11 @@ def remarks(lines: str, base: str = EXTENDED) -> list[str]:
             "restart_delay=20\nrestart_limit=5/1m",
             ["restart_limit is never reached: restarts are at least 21 s apart"],
         ),
+        (
+            "refresh_signal=USR1\nrefresh_command=/bin/true",
+            ["refresh_signal has no effect beside refresh_command"],
+        ),
+        ("hook_timeout=5", ["hook_timeout has no effect: the program has no pre_start"]),
         ("essential=true", [f"essential {ESSENTIAL}"]),
     ],
 )

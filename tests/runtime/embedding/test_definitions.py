@@ -21,12 +21,13 @@ from trio_supervisor.core.config.stopping import KillMode
 from trio_supervisor.core.errors import ConfigError
 from trio_supervisor.runtime.embedding.definitions import program, task
 
-HOOKS = ("stop_command", "pre_start", "post_stop")
+HOOKS = ("stop_command", "pre_start", "post_stop", "refresh_command")
 RIGHT: dict[str, list[object]] = {
     **{f"rlimit_{name}": [0, "0", "1:2", "unlimited"] for name in RLIMITS},
     "stop_sequence": ["QUIT:10s, TERM", ["QUIT:10s", "TERM:1.5"]],
     **{hook: ["/bin/true now", ["/bin/true", "a b"]] for hook in HOOKS},
     "hook_timeout": [0.5, "1m"],
+    "refresh_signal": [1, "HUP", "usr2"],
     "kill_mode": ["process", "tree", KillMode.TREE],
     "gid": [0],
     "user_env": ["none", "basic", UserEnv.BASIC],
@@ -83,6 +84,7 @@ WRONG: dict[str, list[object]] = {
     "stop_sequence": ["", "QUIT:soon", ["NONE"], [15], "0"],
     **{hook: ["", [], [" "], 1] for hook in HOOKS},
     "hook_timeout": [-1, "soon"],
+    "refresh_signal": ["HPU", 0, 65],
     "kill_mode": ["cgroup", None],
     "gid": ["root", -1],
     "user_env": ["all", None],

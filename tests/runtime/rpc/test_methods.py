@@ -103,6 +103,7 @@ tsupervisor.getHistory array array double string int
 tsupervisor.getPoolInfo array
 tsupervisor.getProcessDetails struct string
 tsupervisor.getUnhealthy array array boolean
+tsupervisor.refresh array array
 tsupervisor.reopenLogs boolean array
 tsupervisor.startWithoutDependencies boolean string boolean
 tsupervisor.waitForState array array array double

@@ -14,6 +14,7 @@ from tests.kit.web import request, talking
 from trio_supervisor.core.config.model import Diff, GroupConfig, GroupKind, ProcessConfig
 from trio_supervisor.core.errors import (
     CantReread,
+    Failed,
     NoFile,
     NotExecutable,
     RequestError,
@@ -156,6 +157,21 @@ async def test_signals(fake: FakeSupervisor) -> None:
         assert error["code"] == "NOT_RUNNING"
     expected = [signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM, signal.SIGHUP, 37, 63, 0]
     assert fake.process("cat").signals == expected
+
+
+@pytest.mark.behaviour("policies.md#refresh")
+async def test_refreshes(fake: FakeSupervisor) -> None:
+    async with talking(fake) as client:
+        shown = await change(client, "/processes/cat/refresh")
+        assert (shown["name"], fake.process("cat").refreshes) == ("cat", 1)
+        error = await change(client, "/processes/grp:ga/refresh", status=409)
+        assert error["code"] == "NOT_RUNNING"
+        fake.process("cat").failure = Failed("no handler for SIGHUP")
+        error = await change(client, "/processes/cat/refresh", status=409)
+        assert (error["code"], error["message"]) == ("FAILED", "no handler for SIGHUP")
+        [result] = await change(client, "/all/refresh")
+        assert (result["name"], result["error"]["code"]) == ("cat", "FAILED")
+        assert await change(client, "/groups/grp/refresh") == []
 
 
 async def test_stdin(fake: FakeSupervisor) -> None:

@@ -6,6 +6,7 @@ import base64
 import json
 import time
 from collections.abc import Awaitable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import parse_qs, quote
@@ -16,6 +17,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from tests.kit.fake_supervisor import BOB, NOW, FakeActivity, FakeSupervisor
 from tests.kit.web import Client, Reply, inet_server, request, talking
+from trio_supervisor.core.config.stopping import Stopping
 from trio_supervisor.core.errors import (
     AbnormalTermination,
     Failed,
@@ -153,6 +155,31 @@ async def test_what_is_offered(state: State, actions: list[str]) -> None:
     }
     assert len({form["csrf"] for form in posting}) == 1
     assert page.links["Stderr log"] == "tail.html?processname=grp%3Aga&channel=stderr"
+
+
+@pytest.mark.behaviour("policies.md#refresh")
+@pytest.mark.parametrize(
+    ("stopping", "state", "offered"),
+    [
+        (Stopping(), State.RUNNING, False),
+        (Stopping(refresh_signal=1), State.RUNNING, True),
+        (Stopping(refresh_signal=1), State.STARTING, False),
+        (Stopping(refresh_command="/bin/true"), State.RUNNING, True),
+    ],
+)
+async def test_a_program_with_the_option_can_be_refreshed(
+    stopping: Stopping, state: State, offered: bool
+) -> None:
+    fake = FakeSupervisor("grp:ga")
+    process = fake.process("grp:ga")
+    process.config = replace(process.config, stopping=stopping)
+    process.state = state
+    async with talking(fake) as client:
+        page = Page((await client.get("/index.html")).body.decode())
+        assert ("refreshprocess" in page.offered("processname", "grp:ga")) is offered
+        if offered:
+            message = await act(client, action="refreshprocess", processname="grp:ga")
+            assert (message, process.refreshes) == ("Process grp:ga refreshed", 1)
 
 
 @pytest.mark.parametrize(

@@ -389,6 +389,15 @@ ROWS = (
         extension=True,
     ),
     ClientCommand(
+        "refresh",
+        "refresh:refresh",
+        ("refresh <name> ...", "Let programs take up what has changed: refresh_signal (HUP)"),
+        ("refresh <group>:*", "or refresh_command of every running process of a group"),
+        ("refresh all", "The same of every running process"),
+        completes=PROCESSES,
+        extension=True,
+    ),
+    ClientCommand(
         "reopen",
         "logs:reopen",
         ("reopen", "Open all logs by name again, as SIGUSR2 does"),

@@ -107,6 +107,16 @@ SIGNAL = ProcessAction(
     },
     method_group="signalProcessGroup",
 )
+REFRESH = ProcessAction(
+    "refreshed",
+    "",
+    "",
+    {
+        FaultCode.BAD_NAME: ("no such process", GENERIC),
+        FaultCode.FAILED: ("", GENERIC),
+        FaultCode.NOT_RUNNING: ("not running", NOT_RUNNING),
+    },
+)
 CLEAR = ProcessAction(
     "cleared",
     "clearProcessLogs",

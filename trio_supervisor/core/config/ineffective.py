@@ -33,12 +33,24 @@ def ineffective(config: ProcessConfig, written: Container[str]) -> Iterator[Cont
     yield from (one for one in _of_retries(config) if one.option in written)
     yield from (one for one in _of_restarts(config) if one.option in written)
     yield from (one for one in _of_probes(config) if one.option in written)
+    yield from (one for one in _of_hooks(config) if one.option in written)
     restarts = config.autorestart is not Autorestart.NEVER and not config.oneshot
     if restarts and "essential" in written and "autorestart" not in written and config.essential:
         text = "ends everything only when the program is not restarted any more after a crash"
         yield Contradiction(
             "essential", text, "write autorestart = false to end at the first crash, or unexpected"
         )
+
+
+def _of_hooks(config: ProcessConfig) -> Iterator[Contradiction]:
+    stopping = config.stopping
+    if stopping.refresh_command is not None:
+        text = "has no effect beside refresh_command"
+        yield Contradiction("refresh_signal", text, "leave one of the two out")
+    hooks = (stopping.pre_start, stopping.post_stop, stopping.refresh_command)
+    if hooks == (None,) * len(hooks):
+        text = "has no effect: the program has no pre_start, post_stop or refresh_command"
+        yield Contradiction("hook_timeout", text, "leave it out")
 
 
 def _of_probes(config: ProcessConfig) -> Iterator[Contradiction]:

@@ -22,6 +22,7 @@ from trio_supervisor.core.config.options import (
 )
 from trio_supervisor.core.config.restarting import NO_RESTART_OPTIONS
 from trio_supervisor.core.config.shell_syntax import VARIABLE, shell_syntax
+from trio_supervisor.core.config.stopping import NO_STOPPING
 from trio_supervisor.core.config.suggest import suggestion
 from trio_supervisor.core.config.unknown_keys import PROGRAM_KINDS, SERVERS, mistaken
 from trio_supervisor.core.config.value_types import COMMAND
@@ -248,7 +249,8 @@ def _policies(section: Section, processes: list[ProcessConfig]) -> Iterator[Diag
         return
     process = processes[0]
     has_probes = any(name in section.entries for name in _PROBE_OPTIONS)
-    if process.restarting is NO_RESTART_OPTIONS and not process.essential and not has_probes:
+    has_none = process.restarting is NO_RESTART_OPTIONS and process.stopping is NO_STOPPING
+    if has_none and not process.essential and not has_probes:
         return
     # Imported here because few programs have such options.
     from trio_supervisor.core.config.ineffective import ineffective

@@ -466,6 +466,8 @@ class UnconditionalOptions(CommonOptions, total=False):
     pre_start: str | Sequence[str]
     post_stop: str | Sequence[str]
     hook_timeout: float | str
+    refresh_signal: int | str
+    refresh_command: str | Sequence[str]
     log_format: LogFormat | str
     """``raw``, ``prefix`` or ``json``."""
     dump_signal: int | str

@@ -525,11 +525,31 @@ STOPPING = (
         "hook_timeout",
         value_types.DURATION,
         "30s",
-        "time after which pre_start and post_stop are killed",
+        "time after which pre_start, post_stop and refresh_command are killed",
         extension=True,
         extended=True,
         field="stopping.hook_timeout",
         python=python_values.DURATION,
+    ),
+    Option(
+        "refresh_signal",
+        value_types.SIGNAL,
+        None,
+        "signal of tsupervisorctl refresh; default: HUP",
+        extension=True,
+        extended=True,
+        field="stopping.refresh_signal",
+        python=python_values.SIGNAL_NUMBER,
+    ),
+    Option(
+        "refresh_command",
+        value_types.COMMAND,
+        None,
+        "command of tsupervisorctl refresh, in the place of the signal",
+        extension=True,
+        extended=True,
+        field="stopping.refresh_command",
+        python=python_values.COMMAND,
     ),
 )
 
@@ -1137,7 +1157,7 @@ NOT_DEFAULTS = frozenset(
     {
         *("command", "process_name", "numprocs", "numprocs_start"),
         *("depends_on", "essential", "oneshot"),
-        *("stop_command", "pre_start", "post_stop"),
+        *("stop_command", "pre_start", "post_stop", "refresh_command"),
     }
 )
 #: What is wrong with one of them as a default, and what to do.

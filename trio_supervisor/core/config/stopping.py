@@ -46,7 +46,16 @@ class Stopping:
     post_stop: str | None = None
     """A command after each end."""
     hook_timeout: float = 30.0
-    """Seconds after which these two are killed."""
+    """Seconds after which these two and ``refresh_command`` are killed."""
+    refresh_signal: int | None = None
+    """What asks it to refresh itself; None: SIGHUP."""
+    refresh_command: str | None = None
+    """A command for that, in the place of the signal."""
+
+    @property
+    def can_refresh(self) -> bool:
+        """Whether an option says how it refreshes itself."""
+        return self.refresh_signal is not None or self.refresh_command is not None
 
 
 #: How all processes without such options stop, shared.

@@ -240,6 +240,19 @@ def signal(processes: Iterable[Process], number: int) -> list[Result]:
     return results
 
 
+async def refresh(processes: Iterable[Process]) -> list[Result]:
+    """Refresh all at the same time; results come in order of completion."""
+    results: list[Result] = []
+
+    async def finish(process: Process) -> None:
+        results.append(Result(process, await _error_of(process.refresh())))
+
+    async with trio.open_nursery() as nursery:
+        for process in dict.fromkeys(processes):
+            nursery.start_soon(finish, process)
+    return results
+
+
 async def apply(plan: Plan, groups: Groups) -> list[StepResult]:
     """Carry out a plan step by step; a step that fails does not stop the others.
 
@@ -300,6 +313,11 @@ def in_start_order(processes: Iterable[Process]) -> list[Process]:
         return processes
     by_key = {process.key: process for process in processes}
     return [by_key[key] for key in coordination.in_start_order(by_key)]
+
+
+def running(processes: Iterable[Process]) -> list[Process]:
+    """Return those that are RUNNING."""
+    return [process for process in processes if process.state is State.RUNNING]
 
 
 def stopped_together(processes: list[Process]) -> frozenset[Key]:

@@ -89,7 +89,6 @@ class Driver:
         "_kills_before",
         "_known_hooks",
         "_monitor",
-        "_nursery",
         "_record",
         "_removed",
         "_signals",
@@ -99,6 +98,7 @@ class Driver:
         "_wait",
         "_waiters",
         "child",
+        "nursery",
         "without_child",
     )
 
@@ -126,7 +126,8 @@ class Driver:
         self._monitor = monitor
         self._signals = Signaller(config, host.log)
         self._wait = trio.CancelScope()
-        self._nursery: trio.Nursery | None = None
+        self.nursery: trio.Nursery | None = None
+        """Of the tasks that serve the child, cancelled at its end; None before the first."""
         self._known_hooks: ProcessHooks | None = None
         self.without_child: trio.CancelScope | None = None
         """Set while there is no child but the start or the cleaning up goes on; a stop of a start
@@ -262,7 +263,7 @@ class Driver:
                 if self._config.stopping.pre_start is not None:
                     attempt.phase = "runs pre_start"
                     self._waiters.wake()  # who does not wait for RUNNING goes on
-                    await self._hooks.pre_start()
+                    await self.hooks.pre_start()
                 environment = await self._starter.environment()
             except (RequestError, SpawnError):
                 if not scope.cancel_called:
@@ -315,7 +316,7 @@ class Driver:
         """Forward the child's input and output until it exits, then record its end."""
         try:
             async with trio.open_nursery() as nursery:
-                self._nursery = nursery
+                self.nursery = nursery
                 child.serve(nursery, self._stdio.carry)
                 if self._monitor is not None:
                     self._monitor.serve(nursery, self)
@@ -333,7 +334,7 @@ class Driver:
             stopping = self._record.state is State.STOPPING
             cleans_up = self._config.has_cleanup
             if cleans_up:
-                after = self._hooks.after_end(child.pid, ended, self._record)
+                after = self.hooks.after_end(child.pid, ended, self._record)
                 if stopping:
                     await after()
         finally:
@@ -434,8 +435,8 @@ class Driver:
         record_it(trio.current_time() + step.wait)
         try:
             if step.command:
-                assert self._nursery is not None
-                self._hooks.begin_stop(self._nursery, child.pid, step, next_step)
+                assert self.nursery is not None
+                self.hooks.begin_stop(self.nursery, child.pid, step, next_step)
             else:
                 self._signals.stop(child, step)
         except Failed as error:
@@ -445,7 +446,8 @@ class Driver:
             self._wait.deadline = self._record.deadline
 
     @property
-    def _hooks(self) -> ProcessHooks:
+    def hooks(self) -> ProcessHooks:
+        """The commands of its options, made with the first use."""
         if self._known_hooks is None:
             from trio_supervisor.runtime.process.hooks import ProcessHooks  # few programs have some
 

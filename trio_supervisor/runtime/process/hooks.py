@@ -43,6 +43,9 @@ class ProcessHooks:
         self._host = starter.host
         self._stdio = starter.stdio
         self._commands = SideCommands(starter.config, starter.group, starter.host)
+        # Of its own, so that a stop never waits for a refresh that was killed and does not end.
+        self._refreshes = SideCommands(starter.config, starter.group, starter.host)
+        self._refresh_turn = trio.Lock()
 
     async def pre_start(self) -> None:
         """Run the command before a start, with the log open. Raises SpawnError if it has failed."""
@@ -125,14 +128,55 @@ class ProcessHooks:
         if await self._run("stop_command", step.command, step.wait, {"MAINPID": str(pid)}):
             failed()
 
+    async def refresh(
+        self, nursery: trio.Nursery, pid: int, stopped: Callable[[], Awaitable[object]]
+    ) -> str:
+        """Run ``refresh_command`` and return why it has failed; empty if it has not.
+
+        It runs in a task of this nursery, which ends with the child ``pid``, so it goes on when the
+        caller is cancelled. It is killed when ``stopped`` returns. Requests take turns: a later one
+        may be about a newer change.
+        """
+        line, within = self._config.stopping.refresh_command, self._config.stopping.hook_timeout
+        over, failure = trio.Event(), "refresh_command: the program has stopped meanwhile"
+
+        async def run() -> None:
+            nonlocal failure
+            try:
+                async with trio.open_nursery() as both:
+                    both.start_soon(cancel_when_stopped, both.cancel_scope)
+                    async with self._refresh_turn:
+                        assert line is not None
+                        environment = {"MAINPID": str(pid)}
+                        failure = await self._run(
+                            "refresh_command", line, within, environment, self._refreshes
+                        )
+                    both.cancel_scope.cancel()
+            finally:
+                over.set()
+
+        async def cancel_when_stopped(scope: trio.CancelScope) -> None:
+            await stopped()
+            scope.cancel()
+
+        nursery.start_soon(run)
+        await over.wait()
+        return failure
+
     async def _run(
-        self, option: str, line: str, within: float, environment: Mapping[str, str]
+        self,
+        option: str,
+        line: str,
+        within: float,
+        environment: Mapping[str, str],
+        commands: SideCommands | None = None,
     ) -> str:
         """Run a command and return why it has failed; empty if it has not. A failure is logged."""
         name = self._config.name
+        commands = self._commands if commands is None else commands
         self._host.log(Severity.DEBUG, f"running {option} of {name}")
         try:
-            end = await self._commands.run(
+            end = await commands.run(
                 line, within=within, environment=environment, output=self._stdio.write_to_log
             )
         except CommandNotRun as error:

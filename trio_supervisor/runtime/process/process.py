@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from signal import SIGHUP
 from typing import TYPE_CHECKING, Literal
 
 import trio
@@ -10,6 +11,7 @@ import trio
 from trio_supervisor.core.config.python_values import signal_number
 from trio_supervisor.core.errors import (
     AbnormalTermination,
+    Failed,
     NoFile,
     NotRunning,
     SpawnFailed,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.host import Host
     from trio_supervisor.runtime.output.backlog import Overflow
     from trio_supervisor.runtime.process.state_machine import StartAttempt
+    from trio_supervisor.runtime.spawn.child import Child
 
 
 #: Bytes given to the pipe at a time when the caller waits.
@@ -158,6 +161,41 @@ class Process(BaseProcess):
             raise NotRunning(self.full_name)
         self.driver.signal(child, number)
         self._states.signalled(number, requested(self, f"signal {signal_name(number)}"))
+
+    async def refresh(self) -> None:
+        """Let it take up what has changed without a restart: see ``refresh_command``.
+
+        Send it ``refresh_signal``, or run that command and return when it has ended; a call that is
+        cancelled leaves the command running. Raises NotRunning if it is not RUNNING, and Failed
+        if the command fails, or if the signal would end the program, which has no handler for it.
+        """
+        child, stopping = self.driver.child, self.config.stopping
+        if self.state is not State.RUNNING or child is None or self.driver.is_dead:
+            raise NotRunning(self.full_name)
+        cause = requested(self, "refresh")
+        if stopping.refresh_command is not None:
+            assert self.driver.nursery is not None  # there is a child
+            failure = await self.driver.hooks.refresh(
+                self.driver.nursery, child.pid, partial(self._no_longer_running, child)
+            )
+            if failure:
+                raise Failed(f"{self.full_name}: {failure}")
+            return
+        number = SIGHUP if stopping.refresh_signal is None else stopping.refresh_signal
+        if child.would_end_by(number):
+            name = signal_name(number)
+            raise Failed(
+                f"{self.full_name} has no handler for {name}, which would end it; "
+                "set refresh_signal or refresh_command"
+            )
+        self.driver.signal(child, number)
+        self._states.signalled(number, cause)
+
+    async def _no_longer_running(self, child: Child) -> None:
+        """Return when this child is told to stop or has ended."""
+        await self.waiters.until(
+            lambda: self.driver.child is not child or self.state is not State.RUNNING
+        )
 
     async def wait_for(self, *states: State | str) -> None:
         """Return when the process is in one of these states, or has been since the call.

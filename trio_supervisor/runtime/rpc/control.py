@@ -38,7 +38,7 @@ async def start_process(supervisor: Supervisor, name: str, wait: bool) -> Value:
     @param boolean wait  answer when the process is RUNNING (default) or as soon as it is spawned
     @return boolean      always true; an array of results for "group:*"
     """
-    if (members := _members(supervisor, name)) is not None:
+    if (members := members_named(supervisor, name)) is not None:
         return results(await supervisor.start_once(members, wait=wait))
     process = supervisor.process(name)
     with _called(name):
@@ -73,7 +73,7 @@ async def stop_process(supervisor: Supervisor, name: str, wait: bool) -> Value:
     @param boolean wait  answer when the process has ended (default) or has been told to
     @return boolean      always true; an array of results for "group:*"
     """
-    if (members := _members(supervisor, name)) is not None:
+    if (members := members_named(supervisor, name)) is not None:
         return results(await supervisor.stop(members, wait=wait))
     process = supervisor.process(name)
     with _called(name):
@@ -108,7 +108,7 @@ async def signal_process(supervisor: Supervisor, name: str, signal: str) -> Valu
     @param string signal  a name, with or without SIG, or a number
     @return boolean       always true; an array of results for "group:*"
     """
-    if (members := _members(supervisor, name)) is not None:
+    if (members := members_named(supervisor, name)) is not None:
         return _signal_all(supervisor, members, signal)
     process = supervisor.process(name)
     number = signal_number(signal)
@@ -233,7 +233,7 @@ def signal_number(text: str) -> int:
         raise BadSignal(text) from error
 
 
-def _members(supervisor: Supervisor, name: str) -> list[Process] | None:
+def members_named(supervisor: Supervisor, name: str) -> list[Process] | None:
     """Return the processes of ``group:*`` or ``group:``; None if the name means one process."""
     group, colon, process = name.partition(":")
     if not colon or process not in ("", "*"):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from trio_supervisor.core.errors import IncorrectParameters
 from trio_supervisor.core.process.states import State
+from trio_supervisor.runtime.groups.operations import running
 from trio_supervisor.runtime.inspect.dependencies import dependencies
 from trio_supervisor.runtime.inspect.describe import details
 from trio_supervisor.runtime.inspect.health import unhealthy_processes, wait_for_states
@@ -18,6 +19,7 @@ from trio_supervisor.runtime.journal.view import (
     shown_why,
     without_requesters,
 )
+from trio_supervisor.runtime.rpc.control import members_named, results
 from trio_supervisor.runtime.rpc.method import ARRAY, INTEGER, NAME, SECONDS, WAIT, Method
 
 if TYPE_CHECKING:
@@ -178,6 +180,21 @@ async def start_without_dependencies(supervisor: Supervisor, name: str, wait: bo
     return True
 
 
+async def refresh(supervisor: Supervisor, names: list[Value]) -> Value:
+    """Let processes take up what has changed without a restart.
+
+    Each is sent its refresh_signal, SIGHUP by default, or its refresh_command is run.
+
+    @param array names  processes, as group:name unless both are the same, or "group:*"; none: all
+    @return array       one struct for each process that is named, or is one of several and RUNNING
+    """
+    processes = running(supervisor.processes()) if not names else []
+    for name in _strings(names):
+        group = members_named(supervisor, name)
+        processes += [supervisor.process(name)] if group is None else running(group)
+    return results(await supervisor.refresh(processes))
+
+
 def _strings(values: list[Value]) -> list[str]:
     if not all(isinstance(value, str) for value in values):
         raise IncorrectParameters
@@ -201,6 +218,7 @@ METHODS = (
     Method("getPoolInfo", "array", (), pool_info, always=True, reads=True),
     Method("getProcessDetails", "struct", (NAME,), process_details, reads=True),
     Method("getUnhealthy", "array", (ARRAY, _STRICT), unhealthy, reads=True),
+    Method("refresh", "array", (ARRAY,), refresh),
     Method("reopenLogs", "boolean", (ARRAY,), reopen_logs),
     Method("startWithoutDependencies", "boolean", (NAME, WAIT), start_without_dependencies),
     Method("waitForState", "array", (ARRAY, ARRAY, SECONDS), wait_for_state, reads=True),

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 #: Bytes in the unit of ``ru_maxrss``.
 _MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
 
+#: Signals that end no process, even without a handler.
+HARMLESS = frozenset({0, signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH})
+
 #: Starts, in a nursery, the tasks that move bytes between a child with this pid and its logs.
 Carry = Callable[[trio.Nursery, int], None]
 
@@ -71,6 +74,12 @@ class Child(Protocol):
 
     def send_group_signal(self, number: int) -> None:
         """Signal the child's process group, or the child if it has left that; the same errors."""
+
+    def would_end_by(self, number: int) -> bool:
+        """Whether the child has no handler for this signal, which ends it then.
+
+        False if that cannot be found out.
+        """
 
     def resume(self, *, group: bool) -> None:
         """Continue the child, or its group, if it is stopped (SIGSTOP). Raises OSError."""
@@ -157,6 +166,17 @@ class RealChild:
             os.killpg(self.pid, number)
         except ProcessLookupError:  # the child has moved to another process group
             self.send_signal(number)
+
+    def would_end_by(self, number: int) -> bool:
+        if number in HARMLESS:
+            return False
+        try:
+            with open(f"/proc/{self.pid}/status", "rb") as file:
+                rows = dict(line.split(b":", 1) for line in file.read().splitlines())
+            masks = [int(rows[name], 16) for name in (b"SigBlk", b"SigIgn", b"SigCgt")]
+        except (OSError, LookupError, ValueError):
+            return False
+        return not any(mask >> (number - 1) & 1 for mask in masks)
 
     def resume(self, *, group: bool) -> None:
         (self.send_group_signal if group else self.send_signal)(signal.SIGCONT)

@@ -142,6 +142,9 @@ class TaskChild:
     def send_group_signal(self, number: int) -> None:
         self.send_signal(number)
 
+    def would_end_by(self, number: int) -> bool:
+        return number in ENDING_SIGNALS
+
     def resume(self, *, group: bool) -> None:
         """Do nothing: a task cannot be stopped by SIGSTOP."""
 

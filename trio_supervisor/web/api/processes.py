@@ -11,6 +11,7 @@ from trio_supervisor.core.errors import (
     RequestError,
     SpawnFailed,
 )
+from trio_supervisor.runtime.groups.operations import running
 from trio_supervisor.runtime.inspect.describe import details, last_output, reason
 from trio_supervisor.runtime.inspect.info import by_name
 from trio_supervisor.runtime.rpc.control import signal_number
@@ -107,6 +108,13 @@ async def send_signal(request: ApiRequest) -> object:
     return await _shown(request, process)
 
 
+async def refresh(request: ApiRequest) -> object:
+    """Let a process take up what has changed, without a restart."""
+    process = _process(request)
+    await process.refresh()
+    return await _shown(request, process)
+
+
 async def send_stdin(request: ApiRequest) -> object:
     process = _process(request)
     if process.kind is GroupKind.POOL:
@@ -139,6 +147,10 @@ async def restart_several(request: ApiRequest, processes: list[Process]) -> obje
 
 async def signal_several(request: ApiRequest, processes: list[Process]) -> object:
     return _results(request.supervisor.signal(processes, signal_number(request.text("signal"))))
+
+
+async def refresh_several(request: ApiRequest, processes: list[Process]) -> object:
+    return _results(await request.supervisor.refresh(running(processes)))
 
 
 async def clear_several(request: ApiRequest, processes: list[Process]) -> object:
@@ -262,6 +274,7 @@ ROUTES = (
     _on_process("stop", stop, "Stop a process", (WAIT,)),
     _on_process("restart", restart, "Stop a process if it is running, then start it", (WAIT,)),
     _on_process("signal", send_signal, "Send a signal to a process", (SIGNAL,)),
+    _on_process("refresh", refresh, "Send its refresh_signal, or run its refresh_command"),
     _on_process("stdin", send_stdin, "Write text to the stdin of a process", (DATA,), DONE),
     _on_process("logs/clear", clear, "Clear the logs of a process", (), DONE),
     *_on_several("start", start_several, "Start every process that is not running", (WAIT,)),
@@ -270,5 +283,8 @@ ROUTES = (
         "restart", restart_several, "Stop every running process, then start all processes", (WAIT,)
     ),
     *_on_several("signal", signal_several, "Send a signal to every running process", (SIGNAL,)),
+    *_on_several(
+        "refresh", refresh_several, "Refresh every RUNNING process by its signal or command"
+    ),
     *_on_several("logs/clear", clear_several, "Clear the logs of every process"),
 )

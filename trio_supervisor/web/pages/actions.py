@@ -155,6 +155,11 @@ async def _restart(form: FormAction) -> str:
     return await _failure_of_start(form, started) or f"Process {form.name} restarted"
 
 
+async def _refresh_process(form: FormAction) -> str:
+    await form.supervisor.process(form.name).refresh()
+    return f"Process {form.name} refreshed"
+
+
 async def _clear_log(form: FormAction) -> str:
     await clear_process_logs(form.supervisor, form.name)
     return f"Log for {form.name} cleared"
@@ -196,6 +201,7 @@ _GROUP_ACTIONS: dict[str, Perform] = {
 }
 _PROCESS_ACTIONS: dict[str, Perform] = {
     "clearlog": _clear_log,
+    "refreshprocess": _refresh_process,
     "restart": _restart,
     "start": _start,
     "stop": _stop,

@@ -37,6 +37,7 @@ class Button:
 START = Button("Start", "start")
 STOP = Button("Stop", "stop")
 RESTART = Button("Restart", "restart")
+REFRESH = Button("Refresh", "refreshprocess")
 CLEAR_LOG = Button("Clear log", "clearlog", asks=True)
 OF_GROUP = (
     Button("Start", "startgroup"),
@@ -49,7 +50,7 @@ OF_ALL = (
     Button("Restart All", "restartall", asks=True),
     Button("Stop All", "stopall", asks=True),
 )
-_TEXTS = {a.value: a.text for a in (START, STOP, RESTART, CLEAR_LOG, *OF_GROUP, *OF_ALL)}
+_TEXTS = {a.value: a.text for a in (START, STOP, RESTART, REFRESH, CLEAR_LOG, *OF_GROUP, *OF_ALL)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from trio_supervisor.web.pages.forms import (
     GROUP,
     OF_GROUP,
     PROCESS,
+    REFRESH,
     RESTART,
     START,
     STOP,
@@ -190,11 +191,12 @@ def _title(text: str) -> str:
 def _actions(process: Process, viewer: Viewer) -> str:
     name = process.full_name
     main = viewer.form(_OFFERED.get(process.state, ()), PROCESS, name)
-    clear = viewer.form((CLEAR_LOG,), PROCESS, name)
+    refreshes = process.state is State.RUNNING and process.config.stopping.can_refresh
+    more = viewer.form((REFRESH, CLEAR_LOG) if refreshes else (CLEAR_LOG,), PROCESS, name)
     return (
         f'<div class="buttons">{main}'
         f'<details class="menu"><summary aria-label="More for {visible(name)}">⋯</summary>'
         f'<div><a href="{log_address(name)}">Stdout log</a>'
         f'<a href="{log_address(name, "stderr")}">Stderr log</a>'
-        f'<a href="{history_address(name)}">History</a>{clear}</div></details></div>'
+        f'<a href="{history_address(name)}">History</a>{more}</div></details></div>'
     )

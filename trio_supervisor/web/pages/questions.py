@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _VERBS = {
     "refresh": "Show",
     "clearlog": "Clear",
+    "refreshprocess": "Refresh",
     **dict.fromkeys(("start", "startgroup", "startall"), "Start"),
     **dict.fromkeys(("stop", "stopgroup", "stopall"), "Stop"),
     **dict.fromkeys(("restart", "restartgroup", "restartall"), "Restart"),
