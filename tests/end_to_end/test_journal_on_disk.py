@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import threading
+import xmlrpc.client
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +18,9 @@ import pytest
 
 from tests.end_to_end.test_full_disk import small_disk
 from tests.kit.ctl import install, run
-from tests.kit.daemon import BASE, daemon, eventually
+from tests.kit.daemon import BASE, UnixTransport, daemon, eventually
 from tests.kit.root import needs_root
+from tests.kit.strace import slow
 
 if TYPE_CHECKING:
     from tests.kit.daemon import Daemon
@@ -176,3 +181,30 @@ def test_without_extended_there_is_no_file(tmp_path: Path) -> None:
         maps = Path(f"/proc/{running.process.pid}/maps").read_text(encoding="ascii")
         assert "sqlite" not in maps
     assert not (tmp_path / "journal").exists()
+
+
+@pytest.mark.behaviour("journal.md#the-journal-on-disk")
+def test_requests_during_a_slow_start_are_in_the_file(tmp_path: Path) -> None:
+    """The lock of the file takes a second; the client connects as soon as there is a socket."""
+    base = config("extended=true", "journal=%(here)s/journal")
+
+    def start() -> None:
+        server = xmlrpc.client.ServerProxy(
+            "http://localhost", transport=UnixTransport(str(tmp_path / "s.sock"))
+        )
+
+        def is_started() -> bool:
+            try:
+                return bool(server.supervisor.startProcess("web"))
+            except OSError:
+                return False
+
+        eventually(is_started, "a started program")
+
+    client = threading.Thread(target=start)
+    client.start()
+    with daemon(tmp_path, WEB + "autostart=false\n", base=base, within=slow("flock", 1)):
+        client.join()
+    with closing(sqlite3.connect(tmp_path / "journal")) as file:
+        rows = list(file.execute("SELECT number, process, what FROM entries ORDER BY number"))
+    assert rows[:3] == [(1, "", "daemon"), (2, "web", "request"), (3, "web", "state")]

@@ -1,4 +1,4 @@
-"""System calls of the real daemon that fail as in an old kernel or a sandbox."""
+"""System calls of the real daemon that fail as in an old kernel or a sandbox, or are slow."""
 
 from __future__ import annotations
 
@@ -10,6 +10,15 @@ def failing(call: str, error: str) -> list[str]:
 
     The command keeps its pid; strace runs beside it.
     """
+    return _injecting(call, f"error={error}")
+
+
+def slow(call: str, seconds: float) -> list[str]:
+    """The same for a system call that takes its time."""
+    return _injecting(call, f"delay_enter={seconds * 1e6:.0f}")
+
+
+def _injecting(call: str, what: str) -> list[str]:
     need_tracing()
-    inject = f"inject={call}:error={error}"
+    inject = f"inject={call}:{what}"
     return ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject]

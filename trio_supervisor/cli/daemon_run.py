@@ -149,6 +149,9 @@ class Service:
             )
             apps = self._apps(config, supervisor)
             self._enter_background(activity)
+            # Before the servers answer: what a client asks for is in the file too, and after the
+            # entry about this start.
+            await self._journal.open(config.daemon, activity.log)
             earlier = None
             with suppress(OSError, ValueError):  # no pidfile
                 earlier = recorded_pid(config.daemon.pidfile)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import sqlite3
 import threading
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.kit.daemon import PATIENCE
 from trio_supervisor.core.config.model import DaemonConfig
@@ -20,7 +24,6 @@ from trio_supervisor.runtime.journal.journal import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from trio_supervisor.core.diagnostics import Severity
 
@@ -102,6 +105,48 @@ async def test_loops_are_folded_in_the_file_too(tmp_path: Path) -> None:
     assert [entry.count for entry in await desk.journal.select()] == [5, 5]
     assert [entry.count for entry in await desk.journal.select(limit=1)] == [5]
     await desk.journal.close()
+
+
+#: A state that is recorded; then, whether what waits is given to the disk, and whether that fails.
+STEPS = st.lists(
+    st.tuples(st.sampled_from("ab"), st.booleans(), st.booleans()), min_size=8, max_size=30
+)
+
+
+@settings(max_examples=60)
+@given(steps=STEPS)
+@pytest.mark.behaviour("journal.md#loops-are-folded", "journal.md#full-and-hanging-disks")
+def test_the_file_has_what_memory_has_however_writes_fail(
+    steps: list[tuple[str, bool, bool]],
+) -> None:
+    fails = False
+    real = Database.write
+
+    def write(self: Database, *arguments: object) -> None:
+        if fails:
+            raise sqlite3.OperationalError("database or disk is full")
+        real(self, *arguments)  # type: ignore[arg-type]  # passed on
+
+    def give_to_the_disk() -> None:
+        disk._write()
+        disk._worker.settle(PATIENCE)
+
+    with TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Database, "write", write)
+        desk = Desk(Path(directory, "j"))
+        database = Database(str(desk.daemon.journal), 1_000_000)
+        desk.journal._disk = disk = disk_module.DiskJournal(database, desk.log)
+        for new, is_written, fails in steps:  # noqa: B007 - read by ``write``
+            desk.record("a", new)
+            if is_written:
+                give_to_the_disk()
+        fails = False
+        give_to_the_disk()  # the last one may have failed
+        give_to_the_disk()
+        expected = {entry.number: entry.count for entry in desk.journal.memory.all()}
+        found = database.read((), None, None, None)
+        database.close(0)
+        assert {entry.number: entry.count for entry in found} == expected
 
 
 @pytest.mark.behaviour("journal.md#full-and-hanging-disks")

@@ -94,6 +94,8 @@ async def test_what_is_expected(autojump_clock: MockClock) -> None:
         await x.wait_for(State.FATAL)  # exit status 0, before startsecs
         end = x.history.last_end
         assert (end.exit, end.expected) == (Exit(0), False)
+        *_, failed, _ = recorder.host.journal.memory.of("x")
+        assert (failed.new, failed.evidence["pid"]) == ("BACKOFF", recorder.launcher.last.pid)
         recorder.launcher.failures = [SpawnError("no memory")]
         x.begin()
         await x.wait_for(State.STARTING)

@@ -92,8 +92,9 @@ class DiskJournal:
         for entry in entries:
             self._waiting[entry.number] = entry
         for old in dropped:
-            if self._waiting.pop(old, None) is None:
-                self._dropped.append(old)
+            self._waiting.pop(old, None)
+            # The file may have it all the same, as it was before it counted more.
+            self._dropped.append(old)
         self._keep_bounds()
         self._news.set()
 
@@ -187,6 +188,8 @@ class DiskJournal:
         """Keep what could not be written for the next try, and log the change."""
         if batch.error is not None:
             self._waiting = {**batch.entries, **self._waiting}
+            for number in self._dropped:  # since the batch was made
+                self._waiting.pop(number, None)
             self._dropped = batch.dropped + self._dropped
             self._keep_bounds()
             if not self._failing:

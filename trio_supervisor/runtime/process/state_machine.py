@@ -228,10 +228,11 @@ class StateMachine:
         cause: Cause,
         error: str,
         end: End | None = None,
+        pid: int = 0,
     ) -> None:
         """Record a failed start attempt; retry later, or give up.
 
-        ``end``: None means that the attempt led to no child.
+        ``end`` and ``pid`` are those of the child that ended; None and 0: there was none.
         """
         record = self._record
         record.spawn_error = error
@@ -241,7 +242,7 @@ class StateMachine:
         self._move(
             State.BACKOFF,
             cause,
-            Evidence(0, record.failures, ended, False, error, end=end),
+            Evidence(pid, record.failures, ended, False, error, end=end),
         )
         if record.intent is Intent.DOWN:
             self.abandon_start()
@@ -329,8 +330,8 @@ class StateMachine:
             # It was never seen alive after startsecs. When the daemon itself was stopped meanwhile,
             # the time of death is unknown, so ``lifetime`` would prove nothing.
             record.exit_status = 0
-            record.pid = 0
-            self.fail_start(EXIT, why_start_failed(config, record, lifetime), end)
+            pid, record.pid = record.pid, 0
+            self.fail_start(EXIT, why_start_failed(config, record, lifetime), end, pid)
         else:
             if record.state is State.STARTING:
                 self.promote(POLICY)
