@@ -55,10 +55,12 @@ class _Connection(http.client.HTTPConnection):
         self.sock = connection
 
 
-class _Transport(xmlrpc.client.Transport):
-    def __init__(self, path: str) -> None:
+class UnixTransport(xmlrpc.client.Transport):
+    """XML-RPC over the unix socket at ``path``."""
+
+    def __init__(self, path: Path) -> None:
         super().__init__()
-        self._path = path
+        self._path = str(path)
 
     def make_connection(self, host: tuple[str, dict[str, str]] | str) -> http.client.HTTPConnection:
         connection = self._connection[1]
@@ -73,7 +75,7 @@ class Rpc:
 
     def __init__(self, path: Path) -> None:
         self._proxy = xmlrpc.client.ServerProxy(
-            "http://localhost", transport=_Transport(str(path)), allow_none=True
+            "http://localhost", transport=UnixTransport(path), allow_none=True
         )
 
     def answers(self) -> bool:
