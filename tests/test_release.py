@@ -10,12 +10,13 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from importlib.metadata import distribution, requires
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
 
 from tests.kit.daemon import BARE, PATIENCE, write_config
+from tests.kit.machine import requirements
 from trio_supervisor import __version__
 
 ROOT = Path(__file__).parents[1]
@@ -45,22 +46,9 @@ def run(*command: object, cwd: Path) -> str:
     return done.stdout
 
 
-def needed(name: str) -> set[str]:
-    """A distribution and all that it requires here, without extras."""
-    found = {name}
-    for requirement in requires(name) or ():
-        match = re.match(r"([A-Za-z0-9._-]+)([^;]*)(?:;(.*))?", requirement)
-        assert match is not None
-        condition = match[3] or ""
-        # Linux and CPython; a requirement for anything else, or an extra, is not for us.
-        if not re.search(r"extra|win32|nt\b|!= ?['\"]CPython|python_version <", condition):
-            found |= needed(match[1])
-    return found
-
-
 def link_dependencies(target: Path) -> None:
     """Make what our distribution requires importable in another environment."""
-    for name in needed("trio-supervisor") - {"trio-supervisor"}:
+    for name in requirements("trio-supervisor") - {"trio-supervisor"}:
         files = distribution(name).files or ()
         for top in {file.parts[0] for file in files if file.parts[0] not in ("..", "__pycache__")}:
             source = Path(str(distribution(name).locate_file(top)))

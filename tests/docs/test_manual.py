@@ -33,7 +33,7 @@ def test_the_configurations_load(page: str) -> None:
 
 
 def test_the_configurations_of_the_installation_guide_load_and_make_a_unit() -> None:
-    system, clock, of_a_user = blocks("installation.md", "ini")
+    system, clock, _, of_a_user = blocks("installation.md", "ini")
     environ = {"HOME": "/home/me", "XDG_RUNTIME_DIR": "/run/user/1000"}
     context = replace(eval_context(environ), is_dir=lambda path: True, group_id=lambda name: 100)
     configs = []

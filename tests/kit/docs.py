@@ -4,10 +4,46 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 DOCS = Path(__file__).parents[2] / "docs"
 README = "../README.md"
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+class Step(NamedTuple):
+    """A block of a page, and where it stands."""
+
+    section: str
+    """The heading above it."""
+    introduction: str
+    """The paragraph above it."""
+    language: str
+    text: str
+
+    @property
+    def file(self) -> str:
+        """The path at the end of the introduction (``Write this file, `PATH`:``), or empty."""
+        names = re.findall(r"`([~/][^`]*)`:$", self.introduction)
+        return names[0] if names else ""
+
+    @property
+    def commands(self) -> list[tuple[str, str]]:
+        """The commands of a console block, each with its output."""
+        parts = re.split(r"^\$ (.*)\n", self.text, flags=re.MULTILINE)[1:]
+        return list(zip(parts[::2], parts[1::2], strict=True))
+
+
+def steps(page: str) -> list[Step]:
+    """All blocks of a page in their order."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    found = []
+    for block in _BLOCK.finditer(text):
+        before = text[: block.start()]
+        heading = re.findall(r"^#+ (.+)$", _BLOCK.sub("", before), re.MULTILINE)[-1]
+        introduction = before.rstrip().rpartition("\n\n")[2]
+        found.append(Step(heading, introduction, block[1], block[2]))
+    return found
 
 
 def blocks(page: str, language: str) -> list[str]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import shutil
 import socket
 import subprocess
+from importlib.metadata import requires
 
 import pytest
 
@@ -67,6 +69,19 @@ def need_localhost() -> None:
         socket.getaddrinfo("localhost", None)
     except OSError as error:
         pytest.skip(f"localhost has no address here ({error}): give it a line in /etc/hosts")
+
+
+def requirements(name: str) -> set[str]:
+    """A distribution and all that it requires here, without extras."""
+    found = {name}
+    for requirement in requires(name) or ():
+        match = re.match(r"([A-Za-z0-9._-]+)([^;]*)(?:;(.*))?", requirement)
+        assert match is not None
+        condition = match[3] or ""
+        # Linux and CPython; a requirement for anything else, or an extra, is not for us.
+        if not re.search(r"extra|win32|nt\b|!= ?['\"]CPython|python_version <", condition):
+            found |= requirements(match[1])
+    return found
 
 
 @functools.cache

@@ -98,19 +98,19 @@ def daemon_unit(config: Config, installation: Installation) -> str:
         "# READY=1 is sent when the sockets are bound; the state of the programs is the status.",
         "Type=notify",
         f"ExecStart={_words(command)}",
-        "# Every program restarts. For changed programs only: tsupervisorctl update",
+        "# Restarts every program. To restart changed programs only: tsupervisorctl update",
         "ExecReload=/bin/sh -c 'kill -HUP $MAINPID'",
-        "# TERM goes to the daemon alone, which stops the programs in order and extends the time.",
+        "# Only the daemon gets SIGTERM. It stops the programs in order and extends the timeout.",
         "KillMode=mixed",
         "TimeoutStopSec=30",
         "Restart=on-failure",
         "RestartSec=5",
-        "# An error of the configuration, which a new start would not mend.",
+        "# A configuration error, which a restart would not fix.",
         f"RestartPreventExitStatus={EXIT_ERROR}",
-        "# The event loop gives a sign of life twice in this time.",
+        "# The event loop reports to systemd twice in this time; a daemon that hangs is restarted.",
         f"WatchdogSec={WATCHDOG_SECONDS}",
-        "# Programs may have control groups of their own, and one that runs out of memory does not",
-        "# end the others.",
+        "# Programs may have control groups of their own, and the kernel kills only the program",
+        "# that runs out of memory.",
         "Delegate=yes",
         "OOMPolicy=continue",
         "TasksMax=infinity",
@@ -148,8 +148,7 @@ def _hardening(user: str | None) -> list[str]:
     lines = ["# The programs live under these restrictions too."]
     if user is None:
         lines += [
-            "# The daemon runs as root, because [supervisord] has no user=; this lets programs",
-            "# have users of their own.",
+            "# The daemon runs as root, so that programs can have users of their own.",
         ]
     else:
         lines += [
@@ -162,7 +161,7 @@ def _hardening(user: str | None) -> list[str]:
         "ProtectKernelModules=yes",
         "ProtectKernelLogs=yes",
         "ProtectKernelTunables=yes",
-        "# Stricter, if your programs can do without:",
+        "# Stricter restrictions, for programs that do not need these rights:",
         "#ProtectSystem=full",
         "#ProtectHome=yes",
         "#PrivateTmp=yes",
