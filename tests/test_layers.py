@@ -122,6 +122,8 @@ LAZY = (
     ),
     Lazy("runtime.spawn.steps", "ctypes", "as slow, and for children with such a step only"),
     Lazy("runtime.process.driver", f"{NAME}.runtime.process.hooks*", "few programs have hooks"),
+    Lazy("runtime.process.hooks", f"{NAME}.runtime.spawn.sweep*", "few programs need it"),
+    Lazy("runtime.groups.group", f"{NAME}.core.cgroups*", "few programs need it"),
     Lazy("runtime.process.hooks", f"{NAME}.runtime.spawn.tree*", "few programs need it"),
     Lazy("runtime.spawn.starter", f"{NAME}.runtime.spawn.tree*", "few programs need it"),
     Lazy("runtime.spawn.starter", f"{NAME}.runtime.spawn.environment*", "few programs need it"),

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trio_supervisor.cli.service_manager import ServiceManager
+    from trio_supervisor.core.config.model import DaemonConfig
+    from trio_supervisor.core.diagnostics import Diagnostic
+    from trio_supervisor.runtime.cgroups.subtree import Subtree
 
 #: Errors at start: usage, configuration, privileges, limits, log, servers.
 EXIT_ERROR = 2
@@ -85,11 +88,26 @@ def _run(options: DaemonOptions, program: str) -> int:
     config = load()
     manager = _service_manager()
     ready = None if config.daemon.nodaemon else detach()
+    cgroups, found = _cgroups(config.daemon)
     dropped = drop_privileges(config.daemon.uid, journal=config.daemon.journal is not None)
-    messages = [*dropped, *raise_limits(config.daemon)]
-    service = Service(config, load=load, messages=messages, ready=ready, manager=manager)
+    messages = [*dropped, *raise_limits(config.daemon), *found]
+    service = Service(
+        config, load=load, messages=messages, ready=ready, manager=manager, cgroups=cgroups
+    )
     run = partial(trio.run, service.run)
     return run() if options.profile is None else _profiled(run, options.profile)
+
+
+def _cgroups(daemon: DaemonConfig) -> tuple[Subtree | None, list[Diagnostic]]:
+    """Return where programs get cgroups, and messages for the activity log.
+
+    Called while the daemon is still root, if it is: it moves itself and gives them to its user.
+    """
+    if daemon.cgroup == "off":
+        return None, []
+    from trio_supervisor.runtime.cgroups.subtree import open_subtree
+
+    return open_subtree(daemon.cgroup, daemon.uid)
 
 
 def _service_manager() -> ServiceManager | None:

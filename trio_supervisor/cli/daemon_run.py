@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from trio_supervisor.cli.service_manager import ServiceManager
+    from trio_supervisor.runtime.cgroups.subtree import Subtree
     from trio_supervisor.runtime.logs.activity import ActivityLog
 
 LEAVING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
@@ -73,7 +74,7 @@ class Service:
     """``load`` reads the configuration of a restart; ``ready`` reports a detached daemon ready.
 
     ``manager`` is the service manager that has started the daemon; None means that none waits for
-    messages.
+    messages. ``cgroups`` is where programs get cgroups.
     """
 
     def __init__(
@@ -84,7 +85,9 @@ class Service:
         messages: list[Diagnostic],
         ready: Callable[[], None] | None,
         manager: ServiceManager | None = None,
+        cgroups: Subtree | None = None,
     ) -> None:
+        self._cgroups = cgroups
         self._config = config
         self._load = load
         self._messages = messages
@@ -146,6 +149,7 @@ class Service:
                 bus=bus,
                 launch=launcher,
                 journal=self._journal,
+                cgroups=self._cgroups,
             )
             apps = self._apps(config, supervisor)
             self._enter_background(activity)

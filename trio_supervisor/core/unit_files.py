@@ -45,7 +45,7 @@ EXPORTED_OPTIONS = frozenset(
         *("environment", "autostart", "autorestart", "exitcodes", "stopsignal", "stopwaitsecs"),
         *("stopasgroup", "killasgroup", "ignore_sigpipe", "redirect_stderr", "serverurl"),
         *("stdout_logfile", "stderr_logfile", "stdout_syslog", "stderr_syslog"),
-        *("socket", "socket_mode", "socket_backlog"),
+        *("socket", "socket_mode", "socket_backlog", "kill_mode"),
         *("nice", "oom_score_adj", "no_new_privs", "environment_file"),
         *(f"rlimit_{name}" for name in RLIMITS),
     }
@@ -240,7 +240,8 @@ def _service(
         f"KillSignal={signal_name(process.stopsignal)}",
         f"TimeoutStopSec={process.stopwaitsecs}",
     ]
-    # Supervisor's default signals the program alone. systemd should kill what is left of it.
+    # Supervisor's default signals the program alone, and so does kill_mode. systemd should kill
+    # what is left of it.
     lines.append(f"KillMode={'control-group' if process.stopasgroup else 'mixed'}")
     if not process.ignore_sigpipe:
         lines.append("IgnoreSIGPIPE=no")

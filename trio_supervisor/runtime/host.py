@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from trio_supervisor.core.process.cause import Cause
     from trio_supervisor.core.process.record import ProcessRecord
     from trio_supervisor.core.process.start import Key, Wait
+    from trio_supervisor.runtime.cgroups.subtree import Subtree
     from trio_supervisor.runtime.events.bus import Bus
     from trio_supervisor.runtime.journal.journal import Journal
     from trio_supervisor.runtime.logs.sinks import Sinks
@@ -85,6 +86,8 @@ class Host:
     accepting: bool = True
     """False from the beginning of a shutdown or restart: nothing is spawned after that."""
 
+    cgroups: Subtree | None = None
+    """Where programs get cgroups; None: nowhere."""
     coordination: Coordination | None = None
     """None: no process depends on another one."""
     poller: FdPoller = field(default_factory=FdPoller)

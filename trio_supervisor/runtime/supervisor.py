@@ -78,6 +78,7 @@ if TYPE_CHECKING:
     from trio_supervisor.core.journal.chain import Why
     from trio_supervisor.core.journal.entry import JournalEntry
     from trio_supervisor.core.process.record import ProcessRecord
+    from trio_supervisor.runtime.cgroups.subtree import Subtree
     from trio_supervisor.runtime.embedding.definitions import CommandWords
     from trio_supervisor.runtime.embedding.jobs import Completed
     from trio_supervisor.runtime.events.subscription import EventOverflow
@@ -116,6 +117,7 @@ class Supervisor:
         launch: Launcher | None = None,
         wall_clock: Callable[[], float] = time.time,
         journal: Journal | None = None,
+        cgroups: Subtree | None = None,
     ) -> None:
         """``environment`` is the lowest layer of that of each child.
 
@@ -124,7 +126,8 @@ class Supervisor:
         ``prepare`` makes ready, in a worker thread, what a restart needs that can fail; it raises
         ConfigError or ServerError.
 
-        ``journal`` goes on after a restart; None means a new one.
+        ``journal`` goes on after a restart; None means a new one. ``cgroups`` is where programs get
+        cgroups.
         """
         self.config = config
         self.state = DaemonState.RUNNING
@@ -159,6 +162,7 @@ class Supervisor:
             server_url=config.server_url,
             abort=self._abort,
             ended_unasked=self._ended_unasked,
+            cgroups=cgroups,
         )
         self.log_writes = self._host.sinks.writes
         """Wakes the followers of log files that the daemon writes."""

@@ -460,6 +460,7 @@ def test_every_step_has_words_for_its_failure() -> None:
     arguments = {
         "process group": True,
         "session": True,
+        "cgroup": b"/none/cgroup.procs",
         "oom_score_adj": 5,
         "nice": 5,
         "limits": [("nofile", 5, 6)],
@@ -481,6 +482,7 @@ def test_every_step_has_words_for_its_failure() -> None:
     assert texts == [
         "couldn't setpgid: EPERM",
         "couldn't setsid: EPERM",
+        "couldn't enter cgroup /none: EPERM",
         "couldn't set oom_score_adj: EPERM",
         "couldn't set nice: EPERM",
         "couldn't set No: EPERM",  # that step gives the name of the limit in place of a text

@@ -17,12 +17,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from trio_supervisor.cli.recorded_pid import recorded_pid
+from trio_supervisor.core.cgroups import shortcomings
 from trio_supervisor.core.config.converters import SYSLOG
 from trio_supervisor.core.config.model import AUTO, InetServer, UnixServer
 from trio_supervisor.core.config.secrets import as_written
 from trio_supervisor.core.config.shell_syntax import no_program, open_quote
 from trio_supervisor.core.diagnostics import Diagnostic, Place, Severity
 from trio_supervisor.core.errors import RequestError, ServerError
+from trio_supervisor.runtime.cgroups import subtree
 from trio_supervisor.runtime.inspect.port_owners import (
     command_of,
     holder_of_port,
@@ -73,6 +75,7 @@ class _Prober:
         self._itself = ""
         """The daemon that already runs with this configuration, if any: sockets and ports that it
         holds are not reported as taken."""
+        self._cgroup, self._no_cgroup = _cgroup(config.daemon.cgroup)
 
     def daemon(self) -> Findings:
         daemon = self._config.daemon
@@ -85,6 +88,9 @@ class _Prober:
             yield from self._writable(daemon.logfile, DAEMON, "logfile", "the log of the daemon")
         yield from self._writable(daemon.pidfile, DAEMON, "pidfile", "the pidfile")
         yield from self._running(daemon.pidfile)
+        if self._no_cgroup:
+            text = f"started from here, the daemon has no cgroups for programs: {self._no_cgroup}"
+            yield _warning(text, DAEMON, "cgroup", subtree.HINT)
         directory = daemon.childlogdir
         if self._has_auto_logs and not self._may(directory, os.W_OK | os.X_OK):
             text = f"automatic child logs: no permission for {self._user} to write in {directory}"
@@ -159,6 +165,9 @@ class _Prober:
             if probe is not None and (line := probe.command) and (why := _missing(process, line)):
                 text = f"{option} of {WHO} will fail: {why}"
                 yield _warning(text, section, option, "name an existing command, or leave it out")
+        if process.wants_cgroup:
+            for found in shortcomings(process, has_cgroup=self._cgroup is not None):
+                yield _warning(f"{WHO}: {found.text}", section, found.option, found.hint)
         yield from self._identity(process.uid, section, WHO)
         for channel in ("stdout", "stderr"):
             path = getattr(process, channel).logfile
@@ -279,6 +288,16 @@ def _error(
     text: str, section: str | None, option: str | None, hint: str | None = None
 ) -> Diagnostic:
     return Diagnostic(Severity.ERROR, text, Place(section=section, option=option), hint)
+
+
+def _cgroup(setting: str) -> tuple[str | None, str]:
+    """Return the cgroup that the daemon would divide, or why there is none."""
+    if setting == "off":
+        return None, ""
+    try:
+        return subtree.find_base(setting, create=False), ""
+    except subtree.NoCgroup as error:
+        return None, str(error)
 
 
 def _missing(process: ProcessConfig, line: str) -> str:

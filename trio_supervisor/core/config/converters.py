@@ -267,6 +267,17 @@ def exit_when(text: str, _: EvalContext) -> ExitWhen:
     raise ValueError(f"invalid 'exit_when' value {text!r}", "use all_ended, or leave it out")
 
 
+def cgroup(text: str, _: EvalContext) -> str:
+    """``off``, ``auto``, or an absolute path."""
+    word = text.strip().lower()
+    if word in ("off", "auto"):
+        return word
+    if not text.startswith("/"):
+        hint = "use off, auto, or a path like /sys/fs/cgroup/supervised"
+        raise ValueError(f"invalid 'cgroup' value {text!r}", hint)
+    return posixpath.normpath(text)
+
+
 def octal(text: str, _: EvalContext) -> int:
     """A mode or a umask. Values that the kernel cannot take are refused here, not when used."""
     hint = "use the digits 0 to 7, like 022"
@@ -333,7 +344,7 @@ def kill_mode(text: str, _: EvalContext) -> KillMode:
     try:
         return KillMode(text.lower())
     except ValueError:
-        hint = "use process or tree"
+        hint = "use process, tree or cgroup"
         raise ValueError(f"invalid 'kill_mode' value {text!r}", hint) from None
 
 

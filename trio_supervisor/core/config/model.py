@@ -276,13 +276,20 @@ class ProcessConfig:
     @property
     def has_preparation(self) -> bool:
         """Whether something has to be done before each start that may take long."""
-        return self.stopping.pre_start is not None or self.identity.adds_variables
+        return (
+            self.stopping.pre_start is not None or self.identity.adds_variables or self.wants_cgroup
+        )
 
     @property
     def has_cleanup(self) -> bool:
         """Whether something has to be done after each end, before the next start."""
         stopping = self.stopping
-        return stopping.post_stop is not None or stopping.kill_mode is KillMode.TREE
+        return stopping.post_stop is not None or stopping.kill_mode is not KillMode.PROCESS
+
+    @property
+    def wants_cgroup(self) -> bool:
+        """Whether its children need a cgroup of their own."""
+        return self.stopping.kill_mode is KillMode.CGROUP
 
     @property
     def runnable(self) -> Command | Task:
@@ -571,6 +578,8 @@ class DaemonConfig:
     journal_maxbytes: int = 20 * 1024 * 1024
     journal_output: bool = True
     """Whether the journal has the last lines of programs that ended unexpectedly."""
+    cgroup: str = "off"
+    """``off``, ``auto``, or the absolute path of a cgroup: where programs get cgroups."""
     exit_when: ExitWhen = ExitWhen.NEVER
     stop_timeout: float | None = None
     """The most seconds that the stop of everything takes; None: as long as the programs need."""

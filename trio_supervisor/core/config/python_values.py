@@ -302,7 +302,7 @@ STOP_SEQUENCE = PythonValue(
 )
 KILL_MODE = PythonValue(
     lambda value: isinstance(value, KillMode) or value in {each.value for each in KillMode},
-    "'process', 'tree' or a KillMode",
+    "'process', 'tree', 'cgroup' or a KillMode",
     KillMode,
 )
 COMMAND = PythonValue(_is_text_or_texts, "text, or a sequence of texts", _command)

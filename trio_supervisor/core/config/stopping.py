@@ -30,6 +30,8 @@ class KillMode(enum.Enum):
     """The main process; a group with stopasgroup and killasgroup."""
     TREE = "tree"
     """All processes that it has started."""
+    CGROUP = "cgroup"
+    """All processes of its cgroup; without one as TREE."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -198,6 +198,7 @@ EXITS = ValueType(
 ON_FATAL = ValueType(
     "stay, or retry:duration", converters.on_fatal, plain=lambda seconds: f"retry:{seconds:g}s"
 )
+CGROUP = ValueType("off, auto or the path of a cgroup", converters.cgroup)
 EXIT_WHEN = ValueType("never or all_ended", converters.exit_when)
 OCTAL = ValueType("octal number", converters.octal, plain=lambda number: f"{number:04o}")
 STRING = ValueType("text", converters.string)
@@ -209,7 +210,7 @@ STRINGS = ValueType("list", converters.strings, ("array", "string"), _as_list, s
 SIGNAL = ValueType(
     "signal", converters.signal, ("string", "integer"), plain=int, shown_as="integer"
 )
-KILL_MODE = ValueType("process or tree", converters.kill_mode)
+KILL_MODE = ValueType("process, tree or cgroup", converters.kill_mode)
 STOP_SEQUENCE = ValueType(
     "list of SIGNAL or SIGNAL:DURATION",
     converters.stop_sequence,

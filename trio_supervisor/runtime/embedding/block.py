@@ -98,6 +98,8 @@ async def open_supervisor(
         loaded = await trio.to_thread.run_sync(reload)
         for message in loaded.messages:
             log(message.severity, str(message))
+    if loaded.daemon.cgroup != "off":
+        log(Severity.WARN, "cgroup has no effect in an embedding program: it stays in its own")
     async with _launcher(log, kill_groups, die_with_parent) as launch:
         supervisor = Supervisor(
             loaded, log=log, environment=dict(os.environ), reload=reload, launch=launch

@@ -50,6 +50,8 @@ class Group:
         self._nursery: trio.Nursery | None = None
         self._auto_logs: list[tuple[str, str]] = []
         """Names of processes, with the paths of their automatic logs."""
+        self._warnings: frozenset[str] = frozenset()
+        """What was told of options that do not work here: processes of one program share it."""
         for process in start_order(config.processes):
             self.processes[process.name] = self._make(process)  # of equal names the last counts
 
@@ -159,6 +161,8 @@ class Group:
             process.abandon()
 
     def _make(self, config: ProcessConfig, record: ProcessRecord | None = None) -> Process:
+        if config.wants_cgroup:
+            self._warn_of_shortcomings(config)
         stderr = ChannelConfig(logfile=None) if config.redirect_stderr else config.stderr
         process = Process(
             config,
@@ -174,6 +178,15 @@ class Group:
             self.pool.add(process)
         self._host.outputs.added((process,))
         return process
+
+    def _warn_of_shortcomings(self, config: ProcessConfig) -> None:
+        from trio_supervisor.core.cgroups import shortcomings  # few programs need it
+
+        for found in shortcomings(config, has_cgroup=self._host.cgroups is not None):
+            text = f"{config.program}: {found.text} ({found.hint})"
+            if text not in self._warnings:
+                self._warnings |= {text}
+                self._host.log(Severity.WARN, text)
 
     def _shared_socket(self, config: ProcessConfig) -> SharedSocket | None:
         if config.socket is None:

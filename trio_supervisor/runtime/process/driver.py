@@ -44,6 +44,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_supervisor.core.config.model import Severity
+from trio_supervisor.core.config.stopping import KillMode
 from trio_supervisor.core.errors import Failed, NoFile, NotExecutable, RequestError
 from trio_supervisor.core.process.cause import EXIT, INTERNAL_ERROR, POLICY, PROBE
 from trio_supervisor.core.process.ending import FAILED, NOT_EXECUTABLE, NOT_FOUND
@@ -265,6 +266,7 @@ class Driver:
                     self._waiters.wake()  # who does not wait for RUNNING goes on
                     await self.hooks.pre_start()
                 environment = await self._starter.environment()
+                await self._starter.prepare_cgroup()
             except (RequestError, SpawnError):
                 if not scope.cancel_called:
                     raise
@@ -380,7 +382,11 @@ class Driver:
                 record.deadline = now + step.wait
                 if not stop.is_last(record.stop_step):
                     record.deadline = min(record.deadline, record.stop_by)
-                send = self._signals.kill if stop.is_last(record.stop_step) else self._signals.stop
+                is_kill = stop.is_last(record.stop_step)
+                if is_kill and self._config.stopping.kill_mode is not KillMode.PROCESS:
+                    assert self.nursery is not None
+                    self.hooks.begin_sweep(self.nursery, child.pid, record)
+                send = self._signals.kill if is_kill else self._signals.stop
                 try:
                     send(child, step)
                 except Failed as error:

@@ -1,7 +1,8 @@
-"""Commands that the options of a program run at points of its life.
+"""What the options of a program do around the life of its child: commands, and ``kill_mode``.
 
-They are few programs' and each holds up its own program only: see ``side_command.py``. What they
-write goes to the program's log alone: no event, and nothing that a readiness check looks at.
+They are few programs' and each holds up its own program only: see ``side_command.py``. What the
+commands write goes to the program's log alone: no event, and nothing that a readiness check looks
+at.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from trio_supervisor.core.process.states import State
 from trio_supervisor.core.process.stop import StopSequence
 from trio_supervisor.runtime.spawn.launcher import SpawnError
 from trio_supervisor.runtime.spawn.side_command import CommandNotRun, SideCommands
+from trio_supervisor.runtime.system.threads import in_thread_if_possible
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -30,18 +32,22 @@ if TYPE_CHECKING:
     from trio_supervisor.core.process.stop import StopStep
     from trio_supervisor.runtime.spawn.side_command import CommandEnd
     from trio_supervisor.runtime.spawn.starter import Starter
+    from trio_supervisor.runtime.spawn.sweep import Sweep
 
     AfterEnd = Callable[..., Awaitable[None]]
 
 
 class ProcessHooks:
-    """The commands of one process."""
+    """The commands of one process, and the end of what it leaves behind."""
 
     def __init__(self, starter: Starter) -> None:
+        self._starter = starter
         self._config = starter.config
         self._group = starter.group
         self._host = starter.host
         self._stdio = starter.stdio
+        self._sweep: Sweep | None = None
+        """Ends all but the main process; begun before the end of that, if it must be killed."""
         self._commands = SideCommands(starter.config, starter.group, starter.host)
         # Of its own, so that a stop never waits for a refresh that was killed and does not end.
         self._refreshes = SideCommands(starter.config, starter.group, starter.host)
@@ -95,11 +101,12 @@ class ProcessHooks:
         reopen: bool = False,
     ) -> None:
         """``reopen``: the log has been closed."""
-        if self._config.stopping.kill_mode is KillMode.TREE:
-            from trio_supervisor.runtime.spawn.tree import ProcessTree  # few programs need it
-
-            name = full_name(self._config.name, self._group)
-            await ProcessTree(name, pid, self._host.log).end(patience, lambda: record.stop_by)
+        if (sweep := self._sweep_of(pid)) is not None:
+            self._sweep = None
+            sweep.main_lives = False
+            await sweep.run(patience, lambda: record.stop_by)
+        if (node := self._starter.node) is not None:
+            await in_thread_if_possible(node.remove)
         line = self._config.stopping.post_stop
         if line is None:
             return
@@ -113,6 +120,25 @@ class ProcessHooks:
         finally:
             if reopen:
                 self._stdio.close()
+
+    def begin_sweep(self, nursery: trio.Nursery, pid: int, record: ProcessRecord) -> None:
+        """End all but the main process, which has this pid and is sent SIGKILL, in a task.
+
+        Only ``kill_mode`` asks for that. What is left at the end of the main process is ended then.
+        """
+        if self._sweep is None and (sweep := self._sweep_of(pid)) is not None:
+            self._sweep = sweep
+            nursery.start_soon(sweep.run, 0.0, lambda: record.stop_by)
+
+    def _sweep_of(self, pid: int) -> Sweep | None:
+        """Return the one that has begun, or a new one; None if ``kill_mode`` asks for none."""
+        if self._sweep is not None or self._config.stopping.kill_mode is KillMode.PROCESS:
+            return self._sweep
+        from trio_supervisor.runtime.spawn.sweep import Sweep  # few programs need it
+        from trio_supervisor.runtime.spawn.tree import ProcessTree
+
+        name = full_name(self._config.name, self._group)
+        return Sweep(name, pid, self._starter.node or ProcessTree(name, pid), self._host.log)
 
     def begin_stop(
         self, nursery: trio.Nursery, pid: int, step: StopStep, failed: Callable[[], object]

@@ -13,14 +13,18 @@ from trio_supervisor.core.config.model import Command, Task
 from trio_supervisor.core.config.names import full_name
 from trio_supervisor.core.config.stopping import KillMode
 from trio_supervisor.core.dataclass import dataclass
+from trio_supervisor.runtime.spawn.launcher import SpawnError
 from trio_supervisor.runtime.spawn.spec import find_command_of, spawn_spec
+from trio_supervisor.runtime.spawn.steps import errno_name
 from trio_supervisor.runtime.spawn.task import TaskChild
+from trio_supervisor.runtime.system.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
     from trio_supervisor.core.config.model import ProcessConfig
+    from trio_supervisor.runtime.cgroups.node import Node
     from trio_supervisor.runtime.host import Host
     from trio_supervisor.runtime.output.stdio import Stdio
     from trio_supervisor.runtime.spawn.child import Child
@@ -76,6 +80,23 @@ class Starter:
             case Task():
                 pass
 
+    @property
+    def node(self) -> Node | None:
+        """The cgroup of its children; None if they need none, or the daemon has none for them."""
+        cgroups = self.host.cgroups
+        if cgroups is None or not self.config.wants_cgroup:
+            return None
+        return cgroups.node_of(self.config, self.group)
+
+    async def prepare_cgroup(self) -> None:
+        """Make the cgroup of the next child, if it needs one. Raises SpawnError."""
+        if (node := self.node) is None:
+            return
+        try:
+            await in_thread(node.prepare)
+        except OSError as error:
+            raise SpawnError(f"couldn't make cgroup {node.path}: {errno_name(error)}") from error
+
     def holder(self) -> contextlib.AbstractContextManager[contextlib.ExitStack | None]:
         """Return what is to be entered for the life of a child, to hold what it needs meanwhile."""
         return _NOTHING if self.socket is None else contextlib.ExitStack()
@@ -121,7 +142,9 @@ class Starter:
                 spec = self._spec(self._lend_socket(held))
                 if environment is not None:
                     spec = replace(spec, environment=environment)
-                if self.config.stopping.kill_mode is KillMode.TREE:
+                if (node := self.node) is not None:
+                    spec = replace(spec, steps={**spec.steps, "cgroup": node.entrance})
+                elif self.config.stopping.kill_mode is not KillMode.PROCESS:
                     spec = self._marked(spec)
                 await self.stdio.open()
                 if self.monitor is None:

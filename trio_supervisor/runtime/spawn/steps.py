@@ -94,6 +94,13 @@ def _setuid_failed(identity: tuple[int, int, list[int]], why: str | None) -> str
     return f"couldn't setuid to {identity[0]}: {why}"
 
 
+def _enter_cgroup(entrance: bytes) -> None:
+    """Move to a cgroup: ``entrance`` is its file ``cgroup.procs``."""
+    fd = os.open(entrance, os.O_WRONLY)
+    os.write(fd, b"0")
+    os.close(fd)
+
+
 def _set_oom_score_adj(value: int) -> None:
     with open("/proc/self/oom_score_adj", "w") as file:
         file.write(str(value))
@@ -172,7 +179,14 @@ STEPS = (
         "session",
         lambda argument: os.setsid(),
         lambda argument, error: f"couldn't setsid: {errno_name(error)}",
-        lambda config: True if config.stopping.kill_mode.value == "tree" else None,
+        lambda config: True if config.stopping.kill_mode.value != "process" else None,
+    ),
+    Step(
+        "cgroup",
+        _enter_cgroup,
+        lambda entrance, error: (
+            f"couldn't enter cgroup {os.path.dirname(os.fsdecode(entrance))}: {errno_name(error)}"
+        ),
     ),
     Step(
         "oom_score_adj",
