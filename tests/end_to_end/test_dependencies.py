@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.kit.ctl import Ran, install, run
-from tests.kit.daemon import daemon, eventually, write_config
+from tests.kit.curl import send
+from tests.kit.daemon import daemon, eventually, free_port, write_config
 from trio_supervisor.cli.daemon import main
 
 if TYPE_CHECKING:
@@ -85,9 +86,8 @@ def test_a_web_program_with_a_database_and_a_migration(tmp_path: Path) -> None:
         ]
         document: Any = json.loads(ctl("graph", "--json").out)
         shown = {row["full_name"]: row for row in document["processes"]}
-        assert shown["other"]["depends_on"] == [
-            {"written": "cache?", "soft": True, "processes": []}
-        ]
+        cache = {"written": "cache?", "condition": "running", "soft": True, "met": False}
+        assert shown["other"]["depends_on"] == [{**cache, "processes": [], "unmet": []}]
         assert ctl("graph", "nobody").status != 0
 
         # A request for the program starts what it needs.
@@ -115,6 +115,40 @@ def test_a_web_program_with_a_database_and_a_migration(tmp_path: Path) -> None:
     lines = running.log.splitlines()
     ends = [line for line in lines if "stopped: " in line and "other" not in line]
     assert ["web" in ends[-2], "db" in ends[-1]] == [True, True]
+
+
+@pytest.mark.behaviour("policies.md#shown-dependencies")
+def test_the_api_shows_the_graph_and_starts_without_dependencies(tmp_path: Path) -> None:
+    address = f"http://127.0.0.1:{(port := free_port())}/api/v1"
+    server = f"[inet_http_server]\nport=127.0.0.1:{port}\n"
+    with daemon(tmp_path, server + extended(tmp_path, CONFIG)) as running:
+        running.wait_for("migrate", "FATAL")
+        running.wait_for("db", "RUNNING")
+        eventually(
+            lambda: send(f"{address}/processes/web").json()["reason"],
+            "what it waits for",
+        )
+        shown = send(f"{address}/processes/web").json()
+        assert shown["depends_on"] == ["db", "migrate"]
+        graph: Any = send(f"{address}/graph").json()
+        nodes = {node.pop("full_name"): node for node in graph["nodes"]}
+        assert [*nodes] == ["db", "migrate", "web", "other"]
+        assert nodes["web"] == {
+            "name": "web",
+            "group": "web",
+            "statename": "STARTING",
+            "waiting": "waiting for migrate, which is FATAL",
+            "on_dependency_stop": "restart",
+        }
+        assert [tuple(edge.values()) for edge in graph["edges"]] == [
+            ("migrate", "db", "running", False, True),
+            ("web", "db", "running", False, True),
+            ("web", "migrate", "done", False, False),
+            ("other", "cache", "running", True, False),
+        ]
+        started = send(f"{address}/processes/web/start", '{"no_deps": true}')
+        assert (started.status, started.json()["statename"]) == (200, "RUNNING")
+        assert running.state("migrate") == "FATAL"
 
 
 @pytest.mark.behaviour("policies.md#the-order-of-starting", "policies.md#the-order-of-stopping")

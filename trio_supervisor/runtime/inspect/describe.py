@@ -46,11 +46,11 @@ async def details(supervisor: Supervisor, processes: Iterable[Process]) -> list[
     does not run, is not ready or is unhealthy, as a sentence), ``flapping`` (how often it was
     restarted because it goes wrong; empty if that is not often), ``health`` (``unknown``,
     ``healthy``, ``unhealthy``; empty if it is not checked), ``told_status`` (what the program says
-    of itself, see sd_notify(3)), ``last_start`` (when and why the present child was started;
-    empty without one), ``last_exit`` (see ``End.described``; empty if no child has
-    ended), ``last_output`` (the end of its output), ``stdout_bytes`` and ``stderr_bytes`` (since
-    the daemon's start); and of the child and its descendants ``cpu_seconds`` (never decreases while
-    the child lives), ``memory`` (bytes) and ``processes``.
+    of itself, see sd_notify(3)), ``depends_on`` (as it is written), ``last_start`` (when and why
+    the present child was started; empty without one), ``last_exit`` (see ``End.described``; empty
+    if no child has ended), ``last_output`` (the end of its output), ``stdout_bytes`` and
+    ``stderr_bytes`` (since the daemon's start); and of the child and its descendants
+    ``cpu_seconds`` (never decreases while the child lives), ``memory`` (bytes) and ``processes``.
     """
     processes = list(processes)
     used = await supervisor.usage.read([process.pid for process in processes if process.pid])
@@ -76,6 +76,7 @@ def _details(process: Process, now: float, used: Usage) -> dict[str, Value]:
         "flapping": flapping(process),
         "health": health(process),
         "told_status": told_status(process),
+        "depends_on": [str(need) for need in process.config.dependencies.needs],
         "last_exit": last_exit(process),
         "last_output": last_output(process),
         "stdout_bytes": process.stdout.tail.count,

@@ -177,9 +177,10 @@ class BaseProcess:
         await self.outcome(self.request_start(), wait=wait)
 
     async def start_without_dependencies(self, *, wait: bool = True) -> None:
-        """As ``start_once``, but wait for no dependency and start none; its retries do neither.
+        """Start it, wait for no dependency and start none; its retries do neither.
 
-        A start that waits for dependencies goes on without them.
+        A start that waits for dependencies goes on without them. With ``wait`` return when it is
+        RUNNING. Raises RequestError, also for the first failed try; retries go on.
         """
         await self.driver.end_recorded()
         waits = bool(self.waiting)

@@ -163,10 +163,10 @@ async def history(
 async def dependency_graph(supervisor: Supervisor) -> Value:
     """Tell which processes depend on which others.
 
-    @return array  a struct for each process, in the order of starting: what it depends on, what it
-                   waits for, who needs it
+    @return array  a struct for each process, in the order of starting: what it depends on and
+                   whether that is met, what it waits for, who needs it
     """
-    return dependencies(supervisor)
+    return [*dependencies(supervisor)]
 
 
 async def start_without_dependencies(supervisor: Supervisor, name: str, wait: bool) -> Value:

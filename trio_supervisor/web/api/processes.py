@@ -12,6 +12,7 @@ from trio_supervisor.core.errors import (
     SpawnFailed,
 )
 from trio_supervisor.runtime.groups.operations import running
+from trio_supervisor.runtime.inspect.dependencies import dependency_graph
 from trio_supervisor.runtime.inspect.describe import details, last_output, reason
 from trio_supervisor.runtime.inspect.info import by_name
 from trio_supervisor.runtime.rpc.control import signal_number
@@ -43,6 +44,12 @@ WAIT = Field(
     "boolean",
     "answer when the outcome is known; false: when it has begun",
     default=True,
+)
+NO_DEPS = Field(
+    "no_deps",
+    "boolean",
+    "neither wait for what it depends on nor start that",
+    default=False,
 )
 DATA = Field("data", "string", "text to send, encoded as UTF-8")
 _SIGNALS = (
@@ -81,9 +88,15 @@ async def one_details(request: ApiRequest) -> object:
     return await _shown(request, _process(request))
 
 
+async def graph(request: ApiRequest) -> object:
+    return dependency_graph(request.supervisor)
+
+
 async def start(request: ApiRequest) -> object:
     process = _process(request)
-    await _started(process, process.start_once(wait=request.flag("wait")))
+    alone, wait = request.flag("no_deps"), request.flag("wait")
+    begin = process.start_without_dependencies if alone else process.start_once
+    await _started(process, begin(wait=wait))
     return await _shown(request, process)
 
 
@@ -270,7 +283,14 @@ ROUTES = (
         parameters=(PROCESS_NAME,),
         failures=(404,),
     ),
-    _on_process("start", start, "Start a process", (WAIT,)),
+    Route(
+        READ,
+        f"{ROOT}/graph",
+        graph,
+        "Which processes depend on which others, and what is met",
+        ref("Graph"),
+    ),
+    _on_process("start", start, "Start a process", (WAIT, NO_DEPS)),
     _on_process("stop", stop, "Stop a process", (WAIT,)),
     _on_process("restart", restart, "Stop a process if it is running, then start it", (WAIT,)),
     _on_process("signal", send_signal, "Send a signal to a process", (SIGNAL,)),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from trio_supervisor.core.config.depends_on import Condition, OnDependencyStop
 from trio_supervisor.core.config.options import CONFIG_INFO
 from trio_supervisor.core.events import PUBLISHED_TYPES
 from trio_supervisor.core.journal.chain import FORGOTTEN
@@ -101,6 +102,7 @@ PROCESS = thing(
         "verdict of its health checks while it is running; empty if it has none",
     ),
     told_status=text("status that the program itself has sent by sd_notify; empty if none"),
+    depends_on=described(_NAMES, "what it depends on, as written: db:healthy, cache?"),
     last_start={
         "type": "object",
         "properties": {"time": {"type": "number"}, "text": {"type": "string"}},
@@ -186,6 +188,36 @@ WHY = thing(
     next=text("what would start it, or what it waits for; empty while it is running"),
     chain=described(
         array(ref("Entry")), "from the last change back to what nothing else has caused"
+    ),
+)
+GRAPH = thing(
+    "Which processes depend on which others",
+    nodes=described(
+        array(
+            thing(
+                "A process",
+                name=TEXT,
+                group=TEXT,
+                full_name=TEXT,
+                statename=_STATE,
+                waiting=text("what its start waits for; empty if it does not wait"),
+                on_dependency_stop=one_of(*(action.value for action in OnDependencyStop)),
+            )
+        ),
+        "all processes in the order of starting",
+    ),
+    edges=array(
+        thing(
+            "A process and one that it depends on",
+            **{"from": text("full name of the process")},
+            to=text(
+                "full name of the process that it needs; the name of a soft dependency that does "
+                "not exist"
+            ),
+            condition=one_of(*(condition.value for condition in Condition)),
+            soft=described(TRUTH, "it starts also if the other one is not going to run"),
+            met=described(TRUTH, "the condition holds now"),
+        )
     ),
 )
 ERROR = thing(
@@ -342,6 +374,7 @@ COMPONENTS: dict[str, Schema] = {
     "LastExit": LAST_EXIT,
     "Entry": ENTRY,
     "Why": WHY,
+    "Graph": GRAPH,
     "Error": ERROR,
     "Failure": FAILURE,
     "Result": RESULT,
