@@ -84,11 +84,12 @@ def _request(*methods: str) -> Callable[[Scene], object]:
 
 
 def _restart(scene: Scene) -> None:
-    path = f"/api/v1/processes/{scene.name()}/restart?wait=false"
+    path = f"/api/v1/processes/{scene.name()}/restart"
+    body = '{"wait": false}'
     with suppress(OSError), scene.daemon.connect() as connection:
         connection.sendall(
-            f"POST {path} HTTP/1.1\r\nHost: localhost\r\nX-Requested-With: storm\r\n"
-            "Content-Length: 0\r\nConnection: close\r\n\r\n".encode()
+            f"POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
         )
         answer = connection.recv(200)
         scene.daemon.count(int(answer.split()[1]) if answer else 0)
@@ -280,8 +281,8 @@ DISTURBANCES = (
     Disturbance("reopen all logs", 4, _reopen),
     Disturbance("fill the disk", 4, _fill_disk, alone=True, possible=_has_disk),
     Disturbance("take the logs away", 3, _read_only_disk, alone=True, possible=_has_disk),
-    Disturbance("exhaust descriptors", 3, _exhaust_descriptors, alone=True),
+    Disturbance("exhaust descriptors", 6, _exhaust_descriptors, alone=True),
     Disturbance("exhaust process slots", 3, _exhaust_process_slots, alone=True, possible=_has_poor),
     Disturbance("set the clock", 5, _set_clock, alone=True, possible=_has_clock),
-    Disturbance("suspend the daemon", 2, _suspend_daemon, alone=True),
+    Disturbance("suspend the daemon", 4, _suspend_daemon, alone=True),
 )

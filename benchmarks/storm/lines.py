@@ -65,16 +65,12 @@ def _in_order(fleet: Fleet, log: Path, program: Program) -> list[bytes]:
             # A file without a whole line can only be the newest.
             place = (int(first["run"]), int(first["number"])) if first else (1 << 60, 0)
             texts.append((place, path.name, data))
-    if "shared" in log.name:
-        # Runs of several programs are not comparable; this log is never rotated, only moved.
-        texts.sort(key=lambda text: _time_of(text[2]))
+    if program.kind.rotation == "0":
+        # Several programs share it, so lines tell no order; but it is only moved, never rotated.
+        texts.sort(key=lambda text: (text[1] == log.name, text[1]))
     else:
         texts.sort(key=lambda text: text[:2])
     return [data for _, _, data in texts]
-
-
-def _time_of(data: bytes) -> bytes:
-    return data.partition(b" ")[0]
 
 
 def _found(text: bytes, program: Program) -> dict[str, dict[int, list[int]]]:

@@ -59,6 +59,7 @@ class Storm:
         self.fleet = Fleet(directory, count, disk=os.path.ismount(directory / "disk"))
         self.daemon = Daemon(self.fleet, self.fleet.write())
         self.done: Counter[str] = Counter()
+        self._jobs = {program.name for program in self.fleet.programs if program.is_job}
         self.errors: list[str] = []
 
     def run(self, seconds: float) -> list[str]:
@@ -181,7 +182,9 @@ class Storm:
                 infos = self.daemon.infos()
                 wrong = self._wrong(infos, helpers)
                 for info in infos:
-                    if info["statename"] in ("STOPPED", "FATAL", "UNKNOWN"):
+                    # A stop during the pause before a restart leaves EXITED.
+                    down = ("STOPPED", "FATAL", "UNKNOWN", "EXITED")
+                    if info["statename"] in down[: 3 if info["name"] in self._jobs else 4]:
                         name = f"{info['group']}:{info['name']}"
                         self.daemon.call("supervisor.startProcess", name, False)
                 if not wrong:
@@ -193,13 +196,12 @@ class Storm:
         raise Violation(f"not in order after {CALM_LIMIT:.0f} s: {wrong}")
 
     def _wrong(self, infos: list[dict[str, Any]], helpers: set[int] | None) -> str:
-        jobs = {program.name for program in self.fleet.programs if program.is_job}
         missing = set(self.fleet.names) - {info["group"] for info in infos}
         if missing:
             self._add(missing)
             return f"not there: {sorted(missing)}"
         for info in infos:
-            wanted = "EXITED" if info["name"] in jobs else "RUNNING"
+            wanted = "EXITED" if info["name"] in self._jobs else "RUNNING"
             if info["statename"] != wanted:
                 return f"{info['name']} is {info['statename']}: {info['description']}"
         children = health.children(self.daemon.pid)
