@@ -78,12 +78,17 @@ class FakeChannel:
     """Bytes of the last so many seconds."""
 
     has_format: bool = False
+    stretches: list[tuple[int, float, float]] = field(default_factory=list)
 
     def written_since(self, seconds: float) -> int:
         return self.written[seconds]
 
-    def times_of_last(self, size: int) -> list[tuple[int, float]]:
-        return [(size // 2, NOW)]
+    @property
+    def written_to_log(self) -> int:
+        return self.tail.count
+
+    def stretches_since(self, offset: int) -> list[tuple[int, float, float]]:
+        return self.stretches
 
     def clear(self) -> None:
         if self.broken:

@@ -60,7 +60,7 @@ def test_as_exact_as_promised_however_long_it_takes() -> None:
         found = marks.before(float(days - age))
         assert found is not None
         assert 0 <= days - age - found <= RESOLUTION + age / COARSENESS, age
-    assert sys.getsizeof(marks._last) < 2 * 8 * MOST_ENTRIES
+    assert sys.getsizeof(marks._entries) < 2 * 3 * 8 * MOST_ENTRIES
 
 
 def test_stretches_beyond_an_offset() -> None:
@@ -70,6 +70,28 @@ def test_stretches_beyond_an_offset() -> None:
     index.note(3.0, 10)
     index.note(3.5, 15)
     index.note(9.0, 20)
-    assert index.since(-5) == [(0, 1.0), (10, 3.5), (20, 9.0)]
-    assert index.since(10) == [(10, 3.5), (20, 9.0)]
-    assert index.since(25) == [(20, 9.0)]
+    all = [(0, 1.0, 1.0), (10, 3.0, 3.5), (20, 9.0, 9.0)]
+    assert index.since(-5) == all
+    assert index.since(10) == all[1:]
+    assert index.since(25) == all[2:]
+
+
+def test_a_stretch_ends_where_the_other_output_has_written() -> None:
+    out, err = TimeIndex(), TimeIndex()
+    out.other, err.other = err, out
+    out.note(1.0, 0)
+    out.note(1.1, 10)
+    err.note(1.2, 0)
+    out.note(1.3, 20)
+    out.note(1.4, 30)
+    assert out.since(0) == [(0, 1.0, 1.1), (20, 1.3, 1.4)]
+    assert err.since(0) == [(0, 1.2, 1.2)]
+    err.note(1.5, 5)
+    assert err.since(0) == [(0, 1.2, 1.2), (5, 1.5, 1.5)]
+    for n in range(100 * MOST_ENTRIES):
+        (out, err)[n % 2].note(2.0 + n / 1000, 100 + n)
+    assert len(out.since(0)) <= MOST_ENTRIES
+    ages = [28.0 + 1.7 - last for _, _, last in out.since(0)]
+    widths = [last - first for _, first, last in out.since(0)]
+    for width, age in zip(widths, ages, strict=True):
+        assert width <= max(RESOLUTION, age)

@@ -163,14 +163,19 @@ class Group:
     def _make(self, config: ProcessConfig, record: ProcessRecord | None = None) -> Process:
         if config.wants_cgroup:
             self._warn_of_shortcomings(config)
-        stderr = ChannelConfig(logfile=None) if config.redirect_stderr else config.stderr
+        stdout = self._channel(config, "stdout", config.stdout)
+        redirected = ChannelConfig(logfile=None)
+        stderr = self._channel(
+            config, "stderr", redirected if config.redirect_stderr else config.stderr
+        )
+        stdout.time_index.other, stderr.time_index.other = stderr.time_index, stdout.time_index
         process = Process(
             config,
             group=self.name,
             kind=GroupKind.TASK if isinstance(config.runnable, Task) else self.config.kind,
             host=self._host,
-            stdout=self._channel(config, "stdout", config.stdout),
-            stderr=self._channel(config, "stderr", stderr),
+            stdout=stdout,
+            stderr=stderr,
             socket=self._shared_socket(config),
             record=record,
         )

@@ -4,12 +4,16 @@ The newest backup is left as it is until the next rotation, because readers may 
 it. A compressed backup has its number and ``.gz`` behind the name of the log. It replaces the plain
 one when it is complete and on the disk; whatever ends the daemon before that, the plain one stays
 and is compressed after the next rotation.
+
+A compressed file keeps the time of the plain one, and in its header (RFC 1952, the extra field) the
+number of its inode: by that a reader finds its place again (``core/logs/place.py``).
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import struct
 import threading
 import zlib
 from collections import defaultdict
@@ -28,11 +32,24 @@ if TYPE_CHECKING:
 
     Report = Callable[[Severity, str], None]
 
-#: Window size for zlib that makes, and reads, the format of gzip.
+#: Window sizes for zlib: that reads the format of gzip, and that makes the deflate data in it.
 GZIP = zlib.MAX_WBITS + 16
+DEFLATE = -zlib.MAX_WBITS
 #: The newest backup that is compressed.
 FIRST = 2
 _BLOCK = 256 * 1024
+#: Bytes of content that are unpacked at once: little data may hold very much.
+_UNPACKED = 1024 * 1024
+#: Magic, deflate, an extra field, time, no flags, Unix; then the length of the extra field, the
+#: name and length of its only part, and the number of the inode.
+_HEAD = struct.Struct("<4sIBBH2sHQ")
+_MAGIC = b"\x1f\x8b\x08\x04"
+_PART = b"TS"
+_INODE_SIZE = 8
+_UNIX = 3
+#: Checksum and size of the content, modulo 2**32.
+_END = struct.Struct("<II")
+_MODULO = 2**32
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -115,10 +132,19 @@ class Compressor:
             with suppress(PermissionError):
                 os.fchown(target, status.st_uid, status.st_gid)
             os.fchmod(target, status.st_mode & 0o777)
-            packer = zlib.compressobj(wbits=GZIP)
+            modified = int(status.st_mtime) % _MODULO
+            extra = 4 + _INODE_SIZE
+            _write_all(
+                target,
+                _HEAD.pack(_MAGIC, modified, 0, _UNIX, extra, _PART, _INODE_SIZE, status.st_ino),
+            )
+            packer = zlib.compressobj(wbits=DEFLATE)
+            checksum = size = 0
             while data := os.read(source, _BLOCK):
+                checksum, size = zlib.crc32(data, checksum), size + len(data)
                 _write_all(target, packer.compress(data))
-            _write_all(target, packer.flush())
+            _write_all(target, packer.flush() + _END.pack(checksum, size % _MODULO))
+            os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
             os.fsync(target)
         finally:
             os.close(target)
@@ -136,21 +162,45 @@ class Compressor:
         os.unlink(part, dir_fd=log.directory)  # its number was beyond those that are kept
 
 
+def packed_inode(fd: int) -> int | None:
+    """Return the number of the inode of the file that was compressed; None if it is not known."""
+    data = os.pread(fd, _HEAD.size, 0)
+    if len(data) < _HEAD.size:
+        return None
+    magic, _, _, _, _, part, length, inode = _HEAD.unpack(data)
+    return int(inode) if (magic, part, length) == (_MAGIC, _PART, _INODE_SIZE) else None
+
+
+def packed_size(fd: int, size: int) -> int:
+    """Return the bytes of content, by the end of the file, whose own size is ``size``.
+
+    Modulo 4 GiB, and without all parts but the last of a file that was made of several.
+    """
+    data = os.pread(fd, _END.size, max(0, size - _END.size))
+    return int(_END.unpack(data)[1]) if len(data) == _END.size else 0
+
+
 def unpacked_end(fd: int, size: int) -> bytes:
     """Return the last bytes of what a compressed file holds. Raises OSError if it is damaged."""
     end = b""
-    for data in _unpacked(fd):
+    for data in unpacked(fd):
         end = (end + data)[-size:] if size else b""
     return end
 
 
-def _unpacked(fd: int) -> Iterator[bytes]:
+def unpacked(fd: int) -> Iterator[bytes]:
+    """Return the content in pieces. Raises OSError if it is damaged."""
     unpacker = zlib.decompressobj(wbits=GZIP)
     offset = 0
     try:
         while data := os.pread(fd, _BLOCK, offset):
             offset += len(data)
-            yield unpacker.decompress(data)
+            while data:
+                if unpacker.eof:  # another file was appended
+                    unpacker = zlib.decompressobj(wbits=GZIP)
+                if piece := unpacker.decompress(data, _UNPACKED):
+                    yield piece
+                data = unpacker.unconsumed_tail or unpacker.unused_data
     except zlib.error as error:
         raise OSError(errno.EIO, f"damaged: {error}") from error
     if not unpacker.eof:

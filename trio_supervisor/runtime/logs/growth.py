@@ -76,6 +76,10 @@ class LogWrites:
         """Return whether some sink is open for this path."""
         return path in self._writers
 
+    def count(self, path: str) -> int:
+        """Return how many sinks are open for this path."""
+        return self._writers.get(path, 0)
+
     def follow(self, path: str) -> Growth:
         """Return what a follower of this file waits for. It is to be closed."""
         growth = Growth(self, path)

@@ -73,7 +73,7 @@ class RotationScheme:
         """The numbers of backups that may exist and get another number, the oldest first."""
         if self.backups <= MOST_TRIED:
             return range(self.backups - 1, 0, -1)
-        kinds = (plain_backups(log), _backups(log, PACKED) if self.compressed else ())
+        kinds = (plain_backups(log), packed_backups(log) if self.compressed else ())
         found = {number for kind in kinds for number in kind if number < self.backups}
         return sorted(found, reverse=True)
 
@@ -81,6 +81,11 @@ class RotationScheme:
 def plain_backups(log: DirectoryEntry) -> Iterable[int]:
     """The numbers of all backups of a log that are not compressed. Raises OSError."""
     return _backups(log, "")
+
+
+def packed_backups(log: DirectoryEntry) -> Iterable[int]:
+    """The numbers of all compressed backups of a log. Raises OSError."""
+    return _backups(log, PACKED)
 
 
 def _backups(log: DirectoryEntry, suffix: str) -> Iterable[int]:

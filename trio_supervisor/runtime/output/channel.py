@@ -217,16 +217,22 @@ class OutputChannel:
         before = self.time_index.before(trio.current_time() - seconds)
         return 0 if before is None else self.tail.count - before
 
-    def times_of_last(self, size: int) -> list[tuple[int, float]]:
-        """Return when the last bytes were written: pairs of an offset in them and a time.
+    def stretches_since(self, offset: int) -> list[tuple[int, float, float]]:
+        """Return stretches of output that reach beyond an offset, in bytes since the start.
 
-        A time is that of the last byte of its stretch, in seconds since the epoch. There is none
-        for what was written before the daemon's start.
+        Of each: the offset, and the times of its first and last bytes in seconds since the epoch.
+        There is none for what was written before the daemon's start.
         """
-        start = self.tail.count - size
         to_wall = self._host.wall_clock() - trio.current_time()
-        found = self.time_index.since(start)
-        return [(max(0, begin - start), last + to_wall) for begin, last in found]
+        return [
+            (begin, first + to_wall, last + to_wall)
+            for begin, first, last in self.time_index.since(offset)
+        ]
+
+    @property
+    def written_to_log(self) -> int:
+        """Bytes of output that are in the log, since the daemon's start."""
+        return self.tail.count - self._targets.backlog
 
     def clear(self) -> None:
         """Empty the current log file. Raises OSError."""

@@ -123,6 +123,16 @@ class LogSource:
         self._channel = channel
 
     @property
+    def channel(self) -> OutputChannel | None:
+        """The channel that writes it; None for the daemon's own log."""
+        return self._channel
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several outputs are written to this file."""
+        return self.path is not None and self._writes.count(self.path) > 1
+
+    @property
     def remembered(self) -> str:
         """The last output of the channel, from memory; empty for the daemon's own log."""
         return "" if self._channel is None else self._channel.tail.text
@@ -160,12 +170,17 @@ class LogSource:
         return stream
 
     def times_of_last(self, size: int) -> list[tuple[int, float]]:
-        """Return when the last bytes of the output were written (``OutputChannel``).
+        """Return when the last bytes were written: pairs of an offset in them and a time.
 
-        Empty if that is not known: of the daemon's own log, and of logs with a format.
+        A time is that of the last byte of its stretch, in seconds since the epoch. Empty if that is
+        not known: of the daemon's own log, and of logs with a format.
         """
         channel = self._channel
-        return [] if channel is None or channel.has_format else channel.times_of_last(size)
+        if channel is None or channel.has_format:
+            return []
+        start = channel.tail.count - size
+        found = channel.stretches_since(start)
+        return [(max(0, begin - start), last) for begin, _, last in found]
 
     async def follow(self, position: Position | None = None) -> FollowedLog:
         """Follow the file from a position on, or from the last bytes of it."""

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config.model import AUTO, Compression, FileTarget
+from trio_supervisor.runtime.logs.filesink import FileSink
 from trio_supervisor.runtime.logs.logfile import USUAL, LogCreation, clear_log
 from trio_supervisor.runtime.logs.writer import BACKLOG_LIMIT
 
@@ -73,6 +74,12 @@ class ChannelTargets:
     def write(self, data: bytes) -> None:
         for sink in self._open:
             sink.write(data)
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that wait for the disk."""
+        files = (sink for sink in (*self._open, *self._closed) if isinstance(sink, FileSink))
+        return max((sink.backlog for sink in files), default=0)
 
     @property
     def backlogged(self) -> bool:

@@ -14,6 +14,7 @@ from trio_supervisor.web.api import daemon as api_daemon
 from trio_supervisor.web.api import events as api_events
 from trio_supervisor.web.api import groups as api_groups
 from trio_supervisor.web.api import journal as api_journal
+from trio_supervisor.web.api import lines as api_lines
 from trio_supervisor.web.api import logs as api_logs
 from trio_supervisor.web.api import metrics as api_metrics
 from trio_supervisor.web.api import processes as api_processes
@@ -41,6 +42,7 @@ HEALTH = api_daemon.HEALTH_ROUTES
 ROUTES = (
     *api_processes.ROUTES,
     *api_logs.ROUTES,
+    *api_lines.ROUTES,
     *api_groups.ROUTES,
     *api_daemon.ROUTES,
     *api_events.ROUTES,

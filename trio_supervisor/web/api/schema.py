@@ -369,6 +369,51 @@ EVENT = thing(
     time={"type": "number", "description": "seconds since the epoch"},
 )
 
+#: The answers of ``web/api/lines.py``.
+LINE = thing(
+    "A line of a log",
+    output=text("stdout, stderr, supervisor; output for a log to which both outputs go"),
+    time={
+        "type": ["number", "null"],
+        "description": "when it was written at the latest, seconds since the epoch; null: in a log "
+        "whose lines have times, this one has none",
+    },
+    earliest={
+        "type": ["number", "null"],
+        "description": "when it was written at the earliest; equal to time if that is exact; null "
+        "if it is not known",
+    },
+    line=text("without its end; bytes that are no UTF-8 as \\xNN"),
+    whole=described(TRUTH, "false for a part of a long line, and for a line that has no end yet"),
+    place=text("the place before it"),
+)
+LINES = thing(
+    "Lines of logs, the oldest first",
+    lines=array(ref("Line")),
+    before=text("the place before the first line, for earlier ones"),
+    after=text("the place after the last line that has an end, for later ones"),
+    first=described(TRUTH, "whether no line that is kept comes before"),
+    last=described(TRUTH, "whether no line follows yet"),
+    gone=described(TRUTH, "whether the place that was asked for is not kept any more"),
+)
+FOUND = thing(
+    "What a search has found",
+    matches=array(
+        thing(
+            "A match",
+            line=ref("Line"),
+            before=array(ref("Line")),
+            after=array(ref("Line")),
+        )
+    ),
+    before={
+        "type": ["string", "null"],
+        "description": "the place where to go on; null if all was searched",
+    },
+    searched=count("bytes from the end of the logs that were searched, with earlier requests"),
+    total=count("bytes of the logs"),
+)
+
 COMPONENTS: dict[str, Schema] = {
     "Process": PROCESS,
     "LastExit": LAST_EXIT,
@@ -388,4 +433,7 @@ COMPONENTS: dict[str, Schema] = {
     "Health": HEALTH,
     "Readiness": READINESS,
     "Event": EVENT,
+    "Line": LINE,
+    "Lines": LINES,
+    "Found": FOUND,
 }

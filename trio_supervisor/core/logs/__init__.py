@@ -1,0 +1,1 @@
+"""Lines of logs: positions that survive rotation, times, and several outputs as one sequence."""
