@@ -159,6 +159,7 @@ class _Builder:
         self._messages: list[Diagnostic] = []
         self._start = names_of(context, here)
         self._names = self._start
+        self._defaults: dict[str, dict[str, object]] = {}
 
     def build(self) -> Config:
         daemon = self._daemon()
@@ -375,7 +376,13 @@ class _Builder:
 
     def _reader(self, section: Section, kind: str, names: Names) -> SectionReader:
         return SectionReader(
-            self._document, section, ROWS[kind], names, self._context, self.diagnostics
+            self._document,
+            section,
+            ROWS[kind],
+            names,
+            self._context,
+            self.diagnostics,
+            self._defaults.setdefault(kind, {}),
         )
 
 

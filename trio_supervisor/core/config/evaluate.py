@@ -62,6 +62,8 @@ class SectionReader:
     """From the innermost: own variables, number and program, then what all sections share."""
     context: EvalContext
     diagnostics: Diagnostics = field(default_factory=Diagnostics)
+    defaults: dict[str, object] = field(default_factory=dict)
+    """Converted defaults without expansions, which all sections of this kind share."""
 
     def with_names(self, names: Mapping[str, str | int]) -> SectionReader:
         """The same reader with more names."""
@@ -163,7 +165,12 @@ class SectionReader:
 
     def value(self, name: str) -> object:
         """The converted value; None if the option is not set and has no default."""
-        return self.converted(name, self.options[name].type.convert)
+        option = self.options[name]
+        if "%" in (option.default or "") or self.has(name):
+            return self.converted(name, option.type.convert)
+        if name not in self.defaults:
+            self.defaults[name] = self.converted(name, option.type.convert)
+        return self.defaults[name]
 
     def converted(self, name: str, convert: Callable[[str, EvalContext], object]) -> object:
         """Like ``value``, with another converter than that of the option's type."""

@@ -88,10 +88,19 @@ class Document:
     def entry(self, section: Section, key: str) -> Entry | None:
         """The key's own value in the section, else that of ``[DEFAULT]``."""
         own = section.entries.get(key)
-        default = self.sections.get(DEFAULT)
-        if own is not None or default is None or key in self.not_inherited:
+        if own is not None:
             return own
+        default = self.sections.get(DEFAULT)
+        if default is None or key in self.not_inherited:
+            return None
         return default.entries.get(key)
+
+    def keys(self, section: Section) -> frozenset[str]:
+        """The keys for which ``entry`` finds something."""
+        default = self.sections.get(DEFAULT)
+        if default is None:
+            return frozenset(section.entries)
+        return frozenset(section.entries) | (default.entries.keys() - self.not_inherited)
 
 
 def read(text: str, *, file: str, here: str, into: Document) -> None:

@@ -98,7 +98,10 @@ class Option:
 
 
 def filled(base: T, values: Mapping[str, object]) -> T:
-    """``base``, a value of the model, with other values at some paths (see ``Option.field``)."""
+    """``base``, a value of the model, with other values at some paths (see ``Option.field``).
+
+    What is the same stays the object that it was: programs share what none of them has changed.
+    """
     own: dict[str, Any] = {}
     inner: dict[str, dict[str, object]] = {}
     for path, value in values.items():
@@ -109,7 +112,15 @@ def filled(base: T, values: Mapping[str, object]) -> T:
             own[name] = value
     for name, parts in inner.items():
         own[name] = filled(getattr(base, name), parts)
-    return replace(base, **own)  # type: ignore[type-var]  # every value of the model is a dataclass
+    changed = {name: value for name, value in own.items() if not _same(value, getattr(base, name))}
+    if not changed:
+        return base
+    return replace(base, **changed)  # type: ignore[type-var]  # every value of the model is a dataclass
+
+
+def _same(value: object, other: object) -> bool:
+    """Whether two values are equal and also look the same: 1 and 1.0 do not."""
+    return value is other or (type(value) is type(other) and value == other)
 
 
 SUPERVISORD = (

@@ -125,7 +125,8 @@ def _serverurl(reader: SectionReader, _: Values) -> object:
 def _logfile(reader: SectionReader, name: str) -> object:
     """The directory of a log must exist, unless it will be made."""
     if reader.has("create_log_dirs") and reader.value("create_log_dirs") is True:
-        reader = replace(reader, context=replace(reader.context, is_dir=lambda _: True))
+        context = replace(reader.context, is_dir=lambda _: True)
+        reader = replace(reader, context=context, defaults={})
     return reader.value(name)
 
 
@@ -190,9 +191,15 @@ _SPECIAL: dict[str, Callable[[SectionReader, Values], object]] = {
 def _evaluated(reader: SectionReader, names: Iterable[str]) -> Values:
     """The values of some options, by name."""
     values: Values = {}
+    keys = reader.document.keys(reader.section)
     for name in names:
         special = _SPECIAL.get(name)
-        values[name] = reader.value(name) if special is None else special(reader, values)
+        if special is not None:
+            values[name] = special(reader, values)
+        elif name in reader.defaults and name not in keys:  # most options, so it has to be fast
+            values[name] = reader.defaults[name]
+        else:
+            values[name] = reader.value(name)
     return values
 
 
@@ -263,7 +270,8 @@ class SectionTemplate:
         common = self._default_environment(reader)
         if own or common:
             reader = reader.with_names(variables({**common, **own}))
-        written = tuple(name for name in _IF_WRITTEN if reader.has(name))
+        keys = reader.document.keys(reader.section)
+        written = tuple(name for name in _IF_WRITTEN if name in keys)
         values = _evaluated(reader, (*_OF_PROCESS, *written))
         for channel in ("stdout", "stderr"):
             self._check_channel(channel, values, warnings)
