@@ -33,6 +33,9 @@ class Intake:
     async def room(self) -> None:
         raise AssertionError("nothing waits")
 
+    def pipe_ended(self, fd: int) -> None:
+        """Nothing is to be done."""
+
     def write(self, data: bytes) -> None:
         os.write(self.writing, data)
 

@@ -51,7 +51,8 @@ async def test_a_line_without_an_end_is_written_when_it_is_late(mock_clock: Mock
         await wait_all_tasks_blocked()
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(stage.write_late_lines, PID)
+        silence = trio.Event().wait()
+        nursery.start_soon(stage.during, silence, PID)
         await wait_all_tasks_blocked()
         stage.write(b"one\npass", PID)
         await jump(LATE - 0.5)

@@ -10,6 +10,7 @@ import enum
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import field
+from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, TypedDict, TypeVar
 
 from trio_supervisor.core.config.access import Access, Credentials, Tls
@@ -122,13 +123,18 @@ class ChannelConfig:
     @property
     def targets(self) -> tuple[Target, ...]:
         """The log targets, in order; each gets all of the output."""
-        targets: list[Target] = []
-        if self.logfile:
-            file = FileTarget(self.logfile, self.maxbytes, self.backups, self.mode, self.compress)
-            targets.append(file)
-        if self.syslog:
-            targets.append(SyslogTarget())
-        return tuple(targets)
+        return _targets_of(self)
+
+
+@lru_cache(maxsize=64)  # most channels have the same options, and are to have the same targets
+def _targets_of(channel: ChannelConfig) -> tuple[Target, ...]:
+    targets: list[Target] = []
+    if channel.logfile:
+        options = channel.maxbytes, channel.backups, channel.mode, channel.compress
+        targets.append(FileTarget(channel.logfile, *options))
+    if channel.syslog:
+        targets.append(SyslogTarget())
+    return tuple(targets)
 
 
 class LogFormat(enum.Enum):

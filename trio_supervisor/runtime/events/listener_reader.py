@@ -44,6 +44,7 @@ class ListenerReader:
         while not ended:
             await self._host.poller.read(fd, take)
             await intake.room()
+        intake.pipe_ended(fd)
 
     def take(self, data: bytes, intake: Intake) -> None:
         if self._host.daemon.loglevel <= Severity.DEBUG:

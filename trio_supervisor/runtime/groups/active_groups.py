@@ -50,7 +50,7 @@ class ActiveGroups:
         self._nursery = nursery
         self.dependencies.run_in(nursery)
         for group in self.by_name.values():
-            nursery.start_soon(group.run)
+            nursery.start_soon(group.run, name=group.name)
 
     def autostart(self, cause: Cause) -> None:
         """Spawn the processes of all groups that start by themselves, one after the other."""
@@ -183,7 +183,7 @@ class ActiveGroups:
         group = self._make(config)
         self.by_name = _in_start_order(self.by_name)
         if self._nursery is not None:
-            self._nursery.start_soon(group.run)
+            self._nursery.start_soon(group.run, name=group.name)
             cause = Cause(CauseKind.CONFIGURATION, cause_of_request().who)
             earlier = self._replaced.pop(config.name, None)
             options = () if earlier is None else changed_options(earlier, config)

@@ -42,12 +42,12 @@ class Group:
         self.name = config.name
         self.priority = config.priority
         self._host = host
-        self._scope = trio.CancelScope()
         self.pool = Pool(config.name, config.pool, host) if config.pool is not None else None
         self.sockets: dict[str, SharedSocket] = {}
         """FastCGI sockets by URL: one for each program of the group."""
         self.processes: dict[str, Process] = {}
         self._nursery: trio.Nursery | None = None
+        self._closed = False
         self._auto_logs: list[tuple[str, str]] = []
         """Names of processes, with the paths of their automatic logs."""
         self._warnings: frozenset[str] = frozenset()
@@ -61,14 +61,15 @@ class Group:
     async def run(self) -> None:
         """Run the group's tasks until ``close``; children still alive then are abandoned."""
         set_requester(PYTHON)  # not the client that happened to ask for the group
-        with self._scope:
-            async with trio.open_nursery() as nursery:
-                self._nursery = nursery
-                if self.pool is not None:
-                    what = f"pool {self.name}"
-                    nursery.start_soon(run_forever, self.pool.run, what, self._host.log)
-                for process in self.processes.values():
-                    nursery.start_soon(self._live, process)
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            if self._closed:
+                nursery.cancel_scope.cancel()
+            if self.pool is not None:
+                what = f"pool {self.name}"
+                nursery.start_soon(run_forever, self.pool.run, what, self._host.log)
+            for process in self.processes.values():
+                nursery.start_soon(self._live, process, name=process.full_name)
 
     def add(
         self,
@@ -92,7 +93,7 @@ class Group:
         self.processes = {member.name: members[member.name] for member in ordered}
         self._configure((*self.config.processes, config))
         if self._nursery is not None:
-            self._nursery.start_soon(self._live, process)
+            self._nursery.start_soon(self._live, process, name=process.full_name)
         return process
 
     def remove(self, name: str) -> None:
@@ -120,7 +121,9 @@ class Group:
             process.remove()
         if self.pool is not None:
             self.pool.close()
-        self._scope.cancel()
+        self._closed = True
+        if self._nursery is not None:
+            self._nursery.cancel_scope.cancel()
 
     def remove_auto_logs(self) -> None:
         """Remove the automatic logs of a group that is closed for good; trouble costs a line."""

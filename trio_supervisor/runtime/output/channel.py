@@ -27,7 +27,7 @@ from trio_supervisor.runtime.output.targets import ChannelTargets
 from trio_supervisor.runtime.output.time_index import TimeIndex
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from trio_supervisor.core.config.model import ChannelConfig
     from trio_supervisor.runtime.host import Host
@@ -111,7 +111,8 @@ class OutputChannel:
         self._journal: JournalSink | None = None
         self._records: RecordStage | None = None
         if log_format is not LogFormat.RAW:
-            self._records = self._record_stage(log_format, program)
+            origin = program, group, process, name
+            self._records = _record_stage(log_format, origin, self._targets, host.wall_clock)
         self._stripper: AnsiStripper | None = None
         self._capture: Capture | None = None
         self._characters = WholeCharacters()
@@ -143,16 +144,18 @@ class OutputChannel:
         maxbytes = self._capture_maxbytes
         self._capture = Capture(maxbytes) if maxbytes > 0 else None
 
-    async def drain(self, fd: int, pid: int) -> None:
-        """Take the output of a child as it arrives, until the end of its pipe."""
+    def drain(self, fd: int, pid: int) -> Awaitable[None]:
+        """Return what takes the output of a child as it arrives, until the end of its pipe.
+
+        That is the coroutine of the reader: one around it would be memory for each program.
+        """
         self._pid = pid
         if self._records is None:
-            await self._reader.drain(fd, self)
-        else:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._records.write_late_lines, pid)
-                await self._reader.drain(fd, self)
-                nursery.cancel_scope.cancel()
+            return self._reader.drain(fd, self)
+        return self._records.during(self._reader.drain(fd, self), pid)
+
+    def pipe_ended(self, fd: int) -> None:
+        """Log that all programs have closed the pipe."""
         self._host.log(Severity.DEBUG, f"fd {fd} closed, stopped monitoring <{self._label}>")
 
     def drain_rest(self, fd: int) -> None:
@@ -243,13 +246,6 @@ class OutputChannel:
         """Process output of the child: through the filters to everything that is to have it."""
         self._feed_capture(data if self._stripper is None else self._stripper.feed(data))
 
-    def _record_stage(self, log_format: LogFormat, program: str) -> RecordStage:
-        from trio_supervisor.core.line_records import Origin  # most programs log raw bytes
-        from trio_supervisor.runtime.output.records import RecordStage
-
-        origin = Origin(program, self._group, self._process, self.name)
-        return RecordStage(log_format, origin, self._targets, self._host.wall_clock)
-
     @property
     def _label(self) -> str:
         return f"{self._process} {self.name}"
@@ -303,3 +299,15 @@ class OutputChannel:
         self._publish_text(data)  # captured output is a log event too
         self._host.publish(self._communication_event(self._process, self._group, self._pid, data))
         self._host.log(Severity.DEBUG, f"'{self._process}' {self.name} emitted a comm event")
+
+
+def _record_stage(
+    log_format: LogFormat,
+    origin: tuple[str, str, str, str],
+    targets: ChannelTargets,
+    wall_clock: Callable[[], float],
+) -> RecordStage:
+    from trio_supervisor.core.line_records import Origin  # most programs log raw bytes
+    from trio_supervisor.runtime.output.records import RecordStage
+
+    return RecordStage(log_format, Origin(*origin), targets, wall_clock)

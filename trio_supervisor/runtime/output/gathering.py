@@ -88,6 +88,7 @@ class GatheringReader:
             if count is not None and count >= DEFAULT_PIPE_SIZE:
                 count = await self._read_flood(fd, intake)
             if count is None:
+                intake.pipe_ended(fd)
                 return
             if intake.backlogged:
                 await intake.room()

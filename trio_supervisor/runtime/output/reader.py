@@ -34,6 +34,9 @@ class Intake(Protocol):
     def feed(self, data: bytes) -> None:
         """Process output of the child. Never raises."""
 
+    def pipe_ended(self, fd: int) -> None:
+        """Take note that the pipe has been read to its end."""
+
     @property
     def backlogged(self) -> bool:
         """Whether a log target is too slow for more output."""
@@ -62,6 +65,7 @@ class PromptReader:
         while True:
             await trio.lowlevel.wait_readable(fd)
             if read_turn(fd, intake) is None:
+                intake.pipe_ended(fd)
                 return
             if intake.backlogged:
                 await intake.room()

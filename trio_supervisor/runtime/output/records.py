@@ -12,7 +12,7 @@ import trio
 from trio_supervisor.core.line_records import RENDERERS, LineRecords
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from trio_supervisor.core.config.model import LogFormat
     from trio_supervisor.core.line_records import Origin
@@ -56,8 +56,14 @@ class RecordStage:
         """Write what is held back: the output of the child has ended."""
         self._write_held(pid, whole=True)
 
-    async def write_late_lines(self, pid: int) -> None:
-        """Write lines without an end when they are late, until cancelled."""
+    async def during(self, drain: Awaitable[None], pid: int) -> None:
+        """Await what takes the output; meanwhile write lines without an end when they are late."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._write_late_lines, pid)
+            await drain
+            nursery.cancel_scope.cancel()
+
+    async def _write_late_lines(self, pid: int) -> None:
         while True:
             if self._held_since is None:
                 self._is_holding = trio.Event()

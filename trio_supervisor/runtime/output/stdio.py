@@ -107,7 +107,7 @@ class Stdio:
     def carry(self, nursery: trio.Nursery, pid: int) -> None:
         """Start the tasks that move bytes both ways, until the nursery is cancelled."""
         for channel, fd in self._pipes:
-            nursery.start_soon(channel.drain, fd, pid)
+            nursery.start_soon(channel.drain, fd, pid, name=channel.name)
         self.stdin.deliver(nursery)
 
     def drain_rest(self) -> None:

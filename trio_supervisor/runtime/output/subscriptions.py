@@ -170,7 +170,7 @@ class Subscriptions:
     __slots__ = ("_over", "_subscribers")
 
     def __init__(self) -> None:
-        self._subscribers: list[Subscriber] = []
+        self._subscribers: tuple[Subscriber, ...] = ()
         self._over = False
 
     @contextmanager
@@ -191,13 +191,13 @@ class Subscriptions:
 
     def add(self, subscriber: Subscriber) -> None:
         """Let a subscriber hear of the output until it is removed."""
-        self._subscribers.append(subscriber)
+        self._subscribers = (*self._subscribers, subscriber)
         if self._over:
             subscriber.end()
 
     def remove(self, subscriber: Subscriber) -> None:
         """End a subscription; a process that waits for its reader goes on."""
-        self._subscribers.remove(subscriber)
+        self._subscribers = tuple(one for one in self._subscribers if one is not subscriber)
         subscriber.end()
 
     def feed(self, data: bytes) -> None:
@@ -215,7 +215,7 @@ class Subscriptions:
 
     async def room(self) -> None:
         """Return when the process need not wait for any reader."""
-        for subscriber in tuple(self._subscribers):
+        for subscriber in self._subscribers:
             await subscriber.backlog.room()
 
     def end(self) -> None:

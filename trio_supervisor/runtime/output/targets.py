@@ -140,4 +140,5 @@ class ChannelTargets:
         if self.path is None:
             assert self._auto_log is not None
             self.path = self._auto_log()
+            self._auto_log = None  # it is made once, and is memory for each program
         return self.path

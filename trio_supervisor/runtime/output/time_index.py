@@ -16,6 +16,8 @@ COARSENESS = 8
 #: Entries of one channel before those are joined that are closer than need be: 6 KiB, and with the
 #: coarseness above enough for a year.
 MOST_ENTRIES = 256
+#: Of all channels without output.
+_NOTHING = array("d")
 
 
 class TimeIndex:
@@ -29,7 +31,7 @@ class TimeIndex:
     __slots__ = ("_entries", "other")
 
     def __init__(self) -> None:
-        self._entries = array("d")
+        self._entries = _NOTHING
         """Of each stretch three: where it begins, and when its first and last bytes came."""
         self.other: TimeIndex | None = None
 
@@ -41,6 +43,8 @@ class TimeIndex:
             if other is None or not other._entries or other._entries[-1] <= entries[-1]:
                 entries[-1] = now
                 return
+        if not entries:
+            entries = self._entries = array("d")
         entries.extend((before, now, now))
         if len(entries) > 3 * MOST_ENTRIES:
             self._thin(now)
@@ -63,7 +67,7 @@ class TimeIndex:
 
     def forget(self) -> None:
         """Drop all entries: the log was cleared."""
-        self._entries = array("d")
+        self._entries = _NOTHING
 
     def _thin(self, now: float) -> None:
         """Join neighbours, so that the number of entries grows with the logarithm of the time."""

@@ -13,7 +13,7 @@ the record always agree:
     ``resume``      takes over a child that is already alive (``hand_over``), in any state
     ``_accompany``  serves the child: STARTING, RUNNING, STOPPING or UNKNOWN, until it has ended
 
-``launch`` and ``resume`` are the only two ways to a child, and both lead into ``_accompany``.
+``launch`` and ``resume`` are the only two ways to a child, and ``_accompany`` follows both.
 
 Requests do not queue. A request is a plain method that changes the record and wakes the driver: it
 begins a start (which ``run`` finds as the state STARTING), or it sets the intent to DOWN and, if
@@ -194,7 +194,9 @@ class Driver:
             self._record_end(await self.child.wait(), trio.current_time(), self._stdio.last_lines)
         if self._inherited is not None:
             child, self._inherited = self._inherited, None
-            await self.resume(child)
+            with self._starter.holder() as held:
+                await self.resume(held, child)
+                await self._accompany()
         record = self._record
         while True:
             while record.state is not State.STARTING:
@@ -206,7 +208,9 @@ class Driver:
                     self._states.begin(record.restart_cause or POLICY)
             wait = self._states.attempt.wait
             if wait is None or await self._dependencies_met(wait):
-                await self.launch()
+                with self._starter.holder() as held:
+                    if await self.launch(held):
+                        await self._accompany()
 
     async def _dependencies_met(self, wait: Wait) -> bool:
         """Return when the dependencies are as they must be; False if it was stopped meanwhile."""
@@ -226,29 +230,28 @@ class Driver:
         self._states.end_wait(wait)
         return True
 
-    async def launch(self) -> None:
-        """Have the starter make a child and serve it until it exits, or record the failed attempt.
+    async def launch(self, held: contextlib.ExitStack | None) -> bool:
+        """Have the starter make a child, or record the failed attempt; whether there is a child.
 
         Adds to ``Starter.launch`` the state: spawned, failed, or stopped meanwhile.
         """
-        with self._starter.holder() as held:
-            try:
-                environment = await self._prepare() if self._config.has_preparation else None
-                if self._config.task is None:
-                    self._kills_before = self._host.memory_kills.read()
-                child = await self._starter.launch(held, self._states.announced, environment)
-            except StartAbandoned:
-                return
-            except (RequestError, SpawnError) as error:
-                await self._give_up_attempt(error)
-                return
-            self.child = child
-            self._signals.killed = False
-            self._stdio.attach(child)
-            self._states.spawned(child.pid)
-            if self._monitor is not None:
-                self._monitor.spawned()
-            await self._accompany(child)
+        try:
+            environment = await self._prepare() if self._config.has_preparation else None
+            if self._config.task is None:
+                self._kills_before = self._host.memory_kills.read()
+            child = await self._starter.launch(held, self._states.announced, environment)
+        except StartAbandoned:
+            return False
+        except (RequestError, SpawnError) as error:
+            await self._give_up_attempt(error)
+            return False
+        self.child = child
+        self._signals.killed = False
+        self._stdio.attach(child)
+        self._states.spawned(child.pid)
+        if self._monitor is not None:
+            self._monitor.spawned()
+        return True
 
     async def _prepare(self) -> Mapping[str, str] | None:
         """Do what comes before the spawn; return the environment if it had to be looked up.
@@ -278,17 +281,15 @@ class Driver:
             raise StartAbandoned
         return environment
 
-    async def resume(self, child: Child) -> None:
-        """Serve a living child that was handed over, from the state and deadline in the record."""
-        with self._starter.holder() as held:
-            try:
-                await self._starter.reopen(held)
-            except SpawnError as error:  # a log is no reason to stop a running child
-                text = f"output of {self._config.name} is not logged: {error}"
-                self._host.log(Severity.CRITICAL, text)
-            self.child = child
-            self._stdio.attach(child)
-            await self._accompany(child)
+    async def resume(self, held: contextlib.ExitStack | None, child: Child) -> None:
+        """Take over a living child that was handed over; its record tells state and deadline."""
+        try:
+            await self._starter.reopen(held)
+        except SpawnError as error:  # a log is no reason to stop a running child
+            text = f"output of {self._config.name} is not logged: {error}"
+            self._host.log(Severity.CRITICAL, text)
+        self.child = child
+        self._stdio.attach(child)
 
     def abandon(self) -> None:
         """Stop watching a living child without a signal, when the group's task ends."""
@@ -314,8 +315,10 @@ class Driver:
         text = error.detail if isinstance(error, RequestError) else str(error)
         self._states.fail_start(EXIT, text)
 
-    async def _accompany(self, child: Child) -> None:
+    async def _accompany(self) -> None:
         """Forward the child's input and output until it exits, then record its end."""
+        child = self.child
+        assert child is not None
         try:
             async with trio.open_nursery() as nursery:
                 self.nursery = nursery

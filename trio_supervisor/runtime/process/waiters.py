@@ -44,7 +44,8 @@ class StateWaiters:
         """Whether nothing serves the process any more."""
         self.observer: Callable[[], None] | None = None
         """Called at each change, if other processes depend on this one or the other way round."""
-        self._changed = trio.lowlevel.ParkingLot()
+        self._changed: trio.lowlevel.ParkingLot | None = None
+        """None while no task waits for a change, which is nearly always."""
         self._awaited: list[tuple[tuple[State, ...], trio.Event]] = []
         self._reminded = -math.inf
         """When the log last said that the end is waited for, by the monotonic clock."""
@@ -56,7 +57,9 @@ class StateWaiters:
 
     def wake(self) -> None:
         """Wake all tasks that wait for any change."""
-        self._changed.unpark_all()
+        waiting, self._changed = self._changed, None
+        if waiting is not None:
+            waiting.unpark_all()
         if self.observer is not None:
             self.observer()
 
@@ -72,6 +75,8 @@ class StateWaiters:
 
     async def changed(self) -> None:
         """Return at the next change of the process."""
+        if self._changed is None:
+            self._changed = trio.lowlevel.ParkingLot()
         await self._changed.park()
 
     async def until(self, condition: Callable[[], bool]) -> None:
@@ -80,7 +85,7 @@ class StateWaiters:
         The condition is looked at after each change.
         """
         while not condition() and not self.closed:
-            await self._changed.park()
+            await self.changed()
 
     async def wait_for(self, *states: State, check: Callable[[], object] = lambda: None) -> None:
         """Return when the process is in one of these states, or has been since the call.
@@ -92,7 +97,7 @@ class StateWaiters:
                 await trio.lowlevel.checkpoint()
             while not arrival.is_set():
                 check()
-                await self._changed.park()
+                await self.changed()
 
     async def ended(self) -> None:
         """Return when the process is in the stopped set, or has been since the call.
@@ -109,7 +114,7 @@ class StateWaiters:
                     self._reminded = trio.current_time()
                     self._log(Severity.INFO, f"waiting for {self._name} to stop")
                 with trio.move_on_at(self._reminded + STOP_REMINDER):
-                    await self._changed.park()
+                    await self.changed()
 
     @contextmanager
     def _arrival(self, *states: State) -> Iterator[trio.Event]:
