@@ -23,7 +23,7 @@ def test_every_package_is_installed_where_ci_is_set() -> None:
 
 
 def test_the_readme_names_the_packages() -> None:
-    (listed,) = re.findall(r"apt-get install (chromium [^`]+)`", (ROOT / "README.md").read_text())
+    (listed,) = re.findall(r"apt-get install (caddy [^`]+)`", (ROOT / "README.md").read_text())
     assert listed.split() == sorted(machine.PACKAGES.values())
 
 

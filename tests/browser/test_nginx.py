@@ -13,6 +13,7 @@ import pytest
 from tests.browser.conftest import CAT
 from tests.browser.test_status import MESSAGE, button, wait_live, wait_state
 from tests.kit.daemon import daemon, eventually, free_port
+from tests.kit.docs import blocks
 from tests.kit.machine import path_of
 
 if TYPE_CHECKING:
@@ -35,14 +36,12 @@ http {{
     scgi_temp_path scgi;
     server {{
         listen 127.0.0.1:{listen};
-        location /supervisor/ {{
-            proxy_pass http://127.0.0.1:{port}/;
-            {header}
-            proxy_http_version 1.1;
-        }}
+        {location}
     }}
 }}
 """
+(EXAMPLE,) = blocks("web.md", "nginx")
+HEADER = "proxy_set_header Host $http_host;"
 SERVER = """\
 [inet_http_server]
 port=127.0.0.1:{port}
@@ -54,11 +53,13 @@ PASSWORD = "username=admin\npassword=secret"
 
 @contextmanager
 def nginx(directory: Path, port: int, header: str) -> Iterator[int]:
-    """An nginx before this port; the port it listens on."""
+    """The nginx of the manual before this port; the port it listens on."""
     program = path_of("nginx")
     listen = free_port()
     (directory / "nginx.conf").write_text(
-        CONFIGURATION.format(listen=listen, port=port, header=header)
+        CONFIGURATION.format(
+            listen=listen, location=EXAMPLE.replace("9001", str(port)).replace(HEADER, header)
+        )
     )
 
     def answers() -> bool:
@@ -80,7 +81,7 @@ def nginx(directory: Path, port: int, header: str) -> Iterator[int]:
     [
         pytest.param("", id="the daemon's own address"),
         pytest.param("proxy_set_header Host $host;", id="without the port"),
-        pytest.param("proxy_set_header Host $http_host;", id="as the browser sent it"),
+        pytest.param(HEADER, id="as the browser sent it"),
         pytest.param("proxy_set_header Host $http_host/supervisor/index.html;", id="with a path"),
         pytest.param("proxy_set_header Host $host/x/index.html:$server_port;", id="path and port"),
     ],
@@ -106,7 +107,7 @@ def test_with_a_password_everything_works_whatever_the_host(
 @pytest.mark.parametrize(
     ("header", "more", "works"),
     [
-        ("proxy_set_header Host $http_host;", "", True),
+        (HEADER, "", True),
         ("proxy_set_header Host $http_host/supervisor/index.html;", "", True),
         ("proxy_set_header Host $host;", "", False),
         ("", "", False),

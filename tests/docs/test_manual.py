@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.kit.config import HERE, eval_context, load
-from tests.kit.ctl import environment, install, run, until
-from tests.kit.docs import blocks, sessions, shows
+from tests.kit.ctl import environment
+from tests.kit.docs import blocks, sessions
+from tests.kit.reader import Reader
 from trio_supervisor.core.config.build import build
 from trio_supervisor.core.config.ini import Document, read
 from trio_supervisor.core.unit_files import Installation, daemon_unit
 
 #: Pages whose configurations are complete but for ``[supervisord]``.
-PAGES = ("sections.md", "groups.md", "expansions.md", "states.md", "migration.md")
+PAGES = ("sections.md", "groups.md", "expansions.md", "states.md", "migration.md", "fastcgi.md")
 #: Of these the output depends on when they are run: they are repeated until it is as shown.
 LOOKING = ("tsupervisorctl status", "tail ", "cat ")
 
@@ -28,7 +28,8 @@ def test_the_configurations_load(page: str) -> None:
     for text in found:
         whole = text if "[supervisord]" in text else f"[supervisord]\n{text}"
         environ = {"PATH": "/bin", "HOME": "/"}
-        config = load(whole.replace("user = daemon", "user = nobody"), environ, base="")
+        whole = whole.replace("user = daemon", "user = nobody").replace("www-data", "nobody")
+        config = load(whole, environ, base="")
         assert [str(m) for m in config.messages if "unknown" in str(m)] == []
 
 
@@ -50,31 +51,20 @@ def test_the_configurations_of_the_installation_guide_load_and_make_a_unit() -> 
     assert "LogsDirectory=supervisor" in unit
 
 
-def prints(command: str, output: str, directory: Path) -> bool:
-    path = f"{directory / 'bin'}:{environment()['PATH']}"
-    done = run(["/bin/sh", "-c", command], cwd=directory, PATH=path, LC_ALL="C")
-    return shows(output, done.err + done.out)
-
-
-def install_commands(directory: Path) -> None:
-    install(directory / "bin")
-    install(directory / "bin", "tsupervisord", "daemon:main")
-
-
 @pytest.mark.parametrize("page", ["states.md", "expansions.md"])
 def test_the_commands_of_a_running_daemon(page: str, tmp_path: Path) -> None:
     (text,) = [text for text in blocks(page, "ini") if text.startswith("; supervisord.conf\n")]
     (tmp_path / "supervisord.conf").write_text(text)
-    install_commands(tmp_path)
-    assert prints("tsupervisord -c supervisord.conf", "", tmp_path)
+    reader = Reader(tmp_path)
+    assert reader.prints("tsupervisord -c supervisord.conf", "")
     try:
         for command, output in sessions(page):
             if command.startswith(LOOKING):
-                until(partial(prints, command, output, tmp_path), f"{command}: {output}")
+                reader.sees(command, output)
             else:
-                assert prints(command, output, tmp_path), command
+                assert reader.prints(command, output), command
     finally:
-        assert prints("tsupervisorctl shutdown", "Shut down\n", tmp_path)
+        assert reader.prints("tsupervisorctl shutdown", "Shut down\n")
 
 
 def test_the_plugins(tmp_path: Path) -> None:
@@ -84,32 +74,32 @@ def test_the_plugins(tmp_path: Path) -> None:
     (complete,) = [text for text in blocks("expansions.md", "ini") if "supervisord.conf" in text]
     plugins = "\n".join(blocks("plugins.md", "ini"))
     (tmp_path / "supervisord.conf").write_text(complete + plugins)
-    install_commands(tmp_path)
+    reader = Reader(tmp_path)
     importable = f"PYTHONPATH={environment()['PYTHONPATH']}:."
-    assert prints(f"{importable} tsupervisord -c supervisord.conf", "", tmp_path)
+    assert reader.prints(f"{importable} tsupervisord -c supervisord.conf", "")
     try:
         ((command, output),) = sessions("plugins.md")
-        assert prints(f"{importable} {command}", output, tmp_path)
+        assert reader.prints(f"{importable} {command}", output)
         call = (
             "from trio_supervisor.childutils import getRPCInterface as rpc; "
             f"r = rpc({{'SUPERVISOR_SERVER_URL': 'unix://{tmp_path}/supervisor.sock'}}); "
             "r.lamp.on(); print(r.lamp.state())"
         )
         printed = "{'on': True, 'colour': 'green', 'processes': 2}\n"
-        assert prints(f'python3 -c "{call}"', printed, tmp_path)
+        assert reader.prints(f'python3 -c "{call}"', printed)
     finally:
-        prints(f"{importable} tsupervisorctl shutdown", "", tmp_path)
+        reader.prints(f"{importable} tsupervisorctl shutdown", "")
 
 
 def test_conversions_and_exports(tmp_path: Path) -> None:
-    install_commands(tmp_path)
+    reader = Reader(tmp_path)
     procfile, variables = blocks("migration.md", "text")
     (tmp_path / "Procfile").write_text(procfile)
     (tmp_path / ".env").write_text(variables)
     (configuration,) = blocks("migration.md", "ini")
     (tmp_path / "supervisord.conf").write_text(configuration)
     for command, output in sessions("migration.md"):
-        assert prints(command, output, tmp_path), command
+        assert reader.prints(command, output), command
     (split,) = blocks("migration.md", "sh")
-    assert prints(split, "", tmp_path)
+    assert reader.prints(split, "")
     assert (tmp_path / "web.service").read_text().startswith("[Unit]\n")

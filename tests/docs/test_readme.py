@@ -4,38 +4,42 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
+import sys
 import tempfile
-from functools import partial
 from pathlib import Path
 
-from tests.kit.ctl import environment, install, run, until
+from tests.kit.ctl import run
 from tests.kit.daemon import run_to_end
-from tests.kit.docs import README, blocks, sessions, shows
+from tests.kit.docs import README, blocks, sessions
+from tests.kit.reader import Reader
 from tests.kit.root import NOBODY, as_user
 
 #: Of these the output depends on when they are run: they are repeated until it is as shown.
 LOOKING = ("tsupervisorctl status", "tail ")
 
 
-def prints(command: str, output: str, directory: Path) -> bool:
-    path = f"{directory / 'bin'}:{environment()['PATH']}"
-    done = run(["/bin/sh", "-c", command], cwd=directory, PATH=path, LC_ALL="C")
-    return shows(output, done.out + done.err)
-
-
 def test_the_first_configuration_runs(tmp_path: Path) -> None:
     (tmp_path / "supervisord.conf").write_text(file("supervisord.conf"))
-    install(tmp_path / "bin")
-    install(tmp_path / "bin", "tsupervisord", "daemon:main")
+    reader = Reader(tmp_path)
     *session, (last, said) = sessions(README, block=0)
     try:
         for command, output in session:
             if command.startswith(LOOKING):
-                until(partial(prints, command, output, tmp_path), f"{command}: {output}")
+                reader.sees(command, output)
             else:
-                assert prints(command, output, tmp_path), command
+                assert reader.prints(command, output), command
     finally:
-        assert prints(last, said, tmp_path)
+        assert reader.prints(last, said)
+
+
+def test_the_embedding(tmp_path: Path) -> None:
+    (tmp_path / "supervisord.conf").write_text(file("supervisord.conf"))
+    (program,) = blocks(README, "python")
+    done = run([sys.executable, "-c", program], cwd=tmp_path)
+    assert re.fullmatch(r"pid \d+\npid \d+\n", done.out), done.err
+    log = (tmp_path / "supervisord.log").read_text()
+    assert "stopped: clock (terminated by SIGTERM)" in log
 
 
 def test_the_check_of_a_broken_configuration() -> None:

@@ -30,8 +30,7 @@ class Step(NamedTuple):
     @property
     def commands(self) -> list[tuple[str, str]]:
         """The commands of a console block, each with its output."""
-        parts = re.split(r"^\$ (.*)\n", self.text, flags=re.MULTILINE)[1:]
-        return list(zip(parts[::2], parts[1::2], strict=True))
+        return _commands(self.text)
 
 
 def steps(page: str) -> list[Step]:
@@ -62,7 +61,12 @@ def sessions(page: str, *, block: int | None = None) -> list[tuple[str, str]]:
     """The commands of the console blocks, or of one of them, each with its output."""
     texts = blocks(page, "console")
     text = "".join(texts) if block is None else texts[block]
-    parts = re.split(r"^\$ (.*)\n", text, flags=re.MULTILINE)[1:]
+    return _commands(text)
+
+
+def _commands(text: str) -> list[tuple[str, str]]:
+    """A backslash at the end of a line continues a command."""
+    parts = re.split(r"^\$ ((?:.*\\\n)*.*)\n", text, flags=re.MULTILINE)[1:]
     return list(zip(parts[::2], parts[1::2], strict=True))
 
 

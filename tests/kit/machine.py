@@ -14,13 +14,16 @@ import pytest
 
 #: Program -> the Debian package it is in. ``.ci/run`` installs them.
 PACKAGES = {
+    "caddy": "caddy",
     "chromedriver": "chromium-driver",
     "chromium": "chromium",
     "curl": "curl",
     "fish": "fish",
+    "jq": "jq",
     "mandoc": "mandoc",
     "nginx": "nginx-light",
     "node": "nodejs",
+    "openssl": "openssl",
     "perl": "perl",
     "php": "php-cli",
     "ps": "procps",
