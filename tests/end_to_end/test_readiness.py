@@ -265,3 +265,33 @@ def test_a_stop_during_each_kind_of_wait(tmp_path: Path) -> None:
             pid = eventually(lambda: pid_in("pid"), "pid")
             assert running.stop() == 0
         wait_until_gone(pid)
+
+
+#: Writes as fast as it can until it is told to be ready.
+FLOOD = """\
+import os, sys
+block = sys.argv[1].encode().decode("unicode_escape").encode() * 8192
+while not os.path.exists("enough"):
+    os.write(1, block)
+os.write(1, b"\\nlistening on port 80\\n")
+sys.stdin.read()
+"""
+
+
+@pytest.mark.behaviour("policies.md#ready-by-a-line-of-output")
+@pytest.mark.parametrize("condition", ["^listening on port [0-9]+$", "(listening|serving) on"])
+@pytest.mark.parametrize("line", ["\\\\n", "a line of a program\\\\n", "no end of a line"])
+def test_a_flood_of_lines_holds_up_nobody_else(tmp_path: Path, condition: str, line: str) -> None:
+    (tmp_path / "flood.py").write_text(FLOOD)
+    programs = (
+        f'[program:flood]\ncommand={sys.executable} -S flood.py "{line}"\ndirectory={tmp_path}\n'
+        f"ready=log:~{condition}\nready_timeout=0\nstdout_logfile=NONE\n"
+        "[program:other]\ncommand=/bin/cat\nautostart=false\nstartsecs=0\n"
+    )
+    with daemon(tmp_path, programs, base=EXTENDED) as running:
+        for _ in range(20):
+            assert running.rpc.startProcess("other") is True
+            assert running.rpc.stopProcess("other") is True
+        assert running.state("flood") == "STARTING"
+        (tmp_path / "enough").touch()
+        running.wait_for("flood", "RUNNING")

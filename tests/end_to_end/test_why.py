@@ -303,3 +303,11 @@ async def test_an_embedding_program() -> None:
                 ("stop", "python"),
             ]
             assert (why.state, why.root) == (trio_supervisor.State.STOPPED, "request")
+
+
+@pytest.mark.behaviour("client.md#commands-that-supervisor-does-not-have")
+def test_a_program_is_called_like_an_option(tmp_path: Path) -> None:
+    program = install(tmp_path / "bin")
+    with daemon(tmp_path, "[program:--json]\ncommand=/bin/cat\nautostart=false\n"):
+        ran = run([program, "-c", "c.conf", "why", "--", "--json"], cwd=tmp_path)
+    assert (ran.status, ran.out.startswith("--json is STOPPED")) == (0, True), ran

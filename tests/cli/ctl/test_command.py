@@ -60,6 +60,8 @@ def test_no_command_hides_an_action() -> None:
         ("--lines -5", [], {"lines": "-5"}),
         ("--since=a=b", [], {"since": "a=b"}),
         ("-n 1 -n 2", [], {"lines": "2"}),
+        ("-n 1 -- a --follow -- b", ["a", "--follow", "--", "b"], {"lines": "1"}),
+        ("-n 1 --", [], {"lines": "1"}),
     ],
 )
 def test_options_are_parsed(argument: str, words: list[str], options: dict[str, str]) -> None:

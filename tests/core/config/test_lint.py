@@ -236,3 +236,27 @@ def test_what_an_included_file_replaces_is_remarked() -> None:
         "a.conf, line 2, [supervisord]: 'identifier' replaces the value given in c.conf, line 7 "
         "(leave one of the two out)",
     ]
+
+
+@pytest.mark.behaviour("configuration.md#remarks")
+@pytest.mark.parametrize(
+    ("line", "remark"),
+    [
+        ('ready=exec:sh -c "test -e $HOME/up"', ""),
+        ("health = exec: /bin/sh -c 'test -e $HOME/up'", ""),
+        ("pre_start=sh -c 'mkdir -p $DIR && touch $DIR/x'", ""),
+        ("ready=tcp:$PORT", "$PORT is not expanded here"),
+        ("ready=exec:test -e $HOME/up", "$HOME is given to the program as it is"),
+        ("ready=exec:a && b", "&& is given to the program as it is"),
+        ("post_stop=rm -rf x > log", "> is given to the program as it is"),
+        ("refresh_command=cd /tmp", "cd is a command of shells"),
+    ],
+)
+def test_commands_of_checks_and_hooks(line: str, remark: str) -> None:
+    base = BASE.replace("[supervisord]\n", "[supervisord]\nextended=true\n")
+    remarks = examined(X + line + "\n", base).remarks
+    found = [m for m in remarks if m.place.section == "program:x"]
+    assert [m.text.startswith(remark) for m in found] == [True] * bool(remark)
+    key = line.partition("=")[0].strip()
+    assert all("command=/" not in (m.hint or "").replace("refresh_command=", "") for m in found)
+    assert all(m.place.option == key for m in found)

@@ -9,6 +9,7 @@ from trio_supervisor.core.config.build import build
 from trio_supervisor.core.config.ini import Document, read
 from trio_supervisor.core.config.lint import lint
 from trio_supervisor.core.config.model import Health, OnUnhealthy, ProcessConfig, Readiness
+from trio_supervisor.core.config.pattern import LONGEST_LINE, longest_line, required_text
 from trio_supervisor.core.config.probes import (
     DescriptorNewline,
     ExecProbe,
@@ -97,6 +98,51 @@ def test_mistakes_in_conditions_have_a_hint(text: str, hint: str) -> None:
 )
 def test_safe_patterns(pattern: str) -> None:
     assert parse_ready(f"log:~{pattern}") == LogLine(pattern, is_regex=True)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        ("^Listening on port [0-9]+$", "Listening on port "),
+        ("up", "up"),
+        ("server v1\\.2 is up!?", "server v1.2 is up"),
+        ("ab+cde", "cde"),
+        ("ab{2}c", "a"),
+        ("abc?", "ab"),
+        ("abc*?de", "ab"),
+        ("(ready) or not", " or not"),
+        ("(?:up)", ""),
+        ("ready|up", ""),
+        ("(ready|up) now", " now"),
+        ("(?i)ready", ""),
+        ("(?=ready).", ""),
+        ("[ready]", ""),
+        ("a\\x41b", ""),
+        ("a\\db", "a"),
+        ("äöü.", "äöü"),
+        (".*", ""),
+    ],
+)
+def test_the_text_that_every_match_contains(pattern: str, text: str) -> None:
+    assert required_text(pattern) == text
+
+
+@pytest.mark.parametrize(
+    ("pattern", "bytes"),
+    [
+        ("up", LONGEST_LINE),
+        ("^.*up.*$", LONGEST_LINE),
+        (".*ready.*port.*", LONGEST_LINE),
+        ("a+b+", 700),
+        ("^a+b+", LONGEST_LINE),
+        ("^a+b+c+", 700),
+        ("a+b+c+", 200),
+        ("a+b+c+d+", 96),
+        ("a+" * 30, 60),
+    ],
+)
+def test_the_length_that_is_looked_at(pattern: str, bytes: int) -> None:
+    assert longest_line(pattern) == bytes
 
 
 @pytest.mark.behaviour("policies.md#health-checks")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -10,8 +12,9 @@ from hypothesis import strategies as st
 
 from tests.kit.fakes import program
 from trio_supervisor.core.config.model import Health, Readiness
+from trio_supervisor.core.config.pattern import LONGEST_LINE
 from trio_supervisor.core.config.probes import LogLine, Notify, TcpProbe
-from trio_supervisor.core.process.line_match import LONGEST_LINE, LineMatch
+from trio_supervisor.core.process.line_match import LineMatch
 from trio_supervisor.core.process.notification import Notification, parse_notification
 from trio_supervisor.core.process.probing import (
     HealthState,
@@ -192,3 +195,37 @@ def test_a_text_is_found_in_a_line_however_the_output_is_split(
     seen = [text.encode() in b"".join(pieces[: n + 1]) for n in range(len(pieces))]
     first = next((n for n, one in enumerate(seen) if one), None)
     assert next((n for n, one in enumerate(found) if one), None) == first
+
+
+#: Parts of expressions, each with a match and one that is close.
+PARTS = st.sampled_from(["a", "b", "ab", "a+", "a*", "b?", ".", "[ab]", "(ab)", "(a|b)", r"\."])
+
+
+@given(
+    st.lists(st.text(st.sampled_from("ab.\r\n")).map(str.encode)),
+    st.lists(PARTS, min_size=1, max_size=4).map("".join),
+    st.sampled_from(["", "^"]),
+    st.sampled_from(["", "$", "|a"]),
+)
+def test_an_expression_is_found_in_a_line_however_the_output_is_split(
+    pieces: list[bytes], middle: str, start: str, end: str
+) -> None:
+    pattern = start + middle + end
+    match = LineMatch(LogLine(pattern, is_regex=True))
+    found = [True in list(match.steps(piece)) for piece in pieces]
+    first = next((n for n, one in enumerate(found) if one), None)
+
+    def is_in(count: int) -> bool:
+        lines = b"".join(pieces[:count]).split(b"\n")[:-1]
+        return any(re.search(pattern, line.removesuffix(b"\r").decode()) for line in lines)
+
+    assert first == next((n for n in range(len(pieces)) if is_in(n + 1)), None)
+
+
+@pytest.mark.behaviour("policies.md#ready-by-a-line-of-output")
+@pytest.mark.parametrize("pattern", ["a.*a.*b", ".*.*.*.*.*x", "a*a*a*b"])
+def test_a_long_line_takes_no_time(pattern: str) -> None:
+    match = LineMatch(LogLine(pattern, is_regex=True))
+    began = process_time()
+    assert not match.feed(b"a" * 100_000 + b"\n")
+    assert process_time() - began < 5

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     #: Each as the help shows it, and its explanation.
     OptionRows = tuple[tuple[str, str], ...]
 
+#: All that follows is words, as a process may be called like an option.
+END_OF_OPTIONS = "--"
+
 
 class CommandOption:
     """An option of a command, written as the help shows it: ``-n, --lines N``."""
@@ -53,7 +56,8 @@ class Arguments:
 
 
 def parse(name: str, rows: OptionRows, argument: str, *, strict: bool) -> Arguments:
-    """Sort what follows the command ``name`` into words and options, which may stand anywhere.
+    """Sort what follows the command ``name`` into words and options, which may stand anywhere
+    before ``--``.
 
     Raises UsageMistake, if ``strict`` also for an unknown option; else that is a word.
     """
@@ -61,10 +65,12 @@ def parse(name: str, rows: OptionRows, argument: str, *, strict: bool) -> Argume
     rest = _quoted_words(name, argument) if strict else argument.split()
     while rest:
         word = rest.pop(0)
+        if word == END_OF_OPTIONS:
+            arguments.words += rest
+            break
         option, value = _option(rows, word)
         if option is None:
-            # An action of Supervisor takes any word for a name. For our own commands, a process
-            # whose name starts with a dash can be written as group:name.
+            # An action of Supervisor takes any word for a name.
             if word.startswith("-") and strict:
                 raise mistake(f"{name} has no option {word}")
             arguments.words.append(word)
@@ -91,7 +97,8 @@ def _quoted_words(name: str, argument: str) -> list[str]:
 
 def has_options(rows: OptionRows, argument: str) -> bool:
     """Whether any of the words is one of the options."""
-    return any(_option(rows, word)[0] is not None for word in argument.split())
+    before, _, _ = f" {argument} ".partition(f" {END_OF_OPTIONS} ")
+    return any(_option(rows, word)[0] is not None for word in before.split())
 
 
 def _option(rows: OptionRows, word: str) -> tuple[CommandOption | None, str]:

@@ -38,10 +38,9 @@ FREE_KINDS = frozenset({"rpcinterface", "ctlplugin"})
 #: Sections that need a name behind a colon; without one they are ignored.
 NAMED_KINDS = frozenset({"program", "group", "eventlistener", "fcgi-program", *FREE_KINDS})
 
+_COMMANDS = frozenset(o.name for o in ROWS["program"].values() if o.type is COMMAND)
 #: Keys in which a dollar sign is not remarked here: a command may give it to a shell.
-UNTOUCHED = (SECRETS - {"environment"}) | {
-    option.name for option in ROWS["program"].values() if option.type is COMMAND
-}
+UNTOUCHED = (SECRETS - {"environment"}) | _COMMANDS
 #: Keys of a listener that have no effect: its stdout carries the event protocol.
 _NO_EFFECT_IN_LISTENERS = ("stdout_capture_maxbytes", "stdout_events_enabled", "stdout_syslog")
 #: A number sign outside quotes: Supervisor's lexer drops the rest of the line.
@@ -161,21 +160,32 @@ def _environment(section: Section, text: str | None) -> Iterator[Diagnostic]:
 
 
 def _shell(section: Section) -> Iterator[Diagnostic]:
-    entry = section.entries.get("command")
-    if entry is None or entry.words is not None or kind_of(section.name) not in PROGRAM_KINDS:
+    if kind_of(section.name) not in PROGRAM_KINDS:
         return
-    found = shell_syntax(entry.value, expansions=entry.grammar is Grammar.PERCENT)
-    if found is not None:
-        yield remark_at(section, "command", *found)
+    for key, entry in section.entries.items():
+        is_check = _is_check(key, entry)
+        if entry.words is not None or not (is_check or key in _COMMANDS):
+            continue
+        command = entry.value.partition(":")[2] if is_check else entry.value
+        found = shell_syntax(command, expansions=entry.grammar is Grammar.PERCENT)
+        if found is not None:
+            text, hint = found
+            here = f"{key}=exec:" if is_check else f"{key}="
+            yield remark_at(section, key, text, hint.replace("command=", here))
+
+
+def _is_check(key: str, entry: Entry) -> bool:
+    """Whether the value has a command behind ``exec:``."""
+    return key in ("ready", "health") and entry.value.lstrip().startswith("exec:")
 
 
 def _dollars(section: Section, environ: Mapping[str, str]) -> Iterator[Diagnostic]:
-    """Variables as shells write them; in ``command=`` they are found as shell syntax."""
+    """Variables as shells write them; in commands they are found as shell syntax."""
     kind = kind_of(section.name)
     if kind not in ROWS or kind in FREE_KINDS:
         return
     for key, entry in section.entries.items():
-        if key in UNTOUCHED or entry.grammar is not Grammar.PERCENT:
+        if key in UNTOUCHED or entry.grammar is not Grammar.PERCENT or _is_check(key, entry):
             continue
         for variable in VARIABLE.finditer(entry.value):
             name = variable[1] or variable[2]

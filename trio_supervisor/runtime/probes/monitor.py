@@ -50,6 +50,7 @@ from trio_supervisor.core.process.probing import (
 )
 from trio_supervisor.core.process.states import State
 from trio_supervisor.runtime.output.reader import read_available
+from trio_supervisor.runtime.output.subscriptions import BUFFER_BYTES
 from trio_supervisor.runtime.probes.attempt import Prober
 from trio_supervisor.runtime.probes.notify_socket import NotifySocket
 from trio_supervisor.runtime.spawn.launcher import SpawnError
@@ -245,13 +246,15 @@ class Monitor:
                 return
 
     async def _search(self, output: OutputChannel, line: LogLine, driver: Monitored) -> None:
-        found = _Search(line)
-        output.subscriptions.add(found)
-        try:
-            await found.wait()
-        finally:
-            output.subscriptions.remove(found)
-        self._become_ready(driver)
+        """Wait for the line; a program that writes faster than it can be searched has to wait."""
+        match = LineMatch(line)
+        with output.subscriptions.open(BUFFER_BYTES, "block") as chunks:
+            async for chunk in chunks:
+                for is_found in match.steps(chunk):
+                    if is_found:
+                        self._become_ready(driver)
+                        return
+                    await trio.lowlevel.checkpoint()
 
     def _become_ready(self, driver: Monitored) -> None:
         record, probes = self._record, self._probes
@@ -363,31 +366,3 @@ _THEN = {
     OnUnhealthy.STOP: "; it is stopped",
     OnUnhealthy.NONE: "",
 }
-
-
-class _Search:
-    """A subscriber to output that looks for a line. Nothing waits in it."""
-
-    full = False
-
-    def __init__(self, line: LogLine) -> None:
-        self._match = LineMatch(line)
-        self._found = trio.Event()
-        self.wait = self._found.wait
-
-    @property
-    def backlog(self) -> _Search:
-        return self
-
-    async def room(self) -> None:
-        await trio.lowlevel.checkpoint()
-
-    def feed(self, data: bytes) -> None:
-        if not self._found.is_set() and self._match.feed(data):
-            self._found.set()
-
-    def child_ended(self) -> None:
-        """Nothing to do: the task that searches ends with the child."""
-
-    def end(self) -> None:
-        """As above."""
