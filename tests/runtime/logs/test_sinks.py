@@ -8,6 +8,7 @@ import re
 import socket
 import stat
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -272,14 +273,44 @@ def test_a_full_device_costs_one_line(targets: Targets) -> None:
     ]
 
 
+@pytest.mark.behaviour("output.md#readers-that-are-slow-when-the-daemon-ends")
 def test_settle_leaves_a_stuck_target_behind(targets: Targets) -> None:
     with pipe() as p:
         sink = targets.file(p.path, maxbytes=0, backups=0)
         sink.write(b"x" * 10 * CHUNK)
         sink.close()
         targets.sinks.settle(0.01)
+        targets.sinks.settle(0.01)
+        assert targets.lines == [
+            f"ERRO log {p.path}: {10 * CHUNK} bytes are not written before the end, because its"
+            " reader is too slow"
+        ]
         assert p.pending()
         assert p.read(10 * CHUNK) == b"x" * 10 * CHUNK
+
+
+@pytest.mark.behaviour("output.md#readers-that-are-slow-when-the-daemon-ends")
+def test_settle_waits_for_a_reader_that_is_slow(targets: Targets) -> None:
+    """Each message is taken within the pause that is allowed, all together are not."""
+    count, pause = 30, 1.0
+    listening = Syslog(targets.syslog_socket)
+    sink = targets.sinks.syslog("x")
+    sink.write(b"".join(b"%d\n" % number for number in range(count)))
+    sink.close()
+    read: list[bytes] = []
+
+    def read_slowly() -> None:
+        while len(read) < count:
+            time.sleep(pause / 20)  # it is slow
+            read.append(listening.read())
+
+    reader = threading.Thread(target=read_slowly)
+    reader.start()
+    targets.sinks.settle(pause)
+    reader.join(PATIENCE)
+    listening.close()
+    assert [message.rsplit(b" ", 1)[1] for message in read] == [b"%d" % n for n in range(count)]
+    assert targets.lines == []
 
 
 class Syslog:

@@ -145,6 +145,8 @@ class ActivityLog:
         """Close all targets; wait for slow disks and readers, but only for a moment."""
         self._write_gathered()
         self._close_copy()
+        self.sinks.settle(CLOSE_TIMEOUT)  # while it can be reported what they leave
+        self._write_gathered()
         target, self._target = self._target, None
         if target is not None:
             target.close()

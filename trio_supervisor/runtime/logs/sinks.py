@@ -43,6 +43,9 @@ T = TypeVar("T")
 
 #: Where systemd's journal takes entries.
 JOURNALD_SOCKET = "/run/systemd/journal/socket"
+#: Seconds for which the end of the daemon may wait for readers that are slow: a journal takes some
+#: thousand entries a second, and a container is killed ten seconds after it was told to stop.
+LONGEST_SETTLE = 5.0
 
 
 class Sink(Protocol):
@@ -190,11 +193,15 @@ class Sinks:
         return self._worker.batch()
 
     def settle(self, seconds: float) -> None:
-        """Wait until everything is written; what makes no progress for so long is left behind."""
+        """Wait until everything is written; what makes no progress for so long is left behind.
+
+        A reader that is slow but takes something is waited for up to ``LONGEST_SETTLE`` seconds;
+        what it has not taken then is reported.
+        """
         self._worker.settle(seconds)
-        deadline = time.monotonic() + seconds
+        began = time.monotonic()
         for writer in self._writers.values():
-            writer.settle(max(0.0, deadline - time.monotonic()))
+            writer.settle(seconds, max(seconds, LONGEST_SETTLE), began)
 
     def do(
         self,

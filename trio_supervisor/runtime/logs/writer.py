@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import trio
 
+from trio_supervisor.core.config.model import Severity
 from trio_supervisor.runtime.logs.drops import CutLine, DropCounter, reason
 from trio_supervisor.runtime.logs.reports import ReportQueue
 from trio_supervisor.runtime.logs.worker import wake
@@ -23,8 +24,6 @@ from trio_supervisor.runtime.system.threads import NoThread, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from trio_supervisor.core.config.model import Severity
 
 #: Bytes that may wait for the target; callers hold back or drop beyond it.
 BACKLOG_LIMIT = 1024 * 1024
@@ -92,12 +91,15 @@ class Writer:
         self.backlog = 0
         self.broken = False
         """True after EPIPE. Writing goes on, because a FIFO can be reopened by a new reader."""
+        self._name = name
         self._target = target
         self._reports = ReportQueue(report)
         self._drops = DropCounter(name, self._reports.add)
         self._queue: deque[bytes] = deque()
         self._users = 1
         self._ended = False
+        self._left = False
+        """Whether it was reported that some of what waits is not written before the end."""
         self._moved = 0.0
         """When the target last took something, or was first given something; monotonic."""
         self._waiting: list[tuple[trio.lowlevel.TrioToken, trio.Event]] = []
@@ -160,15 +162,31 @@ class Writer:
                 self._waiting.append((trio.lowlevel.current_trio_token(), event))
         await event.wait()
 
-    def settle(self, seconds: float) -> None:
-        """Wait at most so long until all is written and, without users, the writer has ended."""
-        deadline = time.monotonic() + seconds
+    def settle(self, pause: float, longest: float, began: float) -> None:
+        """Wait until all is written and, without users, the writer has ended.
+
+        ``pause`` is the longest time in seconds without progress, ``longest`` that of the whole
+        wait, which counts from ``began``. What is left then is reported once.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: not self.backlog, seconds)
+            while self.backlog and (left := self._patience(pause, longest, began)) > 0:
+                self._changed.wait(left)
             unused = not self._users
+            if self.backlog and not self._left:
+                self._left = True
+                self._reports.add(
+                    Severity.ERROR,
+                    f"log {self._name}: {self.backlog} bytes are not written before the end,"
+                    " because its reader is too slow",
+                )
         if unused:
-            self._thread.join(max(0.0, deadline - time.monotonic()))
+            self._thread.join(max(0.0, self._patience(pause, longest, began)))
         self._reports.pass_on()
+
+    def _patience(self, pause: float, longest: float, began: float) -> float:
+        """Return for how many seconds to go on waiting; 0 or less means no longer."""
+        deadline = min(began + longest, max(began, self._moved) + pause)
+        return deadline - time.monotonic()
 
     def _run(self) -> None:
         while (data := self._next()) is not None:
