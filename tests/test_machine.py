@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit import machine
+from tests.kit.daemon import PATIENCE, alive, wait_until_gone
 
 ROOT = Path(__file__).parents[1]
 RUN = ROOT / ".ci" / "run"
@@ -72,3 +74,25 @@ def test_no_signal_is_ignored_because_the_tests_are_a_background_job(
     finally:
         signal.signal(number, before)
     assert done.returncode == 0, done.stdout
+
+
+def test_an_end_in_the_middle_of_the_tests_leaves_no_process(tmp_path: Path) -> None:
+    """Neither the job in the background, nor what is in a session of its own, nor the command that
+    runs at that moment."""
+    text = RUN.read_text()
+    begin, end = text.index("# All processes below one"), text.index("# What the tests see")
+    started = 'bash -c "sleep 1000 & echo \\$!; (setsid sleep 1000) & echo \\$!; wait" & echo $!'
+    script = tmp_path / "run"
+    script.write_text(f"set -euo pipefail\n{text[begin:end]}\n{started}\nexec 1>&-\nsleep 1000\n")
+    process = subprocess.Popen(
+        ["bash", str(script)], stdout=subprocess.PIPE, env={**os.environ, "TMPDIR": str(tmp_path)}
+    )
+    assert process.stdout is not None
+    pids = [int(process.stdout.readline()) for _ in range(3)]
+    assert all(map(alive, pids))
+    process.terminate()
+    assert process.wait(PATIENCE) == -signal.SIGTERM
+    process.stdout.close()
+    for pid in pids:
+        wait_until_gone(pid)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]

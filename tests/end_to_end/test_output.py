@@ -40,6 +40,7 @@ def test_reopen_with_the_log_directory_gone(tmp_path: Path) -> None:
     text = f"[program:x]\n{CAT}stdout_logfile={log}\n[program:y]\n{CAT}"
     with daemon(tmp_path, text) as running:
         running.wait_for("x", "RUNNING")
+        running.wait_for("y", "RUNNING")
         log.unlink()
         log.parent.rmdir()
         running.signal(signal.SIGUSR2)

@@ -14,7 +14,7 @@ from tests.kit.fakes import log_lines
 from trio_supervisor.runtime.logs.compression import Compressor
 from trio_supervisor.runtime.logs.logfile import LogCreation, LogFile
 from trio_supervisor.runtime.logs.rotated import read_end
-from trio_supervisor.runtime.logs.rotation import RotationScheme
+from trio_supervisor.runtime.logs.rotation import Rotations, RotationScheme
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,8 @@ class Bench:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.path = directory / "x.log"
-        self.compressor = Compressor()
+        rotations = Rotations()
+        self.compressor = Compressor(rotations)
         self.reports: list[str] = []
         self._file = LogFile(
             str(self.path),
@@ -38,6 +39,7 @@ class Bench:
             report=log_lines(self.reports),
             creation=LogCreation(0o640),
             compressor=self.compressor,
+            rotations=rotations,
         )
         self._number = 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import pwd
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from tests.kit.fakes import log_lines
 from tests.kit.root import NOBODY, directory_of, needs_root
 from trio_supervisor.runtime.logs.logfile import LogFile, clear_log, open_log, own_descriptor
-from trio_supervisor.runtime.logs.rotation import MOST_TRIED, RotationScheme
+from trio_supervisor.runtime.logs.rotation import MOST_TRIED, Rotations, RotationScheme
 
 
 class Disk:
@@ -41,6 +42,7 @@ class Bench:
         self.path = directory / "x.log"
         self.lines: list[str] = []
         self.disk = Disk()
+        self.rotations = Rotations()
         self._open: list[LogFile] = []
 
     def log(self, maxbytes: int = 0, backups: int = 0) -> LogFile:
@@ -50,6 +52,8 @@ class Bench:
             rotation=RotationScheme(maxbytes, backups),
             report=log_lines(self.lines),
             write=self.disk.write,
+            rotations=self.rotations,
+            rotated=self.rotations.count(str(self.path)),
         )
         self._open.append(log)
         return log
@@ -563,3 +567,53 @@ def test_another_file_begins_with_a_line_of_its_own(bench: Bench, renewed: str) 
     bench.disk.free = None
     log.write(b"next\n")
     assert bench.path.read_bytes() == b"next\n"
+
+
+@pytest.mark.behaviour("process.md#rotation-by-size")
+def test_logs_of_one_path_that_are_rotated_at_the_same_time_lose_nothing(bench: Bench) -> None:
+    """As with programs that share a file, when a disk was so slow that two threads use it."""
+    writers, records = 4, 150
+    logs = [bench.log(maxbytes=1, backups=writers * records) for _ in range(writers)]
+    begin = threading.Barrier(writers)
+
+    def write(number: int) -> None:
+        begin.wait()
+        for record in range(records):
+            logs[number].write(b"%d %d\n" % (number, record))
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(writers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = b"".join(path.read_bytes() for path in bench.directory.iterdir()).splitlines()
+    assert sorted(found) == sorted(
+        b"%d %d" % (number, record) for number in range(writers) for record in range(records)
+    )
+    assert bench.lines == []
+
+
+@pytest.mark.behaviour("process.md#rotation-by-size")
+def test_a_log_is_written_to_its_new_file_after_another_one_has_rotated_it(bench: Bench) -> None:
+    """Not to the backup, which may be compressed and removed meanwhile."""
+    first, second = bench.log(maxbytes=len(LINE), backups=5), bench.log(maxbytes=1000, backups=5)
+    second.write(b"a\n")
+    first.write(LINE)
+    second.write(b"b\n")
+    assert bench.path.read_bytes() == b"b\n"
+    assert bench.sizes() == {"": 2, ".1": 2 + len(LINE)}
+    first.write(LINE)
+    assert bench.sizes() == {"": 0, ".1": 2 + len(LINE), ".2": 2 + len(LINE)}
+
+
+@pytest.mark.behaviour("process.md#rotation-by-size")
+def test_a_file_that_another_program_has_put_in_the_place_of_the_log_is_no_backup(
+    bench: Bench,
+) -> None:
+    log = bench.log(maxbytes=len(LINE), backups=5)
+    os.rename(bench.path, bench.directory / "elsewhere")
+    bench.path.write_bytes(b"new\n")
+    log.write(LINE)
+    log.write(b"x\n")
+    assert bench.path.read_bytes() == b"new\nx\n"
+    assert (bench.directory / "elsewhere").read_bytes() == LINE

@@ -53,10 +53,10 @@ class Office:
         self.worker = DiskWorker()
         self.lines: list[str] = []
         self.directory = directory
-        self.slow = self._sink("slow", self.disk.write)
-        self.other = self._sink("other", os.write)
+        self.slow = self.sink("slow", self.disk.write)
+        self.other = self.sink("other", os.write)
 
-    def _sink(self, name: str, write: Callable[[int, memoryview], int]) -> FileSink:
+    def sink(self, name: str, write: Callable[[int, memoryview], int]) -> FileSink:
         path = str(self.directory / name)
 
         def make(report: Callable[..., None]) -> LogFile:
@@ -135,6 +135,37 @@ def test_what_waited_is_written_once_and_in_order(office: Office) -> None:
     office.disk.resume()
     office.wait_for("slow", b"<" + b"".join(numbers))
     assert office.lines == []
+
+
+@pytest.mark.behaviour("process.md#slow-full-and-broken-disks")
+@pytest.mark.parametrize("written", [b"", b"second"], ids=["nothing", "something"])
+def test_the_log_of_the_next_child_is_written_after_that_of_the_one_before(
+    office: Office, written: bytes
+) -> None:
+    """Also if that disk hangs, and with a third child when the second has written nothing."""
+    office.hang()
+    office.slow.write(b"first")
+    office.slow.close()
+    second, third = (office.sink("slow", os.write) for _ in range(2))
+    second.follow(office.slow)
+    third.follow(second)
+    if written:
+        second.write(written)
+    third.write(b"third")
+    office.other.write(b"other")
+    office.wait_for("other", b"other")
+    assert office.read("slow") == b""
+    office.disk.resume()
+    office.wait_for("slow", b"<first" + written + b"third")
+    second.close()
+    third.close()
+    office.worker.settle(PATIENCE)
+    third, fourth = (office.sink("slow", os.write) for _ in range(2))
+    fourth.follow(third)  # it has nothing to write, so that nothing has to be waited for
+    fourth.write(b".")
+    office.wait_for("slow", b"<first" + written + b"third.")
+    third.close()
+    office.slow = fourth
 
 
 @pytest.mark.behaviour("process.md#slow-full-and-broken-disks")

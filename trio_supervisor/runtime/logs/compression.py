@@ -16,7 +16,6 @@ import os
 import struct
 import threading
 import zlib
-from collections import defaultdict
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -28,6 +27,7 @@ from trio_supervisor.runtime.system.opening import entry, open_regular
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from trio_supervisor.runtime.logs.rotation import Rotations
     from trio_supervisor.runtime.system.opening import DirectoryEntry
 
     Report = Callable[[Severity, str], None]
@@ -56,19 +56,14 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 class Compressor:
     """Compresses the backups of all logs of one supervisor, one after another."""
 
-    def __init__(self) -> None:
+    def __init__(self, rotations: Rotations) -> None:
+        self._rotations = rotations
         self._lock = threading.Lock()
         self._waiting: dict[str, Report] = {}
         """By path of the log."""
         self._runs = False
         self._failing: set[str] = set()
         """Logs whose failure was reported."""
-        self._shifting: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
-
-    def shifting(self, path: str) -> threading.Lock:
-        """Return the lock to hold while the backups of this log get other numbers."""
-        with self._lock:
-            return self._shifting[path]
 
     def submit(self, path: str, report: Report) -> None:
         """Have the backups of a log compressed soon. ``report`` is called in the thread."""
@@ -116,7 +111,7 @@ class Compressor:
         part = f".{log.name}{PACKED}.part"
         try:
             self._write(source, log, part)
-            with self.shifting(path):
+            with self._rotations.shifting(path):
                 self._install(os.fstat(source), log, part)
         except BaseException:
             with suppress(OSError):

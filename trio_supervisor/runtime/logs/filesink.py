@@ -140,6 +140,7 @@ class FileSink:
         "_late",
         "_queue",
         "_reports",
+        "_successor",
         "_waiting",
         "_worker",
         "_writes",
@@ -164,6 +165,8 @@ class FileSink:
         self._cut = CutLine()
         self._queue: deque[bytes | Job] | None = None
         """Pending writes and jobs; None while the sink is idle, to save memory."""
+        self._successor: FileSink | None = None
+        """A sink of the same file that begins when this one has written everything."""
         self._late = False
         """True after ``flush`` timed out: it does not block again before the queue is empty."""
         self._waiting: list[tuple[int, trio.lowlevel.TrioToken, trio.Event]] | None = None
@@ -189,6 +192,17 @@ class FileSink:
         if self.backlog:
             with trio.move_on_after(TASK_TIMEOUT):
                 await self._wait_for(0)
+
+    def follow(self, earlier: FileSink) -> None:
+        """Write after all that an earlier sink of the same file has yet to write.
+
+        That was the log of the child before, and its disk is slow. To be called before the first
+        write.
+        """
+        with self._worker.lock:
+            if earlier._queue is not None:
+                self._queue = deque()
+                earlier._successor = self
 
     def reopen(self) -> None:
         self._do(self._file.reopen)
@@ -259,14 +273,18 @@ class FileSink:
         with self._worker.lock:
             queue.popleft()
             self.backlog -= len(item) if isinstance(item, bytes) else 0
-            if not queue:
-                self._queue = None
-                self._worker.notify()
+            following = self if queue else self._end()
             if self._waiting:
                 self._wake()
-            if not queue:
-                return
-        self._worker.submit(self._work)
+        if following is not None:
+            self._worker.submit(following._work)
+
+    def _end(self) -> FileSink | None:
+        """Become idle; return the successor if it has something to write. Needs the lock."""
+        self._queue = None
+        self._worker.notify()
+        successor, self._successor = self._successor, None
+        return successor if successor is None or successor._queue else successor._end()
 
     def _wake(self) -> None:
         """Wake the tasks whose condition holds. Needs the lock."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from trio_supervisor.core.config.model import Severity
 from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.runtime.logs.drops import CutLine, DropCounter, reason
+from trio_supervisor.runtime.logs.rotation import Rotations
 from trio_supervisor.runtime.system.opening import ROOT, entry, make_directories, open_file
 
 if TYPE_CHECKING:
@@ -66,7 +67,11 @@ def open_log(path: str) -> int:
 
 
 class LogFile:
-    """An open log. Takes over ``fd``, the open file."""
+    """An open log. Takes over ``fd``, the open file.
+
+    ``rotations`` are those of all logs that may have the same path; None: no other has it.
+    ``rotated`` is how often they had rotated it before it was opened.
+    """
 
     __slots__ = (
         "_compressor",
@@ -75,8 +80,10 @@ class LogFile:
         "_drops",
         "_fd",
         "_report",
+        "_rotated",
         "_rotation",
         "_rotation_failed",
+        "_rotations",
         "_size",
         "_stale",
         "_write",
@@ -92,6 +99,8 @@ class LogFile:
         report: Callable[[Severity, str], None],
         creation: LogCreation = USUAL,
         compressor: Compressor | None = None,
+        rotations: Rotations | None = None,
+        rotated: int = 0,
         write: Callable[[int, memoryview], int] = os.write,
     ) -> None:
         self.path = path
@@ -100,6 +109,8 @@ class LogFile:
         self._rotation = rotation
         self._creation = creation
         self._compressor = compressor
+        self._rotations = Rotations() if rotations is None else rotations
+        self._rotated = rotated
         self._report = report
         self._write = write
         self._drops = DropCounter(path, report)
@@ -111,7 +122,7 @@ class LogFile:
 
     def write(self, data: bytes) -> None:
         """Append; rotate if the file is full then. Never raises."""
-        if self._stale:
+        if self._stale or self._rotations.count(self.path) != self._rotated:
             with contextlib.suppress(OSError):
                 self.reopen()
         if self._drops.failing and not os.fstat(self._fd).st_size:
@@ -135,6 +146,7 @@ class LogFile:
         """Open the file by name again. Raises OSError; then the open one stays in use, and each
         write tries again."""
         self._stale = True
+        self._rotated = self._rotations.count(self.path)
         fresh = self._creation.open(self.path)
         status = os.fstat(fresh)
         if not stat.S_ISREG(status.st_mode):
@@ -177,18 +189,23 @@ class LogFile:
         if self._rotation.backups <= 0:
             self.clear()
             return
-        # Without a file of that name (deleted from outside, or shifted by a rotation that then
-        # failed) there is nothing to shift: backups would be pushed out for nothing.
-        if is_regular(self.path):
-            with entry(self.path, follow=False) as found:
-                if self._compressor is None:
+        with self._rotations.shifting(self.path):
+            # With another file of that name, or none (deleted or renamed by another program, or
+            # shifted by another log or by a rotation that then failed), there is nothing to shift:
+            # backups would be pushed out for nothing.
+            if self._has_its_name():
+                with entry(self.path, follow=False) as found:
                     self._rotation.shift(found)
-                else:
-                    with self._compressor.shifting(self.path):
-                        self._rotation.shift(found)
-        self.reopen()
+                self._rotations.rotated(self.path)
+            self.reopen()
         if self._compressor is not None:
             self._compressor.submit(self.path, self._report)
+
+    def _has_its_name(self) -> bool:
+        """Whether the open file is still found by its name. Raises OSError."""
+        if not is_regular(self.path):
+            return False
+        return os.path.samestat(os.stat(self.path), os.fstat(self._fd))
 
 
 def clear_log(path: str) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import re
+import threading
+from collections import defaultdict
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -76,6 +78,34 @@ class RotationScheme:
         kinds = (plain_backups(log), packed_backups(log) if self.compressed else ())
         found = {number for kind in kinds for number in kind if number < self.backups}
         return sorted(found, reverse=True)
+
+
+class Rotations:
+    """The rotations of all logs of one supervisor, by path.
+
+    Several open logs may have one path: those of programs that share a file, and that of a child
+    that has ended but whose disk is slow. Two threads that shift the same backups at once would
+    overwrite some of them, and what is written to a file that has become a backup is lost when that
+    is compressed. May be used in any thread.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._shifting: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._counts: dict[str, int] = {}
+
+    def shifting(self, path: str) -> threading.Lock:
+        """Return the lock to hold while the backups of this log get other names."""
+        with self._lock:
+            return self._shifting[path]
+
+    def count(self, path: str) -> int:
+        """Return how often this log was rotated. A log that was opened before has another name."""
+        return self._counts.get(path, 0)
+
+    def rotated(self, path: str) -> None:
+        """Count a rotation. Needs the lock of this log."""
+        self._counts[path] = self.count(path) + 1
 
 
 def plain_backups(log: DirectoryEntry) -> Iterable[int]:

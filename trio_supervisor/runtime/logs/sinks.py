@@ -23,7 +23,7 @@ from trio_supervisor.runtime.logs.filesink import (
 )
 from trio_supervisor.runtime.logs.growth import LogWrites
 from trio_supervisor.runtime.logs.logfile import USUAL, LogCreation, LogFile, own_descriptor
-from trio_supervisor.runtime.logs.rotation import RotationScheme
+from trio_supervisor.runtime.logs.rotation import Rotations, RotationScheme
 from trio_supervisor.runtime.logs.syslog import SOCKET, SyslogSink, SyslogSocket
 from trio_supervisor.runtime.logs.worker import DiskWorker
 from trio_supervisor.runtime.logs.writer import Descriptor, Writer
@@ -138,7 +138,8 @@ class Sinks:
         self.writes = LogWrites()
         """What is written to regular files; followers are woken by it."""
         self._warned: set[str] = set()
-        self._compressor = Compressor()
+        self._rotations = Rotations()
+        self._compressor = Compressor(self._rotations)
         self.journald_socket = JOURNALD_SOCKET
 
     def file(self, path: str, *, maxbytes: int, backups: int) -> Sink:
@@ -146,7 +147,9 @@ class Sinks:
 
         Raises OSError (ENXIO: a FIFO without a reader).
         """
-        return self._sink(path, self._open(path, START_TIMEOUT), RotationScheme(maxbytes, backups))
+        rotated = self._rotations.count(path)
+        fd = self._open(path, START_TIMEOUT)
+        return self._sink(path, fd, RotationScheme(maxbytes, backups), rotated)
 
     async def open_file(
         self,
@@ -158,13 +161,15 @@ class Sinks:
         creation: LogCreation = USUAL,
     ) -> Sink:
         """The same; a slow disk holds up only the calling task."""
+        rotated = self._rotations.count(path)
         own = own_descriptor(path)
         if own is not None:
             fd = os.dup(own)
         else:
             call = DiskCall(self._worker, partial(_open, creation=creation), path, os.close)
             fd = await call.outcome()
-        return self._sink(path, fd, RotationScheme(maxbytes, backups, compressed), creation)
+        rotation = RotationScheme(maxbytes, backups, compressed)
+        return self._sink(path, fd, rotation, rotated, creation)
 
     def syslog(self, process: str | None = None) -> Sink:
         """Open syslog for the lines of one process, or for our own."""
@@ -225,8 +230,14 @@ class Sinks:
         )
 
     def _sink(
-        self, path: str, fd: int, rotation: RotationScheme, creation: LogCreation = USUAL
+        self,
+        path: str,
+        fd: int,
+        rotation: RotationScheme,
+        rotated: int,
+        creation: LogCreation = USUAL,
     ) -> Sink:
+        """``rotated`` is how often the log had been rotated before it was opened."""
         if own_descriptor(path) is None and stat.S_ISREG(os.fstat(fd).st_mode):
 
             def make(report: Report) -> LogFile:
@@ -238,6 +249,8 @@ class Sinks:
                     report=report,
                     creation=creation,
                     compressor=compressor,
+                    rotations=self._rotations,
+                    rotated=rotated,
                 )
 
             return FileSink(make, self._worker, self.writes, self._report)

@@ -59,7 +59,7 @@ class ChannelTargets:
 
     async def open(self) -> None:
         """Open all targets for a new child. Raises OSError; nothing is open then."""
-        await self.settled()  # two that rotate one file would get in each other's way
+        await self.settled()
         opened: list[Sink] = []
         try:
             for target in self._targets:
@@ -69,6 +69,9 @@ class ChannelTargets:
             for sink in opened:
                 sink.close()
             raise
+        for sink, earlier in zip(opened, self._closed, strict=False):  # none are closed at first
+            if isinstance(sink, FileSink) and isinstance(earlier, FileSink):
+                sink.follow(earlier)
         self._open = tuple(opened)
 
     def write(self, data: bytes) -> None:
