@@ -32,7 +32,7 @@ from trio_supervisor.runtime.logs.history import (
     size_of,
 )
 from trio_supervisor.runtime.logs.logfile import LogFile, open_log
-from trio_supervisor.runtime.logs.rotation import RotationScheme
+from trio_supervisor.runtime.logs.rotation import Rotations, RotationScheme
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,13 +47,15 @@ class Written:
         self.path = str(directory / "x.log")
         self.all = b""
         self.reports: list[str] = []
-        self._compressor = Compressor()
+        rotations = Rotations()
+        self._compressor = Compressor(rotations)
         self._file = LogFile(
             self.path,
             open_log(self.path),
             rotation=RotationScheme(maxbytes, backups, compressed=True),
             report=log_lines(self.reports),
             compressor=self._compressor,
+            rotations=rotations,
         )
 
     def write(self, data: bytes) -> None:
