@@ -123,7 +123,12 @@ LAZY = (
     Lazy("runtime.spawn.steps", "ctypes", "as slow, and for children with such a step only"),
     Lazy("runtime.process.driver", f"{NAME}.runtime.process.hooks*", "few programs have hooks"),
     Lazy("runtime.process.hooks", f"{NAME}.runtime.spawn.sweep*", "few programs need it"),
-    Lazy("runtime.groups.group", f"{NAME}.core.cgroups*", "few programs need it"),
+    *(
+        Lazy(where, f"{NAME}.core.cgroups*", "few programs need it")
+        for where in ("runtime.groups.group", "runtime.inspect.describe")
+    ),
+    Lazy("runtime.host", f"{NAME}.runtime.inspect.own_memory*", "few programs need it"),
+    Lazy("runtime.process.driver", f"{NAME}.runtime.process.memory_limit*", "few programs need it"),
     Lazy("runtime.process.hooks", f"{NAME}.runtime.spawn.tree*", "few programs need it"),
     Lazy("runtime.spawn.starter", f"{NAME}.runtime.spawn.tree*", "few programs need it"),
     Lazy("runtime.spawn.starter", f"{NAME}.runtime.spawn.environment*", "few programs need it"),

@@ -57,6 +57,10 @@ stopasgroup=true
 ignore_sigpipe=false
 rlimit_nofile=1000:unlimited
 nice=5
+memory_max=512MB
+memory_high=1GB
+cpu_max=1.5
+pids_max=100
 oom_score_adj=-100
 no_new_privs=true
 environment_file=-/etc/default/off
@@ -172,6 +176,7 @@ def test_the_programs_as_units(tmp_path: Path) -> None:
         *("Restart=no", "KillMode=control-group", "IgnoreSIGPIPE=no", "Nice=5"),
         *("LimitNOFILE=1000:infinity", "OOMScoreAdjust=-100", "NoNewPrivileges=yes"),
         "EnvironmentFile=-/etc/default/off",
+        *("MemoryMax=536870912", "MemoryHigh=1073741824", "CPUQuota=150%", "TasksMax=100"),
     ):
         assert line in found["off.service"].splitlines()
     strict = found["strict.service"]
@@ -194,7 +199,8 @@ def test_the_programs_as_services_of_a_compose_file(tmp_path: Path) -> None:
     assert json.loads(fields["restart"]) == "always"
     assert fields["stop_signal"] == "SIGINT"
     assert fields["stop_grace_period"] == "33s"
-    assert 'profiles: ["manual"]' in services["off"]
+    for line in ('profiles: ["manual"]', "mem_limit: 536870912", "cpus: 1.5", "pids_limit: 100"):
+        assert line in services["off"]
     assert r'''"echo $$HOME 100% \"x\" 'y'; exec sleep 100"''' in services["web-web_0"]
     assert '"P": "$$x%y' in services["web-web_0"]
 

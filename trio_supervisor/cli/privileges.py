@@ -25,6 +25,7 @@ LATE_MODULES = (
     *("trio_supervisor.core.cgroups", "trio_supervisor.core.config.ineffective"),
     "trio_supervisor.runtime.logs.journald",
     "trio_supervisor.runtime.probes.monitor",
+    *("trio_supervisor.runtime.inspect.own_memory", "trio_supervisor.runtime.process.memory_limit"),
     *("trio_supervisor.runtime.process.hooks", "trio_supervisor.runtime.groups.stop_timeout"),
     "trio_supervisor.runtime.spawn.environment",
     *("trio_supervisor.runtime.spawn.sweep", "trio_supervisor.runtime.spawn.tree"),

@@ -54,6 +54,13 @@ def _service(process: ProcessConfig, user_name: Mapping[int, str]) -> list[str]:
         lines.append(f"working_dir: {_string(process.directory)}")
     if process.uid is not None:
         lines.append(f"user: {_string(user_name.get(process.uid, str(process.uid)))}")
+    limits = process.limits
+    if limits.memory_max is not None:
+        lines.append(f"mem_limit: {limits.memory_max}")
+    if limits.cpu_max is not None:
+        lines.append(f"cpus: {limits.cpu_max:g}")
+    if limits.pids_max is not None:
+        lines.append(f"pids_limit: {limits.pids_max}")
     if process.environment:
         lines.append("environment:")
         for name, value in process.environment.items():

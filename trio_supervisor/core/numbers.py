@@ -59,3 +59,8 @@ def seconds(text: str) -> float:
     if not 0 <= number < float("inf"):  # NaN compares false with everything
         raise ValueError("not a number of seconds")
     return min(number, LONGEST_SECONDS)
+
+
+def mebibytes(number: float) -> str:
+    """Return a number of bytes as people read it."""
+    return f"{number / 1024**2:.1f} MiB"

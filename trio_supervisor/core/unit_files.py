@@ -47,6 +47,7 @@ EXPORTED_OPTIONS = frozenset(
         *("stdout_logfile", "stderr_logfile", "stdout_syslog", "stderr_syslog"),
         *("socket", "socket_mode", "socket_backlog", "kill_mode"),
         *("nice", "oom_score_adj", "no_new_privs", "environment_file"),
+        *("memory_max", "memory_high", "cpu_max", "pids_max"),
         *(f"rlimit_{name}" for name in RLIMITS),
     }
 )
@@ -264,6 +265,14 @@ def _limits(process: ProcessConfig) -> list[str]:
         lines.append(f"Nice={limits.nice}")
     if limits.oom_score_adj is not None:
         lines.append(f"OOMScoreAdjust={limits.oom_score_adj}")
+    if limits.memory_high is not None:
+        lines.append(f"MemoryHigh={limits.memory_high}")
+    if limits.memory_max is not None:
+        lines.append(f"MemoryMax={limits.memory_max}")
+    if limits.cpu_max is not None:
+        lines.append(f"CPUQuota={max(1, round(limits.cpu_max * 100))}%")
+    if limits.pids_max is not None:
+        lines.append(f"TasksMax={limits.pids_max}")
     if limits.no_new_privs:
         lines.append("NoNewPrivileges=yes")
     return lines

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from trio_supervisor.core.process.start import Key, Wait
     from trio_supervisor.runtime.cgroups.subtree import Subtree
     from trio_supervisor.runtime.events.bus import Bus
+    from trio_supervisor.runtime.inspect.own_memory import OwnMemory
     from trio_supervisor.runtime.journal.journal import Journal
     from trio_supervisor.runtime.logs.sinks import Sinks
     from trio_supervisor.runtime.probes.notify_socket import NotifyDirectory
@@ -107,6 +108,7 @@ class Host:
     """Called with an exception of a task that has to end the program (KeyboardInterrupt)."""
 
     _notify_directory: NotifyDirectory | None = None
+    _own_memory: OwnMemory | None = None
 
     def __post_init__(self) -> None:
         self.gathering = GatheringReader(self.sinks.batch)
@@ -119,6 +121,14 @@ class Host:
 
             self._notify_directory = NotifyDirectory(os.environ)
         return self._notify_directory
+
+    def own_memory(self) -> OwnMemory:
+        """Return what reads the memory of programs whose ``memory_max`` is watched."""
+        if self._own_memory is None:
+            from trio_supervisor.runtime.inspect.own_memory import OwnMemory
+
+            self._own_memory = OwnMemory()
+        return self._own_memory
 
     def close(self) -> None:
         """Remove what was made on the way: the supervisor has ended."""

@@ -53,6 +53,11 @@ def test_a_limit_in_a_file(line: str, given: tuple[str, int, int]) -> None:
         ("nice = 20", "20 is not in -20 to 19"),
         ("nice = low", "invalid number 'low'"),
         ("oom_score_adj = -1001", "-1001 is not in -1000 to 1000"),
+        ("memory_max = 0", "0 leaves nothing at all"),
+        ("memory_high = 512M", "invalid size '512M'"),
+        ("cpu_max = 0.001", "'0.001' is no number of processors"),
+        ("cpu_max = all", "'all' is no number of processors"),
+        ("pids_max = 0", "0 is less than 1"),
         ("no_new_privs = maybe", "not a valid boolean value: 'maybe'"),
     ],
 )

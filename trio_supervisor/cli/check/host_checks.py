@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from trio_supervisor.cli.recorded_pid import recorded_pid
-from trio_supervisor.core.cgroups import shortcomings
+from trio_supervisor.core.cgroups import LIMITS, no_controller, shortcomings
 from trio_supervisor.core.config.converters import SYSLOG
 from trio_supervisor.core.config.model import AUTO, InetServer, UnixServer
 from trio_supervisor.core.config.secrets import as_written
@@ -106,6 +106,14 @@ class _Prober:
                 yield _warning(text, DAEMON, option, hint)
 
     @property
+    def _lacking(self) -> dict[str, str] | None:
+        """The controllers that are missing, with the reason; None: there is no cgroup."""
+        if (base := self._cgroup) is None:
+            return None
+        missing = {limit.controller for limit in LIMITS} - subtree.available_controllers(base)
+        return {name: no_controller(base, name) for name in missing}
+
+    @property
     def _has_auto_logs(self) -> bool:
         return any(
             process.stdout.logfile is AUTO
@@ -166,7 +174,7 @@ class _Prober:
                 text = f"{option} of {WHO} will fail: {why}"
                 yield _warning(text, section, option, "name an existing command, or leave it out")
         if process.wants_cgroup:
-            for found in shortcomings(process, has_cgroup=self._cgroup is not None):
+            for found in shortcomings(process, self._lacking):
                 yield _warning(f"{WHO}: {found.text}", section, found.option, found.hint)
         yield from self._identity(process.uid, section, WHO)
         for channel in ("stdout", "stderr"):

@@ -75,6 +75,8 @@ def _reasons(row: Row) -> list[str]:
         found.append(f"last exit {ago} ago: {last['description']}{expected}, lived {lived}")
     if not found and row["last_start"]:
         found.append(row["last_start"]["text"])
+    if row["limits"] and _has_child(row):
+        found.append(row["limits"])
     for key, one, several in COUNTERS:
         if row[key]:
             found.append(f"{row[key]} {one if row[key] == 1 else several}")
@@ -128,7 +130,7 @@ def all_details(session: Session) -> list[Row]:
             row |= {"uptime": uptime, "reason": row["spawnerr"], "full_name": short_name(row)}
             row |= {"restarts": 0, "cpu_seconds": 0.0, "memory": 0, "last_exit": {}, "flapping": ""}
             row["last_start"] = {}
-            row["told_status"] = ""
+            row["told_status"] = row["limits"] = ""
             row |= dict.fromkeys((key for key, _, _ in COUNTERS), 0)
     return rows
 

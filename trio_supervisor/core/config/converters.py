@@ -69,6 +69,8 @@ _PORTS = range(1, 65536)
 LARGEST_INT = 2**31 - 1
 #: Largest value of a limit that is not unlimited.
 LARGEST_LIMIT = 2**63 - 1
+#: Largest number of processors.
+LARGEST_CORES = 2**16
 #: Largest number of a user or group: the one above means none.
 LARGEST_ID = 2**32 - 2
 LARGEST_EXIT_CODE = 255
@@ -180,6 +182,17 @@ def nice(text: str, context: EvalContext) -> int:
 
 def oom_score_adj(text: str, context: EvalContext) -> int:
     return _between(integer(text, context), -1000, 1000)
+
+
+def cores(text: str, _: EvalContext) -> float:
+    """A number of processors; the kernel gives a hundredth at least."""
+    try:
+        number = float(text) if text.isascii() else 0.0
+    except ValueError:
+        number = 0.0
+    if not 0.01 <= number <= LARGEST_CORES:  # NaN compares false
+        raise ValueError(f"{text!r} is no number of processors", "use 0.5, 2 and the like")
+    return number
 
 
 def _between(number: int, first: int, last: int) -> int:

@@ -74,6 +74,20 @@ class Limits:
     """From -1000 (never killed for lack of memory) to 1000."""
     no_new_privs: bool = False
     die_with_supervisor: bool = False
+    memory_max: int | None = None
+    """Bytes that it and all that it starts may use together."""
+    memory_high: int | None = None
+    """Bytes from which on it is slowed down."""
+    cpu_max: float | None = None
+    """Number of processors."""
+    pids_max: int | None = None
+    """Number of processes and threads."""
+
+    @property
+    def are_of_cgroup(self) -> bool:
+        """Whether there is one that only a cgroup, or somebody who watches, can keep."""
+        own = (self.memory_max, self.memory_high, self.cpu_max, self.pids_max)
+        return any(limit is not None for limit in own)
 
     def rlimits(self) -> list[tuple[str, int, int]]:
         """Name, soft and hard value of each limit that is set, as ``setrlimit`` takes them.

@@ -290,12 +290,16 @@ class ProcessConfig:
     def has_cleanup(self) -> bool:
         """Whether something has to be done after each end, before the next start."""
         stopping = self.stopping
-        return stopping.post_stop is not None or stopping.kill_mode is not KillMode.PROCESS
+        return (
+            stopping.post_stop is not None
+            or stopping.kill_mode is not KillMode.PROCESS
+            or self.limits.are_of_cgroup
+        )
 
     @property
     def wants_cgroup(self) -> bool:
         """Whether its children need a cgroup of their own."""
-        return self.stopping.kill_mode is KillMode.CGROUP
+        return self.stopping.kill_mode is KillMode.CGROUP or self.limits.are_of_cgroup
 
     @property
     def runnable(self) -> Command | Task:
@@ -473,6 +477,12 @@ class UnconditionalOptions(CommonOptions, total=False):
     oom_score_adj: int
     no_new_privs: bool
     die_with_supervisor: bool
+    memory_max: int | str
+    """Bytes, or ``"512MB"``."""
+    memory_high: int | str
+    cpu_max: float
+    """Number of processors."""
+    pids_max: int
     stop_sequence: str | Sequence[str]
     kill_mode: str | KillMode
     stop_command: str | Sequence[str]

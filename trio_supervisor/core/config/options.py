@@ -706,6 +706,30 @@ LIMITS = (
         python_values.OOM_SCORE,
     ),
     _limit(
+        "memory_max",
+        value_types.SIZE_LIMIT,
+        "most memory of all its processes together; more: the kernel ends all, or it is restarted",
+        python_values.BYTES,
+    ),
+    _limit(
+        "memory_high",
+        value_types.SIZE_LIMIT,
+        "memory from which on it is slowed down; needs a cgroup",
+        python_values.BYTES,
+    ),
+    _limit(
+        "cpu_max",
+        value_types.CORES,
+        "processors that it may use, like 1.5; needs a cgroup",
+        python_values.CORES,
+    ),
+    _limit(
+        "pids_max",
+        value_types.POSITIVE,
+        "most processes and threads at a time; needs a cgroup",
+        python_values.POSITIVE,
+    ),
+    _limit(
         "no_new_privs",
         value_types.BOOLEAN,
         "it and its children get no rights from setuid programs",

@@ -179,6 +179,14 @@ OOM_SCORE = ValueType(
 FRACTION = ValueType(
     "0 to 1", converters.fraction, ("number", "string"), _as_number, shown_as="number"
 )
+CORES = ValueType(
+    "number of processors",
+    converters.cores,
+    ("number", "string"),
+    _as_number,
+    _plain_number,
+    shown_as="number",
+)
 BACKOFF = ValueType(
     "linear, constant, exponential, or a list of durations",
     converters.backoff,

@@ -19,7 +19,7 @@ Facts = Mapping[str, Fact]
 #: The evidence of entries without any, shared.
 NO_FACTS: Facts = MappingProxyType({})
 #: Facts that differ between the turns of a loop and do not make them different entries.
-_PASSING = frozenset({"pid", "lifetime", "failures", "stdout", "stderr", "peak_memory"})
+_PASSING = frozenset({"pid", "lifetime", "failures", "stdout", "stderr", "peak_memory", "used"})
 
 
 class What(enum.Enum):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.journal.entry import What
+from trio_supervisor.core.numbers import mebibytes
 from trio_supervisor.core.process.cause import CauseKind
 from trio_supervisor.core.process.states import State
 
@@ -114,6 +115,9 @@ def _verdict(entry: JournalEntry) -> str:
 
 
 def _limit(entry: JournalEntry) -> str:
+    used, limit = entry.evidence.get("used"), entry.evidence.get("limit")
+    if isinstance(used, int) and isinstance(limit, int):
+        return f"{entry.new} reached: it uses {mebibytes(used)} of {mebibytes(limit)}"
     return f"{entry.new} reached"
 
 

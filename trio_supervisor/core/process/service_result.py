@@ -27,7 +27,7 @@ def service_result(
 
     ``expected``: the exit code is one of exitcodes. ``stopped``: a stop was requested.
     ``timed_out``: it had to be killed, or was not ready in time. ``unhealthy``: it was stopped for
-    its ill health.
+    its ill health. ``out_of_memory``: for lack of memory, or because it used too much.
     """
     if out_of_memory:
         return "oom-kill"

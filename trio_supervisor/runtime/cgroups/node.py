@@ -10,20 +10,34 @@ from contextlib import suppress
 from signal import SIGKILL
 from typing import TYPE_CHECKING
 
+from trio_supervisor.core.cgroups import END_ALL
 from trio_supervisor.runtime.spawn.sweep import Member, member_of, signal_member
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 #: Files of a cgroup. The first kills all that is in it, since Linux 5.14.
 KILL, FREEZE, PROCS = "cgroup.kill", "cgroup.freeze", "cgroup.procs"
+MEMORY, EVENTS = "memory.max", "memory.events.local"
 
 
 class Node:
     """A cgroup of a process; its directory need not exist."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, limits: Sequence[tuple[str, str]] = ()) -> None:
+        """``limits``: names and contents of the files that set its limits."""
         self.path = path
+        self._limits = limits
+
+    @property
+    def limits_memory(self) -> bool:
+        """Whether the kernel counts, and can limit, the memory of what is in it."""
+        return any(name == MEMORY for name, _ in self._limits)
+
+    @property
+    def kill_count(self) -> str:
+        """The file with the number of processes that the kernel has killed for lack of memory."""
+        return f"{self.path}/{EVENTS}"
 
     @property
     def entrance(self) -> str:
@@ -31,9 +45,21 @@ class Node:
         return f"{self.path}/{PROCS}"
 
     def prepare(self) -> None:
-        """Make it, unless it is there because something in it has survived. Raises OSError."""
+        """Make it, unless it is there because something in it has survived; set its limits.
+
+        Raises OSError with the name of the file or directory.
+        """
         with suppress(FileExistsError):
             os.mkdir(self.path)
+        for name, text in self._limits:
+            path = f"{self.path}/{name}"
+            if name == END_ALL and not os.path.exists(path):  # before Linux 4.19
+                continue
+            try:
+                with open(path, "wb", buffering=0) as file:
+                    file.write(text.encode())
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, path) from error
 
     @property
     def reaches_all(self) -> bool:

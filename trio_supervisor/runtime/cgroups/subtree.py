@@ -9,13 +9,17 @@ from __future__ import annotations
 import fcntl
 import os
 from contextlib import suppress
+from errno import EBUSY
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.cgroups import (
     AUTO,
     LEAF,
     base_of,
+    controllers_for,
     directory_of,
+    limit_files,
+    no_controller,
     node_name,
     not_delegated,
     own_cgroup,
@@ -24,14 +28,17 @@ from trio_supervisor.core.diagnostics import Diagnostic, Place, Severity
 from trio_supervisor.runtime.cgroups.node import Node
 
 if TYPE_CHECKING:
+    from trio_supervisor.core.config.limits import Limits
     from trio_supervisor.core.config.model import ProcessConfig
 
 #: Where the kernel tells the cgroups of this program, and its mounts.
 CGROUPS, MOUNTS = "/proc/self/cgroup", "/proc/self/mountinfo"
 #: Attributes by which a service manager delegates a cgroup; the first is that of system services.
 DELEGATED = ("trusted.delegate", "user.delegate")
-#: Files of a cgroup that its owner must be able to write.
-OWNED = ("", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads")
+#: Files of a cgroup that its owner must be able to write: the directory, and in it the processes,
+#: and the controllers for cgroups below.
+PASSED_ON = "cgroup.subtree_control"
+OWNED = ("", "cgroup.procs", PASSED_ON, "cgroup.threads")
 #: What to do if there is no cgroup for the daemon.
 HINT = "start it by a service manager that delegates one, like Delegate=yes in a unit, or name one"
 
@@ -46,11 +53,34 @@ class Subtree:
     def __init__(self, base: str, lock: int) -> None:
         """``lock`` is a descriptor that is held open to keep other daemons away."""
         self.base = base
+        self.controllers: set[str] = set()
+        """Those that limit nodes."""
         self._lock = lock
+        # Also for what needs no node: the kernel then counts whom it kills for lack of memory.
+        self._enable("memory")
 
     def node_of(self, config: ProcessConfig, group: str) -> Node:
         """Return the node of a process, which need not exist yet."""
-        return Node(f"{self.base}/{node_name(group, config.name)}")
+        path = f"{self.base}/{node_name(group, config.name)}"
+        return Node(path, limit_files(config.limits, self.controllers))
+
+    def lacking(self, limits: Limits) -> dict[str, str]:
+        """Enable the controllers that these limits need; return those that cannot be, and why."""
+        needed = sorted(controllers_for(limits) - self.controllers)
+        return {name: why for name in needed if (why := self._enable(name))}
+
+    def _enable(self, controller: str) -> str:
+        """Let a controller limit nodes. Return why it cannot; empty if it does."""
+        if controller not in available_controllers(self.base):
+            return no_controller(self.base, controller)
+        try:
+            with open(f"{self.base}/{PASSED_ON}", "wb", buffering=0) as file:
+                file.write(f"+{controller}".encode())
+        except OSError as error:
+            why = "other processes are in it" if error.errno == EBUSY else error.strerror
+            return f"{self.base} cannot pass on the controller {controller}: {why}"
+        self.controllers.add(controller)
+        return ""
 
     def close(self) -> None:
         """Leave it to others; nodes that have processes stay."""
@@ -118,7 +148,17 @@ def _named(path: str, *, create: bool) -> str:
 
 def is_cgroup(directory: str) -> bool:
     """Whether a directory is a cgroup of version 2."""
-    return os.path.exists(f"{directory}/cgroup.subtree_control")
+    return os.path.exists(f"{directory}/{PASSED_ON}")
+
+
+def available_controllers(base: str) -> set[str]:
+    """Return the controllers of a cgroup, or of one that is to be created."""
+    exists = os.path.isdir(base)
+    file = f"{base}/cgroup.controllers" if exists else f"{os.path.dirname(base)}/{PASSED_ON}"
+    try:
+        return set(_text(file).split())
+    except OSError:
+        return set()
 
 
 def _lock(base: str) -> int:

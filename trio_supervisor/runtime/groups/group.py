@@ -190,7 +190,9 @@ class Group:
     def _warn_of_shortcomings(self, config: ProcessConfig) -> None:
         from trio_supervisor.core.cgroups import shortcomings  # few programs need it
 
-        for found in shortcomings(config, has_cgroup=self._host.cgroups is not None):
+        cgroups = self._host.cgroups
+        lacking = None if cgroups is None else cgroups.lacking(config.limits)
+        for found in shortcomings(config, lacking):
             text = f"{config.program}: {found.text} ({found.hint})"
             if text not in self._warnings:
                 self._warnings |= {text}

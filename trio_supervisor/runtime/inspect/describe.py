@@ -46,8 +46,10 @@ async def details(supervisor: Supervisor, processes: Iterable[Process]) -> list[
     does not run, is not ready or is unhealthy, as a sentence), ``flapping`` (how often it was
     restarted because it goes wrong; empty if that is not often), ``health`` (``unknown``,
     ``healthy``, ``unhealthy``; empty if it is not checked), ``told_status`` (what the program says
-    of itself, see sd_notify(3)), ``depends_on`` (as it is written), ``last_start`` (when and why
-    the present child was started; empty without one), ``last_exit`` (see ``End.described``; empty
+    of itself, see sd_notify(3)), ``limits`` (of memory, processors and processes, with what keeps
+    each: the cgroup, or the daemon, which watches; empty without any), ``memory_max`` (bytes, 0
+    without), ``depends_on`` (as it is written), ``last_start`` (when and why the present child was
+    started; empty without one), ``last_exit`` (see ``End.described``; empty
     if no child has ended), ``last_output`` (the end of its output), ``stdout_bytes`` and
     ``stderr_bytes`` (since the daemon's start); and of the child and its descendants
     ``cpu_seconds`` (never decreases while the child lives), ``memory`` (bytes) and ``processes``.
@@ -77,6 +79,8 @@ def _details(process: Process, now: float, used: Usage) -> dict[str, Value]:
         "health": health(process),
         "told_status": told_status(process),
         "depends_on": [str(need) for need in process.config.dependencies.needs],
+        "limits": limits(process),
+        "memory_max": process.config.limits.memory_max or 0,
         "last_exit": last_exit(process),
         "last_output": last_output(process),
         "stdout_bytes": process.stdout.tail.count,
@@ -111,6 +115,16 @@ def told_status(process: Process) -> str:
     """Return the last ``STATUS=`` that a living child has sent; empty if there is none."""
     probes = process.record.probes
     return "" if probes is None or process.state not in SIGNALLABLE_STATES else probes.status
+
+
+def limits(process: Process) -> str:
+    """Tell the limits of memory, processors and processes in words; empty if there are none."""
+    own = process.config.limits
+    if not own.are_of_cgroup:
+        return ""
+    from trio_supervisor.core.cgroups import limits_in_words  # few programs need it
+
+    return limits_in_words(own, process.controllers)
 
 
 def last_start(process: Process, journal: JournalMemory) -> dict[str, Value]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from trio_supervisor.core.dataclass import dataclass
 
@@ -83,10 +83,13 @@ class ProcessTable:
 
         A descendant whose parent has ended is not found any more.
         """
-        total, unseen = NOTHING, [pid]
+        return sum((self.own[member] for member in self.tree(pid)), start=NOTHING)
+
+    def tree(self, pid: int) -> Iterator[int]:
+        """Yield the pids of a process and its descendants; none if there is no such process."""
+        unseen = [pid]
         while unseen:
             pid = unseen.pop()
             if pid in self.own:
-                total += self.own[pid]
+                yield pid
                 unseen += self.children.get(pid, ())
-        return total

@@ -36,7 +36,7 @@ from trio_supervisor.runtime.spawn.starter import Starter
 from trio_supervisor.runtime.spawn.task import TaskOutcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from trio_supervisor.core.config.model import ProcessConfig
     from trio_supervisor.core.process.start import Key
@@ -162,6 +162,11 @@ class BaseProcess:
     def coordination(self) -> Coordination | None:
         """Keeps the order of dependencies; None: no process has any."""
         return self._host.coordination
+
+    @property
+    def controllers(self) -> Collection[str]:
+        """The controllers that limit its cgroup; none if it has no cgroup."""
+        return () if self._host.cgroups is None else self._host.cgroups.controllers
 
     @property
     def attempt(self) -> StartAttempt:

@@ -89,6 +89,7 @@ class Driver:
         "_inherited",
         "_kills_before",
         "_known_hooks",
+        "_memory_kills",
         "_monitor",
         "_record",
         "_removed",
@@ -135,8 +136,10 @@ class Driver:
         cancels it."""
         self._inherited: Child | None = None
         self._removed = False
+        self._memory_kills = host.memory_kills
+        """Tells whether the kernel has killed the child for lack of memory."""
         self._kills_before: int | None = None
-        """The count of ``Host.memory_kills`` at the spawn of the child; None: unknown."""
+        """Its count at the spawn of the child; None: unknown."""
 
     @property
     def is_dead(self) -> bool:
@@ -191,7 +194,11 @@ class Driver:
     async def run(self) -> None:
         """Start and serve children until ``end`` is called; runs as the task of the process."""
         if self.child is not None:  # an error ended an earlier run while the child lived
-            self._record_end(await self.child.wait(), trio.current_time(), self._stdio.last_lines)
+            ended, now = await self.child.wait(), trio.current_time()
+            lacked_memory = self._memory_kills.explain(
+                ended, self._kills_before, asked=self._signals.killed
+            )
+            self._record_end(ended, now, self._stdio.last_lines, lacked_memory=lacked_memory)
         if self._inherited is not None:
             child, self._inherited = self._inherited, None
             with self._starter.holder() as held:
@@ -238,7 +245,8 @@ class Driver:
         try:
             environment = await self._prepare() if self._config.has_preparation else None
             if self._config.task is None:
-                self._kills_before = self._host.memory_kills.read()
+                self._memory_kills = self._starter.memory_kills()
+                self._kills_before = self._memory_kills.read()
             child = await self._starter.launch(held, self._states.announced, environment)
         except StartAbandoned:
             return False
@@ -325,6 +333,12 @@ class Driver:
                 child.serve(nursery, self._stdio.carry)
                 if self._monitor is not None:
                     self._monitor.serve(nursery, self)
+                if self._starter.watches_memory:
+                    # Imported here because few programs have such a limit.
+                    from trio_supervisor.runtime.process.memory_limit import watch_memory
+
+                    what = self._config, self._starter.group, self._host, self._record
+                    nursery.start_soon(watch_memory, *what, self)
                 if self._record.state is State.STARTING and self._record.intent is Intent.DOWN:
                     with contextlib.suppress(Failed):  # UNKNOWN now, as the log says
                         self._terminate(child)
@@ -334,12 +348,17 @@ class Driver:
                     self._stdio.stdin.stop_delivery()
                 died_at = trio.current_time()  # a disk that hangs may take its time below
                 nursery.cancel_scope.cancel()
+            lacked_memory = self._memory_kills.explain(
+                ended, self._kills_before, asked=self._signals.killed
+            )
             self._stdio.drain_rest()
             last_lines = self._stdio.last_lines
             stopping = self._record.state is State.STOPPING
             cleans_up = self._config.has_cleanup
             if cleans_up:
-                after = self.hooks.after_end(child.pid, ended, self._record)
+                after = self.hooks.after_end(
+                    child.pid, ended, self._record, lacked_memory=lacked_memory
+                )
                 if stopping:
                     await after()
         finally:
@@ -347,7 +366,7 @@ class Driver:
             if self._monitor is not None:
                 self._monitor.ended()
         await self._stdio.settled()  # its last words are in the log before its exit is known
-        self._record_end(ended, died_at, last_lines)
+        self._record_end(ended, died_at, last_lines, lacked_memory=lacked_memory)
         if cleans_up and not stopping:  # a start that is due waits for it
             self.without_child = trio.CancelScope()  # a stop ends the start, not the hook
             try:
@@ -467,12 +486,16 @@ class Driver:
     def _cause_of_stop(self) -> Cause:
         return self._record.restart_cause or self._record.intended_by or INTERNAL_ERROR
 
-    def _record_end(self, ended: Exit, died_at: float, last_lines: tuple[str, str]) -> None:
+    def _record_end(
+        self,
+        ended: Exit,
+        died_at: float,
+        last_lines: tuple[str, str],
+        *,
+        lacked_memory: bool,
+    ) -> None:
         assert self.child is not None
         self.child.close()
         usage = self.child.usage
         self.child = None
-        lacked_memory = self._host.memory_kills.explain(
-            ended, self._kills_before, asked=self._signals.killed
-        )
         self._states.end(ended, died_at, usage, last_lines, lacked_memory=lacked_memory)

@@ -66,11 +66,13 @@ class ProcessHooks:
         if failure:
             raise SpawnError(failure)
 
-    def after_end(self, pid: int, ended: Exit, record: ProcessRecord) -> AfterEnd:
+    def after_end(
+        self, pid: int, ended: Exit, record: ProcessRecord, *, lacked_memory: bool
+    ) -> AfterEnd:
         """Prepare what is to be done after an end: end what is left behind, run ``post_stop``.
 
         ``pid`` is that of the child, ``ended`` its end, and ``record`` has the state before it is
-        recorded.
+        recorded. ``lacked_memory``: the kernel has killed it for that.
         """
         stopped, stop, why = record.state is State.STOPPING, StopSequence.of(self._config), None
         late = record.probes is not None and record.probes.failure != ""
@@ -82,6 +84,7 @@ class ProcessHooks:
             stopped=stopped,
             timed_out=late or (stopped and stop.is_last(record.stop_step)),
             unhealthy=why is not None and why.kind is CauseKind.PROBE,
+            out_of_memory=lacked_memory or (why is not None and why.kind is CauseKind.LIMIT),
         )
         patience: float = self._config.stopwaitsecs
         if stopped:

@@ -17,6 +17,7 @@ from trio_supervisor.runtime.spawn.launcher import SpawnError
 from trio_supervisor.runtime.spawn.spec import find_command_of, spawn_spec
 from trio_supervisor.runtime.spawn.steps import errno_name
 from trio_supervisor.runtime.spawn.task import TaskChild
+from trio_supervisor.runtime.system.memory_counter import MemoryCounter
 from trio_supervisor.runtime.system.threads import in_thread
 
 if TYPE_CHECKING:
@@ -95,7 +96,23 @@ class Starter:
         try:
             await in_thread(node.prepare)
         except OSError as error:
-            raise SpawnError(f"couldn't make cgroup {node.path}: {errno_name(error)}") from error
+            text = f"couldn't prepare cgroup: {errno_name(error)} ({error.filename or node.path})"
+            raise SpawnError(text) from error
+
+    def memory_kills(self) -> MemoryCounter:
+        """Return what counts the kills for lack of memory where the next child will be."""
+        node = self.node
+        if node is None or not node.limits_memory:
+            return self.host.memory_kills
+        return MemoryCounter(path=node.kill_count)
+
+    @property
+    def watches_memory(self) -> bool:
+        """Whether the daemon must see to it that no child uses more than ``memory_max``."""
+        if self.config.limits.memory_max is None:
+            return False
+        node = self.node
+        return node is None or not node.limits_memory
 
     def holder(self) -> contextlib.AbstractContextManager[contextlib.ExitStack | None]:
         """Return what is to be entered for the life of a child, to hold what it needs meanwhile."""

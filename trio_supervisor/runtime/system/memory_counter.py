@@ -1,7 +1,7 @@
-"""Reads how many processes of the supervisor's cgroup the kernel has killed for lack of memory.
+"""Reads how many processes of a cgroup the kernel has killed for lack of memory.
 
-Children are in the cgroup of the supervisor, unless they leave it: the kills of others are not
-seen, and their ends are told without a reason.
+Children are in the cgroup of the supervisor, or in one of their own, unless they leave it: the
+kills of those are not seen, and their ends are told without a reason.
 """
 
 from __future__ import annotations
@@ -27,10 +27,13 @@ class MemoryCounter:
 
     __slots__ = ("_cgroups", "_kills", "_mount", "_path")
 
-    def __init__(self, cgroups: str = CGROUPS, mount: str = MOUNT) -> None:
+    def __init__(
+        self, cgroups: str = CGROUPS, mount: str = MOUNT, *, path: str | None = None
+    ) -> None:
+        """``path`` is the file with the count; None: that of the cgroup of the supervisor."""
         self._cgroups = cgroups
         self._mount = mount
-        self._path: str | None = None
+        self._path = path
         """Found at the first reading; empty if there is no file."""
         self._kills = MemoryKills()
 

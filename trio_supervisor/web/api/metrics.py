@@ -154,6 +154,12 @@ OF_PROCESSES = (
         _member("memory"),
     ),
     MetricFamily(
+        "trio_supervisor_process_memory_max_bytes",
+        "gauge",
+        "Memory that the child and its descendants may use; no sample without memory_max.",
+        lambda found: found["memory_max"] or None,
+    ),
+    MetricFamily(
         "trio_supervisor_process_processes",
         "gauge",
         "Number of processes: the child and its descendants.",

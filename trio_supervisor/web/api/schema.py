@@ -103,6 +103,11 @@ PROCESS = thing(
     ),
     told_status=text("status that the program itself has sent by sd_notify; empty if none"),
     depends_on=described(_NAMES, "what it depends on, as written: db:healthy, cache?"),
+    limits=text(
+        "limits of memory, processors and processes with what keeps each, like memory_max 512.0 "
+        "MiB (cgroup): the cgroup, the daemon (watched), or nothing (no effect); empty without any"
+    ),
+    memory_max=count("bytes; 0 if there is no such limit"),
     last_start={
         "type": "object",
         "properties": {"time": {"type": "number"}, "text": {"type": "string"}},

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from trio_supervisor.core.config.model import GroupKind
 from trio_supervisor.core.process.reasons import circumstances, is_ill
 from trio_supervisor.core.process.states import SIGNALLABLE_STATES, State
-from trio_supervisor.runtime.inspect.describe import flapping, last_output, reason
+from trio_supervisor.runtime.inspect.describe import flapping, last_output, limits, reason
 from trio_supervisor.web.pages.format import NONE, bytes_text, cpu_text, uptime_text
 from trio_supervisor.web.pages.forms import (
     CLEAR_LOG,
@@ -87,7 +87,7 @@ def row(process: Process, usage: UsageSample, viewer: Viewer, now: float) -> str
         f'<th scope="row" class="name"><div>{_name(process)}{_why(process)}</div></th>'
         f'<td class="number cpu"><span class="chart"></span>'
         f'<span class="value">{cpu_text(usage.cpu)}</span></td>'
-        f'<td class="number memory"><span class="chart"></span>'
+        f'<td class="number memory"{_title(limits(process))}><span class="chart"></span>'
         f'<span class="value">{bytes_text(usage.memory)}</span></td>'
         f'<td class="number uptime"><span class="value">'
         f"{uptime_text(int(up)) if lives else NONE}</span></td>"

@@ -181,6 +181,8 @@ def _pane(top: Top, width: int, most: int) -> list[Line]:
     lines: list[Line] = [[(fit(facts, width), HEAD)]]
     if row.reason:
         lines.append([(row.reason, BOLD)])
+    if row.alive and details.get("limits"):
+        lines.append([(fit(details["limits"], width), DIM)])
     output = [plain(line) for line in details["last_output"].rstrip().splitlines()]
     room = most - len(lines)
     if room > 0:

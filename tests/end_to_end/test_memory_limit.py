@@ -1,0 +1,78 @@
+"""``memory_max`` without a cgroup: the daemon watches, and says so everywhere."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.kit.ctl import install, run
+from tests.kit.curl import send
+from tests.kit.daemon import BASE, alive, daemon, eventually, free_port
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+EXTENDED = BASE.replace("[supervisord]\n", "[supervisord]\nextended=true\n")
+#: A child of the program takes the memory, when it finds the file.
+HOG = """
+import os, sys, time
+if os.fork() == 0:
+    while not os.path.exists("hungry"):
+        time.sleep(0.01)
+    taken = bytearray(b"x") * (100 * 2**20)
+    time.sleep(1000)
+os.wait()
+"""
+
+
+@pytest.mark.behaviour("policies.md#watched-memory", "policies.md#shown-limits")
+def test_a_program_that_takes_too_much_is_restarted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "hog.py").write_text(HOG)
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\nif 'trio_supervisor' in sys.orig_argv:\n"
+        "    from trio_supervisor.core.process import memory_watch\n"
+        "    memory_watch.INTERVAL = 0.2\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    port = free_port()
+    text = f"""
+[inet_http_server]
+port=127.0.0.1:{port}
+[program:hog]
+command={sys.executable} -S {tmp_path}/hog.py
+directory={tmp_path}
+startsecs=0
+memory_max=64MB
+pids_max=50
+kill_mode=tree
+post_stop=sh -c "echo $SERVICE_RESULT > result"
+"""
+    with daemon(tmp_path, text, base=EXTENDED) as running:
+        running.wait_for("hog", "RUNNING")
+        first = running.pid("hog")
+        shown = "memory_max 64.0 MiB (watched), pids_max 50 (no effect)"
+        details = send(f"http://127.0.0.1:{port}/api/v1/processes/hog").json()
+        assert (details["limits"], details["memory_max"]) == (shown, 64 * 2**20)
+        assert shown in send(f"http://127.0.0.1:{port}/").body()
+        metrics = send(f"http://127.0.0.1:{port}/metrics").body()
+        assert (
+            'trio_supervisor_process_memory_max_bytes{name="hog",group="hog"} 67108864' in metrics
+        )
+        program = install(tmp_path / "bin")
+        assert shown in run([program, "-c", "c.conf", "status", "-v"], cwd=tmp_path).out
+        assert "WARN hog: pids_max has no effect: there is no cgroup for programs" in running.log
+        assert "WARN hog: memory_max" not in running.log
+        (tmp_path / "hungry").touch()
+        running.wait_log("more than its memory_max, 64.0 MiB; it is restarted")
+        (tmp_path / "hungry").unlink()
+        running.wait_for_another_child("hog", first)
+        assert not alive(first)
+        eventually(lambda: (tmp_path / "result").exists(), "post_stop")
+        assert (tmp_path / "result").read_text() == "oom-kill\n"
+        told = run([program, "-c", "c.conf", "why", "hog"], cwd=tmp_path).out
+        assert "memory_max reached: it uses 1" in told
+        assert "started because a limit was reached" in told
