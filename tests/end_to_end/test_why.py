@@ -160,7 +160,7 @@ def test_every_kind_of_cause(tmp_path: Path) -> None:
         assert evidence["stderr"].strip() == "cannot reach postgres://***@db/x"
         assert "startretries=1 is used up" in found["next"]
 
-        # An exit that nobody asked for.
+        # An exit that was not requested.
         assert client.ctl("start", "web").status == 0
         pid = running.pid("web")
         os.kill(pid, signal.SIGSEGV)

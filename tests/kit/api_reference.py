@@ -115,7 +115,7 @@ RECEIVED: dict[str, dict[str, str]] = {
     },
     "Cause": {
         "kind": "`CauseKind`.",
-        "who": "`str`: the requester; empty if nobody asked for it.",
+        "who": "`str`: the requester; empty if there is none.",
         "entry": "`int`: number of the entry that caused it; 0 if there is none.",
     },
     "OutputStream": {"dropped": "", "lines": ""},

@@ -273,7 +273,7 @@ ROWS = (
             "dependencies:start",
             ("start <name> ... --no-deps", "Start processes without their dependencies"),
         ),
-        options=(("--no-deps", "Neither wait for what they depend on nor start it"),),
+        options=(("--no-deps", "Neither start their dependencies nor wait for them"),),
     ),
     ClientCommand(
         "status",
@@ -346,10 +346,10 @@ ROWS = (
     ClientCommand(
         "healthy",
         "wait:healthy",
-        ("healthy", "Exit 0 if every process is as it should be, else 1 and list the others"),
+        ("healthy", "Exit 0 if every process is healthy, otherwise list the others and exit 1"),
         ("healthy <name> ...", "The same for these processes, which must all be running"),
         options=(
-            ("--strict", "Not if one was restarted 3 times within 5 minutes because it goes wrong"),
+            ("--strict", "Fail also if one was restarted 3 times in 5 minutes after unexpected exits"),
         ),
         completes=PROCESSES,
         extension=True,
@@ -358,7 +358,7 @@ ROWS = (
         "history",
         "journal:history",
         ("history", "Show what has happened to all processes and to the daemon"),
-        ("history <name> ...", "The same of these processes and groups"),
+        ("history <name> ...", "The same for these processes and groups"),
         options=(
             ("--since TIME", "Only since TIME (2h, 12:00)"),
             ("--kind KIND", "Only entries about KIND or caused by it: exit, request, boot, ..."),
@@ -371,7 +371,7 @@ ROWS = (
     ClientCommand(
         "logs",
         "logs:logs",
-        ("logs <name> ...", "Show the last lines of output of processes, of all without a name"),
+        ("logs <name> ...", "Show the last lines of output of these processes, or of all"),
         ("logs -f <name> ...", "The same, and follow the output until Ctrl-C"),
         options=(
             ("-f, --follow", "Follow the output, across rotations and restarts of the daemon"),
@@ -379,8 +379,8 @@ ROWS = (
             ("--since TIME", "Output since TIME (5m, 12:00), at most since the daemon started"),
             ("--stdout", "Only stdout"),
             ("--stderr", "Only stderr"),
-            ("-g, --grep REGEX", "Only lines that match; without -n and --since of the whole log"),
-            ("-t, --times", "With the time of each line, as far as the daemon knows it"),
+            ("-g, --grep REGEX", "Only lines that match; of the whole log unless -n or --since is given"),
+            ("-t, --times", "Show the time of each line, as far as the daemon knows it"),
             ("--daemon", "Also the daemon's own lines, in the order of time"),
             ("--no-prefix", "Do not prefix lines with the names of processes"),
             ("--raw", "Print all bytes unchanged, even escape sequences on a terminal"),
@@ -391,9 +391,9 @@ ROWS = (
     ClientCommand(
         "refresh",
         "refresh:refresh",
-        ("refresh <name> ...", "Let programs take up what has changed: refresh_signal (HUP)"),
-        ("refresh <group>:*", "or refresh_command of every running process of a group"),
-        ("refresh all", "The same of every running process"),
+        ("refresh <name> ...", "Let programs reload: send refresh_signal (HUP) or run refresh_command"),
+        ("refresh <group>:*", "The same for every running process of a group"),
+        ("refresh all", "The same for every running process"),
         completes=PROCESSES,
         extension=True,
     ),
@@ -426,7 +426,7 @@ ROWS = (
     ClientCommand(
         "why",
         "journal:why",
-        ("why <name> ...", "Tell why processes are in their state, and what would start them"),
+        ("why <name> ...", "Show why processes are in their state, and what would start them"),
         options=(JSON,),
         completes=PROCESSES,
         extension=True,

@@ -29,7 +29,7 @@ DAEMON = "(daemon)"
 ROOTS = {
     "boot": "the start of the daemon",
     "request": "a request",
-    "exit": "an end that nobody asked for",
+    "exit": "an exit that was not requested",
     "configuration": "a change of the configuration",
     "shutdown": "a shutdown or restart of the daemon",
     "plugin": "a plugin",

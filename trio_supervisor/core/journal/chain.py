@@ -33,7 +33,7 @@ class Why:
     state: State
     chain: tuple[JournalEntry, ...]
     """From the last change of its state back to what nothing else has caused: a request, a change
-    of the configuration, the start of the daemon, an end that nobody asked for. Empty if nothing
+    of the configuration, the start of the daemon, an exit that was not requested. Empty if nothing
     has happened to it."""
     root: str
     """Kind of the last entry's cause; FORGOTTEN if that entry was caused by one that is not kept

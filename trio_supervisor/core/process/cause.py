@@ -80,7 +80,7 @@ def follows_last(cause: Cause, left: State) -> bool:
     """Whether a transition out of ``left`` was caused by the transition before it.
 
     That is so for what the options of a process lead to, and for the end of a child that was told
-    to stop. An end that nobody asked for has no earlier cause.
+    to stop. An exit that was not requested has no earlier cause.
     """
     if cause.entry:
         return False

@@ -32,7 +32,7 @@ class RestartHistory:
     """
 
     deaths: int = 0
-    """Ends in a row that nobody asked for, since it was last RUNNING for STABLE seconds."""
+    """Exits in a row that were not requested, since it was last RUNNING for STABLE seconds."""
     running_since: float = -math.inf
     restarts: tuple[float, ...] = ()
     """When automatic restarts were made, the latest ones, as many as the limit counts."""

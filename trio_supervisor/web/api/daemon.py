@@ -121,7 +121,7 @@ HEALTH_ROUTES = (
             Field(
                 "strict",
                 "integer",
-                "1: a program that is restarted often because it goes wrong is not ready",
+                "1: a program that is restarted often after unexpected exits is not ready",
                 default=0,
                 minimum=0,
                 maximum=1,

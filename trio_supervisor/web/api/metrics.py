@@ -90,7 +90,7 @@ OF_PROCESSES = (
     MetricFamily(
         "trio_supervisor_process_requested_starts",
         "counter",
-        "Number of starts that somebody asked for.",
+        "Number of starts on request.",
         _member("requested_starts"),
     ),
     MetricFamily(
@@ -108,7 +108,7 @@ OF_PROCESSES = (
     MetricFamily(
         "trio_supervisor_process_flapping",
         "gauge",
-        "1 if it was restarted 3 times within 5 minutes because it goes wrong, otherwise 0.",
+        "1 if it was restarted 3 times within 5 minutes after unexpected exits, otherwise 0.",
         lambda found: int(bool(found["flapping"])),
     ),
     MetricFamily(

@@ -89,7 +89,7 @@ PROCESS = thing(
     kind=_KINDS,
     uptime=count("seconds; 0 if there is no child"),
     restarts=count("number of children after the first, since the start of the supervisor"),
-    requested_starts=count("number of starts that somebody asked for"),
+    requested_starts=count("number of starts on request"),
     automatic_restarts=count("number of starts made by autorestart after an exit"),
     failed_starts=count("number of start attempts that did not lead to RUNNING"),
     reason=text("why the process is not running, not ready or unhealthy; empty if it is well"),
@@ -170,7 +170,7 @@ ENTRY = thing(
     },
     kind=one_of(*(kind.value for kind in CauseKind)),
     cause=count("number of the entry that caused it; 0 if there is none"),
-    who=text("the requester; empty if nobody asked for it, and for read-only users"),
+    who=text("the requester; empty if there is none, and for read-only users"),
     evidence={
         "type": "object",
         "description": "facts such as pid, exit, lifetime, error, stderr, group, options, file",
