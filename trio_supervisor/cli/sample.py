@@ -53,9 +53,9 @@ SPECIAL = {
 #: Section kind -> header of the sample's section and what it is for.
 HEADERS = {
     "unix_http_server": ("unix_http_server", "the socket tsupervisorctl talks to"),
-    "inet_http_server": ("inet_http_server", "the same over TCP, and the web page"),
+    "inet_http_server": ("inet_http_server", "the same over TCP, with the web page"),
     "supervisord": ("supervisord", "the daemon itself"),
-    "rpcinterface": ("rpcinterface:supervisor", "keep this section: the client needs it"),
+    "rpcinterface": ("rpcinterface:supervisor", "required by tsupervisorctl"),
     "supervisorctl": ("supervisorctl", "where tsupervisorctl finds the daemon"),
     "program": ("program:theprogramname", "a program to run; one such section for each"),
     "fcgi-program": (
@@ -64,14 +64,14 @@ HEADERS = {
     ),
     "eventlistener": (
         "eventlistener:theeventlistenername",
-        "hears events; also all of [program:x]",
+        "a program that receives events; also all of [program:x]",
     ),
     "group": ("group:thegroupname", "programs to address together"),
     "include": ("include", "further files, read after this one"),
 }
 #: Values for all programs, before the section of one.
 DEFAULTS = (
-    "; values for all [program:x] and [fcgi-program:x] that do not write their own",
+    "; values for all [program:x] and [fcgi-program:x] that do not set the option",
     f";[{PROGRAM_DEFAULT}]",
     ";autorestart=unexpected",
 )

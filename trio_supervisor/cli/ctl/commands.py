@@ -349,7 +349,10 @@ ROWS = (
         ("healthy", "Exit 0 if every process is healthy, otherwise list the others and exit 1"),
         ("healthy <name> ...", "The same for these processes, which must all be running"),
         options=(
-            ("--strict", "Fail also if one was restarted 3 times in 5 minutes after unexpected exits"),
+            (
+                "--strict",
+                "Fail also if one was restarted 3 times in 5 minutes after unexpected exits",
+            ),
         ),
         completes=PROCESSES,
         extension=True,
@@ -379,7 +382,10 @@ ROWS = (
             ("--since TIME", "Output since TIME (5m, 12:00), at most since the daemon started"),
             ("--stdout", "Only stdout"),
             ("--stderr", "Only stderr"),
-            ("-g, --grep REGEX", "Only lines that match; of the whole log unless -n or --since is given"),
+            (
+                "-g, --grep REGEX",
+                "Only lines that match; of the whole log unless -n or --since is given",
+            ),
             ("-t, --times", "Show the time of each line, as far as the daemon knows it"),
             ("--daemon", "Also the daemon's own lines, in the order of time"),
             ("--no-prefix", "Do not prefix lines with the names of processes"),
@@ -391,7 +397,10 @@ ROWS = (
     ClientCommand(
         "refresh",
         "refresh:refresh",
-        ("refresh <name> ...", "Let programs reload: send refresh_signal (HUP) or run refresh_command"),
+        (
+            "refresh <name> ...",
+            "Let programs reload: send refresh_signal (HUP) or run refresh_command",
+        ),
         ("refresh <group>:*", "The same for every running process of a group"),
         ("refresh all", "The same for every running process"),
         completes=PROCESSES,
