@@ -1,4 +1,4 @@
-"""For programs that run under the supervisor: event listeners, XML-RPC clients.
+"""Tools for programs that run under the supervisor: event listeners, XML-RPC clients.
 
 Public. It has the names and the behaviour of ``supervisor.childutils``, so that a listener only
 changes an import. It uses the standard library only, and nothing else of this package.

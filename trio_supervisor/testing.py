@@ -85,7 +85,8 @@ class SupervisedProgram:
 
     @property
     def lines(self) -> list[str]:
-        """What it has written so far, to stdout and stderr, also before a restart."""
+        """Lines that the program has written so far, to stdout and stderr, including those before a
+        restart."""
         return list(self._record.lines)
 
     @property

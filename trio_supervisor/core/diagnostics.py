@@ -25,7 +25,7 @@ class Severity(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where something stands in a configuration. Lines and columns count from 1; 0: not known."""
+    """Place in a configuration. Lines and columns count from 1; 0 means unknown."""
 
     file: str | None = None
     line: int = 0
@@ -42,7 +42,7 @@ NOWHERE = Place()
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One thing to report. ``str()`` is one line for the activity log."""
+    """Finding about a configuration. ``str()`` is one line for the activity log."""
 
     severity: Severity
     text: str

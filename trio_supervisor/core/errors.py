@@ -69,7 +69,7 @@ class ConfigError(SupervisorError):
 
     @property
     def hint(self) -> str | None:
-        """How to fix it; None if there is no advice."""
+        """Advice how to fix the error; None means that there is none."""
         return self.diagnostic.hint
 
     def __str__(self) -> str:
@@ -102,7 +102,7 @@ class PluginError(SupervisorError):
 
 
 class StateUnreachable(SupervisorError):
-    """What is waited for cannot happen any more, unless the process is started by a request.
+    """A state that a task waits for cannot be reached without a request to start the process.
 
     ``process`` is its full name, ``reason`` tells in words why, and ``exit`` is how the last child
     ended; None if no child has.

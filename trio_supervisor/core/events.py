@@ -54,7 +54,7 @@ class ProcessState(Event):
 
     @property
     def exit(self) -> Exit | None:
-        """How the child ended; None if none has by this change."""
+        """Exit of the child; None means that no child ended with this change."""
         end = self.last_exit
         return None if end is None else end.exit
 
@@ -62,7 +62,7 @@ class ProcessState(Event):
 
         @property
         def pid(self) -> int | None:
-            """Of the child."""
+            """Pid of the child."""
 
         @property
         def tries(self) -> int | None:

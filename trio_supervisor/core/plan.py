@@ -88,7 +88,7 @@ def turn_ends(patience: Sequence[float], within: float) -> list[float]:
 
 
 class StepKind(enum.Enum):
-    """What a step does to its group. A group is always replaced as a whole."""
+    """Kind of a step. A group is always replaced as a whole."""
 
     START = "start"
     """Add the group; its autostart processes are started."""
@@ -100,7 +100,7 @@ class StepKind(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class PlanStep:
-    """One step of a plan: one group."""
+    """Step of a plan, which concerns one group."""
 
     kind: StepKind
     group: str

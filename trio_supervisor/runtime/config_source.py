@@ -1,4 +1,4 @@
-"""Where the configuration of a supervisor comes from, and reading it again while it runs."""
+"""Source of the configuration of a supervisor, which is read again while it runs."""
 
 from __future__ import annotations
 

@@ -140,14 +140,14 @@ def read_document(path: str, context: EvalContext, here: str) -> tuple[Document,
 
 
 def read_alone(path: str, context: EvalContext, here: str) -> Document:
-    """One file without those that it includes. Raises ConfigError if it cannot be read."""
+    """Read one file without those that it includes. Raises ConfigError if it cannot be read."""
     document = Document(path)
     _read_file(path, document, context, here)
     return document
 
 
 def included_paths(pattern: str, here: str) -> list[str]:
-    """What a pattern of an include of a file in ``here`` matches, in the order of reading."""
+    """Return the files that a pattern of an include matches in ``here``, in reading order."""
     return sorted(glob.glob(os.path.join(here, pattern)))
 
 

@@ -25,7 +25,7 @@ def bind(server: Server) -> socket.socket:
 
 
 def bind_unix(server: UnixServer) -> UnixListener:
-    """As ``bind``. The file appears only when it has its owner and mode."""
+    """Like ``bind``. The file appears only when it has its owner and mode."""
 
     def stale() -> None:
         with suppress(OSError):  # the terminal or the reader of stderr may be gone

@@ -47,7 +47,7 @@ class Certificate:
         """Context for new connections."""
 
     async def renew(self) -> None:
-        """As ``refresh``, in a thread. A disk that hangs is waited for PATIENCE seconds at most."""
+        """Like ``refresh``, in a thread. Wait at most PATIENCE seconds for a disk that hangs."""
         if self._reading.available_tokens:  # else another connection reads now, or the disk hangs
             with trio.move_on_after(PATIENCE), suppress(NoThread):
                 await in_thread(self.refresh, abandon_on_cancel=True, limiter=self._reading)

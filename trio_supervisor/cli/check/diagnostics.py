@@ -1,4 +1,4 @@
-"""How ``--check`` shows diagnostics: each with its place and the line of the file."""
+"""Rendering of diagnostics for ``--check``: each with its place and the line of the file."""
 
 from __future__ import annotations
 

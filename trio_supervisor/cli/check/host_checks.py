@@ -323,7 +323,7 @@ def _missing(process: ProcessConfig, line: str) -> str:
 
 
 def _advice(process: ProcessConfig) -> str:
-    """How to fix a command that cannot be executed."""
+    """Return how to fix a command that cannot be executed."""
     if open_quote(process.command):
         return "close the quote, or write \\' for a quote that is meant as it is"
     words = shlex.split(process.command)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 
 class TlsOptions:
-    """How an ``https://`` server is verified, and our certificate; paths of PEM files."""
+    """Options for ``https://``: verification of the server, and our certificate; paths of PEM
+    files."""
 
     __slots__ = ("ca", "certificate", "key", "verify")
 

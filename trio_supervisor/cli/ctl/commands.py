@@ -85,7 +85,7 @@ class ClientCommand:
 
     @property
     def help(self) -> list[str]:
-        """One line for each form and each option: the text, TABs, the explanation."""
+        """Return a line for each form and each option: the text, TABs, the explanation."""
         if self.extended is None:
             return self._help_with_options(self.forms)
         return described(self.forms) + self._help_with_options((self.extended[1],))
@@ -446,7 +446,7 @@ COMMANDS = {command.name: command for command in ROWS}
 
 
 def completes(name: str) -> str:
-    """What the words after a command are: PROCESSES, GROUPS, COMMAND_NAMES; empty: unknown."""
+    """Return the kind of a command's words: PROCESSES, GROUPS, COMMAND_NAMES; empty: unknown."""
     if name == "help":
         return COMMAND_NAMES
     command = COMMANDS.get(name)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         name: str
 
     class Hooks(Protocol):
-        """What the controller lets a plugin put around the lines of the shell."""
+        """Hooks with which a plugin surrounds the lines of the shell."""
 
         cmdqueue: list[str]
         prompt: str

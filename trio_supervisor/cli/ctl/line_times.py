@@ -1,4 +1,4 @@
-"""When lines of logs were written, and lines of several logs in the order of their times."""
+"""Times at which lines of logs were written, and lines of several logs ordered by time."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What a server requires of requests besides the credentials for full control."""
+    """Requirements of a server on requests, besides the credentials for full control."""
 
     readonly: Credentials | None = None
     """Credentials of a user who may read everything and change nothing. None means there is no such

@@ -14,7 +14,7 @@ from trio_supervisor.core.dataclass import dataclass
 
 
 class Condition(enum.Enum):
-    """What must hold of a dependency when its dependent is about to start."""
+    """Condition that a dependency must meet before its dependent starts."""
 
     RUNNING = "running"
     HEALTHY = "healthy"
@@ -23,7 +23,7 @@ class Condition(enum.Enum):
 
 
 class OnDependencyStop(enum.Enum):
-    """What happens to a running process when one of its dependencies leaves RUNNING."""
+    """Action on a running process when one of its dependencies leaves RUNNING."""
 
     KEEP = "keep"
     STOP = "stop"

@@ -27,7 +27,7 @@ class EnvironmentFile:
     """Whether it may be missing."""
 
     def __str__(self) -> str:
-        """As a file has it."""
+        """Return the value as a configuration file has it."""
         return f"-{self.path}" if self.optional else self.path
 
 

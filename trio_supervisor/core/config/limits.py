@@ -41,7 +41,7 @@ class Rlimit:
     hard: float
 
     def __str__(self) -> str:
-        """As a file has it."""
+        """Return the value as a configuration file has it."""
         soft, hard = (
             UNLIMITED_NAME if value == UNLIMITED else str(value).removesuffix(".0")
             for value in (self.soft, self.hard)
@@ -51,7 +51,7 @@ class Rlimit:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one child may use of the machine, and how it ranks among others."""
+    """Resource limits and scheduling priority of a child."""
 
     rlimit_as: Rlimit | None = None
     rlimit_core: Rlimit | None = None

@@ -41,7 +41,7 @@ AUTO = Auto.AUTO
 
 
 class Autorestart(enum.Enum):
-    """When a process that left RUNNING by itself is started again."""
+    """Rule for starting a process again that left RUNNING by itself."""
 
     NEVER = "false"
     UNEXPECTED = "unexpected"
@@ -49,14 +49,14 @@ class Autorestart(enum.Enum):
 
 
 class EventLength(enum.Enum):
-    """What the ``len`` of an event's header counts."""
+    """Unit of ``len`` in the header of an event."""
 
     CHARACTERS = "characters"
     BYTES = "bytes"
 
 
 class ExitWhen(enum.Enum):
-    """When the daemon exits without being asked."""
+    """Condition on which the daemon exits without a request."""
 
     NEVER = "never"
     ALL_ENDED = "all_ended"
@@ -73,7 +73,7 @@ class GroupKind(enum.Enum):
 
 
 class Compression(enum.Enum):
-    """How rotated logs are compressed."""
+    """Compression of rotated logs."""
 
     NONE = "none"
     GZ = "gz"
@@ -104,7 +104,7 @@ Target = FileTarget | SyslogTarget
 
 @dataclass(frozen=True, slots=True)
 class ChannelConfig:
-    """Where one output channel (stdout or stderr) goes."""
+    """Targets of an output channel (stdout or stderr)."""
 
     logfile: str | Auto | None = AUTO
     """A path, AUTO, or None or an empty text for no file."""
@@ -138,7 +138,7 @@ def _targets_of(channel: ChannelConfig) -> tuple[Target, ...]:
 
 
 class LogFormat(enum.Enum):
-    """How the output of a program is written to its logs."""
+    """Format in which the output of a program is written to its logs."""
 
     RAW = "raw"
     """Byte for byte."""
@@ -183,7 +183,7 @@ class Task:
 
 
 class OnUnhealthy(enum.Enum):
-    """What happens when a process becomes unhealthy."""
+    """Action when a process becomes unhealthy."""
 
     RESTART = "restart"
     STOP = "stop"
@@ -192,7 +192,7 @@ class OnUnhealthy(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """When a started process counts as RUNNING, besides ``startsecs``."""
+    """Condition on which a started process is RUNNING, besides ``startsecs``."""
 
     condition: ReadyCondition | None = None
     """None means that ``startsecs`` alone decides."""
@@ -202,7 +202,7 @@ class Readiness:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How a RUNNING process is checked, and what follows."""
+    """Check of a RUNNING process, and the action when it fails."""
 
     check: HealthCheck | None = None
     """None means that it is not checked."""
@@ -220,7 +220,7 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class ProcessConfig:
-    """One process: one instance of a program, under one name."""
+    """Configuration of a process: an instance of a program, with its own name."""
 
     name: str
     command: str
@@ -308,7 +308,7 @@ class ProcessConfig:
 
 
 class Template(Protocol):
-    """What the processes of one program are made from."""
+    """Template of the processes of a program."""
 
     def process(self, number: int, count: int) -> ProcessConfig:
         """Process ``number`` of a program of ``count`` processes. Raises ConfigError."""
@@ -346,7 +346,7 @@ def in_start_order(things: Iterable[P]) -> tuple[P, ...]:
 
 @dataclass(frozen=True, slots=True)
 class PoolConfig:
-    """What makes a group an event listener pool."""
+    """Options of an event listener pool."""
 
     events: frozenset[str]
     """Event type names, upper case; abstract ones subscribe to their descendants."""
@@ -540,7 +540,7 @@ class InetServer:
 
     @property
     def address(self) -> str:
-        """As ``port=`` has it."""
+        """Address in the form of ``port=``."""
         return f"{self.host or '*'}:{self.port}"
 
     @property

@@ -7,7 +7,7 @@ FORBIDDEN = " :/"
 
 
 def why_invalid(name: str) -> str | None:
-    """Why this cannot be the name of a program or a group; None if it can."""
+    """Return why a text cannot be the name of a program or group; None means that it can."""
     if not name:
         return "it is empty"
     bad = next((character for character in name if character in FORBIDDEN), None)

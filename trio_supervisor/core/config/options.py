@@ -28,7 +28,8 @@ SAME_NAME = ""
 
 
 class RestartScope(enum.Enum):
-    """What has to restart until a changed value is in force; the value is the page's word."""
+    """Part that must restart before a changed value takes effect; the value is the word in the
+    manual."""
 
     NOTHING = "reread"
     """It is in force as soon as the file has been read again."""
@@ -1243,5 +1244,6 @@ _SCOPES = {
 
 
 def restart_scope(kind: str, option: Option) -> RestartScope:
-    """What has to restart until a changed value of an option of this section kind is in force."""
+    """Return what must restart before a changed value of an option of this section kind takes
+    effect."""
     return _SCOPES[kind] if option.restarts is None else option.restarts

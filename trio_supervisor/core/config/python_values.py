@@ -40,7 +40,7 @@ def _same(value: Any) -> object:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PythonValue:
-    """What an option of ``add_program`` must be."""
+    """Type of an option of ``add_program``."""
 
     is_right: Callable[[object], bool]
     expected: str

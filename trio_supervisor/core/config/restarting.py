@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Backoff(enum.Enum):
-    """How the pauses between failed starts grow."""
+    """Growth of the pauses between failed starts."""
 
     LINEAR = "linear"
     """``backoff_initial`` times the number of failed starts in a row, as in Supervisor."""
@@ -33,7 +33,7 @@ class RestartLimit:
     within: float
 
     def __str__(self) -> str:
-        """As a file has it."""
+        """Return the value as a configuration file has it."""
         return f"{self.count}/{self.within:g}s"
 
 

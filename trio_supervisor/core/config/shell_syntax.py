@@ -77,7 +77,7 @@ def bare_words(command: str) -> list[str]:
 
 
 def no_program(command: str) -> tuple[str, str] | None:
-    """Why only a shell could run the first word, and how to fix it; or None."""
+    """Return why only a shell could run the first word, and how to fix it; or None."""
     words = bare_words(command)
     if not words:
         return None
@@ -98,7 +98,7 @@ def no_program(command: str) -> tuple[str, str] | None:
 
 
 def shell_syntax(command: str, *, expansions: bool = True) -> tuple[str, str] | None:
-    """What in a command line only a shell would understand, and how to fix it; or None.
+    """Return what only a shell would understand in a command line, and how to fix it; or None.
 
     Without ``expansions`` dollar signs are not looked at: they belong to the file's own grammar.
     """

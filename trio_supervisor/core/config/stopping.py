@@ -17,14 +17,14 @@ class SignalStep:
     """Seconds until the next step; None: stopwaitsecs."""
 
     def __str__(self) -> str:
-        """As a file has it."""
+        """Return the value as a configuration file has it."""
         name = signal_name(self.signal).removeprefix("SIG")
         name = name.removeprefix("signal ")
         return name if self.wait is None else f"{name}:{self.wait:g}s"
 
 
 class KillMode(enum.Enum):
-    """What of a program has to be gone when it has stopped."""
+    """Set of processes that must have ended when a program is STOPPED."""
 
     PROCESS = "process"
     """The main process; a group with stopasgroup and killasgroup."""
@@ -36,7 +36,7 @@ class KillMode(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Stopping:
-    """What one process needs to stop, and to refresh without a restart."""
+    """Options about stopping a process and about refreshing it without a restart."""
 
     sequence: tuple[SignalStep, ...] = ()
     """Signals in the place of ``stopsignal``; SIGKILL follows the last."""

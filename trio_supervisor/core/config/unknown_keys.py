@@ -73,7 +73,8 @@ _BELONGS: dict[str, tuple[tuple[str, str], ...]] = {
 
 
 def mistaken(kind: str, key: str) -> tuple[str, str] | None:
-    """What is wrong with an unknown key, and what to do; None if it may be another program's."""
+    """Return what is wrong with an unknown key and how to fix it; None if another program may use
+    it."""
     for kinds, old, advice in _MOVED:
         if kind in kinds and key == old:
             return f"{key} is ignored here", advice

@@ -25,7 +25,7 @@ PERSONAL = frozenset({CauseKind.REQUEST, CauseKind.PLUGIN})
 
 
 class Prospect(enum.Enum):
-    """What becomes of a condition."""
+    """Prospect of a condition."""
 
     MET = "met"
     COMING = "coming"

@@ -38,7 +38,7 @@ LEAVE_OUT = "leave one of these out of depends_on"
 
 @dataclass(frozen=True, slots=True)
 class DependencyProblem:
-    """What is wrong with a dependency of a process."""
+    """Mistake in a dependency of a process."""
 
     process: ProcessConfig
     text: str
@@ -62,7 +62,7 @@ class Graph:
         return not self.targets
 
     def needs(self, key: Key) -> tuple[Dependency, ...]:
-        """What a process needs."""
+        """Return the dependencies of a process."""
         return self.processes[key].dependencies.needs
 
     def needed(self, key: Key) -> list[Key]:
@@ -70,7 +70,7 @@ class Graph:
         return list(dict.fromkeys(k for need in self.needs(key) for k in self.targets[need.name]))
 
     def dependents(self) -> dict[Key, list[Key]]:
-        """Of each process that others need, those others in start order."""
+        """Return the dependents of each process that has any, in start order."""
         found: dict[Key, dict[Key, None]] = defaultdict(dict)
         for key in self.processes:
             for need in self.needs(key):
@@ -79,7 +79,7 @@ class Graph:
         return {key: list(others) for key, others in found.items()}
 
     def successors(self, node: Node) -> Iterable[Node]:
-        """What a node points to: a process to names, a name to processes."""
+        """Return the successors of a node: names for a process, processes for a name."""
         if isinstance(node, str):
             return self.targets[node]
         return [need.name for need in self.needs(node)]
@@ -118,7 +118,7 @@ def make_graph(groups: Iterable[GroupConfig]) -> Graph:
 
 
 class _Names:
-    """What names mean among some groups."""
+    """Resolution of names among some groups."""
 
     def __init__(self, groups: Mapping[str, GroupConfig]) -> None:
         self._groups = groups
@@ -152,7 +152,7 @@ class _Names:
         targets: tuple[Key, ...],
         processes: Mapping[Key, ProcessConfig],
     ) -> Iterable[DependencyProblem]:
-        """What is wrong with one dependency of a process."""
+        """Return the mistakes in one dependency of a process."""
         homes = self._homes.get(need.name, set()) - {need.name}
         if homes and need.name in self._groups:
             text = f"{need.name} is a group, and also a program of the group {min(homes)}"
@@ -182,7 +182,7 @@ class _Names:
 
 
 def _wrong_condition(need: Dependency, name: str, process: ProcessConfig) -> tuple[str, str] | None:
-    """What is wrong with the condition for one process of a dependency, and how to fix it."""
+    """Return the mistake in the condition for one process of a dependency, and its fix."""
     condition = condition_of(need.condition, process)
     if condition is Condition.DONE and not process.oneshot:
         text = f"{name} can never be done: it is no oneshot"

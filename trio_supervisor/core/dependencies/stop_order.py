@@ -50,7 +50,8 @@ class StopOrder:
         self._told: set[Key] = set()
 
     def ready(self) -> list[Key]:
-        """Those that get their stop signal now, last started first; each is returned once.
+        """Return the processes that get their stop signal now, last started first; each is returned
+        once.
 
         If nobody can and nobody is about to end, because of a cycle, one goes first nevertheless.
         """

@@ -1,4 +1,4 @@
-"""Why a process is in its state: the chain of causes, and what would start it."""
+"""The chain of causes that led a process to its state, and what would start it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FORGOTTEN = "forgotten"
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """Why a process is in its state."""
+    """Explanation of the state of a process."""
 
     process: str
     state: State

@@ -43,7 +43,7 @@ class What(enum.Enum):
 
 @dataclass(slots=True)
 class JournalEntry:
-    """One entry. Entries are in the order of their numbers, also if the clock was set back."""
+    """Entry of the journal. Entries are ordered by number, even if the clock was set back."""
 
     number: int
     """Never used twice in one journal."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Look(enum.Enum):
-    """What a segment shows."""
+    """Appearance of a segment."""
 
     UP = "up"
     CHANGING = "changing"

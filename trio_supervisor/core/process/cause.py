@@ -1,4 +1,4 @@
-"""Why the state of a process changed: the kind of cause, the requester, and the journal's entry."""
+"""Causes of transitions: their kind, the requester, and the entry of the journal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from trio_supervisor.core.process.states import State
 
 
 class CauseKind(enum.Enum):
-    """What made a transition happen."""
+    """Kind of the cause of a transition."""
 
     BOOT = "boot"
     """``autostart`` when the supervisor started."""
@@ -45,7 +45,7 @@ OF_OPTIONS = frozenset({CauseKind.POLICY, CauseKind.PROBE, CauseKind.LIMIT, Caus
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why a transition was made."""
+    """Cause of a transition."""
 
     kind: CauseKind
     who: str = ""

@@ -1,4 +1,4 @@
-"""How a child ended, and what is remembered of its end."""
+"""The exit of a child, and the record that is kept of it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Exit:
 
 @dataclass(frozen=True, slots=True)
 class ResourceUsage:
-    """What a child and the descendants that it waited for have used, as wait4(2) reports it."""
+    """Resources used by a child and the descendants that it waited for, from wait4(2)."""
 
     cpu_seconds: float
     """Processor time, user and system."""
@@ -68,7 +68,7 @@ class End:
 
     @property
     def description(self) -> str:
-        """How the child ended, in words, with the reason of the kernel."""
+        """Exit of the child in words, with the reason of the kernel."""
         return f"{self.exit}; killed for lack of memory" if self.lacked_memory else f"{self.exit}"
 
     def __str__(self) -> str:

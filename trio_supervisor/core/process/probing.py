@@ -21,7 +21,7 @@ TRY_PAUSE = 0.5
 
 
 class Verdict(enum.Enum):
-    """What the checks of a process have found since it became RUNNING."""
+    """Result of the checks of a process since it became RUNNING."""
 
     UNKNOWN = "unknown"
     HEALTHY = "healthy"
@@ -30,7 +30,7 @@ class Verdict(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class HealthState:
-    """What is known of the health of one child."""
+    """Health of a child, as far as it is known."""
 
     verdict: Verdict = Verdict.UNKNOWN
     failures: int = 0

@@ -1,4 +1,4 @@
-"""Why a process does not run, in words for people."""
+"""Reasons why a process does not run, in words."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _failure(record: ProcessRecord) -> str:
 
 
 def _end(record: ProcessRecord) -> str:
-    """How the last child ended; it has."""
+    """Return how the last child ended; there is one."""
     return f"{record.last_exit}" if record.last_end is None else record.last_end.description
 
 

@@ -54,7 +54,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One change of the state of a process."""
+    """Change of the state of a process."""
 
     old: State
     new: State
@@ -124,7 +124,7 @@ class History(Protocol):
 
     @property
     def last_exit(self) -> Exit | None:
-        """How the last child ended; None if none has, or if the last attempt led to no child."""
+        """Exit of the last child; None if none has ended, or if the last start led to no child."""
 
     @property
     def last_end(self) -> End | None:
@@ -161,7 +161,7 @@ class ProcessRecord:
     failed_starts: int = 0
     """Start attempts that did not lead to RUNNING; unlike ``failures`` never reset."""
     last_exit: Exit | None = None
-    """How the last child ended; None if none has, or if the last attempt led to no child."""
+    """Exit of the last child; None if none has ended, or if the last start led to no child."""
     last_end: End | None = None
     """The last end of a child with its circumstances, until the next one; None before the first."""
     intent: Intent = Intent.DOWN

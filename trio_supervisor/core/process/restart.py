@@ -1,4 +1,4 @@
-"""When a process is started again without anybody asking for it."""
+"""Policy of automatic restarts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MOST_DOUBLINGS = 60
 
 @dataclass(slots=True)
 class RestartHistory:
-    """What the policy of a process counts; begun anew by a start that somebody asked for.
+    """Counters of the restart policy of a process; a requested start resets them.
 
     Times are those of the monotonic clock.
     """

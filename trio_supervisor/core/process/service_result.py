@@ -1,4 +1,4 @@
-"""How the child of a program has ended, in the variables that systemd gives to ExecStopPost."""
+"""The exit of a child in the variables that systemd passes to ExecStopPost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a start has to do with other processes: which ones it may start too, and its wait for them.
+"""Relation of a start to other processes: which ones it may start, and its wait for them.
 
 Only starts of processes with ``depends_on`` have a ``Wait``.
 """

@@ -1,4 +1,4 @@
-"""What is sent to a child that has to end, and how long each step may take."""
+"""Steps that stop a child: signals, and the time for each."""
 
 from __future__ import annotations
 

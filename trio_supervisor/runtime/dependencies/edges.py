@@ -95,11 +95,11 @@ class Edges:
             self._wake(changed)
 
     def prospect(self, need: Dependency) -> Prospect:
-        """What becomes of a dependency."""
+        """Return the prospect of a dependency."""
         return self._watches[need.name, need.condition].prospect
 
     def description(self, needs: list[Dependency]) -> tuple[str, str]:
-        """What a process with these unmet needs waits for, in words.
+        """Return in words what a process with these unmet needs waits for.
 
         And if that is in vain, the dependency at the end of the chain with the reason, else "".
         """

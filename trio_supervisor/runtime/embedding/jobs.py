@@ -38,7 +38,7 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True, slots=True)
 class Completed(Exit):
-    """How a job has ended, and what it has written."""
+    """Result of a job: its exit and its output."""
 
     stdout: bytes = b""
     """Of more than 16 MiB only the last."""

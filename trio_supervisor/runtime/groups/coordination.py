@@ -29,7 +29,7 @@ class LazyCoordinator:
 
     @property
     def graph(self) -> Graph | None:
-        """What the processes depend on; None: no process ever depended on another."""
+        """Graph of the dependencies; None means that no process ever depended on another."""
         return None if self._made is None else self._made.graph
 
     def run_in(self, nursery: trio.Nursery) -> None:

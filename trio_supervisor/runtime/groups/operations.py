@@ -321,7 +321,7 @@ def running(processes: Iterable[Process]) -> list[Process]:
 
 
 def stopped_together(processes: list[Process]) -> frozenset[Key]:
-    """What ``request_stop`` needs to keep the order; empty if no process depends on another."""
+    """Return the arguments of ``request_stop`` that keep the order; empty without dependencies."""
     is_needed = len(processes) > 1 and processes[0].coordination is not None
     return frozenset(process.key for process in processes) if is_needed else frozenset()
 

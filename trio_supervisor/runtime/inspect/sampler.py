@@ -85,7 +85,7 @@ class UsageSampler:
 
     @property
     def due(self) -> float:
-        """When the next sample may be taken, on trio's clock."""
+        """Time of trio's clock at which the next sample may be taken."""
         return self.samples[-1].time + INTERVAL if self.samples else -1.0
 
     async def refresh(self) -> None:

@@ -76,7 +76,7 @@ class DiskCall(Generic[T]):
         return self._result()
 
     async def outcome(self) -> T:
-        """As ``wait``, but after a short time only the calling task waits, not the event loop."""
+        """Like ``wait``, but after a short time only the calling task waits, not the event loop."""
         if not self._begin(SHORT_BLOCK_TIMEOUT):
             event = trio.Event()
             with self._worker.lock:

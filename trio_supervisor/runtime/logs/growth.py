@@ -49,13 +49,13 @@ class LogWrites:
         """Files whose followers the loop is about to wake; until then more writes cost nothing."""
 
     def opened(self, path: str) -> None:
-        """One more sink writes this file."""
+        """Count one more sink that writes this file."""
         with self._lock:
             self._writers[path] = self._writers.get(path, 0) + 1
         self.written(path)
 
     def closed(self, path: str) -> None:
-        """One sink less writes this file."""
+        """Count one sink less that writes this file."""
         with self._lock:
             self._writers[path] -= 1
             if not self._writers[path]:

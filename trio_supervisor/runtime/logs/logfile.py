@@ -39,7 +39,7 @@ CREATE_MODE = 0o666
 
 @dataclass(frozen=True, slots=True)
 class LogCreation:
-    """How a log that does not exist is made."""
+    """Options for the creation of a log file."""
 
     mode: int | None = None
     """Permissions, which an existing file gets too; None: those that the umask leaves."""

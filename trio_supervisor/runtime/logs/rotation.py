@@ -1,4 +1,4 @@
-"""How log files are rotated, and the names of rotated files: used by the writer and the readers.
+"""Rotation of log files, and the names of rotated files, for the writer and the readers.
 
 A rotated file gets a number behind its name: ``app.log.1`` is the newest backup. A compressed one
 has ``.gz`` behind the number.
@@ -37,7 +37,7 @@ def backup_name(name: str, number: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RotationScheme:
-    """When a log is rotated, and how many backups are kept.
+    """Size at which a log is rotated, and number of backups.
 
     ``maxbytes`` of 0 or less: never. ``backups`` of 0 or less: the file is emptied instead.
     """

@@ -49,7 +49,7 @@ LONGEST_SETTLE = 5.0
 
 
 class Sink(Protocol):
-    """One log target, open."""
+    """Open log target."""
 
     @property
     def backlog(self) -> int:

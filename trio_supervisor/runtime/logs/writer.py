@@ -38,7 +38,7 @@ HANGING = 2.0
 
 
 class Device(Protocol):
-    """What a writer writes to, in its thread."""
+    """Target of a writer, used in its thread."""
 
     def write(self, data: memoryview) -> int:
         """Write some of the data, waiting as long as it takes; how much. Raises OSError."""
@@ -128,7 +128,7 @@ class Writer:
             return not self._ended
 
     def release(self) -> None:
-        """One user less; what is queued is still written."""
+        """Release one use; what is queued is still written."""
         with self._changed:
             self._users -= 1
             self._changed.notify_all()

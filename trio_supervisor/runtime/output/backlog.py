@@ -1,4 +1,4 @@
-"""What waits for a reader in the same program: bounded, with a choice of what happens then."""
+"""Bounded queue for a reader in the same program, with a choice of what happens when it is full."""
 
 from __future__ import annotations
 

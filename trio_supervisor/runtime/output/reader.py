@@ -29,7 +29,7 @@ DEFAULT_PIPE_SIZE = 64 * 1024
 
 
 class Intake(Protocol):
-    """Where a reader puts what it has read: an output channel."""
+    """Receiver of what a reader has read: an output channel."""
 
     def feed(self, data: bytes) -> None:
         """Process output of the child. Never raises."""

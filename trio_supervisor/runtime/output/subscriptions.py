@@ -137,7 +137,7 @@ class Lines:
 
 
 class Waiting(Protocol):
-    """What waits for a reader, as far as its writer is concerned."""
+    """Queue of a reader, as its writer sees it."""
 
     @property
     def full(self) -> bool:
@@ -148,11 +148,11 @@ class Waiting(Protocol):
 
 
 class Subscriber(Protocol):
-    """What hears of the output of a channel."""
+    """Receiver of the output of a channel."""
 
     @property
     def backlog(self) -> Waiting:
-        """What waits for its reader."""
+        """Queue for its reader."""
 
     def feed(self, data: bytes) -> None:
         """Take output of the process."""

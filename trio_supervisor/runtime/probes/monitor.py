@@ -155,7 +155,7 @@ class Monitor:
 
     @property
     def lateness(self) -> str:
-        """Why the start has failed, now that its deadline has passed; empty if it is RUNNING."""
+        """Return why the start has failed, after its deadline; empty if it is RUNNING."""
         probes = self._probes
         if probes.is_ready:
             return ""

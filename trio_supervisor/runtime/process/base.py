@@ -50,7 +50,7 @@ SHUTDOWN = Cause(CauseKind.SHUTDOWN)
 
 
 class BaseProcess:
-    """One process of a group, with the requests that the engine makes of it."""
+    """Process of a group, with the requests that the engine makes."""
 
     def __init__(
         self,
@@ -150,12 +150,12 @@ class BaseProcess:
 
     @property
     def waiting(self) -> str:
-        """What the start waits for, in words; empty if it does not wait for dependencies."""
+        """Dependencies that the start waits for, in words; empty if it waits for none."""
         return self._states.attempt.waiting if self.record.state is State.STARTING else ""
 
     @property
     def phase(self) -> str:
-        """What is done before the spawn, in words; empty if nothing is."""
+        """Step before the spawn, in words; empty if there is none."""
         return self._states.attempt.phase if self.record.state is State.STARTING else ""
 
     @property

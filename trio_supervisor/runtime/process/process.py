@@ -40,7 +40,7 @@ STDIN_PIECE = 64 * 1024
 
 
 class Process(BaseProcess):
-    """One supervised process. Made by its group; times are wall-clock seconds, 0.0 means never."""
+    """Supervised process, created by its group. Times are wall-clock seconds; 0.0 means never."""
 
     def __repr__(self) -> str:
         pid = f", pid {self.pid}" if self.pid else ""
@@ -58,12 +58,12 @@ class Process(BaseProcess):
 
     @property
     def started(self) -> float:
-        """When the last start was attempted."""
+        """Time of the last start attempt."""
         return self.record.started
 
     @property
     def stopped(self) -> float:
-        """When the last child ended."""
+        """Time at which the last child ended."""
         return self.record.stopped
 
     @property
@@ -78,17 +78,17 @@ class Process(BaseProcess):
 
     @property
     def exception(self) -> BaseException | None:
-        """Of a task: the exception that ended its last run that has ended; None if none has."""
+        """Exception that ended the last finished run of a task; None if there is none."""
         return None if self.task_outcome is None else self.task_outcome.exception
 
     @property
     def result(self) -> object:
-        """Of a task: what its last run that has ended has returned."""
+        """Return value of the last finished run of a task."""
         return None if self.task_outcome is None else self.task_outcome.result
 
     @property
     def started_value(self) -> object:
-        """Of a task: what its present or last run gave to ``task_status.started()``."""
+        """Value that the present or last run of a task passed to ``task_status.started()``."""
         return None if self.task_outcome is None else self.task_outcome.announced
 
     @property

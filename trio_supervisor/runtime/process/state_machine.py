@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 
 class StartAttempt:
-    """One start attempt: the process may have moved on by the time a waiter looks at it."""
+    """Start attempt. The process may be in a later state when a waiter looks at it."""
 
     __slots__ = ("outcome", "phase", "spawned", "wait")
 
@@ -82,7 +82,7 @@ class StartAttempt:
 
     @property
     def waiting(self) -> str:
-        """What it waits for, in words; empty if it does not wait for dependencies."""
+        """Dependencies that it waits for, in words; empty if it waits for none."""
         return "" if self.wait is None or self.decided else self.wait.text
 
     @property

@@ -49,7 +49,7 @@ SHORTEST_DELAY = 0.01
 
 
 class NOT_DONE_YET:  # Supervisor's name; its plugins return the class itself
-    """What a deferred function returns until it has a result."""
+    """Value that a deferred function returns until it has a result."""
 
 
 def is_plugin(interface: RpcInterface) -> bool:

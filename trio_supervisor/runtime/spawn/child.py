@@ -58,7 +58,7 @@ class Child(Protocol):
 
     @property
     def cannot_be_killed(self) -> str:
-        """Why nothing ends a child that ignores its stop signal; empty if SIGKILL does."""
+        """Return why nothing ends a child that ignores its stop signal; empty if SIGKILL does."""
 
     def serve(self, nursery: trio.Nursery, carry: Carry) -> None:
         """Start what has to be done here while the child lives; cancelled after its end."""

@@ -47,7 +47,7 @@ KEPT_OUTPUT = 1024
 
 @dataclass(frozen=True, slots=True)
 class CommandEnd:
-    """How a command ended."""
+    """Exit of a command."""
 
     exit: Exit | None
     """None means that it was killed because its time was over."""

@@ -53,7 +53,7 @@ async def completed(spec: SpawnSpec, config: ProcessConfig, host: Host) -> Spawn
 
 
 class Equipment(Protocol):
-    """What a child gets to report by; see ``probes/monitor.py``."""
+    """Means by which a child reports; see ``probes/monitor.py``."""
 
     def equipped(self, spec: SpawnSpec) -> AbstractContextManager[SpawnSpec]:
         """Add it to a description of the child, for the time of its launch. Raises SpawnError."""

@@ -34,7 +34,7 @@ FAILED = 1
 
 
 class TaskOutcome:
-    """What the runs of a task have given."""
+    """Results of the runs of a task."""
 
     def __init__(self) -> None:
         self.exception: BaseException | None = None

@@ -29,7 +29,7 @@ def foreign(request: Request) -> str | None:
 
 
 def foreign_despite_token(request: Request) -> str | None:
-    """As ``foreign``, for a request that must have the token of one of our pages.
+    """Like ``foreign``, for a request that must have the token of one of our pages.
 
     A proxy may change the Host header. Then Sec-Fetch-Site tells whether the browser regards the
     page as ours. This is only safe for servers with a password: by DNS rebinding a foreign page can

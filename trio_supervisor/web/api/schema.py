@@ -324,7 +324,7 @@ _CONFIG: dict[str, Schema] = {
 
 
 def _of_option(option: Option) -> Schema:
-    """What ``Option.shown`` gives of a value."""
+    """Schema of what ``Option.shown`` returns."""
     kind = option.type.shown_as
     return described({"type": kind if option.default is not None else [kind, "string"]}, option.doc)
 

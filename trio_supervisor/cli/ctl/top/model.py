@@ -77,7 +77,7 @@ class Row:
 
     @property
     def reason(self) -> str:
-        """Why the process is not running, without the hint at the log."""
+        """Return why the process is not running, without the hint at the log."""
         return plain(self.details["reason"].replace(LOG_HINT, ""))
 
 
