@@ -21,6 +21,7 @@ from tests.kit.fakes import Recorder, program
 from tests.kit.pipes import PATIENCE
 from tests.kit.running import running
 from trio_supervisor.core.config.model import ChannelConfig
+from trio_supervisor.runtime.groups import operations
 from trio_supervisor.runtime.logs.worker import DiskWorker
 
 if TYPE_CHECKING:
@@ -47,6 +48,10 @@ STANDARD = {"glob", "grp", "http", "pwd", "resource", "secrets", "shlex", "termi
 #: With Python 3.11 it is 139 and 14,650, of which trio takes the larger part.
 BLOCKS = 155
 BYTES = 16_000
+#: Calls of functions that the event loop makes to start and to stop one of many programs, without
+#: those of a real child and of its logs; with Python 3.11 it is 836 and 587.
+CALLS_OF_START = 950
+CALLS_OF_STOP = 680
 
 
 def family(task: Task) -> tuple[int, int]:
@@ -159,6 +164,54 @@ async def test_memory_that_a_process_takes(autojump_clock: MockClock) -> None:
         sizes[number] = sum(statistic.size for statistic in of_ours)
     assert (blocks[60] - blocks[10]) / 50 <= BLOCKS
     assert (sizes[60] - sizes[10]) / 50 <= BYTES
+
+
+class Calls:
+    """Counts the calls of functions, of Python and of C, during the block."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __enter__(self) -> Calls:
+        sys.setprofile(self._note)
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        sys.setprofile(None)
+
+    def _note(self, frame: object, event: str, argument: object) -> None:
+        self.count += event in ("call", "c_call")
+
+
+async def test_calls_that_a_start_and_a_stop_take(autojump_clock: MockClock) -> None:
+    starts, stops = {}, {}
+    for number in (10, 60):
+        recorder = Recorder()
+        group = recorder.group(*(program(str(n), startsecs=0) for n in range(number)))
+        async with running(group, recorder.host):
+            with Calls() as started:
+                await operations.start(group.processes.values())
+            with Calls() as stopped:
+                results = await operations.stop(group.processes.values())
+        assert [result.error for result in results] == [None] * number
+        starts[number], stops[number] = started.count, stopped.count
+    assert (starts[60] - starts[10]) / 50 <= CALLS_OF_START
+    assert (stops[60] - stops[10]) / 50 <= CALLS_OF_STOP
+
+
+async def test_one_task_waits_for_all_that_stop(autojump_clock: MockClock) -> None:
+    recorder = Recorder()
+    group = recorder.group(*(program(str(n)) for n in range(10)))
+    async with running(group, recorder.host), trio.open_nursery() as nursery:
+        await operations.start(group.processes.values())
+        for child in recorder.launcher.children:
+            child.on_signal = lambda child, number: None
+        nursery.start_soon(operations.stop, group.processes.values())
+        await wait_all_tasks_blocked()
+        [waiting] = nursery.child_tasks
+        assert family(waiting) == (1, 0)
+        for child in recorder.launcher.children:
+            child.die()
 
 
 def test_modules_that_a_daemon_loads() -> None:

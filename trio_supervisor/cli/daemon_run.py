@@ -187,9 +187,7 @@ class Service:
                     nursery.start_soon(run_logged, search, "the search for leftovers", activity.log)
                     _write_pidfile(pidfile, config, activity)
                     self._report_ready(supervisor)
-                    if not self._reloaded:  # later the last incarnation is garbage
-                        gc.freeze()  # lives as long as the incarnation: not worth looking at
-                    gc.enable()
+                    nursery.start_soon(_look_for_garbage, supervisor, not self._reloaded)
                     await supervisor.run()
                     nursery.cancel_scope.cancel()
             except BaseException as error:  # also KeyboardInterrupt: stop the children first
@@ -245,6 +243,18 @@ class Service:
             self._ready = None
         if self._manager is not None:
             self._manager.tell_ready(supervisor)
+
+
+async def _look_for_garbage(supervisor: Supervisor, is_first: bool) -> None:
+    """Let the interpreter look for garbage as soon as the programs have been started.
+
+    What was made until then lives as long as the incarnation, and is not worth looking at; after a
+    reload the last incarnation is garbage.
+    """
+    await supervisor.active.autostarted.wait()
+    if is_first:
+        gc.freeze()
+    gc.enable()
 
 
 def _by_severity(messages: list[Diagnostic]) -> list[Diagnostic]:

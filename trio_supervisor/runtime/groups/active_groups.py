@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
+
+import trio
 
 from trio_supervisor.core.errors import AlreadyAdded, BadName, ShuttingDown, StillRunning
 from trio_supervisor.core.events import ProcessGroupAdded, ProcessGroupRemoved
@@ -17,8 +18,6 @@ from trio_supervisor.runtime.guards import run_logged
 from trio_supervisor.runtime.requester import cause_of_request, requested_by
 
 if TYPE_CHECKING:
-    import trio
-
     from trio_supervisor.core.config.model import Config, GroupConfig
     from trio_supervisor.runtime.host import Host
     from trio_supervisor.runtime.process.process import Process
@@ -38,6 +37,8 @@ class ActiveGroups:
         """Added from Python, unknown to any file."""
         self._host = host
         self._nursery: trio.Nursery | None = None
+        self.autostarted = trio.Event()
+        """Set when each process that starts by itself has been started once, or refused."""
         self.dependencies = LazyCoordinator(lambda: self.by_name, host)
         check_groups(config.groups)
         for group in config.groups:
@@ -201,7 +202,11 @@ class ActiveGroups:
     def _autostart(self, processes: list[Process], cause: Cause) -> None:
         assert self._nursery is not None
         processes = operations.in_start_order(processes)
-        start = partial(operations.autostart, processes, cause, lambda: self._host.accepting)
+
+        async def start() -> None:
+            await operations.autostart(processes, cause, lambda: self._host.accepting)
+            self.autostarted.set()
+
         self._nursery.start_soon(run_logged, start, "autostart", self._host.log)
 
 

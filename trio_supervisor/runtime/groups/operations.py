@@ -7,6 +7,7 @@ Each process carries out its own start or stop. This module keeps the order amon
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import trio
@@ -172,27 +173,52 @@ async def stop(
     Stops that are under way are joined. ``to_restart``: the first half of a restart.
     """
     results: list[Result] = []
-
-    async def finish(process: Process) -> None:
-        if wait:
-            await process.ended()
-        results.append(Result(process))
-
+    stopping: list[Process] = []
     processes = list(processes)
     among = stopped_together(processes)
-    async with trio.open_nursery() as nursery:
-        for process in stop_order(processes):
-            if process.state in RUNNING_STATES or process.stopping:
-                try:
-                    process.request_stop(to_restart=to_restart, among=among)
-                except RequestError as error:
-                    results.append(Result(process, error))
-                else:
-                    nursery.start_soon(finish, process)
-            elif process.is_due:  # it has ended, so there is no result, but it stays down
-                with contextlib.suppress(NotRunning):
-                    process.request_stop(to_restart=to_restart)
+    for process in stop_order(processes):
+        if process.state in RUNNING_STATES or process.stopping:
+            try:
+                process.request_stop(to_restart=to_restart, among=among)
+            except RequestError as error:
+                results.append(Result(process, error))
+            else:
+                stopping.append(process)
+        elif process.is_due:  # it has ended, so there is no result, but it stays down
+            with contextlib.suppress(NotRunning):
+                process.request_stop(to_restart=to_restart)
+
+    def finish(process: Process) -> None:
+        results.append(Result(process))
+
+    await trio.lowlevel.checkpoint()
+    if wait:
+        await _ends(stopping, finish)
+    else:
+        for process in stopping:
+            finish(process)
     return results
+
+
+async def _ends(processes: list[Process], ended: Callable[[Process], None]) -> None:
+    """Return when all have ended, as ``Process.ended``; call ``ended`` with each when it has.
+
+    One task waits for all, because many often stop at once.
+    """
+    alive = dict.fromkeys(processes)
+    all_ended = trio.Event()
+
+    def note(process: Process) -> None:
+        del alive[process]
+        ended(process)
+        if not alive:
+            all_ended.set()
+
+    for process in processes:
+        process.waiters.on_end(partial(note, process))
+    while alive:
+        with trio.move_on_at(min([process.waiters.remind() for process in alive])):
+            await all_ended.wait()
 
 
 async def restart(

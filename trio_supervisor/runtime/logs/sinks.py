@@ -148,8 +148,8 @@ class Sinks:
         Raises OSError (ENXIO: a FIFO without a reader).
         """
         rotated = self._rotations.count(path)
-        fd = self._open(path, START_TIMEOUT)
-        return self._sink(path, fd, RotationScheme(maxbytes, backups), rotated)
+        fd, rotation = self._open(path, START_TIMEOUT), RotationScheme(maxbytes, backups)
+        return self._sink(path, fd, rotation, rotated, is_own=own_descriptor(path) is not None)
 
     async def open_file(
         self,
@@ -169,7 +169,7 @@ class Sinks:
             call = DiskCall(self._worker, partial(_open, creation=creation), path, os.close)
             fd = await call.outcome()
         rotation = RotationScheme(maxbytes, backups, compressed)
-        return self._sink(path, fd, rotation, rotated, creation)
+        return self._sink(path, fd, rotation, rotated, creation, is_own=own is not None)
 
     def syslog(self, process: str | None = None) -> Sink:
         """Open syslog for the lines of one process, or for our own."""
@@ -236,9 +236,15 @@ class Sinks:
         rotation: RotationScheme,
         rotated: int,
         creation: LogCreation = USUAL,
+        *,
+        is_own: bool,
     ) -> Sink:
-        """``rotated`` is how often the log had been rotated before it was opened."""
-        if own_descriptor(path) is None and stat.S_ISREG(os.fstat(fd).st_mode):
+        """Return the sink of an open file.
+
+        ``rotated`` is how often the log had been rotated before it was opened; ``is_own``: the path
+        means a descriptor of the daemon.
+        """
+        if not is_own and stat.S_ISREG(os.fstat(fd).st_mode):
 
             def make(report: Report) -> LogFile:
                 compressor = self._compressor if rotation.compressed else None

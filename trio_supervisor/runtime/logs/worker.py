@@ -45,14 +45,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     Job = Callable[[], None]
 
@@ -74,7 +73,8 @@ class DiskWorker:
         self._generation = 0
         """Generation of the active thread. A replaced thread has an older one."""
         self._active = False
-        self._batching = False
+        self._batches = 0
+        """Blocks of ``batch`` that the event loop is in."""
         self._postponed = False
         """Whether the thread is to be started at the end of the batch."""
         self._watched = False
@@ -94,29 +94,32 @@ class DiskWorker:
         """
         with self.lock:
             self._ready.append(job)
-            if not self._active:
+            begins = not self._active
+            if begins:
                 self._active = self._postponed = True
             elif not self._watched:
                 self._watched = _start(self._watch)
-            begins = self._postponed and not self._batching
+            # One that is not urgent waits for the loop, which the first such job has told.
+            begins = not self._batches and self._postponed and (begins or urgent)
         if begins and (urgent or not self._begin_later()):
             self._begin()
 
-    @contextmanager
-    def batch(self) -> Iterator[None]:
-        """Start no thread before the end of the block, unless it waits for a job.
+    def batch(self) -> DiskWorker:
+        """Return a context that starts no thread before its end, unless it waits for a job.
 
         A thread that is woken for the first of many jobs competes for the interpreter lock with the
         event loop that submits the others. Only for the event loop, and without a checkpoint in
         the block.
         """
-        within, self._batching = self._batching, True
-        try:
-            yield
-        finally:
-            self._batching = within
-            if not within:
-                self._begin()
+        return self
+
+    def __enter__(self) -> None:
+        self._batches += 1
+
+    def __exit__(self, *raised: object) -> None:
+        self._batches -= 1
+        if not self._batches:
+            self._begin()
 
     def wait(self, done: Callable[[], bool], seconds: float) -> bool:
         """Block until ``done`` returns True, at most for some seconds; return whether it did.

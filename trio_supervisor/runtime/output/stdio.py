@@ -118,8 +118,7 @@ class Stdio:
     def close(self) -> None:
         """Close our ends of the pipes and the logs."""
         self.stdin.close()
-        for _, fd in self._pipes:
-            trio.lowlevel.notify_closing(fd)
+        for _, fd in self._pipes:  # whose tasks have ended
             os.close(fd)
         self._pipes = []
         for channel in self._channels:
@@ -209,7 +208,8 @@ class Stdin:
 
     def close(self) -> None:
         if self._fd is not None:
-            trio.lowlevel.notify_closing(self._fd)
+            if self._delivering:
+                trio.lowlevel.notify_closing(self._fd)
             os.close(self._fd)
             self._fd = None
         self._queue.clear()

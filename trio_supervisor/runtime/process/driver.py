@@ -379,8 +379,10 @@ class Driver:
         """Wait for the child's end; meanwhile promote it, or signal it again, when that is due."""
         record = self._record
         while True:
-            with trio.CancelScope(deadline=record.deadline) as self._wait:
-                return await child.wait()
+            # With startsecs = 0 it is promoted now, without a wait.
+            if record.state is not State.STARTING or record.deadline > trio.current_time():
+                with trio.CancelScope(deadline=record.deadline) as self._wait:
+                    return await child.wait()
             # What has died is not promoted, even if nothing has noticed its death yet.
             if (ended := child.poll()) is not None:
                 return ended

@@ -28,6 +28,7 @@ class StateWaiters:
         "_changed",
         "_log",
         "_name",
+        "_on_end",
         "_record",
         "_reminded",
         "closed",
@@ -47,12 +48,14 @@ class StateWaiters:
         self._changed: trio.lowlevel.ParkingLot | None = None
         """None while no task waits for a change, which is nearly always."""
         self._awaited: list[tuple[tuple[State, ...], trio.Event]] = []
+        self._on_end: tuple[Callable[[], None], ...] = ()
         self._reminded = -math.inf
         """When the log last said that the end is waited for, by the monotonic clock."""
 
     def close(self) -> None:
         """Nothing serves the process any more: let no task wait for it in vain."""
         self.closed = True
+        self._call_on_end()
         self.wake()
 
     def wake(self) -> None:
@@ -68,6 +71,7 @@ class StateWaiters:
         state = self._record.state
         if state in STOPPED_STATES:
             self._reminded = -math.inf
+            self._call_on_end()
         for states, arrival in self._awaited:
             if state in states:
                 arrival.set()
@@ -110,11 +114,28 @@ class StateWaiters:
             return
         with self._arrival(*STOPPED_STATES) as arrival:
             while not arrival.is_set() and not self.closed:
-                if trio.current_time() >= self._reminded + STOP_REMINDER:
-                    self._reminded = trio.current_time()
-                    self._log(Severity.INFO, f"waiting for {self._name} to stop")
-                with trio.move_on_at(self._reminded + STOP_REMINDER):
+                with trio.move_on_at(self.remind()):
                     await self.changed()
+
+    def on_end(self, call: Callable[[], None]) -> None:
+        """Call this once, as soon as ``ended`` would return. It must not raise."""
+        if self.closed or self._record.state in STOPPED_STATES:
+            call()
+        else:
+            self._on_end = (*self._on_end, call)
+
+    def remind(self) -> float:
+        """Log that the end is waited for, if that is due; return when it is due again."""
+        now = trio.current_time()
+        if now >= self._reminded + STOP_REMINDER:
+            self._reminded = now
+            self._log(Severity.INFO, f"waiting for {self._name} to stop")
+        return self._reminded + STOP_REMINDER
+
+    def _call_on_end(self) -> None:
+        calls, self._on_end = self._on_end, ()
+        for call in calls:
+            call()
 
     @contextmanager
     def _arrival(self, *states: State) -> Iterator[trio.Event]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import stat
 from typing import TYPE_CHECKING
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 #: Where commands are searched when neither the process nor the supervisor has a PATH.
 FALLBACK_PATH = "/bin:/usr/bin:/usr/local/bin"
+#: What makes a command line more than words between blanks, which need no parser.
+_QUOTED = re.compile(r"['\"\\]")
+_WORD = re.compile(r"[^ \t\r\n]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ def find_command(
     shown as the spawn error.
     """
     try:
-        words = shlex.split(text)
+        words = shlex.split(text) if _QUOTED.search(text) else _WORD.findall(text)
     except ValueError as error:
         shown = text
         for value in environment.values():  # a quote in a secret may be the mistake

@@ -7,6 +7,7 @@ kills of those are not seen, and their ends are told without a reason.
 from __future__ import annotations
 
 import os
+from signal import SIGKILL
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.process.memory_kill import MemoryKills, counter_file, kills_in
@@ -50,9 +51,9 @@ class MemoryCounter:
 
     def explain(self, ended: Exit, before: int | None, *, asked: bool) -> bool:
         """Whether the kernel has killed a child, see ``MemoryKills.explain``."""
-        return ended.signal is not None and self._kills.explain(
-            ended, before, self.read(), asked=asked
-        )
+        if before is None or asked or ended.signal != SIGKILL:  # without reading the count
+            return False
+        return self._kills.explain(ended, before, self.read(), asked=asked)
 
 
 def _text(path: str) -> str:
