@@ -345,7 +345,12 @@ LOADED_LATE = (
         for name in ("core.config.probes", "core.process.probing", "runtime.probes")
     ),
     f"{NAME}.web.api",
-    *(f"{NAME}.web.pages.{name}" for name in ("layout", "live", "log_page", "status_page")),
+    *(
+        f"{NAME}.web.pages.{name}"
+        for name in ("layout", "lines_page", "live", "log_page", "status_page")
+    ),
+    *(f"{NAME}.{name}" for name in ("core.logs", "runtime.logs.history", "runtime.logs.search")),
+    f"{NAME}.runtime.output.log_lines",
 )
 
 

@@ -257,7 +257,7 @@ def test_filter_sort_and_keyboard(browser: Browser, serve: Serve) -> None:
         browser.type(ESCAPE)
         browser.wait(lambda: not browser.texts("dialog.help"), "the help being gone")
         browser.type("l")
-        browser.wait(lambda: "tail.html?processname=bad" in browser.address, "the log page")
+        browser.wait(lambda: "log.html?processname=bad" in browser.address, "the log page")
         browser.run("history.back();")
         browser.wait(lambda: browser.texts(".processes"), "the status page")
         wait_live(browser)

@@ -25,7 +25,7 @@ TARGETS = [
     *("/logtail/", "/logtail/grp%3Aga/stderr", "/mainlogtail", "/stylesheets/supervisor.css"),
     *("/?action=stop&processname=cat", "/?message=%00%FF", "http://[", "//", "/%", "/\xe9", "?"),
     *("/api/v1/processes", "/api/v1/processes/cat", "/api/v1/events?types=x", "/healthz"),
-    *("/live", "/live/log?processname=cat", "/log.txt?processname=cat", "/metrics"),
+    *("/live", "/live/lines?processname=cat", "/log.txt?processname=cat", "/metrics"),
 ]
 HEADERS = [
     *("Host: localhost", "Host: evil.example", "Host:", "Host: [::1", "Connection: close"),

@@ -73,7 +73,7 @@ async def test_a_large_body_for_the_api_is_refused_as_json(fake: FakeSupervisor)
         assert b'"hint":"send it in pieces"' in reply.body
 
 
-@pytest.mark.parametrize("target", ["/", "/tail.html", "/log.txt", "/live/log", "/api/v1/events"])
+@pytest.mark.parametrize("target", ["/", "/tail.html", "/log.txt", "/live/lines", "/api/v1/events"])
 async def test_a_query_with_many_fields_is_refused(fake: FakeSupervisor, target: str) -> None:
     async with talking(fake) as client:
         reply = await client.get(f"{target}?{'a&' * MAX_FIELDS}a")

@@ -342,9 +342,7 @@ async def test_a_paused_reader_is_waited_for(
 
 
 @pytest.mark.parametrize("hanging", ["__init__", "poll"])
-@pytest.mark.parametrize(
-    "target", ["/logtail/cat", "/live/log?processname=cat", "/log.txt?channel=main"]
-)
+@pytest.mark.parametrize("target", ["/logtail/cat", "/log.txt?channel=main"])
 async def test_a_disk_that_hangs_holds_up_no_other_request(
     fake: FakeSupervisor, monkeypatch: pytest.MonkeyPatch, target: str, hanging: str
 ) -> None:

@@ -58,7 +58,7 @@ async def test_cve_2017_11610_method_traversal(fake: FakeSupervisor, name: str) 
 ROUTES = [
     *("/", "/index.html", "/tail.html?processname=cat", "/ok.html", "/RPC2", "/RPC2/", "//"),
     *("/logtail/cat", "/logtail/cat/stderr", "/mainlogtail", "/stylesheets/supervisor.css"),
-    *("/images/icon.png", "/live", "/live/log?processname=cat", "/log.txt?processname=cat"),
+    *("/images/icon.png", "/live", "/live/lines?processname=cat", "/log.txt?processname=cat"),
     *("/api/v1/processes", "/api/v1/events", "/api/v1/openapi.json", "/api/", "/healthz"),
     *("/readyz", "/metrics", "/log/cat/", "/%2e%2e/", "http://x/", "*", "/zzz", "?", "/%E9"),
 ]

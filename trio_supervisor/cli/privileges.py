@@ -33,6 +33,7 @@ LATE_MODULES = (
     "trio_supervisor.runtime.dependencies.coordinator",
     "trio_supervisor.web.api.routes",
     "trio_supervisor.web.pages.history_page",
+    "trio_supervisor.web.pages.lines_page",
     "trio_supervisor.web.pages.live",
     "trio_supervisor.web.pages.log_page",
     "trio_supervisor.web.pages.log_view",

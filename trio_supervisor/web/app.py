@@ -137,12 +137,13 @@ class App:
             "/": status,
             "/index.html": status,
             "/live": Endpoint(READ_METHODS, self._live, is_compressed=True),
+            "/log.html": Endpoint(READ_METHODS, self._lines, is_compressed=True),
             "/tail.html": Endpoint(PAGE_METHODS, self._log, is_compressed=True),
             "/history.html": Endpoint(PAGE_METHODS, self._history, is_compressed=True),
-            "/live/log": Endpoint(READ_METHODS, self._live_log, is_compressed=True),
+            "/live/lines": Endpoint(READ_METHODS, self._live_lines, is_compressed=True),
             "/log.txt": Endpoint(READ_METHODS, self._download),
-            "/ok.html": Endpoint(PAGE_METHODS, self._health),
-            **dict.fromkeys(ADDRESSES, Endpoint(READ_METHODS, self._asset, is_compressed=True)),
+            "/ok.html": Endpoint(PAGE_METHODS, _health),
+            **dict.fromkeys(ADDRESSES, Endpoint(READ_METHODS, _asset, is_compressed=True)),
         }
 
     async def admit(self, request: Request) -> Response | None:
@@ -281,10 +282,15 @@ class App:
 
         return await history_page(self._supervisor, request)
 
-    async def _live_log(self, request: Request) -> Response | StreamResponse:
-        from trio_supervisor.web.pages.log_view import live_log
+    async def _lines(self, request: Request) -> Response:
+        from trio_supervisor.web.pages.lines_page import lines_page
 
-        return await live_log(self._supervisor, request.fields)
+        return await lines_page(self._supervisor, request)
+
+    async def _live_lines(self, request: Request) -> Response | StreamResponse:
+        from trio_supervisor.web.pages.lines_page import live_log
+
+        return live_log(self._supervisor, request)
 
     async def _download(self, request: Request) -> Response | StreamResponse:
         from trio_supervisor.web.pages.log_view import download
@@ -295,10 +301,12 @@ class App:
         status = 404 if request.method in READ_METHODS else 400
         return error_response(status, "There is nothing at this address")
 
-    async def _health(self, request: Request) -> Response:
-        from trio_supervisor.web.pages.layout import health
 
-        return health()
+async def _health(request: Request) -> Response:
+    from trio_supervisor.web.pages.layout import health
 
-    async def _asset(self, request: Request) -> Response:
-        return asset(request)
+    return health()
+
+
+async def _asset(request: Request) -> Response:
+    return asset(request)

@@ -120,7 +120,7 @@ async def test_the_table(fake: FakeSupervisor) -> None:
     assert page.rows["grp:ga"]["name"] == "grp:ga"
     assert page.rows["grp:ga"]["uptime"] == "0:01:05"
     assert page.rows["grp:ga"]["pid"] == "4242"
-    assert page.links["grp:"] == "tail.html?processname=grp%3Aga"
+    assert page.links["grp:"] == "log.html?processname=grp%3Aga"
     assert "1 of 1 running" in page.text
     assert "trio-supervisor" in page.text
 
@@ -154,7 +154,7 @@ async def test_what_is_offered(state: State, actions: list[str]) -> None:
         "clearlog ",
     }
     assert len({form["csrf"] for form in posting}) == 1
-    assert page.links["Stderr log"] == "tail.html?processname=grp%3Aga&channel=stderr"
+    assert page.links["Stderr log"] == "log.html?processname=grp%3Aga&output=stderr"
 
 
 @pytest.mark.behaviour("policies.md#refresh")
@@ -684,9 +684,8 @@ async def test_the_log_of_an_unknown_process_is_a_page_that_says_so(fake: FakeSu
         assert reply.status == 404
         page = Page(reply.body.decode())
         assert "No process named caat" in page.text
-        assert page.links["cat"] == "tail.html?processname=cat"
+        assert page.links["cat"] == "log.html?processname=cat"
         assert page.links["All processes"] == "./"
-        assert "data-log" not in reply.body.decode()
         assert "Did you mean" not in await shown(client, "/tail.html?processname=unlike")
 
 
@@ -709,7 +708,8 @@ async def test_log_page_in_colours_and_of_stderr(fake: FakeSupervisor, tmp_path:
         assert page.links["More"] == "tail.html?processname=cat&limit=16384&channel=stderr"
         assert page.links["Stdout"] == "tail.html?processname=cat&limit=1024&channel=stdout"
         assert page.links["Download"] == "log.txt?processname=cat&limit=1024&channel=stderr"
-        assert 'data-log="live/log?processname=cat&amp;channel=stderr"' in text
+        follow = "log.html?output=stderr&processname=cat"
+        assert page.links["Follow, search, earlier lines"] == follow
         assert "&lt;stdout&gt;" in await shown(client, "/tail.html?processname=cat&channel=bogus")
 
 
@@ -721,8 +721,9 @@ async def test_the_supervisors_own_log(fake: FakeSupervisor, tmp_path: Path) -> 
             file.write("<spawned>\n")
         text = await shown(client, "/tail.html?channel=main")
         assert "<pre>&lt;spawned&gt;\n</pre>" in text
-        assert 'data-log="live/log?channel=main"' in text
-        assert Page(text).links["Download"] == "log.txt?limit=1024&channel=main"
+        page = Page(text)
+        assert page.links["Follow, search, earlier lines"] == "log.html?channel=main"
+        assert page.links["Download"] == "log.txt?limit=1024&channel=main"
         text = await shown(client, "/tail.html?channel=main&processname=zz")
         assert "No process named zz" in text
 
@@ -733,7 +734,6 @@ async def test_output_that_goes_to_no_file_is_shown_from_memory(fake: FakeSuperv
         text = await shown(client, "/tail.html?processname=off")
         assert "<pre>No file for off</pre>" in text
         assert "<pre>&lt;last&gt; words\n</pre>" in text
-        assert "data-log" not in text
 
 
 @pytest.mark.parametrize("action", ["restart&processname=cat", "restartgroup&groupname=cat"])

@@ -64,6 +64,11 @@ class LogPlace:
         file = self.file
         return f"{file.inode}-{self.offset}-{file.modified}-{self.head}-{self.checksum:x}"
 
+    @property
+    def spot(self) -> tuple[int, int]:
+        """What is the same for all places between these two bytes, whenever they were made."""
+        return self.file.inode, self.offset
+
     def may_be_in(self, beginning: bytes) -> bool:
         """Return whether a file that begins like this may be the one that was meant."""
         return len(beginning) >= self.head and crc32(beginning[: self.head]) == self.checksum

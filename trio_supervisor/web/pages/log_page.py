@@ -1,4 +1,4 @@
-"""The page that shows the end of a log. With the script it follows the log."""
+"""The page that shows the end of a log, at the address that Supervisor has for it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from trio_supervisor.core.errors import BadName, NoFile, RequestError
 from trio_supervisor.core.numbers import natural
 from trio_supervisor.runtime.output.log_source import CHANNELS, STDERR, STDOUT
 from trio_supervisor.web.pages.ansi import Painter
-from trio_supervisor.web.pages.layout import TOOLS, page, shortcuts, visible
+from trio_supervisor.web.pages.layout import page, visible
 from trio_supervisor.web.pages.log_view import MAIN, log_of, painted_end
 from trio_supervisor.web.worker import work
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from trio_supervisor.runtime.output.log_source import LogSource
     from trio_supervisor.runtime.supervisor import Supervisor
@@ -32,24 +32,6 @@ SHOWN_INLINE = 1024 * 1024
 _PLACE = "\0"
 _FIELDS = ("processname", "limit", "channel")
 _HERE = ' aria-current="page"'
-_KEYS = (
-    ("/", "search"),
-    ("n N", "next, previous match"),
-    ("f", "follow: keep the end in sight"),
-    ("p", "pause, resume"),
-    ("w", "wrap long lines"),
-    ("t", "light or dark"),
-    ("?", "this help"),
-)
-#: Hidden until the script, which uses them, shows them.
-_SEARCH = """\
-<div class="tools search" hidden><input type="search" placeholder="Search" aria-label="Search" \
-autocomplete="off"><span class="matches" role="status"></span>\
-<button type="button" data-do="only" aria-pressed="false">Only matches</button></div>\
-<div class="tools" hidden>\
-<button type="button" data-do="follow" aria-pressed="true">Follow</button>\
-<button type="button" data-do="pause" aria-pressed="false">Pause</button>\
-<button type="button" data-do="wrap" aria-pressed="false">Wrap</button></div>"""
 
 
 async def log_page(supervisor: Supervisor, request: Request) -> Response:
@@ -58,26 +40,24 @@ async def log_page(supervisor: Supervisor, request: Request) -> Response:
     if not name and fields.get("channel") != MAIN:
         return page("Supervisor tail", "<pre>No process name found</pre>\n", kind="message")
     limit = _limit(fields.get("limit", ""), supervisor.config.daemon.log_answer_maxbytes)
-    live, after = "", ""
+    after = ""
     try:
         log = log_of(supervisor, fields)
-        after = _remembered(log) if log.path is None else ""
+        after = remembered_output([log]) if log.path is None else ""
         painted = await log.run(painted_end, limit)
-        live = f' data-log="{_address("live/log", fields)}"'
     except NoFile:
         painted = f"No file for {visible(name or MAIN)}".encode(errors="replace")
     except BadName:
-        return _unknown(supervisor, name)
+        return unknown_process(supervisor, name)
     except RequestError as error:
         text = f"ERROR: unexpected rpc fault [{int(error.code)}] {visible(str(error))}"
         painted = text.encode(errors="replace")
     around = page(
         f"Supervisor tail of process {name}" if name else "Supervisor log",
-        f'<nav class="bar"{live}>{_links(fields, limit)}{_SEARCH if live else ""}</nav>\n'
-        f"<pre>{_PLACE}</pre>\n{after}{shortcuts(_KEYS)}",
-        kind="log",
+        f'<nav class="bar">{_links(fields, limit)}</nav>\n<pre>{_PLACE}</pre>\n{after}',
+        kind="tail",
         heading=name or "The supervisor's own log",
-        bar=f'<a class="button" href="./">All processes</a>{TOOLS}',
+        bar='<a class="button" href="./">All processes</a>',
     )
     # Inserted as bytes: the log may have megabytes, so copies are avoided.
     before, _, behind = around.body.partition(_PLACE.encode())
@@ -86,14 +66,14 @@ async def log_page(supervisor: Supervisor, request: Request) -> Response:
     return replace(around, body=body)
 
 
-def _unknown(supervisor: Supervisor, name: str) -> Response:
+def unknown_process(supervisor: Supervisor, name: str) -> Response:
     """Return the page for an unknown process, whose program may have been removed."""
     meant = suggestion(name, sorted(process.full_name for process in supervisor.processes()))
     hint = (
         ""
         if meant is None
         else (
-            f'<p>Did you mean <a href="{_address("tail.html", {"processname": meant})}">'
+            f'<p>Did you mean <a href="{_address("log.html", {"processname": meant})}">'
             f"{visible(meant)}</a>?</p>\n"
         )
     )
@@ -106,20 +86,27 @@ def _unknown(supervisor: Supervisor, name: str) -> Response:
     )
 
 
-def _remembered(log: LogSource) -> str:
+def remembered_output(logs: Iterable[LogSource]) -> str:
     """Return the last output of a process that goes to no file, as HTML."""
-    if not log.remembered:
-        return ""
-    painted = Painter().feed(log.remembered.encode(), final=True)
-    return f"<h2>The last that it wrote</h2>\n<pre>{painted}</pre>\n"
+    return "".join(
+        f"<h2>The last that it wrote to {log.name}, which goes to no file</h2>\n"
+        f"<pre>{Painter().feed(log.remembered.encode(), final=True)}</pre>\n"
+        for log in logs
+        if log.remembered
+    )
 
 
 def _links(fields: Mapping[str, str], limit: int) -> str:
     again = {field: fields[field] for field in ("processname", "channel") if field in fields}
     again["limit"] = str(limit)
     more = again | {"limit": str(limit * MORE)}
+    lines = {"output": fields["channel"]} if fields.get("channel") in CHANNELS else {}
+    lines |= {name: fields[name] for name in ("processname",) if name in fields}
+    lines = lines if "processname" in lines else {"channel": MAIN}
+    follow = visible(f"log.html?{urlencode(lines)}")
     return (
         f"{_tabs(again) if 'processname' in again else ''}"
+        f'<a class="button primary" href="{follow}">Follow, search, earlier lines</a>'
         f'<a class="button plain" href="{_address("tail.html", again)}">Refresh</a>'
         f'<a class="button plain" href="{_address("tail.html", more)}">More</a>'
         f'<a class="button" href="{_address("log.txt", again)}" download>Download</a>'

@@ -149,8 +149,8 @@ def summary(processes: Iterable[Process]) -> str:
 
 
 def log_address(name: str, channel: str = "") -> str:
-    fields = {"processname": name} | ({"channel": channel} if channel else {})
-    return visible(f"tail.html?{urlencode(fields)}")
+    fields = {"processname": name} | ({"output": channel} if channel else {})
+    return visible(f"log.html?{urlencode(fields)}")
 
 
 def _pid(process: Process) -> str:
@@ -196,7 +196,7 @@ def _actions(process: Process, viewer: Viewer) -> str:
     return (
         f'<div class="buttons">{main}'
         f'<details class="menu"><summary aria-label="More for {visible(name)}">⋯</summary>'
-        f'<div><a href="{log_address(name)}">Stdout log</a>'
+        f'<div><a href="{log_address(name, "stdout")}">Stdout log</a>'
         f'<a href="{log_address(name, "stderr")}">Stderr log</a>'
         f'<a href="{history_address(name)}">History</a>{more}</div></details></div>'
     )

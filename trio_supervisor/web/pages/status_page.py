@@ -58,7 +58,7 @@ _DESCENDING = frozenset({"cpu", "memory", "uptime", "restarts"})
 _EVENTS = """\
 <section class="events"><h2>Events</h2>\
 <a href="history.html">What has happened</a> \
-<a href="tail.html?channel=main">The supervisor's own log</a>"""
+<a href="log.html?channel=main">The supervisor's own log</a>"""
 _KEYS = (
     ("/", "filter"),
     ("j k", "next, previous process"),

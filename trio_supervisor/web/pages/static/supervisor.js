@@ -33,7 +33,8 @@ function fetchHere(name, options) {
 
 const PATIENCE = [1, 2, 3, 5]; // seconds between attempts
 
-/* Reads a stream while the page is visible; `handlers` has a function for each kind of message. */
+/* Reads a stream while the page is visible; `handlers` has a function for each kind of message.
+   Returns a function that ends it. */
 function listen(address, handlers) { // `address` may be a function: it can depend on messages
   const sign = $('.live');
   let source = null, attempt = 0, timer = 0;
@@ -56,10 +57,18 @@ function listen(address, handlers) { // `address` may be a function: it can depe
       source.addEventListener(kind, (event) => handle(JSON.parse(event.data), event.lastEventId));
     }
   };
-  document.addEventListener('visibilitychange', () => (document.hidden ? close() : open()));
+  const shown = () => (document.hidden ? close() : open());
+  const again = (event) => { if (event.persisted) open(); };
+  document.addEventListener('visibilitychange', shown);
   addEventListener('pagehide', close);
-  addEventListener('pageshow', (event) => { if (event.persisted) open(); });
+  addEventListener('pageshow', again);
   open();
+  return () => {
+    close();
+    document.removeEventListener('visibilitychange', shown);
+    removeEventListener('pagehide', close);
+    removeEventListener('pageshow', again);
+  };
 }
 
 /* Messages and questions */
@@ -572,106 +581,49 @@ function statusPage() {
   };
 }
 
-/* The log page */
+/* The page of a log. Its rows are in chunks, each with the places before and after it: the chunks
+   farthest from the reader are removed, and their rows are loaded again when they are needed. */
 
 function logPage() {
-  const MOST_LINES = 5000;
-  const MOST_HELD = 1000; // messages while paused
-  const bar = $('nav.bar');
-  const pre = $('pre');
-  const search = $('.search input');
-  if (!bar.dataset.log) return {};
-  let open = null; // the line that is not yet complete
-  let held = [], paused = false, following = true, at = null, dropped = 0;
+  if ($('.found-lines')) return searchPage();
+  const MOST_ROWS = 6000;
+  const CHUNK = 300; // rows that come live
+  const NEAR = 400; // pixels from an end at which more is loaded
+  const box = $('main > .lines');
+  if (!box) return {};
+  const search = $('.search [type=search]');
+  const here = new URL(location.href);
+  let following = false, loading = false, at = null, live = null, detached = false;
 
-  const matches = () => all('.hit', pre);
   const button = (name) => $(`[data-do=${name}]`);
   const press = (name, is) => button(name).setAttribute('aria-pressed', is);
+  const rowsOf = (within) => all('.line', within);
+  const chunks = () => [...box.children];
 
-  function mark(line) {
+  function address(fields) {
+    const made = new URL('log.html', here);
+    for (const name of ['processname', 'channel', 'output']) {
+      if (here.searchParams.has(name)) made.searchParams.set(name, here.searchParams.get(name));
+    }
+    for (const [name, value] of Object.entries(fields)) made.searchParams.set(name, value);
+    return made.href;
+  }
+
+  /* Highlighting of the rows that are loaded */
+
+  function mark(row) {
     const words = search.value.toLowerCase();
-    line.classList.toggle('hit', words !== '' && line.textContent.toLowerCase().includes(words));
+    row.classList.toggle('hit', words !== '' && row.textContent.toLowerCase().includes(words));
   }
 
   function count() {
-    const found = matches();
-    $('.matches').textContent = search.value ? `${at ? `${found.indexOf(at) + 1} of ` : ''}${found.length}` : '';
-  }
-
-  /* Every line of the HTML from the server is complete. */
-  function append(html) {
-    const added = document.createDocumentFragment();
-    const touched = [];
-    const pieces = html.split('\n').slice(-MOST_LINES);
-    pieces.forEach((piece, i) => {
-      if (i > 0) open = null;
-      if (!open) {
-        if (i === pieces.length - 1 && !piece) return;
-        open = added.appendChild(element('div', { class: 'line' }));
-      }
-      const template = document.createElement('template');
-      template.innerHTML = piece;
-      open.append(template.content);
-      touched.push(open);
-    });
-    pre.append(added);
-    touched.forEach(mark);
-    while (pre.childElementCount > MOST_LINES) pre.firstElementChild.remove();
-    if (at && !at.isConnected) at = null;
-    count();
-    if (following) pre.scrollTop = pre.scrollHeight;
-  }
-
-  function begin(html) {
-    pre.replaceChildren();
-    open = null;
-    append(html);
-  }
-
-  function take(kind, html) {
-    if (!paused) { (kind === 'start' ? begin : append)(html); return; }
-    if (kind === 'start') { held = []; dropped = 0; }
-    held.push([kind, html]);
-    if (held.length > MOST_HELD) { held.shift(); dropped += 1; }
-    button('pause').textContent = `Resume (${dropped ? 'much is' : held.length} new)`;
-  }
-
-  listen(bar.dataset.log, {
-    start: (html) => take('start', html),
-    more: (html) => take('more', html),
-  });
-
-  function follow(is) {
-    following = is;
-    press('follow', is);
-    if (is) pre.scrollTop = pre.scrollHeight;
-  }
-
-  function pause() {
-    paused = !paused;
-    press('pause', paused);
-    button('pause').textContent = paused ? 'Resume' : 'Pause';
-    if (paused) return;
-    if (dropped) append('==> some lines are left out <==\n');
-    const waiting = held;
-    held = []; dropped = 0;
-    for (const [kind, html] of waiting) take(kind, html);
-  }
-
-  function wrap(is) {
-    pre.classList.toggle('wrap', is);
-    press('wrap', is);
-    store('wrap', is ? 'yes' : '');
-  }
-
-  function only() {
-    const is = !pre.classList.contains('only');
-    pre.classList.toggle('only', is);
-    press('only', is);
+    const found = all('.hit', box);
+    const place = at ? `${found.indexOf(at) + 1} of ` : '';
+    $('.matches').textContent = search.value ? `${place}${found.length} shown` : '';
   }
 
   function jump(by) {
-    const found = matches();
+    const found = all('.hit', box);
     if (!found.length) return;
     if (at) at.classList.remove('at');
     const from = found.indexOf(at);
@@ -682,42 +634,275 @@ function logPage() {
     count();
   }
 
-  pre.tabIndex = 0;
-  pre.addEventListener('scroll', () => {
-    const atEnd = pre.scrollTop + pre.clientHeight >= pre.scrollHeight - 8;
-    if (atEnd !== following && !(atEnd && search.value)) follow(atEnd); // while searching, scrolling does not change it
+  /* Chunks */
+
+  function chunk(nodes, { start, end, first, last }) {
+    const made = element('div', { class: 'chunk' }, ...nodes);
+    Object.assign(made.dataset, { start, end });
+    if (first !== undefined) made.dataset.first = '';
+    if (last !== undefined) made.dataset.last = '';
+    rowsOf(made).forEach(mark);
+    return made;
+  }
+
+  /* A heading for the day stands before the first row of each day, and at the top. */
+  function joinDays(before, after) {
+    const heading = after && after.firstElementChild;
+    if (!heading || !heading.classList.contains('day')) return;
+    const day = all('.day', before).pop();
+    if (day && day.textContent === heading.textContent) heading.remove();
+  }
+
+  function dayOf(from) {
+    for (let one = from; one; one = one.previousElementSibling) {
+      const day = all('.day', one).pop();
+      if (day) return day.cloneNode(true);
+    }
+    return null;
+  }
+
+  function removeFirst() {
+    const [first, next] = chunks();
+    const day = dayOf(first);
+    if (day && !next.firstElementChild?.classList.contains('day')) next.prepend(day);
+    first.remove();
+    edges();
+  }
+
+  function removeLast() {
+    chunks().pop().remove();
+    detached = true;
+    if (live) { live(); live = null; }
+    follow(false);
+    edges();
+  }
+
+  function trim(removeOne) {
+    while (box.childElementCount > 1 && rowsOf(box).length > MOST_ROWS) removeOne();
+    if (at && !at.isConnected) at = null;
+    count();
+  }
+
+  /* The links above and below, as the server makes them for these rows. */
+  function edges() {
+    const [first] = chunks();
+    const last = chunks().pop();
+    const above = $('main > .edge');
+    const link = (kind, title, fields) => element('a', { class: `button ${kind}`, href: address(fields) }, title);
+    above.classList.toggle('first', first.dataset.first !== undefined);
+    above.replaceChildren(...(first.dataset.first !== undefined
+      ? ['This is the first line that is kept']
+      : [link('earlier', 'Earlier lines', { before: first.dataset.start }), link('oldest', 'Oldest', { after: 'start' })]));
+    const below = all('main > .edge').pop();
+    below.hidden = last.dataset.last !== undefined && !detached;
+    below.replaceChildren(link('later', 'Later lines', { after: last.dataset.end }), link('newest', 'Newest', {}));
+  }
+
+  async function load(fields) {
+    loading = true;
+    box.setAttribute('aria-busy', 'true');
+    try {
+      const answer = await fetchHere(address(fields));
+      const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
+      const note = page.querySelector('main > .note');
+      if (note) $('.edge').before(document.adoptNode(note));
+      const found = page.querySelector('main > .lines');
+      return found && !page.querySelector('main > .note') ? found : null;
+    } catch {
+      return null;
+    } finally {
+      box.removeAttribute('aria-busy');
+      loading = false;
+    }
+  }
+
+  const rows = (found) => [...found.children].filter((one) => !one.matches('.empty')).map((one) => document.adoptNode(one));
+
+  async function earlier() {
+    const [first] = chunks();
+    if (loading || first.dataset.first !== undefined) return;
+    follow(false);
+    const found = await load({ before: first.dataset.start });
+    if (!found || !first.isConnected) return;
+    const height = box.scrollHeight - box.scrollTop;
+    const made = chunk(rows(found), found.dataset);
+    first.before(made);
+    joinDays(made, first);
+    box.scrollTop = box.scrollHeight - height;
+    edges();
+    trim(removeLast);
+  }
+
+  async function later(shows) {
+    const last = chunks().pop();
+    if (loading || (last.dataset.last !== undefined && !detached)) return;
+    const found = await load({ after: last.dataset.end });
+    if (!found || !last.isConnected) return;
+    const made = chunk(rows(found), found.dataset);
+    last.after(made);
+    joinDays(last, made);
+    const height = box.scrollHeight - box.scrollTop;
+    trim(removeFirst);
+    box.scrollTop = box.scrollHeight - height;
+    if (shows) made.scrollIntoView();
+    if (made.dataset.last !== undefined) { detached = false; begin(found.dataset); }
+    edges();
+  }
+
+  /* Rows that come live */
+
+  function append(html, before) {
+    const template = document.createElement('template');
+    template.innerHTML = html;
+    let last = chunks().pop();
+    const open = new Map(all('[data-part]', last).map((row) => [row.dataset.at, row]));
+    for (const row of rowsOf(template.content)) {
+      mark(row);
+      const shown = open.get(row.dataset.at);
+      if (shown) shown.replaceWith(row);
+    }
+    if (!all('.line', template.content).length) template.content.replaceChildren();
+    if (last.childElementCount > CHUNK) {
+      last.dataset.end = before;
+      delete last.dataset.last;
+      last.after(chunk([], { start: before, end: before, last: '' }));
+      last = last.nextElementSibling;
+    }
+    const heading = template.content.firstElementChild;
+    const day = dayOf(last);
+    if (heading && day && heading.textContent === day.textContent) heading.remove();
+    last.append(template.content);
+    const height = box.scrollHeight - box.scrollTop;
+    if (following || rowsOf(box).length > 2 * MOST_ROWS) trim(removeFirst);
+    if (following) box.scrollTop = box.scrollHeight;
+    else box.scrollTop = box.scrollHeight - height;
+    count();
+  }
+
+  function begin({ live: from, after }) {
+    let place = after;
+    live = listen(() => `${from}&after=${encodeURIComponent(place)}`, {
+      rows(data, id) {
+        append(data.html, place);
+        place = chunks().pop().dataset.end = id;
+      },
+      start(data, id) {
+        box.replaceChildren(chunk([], { start: data.before, end: id, last: '', ...(data.first ? { first: '' } : {}) }));
+        append(data.html, id);
+        place = id;
+        edges();
+        if (following) box.scrollTop = box.scrollHeight;
+      },
+    });
+  }
+
+  function follow(is) {
+    following = is && !detached;
+    press('follow', following);
+    if (is && (detached || !live)) { location.assign(address({})); return; }
+    if (is) box.scrollTop = box.scrollHeight;
+  }
+
+  function wrap(is) {
+    box.classList.toggle('wrap', is);
+    press('wrap', is);
+    store('wrap', is ? 'yes' : '');
+  }
+
+  box.addEventListener('scroll', () => {
+    const atEnd = box.scrollTop + box.clientHeight >= box.scrollHeight - 8;
+    if (live && !loading && atEnd !== following && !(atEnd && search.value)) follow(atEnd); // while searching, scrolling does not change it
+    if (box.scrollTop < NEAR) earlier();
+    if (!live && box.scrollTop + box.clientHeight > box.scrollHeight - NEAR) later(false);
+  }, { passive: true });
+  document.addEventListener('click', (event) => {
+    const link = event.target.closest('a.earlier, a.later');
+    if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
+      event.preventDefault();
+      if (link.matches('.earlier')) earlier(); else later(true);
+    }
+    const pressed = event.target.closest('[data-do]');
+    if (pressed && toggles[pressed.dataset.do]) toggles[pressed.dataset.do]();
   });
   search.addEventListener('input', () => {
     if (at) at.classList.remove('at');
     at = null;
-    all('.line', pre).forEach(mark);
+    rowsOf(box).forEach(mark);
     count();
-    const found = matches();
+    const found = all('.hit', box);
     if (found.length) { follow(false); found[found.length - 1].scrollIntoView({ block: 'center' }); }
   });
-  search.addEventListener('keydown', (event) => {
-    if (event.key === 'Enter') jump(event.shiftKey ? -1 : 1);
-  });
-  wrap(stored('wrap') === 'yes');
 
-  const toggles = {
-    follow: () => follow(!following),
-    wrap: () => wrap(!pre.classList.contains('wrap')),
-    pause,
-    only,
-  };
-  document.addEventListener('click', (event) => {
-    const pressed = event.target.closest('[data-do]');
-    if (pressed && toggles[pressed.dataset.do]) toggles[pressed.dataset.do]();
-  });
+  const toggles = { follow: () => follow(!following), wrap: () => wrap(!box.classList.contains('wrap')) };
+  const shown = box.dataset;
+  box.replaceChildren(chunk([...box.children].filter((one) => !one.matches('.empty')), shown));
+  edges();
+  wrap(stored('wrap') === 'yes');
+  if (shown.live) { begin(shown); follow(true); }
+  else {
+    for (const sign of all('.live')) sign.hidden = true;
+    const found = $('.found', box);
+    if (found) found.scrollIntoView({ block: 'center' });
+  }
   return {
     '/': () => { search.focus(); search.select(); },
     n: () => jump(1),
     N: () => jump(-1),
+    e: earlier,
     f: toggles.follow,
-    p: toggles.pause,
     w: toggles.wrap,
   };
+}
+
+/* A search goes on by itself until enough is found, or the reader stops it. */
+
+function searchPage() {
+  const ENOUGH = 100;
+  const list = $('.found-lines');
+  const search = $('.search [type=search]');
+  const stop = element('button', { type: 'button', class: 'stop' }, 'Stop');
+  let running = null;
+  for (const sign of all('.live')) sign.hidden = true;
+
+  function show(progress, bar) {
+    const found = $('.count', progress);
+    if (found) found.textContent = String(list.childElementCount);
+    $('.progress').replaceWith(progress);
+    $('.searched').replaceWith(bar);
+  }
+
+  async function run() {
+    const enough = list.childElementCount + ENOUGH;
+    running = new AbortController();
+    let link;
+    while (running && (link = $('a.further')) && list.childElementCount < enough) {
+      link.hidden = true;
+      link.after(stop);
+      try {
+        const answer = await fetchHere(link.getAttribute('href'), { signal: running.signal });
+        const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
+        const progress = page.querySelector('.progress');
+        if (!progress) break;
+        list.append(...page.querySelectorAll('.found-lines > li'));
+        show(document.adoptNode(progress), document.adoptNode(page.querySelector('.searched')));
+      } catch {
+        break;
+      }
+    }
+    running = null;
+    stop.remove();
+    const left = $('a.further');
+    if (left) left.hidden = false;
+  }
+
+  stop.addEventListener('click', () => { if (running) { running.abort(); running = null; } });
+  document.addEventListener('click', (event) => {
+    if (!event.target.closest('a.further') || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    if (!running) run();
+  });
+  run();
+  return { '/': () => { search.focus(); search.select(); } };
 }
 
 /* The page of a daemon that is shutting down: reloads when it is back */
