@@ -76,7 +76,7 @@ class Storm:
                     now = health.usage(self.daemon.pid)
                     if number == 0:
                         first = now  # what is loaded at its first use has been
-                    self.errors += health.check_growth(first, now)
+                    self.errors += self._grown(first)
                     self.say(self._progress(number, now))
                     if self.errors:
                         break
@@ -169,6 +169,15 @@ class Storm:
                     return
 
     # A calm
+
+    def _grown(self, first: health.Usage) -> list[str]:
+        """Compare with the first calm; connections and threads may take a while to end."""
+        deadline = time.monotonic() + CALM_LIMIT / 3
+        while found := list(health.check_growth(first, health.usage(self.daemon.pid))):
+            if time.monotonic() > deadline:
+                return found
+            time.sleep(0.5)
+        return []
 
     def _settle(self, helpers: set[int] | None = None) -> set[int]:
         """Wait until all programs run as they should; return the daemon's other children."""

@@ -94,8 +94,15 @@ def _run(options: DaemonOptions, program: str) -> int:
     service = Service(
         config, load=load, messages=messages, ready=ready, manager=manager, cgroups=cgroups
     )
-    run = partial(trio.run, service.run)
+    run = partial(_run_service, service)
     return run() if options.profile is None else _profiled(run, options.profile)
+
+
+def _run_service(service: Service) -> int:
+    try:
+        return trio.run(service.run)
+    except OSError as error:  # a sandbox refuses what trio needs, such as socketpair(2)
+        raise SupervisorError(f"Cannot start the event loop: {error.strerror}") from error
 
 
 def _cgroups(daemon: DaemonConfig) -> tuple[Subtree | None, list[Diagnostic]]:

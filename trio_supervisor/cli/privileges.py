@@ -119,7 +119,12 @@ def raise_limits(config: DaemonConfig) -> list[Diagnostic]:
     )
     messages = []
     for option, name, number, minimum in wanted:
-        soft, hard = resource.getrlimit(number)
+        try:
+            soft, hard = resource.getrlimit(number)
+        except OSError as error:  # a sandbox refuses it
+            text = f"{option}={minimum} has no effect: getrlimit {name}: {error.strerror}"
+            messages.append(Diagnostic(Severity.WARN, text))
+            continue
         if soft == resource.RLIM_INFINITY or soft >= minimum:
             continue
         enough = hard == resource.RLIM_INFINITY or hard >= minimum

@@ -126,8 +126,8 @@ class Supervisor:
         ``prepare`` makes ready, in a worker thread, what a restart needs that can fail; it raises
         ConfigError or ServerError.
 
-        ``journal`` goes on after a restart; None means a new one. ``cgroups`` is where programs get
-        cgroups.
+        ``journal`` was opened by the caller, and goes on after a restart; None means a new one.
+        ``cgroups`` is where programs get cgroups.
         """
         self.config = config
         self.state = DaemonState.RUNNING
@@ -141,6 +141,7 @@ class Supervisor:
         self.started = wall_clock()
         """Wall-clock seconds."""
         self.event_history = EventHistory(wall_clock)
+        self._opens_journal = journal is None
         self.journal = Journal(wall_clock) if journal is None else journal
         self.usage = UsageSampler(self.processes)
         self._launcher: ProcessLauncher | None = None
@@ -248,7 +249,8 @@ class Supervisor:
             raise self._fatal
 
     async def _run(self, task_status: trio.TaskStatus[None]) -> None:
-        await self.journal.open(self.config.daemon, self.log)
+        if self._opens_journal:
+            await self.journal.open(self.config.daemon, self.log)
         async with trio.open_nursery() as nursery:
             self._began_at = trio.current_time()
             if (writer := self.journal.writer) is not None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 #: Connections of one server at a time. A further client takes the place of another.
 CONNECTIONS = 1024
-#: Seconds until the next attempt to accept when the daemon is out of file descriptors or memory.
+#: Seconds until the next attempt to accept when none can be accepted.
 EXHAUSTED_PAUSE = 0.2
 #: Seconds without a repetition after which the same problem is logged again.
 EPISODE_PAUSE = 60
@@ -35,6 +35,8 @@ OWN = 32
 #: Those in use for a short time: pipes of a process that is being started, files that are read or
 #: reopened, a pass over /proc.
 SPARE = 64
+#: Assumed where the limit cannot be read.
+USUAL_LIMIT = 1024
 #: Connections that only unix sockets get, so that the operator can always connect.
 FOR_UNIX = 32
 #: Connections that are accepted however many descriptors the programs need. Without any, the
@@ -89,7 +91,7 @@ class ConnectionSet:
             self._present.pop(connection, None)
 
     async def recover(self, error: OSError) -> None:
-        """Close a connection when the daemon is out of descriptors or memory, then pause."""
+        """Close a connection when none can be accepted, which may help, then pause."""
         if self._exhausted.begins():
             self._log(Severity.ERROR, f"cannot accept an HTTP connection: {error.strerror}")
         self._close_least(lambda connection: bool(connection.peer))
@@ -123,7 +125,10 @@ class ConnectionSet:
 
     @property
     def _limit(self) -> int:
-        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        try:
+            soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        except OSError:  # a sandbox refuses it
+            return USUAL_LIMIT
         return sys.maxsize if soft == resource.RLIM_INFINITY else soft
 
     def _close_least(self, eligible: Callable[[Connection], bool]) -> bool:

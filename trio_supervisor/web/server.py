@@ -22,8 +22,22 @@ if TYPE_CHECKING:
     from trio_supervisor.core.config.model import Server
     from trio_supervisor.runtime.supervisor import Supervisor
 
-#: Out of file descriptors or memory.
-EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+#: The client, or the way to it, has gone: accept(2), "Error handling".
+CLIENT_GONE = frozenset(
+    {
+        errno.EAGAIN,
+        errno.ECONNABORTED,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.EINTR,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+        errno.ENONET,
+        errno.ENOPROTOOPT,
+        errno.EOPNOTSUPP,
+        errno.EPROTO,
+    }
+)
 
 
 async def serve_http(
@@ -73,8 +87,8 @@ async def _accept(
     """Accept a connection: its socket, and the IP address of its peer, empty on a unix socket."""
     try:
         sock, address = listener.accept()
-    except OSError as error:  # most often the client has left already
-        if error.errno in EXHAUSTED:
+    except OSError as error:
+        if error.errno not in CLIENT_GONE:  # no descriptors, no memory, or a sandbox refuses it
             await connections.recover(error)
         return None
     sock.setblocking(False)

@@ -99,7 +99,11 @@ class _Prober:
             ("minfds", resource.RLIMIT_NOFILE),
             ("minprocs", resource.RLIMIT_NPROC),
         ):
-            wanted, (_, hard) = getattr(daemon, option), resource.getrlimit(kind)
+            wanted = getattr(daemon, option)
+            try:
+                _, hard = resource.getrlimit(kind)
+            except OSError:  # a sandbox refuses it, so it will at the start
+                continue
             if os.geteuid() != 0 and hard != resource.RLIM_INFINITY and hard < wanted:
                 text = f"{option}={wanted} is more than the hard limit here, {hard}"
                 hint = "raise the hard limit where the daemon is started, or lower the option"

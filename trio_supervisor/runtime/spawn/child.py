@@ -276,6 +276,10 @@ def _usage_of(used: resource.struct_rusage) -> ResourceUsage:
     daemon. A peak that does not exceed the daemon's own therefore says nothing about the child.
     """
     peak = used.ru_maxrss
-    if peak <= resource.getrusage(resource.RUSAGE_SELF).ru_maxrss:
+    try:
+        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    except OSError:  # a sandbox refuses it
+        own = peak
+    if peak <= own:
         peak = 0
     return ResourceUsage(used.ru_utime + used.ru_stime, peak * _MAXRSS_BYTES)

@@ -118,7 +118,9 @@ class ForkServer:
         """End it; children that it has made live on. A second call does nothing."""
         with self._lock:
             self._requests.close()
-        self._process.kill()
+        # Without the socket it ends by itself, unless it is stopped. A sandbox may refuse to kill.
+        with suppress(OSError):
+            self._process.kill()
         self._process.wait()
 
     def _request(self, descriptors: list[int]) -> None:
@@ -137,7 +139,8 @@ class ForkServer:
         try:
             answer = control.recv(fork_server.NUMBER_SIZE, socket.MSG_WAITALL)
         except TimeoutError as error:
-            self._process.kill()  # else it could fork for this request later
+            with suppress(OSError):
+                self._process.kill()  # else it could fork for this request later
             raise self._failed(f"has not answered for {ANSWER_TIMEOUT} s") from error
         control.settimeout(None)
         if len(answer) < fork_server.NUMBER_SIZE:

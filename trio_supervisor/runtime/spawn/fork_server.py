@@ -48,7 +48,8 @@ NUMBER_SIZE = 4
 def serve(fd: int) -> None:
     """Answer requests until the other end of the socket is closed."""
     os.set_inheritable(fd, False)
-    requests = _socket.socket(fileno=fd)
+    # All is said, so that it need not be asked for with getsockopt, which a sandbox may refuse.
+    requests = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, fd)
     # A terminal, or its end, signals the whole session. The server must survive that as long as the
     # daemon does. Blocked signals need no handlers, so children find what the daemon left to them
     # when the step "signals" unblocks all.

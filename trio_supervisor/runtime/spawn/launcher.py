@@ -179,7 +179,11 @@ def make_child(
         with registry.expecting(pid):
             if orders is not None and control is not None:
                 with control:
-                    _instruct(spec, orders, control)
+                    try:
+                        _instruct(spec, orders, control)
+                    except OSError as error:  # a sandbox refuses to send or to shut down
+                        text = f"cannot send the orders: {error.strerror}"
+                        raise _odd_fork_error(spec, text) from error
             child = RealChild(pid, stdin, stdout, stderr, registry)
         ours.pop_all()
         return child

@@ -34,7 +34,7 @@ import sys
 TYPE_CHECKING = False  # typing's flag without importing typing, which is slow
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, NoReturn
 
     from trio_supervisor.core.config.model import ProcessConfig
 
@@ -288,7 +288,11 @@ def carry_out(control: int) -> None:
     the socket. Without complete orders (the daemon is gone) the child just exits.
     """
     try:
-        orders: Orders = marshal.loads(_read(control))
+        try:
+            data = _read(control)
+        except OSError as error:  # a sandbox refuses it
+            _report(control, "", None, f"cannot receive the orders: {error.strerror}")
+        orders: Orders = marshal.loads(data)
         if control == dict(orders).get("descriptor"):  # the program's descriptor gets this number
             control = os.dup(control)
         for name, _ in orders:
@@ -301,7 +305,7 @@ def carry_out(control: int) -> None:
 
 def _read(control: int) -> bytes:
     """Read to the end what comes on the socket; keep the descriptor that may come with it."""
-    connection = _socket.socket(fileno=control)
+    connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, control)
     parts: list[bytes] = []
     while True:
         part, ancillary, _, _ = connection.recvmsg(
@@ -323,7 +327,7 @@ def _try(control: int, name: str, act: Callable[..., object], *arguments: Argume
         _report(control, name, None, str(error))
 
 
-def _report(control: int, name: str, number: int | None, text: str | None) -> None:
+def _report(control: int, name: str, number: int | None, text: str | None) -> NoReturn:
     os.write(control, marshal.dumps((name, number, text)))
     os._exit(NOT_SPAWNED)
 
