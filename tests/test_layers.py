@@ -158,6 +158,10 @@ LAZY = (
     Lazy("web.pages.assets", "email.utils*", "takes memory; for pages only"),
     Lazy("web.pages.assets", "importlib.resources*", "takes memory; for pages only"),
     Lazy("pytest_plugin", f"{NAME}.testing*", "pytest loads the plugin also where nobody uses it"),
+    Lazy("cli.daemon_run", f"{NAME}.cli.upgrade*", "most daemons are never upgraded"),
+    Lazy("cli.upgrade*", f"{NAME}.cli.service_manager*", "few daemons have one"),
+    Lazy("cli.upgrade*", f"{NAME}.runtime.cgroups*", "few daemons have some"),
+    Lazy("web.handover", f"{NAME}.web.pages*", "most daemons are never asked for a page"),
     Lazy("cli.daemon", "*", "a running daemon needs nothing of what other actions import"),
     Lazy("web.memory", "ctypes", "takes memory, and needed only after a large request"),
     Lazy(
@@ -340,6 +344,8 @@ LOADED_LATE = (
     ),
     *("json", "profile", "sqlite3", "pstats", "tomli_w", "tomllib", "xml", "defusedxml"),
     *(f"{NAME}.cli.{name}" for name in ("check", "convert", "demo", "export")),
+    *(f"{NAME}.cli.upgrade.{name}" for name in ("arrival", "departure", "program", "upgrader")),
+    *(f"{NAME}.core.handover", f"{NAME}.runtime.handover", f"{NAME}.web.handover"),
     *(
         f"{NAME}.{name}"
         for name in ("core.config.probes", "core.process.probing", "runtime.probes")

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from trio_supervisor.core import events
-from trio_supervisor.core.events import EVENT_TYPES, Event, serials, state_event
+from trio_supervisor.core.events import EVENT_TYPES, Event, Serials, state_event
 from trio_supervisor.core.process.cause import EXIT
 from trio_supervisor.core.process.record import Evidence, Transition
 from trio_supervisor.core.process.states import State
@@ -114,8 +114,8 @@ def test_payloads_of_other_events(event: Event, name: str, payload: str) -> None
 
 
 def test_numbers_begin_again_behind_the_largest_native_integer() -> None:
-    assert list(itertools.islice(serials(), 3)) == [0, 1, 2]
-    assert list(itertools.islice(serials(sys.maxsize - 1), 4)) == [
+    assert list(itertools.islice(Serials(), 3)) == [0, 1, 2]
+    assert list(itertools.islice(Serials(sys.maxsize - 1), 4)) == [
         sys.maxsize - 1,
         sys.maxsize,
         0,

@@ -111,6 +111,9 @@ class FakeChild:
             raise ProcessLookupError(3, "No such process")
         self.resumed += 1
 
+    def hold(self, *, held: bool = True) -> None:
+        """Nothing reaps it."""
+
     def close(self) -> None:
         self.closed = True
 

@@ -65,6 +65,13 @@ class MemoryWire:
     def close(self) -> None:
         self.closed = True
 
+    @property
+    def descriptor(self) -> int | None:
+        return None
+
+    def detach(self) -> None:
+        """There is no socket."""
+
 
 class Door:
     """One server with a supervisor behind it that has a bit of everything."""

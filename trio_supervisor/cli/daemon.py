@@ -43,6 +43,10 @@ EXIT_ERROR = 2
 EXIT_INTERNAL = 1
 
 
+#: In the environment of a program that is to go on with the state of an earlier one: the descriptor
+#: of the state.
+HANDOVER = "TSUPERVISORD_HANDOVER"
+
 #: Word of ``--profile_options`` that shows the callers; the others are sort keys.
 CALLERS = "callers"
 SORT_WORDS = ("cumulative", "calls", "time")
@@ -75,6 +79,10 @@ def _run(options: DaemonOptions, program: str) -> int:
 
     Forking comes before all that must happen in the process of the daemon.
     """
+    if (state := os.environ.pop(HANDOVER, None)) is not None:
+        from trio_supervisor.cli.upgrade.resume import resume
+
+        return resume(state, options, program)
     gc.disable()  # little is garbage while everything is made; ``Service`` enables it
     open_standard_descriptors()
     reset_signals()
@@ -92,7 +100,13 @@ def _run(options: DaemonOptions, program: str) -> int:
     dropped = drop_privileges(config.daemon.uid, journal=config.daemon.journal is not None)
     messages = [*dropped, *raise_limits(config.daemon), *found]
     service = Service(
-        config, load=load, messages=messages, ready=ready, manager=manager, cgroups=cgroups
+        config,
+        load=load,
+        messages=messages,
+        ready=ready,
+        manager=manager,
+        cgroups=cgroups,
+        origin=os.getcwd(),
     )
     run = partial(_run_service, service)
     return run() if options.profile is None else _profiled(run, options.profile)
@@ -219,6 +233,12 @@ def _typed_password() -> str:
     return password
 
 
+def _upgrade_check(options: DaemonOptions, program: str) -> int:
+    from trio_supervisor.cli.upgrade.check import upgrade_check
+
+    return upgrade_check(options, program)
+
+
 def _help(options: DaemonOptions, program: str) -> int:
     print(usage(program))
     return 0
@@ -238,5 +258,6 @@ _ACTIONS: dict[str, Callable[[DaemonOptions, str], int]] = {
     "hash-password": _hash_password,
     "help": _help,
     "print-unit": _print_unit,
+    "upgrade-check": _upgrade_check,
     "version": _version,
 }

@@ -43,6 +43,13 @@ FLAGS = (
         "print a unit of systemd for this daemon, configuration and machine",
         abbreviated=False,
     ),
+    Flag(
+        "",
+        "upgrade-check",
+        "",
+        "used by a running daemon: tell whether this program can take its place",
+        abbreviated=False,
+    ),
     Flag("", "hash-password", "", "ask for a password and print the value for password="),
     Flag("h", "help", "", "show this text (also -?)"),
     Flag("v", "version", "", "show the version"),
@@ -63,7 +70,7 @@ FLAGS = (
     Flag("", "profile_options", "LIST", "profile the daemon: cumulative, calls, callers"),
 )
 #: Flags that request something other than running the daemon.
-ACTIONS = ("demo", "check", "convert", "export", "hash-password", "print-unit")
+ACTIONS = ("demo", "check", "convert", "export", "hash-password", "print-unit", "upgrade-check")
 #: Flags about this run. Each other flag overrides the option of ``[supervisord]`` with its name.
 OF_THIS_RUN = frozenset(
     (*ACTIONS, *QUESTIONS, "configuration", "format", "keep-includes", "profile_options", "verbose")

@@ -18,13 +18,15 @@ from typing import TYPE_CHECKING, NoReturn
 import trio
 
 from trio_supervisor.cli.pidfile import Pidfile
+from trio_supervisor.cli.privileges import reset_signals
 from trio_supervisor.cli.recorded_pid import recorded_pid
 from trio_supervisor.cli.server_sockets import ServerSockets
+from trio_supervisor.cli.upgrade.point import UpgradePoint
 from trio_supervisor.core.config.model import Config, Severity
 from trio_supervisor.core.config.reload import reload_daemon
 from trio_supervisor.core.diagnostics import Diagnostic
-from trio_supervisor.core.errors import CantReread, InternalError, PluginError
-from trio_supervisor.core.events import serials
+from trio_supervisor.core.errors import CantReread, Failed, InternalError, PluginError, RequestError
+from trio_supervisor.core.events import Serials
 from trio_supervisor.core.process.states import DaemonState
 from trio_supervisor.runtime.events.bus import Bus
 from trio_supervisor.runtime.guards import innermost, run_forever, run_logged, traceback_of
@@ -32,7 +34,7 @@ from trio_supervisor.runtime.journal.journal import Journal
 from trio_supervisor.runtime.logs.activity import open_activity_log, try_activity_log
 from trio_supervisor.runtime.logs.autologs import remove_auto_logs
 from trio_supervisor.runtime.process.emergency_stop import end_survivors
-from trio_supervisor.runtime.requester import SIGNAL, set_requester
+from trio_supervisor.runtime.requester import SIGNAL, cause_of_request, set_requester
 from trio_supervisor.runtime.rpc.plugins import is_plugin
 from trio_supervisor.runtime.spawn.launcher import ProcessLauncher
 from trio_supervisor.runtime.spawn.leftovers import find_leftovers
@@ -50,6 +52,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from trio_supervisor.cli.service_manager import ServiceManager
+    from trio_supervisor.cli.upgrade.arrival import Arrival
+    from trio_supervisor.cli.upgrade.departure import Departure
+    from trio_supervisor.core.process.cause import Cause
     from trio_supervisor.runtime.cgroups.subtree import Subtree
     from trio_supervisor.runtime.logs.activity import ActivityLog
 
@@ -74,7 +79,8 @@ class Service:
     """``load`` reads the configuration of a restart; ``ready`` reports a detached daemon ready.
 
     ``manager`` is the service manager that has started the daemon; None means that none waits for
-    messages. ``cgroups`` is where programs get cgroups.
+    messages. ``cgroups`` is where programs get cgroups. ``origin`` is the directory in which the
+    daemon was started. ``is_detached``: None means so if ``ready`` is given.
     """
 
     def __init__(
@@ -86,6 +92,8 @@ class Service:
         ready: Callable[[], None] | None,
         manager: ServiceManager | None = None,
         cgroups: Subtree | None = None,
+        origin: str = "/",
+        is_detached: bool | None = None,
     ) -> None:
         self._cgroups = cgroups
         self._config = config
@@ -93,26 +101,44 @@ class Service:
         self._messages = messages
         self._ready = ready
         self._manager = manager
-        self._serials = serials()  # survive a restart
+        self._serials = Serials()  # survive a restart
         self._journal = Journal()
         self._server_sockets = ServerSockets()
         self._reloaded = False
         self._exit_code = 0
+        self._origin = origin
+        self._is_detached = ready is not None if is_detached is None else is_detached
 
-    async def run(self) -> int:
+    async def run(self, arrival: Arrival | None = None) -> int:
         """Run all incarnations and return the exit code.
+
+        ``arrival``: the first one goes on with the state of an earlier program.
 
         Raises ConfigError, ServerError, PluginError; InternalError when something of ours has
         failed and all children were stopped.
         """
+        handled: tuple[signal.Signals, ...] = SIGNALS
+        if self._config.daemon.upgrade_signal:
+            handled = (*SIGNALS, signal.SIGUSR1)
         # Opened first and closed last, so that no signal ever has its default effect.
         with (
-            trio.open_signal_receiver(*SIGNALS) as signals,
+            trio.open_signal_receiver(*handled) as signals,
             trio.open_signal_receiver(signal.SIGCHLD) as child_signals,
             closing(self._server_sockets),
             nullcontext() if self._manager is None else closing(self._manager),
         ):
-            while (config := await self._incarnation(signals, child_signals)) is not None:
+            if arrival is not None:
+                reset_signals()  # they were blocked until they can be received
+            while True:
+                following = await self._incarnation(signals, child_signals, arrival)
+                arrival = None
+                if following is None:
+                    break
+                if not isinstance(following, Config):
+                    receivers = (signals, child_signals)
+                    arrival = await following.execute(receivers, (*handled, signal.SIGCHLD))
+                    continue
+                config = following
                 daemon, messages = reload_daemon(self._config.daemon, config.daemon)
                 self._config = replace(config, daemon=daemon)
                 self._messages = [*messages]
@@ -120,18 +146,29 @@ class Service:
         return self._exit_code
 
     async def _incarnation(
-        self, signals: AsyncIterator[int], child_signals: AsyncIterator[int]
-    ) -> Config | None:
-        """Run one incarnation; return the configuration of the next, None after a shutdown."""
+        self,
+        signals: AsyncIterator[int],
+        child_signals: AsyncIterator[int],
+        arrival: Arrival | None,
+    ) -> Config | Departure | None:
+        """Run one incarnation; return the configuration of the next, None after a shutdown.
+
+        ``arrival``: the incarnation goes on with the state of another one.
+        """
         config, manager = self._config, self._manager
         with ExitStack() as stack:
-            activity = open_activity_log(config.daemon, foreground=self._ready is None)
+            activity = open_activity_log(config.daemon, foreground=not self._is_detached)
             stack.callback(activity.close)
-            for message in _by_severity([*self._messages, *config.messages]):
-                activity.log(message.severity, str(message))
+            if arrival is not None:
+                arrival.enter_directory()
+                self._server_sockets.adopt(arrival.listeners(config.servers))
+            else:
+                for message in _by_severity([*self._messages, *config.messages]):
+                    activity.log(message.severity, str(message))
             listeners = self._server_sockets.open(config.servers)
-            _log_servers(config, activity)
-            if not config.daemon.nocleanup:
+            if arrival is None:
+                _log_servers(config, activity)
+            if arrival is None and not config.daemon.nocleanup:
                 remove_auto_logs(
                     config.daemon.childlogdir, config.daemon.identifier, report=activity.log
                 )
@@ -140,7 +177,7 @@ class Service:
             launcher = ProcessLauncher(POLL_INTERVAL, activity.log)
             stack.callback(launcher.close)
             supervisor = Supervisor(
-                config,
+                config if arrival is None else replace(config, groups=()),
                 log=activity.log,
                 environment=dict(os.environ) if manager is None else manager.environment,
                 activity=activity,
@@ -151,6 +188,8 @@ class Service:
                 journal=self._journal,
                 cgroups=self._cgroups,
             )
+            if arrival is not None:
+                arrival.give(supervisor, launcher)
             apps = self._apps(config, supervisor)
             self._enter_background(activity)
             # Before the servers answer: what a client asks for is in the file too, and after the
@@ -162,6 +201,16 @@ class Service:
             pidfile = Pidfile(config.daemon.pidfile)
             stack.callback(pidfile.remove)
             connections = ConnectionSet(activity.log, lambda: len(supervisor.processes()))
+            point = UpgradePoint(
+                supervisor,
+                launcher,
+                list(zip(config.servers, listeners, apps, strict=True)),
+                connections,
+                manager,
+                self._cgroups,
+                self._origin,
+                is_detached=self._is_detached,
+            )
             tasks: dict[str, Callable[[], Awaitable[object]]] = {
                 server.section: partial(serve, listener, app, connections)
                 for server, listener, app in zip(config.servers, listeners, apps, strict=True)
@@ -170,7 +219,12 @@ class Service:
                 tasks[f"file of {server.section}"] = partial(
                     keep_file, server, listener, activity.log
                 )
-            tasks["signals"] = partial(_handle_signals, signals, supervisor, manager)
+            served = trio.Event()
+            if arrival is None:
+                served.set()
+            else:
+                connections.hold()
+            tasks["signals"] = partial(_handle_signals, signals, supervisor, manager, served)
             if manager is not None:
                 bus.observe(manager.watch(supervisor))
                 tasks["service manager"] = partial(manager.run, supervisor)
@@ -183,15 +237,31 @@ class Service:
                 async with trio.open_nursery() as nursery:
                     for what, task in tasks.items():
                         nursery.start_soon(run_forever, task, what, activity.log)
-                    search = partial(_warn_of_leftovers, config, earlier, activity)
-                    nursery.start_soon(run_logged, search, "the search for leftovers", activity.log)
-                    _write_pidfile(pidfile, config, activity)
+                    if arrival is None:
+                        search = partial(_warn_of_leftovers, config, earlier, activity)
+                        what = "the search for leftovers"
+                        nursery.start_soon(run_logged, search, what, activity.log)
+                        _write_pidfile(pidfile, config, activity)
+                    else:
+                        pidfile.adopt()
+                        sections = (server.section for server in config.servers)
+                        by_section = dict(zip(sections, apps, strict=True))
+                        arrival.serve(nursery, by_section, connections)
+                        complete = partial(arrival.complete, supervisor, connections, served)
+                        nursery.start_soon(run_logged, complete, "upgrade", activity.log)
+                    supervisor.upgrades.begin = partial(_begin_upgrade, point, nursery)
                     self._report_ready(supervisor)
                     nursery.start_soon(_look_for_garbage, supervisor, not self._reloaded)
                     await supervisor.run()
                     nursery.cancel_scope.cancel()
             except BaseException as error:  # also KeyboardInterrupt: stop the children first
                 await _end_in_failure(supervisor, error)
+            if point.cause is not None:
+                self._server_sockets.let_go()
+                pidfile.let_go()
+                from trio_supervisor.cli.upgrade.departure import depart
+
+                return depart(point)
             self._exit_code = supervisor.exit_code
             return supervisor.successor
 
@@ -286,6 +356,20 @@ def _write_pidfile(pidfile: Pidfile, config: Config, activity: ActivityLog) -> N
         activity.log(Severity.INFO, f"supervisord started with pid {os.getpid()}")
 
 
+async def _begin_upgrade(point: UpgradePoint, nursery: trio.Nursery, cause: Cause) -> str:
+    """Check the program on disk, begin to hand over to it, and return its version.
+
+    Raises Failed or ShuttingDown.
+    """
+    try:
+        from trio_supervisor.cli.upgrade.upgrader import Upgrader
+    except ImportError as error:  # the user of the daemon may be unable to read it
+        why = f"a module cannot be loaded: {error}"
+        point.supervisor.log(Severity.CRITICAL, f"upgrade refused, everything keeps running: {why}")
+        raise Failed(why) from error
+    return await Upgrader(point).begin(nursery, cause)
+
+
 async def _warn_of_leftovers(config: Config, earlier: int | None, activity: ActivityLog) -> None:
     """Log the programs of an earlier, killed daemon that still run."""
     find = partial(find_leftovers, config, daemon=os.getpid(), earlier=earlier)
@@ -313,9 +397,16 @@ async def _end_in_failure(supervisor: Supervisor, error: BaseException) -> NoRet
 
 
 async def _handle_signals(
-    signals: AsyncIterator[int], supervisor: Supervisor, manager: ServiceManager | None
+    signals: AsyncIterator[int],
+    supervisor: Supervisor,
+    manager: ServiceManager | None,
+    served: trio.Event,
 ) -> None:
-    """Act on the daemon's signals for as long as one incarnation lasts."""
+    """Act on the daemon's signals for as long as one incarnation lasts.
+
+    ``served`` is set when all children are served that were handed over.
+    """
+    await served.wait()
     set_requester(SIGNAL)
     interrupts = 0
     async with trio.open_nursery() as nursery:
@@ -352,6 +443,9 @@ def _act(
     if number in LEAVING:
         supervisor.log(Severity.WARN, f"received {name} indicating exit request")
         supervisor.request_shutdown()
+    elif number == signal.SIGUSR1:
+        supervisor.log(Severity.INFO, f"received {name} indicating upgrade request")
+        nursery.start_soon(run_logged, partial(_upgrade, supervisor), "upgrade", supervisor.log)
     elif number == signal.SIGUSR2:
         supervisor.log(Severity.INFO, f"received {name} indicating log reopen request")
         supervisor.reopen_logs()
@@ -364,6 +458,11 @@ def _act(
         # In a task of its own: a disk that hangs must not keep the next signal waiting.
         restart = partial(_restart, supervisor, manager)
         nursery.start_soon(run_logged, restart, "restart", supervisor.log)
+
+
+async def _upgrade(supervisor: Supervisor) -> None:
+    with suppress(RequestError):  # it is in the log; everything keeps running
+        await supervisor.upgrades.begin(cause_of_request())
 
 
 async def _restart(supervisor: Supervisor, manager: ServiceManager | None) -> None:

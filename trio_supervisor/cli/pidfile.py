@@ -33,6 +33,14 @@ class Pidfile:
             os.close(fd)
         self._written = True
 
+    def adopt(self) -> None:
+        """Own the file that an earlier program of this process has written."""
+        self._written = True
+
+    def let_go(self) -> None:
+        """Leave the file for the next program of this process."""
+        self._written = False
+
     def remove(self) -> None:
         """Remove the file, unless another daemon has written its pid to it meanwhile."""
         if not self._written:

@@ -79,6 +79,14 @@ class ServerSockets:
             opened.append(self._present[address][1])
         return opened
 
+    def adopt(self, servers: Iterable[tuple[Server, socket.socket]]) -> None:
+        """Take over sockets that are open already."""
+        self._present = {_address(server): (server, listener) for server, listener in servers}
+
+    def let_go(self) -> None:
+        """Leave all sockets open: another program goes on with them."""
+        self._present = {}
+
     def close(self) -> None:
         """Close all sockets and remove their files."""
         self._close(self._present)

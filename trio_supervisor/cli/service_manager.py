@@ -47,7 +47,7 @@ class ServiceManager:
     """
 
     def __init__(self, settings: NotifySettings, environment: Mapping[str, str]) -> None:
-        self._settings = settings
+        self.settings = settings
         self.environment = environment_of_programs(environment)
         """What programs inherit of the environment of the daemon."""
         self._socket: socket.socket | None = None
@@ -83,8 +83,8 @@ class ServiceManager:
     async def run(self, supervisor: Supervisor) -> None:
         """Report the status of the programs, and extend the stop timeout, until cancelled."""
         async with trio.open_nursery() as nursery:
-            if self._settings.watchdog is not None:
-                nursery.start_soon(self._feed_watchdog, self._settings.watchdog / 2, supervisor.log)
+            if self.settings.watchdog is not None:
+                nursery.start_soon(self._feed_watchdog, self.settings.watchdog / 2, supervisor.log)
             while True:
                 self._changed = trio.Event()
                 leaving = supervisor.state in LEAVING
@@ -151,7 +151,7 @@ class ServiceManager:
 
     def _send(self, lines: list[str], log: Log) -> bool:
         """Send one message; return False if the socket has no room for it now."""
-        address = self._settings.address
+        address = self.settings.address
         if address.startswith("@"):
             address = f"\0{address[1:]}"
         try:
@@ -167,7 +167,7 @@ class ServiceManager:
                 log(
                     Severity.WARN,
                     "cannot notify the service manager "
-                    f"(NOTIFY_SOCKET={self._settings.address}): {error}",
+                    f"(NOTIFY_SOCKET={self.settings.address}): {error}",
                 )
             self._has_failed = True
         return True

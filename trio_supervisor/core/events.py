@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
 from dataclasses import field
 from typing import TYPE_CHECKING, ClassVar
 
@@ -408,11 +407,22 @@ PUBLISHED_TYPES: tuple[str, ...] = tuple(
 )
 
 
-def serials(first: int = 0) -> Iterator[int]:
-    """Yield serial numbers of events. After the largest native integer they begin again at 0."""
-    while True:
-        yield from range(first, sys.maxsize + 1)
-        first = 0
+class Serials:
+    """Serial numbers of events. After the largest native integer they begin again at 0."""
+
+    __slots__ = ("following",)
+
+    def __init__(self, first: int = 0) -> None:
+        self.following = first
+        """The next number."""
+
+    def __iter__(self) -> Serials:
+        return self
+
+    def __next__(self) -> int:
+        number = self.following
+        self.following = number + 1 if number < sys.maxsize else 0
+        return number
 
 
 def state_event(process: str, group: str, transition: Transition) -> ProcessState:

@@ -21,6 +21,8 @@ from trio_supervisor.runtime.system.memory_counter import MemoryCounter
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    import trio
+
     from trio_supervisor.core.config.model import DaemonConfig, ProcessConfig, Severity
     from trio_supervisor.core.events import Event
     from trio_supervisor.core.process.cause import Cause
@@ -89,6 +91,12 @@ class Host:
 
     cgroups: Subtree | None = None
     """Where programs get cgroups; None: nowhere."""
+    hold: trio.Event | None = None
+    """No start is begun while there is one: the supervisor is about to be handed over."""
+    letting_go: bool = False
+    """Whether the tasks of the supervisor end, and its children go on with another one: whatever
+    belongs to a child stays open."""
+
     coordination: Coordination | None = None
     """None: no process depends on another one."""
     poller: FdPoller = field(default_factory=FdPoller)
@@ -114,12 +122,15 @@ class Host:
         self.gathering = GatheringReader(self.sinks.batch)
         self.outputs = MergedOutputs(self.wall_clock)
 
-    def notify_directory(self) -> NotifyDirectory:
-        """Return the directory of notify sockets; the first call makes it ready."""
+    def notify_directory(self, path: str | None = None) -> NotifyDirectory:
+        """Return the directory of notify sockets; the first call makes it ready.
+
+        ``path`` is that of one which an earlier supervisor has made.
+        """
         if self._notify_directory is None:
             from trio_supervisor.runtime.probes.notify_socket import NotifyDirectory
 
-            self._notify_directory = NotifyDirectory(os.environ)
+            self._notify_directory = NotifyDirectory(os.environ, path)
         return self._notify_directory
 
     def own_memory(self) -> OwnMemory:
@@ -132,7 +143,7 @@ class Host:
 
     def close(self) -> None:
         """Remove what was made on the way: the supervisor has ended."""
-        if self._notify_directory is not None:
+        if self._notify_directory is not None and not self.letting_go:
             self._notify_directory.close()
 
     def publish(self, event: Event) -> None:

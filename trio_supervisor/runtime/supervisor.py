@@ -68,6 +68,7 @@ from trio_supervisor.runtime.requester import cause_of_request, requested_by
 from trio_supervisor.runtime.spawn.launcher import ProcessLauncher
 from trio_supervisor.runtime.spawn.task import TaskChild
 from trio_supervisor.runtime.system.threads import in_thread_if_possible, require_trio_of
+from trio_supervisor.runtime.upgrades import Upgrades
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -167,6 +168,9 @@ class Supervisor:
         )
         self.log_writes = self._host.sinks.writes
         """Wakes the followers of log files that the daemon writes."""
+        self.upgrades = Upgrades()
+        self.arrival: Callable[[], object] | None = None
+        """Called in place of a boot if it goes on with the state of another supervisor."""
         self._logged_messages = frozenset(config.messages)
         """Messages of the last read, already logged; the caller logs those of the first read."""
         self._began_at: float | None = None
@@ -252,7 +256,8 @@ class Supervisor:
         if self._opens_journal:
             await self.journal.open(self.config.daemon, self.log)
         async with trio.open_nursery() as nursery:
-            self._began_at = trio.current_time()
+            if self._began_at is None:
+                self._began_at = trio.current_time()
             if (writer := self.journal.writer) is not None:
                 nursery.start_soon(run_forever, writer, "journal", self.log)
             self._nursery = nursery
@@ -260,10 +265,14 @@ class Supervisor:
             nursery.start_soon(run_forever, partial(tick, self._host), "ticks", self.log)
             nursery.start_soon(run_forever, self._host.poller.run, "listeners' answers", self.log)
             self.active.run_in(nursery)
-            self._host.publish(SupervisorStateChangeRunning())
-            boot = BOOT.of(self.journal.started(self.config.path))
-            task_status.started()
-            self.active.autostart(boot)
+            if self.arrival is not None:
+                self.arrival()
+                task_status.started()
+            else:
+                self._host.publish(SupervisorStateChangeRunning())
+                boot = BOOT.of(self.journal.started(self.config.path))
+                task_status.started()
+                self.active.autostart(boot)
             await self._leaving.wait()
             await self._stop_all(list(self.groups.values()))
             nursery.cancel_scope.cancel()
@@ -279,6 +288,14 @@ class Supervisor:
 
         if not await stop_within(within, groups, graph, cause, stop):
             self._log_left()
+
+    def let_go(self) -> None:
+        """End ``run`` without a stop: everything stays as it is, for another supervisor.
+
+        ``runtime/handover/departure.py`` makes sure that nothing is under way.
+        """
+        self._host.letting_go = True
+        self._scope.cancel()
 
     def get_state(self) -> DaemonState:
         """The same as ``state``, under the name that plugins written for Supervisor call."""

@@ -17,6 +17,7 @@ import trio
 
 from trio_supervisor.core.process.cause import Cause, CauseKind
 from trio_supervisor.runtime.requester import set_requester
+from trio_supervisor.web.gate import RequestGate
 from trio_supervisor.web.message import (
     Refusal,
     Request,
@@ -50,6 +51,9 @@ PORTION = 1024 * 1024
 #: byte causes eleven thousand pieces with one read.
 PIECES = 64
 
+#: Of connections that no other program goes on with.
+NO_GATE = RequestGate()
+
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
 
@@ -69,10 +73,13 @@ class Connection:
         peer: str,
         spare: Callable[[int], bool] = lambda count: True,
         origin: str = "",
+        gate: RequestGate | None = None,
+        received: bytes = b"",
     ) -> None:
+        """``received`` are bytes that were read before, of the next request."""
         self.idle_since: float | None = None
         """When it began to wait for a request, on trio's clock; None while it handles one."""
-        self._transport = transport
+        self.transport = transport
         self._app = app
         self._spare = spare
         self._origin = origin
@@ -88,6 +95,11 @@ class Connection:
         self._awaiting_request = False
         self._midway = False
         """True while only a part of some data was sent."""
+        self._gate = NO_GATE if gate is None else gate
+        self.early = received
+        """Bytes of a request that may not begin yet."""
+        self._has_request = False
+        """Whether there is a request that is not answered; a stream is an answer."""
 
     async def run(self) -> None:
         """Serve until the client or the server ends the connection, then close the socket."""
@@ -97,7 +109,26 @@ class Connection:
             if self._scope.cancelled_caught and self._awaiting_request and not self._parser.idle:
                 self._try_send(self._final_response(error_response(408)))
         finally:
-            self._transport.close()
+            if not self.can_be_handed:
+                self.transport.close()
+
+    @property
+    def can_be_handed(self) -> bool:
+        """Whether another program goes on with it: the daemon is left, and no request has begun."""
+        is_between = self.idle_since is not None and self._parser.idle
+        return self._gate.is_leaving and is_between and self.transport.descriptor is not None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request has begun that is not answered, or would be lost with the connection.
+
+        A stream goes on for ever, and does not count. A client that was never authorized counts
+        only when its request is complete.
+        """
+        if self._has_request or not self.is_known:
+            return self._has_request
+        begins = not self._parser.idle and self._awaiting_request
+        return begins or (bool(self.early) and self.transport.descriptor is None)
 
     def close(self) -> None:
         """End the connection from outside."""
@@ -106,7 +137,7 @@ class Connection:
     async def _converse(self) -> None:
         if not self.is_known:
             self._allow(HEAD_TIME)
-        await self._transport.open()
+        await self.transport.open()
         # A request and its answer may be large: no variable keeps them while the next is awaited.
         while await self._serve_next():
             await self._app.memory.tidy()
@@ -122,8 +153,16 @@ class Connection:
             return False
         if request is None:
             return False
+        self._has_request = True
+        try:
+            return await self._serve(request)
+        finally:
+            self._has_request = False
+
+    async def _serve(self, request: Request) -> bool:
+        """Answer a request; False if the connection cannot be used any more."""
         request.peer = self.peer
-        request.has_left = self._transport.has_left
+        request.has_left = self.transport.has_left
         authorization = request.headers.get("authorization", "")
         request.is_proven = authorization == self._proven
         if (unwanted := await self._app.admit(request)) is not None:
@@ -164,11 +203,21 @@ class Connection:
                 if self.idle_since is not None and not parser.idle:
                     self.idle_since = None
                     self._allow(HEAD_TIME)
-                parser.feed(await self._transport.receive())
+                received = self._beginning() if parser.idle else self.transport.receive()
+                parser.feed(await received)
                 event = parser.next_event()
             self._awaiting_request = False
             self.idle_since = None
         return event if isinstance(event, Request) else None
+
+    async def _beginning(self) -> bytes:
+        """Return the first bytes of a request, as soon as it may begin."""
+        if not self.early:
+            self.early = await self.transport.receive()
+        if self.early and self._gate.is_held:
+            await self._gate.passed()
+        received, self.early = self.early, b""
+        return received
 
     async def _body(self, request: Request, account: Account) -> bytes:
         """Read the body of the request whose head was just read. Raises Refusal."""
@@ -193,7 +242,7 @@ class Connection:
             else:
                 self._awaiting_request = True
                 self._allow(BODY_TIME)
-                parser.feed(await self._transport.receive())
+                parser.feed(await self.transport.receive())
         self._awaiting_request = False
         self._allow(math.inf)
         return bytes(body)
@@ -234,6 +283,7 @@ class Connection:
         headers = (("Content-Type", stream.type), *stream.headers, framing)
         try:
             await self._send(response_head(request.version, 200, headers, time.time()))
+            self._has_request = False
             if request.method == "HEAD":
                 return
             async with trio.open_nursery() as nursery:
@@ -265,7 +315,7 @@ class Connection:
     async def _watch_departure(self, scope: trio.CancelScope) -> None:
         """Cancel the scope when the client disconnects. Data that it sends is discarded."""
         with suppress(OSError):
-            while await self._transport.receive():
+            while await self.transport.receive():
                 pass
         scope.cancel()
 
@@ -275,25 +325,25 @@ class Connection:
         self._midway = True
         while rest:
             try:
-                rest = rest[self._transport.send(rest[:PORTION]) :]
+                rest = rest[self.transport.send(rest[:PORTION]) :]
                 if rest:  # other clients are served between two portions
                     await trio.lowlevel.checkpoint()
             except BlockingIOError:
                 self._allow(time)
-                await self._transport.wait_writable()
+                await self.transport.wait_writable()
         self._midway = False
         self._allow(math.inf)
 
     def _try_send(self, data: bytes) -> None:
         """Send data if that is possible without waiting."""
         with suppress(OSError):
-            self._transport.send(data)
+            self.transport.send(data)
 
     async def _linger(self) -> None:
         """Let the client read the answer. A close with unread input would discard it."""
-        self._transport.end()
+        self.transport.end()
         self._allow(LINGER_TIME)
-        while await self._transport.receive():
+        while await self.transport.receive():
             pass
 
     def _allow(self, seconds: float) -> None:

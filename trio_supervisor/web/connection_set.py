@@ -13,6 +13,7 @@ import trio
 
 from trio_supervisor.core.config.model import Severity
 from trio_supervisor.web.connection import Connection
+from trio_supervisor.web.gate import RequestGate
 from trio_supervisor.web.tls import TlsTransport
 from trio_supervisor.web.transport import PlainTransport, origin_of
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
+    from trio_supervisor.core.handover.state import HandedConnection
     from trio_supervisor.web.app import App
 
 #: Connections of one server at a time. A further client takes the place of another.
@@ -62,13 +64,35 @@ class ConnectionSet:
     def __init__(self, log: Callable[[Severity, str], None], processes: Callable[[], int]) -> None:
         self._log = log
         self._processes = processes
+        self.gate = RequestGate()
+        self.handed: list[tuple[Connection, App]] = []
+        """Those that another program goes on with, when the servers have ended."""
         self._present: dict[Connection, App] = {}
         """The oldest first."""
         self._exhausted = Episode()
         self._full = Episode()
 
-    async def serve(self, sock: socket.socket, peer: str, app: App) -> None:
-        """Run one connection. An error in it is logged and not raised."""
+    def hold(self) -> None:
+        """Begin no request."""
+        self.gate.hold()
+
+    def release(self) -> None:
+        """Begin requests again."""
+        self.gate.release()
+
+    def busy(self) -> str:
+        """What requests are under way, in words; empty if there are none."""
+        count = sum(connection.is_busy for connection in self._present)
+        requests = "a request is" if count == 1 else f"{count} requests are"
+        return f"{requests} not answered yet" if count else ""
+
+    async def serve(
+        self, sock: socket.socket, peer: str, app: App, handed: HandedConnection | None = None
+    ) -> None:
+        """Run one connection. An error in it is logged and not raised.
+
+        ``handed`` is what an earlier program had of it.
+        """
         if not self._make_room(app, peer):
             sock.close()
             return
@@ -79,8 +103,16 @@ class ConnectionSet:
             else TlsTransport(sock, certificate, partial(self._log, Severity.ERROR))
         )
         connection = Connection(
-            transport, app, peer, partial(self._spare, peer=peer), origin_of(sock, peer)
+            transport,
+            app,
+            peer,
+            partial(self._spare, peer=peer),
+            origin_of(sock, peer),
+            self.gate,
+            b"" if handed is None else handed.received,
         )
+        if handed is not None:
+            connection.is_known = handed.is_known
         self._present[connection] = app
         try:
             await connection.run()
@@ -89,6 +121,8 @@ class ConnectionSet:
             self._log(Severity.ERROR, f"error in an HTTP connection:\n{traceback.format_exc()}")
         finally:
             self._present.pop(connection, None)
+            if connection.can_be_handed:
+                self.handed.append((connection, app))
 
     async def recover(self, error: OSError) -> None:
         """Close a connection when none can be accepted, which may help, then pause."""

@@ -44,6 +44,13 @@ class Transport(Protocol):
 
     def close(self) -> None: ...
 
+    @property
+    def descriptor(self) -> int | None:
+        """That of a socket with which another program could go on; None: it could not."""
+
+    def detach(self) -> None:
+        """Forget the socket, which stays open."""
+
 
 def has_left(sock: socket.socket) -> bool:
     """Whether the peer has closed its socket, even if there is unread input.
@@ -105,3 +112,10 @@ class PlainTransport:
 
     def close(self) -> None:
         self._sock.close()
+
+    @property
+    def descriptor(self) -> int | None:
+        return self._sock.fileno()
+
+    def detach(self) -> None:
+        self._sock.detach()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.kit.handing import handed_over
 from trio_supervisor.core.process import flapping
 from trio_supervisor.core.process.cause import BOOT, POLICY, PROBE, Cause, CauseKind
 from trio_supervisor.core.process.exit import End, Exit
@@ -64,4 +65,4 @@ def test_times_are_bounded() -> None:
 
 def test_a_dump_keeps_the_times() -> None:
     record = ProcessRecord(bad_restarts=(1.0, 5.0))
-    assert ProcessRecord.load(record.dump(10.0), 110.0).bad_restarts == (101.0, 105.0)
+    assert handed_over(record, 10.0, 110.0).bad_restarts == (101.0, 105.0)

@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+from tests.kit.handing import handed_over
 from trio_supervisor.core.process.exit import End, Exit
 from trio_supervisor.core.process.memory_kill import MemoryKills, counter_file, kills_in
 
@@ -77,4 +78,4 @@ def test_words() -> None:
     )
     end = End(KILLED, False, 0.0, 1.0, lacked_memory=True)
     assert end.described()["description"] == "terminated by SIGKILL; killed for lack of memory"
-    assert End.load(end.dump()) == end
+    assert handed_over(end) == end

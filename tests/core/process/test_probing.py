@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.kit.fakes import program
+from tests.kit.handing import handed_over
 from trio_supervisor.core.config.model import Health, Readiness
 from trio_supervisor.core.config.pattern import LONGEST_LINE
 from trio_supervisor.core.config.probes import LogLine, Notify, TcpProbe
@@ -131,7 +132,7 @@ def test_a_record_survives_as_plain_data() -> None:
     for expires in (105.0, math.inf):
         health = HealthState(Verdict.UNHEALTHY, 3, True, "refused", 7.0)
         record = ProbeRecord(False, "refused", expires, "late", "loading", health)
-        copy = ProbeRecord.load(record.dump(100.0), 200.0)
+        copy = handed_over(record, 100.0, 200.0)
         assert copy == ProbeRecord(False, "refused", expires + 100, "late", "loading", health)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from signal import SIGKILL, SIGTERM
 
 import pytest
 
+from tests.kit.handing import handed_over
 from trio_supervisor.core.config.model import Autorestart
 from trio_supervisor.core.config.restarting import Backoff, RestartLimit, RestartOptions
 from trio_supervisor.core.process.exit import Exit
@@ -153,8 +153,7 @@ def test_a_minute_of_running_ends_a_row_of_deaths() -> None:
     "history", [RestartHistory(), RestartHistory(3, 1000.0, (900.0, 950.0))], ids=["new", "used"]
 )
 def test_what_is_counted_survives_another_clock(history: RestartHistory) -> None:
-    data = json.loads(json.dumps(history.dump(1000.0)))
-    loaded = RestartHistory.load(data, 0.0)
+    loaded = handed_over(history, 1000.0, 0.0)
     assert loaded.deaths == history.deaths
     assert loaded.running_since == history.running_since - 1000.0
     assert loaded.restarts == tuple(at - 1000.0 for at in history.restarts)

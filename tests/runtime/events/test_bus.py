@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -17,6 +16,7 @@ from trio_supervisor.core.events import (
     ProcessFlapping,
     ProcessState,
     RemoteCommunication,
+    Serials,
     Tick,
     Tick5,
     Tick60,
@@ -27,7 +27,7 @@ from trio_supervisor.runtime.supervisor import tick
 
 def test_only_received_events_take_a_serial_number() -> None:
     """One number for all receivers of an event, none for an unheard one."""
-    bus = Bus(lambda severity, text: None, itertools.count(40))
+    bus = Bus(lambda severity, text: None, Serials(40))
     heard: list[tuple[str, str, int]] = []
     bus.subscribe((Tick,), lambda event, serial: heard.append(("ticks", event.name, serial)))
     cancel = bus.subscribe(

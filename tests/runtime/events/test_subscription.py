@@ -11,6 +11,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from tests.kit.fakes import program
 from trio_supervisor import Config, Event, ProcessState, Supervisor, Tick
 from trio_supervisor.core.config.model import ChannelConfig, GroupConfig
+from trio_supervisor.core.events import Serials
 from trio_supervisor.runtime.embedding.block import open_supervisor
 from trio_supervisor.runtime.events.bus import Bus
 
@@ -104,7 +105,7 @@ async def test_errors_of_a_caller() -> None:
 
 async def test_events_have_the_numbers_of_the_bus_and_the_time_of_their_publication() -> None:
     times = itertools.chain([0.0], [1700000000.25, 1700000001.5])  # it begins at 0
-    serials = itertools.count(7)
+    serials = Serials(7)
     sup = Supervisor(
         Config(),
         log=lambda severity, text: None,

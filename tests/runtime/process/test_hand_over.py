@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from contextlib import asynccontextmanager
@@ -13,6 +12,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.kit.fakes import FakeChild, Recorder, ignore_all_but_kill, program
+from tests.kit.handing import handed_over
 from tests.kit.running import running
 from trio_supervisor.core.config.model import Autorestart, ChannelConfig
 from trio_supervisor.core.process.cause import BOOT, Cause, CauseKind
@@ -36,8 +36,7 @@ def fail_at_once(child: FakeChild) -> None:
 def through_json(process: Process) -> ProcessRecord:
     """The record as the second supervisor gets it."""
     now = trio.current_time()
-    text = json.dumps(process.record.dump(now), allow_nan=False)
-    return ProcessRecord.load(json.loads(text), now)
+    return handed_over(process.record, now)
 
 
 def handed(child: FakeChild) -> FakeChild:
@@ -90,13 +89,10 @@ def test_a_record_is_the_same_after_json() -> None:
         spawned_at=101.0,
         due=107.0,
     )
-    text = json.dumps(record.dump(105.0), allow_nan=False)
-    assert ProcessRecord.load(json.loads(text), 105.0) == record
-    later = ProcessRecord.load(json.loads(text), 5.0)
+    assert handed_over(record, 105.0) == record
+    later = handed_over(record, 105.0, 5.0)
     assert (later.began_at, later.due, later.deadline) == (0.0, 7.0, float("inf"))
-    assert ProcessRecord.load(json.loads(json.dumps(ProcessRecord().dump(9.0))), 1.0) == (
-        ProcessRecord()
-    )
+    assert handed_over(ProcessRecord(), 9.0, 1.0) == ProcessRecord()
 
 
 async def test_a_running_child_goes_on_and_its_end_is_that_of_any_child(

@@ -103,9 +103,11 @@ tsupervisor.getHistory array array double string int
 tsupervisor.getPoolInfo array
 tsupervisor.getProcessDetails struct string
 tsupervisor.getUnhealthy array array boolean
+tsupervisor.getUpgrade struct
 tsupervisor.refresh array array
 tsupervisor.reopenLogs boolean array
 tsupervisor.startWithoutDependencies boolean string boolean
+tsupervisor.upgrade struct
 tsupervisor.waitForState array array array double
 tsupervisor.why struct string
 """

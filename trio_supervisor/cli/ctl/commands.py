@@ -422,6 +422,13 @@ ROWS = (
         extension=True,
     ),
     ClientCommand(
+        "upgrade",
+        "upgrade:upgrade",
+        ("upgrade", "Replace the daemon by the version on disk; all programs keep running"),
+        takes_words=False,
+        extension=True,
+    ),
+    ClientCommand(
         "wait",
         "wait:wait",
         ("wait <name> ... [--for STATE]", "Wait until all these processes are in a state"),

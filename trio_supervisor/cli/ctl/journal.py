@@ -33,6 +33,7 @@ ROOTS = {
     "configuration": "a change of the configuration",
     "shutdown": "a shutdown or restart of the daemon",
     "plugin": "a plugin",
+    "upgrade": "an upgrade of the daemon",
     "policy": "the options of the program",
     "forgotten": "no longer known: the journal keeps a limited number of entries",
 }

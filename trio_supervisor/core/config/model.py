@@ -599,6 +599,8 @@ class DaemonConfig:
     exit_when: ExitWhen = ExitWhen.NEVER
     stop_timeout: float | None = None
     """The most seconds that the stop of everything takes; None: as long as the programs need."""
+    upgrade_signal: bool = False
+    """Whether SIGUSR1 upgrades the daemon; else it has its default effect, and ends it."""
     extended: bool = False
     """Whether options behind the gate are read, and the log tells who asks for what."""
 

@@ -278,6 +278,15 @@ SUPERVISORD = (
         extended=True,
     ),
     Option(
+        "upgrade_signal",
+        value_types.BOOLEAN,
+        "false",
+        "let SIGUSR1 upgrade the daemon without a stop, as tsupervisorctl upgrade does",
+        RestartScope.DAEMON,
+        extension=True,
+        extended=True,
+    ),
+    Option(
         "extended",
         value_types.BOOLEAN,
         "false",

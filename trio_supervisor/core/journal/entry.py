@@ -22,6 +22,10 @@ NO_FACTS: Facts = MappingProxyType({})
 _PASSING = frozenset({"pid", "lifetime", "failures", "stdout", "stderr", "peak_memory", "used"})
 
 
+#: ``new`` of the entry about an upgrade.
+UPGRADED = "UPGRADED"
+
+
 class What(enum.Enum):
     """The subject of an entry."""
 
@@ -36,7 +40,8 @@ class What(enum.Enum):
     CONFIGURATION = "configuration"
     """A group was added or removed (``new``)."""
     DAEMON = "daemon"
-    """The daemon changed its state; ``old`` and ``new`` are names, no ``old`` at its start."""
+    """The daemon changed its state; ``old`` and ``new`` are names, no ``old`` at its start. Or it
+    was upgraded."""
     CLOCK = "clock"
     """The system clock was set back."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trio_supervisor.core.journal.entry import What
+from trio_supervisor.core.journal.entry import UPGRADED, What
 from trio_supervisor.core.numbers import mebibytes
 from trio_supervisor.core.process.cause import CauseKind
 from trio_supervisor.core.process.states import State
@@ -20,6 +20,7 @@ _WHY = {
     CauseKind.REQUEST: "on request",
     CauseKind.CONFIGURATION: "by a change of the configuration",
     CauseKind.SHUTDOWN: "because the supervisor stops or restarts",
+    CauseKind.UPGRADE: "at an upgrade of the supervisor",
     CauseKind.PLUGIN: "by a plugin",
     CauseKind.DEPENDENCY: "because of a dependency",
     CauseKind.LIMIT: "because a limit was reached",
@@ -133,6 +134,10 @@ def _daemon(entry: JournalEntry) -> str:
         crash = "after_crash" in entry.evidence
         how = " after one that was killed or has crashed" if crash else ""
         return f"the supervisor has started{how}, pid {_fact(entry, 'pid')}"
+    if entry.new == UPGRADED:
+        return (
+            f"the supervisor was upgraded from {_fact(entry, 'from')} to {_fact(entry, 'version')}"
+        )
     if entry.new == "RESTARTING":
         return "the supervisor restarts: stops everything and starts again"
     return "the supervisor shuts down"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 from dataclasses import field
-from typing import Any
 
 from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.process.states import State
@@ -33,6 +32,8 @@ class CauseKind(enum.Enum):
     """The system clock was set."""
     SHUTDOWN = "shutdown"
     """The supervisor shuts down or restarts."""
+    UPGRADE = "upgrade"
+    """Another version of the program has taken the supervisor over."""
     PLUGIN = "plugin"
     """A method of an rpcinterface plugin."""
     INTERNAL_ERROR = "internal error"
@@ -56,16 +57,6 @@ class Cause:
     def of(self, entry: int) -> Cause:
         """Return the same cause with the number of the entry that caused it."""
         return Cause(self.kind, self.who, entry)
-
-    def dump(self) -> list[str | int]:
-        """Return it as plain data, for ``load``."""
-        return [self.kind.value, self.who, self.entry]
-
-    @classmethod
-    def load(cls, data: list[Any]) -> Cause:
-        """Make a cause from the result of ``dump``."""
-        kind, who, entry = data
-        return cls(CauseKind(kind), who, entry)
 
 
 #: Causes without a requester, shared.

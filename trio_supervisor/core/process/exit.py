@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
-
 from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.process.signals import signal_name
 
@@ -95,19 +92,3 @@ class End:
             "cpu_seconds": 0.0 if usage is None else usage.cpu_seconds,
             "peak_memory": 0 if usage is None else usage.peak_memory,
         }
-
-    def dump(self) -> dict[str, Any]:
-        """Return it as plain data, for ``load``."""
-        return asdict(self)
-
-    @classmethod
-    def load(cls, data: dict[str, Any]) -> End:
-        """Make it again from what ``dump`` returned."""
-        usage = data["usage"]
-        return cls(
-            **data
-            | {
-                "exit": Exit(**data["exit"]),
-                "usage": None if usage is None else ResourceUsage(**usage),
-            }
-        )

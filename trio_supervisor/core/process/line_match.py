@@ -21,14 +21,20 @@ class LineMatch:
     the text, or one that the expression cannot match without.
     """
 
-    def __init__(self, line: LogLine) -> None:
+    def __init__(self, line: LogLine, rest: bytes = b"") -> None:
+        """``rest`` is the beginning of a line that was seen already."""
         pattern, is_regex = line.pattern, line.is_regex
         self._text = (required_text(pattern) if is_regex else pattern).encode()
         """What the line must contain; empty: anything."""
         self._regex = re.compile(pattern) if is_regex else None
         self._longest = longest_line(pattern) if is_regex else LONGEST_LINE
-        self._rest = bytearray()
+        self._rest = bytearray(rest)
         """The beginning of the line whose end has not come yet."""
+
+    @property
+    def rest(self) -> bytes:
+        """The beginning of a line that was seen so far."""
+        return bytes(self._rest)
 
     def steps(self, data: bytes) -> Iterator[bool]:
         """Look at more output in steps, none of which takes long; yield whether it is found."""

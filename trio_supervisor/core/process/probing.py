@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import enum
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from trio_supervisor.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from trio_supervisor.core.config.model import Health, ProcessConfig
+    from trio_supervisor.core.monotonic import Monotonic
 
 #: Seconds that one try of a condition may take, and between the end of one and the next.
 TRY_TIMEOUT = 3.0
@@ -65,7 +66,7 @@ class ProbeRecord:
     is_ready: bool = False
     answer: str = ""
     """Of the last try of the condition."""
-    expires: float = math.inf
+    expires: Monotonic = math.inf
     """When the start fails unless the process is ready; infinite means never."""
     failure: str = ""
     """Why the start has failed, while the child is being stopped for that; else empty."""
@@ -77,31 +78,6 @@ class ProbeRecord:
     def is_healthy(self) -> bool:
         """Whether the last check has succeeded, or at least not enough have failed since."""
         return self.health.verdict is Verdict.HEALTHY
-
-    def dump(self, now: float) -> dict[str, Any]:
-        """Return it as plain data, for ``load``; ``now`` is the monotonic clock's time."""
-        health = self.health
-        return {
-            "is_ready": self.is_ready,
-            "answer": self.answer,
-            "expires": self.expires - now if math.isfinite(self.expires) else None,
-            "failure": self.failure,
-            "status": self.status,
-            "health": [
-                health.verdict.value,
-                health.failures,
-                health.has_succeeded,
-                health.answer,
-                health.since,
-            ],
-        }
-
-    @classmethod
-    def load(cls, data: dict[str, Any], now: float) -> ProbeRecord:
-        """Make it again from what ``dump`` returned."""
-        verdict, *rest = data["health"]
-        expires = math.inf if data["expires"] is None else now + data["expires"]
-        return cls(**data | {"expires": expires, "health": HealthState(Verdict(verdict), *rest)})
 
 
 def probe_record(config: ProcessConfig, spawned_at: float) -> ProbeRecord | None:

@@ -2,16 +2,15 @@
 
 ``ProcessRecord`` holds the state, the times, the intent and the last exit. The start attempt and
 the bytes that are pending for stdin belong to objects of ``runtime``.
-``dump`` and ``load`` convert a record to JSON values and back, for a supervisor that continues with
-living children; no part of the daemon does that yet.
+A record is handed over to a supervisor that continues with living children, see ``core/handover``.
 """
 
 from __future__ import annotations
 
 import enum
 import math
-from dataclasses import field, fields
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import field
+from typing import TYPE_CHECKING, Protocol
 
 from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.process.cause import OF_OPTIONS, Cause
@@ -20,10 +19,8 @@ from trio_supervisor.core.process.restart import RestartHistory
 from trio_supervisor.core.process.states import RUNNING_STATES, State
 
 if TYPE_CHECKING:
+    from trio_supervisor.core.monotonic import Monotonic
     from trio_supervisor.core.process.probing import ProbeRecord
-
-#: Times of the monotonic clock, which begins anew in every program: dumped as seconds from now.
-_MONOTONIC = frozenset({"began_at", "spawned_at", "due", "deadline", "stop_by"})
 
 
 class Intent(enum.Enum):
@@ -47,7 +44,7 @@ class Evidence:
     error: str = ""
     """Text of the error; empty if there was none."""
     end: End | None = field(default=None, compare=False)
-    """The circumstances of ``exit``, for the event; not dumped, because the record has them."""
+    """The circumstances of ``exit``, for the event."""
     rule: str = ""
     """The words of an option that has decided; empty if none of ours has."""
 
@@ -62,37 +59,6 @@ class Transition:
     """Wall-clock seconds since the epoch."""
     cause: Cause
     evidence: Evidence = Evidence()
-
-    def dump(self) -> dict[str, Any]:
-        """Return it as plain data, for ``load``."""
-        facts = self.evidence
-        return {
-            "old": int(self.old),
-            "new": int(self.new),
-            "at": self.at,
-            "cause": self.cause.dump(),
-            "pid": facts.pid,
-            "failures": facts.failures,
-            "exit": _dump_exit(facts.exit),
-            "expected": facts.expected,
-            "error": facts.error,
-            "rule": facts.rule,
-        }
-
-    @classmethod
-    def load(cls, data: dict[str, Any]) -> Transition:
-        """Make a transition from the result of ``dump``."""
-        evidence = Evidence(
-            data["pid"],
-            data["failures"],
-            _load_exit(data["exit"]),
-            data["expected"],
-            data["error"],
-            rule=data["rule"],
-        )
-        return cls(
-            State(data["old"]), State(data["new"]), data["at"], Cause.load(data["cause"]), evidence
-        )
 
 
 class History(Protocol):
@@ -175,24 +141,24 @@ class ProcessRecord:
     """Number of the signal that was last sent on request; 0 means none to this child."""
     signal_entry: int = 0
     """Number of the journal's entry about the request to send ``signal``."""
-    bad_restarts: tuple[float, ...] = ()
+    bad_restarts: tuple[Monotonic, ...] = ()
     """When it was last restarted because it went wrong, see ``core/process/flapping.py``; times of
     the monotonic clock, like the next four."""
-    began_at: float = -math.inf
+    began_at: Monotonic = -math.inf
     """When the last start was attempted, by the monotonic clock."""
-    spawned_at: float = -math.inf
+    spawned_at: Monotonic = -math.inf
     """When the child was made."""
     probes: ProbeRecord | None = None
     """Readiness and health of the present or last child; None if the options ask for neither."""
     restart_cause: Cause | None = None
     """Why a policy restarts the process, from the decision until the start; else None."""
-    due: float = math.inf
+    due: Monotonic = math.inf
     """When the process starts automatically; infinite means not at all."""
     stop_step: int = 0
     """Number of the step of the stop sequence that was taken last, from 0."""
-    deadline: float = math.inf
+    deadline: Monotonic = math.inf
     """When the child counts as started, or gets its next stop signal; infinite means never."""
-    stop_by: float = math.inf
+    stop_by: Monotonic = math.inf
     """When SIGKILL ends a stop at the latest, because the stop of everything may take only so long;
     by the monotonic clock."""
     restarting: RestartHistory | None = None
@@ -226,60 +192,3 @@ class ProcessRecord:
     def restarts(self) -> int:
         """Number of children after the first."""
         return max(0, self.spawns - 1)
-
-    def dump(self, now: float) -> dict[str, Any]:
-        """Return the record as plain data; ``now`` is the monotonic clock's time."""
-        data: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
-        for name in _MONOTONIC:
-            data[name] = data[name] - now if math.isfinite(data[name]) else None
-        return data | {
-            "state": int(self.state),
-            "bad_restarts": [time - now for time in self.bad_restarts],
-            "last_exit": _dump_exit(self.last_exit),
-            "probes": None if self.probes is None else self.probes.dump(now),
-            "restart_cause": None if self.restart_cause is None else self.restart_cause.dump(),
-            "last_end": None if self.last_end is None else self.last_end.dump(),
-            "intent": self.intent.value,
-            "intended_by": None if self.intended_by is None else self.intended_by.dump(),
-            "transition": None if self.transition is None else self.transition.dump(),
-            "restarting": None if self.restarting is None else self.restarting.dump(now),
-        }
-
-    @classmethod
-    def load(cls, data: dict[str, Any], now: float) -> ProcessRecord:
-        """Make a record from the result of ``dump``; ``now`` is the monotonic clock's time."""
-        values = dict(data)
-        for name in _MONOTONIC:
-            seconds = values.pop(name)
-            if seconds is not None:
-                values[name] = now + seconds
-        cause, transition, end = values["intended_by"], values["transition"], values["last_end"]
-        restarting = values["restarting"]
-        probes, restart_cause = values["probes"], values["restart_cause"]
-        if probes is not None:
-            from trio_supervisor.core.process.probing import ProbeRecord  # few programs need it
-
-            probes = ProbeRecord.load(probes, now)
-        return cls(
-            **values
-            | {
-                "state": State(values["state"]),
-                "bad_restarts": tuple(now + seconds for seconds in values["bad_restarts"]),
-                "last_exit": _load_exit(values["last_exit"]),
-                "last_end": None if end is None else End.load(end),
-                "intent": Intent(values["intent"]),
-                "intended_by": None if cause is None else Cause.load(cause),
-                "probes": probes,
-                "restart_cause": None if restart_cause is None else Cause.load(restart_cause),
-                "transition": None if transition is None else Transition.load(transition),
-                "restarting": None if restarting is None else RestartHistory.load(restarting, now),
-            }
-        )
-
-
-def _dump_exit(ended: Exit | None) -> list[int | bool | None] | None:
-    return None if ended is None else [ended.code, ended.signal, ended.core_dumped]
-
-
-def _load_exit(data: list[Any] | None) -> Exit | None:
-    return None if data is None else Exit(*data)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config.model import Autorestart
 from trio_supervisor.core.config.restarting import NO_RESTART_OPTIONS, Backoff, RestartOptions
@@ -11,6 +11,7 @@ from trio_supervisor.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from trio_supervisor.core.config.model import ProcessConfig
+    from trio_supervisor.core.monotonic import Monotonic
     from trio_supervisor.core.process.exit import Exit
 
 #: An EXITED process whose child lived for less than this is not respawned earlier than this many
@@ -33,8 +34,8 @@ class RestartHistory:
 
     deaths: int = 0
     """Exits in a row that were not requested, since it was last RUNNING for STABLE seconds."""
-    running_since: float = -math.inf
-    restarts: tuple[float, ...] = ()
+    running_since: Monotonic = -math.inf
+    restarts: tuple[Monotonic, ...] = ()
     """When automatic restarts were made, the latest ones, as many as the limit counts."""
 
     def died(self, at: float) -> None:
@@ -45,25 +46,6 @@ class RestartHistory:
         """Count an automatic restart."""
         if options.restart_limit is not None:
             self.restarts = (*self.restarts, at)[-options.restart_limit.count :]
-
-    def dump(self, now: float) -> dict[str, Any]:
-        """Return it as plain data with times relative to ``now``, for ``load``."""
-        running = self.running_since - now
-        return {
-            "deaths": self.deaths,
-            "running_since": running if math.isfinite(running) else None,
-            "restarts": [at - now for at in self.restarts],
-        }
-
-    @classmethod
-    def load(cls, data: dict[str, Any], now: float) -> RestartHistory:
-        """Make it again from what ``dump`` returned."""
-        running = data["running_since"]
-        return cls(
-            data["deaths"],
-            -math.inf if running is None else now + running,
-            tuple(now + at for at in data["restarts"]),
-        )
 
 
 @dataclass(frozen=True, slots=True)

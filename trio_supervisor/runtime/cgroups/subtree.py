@@ -55,7 +55,7 @@ class Subtree:
         self.base = base
         self.controllers: set[str] = set()
         """Those that limit nodes."""
-        self._lock = lock
+        self.lock = lock
         # Also for what needs no node: the kernel then counts whom it kills for lack of memory.
         self._enable("memory")
 
@@ -84,7 +84,7 @@ class Subtree:
 
     def close(self) -> None:
         """Leave it to others; nodes that have processes stay."""
-        os.close(self._lock)
+        os.close(self.lock)
 
 
 def open_subtree(setting: str, uid: int | None) -> tuple[Subtree | None, list[Diagnostic]]:

@@ -68,6 +68,11 @@ class Coordinator:
         self._edges.refresh()
         return self._edges.graph
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether everything has followed from the last changes."""
+        return not (self._wakeup.is_set() or self._to_stop or self._edges.left)
+
     def groups_changed(self) -> None:
         """Take note that a group or a process was added or removed."""
         self._edges.groups_changed()

@@ -13,7 +13,7 @@ import trio
 
 from trio_supervisor.core.config.model import Severity
 from trio_supervisor.core.dataclass import dataclass
-from trio_supervisor.core.events import serials
+from trio_supervisor.core.events import Serials
 
 if TYPE_CHECKING:
     from trio_supervisor.core.events import Event
@@ -48,7 +48,7 @@ class EventBuffer:
         self._waiting: deque[BufferedEvent] = deque()
         self._returned: deque[BufferedEvent] = deque()
         """Events that were taken out and put back; they come before the waiting ones."""
-        self._poolserials = serials()
+        self._poolserials = Serials()
 
     def append(self, event: Event, serial: int) -> bool:
         """Add an event; True if that begins an overflow, see ``wait_for_end_of_overflow``."""
@@ -74,6 +74,11 @@ class EventBuffer:
     def has_returned(self) -> bool:
         """Whether the next event was taken out before."""
         return bool(self._returned)
+
+    @property
+    def is_overflowing(self) -> bool:
+        """Whether the end of an overflow has still to be reported."""
+        return self._unreported > 0
 
     def _make_room(self) -> bool:
         """Drop the oldest event if the buffer is full; True if that begins an overflow.

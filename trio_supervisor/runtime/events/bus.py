@@ -14,9 +14,9 @@ from trio_supervisor.core.config.model import Severity
 from trio_supervisor.core.events import Extended, subscribes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from trio_supervisor.core.events import Event
+    from trio_supervisor.core.events import Event, Serials
 
     Accept = Callable[[Event, int], None]
 
@@ -30,10 +30,10 @@ class Bus:
     """
 
     def __init__(
-        self, report: Callable[[Severity, str], None], serials: Iterator[int] | None = None
+        self, report: Callable[[Severity, str], None], serials: Serials | None = None
     ) -> None:
         self._report = report
-        self._serials = events.serials() if serials is None else serials
+        self._serials = events.Serials() if serials is None else serials
         self._subscribers: list[tuple[tuple[type[Event], ...], Accept]] = []
         self._observers: list[Callable[[Event], None]] = []
 

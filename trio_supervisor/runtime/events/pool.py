@@ -201,6 +201,8 @@ class Pool:
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
+                if self.buffer.is_overflowing:  # since before a handover
+                    self._watch_overflow()
                 for member in self._members.values():
                     nursery.start_soon(self._follow, member)
                 while True:

@@ -39,6 +39,8 @@ class ActiveGroups:
         self._nursery: trio.Nursery | None = None
         self.autostarted = trio.Event()
         """Set when each process that starts by itself has been started once, or refused."""
+        self.autostarts = 0
+        """Number of the starts of groups that are under way."""
         self.dependencies = LazyCoordinator(lambda: self.by_name, host)
         check_groups(config.groups)
         for group in config.groups:
@@ -204,7 +206,11 @@ class ActiveGroups:
         processes = operations.in_start_order(processes)
 
         async def start() -> None:
-            await operations.autostart(processes, cause, lambda: self._host.accepting)
+            self.autostarts += 1
+            try:
+                await operations.autostart(processes, cause, lambda: self._host.accepting)
+            finally:
+                self.autostarts -= 1
             self.autostarted.set()
 
         self._nursery.start_soon(run_logged, start, "autostart", self._host.log)

@@ -26,7 +26,10 @@ from trio_supervisor.runtime.requester import PYTHON, set_requester
 from trio_supervisor.runtime.spawn.shared_socket import SharedSocket
 
 if TYPE_CHECKING:
-    from trio_supervisor.core.config.model import GroupConfig, ProcessConfig
+    from collections.abc import Mapping
+
+    from trio_supervisor.core.config.model import FastCgiSocket, GroupConfig, ProcessConfig
+    from trio_supervisor.core.handover.state import HandedGroup
     from trio_supervisor.core.process.record import ProcessRecord
     from trio_supervisor.runtime.host import Host
     from trio_supervisor.runtime.spawn.child import Child
@@ -35,9 +38,13 @@ if TYPE_CHECKING:
 class Group:
     """The processes of one group, by name, in start order (priority, then configuration order)."""
 
-    def __init__(self, config: GroupConfig, host: Host) -> None:
+    def __init__(self, config: GroupConfig, host: Host, handed: HandedGroup | None = None) -> None:
         """A FastCGI socket or an automatic log that cannot be made is no error here: each start of
-        the processes that need it tries again, and fails."""
+        the processes that need it tries again, and fails.
+
+        ``handed`` is what the same group of an earlier supervisor had: the group goes on with its
+        records, sockets and automatic logs.
+        """
         self.config = config
         self.name = config.name
         self.priority = config.priority
@@ -48,12 +55,18 @@ class Group:
         self.processes: dict[str, Process] = {}
         self._nursery: trio.Nursery | None = None
         self._closed = False
-        self._auto_logs: list[tuple[str, str]] = []
-        """Names of processes, with the paths of their automatic logs."""
         self._warnings: frozenset[str] = frozenset()
         """What was told of options that do not work here: processes of one program share it."""
+        self.auto_logs: dict[tuple[str, str], str] = {}
+        """Paths of automatic logs, by names of process and channel."""
+        records: dict[str, ProcessRecord] = {}
+        if handed is not None:
+            self.auto_logs = {(log.process, log.channel): log.path for log in handed.logs}
+            self._take_over_sockets(handed.sockets)
+            records = {process.name: process.record for process in handed.processes}
         for process in start_order(config.processes):
-            self.processes[process.name] = self._make(process)  # of equal names the last counts
+            # Of equal names the last counts.
+            self.processes[process.name] = self._make(process, records.get(process.name))
 
     def __repr__(self) -> str:
         return f"<Group {self.name}: {', '.join(self.processes) or 'no processes'}>"
@@ -81,7 +94,7 @@ class Group:
         """Add a process, also while the group runs; nothing is started.
 
         With ``record`` and ``child`` the process continues from this record with a child that is
-        already alive; no part of the daemon does that yet. Raises AlreadyAdded.
+        already alive. Raises AlreadyAdded.
         """
         if config.name in self.processes:
             raise AlreadyAdded(f"{self.name}:{config.name}")
@@ -130,8 +143,8 @@ class Group:
         self._remove_auto_logs_of(set(self.processes))
 
     def _remove_auto_logs_of(self, processes: set[str]) -> None:
-        paths = [path for name, path in self._auto_logs if name in processes]
-        self._auto_logs = [entry for entry in self._auto_logs if entry[0] not in processes]
+        paths = [path for (name, _), path in self.auto_logs.items() if name in processes]
+        self.auto_logs = {key: p for key, p in self.auto_logs.items() if key[0] not in processes}
         if self._host.daemon.nocleanup or not paths:
             return
 
@@ -198,12 +211,25 @@ class Group:
                 self._warnings |= {text}
                 self._host.log(Severity.WARN, text)
 
+    def _take_over_sockets(self, descriptors: Mapping[str, int]) -> None:
+        for config in self.config.processes:
+            socket = config.socket
+            if socket is not None and socket.url in descriptors and socket.url not in self.sockets:
+                descriptor = descriptors[socket.url]
+                self.sockets[socket.url] = self._socket_of(socket, config.uid, descriptor)
+
+    def _socket_of(
+        self, config: FastCgiSocket, uid: int | None, descriptor: int | None = None
+    ) -> SharedSocket:
+        host = self._host
+        return SharedSocket(config, uid, host.log, descriptor, lambda: host.letting_go)
+
     def _shared_socket(self, config: ProcessConfig) -> SharedSocket | None:
         if config.socket is None:
             return None
         url = config.socket.url
         if url not in self.sockets:
-            self.sockets[url] = SharedSocket(config.socket, config.uid, self._host.log)
+            self.sockets[url] = self._socket_of(config.socket, config.uid)
             try:
                 self.sockets[url].check()
             except OSError as error:
@@ -232,7 +258,12 @@ class Group:
         )
 
     def _auto_log(self, process: str, channel: str) -> str:
-        """Make an automatic log and return its path. Raises OSError with the reason."""
+        """Make an automatic log and return its path. Raises OSError with the reason.
+
+        One that an earlier supervisor has made is used again.
+        """
+        if (process, channel) in self.auto_logs:
+            return self.auto_logs[process, channel]
         daemon = self._host.daemon
         create = partial(
             create_auto_log, process=process, channel=channel, identifier=daemon.identifier
@@ -242,5 +273,5 @@ class Group:
         except OSError as error:
             why = f"cannot create a log in this childlogdir: {reason(error)}"
             raise OSError(error.errno, why, daemon.childlogdir) from error
-        self._auto_logs.append((process, path))
+        self.auto_logs[process, channel] = path
         return path

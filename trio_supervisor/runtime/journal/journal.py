@@ -15,7 +15,7 @@ import trio
 from trio_supervisor._version import __version__
 from trio_supervisor.core.diagnostics import Severity
 from trio_supervisor.core.journal.chain import FORGOTTEN, Why, chain_of, continued, what_starts
-from trio_supervisor.core.journal.entry import NO_FACTS, JournalEntry, What
+from trio_supervisor.core.journal.entry import NO_FACTS, UPGRADED, JournalEntry, What
 from trio_supervisor.core.journal.evidence import bounded, evidence_of, secrets_of
 from trio_supervisor.core.journal.memory import JournalMemory, select
 from trio_supervisor.core.journal.request_line import request_line
@@ -179,6 +179,15 @@ class Journal:
         cause = BOOT.of(self._restarted_by)
         self._restarted_by = 0
         return self.record("", What.DAEMON, cause, new=DaemonState.RUNNING.name, evidence=facts)
+
+    def upgraded(self, version: str, request: Cause) -> int:
+        """Add the entry about an upgrade and return its number.
+
+        ``version`` is that of the program before, ``request`` what asked for it.
+        """
+        facts: dict[str, Fact] = {"from": version, "version": __version__, "pid": os.getpid()}
+        cause = Cause(CauseKind.UPGRADE, request.who, request.entry)
+        return self.record("", What.DAEMON, cause, new=UPGRADED, evidence=facts)
 
     def leaving(self, state: DaemonState, cause: Cause) -> Cause:
         """Add the entry about a shutdown or restart; return the cause of the stops."""

@@ -208,6 +208,20 @@ class Sinks:
         for writer in self._writers.values():
             writer.settle(seconds, max(seconds, LONGEST_SETTLE), began)
 
+    def hanging(self) -> str:
+        """Tell which log takes no bytes; empty if all do."""
+        if self._worker.hangs:
+            return "the disk of a log does not answer"
+        stuck = [writer.name for writer in self._writers.values() if writer.hangs]
+        return f"the reader of the log {stuck[0]} takes nothing" if stuck else ""
+
+    def unwritten(self) -> str:
+        """Tell which log has not got all; empty if all have."""
+        if self._worker.is_busy:
+            return "the disk of a log does not answer"
+        behind = [writer.name for writer in self._writers.values() if writer.backlog]
+        return f"the reader of the log {behind[0]} is too slow" if behind else ""
+
     def do(
         self,
         action: Callable[[str], T],

@@ -147,6 +147,11 @@ class DiskWorker:
         """Whether some disk is known to hang."""
         return self._stuck > 0 and time.monotonic() - self._replaced_at >= HANGS_AFTER
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether jobs are under way or wait."""
+        return self._active or self._stuck > 0
+
     def settle(self, seconds: float) -> None:
         """Block until all jobs are done, or until one of them has taken so many seconds.
 

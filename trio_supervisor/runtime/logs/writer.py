@@ -91,7 +91,7 @@ class Writer:
         self.backlog = 0
         self.broken = False
         """True after EPIPE. Writing goes on, because a FIFO can be reopened by a new reader."""
-        self._name = name
+        self.name = name
         self._target = target
         self._reports = ReportQueue(report)
         self._drops = DropCounter(name, self._reports.add)
@@ -176,7 +176,7 @@ class Writer:
                 self._left = True
                 self._reports.add(
                     Severity.ERROR,
-                    f"log {self._name}: {self.backlog} bytes are not written before the end,"
+                    f"log {self.name}: {self.backlog} bytes are not written before the end,"
                     " because its reader is too slow",
                 )
         if unused:

@@ -66,6 +66,10 @@ class Backlog(Generic[T]):
         self._taken.unpark_all()
         return item
 
+    def waiting(self) -> list[T]:
+        """Return what waits, and leave it there."""
+        return [item for item, _ in self._items]
+
     def take_all(self) -> list[T]:
         """Return all that waits."""
         items = [item for item, _ in self._items]

@@ -50,14 +50,14 @@ from trio_supervisor.core.process.probing import (
 )
 from trio_supervisor.core.process.states import State
 from trio_supervisor.runtime.output.reader import read_available
-from trio_supervisor.runtime.output.subscriptions import BUFFER_BYTES
+from trio_supervisor.runtime.output.subscriptions import BUFFER_BYTES, OutputStream
 from trio_supervisor.runtime.probes.attempt import Prober
 from trio_supervisor.runtime.probes.notify_socket import NotifySocket
 from trio_supervisor.runtime.spawn.launcher import SpawnError
 from trio_supervisor.runtime.spawn.side_command import SideCommands
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from trio_supervisor.core.config.model import ProcessConfig
     from trio_supervisor.core.config.probes import Probe
@@ -111,6 +111,8 @@ class Monitor:
         """Our end of the pipe of ``fd:N``."""
         self._signs_of_life = 0
         """Number of ``WATCHDOG=1`` so far."""
+        self._searches: dict[str, LineSearch] = {}
+        """By the names of the outputs in which ``log:`` looks."""
         self._alive = trio.lowlevel.ParkingLot()
         """Where the watchdog waits for a message of the program."""
 
@@ -126,7 +128,7 @@ class Monitor:
         with ExitStack() as launch:
             try:
                 if isinstance(condition, Notify) or isinstance(health.check, Notify):
-                    self._socket = self._new_socket()
+                    self._socket = self.socket_at(self._host.notify_directory().new_path())
                     environment["NOTIFY_SOCKET"] = self._socket.path
                 if isinstance(health.check, Notify):
                     environment["WATCHDOG_USEC"] = str(round(health.interval * 1e6))
@@ -149,6 +151,7 @@ class Monitor:
 
     def spawned(self) -> None:
         """Begin the record of a new child."""
+        self._searches.clear()
         record = self._record
         record.probes = probe_record(self._config, record.spawned_at)
         record.deadline = start_deadline(self._config, self._probes, record.spawned_at)
@@ -188,6 +191,37 @@ class Monitor:
             case check:
                 nursery.start_soon(self._check_health, check, driver)
 
+    def take_over(
+        self,
+        socket: NotifySocket | None,
+        ready_end: int | None,
+        searched: Mapping[str, tuple[bytes, bytes]],
+    ) -> None:
+        """Go on with what a child was given by an earlier supervisor.
+
+        ``searched`` has, for each output in which ``log:`` looks, the beginning of the last line
+        and what was not searched yet.
+        """
+        self._socket, self._ready_end = socket, ready_end
+        if isinstance(self._config.readiness.condition, LogLine):
+            for name, (rest, unsearched) in searched.items():
+                line = self._config.readiness.condition
+                self._searches[name] = LineSearch(line, rest, unsearched)
+
+    def handed_over(
+        self,
+    ) -> tuple[NotifySocket | None, int | None, dict[str, tuple[bytes, bytes]]]:
+        """Return the same of the present child."""
+        searched = {
+            name: (search.match.rest, search.waiting) for name, search in self._searches.items()
+        }
+        return self._socket, self._ready_end, searched
+
+    def detach(self) -> None:
+        """Forget the notify socket, which stays open for another supervisor."""
+        if self._socket is not None:
+            self._socket.detach()
+
     def ended(self) -> None:
         """Close what the last child was given."""
         if self._socket is not None:
@@ -204,10 +238,13 @@ class Monitor:
         assert probes is not None
         return probes
 
-    def _new_socket(self) -> NotifySocket:
-        config = self._config
-        path = self._host.notify_directory().new_path()
-        return NotifySocket(path, config.uid, lambda text: self._log(Severity.WARN, text))
+    def socket_at(self, path: str, descriptor: int | None = None) -> NotifySocket:
+        """Make a notify socket at this path, or take over one that is bound there."""
+
+        def report(text: str) -> None:
+            self._log(Severity.WARN, text)
+
+        return NotifySocket(path, self._config.uid, report, descriptor)
 
     # readiness
 
@@ -218,9 +255,11 @@ class Monitor:
             case DescriptorNewline():
                 if self._ready_end is not None:
                     nursery.start_soon(self._read_newline, self._ready_end, driver)
-            case LogLine() as line:
+            case LogLine() as line if not self._probes.is_ready:
                 for output in self._outputs:
                     nursery.start_soon(self._search, output, line, driver)
+            case LogLine():
+                pass
             case probe:
                 nursery.start_soon(self._try_until_ready, probe, driver)
 
@@ -247,14 +286,26 @@ class Monitor:
 
     async def _search(self, output: OutputChannel, line: LogLine, driver: Monitored) -> None:
         """Wait for the line; a program that writes faster than it can be searched has to wait."""
-        match = LineMatch(line)
-        with output.subscriptions.open(BUFFER_BYTES, "block") as chunks:
-            async for chunk in chunks:
-                for is_found in match.steps(chunk):
+        search = self._searches.get(output.name)
+        if search is None:  # else that of a child that was handed over
+            search = self._searches[output.name] = LineSearch(line)
+        output.subscriptions.add(search.chunks)
+        steps = search.match.steps(search.unsearched)
+        try:
+            while True:
+                for is_found in steps:
                     if is_found:
                         self._become_ready(driver)
                         return
                     await trio.lowlevel.checkpoint()
+                steps = search.match.steps(await anext(search.chunks))
+        except StopAsyncIteration:
+            return
+        finally:
+            if not self._host.letting_go:
+                output.subscriptions.remove(search.chunks)
+            elif any(steps):
+                self._become_ready(driver)
 
     def _become_ready(self, driver: Monitored) -> None:
         record, probes = self._record, self._probes
@@ -366,3 +417,18 @@ _THEN = {
     OnUnhealthy.STOP: "; it is stopped",
     OnUnhealthy.NONE: "",
 }
+
+
+class LineSearch:
+    """Looks for a line in one output."""
+
+    def __init__(self, line: LogLine, rest: bytes = b"", unsearched: bytes = b"") -> None:
+        """``rest`` is the beginning of a line that was seen, ``unsearched`` what came after it."""
+        self.match = LineMatch(line, rest)
+        self.unsearched = unsearched
+        self.chunks = OutputStream(BUFFER_BYTES, "block", until_exit=False)
+
+    @property
+    def waiting(self) -> bytes:
+        """The output that was not searched yet."""
+        return b"".join(self.chunks.backlog.waiting())

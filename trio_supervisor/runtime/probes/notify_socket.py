@@ -50,19 +50,25 @@ LONGEST_PATH = 107
 class NotifyDirectory:
     """The directory of the sockets of one supervisor: made at the first need."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], path: str | None = None) -> None:
+        """``path`` is that of a directory which an earlier supervisor has made."""
         self._candidates = [
             path
             for path in (environment.get("RUNTIME_DIRECTORY", "").split(":")[0], "/run")
             if path
         ]
-        self._path: str | None = None
+        self._path = path
 
     def new_path(self) -> str:
         """Return a path for a socket that nobody can guess. Raises OSError."""
         if self._path is None or not os.path.isdir(self._path):
             self._path = self._made()
         return os.path.join(self._path, secrets.token_hex(16))
+
+    @property
+    def path(self) -> str | None:
+        """None if it was not made yet."""
+        return self._path
 
     def close(self) -> None:
         """Remove the directory; sockets that are still open are left alone."""
@@ -87,13 +93,24 @@ class NotifyDirectory:
 class NotifySocket:
     """The socket of one child."""
 
-    def __init__(self, path: str, uid: int | None, report: Callable[[str], None]) -> None:
-        """Bind it. ``uid`` is the program's user; None means our own. Raises OSError."""
+    def __init__(
+        self,
+        path: str,
+        uid: int | None,
+        report: Callable[[str], None],
+        descriptor: int | None = None,
+    ) -> None:
+        """Bind it, or go on with the socket of this descriptor, which is bound already.
+
+        ``uid`` is the program's user; None means our own. Raises OSError.
+        """
         self.path = path
         self._report = report
         self._reported: set[str] = set()
         self._senders = {0, os.getuid(), os.getuid() if uid is None else uid}
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM, fileno=descriptor)
+        if descriptor is not None:
+            return
         try:
             if len(os.fsencode(path)) > LONGEST_PATH:
                 raise OSError(0, f"{os.path.dirname(path)}: its name is too long for sockets")
@@ -106,6 +123,10 @@ class NotifySocket:
         except BaseException:
             self.close()
             raise
+
+    @property
+    def descriptor(self) -> int:
+        return self._socket.fileno()
 
     async def messages(self, take: Callable[[Notification], None]) -> None:
         """Call ``take`` with each message, until cancelled.
@@ -158,6 +179,10 @@ class NotifySocket:
                 with suppress(OSError):
                     os.close(descriptor)
         return True
+
+    def detach(self) -> None:
+        """Forget the socket, which stays open."""
+        self._socket.detach()
 
     def close(self) -> None:
         """Close it and remove its file. A second call does nothing."""

@@ -87,6 +87,7 @@ class Driver:
         "_config",
         "_host",
         "_inherited",
+        "_is_between",
         "_kills_before",
         "_known_hooks",
         "_memory_kills",
@@ -134,7 +135,9 @@ class Driver:
         self.without_child: trio.CancelScope | None = None
         """Set while there is no child but the start or the cleaning up goes on; a stop of a start
         cancels it."""
-        self._inherited: Child | None = None
+        self._inherited: tuple[Child, Callable[[], object]] | None = None
+        self._is_between = False
+        """Whether a child is being made, taken over or cleaned up."""
         self._removed = False
         self._memory_kills = host.memory_kills
         """Tells whether the kernel has killed the child for lack of memory."""
@@ -155,13 +158,30 @@ class Driver:
             dead = self.child
             await self._waiters.until(lambda: self.child is not dead)
 
-    def hand_over(self, child: Child) -> None:
+    def hand_over(self, child: Child, attached: Callable[[], object] = lambda: None) -> None:
         """Give ``run`` a child that is already alive and that the record describes.
 
-        So far only tests call it: it is there for a supervisor that continues with the children of
-        an earlier one.
+        It can be signalled at once. ``attached`` is called when its pipes have been taken over and
+        nothing has been read.
         """
-        self._inherited = child
+        self.child = child
+        self._inherited = child, attached
+
+    @property
+    def has_inherited(self) -> bool:
+        """Whether a child was handed over that is not served yet."""
+        return self._inherited is not None
+
+    @property
+    def can_let_go(self) -> bool:
+        """Whether another supervisor could go on from here.
+
+        Not while a child is being made or taken over, has ended and is not recorded yet, or while
+        a hook runs.
+        """
+        if self._is_between or self._inherited is not None or self.is_dead:
+            return False
+        return self._known_hooks is None or not self._known_hooks.is_running
 
     def end(self) -> None:
         """Make ``run`` return as soon as there is no child; cancel a pending automatic start."""
@@ -193,17 +213,22 @@ class Driver:
 
     async def run(self) -> None:
         """Start and serve children until ``end`` is called; runs as the task of the process."""
-        if self.child is not None:  # an error ended an earlier run while the child lived
+        if self._inherited is not None:
+            (child, attached), self._is_between = self._inherited, True
+            with self._starter.holder() as held:
+                await self.resume(held, child, attached)
+                self._inherited = None
+                self._waiters.wake()
+                try:
+                    await self._accompany()
+                finally:
+                    self._is_between = False
+        elif self.child is not None:  # an error ended an earlier run while the child lived
             ended, now = await self.child.wait(), trio.current_time()
             lacked_memory = self._memory_kills.explain(
                 ended, self._kills_before, asked=self._signals.killed
             )
             self._record_end(ended, now, self._stdio.last_lines, lacked_memory=lacked_memory)
-        if self._inherited is not None:
-            child, self._inherited = self._inherited, None
-            with self._starter.holder() as held:
-                await self.resume(held, child)
-                await self._accompany()
         record = self._record
         while True:
             while record.state is not State.STARTING:
@@ -214,10 +239,18 @@ class Driver:
                 if trio.current_time() >= record.due:
                     self._states.begin(record.restart_cause or POLICY)
             wait = self._states.attempt.wait
-            if wait is None or await self._dependencies_met(wait):
+            if wait is not None and not await self._dependencies_met(wait):
+                continue
+            if self._host.hold is not None:
+                await self._host.hold.wait()
+                continue  # it may have been stopped meanwhile
+            self._is_between = True
+            try:
                 with self._starter.holder() as held:
                     if await self.launch(held):
                         await self._accompany()
+            finally:
+                self._is_between = False
 
     async def _dependencies_met(self, wait: Wait) -> bool:
         """Return when the dependencies are as they must be; False if it was stopped meanwhile."""
@@ -289,7 +322,12 @@ class Driver:
             raise StartAbandoned
         return environment
 
-    async def resume(self, held: contextlib.ExitStack | None, child: Child) -> None:
+    async def resume(
+        self,
+        held: contextlib.ExitStack | None,
+        child: Child,
+        attached: Callable[[], object] = lambda: None,
+    ) -> None:
         """Take over a living child that was handed over; its record tells state and deadline."""
         try:
             await self._starter.reopen(held)
@@ -298,6 +336,7 @@ class Driver:
             self._host.log(Severity.CRITICAL, text)
         self.child = child
         self._stdio.attach(child)
+        attached()
 
     def abandon(self) -> None:
         """Stop watching a living child without a signal, when the group's task ends."""
@@ -330,6 +369,7 @@ class Driver:
         try:
             async with trio.open_nursery() as nursery:
                 self.nursery = nursery
+                self._is_between = False
                 child.serve(nursery, self._stdio.carry)
                 if self._monitor is not None:
                     self._monitor.serve(nursery, self)
@@ -345,6 +385,7 @@ class Driver:
                 try:
                     ended = await self._watch(child)
                 finally:
+                    self._is_between = True
                     self._stdio.stdin.stop_delivery()
                 died_at = trio.current_time()  # a disk that hangs may take its time below
                 nursery.cancel_scope.cancel()
@@ -362,9 +403,10 @@ class Driver:
                 if stopping:
                     await after()
         finally:
-            self._stdio.close()
-            if self._monitor is not None:
-                self._monitor.ended()
+            if not self._host.letting_go:
+                self._stdio.close()
+                if self._monitor is not None:
+                    self._monitor.ended()
         await self._stdio.settled()  # its last words are in the log before its exit is known
         self._record_end(ended, died_at, last_lines, lacked_memory=lacked_memory)
         if cleans_up and not stopping:  # a start that is due waits for it
@@ -465,7 +507,9 @@ class Driver:
         record_it(trio.current_time() + step.wait)
         try:
             if step.command:
-                assert self.nursery is not None
+                if self.nursery is None:  # just handed over, and not served yet
+                    next_step()
+                    return
                 self.hooks.begin_stop(self.nursery, child.pid, step, next_step)
             else:
                 self._signals.stop(child, step)

@@ -53,6 +53,11 @@ class ProcessHooks:
         self._refreshes = SideCommands(starter.config, starter.group, starter.host)
         self._refresh_turn = trio.Lock()
 
+    @property
+    def is_running(self) -> bool:
+        """Whether a command runs."""
+        return self._commands.is_running
+
     async def pre_start(self) -> None:
         """Run the command before a start, with the log open. Raises SpawnError if it has failed."""
         line, within = self._config.stopping.pre_start, self._config.stopping.hook_timeout

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from trio_supervisor._version import __version__
 from trio_supervisor.core.errors import IncorrectParameters
 from trio_supervisor.core.process.states import State
 from trio_supervisor.runtime.groups.operations import running
@@ -19,6 +20,7 @@ from trio_supervisor.runtime.journal.view import (
     shown_why,
     without_requesters,
 )
+from trio_supervisor.runtime.requester import cause_of_request
 from trio_supervisor.runtime.rpc.control import members_named, results
 from trio_supervisor.runtime.rpc.method import ARRAY, INTEGER, NAME, SECONDS, WAIT, Method
 
@@ -195,6 +197,28 @@ async def refresh(supervisor: Supervisor, names: list[Value]) -> Value:
     return results(await supervisor.refresh(processes))
 
 
+async def upgrade(supervisor: Supervisor) -> Value:
+    """Replace the running program by the one on disk, without stopping anything.
+
+    The answer comes when that program was checked; it takes the place as soon as nothing is under
+    way that would be lost (see getUpgrade). A program that cannot go on is refused.
+
+    @return struct  {from, version}: the version that runs, and that which takes its place
+    """
+    version = await supervisor.upgrades.begin(cause_of_request())
+    return {"from": __version__, "version": version}
+
+
+async def upgrade_status(supervisor: Supervisor) -> Value:
+    """Tell how upgrades without a stop have gone.
+
+    @return struct  {version, upgrades, under_way, failure}: the version that runs, the number of
+                    upgrades since the start of the daemon, whether one is under way, and why the
+                    last one has failed (empty: it has not)
+    """
+    return dict(supervisor.upgrades.described())
+
+
 def _strings(values: list[Value]) -> list[str]:
     if not all(isinstance(value, str) for value in values):
         raise IncorrectParameters
@@ -221,6 +245,8 @@ METHODS = (
     Method("refresh", "array", (ARRAY,), refresh),
     Method("reopenLogs", "boolean", (ARRAY,), reopen_logs),
     Method("startWithoutDependencies", "boolean", (NAME, WAIT), start_without_dependencies),
+    Method("getUpgrade", "struct", (), upgrade_status, always=True, reads=True),
+    Method("upgrade", "struct", (), upgrade),
     Method("waitForState", "array", (ARRAY, ARRAY, SECONDS), wait_for_state, reads=True),
     Method("why", "struct", (NAME,), why, always=True, reads=True, redact=without_requesters),
 )

@@ -84,6 +84,9 @@ class Child(Protocol):
     def resume(self, *, group: bool) -> None:
         """Continue the child, or its group, if it is stopped (SIGSTOP). Raises OSError."""
 
+    def hold(self, *, held: bool = True) -> None:
+        """Do not reap it, because another supervisor will take it over; or reap it again."""
+
     def close(self) -> None:
         """Stop watching the child; if it is alive, it is left alone."""
 
@@ -94,6 +97,7 @@ class RealChild:
     __slots__ = (
         "_closed",
         "_exit",
+        "_is_held",
         "_pidfd",
         "_registry",
         "before_reaping",
@@ -110,7 +114,7 @@ class RealChild:
         self,
         pid: int,
         stdin: int | None,
-        stdout: int,
+        stdout: int | None,
         stderr: int | None,
         registry: ChildRegistry,
     ) -> None:
@@ -124,6 +128,7 @@ class RealChild:
         self.before_reaping: Callable[[int], None] | None = None
         """Called with the pid of the dead child, while nothing else can have this pid."""
         self._closed = False
+        self._is_held = False
         self._exit: Exit | None = None
         registry.living[self.pid] = self
 
@@ -141,7 +146,7 @@ class RealChild:
         return ended
 
     def poll(self) -> Exit | None:
-        if self._exit is None and not self._closed:
+        if self._exit is None and not self._closed and not self._is_held:
             try:
                 if self.before_reaping is not None:
                     if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
@@ -180,6 +185,9 @@ class RealChild:
 
     def resume(self, *, group: bool) -> None:
         (self.send_group_signal if group else self.send_signal)(signal.SIGCONT)
+
+    def hold(self, *, held: bool = True) -> None:
+        self._is_held = held
 
     def close(self) -> None:
         self._closed = True

@@ -104,6 +104,11 @@ class ProcessLauncher:
         self._registry = ChildRegistry(poll_interval)
         self._fork_server = ForkServerSlot(log)
 
+    @property
+    def registry(self) -> ChildRegistry:
+        """The children that were made here."""
+        return self._registry
+
     def owns(self, pid: int) -> bool:
         """Whether this is a child that was made here, is not reaped and was not given up."""
         return self._registry.owns(pid) or self._fork_server.owns(pid)

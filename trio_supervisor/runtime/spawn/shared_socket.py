@@ -27,12 +27,22 @@ class SharedSocket:
     """``uid`` is the program's user, who owns a unix socket unless the program names an owner."""
 
     def __init__(
-        self, config: FastCgiSocket, uid: int | None, log: Callable[[Severity, str], None]
+        self,
+        config: FastCgiSocket,
+        uid: int | None,
+        log: Callable[[Severity, str], None],
+        descriptor: int | None = None,
+        stays_open: Callable[[], bool] = lambda: False,
     ) -> None:
+        """``descriptor`` is that of a listening socket which an earlier supervisor has opened.
+
+        ``stays_open`` tells whether the last holder leaves it open, for another supervisor.
+        """
+        self._stays_open = stays_open
         self._config = config
         self._uid = uid
         self._log = log
-        self._socket: socket.socket | None = None
+        self._socket = None if descriptor is None else socket.socket(fileno=descriptor)
         self._holders = 0
 
     @contextlib.contextmanager
@@ -49,10 +59,20 @@ class SharedSocket:
             yield self._socket.fileno()
         finally:
             self._holders -= 1
-            if not self._holders:
+            if not self._holders and not self._stays_open():
                 self._log(Severity.INFO, f"Closing socket {self._config.url}")
                 self._socket.close()  # the file of a unix socket stays, as with Supervisor
                 self._socket = None
+
+    @property
+    def descriptor(self) -> int | None:
+        """None if it is not open."""
+        return None if self._socket is None else self._socket.fileno()
+
+    def detach(self) -> None:
+        """Forget the socket, which stays open."""
+        if self._socket is not None:
+            self._socket.detach()
 
     def lend(self, holder: contextlib.ExitStack) -> int:
         """Return the descriptor, held until ``holder`` is closed. Raises SpawnError."""

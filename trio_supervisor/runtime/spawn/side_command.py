@@ -80,6 +80,11 @@ class SideCommands:
         self._host = host
         self._job: _Job | None = None
 
+    @property
+    def is_running(self) -> bool:
+        """Whether a command was started and has not been reaped."""
+        return self._job is not None and not self._job.over.is_set()
+
     async def run(
         self,
         line: str,

@@ -148,6 +148,9 @@ class TaskChild:
     def resume(self, *, group: bool) -> None:
         """Do nothing: a task cannot be stopped by SIGSTOP."""
 
+    def hold(self, *, held: bool = True) -> None:
+        """Do nothing: a task cannot be taken over."""
+
     def close(self) -> None:
         self._scope.cancel()
 

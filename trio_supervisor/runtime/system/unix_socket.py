@@ -53,8 +53,9 @@ class UnixListener(socket.socket):
 
     __slots__ = ("file", "path")
 
-    def __init__(self, path: str) -> None:
-        super().__init__(socket.AF_UNIX)
+    def __init__(self, path: str, descriptor: int | None = None) -> None:
+        """``descriptor`` is that of a socket which listens already."""
+        super().__init__(socket.AF_UNIX, fileno=descriptor)
         self.path = path
         self.file: os.stat_result | None = None
         """Status of the file; None until it exists."""

@@ -10,6 +10,7 @@ from trio_supervisor.core.process.reasons import ill_health
 from trio_supervisor.core.process.states import DaemonState, State
 from trio_supervisor.runtime.inspect.describe import flapping, reason
 from trio_supervisor.runtime.inspect.info import by_name
+from trio_supervisor.runtime.requester import cause_of_request
 from trio_supervisor.runtime.rpc.supervisor import SUPERVISOR_VERSION
 from trio_supervisor.runtime.rpc.tsupervisor import pool_info
 from trio_supervisor.web.api.json import json_response
@@ -51,6 +52,16 @@ async def shutdown(request: ApiRequest) -> object:
 async def restart(request: ApiRequest) -> object:
     await request.supervisor.reload()
     return {"done": True}
+
+
+async def upgrade(request: ApiRequest) -> object:
+    upgrades = request.supervisor.upgrades
+    await upgrades.begin(cause_of_request())
+    return upgrades.described()
+
+
+async def upgrade_status(request: ApiRequest) -> object:
+    return request.supervisor.upgrades.described()
 
 
 async def health(request: ApiRequest) -> object:
@@ -105,6 +116,21 @@ ROUTES = (
         restart,
         "Stop all processes and restart the supervisor with a reread configuration",
         ref("Done"),
+        failures=(409,),
+    ),
+    Route(
+        READ,
+        f"{ROOT}/daemon/upgrade",
+        upgrade_status,
+        "How upgrades without a stop have gone",
+        ref("Upgrade"),
+    ),
+    Route(
+        CHANGE,
+        f"{ROOT}/daemon/upgrade",
+        upgrade,
+        "Check the program on disk, and begin to replace the running one by it without a stop",
+        ref("Upgrade"),
         failures=(409,),
     ),
 )

@@ -353,6 +353,13 @@ UPDATE = thing(
     failed=array(thing("A group that could not be changed", group=TEXT, error=ref("Error"))),
 )
 DONE = thing("The request is done, or has begun", done={"type": "boolean", "const": True})
+UPGRADE = thing(
+    "Upgrades of the supervisor without a stop",
+    version=text("of the running program"),
+    upgrades=count("upgrades since the start of the daemon"),
+    under_way=described(TRUTH, "an upgrade is under way"),
+    failure=text("why the last one has failed; empty if it has not"),
+)
 HEALTH = thing("The supervisor responds", status={"const": "ok"}, statename=_DAEMON_STATE)
 READINESS = thing(
     "Readiness: every autostart program is running or has exited as expected",
@@ -435,6 +442,7 @@ COMPONENTS: dict[str, Schema] = {
     "Diff": DIFF,
     "Update": UPDATE,
     "Done": DONE,
+    "Upgrade": UPGRADE,
     "Health": HEALTH,
     "Readiness": READINESS,
     "Event": EVENT,

@@ -18,9 +18,20 @@ if TYPE_CHECKING:
 FIELD = "csrf"
 #: Random bytes in front of each token.
 NONCE = 8
-#: New in every daemon process, so that it cannot leak from a file.
-_SECRET = secrets.token_bytes(32)
+#: New in every daemon process, so that it cannot leak from a file. An upgrade keeps it.
+_secret = secrets.token_bytes(32)
 _ORIGIN = ("origin", "referer", "sec-fetch-site")
+
+
+def secret() -> bytes:
+    """Return the key of all tokens."""
+    return _secret
+
+
+def go_on_with(secret: bytes) -> None:
+    """Use the key of an earlier program, whose pages are still open."""
+    global _secret
+    _secret = secret
 
 
 def token_for(request: Request) -> str:
@@ -35,7 +46,7 @@ def token_for(request: Request) -> str:
 
 def _proof(request: Request, nonce: str) -> str:
     user = request.headers.get("authorization", "")
-    return hmac.new(_SECRET, f"{nonce} {user}".encode(errors="replace"), hashlib.sha256).hexdigest()
+    return hmac.new(_secret, f"{nonce} {user}".encode(errors="replace"), hashlib.sha256).hexdigest()
 
 
 def is_from_browser(request: Request) -> bool:

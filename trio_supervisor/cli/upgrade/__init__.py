@@ -1,0 +1,1 @@
+"""tsupervisorctl upgrade: the daemon replaces its program by another version of itself."""
