@@ -72,3 +72,9 @@ def test_by_the_line(line: bytes, time: float | None, stamp: int) -> None:
     assert (when and when.order) == (None if time is None else pytest.approx(time))
     assert stamps.length_of_stamp(line) == stamp
     assert stamps.since == float("inf")
+
+
+def test_names_that_follow_the_time() -> None:
+    stamps = Stamps(b"web stdout ")
+    assert stamps.length_of_stamp(b"2026-11-30T12:00:00.123Z web stdout hello") == 36
+    assert stamps.length_of_stamp(b"2026-11-30T12:00:00.123Z other stdout hello") == 25

@@ -8,7 +8,7 @@ import shutil
 import threading
 import tracemalloc
 from contextlib import suppress
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,7 @@ from trio_supervisor.runtime.logs.history import (
     end_of,
     lines_after,
     lines_before,
+    place_of_time,
     read_after,
     read_before,
     size_of,
@@ -305,6 +306,38 @@ def test_times_by_the_lines(tmp_path: Path) -> None:
         b"a stdout one",
         b"a stdout two",
     ]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    gaps=st.lists(st.sampled_from([0, 0, 1, 5]), min_size=1, max_size=60),
+    wanted=st.integers(0, 100),
+    cuts=st.lists(st.integers(0, 60), max_size=3),
+)
+def test_the_place_of_a_time(
+    tmp_path_factory: pytest.TempPathFactory, gaps: list[int], wanted: int, cuts: list[int]
+) -> None:
+    directory = tmp_path_factory.mktemp("log")
+    path = str(directory / "log")
+    seconds = list(accumulate(gaps))
+    lines = [
+        f"2026-11-30T00:{at // 60:02}:{at % 60:02}.000Z {n} {'x' * (n % 7 * 4000)}\n".encode()
+        for n, at in enumerate(seconds)
+    ]
+    ends = [*sorted(min(cut, len(lines)) for cut in cuts), len(lines)]
+    for number, (start, end) in enumerate(pairwise([0, *ends])):
+        age = len(ends) - 1 - number
+        data = b"".join(lines[start:end])
+        if age >= 2:
+            with gzip.open(f"{path}.{age}.gz", "wb") as file:
+                file.write(data)
+        else:
+            Path(f"{path}.{age}" if age else path).write_bytes(data)
+    origin = next(iter(lines_after(path, None, "", Stamps()))).order - seconds[0]
+    place = place_of_time(path, origin + wanted, Stamps())
+    found = [line.order - origin for line in lines_after(path, place, "", Stamps())]
+    assert found == [at for at in seconds if at >= wanted]
+    shutil.rmtree(directory)
 
 
 @pytest.mark.behaviour("http.md#places-in-logs")

@@ -85,6 +85,17 @@ async def test_both_outputs_in_the_order_of_arrival(logs: LogLines) -> None:
     assert text_of(await only.before(last.start, 2)) == "e5 e6"
 
 
+async def test_around_a_place_in_one_output(logs: LogLines) -> None:
+    """Of the other the lines of the same time."""
+    only = await LogLines(logs.sources[1:]).last(4)
+    place = {"stderr": only.lines[0].start}
+    assert text_of(await logs.around(again(place), 6)) == "o5 e5 o6 e6 o7 e7"
+    none = LogLines((*logs.sources, LineSource("supervisor", "/nonexistent", UNKNOWN)))
+    assert text_of(await none.around(again(place), 6)) == "o5 e5 o6 e6 o7 e7"
+    end = await logs.last(1)
+    assert text_of(await logs.around({"stdout": end.end["stdout"]}, 2)) == "o9"
+
+
 async def test_a_line_that_goes_on_later(logs: LogLines) -> None:
     log = logs.sources[0].path
     write(log, "one\nhal")

@@ -44,7 +44,11 @@ def fake() -> FakeSupervisor:
 @pytest.mark.behaviour("http.md#read-only-users")
 async def test_a_read_only_user_may_look(fake: FakeSupervisor) -> None:
     async with talking(fake, LOCKED) as client:
-        for target in ("/", "/tail.html?processname=cat", "/ok.html", "/api/v1/processes"):
+        for target in (
+            *("/", "/tail.html?processname=cat", "/log.html?processname=cat", "/ok.html"),
+            *("/log.html?processname=cat&q=x", "/api/v1/processes"),
+            *("/api/v1/processes/cat/lines", "/api/v1/processes/cat/lines/search?pattern=x"),
+        ):
             assert (await client.get(target, login("eve:look"))).status == 200
         reply = await client.post("/RPC2", INFO, login("eve:look"))
         assert b"<string>RUNNING</string>" in reply.body

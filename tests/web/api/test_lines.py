@@ -91,6 +91,10 @@ async def test_search(fake: FakeSupervisor) -> None:
         assert match["line"]["line"] == "four"
         shown = await read(client, f"{LINES}?after={place}&lines=1&output=stderr")
         assert [line["line"] for line in shown["lines"]] == ["four"]
+        shown = await read(client, f"{LINES}?around={place}&lines=4")
+        assert [line["line"] for line in shown["lines"]] == [
+            *("one", "two", "\\xff<three>", "four")
+        ]
         more = await read(client, f"{LINES}/search?pattern=o&before={first['before']}")
         assert [match["line"]["line"] for match in more["matches"]] == ["two", "one"]
 
@@ -105,6 +109,7 @@ async def test_search(fake: FakeSupervisor) -> None:
         ("/search", "pattern"),
         ("?before=x", "before"),
         ("?after=start&before=stdout.start", "exclude each other"),
+        ("?around=stdout.start&before=stdout.start", "exclude each other"),
         ("?lines=0", "lines"),
     ],
 )

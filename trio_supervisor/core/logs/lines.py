@@ -37,7 +37,7 @@ class LoggedLine:
     is_whole: bool = True
     """False for a part of a line, and for the last line of a log while it has no newline."""
     stamp: int = 0
-    """Bytes at its beginning that only repeat its time."""
+    """Bytes at its beginning that only repeat its time and its log."""
 
 
 def spans_before(data: bytes, *, at_start: bool) -> list[tuple[int, int]]:

@@ -61,7 +61,7 @@ class Times(Protocol):
         """
 
     def length_of_stamp(self, line: bytes) -> int:
-        """Return the bytes at the beginning of a line that only repeat its time."""
+        """Return the bytes at the beginning of a line that only repeat its time and its log."""
 
     @property
     def is_carried_over(self) -> bool:
@@ -107,8 +107,12 @@ class Marks:
         return self.stretches[0].first if self.stretches else math.inf
 
 
+@dataclass(frozen=True, slots=True)
 class Stamps:
     """Times of a log whose lines begin with them."""
+
+    names: bytes = b""
+    """What may follow the time and says no more than which log it is: process and output."""
 
     def of(self, line: bytes, distance: int) -> When | None:
         found = _STAMP.match(line[:_STAMPED])
@@ -122,7 +126,9 @@ class Stamps:
 
     def length_of_stamp(self, line: bytes) -> int:
         found = _STAMP.match(line[:_STAMPED])
-        return 0 if found is None or found["json"] else found.end()
+        if found is None or found["json"]:
+            return 0
+        return found.end() + (len(self.names) if line.startswith(self.names, found.end()) else 0)
 
     @property
     def is_carried_over(self) -> bool:

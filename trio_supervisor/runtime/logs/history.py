@@ -146,7 +146,15 @@ def read_after(path: str, place: LogPlace | None, size: int = BLOCK) -> LogBlock
 
     Raises NoFile, Failed and PlaceGone.
     """
-    return _read(path, lambda files: _after(files, place, size))
+    return _read(path, lambda files: _after(files, *_found(files, place), size))
+
+
+def place_of_time(path: str, order: float, times: Times) -> LogPlace:
+    """Return the place before the first line that has this order or a later one.
+
+    Right if the orders in the log never decrease. Raises NoFile and Failed.
+    """
+    return _read(path, lambda files: _seek(files, order, times))
 
 
 def lines_before(
@@ -336,8 +344,43 @@ def _before(files: _Files, place: LogPlace, size: int) -> LogBlock:
     return _block(files, first, found, behind, is_last=behind <= 0)
 
 
-def _after(files: _Files, place: LogPlace | None, size: int) -> LogBlock:
-    number, offset = (0, 0) if place is None else files.find(place)
+def _found(files: _Files, place: LogPlace | None) -> tuple[int, int]:
+    return (0, 0) if place is None else files.find(place)
+
+
+def _seek(files: _Files, order: float, times: Times) -> LogPlace:
+    def first_line(number: int, offset: int) -> LoggedLine | None:
+        """Return the first line that begins behind an offset, or at the beginning of a file."""
+        lines = _lines_from(files, number, offset, BLOCK, times)
+        return lines[0] if lines else None
+
+    number = len(files.parts) - 1
+    while number and ((line := first_line(number, 0)) is None or line.order >= order):
+        number -= 1
+    low, high = 0, files.parts[number].size
+    while high - low > BLOCK:
+        middle = (low + high) // 2
+        line = first_line(number, middle)
+        if line is not None and line.order < order:
+            low = middle
+        else:
+            high = middle
+    lines = _lines_from(files, number, low, 2 * BLOCK, times)
+    found = next((line.start for line in lines if line.order >= order), None)
+    if found is not None:
+        return found
+    return lines[-1].end if lines else _end(files)
+
+
+def _lines_from(
+    files: _Files, number: int, offset: int, size: int, times: Times
+) -> list[LoggedLine]:
+    block = _after(files, number, offset, size)
+    spans = spans_after(block.data, at_end=block.is_last)
+    return lines_of(block, spans[1:] if offset else spans, "", times, 0.0)
+
+
+def _after(files: _Files, number: int, offset: int, size: int) -> LogBlock:
     first = number
     found: list[tuple[bytes, int]] = []
     left = size

@@ -22,7 +22,7 @@ from trio_supervisor.core.errors import Failed
 from trio_supervisor.core.logs.lines import LoggedLine
 from trio_supervisor.core.logs.match import matcher
 from trio_supervisor.core.logs.place import LogPlace, cursor_text, parse_cursor
-from trio_supervisor.core.logs.times import Marks, When
+from trio_supervisor.core.logs.times import Marks, Stamps, When
 from trio_supervisor.runtime.logs.readers import readers
 
 if TYPE_CHECKING:
@@ -139,17 +139,21 @@ def _ask(key: str, orders: bytes) -> bytes:
             with suppress(subprocess.TimeoutExpired):  # a process may hang with its disk
                 process.wait(1)
     if process.returncode:
-        raise Failed(f"the search has ended with {process.returncode}: is the memory used up?")
+        raise Failed(
+            f"the search has ended with {process.returncode}: it needs memory, and the daemon's "
+            f"user must be allowed to read {SCRIPT}"
+        )
     return answer
 
 
 def _described(source: LineSource) -> dict[str, object]:
     times = source.times
-    marks, written = None, 0
+    described: dict[str, object] = {"stream": source.stream, "path": source.path, "marks": None}
     if isinstance(times, Marks):
         marks = [[one.begin, one.first, one.last] for one in times.stretches]
-        written = times.written
-    return {"stream": source.stream, "path": source.path, "marks": marks, "written": written}
+        return described | {"marks": marks, "written": times.written, "names": ""}
+    names = times.names if isinstance(times, Stamps) else b""
+    return described | {"names": names.decode()}
 
 
 def _match(found: Mapping[str, Any]) -> FoundLine:

@@ -64,7 +64,7 @@ class _Log:
         """That of the oldest line that was searched."""
         self.found: list[dict[str, Any]] = []
         """The lines that match, the newest first."""
-        self._times: Times = Stamps()
+        self._times: Times = Stamps(source["names"].encode())
         if source["marks"] is not None:
             stretches = tuple(Stretch(*one) for one in source["marks"])
             self._times = Marks(stretches, source["written"])

@@ -5,6 +5,7 @@ Only clients that ask for lines load this module and those that it needs.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from trio_supervisor.runtime.logs.history import (
     end_of,
     lines_after,
     lines_before,
+    place_of_time,
     size_of,
 )
 from trio_supervisor.runtime.logs.readers import readers
@@ -75,23 +77,28 @@ def line_sources(
 
     Empty if there are no files. Raises BadName.
     """
+    names = ""
     if process is None:
         logs = [find_log(supervisor, ACTIVITY_LOG)]
     else:
+        names = f"{supervisor.process(process).full_name} "
         logs = [find_log(supervisor, LogAddress(process, stream)) for stream in streams]
     found: dict[str, LineSource] = {}
     for log in logs:
         if log.path in found:
             found[log.path] = LineSource(SHARED, log.path, found[log.path].times)
         elif log.path is not None:
-            found[log.path] = LineSource(log.name, log.path, _times(log))
+            found[log.path] = LineSource(log.name, log.path, _times(log, names))
     return tuple(found.values())
 
 
-def _times(log: LogSource) -> Times:
+def _times(log: LogSource, names: str) -> Times:
+    """``names`` is what a line with a format has of its process."""
     channel = log.channel
-    if channel is None or channel.has_format:
+    if channel is None:
         return Stamps()
+    if channel.has_format:
+        return Stamps(f"{names}{log.name} ".encode())
     if log.is_shared:  # offsets in it are not those of one output
         return Marks((), 0)
     stretches = tuple(Stretch(*stretch) for stretch in channel.stretches_since(0))
@@ -121,7 +128,7 @@ class LogLines:
         return await readers.run(_after, self._key, self.sources, cursor, count)
 
     async def around(self, cursor: Cursor, count: int) -> LinePage:
-        """Return lines before and after a place."""
+        """Return lines before and after a place; in logs that it is not in, those of its time."""
         return await readers.run(_around, self._key, self.sources, cursor, count)
 
 
@@ -191,6 +198,7 @@ def _after(key: str, sources: Sequence[LineSource], cursor: Cursor, count: int) 
 
 
 def _around(key: str, sources: Sequence[LineSource], cursor: Cursor, count: int) -> LinePage:
+    cursor = _completed(sources, cursor)
     before = _before(key, sources, cursor, count // 2)
     after = _after(key, sources, cursor, count - count // 2)
     return LinePage(
@@ -201,6 +209,20 @@ def _around(key: str, sources: Sequence[LineSource], cursor: Cursor, count: int)
         after.is_last,
         before.is_gone or after.is_gone,
     )
+
+
+def _completed(sources: Sequence[LineSource], cursor: Cursor) -> Cursor:
+    """Add the places of the same time in the logs that a cursor does not have."""
+    missing = [source for source in sources if source.stream not in cursor]
+    known = [_Kept(source).after(cursor) for source in sources if source.stream in cursor]
+    line = next(forwards(known), None) if missing else None
+    if line is None:
+        return cursor
+    found = dict(cursor)
+    for source in missing:
+        with suppress(NoFile):
+            found[source.stream] = place_of_time(source.path, line.order, source.times)
+    return found
 
 
 def _within(cursor: Cursor, sources: Iterable[LineSource]) -> dict[str, LogPlace | None]:

@@ -50,7 +50,14 @@ PLACES = (
     Field(
         "before",
         "string",
-        "a place: send the lines before it; without before and after the last lines are sent",
+        "a place: send the lines before it; without a place the last lines are sent",
+        default=None,
+        pattern=CURSOR,
+    ),
+    Field(
+        "around",
+        "string",
+        "a place: send lines before and after it, such as those around a match",
         default=None,
         pattern=CURSOR,
     ),
@@ -113,10 +120,12 @@ async def _lines(request: ApiRequest) -> object:
     sources = _sources(request)
     logs = LogLines(sources)
     count = request.number("lines") or LINES
-    before = _place(request, "before")
+    if sum(request.fields[name] is not None for name in ("before", "around", "after")) > 1:
+        raise malformed("before, around and after exclude each other", "send one of them")
+    before, around = _place(request, "before"), _place(request, "around")
+    if around is not None:
+        return _shown_page(await logs.around(around, count))
     if request.fields["after"] is not None:
-        if before is not None:
-            raise malformed("before and after exclude each other", "send one of them")
         start = request.fields["after"] == BEGINNING
         after = first_place(sources) if start else _place(request, "after")
         return _shown_page(await logs.after(after or {}, count))

@@ -179,8 +179,9 @@ class _LinesPage:
             f'<nav class="bar" aria-label="Log">{self._tabs()}{self._form(fields or {})}'
             f"{_TOOLS if fields is None and self._sources else ''}{self._downloads()}</nav>\n"
             f"{content}"
-            f'<p class="legend">Times are {zone(self._supervisor.wall_clock())}, the local time of '
-            f"the supervisor. {LEGEND}</p>\n"
+            f'<details class="legend"><summary>Times are local to the supervisor, '
+            f"{zone(self._supervisor.wall_clock())}. What do intervals mean?</summary>"
+            f"{LEGEND}</details>\n"
         )
 
     async def _lines(self, fields: Mapping[str, str]) -> LinePage:
@@ -306,6 +307,8 @@ class _LinesPage:
             go_on = f'<a class="button further" href="{link}">Search further back</a>'
         all = "everything: " if result.before is None else ""
         count = f'<span class="count">{len(result.matches)}</span> lines found'
+        if not items and result.before is None:
+            items = '<li class="none">No line was found</li>'
         return (
             f'<p class="edge progress"><span role="status">Searched {all}{searched[0]} of '
             f"{searched[1]}, {count}</span> "
@@ -316,9 +319,7 @@ class _LinesPage:
 
     def _match(self, match: FoundLine) -> str:
         line = match.line
-        stream = line.stream
-        output = stream if stream in CHANNELS and len(self._streams) > 1 else BOTH
-        link = Address(self._address.process, output).link(at=place_of(line))
+        link = self._address.link(at=place_of(line))
         rows = LinesView(days=False).rows((*match.before, line, *match.after), line)
         return (
             f'<li><a href="{link}">{day_and_time(line)} show in the log</a>'

@@ -22,8 +22,10 @@ _MINUTE = 60
 _TO = "\N{EN DASH}"
 #: Explains the times of lines.
 LEGEND = (
-    f"A time such as 12:58{_TO}13:05 is the interval in which the line was written; until 13:05 "
-    "means that its beginning is not known. Lines of both outputs are in the order of these times."
+    "In a log whose lines do not have their time, the supervisor knows when it has read recent "
+    f"lines, and older ones less exactly: a time such as 12:58{_TO}13:05 is the interval in which "
+    "the line was written, and until 13:05 means that its beginning is not known. Lines of both "
+    "outputs are in the order of these times."
 )
 
 

@@ -866,7 +866,7 @@ function searchPage() {
 
   function show(progress, bar) {
     const found = $('.count', progress);
-    if (found) found.textContent = String(list.childElementCount);
+    if (found) found.textContent = String(all('li:not(.none)', list).length);
     $('.progress').replaceWith(progress);
     $('.searched').replaceWith(bar);
   }
@@ -883,7 +883,9 @@ function searchPage() {
         const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
         const progress = page.querySelector('.progress');
         if (!progress) break;
-        list.append(...page.querySelectorAll('.found-lines > li'));
+        const found = page.querySelectorAll('.found-lines > li:not(.none)');
+        list.append(...found);
+        if (!list.childElementCount) list.append(...page.querySelectorAll('.none'));
         show(document.adoptNode(progress), document.adoptNode(page.querySelector('.searched')));
       } catch {
         break;
