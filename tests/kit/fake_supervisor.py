@@ -113,6 +113,8 @@ class FakeProcess:
     failure: RequestError | None = None
     """What the next start raises."""
     gate: trio.Event | None = None
+    coordination: None = None
+    is_dead: bool = False
     signals: list[int] = field(default_factory=list)
     stdin: bytes = b""
     refreshes: int = 0
@@ -145,6 +147,14 @@ class FakeProcess:
     @property
     def uptime(self) -> float:
         return NOW - self.started if self.state in SIGNALLABLE_STATES else 0.0
+
+    @property
+    def stopping(self) -> bool:
+        return self.state is State.STOPPING
+
+    @property
+    def driver(self) -> FakeProcess:
+        return self
 
     def run(self, pid: int = 4242) -> None:
         self.state, self.pid, self.started = State.RUNNING, pid, NOW - 65

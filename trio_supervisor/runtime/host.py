@@ -61,6 +61,9 @@ class Coordination(Protocol):
         with it.
         """
 
+    def stop_held_by(self, key: Key, /) -> list[str]:
+        """Return the full names of those that must end before a process is told to stop."""
+
     def groups_changed(self) -> None:
         """Take note that a group or a process was added or removed."""
 

@@ -16,6 +16,7 @@ from trio_supervisor.core.config.model import Autorestart, Config, GroupConfig
 from trio_supervisor.core.process.cause import CauseKind
 from trio_supervisor.core.process.record import Intent
 from trio_supervisor.core.process.states import State
+from trio_supervisor.runtime.inspect.describe import reason
 
 if TYPE_CHECKING:
     from trio.testing import MockClock
@@ -299,3 +300,14 @@ async def test_a_stop_signal_that_cannot_be_sent_lets_the_others_go_on(
         await stage["g:db"].stop()
         assert stage.states() == {"g:web": "UNKNOWN", "g:db": "STOPPED"}
         stage.launcher.close()
+
+
+@pytest.mark.behaviour("policies.md#shown-stops")
+async def test_a_stop_that_waits_for_dependents_names_them(autojump_clock: MockClock) -> None:
+    stage = stage_of(single("web", "db", on_stop=STOP), single("db"))
+    async with stage.running():
+        await stage["web"].wait_for("RUNNING")
+        await stage["db"].stop(wait=False)
+        assert reason(stage["db"]) == "is stopped when web has ended"
+        await stage["db"].wait_for("STOPPING")
+        assert reason(stage["db"]) == "is being stopped, KILL in 10 s"

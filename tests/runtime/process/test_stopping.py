@@ -13,6 +13,7 @@ from tests.kit.fakes import Recorder, ignore_all_but_kill
 from tests.kit.running import running
 from trio_supervisor.core.config.stopping import SignalStep, Stopping
 from trio_supervisor.core.process.states import State
+from trio_supervisor.runtime.inspect.describe import next_step_of, reason
 
 if TYPE_CHECKING:
     from tests.kit.fakes import FakeChild
@@ -150,3 +151,27 @@ async def test_a_stop_command_that_cannot_be_run_has_failed(autojump_clock: Mock
         await x.start()
         assert round(await stopped(x)) == 0
     assert "WARN x: stop_command: can't find command '/none/stop'" in recorder.lines
+
+
+@pytest.mark.behaviour("policies.md#shown-stops")
+async def test_what_a_stop_waits_for_is_told(mock_clock: MockClock) -> None:
+    recorder = Recorder()
+    stopping = Stopping(SEQUENCE, post_stop="/bin/echo after")
+    group, x = recorder.process(stopping=stopping, stopwaitsecs=2, startsecs=0)
+    async with running(group, recorder.host):
+        await x.start()
+        [child] = recorder.launcher.children
+        note_signals(child)
+        assert (reason(x), next_step_of(x)) == ("", {})
+        await x.stop(wait=False)
+        assert reason(x) == "is being stopped, INT in 5 s"
+        mock_clock.jump(3.5)
+        assert next_step_of(x) == {"what": "INT", "seconds": 2}
+        mock_clock.jump(1.5)
+        await wait_all_tasks_blocked()
+        assert reason(x) == "is being stopped, KILL in 2 s"
+        mock_clock.jump(2)
+        await wait_all_tasks_blocked()
+        assert (reason(x), next_step_of(x)) == ("has ended, post_stop or kill_mode is at work", {})
+        recorder.launcher.last.die(0)
+        await x.wait_for(State.STOPPED)

@@ -10,6 +10,7 @@ import sys
 import time
 from contextlib import suppress
 
+from trio_supervisor.cli.client.client import Fault
 from trio_supervisor.cli.ctl.names import short_name
 from trio_supervisor.cli.ctl.text import clip, plain
 from trio_supervisor.core.process.states import State
@@ -29,11 +30,12 @@ SHOWN = 3
 #: Return to the first column and erase the line.
 CLEAR = "\r\x1b[K"
 
-#: Operation -> the state during it, the option that limits it, and the text about its end.
+#: Operation -> the state during it, and of a daemon that does not tell what it does next: the
+#: option that limits the state, and what follows.
 PHASES = {
-    "stopping": (State.STOPPING, "stopwaitsecs", "KILL in"),
-    "starting": (State.STARTING, "startsecs", "up in"),
-    "waiting for": (State.STARTING, "startsecs", "up in"),
+    "stopping": (State.STOPPING, "stopwaitsecs", "KILL"),
+    "starting": (State.STARTING, "startsecs", "up"),
+    "waiting for": (State.STARTING, "startsecs", "up"),
 }
 #: Operations that the daemon continues if the client stops waiting.
 LASTING = frozenset({"stopping", "starting"})
@@ -73,26 +75,35 @@ class Progress:
         self._shown = True
 
     def _waits(self) -> str:
-        """Describe the processes that are waited for, with the seconds left."""
+        """Describe the processes that are waited for, with the next step and the seconds left."""
         with suppress(Exception):  # the elapsed seconds are shown in any case
-            if self._limits is None:
-                rows = self._client.call("supervisor.getAllConfigInfo")
-                self._limits = {_key(row): row[self._limit] for row in rows}
-            rows = [
-                row
-                for row in self._client.call("supervisor.getAllProcessInfo")
-                if row["state"] == self._state
-            ]
+            rows = [row for row in self._rows() if row["state"] == self._state]
             waits = [self._wait(row, len(rows)) for row in rows[:SHOWN]]
             return "".join(waits) + (f", {len(rows) - SHOWN} more" if len(rows) > SHOWN else "")
         return ""
 
+    def _rows(self) -> list[dict[str, Any]]:
+        """Fetch all processes; from Supervisor's daemon without their next steps."""
+        if self._limits is None:
+            try:
+                rows: list[dict[str, Any]] = self._client.call("tsupervisor.getAllProcessDetails")
+            except Fault:
+                configured = self._client.call("supervisor.getAllConfigInfo")
+                self._limits = {_key(row): row[self._limit] for row in configured}
+            else:
+                return rows
+        rows = self._client.call("supervisor.getAllProcessInfo")
+        for row in rows:
+            starting = self._state is State.STARTING
+            elapsed = row["now"] - row["start"] if starting else time.monotonic() - self._began
+            left = self._limits.get(_key(row), 0) - elapsed
+            row["next_step"] = {"what": self._then, "seconds": left} if left > 0 else {}
+        return rows
+
     def _wait(self, row: dict[str, Any], count: int) -> str:
         who = f" {short_name(row)}" if count > 1 else ""
-        starting = self._state is State.STARTING
-        elapsed = row["now"] - row["start"] if starting else time.monotonic() - self._began
-        left = (self._limits or {}).get(_key(row), 0) - elapsed
-        then = f" {self._then} {left:.0f}s" if left > 0 else ""
+        step = row["next_step"]
+        then = f" {step['what']} in {step['seconds']:.0f}s" if step else ""
         return f",{who}{then}" if who or then else ""
 
 

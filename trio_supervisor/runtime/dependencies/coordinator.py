@@ -136,6 +136,10 @@ class Coordinator:
             self._edges.touch(key)  # it counts as stopping from now on
         return bool(first)
 
+    def stop_held_by(self, key: Key) -> list[str]:
+        """Return the full names of those that must end before a process is told to stop."""
+        return [full_name(other) for other in self._held.get(key, ())]
+
     def in_start_order(self, keys: Iterable[Key]) -> list[Key]:
         """Each behind those that it needs, else in the order given."""
         given = list(keys)

@@ -6,6 +6,7 @@ members are here.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import trio
@@ -16,6 +17,7 @@ from trio_supervisor.core.journal.entry import What
 from trio_supervisor.core.journal.words import sentence
 from trio_supervisor.core.process import reasons
 from trio_supervisor.core.process.flapping import described
+from trio_supervisor.core.process.next_step import next_step
 from trio_supervisor.core.process.states import SIGNALLABLE_STATES, State
 from trio_supervisor.runtime.inspect.info import process_info
 from trio_supervisor.runtime.inspect.procfs import NOTHING
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from trio_supervisor.core.journal.memory import JournalMemory
+    from trio_supervisor.core.process.next_step import NextStep
     from trio_supervisor.core.xmlrpc import Value
     from trio_supervisor.runtime.inspect.procfs import Usage
     from trio_supervisor.runtime.process.process import Process
@@ -48,9 +51,10 @@ async def details(supervisor: Supervisor, processes: Iterable[Process]) -> list[
     ``healthy``, ``unhealthy``; empty if it is not checked), ``told_status`` (what the program says
     of itself, see sd_notify(3)), ``limits`` (of memory, processors and processes, with what keeps
     each: the cgroup, or the daemon, which watches; empty without any), ``memory_max`` (bytes, 0
-    without), ``depends_on`` (as it is written), ``last_start`` (when and why the present child was
-    started; empty without one), ``last_exit`` (see ``End.described``; empty
-    if no child has ended), ``last_output`` (the end of its output), ``stdout_bytes`` and
+    without), ``depends_on`` (as it is written), ``next_step`` (what is done next with a child that
+    starts or stops, and in how many ``seconds``; empty if nothing is due), ``last_start`` (when and
+    why the present child was started; empty without one), ``last_exit`` (see ``End.described``;
+    empty if no child has ended), ``last_output`` (the end of its output), ``stdout_bytes`` and
     ``stderr_bytes`` (since the daemon's start); and of the child and its descendants
     ``cpu_seconds`` (never decreases while the child lives), ``memory`` (bytes) and ``processes``.
     """
@@ -78,6 +82,7 @@ def _details(process: Process, now: float, used: Usage) -> dict[str, Value]:
         "flapping": flapping(process),
         "health": health(process),
         "told_status": told_status(process),
+        "next_step": next_step_of(process),
         "depends_on": [str(need) for need in process.config.dependencies.needs],
         "limits": limits(process),
         "memory_max": process.config.limits.memory_max or 0,
@@ -94,9 +99,37 @@ def _details(process: Process, now: float, used: Usage) -> dict[str, Value]:
 def reason(process: Process) -> str:
     """Explain why a process does not run, is not ready or is unhealthy; empty if it is well."""
     text = process.waiting or process.phase or reasons.reason(process.config, process.record)
+    if not text and process.stopping:
+        return stopping_words(process)
     if process.config.restarting is NO_RESTART_OPTIONS:
         return text
     return text + reasons.next_start(process.record, trio.current_time())
+
+
+def stopping_words(process: Process) -> str:
+    """Tell what a stop that is under way waits for, and what follows."""
+    if process.driver.is_dead:
+        what = "post_stop or kill_mode is at work"
+        return f"has ended, {what}" if process.config.has_cleanup else "has ended"
+    held = process.coordination
+    first = [] if held is None else held.stop_held_by(process.key)
+    if first:
+        return f"is stopped when {', '.join(first)} {'has' if len(first) == 1 else 'have'} ended"
+    step = next_step(process.config, process.record)
+    if step is None:
+        return ""
+    return f"is being stopped, {step.what} in {_seconds_to(step)} s"
+
+
+def next_step_of(process: Process) -> dict[str, Value]:
+    """Return what is done next with a child that starts or stops, and in how many seconds; empty
+    if there is no such time."""
+    step = None if process.driver.is_dead else next_step(process.config, process.record)
+    return {} if step is None else {"what": step.what, "seconds": _seconds_to(step)}
+
+
+def _seconds_to(step: NextStep) -> int:
+    return max(0, math.ceil(step.at - trio.current_time()))
 
 
 def flapping(process: Process) -> str:

@@ -102,6 +102,12 @@ PROCESS = thing(
         "verdict of its health checks while it is running; empty if it has none",
     ),
     told_status=text("status that the program itself has sent by sd_notify; empty if none"),
+    next_step={
+        "type": "object",
+        "properties": {"what": {"type": "string"}, "seconds": {"type": "integer", "minimum": 0}},
+        "description": "what is done next with a child that starts or stops (a signal, up, given "
+        "up), and in how many seconds; empty if nothing is due",
+    },
     depends_on=described(_NAMES, "what it depends on, as written: db:healthy, cache?"),
     limits=text(
         "limits of memory, processors and processes with what keeps each, like memory_max 512.0 "
