@@ -45,7 +45,7 @@ logfile = {directory}/supervisord.log
 pidfile = {directory}/supervisord.pid
 childlogdir = {directory}
 minfds = {minfds}
-
+{settings}
 [unix_http_server]
 file = {socket}
 
@@ -103,13 +103,24 @@ class Daemon:
     """A daemon under measurement."""
 
     def __init__(
-        self, subject: Subject, directory: Path, programs: str, *, minfds: int, limit: float
+        self,
+        subject: Subject,
+        directory: Path,
+        programs: str,
+        *,
+        minfds: int,
+        limit: float,
+        settings: str = "",
     ) -> None:
         socket = directory / "supervisor.sock"
         configuration = directory / "supervisord.conf"
         configuration.write_text(
             _CONFIGURATION.format(
-                directory=directory, socket=socket, programs=programs, minfds=minfds
+                directory=directory,
+                socket=socket,
+                programs=programs,
+                minfds=minfds,
+                settings=settings,
             )
         )
         self.rpc = Rpc(socket)
@@ -188,9 +199,13 @@ def running(
     *,
     minfds: int = MINFDS,
     limit: float = RUN_LIMIT,
+    settings: str = "",
 ) -> Iterator[Daemon]:
-    """Run a daemon with these program sections during the block, which has ``limit`` seconds."""
-    daemon = Daemon(subject, directory, programs, minfds=minfds, limit=limit)
+    """Run a daemon with these program sections during the block, which has ``limit`` seconds.
+
+    ``settings`` are further lines of ``[supervisord]``.
+    """
+    daemon = Daemon(subject, directory, programs, minfds=minfds, limit=limit, settings=settings)
     try:
         yield daemon
     finally:
