@@ -13,7 +13,7 @@ from tests.kit.docs import blocks, sessions
 from tests.kit.reader import Reader
 from trio_supervisor.core.config.build import build
 from trio_supervisor.core.config.ini import Document, read
-from trio_supervisor.core.unit_files import Installation, daemon_unit
+from trio_supervisor.core.export.daemon_unit import Installation, daemon_unit
 
 #: Pages whose configurations are complete but for ``[supervisord]``.
 PAGES = ("sections.md", "groups.md", "expansions.md", "states.md", "migration.md", "fastcgi.md")

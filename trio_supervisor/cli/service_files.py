@@ -14,15 +14,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from trio_supervisor._version import __version__
-from trio_supervisor.core.compose import compose_file
-from trio_supervisor.core.config.build import build
+from trio_supervisor.core.config.build import as_read, build
 from trio_supervisor.core.config.model import GroupKind
-from trio_supervisor.core.unit_files import (
-    EXPORTED_OPTIONS,
-    Installation,
-    daemon_unit,
-    program_units,
-)
+from trio_supervisor.core.config.program_default import with_defaults
+from trio_supervisor.core.export.compose import compose_file
+from trio_supervisor.core.export.daemon_unit import Installation, daemon_unit
+from trio_supervisor.core.export.exported import exported_groups
+from trio_supervisor.core.export.program_units import program_units
 from trio_supervisor.runtime.load import eval_context, find_config, read_document
 
 if TYPE_CHECKING:
@@ -30,6 +28,7 @@ if TYPE_CHECKING:
 
     from trio_supervisor.core.config.ini import Document
     from trio_supervisor.core.config.model import Config
+    from trio_supervisor.core.export.exported import Exported
 
 #: Directory of the system's own units.
 UNITS = "/etc/systemd/system"
@@ -58,14 +57,10 @@ def export_units(configuration: str | None, overrides: Mapping[str, str], progra
 
     They contain the values of ``environment=``.
     """
-    _, document, config = _load(configuration, overrides, program)
-    unmapped = {
-        section.name: tuple(name for name in section.entries if name not in EXPORTED_OPTIONS)
-        for section in document.sections.values()
-    }
-    _name_pools(config, "systemd")
     units = [
-        unit for group in config.groups for unit in program_units(group, _user_names(), unmapped)
+        unit
+        for group in _exported(configuration, overrides, program, "systemd")
+        for unit in program_units(group)
     ]
     print("\n".join(f"# {UNITS}/{name}\n{text}" for name, text in units), end="")
     return 0
@@ -76,10 +71,19 @@ def export_services(configuration: str | None, overrides: Mapping[str, str], pro
 
     It contains the values of ``environment=``.
     """
-    _, _, config = _load(configuration, overrides, program)
-    _name_pools(config, "compose")
-    print(compose_file(config.groups, _user_names()), end="")
+    groups = _exported(configuration, overrides, program, "compose")
+    print(compose_file(exported for group in groups for exported in group), end="")
     return 0
+
+
+def _exported(
+    configuration: str | None, overrides: Mapping[str, str], program: str, form: str
+) -> list[list[Exported]]:
+    """Return the processes of each group, and report listener pools. Raises ConfigError."""
+    _, document, config = _load(configuration, overrides, program)
+    _name_pools(config, form)
+    written = {section.name: tuple(section.entries) for section in document.sections.values()}
+    return exported_groups(config, written, _user_names())
 
 
 def _name_pools(config: Config, form: str) -> None:
@@ -103,7 +107,8 @@ def _load(
     context = replace(eval_context(origin), is_dir=lambda path: True)
     here = os.path.dirname(path)
     document, _ = read_document(path, context, here)
-    return path, document, build(document, context, overrides=overrides, here=here)
+    config = build(document, context, overrides=overrides, here=here)
+    return path, with_defaults(as_read(document, context, here)), config
 
 
 def _command(program: str) -> list[str]:

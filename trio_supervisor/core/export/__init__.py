@@ -1,0 +1,1 @@
+"""Programs and the daemon as files of other service managers. Pure."""
