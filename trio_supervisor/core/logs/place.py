@@ -64,6 +64,10 @@ class LogPlace:
         file = self.file
         return f"{file.inode}-{self.offset}-{file.modified}-{self.head}-{self.checksum:x}"
 
+    def moved_to(self, offset: int) -> LogPlace:
+        """Return another place in the same file."""
+        return LogPlace(self.file, offset, self.head, self.checksum)
+
     @property
     def spot(self) -> tuple[int, int]:
         """What is the same for all places between these two bytes, whenever they were made."""

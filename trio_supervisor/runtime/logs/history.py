@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 
 #: Bytes that are read at once to find lines. A longer line is taken apart.
 BLOCK = 64 * 1024
+#: Lines of a block that are made at once: most blocks have more than are asked for.
+GROUP = 100
 #: Requests that are begun again because the files have changed.
 _TRIES = 20
 _LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -90,8 +92,8 @@ class LogBlock:
     """Bytes of a log that follow each other."""
 
     data: bytes
-    pieces: tuple[tuple[int, Part, bytes, int], ...]
-    """Where a file begins in the data, the file, its first bytes, and the offset in its content."""
+    pieces: tuple[tuple[int, Part, LogPlace], ...]
+    """Where a file begins in the data, the file, and the place in it."""
     behind: int
     """Bytes of the log that follow."""
     is_first: bool
@@ -103,17 +105,20 @@ class LogBlock:
 
     def place(self, offset: int) -> LogPlace:
         """Return a place in the data."""
-        begin, part, beginning, start = self._piece(offset)
-        return LogPlace.at(part.file, start + offset - begin, beginning)
+        begin, _, place = self.pieces[self._piece(offset)]
+        return place.moved_to(place.offset + offset - begin)
 
     def bounds(self, offset: int) -> tuple[float, float]:
         """Return between which times an offset was written, as far as the files tell."""
-        number = self.pieces.index(self._piece(offset))
+        number = self._piece(offset)
         earliest = self.pieces[number - 1][1].modified if number else self.older
         return earliest, self.pieces[number][1].modified
 
-    def _piece(self, offset: int) -> tuple[int, Part, bytes, int]:
-        return next(piece for piece in reversed(self.pieces) if piece[0] <= offset)
+    def _piece(self, offset: int) -> int:
+        number = len(self.pieces) - 1
+        while self.pieces[number][0] > offset:
+            number -= 1
+        return number
 
 
 def end_of(path: str) -> LogPlace | None:
@@ -169,12 +174,12 @@ def lines_before(
     while True:
         block = read_before(path, at, size)
         spans = spans_before(block.data, at_start=block.is_first)
-        lines = lines_of(block, spans, stream, times, behind)
-        yield from reversed(lines)
+        for end in range(len(spans), 0, -GROUP):
+            lines = lines_of(block, spans[max(0, end - GROUP) : end], stream, times, behind)
+            yield from reversed(lines)
+            at, behind = lines[0].start, lines[0].order
         if block.is_first:
             return
-        if lines:
-            at, behind = lines[0].start, lines[0].order
 
 
 def lines_after(
@@ -188,12 +193,12 @@ def lines_after(
     while True:
         block = read_after(path, at, size)
         spans = spans_after(block.data, at_end=block.is_last)
-        lines = lines_of(block, spans, stream, times, before)
-        yield from lines
+        for start in range(0, len(spans), GROUP):
+            lines = lines_of(block, spans[start : start + GROUP], stream, times, before)
+            yield from lines
+            at, before = lines[-1].end, lines[-1].order
         if block.is_last:
             return
-        if lines:
-            at, before = lines[-1].end, lines[-1].order
 
 
 def lines_of(
@@ -402,7 +407,8 @@ def _block(
 ) -> LogBlock:
     pieces, begin = [], 0
     for number, (data, offset) in enumerate(found, first):
-        pieces.append((begin, files.parts[number], files.beginning(number), offset))
+        part = files.parts[number]
+        pieces.append((begin, part, LogPlace.at(part.file, offset, files.beginning(number))))
         begin += len(data)
     return LogBlock(
         b"".join(data for data, _ in found),
