@@ -127,6 +127,11 @@ LAZY = (
         Lazy(where, f"{NAME}.core.cgroups*", "few programs need it")
         for where in ("runtime.groups.group", "runtime.inspect.describe")
     ),
+    *(
+        Lazy(where, f"{NAME}.runtime.process.left_behind*", "most programs leave nothing behind")
+        for where in ("runtime.spawn.starter", "runtime.inspect.describe")
+    ),
+    Lazy("runtime.spawn.child", f"{NAME}.runtime.spawn.members*", "as above"),
     Lazy("runtime.host", f"{NAME}.runtime.inspect.own_memory*", "few programs need it"),
     Lazy("runtime.process.driver", f"{NAME}.runtime.process.memory_limit*", "few programs need it"),
     Lazy("runtime.process.hooks", f"{NAME}.runtime.spawn.tree*", "few programs need it"),

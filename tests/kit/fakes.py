@@ -27,6 +27,7 @@ from trio_supervisor.runtime.spawn.launcher import SpawnError
 from trio_supervisor.runtime.spawn.spec import SpawnSpec
 
 if TYPE_CHECKING:
+    from trio_supervisor.core.process.member import Member
     from trio_supervisor.runtime.process.process import Process
     from trio_supervisor.runtime.spawn.child import Carry
 
@@ -89,6 +90,9 @@ class FakeChild:
         while self._exit is None:  # no checkpoint for a dead child, as with a real one
             await self._died.wait()
         return self._exit
+
+    async def left_in_group(self) -> set[Member]:
+        return set()
 
     def poll(self) -> Exit | None:
         return self._exit

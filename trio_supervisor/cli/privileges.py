@@ -28,6 +28,7 @@ LATE_MODULES = (
     *("trio_supervisor.runtime.inspect.own_memory", "trio_supervisor.runtime.process.memory_limit"),
     *("trio_supervisor.runtime.process.hooks", "trio_supervisor.runtime.groups.stop_timeout"),
     "trio_supervisor.runtime.spawn.environment",
+    *("trio_supervisor.runtime.process.left_behind", "trio_supervisor.runtime.spawn.members"),
     *("trio_supervisor.runtime.spawn.sweep", "trio_supervisor.runtime.spawn.tree"),
     *("trio_supervisor.core.dependencies.check", "trio_supervisor.runtime.dependencies.shutdown"),
     "trio_supervisor.runtime.dependencies.coordinator",

@@ -77,6 +77,8 @@ def _reasons(row: Row) -> list[str]:
         found.append(row["last_start"]["text"])
     if row["limits"] and _has_child(row):
         found.append(row["limits"])
+    if row["left_behind"]:
+        found.append(f"has left processes behind: pid {', '.join(map(str, row['left_behind']))}")
     for key, one, several in COUNTERS:
         if row[key]:
             found.append(f"{row[key]} {one if row[key] == 1 else several}")
@@ -131,6 +133,7 @@ def all_details(session: Session) -> list[Row]:
             row |= {"restarts": 0, "cpu_seconds": 0.0, "memory": 0, "last_exit": {}, "flapping": ""}
             row["last_start"] = {}
             row["told_status"] = row["limits"] = ""
+            row["left_behind"] = []
             row |= dict.fromkeys((key for key, _, _ in COUNTERS), 0)
     return rows
 

@@ -19,7 +19,9 @@ Facts = Mapping[str, Fact]
 #: The evidence of entries without any, shared.
 NO_FACTS: Facts = MappingProxyType({})
 #: Facts that differ between the turns of a loop and do not make them different entries.
-_PASSING = frozenset({"pid", "lifetime", "failures", "stdout", "stderr", "peak_memory", "used"})
+_PASSING = frozenset(
+    {"pid", "lifetime", "failures", "stdout", "stderr", "peak_memory", "used", "pids"}
+)
 
 
 #: ``new`` of the entry about an upgrade.
@@ -37,6 +39,8 @@ class What(enum.Enum):
     """A verdict about a process changed from ``old`` to ``new``: its health, flapping."""
     LIMIT = "limit"
     """A limit was reached; ``new`` is the name of the option."""
+    LEFTOVER = "leftover"
+    """A child has left processes behind."""
     CONFIGURATION = "configuration"
     """A group was added or removed (``new``)."""
     DAEMON = "daemon"

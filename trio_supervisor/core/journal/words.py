@@ -122,6 +122,10 @@ def _limit(entry: JournalEntry) -> str:
     return f"{entry.new} reached"
 
 
+def _leftover(entry: JournalEntry) -> str:
+    return f"has left processes behind: pid {_fact(entry, 'pids')}"
+
+
 def _configuration(entry: JournalEntry) -> str:
     options = _fact(entry, "options")
     changed = f", changed: {options}" if options else ""
@@ -162,6 +166,7 @@ _SENTENCES: dict[What, Callable[[JournalEntry], str]] = {
     What.REQUEST: _request,
     What.VERDICT: _verdict,
     What.LIMIT: _limit,
+    What.LEFTOVER: _leftover,
     What.CONFIGURATION: _configuration,
     What.DAEMON: _daemon,
     What.CLOCK: _clock,

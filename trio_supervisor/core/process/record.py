@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.process.cause import OF_OPTIONS, Cause
 from trio_supervisor.core.process.exit import End, Exit
+from trio_supervisor.core.process.member import Member
 from trio_supervisor.core.process.restart import RestartHistory
 from trio_supervisor.core.process.states import RUNNING_STATES, State
 
@@ -161,6 +162,8 @@ class ProcessRecord:
     stop_by: Monotonic = math.inf
     """When SIGKILL ends a stop at the latest, because the stop of everything may take only so long;
     by the monotonic clock."""
+    left_behind: tuple[Member, ...] = ()
+    """Processes that children have left behind, when they were last looked at."""
     restarting: RestartHistory | None = None
     """What options about restarts count; None if none is written."""
 

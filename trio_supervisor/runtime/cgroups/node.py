@@ -11,10 +11,12 @@ from signal import SIGKILL
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.cgroups import END_ALL
-from trio_supervisor.runtime.spawn.sweep import Member, member_of, signal_member
+from trio_supervisor.runtime.spawn.members import member_of, signal_member
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from trio_supervisor.core.process.member import Member
 
 #: Files of a cgroup. The first kills all that is in it, since Linux 5.14.
 KILL, FREEZE, PROCS = "cgroup.kill", "cgroup.freeze", "cgroup.procs"
@@ -44,13 +46,16 @@ class Node:
         """The file to which a child writes 0 to move here."""
         return f"{self.path}/{PROCS}"
 
-    def prepare(self) -> None:
-        """Make it, unless it is there because something in it has survived; set its limits.
+    def prepare(self) -> list[Member]:
+        """Make it and set its limits; return what has survived in it if it was there already.
 
         Raises OSError with the name of the file or directory.
         """
-        with suppress(FileExistsError):
+        survivors = []
+        try:
             os.mkdir(self.path)
+        except FileExistsError:
+            survivors = self.members()
         for name, text in self._limits:
             path = f"{self.path}/{name}"
             if name == END_ALL and not os.path.exists(path):  # before Linux 4.19
@@ -60,6 +65,7 @@ class Node:
                     file.write(text.encode())
             except OSError as error:
                 raise OSError(error.errno, error.strerror, path) from error
+        return survivors
 
     @property
     def reaches_all(self) -> bool:

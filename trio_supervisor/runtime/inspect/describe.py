@@ -51,12 +51,13 @@ async def details(supervisor: Supervisor, processes: Iterable[Process]) -> list[
     ``healthy``, ``unhealthy``; empty if it is not checked), ``told_status`` (what the program says
     of itself, see sd_notify(3)), ``limits`` (of memory, processors and processes, with what keeps
     each: the cgroup, or the daemon, which watches; empty without any), ``memory_max`` (bytes, 0
-    without), ``depends_on`` (as it is written), ``next_step`` (what is done next with a child that
-    starts or stops, and in how many ``seconds``; empty if nothing is due), ``last_start`` (when and
-    why the present child was started; empty without one), ``last_exit`` (see ``End.described``;
-    empty if no child has ended), ``last_output`` (the end of its output), ``stdout_bytes`` and
-    ``stderr_bytes`` (since the daemon's start); and of the child and its descendants
-    ``cpu_seconds`` (never decreases while the child lives), ``memory`` (bytes) and ``processes``.
+    without), ``left_behind`` (pids of living processes that children have left), ``depends_on``
+    (as it is written), ``next_step`` (what is done next with a child that starts or stops, and in
+    how many ``seconds``; empty if nothing is due), ``last_start`` (when and why the present child
+    was started; empty without one), ``last_exit`` (see ``End.described``; empty if no child has
+    ended), ``last_output`` (the end of its output), ``stdout_bytes`` and ``stderr_bytes`` (since
+    the daemon's start); and of the child and its descendants ``cpu_seconds`` (never decreases while
+    the child lives), ``memory`` (bytes) and ``processes``.
     """
     processes = list(processes)
     used = await supervisor.usage.read([process.pid for process in processes if process.pid])
@@ -86,6 +87,7 @@ def _details(process: Process, now: float, used: Usage) -> dict[str, Value]:
         "depends_on": [str(need) for need in process.config.dependencies.needs],
         "limits": limits(process),
         "memory_max": process.config.limits.memory_max or 0,
+        "left_behind": left_behind(process),
         "last_exit": last_exit(process),
         "last_output": last_output(process),
         "stdout_bytes": process.stdout.tail.count,
@@ -158,6 +160,15 @@ def limits(process: Process) -> str:
     from trio_supervisor.core.cgroups import limits_in_words  # few programs need it
 
     return limits_in_words(own, process.controllers)
+
+
+def left_behind(process: Process) -> list[Value]:
+    """Return the pids of processes that children have left behind and that still live."""
+    if not process.record.left_behind:
+        return []
+    from trio_supervisor.runtime.process.left_behind import lives  # most leave nothing
+
+    return [member.pid for member in process.record.left_behind if lives(member)]
 
 
 def last_start(process: Process, journal: JournalMemory) -> dict[str, Value]:

@@ -38,6 +38,7 @@ UNKNOWN, and ``run`` waits for its end first. The record survives that.
 from __future__ import annotations
 
 import contextlib
+import math
 import traceback
 from typing import TYPE_CHECKING
 
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.output.stdio import Stdio
     from trio_supervisor.runtime.probes.monitor import Monitor
     from trio_supervisor.runtime.process.hooks import ProcessHooks
+    from trio_supervisor.runtime.process.left_behind import LeftBehind
     from trio_supervisor.runtime.process.state_machine import StateMachine
     from trio_supervisor.runtime.process.waiters import StateWaiters
     from trio_supervisor.runtime.spawn.child import Child
@@ -90,6 +92,7 @@ class Driver:
         "_is_between",
         "_kills_before",
         "_known_hooks",
+        "_left_behind",
         "_memory_kills",
         "_monitor",
         "_record",
@@ -138,6 +141,8 @@ class Driver:
         self._inherited: tuple[Child, Callable[[], object]] | None = None
         self._is_between = False
         """Whether a child is being made, taken over or cleaned up."""
+        self._left_behind: LeftBehind | None = None
+        """What the last child has left and is not told yet."""
         self._removed = False
         self._memory_kills = host.memory_kills
         """Tells whether the kernel has killed the child for lack of memory."""
@@ -234,10 +239,15 @@ class Driver:
             while record.state is not State.STARTING:
                 if self._removed:
                     return
-                with trio.CancelScope(deadline=record.due):
+                left = self._left_behind
+                with trio.CancelScope(deadline=min(record.due, left.due if left else math.inf)):
                     await self._waiters.changed()
+                if left is not None and trio.current_time() >= left.due:
+                    left.tell()
                 if trio.current_time() >= record.due:
                     self._states.begin(record.restart_cause or POLICY)
+            if self._left_behind is not None:
+                self._left_behind.tell()
             wait = self._states.attempt.wait
             if wait is not None and not await self._dependencies_met(wait):
                 continue
@@ -310,7 +320,7 @@ class Driver:
                     self._waiters.wake()  # who does not wait for RUNNING goes on
                     await self.hooks.pre_start()
                 environment = await self._starter.environment()
-                await self._starter.prepare_cgroup()
+                await self._starter.prepare_cgroup(self._record)
             except (RequestError, SpawnError):
                 if not scope.cancel_called:
                     raise
@@ -340,6 +350,8 @@ class Driver:
 
     def abandon(self) -> None:
         """Stop watching a living child without a signal, when the group's task ends."""
+        if self._left_behind is not None:
+            self._left_behind.tell()
         if self.child is not None:
             self.child.close()
 
@@ -389,6 +401,8 @@ class Driver:
                     self._stdio.stdin.stop_delivery()
                 died_at = trio.current_time()  # a disk that hangs may take its time below
                 nursery.cancel_scope.cancel()
+            is_alone = self._config.stopping.kill_mode is KillMode.PROCESS
+            left = await child.left_in_group() if is_alone else set()
             lacked_memory = self._memory_kills.explain(
                 ended, self._kills_before, asked=self._signals.killed
             )
@@ -401,7 +415,7 @@ class Driver:
                     child.pid, ended, self._record, lacked_memory=lacked_memory
                 )
                 if stopping:
-                    await after()
+                    left |= await after()
         finally:
             if not self._host.letting_go:
                 self._stdio.close()
@@ -412,10 +426,11 @@ class Driver:
         if cleans_up and not stopping:  # a start that is due waits for it
             self.without_child = trio.CancelScope()  # a stop ends the start, not the hook
             try:
-                await after(reopen=True)
+                left |= await after(reopen=True)
             finally:
                 self.without_child = None
                 self._waiters.wake()
+        self._left_behind = self._starter.left_behind(left, self._record)
 
     async def _watch(self, child: Child) -> Exit:
         """Wait for the child's end; meanwhile promote it, or signal it again, when that is due."""

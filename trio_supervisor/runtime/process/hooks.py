@@ -28,13 +28,14 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from trio_supervisor.core.process.exit import Exit
+    from trio_supervisor.core.process.member import Member
     from trio_supervisor.core.process.record import ProcessRecord
     from trio_supervisor.core.process.stop import StopStep
     from trio_supervisor.runtime.spawn.side_command import CommandEnd
     from trio_supervisor.runtime.spawn.starter import Starter
     from trio_supervisor.runtime.spawn.sweep import Sweep
 
-    AfterEnd = Callable[..., Awaitable[None]]
+    AfterEnd = Callable[..., Awaitable[set[Member]]]
 
 
 class ProcessHooks:
@@ -107,14 +108,23 @@ class ProcessHooks:
         environment: Mapping[str, str],
         *,
         reopen: bool = False,
-    ) -> None:
-        """``reopen``: the log has been closed."""
+    ) -> set[Member]:
+        """Return what is left all the same. ``reopen``: the log has been closed."""
+        left: set[Member] = set()
         if (sweep := self._sweep_of(pid)) is not None:
             self._sweep = None
             sweep.main_lives = False
             await sweep.run(patience, lambda: record.stop_by)
+            left |= sweep.refused
         if (node := self._starter.node) is not None:
             await in_thread_if_possible(node.remove)
+            left |= {*await in_thread_if_possible(node.members)}
+        await self._post_stop(record, environment, reopen=reopen)
+        return left
+
+    async def _post_stop(
+        self, record: ProcessRecord, environment: Mapping[str, str], *, reopen: bool
+    ) -> None:
         line = self._config.stopping.post_stop
         if line is None:
             return

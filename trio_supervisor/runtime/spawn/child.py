@@ -24,16 +24,21 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 import trio
 
 from trio_supervisor.core.process.exit import Exit, ResourceUsage
+from trio_supervisor.runtime.system.threads import in_thread_if_possible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from trio_supervisor.core.process.member import Member
 
 #: Bytes in the unit of ``ru_maxrss``.
 _MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
 
 #: Signals that end no process, even without a handler.
 HARMLESS = frozenset({0, signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH})
+
+#: The end of a child that another part of the program has reaped.
+REAPED_ELSEWHERE = Exit(None)
 
 #: Starts, in a nursery, the tasks that move bytes between a child with this pid and its logs.
 Carry = Callable[[trio.Nursery, int], None]
@@ -65,6 +70,9 @@ class Child(Protocol):
 
     async def wait(self) -> Exit:
         """Wait until the child has ended, reap it once and return how it ended."""
+
+    async def left_in_group(self) -> set[Member]:
+        """Return those that live in its process group, now that it was reaped."""
 
     def poll(self) -> Exit | None:
         """Return how the child ended; None means that it lives."""
@@ -145,6 +153,19 @@ class RealChild:
                 await self._registry.next_poll()
         return ended
 
+    async def left_in_group(self) -> set[Member]:
+        if self._exit is None or self._exit == REAPED_ELSEWHERE:  # since when, is not known
+            return set()
+        try:
+            os.killpg(self.pid, 0)
+        except ProcessLookupError:
+            return set()
+        except OSError:  # they are other users'
+            pass
+        from trio_supervisor.runtime.spawn.members import members_of_group  # most leave nothing
+
+        return {*await in_thread_if_possible(members_of_group, self.pid)}
+
     def poll(self) -> Exit | None:
         if self._exit is None and not self._closed and not self._is_held:
             try:
@@ -154,7 +175,7 @@ class RealChild:
                     self.before_reaping(self.pid)
                 pid, status, used = os.wait4(self.pid, os.WNOHANG)
             except ChildProcessError:  # a plugin or the embedding program has reaped it
-                self._ended(Exit(None))
+                self._ended(REAPED_ELSEWHERE)
             else:
                 if pid:
                     self.usage = _usage_of(used)

@@ -21,13 +21,16 @@ from trio_supervisor.runtime.system.memory_counter import MemoryCounter
 from trio_supervisor.runtime.system.threads import in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from contextlib import AbstractContextManager
 
     from trio_supervisor.core.config.model import ProcessConfig
+    from trio_supervisor.core.process.member import Member
+    from trio_supervisor.core.process.record import ProcessRecord
     from trio_supervisor.runtime.cgroups.node import Node
     from trio_supervisor.runtime.host import Host
     from trio_supervisor.runtime.output.stdio import Stdio
+    from trio_supervisor.runtime.process.left_behind import LeftBehind
     from trio_supervisor.runtime.spawn.child import Child
     from trio_supervisor.runtime.spawn.shared_socket import SharedSocket
     from trio_supervisor.runtime.spawn.spec import SpawnSpec
@@ -89,15 +92,32 @@ class Starter:
             return None
         return cgroups.node_of(self.config, self.group)
 
-    async def prepare_cgroup(self) -> None:
-        """Make the cgroup of the next child, if it needs one. Raises SpawnError."""
+    async def prepare_cgroup(self, record: ProcessRecord) -> None:
+        """Make the cgroup of the next child, if it needs one. Raises SpawnError.
+
+        What an earlier child, also one of an earlier daemon, has left in it is recorded.
+        """
         if (node := self.node) is None:
             return
         try:
-            await in_thread(node.prepare)
+            survivors = await in_thread(node.prepare)
         except OSError as error:
             text = f"couldn't prepare cgroup: {errno_name(error)} ({error.filename or node.path})"
             raise SpawnError(text) from error
+        if survivors:
+            self._left_behind(survivors, record, None).tell()
+
+    def left_behind(self, found: Collection[Member], record: ProcessRecord) -> LeftBehind | None:
+        """Return what tells in a moment which of these still live; None: nothing was left."""
+        return self._left_behind(found, record, self.node) if found else None
+
+    def _left_behind(
+        self, found: Collection[Member], record: ProcessRecord, node: Node | None
+    ) -> LeftBehind:
+        from trio_supervisor.runtime.process.left_behind import LeftBehind  # most leave nothing
+
+        name = full_name(self.config.name, self.group)
+        return LeftBehind(name, record, self.host.journal, found, node)
 
     def memory_kills(self) -> MemoryCounter:
         """Return what counts the kills for lack of memory where the next child will be."""

@@ -22,6 +22,7 @@ from trio_supervisor.core.process.states import State
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from trio_supervisor.core.process.member import Member
     from trio_supervisor.runtime.host import Host
     from trio_supervisor.runtime.spawn.child import Carry
 
@@ -127,6 +128,9 @@ class TaskChild:
         await self._ended.wait()
         assert self._exit is not None
         return self._exit
+
+    async def left_in_group(self) -> set[Member]:
+        return set()
 
     def poll(self) -> Exit | None:
         return self._exit

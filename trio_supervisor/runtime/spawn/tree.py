@@ -4,8 +4,8 @@ Theory of operation
 -------------------
 A program can hide its processes: it forks twice, so that their parent is another one, and begins a
 session, so that no signal to a group reaches them. What it cannot shed by that is the environment
-with which it was executed. So each child of such a program has a variable with a secret of this
-daemon and the name of the process; whatever has it is a member, as are the descendants of the child
+with which it was executed. So each child of such a program has a variable that names this daemon
+and the process; whatever has it is a member, as are the descendants of the child
 and all of its session. One that also executes another program with an environment without the
 variable is found as a descendant or not at all.
 
@@ -16,23 +16,28 @@ killed, one pass over ``/proc`` finds the members; ``sweep.py`` ends them.
 from __future__ import annotations
 
 import os
-import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from trio_supervisor.runtime.spawn.sweep import PROC, Member, read_file, read_stat
+from trio_supervisor.core.process.member import Member
+from trio_supervisor.runtime.spawn.members import PROC, all_processes, read_file, read_stat
 
 if TYPE_CHECKING:
-    from trio_supervisor.runtime.spawn.sweep import ProcessStat
+    from trio_supervisor.runtime.spawn.members import ProcessStat
 
-#: The variable that members have, and the part of its value that only children of this daemon have.
+#: The variable that members have.
 VARIABLE = "TSUPERVISOR_TREE"
-_SECRET = secrets.token_hex(16)
 
 
 def mark(full_name: str) -> dict[str, str]:
-    """Return the variable of the children of a process."""
-    return {VARIABLE: f"{_SECRET}:{full_name}"}
+    """Return the variable of the children of a process.
+
+    Pid and start time identify the daemon, also after an upgrade, which keeps both.
+    """
+    own = os.getpid()
+    stat = read_stat(own)
+    started = 0 if stat is None else stat.started  # there is no /proc, and so nothing to find
+    return {VARIABLE: f"{own}.{started}:{full_name}"}
 
 
 class ProcessTree:
@@ -46,7 +51,7 @@ class ProcessTree:
 
     def members(self, *, main_lives: bool) -> list[Member]:
         """Look for them in one pass over ``/proc``."""
-        table = {pid: stat for pid in _pids() if (stat := read_stat(pid)) is not None}
+        table = all_processes()
         # While the session lives no other process gets its number; then one may, and be a leader.
         session = self._main if main_lives or self._main not in table else None
         found = {pid for pid, stat in table.items() if self._is_member(pid, stat, session)}
@@ -63,11 +68,3 @@ class ProcessTree:
         with suppress(OSError):
             return self._value in read_file(f"{PROC}/{pid}/environ").split(b"\0")
         return False  # it has just ended, or belongs to somebody whom we may not look at
-
-
-def _pids() -> list[int]:
-    """List the processes of the machine; none if ``/proc`` cannot be read now."""
-    with suppress(OSError):
-        own = os.getpid()
-        return [int(name) for name in os.listdir(PROC) if name.isdecimal() and int(name) != own]
-    return []

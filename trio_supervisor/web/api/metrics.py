@@ -160,6 +160,12 @@ OF_PROCESSES = (
         lambda found: found["memory_max"] or None,
     ),
     MetricFamily(
+        "trio_supervisor_process_left_behind",
+        "gauge",
+        "Number of living processes that children have left behind.",
+        lambda found: len(cast("list[Value]", found["left_behind"])),
+    ),
+    MetricFamily(
         "trio_supervisor_process_processes",
         "gauge",
         "Number of processes: the child and its descendants.",

@@ -114,6 +114,9 @@ PROCESS = thing(
         "MiB (cgroup): the cgroup, the daemon (watched), or nothing (no effect); empty without any"
     ),
     memory_max=count("bytes; 0 if there is no such limit"),
+    left_behind=described(
+        array(INTEGER), "pids of living processes that its children have left when they ended"
+    ),
     last_start={
         "type": "object",
         "properties": {"time": {"type": "number"}, "text": {"type": "string"}},

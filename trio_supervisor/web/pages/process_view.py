@@ -9,7 +9,13 @@ from urllib.parse import urlencode
 from trio_supervisor.core.config.model import GroupKind
 from trio_supervisor.core.process.reasons import circumstances, is_ill
 from trio_supervisor.core.process.states import SIGNALLABLE_STATES, State
-from trio_supervisor.runtime.inspect.describe import flapping, last_output, limits, reason
+from trio_supervisor.runtime.inspect.describe import (
+    flapping,
+    last_output,
+    left_behind,
+    limits,
+    reason,
+)
 from trio_supervisor.web.pages.format import NONE, bytes_text, cpu_text, uptime_text
 from trio_supervisor.web.pages.forms import (
     CLEAR_LOG,
@@ -169,7 +175,8 @@ def _why(process: Process) -> str:
 
     A row has room for this line in any case, so that no row moves when a process ends or starts.
     """
-    why = visible("; ".join(text for text in (reason(process), flapping(process)) if text))
+    texts = reason(process), flapping(process), _left_behind(process)
+    why = visible("; ".join(text for text in texts if text))
     if not why:
         return ""
     text = last_output(process).strip("\n")
@@ -181,6 +188,11 @@ def _why(process: Process) -> str:
         f'<details class="last"><summary class="reason" title="{why}">{why}</summary>'
         f"{output}</details>"
     )
+
+
+def _left_behind(process: Process) -> str:
+    pids = left_behind(process)
+    return f"has left processes behind: pid {', '.join(map(str, pids))}" if pids else ""
 
 
 def _title(text: str) -> str:
