@@ -196,8 +196,8 @@ def test_a_reload_brings_in_what_a_reread_cannot(tmp_path: Path) -> None:
         assert set(again.states()) == {"x:x", "w:w"}
         assert again.pid("x") != old
         assert (
-            "WARN minfds has changed in the configuration, but stays what it was: "
-            "a running daemon cannot change it, start it anew"
+            "WARN minfds has changed in the configuration, but not in the running daemon, which "
+            "cannot change it: restart the daemon"
         ) in again.log
         assert "DEBG" not in again.log[again.log.rindex("cannot change it") :]
 
@@ -212,7 +212,10 @@ def test_a_reload_keeps_the_user() -> None:
         write_config(directory, XYZ, user="daemon")
         running.signal(signal.SIGHUP)
         eventually(lambda: running.log.count("supervisord started with pid") == 2, "the restart")
-        assert "CRIT user has changed in the configuration, but stays what it was" in running.log
+        assert (
+            "CRIT user has changed in the configuration, but not in the running daemon"
+            in running.log
+        )
         again = Daemon(directory, running.process)
         again.wait_for("x", "RUNNING")
         status = Path(f"/proc/{again.pid('x')}/status").read_text()

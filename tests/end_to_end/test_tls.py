@@ -88,7 +88,7 @@ def test_client_and_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         status, out = ctl(tmp_path, port, f"ssl_ca={tmp_path}/stranger.pem", "status")
         assert status == 1
         assert out.startswith("error: the certificate of localhost is not trusted: ")
-        assert "ssl_ca= in [supervisorctl] names who may have signed it" in out
+        assert "ssl_ca= in [supervisorctl] names the authorities to trust" in out
         assert ctl(tmp_path, port, "", "status")[0] == 1
         status, out = ctl(tmp_path, port, "ssl_ca=/none.pem", "status")
         assert (status, out[:42]) == (1, "error: cannot use the PEM files /none.pem:")

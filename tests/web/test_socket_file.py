@@ -71,7 +71,7 @@ async def test_a_file_that_vanished(server: UnixServer, autojump_clock: object) 
             with socket.socket(socket.AF_UNIX) as client:
                 client.connect(server.file)
                 await woken.wait()
-    assert lines == [f"WARN the socket {server.file} had vanished and was made again"]
+    assert lines == [f"WARN the socket {server.file} had vanished and was created again"]
     assert os.listdir(os.path.dirname(server.file)) == []
 
 
@@ -87,7 +87,7 @@ async def test_a_place_that_is_taken(server: UnixServer, autojump_clock: object)
         await looks(listener)
     assert [line.split(": ")[0] for line in lines] == [
         f"ERRO the socket {server.file} has vanished",
-        f"WARN the socket {server.file} had vanished and was made again",
+        f"WARN the socket {server.file} had vanished and was created again",
     ]
     assert "is not a socket" in lines[0]
 

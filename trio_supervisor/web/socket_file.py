@@ -56,4 +56,4 @@ async def keep_file(
         trio.lowlevel.notify_closing(listener)
         listener.become(fresh)
         logged = ""
-        log(Severity.WARN, f"the socket {server.file} had vanished and was made again")
+        log(Severity.WARN, f"the socket {server.file} had vanished and was created again")

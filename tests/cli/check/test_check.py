@@ -284,7 +284,7 @@ def test_commands_that_cannot_start_have_the_hint_that_fits(
         ),
         (
             "assignment",
-            "A=... is taken for the program, there is no shell here",
+            "A=... is taken as the program, there is no shell here",
             "set the variable with environment=, or begin with /usr/bin/env",
         ),
         (
@@ -354,15 +354,15 @@ def test_sockets_that_cannot_be_made_are_errors(
         ),
         (
             "error",
-            f"the control socket cannot be made: {tmp_path}/s.sock exists and is not a socket",
+            f"the control socket cannot be created: {tmp_path}/s.sock exists and is not a socket",
         ),
         (
             "error",
-            "the control socket cannot be made: there is no directory /no/such/directory",
+            "the control socket cannot be created: there is no directory /no/such/directory",
         ),
         (
             "error",
-            "the FastCGI socket cannot be made: there is no directory /no/such/directory",
+            "the FastCGI socket cannot be created: there is no directory /no/such/directory",
         ),
     ]
     assert (tmp_path / "s.sock").read_text() == "precious"
@@ -379,7 +379,7 @@ def test_sockets_with_paths_that_clients_cannot_connect_to(
         f"[fcgi-program:f]\ncommand=/bin/cat\nsocket=unix://{directory}/f\n"
     )
     length = len(str(directory)) + 2
-    said = f"cannot be made: its path is {length} bytes long, the most are 107"
+    said = f"cannot be created: its path is {length} bytes long, the limit is 107"
     texts = [f["text"] for f in reported(str(path), capsys, 2) if f["severity"] == "error"]
     assert texts == [f"the control socket {said}", f"the FastCGI socket {said}"]
 

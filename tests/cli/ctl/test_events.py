@@ -108,9 +108,9 @@ def answer(status: int, body: bytes) -> Raw:
         (
             answer(404, b"<html>"),
             1,
-            "Error: the daemon does not tell events: it has no event stream\n",
+            "Error: the daemon does not send events: it has no event stream\n",
         ),
-        (answer(500, b""), 1, "Error: the daemon does not tell events: status code 500\n"),
+        (answer(500, b""), 1, "Error: the daemon does not send events: status code 500\n"),
         (answer(401, b""), 1, "Server requires authentication\n"),
     ],
 )

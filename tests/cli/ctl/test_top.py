@@ -395,5 +395,5 @@ def test_another_daemon_than_ours(stub: Stub, tmp_path: Path) -> None:
     with screen([install(tmp_path / "bin"), "-s", stub.url, "top"], cwd=tmp_path) as person:
         assert person.end()[0] == 3
         assert person.lines[0] == (
-            "Error: this daemon cannot tell what top shows; it is no tsupervisord"
+            "Error: this daemon does not provide what top shows; it is not a tsupervisord"
         )

@@ -35,7 +35,7 @@ WRITTEN = {
     "g:running:running": (Dependency("g:running", Condition.RUNNING),),
 }
 WRONG = {
-    "db,": ("invalid dependency ''", "remove the comma that nothing follows"),
+    "db,": ("invalid dependency ''", "remove the comma at the end"),
     "db, db?": ("'db' is named twice", "leave one of the two out"),
     "g:*": ("invalid dependency 'g:*'", "write g for the whole group"),
     "g:p:helthy": ("invalid dependency 'g:p:helthy'", "did you mean healthy?"),

@@ -44,8 +44,8 @@ def test_variables(text: str, variables: dict[str, str]) -> None:
         ("A =secret", "line 1: there is a blank in the name, or no ="),
         ("some secret words", "line 1: there is a blank in the name, or no ="),
         ("export A=secret", "line 1: leave out export: this is no shell"),
-        ('A="secret', "line 1: the value does not end with the quote with which it begins"),
-        ("A='secret' # x", "line 1: the value does not end with the quote with which it begins"),
+        ('A="secret', "line 1: the value has no closing quote"),
+        ("A='secret' # x", "line 1: the value has no closing quote"),
         ("A=sec\0ret", "line 1: it has a NUL byte"),
     ],
 )

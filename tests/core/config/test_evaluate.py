@@ -698,7 +698,7 @@ def said(text: str) -> list[Diagnostic]:
         *(
             pytest.param(
                 listener(f"events={names}\nstderr_events_enabled=true"),
-                "they can feed themselves for ever",
+                "this can be an endless loop",
                 id=f"1.4.2-{names}",
             )
             for names in ("EVENT", "PROCESS_LOG", "TICK_5,PROCESS_LOG_STDERR")

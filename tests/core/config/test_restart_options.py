@@ -132,7 +132,7 @@ def test_mistakes_name_what_to_write(line: str, message: str, hint: str) -> None
 
 @pytest.mark.behaviour("policies.md#essential")
 def test_an_essential_program_cannot_have_another_life() -> None:
-    with pytest.raises(ConfigError, match="cannot be started anew after FATAL") as caught:
+    with pytest.raises(ConfigError, match="cannot be started again after FATAL") as caught:
         ini("essential = true\non_fatal = retry:5m")
     assert caught.value.option == "on_fatal"
     ((process,),) = (

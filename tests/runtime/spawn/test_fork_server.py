@@ -261,7 +261,7 @@ async def test_one_that_was_killed_is_replaced(
     _, _, ended = await output(await launcher(as_nobody("exit 3")))
     assert (ended.code, len(servers), helpers) == (3, 2, [])
     assert lines == [
-        "WARN the fork server has ended; it is started anew at the next need. Without it each "
+        "WARN the fork server has ended; it is started again when it is needed. Without it each "
         "program that runs as another user needs more time to start"
     ]
     assert servers[0].pid not in our_children()
@@ -318,7 +318,7 @@ async def test_a_request_that_it_does_not_answer_is_done_by_the_exec_helper(
     assert (out, err, ended.code) == (b"nobody\n", b"", 3)
     assert helpers == [child.pid]
     assert lines == [
-        f"WARN the fork server {why}; it is started anew at the next need. Without it each "
+        f"WARN the fork server {why}; it is started again when it is needed. Without it each "
         "program that runs as another user needs more time to start"
     ]
     monkeypatch.undo()

@@ -58,7 +58,7 @@ def opened(path: str, flags: int = APPEND) -> str:
 def refused(action: Callable[[], object]) -> str:
     """Why a link is not followed."""
     before = len(os.listdir("/proc/self/fd"))
-    with pytest.raises(OSError, match="a link of nobody leads to what is not that user's") as error:
+    with pytest.raises(OSError, match="a link of nobody leads to a file of another user") as error:
         action()
     assert error.value.errno == errno.ELOOP
     assert len(os.listdir("/proc/self/fd")) == before

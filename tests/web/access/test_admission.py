@@ -62,7 +62,7 @@ async def test_a_read_only_user_may_post_no_action(fake: FakeSupervisor, target:
     async with talking(fake, LOCKED) as client:
         reply = await client.post(target, b"action=stopall", login("eve:look"))
         assert reply.status == 403
-        assert b"change nothing" in reply.body
+        assert b"read-only access" in reply.body
     assert fake.process("cat").state is State.RUNNING
 
 
@@ -83,7 +83,7 @@ async def test_calls_of_a_read_only_user_that_change_things_are_faults(
         body = call_body(f"supervisor.{name}", "cat", *more)
         reply = await client.post("/RPC2", body, login("eve:look"))
         assert b"<int>30</int>" in reply.body
-        assert b"FAILED: this user may look at everything and change nothing" in reply.body
+        assert b"FAILED: this user has read-only access" in reply.body
         member = "<member><name>methodName</name><value>supervisor.{}</value></member>"
         calls = "".join(
             f"<value><struct>{member.format(call)}</struct></value>"
@@ -91,7 +91,7 @@ async def test_calls_of_a_read_only_user_that_change_things_are_faults(
         )
         body = call_body("system.multicall", f"<array><data>{calls}</data></array>")
         reply = await client.post("/RPC2", body, login("eve:look"))
-        assert b"change nothing" in reply.body
+        assert b"read-only access" in reply.body
         assert b"<string>3.0</string>" in reply.body
     assert fake.process("cat").state is State.RUNNING
     async with talking(fake, LOCKED) as client:

@@ -80,8 +80,8 @@ class _Prober:
     def daemon(self) -> Findings:
         daemon = self._config.daemon
         if daemon.uid is None and os.geteuid() == 0 and DAEMON in self._document.sections:
-            text = "the daemon would stay root, and so would every program without user="
-            hint = "write user=, user=root if it must"
+            text = "the daemon would run as root, and so would every program without user="
+            hint = "set user=, or user=root to confirm that this is intended"
             yield _warning(text, DAEMON, "user", hint)
         yield from self._identity(daemon.uid, DAEMON, "the daemon")
         if daemon.logfile != SYSLOG:
@@ -135,7 +135,7 @@ class _Prober:
                 living = pid
                 self._itself = f"process {pid} ({command})"
                 text = f"the daemon runs already: process {pid} ({command})"
-                hint = "tsupervisorctl reread and update, or reload, bring in a new configuration"
+                hint = "tsupervisorctl update, or reload, applies a new configuration"
                 yield _warning(text, DAEMON, "pidfile", hint)
         yield from self._leftovers(living, pid)
 
@@ -214,20 +214,21 @@ class _Prober:
     def _socket(self, path: str, section: str, option: str, whose: str) -> Findings:
         directory = os.path.dirname(path)
         if (length := len(os.fsencode(path))) > MAX_PATH:
-            text = (
-                f"{whose} cannot be made: its path is {length} bytes long, the most are {MAX_PATH}"
-            )
+            its = f"its path is {length} bytes long, the limit is {MAX_PATH}"
+            text = f"{whose} cannot be created: {its}"
             hint = "choose a shorter path"
             yield _error(text, section, option, hint)
         elif not os.path.isdir(directory):
-            text = f"{whose} cannot be made: there is no directory {directory}"
+            text = f"{whose} cannot be created: there is no directory {directory}"
             hint = f"create it: mkdir -p {directory}"
             yield _error(text, section, option, hint)
         elif not self._may(directory, os.W_OK | os.X_OK):
-            text = f"{whose} cannot be made: no permission for {self._user} to write in {directory}"
+            text = (
+                f"{whose} cannot be created: no permission for {self._user} to write in {directory}"
+            )
             yield _warning(text, section, option, NO_PERMISSION)
         elif os.path.lexists(path) and not stat.S_ISSOCK(os.lstat(path).st_mode):
-            text = f"{whose} cannot be made: {path} exists and is not a socket"
+            text = f"{whose} cannot be created: {path} exists and is not a socket"
             hint = "remove it, or choose another path"
             yield _error(text, section, option, hint)
         elif (holder := holder_of_socket(path)) not in (None, self._itself):

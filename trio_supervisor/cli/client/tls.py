@@ -34,7 +34,7 @@ def secured(connection: socket.socket, host: str, options: TlsOptions) -> ssl.SS
         connection.close()
         raise OSError(
             f"the certificate of {host} is not trusted: {error.verify_message.rstrip('.')}; "
-            "ssl_ca= in [supervisorctl] names who may have signed it"
+            "ssl_ca= in [supervisorctl] names the authorities to trust"
         ) from error
     except BaseException:
         connection.close()

@@ -97,7 +97,7 @@ class Events(StreamConsumer):
             session.fail(f"Error: {answer['message']}; {answer['hint']}", GENERIC)
         except (ValueError, LookupError, TypeError):
             reason = "it has no event stream" if status == NOT_FOUND else f"status code {status}"
-            session.fail(f"Error: the daemon does not tell events: {reason}", GENERIC)
+            session.fail(f"Error: the daemon does not send events: {reason}", GENERIC)
 
     def _show(self, message: ServerSentEvent) -> None:
         fields: dict[str, Any] = json.loads(message.data)

@@ -359,7 +359,7 @@ class _Builder:
         if len(member.split()) > 1:
             return "separate names by commas"
         if not member:
-            return "remove the comma that nothing follows"
+            return "remove the comma at the end"
         kinds = ("program", "fcgi-program")
         meant = suggestion(member, [_own_name(s) for kind in kinds for s in self._sections(kind)])
         return f"add [program:{member}]" if meant is None else f"did you mean {meant}?"

@@ -170,7 +170,7 @@ def _rlimit(text: str, convert: Callable[[str], float]) -> Rlimit:
         raise ValueError(f"invalid limit {text!r}", "write SOFT or SOFT:HARD, like 1024:4096")
     soft, hard = values[0], values[-1]
     if soft > hard:
-        raise ValueError(f"limit {text!r} has a soft value above the hard one", "write SOFT:HARD")
+        raise ValueError(f"limit {text!r} has a soft limit above the hard limit", "write SOFT:HARD")
     if any(LARGEST_LIMIT < value < math.inf for value in values):
         raise ValueError(f"limit {text!r} is too large", f"use {UNLIMITED_NAME}")
     return Rlimit(*(UNLIMITED if value == math.inf else value for value in (soft, hard)))

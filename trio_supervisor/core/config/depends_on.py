@@ -60,7 +60,9 @@ NO_DEPENDENCIES = Dependencies()
 
 _CONDITIONS = {condition.value: condition for condition in Condition}
 _ON_STOP = {choice.value: choice for choice in OnDependencyStop}
-_FORM = "write NAME, NAME:running, NAME:healthy or NAME:done, with ? behind it if it may be missing"
+_FORM = (
+    "write NAME, NAME:running, NAME:healthy or NAME:done, with a ? at the end if it may be missing"
+)
 #: Keys of the mapping that may stand for a condition.
 _KEYS = ("condition", "soft")
 
@@ -92,7 +94,7 @@ def _parse_entry(entry: str) -> Dependency:
             meant = suggestion(process.rpartition(":")[2], _CONDITIONS)
             hint = _FORM if meant is None else f"did you mean {meant}?"
         else:
-            hint = _FORM if entry else "remove the comma that nothing follows"
+            hint = _FORM if entry else "remove the comma at the end"
         raise ValueError(f"invalid dependency {entry!r}", hint)
     if process == "*":
         raise ValueError(f"invalid dependency {entry!r}", f"write {group} for the whole group")

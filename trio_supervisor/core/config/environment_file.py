@@ -53,7 +53,7 @@ def _value(text: str) -> str:
         return text
     match = _QUOTED.fullmatch(text.strip())
     if match is None:
-        raise ValueError("the value does not end with the quote with which it begins")
+        raise ValueError("the value has no closing quote")
     if match[1] is not None:
         return match[1]
     return _ESCAPED.sub(lambda found: "\n" if found[1] == "n" else found[1], match[2])

@@ -161,8 +161,8 @@ class _IniReader:
             self._begin_section(header[1], number)
             if text[header.end() :]:
                 shown = _shown(text[header.end() :])
-                hint = "put it on a line of its own, or behind a ;"
-                self._remark(number, f"text behind the section header: {shown}", hint)
+                hint = "put it on a line of its own, or after a ;"
+                self._remark(number, f"text after the section header: {shown}", hint)
         elif text.startswith("[") and text != "[]":
             self._error(
                 f"malformed section header {_shown(text)}",

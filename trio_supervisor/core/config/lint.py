@@ -156,7 +156,7 @@ def _environment(section: Section, text: str | None) -> Iterator[Diagnostic]:
         yield remark_at(section, "environment", remark, hint)
     if _UNQUOTED_MARK.match(text):
         hint = "put the value into quotes"
-        yield remark_at(section, "environment", "the text behind # is no part of the value", hint)
+        yield remark_at(section, "environment", "the text after # is not part of the value", hint)
 
 
 def _shell(section: Section) -> Iterator[Diagnostic]:

@@ -64,15 +64,15 @@ def _scrypt_parts(stored: str) -> tuple[int, int, int, bytes, bytes]:
     """ln, r, p, salt and digest. Raises ValueError."""
     form = _SCRYPT_FORM.fullmatch(stored)
     if form is None:
-        raise ValueError(f"what stands behind {SCRYPT} is damaged")
+        raise ValueError(f"the text after {SCRYPT} is damaged")
     cost, block_size, parallelism = int(form[1]), int(form[2]), int(form[3])
     within = cost >= 1 and block_size >= 1 and 1 <= parallelism <= MOST_PARALLELISM
     if not within or 128 * block_size << cost > MOST_MEMORY:
-        raise ValueError(f"the parameters behind {SCRYPT} are beyond all reason")
+        raise ValueError(f"the parameters after {SCRYPT} are too large")
     try:
         return cost, block_size, parallelism, urlsafe_b64decode(form[4]), urlsafe_b64decode(form[5])
     except ValueError:
-        raise ValueError(f"what stands behind {SCRYPT} is damaged") from None
+        raise ValueError(f"the text after {SCRYPT} is damaged") from None
 
 
 def _scrypt(

@@ -32,7 +32,7 @@ def contradictions(config: ProcessConfig) -> Iterator[Contradiction]:
     yield from _of_health(config)
     yield from _of_kill_mode(config)
     if config.essential and config.restarting.on_fatal is not None:
-        text = "an essential program cannot be started anew after FATAL: its end is that of all"
+        text = "an essential program cannot be started again after FATAL: its end stops everything"
         yield Contradiction("on_fatal", text, "leave one of essential and on_fatal out")
 
 

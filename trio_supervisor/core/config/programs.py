@@ -358,7 +358,7 @@ class ProgramBuilder:
             reader.add_error(
                 "cannot set stopasgroup=true and killasgroup=false",
                 "killasgroup",
-                "leave it out: SIGKILL must reach whom the stop signal reached",
+                "leave it out: SIGKILL must reach the processes that the stop signal reached",
             )
         template = SectionTemplate(reader, values, socket, self._daemon)
         processes = in_start_order(
@@ -443,8 +443,8 @@ class ProgramBuilder:
             self._warn(
                 reader,
                 f"For [{name}], stderr_events_enabled=true makes an event of all that a listener "
-                "writes to stderr, and events= sends it to the listeners: they can feed themselves "
-                "for ever",
+                "writes to stderr, and events= sends it to the listeners: this can be an endless "
+                "loop",
             )
 
     def _socket(self, reader: SectionReader) -> FastCgiSocket | None:

@@ -44,8 +44,8 @@ def reload_daemon(
     return daemon, tuple(
         Diagnostic(
             Severity.CRITICAL if name == "user" else Severity.WARN,
-            f"{name} has changed in the configuration, but stays what it was: "
-            "a running daemon cannot change it, start it anew",
+            f"{name} has changed in the configuration, but not in the running daemon, which "
+            "cannot change it: restart the daemon",
         )
         for name in waiting.get(RestartScope.DAEMON, ())
     )

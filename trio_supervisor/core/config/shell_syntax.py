@@ -86,7 +86,7 @@ def no_program(command: str) -> tuple[str, str] | None:
         return f"{first} is a command of shells, there is no shell here", _either(_BUILTINS[first])
     if _ASSIGNMENT.match(first):
         name = first.partition("=")[0]
-        text = f"{name}=... is taken for the program, there is no shell here"
+        text = f"{name}=... is taken as the program, there is no shell here"
         return text, "set the variable with environment=, or begin with /usr/bin/env"
     if _HOME.match(first):
         return "~ is no directory here, there is no shell", "write the whole path"
@@ -136,7 +136,7 @@ def _separates(operator: str, word: str, *, is_last: bool) -> bool:
 
 
 def _given(what: str) -> str:
-    return f"{what} is given to the program as it is, there is no shell here"
+    return f"{what} is passed to the program unchanged, there is no shell here"
 
 
 def _expansion(command: str) -> tuple[str, str] | None:

@@ -43,31 +43,31 @@ _MOVED: tuple[tuple[frozenset[str], str, str], ...] = (
     (_DAEMON, "http_password", "use [inet_http_server] password="),
     (_DAEMON, "sockchmod", "use [unix_http_server] chmod="),
     (_DAEMON, "sockchown", "use [unix_http_server] chown="),
-    (_DAEMON, "backofflimit", "it has no meaning any more: leave it out"),
+    (_DAEMON, "backofflimit", "it has no effect any more: leave it out"),
     (_DAEMON, "profile_options", "it exists on the command line only"),
     (_CLIENT_OR_SERVER, "user", "use username"),
 )
 #: Section kind -> kinds whose options are written there by mistake, and what to do.
 _BELONGS: dict[str, tuple[tuple[str, str], ...]] = {
-    "group": (("program", "it belongs into each [program:x]"),),
+    "group": (("program", "it belongs in each [program:x]"),),
     "supervisord": (
-        ("program", "it belongs into each [program:x]"),
-        ("inet_http_server", "it belongs into [inet_http_server] or [unix_http_server]"),
-        ("unix_http_server", "it belongs into [unix_http_server]"),
-        ("supervisorctl", "it belongs into [supervisorctl]"),
+        ("program", "it belongs in each [program:x]"),
+        ("inet_http_server", "it belongs in [inet_http_server] or [unix_http_server]"),
+        ("unix_http_server", "it belongs in [unix_http_server]"),
+        ("supervisorctl", "it belongs in [supervisorctl]"),
     ),
-    "supervisorctl": (("inet_http_server", "it belongs into the section of the server"),),
+    "supervisorctl": (("inet_http_server", "it belongs in the section of the server"),),
     "inet_http_server": (("unix_http_server", "only a unix socket has it"),),
     "unix_http_server": (("inet_http_server", "only [inet_http_server] has it"),),
     "program": (
         ("fcgi-program", "only [fcgi-program:x] has a socket"),
         ("eventlistener", "only [eventlistener:x] has it"),
-        ("supervisord", "it belongs into [supervisord]"),
+        ("supervisord", "it belongs in [supervisord]"),
     ),
-    "eventlistener": (("supervisord", "it belongs into [supervisord]"),),
+    "eventlistener": (("supervisord", "it belongs in [supervisord]"),),
     "fcgi-program": (
         ("eventlistener", "only [eventlistener:x] has it"),
-        ("supervisord", "it belongs into [supervisord]"),
+        ("supervisord", "it belongs in [supervisord]"),
     ),
 }
 

@@ -55,7 +55,7 @@ def remarks_of(document: Document, graph: Graph) -> Iterator[Diagnostic]:
                     f"by priority {full_name(key)} would start before {full_name(target)}, "
                     "which it depends on: the dependency decides"
                 )
-                yield remark_at(section, OPTION, text, "leave the priorities out, or turn them")
+                yield remark_at(section, OPTION, text, "leave the priorities out, or swap them")
 
 
 def _has_priority(document: Document, graph: Graph, *keys: Key) -> bool:

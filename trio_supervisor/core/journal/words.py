@@ -50,7 +50,7 @@ def _starting(entry: JournalEntry) -> str:
         if entry.old == State.BACKOFF.name:
             return "started again after a failed start (startretries)"
         if entry.old == State.FATAL.name:
-            return "started anew after it was given up (on_fatal)"
+            return "started again after it was given up (on_fatal)"
         return "started again (autorestart)"
     return f"started {_why(entry)}"
 

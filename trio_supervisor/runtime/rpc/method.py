@@ -78,7 +78,7 @@ class Method:
         """Return the method for users who may not call it: it refuses every call."""
 
         async def refuse(*arguments: object) -> Value:
-            raise Failed("this user may look at everything and change nothing")
+            raise Failed("this user has read-only access")
 
         return replace(self, run=update_wrapper(refuse, self.run))
 

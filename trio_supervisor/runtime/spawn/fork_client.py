@@ -185,7 +185,7 @@ class ForkServerSlot:
             return
         self.close()
         self._given_up = not server.has_served
-        then = "is not used any more" if self._given_up else "is started anew at the next need"
+        then = "is not used any more" if self._given_up else "is started again when it is needed"
         self._log(
             Severity.WARN,
             f"the fork server {server.failure}; it {then}. Without it each program that runs as "

@@ -284,8 +284,8 @@ class _Walk:
                 return
         raise OSError(
             errno.ELOOP,
-            f"a link of {_name(user)} leads to what is not that user's; give the link to root "
-            "(chown -h), or write the path that is meant",
+            f"a link of {_name(user)} leads to a file of another user; make root the owner of the "
+            "link (chown -h), or write the path of the file",
             self._path,
         )
 

@@ -81,7 +81,7 @@ class Admission:
             self._log(request, f"{request.method} {quoted(request.target)}: {why}")
             raise Refusal(403, why)
         if role is Role.READONLY and not is_call:
-            raise Refusal(403, "This user may look at everything and change nothing.")
+            raise Refusal(403, "This user has read-only access.")
         if request.method != "POST" and not self._get_actions:
             raise Refusal(403, "Actions need POST here (get_actions=false in the configuration).")
 

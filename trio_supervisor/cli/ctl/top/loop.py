@@ -67,7 +67,7 @@ def top(session: Session, arguments: Arguments) -> None:
         pass  # Ctrl-C quits
     finally:
         if background.busy:
-            session.line("waiting until the restarts asked for are done; Ctrl-C gives them up")
+            session.line("waiting for the requested restarts; Ctrl-C cancels them")
             background.finish()
         background.close()
 
@@ -83,7 +83,7 @@ def _first_sample(session: Session) -> Sample:
         if fault.code != FaultCode.UNKNOWN_METHOD:
             raise
         raise UsageMistake(
-            "Error: this daemon cannot tell what top shows; it is no tsupervisord",
+            "Error: this daemon does not provide what top shows; it is not a tsupervisord",
             UNIMPLEMENTED,
             with_help=False,
         ) from None
