@@ -168,7 +168,7 @@ LAZY = (
     Lazy("cli.upgrade*", f"{NAME}.runtime.cgroups*", "few daemons have some"),
     Lazy("web.handover", f"{NAME}.web.pages*", "most daemons are never asked for a page"),
     Lazy("cli.daemon", "*", "a running daemon needs nothing of what other actions import"),
-    Lazy("web.memory", "ctypes", "takes memory, and needed only after a large request"),
+    Lazy("runtime.system.malloc", "ctypes", "takes memory, and needed only after a flood"),
     Lazy(
         "cli.client.client", "urllib.parse*", "slow, and needed only for credentials inside a URL"
     ),

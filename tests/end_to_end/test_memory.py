@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import xmlrpc.client
 from collections.abc import Callable
 from pathlib import Path
@@ -67,3 +68,35 @@ def test_memory_returns_after_large_requests(tmp_path: Path, ask: Callable[[Daem
             log.write_bytes(unit * (SIZE // len(unit)))
             ask(running)
         eventually(lambda: resident(running) < before + KEPT, "memory being returned")
+
+
+FLOOD = 64 * 1024 * 1024
+#: Page faults of the daemon that such a flood may cause: one of 4 KiB for a tenth of its bytes. It
+#: was one for half of them when each buffer was returned to the system.
+FAULTS = FLOOD // 4096 // 10
+
+
+def page_faults(running: Daemon) -> int:
+    """Pages that the daemon had to fetch, without any from a disk."""
+    stat = Path(f"/proc/{running.process.pid}/stat").read_text()
+    return int(stat.rpartition(") ")[2].split()[7])
+
+
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="it is glibc that is told to keep them"
+)
+def test_a_flood_uses_its_buffers_again(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    program = (
+        f"[program:flood]\ncommand=/usr/bin/head -c {FLOOD} /dev/zero\nautostart=false\n"
+        f"autorestart=false\nstartsecs=0\nstdout_logfile={log}\nstdout_logfile_maxbytes=0\n"
+    )
+    with daemon(tmp_path, program, "--loglevel=info") as running:
+        before = 0
+        for run in (1, 2):
+            before = page_faults(running)
+            with server(running) as proxy:
+                proxy.supervisor.startProcess("flood", False)
+            running.wait_for("flood", "EXITED")
+            assert log.stat().st_size == run * FLOOD
+        assert page_faults(running) - before < FAULTS

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
 from typing import TYPE_CHECKING
 
+from trio_supervisor.runtime.system.malloc import fix_thresholds, malloc_trim
 from trio_supervisor.runtime.system.threads import NoThread, in_thread
 from trio_supervisor.web.message import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from ctypes import CDLL
 
 #: Bytes for all clients of a server, unless a single body may be larger. Some answers of the
 #: largest size fit.
@@ -25,11 +24,6 @@ LIMIT = 128 * 1024 * 1024
 #: Bytes of a request and its answer from which on the C library is asked to return freed memory to
 #: the system.
 LARGE = 1024 * 1024
-#: Constants of <malloc.h>.
-M_TRIM_THRESHOLD = -1
-M_MMAP_THRESHOLD = -3
-#: Size of a block, and of the unused end of an arena, from which on glibc returns memory at once.
-KEPT = 1024 * 1024
 FULL = "too many large requests at this time; try again later"
 
 
@@ -83,32 +77,4 @@ class Account:
         self._memory.take(size)
         self.size += size
         if self.size >= LARGE:
-            map_large_blocks()
-
-
-@cache
-def map_large_blocks() -> None:
-    """Let glibc map each large block on its own, so that it is returned as soon as it is freed.
-
-    By default glibc raises its threshold after the first large block, and keeps later ones: up to
-    64 MiB in the arena of each thread, which malloc_trim() does not return if they are at the end
-    of the arena.
-    """
-    with suppress(AttributeError):
-        libc = _libc()
-        libc.mallopt(M_MMAP_THRESHOLD, KEPT)
-        libc.mallopt(M_TRIM_THRESHOLD, KEPT)
-
-
-def malloc_trim() -> None:
-    """Return memory that glibc keeps to the system."""
-    with suppress(AttributeError):
-        _libc().malloc_trim(0)
-
-
-@cache
-def _libc() -> CDLL:
-    """Load the C library. One that is not glibc lacks these functions and does not need them."""
-    import ctypes  # seldom needed, and not small
-
-    return ctypes.CDLL(None)
+            fix_thresholds()

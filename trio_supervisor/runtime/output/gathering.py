@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_supervisor.runtime.output.reader import DEFAULT_PIPE_SIZE, HOT_PIPE_SIZE, read_turn
+from trio_supervisor.runtime.system.malloc import fix_thresholds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -149,6 +150,7 @@ class GatheringReader:
 
     async def _read_flood(self, fd: int, intake: Intake) -> int | None:
         """Return what the last read fetched."""
+        fix_thresholds()
         since, amount = trio.current_time(), 0
         while True:
             if intake.backlogged:
