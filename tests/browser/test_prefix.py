@@ -78,7 +78,7 @@ def test_everything_works_below_a_path(browser: Browser, serve: Serve, port: int
         browser.click(button("cat", "stop"))
         browser.wait_text(MESSAGE, "Process cat stopped")
         browser.click("tr.process .name a")
-        browser.wait_text("pre .line", "meow")
+        browser.wait_text(".lines .line", "meow")
         browser.wait_text(".live", "live")
         browser.click("header a")
         browser.wait(lambda: browser.texts(".processes"), "the status page")

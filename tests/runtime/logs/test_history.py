@@ -291,6 +291,9 @@ def test_times_by_marks_and_by_the_files(tmp_path: Path) -> None:
         (200, 250),  # before the first mark
         (250, 260),
     ]
+    # Among lines of another log they are spread over their interval.
+    order = [line.order for line in lines]
+    assert order == [100, 100, 100, 150, 200, 250]
 
 
 def test_times_by_the_lines(tmp_path: Path) -> None:

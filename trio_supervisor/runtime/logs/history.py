@@ -25,6 +25,7 @@ May wait for the disk, so it is used in threads.
 from __future__ import annotations
 
 import errno
+import math
 import os
 import stat
 from contextlib import closing, suppress
@@ -108,11 +109,16 @@ class LogBlock:
         begin, _, place = self.pieces[self._piece(offset)]
         return place.moved_to(place.offset + offset - begin)
 
-    def bounds(self, offset: int) -> tuple[float, float]:
-        """Return between which times an offset was written, as far as the files tell."""
+    def bounds(self, offset: int) -> tuple[float, float, float]:
+        """Return between which times an offset was written, as far as the files tell.
+
+        The third is the share of its file that comes before it.
+        """
         number = self._piece(offset)
         earliest = self.pieces[number - 1][1].modified if number else self.older
-        return earliest, self.pieces[number][1].modified
+        begin, part, place = self.pieces[number]
+        share = (place.offset + offset - begin) / max(1, part.size)
+        return earliest, part.modified, min(1.0, share)
 
     def _piece(self, offset: int) -> int:
         number = len(self.pieces) - 1
@@ -238,9 +244,10 @@ def _when(block: LogBlock, start: int, text: bytes, times: Times) -> When | None
     if found is not None or times.is_carried_over:
         return found
     # Written before the daemon's start: between the last writes to the older file and to its own.
-    earliest, latest = block.bounds(start)
+    earliest, latest, share = block.bounds(start)
     latest = max(earliest, min(latest, times.since))
-    return When(earliest, latest, latest)
+    width = 0.0 if math.isinf(earliest) else latest - earliest
+    return When(earliest, latest, latest - width * (1 - share))
 
 
 class _Files:

@@ -107,8 +107,8 @@ def _links(fields: Mapping[str, str], limit: int) -> str:
     return (
         f"{_tabs(again) if 'processname' in again else ''}"
         f'<a class="button primary" href="{follow}">Follow, search, earlier lines</a>'
-        f'<a class="button plain" href="{_address("tail.html", again)}">Refresh</a>'
-        f'<a class="button plain" href="{_address("tail.html", more)}">More</a>'
+        f'<a class="button" href="{_address("tail.html", again)}">Refresh</a>'
+        f'<a class="button" href="{_address("tail.html", more)}">More</a>'
         f'<a class="button" href="{_address("log.txt", again)}" download>Download</a>'
     )
 
