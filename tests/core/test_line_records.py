@@ -100,6 +100,30 @@ def test_a_long_line_is_several_records_that_are_marked(format: LogFormat) -> No
 
 
 @pytest.mark.behaviour("output.md#lines-in-records")
+@pytest.mark.parametrize("size", [1, 100_000, 3 * LONGEST_LINE], ids="{}".format)
+@pytest.mark.parametrize(
+    ("length", "parts"),
+    [
+        (LONGEST_LINE, [LONGEST_LINE]),
+        (LONGEST_LINE + 1, [LONGEST_LINE, 1]),
+        (2 * LONGEST_LINE + 1, [LONGEST_LINE, LONGEST_LINE, 1]),
+    ],
+    ids="{}".format,
+)
+def test_no_record_has_more_than_the_longest_line(length: int, parts: list[int], size: int) -> None:
+    """However the line is read: here its first bytes, pieces, then all that follows at once."""
+    before, after = b"a\n", b"b\n"
+    text = before + b"x" * length + b"\n" + after
+    begin = text[: LONGEST_LINE - 2]
+    rest = text[len(begin) :]
+    pieces = [rest[:1], *(rest[at : at + size] for at in range(1, len(rest), size))][:1000]
+    left = b"".join(pieces)
+    made = records(PREFIX, begin, *pieces, rest[len(left) :])
+    lengths = [len(record.split(b" ", 3)[3]) for record in made.split(b"\n")[:-1]]
+    assert lengths == [1, *parts, 1]
+
+
+@pytest.mark.behaviour("output.md#lines-in-records")
 def test_a_character_is_not_cut() -> None:
     text = records(JSON, b"x" * (LONGEST_LINE - 1) + "€".encode()[:2], "€".encode()[2:] + b"\n")
     assert "€" in "".join(json.loads(record)["line"] for record in text.split(b"\n")[:-1])

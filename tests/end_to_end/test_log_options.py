@@ -83,6 +83,26 @@ def rotated(log: Path) -> str:
     return "".join(path.read_text() for path in [*backups, log])
 
 
+@pytest.mark.behaviour("output.md#lines-in-records", "process.md#rotation-by-size")
+def test_programs_that_share_a_file_share_its_rotations(tmp_path: Path) -> None:
+    (tmp_path / "pieces.py").write_text(PIECES)
+    names = ("one", "two", "three")
+    log = tmp_path / "shared.log"
+    text = "".join(
+        f"[program:{name}]\ncommand={sys.executable} -S pieces.py {name}\ndirectory=%(here)s\n"
+        f"startsecs=0\nautorestart=false\nstdout_logfile={log}\nstdout_logfile_maxbytes=3000\n"
+        "stdout_logfile_backups=99\n"
+        for name in names
+    )
+    with daemon(tmp_path, text, base=EXTENDED) as running:
+        eventually(lambda: set(running.states().values()) == {"EXITED"}, "all ended")
+        assert running.stop() == 0
+    records = [json.loads(line) for line in rotated(log).splitlines()]
+    for name in names:
+        own = [record["line"] for record in records if record["program"] == name]
+        assert own == [*(f"{name} {n}" for n in range(LINES)), "no end"]
+
+
 @pytest.mark.behaviour("output.md#missing-directories-of-logs", "output.md#permissions-of-logs")
 def test_directories_and_permissions_of_logs(tmp_path: Path) -> None:
     log, other = tmp_path / "a/b/x.log", tmp_path / "other.log"

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: Bytes of a line; of a longer one each part of this length is a record.
 LONGEST_LINE = 1024 * 1024
+#: Bytes that are looked at together: so many that of their lines only the first can be too long.
+_PIECE = LONGEST_LINE // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Render(Protocol):
     """Makes records of lines that were read together."""
 
     def __call__(self, lines: bytes, time: str, pid: int, *, whole: bool) -> bytes:
-        """Return a record for each line of ``lines``, which have no newline after the last.
+        """Return a record for each line of ``lines``, which end with a newline.
 
         ``whole`` is False for one part of a line, which goes on in the next record.
         """
@@ -56,7 +58,8 @@ def prefixed(origin: Origin) -> Render:
 
     def render(lines: bytes, time: str, pid: int, *, whole: bool) -> bytes:
         head = b"%s %s %s%s " % (time.encode(), name, stream, b"" if whole else b"+")
-        return head + lines.replace(b"\n", b"\n" + head) + b"\n"
+        # Each copy of a large read costs as much as the rest.
+        return head + lines.replace(b"\n", b"\n" + head, lines.count(b"\n") - 1)
 
     return render
 
@@ -77,6 +80,7 @@ def as_json(origin: Origin) -> Render:
         head = f'{{"time":"{time}",{names},"pid":{pid},"line":'
         tail = "}\n" if whole else ',"part":true}\n'
         texts = lines.decode(errors="backslashreplace").split("\n")
+        texts.pop()  # behind the last newline
         return (head + (tail + head).join(map(quoted, texts)) + tail).encode()
 
     return render
@@ -105,12 +109,22 @@ class LineRecords:
 
     def feed(self, data: bytes, now: float, pid: int) -> bytes:
         """Return the records that are complete. ``now`` is in seconds since the epoch."""
-        end = data.rfind(b"\n")
-        if end < 0:
+        if len(data) > _PIECE:
+            pieces = range(0, len(data), _PIECE)
+            return b"".join([self.feed(data[at : at + _PIECE], now, pid) for at in pieces])
+        room = LONGEST_LINE - len(self._held)
+        if len(data) > room and data.find(b"\n", 0, room + 1) < 0:  # the line is too long
+            self._held += data[:room]
+            return self._cut(now, pid) + self.feed(data[room:], now, pid)
+        end = data.rfind(b"\n") + 1
+        if not end:
             self._held += data
-            return b"" if len(self._held) < LONGEST_LINE else self._cut(now, pid)
-        lines = self._held + data[:end]
-        self._held = data[end + 1 :]
+            return b""
+        if self._held or end < len(data):
+            lines = b"".join((self._held, memoryview(data)[:end]))
+            self._held = data[end:]
+        else:
+            lines = data
         return self._render(lines, timestamp(now), pid, whole=True)
 
     def finish(self, now: float, pid: int, *, whole: bool) -> bytes:
@@ -119,7 +133,7 @@ class LineRecords:
         ``whole`` is False if the line may go on.
         """
         held, self._held = self._held, b""
-        return self._render(held, timestamp(now), pid, whole=whole) if held else b""
+        return self._render(held + b"\n", timestamp(now), pid, whole=whole) if held else b""
 
     def _cut(self, now: float, pid: int) -> bytes:
         """Return what is held back as a part of a line, but for half a character at its end."""
