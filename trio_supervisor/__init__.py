@@ -113,7 +113,6 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.events.result_handlers import RejectEvent as RejectEvent
     from trio_supervisor.runtime.events.subscription import EventStream as EventStream
     from trio_supervisor.runtime.groups.group import Group as Group
-    from trio_supervisor.runtime.groups.operations import Result as Result
     from trio_supervisor.runtime.groups.operations import StepResult as StepResult
     from trio_supervisor.runtime.load import load_config as load_config
     from trio_supervisor.runtime.output.merged import MergedOutput as MergedOutput
@@ -121,6 +120,7 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.output.subscriptions import Lines as Lines
     from trio_supervisor.runtime.output.subscriptions import OutputStream as OutputStream
     from trio_supervisor.runtime.process.process import Process as Process
+    from trio_supervisor.runtime.process.process import Result as Result
     from trio_supervisor.runtime.rpc.plugins import NOT_DONE_YET as NOT_DONE_YET
     from trio_supervisor.runtime.supervisor import Supervisor as Supervisor
     from trio_supervisor.web.server import serve_http as serve_http
@@ -200,7 +200,7 @@ _HOME = {
     "RemoteCommunication": "core.events",
     "RequestError": "core.errors",
     "ResourceUsage": "core.process.exit",
-    "Result": "runtime.groups.operations",
+    "Result": "runtime.process.process",
     "ServerError": "core.errors",
     "Severity": "core.diagnostics",
     "ShuttingDown": "core.errors",

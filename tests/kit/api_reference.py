@@ -37,8 +37,11 @@ RECEIVED: dict[str, dict[str, str]] = {
         "process": "",
         "group": "",
         "add_program": "",
+        "add_programs": "",
         "add_task": "",
+        "add_tasks": "",
         "add": "",
+        "scale": "",
         "remove": "",
         "run_job": "",
         "output": "",
@@ -99,7 +102,8 @@ RECEIVED: dict[str, dict[str, str]] = {
     "Group": {
         "name": "`str`.",
         "config": "`GroupConfig`: what it was made from.",
-        "processes": "`dict[str, Process]`: by name, in start order.",
+        "processes": "`dict[str, Process]`: by name, in start order, as `for process in group`.",
+        "scale": "",
     },
     "History": dict.fromkeys(_COUNTERS, ""),
     "JournalEntry": {

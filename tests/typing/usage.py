@@ -33,6 +33,7 @@ from trio_supervisor import (
     ProgramOptions,
     RejectEvent,
     RequestError,
+    Result,
     ServerError,
     State,
     Supervisor,
@@ -80,6 +81,20 @@ async def from_nothing() -> None:
         job = supervisor.add_program("job", "/bin/true", **options)
         ended = await job.wait()
         assert_type(ended, Exit)
+        several = supervisor.add_programs(
+            "workers",
+            lambda number: ["/usr/bin/worker", str(8000 + number)],
+            4,
+            each=lambda number: {"environment": {"NUMBER": str(number)}},
+            **options,
+        )
+        assert_type(several, Group)
+        for worker in several:
+            assert_type(worker, Process)
+        pollers = supervisor.add_tasks("pollers", poll, 5.0, numprocs=3, autostart=False)
+        await supervisor.start(pollers)
+        results = [*await pollers.scale(5), *await supervisor.scale("workers", 0)]
+        assert_type(results, list[Result])
         print(ended.code, job.history.automatic_restarts)
         await web.stop(wait=False)
         for result in await supervisor.start_all(supervisor.processes()):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import trio
 
-    from trio_supervisor.core.config.model import DaemonConfig, ProcessConfig, Severity
+    from trio_supervisor.core.config.model import DaemonConfig, GroupConfig, ProcessConfig, Severity
     from trio_supervisor.core.events import Event
     from trio_supervisor.core.process.cause import Cause
     from trio_supervisor.core.process.record import ProcessRecord
@@ -43,6 +43,10 @@ def _reraise(error: BaseException) -> None:
 
 def _ignore_end(config: ProcessConfig, name: str, record: ProcessRecord) -> None:
     """A process has ended for good."""
+
+
+def _ignore_group(config: GroupConfig) -> None:
+    """A group has other processes."""
 
 
 class Coordination(Protocol):
@@ -102,6 +106,8 @@ class Host:
 
     coordination: Coordination | None = None
     """None: no process depends on another one."""
+    groups_changed: Callable[[GroupConfig], None] = _ignore_group
+    """Called with a group to which a process was added, or from which one was removed."""
     poller: FdPoller = field(default_factory=FdPoller)
     """Reads the replies of all event listeners."""
     gathering: GatheringReader = field(init=False)

@@ -80,14 +80,14 @@ if TYPE_CHECKING:
     from trio_supervisor.core.journal.entry import JournalEntry
     from trio_supervisor.core.process.record import ProcessRecord
     from trio_supervisor.runtime.cgroups.subtree import Subtree
-    from trio_supervisor.runtime.embedding.definitions import CommandWords
+    from trio_supervisor.runtime.embedding.definitions import CommandWords, NumberedCommand
     from trio_supervisor.runtime.embedding.jobs import Completed
     from trio_supervisor.runtime.events.subscription import EventOverflow
-    from trio_supervisor.runtime.groups.operations import Result, StepResult
+    from trio_supervisor.runtime.groups.operations import StepResult
     from trio_supervisor.runtime.logs.activity import ActivityLog
     from trio_supervisor.runtime.output.backlog import Overflow
     from trio_supervisor.runtime.output.merged import MergedOutput
-    from trio_supervisor.runtime.process.process import Process
+    from trio_supervisor.runtime.process.process import Process, Result
     from trio_supervisor.runtime.spawn.launcher import Launcher
     from trio_supervisor.runtime.spawn.task import TaskFunction
 
@@ -465,6 +465,22 @@ class Supervisor:
         """
         return self.add(definitions.program(name, command, options)).processes[name]
 
+    def add_programs(
+        self,
+        name: str,
+        command: NumberedCommand,
+        numprocs: int,
+        *,
+        each: Callable[[int], ProgramOptions] | None = None,
+        **options: Unpack[ProgramOptions],
+    ) -> Group:
+        """Add a program of several processes, ``name:name_00`` and so on, and return their group.
+
+        ``command`` may be a function of the number, and ``each`` may return the options in which a
+        process differs from the others. Raises as ``add_program`` does.
+        """
+        return self.add(definitions.programs(name, command, numprocs, options, each))
+
     def add_task(
         self, name: str, function: TaskFunction, *args: object, **options: Unpack[TaskOptions]
     ) -> Process:
@@ -476,6 +492,28 @@ class Supervisor:
         ``add_program`` does.
         """
         return self.add(definitions.task(name, function, options, args)).processes[name]
+
+    def add_tasks(
+        self,
+        name: str,
+        function: TaskFunction,
+        *args: object,
+        numprocs: int,
+        **options: Unpack[TaskOptions],
+    ) -> Group:
+        """Run an async function in several tasks, ``name:name_00`` and so on; return their group.
+
+        Otherwise as ``add_task``.
+        """
+        return self.add(definitions.tasks(name, function, numprocs, options, args))
+
+    async def scale(self, name: str, count: int) -> list[Result]:
+        """Give the program of a group so many processes; see ``Group.scale``.
+
+        ``name`` is that of the group, or ``group:program`` if the group has several programs.
+        """
+        group, _, program = name.partition(":")
+        return await self.group(group).scale(count, program=program or None)
 
     async def run_job(
         self,
@@ -509,19 +547,20 @@ class Supervisor:
     ) -> AbstractContextManager[MergedOutput]:
         """Read the lines that several processes write during the block, in order of arrival.
 
-        ``names`` are those of processes or of whole groups; none: of all, also those that are added
-        later. ``overflow`` decides what happens when ``buffer_bytes`` wait, as in
-        ``Process.output``. Raises BadName or ValueError.
+        ``names`` are those of processes or of whole groups; none: of all. Processes that are added
+        to these later are heard too. ``overflow`` decides what happens when ``buffer_bytes`` wait,
+        as in ``Process.output``. Raises BadName or ValueError.
         """
         if buffer_bytes < 1:
             raise ValueError(f"a stream needs room for a byte, not for {buffer_bytes}")
         chosen: dict[Process, None] = {}
         for name in names:
-            group = self.groups.get(name)
-            members = [self.process(name)] if group is None else group.processes.values()
-            chosen |= dict.fromkeys(members)
+            chosen |= dict.fromkeys(self.groups.get(name) or [self.process(name)])
         return self._host.outputs.open(
-            chosen if names else self.processes(), buffer_bytes, overflow, all_=not names
+            chosen if names else self.processes(),
+            buffer_bytes,
+            overflow,
+            groups=set(names) & self.groups.keys() if names else None,
         )
 
     async def remove(self, name: str) -> None:

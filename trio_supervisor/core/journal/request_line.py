@@ -19,6 +19,10 @@ _REQUESTED = frozenset(
 )
 
 
+#: What was done with a group.
+_ACTIONS = {"added": "addition", "removed": "removal", "scaled": "scaling"}
+
+
 def request_line(entry: JournalEntry) -> str:
     """Return the line about an entry: ``stop of web requested by uid 0 (pid 7 at connect)``.
 
@@ -38,8 +42,7 @@ def _request(entry: JournalEntry) -> str:
 
 
 def _configuration(entry: JournalEntry) -> str:
-    action = "removal" if entry.new == "removed" else "addition"
-    return f"{action} of group {entry.evidence.get('group', '')}"
+    return f"{_ACTIONS[entry.new]} of group {entry.evidence.get('group', '')}"
 
 
 def _daemon(entry: JournalEntry) -> str:

@@ -130,7 +130,9 @@ def _configuration(entry: JournalEntry) -> str:
     options = _fact(entry, "options")
     changed = f", changed: {options}" if options else ""
     file = _fact(entry, "file")
-    return f"group {_fact(entry, 'group')} {entry.new}{changed}{f' ({file})' if file else ''}"
+    scaled = f" from {_fact(entry, 'processes')}" if "processes" in entry.evidence else ""
+    where = f" ({file})" if file else ""
+    return f"group {_fact(entry, 'group')} {entry.new}{scaled}{changed}{where}"
 
 
 def _daemon(entry: JournalEntry) -> str:

@@ -15,6 +15,7 @@ from trio_supervisor.runtime.groups import operations
 from trio_supervisor.runtime.groups.coordination import LazyCoordinator, check_groups
 from trio_supervisor.runtime.groups.group import Group
 from trio_supervisor.runtime.guards import run_logged
+from trio_supervisor.runtime.process.process import cleaned_up
 from trio_supervisor.runtime.requester import cause_of_request, requested_by
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class ActiveGroups:
         self.autostarts = 0
         """Number of the starts of groups that are under way."""
         self.dependencies = LazyCoordinator(lambda: self.by_name, host)
+        host.groups_changed = self.dependencies.groups_changed
         check_groups(config.groups)
         for group in config.groups:
             if group.name not in self.by_name:  # of equal names the first counts
@@ -71,8 +73,8 @@ class ActiveGroups:
 
     @property
     def configs(self) -> dict[str, GroupConfig]:
-        """The configurations of the active groups, by name."""
-        return {name: group.config for name, group in self.by_name.items()}
+        """The configurations of the active groups, by name; ``Group.scale`` changes none."""
+        return {name: group.written for name, group in self.by_name.items()}
 
     def follow(self, config: Config) -> None:
         """Take over the groups of a configuration that was read again, as candidates.
@@ -91,7 +93,7 @@ class ActiveGroups:
     def is_current(self, name: str) -> bool:
         """Whether the group is active, as the configuration last read has it."""
         active = self.by_name.get(name)
-        return active is not None and active.config == self._candidate(name)
+        return active is not None and active.written == self._candidate(name)
 
     def require_running(self) -> None:
         """Raise ShuttingDown if nothing may be changed any more."""
@@ -142,7 +144,7 @@ class ActiveGroups:
             raise StillRunning(name)
         for process in members:
             await process.ended()
-            await operations.cleaned_up(process)
+            await cleaned_up(process)
         if self.by_name.get(name) is group:  # else another request has removed it
             self.remove_group(name)
 
@@ -175,8 +177,8 @@ class ActiveGroups:
     def _note_removed(self, group: Group) -> Cause:
         """Record that a group is removed; return this as the cause of the stops."""
         candidate = self._candidate(group.name)
-        if candidate is not None and candidate != group.config:
-            self._replaced[group.name] = group.config
+        if candidate is not None and candidate != group.written:
+            self._replaced[group.name] = group.written
         cause = Cause(CauseKind.CONFIGURATION, cause_of_request().who)
         file = None if group.name in self._own else self._file
         return self._host.journal.group(cause, "removed", group.name, file)

@@ -26,12 +26,14 @@ from trio_supervisor.runtime.requester import PYTHON, set_requester
 from trio_supervisor.runtime.spawn.shared_socket import SharedSocket
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from trio_supervisor.core.config.model import FastCgiSocket, GroupConfig, ProcessConfig
     from trio_supervisor.core.handover.state import HandedGroup
     from trio_supervisor.core.process.record import ProcessRecord
+    from trio_supervisor.runtime.groups.scaling import Scaling
     from trio_supervisor.runtime.host import Host
+    from trio_supervisor.runtime.process.process import Result
     from trio_supervisor.runtime.spawn.child import Child
 
 
@@ -55,6 +57,8 @@ class Group:
         self.processes: dict[str, Process] = {}
         self._nursery: trio.Nursery | None = None
         self._closed = False
+        self._scaling: Scaling | None = None
+        """None: the number of processes was never changed."""
         self._warnings: frozenset[str] = frozenset()
         """What was told of options that do not work here: processes of one program share it."""
         self.auto_logs: dict[tuple[str, str], str] = {}
@@ -71,6 +75,39 @@ class Group:
     def __repr__(self) -> str:
         return f"<Group {self.name}: {', '.join(self.processes) or 'no processes'}>"
 
+    def __iter__(self) -> Iterator[Process]:
+        """The processes, in start order."""
+        return iter(self.processes.values())
+
+    async def scale(self, count: int, *, program: str | None = None) -> list[Result]:
+        """Change the number of processes; return when new ones are RUNNING, and others removed.
+
+        New processes have the next numbers and are started, whatever ``autostart`` says. The last
+        ones are stopped and removed. The other ones are left alone. Results are of the processes
+        that were added and removed, in order of completion; ``error`` is what ``Process.start``
+        would raise. The later of two calls wins; a call that is cancelled is carried out all the
+        same. ``program`` is needed only if the group has several programs, by a configuration.
+
+        Raises ConfigError if its processes have no numbers (see ``add_programs``), TypeError or
+        ValueError for what is no number of processes, BadName if the group was removed, or
+        ShuttingDown.
+        """
+        if self._scaling is None:
+            from trio_supervisor.runtime.groups.scaling import Scaling  # few programs need it
+
+            self._scaling = Scaling(self, self._host, self._nursery)
+        return await self._scaling.scale(program, count)
+
+    @property
+    def written(self) -> GroupConfig:
+        """The group as its configuration has it, with the number of processes from there."""
+        return self.config if self._scaling is None else self._scaling.unscaled
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was removed, or the supervisor has ended."""
+        return self._closed
+
     async def run(self) -> None:
         """Run the group's tasks until ``close``; children still alive then are abandoned."""
         set_requester(PYTHON)  # not the client that happened to ask for the group
@@ -78,11 +115,14 @@ class Group:
             self._nursery = nursery
             if self._closed:
                 nursery.cancel_scope.cancel()
+            if self._scaling is not None:
+                self._scaling.run_in(nursery)
             if self.pool is not None:
                 what = f"pool {self.name}"
                 nursery.start_soon(run_forever, self.pool.run, what, self._host.log)
             for process in self.processes.values():
                 nursery.start_soon(self._live, process, name=process.full_name)
+            await trio.sleep_forever()  # also without a process: one may be added
 
     def add(
         self,
@@ -125,8 +165,7 @@ class Group:
 
     def _configure(self, processes: tuple[ProcessConfig, ...]) -> None:
         self.config = replace(self.config, processes=processes)
-        if self._host.coordination is not None:
-            self._host.coordination.groups_changed()
+        self._host.groups_changed(self.config)
 
     def close(self) -> None:
         """End the group's tasks; nothing in it is started any more."""
@@ -166,6 +205,7 @@ class Group:
 
     async def _live(self, process: Process) -> None:
         """Run one process; an error in it stops here, and reaches no other process."""
+        set_requester(PYTHON)  # not the client that happened to ask for the process
         try:
             while not process.removed:
                 try:
@@ -251,11 +291,16 @@ class Group:
             host=self._host,
             auto_log=partial(self._auto_log, process.name, name),
             reader=reader,
-            program=process.program,
+            program=self._program_of(process),
             log_format=process.log_format,
             create_log_dirs=process.create_log_dirs,
             journald=process.journald,
         )
+
+    def _program_of(self, process: ProcessConfig) -> str:
+        """Name of its program; of several processes from Python values that of the group."""
+        numbered = process.section is None and self.config.programs
+        return self.name if numbered else process.program
 
     def _auto_log(self, process: str, channel: str) -> str:
         """Make an automatic log and return its path. Raises OSError with the reason.

@@ -24,7 +24,7 @@ from trio_supervisor.core.process.states import (
     State,
 )
 from trio_supervisor.runtime.process.base import BaseProcess, Restart
-from trio_supervisor.runtime.process.process import follow
+from trio_supervisor.runtime.process.process import Result, cleaned_up, follow
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable
@@ -44,14 +44,6 @@ SPAWN_TIMEOUT = 0.1
 DRAIN_TIMEOUT = 1
 #: Seconds between two "waiting for x to die" lines.
 DIE_REMINDER = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """Result for one process of a request for several; ``error`` is None for success."""
-
-    process: Process
-    error: RequestError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,11 +309,6 @@ async def shut_down(
             for process in group.processes.values():
                 await cleaned_up(process)
         nursery.cancel_scope.cancel()
-
-
-async def cleaned_up(process: Process) -> None:
-    """Wait until what follows an end is done: ``kill_mode = tree`` and ``post_stop``."""
-    await process.waiters.until(lambda: process.driver.without_child is None)
 
 
 async def _drain(group: Group) -> None:

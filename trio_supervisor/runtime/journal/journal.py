@@ -216,6 +216,12 @@ class Journal:
         number = self.record("", What.CONFIGURATION, cause, new=action, evidence=bounded(facts))
         return cause.of(number)
 
+    def scaled(self, cause: Cause, program: str, old: int, new: int) -> Cause:
+        """Add the entry about another number of processes; return the cause of what follows."""
+        facts: dict[str, Fact] = {"group": program, "processes": f"{old} to {new}"}
+        number = self.record("", What.CONFIGURATION, cause, new="scaled", evidence=bounded(facts))
+        return cause.of(number)
+
     def reread(self, found: Diff, cause: Cause) -> None:
         """Add the entry about a configuration that was read again and differs from what runs."""
         changes = {"added": found.added, "changed": found.changed, "removed": found.removed}

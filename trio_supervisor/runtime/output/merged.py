@@ -10,7 +10,7 @@ from trio_supervisor.runtime.output.backlog import Backlog
 from trio_supervisor.runtime.output.subscriptions import BUFFER_BYTES, LineAssembler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from trio_supervisor.runtime.output.backlog import Overflow
     from trio_supervisor.runtime.output.subscriptions import Subscriptions
@@ -30,6 +30,7 @@ class OutputOwner(Protocol):
     """A process, as far as its output is concerned."""
 
     full_name: str
+    group: str
 
     @property
     def stdout(self) -> Subscribable:
@@ -69,12 +70,11 @@ class MergedOutput:
         buffer_bytes: int,
         overflow: Overflow,
         wall_clock: Callable[[], float],
-        *,
-        keep_open: bool,
+        groups: Collection[str] | None,
     ) -> None:
-        """``keep_open``: whether it goes on when all its processes were removed."""
+        """``groups``: those whose processes it follows, also later ones; None means all groups."""
         self.backlog: Backlog[OutputLine] = Backlog(buffer_bytes, overflow)
-        self._keep_open = keep_open
+        self._groups = groups
         self._wall_clock = wall_clock
         self._sources: list[_Source] = []
 
@@ -91,6 +91,10 @@ class MergedOutput:
 
     async def __anext__(self) -> OutputLine:
         return await self.backlog.get()
+
+    def wants(self, process: OutputOwner) -> bool:
+        """Whether it follows a process that was added since it was opened."""
+        return self._groups is None or process.group in self._groups
 
     def follow(self, process: OutputOwner) -> None:
         """Add the lines that a process writes from now on."""
@@ -109,7 +113,7 @@ class MergedOutput:
     def lost(self, source: _Source) -> None:
         """Hear that no more comes from a source."""
         self._sources = [each for each in self._sources if each is not source]
-        if not self._sources and not self._keep_open:
+        if not self._sources and self._groups is not None:
             self.backlog.end()
 
     def end(self) -> None:
@@ -150,37 +154,37 @@ class MergedOutputs:
     def __init__(self, wall_clock: Callable[[], float]) -> None:
         self._wall_clock = wall_clock
         self._open: list[MergedOutput] = []
-        self._everything: list[MergedOutput] = []
         self._ended = False
 
     @contextmanager
     def open(
-        self, processes: Iterable[OutputOwner], buffer_bytes: int, overflow: Overflow, *, all_: bool
+        self,
+        processes: Iterable[OutputOwner],
+        buffer_bytes: int,
+        overflow: Overflow,
+        *,
+        groups: Collection[str] | None = (),
     ) -> Iterator[MergedOutput]:
         """Open a stream for the length of the block.
 
-        ``all_``: it gets the lines of processes that are added later too.
+        ``groups``: it gets the lines of processes that are added to them later too; None means all.
         """
-        merged = MergedOutput(buffer_bytes, overflow, self._wall_clock, keep_open=all_)
+        merged = MergedOutput(buffer_bytes, overflow, self._wall_clock, groups)
         for process in processes:
             merged.follow(process)
         self._open.append(merged)
-        if all_:
-            self._everything.append(merged)
         if self._ended:
             merged.end()
         try:
             yield merged
         finally:
             self._open.remove(merged)
-            if all_:
-                self._everything.remove(merged)
             merged.close()
 
     def added(self, processes: Iterable[OutputOwner]) -> None:
         """Hear of processes that were added."""
-        for merged in self._everything:
-            for process in processes:
+        for merged in self._open:
+            for process in filter(merged.wants, processes):
                 merged.follow(process)
 
     def end(self) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import trio
 
 from trio_supervisor.core.config.python_values import signal_number
+from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.errors import (
     AbnormalTermination,
     Failed,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
+    from trio_supervisor.core.errors import RequestError
     from trio_supervisor.core.process.exit import Exit
     from trio_supervisor.core.process.record import History
     from trio_supervisor.runtime.host import Host
@@ -313,6 +315,19 @@ class Process(BaseProcess):
         if self.driver.child is None:
             raise NotRunning(self.full_name)
         self._stdio.stdin.finish()
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Result for one process of a request for several; ``error`` is None for success."""
+
+    process: Process
+    error: RequestError | None = None
+
+
+async def cleaned_up(process: BaseProcess) -> None:
+    """Wait until what follows an end is done: ``kill_mode = tree`` and ``post_stop``."""
+    await process.waiters.until(lambda: process.driver.without_child is None)
 
 
 async def follow(process: Process, attempt: StartAttempt, *, wait: bool) -> None:

@@ -26,8 +26,7 @@ from trio_supervisor.core.process.states import SIGNALLABLE_STATES, FaultCode
 
 if TYPE_CHECKING:
     from trio_supervisor.core.xmlrpc import Value
-    from trio_supervisor.runtime.groups.operations import Result
-    from trio_supervisor.runtime.process.process import Process
+    from trio_supervisor.runtime.process.process import Process, Result
     from trio_supervisor.runtime.supervisor import Supervisor
 
 

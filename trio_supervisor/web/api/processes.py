@@ -24,8 +24,7 @@ from trio_supervisor.web.api.schema import array, ref
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from trio_supervisor.runtime.groups.operations import Result
-    from trio_supervisor.runtime.process.process import Process
+    from trio_supervisor.runtime.process.process import Process, Result
     from trio_supervisor.web.api.route import ApiRequest, Schema
 
     Several = Callable[[ApiRequest, list[Process]], Awaitable[object]]

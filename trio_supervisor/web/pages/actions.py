@@ -16,8 +16,7 @@ from trio_supervisor.runtime.rpc.logs import clear_process_logs
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from trio_supervisor.runtime.groups.operations import Result
-    from trio_supervisor.runtime.process.process import Process
+    from trio_supervisor.runtime.process.process import Process, Result
     from trio_supervisor.runtime.supervisor import Supervisor
 
     Perform = Callable[["FormAction"], Awaitable[str]]
