@@ -17,7 +17,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.kit.fakes import log_lines
 from tests.kit.puppet import Theatre
-from trio_supervisor import Config, State, open_supervisor
+from trio_supervisor import Config, NotRunning, State, open_supervisor
 from trio_supervisor.core.config.model import ChannelConfig, GroupConfig, ProcessConfig
 
 
@@ -219,3 +219,21 @@ async def test_remarks_about_the_file_are_logged_once(tmp_path: Path) -> None:
         await supervisor.reread()
     expected = f'WARN No file matches via include "{tmp_path}/none.conf"'
     assert lines.count(expected) == 1
+
+
+@pytest.mark.behaviour("process.md#autostart")
+async def test_a_stop_or_removal_also_calls_off_the_first_start() -> None:
+    async with open_supervisor() as supervisor:
+        removed, stopped, among, other = [
+            supervisor.add_program(name, ["/bin/sleep", "3600"], startsecs=0)
+            for name in ("removed", "stopped", "among", "other")
+        ]
+        with pytest.raises(NotRunning):
+            stopped.request_stop()  # all before the task that starts them has run
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(supervisor.remove, "removed")
+            assert await supervisor.stop([among]) == []
+        await other.wait_for("RUNNING")
+        await wait_all_tasks_blocked()
+        assert [p.state for p in (removed, stopped, among)] == [State.STOPPED] * 3
+        await stopped.start()

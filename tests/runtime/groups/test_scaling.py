@@ -316,7 +316,7 @@ def write(path: Path, seconds: int) -> None:
 
 
 async def scaled_by_update(supervisor: Supervisor) -> list[str]:
-    await supervisor.update()
+    assert [result.error for result in await supervisor.update()] in ([], [None])
     return [process.name for process in supervisor.group("w")]
 
 
@@ -326,6 +326,7 @@ async def test_an_update_keeps_the_number_until_the_section_changes(
 ) -> None:
     caplog.set_level(logging.ERROR)
     async with open_supervisor(file, stop_within=5) as supervisor:
+        await supervisor.process("w:w_0").wait_for("RUNNING")
         await supervisor.scale("w", 3)
         pids = [process.pid for process in supervisor.group("w")]
         assert await scaled_by_update(supervisor) == ["w_0", "w_1", "w_2"]

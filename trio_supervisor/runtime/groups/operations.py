@@ -152,7 +152,7 @@ async def autostart(
     If a command is missing, its start fails and is retried as any other.
     """
     for process in processes:
-        if process.config.autostart and process.is_untouched and accepting():
+        if process.awaits_autostart and accepting():
             process.begin(cause)
             await _let_spawn(process)
 
@@ -176,7 +176,7 @@ async def stop(
                 results.append(Result(process, error))
             else:
                 stopping.append(process)
-        elif process.is_due:  # it has ended, so there is no result, but it stays down
+        elif process.is_due or process.awaits_autostart:  # no result, but it stays down
             with contextlib.suppress(NotRunning):
                 process.request_stop(to_restart=to_restart)
 

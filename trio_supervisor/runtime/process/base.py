@@ -77,6 +77,8 @@ class BaseProcess:
         """Number of stop requests, without those that begin a restart."""
         self.pending_restarts = 0
         """Restarts of which the start has not begun yet."""
+        self._held = False
+        """Whether it is not to be started by ``autostart`` any more."""
         self.record = ProcessRecord() if record is None else record
         """Status and history as plain values; ``history`` is its public name."""
         self.waiters = StateWaiters(config.name, self.record, host.log)
@@ -299,9 +301,9 @@ class BaseProcess:
             return
         if self.state not in RUNNING_STATES:
             # The fault stands, the pending restart does not.
-            if self.state is State.EXITED or self.is_due:
+            if self.state is State.EXITED or self.is_due or self.awaits_autostart:
                 self._states.intend(Intent.DOWN, cause or requested(self, "stop"))
-                self._states.hold()
+                self.hold()
             raise NotRunning(self.full_name)
         cause = requested(self, "stop") if cause is None else cause
         self._states.intend(Intent.DOWN, cause)
@@ -320,6 +322,7 @@ class BaseProcess:
 
     def hold(self) -> None:
         """Cancel a pending automatic start, before the process is removed or at a shutdown."""
+        self._held = True
         self._states.hold()
 
     def remove(self) -> None:
@@ -328,9 +331,10 @@ class BaseProcess:
         self.driver.end()
 
     @property
-    def is_untouched(self) -> bool:
-        """Whether it was never started, and can be."""
-        return self.state is State.STOPPED and not self.record.started and not self.removed
+    def awaits_autostart(self) -> bool:
+        """Whether it is yet to be started because of ``autostart``, and nothing speaks against."""
+        untouched = self.state is State.STOPPED and not self.record.started
+        return self.config.autostart and untouched and not (self._held or self.removed)
 
     def abandon(self) -> None:
         """Stop watching a living child without a signal, when the group's task ends."""
