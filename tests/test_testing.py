@@ -199,3 +199,56 @@ def test_a_killed_test_run_leaves_nothing(tmp_path: Path) -> None:
     assert len(pids) == 2
     for pid in pids:
         wait_until_gone(pid)
+
+
+PARALLEL = """
+import os
+import pathlib
+import sys
+
+import pytest
+
+COMMAND = ["/bin/sh", "-c", "sleep 3600 & echo $! ready; wait"]
+
+@pytest.fixture(scope="session")
+def program(programs, tmp_path_factory):
+    return programs.start("name", COMMAND, ready="ready")
+
+@pytest.mark.parametrize("number", range(4))
+def test_it(program, number, worker_id):
+    pathlib.Path("pids", f"{worker_id}.{number}").write_text(f"{program.pid} {program.lines[0]}")
+    assert number != 3
+    if number == int(os.environ.get("KILL", "-1")):
+        os.kill(os.getpid(), 9)
+"""
+#: Each worker runs all tests.
+WORKERS = (*PLUGIN, "-p", "xdist", "-n", "2", "--dist", "each")
+
+
+def pids_of(directory: Path) -> dict[str, set[int]]:
+    """The programs of each worker, and their children."""
+    found: dict[str, set[int]] = {}
+    for path in directory.iterdir():
+        pid, child, _ = path.read_text().split()
+        found.setdefault(path.name.partition(".")[0], set()).update((int(pid), int(child)))
+    return found
+
+
+@pytest.mark.parametrize("kill", ["-1", "2"], ids=["to the end", "workers are killed"])
+def test_workers_of_xdist_have_programs_of_their_own(
+    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, kill: str
+) -> None:
+    monkeypatch.setenv("KILL", kill)
+    suite.makepyfile(PARALLEL)
+    suite.mkdir("pids")
+    result = suite.runpytest_subprocess(*WORKERS)
+    found = pids_of(suite.path / "pids")
+    assert {"gw0", "gw1"} <= found.keys()
+    for pids in found.values():
+        assert len(pids) == 2
+        for pid in pids:
+            wait_until_gone(pid)
+    assert len(set.union(*found.values())) == 2 * len(found)
+    if kill == "-1":
+        result.assert_outcomes(passed=6, failed=2)
+        result.stdout.fnmatch_lines(["*- output of name -*", "* ready"])

@@ -7,6 +7,7 @@ programs.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import random
 from dataclasses import dataclass
@@ -22,7 +23,9 @@ from trio.testing import MockClock
 from tests.kit.daemon import alive
 from tests.kit.fakes import FakeChild, FakeLauncher, ignore_all_but_kill
 from trio_supervisor import (
+    ConfigError,
     ProcessFailed,
+    ProgramOptions,
     RequestError,
     StateUnreachable,
     Supervisor,
@@ -38,7 +41,8 @@ if TYPE_CHECKING:
 NAMES = ("a", "b", "c")
 STOP_WITHIN = 5.0
 OPERATIONS = (
-    *("add", "start", "start_all", "stop", "restart", "restart_all", "remove", "job"),
+    *("add", "add_essential", "add_dependent", "add_several", "add_task", "scale"),
+    *("start", "start_all", "stop", "restart", "restart_all", "remove", "job"),
     *("wait_for", "wait", "changed", "signal", "output", "events", "stdin", "shutdown"),
 )
 MANNERS = ("good", "deaf", "crash", "short")
@@ -75,11 +79,54 @@ REAL = {
 }
 
 
-async def perform(supervisor: Supervisor, step: Step) -> None:
-    """Ask for one thing. Everything that it may raise is told in docs/embedding.md."""
+#: What a process that depends on another one does when that has ended.
+WHEN_STOPPED = {"good": "keep", "deaf": "stop", "crash": "restart", "short": "restart"}
+
+
+async def work(manner: str) -> None:
+    """A task. A deaf one goes on for a while after it was cancelled."""
+    if manner == "crash":
+        raise OSError("no disk")
+    if manner == "short":
+        return
+    try:
+        await trio.sleep_forever()
+    finally:
+        if manner == "deaf":
+            with trio.CancelScope(shield=True):
+                await trio.sleep(0.3)
+
+
+def add(supervisor: Supervisor, step: Step) -> None:
     words = ["/bin/sh", "-c", REAL[step.manner]]
-    if step.operation == "add":
-        supervisor.add_program(step.name, words, startsecs=1, startretries=1, stopwaitsecs=2)
+    options: ProgramOptions = {"startsecs": 1, "startretries": 1, "stopwaitsecs": 2}
+    other = NAMES[NAMES.index(step.name) - 1]
+    match step.operation:
+        case "add":
+            supervisor.add_program(step.name, words, **options)
+        case "add_essential":
+            options["essential"] = True
+            supervisor.add_program(step.name, words, **options)
+        case "add_dependent":
+            options["depends_on"] = other if step.manner == "deaf" else f"{other}?"
+            options["on_dependency_stop"] = WHEN_STOPPED[step.manner]
+            supervisor.add_program(step.name, words, **options)
+        case "add_several":
+            supervisor.add_programs(step.name, words, 2, **options)
+        case "add_task":
+            essential = step.patience == 60
+            supervisor.add_task(
+                step.name, work, step.manner, startsecs=0, stopwaitsecs=1, essential=essential
+            )
+
+
+async def perform(supervisor: Supervisor, step: Step) -> None:
+    """Ask for one thing. Everything that it may raise is told in docs/library.md."""
+    words = ["/bin/sh", "-c", REAL[step.manner]]
+    if step.operation.startswith("add"):
+        add(supervisor, step)
+    elif step.operation == "scale":
+        await supervisor.scale(step.name, MANNERS.index(step.manner))
     elif step.operation == "job":
         await supervisor.run_job(words, timeout=1, stopwaitsecs=2)
     elif step.operation == "start_all":
@@ -99,7 +146,10 @@ async def perform(supervisor: Supervisor, step: Step) -> None:
 
 
 async def perform_on_process(supervisor: Supervisor, step: Step) -> None:
-    process = supervisor.process(step.name)
+    members = list(supervisor.group(step.name))
+    if not members:  # scaled to none
+        return
+    process = members[-1]
     match step.operation:
         case "start":
             await process.start(wait=step.manner != "short")
@@ -122,7 +172,7 @@ async def perform_on_process(supervisor: Supervisor, step: Step) -> None:
                 await anext(output)
 
 
-EXPECTED = (RequestError, StateUnreachable, ProcessFailed, StopAsyncIteration)
+EXPECTED = (ConfigError, RequestError, StateUnreachable, ProcessFailed, StopAsyncIteration)
 
 
 async def act(supervisor: Supervisor, wanted: Sequence[Step]) -> None:
@@ -134,16 +184,22 @@ async def act(supervisor: Supervisor, wanted: Sequence[Step]) -> None:
 
 async def live(lists: Sequence[Sequence[Step]], length: float) -> None:
     """Let the tasks act; leave the block after ``length`` seconds, whatever they do then."""
+    left_at = math.inf
     async with trio.open_nursery() as nursery:
-        async with open_supervisor(stop_within=STOP_WITHIN, log=lambda *line: None) as supervisor:
-            for name in NAMES[:2]:
-                supervisor.add_program(
-                    name, ["/bin/sh", "-c", REAL["good"]], startsecs=0, stopwaitsecs=2
-                )
-            for wanted in lists:
-                nursery.start_soon(act, supervisor, wanted)
-            await trio.sleep(length)
-            left_at = trio.current_time()
+        with contextlib.suppress(ProcessFailed):  # of an essential one, which ends the block
+            async with open_supervisor(
+                stop_within=STOP_WITHIN, log=lambda *line: None
+            ) as supervisor:
+                for name in NAMES[:2]:
+                    supervisor.add_program(
+                        name, ["/bin/sh", "-c", REAL["good"]], startsecs=0, stopwaitsecs=2
+                    )
+                for wanted in lists:
+                    nursery.start_soon(act, supervisor, wanted)
+                try:
+                    await trio.sleep(length)
+                finally:
+                    left_at = trio.current_time()
         took = trio.current_time() - left_at
         assert took <= STOP_WITHIN + 2 * KILL_PATIENCE
     assert all(process.pid == 0 for process in supervisor.processes())
