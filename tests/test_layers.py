@@ -134,6 +134,7 @@ LAZY = (
     Lazy("runtime.spawn.child", f"{NAME}.runtime.spawn.members*", "as above"),
     Lazy("runtime.host", f"{NAME}.runtime.inspect.own_memory*", "few programs need it"),
     Lazy("runtime.process.driver", f"{NAME}.runtime.process.memory_limit*", "few programs need it"),
+    Lazy("runtime.events.bus", f"{NAME}.runtime.events.back_pressure*", "few programs ask for it"),
     Lazy("runtime.groups.group", f"{NAME}.runtime.groups.scaling*", "few groups are scaled"),
     Lazy("runtime.process.hooks", f"{NAME}.runtime.spawn.tree*", "few programs need it"),
     Lazy("runtime.spawn.starter", f"{NAME}.runtime.spawn.tree*", "few programs need it"),

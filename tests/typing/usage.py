@@ -16,6 +16,7 @@ from trio_supervisor import (
     Config,
     ConfigError,
     Event,
+    EventStream,
     Exit,
     Group,
     GroupConfig,
@@ -100,6 +101,8 @@ async def from_nothing() -> None:
         for result in await supervisor.start_all(supervisor.processes()):
             if result.error is not None:
                 print(result.process.full_name, result.error.code)
+        async with supervisor.events(ProcessState, overflow="block") as states:
+            assert_type(states, EventStream[ProcessState])
         await supervisor.remove("web")
         await supervisor.shutdown(within=10)
 

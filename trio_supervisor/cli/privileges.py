@@ -23,7 +23,7 @@ LATE_MODULES = (
     *("datetime", "email.utils", "html", "importlib.resources", "tomllib"),
     *("json.encoder", "trio_supervisor.runtime.output.records"),
     *("trio_supervisor.core.cgroups", "trio_supervisor.core.config.ineffective"),
-    "trio_supervisor.runtime.groups.scaling",
+    *("trio_supervisor.runtime.events.back_pressure", "trio_supervisor.runtime.groups.scaling"),
     "trio_supervisor.runtime.logs.journald",
     "trio_supervisor.runtime.probes.monitor",
     *("trio_supervisor.runtime.inspect.own_memory", "trio_supervisor.runtime.process.memory_limit"),

@@ -224,7 +224,10 @@ class Supervisor:
 
         For ``async with``. The stream is bounded: when ``buffer_size`` events wait the oldest is
         dropped and counted in ``dropped``; with ``overflow="error"`` the reader gets StreamOverflow
-        instead, and the stream ends. It ends when the supervisor has ended. Raises
+        instead, and the stream ends. With ``overflow="block"`` none is lost: a program that some of
+        them come from is not started again by itself, and its output is not read if that makes
+        events, until the reader goes on; changes of state and requests wait for no reader, and
+        their events are kept. The stream ends when the supervisor has ended. Raises
         TypeError for what is neither a name nor a class of events, ValueError for an unknown name.
         """
         return self._streams.open(types, buffer_size, overflow)

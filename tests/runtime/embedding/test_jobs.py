@@ -214,7 +214,7 @@ async def test_a_reader_may_be_told_that_it_is_too_slow() -> None:
         wrong: list[Callable[[], object]] = [
             lambda: x.output(overflow="wait").__enter__(),  # type: ignore[arg-type]  # the mistake
             lambda: supervisor.output(overflow="").__enter__(),  # type: ignore[arg-type]  # the same
-            lambda: supervisor.events(overflow="block"),  # type: ignore[call-overload]  # the same
+            lambda: supervisor.events(overflow="wait"),  # type: ignore[call-overload]  # the same
         ]
         for mistake in wrong:
             with pytest.raises(ValueError, match="overflow"):

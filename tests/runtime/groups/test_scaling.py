@@ -369,3 +369,17 @@ async def test_dependencies_of_processes_that_are_added_hold() -> None:
         await group.scale(1)
         assert db.state is State.RUNNING
         assert states(group) == up(0)
+
+
+async def test_a_shutdown_while_processes_are_removed() -> None:
+    async with trio.open_nursery() as nursery, open_supervisor() as supervisor:
+        group = supervisor.add_programs(
+            "w", DEAF, 3, startsecs=0, stopwaitsecs=0.5, autostart=False
+        )
+        with supervisor.output("w") as lines:
+            await supervisor.start(group)
+            for _ in group:
+                await anext(lines)  # it is deaf from now on
+        nursery.start_soon(group.scale, 0)
+        await wait_all_tasks_blocked()
+    assert list(group) == []

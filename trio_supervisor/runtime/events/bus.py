@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trio_supervisor.core.events import Event, Serials
+    from trio_supervisor.runtime.events.back_pressure import BackPressure
 
     Accept = Callable[[Event, int], None]
 
@@ -36,6 +37,16 @@ class Bus:
         self._serials = events.Serials() if serials is None else serials
         self._subscribers: list[tuple[tuple[type[Event], ...], Accept]] = []
         self._observers: list[Callable[[Event], None]] = []
+        self.back_pressure: BackPressure | None = None
+        """None: no program waits for a reader of its events."""
+
+    def throttle(self) -> BackPressure:
+        """Return what lets programs wait for readers; the first call makes it."""
+        if self.back_pressure is None:
+            from trio_supervisor.runtime.events.back_pressure import BackPressure
+
+            self.back_pressure = BackPressure()
+        return self.back_pressure
 
     def subscribe(self, types: tuple[type[Event], ...], accept: Accept) -> Callable[[], None]:
         """Call ``accept(event, serial)`` for every event of these types.

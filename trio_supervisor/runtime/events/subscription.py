@@ -6,6 +6,7 @@ drops.
 
 from __future__ import annotations
 
+import math
 import weakref
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
@@ -18,15 +19,17 @@ from trio_supervisor.core.events import EVENT_TYPES, Event
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from trio_supervisor.runtime.events.back_pressure import Unread
     from trio_supervisor.runtime.events.bus import Bus
 
 #: Events that may wait for a slow reader: enough for the start of hundreds of programs.
 BUFFER_SIZE = 1000
 
 
-#: What happens when too many wait. A change of state waits for no reader.
-EventOverflow = Literal["drop_oldest", "error"]
-EVENT_OVERFLOWS = ("drop_oldest", "error")
+#: What happens when too many wait: the oldest is dropped and counted, the programs wait that they
+#: come from (``back_pressure.py``), or the reader gets StreamOverflow.
+EventOverflow = Literal["drop_oldest", "block", "error"]
+EVENT_OVERFLOWS = ("drop_oldest", "block", "error")
 
 E = TypeVar("E", bound=Event)
 
@@ -61,8 +64,13 @@ class EventStream(Generic[E]):
         if buffer_size < 1:
             raise ValueError(f"an event stream needs room for an event, not for {buffer_size}")
         if overflow not in EVENT_OVERFLOWS:
-            ways = " or ".join(EVENT_OVERFLOWS)
-            raise ValueError(f"overflow of events is {ways}, not {overflow!r}: no change waits")
+            ways = ", ".join(EVENT_OVERFLOWS)
+            raise ValueError(f"overflow is one of {ways}, not {overflow!r}")
+        self._bus = bus
+        self._unread: Unread | None = None
+        """None unless programs wait for the reader."""
+        if overflow == "block":
+            self._unread = bus.throttle().open(buffer_size)
         self._overflow = overflow
         self._overflowed = False
         self.dropped = 0
@@ -70,7 +78,8 @@ class EventStream(Generic[E]):
         self._types = types
         self._publish = publish
         self._forget = forget
-        self._put, self._take = trio.open_memory_channel[Published](buffer_size)
+        room = buffer_size if self._unread is None else math.inf
+        self._put, self._take = trio.open_memory_channel[Published](room)
         self._unsubscribe = bus.subscribe(types, self._accept)
 
     def __repr__(self) -> str:
@@ -99,11 +108,14 @@ class EventStream(Generic[E]):
         Raises trio.EndOfChannel, or StreamOverflow behind what waited when it became too much.
         """
         try:
-            return await self._take.receive()
+            published = await self._take.receive()
         except trio.EndOfChannel:
             if self._overflowed:
                 raise StreamOverflow("more events waited than the stream has room for") from None
             raise
+        if self._unread is not None:
+            self._unread.taken(published.event)
+        return published
 
     def end(self) -> None:
         """Accept no more events. Those that wait can still be read."""
@@ -113,6 +125,8 @@ class EventStream(Generic[E]):
         """End the subscription and drop the events that wait."""
         self._forget(self)
         self._unsubscribe()
+        if self._unread is not None:
+            self._bus.throttle().close(self._unread)
         self._put.close()
         self._take.close()
 
@@ -120,6 +134,8 @@ class EventStream(Generic[E]):
         published = self._publish(event, serial)
         try:
             self._put.send_nowait(published)
+            if self._unread is not None:
+                self._unread.added(event)
         except trio.WouldBlock:
             if self._overflow == "error":
                 self.dropped += 1

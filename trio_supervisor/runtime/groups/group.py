@@ -156,7 +156,8 @@ class Group:
             raise BadName(f"{self.name}:{name}")
         if process.state not in STOPPED_STATES:
             raise StillRunning(process.full_name)
-        del self.processes[name]
+        # A new one, because a shutdown goes through the processes one after the other.
+        self.processes = {n: member for n, member in self.processes.items() if n != name}
         process.remove()
         if self.pool is not None:
             self.pool.remove(process)

@@ -187,12 +187,22 @@ class OutputChannel:
     @property
     def backlogged(self) -> bool:
         """Whether a log target or a reader is too slow for more output."""
-        return self._targets.backlogged or self.subscriptions.full
+        return self._targets.backlogged or self.subscriptions.full or self._is_held_back
 
     async def room(self) -> None:
         """Return when neither a log target nor a reader is too slow for more output."""
         await self._targets.room()  # returns also for a target that hangs, which then drops
         await self.subscriptions.room()
+        if (pressure := self._host.bus.back_pressure) is not None and self._publishes:
+            await pressure.room((self._group, self._process))
+
+    @property
+    def _is_held_back(self) -> bool:
+        """Whether a reader is too slow for the events that the output makes."""
+        pressure = self._host.bus.back_pressure
+        if pressure is None or not self._publishes:
+            return False
+        return pressure.is_full((self._group, self._process))
 
     def write_note(self, text: str) -> None:
         """Append a message of the daemon to the log: why a child could not be spawned."""

@@ -236,15 +236,21 @@ class Driver:
             self._record_end(ended, now, self._stdio.last_lines, lacked_memory=lacked_memory)
         record = self._record
         while True:
+            is_held = False
             while record.state is not State.STARTING:
                 if self._removed:
                     return
-                left = self._left_behind
-                with trio.CancelScope(deadline=min(record.due, left.due if left else math.inf)):
+                left, was_held = self._left_behind, is_held
+                is_held = trio.current_time() >= record.due and self._is_held_back
+                if is_held and not was_held:
+                    text = f"{self._config.name} is not started again until its events are read"
+                    self._host.log(Severity.WARN, text)
+                due = math.inf if is_held else record.due
+                with trio.CancelScope(deadline=min(due, left.due if left else math.inf)):
                     await self._waiters.changed()
                 if left is not None and trio.current_time() >= left.due:
                     left.tell()
-                if trio.current_time() >= record.due:
+                if trio.current_time() >= record.due and not self._is_held_back:
                     self._states.begin(record.restart_cause or POLICY)
             if self._left_behind is not None:
                 self._left_behind.tell()
@@ -261,6 +267,12 @@ class Driver:
                         await self._accompany()
             finally:
                 self._is_between = False
+
+    @property
+    def _is_held_back(self) -> bool:
+        """Whether an automatic start waits for a reader of events; the process is woken then."""
+        pressure = self._host.bus.back_pressure
+        return pressure is not None and pressure.holds(self._states.key, self._waiters.wake)
 
     async def _dependencies_met(self, wait: Wait) -> bool:
         """Return when the dependencies are as they must be; False if it was stopped meanwhile."""

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from trio_supervisor.core.config.model import ProcessConfig, Severity
     from trio_supervisor.core.process.exit import Exit, ResourceUsage
     from trio_supervisor.core.process.record import ProcessRecord
+    from trio_supervisor.core.process.start import Key
     from trio_supervisor.runtime.host import Host
     from trio_supervisor.runtime.process.waiters import StateWaiters
 
@@ -125,6 +126,11 @@ class StateMachine:
         self._host = host
 
     @property
+    def key(self) -> Key:
+        """The names of its group and of the process itself."""
+        return self._group, self._config.name
+
+    @property
     def stopping(self) -> bool:
         """Whether a stop was requested that is not carried out yet."""
         state = self._record.state
@@ -149,7 +155,7 @@ class StateMachine:
         record.due = math.inf
         record.probes = record.restart_cause = None
         if self._config.dependencies.needs:
-            key, retried = (self._group, self._config.name), record.state is State.BACKOFF
+            key, retried = self.key, record.state is State.BACKOFF
             self.attempt = StartAttempt(new_wait(key, starts, self.attempt.wait, retried=retried))
         else:
             self.attempt = StartAttempt()
