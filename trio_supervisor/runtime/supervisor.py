@@ -601,8 +601,10 @@ class Supervisor:
         with trio.move_on_after(math.inf if within is None else within):
             await self._over.wait()
             return
+        left = [p.full_name for p in self.processes() if p.state not in STOPPED_STATES]
         waited = f"not all has stopped within {within} seconds, killing the rest"
-        self.log(Severity.WARN, waited if within else "killing what has not stopped")
+        text = waited if within else "killing what has not stopped"
+        self.log(Severity.WARN, f"{text}: {', '.join(left)}" if left else text)
         with trio.move_on_after(KILL_PATIENCE):
             await kill_all(self.processes())
             await self._over.wait()

@@ -148,7 +148,7 @@ async def test_a_deadline_for_the_whole_end(tmp_path: Path, how: str) -> None:
             with pytest.raises(ShuttingDown):
                 supervisor.add_program("y", theatre.command)
     assert is_gone(puppet.pid)
-    assert "not all has stopped within 0.01 seconds, killing the rest" in lines
+    assert "not all has stopped within 0.01 seconds, killing the rest: x" in lines
     await theatre.aclose()
 
 
