@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import socket
 import stat
 import sys
+import tempfile
 from functools import partial
 from pathlib import Path
 
@@ -295,3 +298,29 @@ def test_a_flood_of_lines_holds_up_nobody_else(tmp_path: Path, condition: str, l
         assert running.state("flood") == "STARTING"
         (tmp_path / "enough").touch()
         running.wait_for("flood", "RUNNING")
+
+
+@pytest.mark.behaviour("policies.md#ready-by-a-message")
+def test_the_next_daemon_removes_the_sockets_of_a_killed_one(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """The program of the killed daemon lives on, but nobody reads what it sends."""
+    programs = f"[program:x]\ncommand={sys.executable} -S {tmp_path}/x.py\nready=notify\n"
+    (tmp_path / "x.py").write_text(NOTIFYING)
+    runtime = Path(tempfile.mkdtemp(dir="/tmp"))  # sockets have short names
+    request.addfinalizer(lambda: shutil.rmtree(runtime))
+    within = ("/usr/bin/env", f"RUNTIME_DIRECTORY={runtime}")
+    with daemon(tmp_path, programs, base=EXTENDED, within=within) as running:
+        running.wait_for("x", "STARTING")
+        eventually(lambda: running.pid("x"), "the program")
+        left, pid = list(runtime.iterdir()), running.pid("x")
+        running.process.kill()
+        running.process.wait()
+    os.kill(pid, signal.SIGKILL)
+    assert len(left) == 1
+    (tmp_path / "sup.pid").unlink()
+    with daemon(tmp_path, programs, base=EXTENDED, within=within) as running:
+        eventually(lambda: running.pid("x"), "the program")
+        eventually(lambda: not left[0].exists(), "the removal")
+        assert len(list(runtime.iterdir())) == 1
+    assert list(runtime.iterdir()) == []

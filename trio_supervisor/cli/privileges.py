@@ -26,6 +26,7 @@ LATE_MODULES = (
     *("trio_supervisor.runtime.events.back_pressure", "trio_supervisor.runtime.groups.scaling"),
     "trio_supervisor.runtime.logs.journald",
     "trio_supervisor.runtime.probes.monitor",
+    "trio_supervisor.runtime.probes.notify_directory",
     *("trio_supervisor.runtime.inspect.own_memory", "trio_supervisor.runtime.process.memory_limit"),
     *("trio_supervisor.runtime.process.hooks", "trio_supervisor.runtime.groups.stop_timeout"),
     "trio_supervisor.runtime.spawn.environment",

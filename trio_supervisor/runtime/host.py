@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.inspect.own_memory import OwnMemory
     from trio_supervisor.runtime.journal.journal import Journal
     from trio_supervisor.runtime.logs.sinks import Sinks
-    from trio_supervisor.runtime.probes.notify_socket import NotifyDirectory
+    from trio_supervisor.runtime.probes.notify_directory import NotifyDirectory
     from trio_supervisor.runtime.spawn.launcher import Launcher
 
 
@@ -137,7 +137,7 @@ class Host:
         ``path`` is that of one which an earlier supervisor has made.
         """
         if self._notify_directory is None:
-            from trio_supervisor.runtime.probes.notify_socket import NotifyDirectory
+            from trio_supervisor.runtime.probes.notify_directory import NotifyDirectory
 
             self._notify_directory = NotifyDirectory(os.environ, path)
         return self._notify_directory

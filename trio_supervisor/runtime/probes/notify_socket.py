@@ -16,10 +16,8 @@ come with a message are closed when it has been handled, which is the answer to 
 from __future__ import annotations
 
 import os
-import secrets
 import socket
 import struct
-import tempfile
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -32,7 +30,7 @@ from trio_supervisor.core.process.notification import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from trio_supervisor.core.process.notification import Notification
 
@@ -45,49 +43,6 @@ _MOST_DESCRIPTORS = 253
 _DESCRIPTOR = struct.Struct("i")
 #: Bytes of the longest path of a socket.
 LONGEST_PATH = 107
-
-
-class NotifyDirectory:
-    """The directory of the sockets of one supervisor: made at the first need."""
-
-    def __init__(self, environment: Mapping[str, str], path: str | None = None) -> None:
-        """``path`` is that of a directory which an earlier supervisor has made."""
-        self._candidates = [
-            path
-            for path in (environment.get("RUNTIME_DIRECTORY", "").split(":")[0], "/run")
-            if path
-        ]
-        self._path = path
-
-    def new_path(self) -> str:
-        """Return a path for a socket that nobody can guess. Raises OSError."""
-        if self._path is None or not os.path.isdir(self._path):
-            self._path = self._made()
-        return os.path.join(self._path, secrets.token_hex(16))
-
-    @property
-    def path(self) -> str | None:
-        """None if it was not made yet."""
-        return self._path
-
-    def close(self) -> None:
-        """Remove the directory; sockets that are still open are left alone."""
-        if self._path is not None:
-            with suppress(OSError):
-                os.rmdir(self._path)
-            self._path = None
-
-    def _made(self) -> str:
-        *preferred, last = [*self._candidates, tempfile.gettempdir()]
-        for path in preferred:
-            with suppress(OSError):  # as for a user who may not write to /run
-                return self._made_in(path)
-        return self._made_in(last)
-
-    def _made_in(self, parent: str) -> str:
-        path = tempfile.mkdtemp(prefix="tsupervisord-notify-", dir=parent)
-        os.chmod(path, 0o711)
-        return path
 
 
 class NotifySocket:
