@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import glob
 import os
 import re
 import shutil
@@ -25,6 +26,7 @@ PACKAGES = {
     "node": "nodejs",
     "openssl": "openssl",
     "perl": "perl",
+    "pg_isready": "postgresql",
     "php": "php-cli",
     "ps": "procps",
     "redis-server": "redis-server",
@@ -36,6 +38,8 @@ PACKAGES = {
 NEW_PIDS = ("--fork", "--pid", "--mount-proc")
 #: Where servers are, which are not on the PATH of every user.
 PLACES = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+#: Where Debian has the programs of its versions of PostgreSQL.
+POSTGRESQL = "/usr/lib/postgresql/*/bin"
 
 
 def path_of(name: str) -> str:
@@ -47,6 +51,12 @@ def path_of(name: str) -> str:
             pytest.fail(f"{missing}, which .ci/run installs")
         pytest.skip(missing)
     return path
+
+
+def postgresql() -> str:
+    """The directory of the programs of PostgreSQL, as ``path_of`` a program."""
+    path_of("pg_isready")
+    return max(glob.glob(POSTGRESQL))
 
 
 def need_namespaces(*kinds: str) -> None:
