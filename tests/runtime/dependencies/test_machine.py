@@ -22,6 +22,7 @@ from tests.kit.dependent import DependentStage, process
 from tests.kit.fakes import FakeChild, die_of_it, ignore_all_but_kill
 from trio_supervisor.core.config.depends_on import Condition, OnDependencyStop
 from trio_supervisor.core.config.model import Autorestart, GroupConfig
+from trio_supervisor.core.config.restarting import Backoff, RestartLimit, RestartOptions
 from trio_supervisor.core.errors import RequestError
 from trio_supervisor.core.events import ProcessState
 from trio_supervisor.core.process.record import Intent
@@ -38,6 +39,12 @@ if TYPE_CHECKING:
 PATIENCE = 1000
 #: Processes of each group; a process may need those before it.
 GROUPS = (("a", ("a",)), ("b", ("b",)), ("g", ("p", "q")), ("c", ("c",)), ("d", ("d",)))
+RESTARTS = (
+    RestartOptions(),
+    RestartOptions(restart_limit=RestartLimit(1, 60.0), restart_delay=2.0),
+    RestartOptions(on_fatal=5.0),
+    RestartOptions(backoff=Backoff.EXPONENTIAL, retry_forever=True),
+)
 NAMES = ("a", "b", "g:p", "g:q", "c", "d")
 
 
@@ -49,7 +56,7 @@ def options(draw: st.DrawFn) -> dict[str, str]:
         before = [*NAMES[:own], *(["g"] if own > 3 else [])]
         needed = draw(st.lists(st.sampled_from(before), unique=True, max_size=3)) if own else []
         needs = ",".join(each + draw(st.sampled_from(("", "", "?"))) for each in needed)
-        found[name] = f"{needs} {draw(st.integers(0, 647))}"
+        found[name] = f"{needs} {draw(st.integers(0, 648 * len(RESTARTS) * 4 - 1))}"
     return found
 
 
@@ -65,7 +72,12 @@ def configuration(written: dict[str, str]) -> tuple[GroupConfig, ...]:
             rest, on_stop = divmod(rest, 3)
             rest, autorestart = divmod(rest, 3)
             rest, startsecs = divmod(rest, 3)
-            startretries, autostart = divmod(rest, 2)
+            rest, autostart = divmod(rest, 2)
+            rest, oneshot = divmod(rest, 2)
+            rest, essential = divmod(rest, 2)
+            startretries, restarting = divmod(rest, len(RESTARTS))
+            if oneshot:
+                startsecs = 0
             made.append(
                 process(
                     member,
@@ -76,6 +88,9 @@ def configuration(written: dict[str, str]) -> tuple[GroupConfig, ...]:
                     startsecs=startsecs,
                     startretries=startretries,
                     stopwaitsecs=3,
+                    oneshot=bool(oneshot),
+                    essential=bool(essential),
+                    restarting=RESTARTS[restarting],
                 )
             )
         groups.append(GroupConfig(group, tuple(made), priority=priority))
@@ -221,8 +236,10 @@ class DependentWorld:
             hopeless, met = False, True
             for other in needed:
                 runs = other.state is State.RUNNING and other.record.intent is Intent.UP
+                if other.config.oneshot:
+                    runs = other.state is State.EXITED
                 down = other.state in STOPPED_STATES and not other.is_due
-                down = down and not other.pending_restarts
+                down = down and not other.pending_restarts and not runs
                 vain = other.state is State.STARTING and other.attempt.waits_in_vain
                 hopeless, met = hopeless or down or vain, met and runs
             if not met and not (need.soft and hopeless):

@@ -9,10 +9,11 @@ from tests.kit.fakes import Recorder, ignore_all_but_kill, program, refuse
 from tests.kit.running import running
 from trio_supervisor import State, Supervisor, open_supervisor
 from trio_supervisor.core.config.model import Autorestart
+from trio_supervisor.core.config.stopping import SignalStep, Stopping
 from trio_supervisor.core.errors import RequestError
 from trio_supervisor.core.xmlrpc import Value
 from trio_supervisor.runtime.inspect.describe import details, reason
-from trio_supervisor.runtime.inspect.info import process_info
+from trio_supervisor.runtime.inspect.info import extended_options, process_info
 
 
 async def of(supervisor: Supervisor, name: str) -> dict[str, Value]:
@@ -106,3 +107,14 @@ async def test_an_expected_end_and_an_unknown_state(autojump_clock: trio.testing
             y.request_stop()
         assert reason(y).startswith("it could not be signalled")
         recorder.launcher.last.on_signal = ignore_all_but_kill
+
+
+def test_options_beyond_supervisor_are_shown_as_they_are_written() -> None:
+    stopping = Stopping((SignalStep(3, 10), SignalStep(15)), refresh_signal=10)
+    found = extended_options(program("x", stopping=stopping, oneshot=True, startsecs=5))
+    assert found == {
+        "stop_sequence": ["QUIT:10s", "TERM"],
+        "refresh_signal": 10,
+        "oneshot": True,
+    }
+    assert extended_options(program("x", startsecs=5)) == {}

@@ -10,15 +10,15 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
-from trio_supervisor.core.config.model import AUTO, GroupKind
-from trio_supervisor.core.config.options import CONFIG_INFO
+from trio_supervisor.core.config.model import AUTO, GroupKind, ProcessConfig
+from trio_supervisor.core.config.options import CONFIG_INFO, ROWS
 from trio_supervisor.core.config.value_types import NOT_SET
 from trio_supervisor.core.process.reasons import is_ill, reason
 from trio_supervisor.core.process.states import State
 from trio_supervisor.core.xmlrpc import LARGEST_INTEGER, SMALLEST_INTEGER
 
 if TYPE_CHECKING:
-    from trio_supervisor.core.config.model import GroupConfig, ProcessConfig
+    from trio_supervisor.core.config.model import GroupConfig
     from trio_supervisor.core.xmlrpc import Value
     from trio_supervisor.runtime.process.process import Process
     from trio_supervisor.runtime.supervisor import Supervisor
@@ -132,12 +132,29 @@ def by_name(supervisor: Supervisor) -> list[Process]:
 
 def all_config_info(supervisor: Supervisor) -> list[dict[str, Value]]:
     """Return the configuration last read, of all groups, active or not, by process name."""
-    found = [
-        (process.name, _config_info(supervisor, group, process))
-        for group in supervisor.candidates
-        for process in group.processes
-    ]
-    return [info for _, info in sorted(found, key=lambda pair: pair[0])]
+    return [_config_info(supervisor, group, process) for group, process in _configured(supervisor)]
+
+
+def configured(supervisor: Supervisor) -> list[ProcessConfig]:
+    """Return the processes of ``all_config_info``, in the same order."""
+    return [process for _, process in _configured(supervisor)]
+
+
+def extended_options(process: ProcessConfig) -> dict[str, object]:
+    """Return the options that Supervisor does not have, as far as they are not at their default."""
+    usual = ProcessConfig(process.name, process.command)
+    found = {}
+    for option in ROWS["program"].values():
+        if option.extended and option.path is not None:
+            value = option.read(process)
+            if value != option.read(usual):
+                found[option.name] = option.shown(value)
+    return found
+
+
+def _configured(supervisor: Supervisor) -> list[tuple[GroupConfig, ProcessConfig]]:
+    found = [(group, process) for group in supervisor.candidates for process in group.processes]
+    return sorted(found, key=lambda pair: pair[1].name)
 
 
 def _config_info(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from trio_supervisor.core.errors import BadName
 from trio_supervisor.core.plan import StepKind
 from trio_supervisor.runtime.inspect.describe import KIND_NAMES
-from trio_supervisor.runtime.inspect.info import all_config_info
+from trio_supervisor.runtime.inspect.info import all_config_info, configured, extended_options
 from trio_supervisor.web.api.error import problem_of
 from trio_supervisor.web.api.processes import GROUP_NAME
 from trio_supervisor.web.api.route import CHANGE, READ, ROOT, Route
@@ -44,7 +44,12 @@ async def remove(request: ApiRequest) -> object:
 
 
 async def config(request: ApiRequest) -> object:
-    return all_config_info(request.supervisor)
+    return [
+        {**info, "extended": extended_options(process)}
+        for info, process in zip(
+            all_config_info(request.supervisor), configured(request.supervisor), strict=True
+        )
+    ]
 
 
 async def reread(request: ApiRequest) -> object:

@@ -340,8 +340,12 @@ def _of_option(option: Option) -> Schema:
 
 #: The result of ``all_config_info`` in ``runtime/inspect/info.py``.
 CONFIG = thing(
-    "The configuration of a process; the members of supervisor.getAllConfigInfo",
+    "The configuration of a process; the members of supervisor.getAllConfigInfo, and those beyond",
     **_CONFIG,
+    extended={
+        "type": "object",
+        "description": "options that Supervisor does not have, if they are not at their default",
+    },
     **{
         member: _of_option(option)
         for member, option in CONFIG_INFO.items()
