@@ -136,6 +136,7 @@ KINDS = (
         'stop_command = /bin/sh -c "kill $MAINPID"\n',
     ),
     Kind("group", "stopasgroup = true\nkillasgroup = true\nstopsignal = INT\n"),
+    Kind("memory", "memory_max = 1GB\n"),
     Kind("limits", "rlimit_nofile = 64\nnice = 5\noom_score_adj = 500\nno_new_privs = true\n"),
     Kind(
         "poor",

@@ -74,11 +74,14 @@ def usage(pid: int) -> Usage:
     )
 
 
-def check_growth(first: Usage, now: Usage) -> Iterator[str]:
-    """Compare two calm moments with all programs running; yield what has grown."""
+def check_growth(first: Usage, now: Usage, kept: int = 0) -> Iterator[str]:
+    """Compare two calm moments with all programs running; yield what has grown.
+
+    ``kept``: KiB that the daemon may have come to keep of the history of its programs.
+    """
     if now.descriptors > first.descriptors + 8:  # connections of the storm's own clients
         yield f"{now.descriptors} descriptors, {first.descriptors} before"
     if now.threads > first.threads + 8:  # threads of the disk and of checks come and go
         yield f"{now.threads} threads, {first.threads} before"
-    if now.resident > first.resident * 1.25 + 8192:
+    if now.resident > first.resident * 1.15 + 4096 + kept:
         yield f"resident memory {now.resident} KiB, {first.resident} KiB before"

@@ -28,6 +28,11 @@ WORKERS = 6
 PAUSE = 0.25
 #: Seconds in which everything must be in order again after a round.
 CALM_LIMIT = 90.0
+#: KiB of the history of one program that the daemon keeps in memory: the last 50 entries of the
+#: journal with the last lines of its ends, times of its output, events.
+HISTORY = 200
+#: Seconds after which all of it is there, so that memory must stay as it is.
+HISTORY_FULL = 900.0
 #: Bytes of the disk that fills.
 DISK_SIZE = "8m"
 #: Texts in the log or the output of the daemon that no disturbance may cause.
@@ -69,14 +74,17 @@ class Storm:
                 helpers = self._settle()
                 first = health.usage(self.daemon.pid)
                 end = time.monotonic() + seconds
-                number = 0
+                number, kept = 0, HISTORY * len(self.fleet.programs)
+                full = time.monotonic() + HISTORY_FULL
                 while (left := end - time.monotonic()) > 0:
                     self._round(number, min(ROUND, left))
                     self._settle(helpers)
                     now = health.usage(self.daemon.pid)
                     if number == 0:
                         first = now  # what is loaded at its first use has been
-                    self.errors += self._grown(first)
+                    elif kept and time.monotonic() > full:
+                        first, kept = now, 0
+                    self.errors += self._grown(first, kept)
                     self.say(self._progress(number, now))
                     if self.errors:
                         break
@@ -170,10 +178,10 @@ class Storm:
 
     # A calm
 
-    def _grown(self, first: health.Usage) -> list[str]:
+    def _grown(self, first: health.Usage, kept: int) -> list[str]:
         """Compare with the first calm; connections and threads may take a while to end."""
         deadline = time.monotonic() + CALM_LIMIT / 3
-        while found := list(health.check_growth(first, health.usage(self.daemon.pid))):
+        while found := list(health.check_growth(first, health.usage(self.daemon.pid), kept)):
             if time.monotonic() > deadline:
                 return found
             time.sleep(0.5)
