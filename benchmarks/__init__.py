@@ -10,6 +10,7 @@
     report           medians, ratios and the table (pure)
     crowd            separate benchmark: one client among many others
     embedded         separate benchmark: a supervisor inside a trio program
+    floor            separate benchmark: what bare trio needs for the same tasks
 
 The benchmarks are not part of the installed package.
 """
