@@ -80,4 +80,4 @@ def _without_numbers(text: str) -> str:
     text = re.sub(r"\b(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b", "Month", text)
     text = re.sub(r"\b(AM|PM)\b", "AM", text)
     text = re.sub(r"\d+(:\d+)+ (UTC|[A-Z]{3,4})\b", "0 UTC", text)
-    return re.sub(r" +", " ", re.sub(r"\d+", "0", text))
+    return re.sub(r" +$", "", re.sub(r" +", " ", re.sub(r"\d+", "0", text)), flags=re.MULTILINE)
