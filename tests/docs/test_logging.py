@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -72,10 +73,11 @@ def test_the_lines(tmp_path: Path) -> None:
     config = f"{worker}{end}{web}log_format = json\n"
     with daemon(tmp_path, config, base=EXTENDED):
         for name, text in (("worker", prefixed), ("web", objects)):
-            log = tmp_path / f"{name}.log"
-            eventually(
-                lambda log=log, text=text: log.exists() and shows(text, log.read_text()), text
-            )
+            eventually(partial(has, tmp_path / f"{name}.log", text), text)
+
+
+def has(log: Path, text: str) -> bool:
+    return log.exists() and shows(text, log.read_text())
 
 
 def test_the_commands(tmp_path: Path) -> None:
