@@ -48,7 +48,7 @@ async def watch_memory(
             is_free = record.state is State.RUNNING and record.restart_cause is None
             if used is None or looks < MOST_LOOKS or not is_free:
                 continue
-            cause = Cause(CauseKind.LIMIT, entry=record.entry)
+            cause = Cause(CauseKind.LIMIT)
             facts = {"used": used, "limit": limit}
             number = host.journal.record(name, What.LIMIT, cause, new=OPTION, evidence=facts)
             text = (
