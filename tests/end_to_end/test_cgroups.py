@@ -15,6 +15,7 @@ from tests.kit.cgroups import new_cgroup
 from tests.kit.daemon import BASE, daemon, eventually, run_to_end, write_config
 from tests.kit.machine import need_namespaces
 from tests.kit.root import NOBODY, directory_of, needs_root
+from tests.kit.upgrading import upgrade
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -125,3 +126,21 @@ def test_two_daemons_do_not_divide_one_cgroup(tmp_path: Path) -> None:
             assert f"programs get no cgroups: another daemon uses {cgroup}" in two.log
             assert two.rpc.stopProcess("x") is True
             assert one.state("x") == "RUNNING"
+
+
+@pytest.mark.behaviour("policies.md#where-programs-get-cgroups")
+def test_an_upgrade_goes_on_with_the_cgroup(tmp_path: Path) -> None:
+    """Also where the attribute cannot be read any more: some only root may read."""
+    base = EXTENDED.replace("{cgroup}", "auto")
+    with new_cgroup() as cgroup:
+        os.setxattr(cgroup, "user.delegate", b"1")
+        with daemon(tmp_path, PROGRAM, within=(*INSIDE, str(cgroup)), base=base) as running:
+            running.wait_for("x", "RUNNING")
+            os.removexattr(cgroup, "user.delegate")
+            first = running.pid("x")
+            upgrade(running)
+            assert running.pid("x") == first
+            running.rpc.stopProcess("x")
+            running.rpc.startProcess("x")
+            members = (cgroup / "p_x_x" / "cgroup.procs").read_text().split()
+            assert members == [str(running.pid("x"))]

@@ -13,6 +13,7 @@ from tests.kit.cgroups import new_cgroup
 from tests.kit.config import load
 from tests.kit.daemon import BASE, PATIENCE, alive, daemon, eventually, wait_until_gone
 from tests.kit.machine import need_tracing
+from tests.kit.upgrading import upgrade
 from trio_supervisor.core.errors import ConfigError
 
 #: Of ptrace(2) and waitpid(2).
@@ -223,3 +224,17 @@ def test_the_rest_is_ended_at_the_time_of_kill_although_the_main_process_lives(
             os.waitpid(main, WALL)  # lets the daemon reap it
         running.wait_for("x", "STOPPED")
         assert running.log.count("killing what x has left behind") == 4
+
+
+@pytest.mark.behaviour("policies.md#kill_mode")
+def test_nothing_is_left_after_an_upgrade_either(tmp_path: Path) -> None:
+    (tmp_path / "hider.py").write_text(HIDER)
+    text = (
+        f"[program:x]\ncommand={sys.executable} -S {tmp_path}/hider.py {tmp_path} stay\n"
+        "startsecs=0\nstopwaitsecs=1\nkill_mode=tree\n"
+    )
+    with daemon(tmp_path, text, base=EXTENDED) as running:
+        pids = hidden(tmp_path)
+        upgrade(running)
+        assert running.rpc.stopProcess("x") is True
+        assert not any(alive(pid) for pid in pids)

@@ -18,7 +18,12 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from tests.kit.fakes import log_lines
 from tests.kit.puppet import Theatre
 from trio_supervisor import Config, NotRunning, State, open_supervisor
-from trio_supervisor.core.config.model import ChannelConfig, GroupConfig, ProcessConfig
+from trio_supervisor.core.config.model import (
+    ChannelConfig,
+    DaemonConfig,
+    GroupConfig,
+    ProcessConfig,
+)
 
 
 def config(theatre: Theatre, **options: object) -> Config:
@@ -237,3 +242,15 @@ async def test_a_stop_or_removal_also_calls_off_the_first_start() -> None:
         await wait_all_tasks_blocked()
         assert [p.state for p in (removed, stopped, among)] == [State.STOPPED] * 3
         await stopped.start()
+
+
+@pytest.mark.behaviour("policies.md#where-programs-get-cgroups")
+async def test_a_cgroup_is_nothing_for_an_embedding_program() -> None:
+    lines: list[str] = []
+    loaded = Config(daemon=DaemonConfig(cgroup="auto"))
+    async with open_supervisor(loaded, log=log_lines(lines)) as supervisor:
+        supervisor.add_program("x", "sleep 1000", kill_mode="cgroup", cpu_max=0.5)
+    assert lines[0] == "WARN cgroup has no effect in an embedding program: it stays in its own"
+    first, second = [line for line in lines if line.startswith("WARN x: ")]
+    assert "works like tree" in first
+    assert "cpu_max has no effect" in second

@@ -125,7 +125,8 @@ def find_base(setting: str, *, create: bool = True) -> str:
     base = base_of(directory)
     is_root = not os.path.exists(f"{base}/cgroup.events")  # the root of all has no such file
     why = not_delegated(
-        marked=any(_attribute(base, name) == b"1" for name in DELEGATED),
+        # An earlier start of this program was root, and may have been told by the first attribute.
+        marked=base != directory or any(_attribute(base, name) == b"1" for name in DELEGATED),
         namespace_root=not is_root and base_of(own or "") == "/",
         writable=all(os.access(f"{base}/{name}", os.W_OK) for name in OWNED[:3]),
     )
