@@ -18,7 +18,13 @@ from typing import Any
 import pytest
 
 from tests.core.config.test_toml import SKETCH
-from tests.kit import ctl_reference, man_pages, metrics_reference, xmlrpc_reference
+from tests.kit import (
+    ctl_reference,
+    man_pages,
+    metrics_reference,
+    state_reference,
+    xmlrpc_reference,
+)
 from tests.kit.api_reference import RECEIVED, not_on_the_page, reference
 from tests.kit.config import load
 from tests.kit.machine import path_of
@@ -42,6 +48,7 @@ DOCS = Path(__file__).parents[1] / "docs"
         ("tsupervisorctl.md", ctl_reference.markdown),
         ("metrics.md", metrics_reference.markdown),
         ("xml-rpc.md", xmlrpc_reference.markdown),
+        ("upgrade-state.md", state_reference.description),
     ],
 )
 def test_the_file_is_what_its_source_makes(name: str, make: Callable[[], str]) -> None:

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.kit.ctl import install, run
 from tests.kit.daemon import alive, daemon, eventually
-from tests.kit.upgrading import refusal, tsupervisor, upgrade, upgraded
+from tests.kit.upgrading import refusal, tsupervisor, upgrade, upgraded, wait_until_decided
+from trio_supervisor._version import __version__
 
 if TYPE_CHECKING:
     from tests.kit.daemon import Daemon
@@ -155,6 +157,7 @@ class KeptTransport(xmlrpc.client.Transport):
             self._kept.close()
 
 
+@pytest.mark.behaviour("upgrade.md#an-upgrade-keeps-everything")
 def test_many_upgrades_in_a_row_lose_nothing(tmp_path: Path) -> None:
     """40 programs write, exit and are asked for; every byte and every status is accounted for."""
     writer, exiter = script(tmp_path, "w", WRITER), script(tmp_path, "e", EXITER)
@@ -184,8 +187,10 @@ buffer_size=1000
 """
     with daemon(tmp_path, text) as running:
         pid = running.process.pid
-        eventually(lambda: set(running.states().values()) == {"RUNNING"}, "all RUNNING")
-        pids = {name: running.pid(name) for name in running.states() if "exiter" not in name}
+        lasting = [name for name in running.states() if "exiter" not in name]
+        for name in lasting:
+            running.wait_for(name, "RUNNING")
+        pids = {name: running.pid(name) for name in lasting}
         client = Client(running)
         client.start()
         used = []
@@ -264,6 +269,7 @@ def check_events(directory: Path) -> None:
     assert len(poolserials) > WRITERS + READERS
 
 
+@pytest.mark.behaviour("upgrade.md#upgrade_signal")
 def test_the_signal_upgrades_only_where_the_option_says_so(tmp_path: Path) -> None:
     options = "extended=true\nupgrade_signal=true\n"
     base = BASE_WITH.format(options=options)
@@ -293,6 +299,7 @@ supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 """
 
 
+@pytest.mark.behaviour("upgrade.md#the-program-on-disk-is-checked-first")
 def test_a_broken_configuration_is_a_refusal(tmp_path: Path) -> None:
     with daemon(tmp_path, "[program:x]\ncommand=/bin/cat\n") as running:
         running.wait_for("x", "RUNNING")
@@ -310,17 +317,35 @@ def test_a_broken_configuration_is_a_refusal(tmp_path: Path) -> None:
         assert tsupervisor(running).getUpgrade()["failure"] == ""
 
 
-#: A program that runs as this daemon does, unless a file beside it says something else.
+#: A program that is the daemon, after it has executed the code in a file beside it.
 STAND_IN = """\
 import os, sys, time
-mode = open({mode!r}).read()
-if "--upgrade-check" in sys.argv and mode:
-    exec(mode)
+is_check, is_next = "--upgrade-check" in sys.argv, "TSUPERVISORD_HANDOVER" in os.environ
+exec(open({code!r}).read())
 from trio_supervisor.cli.daemon import main
 main()
 """
 
 
+class StandIn:
+    """The program of the daemon, which a test changes."""
+
+    def __init__(self, directory: Path) -> None:
+        self._code = directory / "code"
+        program = directory / "stand_in.py"
+        program.write_text(STAND_IN.format(code=str(self._code)))
+        self.command = [sys.executable, str(program)]
+        self.does("")
+
+    def does(self, code: str) -> None:
+        """Each process of this program, from now on, executes this first."""
+        self._code.write_text(code)
+
+
+CAT = "[program:x]\ncommand=/bin/cat\n"
+
+
+@pytest.mark.behaviour("upgrade.md#the-program-on-disk-is-checked-first")
 @pytest.mark.parametrize(
     ("code", "words"),
     [
@@ -344,38 +369,201 @@ main()
     ],
 )
 def test_a_program_that_cannot_go_on_is_refused(tmp_path: Path, code: str, words: str) -> None:
-    mode = tmp_path / "mode"
-    mode.write_text("")
-    program = tmp_path / "stand_in.py"
-    program.write_text(STAND_IN.format(mode=str(mode)))
-    command = [sys.executable, str(program)]
-    with daemon(tmp_path, "[program:x]\ncommand=/bin/cat\n", command=command) as running:
+    program = StandIn(tmp_path)
+    with daemon(tmp_path, CAT, command=program.command) as running:
         running.wait_for("x", "RUNNING")
         pid = running.pid("x")
-        mode.write_text(code)
+        program.does(f"if is_check:\n exec({code!r})")
         assert words in refusal(running)
         assert running.pid("x") == pid
-        mode.write_text("")
+        lines = [line for line in running.log.splitlines() if "upgrade refused" in line]
+        assert len(lines) == 1
+        assert words in lines[0]
+        program.does("")
         upgrade(running)
         assert running.pid("x") == pid
 
 
+@pytest.mark.behaviour("upgrade.md#the-program-on-disk-is-checked-first")
+def test_a_check_that_hangs_is_ended(tmp_path: Path) -> None:
+    program = StandIn(tmp_path)
+    program.does("import trio_supervisor.cli.upgrade.upgrader as u; u.CHECK_TIMEOUT = 0.5")
+    with daemon(tmp_path, CAT, command=program.command) as running:
+        running.wait_for("x", "RUNNING")
+        program.does("print('so far', flush=True); time.sleep(600)")
+        assert "its check has not ended within 0.5 seconds" in refusal(running)
+        assert running.state("x") == "RUNNING"
+        eventually(lambda: children(running) == [running.pid("x")], "the end of the check")
+
+
+def children(running: Daemon) -> list[int]:
+    pid = running.process.pid
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(word) for task in tasks for word in (task / "children").read_text().split()]
+
+
+@pytest.mark.behaviour("upgrade.md#a-step-that-fails-changes-nothing")
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (
+            "if not is_check:\n"
+            " def refuse(*_): raise OSError(8, 'Exec format error')\n"
+            " os.execve = refuse",
+            "the program cannot be replaced: Exec format error",
+        ),
+        (
+            "if not is_check:\n"
+            " made, create = [], os.memfd_create\n"
+            " def refuse(*_):\n"
+            "  made.append(1)\n"
+            "  if len(made) == 2: raise OSError(12, 'Cannot allocate memory')\n"
+            "  return create('x')\n"
+            " os.memfd_create = refuse",
+            "the program cannot be replaced: Cannot allocate memory",
+        ),
+    ],
+)
+def test_the_old_program_goes_on_if_the_last_step_fails(
+    tmp_path: Path, code: str, words: str
+) -> None:
+    program = StandIn(tmp_path)
+    program.does(code)
+    text = f"""
+[program:w]
+command={script(tmp_path, "w", WRITER)} {tmp_path}/last_0
+stdout_logfile={tmp_path}/writer_0.log
+stdout_logfile_maxbytes=0
+[program:x]
+command=/bin/cat
+stdout_logfile={tmp_path}/x.log
+"""
+    with daemon(tmp_path, text, command=program.command) as running:
+        running.wait_for("w", "RUNNING")
+        running.wait_for("x", "RUNNING")
+        pids = [running.pid(name) for name in "wx"]
+        transport = KeptTransport(str(tmp_path / "s.sock"))
+        rpc: Any = xmlrpc.client.ServerProxy("http://localhost", transport=transport)
+        rpc.supervisor.sendProcessStdin("x", "before ")
+        descriptors = []
+        for _ in range(3 if "execve" in code else 1):
+            tsupervisor(running).upgrade()
+            wait_until_decided(running)
+            assert tsupervisor(running).getUpgrade()["failure"] == words
+            descriptors.append(running.descriptors)
+        assert len(set(descriptors)) == 1
+        rpc.supervisor.sendProcessStdin("x", "after\n")
+        assert transport.connections == 1
+        transport.close()
+        assert [running.pid(name) for name in "wx"] == pids
+        assert upgraded(running) == 0
+        assert f"CRIT upgrade failed, everything keeps running: {words}" in running.log
+        eventually(lambda: (tmp_path / "x.log").read_text() == "before after\n", "the echo")
+        running.rpc.stopProcess("w")
+        last = int((tmp_path / "last_0").read_text())
+        lines = (tmp_path / "writer_0.log").read_text().splitlines()
+        assert lines == [f"line {each}" for each in range(1, last + 1)]
+
+
+@pytest.mark.behaviour("upgrade.md#the-program-on-disk-is-checked-first")
+def test_without_memory_for_the_state_nothing_is_tried(tmp_path: Path) -> None:
+    program = StandIn(tmp_path)
+    program.does(
+        "if not is_check:\n"
+        " def refuse(*_): raise OSError(12, 'Cannot allocate memory')\n"
+        " os.memfd_create = refuse"
+    )
+    with daemon(tmp_path, CAT, command=program.command) as running:
+        running.wait_for("x", "RUNNING")
+        words = "the upgrade is refused: the state cannot be written: Cannot allocate memory"
+        assert words in refusal(running)
+
+
+@pytest.mark.behaviour("upgrade.md#requests-are-answered-before")
+def test_a_request_that_waits_is_answered_before(tmp_path: Path) -> None:
+    slow = "[program:slow]\ncommand=/bin/cat\nstartsecs=4\nautostart=false\n"
+    with daemon(tmp_path, CAT + slow) as running:
+        running.wait_for("x", "RUNNING")
+        answers: list[object] = []
+        asked = threading.Thread(target=lambda: answers.append(start(running, "slow")))
+        asked.start()
+        running.wait_for("slow", "STARTING")
+        upgrade(running)
+        asked.join()
+        assert answers == [True]
+        assert running.state("slow") == "RUNNING"
+
+
+def start(running: Daemon, name: str) -> object:
+    transport = KeptTransport(str(running.directory / "s.sock"))
+    rpc: Any = xmlrpc.client.ServerProxy("http://localhost", transport=transport)
+    try:
+        return rpc.supervisor.startProcess(name)
+    finally:
+        transport.close()
+
+
+@pytest.mark.behaviour("upgrade.md#requests-are-answered-before")
+def test_half_a_request_is_waited_for_and_what_never_ends_is_a_refusal(tmp_path: Path) -> None:
+    program = StandIn(tmp_path)
+    program.does("import trio_supervisor.cli.upgrade.upgrader as u; u.PATIENCE = 1")
+    with daemon(tmp_path, CAT, command=program.command) as running:
+        running.wait_for("x", "RUNNING")
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(tmp_path / "s.sock"))
+            client.sendall(b"GET /ok.html HTTP/1.1\r\nHo")
+            tsupervisor(running).upgrade()
+            wait_until_decided(running)
+            assert tsupervisor(running).getUpgrade()["failure"] == "a request is not answered yet"
+            client.sendall(b"st: x\r\n\r\n")
+            assert client.recv(100).startswith(b"HTTP/1.1 200 OK")
+            upgrade(running)  # now it is an idle connection, which goes on
+            client.sendall(b"GET /ok.html HTTP/1.1\r\nHost: x\r\n\r\n")
+            rest = b""
+            while b"HTTP/1.1 200 OK" not in rest:
+                rest += client.recv(1000)
+
+
+@pytest.mark.behaviour("upgrade.md#a-step-that-fails-changes-nothing")
+def test_a_log_whose_reader_sleeps_is_a_refusal(tmp_path: Path) -> None:
+    program = StandIn(tmp_path)
+    program.does("import trio_supervisor.cli.upgrade.upgrader as u; u.PATIENCE = 5")
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    text = f"""
+[program:x]
+command=/bin/sh -c 'yes 12345678 | head -c 400000; exec cat'
+stdout_logfile={fifo}
+stdout_logfile_maxbytes=0
+"""
+    try:
+        with daemon(tmp_path, text, command=program.command) as running:
+            running.wait_for("x", "RUNNING")
+            tsupervisor(running).upgrade()
+            wait_until_decided(running)
+            assert str(fifo) in tsupervisor(running).getUpgrade()["failure"]
+            got = b""
+            while len(got) < 400000:
+                try:
+                    got += os.read(reader, 65536)
+                except BlockingIOError:
+                    time.sleep(0.001)
+            upgrade(running)
+            assert got == (b"12345678\n" * 50000)[:400000]
+    finally:
+        os.close(reader)
+
+
+@pytest.mark.behaviour("upgrade.md#signals-in-the-gap")
 def test_an_exit_in_the_gap_and_a_signal_in_the_gap_are_not_lost(tmp_path: Path) -> None:
     """The next program is held up before it has loaded anything."""
-    mode, gate = tmp_path / "mode", tmp_path / "gate"
-    mode.write_text("")
+    gate = tmp_path / "gate"
     os.mkfifo(gate)
-    program = tmp_path / "stand_in.py"
-    program.write_text(
-        STAND_IN.format(mode=str(mode)).replace(
-            "mode = open",
-            "if 'TSUPERVISORD_HANDOVER' in os.environ:\n"
-            f"    open({str(gate)!r}).read()\nmode = open",
-        )
-    )
+    program = StandIn(tmp_path)
+    program.does(f"if is_next: open({str(gate)!r}).read()")
     text = "[program:x]\ncommand=/bin/cat\nautorestart=false\n[program:y]\ncommand=/bin/cat\n"
-    command = [sys.executable, str(program)]
-    with daemon(tmp_path, text, command=command) as running:
+    with daemon(tmp_path, text, command=program.command) as running:
         running.wait_for("x", "RUNNING")
         running.wait_for("y", "RUNNING")
         x, y = running.pid("x"), running.pid("y")
@@ -396,15 +584,73 @@ def ask_in_vain(running: Daemon) -> None:
         tsupervisor(running).upgrade()
 
 
-def test_a_stop_during_an_upgrade_wins(tmp_path: Path) -> None:
-    mode = tmp_path / "mode"
-    mode.write_text("")
-    program = tmp_path / "stand_in.py"
-    program.write_text(STAND_IN.format(mode=str(mode)))
-    command = [sys.executable, str(program)]
-    with daemon(tmp_path, "[program:x]\ncommand=/bin/cat\n", command=command) as running:
+@pytest.mark.behaviour("upgrade.md#the-command-upgrade")
+def test_the_command_tells_how_it_went(tmp_path: Path) -> None:
+    program = StandIn(tmp_path)
+    ctl = install(tmp_path / "bin")
+    with daemon(tmp_path, CAT, command=program.command) as running:
         running.wait_for("x", "RUNNING")
-        mode.write_text("time.sleep(300)")
+        command = [ctl, "-c", str(tmp_path / "c.conf"), "upgrade"]
+        told = f"Upgraded from version {__version__} to {__version__}\n"
+        assert run(command, cwd=tmp_path) == (0, told, "")
+        program.does("sys.exit('no way')")
+        words = "ERROR: the upgrade is refused: the check of the program has failed: no way\n"
+        assert run(command, cwd=tmp_path) == (1, words, "")
+        assert upgraded(running) == 1
+        history = run([ctl, "-c", str(tmp_path / "c.conf"), "history", "--kind", "upgrade"])
+        assert f"the supervisor was upgraded from {__version__} to {__version__}" in history.out
+
+
+@pytest.mark.behaviour("upgrade.md#the-command-upgrade")
+def test_the_command_tells_that_the_last_step_has_failed(tmp_path: Path) -> None:
+    program = StandIn(tmp_path)
+    program.does("def refuse(*_): raise OSError(8, 'Exec format error')\nos.execve = refuse")
+    ctl = install(tmp_path / "bin")
+    with daemon(tmp_path, CAT, command=program.command) as running:
+        running.wait_for("x", "RUNNING")
+        words = (
+            "ERROR: the upgrade has failed, everything keeps running: the program cannot be "
+            "replaced: Exec format error\n"
+        )
+        command = [ctl, "-c", str(tmp_path / "c.conf"), "upgrade"]
+        assert run(command, cwd=tmp_path) == (1, words, "")
+
+
+@pytest.mark.behaviour("upgrade.md#an-upgrade-keeps-everything")
+def test_a_service_manager_is_told_and_the_journal_on_disk_goes_on(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "n"))
+        manager.settimeout(30)
+        options = "extended=true\njournal=%(here)s/journal\n"
+        base = BASE_WITH.format(options=options)
+        within = ["env", f"NOTIFY_SOCKET={tmp_path}/n"]
+        with daemon(tmp_path, CAT, base=base, within=within) as running:
+            running.wait_for("x", "RUNNING")
+            upgrade(running)
+            said: list[str] = []
+            while said.count("READY") < 2:
+                said.append(manager.recv(4096).decode().partition("=")[0])
+            states = [word for word in said if word in ("READY", "RELOADING", "STOPPING")]
+            assert states == ["READY", "RELOADING", "READY"]
+            entries = tsupervisor(running).getHistory([], 0.0, "", 100)
+            numbers = [entry["number"] for entry in entries]
+            assert numbers == sorted(set(numbers))
+            assert [e["to"] for e in entries if e["what"] == "daemon"] == [
+                "RUNNING",
+                "UPGRADED",
+            ]
+            running.rpc.stopProcess("x")
+            chain = tsupervisor(running).why("x")["chain"]
+            assert [entry["to"] for entry in chain][:2] == ["STOPPED", "STOPPING"]
+        assert "entries are not in the file" not in running.log
+
+
+@pytest.mark.behaviour("upgrade.md#what-wins-over-an-upgrade")
+def test_a_stop_during_an_upgrade_wins(tmp_path: Path) -> None:
+    program = StandIn(tmp_path)
+    with daemon(tmp_path, CAT, command=program.command) as running:
+        running.wait_for("x", "RUNNING")
+        program.does("time.sleep(300)")
         asked = threading.Thread(target=ask_in_vain, args=[running])
         asked.start()
         eventually(lambda: tsupervisor(running).getUpgrade()["under_way"], "the upgrade")

@@ -180,6 +180,7 @@ async def test_an_exit_while_nobody_looks_is_seen_with_its_last_words(tmp_path: 
         await theatre.aclose()
 
 
+@pytest.mark.behaviour("upgrade.md#filters-and-protocols-go-on-in-the-middle")
 async def test_filters_go_on_in_the_middle_of_what_they_look_for(tmp_path: Path) -> None:
     theatre = Theatre(tmp_path)
     log = tmp_path / "log"
@@ -211,6 +212,7 @@ async def test_filters_go_on_in_the_middle_of_what_they_look_for(tmp_path: Path)
         await theatre.aclose()
 
 
+@pytest.mark.behaviour("upgrade.md#filters-and-protocols-go-on-in-the-middle")
 async def test_a_line_of_a_log_format_goes_on(tmp_path: Path) -> None:
     theatre = Theatre(tmp_path)
     log = tmp_path / "log"
@@ -232,6 +234,7 @@ async def test_a_line_of_a_log_format_goes_on(tmp_path: Path) -> None:
         await theatre.aclose()
 
 
+@pytest.mark.behaviour("upgrade.md#filters-and-protocols-go-on-in-the-middle")
 async def test_stdin_that_the_child_has_not_read_is_delivered_later(tmp_path: Path) -> None:
     theatre = Theatre(tmp_path)
     config = program("x", command=theatre.command, startsecs=0)
@@ -252,6 +255,7 @@ async def test_stdin_that_the_child_has_not_read_is_delivered_later(tmp_path: Pa
         await theatre.aclose()
 
 
+@pytest.mark.behaviour("upgrade.md#filters-and-protocols-go-on-in-the-middle")
 async def test_a_listener_goes_on_in_the_middle_of_an_event(tmp_path: Path) -> None:
     theatre = Theatre(tmp_path)
     config = program("l", command=theatre.command, startsecs=0)
@@ -298,6 +302,7 @@ async def test_a_listener_goes_on_in_the_middle_of_an_event(tmp_path: Path) -> N
         await theatre.aclose()
 
 
+@pytest.mark.behaviour("upgrade.md#times-go-on")
 async def test_timers_go_on(tmp_path: Path) -> None:
     theatre = Theatre(tmp_path)
     backoff = program("b", command="/bin/false", startsecs=5, startretries=1)
@@ -322,6 +327,7 @@ async def test_timers_go_on(tmp_path: Path) -> None:
         await theatre.aclose()
 
 
+@pytest.mark.behaviour("upgrade.md#times-go-on")
 async def test_processes_that_wait_for_others_go_on_waiting(tmp_path: Path) -> None:
     theatre = Theatre(tmp_path)
     db = program("db", command=theatre.command, startsecs=0, autostart=False)

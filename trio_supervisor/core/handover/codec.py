@@ -168,6 +168,8 @@ class Codec:
         rest = tuple(one for kind in rest for one in self._abstract.get(kind, (kind,)))
         named = {kind.__name__: kind for kind in rest if _is_named(kind)}
         plain = [kind for kind in rest if not _is_named(kind)]
+        for kind in rest:  # an unknown type is found now, not when the first value comes
+            self._form(kind)
 
         def dump(value: Any, now: float) -> Any:
             if value is None and optional:
