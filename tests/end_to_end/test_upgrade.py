@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import http.client
 import os
+import pwd
 import re
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -19,6 +21,7 @@ import pytest
 
 from tests.kit.ctl import install, run
 from tests.kit.daemon import alive, daemon, eventually
+from tests.kit.root import NOBODY, directory_of, needs_root
 from tests.kit.upgrading import refusal, tsupervisor, upgrade, upgraded, wait_until_decided
 from trio_supervisor._version import __version__
 
@@ -643,6 +646,32 @@ def test_a_service_manager_is_told_and_the_journal_on_disk_goes_on(tmp_path: Pat
             chain = tsupervisor(running).why("x")["chain"]
             assert [entry["to"] for entry in chain][:2] == ["STOPPED", "STOPPING"]
         assert "entries are not in the file" not in running.log
+
+
+@needs_root
+@pytest.mark.behaviour("upgrade.md#the-program-on-disk-is-checked-first")
+def test_a_daemon_that_has_become_another_user_goes_on_or_says_why() -> None:
+    """It must be able to run the interpreter; the configuration need not be readable any more."""
+    with directory_of(NOBODY) as directory, daemon(directory, CAT, user=NOBODY) as running:
+        running.wait_for("x", "RUNNING")
+        pid = running.pid("x")
+        (directory / "c.conf").chmod(0o600)
+        if can_run_the_daemon(NOBODY):
+            upgrade(running)
+        else:
+            assert refusal(running) != ""
+            assert re.search("upgrade refused, .*(cannot be run|cannot be loaded)", running.log)
+        assert running.pid("x") == pid
+        status = Path(f"/proc/{running.process.pid}/status").read_text()
+        assert f"Uid:\t{pwd.getpwnam(NOBODY).pw_uid}\t" in status
+
+
+def can_run_the_daemon(user: str) -> bool:
+    command = [sys.executable, "-c", "import trio_supervisor.cli.daemon"]
+    try:
+        return subprocess.run(command, user=user, check=False, capture_output=True).returncode == 0
+    except PermissionError:
+        return False
 
 
 @pytest.mark.behaviour("upgrade.md#what-wins-over-an-upgrade")

@@ -78,7 +78,8 @@ def _collect(kind: Any, found: dict[type, None]) -> None:
 
 
 def _table(cls: Any) -> str:
-    texts = _texts(cls)
+    is_ours = cls.__module__ == HandedState.__module__  # others are explained where they belong
+    texts = _texts(cls) if is_ours else {}
     rows = []
     for field in dataclasses.fields(cls):
         default = ""
@@ -86,12 +87,13 @@ def _table(cls: Any) -> str:
             default = _shown_default(field.default)
         kind = _name(versions.codec().fields(cls)[field.name]).replace("|", "\\|")
         text = re.sub(r"``(.*?)``", r"`\1`", texts.get(field.name, ""))
-        rows.append(f"| `{field.name}` | {kind} | {default} | {text} |")
+        rows.append(f"| `{field.name}` | {kind} | {default} |" + (f" {text} |" if is_ours else ""))
     doc = re.sub(r"``(.*?)``", r"`\1`", inspect.cleandoc(cls.__doc__ or "").split("\n\n")[0])
     doc = " ".join(doc.split())
-    lines = [f"## {cls.__name__}\n", f"{doc}\n"]
+    lines = [f"## {cls.__name__}\n", *([f"{doc}\n"] if is_ours else [])]
     if rows:
-        lines += ["| field | type | default | meaning |", "|---|---|---|---|", *rows]
+        more = (" meaning |", "---|") if is_ours else ("", "")
+        lines += [f"| field | type | default |{more[0]}", f"|---|---|---|{more[1]}", *rows]
     return "\n".join(lines) + "\n"
 
 

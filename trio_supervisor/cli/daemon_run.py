@@ -363,7 +363,7 @@ async def _begin_upgrade(point: UpgradePoint, nursery: trio.Nursery, cause: Caus
     """
     try:
         from trio_supervisor.cli.upgrade.upgrader import Upgrader
-    except ImportError as error:  # the user of the daemon may be unable to read it
+    except (ImportError, OSError) as error:  # the user of the daemon may be unable to read it
         why = f"a module cannot be loaded: {error}"
         point.supervisor.log(Severity.CRITICAL, f"upgrade refused, everything keeps running: {why}")
         raise Failed(why) from error

@@ -65,6 +65,7 @@ class Upgrader:
         """
         supervisor, upgrades = self._supervisor, self._supervisor.upgrades
         if upgrades.is_under_way:
+            supervisor.log(Severity.WARN, "upgrade refused: another one is under way already")
             raise Failed("an upgrade is under way already")
         if supervisor.state is not DaemonState.RUNNING:
             raise ShuttingDown
