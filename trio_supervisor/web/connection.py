@@ -98,8 +98,8 @@ class Connection:
         self._gate = NO_GATE if gate is None else gate
         self.early = received
         """Bytes of a request that may not begin yet."""
-        self._has_request = False
-        """Whether there is a request that is not answered; a stream is an answer."""
+        self._request_since: float | None = None
+        """When a request was read that is not answered, on trio's clock; a stream is an answer."""
 
     async def run(self) -> None:
         """Serve until the client or the server ends the connection, then close the socket."""
@@ -119,16 +119,17 @@ class Connection:
         return self._gate.is_leaving and is_between and self.transport.descriptor is not None
 
     @property
-    def is_busy(self) -> bool:
-        """Whether a request has begun that is not answered, or would be lost with the connection.
+    def busy_since(self) -> float:
+        """When a request began that is not answered, or would be lost; infinite: there is none.
 
         A stream goes on for ever, and does not count. A client that was never authorized counts
         only when its request is complete.
         """
-        if self._has_request or not self.is_known:
-            return self._has_request
+        if self._request_since is not None:
+            return self._request_since
         begins = not self._parser.idle and self._awaiting_request
-        return begins or (bool(self.early) and self.transport.descriptor is None)
+        is_lost = begins or (bool(self.early) and self.transport.descriptor is None)
+        return -math.inf if self.is_known and is_lost else math.inf
 
     def close(self) -> None:
         """End the connection from outside."""
@@ -153,11 +154,11 @@ class Connection:
             return False
         if request is None:
             return False
-        self._has_request = True
+        self._request_since = trio.current_time()
         try:
             return await self._serve(request)
         finally:
-            self._has_request = False
+            self._request_since = None
 
     async def _serve(self, request: Request) -> bool:
         """Answer a request; False if the connection cannot be used any more."""
@@ -283,7 +284,7 @@ class Connection:
         headers = (("Content-Type", stream.type), *stream.headers, framing)
         try:
             await self._send(response_head(request.version, 200, headers, time.time()))
-            self._has_request = False
+            self._request_since = None
             if request.method == "HEAD":
                 return
             async with trio.open_nursery() as nursery:

@@ -80,9 +80,10 @@ class ConnectionSet:
         """Begin requests again."""
         self.gate.release()
 
-    def busy(self) -> str:
-        """What requests are under way, in words; empty if there are none."""
-        count = sum(connection.is_busy for connection in self._present)
+    def busy(self, seconds: float = 0.0) -> str:
+        """Return what requests are under way for that long, in words; empty if there are none."""
+        since = trio.current_time() - seconds
+        count = sum(connection.busy_since <= since for connection in self._present)
         requests = "a request is" if count == 1 else f"{count} requests are"
         return f"{requests} not answered yet" if count else ""
 

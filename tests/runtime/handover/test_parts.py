@@ -62,7 +62,7 @@ class NoServers:
     def release(self) -> None:
         pass
 
-    def busy(self) -> str:
+    def busy(self, seconds: float = 0.0) -> str:
         return ""
 
 

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 MOST_HELD = 0.25
 #: Seconds that a log gets to be written when no output comes any more.
 SETTLE_TIME = 0.5
+#: Seconds after which a request is one that takes long: clients that ask all the time are no reason
+#: to wait.
+LONG = 0.2
 #: Seconds between two looks.
 LOOK = 0.01
 #: The same while something takes long.
@@ -54,8 +57,8 @@ class Holdable(Protocol):
     def release(self) -> None:
         """Go on."""
 
-    def busy(self) -> str:
-        """What requests are under way, in words; empty if there are none."""
+    def busy(self, seconds: float = 0.0) -> str:
+        """Return what requests are under way for that long, in words; empty if there are none."""
 
 
 async def when_ready(supervisor: Supervisor, servers: Holdable, patience: float) -> None:
@@ -65,7 +68,7 @@ async def when_ready(supervisor: Supervisor, servers: Holdable, patience: float)
     """
     deadline = trio.current_time() + patience
     while True:
-        while what := _long(supervisor) or servers.busy():
+        while what := _long(supervisor) or servers.busy(LONG):
             _check(deadline, what)
             await trio.sleep(LOOK_LONG)
         hold(supervisor, servers)
