@@ -53,6 +53,7 @@ from trio_supervisor.runtime.journal.journal import Journal
 from trio_supervisor.runtime.logs.growth import LogWrites
 from trio_supervisor.runtime.output.subscriptions import Subscriptions
 from trio_supervisor.runtime.output.tail_buffer import TailBuffer
+from trio_supervisor.runtime.upgrades import Upgrades
 
 if TYPE_CHECKING:
     from trio_supervisor.core.events import Event
@@ -95,6 +96,10 @@ class FakeChannel:
             raise PermissionError(13, "Permission denied", self.logfile)
         if self.logfile is not None:
             Path(self.logfile).write_bytes(b"")
+
+    def reopen(self) -> None:
+        if self.broken:
+            raise PermissionError(13, "Permission denied", self.logfile)
 
 
 @dataclass
@@ -145,6 +150,10 @@ class FakeProcess:
         return self.name if self.name == self.group else f"{self.group}:{self.name}"
 
     @property
+    def key(self) -> tuple[str, str]:
+        return self.group, self.name
+
+    @property
     def uptime(self) -> float:
         return NOW - self.started if self.state in SIGNALLABLE_STATES else 0.0
 
@@ -173,6 +182,9 @@ class FakeProcess:
             await self.gate.wait()
         await trio.lowlevel.checkpoint()
         self.run()
+
+    async def start_without_dependencies(self, *, wait: bool = True) -> None:
+        await self.start_once(wait=wait)
 
     async def stop(self, *, wait: bool = True) -> None:
         if self.state is State.STOPPING:
@@ -251,6 +263,22 @@ class FakeActivity:
             Path(self.path).unlink()
             Path(self.path).write_bytes(b"new\n")
 
+    def reopen(self) -> None:
+        if self.broken:
+            raise PermissionError(13, "Permission denied", self.path)
+
+
+@dataclass
+class FakeDependencies:
+    """Nothing depends on anything."""
+
+    graph: None = None
+
+
+@dataclass
+class FakeActive:
+    dependencies: FakeDependencies = field(default_factory=FakeDependencies)
+
 
 class FakeSupervisor:
     """Made of names such as ``cat`` or ``grp:ga``."""
@@ -291,6 +319,8 @@ class FakeSupervisor:
         self.bus = Bus(self.log)
         self.streams = EventStreams(self.bus, self.wall_clock)
         self.events_buffer = BUFFER_SIZE
+        self.active = FakeActive()
+        self.upgrades = Upgrades()
 
     @property
     def uptime(self) -> float:
@@ -377,6 +407,19 @@ class FakeSupervisor:
             else:
                 results.append(FakeResult(process))
         return results
+
+    def reopen_logs(self) -> None:
+        if self.activity is not None:
+            self.activity.reopen()
+        self.reopen_logs_of(self.processes())
+
+    def reopen_logs_of(self, processes: Iterable[FakeProcess]) -> None:
+        for process in processes:
+            for channel in (process.stdout, process.stderr):
+                try:
+                    channel.reopen()
+                except OSError as error:
+                    self.log(Severity.CRITICAL, f"could not reopen {channel.logfile}: {error}")
 
     async def why(self, name: str) -> Why:
         process = self.process(name)

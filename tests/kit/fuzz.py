@@ -91,7 +91,7 @@ class Door:
         await Connection(wire, self._app, PEER).run()
         assert wire.closed
         statuses = {int(status) for status in _STATUS_LINE.findall(wire.sent)}
-        assert statuses <= GOOD, statuses
+        assert statuses <= GOOD, (statuses, self.fake.lines)
         assert len(wire.sent) <= (size + 1) * AMPLIFICATION
         assert not [line for line in self.fake.lines if "Traceback" in line or "error in" in line]
         assert all(line.isprintable() for line in self.fake.lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from pathlib import Path
+from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
 import pytest
@@ -11,12 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.kit.fuzz import LOCKED, SERVER, run
+from tests.kit.odd_calls import call as exact_call
+from tests.kit.odd_calls import odd_arguments
 from trio_supervisor.runtime.rpc.supervisor import METHODS
 from trio_supervisor.runtime.rpc.tsupervisor import METHODS as OWN_METHODS
 
+if TYPE_CHECKING:
+    from trio_supervisor.runtime.rpc.method import Method
+
+TABLES = (("supervisor", METHODS), ("tsupervisor", OWN_METHODS))
+NAMED = [(f"{namespace}.{method.name}", method) for namespace, table in TABLES for method in table]
+
 METHOD_NAMES = [
-    *(f"supervisor.{method.name}" for method in METHODS),
-    *(f"tsupervisor.{method.name}" for method in OWN_METHODS),
+    *(name for name, _ in NAMED),
     *("system.listMethods", "system.methodHelp", "system.methodSignature", "system.multicall"),
     *("", "supervisor", "supervisor.", "supervisor._update", "supervisor.__class__", "a.b.c"),
 ]
@@ -151,3 +159,11 @@ def test_any_calls(log: str, calls: list[str]) -> None:
     sent = [counted("/RPC2", text.encode()) for text in calls]
     answered = run(log, sent)
     assert answered.count(b"HTTP/1.1 ") >= 1
+
+
+@pytest.mark.parametrize(("name", "method"), NAMED, ids=[name for name, _ in NAMED])
+def test_odd_arguments_of_each_method(log: str, name: str, method: Method) -> None:
+    """The fake supervisor has all that a method uses, so that fuzzing meets no gap of it by chance."""
+    sent = [counted("/RPC2", exact_call(name, values)) for values in odd_arguments(method)]
+    answered = run(log, sent)
+    assert answered.count(b"HTTP/1.1 200 ") == len(sent)
