@@ -163,7 +163,7 @@ def test_any_calls(log: str, calls: list[str]) -> None:
 
 @pytest.mark.parametrize(("name", "method"), NAMED, ids=[name for name, _ in NAMED])
 def test_odd_arguments_of_each_method(log: str, name: str, method: Method) -> None:
-    """The fake supervisor has all that a method uses, so that fuzzing meets no gap of it by chance."""
+    """The fake supervisor has all that methods use: fuzzing meets no gap of it by chance."""
     sent = [counted("/RPC2", exact_call(name, values)) for values in odd_arguments(method)]
     answered = run(log, sent)
     assert answered.count(b"HTTP/1.1 200 ") == len(sent)
