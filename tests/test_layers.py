@@ -398,6 +398,16 @@ def test_a_daemon_that_changes_its_user_loads_before_what_it_needs_late() -> Non
     assert missing == set()
 
 
+def test_a_daemon_that_has_changed_its_user_can_look_up_an_address() -> None:
+    """The interpreter imports a codec for the first one, even where it is a number."""
+    loaded_by(
+        f"import socket, {NAME}.cli.daemon as d, {NAME}.cli.privileges as p\n"
+        "p.load_what_is_read_late()\n"
+        "sys.meta_path.clear()  # no module can be read any more\n"
+        "socket.getaddrinfo('127.0.0.1', 80)"
+    )
+
+
 SOUND = {
     "__init__.py": "def f():\n    from importlib import import_module\n",
     "core/process/states.py": "import enum\n",

@@ -21,6 +21,7 @@ FIRST_CALL = b"<methodCall><methodName>x</methodName></methodCall>"
 #: Modules that the daemon imports when it first needs them.
 LATE_MODULES = (
     *("datetime", "email.utils", "html", "importlib.resources", "tomllib"),
+    "encodings.idna",  # the interpreter imports it for the first host name, even for an address
     *("json.encoder", "trio_supervisor.runtime.output.records"),
     *("trio_supervisor.core.cgroups", "trio_supervisor.core.config.ineffective"),
     *("trio_supervisor.runtime.events.back_pressure", "trio_supervisor.runtime.groups.scaling"),
