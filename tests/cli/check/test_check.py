@@ -428,3 +428,30 @@ def test_the_commands_of_probes_are_looked_for(
     (missing,) = [found for found in findings if found["option"] in ("ready", "health")]
     assert missing["option"] == "ready"
     assert missing["text"] == "ready of x:x will fail: can't find command '/nonexistent/ready'"
+
+
+@pytest.mark.behaviour("policies.md#commands-beside-the-program")
+@pytest.mark.parametrize("option", ["pre_start", "stop_command", "post_stop", "refresh_command"])
+def test_the_commands_of_hooks_are_looked_for(
+    option: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOOK_SECRET", "hunter2hunter2")
+    base = BASE.replace("[supervisord]\n", "[supervisord]\nextended=true\n")
+
+    def findings(line: str) -> list[tuple[str, str]]:
+        text = f"[program:x]\ncommand=/bin/true\n{option}={line}\n"
+        check(str(write_config(tmp_path, text, base=base)), {}, "json", "tsupervisord")
+        found = json.loads(capsys.readouterr().out)["findings"]
+        return [(one["text"], one["hint"]) for one in found if one["option"] == option]
+
+    assert findings("/bin/true now") == []
+    missing = "can't find command '/nonexistent/hook'"
+    hint = "name an existing command, or leave it out"
+    assert findings("/nonexistent/hook") == [(f"{option} of x:x will fail: {missing}", hint)]
+    [(text, hint)] = findings('/bin/true "%(ENV_HOOK_SECRET)s')
+    assert text.endswith("No closing quotation")
+    assert "hunter2" not in text
+    assert hint.startswith("close the quote")

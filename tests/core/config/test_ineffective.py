@@ -42,6 +42,10 @@ def remarks(lines: str, base: str = EXTENDED) -> list[str]:
             "refresh_signal=USR1\nrefresh_command=/bin/true",
             ["refresh_signal has no effect beside refresh_command"],
         ),
+        (
+            "refresh_signal=KILL",
+            ["refresh_signal is a signal that no program can handle, so each refresh fails"],
+        ),
         ("hook_timeout=5", ["hook_timeout has no effect: the program has no pre_start"]),
         ("essential=true", [f"essential {ESSENTIAL}"]),
     ],
@@ -65,6 +69,7 @@ def test_options_without_an_effect(lines: str, texts: list[str]) -> None:
         "essential=true\nautorestart=false",
         "essential=true\nautorestart=unexpected",
         "essential=false",
+        "refresh_signal=USR1",
         "essential=true\noneshot=true",
     ],
 )

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 DAEMON = "supervisord"
 NO_PERMISSION = "give the user the permission, or name another place"
 TAKEN = "stop that one first, or choose another"
+CLOSE_QUOTE = "close the quote, or write \\' for a quote that is meant as it is"
 #: Placeholder for a process name, so that processes with the same finding can share it.
 WHO = "\0"
 
@@ -172,11 +173,10 @@ class _Prober:
         # A first word that only a shell can run has been remarked already.
         if (why := _missing(process, process.command)) and no_program(process.command) is None:
             yield self._failing(process, why)
-        probes = (("ready", process.readiness.condition), ("health", process.health.check))
-        for option, probe in probes:
-            if probe is not None and (line := probe.command) and (why := _missing(process, line)):
-                text = f"{option} of {WHO} will fail: {why}"
-                yield _warning(text, section, option, "name an existing command, or leave it out")
+        for option, line in _side_commands(process):
+            if why := _missing(process, line):
+                text = f"{option} of {WHO} will fail: {self._as_written(process, option, why)}"
+                yield _warning(text, section, option, _advice_beside(line))
         if process.wants_cgroup:
             for found in shortcomings(process, self._lacking):
                 yield _warning(f"{WHO}: {found.text}", section, found.option, found.hint)
@@ -192,16 +192,19 @@ class _Prober:
             yield from self._fastcgi(process.socket, section)
 
     def _failing(self, process: ProcessConfig, why: str) -> Diagnostic:
-        """The finding that a process cannot start, without the values of its variables."""
+        """The finding that a process cannot start."""
+        text = f"{WHO} will fail to start: {self._as_written(process, 'command', why)}"
+        return _warning(text, process.section, "command", _advice(process))
+
+    def _as_written(self, process: ProcessConfig, option: str, text: str) -> str:
+        """A text with a part of the value of an option, without the values of its variables."""
         section = self._document.sections.get(process.section or "")
-        entry = None if section is None else self._document.entry(section, "command")
-        if entry is not None:
-            written = entry.value if entry.words is None else " ".join(entry.words)
-            known = {**os.environ, **process.environment}
-            why = as_written(why, written, lambda variable: known.get(variable, ""))
-        text = f"{WHO} will fail to start: {why}"
-        hint = _advice(process)
-        return _warning(text, process.section, "command", hint)
+        entry = None if section is None else self._document.entry(section, option)
+        if entry is None:
+            return text
+        written = entry.value if entry.words is None else " ".join(entry.words)
+        known = {**os.environ, **process.environment}
+        return as_written(text, written, lambda variable: known.get(variable, ""))
 
     def _fastcgi(self, socket: FastCgiSocket, section: str) -> Findings:
         scheme, _, rest = socket.url.partition("://")
@@ -313,6 +316,20 @@ def _cgroup(setting: str) -> tuple[str | None, str]:
         return None, str(error)
 
 
+def _side_commands(process: ProcessConfig) -> Iterator[tuple[str, str]]:
+    """Yield the option and the line of each command that is run beside the program."""
+    stopping = process.stopping
+    probes = (("ready", process.readiness.condition), ("health", process.health.check))
+    lines = (
+        *((option, None if probe is None else probe.command) for option, probe in probes),
+        ("pre_start", stopping.pre_start),
+        ("stop_command", stopping.command),
+        ("post_stop", stopping.post_stop),
+        ("refresh_command", stopping.refresh_command),
+    )
+    return ((option, line) for option, line in lines if line)
+
+
 def _missing(process: ProcessConfig, line: str) -> str:
     """Say why a command line of a process cannot be run; empty if its program is there."""
     try:
@@ -327,10 +344,15 @@ def _missing(process: ProcessConfig, line: str) -> str:
     return ""
 
 
+def _advice_beside(line: str) -> str:
+    """Return how to fix a command beside that of the program."""
+    return CLOSE_QUOTE if open_quote(line) else "name an existing command, or leave it out"
+
+
 def _advice(process: ProcessConfig) -> str:
     """Return how to fix a command that cannot be executed."""
     if open_quote(process.command):
-        return "close the quote, or write \\' for a quote that is meant as it is"
+        return CLOSE_QUOTE
     words = shlex.split(process.command)
     if len(words) == 1 and " " in words[0]:
         return "leave out the quotes around the whole command"

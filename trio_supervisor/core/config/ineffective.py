@@ -5,6 +5,7 @@ They are no mistakes: the file runs. But somebody counts on what they say.
 
 from __future__ import annotations
 
+from signal import SIGKILL, SIGSTOP
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config.model import Autorestart, OnUnhealthy
@@ -23,6 +24,8 @@ OF_HEALTH = (
     *("health_interval", "health_timeout", "health_failures"),
     *("on_unhealthy", "dump_signal"),
 )
+#: Signals for which no program has a handler.
+UNHANDLED = (SIGKILL, SIGSTOP)
 
 
 def ineffective(config: ProcessConfig, written: Container[str]) -> Iterator[Contradiction]:
@@ -47,6 +50,11 @@ def _of_hooks(config: ProcessConfig) -> Iterator[Contradiction]:
     if stopping.refresh_command is not None:
         text = "has no effect beside refresh_command"
         yield Contradiction("refresh_signal", text, "leave one of the two out")
+    elif stopping.refresh_signal in UNHANDLED:
+        text = "is a signal that no program can handle, so each refresh fails"
+        yield Contradiction(
+            "refresh_signal", text, "use one that lets the program reload, like HUP"
+        )
     hooks = (stopping.pre_start, stopping.post_stop, stopping.refresh_command)
     if hooks == (None,) * len(hooks):
         text = "has no effect: the program has no pre_start, post_stop or refresh_command"
