@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.kit.cgroups import new_cgroup
 from tests.kit.ctl import install, run
 from tests.kit.curl import send
 from tests.kit.daemon import BASE, alive, daemon, eventually, free_port
@@ -25,6 +26,26 @@ if os.fork() == 0:
     time.sleep(1000)
 os.wait()
 """
+#: The same in a process that is no descendant of the program any more.
+HIDDEN_HOG = """
+import os, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        taken = bytearray(b"x") * (100 * 2**20)
+        open("hidden", "w").write(str(os.getpid()))
+        time.sleep(1000)
+    os._exit(0)
+os.wait()
+time.sleep(1000)
+"""
+#: Looks at the memory more often.
+IMPATIENT = """
+import sys
+if 'trio_supervisor' in sys.orig_argv:
+    from trio_supervisor.core.process import memory_watch
+    memory_watch.INTERVAL = 0.2
+"""
 
 
 @pytest.mark.behaviour("policies.md#watched-memory", "policies.md#shown-limits")
@@ -32,11 +53,7 @@ def test_a_program_that_takes_too_much_is_restarted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "hog.py").write_text(HOG)
-    (tmp_path / "sitecustomize.py").write_text(
-        "import sys\nif 'trio_supervisor' in sys.orig_argv:\n"
-        "    from trio_supervisor.core.process import memory_watch\n"
-        "    memory_watch.INTERVAL = 0.2\n"
-    )
+    (tmp_path / "sitecustomize.py").write_text(IMPATIENT)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     port = free_port()
     text = f"""
@@ -76,3 +93,28 @@ post_stop=sh -c "echo $SERVICE_RESULT > result"
         told = run([program, "-c", "c.conf", "why", "hog"], cwd=tmp_path).out
         assert "memory_max reached: it uses 1" in told
         assert "started because a limit was reached" in told
+
+
+@pytest.mark.behaviour("policies.md#watched-memory")
+def test_what_hides_in_the_cgroup_of_the_program_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "hog.py").write_text(HIDDEN_HOG)
+    (tmp_path / "sitecustomize.py").write_text(IMPATIENT)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    text = f"""
+[program:hog]
+command={sys.executable} -S {tmp_path}/hog.py
+directory={tmp_path}
+startsecs=0
+memory_max=64MB
+kill_mode=cgroup
+restart_limit=1/1h
+"""
+    with new_cgroup() as above:
+        (above / "sub").mkdir()  # gets no controllers, because they are not passed on to it
+        base = EXTENDED.replace("extended=true\n", f"extended=true\ncgroup={above}/sub\n")
+        with daemon(tmp_path, text, base=base) as running:
+            running.wait_log("more than its memory_max, 64.0 MiB; it is restarted")
+            running.wait_for("hog", "FATAL")
+            assert not alive(int((tmp_path / "hidden").read_text()))

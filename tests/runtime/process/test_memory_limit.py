@@ -37,7 +37,7 @@ class ScriptedMemory(OwnMemory):
         self.looks = 0
 
     @contextmanager
-    def watching(self, pid: int) -> Iterator[None]:
+    def watching(self, pid: int, members: object = None) -> Iterator[None]:
         self.watched.add(pid)
         try:
             yield

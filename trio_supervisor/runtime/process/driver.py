@@ -401,8 +401,7 @@ class Driver:
                     # Imported here because few programs have such a limit.
                     from trio_supervisor.runtime.process.memory_limit import watch_memory
 
-                    what = self._config, self._starter.group, self._host, self._record
-                    nursery.start_soon(watch_memory, *what, self)
+                    nursery.start_soon(watch_memory, self._starter, self._record, self)
                 if self._record.state is State.STARTING and self._record.intent is Intent.DOWN:
                     with contextlib.suppress(Failed):  # UNKNOWN now, as the log says
                         self._terminate(child)

@@ -8,6 +8,7 @@ import trio
 
 from trio_supervisor.core.config.model import Severity
 from trio_supervisor.core.config.names import full_name
+from trio_supervisor.core.config.stopping import KillMode
 from trio_supervisor.core.journal.entry import What
 from trio_supervisor.core.numbers import mebibytes
 from trio_supervisor.core.process.cause import Cause, CauseKind
@@ -16,9 +17,8 @@ from trio_supervisor.core.process.memory_watch import MOST_LOOKS, looks_above, n
 from trio_supervisor.core.process.states import State
 
 if TYPE_CHECKING:
-    from trio_supervisor.core.config.model import ProcessConfig
     from trio_supervisor.core.process.record import ProcessRecord
-    from trio_supervisor.runtime.host import Host
+    from trio_supervisor.runtime.spawn.starter import Starter
 
 OPTION = "memory_max"
 
@@ -30,17 +30,18 @@ class Restarted(Protocol):
         """Stop the child and start another one, whatever ``autorestart`` says."""
 
 
-async def watch_memory(
-    config: ProcessConfig, group: str, host: Host, record: ProcessRecord, driver: Restarted
-) -> NoReturn:
+async def watch_memory(starter: Starter, record: ProcessRecord, driver: Restarted) -> NoReturn:
     """Look at the memory of the present child until cancelled.
 
     It is restarted only out of RUNNING: a child that starts or stops has its own times.
     """
-    limit, looks, name = config.limits.memory_max, 0, full_name(config.name, group)
+    config, host = starter.config, starter.host
+    limit, looks, name = config.limits.memory_max, 0, full_name(config.name, starter.group)
     assert limit is not None
     memory, pid = host.own_memory(), record.pid
-    with memory.watching(pid):
+    # What survives the child does not count: a restart would not help.
+    node = starter.node if config.stopping.kill_mode is KillMode.CGROUP else None
+    with memory.watching(pid, None if node is None else node.members):
         while True:
             await trio.sleep_until(next_look(trio.current_time()))
             used = await memory.of(pid)
