@@ -80,6 +80,22 @@ async def test_a_job_that_fails() -> None:
         assert supervisor.processes() == []
 
 
+async def test_wrong_arguments_start_no_job() -> None:
+    run: Any
+    async with open_supervisor() as supervisor:
+        run, before = supervisor.run_job, supervisor.journal.number
+        with pytest.raises(TypeError, match="input of a job is bytes, not text"):
+            await run("/bin/cat", input="text")
+        for seconds in (-1, float("nan")):
+            with pytest.raises(ValueError, match=f"number of seconds from 0, not {seconds}"):
+                await run("/bin/cat", timeout=seconds)
+        assert supervisor.journal.number == before
+        cat: Any = supervisor.add_program("cat", "/bin/cat", startsecs=0)
+        await cat.wait_for(State.RUNNING)
+        with pytest.raises(TypeError, match="sent bytes, not text"):
+            cat.send_stdin("hello")
+
+
 async def test_a_job_that_takes_too_long_or_is_cancelled_is_stopped() -> None:
     async with open_supervisor() as supervisor:
         with pytest.raises(ProcessFailed, match=r"not done within 0\.1 seconds; stopped") as caught:

@@ -71,6 +71,10 @@ async def run_job(
     for option in _NOT_OF_JOBS:
         if option in options:
             raise ConfigError(f"a job is run once and has no {option}", option=option)
+    if isinstance(input, str):
+        raise TypeError("the input of a job is bytes, not text: use encode()")
+    if timeout is not None and not timeout >= 0:
+        raise ValueError(f"the timeout of a job is a number of seconds from 0, not {timeout}")
     name = _name_of(command) if name is None else name
     once: ProgramOptions = {
         **options,

@@ -287,6 +287,8 @@ class Process(BaseProcess):
 
         Raises NotRunning, NoFile if stdin is closed, or Failed if too much waits.
         """
+        if isinstance(data, str):
+            raise TypeError("a program is sent bytes, not text: use encode()")
         if self.driver.child is None or self.record.state is State.STOPPING:
             raise NotRunning(self.full_name)
         self._stdio.stdin.send(data, self.full_name, limited=limited)
