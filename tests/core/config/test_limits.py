@@ -54,6 +54,8 @@ def test_a_limit_in_a_file(line: str, given: tuple[str, int, int]) -> None:
         ("nice = low", "invalid number 'low'"),
         ("oom_score_adj = -1001", "-1001 is not in -1000 to 1000"),
         ("memory_max = 0", "0 leaves nothing at all"),
+        ("memory_max = 9223372036854775808", "9223372036854775808 is too large"),
+        ("memory_high = 99999999999GB", "99999999999GB is too large"),
         ("memory_high = 512M", "invalid size '512M'"),
         ("cpu_max = 0.001", "'0.001' is no number of processors"),
         ("cpu_max = all", "'all' is no number of processors"),

@@ -126,6 +126,8 @@ def size_limit(text: str, context: EvalContext) -> int:
     size = byte_size(text, context)
     if size < 1:
         raise ValueError(f"{text} leaves nothing at all", "use at least 1")
+    if size > LARGEST_LIMIT:  # the kernel would take the rest of a division for it
+        raise ValueError(f"{text} is too large", f"use {LARGEST_LIMIT} at most")
     return size
 
 
