@@ -100,8 +100,10 @@ async def test_bytes_that_are_no_text(tmp_path: Path) -> None:
 async def test_no_log(tmp_path: Path) -> None:
     result = await search([LineSource("stdout", str(tmp_path / "none"), UNKNOWN)], Wanted("x"))
     assert (result.matches, result.before, result.total) == ((), None, 0)
-    with pytest.raises(Failed, match="cannot read"):
+    with pytest.raises(Failed) as caught:
         await search([LineSource("stdout", str(tmp_path), UNKNOWN)], Wanted("x"))
+    reason = f"cannot read {tmp_path}: it is not a regular file"
+    assert caught.value.detail == f"the search has failed: {reason}"
 
 
 async def test_an_expression_that_takes_too_long_ends_with_its_process(

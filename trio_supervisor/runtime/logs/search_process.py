@@ -19,7 +19,7 @@ from heapq import merge
 if __name__ == "__main__":
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(__file__)))))
 
-from trio_supervisor.core.errors import NoFile
+from trio_supervisor.core.errors import NoFile, RequestError
 from trio_supervisor.core.logs.lines import spans_before
 from trio_supervisor.core.logs.match import Matcher, matcher
 from trio_supervisor.core.logs.place import LogPlace, cursor_text, parse_cursor
@@ -205,6 +205,8 @@ def main() -> None:
     answer: dict[str, object]
     try:
         answer = search(json.load(sys.stdin))
+    except RequestError as error:
+        answer = {"error": error.detail}
     except Exception as error:
         answer = {"error": str(error) or type(error).__name__}
     json.dump(answer, sys.stdout)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 LINES, MOST_LINES = 100, 2000
 #: Matches of an answer, and lines around each, at most.
 MATCHES, MOST_MATCHES, MOST_CONTEXT = 50, 500, 20
-HINT = "a log on a disk that does not answer cannot be read"
+HINT = "a log can be read if it is a regular file on a disk that answers"
 #: Stands for the beginning of the logs.
 BEGINNING = "start"
 BOTH = "both"
