@@ -127,3 +127,26 @@ def test_a_daemon_ends_although_a_disk_is_frozen(tmp_path: Path) -> None:
                 running.signal(signal.SIGTERM)
                 eventually(lambda: not (tmp_path / "sup.pid").exists(), "the orderly end")
             assert running.process.wait(PATIENCE) == 0
+
+
+@pytest.mark.behaviour("output.md#disks-that-are-slow-when-the-daemon-ends")
+@needs_root
+def test_a_daemon_reports_what_a_frozen_disk_has_not_got(tmp_path: Path) -> None:
+    (tmp_path / "writer.py").write_text(WRITER)
+    with disk(tmp_path) as there:
+        text = (
+            f"[program:there]\ncommand={sys.executable} -S writer.py %(here)s/done\n"
+            f"directory={tmp_path}\nstdout_logfile={there.mount}/log\nstartsecs=0\n"
+        )
+        log = there.mount / "log"
+        with daemon(tmp_path, text) as running:
+            eventually(lambda: log.exists() and log.stat().st_size > 100, "a log")
+            with there.frozen():
+                (tmp_path / "done").touch()
+                noted = tmp_path / "done.count"
+                count = int(eventually(lambda: noted.exists() and noted.read_text(), "the count"))
+                missing = sum(len(f"{number}\n") for number in range(count)) - log.stat().st_size
+                running.signal(signal.SIGTERM)
+                told = "bytes are not written before the end, because its disk does not answer"
+                running.wait_log(f"log {log}: {missing} {told}")
+            assert running.process.wait(PATIENCE) == 0

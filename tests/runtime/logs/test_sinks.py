@@ -20,6 +20,7 @@ from tests.kit.fakes import Recorder, log_lines
 from tests.kit.pipes import PATIENCE, pipe, read_exactly
 from trio_supervisor.core.config.model import ChannelConfig
 from trio_supervisor.runtime.logs import writer
+from trio_supervisor.runtime.logs.logfile import LogFile
 from trio_supervisor.runtime.logs.sinks import Sinks
 from trio_supervisor.runtime.logs.writer import BACKLOG_LIMIT, QUEUE_LIMIT, ROOM
 from trio_supervisor.runtime.output.channel import OutputChannel
@@ -311,6 +312,65 @@ def test_settle_waits_for_a_reader_that_is_slow(targets: Targets) -> None:
     listening.close()
     assert [message.rsplit(b" ", 1)[1] for message in read] == [b"%d" % n for n in range(count)]
     assert targets.lines == []
+
+
+class Disk:
+    """Holds each write to a regular file until ``resume``."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.resume = threading.Event()
+        write = LogFile.write
+
+        def late(file: LogFile, data: bytes) -> None:
+            assert self.resume.wait(PATIENCE)
+            write(file, data)
+
+        monkeypatch.setattr(LogFile, "write", late)
+
+
+@pytest.mark.behaviour("output.md#disks-that-are-slow-when-the-daemon-ends")
+def test_settle_waits_for_a_disk_that_is_slow(
+    targets: Targets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trio_supervisor.runtime.logs.sinks.LONGEST_SETTLE", PATIENCE)
+    disk = Disk(monkeypatch)
+    logs = [tmp_path / name for name in "ab"]
+    for log in logs:
+        sink = targets.file(str(log), maxbytes=0, backups=0)
+        sink.write(b"first ")
+        sink.write(b"last")
+        sink.close()
+    settling = threading.Thread(target=targets.sinks.settle, args=(0.001,))
+    settling.start()
+    settling.join(0.1)
+    assert settling.is_alive()
+    disk.resume.set()
+    settling.join(PATIENCE)
+    assert [log.read_bytes() for log in logs] == [b"first last"] * 2
+    assert targets.lines == []
+
+
+@pytest.mark.behaviour("output.md#disks-that-are-slow-when-the-daemon-ends")
+def test_settle_counts_the_bytes_that_a_hanging_disk_has_not_got(
+    targets: Targets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trio_supervisor.runtime.logs.sinks.LONGEST_SETTLE", 0.1)
+    disk = Disk(monkeypatch)
+    logs = [tmp_path / name for name in "ab"]
+    for log in logs:
+        sink = targets.file(str(log), maxbytes=0, backups=0)
+        sink.write(b"first ")
+        sink.write(b"last")
+        sink.close()
+    for _ in range(2):  # told once
+        targets.sinks.settle(0.001)
+    assert targets.lines == [
+        f"ERRO log {log}: 10 bytes are not written before the end, because its disk does not answer"
+        for log in logs
+    ]
+    disk.resume.set()
+    targets.settle()
+    assert [log.read_bytes() for log in logs] == [b"first last"] * 2
 
 
 class Syslog:

@@ -232,6 +232,29 @@ def test_a_disk_that_hangs_for_days_does_not_take_all_memory(office: Office) -> 
     assert office.lines == [lost, f"INFO log {path} works again; {dropped} bytes were dropped"]
 
 
+@pytest.mark.behaviour("output.md#disks-that-are-slow-when-the-daemon-ends")
+def test_what_was_dropped_is_counted_also_if_the_disk_does_not_come_back(office: Office) -> None:
+    office.hang()
+    written = 1
+    while office.slow.backlog + 65536 <= QUEUE_LIMIT:
+        office.slow.write(b"x" * 65536)
+        written += 65536
+    for _ in range(3):
+        office.slow.write(b"x" * 65536)
+    office.slow.close()
+    path = office.directory / "slow"
+    assert office.lines == [
+        f"ERRO cannot write log {path}: its disk is too slow; output is dropped until it works",
+        f"ERRO log {path} is closed; {3 * 65536} bytes were dropped",
+    ]
+    assert office.worker.left() == [(str(path), written)]
+    assert office.worker.left() == []
+    office.disk.resume()
+    office.worker.settle(PATIENCE)
+    assert office.read("slow") == b"<" + b"x" * (written - 1)
+    office.slow = office.sink("slow", os.write)
+
+
 @pytest.mark.parametrize("action", ["reopen", "clear"])
 def test_what_cannot_be_done_now_is_said_and_done_later(office: Office, action: str) -> None:
     office.slow.write(b"old")

@@ -41,7 +41,7 @@ LABELS = {
 }
 STDOUT = "/dev/stdout"
 SYSLOG = "syslog"
-#: Seconds that ``close`` blocks for slow disks and readers, so that the daemon exits promptly.
+#: Seconds that ``close`` waits for a reader that takes nothing, so that the daemon exits promptly.
 CLOSE_TIMEOUT = 0.5
 #: Seconds that a response to a client is delayed until its log records are written; usually it
 #: takes about 0.0001 s.
@@ -144,9 +144,9 @@ class ActivityLog:
     def close(self) -> None:
         """Close all targets; wait for slow disks and readers, but only for a moment."""
         self._write_gathered()
-        self._close_copy()
         self.sinks.settle(CLOSE_TIMEOUT)  # while it can be reported what they leave
         self._write_gathered()
+        self._close_copy()
         target, self._target = self._target, None
         if target is not None:
             target.close()

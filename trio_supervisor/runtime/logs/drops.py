@@ -46,6 +46,15 @@ class DropCounter:
                 Severity.INFO, f"log {self._target} works again; {count} bytes were dropped"
             )
 
+    def closed(self) -> None:
+        """Call it when the target is closed: reports what was dropped if it has not recovered."""
+        if self.failing:
+            self.failing = False
+            count, self._bytes = self._bytes, 0
+            self._report(
+                Severity.ERROR, f"log {self._target} is closed; {count} bytes were dropped"
+            )
+
 
 class CutLine:
     """Tracks whether dropped output has cut a line; the next output then starts on a new line."""

@@ -202,6 +202,7 @@ class FileSink:
         with self._worker.lock:
             if earlier._queue is not None:
                 self._queue = deque()
+                self._worker.submitters.add(self)
                 earlier._successor = self
 
     def reopen(self) -> None:
@@ -211,8 +212,13 @@ class FileSink:
         self._do(self._file.clear)
         self._cut.restart()
 
+    @property
+    def path(self) -> str:
+        return self._file.path
+
     def close(self) -> None:
         self._put(self._file.close, 0, urgent=False)
+        self._drops.closed()
         self._writes.closed(self._file.path)
         self._reports.pass_on()
 
@@ -254,6 +260,7 @@ class FileSink:
                 self._queue.append(item)
                 return
             self._queue = deque((item,))
+            self._worker.submitters.add(self)
             self._late = False
         self._worker.submit(self._work, urgent=urgent)
 
@@ -282,6 +289,7 @@ class FileSink:
     def _end(self) -> FileSink | None:
         """Become idle; return the successor if it has something to write. Needs the lock."""
         self._queue = None
+        self._worker.submitters.discard(self)
         self._worker.notify()
         successor, self._successor = self._successor, None
         return successor if successor is None or successor._queue else successor._end()

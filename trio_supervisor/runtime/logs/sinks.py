@@ -43,8 +43,9 @@ T = TypeVar("T")
 
 #: Where systemd's journal takes entries.
 JOURNALD_SOCKET = "/run/systemd/journal/socket"
-#: Seconds for which the end of the daemon may wait for readers that are slow: a journal takes some
-#: thousand entries a second, and a container is killed ten seconds after it was told to stop.
+#: Seconds for which the end of the daemon may wait for readers that are slow, and for one write to
+#: a disk: a journal takes some thousand entries a second, a busy disk may take seconds for a write,
+#: and a container is killed ten seconds after it was told to stop.
 LONGEST_SETTLE = 5.0
 
 
@@ -200,10 +201,17 @@ class Sinks:
     def settle(self, seconds: float) -> None:
         """Wait until everything is written; what makes no progress for so long is left behind.
 
-        A reader that is slow but takes something is waited for up to ``LONGEST_SETTLE`` seconds;
-        what it has not taken then is reported.
+        A reader that is slow but takes something is waited for up to ``LONGEST_SETTLE`` seconds,
+        and a disk until it has done nothing for so long, since a child that has ended writes its
+        output to no other place. What is not written then is reported.
         """
-        self._worker.settle(seconds)
+        self._worker.settle(max(seconds, LONGEST_SETTLE))
+        for path, count in self._worker.left():
+            self._report(
+                Severity.ERROR,
+                f"log {path}: {count} bytes are not written before the end, because its disk does"
+                " not answer",
+            )
         began = time.monotonic()
         for writer in self._writers.values():
             writer.settle(seconds, max(seconds, LONGEST_SETTLE), began)

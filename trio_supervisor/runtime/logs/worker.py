@@ -46,7 +46,7 @@ import threading
 import time
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import trio
 
@@ -60,6 +60,17 @@ if TYPE_CHECKING:
 STUCK_AFTER = 0.02
 #: Seconds after which a replaced thread that has not come back has met a disk that hangs.
 HANGS_AFTER = 0.05
+
+
+class Submitter(Protocol):
+    """The owner of a queue of its own, which submits one job of it at a time."""
+
+    backlog: int
+    """Bytes in its queue."""
+
+    @property
+    def path(self) -> str:
+        """The file that they are for."""
 
 
 class DiskWorker:
@@ -85,6 +96,10 @@ class DiskWorker:
         self._stuck = 0
         """Threads that were replaced and have not come back yet."""
         self._replaced_at = 0.0
+        self._done_at = 0.0
+        """When a job was last done; monotonic."""
+        self.submitters: set[Submitter] = set()
+        """Those with something in their queues. Guarded by the lock."""
 
     def submit(self, job: Job, *, urgent: bool = True) -> None:
         """Have a job done soon, after those that were submitted before. It must not raise.
@@ -155,15 +170,24 @@ class DiskWorker:
     def settle(self, seconds: float) -> None:
         """Block until all jobs are done, or until one of them has taken so many seconds.
 
-        A thread that was replaced counts too: its disk may be slow rather than hang.
+        A thread that was replaced counts too: its disk may be slow rather than hang. Many logs on a
+        disk that hangs take no longer than one: it is also over when no job was done for so long.
         """
         self._begin()
+        entered = time.monotonic()
         with self._changed:
             while self._active or self._stuck:
                 since = self._began if self._active else self._replaced_at
+                since = min(since, max(entered, self._done_at))
                 if (left := since + seconds - time.monotonic()) <= 0:
                     return
                 self._changed.wait(left)
+
+    def left(self) -> list[tuple[str, int]]:
+        """Return each path with the bytes for it that are not written, each only once."""
+        with self.lock:
+            left, self.submitters = self.submitters, set()
+            return sorted((owner.path, owner.backlog) for owner in left if owner.backlog)
 
     def _begin_later(self) -> bool:
         """Have the loop start the thread after the tasks that are ready; False without a loop."""
@@ -212,6 +236,7 @@ class DiskWorker:
                 job = self._ready.popleft()
                 self._began = time.monotonic()
             job()
+            self._done_at = time.monotonic()
 
     def _watch(self) -> None:
         """Run as the watchdog, until no job waits behind another."""
