@@ -152,8 +152,11 @@ class Host:
 
     def close(self) -> None:
         """Remove what was made on the way: the supervisor has ended."""
-        if self._notify_directory is not None and not self.letting_go:
-            self._notify_directory.close()
+        if self._notify_directory is not None:
+            if self.letting_go:
+                self._notify_directory.unlock()  # the next supervisor locks it
+            else:
+                self._notify_directory.close()
 
     def publish(self, event: Event) -> None:
         self.bus.publish(event)

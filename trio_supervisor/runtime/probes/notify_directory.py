@@ -45,7 +45,7 @@ class NotifyDirectory:
     def new_path(self) -> str:
         """Return a path for a socket that nobody can guess. Raises OSError."""
         if self._path is None or not os.path.isdir(self._path):
-            self._unlock()
+            self.unlock()
             self._path = self._made()
             with suppress(RuntimeError):  # no thread is left: another start does it
                 sweep = partial(remove_dead, os.path.dirname(self._path))
@@ -63,7 +63,13 @@ class NotifyDirectory:
             with suppress(OSError):
                 os.rmdir(self._path)
             self._path = None
-        self._unlock()
+        self.unlock()
+
+    def unlock(self) -> None:
+        """Release the lock: no longer needed, or left to the next supervisor."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def _made(self) -> str:
         *preferred, last = [*self._candidates, tempfile.gettempdir()]
@@ -80,12 +86,7 @@ class NotifyDirectory:
             if self._lock is None or os.path.isdir(path):
                 os.chmod(path, 0o711)
                 return path
-            self._unlock()
-
-    def _unlock(self) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+            self.unlock()
 
 
 def remove_dead(parent: str) -> None:
