@@ -154,6 +154,8 @@ LAZY = (
     Lazy(
         "runtime.supervisor", f"{NAME}.runtime.groups.stop_timeout*", "few daemons have this option"
     ),
+    Lazy("cli.daemon_run", f"{NAME}.runtime.process.leftover_stop*", "few daemons need it"),
+    Lazy("runtime.spawn.spec", f"{NAME}.runtime.spawn.owned*", "few daemons need it"),
     Lazy("runtime.spawn.leftovers", "datetime*", "most starts find no leftovers"),
     Lazy("runtime.logs.sinks", f"{NAME}.runtime.logs.journald*", "few programs log there"),
     Lazy("core.line_records", "json*", "for the format json only"),

@@ -22,7 +22,7 @@ from trio_supervisor.cli.privileges import reset_signals
 from trio_supervisor.cli.recorded_pid import recorded_pid
 from trio_supervisor.cli.server_sockets import ServerSockets
 from trio_supervisor.cli.upgrade.point import UpgradePoint
-from trio_supervisor.core.config.model import Config, Severity
+from trio_supervisor.core.config.model import Config, Severity, Survive
 from trio_supervisor.core.config.reload import reload_daemon
 from trio_supervisor.core.diagnostics import Diagnostic
 from trio_supervisor.core.errors import CantReread, Failed, InternalError, PluginError, RequestError
@@ -219,6 +219,13 @@ class Service:
                 tasks[f"file of {server.section}"] = partial(
                     keep_file, server, listener, activity.log
                 )
+            cleared = trio.Event()
+            if arrival is None and config.daemon.survive is Survive.KILL:
+                # A client could have a program started beside what is left of it.
+                tasks = {what: partial(_after, cleared, task) for what, task in tasks.items()}
+                supervisor.before_boot = partial(self._end_leftovers, supervisor, cleared)
+            else:
+                cleared.set()
             served = trio.Event()
             if arrival is None:
                 served.set()
@@ -239,6 +246,7 @@ class Service:
                         nursery.start_soon(run_forever, task, what, activity.log)
                     if arrival is None:
                         search = partial(_warn_of_leftovers, config, earlier, activity)
+                        search = partial(_after, cleared, search)
                         what = "the search for leftovers"
                         nursery.start_soon(run_logged, search, what, activity.log)
                         _write_pidfile(pidfile, config, activity)
@@ -307,6 +315,22 @@ class Service:
                 activity.log(Severity.INFO, f"set current directory: '{daemon.directory}'")
         os.umask(daemon.umask)
 
+    async def _end_leftovers(
+        self, supervisor: Supervisor, cleared: trio.Event, cause: Cause
+    ) -> None:
+        """End the programs of an earlier, killed daemon; ``cleared`` is set after that.
+
+        ``cause`` is the start of the daemon.
+        """
+        from trio_supervisor.runtime.process.leftover_stop import end_leftovers
+
+        config, log = supervisor.config, supervisor.log
+        end = partial(end_leftovers, config, self._journal, self._cgroups, log, cause)
+        try:
+            await run_logged(end, "the end of leftovers", log)
+        finally:
+            cleared.set()
+
     def _report_ready(self, supervisor: Supervisor) -> None:
         if self._ready is not None:
             self._ready()
@@ -368,6 +392,11 @@ async def _begin_upgrade(point: UpgradePoint, nursery: trio.Nursery, cause: Caus
         point.supervisor.log(Severity.CRITICAL, f"upgrade refused, everything keeps running: {why}")
         raise Failed(why) from error
     return await Upgrader(point).begin(nursery, cause)
+
+
+async def _after(event: trio.Event, task: Callable[[], Awaitable[object]]) -> None:
+    await event.wait()
+    await task()
 
 
 async def _warn_of_leftovers(config: Config, earlier: int | None, activity: ActivityLog) -> None:

@@ -33,6 +33,7 @@ LATE_MODULES = (
     "trio_supervisor.runtime.spawn.environment",
     *("trio_supervisor.runtime.process.left_behind", "trio_supervisor.runtime.spawn.members"),
     *("trio_supervisor.runtime.spawn.sweep", "trio_supervisor.runtime.spawn.tree"),
+    *("trio_supervisor.runtime.spawn.owned", "trio_supervisor.runtime.process.leftover_stop"),
     *("trio_supervisor.core.dependencies.check", "trio_supervisor.runtime.dependencies.shutdown"),
     "trio_supervisor.runtime.dependencies.coordinator",
     "trio_supervisor.web.api.routes",

@@ -93,6 +93,8 @@ class Host:
     environment: Mapping[str, str] = field(default_factory=dict)
     """Environment of the supervisor: the lowest layer of that of each child."""
     server_url: str | None = None
+    owner: str = ""
+    """Path of the configuration whose next daemon ends what is left of this one; empty: none."""
     accepting: bool = True
     """False from the beginning of a shutdown or restart: nothing is spawned after that."""
 

@@ -23,6 +23,7 @@ from trio_supervisor.core.config.model import (
     GroupConfig,
     GroupKind,
     Severity,
+    Survive,
 )
 from trio_supervisor.core.config.python_values import signal_number
 from trio_supervisor.core.config.reload import reread_daemon
@@ -71,7 +72,7 @@ from trio_supervisor.runtime.system.threads import in_thread_if_possible, requir
 from trio_supervisor.runtime.upgrades import Upgrades
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
     from contextlib import AbstractContextManager
 
     from trio_supervisor.core.config.model import ProcessConfig, ProgramOptions, TaskOptions
@@ -162,6 +163,7 @@ class Supervisor:
             journal=self.journal,
             environment=environment,
             server_url=config.server_url,
+            owner=config.path or "" if config.daemon.survive is Survive.KILL else "",
             abort=self._abort,
             ended_unasked=self._ended_unasked,
             cgroups=cgroups,
@@ -171,6 +173,8 @@ class Supervisor:
         self.upgrades = Upgrades()
         self.arrival: Callable[[], object] | None = None
         """Called in place of a boot if it goes on with the state of another supervisor."""
+        self.before_boot: Callable[[Cause], Awaitable[object]] | None = None
+        """Awaited before the first program is started, unless a request to leave comes first."""
         self._logged_messages = frozenset(config.messages)
         """Messages of the last read, already logged; the caller logs those of the first read."""
         self._began_at: float | None = None
@@ -274,10 +278,24 @@ class Supervisor:
             else:
                 self._host.publish(SupervisorStateChangeRunning())
                 boot = BOOT.of(self.journal.started(self.config.path))
+                if self.before_boot is not None:
+                    await self._until_leaving(partial(self.before_boot, boot))
                 task_status.started()
                 self.active.autostart(boot)
             await self._leaving.wait()
             await self._stop_all(list(self.groups.values()))
+            nursery.cancel_scope.cancel()
+
+    async def _until_leaving(self, task: Callable[[], Awaitable[object]]) -> None:
+        """Run a task to its end; cancel it when the supervisor is to stop or to restart."""
+        async with trio.open_nursery() as nursery:
+
+            async def run() -> None:
+                await task()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(run)
+            await self._leaving.wait()
             nursery.cancel_scope.cancel()
 
     async def _stop_all(self, groups: list[Group]) -> None:

@@ -29,6 +29,7 @@ from trio_supervisor.core.config.model import (
     LogFormat,
     OnUnhealthy,
     Severity,
+    Survive,
 )
 from trio_supervisor.core.config.restarting import Backoff, RestartLimit
 from trio_supervisor.core.config.stopping import KillMode, SignalStep
@@ -63,6 +64,7 @@ _LEVEL_HINTS = {"warning": "use warn", "crit": "use critical", "err": "use error
 _RESTART_HINTS = {"always": "use true", "never": "use false", "on-failure": "use unexpected"}
 _BACKOFFS = {kind.value: kind for kind in Backoff}
 _EXIT_WHENS = {when.value: when for when in ExitWhen}
+_SURVIVES = {survive.value: survive for survive in Survive}
 #: Ports that a server can listen on.
 _PORTS = range(1, 65536)
 #: Largest value of C ``int``: file modes are passed to the kernel as ``int``.
@@ -280,6 +282,13 @@ def exit_when(text: str, _: EvalContext) -> ExitWhen:
     if word in _EXIT_WHENS:
         return _EXIT_WHENS[word]
     raise ValueError(f"invalid 'exit_when' value {text!r}", "use all_ended, or leave it out")
+
+
+def survive(text: str, _: EvalContext) -> Survive:
+    word = text.strip().lower()
+    if word in _SURVIVES:
+        return _SURVIVES[word]
+    raise ValueError(f"invalid 'survive' value {text!r}", "use kill, or leave it out")
 
 
 def cgroup(text: str, _: EvalContext) -> str:

@@ -63,6 +63,15 @@ class ExitWhen(enum.Enum):
     """When the last program that was up has ended by itself."""
 
 
+class Survive(enum.Enum):
+    """What the next daemon does with the programs of one that was killed."""
+
+    NONE = "none"
+    """It warns of them, and leaves them alone."""
+    KILL = "kill"
+    """It ends them before it starts any program."""
+
+
 class GroupKind(enum.Enum):
     """What a group is made from; a change of kind is a change of the group."""
 
@@ -599,6 +608,8 @@ class DaemonConfig:
     exit_when: ExitWhen = ExitWhen.NEVER
     stop_timeout: float | None = None
     """The most seconds that the stop of everything takes; None: as long as the programs need."""
+    survive: Survive = Survive.NONE
+    """What the next daemon does with programs that outlive this one."""
     upgrade_signal: bool = False
     """Whether SIGUSR1 upgrades the daemon; else it has its default effect, and ends it."""
     extended: bool = False

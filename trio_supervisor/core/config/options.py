@@ -278,6 +278,14 @@ SUPERVISORD = (
         extended=True,
     ),
     Option(
+        "survive",
+        value_types.SURVIVE,
+        "none",
+        "kill: after the daemon was killed, the next one ends its programs before it starts any",
+        extension=True,
+        extended=True,
+    ),
+    Option(
         "upgrade_signal",
         value_types.BOOLEAN,
         "false",

@@ -28,6 +28,10 @@ _PASSING = frozenset(
 UPGRADED = "UPGRADED"
 
 
+#: ``new`` of entries about what an earlier daemon, which was killed, has left.
+ENDED, NOT_ENDED = "ended", "not ended"
+
+
 class What(enum.Enum):
     """The subject of an entry."""
 
@@ -40,7 +44,7 @@ class What(enum.Enum):
     LIMIT = "limit"
     """A limit was reached; ``new`` is the name of the option."""
     LEFTOVER = "leftover"
-    """A child has left processes behind."""
+    """A child has left processes behind; or ``new``: what an earlier daemon has left."""
     CONFIGURATION = "configuration"
     """A group was added or removed (``new``)."""
     DAEMON = "daemon"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trio_supervisor.core.journal.entry import UPGRADED, What
+from trio_supervisor.core.journal.entry import ENDED, NOT_ENDED, UPGRADED, What
 from trio_supervisor.core.numbers import mebibytes
 from trio_supervisor.core.process.cause import CauseKind
 from trio_supervisor.core.process.states import State
@@ -123,7 +123,7 @@ def _limit(entry: JournalEntry) -> str:
 
 
 def _leftover(entry: JournalEntry) -> str:
-    return f"has left processes behind: pid {_fact(entry, 'pids')}"
+    return f"{_LEFT[entry.new]}: pid {_fact(entry, 'pids')}"
 
 
 def _configuration(entry: JournalEntry) -> str:
@@ -162,6 +162,12 @@ _STATES: dict[State, Callable[[JournalEntry], str]] = {
     State.BACKOFF: _backoff,
     State.FATAL: _fatal,
     State.UNKNOWN: _unknown,
+}
+#: What was left, by ``new`` of the entry.
+_LEFT = {
+    "": "has left processes behind",
+    ENDED: "what an earlier daemon had left was ended",
+    NOT_ENDED: "what an earlier daemon had left could not be ended",
 }
 _SENTENCES: dict[What, Callable[[JournalEntry], str]] = {
     What.STATE: _state,

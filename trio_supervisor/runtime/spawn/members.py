@@ -40,6 +40,15 @@ class ProcessStat:
         return self.state in _ENDED
 
 
+def this_process() -> Member:
+    """Return the identity of the daemon, which it keeps at an upgrade.
+
+    Without ``/proc`` the start time is 0; no other process can be looked at then.
+    """
+    stat = read_stat(os.getpid())
+    return Member(os.getpid(), 0 if stat is None else stat.started)
+
+
 def all_processes() -> dict[int, ProcessStat]:
     """Look at all processes but this one, in one pass; none if ``/proc`` cannot be read now."""
     pids: list[int] = []

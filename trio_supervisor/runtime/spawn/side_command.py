@@ -131,6 +131,7 @@ class SideCommands:
                 self._group,
                 inherited=self._host.environment,
                 server_url=self._host.server_url,
+                owner=self._host.owner,
                 stdin=None,
             )
         except RequestError as error:

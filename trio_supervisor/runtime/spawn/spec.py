@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config.model import AUTO
+from trio_supervisor.core.config.names import full_name
 from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.runtime.spawn.command import find_command
 from trio_supervisor.runtime.spawn.steps import STEPS
@@ -59,11 +60,12 @@ def spawn_spec(
     inherited: Mapping[str, str],
     server_url: str | None,
     stdin: int | None,
+    owner: str = "",
 ) -> SpawnSpec:
     """Describe the next child of a process. Raises NoFile or NotExecutable.
 
     ``inherited`` is the supervisor's environment, ``server_url`` the address of its own server, and
-    ``stdin`` a descriptor to give as fd 0 (None means a pipe).
+    ``stdin`` a descriptor to give as fd 0 (None means a pipe). ``owner`` is that of ``Host``.
     """
     names = {
         "SUPERVISOR_ENABLED": "1",
@@ -73,6 +75,10 @@ def spawn_spec(
     url = server_url if config.serverurl is AUTO else config.serverurl
     if url:
         names["SUPERVISOR_SERVER_URL"] = url
+    if owner:
+        from trio_supervisor.runtime.spawn.owned import mark  # few daemons need it
+
+        names.update(mark(owner, full_name(config.name, group)))
     return SpawnSpec(
         label=config.name,
         command=find_command_of(config, inherited),

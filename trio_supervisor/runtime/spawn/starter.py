@@ -201,6 +201,7 @@ class Starter:
             self.group,
             inherited=self.host.environment,
             server_url=self.host.server_url,
+            owner=self.host.owner,
             stdin=stdin,
         )
 

@@ -20,7 +20,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.process.member import Member
-from trio_supervisor.runtime.spawn.members import PROC, all_processes, read_file, read_stat
+from trio_supervisor.runtime.spawn.members import PROC, all_processes, read_file, this_process
 
 if TYPE_CHECKING:
     from trio_supervisor.runtime.spawn.members import ProcessStat
@@ -30,14 +30,9 @@ VARIABLE = "TSUPERVISOR_TREE"
 
 
 def mark(full_name: str) -> dict[str, str]:
-    """Return the variable of the children of a process.
-
-    Pid and start time identify the daemon, also after an upgrade, which keeps both.
-    """
-    own = os.getpid()
-    stat = read_stat(own)
-    started = 0 if stat is None else stat.started  # there is no /proc, and so nothing to find
-    return {VARIABLE: f"{own}.{started}:{full_name}"}
+    """Return the variable of the children of a process."""
+    daemon = this_process()
+    return {VARIABLE: f"{daemon.pid}.{daemon.started}:{full_name}"}
 
 
 class ProcessTree:
