@@ -10,15 +10,16 @@ import stat
 import sys
 import tempfile
 from functools import partial
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 
 from tests.kit.ctl import install, run
 from tests.kit.curl import send
-from tests.kit.daemon import BASE, daemon, eventually, free_port, wait_until_gone
-from tests.kit.machine import path_of
-from tests.kit.root import NOBODY
+from tests.kit.daemon import BASE, PATIENCE, daemon, eventually, free_port, wait_until_gone
+from tests.kit.machine import need_namespaces, path_of
+from tests.kit.root import NOBODY, needs_root
 
 EXTENDED = BASE.replace("[supervisord]\n", "[supervisord]\nextended=true\n")
 
@@ -268,6 +269,57 @@ def test_a_stop_during_each_kind_of_wait(tmp_path: Path) -> None:
             pid = eventually(lambda: pid_in("pid"), "pid")
             assert running.stop() == 0
         wait_until_gone(pid)
+
+
+#: The C library asks once and waits half a minute, five times.
+RESOLVER = "nameserver {}\noptions timeout:30 attempts:5\n"
+NAMES = """
+[program:other]
+command=/bin/sleep 1000
+startsecs=0
+[program:port]
+command=/bin/sleep 1000
+ready=tcp:db.example:1
+ready_timeout=0
+[program:page]
+command=/bin/sleep 1000
+startsecs=0
+health=http://db.example/
+health_timeout=1h
+"""
+
+
+@needs_root
+@pytest.mark.behaviour("policies.md#names-that-are-not-resolved")
+def test_a_stop_while_a_name_is_looked_up(tmp_path: Path) -> None:
+    """The name server never answers: no stop waits for it, no other program, and no shutdown."""
+    need_namespaces("--mount")
+    # Name servers have port 53, so each process that runs this test needs an address of its own.
+    address = str(IPv4Address("127.128.0.0") + os.getpid() % 2**22)
+    (tmp_path / "resolv.conf").write_text(RESOLVER.format(address))
+    (tmp_path / "nsswitch.conf").write_text("hosts: dns\n")
+    bind = f"mount --bind {tmp_path}/resolv.conf /etc/resolv.conf"
+    if Path("/etc/nsswitch.conf").exists():
+        bind += f" && mount --bind {tmp_path}/nsswitch.conf /etc/nsswitch.conf"
+    within = ["unshare", "--mount", "sh", "-c", f'{bind} && exec "$@"', "sh"]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind((address, 53))
+        server.settimeout(PATIENCE)
+        with daemon(tmp_path, NAMES, base=EXTENDED, within=within) as running:
+            asked = {server.recv(4096)}
+            while len(asked) < 4:  # A and AAAA of each program
+                asked.add(server.recv(4096))
+            running.wait_for("page", "RUNNING")
+            assert running.state("port") == "STARTING"
+            for name in ("port", "other", "page"):
+                assert running.rpc.stopProcess(name) is True
+                assert running.state(name) == "STOPPED"
+            assert running.rpc.startProcess("other") is True
+            # The next try waits for the thread of the last one; the end of the daemon for none.
+            for name in ("port", "page"):
+                assert running.rpc.startProcess(name, False) is True
+                eventually(partial(running.pid, name), f"the child of {name}")
+            assert running.stop() == 0
 
 
 #: Writes as fast as it can until it is told to be ready.
