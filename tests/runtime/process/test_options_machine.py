@@ -1,11 +1,13 @@
 """Random interleavings of everything that can happen to a process with options that wait.
 
 It has hooks, a stop command, a sequence of stop signals, a readiness check, health checks, a limit
-of restarts, or is a job, in all combinations. Its commands hang, fail or succeed as the steps say.
+of restarts, ``kill_mode``, or is a job, in all combinations. Its commands hang, fail or succeed,
+and it leaves processes behind, as the steps say.
 """
 
 from __future__ import annotations
 
+import itertools
 import signal
 from typing import TYPE_CHECKING
 
@@ -15,23 +17,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from tests.kit.fakes import Recorder
+from tests.kit.fakes import Recorder, die_of_it
 from tests.kit.running import running
 from tests.runtime.process.test_lifecycle_machine import PATIENCE, Play
 from trio_supervisor.core.config.model import Autorestart, Health, OnUnhealthy, Readiness
 from trio_supervisor.core.config.probes import TcpProbe
 from trio_supervisor.core.config.restarting import RestartLimit, RestartOptions
-from trio_supervisor.core.config.stopping import SignalStep, Stopping
+from trio_supervisor.core.config.stopping import KillMode, SignalStep, Stopping
 from trio_supervisor.core.events import ProcessState
+from trio_supervisor.core.process.member import Member
 from trio_supervisor.core.process.next_step import next_step
 from trio_supervisor.core.process.states import MOVES, State
 from trio_supervisor.runtime.inspect.describe import reason
 from trio_supervisor.runtime.probes.attempt import Prober
+from trio_supervisor.runtime.spawn import sweep
+from trio_supervisor.runtime.spawn.tree import ProcessTree
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.kit.fakes import FakeChild
     from trio_supervisor.core.config.probes import Probe
     from trio_supervisor.core.process.record import ProcessRecord
+    from trio_supervisor.runtime.process.process import Process
 
 PROBE = TcpProbe(1)
 SEQUENCE = (SignalStep(signal.SIGQUIT, 3), SignalStep(signal.SIGINT))
@@ -42,10 +50,30 @@ def is_main(child: FakeChild) -> bool:
     return child.spec.command.argv[0] != "/bin/echo"
 
 
+async def at_once(look: Callable[[], list[Member]]) -> list[Member]:
+    """Look without a thread, for which the virtual clock would not wait."""
+    await trio.lowlevel.checkpoint()
+    return look()
+
+
 class BusyPlay(Play):
     """A play with commands beside the child, and with answers of checks."""
 
     answer: str | None = ""
+
+    def __init__(self, recorder: Recorder, process: Process, nursery: trio.Nursery) -> None:
+        super().__init__(recorder, process, nursery)
+        self._pids = itertools.count(10_000)
+        self.offspring: dict[Member, int] = {}
+        """What children have started, with the pid of the child."""
+
+    def offspring_of(self, pid: int) -> list[Member]:
+        return [member for member, parent in self.offspring.items() if parent == pid]
+
+    def signal_offspring(self, member: Member, number: int, told: Callable[[], object]) -> None:
+        told()
+        if number == signal.SIGKILL or self.manner is die_of_it:
+            self.offspring.pop(member, None)
 
     @property
     def alive(self) -> list[FakeChild]:
@@ -70,7 +98,10 @@ class BusyPlay(Play):
                 child.die(number % 2)
         elif what == "refresh":
             self.request(self.process.refresh)
-        is_ours = what in ("answer", "command", "refresh")
+        elif what == "fork":
+            for child in self.alive:
+                self.offspring[Member(next(self._pids), number)] = child.pid
+        is_ours = what in ("answer", "command", "refresh", "fork")
         await super().step("wait" if is_ours else what, 0 if is_ours else number)
 
     def check(self) -> None:
@@ -85,6 +116,11 @@ class BusyPlay(Play):
             assert (alive, process.pid) == ([], 0)
         if process.state is State.STOPPING:  # or its post_stop is at work
             assert alive or process.driver.is_dead
+        if process.config.stopping.kill_mode is not KillMode.PROCESS:
+            # Nothing outlives a stop, nor meets the next child.
+            assert {*self.offspring.values()} <= {child.pid for child in alive} or (
+                process.state is not State.STOPPED and not alive
+            )
         if process.config.readiness.condition is not None and process.state is State.RUNNING:
             assert record.probes is not None
             assert record.probes.is_ready
@@ -103,7 +139,8 @@ STEPS = st.lists(
     st.tuples(
         st.sampled_from(
             ["start", "stop", "restart", "exit", "kill", "fail", "gate", "manner", "wait", "wait",
-             "wait", "answer", "command", "command", "command", "refresh", "hold", "shut down"]
+             "wait", "answer", "command", "command", "command", "refresh", "hold", "shut down",
+             "fork", "fork"]
         ),
         st.integers(0, 40),
     ),
@@ -123,6 +160,7 @@ HOOKS = st.fixed_dictionaries(
     "policies.md#stop_command",
     "policies.md#stop_sequence",
     "policies.md#refresh",
+    "policies.md#kill_mode",
     "policies.md#one-shot-programs",
     "policies.md#a-new-start-after-fatal",
 )
@@ -131,6 +169,7 @@ HOOKS = st.fixed_dictionaries(
     steps=STEPS,
     hooks=HOOKS,
     has_sequence=st.booleans(),
+    kill_mode=st.sampled_from(KillMode),
     startsecs=st.integers(0, 2),
     startretries=st.integers(0, 1),
     is_job=st.booleans(),
@@ -144,6 +183,7 @@ def test_whatever_happens_the_invariants_hold(
     steps: list[tuple[str, int]],
     hooks: dict[str, str | None],
     has_sequence: bool,
+    kill_mode: KillMode,
     startsecs: int,
     startretries: int,
     is_job: bool,
@@ -157,7 +197,8 @@ def test_whatever_happens_the_invariants_hold(
         recorder = Recorder()
         ended: list[ProcessRecord] = []
         recorder.host.ended_unasked = lambda config, name, record: ended.append(record)
-        stopping = Stopping(SEQUENCE if has_sequence else (), hook_timeout=4, **hooks)  # type: ignore[arg-type]  # drawn
+        sequence = SEQUENCE if has_sequence else ()
+        stopping = Stopping(sequence, hook_timeout=4, kill_mode=kill_mode, **hooks)  # type: ignore[arg-type]  # drawn
         limit = RestartLimit(2, 60.0) if is_limited else None
         health = Health(PROBE, 2.0, 1.0, 2, OnUnhealthy.RESTART, None)
         group, process = recorder.process(
@@ -178,7 +219,13 @@ def test_whatever_happens_the_invariants_hold(
             async def attempt(self: Prober, probe: Probe, within: float) -> str:
                 return await stage.attempt(within)
 
+            def members(self: ProcessTree, *, main_lives: bool) -> list[Member]:
+                return stage.offspring_of(self._main)
+
             patch.setattr(Prober, "attempt", attempt)
+            patch.setattr(ProcessTree, "members", members)
+            patch.setattr(sweep, "signal_member", stage.signal_offspring)
+            patch.setattr(sweep, "in_thread_if_possible", at_once)
             for what, number in steps:
                 await stage.step(what, number)
                 if ended:
