@@ -384,7 +384,7 @@ ROWS = (
             ("--stderr", "Only stderr"),
             (
                 "-g, --grep REGEX",
-                "Only lines that match; of the whole log unless -n or --since is given",
+                "Only lines that match; of the last 100,000 lines unless -n or --since is given",
             ),
             ("-t, --times", "Show the time of each line, as far as the daemon knows it"),
             ("--daemon", "Also the daemon's own lines, in the order of time"),
