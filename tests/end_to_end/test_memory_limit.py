@@ -32,8 +32,8 @@ import os, time
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
-        taken = bytearray(b"x") * (100 * 2**20)
         open("hidden", "w").write(str(os.getpid()))
+        taken = bytearray(b"x") * (100 * 2**20)
         time.sleep(1000)
     os._exit(0)
 os.wait()
