@@ -91,7 +91,7 @@ def kill_and_leave(
 def leave_nothing(tmp_path: Path) -> Iterator[None]:
     """End whatever a test has left of its programs, found by their command line."""
     yield
-    marker = os.fsencode(f"{tmp_path}/program.py")
+    marker = os.fsencode(f"{tmp_path}/")
     for name in os.listdir("/proc"):
         if not name.isdecimal():
             continue
