@@ -117,6 +117,31 @@ def test_lines_from_before_a_crash_do_not_count(shared: Programs) -> None:
     assert len(echo.lines) == 4
 
 
+def test_any_signal_can_end_a_program_and_its_end_is_waited_for(shared: Programs) -> None:
+    sleeper = shared.start("sleeper", ["sleep", "3600"])
+    pid = sleeper.pid
+    sleeper.kill("SEGV")
+    sleeper.wait_until_ready()
+    assert sleeper.pid not in (0, pid)
+    with pytest.raises(NotReady, match="sleeper has not ended within 0 seconds after signal CONT"):
+        sleeper.kill("CONT", timeout=0)
+    sleeper.stop()
+    with pytest.raises(NotRunning):
+        sleeper.kill()
+
+
+def test_a_stop_after_a_crash_calls_off_the_restart(shared: Programs) -> None:
+    sleeper = shared.start("crasher", ["sleep", "3600"], restart_delay=3600)
+    sleeper.kill()
+    sleeper.stop()
+    assert sleeper.state is State.EXITED
+    assert sleeper.wait().signal == signal.SIGKILL  # nothing is about to start it
+    sleeper.stop()
+    sleeper.start()
+    assert sleeper.pid
+    sleeper.stop()
+
+
 def test_ports_and_functions_tell_that_it_is_ready(shared: Programs, tmp_path: Path) -> None:
     port = free_port()
     command = [sys.executable, "-c", LISTENER, str(port)]

@@ -6,17 +6,17 @@ The pytest plugin of this package has them as the fixture ``programs``. Tests th
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import threading
 import time
 from concurrent.futures import Future
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar, Unpack
 
 import trio
 
-from trio_supervisor.core.errors import StateUnreachable
+from trio_supervisor.core.errors import NotRunning, StateUnreachable
 from trio_supervisor.core.process.reasons import reason
 from trio_supervisor.core.process.states import State
 from trio_supervisor.runtime.embedding.block import open_supervisor
@@ -127,18 +127,22 @@ class SupervisedProgram:
         """Send a signal, given by number or name. Raises NotRunning."""
         self._call_sync(lambda: self._process.signal(number))
 
-    def kill(self) -> None:
-        """Send SIGKILL, and return when it has ended.
+    def kill(self, signal: int | str = "KILL", *, timeout: float = READY_WITHIN) -> None:
+        """Send a signal that ends it, given by number or name, and return when it has ended.
 
         Unless ``autorestart`` says otherwise it is started again: ``wait_until_ready`` waits for
-        that.
+        that. Raises NotRunning, or NotReady, with its output, after ``timeout``
+        seconds.
         """
 
         async def kill() -> None:
             child = self._process.pid
-            self._process.signal(9)
-            while self._process.pid == child:
-                await self._process.changed()
+            self._process.signal(signal)
+            with trio.move_on_after(timeout):
+                while self._process.pid == child:
+                    await self._process.changed()
+                return
+            raise self._failure(f"has not ended within {timeout} seconds after signal {signal}")
 
         self._call(kill)
 
@@ -153,10 +157,10 @@ class SupervisedProgram:
         self.wait_until_ready()
 
     def stop(self) -> None:
-        """Stop it, if it runs. Its lines are kept."""
+        """Stop it, if it runs, and call off a restart that is due. Its lines are kept."""
 
         async def stop() -> None:
-            if not self._process.record.ended_for_good and self.state is not State.STOPPED:
+            with contextlib.suppress(NotRunning):
                 await self._process.stop()
 
         self._call(stop)
@@ -186,9 +190,10 @@ class SupervisedProgram:
     async def _running(self, within: float) -> None:
         with trio.move_on_after(within):
             try:
-                await self._process.wait_for("RUNNING", "EXITED")  # which it is after RUNNING only
+                await self._process.wait_for("RUNNING")
             except StateUnreachable:
-                raise self._failure("could not be started") from None
+                if self.state is not State.EXITED:  # which it is after RUNNING only
+                    raise self._failure("could not be started") from None
             return
         raise self._failure(f"was not RUNNING within {within} seconds")
 
@@ -357,7 +362,7 @@ def _accepts(port: int) -> Callable[[], bool]:
     return accepts
 
 
-@contextmanager
+@contextlib.contextmanager
 def supervised_programs() -> Iterator[Programs]:
     """A context manager, usually in a fixture, that stops its programs at the end.
 

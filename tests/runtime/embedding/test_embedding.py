@@ -19,7 +19,7 @@ from trio_supervisor import (
     State,
     open_supervisor,
 )
-from trio_supervisor.core.errors import AlreadyAdded, BadName, ShuttingDown
+from trio_supervisor.core.errors import AlreadyAdded, AlreadyStarted, BadName, ShuttingDown
 from trio_supervisor.runtime.output.subscriptions import OutputStream
 
 if TYPE_CHECKING:
@@ -51,6 +51,16 @@ async def test_programs_come_and_go(tmp_path: Path) -> None:
         supervisor.add_program("x", theatre.command, startsecs=0)
         assert (await theatre.next()).pid != puppet.pid
     await theatre.aclose()
+
+
+async def test_a_start_of_all_joins_starts_that_succeed_meanwhile() -> None:
+    async with open_supervisor() as supervisor:
+        tasks = supervisor.add_tasks("task", trio.sleep_forever, numprocs=50, startsecs=0)
+        results = await supervisor.start(tasks)
+        assert [result.error for result in results if result.error is not None] == []
+        assert {task.state for task in tasks} == {State.RUNNING}
+        with pytest.raises(AlreadyStarted):
+            await supervisor.process("task:task_00").start()
 
 
 async def test_a_command_of_words_needs_no_quoting() -> None:

@@ -441,7 +441,8 @@ class TaskOptions(CommonOptions, total=False):
     stderr_logfile: str | PathLike
     """Channel that gets the tracebacks of its exceptions."""
     ready: str
-    """What it waits for until it is RUNNING: ``tcp:8080``, ``http://127.0.0.1:8080/``, ..."""
+    """What it waits for until it is RUNNING: ``tcp:8080``, ``unix:/run/app.sock``,
+    ``http://127.0.0.1:8080/`` or ``exec:command``; see policies.md."""
 
 
 class UnconditionalOptions(CommonOptions, total=False):
@@ -513,7 +514,9 @@ class ProgramOptions(UnconditionalOptions, total=False):
     """Options of ``Supervisor.add_program``."""
 
     ready: str
-    """What it waits for until it is RUNNING: ``tcp:8080``, ``http://127.0.0.1:8080/``, ..."""
+    """What it waits for until it is RUNNING: ``tcp:8080``, ``unix:/run/app.sock``,
+    ``log:listening``, ``notify``, ``fd:3``, ``http://127.0.0.1:8080/`` or ``exec:command``; see
+    policies.md."""
 
 
 @dataclass(frozen=True, slots=True)

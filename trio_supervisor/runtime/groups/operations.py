@@ -14,7 +14,7 @@ import trio
 
 from trio_supervisor.core.config.model import Severity
 from trio_supervisor.core.dataclass import dataclass
-from trio_supervisor.core.errors import NotRunning, RequestError
+from trio_supervisor.core.errors import AlreadyStarted, NotRunning, RequestError
 from trio_supervisor.core.plan import StepKind, stop_order
 from trio_supervisor.core.process.start import Starts
 from trio_supervisor.core.process.states import (
@@ -105,6 +105,8 @@ async def start(processes: Iterable[Process], *, wait: bool = True) -> list[Resu
     async def finish(process: Process, attempt: StartAttempt | None) -> None:
         if attempt is None:
             error = await _error_of(process.start(wait=wait))
+            if isinstance(error, AlreadyStarted):  # the start to join has succeeded meanwhile
+                error = None
         else:
             error = await _error_of(follow(process, attempt, wait=wait))
         results.append(Result(process, error))

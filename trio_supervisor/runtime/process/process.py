@@ -132,7 +132,8 @@ class Process(BaseProcess):
     async def stop(self, *, wait: bool = True) -> None:
         """Stop it and, with ``wait``, return when it has. Raises NotRunning or Failed.
 
-        A stop that is under way is joined. A call that is cancelled leaves the stop under way.
+        A stop that is under way is joined. A call that is cancelled leaves the stop under way. An
+        automatic start that is due is called off, also when NotRunning is raised.
         """
         self.request_stop()
         if wait:
