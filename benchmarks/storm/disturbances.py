@@ -239,6 +239,11 @@ def _set_clock(scene: Scene) -> None:
     scene.daemon.clock.shift(0)
 
 
+def _upgrade(scene: Scene) -> None:
+    """The daemon executes its program again, in place; whoever asks meanwhile waits."""
+    scene.daemon.call("tsupervisor.upgrade")
+
+
 def _suspend_daemon(scene: Scene) -> None:
     scene.daemon.process.send_signal(signal.SIGSTOP)
     scene.hold(scene.chance.uniform(0, 1))
@@ -284,5 +289,6 @@ DISTURBANCES = (
     Disturbance("exhaust descriptors", 6, _exhaust_descriptors, alone=True),
     Disturbance("exhaust process slots", 3, _exhaust_process_slots, alone=True, possible=_has_poor),
     Disturbance("set the clock", 5, _set_clock, alone=True, possible=_has_clock),
+    Disturbance("upgrade", 3, _upgrade, alone=True),
     Disturbance("suspend the daemon", 4, _suspend_daemon, alone=True),
 )

@@ -105,7 +105,7 @@ async def test_search(fake: FakeSupervisor) -> None:
     [
         ("/search?pattern=(&regex=true", "is no regular expression"),
         ("/search?pattern=(a%2B)%2B&regex=true", "can take very long"),
-        ("/search?pattern=", "the search needs a text"),
+        ("/search?pattern=", "cannot be ''"),
         ("/search", "pattern"),
         ("?before=x", "before"),
         ("?after=start&before=stdout.start", "exclude each other"),

@@ -42,17 +42,21 @@ numprocs=2
 startsecs=0
 redirect_stderr=true
 """
-#: Not ready is an answer, not an error of the server.
+#: Not ready is an answer, not an error of the server. A description cannot say that places exclude
+#: each other, nor which expressions would take too long.
 SETTINGS = """
 [[operations]]
 include-path = "/readyz"
 checks.not_a_server_error.expected-statuses = ["2xx", "4xx", 503]
+[[operations]]
+include-path-regex = "/lines"
+checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 404]
 """
 #: A process and a group that exist, which names out of the air mostly do not.
-WITH_NAMES = """
+WITH_NAMES = f"""
 [parameters]
 "path.name" = "cat"
-"""
+{SETTINGS}"""
 #: The operations with a name, but for the one after which the others find nothing.
 ONLY = ("--include-path-regex", "{name}", "--exclude-path-regex", "/remove$")
 #: What ends the server, or does not end.

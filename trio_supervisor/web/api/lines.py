@@ -70,7 +70,12 @@ PLACES = (
     ),
 )
 SEARCH = (
-    Field("pattern", "string", "a text, whatever the case of its letters, or an expression"),
+    Field(
+        "pattern",
+        "string",
+        "a text, whatever the case of its letters, or an expression",
+        pattern=r"[\s\S]+",
+    ),
     Field(
         "regex",
         "boolean",
