@@ -258,7 +258,8 @@ async def test_stdin_that_the_child_has_not_read_is_delivered_later(tmp_path: Pa
 @pytest.mark.behaviour("upgrade.md#filters-and-protocols-go-on-in-the-middle")
 async def test_a_listener_goes_on_in_the_middle_of_an_event(tmp_path: Path) -> None:
     theatre = Theatre(tmp_path)
-    config = program("l", command=theatre.command, startsecs=0)
+    stdout = logged(tmp_path / "l.log")
+    config = program("l", command=theatre.command, startsecs=0, stdout=stdout)
     pool = GroupConfig(
         "l",
         (config,),
@@ -299,6 +300,11 @@ async def test_a_listener_goes_on_in_the_middle_of_an_event(tmp_path: Path) -> N
         await puppet.do("write b'RESULT 2\\nOKREADY\\n'")
         await until(lambda: waiting() == 0)
         assert "poolserial:2 " in await puppet.do("eval os.read(0, 4096).decode()")
+        await puppet.do("write b'RESULT 2\\nOKREADY\\n'")
+        await until(lambda: listener() is ListenerState.READY)
+        await line.next()
+        line.now.publish(RemoteCommunication("type", "early"))  # before its logs are open
+        assert "poolserial:3 " in await puppet.do("eval os.read(0, 4096).decode()")
         await theatre.aclose()
 
 

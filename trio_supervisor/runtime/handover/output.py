@@ -143,10 +143,13 @@ def take_over_child(
         }
         monitor.take_over(socket, handed.ready, searched)
 
+    # At once: events may be sent to a listener before its logs are open.
+    stdio.take_stdin(handed.stdin)
+    stdio.stdin._queue += handed.pending
+    stdio.stdin._closing = handed.ends_stdin
+
     def attached() -> None:
         stdio._before = outputs[0].before, outputs[1].before
-        stdio.stdin._queue += handed.pending
-        stdio.stdin._closing = handed.ends_stdin
         for channel, output in zip((process.stdout, process.stderr), outputs, strict=True):
             hold_back(channel, output)
 

@@ -99,10 +99,15 @@ class Stdio:
 
     def attach(self, child: Child) -> None:
         """Take over the pipes of a new child."""
-        self.stdin = Stdin(child.stdin, self._stdin_taken)
+        if child.stdin is None or self.stdin.fd != child.stdin:  # else ``take_stdin`` was first
+            self.take_stdin(child.stdin)
         pipes = (self._stdout, child.stdout), (self._stderr, child.stderr)
         self._pipes = [(channel, fd) for channel, fd in pipes if fd is not None]
         self._before = self._stdout.tail.count, self._stderr.tail.count
+
+    def take_stdin(self, fd: int | None) -> None:
+        """Take over the stdin of a child; what is sent from now on is queued for it."""
+        self.stdin = Stdin(fd, self._stdin_taken)
 
     def carry(self, nursery: trio.Nursery, pid: int) -> None:
         """Start the tasks that move bytes both ways, until the nursery is cancelled."""
@@ -180,6 +185,11 @@ class Stdin:
         if self._fd is None:
             raise NoFile(label)
         self._deliver_rest()
+
+    @property
+    def fd(self) -> int | None:
+        """Our end of the pipe; None without a child, and when it is closed."""
+        return self._fd
 
     @property
     def pending(self) -> int:
