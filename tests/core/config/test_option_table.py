@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 import trio_supervisor
-from tests.kit.config import eval_context, load
+from tests.kit.config import BASE, eval_context, load
 from trio_supervisor.core.config.access import Access, Credentials, Tls
 from trio_supervisor.core.config.model import (
+    Config,
     DaemonConfig,
     FastCgiSocket,
     InetServer,
@@ -210,6 +211,17 @@ def test_a_new_row_reaches_everything(tmp_path: Path) -> None:
     assert "| `kindness` | whole number | `0` | update | how much it yields" in found["page"]
 
 
+#: One section of each kind that has options behind the gate, but for ``[supervisord]``.
+SECTIONS = """\
+[program:x]
+command=/bin/cat
+[fcgi-program:f]
+command=/bin/cat
+socket=unix:///here/f
+[eventlistener:e]
+command=/bin/cat
+events=TICK_5
+"""
 GATE_PROBE = """
 import json
 import os
@@ -274,6 +286,27 @@ def test_the_gate_of_an_extended_option(tmp_path: Path) -> None:
     assert found["same"] is True
     assert '[program.x.other]\nkindness = "5"\n[supervisord]' in converted
     assert 'extended = true\n\n[program.x]\ncommand = "/bin/true"\nkindness = 5\n' in converted
+
+
+GATED_ROWS = [
+    (kind, option.name) for kind, table in TABLES.items() for option in table if option.extended
+]
+
+
+@pytest.mark.behaviour("configuration.md#extended-options")
+@pytest.mark.parametrize(("kind", "name"), GATED_ROWS)
+def test_no_option_behind_the_gate_changes_anything(kind: str, name: str) -> None:
+    """Whatever its value is: files for Supervisor have such keys for other programs."""
+    text = BASE + SECTIONS
+    head = next(line for line in text.splitlines() if line.strip("[]").partition(":")[0] == kind)
+
+    def loaded(*lines: str) -> Config:
+        return load(text.replace(f"{head}\n", "\n".join((head, *lines, ""))), base="")
+
+    plain, found = loaded(), loaded(f"{name}=%(no_such_name)s, -, é")
+    assert (found.daemon, found.groups) == (plain.daemon, plain.groups)
+    (told,) = [message.text for message in found.messages if message not in plain.messages]
+    assert told.startswith(f"{name} has no effect without extended = true")
 
 
 def _insert(path: Path, after: str, text: str) -> None:
