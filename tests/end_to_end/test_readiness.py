@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import stat
+import subprocess
 import sys
 import tempfile
 from functools import partial
@@ -216,8 +217,16 @@ startsecs=0
         assert kinds == ["healthy", "unhealthy", "healthy"]
 
 
-def hanging_things(directory: Path, port: int) -> str:
+def hanging_things(directory: Path, port: int, full: int) -> str:
     return f"""
+[program:connection]
+command=/bin/sleep 1000
+ready=tcp:{full}
+[program:refreshed]
+command=/bin/sleep 1000
+startsecs=0
+refresh_command=/bin/sh -c 'echo $$ >{directory}/refresh; exec sleep 1003'
+hook_timeout=1h
 [program:command]
 command=/bin/sleep 1000
 ready=exec:/bin/sh -c 'echo $$ >{directory}/pid; exec sleep 1001'
@@ -244,8 +253,12 @@ ready=log:up
 @pytest.mark.behaviour("policies.md#a-stop-while-it-is-not-ready", "policies.md#verdicts")
 def test_a_stop_during_each_kind_of_wait(tmp_path: Path) -> None:
     """Nothing that hangs delays a stop, nor leaves a process behind."""
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        text = hanging_things(tmp_path, silent.getsockname()[1])
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        socket.create_server(("127.0.0.1", 0), backlog=0) as full,
+        socket.create_connection(full.getsockname()),  # a further one gets no answer
+    ):
+        text = hanging_things(tmp_path, silent.getsockname()[1], full.getsockname()[1])
         with daemon(tmp_path, text, base=EXTENDED) as running:
 
             def pid_in(name: str) -> int:
@@ -254,13 +267,20 @@ def test_a_stop_during_each_kind_of_wait(tmp_path: Path) -> None:
 
             pids = [eventually(partial(pid_in, name), name) for name in ("pid", "check")]
             running.wait_for("check", "RUNNING")
-            names = ("command", "server", "message", "descriptor", "line")
+            names = ("command", "connection", "server", "message", "descriptor", "line")
             for name in names:
                 eventually(partial(running.pid, name), f"the child of {name}")
                 assert running.state(name) == "STARTING"
-            for name in (*names, "check"):
-                assert running.rpc.stopProcess(name) is True
-                assert running.state(name) == "STOPPED"
+            info = partial(running.rpc.getProcessInfo, "connection")
+            eventually(lambda: "no answer within 3" in str(info()), "the first try")
+            running.wait_for("refreshed", "RUNNING")
+            ctl = [*ctl_of(tmp_path), "refresh", "refreshed"]
+            with subprocess.Popen(ctl, stdout=subprocess.PIPE, text=True) as asking:
+                pids.append(eventually(partial(pid_in, "refresh"), "refresh_command"))
+                for name in (*names, "check", "refreshed"):
+                    assert running.rpc.stopProcess(name) is True
+                    assert running.state(name) == "STOPPED"
+                assert "refreshed: refresh_command: " in asking.communicate(timeout=PATIENCE)[0]
             for pid in pids:
                 wait_until_gone(pid)
             # The same at the end of the daemon.
