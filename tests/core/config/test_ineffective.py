@@ -64,6 +64,7 @@ def test_options_without_an_effect(lines: str, texts: list[str]) -> None:
         "retry_forever=true\nbackoff=exponential",
         "startretries=0\nbackoff=exponential\nrestart_delay=2",
         "autorestart=false\nrestart_limit=5/1m\nhealth=tcp:80",
+        "autorestart=false\nrestart_limit=5/1m\nmemory_max=100MB",
         "autorestart=false\nrestart_prevent=78",
         "startsecs=0\nrestart_limit=5/5s",
         "essential=true\nautorestart=false",

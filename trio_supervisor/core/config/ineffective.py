@@ -126,4 +126,5 @@ def _is_retried(config: ProcessConfig) -> bool:
 
 def _is_restarted(config: ProcessConfig) -> bool:
     ill = config.health.check is not None and config.health.on_unhealthy is OnUnhealthy.RESTART
-    return config.autorestart is not Autorestart.NEVER or ill
+    too_large = config.limits.memory_max is not None  # restarted where the daemon watches it
+    return config.autorestart is not Autorestart.NEVER or ill or too_large
