@@ -346,8 +346,7 @@ class Supervisor:
 
         Raises BadName.
         """
-        if not isinstance(name, str):
-            raise TypeError(f"not the name of a process: {name!r}")
+        _require_name(name, "process")
         group_name, colon, process_name = name.partition(":")
         group = self.groups.get(group_name)
         found = group.processes.get(process_name if colon else name) if group is not None else None
@@ -357,6 +356,7 @@ class Supervisor:
 
     def group(self, name: str) -> Group:
         """The active group of that name. Raises BadName."""
+        _require_name(name, "group")
         return self.active.group(name)
 
     async def start(self, processes: Iterable[Process], *, wait: bool = True) -> list[Result]:
@@ -533,6 +533,7 @@ class Supervisor:
 
         ``name`` is that of the group, or ``group:program`` if the group has several programs.
         """
+        _require_name(name, "group")
         group, _, program = name.partition(":")
         return await self.group(group).scale(count, program=program or None)
 
@@ -589,6 +590,7 @@ class Supervisor:
 
         Raises BadName, or StillRunning if it was started again.
         """
+        _require_name(name, "group")
         await self.active.remove(name)
 
     async def remove_stopped(self, name: str) -> None:
@@ -810,3 +812,8 @@ async def tick(host: Host) -> None:
         if now < before:
             host.journal.clock_set_back(before - now)
         before = now
+
+
+def _require_name(name: object, kind: str) -> None:
+    if not isinstance(name, str):
+        raise TypeError(f"not the name of a {kind}: {name!r}")

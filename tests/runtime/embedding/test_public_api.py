@@ -84,6 +84,12 @@ async def test_misuse_is_told_in_words() -> None:
             supervisor.add("cat")  # type: ignore[arg-type]  # the mistake
         with pytest.raises(TypeError, match="not the name of a process: <Process cat: STOPPED>"):
             supervisor.process(cat)  # type: ignore[arg-type]  # the mistake
+        with pytest.raises(TypeError, match="not the name of a group: <Process cat: STOPPED>"):
+            supervisor.group(cat)  # type: ignore[arg-type]  # the mistake
+        with pytest.raises(TypeError, match="not the name of a group: <Process cat: STOPPED>"):
+            await supervisor.remove(cat)  # type: ignore[arg-type]  # the mistake
+        with pytest.raises(TypeError, match="not the name of a group: <Process cat: STOPPED>"):
+            await supervisor.scale(cat, 2)  # type: ignore[arg-type]  # the mistake
         for mistaken in (cat, "cat"):
             with pytest.raises(TypeError, match="give a list of processes, not"):
                 await supervisor.start(mistaken)  # type: ignore[arg-type]  # the mistake

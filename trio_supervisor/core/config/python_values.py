@@ -128,7 +128,12 @@ def _signal(value: object) -> bool:
 
 def signal_number(value: int | str) -> int:
     """The number of a signal that is given by number or name. Raises ValueError."""
-    return parse_signal(value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse_signal(value)
+    except ValueError as error:
+        raise ValueError("; ".join(error.args)) from None  # one text: a program shows str(error)
 
 
 def _is_duration(value: object) -> bool:
