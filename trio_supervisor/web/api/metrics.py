@@ -96,7 +96,7 @@ OF_PROCESSES = (
     MetricFamily(
         "trio_supervisor_process_automatic_restarts",
         "counter",
-        "Number of automatic restarts after an exit.",
+        "Number of automatic restarts: after an exit, for ill health or for memory.",
         _member("automatic_restarts"),
     ),
     MetricFamily(
