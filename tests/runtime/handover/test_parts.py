@@ -256,6 +256,26 @@ async def test_stdin_that_the_child_has_not_read_is_delivered_later(tmp_path: Pa
 
 
 @pytest.mark.behaviour("upgrade.md#filters-and-protocols-go-on-in-the-middle")
+async def test_a_log_that_cannot_be_opened_again_costs_no_pipe(tmp_path: Path) -> None:
+    theatre = Theatre(tmp_path)
+    log = tmp_path / "x.log"
+    config = program("x", command=theatre.command, startsecs=0, stdout=logged(log))
+    async with supervisors(group(config)) as line:
+        puppet = await theatre.next()
+        await line.process("x").wait_for(State.RUNNING)
+        log.unlink()
+        log.mkdir()
+        await line.next()
+        await until(lambda: any("output of x is not logged" in text for text in line.log))
+        line.process("x").send_stdin(b"still there")
+        assert await puppet.do("eval os.read(0, 100)") == repr(b"still there")
+        await line.next()
+        line.process("x").send_stdin(b"again")
+        assert await puppet.do("eval os.read(0, 100)") == repr(b"again")
+        await theatre.aclose()
+
+
+@pytest.mark.behaviour("upgrade.md#filters-and-protocols-go-on-in-the-middle")
 async def test_a_listener_goes_on_in_the_middle_of_an_event(tmp_path: Path) -> None:
     theatre = Theatre(tmp_path)
     stdout = logged(tmp_path / "l.log")

@@ -96,7 +96,10 @@ async def execute(
             return error
         stack.callback(os.close, state)
         for fd in (*kept, state):
-            os.set_inheritable(fd, True)
+            try:
+                os.set_inheritable(fd, True)
+            except OSError as error:
+                return error
             stack.callback(os.set_inheritable, fd, False)
         signals = await _held_back(stack, receivers, tuple(handled))
         here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

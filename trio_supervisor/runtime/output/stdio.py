@@ -91,7 +91,7 @@ class Stdio:
             for channel in self._channels:
                 await channel.open()
         except OSError as error:
-            self.close()
+            self._close_logs()  # a child that was handed over goes on, with its pipes
             text = f"unknown error making dispatchers for '{self._label}': {errno_name(error)}"
             if (why := explanation(error)) is not None:
                 text = f"{text}: {error.filename}: {why}"
@@ -126,6 +126,9 @@ class Stdio:
         for _, fd in self._pipes:  # whose tasks have ended
             os.close(fd)
         self._pipes = []
+        self._close_logs()
+
+    def _close_logs(self) -> None:
         for channel in self._channels:
             channel.finish()
 
