@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from threading import Event, Lock
 
-from benchmarks.storm.daemon import Daemon
+from benchmarks.storm.daemon import ANSWER_LIMIT, Daemon
 from benchmarks.storm.fleet import POOR_USER, Fleet, Program
 
 
@@ -241,7 +241,15 @@ def _set_clock(scene: Scene) -> None:
 
 def _upgrade(scene: Scene) -> None:
     """The daemon executes its program again, in place; whoever asks meanwhile waits."""
-    scene.daemon.call("tsupervisor.upgrade")
+    with suppress(OSError):
+        scene.daemon.call("tsupervisor.upgrade")
+    # Not beside what takes descriptors away: the next program opens all logs, and no more.
+    deadline = time.monotonic() + ANSWER_LIMIT
+    while time.monotonic() < deadline:
+        with suppress(OSError):
+            scene.daemon.call("supervisor.getState")
+            return
+        time.sleep(0.1)
 
 
 def _suspend_daemon(scene: Scene) -> None:
