@@ -40,6 +40,7 @@ no_new_privs=true
 command=/bin/sh -c "systemd-notify --ready; exec cat"
 ready=notify
 ready_timeout=60s
+startsecs=0
 """
 EXTENDED = BASE.replace("[supervisord]\n", "[supervisord]\nextended=true\njournal=%(here)s/j\n")
 
