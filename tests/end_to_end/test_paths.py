@@ -134,7 +134,7 @@ def test_a_control_socket_that_somebody_removes(tmp_path: Path) -> None:
         status = path.stat()
         path.unlink()
         eventually(path.exists, "another socket")
-        running.wait_log(f"WARN the socket {path} had vanished and was made again")
+        running.wait_log(f"WARN the socket {path} had vanished and was created again")
         assert running.pid("x") == pid
         fresh = path.stat()
         assert (fresh.st_mode, fresh.st_uid) == (status.st_mode, status.st_uid)
