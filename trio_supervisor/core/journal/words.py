@@ -123,7 +123,7 @@ def _limit(entry: JournalEntry) -> str:
 
 
 def _leftover(entry: JournalEntry) -> str:
-    return f"{_LEFT[entry.new]}: pid {_fact(entry, 'pids')}"
+    return f"{_LEFT.get(entry.new, entry.new)}: pid {_fact(entry, 'pids')}"
 
 
 def _configuration(entry: JournalEntry) -> str:
