@@ -183,7 +183,7 @@ def test_leaving_while_a_restart_is_under_way_finishes_it(running: Daemon, start
         person.type("Ry")
         person.wait_for("^worker +STOPPING")
         person.type("q")
-        person.wait_for("waiting until the restarts asked for are done")
+        person.wait_for("waiting for the requested restarts")
         running.rpc.signalProcess("worker", "TERM")
         assert person.end()[0] == 0
     running.wait_for_another_child("worker", pid)
