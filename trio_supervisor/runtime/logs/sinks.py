@@ -225,10 +225,10 @@ class Sinks:
 
     def unwritten(self) -> str:
         """Tell which log has not got all; empty if all have."""
-        if self._worker.is_busy:
-            return "the disk of a log does not answer"
-        behind = [writer.name for writer in self._writers.values() if writer.backlog]
-        return f"the reader of the log {behind[0]} is too slow" if behind else ""
+        # Readers first: the activity log, which the disk has still to get, may tell of them.
+        if behind := [writer.name for writer in self._writers.values() if writer.backlog]:
+            return f"the reader of the log {behind[0]} is too slow"
+        return "the disk of a log does not answer" if self._worker.is_busy else ""
 
     def do(
         self,
