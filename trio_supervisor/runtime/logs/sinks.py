@@ -225,9 +225,10 @@ class Sinks:
 
     def unwritten(self) -> str:
         """Tell which log has not got all; empty if all have."""
-        # Readers first: the activity log, which the disk has still to get, may tell of them.
-        if behind := [writer.name for writer in self._writers.values() if writer.backlog]:
-            return f"the reader of the log {behind[0]} is too slow"
+        # The log with the most first: the daemon's own has still to get what it tells of that.
+        slowest = max(self._writers.values(), key=lambda writer: writer.backlog, default=None)
+        if slowest is not None and slowest.backlog:
+            return f"the reader of the log {slowest.name} is too slow"
         return "the disk of a log does not answer" if self._worker.is_busy else ""
 
     def do(
