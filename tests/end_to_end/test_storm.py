@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from benchmarks.probe import children as child_pids
 from tests.kit.daemon import Daemon, daemon, eventually
 
 if TYPE_CHECKING:
@@ -35,8 +36,7 @@ PROGRAMS = {
 
 
 def children(pid: int) -> set[int]:
-    files = Path(f"/proc/{pid}/task").glob("*/children")
-    return {int(word) for file in files for word in file.read_text().split()}
+    return child_pids(pid)
 
 
 def infos(running: Daemon) -> list[dict[str, object]]:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from benchmarks.probe import children as child_pids
 from tests.kit.ctl import install, run
 from tests.kit.daemon import alive, daemon, eventually
 from tests.kit.root import NOBODY, directory_of, needs_root
@@ -403,9 +404,7 @@ def test_a_check_that_hangs_is_ended(tmp_path: Path) -> None:
 
 
 def children(running: Daemon) -> list[int]:
-    pid = running.process.pid
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return [int(word) for task in tasks for word in (task / "children").read_text().split()]
+    return sorted(child_pids(running.process.pid))
 
 
 @pytest.mark.behaviour("upgrade.md#a-step-that-fails-changes-nothing")

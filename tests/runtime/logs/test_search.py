@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import os
 from pathlib import Path
 
 import pytest
 import trio
 
+from benchmarks.probe import children as child_pids
 from trio_supervisor.core.errors import Failed
 from trio_supervisor.core.logs.times import Marks, Stamps, Stretch
 from trio_supervisor.runtime.logs import search as module
@@ -33,8 +35,7 @@ def source(tmp_path: Path) -> LineSource:
 
 def children() -> list[str]:
     """Pids of this process's children."""
-    tasks = Path("/proc/self/task").iterdir()
-    return sorted(pid for task in tasks for pid in (task / "children").read_text().split())
+    return sorted(map(str, child_pids(os.getpid())))
 
 
 def texts(matches: tuple[FoundLine, ...]) -> list[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.probe import children as child_pids
 from tests.kit.children import output, spec
 from tests.kit.root import needs_root
 from trio_supervisor.runtime.spawn.fork_client import ForkServerSlot
@@ -164,10 +165,9 @@ async def test_failures_leak_neither_descriptors_nor_children(
     assert (len(os.listdir("/proc/self/fd")), children()) == before
 
 
-def children() -> set[str]:
+def children() -> set[int]:
     """Also those that other tests keep, such as a browser."""
-    tasks = Path("/proc/self/task").iterdir()
-    return {pid for task in tasks for pid in (task / "children").read_text().split()}
+    return child_pids(os.getpid())
 
 
 async def test_a_failure_while_the_step_is_told_kills_and_reaps_it(
