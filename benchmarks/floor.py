@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import h11  # noqa: F401  # a daemon has it too
+import h11  # noqa: F401  # not used: its memory is part of the floor
 import trio
 
 PROGRAMS = 300

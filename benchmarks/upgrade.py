@@ -7,10 +7,8 @@ is shown too, and that of an interpreter that only loads the same modules.
 
 from __future__ import annotations
 
-import http.client
 import os
 import resource
-import socket
 import statistics
 import subprocess
 import sys
@@ -20,6 +18,8 @@ import time
 import xmlrpc.client
 from pathlib import Path
 from typing import Any
+
+from benchmarks.probe import UnixTransport
 
 UPGRADES = 10
 CONFIG = """\
@@ -39,28 +39,9 @@ stdout_logfile=%(here)s/x_%(process_num)d.log
 """
 
 
-class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost")
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(self._path)
-
-
-class _Transport(xmlrpc.client.Transport):
-    def __init__(self, path: str) -> None:
-        super().__init__()
-        self._kept = _Connection(path)
-
-    def make_connection(self, host: object) -> http.client.HTTPConnection:
-        return self._kept
-
-
 def proxy(path: str) -> Any:
     """The methods of the daemon at this socket, on one connection."""
-    return xmlrpc.client.ServerProxy("http://localhost", transport=_Transport(path))
+    return xmlrpc.client.ServerProxy("http://localhost", transport=UnixTransport(Path(path)))
 
 
 class Asker(threading.Thread):

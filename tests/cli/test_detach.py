@@ -51,7 +51,7 @@ class Starter:
         self.directory = directory
         os.mkfifo(directory / "go")
         command = [sys.executable, "-c", PROGRAM, str(directory), first]
-        self.process = subprocess.Popen(command, **options)  # type: ignore[call-overload]  # options of any test
+        self.process = subprocess.Popen(command, **options)  # type: ignore[call-overload]  # each test has other options
 
     def detached(self) -> int:
         path = self.directory / "pid"

@@ -195,7 +195,7 @@ def _children(pid: int) -> list[int]:
 
 @contextmanager
 def debian(directory: Path) -> Iterator[System]:
-    """Boot a system with this checkout in ``/root/trio-supervisor``, and what pip needs for it."""
+    """Boot a system with this checkout in the home directory of root, and what pip needs for it."""
     base = _base()
     work, files = directory / "work", directory / "files"
     work.mkdir()

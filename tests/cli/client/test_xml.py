@@ -29,7 +29,7 @@ def answer(value: str) -> bytes:
 
 @given(VALUES)
 def test_answers_of_the_standard_library(value: object) -> None:
-    text = xmlrpc.client.dumps((value,), methodresponse=True)  # type: ignore[arg-type] # any value
+    text = xmlrpc.client.dumps((value,), methodresponse=True)  # type: ignore[arg-type]  # typed for fewer values than it takes
     assert decode_answer(text.encode()) == value
 
 

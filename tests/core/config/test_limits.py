@@ -96,4 +96,4 @@ def test_a_limit_in_python() -> None:
     assert process.limits.nice == 3
     for wrong in ({"rlimit_nofile": True}, {"rlimit_nofile": "x"}, {"nice": 20}):
         with pytest.raises(ConfigError, match="must be a"):
-            program("x", "/bin/cat", wrong)  # type: ignore[arg-type]  # wrong on purpose
+            program("x", "/bin/cat", wrong)  # type: ignore[arg-type]  # the error is tested

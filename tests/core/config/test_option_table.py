@@ -74,7 +74,7 @@ def test_every_row_names_a_value_of_the_model(rows: tuple[Option, ...], owner: o
 def test_every_value_of_a_program_and_of_the_daemon_has_a_row() -> None:
     def paths(owner: object, prefix: str = "") -> set[str]:
         found = set()
-        for field in fields(owner):  # type: ignore[arg-type]  # a value of the model
+        for field in fields(owner):  # type: ignore[arg-type]  # owner is a dataclass of the model
             value = getattr(owner, field.name)
             path = f"{prefix}{field.name}"
             found |= paths(value, f"{path}.") if is_dataclass(value) else {path}

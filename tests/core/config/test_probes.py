@@ -224,9 +224,9 @@ def test_mistakes_of_a_python_program() -> None:
         definitions.program("x", "/bin/x", {"ready": "tcp:"})
     assert caught.value.diagnostic.hint == "use tcp:PORT, tcp:HOST:PORT or tcp:[IPv6]:PORT"
     with pytest.raises(ConfigError, match="x: ready must be a text"):
-        definitions.program("x", "/bin/x", {"ready": 80})  # type: ignore[typeddict-item]  # wrong
+        definitions.program("x", "/bin/x", {"ready": 80})  # type: ignore[typeddict-item]  # refusal tested
     with pytest.raises(ConfigError, match="on_unhealthy must be restart, stop or none"):
-        definitions.program("x", "/bin/x", {"on_unhealthy": "halt"})  # type: ignore[typeddict-item]  # wrong
+        definitions.program("x", "/bin/x", {"on_unhealthy": "halt"})  # type: ignore[typeddict-item]  # refusal tested
     with pytest.raises(ConfigError, match="less than startsecs"):
         definitions.program("x", "/bin/x", {"ready": "tcp:1", "ready_timeout": 0.5})
 

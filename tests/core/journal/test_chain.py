@@ -90,7 +90,7 @@ def test_a_chain_ends() -> None:
 def test_what_would_start_it(
     record: ProcessRecord, options: dict[str, object], expected: str
 ) -> None:
-    config = ProcessConfig("web", "web", **options)  # type: ignore[arg-type]  # the table is right
+    config = ProcessConfig("web", "web", **options)  # type: ignore[arg-type]  # from the table above
     told = what_starts(config, record, 10.0)
     assert expected in told
     assert bool(expected) == bool(told)
