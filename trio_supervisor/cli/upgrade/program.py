@@ -67,7 +67,7 @@ def descriptors(handed: HandedState) -> list[int]:
             child = process.child
             if child is not None:
                 notify = None if child.notify is None else child.notify.descriptor
-                ends = (child.stdin, child.stdout, child.stderr, child.ready, notify)
+                ends = (child.stdin, child.stdout, child.stderr, child.ready, child.pidfd, notify)
                 found += [fd for fd in ends if fd is not None]
     program = handed.program
     if program.directory is not None:

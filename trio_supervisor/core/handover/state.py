@@ -96,6 +96,9 @@ class HandedChild:
     """Our end of the pipe of ``ready = fd:N``."""
     holds_socket: bool = False
     """Whether it uses the FastCGI socket of its program."""
+    pidfd: int | None = None
+    """Of a child that an earlier daemon has started (``adoption`` of the record); None: there is
+    none, or the child is our own."""
 
 
 @dataclass(frozen=True, slots=True)

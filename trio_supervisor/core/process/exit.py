@@ -10,12 +10,15 @@ from trio_supervisor.core.process.signals import signal_name
 class Exit:
     """The end of a child: an exit code, or the signal that killed it.
 
-    Both are None if the end is unknown because another part of the program reaped the child.
+    Both are None if the end is unknown: another part of the program reaped the child, or it was
+    started by an earlier daemon.
     """
 
     code: int | None
     signal: int | None = None
     core_dumped: bool = False
+    unknown: str = ""
+    """Why the end of a child of an earlier daemon is unknown; empty if there is nothing to say."""
 
     @property
     def status(self) -> int:
@@ -25,7 +28,8 @@ class Exit:
     def __str__(self) -> str:
         """The end in the words of the activity log."""
         if self.signal is None:
-            return f"exit status {'unknown' if self.code is None else self.code}"
+            unknown = f"unknown: {self.unknown}" if self.unknown else "unknown"
+            return f"exit status {unknown if self.code is None else self.code}"
         core = " (core dumped)" if self.core_dumped else ""
         return f"terminated by {signal_name(self.signal)}{core}"
 
@@ -59,7 +63,7 @@ class End:
     """The last lines that the child wrote; empty if there are none."""
     stderr: str = ""
     usage: ResourceUsage | None = None
-    """None means unknown: a task, or another part of the program reaped the child."""
+    """None means unknown: a task, or another process or part of the program reaped the child."""
     lacked_memory: bool = False
     """Whether the kernel has killed it for lack of memory, as its counter tells."""
 

@@ -11,3 +11,16 @@ class Member:
 
     pid: int
     started: int
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """What is known of a child that an earlier daemon has started, so that this is not its parent.
+
+    The pid of such a child is not its own until it is reaped here: another process reaps it.
+    """
+
+    started: int
+    """Its start time, in clock ticks."""
+    daemon: Member
+    """The one that has started it. Its descendants are marked with that."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.process.cause import OF_OPTIONS, Cause
 from trio_supervisor.core.process.exit import End, Exit
-from trio_supervisor.core.process.member import Member
+from trio_supervisor.core.process.member import Adoption, Member
 from trio_supervisor.core.process.restart import RestartHistory
 from trio_supervisor.core.process.states import RUNNING_STATES, State
 
@@ -108,6 +108,8 @@ class ProcessRecord:
     state: State = State.STOPPED
     pid: int = 0
     """0 while there is no child, and for a task."""
+    adoption: Adoption | None = None
+    """Of the present or last child, if an earlier daemon has started it; None: it was this one."""
     started: float = 0.0
     """When the last start was attempted."""
     stopped: float = 0.0

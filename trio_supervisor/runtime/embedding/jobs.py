@@ -103,9 +103,8 @@ async def run_job(
         raise failure.because(f"not done within {timeout} seconds")
     if check and not ended.expected(job.config.exitcodes):
         raise failure_of(job.config, job.full_name, job.record)
-    return Completed(
-        ended.code, ended.signal, ended.core_dumped, *(b"".join(chunks) for chunks in written)
-    )
+    out, err = (b"".join(chunks) for chunks in written)
+    return Completed(ended.code, ended.signal, ended.core_dumped, stdout=out, stderr=err)
 
 
 async def _run(job: Process, input: bytes) -> Exit:

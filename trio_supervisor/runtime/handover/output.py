@@ -10,13 +10,15 @@ from array import array
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.handover.state import HandedChild, HandedOutput, HandedSocket
+from trio_supervisor.core.process.member import Member
 from trio_supervisor.runtime.events.listener_reader import ListenerReader
+from trio_supervisor.runtime.spawn.adopted_child import AdoptedChild
 from trio_supervisor.runtime.spawn.child import RealChild
 
 if TYPE_CHECKING:
     from trio_supervisor.runtime.output.channel import OutputChannel
     from trio_supervisor.runtime.process.process import Process
-    from trio_supervisor.runtime.spawn.child import ChildRegistry
+    from trio_supervisor.runtime.spawn.child import Child, ChildRegistry
 
 
 def output_of(channel: OutputChannel, before: int, searched: tuple[bytes, bytes]) -> HandedOutput:
@@ -104,6 +106,7 @@ def child_of(process: Process) -> HandedChild | None:
         notify=notify,
         ready=ready,
         holds_socket=driver._starter.socket is not None,
+        pidfd=child.pidfd if isinstance(child, AdoptedChild) else None,
     )
 
 
@@ -129,7 +132,7 @@ def take_over_child(
 ) -> None:
     """Have a process go on with a child, as soon as its driver runs."""
     driver, stdio = process.driver, process._stdio
-    child = RealChild(handed.pid, handed.stdin, handed.stdout, handed.stderr, registry)
+    child = _taken_over(process, handed, registry)
     driver._signals.killed = handed.was_killed
     driver._memory_kills = driver._starter.memory_kills()
     driver._kills_before = handed.kills_before
@@ -154,3 +157,12 @@ def take_over_child(
             hold_back(channel, output)
 
     driver.hand_over(child, attached)
+
+
+def _taken_over(process: Process, handed: HandedChild, registry: ChildRegistry) -> Child:
+    """Return the child: our own, or that of an earlier daemon."""
+    pid, pipes = handed.pid, (handed.stdin, handed.stdout, handed.stderr)
+    adoption = process.record.adoption
+    if adoption is None:
+        return RealChild(pid, *pipes, registry)
+    return AdoptedChild(Member(pid, adoption.started), *pipes, handed.pidfd, registry)

@@ -452,8 +452,8 @@ class Driver:
                 with trio.CancelScope(deadline=record.deadline) as self._wait:
                     return await child.wait()
             # What has died is not promoted, even if nothing has noticed its death yet.
-            if (ended := child.poll()) is not None:
-                return ended
+            if child.poll() is not None:
+                return await child.wait()
             if record.state is State.STARTING and not self._is_late:
                 if self._monitor is None or not self._monitor.lateness:
                     is_awaited = self._config.readiness.condition is not None

@@ -205,6 +205,7 @@ class StateMachine:
         """
         record = self._record
         record.pid = pid
+        record.adoption = None
         record.signal = record.signal_entry = 0
         record.spawns += 1
         record.spawned_at = trio.current_time()

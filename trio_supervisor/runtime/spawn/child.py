@@ -75,7 +75,10 @@ class Child(Protocol):
         """Return those that live in its process group, now that it was reaped."""
 
     def poll(self) -> Exit | None:
-        """Return how the child ended; None means that it lives."""
+        """Return how the child ended; None means that it lives.
+
+        ``wait`` may know more of the end: what another process reaps has a status only then.
+        """
 
     def send_signal(self, number: int) -> None:
         """Signal the child. Raises ProcessLookupError if it has ended, else OSError."""
@@ -131,7 +134,7 @@ class RealChild:
         self.stdout = stdout
         self.stderr = stderr
         self._registry = registry
-        self._pidfd = _open_pidfd(pid)
+        self._pidfd = open_pidfd(pid)
         self.usage: ResourceUsage | None = None
         self.before_reaping: Callable[[int], None] | None = None
         """Called with the pid of the dead child, while nothing else can have this pid."""
@@ -178,8 +181,8 @@ class RealChild:
                 self._ended(REAPED_ELSEWHERE)
             else:
                 if pid:
-                    self.usage = _usage_of(used)
-                    self._ended(_exit_of_status(status))
+                    self.usage = usage_of(used)
+                    self._ended(exit_of_status(status))
         return self._exit
 
     def send_signal(self, number: int) -> None:
@@ -194,15 +197,7 @@ class RealChild:
             self.send_signal(number)
 
     def would_end_by(self, number: int) -> bool:
-        if number in HARMLESS:
-            return False
-        try:
-            with open(f"/proc/{self.pid}/status", "rb") as file:
-                rows = dict(line.split(b":", 1) for line in file.read().splitlines())
-            masks = [int(rows[name], 16) for name in (b"SigBlk", b"SigIgn", b"SigCgt")]
-        except (OSError, LookupError, ValueError):
-            return False
-        return not any(mask >> (number - 1) & 1 for mask in masks)
+        return ends_by(self.pid, number)
 
     def resume(self, *, group: bool) -> None:
         (self.send_group_signal if group else self.send_signal)(signal.SIGCONT)
@@ -229,7 +224,7 @@ class RealChild:
         self._registry.forget(self)
 
 
-def _open_pidfd(pid: int) -> int | None:
+def open_pidfd(pid: int) -> int | None:
     """Open a descriptor that becomes readable when the process ends; None means refused."""
     try:
         return os.pidfd_open(pid)
@@ -237,14 +232,29 @@ def _open_pidfd(pid: int) -> int | None:
         return None
 
 
+def ends_by(pid: int, number: int) -> bool:
+    """Whether a living process has no handler for this signal; False if that is not known."""
+    if number in HARMLESS:
+        return False
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            rows = dict(line.split(b":", 1) for line in file.read().splitlines())
+        masks = [int(rows[name], 16) for name in (b"SigBlk", b"SigIgn", b"SigCgt")]
+    except (OSError, LookupError, ValueError):
+        return False
+    return not any(mask >> (number - 1) & 1 for mask in masks)
+
+
 class ChildRegistry:
     """The children of one launcher that are neither reaped nor given up, and when to poll them.
+
+    Those that an earlier daemon has started are among them: this program may be their parent now.
 
     ``poll_interval`` is in seconds.
     """
 
     def __init__(self, poll_interval: float) -> None:
-        self.living: dict[int, RealChild] = {}
+        self.living: dict[int, Child] = {}
         self._poll_interval = poll_interval
         self._before_exec: set[int] = set()
         self._child_signals = trio.lowlevel.ParkingLot()
@@ -270,7 +280,7 @@ class ChildRegistry:
         finally:
             self._before_exec.discard(pid)
 
-    def forget(self, child: RealChild) -> None:
+    def forget(self, child: Child) -> None:
         if self.living.get(child.pid) is child:  # else the pid was reused for a newer child
             del self.living[child.pid]
 
@@ -291,14 +301,14 @@ def exit_of(result: os.waitid_result) -> Exit:
     return Exit(None, result.si_status, result.si_code == os.CLD_DUMPED)
 
 
-def _exit_of_status(status: int) -> Exit:
+def exit_of_status(status: int) -> Exit:
     """Convert the status that ``wait4`` returned."""
     if os.WIFSIGNALED(status):
         return Exit(None, os.WTERMSIG(status), os.WCOREDUMP(status))
     return Exit(os.WEXITSTATUS(status))
 
 
-def _usage_of(used: resource.struct_rusage) -> ResourceUsage:
+def usage_of(used: resource.struct_rusage) -> ResourceUsage:
     """Convert the resource usage that ``wait4`` returned.
 
     Linux counts the memory that a process had before its exec, and a child begins with that of the

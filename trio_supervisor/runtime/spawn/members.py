@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PROC = "/proc"
 #: Positions in /proc/PID/stat after the command's name.
-_STATE, _PPID, _GROUP, _SESSION, _STARTED = 0, 1, 2, 3, 19
+_STATE, _PPID, _GROUP, _SESSION, _STARTED, _STATUS = 0, 1, 2, 3, 19, 49
 #: States of processes that have ended.
 _ENDED = "ZX"
 _READ_SIZE = 65536
@@ -33,6 +33,8 @@ class ProcessStat:
     group: int
     session: int
     started: int
+    status: int = 0
+    """Of one that has ended, as ``wait4`` tells it; 0 also if that is not told to this user."""
 
     @property
     def has_ended(self) -> bool:
@@ -101,7 +103,8 @@ def read_stat(pid: int) -> ProcessStat | None:
     fields = data.rpartition(b")")[2].split()
     if len(fields) <= _STARTED:
         return None
-    numbers = (int(fields[position]) for position in (_PPID, _GROUP, _SESSION, _STARTED))
+    found = (_PPID, _GROUP, _SESSION, _STARTED, _STATUS)
+    numbers = (int(fields[position]) for position in found if position < len(fields))
     return ProcessStat(fields[_STATE].decode(), *numbers)
 
 

@@ -1,0 +1,120 @@
+"""Programs that another process reaps, and only when the test says so.
+
+As process 1 or a subreaper does with the programs of a daemon that was killed.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import sys
+from contextlib import suppress
+from signal import SIGKILL, SIGUSR1
+from typing import TYPE_CHECKING
+
+from trio_supervisor.core.process.member import Member
+from trio_supervisor.runtime.spawn.members import member_of
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+#: Has orphans of its own, too: it is a subreaper. Each program leads a process group.
+_SCRIPT = """\
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+for line in sys.stdin:
+    word, _, rest = line.strip().partition(" ")
+    if word == "run":
+        read, write = os.pipe()
+        pid = os.fork()
+        if not pid:
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+            os.setpgid(0, 0)
+            os.write(write, b"x")
+            os.close(read)
+            os.close(write)
+            os.dup2(os.open(os.devnull, os.O_RDWR), 0)
+            exec(eval(rest))
+            os._exit(0)
+        os.read(read, 1)
+        os.close(read)
+        os.close(write)
+        print(pid, flush=True)
+    elif word == "reap":
+        os.waitpid(int(rest), 0)
+        print("reaped", flush=True)
+"""
+
+#: What a program does: it waits until the test ends it, and exits with a code.
+EXITS = "signal.sigwait([signal.SIGUSR1]); os._exit({code})"
+
+
+class LateReaper:
+    """The parent of programs, which it does not reap by itself."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-S", "-E", "-c", _SCRIPT],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+        )
+        self.programs: list[Member] = []
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def run(self, code: str = EXITS.format(code=0)) -> Member:
+        """Run a program; its code begins with SIGUSR1 blocked."""
+        program = member_of(int(self._asked(f"run {code!r}")))
+        assert program is not None
+        self.programs.append(program)
+        return program
+
+    def end(self, program: Member, number: int = SIGUSR1) -> None:
+        """End a program with a signal; return when it is a zombie."""
+        pidfd = os.pidfd_open(program.pid)
+        os.kill(program.pid, number)
+        wait_for_end(pidfd)
+        os.close(pidfd)
+
+    def reap(self, program: Member) -> None:
+        """Return when a program that has ended is reaped."""
+        assert self._asked(f"reap {program.pid}") == "reaped"
+
+    def die(self) -> None:
+        """Leave the programs to the next one that reaps orphans."""
+        self._process.kill()
+        self._process.wait()
+
+    def _asked(self, command: str) -> str:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{command}\n")
+        return self._process.stdout.readline().strip()
+
+    def __enter__(self) -> LateReaper:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for program in self.programs:
+            if member_of(program.pid) == program:
+                with suppress(ProcessLookupError):
+                    os.kill(program.pid, SIGKILL)
+        self._process.kill()
+        self._process.communicate()
+
+
+def wait_for_end(pidfd: int) -> None:
+    """Return when the process of a pidfd has ended."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    assert poll.poll(20_000), "it does not end"
