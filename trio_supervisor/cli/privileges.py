@@ -9,6 +9,7 @@ import pwd
 import resource
 import signal
 
+from trio_supervisor.cli.postponed import load_all
 from trio_supervisor.core.config.model import DaemonConfig
 from trio_supervisor.core.diagnostics import Diagnostic, Severity
 from trio_supervisor.core.errors import ConfigError
@@ -109,6 +110,7 @@ def load_what_is_read_late(*, journal: bool = False) -> None:
     """
     for module in (*LATE_MODULES, *(JOURNAL_MODULES if journal else ())):
         importlib.import_module(module)
+    load_all()
     decode_call(FIRST_CALL)
     load_assets()
 

@@ -118,7 +118,7 @@ def eval_context(origin: str) -> EvalContext:
         environ=dict(os.environ),
         cwd=origin,
         host_node_name=platform.node(),
-        tempdir=_temporary_directory(),
+        tempdir=_temporary_directory,
         user_id=_user_id,
         group_id=_group_id,
         is_dir=lambda path: os.path.isdir(os.path.join(origin, path)),

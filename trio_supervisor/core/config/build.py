@@ -234,7 +234,7 @@ class _Builder:
             if path is not None:
                 values[path] = value
         values["extended"] = self._document.extended  # not if an included file says so
-        values["childlogdir"] = values["childlogdir"] or self._context.tempdir
+        values["childlogdir"] = values["childlogdir"] or self._context.tempdir()
         return filled(DaemonConfig(), values)
 
     def _check_identifier(self, identifier: str) -> None:

@@ -18,7 +18,8 @@ class EvalContext:
     """The daemon's environment when it started."""
     cwd: str
     host_node_name: str
-    tempdir: str
+    tempdir: Callable[[], str]
+    """Returns the directory of automatic logs where none is configured."""
     user_id: Callable[[str], int]
     """uid of a login name or number; raises LookupError if there is none."""
     group_id: Callable[[str], int]

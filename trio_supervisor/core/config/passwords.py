@@ -7,10 +7,10 @@ In clear; ``{SHA}`` and 40 hexadecimal digits, as in Supervisor; or
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 SHA = "{SHA}"
 SCRYPT = "{SCRYPT}"
@@ -33,7 +33,7 @@ _SCRYPT_FORM = re.compile(
 def hash_password(password: str, salt: bytes) -> str:
     """The ``{SCRYPT}`` form of a password; ``salt`` is SALT_BYTES of randomness."""
     digest = _scrypt(password.encode(), salt, LOG_COST, BLOCK_SIZE, PARALLELISM, DIGEST_BYTES)
-    parts = (urlsafe_b64encode(part).decode() for part in (salt, digest))
+    parts = (base64.urlsafe_b64encode(part).decode() for part in (salt, digest))
     return f"{SCRYPT}{LOG_COST}:{BLOCK_SIZE}:{PARALLELISM}:{':'.join(parts)}"
 
 
@@ -70,9 +70,10 @@ def _scrypt_parts(stored: str) -> tuple[int, int, int, bytes, bytes]:
     if not within or 128 * block_size << cost > MOST_MEMORY:
         raise ValueError(f"the parameters after {SCRYPT} are too large")
     try:
-        return cost, block_size, parallelism, urlsafe_b64decode(form[4]), urlsafe_b64decode(form[5])
+        salt, digest = (base64.urlsafe_b64decode(form[group]) for group in (4, 5))
     except ValueError:
         raise ValueError(f"the text after {SCRYPT} is damaged") from None
+    return cost, block_size, parallelism, salt, digest
 
 
 def _scrypt(

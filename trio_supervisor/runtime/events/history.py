@@ -8,7 +8,7 @@ Supervisor does, and recording an event here must not use one up.
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -51,7 +51,7 @@ class EventHistory:
 
     def __init__(self, wall_clock: Callable[[], float]) -> None:
         self.number = 0
-        self._id = secrets.token_hex(4)
+        self._id = os.urandom(4).hex()
         self._wall_clock = wall_clock
         self._entries: deque[HistoryEntry] = deque(maxlen=CAPACITY)
         self._news = trio.lowlevel.ParkingLot()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,7 @@ def create_auto_log(directory: str, *, process: str, channel: str, identifier: s
     prefix = _file_name(f"{process}-{channel}---{identifier}-")
     with opened(directory) as place:
         while True:
-            name = f"{prefix}{secrets.token_hex(4)}.log"
+            name = f"{prefix}{os.urandom(4).hex()}.log"
             with suppress(FileExistsError):
                 os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=place))
                 return os.path.join(directory, name)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 import socket
 import stat
 import tempfile
@@ -50,7 +49,7 @@ class NotifyDirectory:
             with suppress(RuntimeError):  # no thread is left: another start does it
                 sweep = partial(remove_dead, os.path.dirname(self._path))
                 trio.lowlevel.start_thread_soon(sweep, lambda outcome: None)
-        return os.path.join(self._path, secrets.token_hex(16))
+        return os.path.join(self._path, os.urandom(16).hex())
 
     @property
     def path(self) -> str | None:

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import socket
 import stat
 import struct
@@ -167,7 +166,7 @@ def _private_directory(parent: int, path: str) -> Iterator[tuple[int, str]]:
 
     Yields its descriptor and an address for ``bind``, and removes it afterwards. Raises OSError.
     """
-    name = f".{os.getpid()}-{secrets.token_hex(4)}"
+    name = f".{os.getpid()}-{os.urandom(4).hex()}"
     os.mkdir(name, 0o700, dir_fd=parent)
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     try:

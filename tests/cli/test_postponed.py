@@ -1,0 +1,170 @@
+"""Modules that the program ``tsupervisord`` loads at their first use."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.kit.daemon import PATIENCE, daemon
+from trio_supervisor.cli.postponed import POSTPONED
+
+#: Libraries that a daemon maps into its memory only with these modules.
+LIBRARIES = ("libcrypto", "libssl", "libffi", "libbz2", "liblzma", "_ssl.", "_hashlib.", "_ctypes.")
+
+#: What makes the modules late, and tells which of them are.
+START = """
+import sys
+from trio_supervisor.cli import postponed
+def late():
+    return {name for name in postponed.POSTPONED if name in postponed._waiting}
+"""
+
+
+def output(script: str, *paths: Path) -> str:
+    """Run a script in a fresh interpreter, which has loaded nothing for this environment."""
+    paths_first = [*map(str, paths), *sys.path]
+    command = [
+        sys.executable,
+        "-I",
+        "-S",
+        "-c",
+        f"import sys; sys.path[:] = {paths_first}\n{script}",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.stderr == ""
+    return done.stdout.strip()
+
+
+def test_a_daemon_that_has_started_has_loaded_none_of_them() -> None:
+    script = f"{START}\npostponed.import_dependencies()\nimport trio_supervisor.cli.daemon\n"
+    assert set(output(script + "print(*late())").split()) == POSTPONED.keys()
+
+
+def test_a_plain_daemon_with_a_program_and_a_client_maps_none_of_their_libraries(
+    tmp_path: Path,
+) -> None:
+    with daemon(tmp_path, "[program:x]\ncommand=/bin/sleep 1000\n") as running:
+        running.wait_for("x", "RUNNING")
+        mapped = Path(f"/proc/{running.process.pid}/maps").read_text()
+    assert "python" in mapped
+    assert [library for library in LIBRARIES if library in mapped] == []
+
+
+#: For each module something that works only when all of it has been loaded.
+USES = {
+    "base64": "assert base64.b64encode(b'x') == b'eA=='",
+    "ctypes": "assert ctypes.CDLL(None).getpid() > 1",
+    "ctypes.util": "assert ctypes.util.find_library('no library') is None",
+    "hashlib": "assert hashlib.sha1(b'x').digest_size == 20",
+    "hmac": "assert hmac.compare_digest(b'x', b'x')",
+    "idna": "assert idna.encode('x') == b'x'",
+    "inspect": "assert [*inspect.signature(lambda x: x).parameters] == ['x']",
+    "ipaddress": "assert ipaddress.ip_address('::1').is_loopback",
+    "locale": "assert locale.getlocale",
+    "secrets": "assert len(secrets.token_bytes(3)) == 3",
+    "shutil": "assert shutil.which('sh')",
+    "ssl": "assert ssl.create_default_context().verify_mode == ssl.CERT_REQUIRED",
+    "tempfile": "assert tempfile.gettempdir()",
+    "tokenize": "assert tokenize.NUMBER",
+    "traceback": "assert traceback.format_exc() == 'NoneType: None\\n'",
+}
+
+
+@pytest.mark.parametrize("name", POSTPONED)
+def test_a_module_is_loaded_by_its_first_use(name: str) -> None:
+    script = f"{START}\npostponed.import_dependencies()\nimport {name}\n"
+    script += f"assert {name!r} in late()\n{USES[name]}\nprint(*late())"
+    assert name not in output(script).split()
+
+
+def test_who_has_imported_a_module_before_its_use_has_the_same_one() -> None:
+    script = f"{START}\npostponed.import_dependencies()\nimport trio._ssl, ssl\n"
+    script += (
+        "print(trio._ssl._stdlib_ssl is ssl, trio.SSLStream, type(ssl).__name__)\nssl.SSLContext\n"
+    )
+    assert output(script) == "True <class 'trio.SSLStream'> _Postponed"
+    assert output(script + "print(type(ssl).__name__)").endswith("module")
+
+
+def test_all_names_of_a_module_can_be_imported() -> None:
+    script = f"{START}\npostponed.import_dependencies()\n"
+    assert output(f"{script}from base64 import *\nprint(b64encode(b'x'))") == "b'eA=='"
+
+
+def test_a_job_in_a_thread_loads_nothing() -> None:
+    script = f"""{START}
+postponed.import_dependencies()
+import trio
+trio.run(trio.to_thread.run_sync, int)
+print(*late())
+"""
+    assert set(output(script).split()) == POSTPONED.keys()
+
+
+def test_what_trio_uses_while_it_is_imported_is_loaded(tmp_path: Path) -> None:
+    """As a later version of trio may do."""
+    (tmp_path / "trio.py").write_text("import ssl\nprint(ssl.CERT_REQUIRED)\n")
+    assert output(f"{START}\npostponed.import_dependencies()", tmp_path) == "2"
+
+
+def test_what_has_been_loaded_before_stays_as_it_is() -> None:
+    script = (
+        f"import inspect\nbefore = inspect.cleandoc\n{START}\npostponed.import_dependencies()\n"
+    )
+    assert output(f"{script}print('inspect' in late(), inspect.cleandoc is before)") == "False True"
+
+
+#: A postponed module of our own.
+OURS = f"""{START}
+postponed.POSTPONED = {{"ours": "a test"}}
+postponed.import_dependencies()
+import ours
+"""
+
+
+def test_another_thread_waits_until_a_module_is_complete(tmp_path: Path) -> None:
+    (tmp_path / "gate.py").write_text(
+        "import threading\nentered, go = threading.Event(), threading.Event()\n"
+    )
+    (tmp_path / "ours.py").write_text(
+        "import gate\nearly = 1\ngate.entered.set()\ngate.go.wait()\nlate = 2\n"
+    )
+    script = f"""{OURS}
+import gate, threading
+from concurrent.futures import ThreadPoolExecutor
+with ThreadPoolExecutor() as threads:
+    first = threads.submit(lambda: ours.late)
+    gate.entered.wait()
+    started = threading.Event()
+    def use(name):
+        started.set()
+        return getattr(ours, name)
+    others = [threads.submit(use, name) for name in ("early", "late")]
+    started.wait()
+    gate.go.set()
+    print(first.result(), *(other.result() for other in others))
+"""
+    assert output(script, tmp_path) == "2 1 2"
+
+
+def test_a_module_that_cannot_be_loaded_says_so_at_each_use(tmp_path: Path) -> None:
+    (tmp_path / "ours.py").write_text("import no_such_module\n")
+    script = f"""{OURS}
+for _ in range(2):
+    try:
+        ours.value
+    except ImportError as error:
+        print(error.name)
+"""
+    assert output(script, tmp_path).split() == ["no_such_module", "no_such_module"]
+
+
+def test_a_module_that_does_not_exist_is_missed_by_who_needs_it(tmp_path: Path) -> None:
+    (tmp_path / "trio.py").write_text("")
+    script = (
+        f"{START}\npostponed.POSTPONED = {{'ours': 'a test'}}\npostponed.import_dependencies()\n"
+    )
+    assert output(f"{script}print('ours' in sys.modules)", tmp_path) == "False"

@@ -1,0 +1,135 @@
+"""Modules that ``tsupervisord`` loads when something uses them, though others import them at once.
+
+trio and the standard library import at their top what a plain daemon never uses: TLS, passwords,
+the look into functions. That was a quarter of its memory. Here such a module is made without
+running its code, which runs at the first use of one of its names, whoever uses it. What uses a name
+while it is imported itself loads the module as always.
+
+Only the program ``tsupervisord`` does this: what embeds a supervisor has its own imports.
+``importlib.util.LazyLoader`` has the same purpose, but loads a module at the second import of it.
+"""
+
+from __future__ import annotations
+
+import sys
+from _thread import RLock  # that of ``threading``, which is not loaded yet
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
+from types import CoroutineType, ModuleType
+
+TYPE_CHECKING = False  # typing's flag without importing typing: type checkers know the name
+if TYPE_CHECKING:
+    from importlib.abc import Loader
+    from typing import NoReturn
+
+#: Each with what needs it, which a plain daemon never does or seldom.
+POSTPONED = {
+    "base64": "passwords",
+    "ctypes": "settings of the allocator before a flood, and a step of few programs before exec",
+    "ctypes.util": "nothing of ours, see below",
+    "hashlib": "passwords, and marks of pages",
+    "hmac": "passwords, and trio's DTLS",
+    "idna": "names of hosts with letters beyond ASCII",
+    "inspect": "plugins, and texts about methods",
+    "ipaddress": "clients over TCP, and addresses inside URLs",
+    "locale": "output of subprocesses as text, which is not asked for",
+    "secrets": "tokens of pages",
+    "shutil": "nothing at start, see tempfile",
+    "ssl": "servers with certificates, and checks of https URLs",
+    "tempfile": "automatic logs",
+    "tokenize": "lines of source code in tracebacks",
+    "traceback": "unexpected errors",
+}
+
+
+def _is_coroutine(value: object) -> bool:
+    return isinstance(value, CoroutineType)
+
+
+def _refuse(*arguments: object) -> NoReturn:
+    raise ValueError("not while trio is imported")
+
+
+#: What trio needs for the result of each job in a thread, as the module does it.
+AFTER_THE_IMPORT: dict[str, dict[str, object]] = {"inspect": {"iscoroutine": _is_coroutine}}
+
+#: What trio, attrs and dataclasses use while trio and h11 are imported, for things that no daemon
+#: lacks: the documentation of classes, annotations of generated methods, and the names of threads,
+#: for which ``find_library`` starts ldconfig. All of them go on without.
+DURING_THE_IMPORT: dict[str, dict[str, object]] = {
+    "inspect": {"cleandoc": str, "signature": _refuse},
+    "ctypes": {"CDLL": _refuse},
+    "ctypes.util": {"find_library": lambda name: None},
+}
+
+#: Those whose code has not run, with what runs it.
+_waiting: dict[str, Loader] = {}
+#: What they answer without being loaded.
+_answers: dict[str, dict[str, object]] = {}
+#: Held while a module is loaded: another thread that uses it waits until it is complete.
+_loading = RLock()
+
+
+class _Postponed(ModuleType):
+    """A module whose code runs at the first use of a name that its import does not need."""
+
+    def __getattribute__(self, name: str) -> object:
+        get = super().__getattribute__
+        if name.startswith("__") and name != "__all__":  # such as __spec__ and __path__
+            return get(name)
+        answers = _answers.get(self.__name__, {})
+        if name in answers:
+            return answers[name]
+        if f"{self.__name__}.{name}" not in sys.modules:  # no module of a package
+            _load(self)
+        return get(name)
+
+
+def import_dependencies() -> None:
+    """Postpone the modules that have not been loaded, and import trio and h11.
+
+    Raises ImportError if one of them or what it needs is missing.
+    """
+    _answers.update(DURING_THE_IMPORT)
+    for name in POSTPONED:
+        if name not in sys.modules:
+            _postpone(name)
+    import h11  # noqa: F401  # for the others that import it
+    import trio  # noqa: F401  # as well
+
+    _answers.clear()
+    _answers.update(AFTER_THE_IMPORT)
+
+
+def load_all() -> None:
+    """Load those that have not been used yet. Raises what their imports would raise."""
+    for name in [*_waiting]:
+        _load(sys.modules[name])
+
+
+def _postpone(name: str) -> None:
+    parent, _, child = name.rpartition(".")
+    path = sys.modules[parent].__path__ if parent else None
+    spec = PathFinder.find_spec(name, path)
+    if spec is None or spec.loader is None:
+        return  # whoever needs it will say so
+    module = module_from_spec(spec)
+    module.__class__ = _Postponed
+    sys.modules[name] = module
+    _waiting[name] = spec.loader
+    if parent:
+        setattr(sys.modules[parent], child, module)
+
+
+def _load(module: ModuleType) -> None:
+    name = module.__name__
+    with _loading:
+        if name not in _waiting:
+            return  # another thread has loaded it, or it uses itself while it is loaded
+        loader = _waiting.pop(name)
+        try:
+            loader.exec_module(module)
+        except BaseException:
+            _waiting[name] = loader
+            raise
+        module.__class__ = ModuleType
