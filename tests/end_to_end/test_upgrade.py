@@ -23,7 +23,16 @@ from benchmarks.probe import children as child_pids
 from tests.kit.ctl import install, run
 from tests.kit.daemon import alive, daemon, eventually
 from tests.kit.root import NOBODY, directory_of, needs_root
-from tests.kit.upgrading import refusal, tsupervisor, upgrade, upgraded, wait_until_decided
+from tests.kit.upgrading import (
+    WRITER,
+    StandIn,
+    refusal,
+    script,
+    tsupervisor,
+    upgrade,
+    upgraded,
+    wait_until_decided,
+)
 from trio_supervisor._version import __version__
 
 if TYPE_CHECKING:
@@ -33,21 +42,6 @@ UPGRADES = 25
 #: Programs of the large test by what they do.
 WRITERS, EXITERS, READERS = 24, 10, 5
 
-#: Writes numbered lines in two halves, and notes the last one at its end.
-WRITER = """\
-import os, sys, time, signal
-def end(*_):
-    global over
-    over = True
-over, n = False, 0
-signal.signal(signal.SIGTERM, end)
-while not over:
-    n += 1
-    os.write(1, b"line ")
-    os.write(1, b"%d\\n" % n)
-    time.sleep(0.002)
-open(sys.argv[1], "w").write(str(n))
-"""
 #: Notes its pid and the status with which it is about to exit.
 EXITER = """\
 import os, sys, time
@@ -77,12 +71,6 @@ while True:
     sys.stdout.write("RESULT 2\\nOK")
     sys.stdout.flush()
 """
-
-
-def script(directory: Path, name: str, text: str) -> str:
-    path = directory / f"{name}.py"
-    path.write_text(text)
-    return f"{sys.executable} -S -E {path}"
 
 
 class Client(threading.Thread):
@@ -322,31 +310,6 @@ def test_a_broken_configuration_is_a_refusal(tmp_path: Path) -> None:
         config.write_text(config.read_text().replace("autostart=perhaps\n", ""))
         upgrade(running)
         assert tsupervisor(running).getUpgrade()["failure"] == ""
-
-
-#: A program that is the daemon, after it has executed the code in a file beside it.
-STAND_IN = """\
-import os, sys, time
-is_check, is_next = "--upgrade-check" in sys.argv, "TSUPERVISORD_HANDOVER" in os.environ
-exec(open({code!r}).read())
-from trio_supervisor.cli.daemon import main
-main()
-"""
-
-
-class StandIn:
-    """The program of the daemon, which a test changes."""
-
-    def __init__(self, directory: Path) -> None:
-        self._code = directory / "code"
-        program = directory / "stand_in.py"
-        program.write_text(STAND_IN.format(code=str(self._code)))
-        self.command = [sys.executable, str(program)]
-        self.does("")
-
-    def does(self, code: str) -> None:
-        """Each process of this program, from now on, executes this first."""
-        self._code.write_text(code)
 
 
 CAT = "[program:x]\ncommand=/bin/cat\n"

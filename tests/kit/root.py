@@ -29,7 +29,9 @@ NOBODY = "nobody"
 _BECOME = """
 import os, sys
 from trio_supervisor.cli.daemon import main
+from trio_supervisor.cli.late_modules import keep_late_modules
 from trio_supervisor.cli.privileges import load_what_is_read_late
+keep_late_modules()
 load_what_is_read_late()
 import trio_supervisor.cli.check.check, trio_supervisor.cli.convert, trio_supervisor.cli.export
 import trio_supervisor.cli.service_files

@@ -2,13 +2,65 @@
 
 from __future__ import annotations
 
+import sys
 import xmlrpc.client
 from typing import TYPE_CHECKING, Any
 
 from tests.kit.daemon import UnixTransport, eventually
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.kit.daemon import Daemon
+
+
+#: Writes numbered lines in two halves, and notes the last one at its end.
+WRITER = """\
+import os, sys, time, signal
+def end(*_):
+    global over
+    over = True
+over, n = False, 0
+signal.signal(signal.SIGTERM, end)
+while not over:
+    n += 1
+    os.write(1, b"line ")
+    os.write(1, b"%d\\n" % n)
+    time.sleep(0.002)
+open(sys.argv[1], "w").write(str(n))
+"""
+
+
+def script(directory: Path, name: str, text: str) -> str:
+    """The command of a program with this source."""
+    path = directory / f"{name}.py"
+    path.write_text(text)
+    return f"{sys.executable} -S -E {path}"
+
+
+#: A program that is the daemon, after it has executed the code in a file beside it.
+STAND_IN = """\
+import os, sys, time
+is_check, is_next = "--upgrade-check" in sys.argv, "TSUPERVISORD_HANDOVER" in os.environ
+exec(open({code!r}).read())
+from trio_supervisor.cli.daemon import main
+main()
+"""
+
+
+class StandIn:
+    """The program of the daemon, which a test changes."""
+
+    def __init__(self, directory: Path) -> None:
+        self._code = directory / "code"
+        program = directory / "stand_in.py"
+        program.write_text(STAND_IN.format(code=str(self._code)))
+        self.command = [sys.executable, str(program)]
+        self.does("")
+
+    def does(self, code: str) -> None:
+        """Each process of this program, from now on, executes this first."""
+        self._code.write_text(code)
 
 
 def tsupervisor(daemon: Daemon) -> Any:

@@ -18,6 +18,7 @@ from trio_supervisor._version import __version__
 from trio_supervisor.cli.daemon_options import DaemonOptions, UsageError, parse, usage
 from trio_supervisor.cli.daemon_run import Service
 from trio_supervisor.cli.detach import detach
+from trio_supervisor.cli.late_modules import keep_late_modules
 from trio_supervisor.cli.privileges import (
     drop_privileges,
     open_standard_descriptors,
@@ -79,6 +80,7 @@ def _run(options: DaemonOptions, program: str) -> int:
 
     Forking comes before all that must happen in the process of the daemon.
     """
+    keep_late_modules()
     if (state := os.environ.pop(HANDOVER, None)) is not None:
         from trio_supervisor.cli.upgrade.resume import resume
 

@@ -19,34 +19,14 @@ from trio_supervisor.web.pages.assets import load_assets
 STDERR = 2
 #: A call whose decoding loads every module that the first real call needs.
 FIRST_CALL = b"<methodCall><methodName>x</methodName></methodCall>"
-#: Modules that the daemon imports when it first needs them.
+#: Modules of the interpreter that the daemon imports when it first needs them; its own are kept by
+#: ``late_modules.py``.
 LATE_MODULES = (
-    *("datetime", "email.utils", "html", "importlib.resources", "tomllib"),
+    *("ctypes", "datetime", "email.utils", "html", "importlib.resources", "json", "tomllib"),
     "encodings.idna",  # the interpreter imports it for the first host name, even for an address
-    *("json.encoder", "trio_supervisor.runtime.output.records"),
-    *("trio_supervisor.core.cgroups", "trio_supervisor.core.config.ineffective"),
-    *("trio_supervisor.runtime.events.back_pressure", "trio_supervisor.runtime.groups.scaling"),
-    "trio_supervisor.runtime.logs.journald",
-    "trio_supervisor.runtime.probes.monitor",
-    "trio_supervisor.runtime.probes.notify_directory",
-    *("trio_supervisor.runtime.inspect.own_memory", "trio_supervisor.runtime.process.memory_limit"),
-    *("trio_supervisor.runtime.process.hooks", "trio_supervisor.runtime.groups.stop_timeout"),
-    "trio_supervisor.runtime.spawn.environment",
-    *("trio_supervisor.runtime.process.left_behind", "trio_supervisor.runtime.spawn.members"),
-    *("trio_supervisor.runtime.spawn.sweep", "trio_supervisor.runtime.spawn.tree"),
-    *("trio_supervisor.runtime.spawn.owned", "trio_supervisor.runtime.process.leftover_stop"),
-    *("trio_supervisor.core.dependencies.check", "trio_supervisor.runtime.dependencies.shutdown"),
-    "trio_supervisor.runtime.dependencies.coordinator",
-    "trio_supervisor.web.api.routes",
-    "trio_supervisor.web.pages.history_page",
-    "trio_supervisor.web.pages.lines_page",
-    "trio_supervisor.web.pages.live",
-    "trio_supervisor.web.pages.log_page",
-    "trio_supervisor.web.pages.log_view",
-    "trio_supervisor.web.pages.status_page",
 )
 #: What only a journal on disk needs.
-JOURNAL_MODULES = ("trio_supervisor.runtime.journal.disk",)
+JOURNAL_MODULES = ("sqlite3",)
 
 
 def open_standard_descriptors() -> None:

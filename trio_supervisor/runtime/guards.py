@@ -5,6 +5,7 @@ An error that no guard stops ends the supervisor; see ``process/emergency_stop.p
 
 from __future__ import annotations
 
+import errno
 import traceback
 from typing import TYPE_CHECKING, NoReturn
 
@@ -18,16 +19,25 @@ if TYPE_CHECKING:
     Log = Callable[[Severity, str], None]
     AsyncCall = Callable[[], Awaitable[object]]
 
+#: Errors that mean that the daemon is out of descriptors, memory or threads for the moment.
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 #: Seconds before a task that failed runs again, so that a lasting error cannot spin.
 RECOVERY_PAUSE = 1
 
 
 async def run_logged(task: AsyncCall, what: str, log: Log) -> None:
-    """Run a task once. An exception is logged with its traceback, and ends nothing else."""
+    """Run a task once. An exception is logged, and ends nothing else.
+
+    It has a traceback, but for a lack of descriptors, memory or threads, which is no fault of ours.
+    """
     try:
         await task()
     except Exception as error:
-        log(Severity.CRITICAL, f"internal error in {what}:\n{traceback_of(error)}")
+        cause = innermost(error)
+        if isinstance(cause, OSError) and cause.errno in EXHAUSTED:
+            log(Severity.CRITICAL, f"cannot run the task of {what}: {cause.strerror}")
+        else:
+            log(Severity.CRITICAL, f"internal error in {what}:\n{traceback_of(error)}")
 
 
 def innermost(error: BaseException) -> BaseException:

@@ -6,7 +6,6 @@ daemons never get one, and would keep a megabyte of code and tables for nothing.
 
 from __future__ import annotations
 
-import errno
 import traceback
 from collections.abc import Awaitable, Callable
 from functools import cached_property
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from trio_supervisor.core.config.model import InetServer, Severity
 from trio_supervisor.core.dataclass import dataclass
+from trio_supervisor.runtime.guards import EXHAUSTED
 from trio_supervisor.runtime.rpc.calls import Rpc
 from trio_supervisor.runtime.rpc.plugins import make_plugins
 from trio_supervisor.web.access.admission import Admission
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.supervisor import Supervisor
     from trio_supervisor.web.api.routes import Api
 
-#: Errors that mean that the daemon is out of descriptors, memory or threads for the moment.
-EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 READ_METHODS = ("GET", "HEAD")
 PAGE_METHODS = (*READ_METHODS, "POST")
 LOGTAIL = "/logtail"

@@ -5,6 +5,7 @@ Children are real, and the state goes through its encoded form, as at an upgrade
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import signal
@@ -38,8 +39,9 @@ from trio_supervisor.core.handover.versions import decoded, encoded
 from trio_supervisor.core.process.exit import Exit
 from trio_supervisor.core.process.states import ListenerState, State
 from trio_supervisor.runtime.events.bus import Bus
-from trio_supervisor.runtime.handover.departure import settle_logs, when_ready
+from trio_supervisor.runtime.handover.departure import CannotLetGo, settle_logs, when_ready
 from trio_supervisor.runtime.handover.parts import let_go_of_sockets, state_of, take_over
+from trio_supervisor.runtime.logs import missing, sinks
 from trio_supervisor.runtime.spawn.launcher import ProcessLauncher
 from trio_supervisor.runtime.supervisor import Supervisor
 
@@ -255,7 +257,7 @@ async def test_stdin_that_the_child_has_not_read_is_delivered_later(tmp_path: Pa
         await theatre.aclose()
 
 
-@pytest.mark.behaviour("upgrade.md#filters-and-protocols-go-on-in-the-middle")
+@pytest.mark.behaviour("upgrade.md#logs-are-opened-again")
 async def test_a_log_that_cannot_be_opened_again_costs_no_pipe(tmp_path: Path) -> None:
     theatre = Theatre(tmp_path)
     log = tmp_path / "x.log"
@@ -266,12 +268,91 @@ async def test_a_log_that_cannot_be_opened_again_costs_no_pipe(tmp_path: Path) -
         log.unlink()
         log.mkdir()
         await line.next()
-        await until(lambda: any("output of x is not logged" in text for text in line.log))
+        await until(lambda: any("output is dropped until it works" in text for text in line.log))
         line.process("x").send_stdin(b"still there")
         assert await puppet.do("eval os.read(0, 100)") == repr(b"still there")
         await line.next()
         line.process("x").send_stdin(b"again")
         assert await puppet.do("eval os.read(0, 100)") == repr(b"again")
+        await theatre.aclose()
+
+
+class NoDescriptors:
+    """Logs cannot be opened, until ``end``."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._monkeypatch = monkeypatch
+        self._open = sinks._open
+        self.attempts = 0
+
+    def begin(self) -> None:
+        self._monkeypatch.setattr(sinks, "_open", self._refuse)
+
+    def end(self) -> None:
+        self._monkeypatch.setattr(sinks, "_open", self._open)
+
+    def _refuse(self, path: str, **options: object) -> int:
+        self.attempts += 1
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), path)
+
+
+@pytest.mark.behaviour("upgrade.md#logs-are-opened-again")
+async def test_output_waits_for_a_log_that_lacks_a_descriptor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is lost, however much the child writes, and a further upgrade waits."""
+    monkeypatch.setattr(missing, "RETRY", 0.02)
+    theatre, lack = Theatre(tmp_path), NoDescriptors(monkeypatch)
+    log = tmp_path / "x.log"
+    config = program("x", command=theatre.command, startsecs=0, stdout=logged(log))
+    async with supervisors(group(config)) as line:
+        puppet = await theatre.next()
+        await line.process("x").wait_for(State.RUNNING)
+        await line.next(lack.begin)
+        await until(lambda: any("output waits until it works" in text for text in line.log))
+        await puppet.do("write b'first\\n'")
+        await until(lambda: line.process("x").stdout.missing[0].kept)
+        with pytest.raises(CannotLetGo, match=r"the log \S+x.log cannot be opened"):
+            await when_ready(line.now, NoServers(), 0)
+        await until(lambda: lack.attempts > 3)
+        lack.end()
+        await until(lambda: log.exists() and log.read_text() == "first\n")
+        await line.next(lack.begin)
+        much = "lambda: (os.write(1, b'x' * 1_000_000), os._exit(3))"
+        await puppet.do(f"run import threading; threading.Thread(target={much}).start()")
+        await until(lambda: line.process("x").stdout.missing[0].kept)
+        lack.end()
+        await until(lambda: line.process("x").state is not State.RUNNING)
+        assert log.read_text() == "first\n" + "x" * 1_000_000
+        await theatre.aclose()
+
+
+@pytest.mark.behaviour("upgrade.md#logs-are-opened-again")
+@pytest.mark.parametrize("is_over", [True, False])
+async def test_the_last_words_of_a_child_wait_for_a_log_that_lacks_a_descriptor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_over: bool
+) -> None:
+    """They are lost only if that lasts, and then it is told."""
+    monkeypatch.setattr(missing, "RETRY", 600)
+    monkeypatch.setattr(missing, "AT_END", 30 if is_over else 0.1)
+    theatre, lack = Theatre(tmp_path), NoDescriptors(monkeypatch)
+    log = tmp_path / "x.log"
+    config = program("x", command=theatre.command, startsecs=0, stdout=logged(log))
+    async with supervisors(group(config)) as line:
+        puppet = await theatre.next()
+        await line.process("x").wait_for(State.RUNNING)
+        await line.next(lack.begin)
+        attempts = lack.attempts
+        await puppet.do("write b'last words\\n'")
+        puppet.kill()
+        await until(lambda: lack.attempts > attempts)
+        if is_over:
+            lack.end()
+        await until(lambda: line.process("x").state is not State.RUNNING)
+        told = [text for text in line.log if "x.log" in text]
+        assert (log.exists() and log.read_text() == "last words\n") is is_over
+        assert ("no bytes were dropped" in told[-1]) is is_over
+        assert ("closed; 11 bytes were dropped" in told[-1]) is not is_over
         await theatre.aclose()
 
 

@@ -19,6 +19,7 @@ from trio_supervisor.core.process.cause import BOOT, Cause, CauseKind
 from trio_supervisor.core.process.exit import End, Exit, ResourceUsage
 from trio_supervisor.core.process.record import Evidence, Intent, ProcessRecord, Transition
 from trio_supervisor.core.process.states import State
+from trio_supervisor.runtime.logs.missing import RETRY
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -187,7 +188,8 @@ async def test_a_retry_that_is_due_is_made(autojump_clock: MockClock) -> None:
             await fresh.stop()
 
 
-async def test_a_child_whose_log_cannot_be_opened_goes_on_without(
+@pytest.mark.behaviour("upgrade.md#logs-are-opened-again")
+async def test_a_child_whose_log_cannot_be_opened_goes_on_until_it_can(
     autojump_clock: MockClock, tmp_path: Path
 ) -> None:
     (tmp_path / "logs").mkdir()
@@ -204,7 +206,15 @@ async def test_a_child_whose_log_cannot_be_opened_goes_on_without(
             child.write(b"word\n")
             await trio.sleep(1)
             assert fresh.state is State.RUNNING
+            (tmp_path / "elsewhere").rename(tmp_path / "logs")
+            await trio.sleep(RETRY)
+            child.write(b"another\n")
+            await wait_all_tasks_blocked()
             await fresh.stop()
-    crit = [line for line in second.lines if line.startswith("CRIT")]
-    assert len(crit) == 1
-    assert crit[0].startswith("CRIT output of x is not logged: ")
+    log = tmp_path / "logs" / "log"
+    assert log.read_text() == "another\n"
+    told = [line for line in second.lines if "log " in line]
+    assert told == [
+        f"ERRO cannot write log {log}: No such file or directory; output is dropped until it works",
+        f"INFO log {log} works again; 5 bytes were dropped",
+    ]

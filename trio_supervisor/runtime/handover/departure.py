@@ -132,6 +132,10 @@ def _short(supervisor: Supervisor) -> str:
             return f"{process.full_name} is being started, or has just ended"
     if what := supervisor._host.sinks.hanging():
         return what
+    for process in supervisor.processes():
+        for missing in (*process.stdout.missing, *process.stderr.missing):
+            if missing.kept:
+                return f"the log {missing.name} cannot be opened"
     coordinator = supervisor.active.dependencies._made
     if coordinator is not None and not coordinator.is_settled:
         return "dependencies are being looked at"

@@ -131,7 +131,7 @@ class Sinks:
     def __init__(
         self, report: Report, *, tag: str = "tsupervisord", syslog_socket: str = SOCKET
     ) -> None:
-        self._report = report
+        self.report = report
         self._tag = tag
         self._syslog_socket = syslog_socket
         self._writers: dict[Hashable, Writer] = {}
@@ -207,7 +207,7 @@ class Sinks:
         """
         self._worker.settle(max(seconds, LONGEST_SETTLE))
         for path, count in self._worker.left():
-            self._report(
+            self.report(
                 Severity.ERROR,
                 f"log {path}: {count} bytes are not written before the end, because its disk does"
                 " not answer",
@@ -282,14 +282,14 @@ class Sinks:
                     rotated=rotated,
                 )
 
-            return FileSink(make, self._worker, self.writes, self._report)
+            return FileSink(make, self._worker, self.writes, self.report)
         sink = StreamSink(
             self._stream_writer(path, fd),
             reopen=lambda: self._stream_writer(path, self._open(path)),
         )
         if rotation.maxbytes > 0 and path != os.devnull and path not in self._warned:
             self._warned.add(path)  # once per start
-            self._report(
+            self.report(
                 Severity.WARN,
                 f"{path} is no regular file and not rotated; maxbytes=0 for it ends this warning",
             )
@@ -308,7 +308,7 @@ class Sinks:
         """The writer for a target, with one more user."""
         writer = self._writers.get(key)
         if writer is None or not writer.retain():
-            writer = self._writers[key] = Writer(name, target(), report=self._report)
+            writer = self._writers[key] = Writer(name, target(), report=self.report)
         return writer
 
 

@@ -20,6 +20,7 @@ import trio
 from trio_supervisor.core import events
 from trio_supervisor.core.config.model import LogFormat, Severity
 from trio_supervisor.core.output import AnsiStripper, Capture, Captured, WholeCharacters
+from trio_supervisor.runtime.logs.drops import reason
 from trio_supervisor.runtime.output.reader import PROMPT, read_rest
 from trio_supervisor.runtime.output.subscriptions import Subscriptions
 from trio_supervisor.runtime.output.tail_buffer import TailBuffer
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from trio_supervisor.core.config.model import ChannelConfig
     from trio_supervisor.runtime.host import Host
     from trio_supervisor.runtime.logs.journald import JournalSink
+    from trio_supervisor.runtime.logs.missing import MissingLog
     from trio_supervisor.runtime.output.reader import Reader
     from trio_supervisor.runtime.output.records import RecordStage
 
@@ -131,18 +133,29 @@ class OutputChannel:
         """Whether the log has other bytes than the output."""
         return self._records is not None
 
-    async def open(self) -> None:
-        """Open the log targets for a new child. Raises OSError; nothing is open then."""
-        await self._targets.open()
+    async def open(self, *, must: bool = True) -> None:
+        """Open the log targets for a child. Raises OSError; nothing is open then.
+
+        ``must``: False means that what cannot be opened is looked for (``missing``).
+        """
+        await self._targets.open(must=must)
         if self._open_journal is not None:
             try:
                 self._journal = self._open_journal()
-            except OSError:  # no thread is left to write to it
-                self._targets.close()
-                raise
+            except OSError as error:  # no thread is left to write to it
+                if must:
+                    self._targets.close()
+                    raise
+                text = f"output of {self._label} is not sent to journald: {reason(error)}"
+                self._host.log(Severity.CRITICAL, text)
         self._stripper = AnsiStripper() if self._host.daemon.strip_ansi else None
         maxbytes = self._capture_maxbytes
         self._capture = Capture(maxbytes) if maxbytes > 0 else None
+
+    @property
+    def missing(self) -> list[MissingLog]:
+        """What stands in for logs that could not be opened."""
+        return self._targets.missing
 
     def drain(self, fd: int, pid: int) -> Awaitable[None]:
         """Return what takes the output of a child as it arrives, until the end of its pipe.

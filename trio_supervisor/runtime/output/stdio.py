@@ -91,11 +91,16 @@ class Stdio:
             for channel in self._channels:
                 await channel.open()
         except OSError as error:
-            self._close_logs()  # a child that was handed over goes on, with its pipes
+            self._close_logs()
             text = f"unknown error making dispatchers for '{self._label}': {errno_name(error)}"
             if (why := explanation(error)) is not None:
                 text = f"{text}: {error.filename}: {why}"
             raise SpawnError(text) from error
+
+    async def reopen(self) -> None:
+        """Open the logs for a child that is already alive; ``carry`` looks for what is missing."""
+        for channel in self._channels:
+            await channel.open(must=False)
 
     def attach(self, child: Child) -> None:
         """Take over the pipes of a new child."""
@@ -111,6 +116,9 @@ class Stdio:
 
     def carry(self, nursery: trio.Nursery, pid: int) -> None:
         """Start the tasks that move bytes both ways, until the nursery is cancelled."""
+        for channel in self._channels:
+            for missing in channel.missing:
+                nursery.start_soon(missing.search)
         for channel, fd in self._pipes:
             nursery.start_soon(channel.drain, fd, pid, name=channel.name)
         self.stdin.deliver(nursery)

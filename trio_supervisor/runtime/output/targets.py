@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config.model import AUTO, Compression, FileTarget
 from trio_supervisor.runtime.logs.filesink import FileSink
 from trio_supervisor.runtime.logs.logfile import USUAL, LogCreation, clear_log
+from trio_supervisor.runtime.logs.missing import MissingLog
 from trio_supervisor.runtime.logs.writer import BACKLOG_LIMIT
 
 if TYPE_CHECKING:
@@ -57,13 +59,21 @@ class ChannelTargets:
                 if isinstance(target, FileTarget):
                     self.path = self._path_of(target)
 
-    async def open(self) -> None:
-        """Open all targets for a new child. Raises OSError; nothing is open then."""
+    async def open(self, *, must: bool = True) -> None:
+        """Open all targets for a child. Raises OSError; nothing is open then.
+
+        ``must``: False means that something stands in for what cannot be opened (``search``).
+        """
         await self.settled()
         opened: list[Sink] = []
         try:
             for target in self._targets:
-                sink = await self._open_target(target)
+                try:
+                    sink = await self._open_target(target)
+                except OSError as error:
+                    if must:
+                        raise
+                    sink = self._missing(target, error)
                 opened.append(sink)
         except BaseException:
             for sink in opened:
@@ -73,6 +83,11 @@ class ChannelTargets:
             if isinstance(sink, FileSink) and isinstance(earlier, FileSink):
                 sink.follow(earlier)
         self._open = tuple(opened)
+
+    @property
+    def missing(self) -> list[MissingLog]:
+        """What stands in for targets that could not be opened."""
+        return [sink for sink in self._open if isinstance(sink, MissingLog)]
 
     def write(self, data: bytes) -> None:
         for sink in self._open:
@@ -118,6 +133,18 @@ class ChannelTargets:
         for sink in self._open:
             sink.close()
         self._closed, self._open = self._open, ()
+
+    def _missing(self, target: Target, error: OSError) -> MissingLog:
+        def opened(sink: Sink) -> None:
+            self._open = tuple(sink if each is missing else each for each in self._open)
+            self._closed = tuple(sink if each is missing else each for each in self._closed)
+
+        name = self.path or "auto" if isinstance(target, FileTarget) else "syslog"
+        again = partial(self._open_target, target)
+        missing = MissingLog(
+            name, error, open_again=again, opened=opened, report=self._sinks.report
+        )
+        return missing
 
     async def _open_target(self, target: Target) -> Sink:
         if not isinstance(target, FileTarget):

@@ -351,11 +351,7 @@ class Driver:
         attached: Callable[[], object] = lambda: None,
     ) -> None:
         """Take over a living child that was handed over; its record tells state and deadline."""
-        try:
-            await self._starter.reopen(held)
-        except SpawnError as error:  # a log is no reason to stop a running child
-            text = f"output of {self._config.name} is not logged: {error}"
-            self._host.log(Severity.CRITICAL, text)
+        await self._starter.reopen(held)
         self.child = child
         self._stdio.attach(child)
         attached()

@@ -206,11 +206,8 @@ class Starter:
         )
 
     async def reopen(self, held: contextlib.ExitStack | None) -> None:
-        """Open the logs and push the resources on ``held`` for a child that is already alive.
-
-        Raises SpawnError if a log cannot be opened.
-        """
-        await self.stdio.open()
+        """Open the logs and push the resources on ``held`` for a child that is already alive."""
+        await self.stdio.reopen()
         self._lend_socket(held)
 
     def _lend_socket(self, held: contextlib.ExitStack | None) -> int | None:

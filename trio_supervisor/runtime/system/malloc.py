@@ -30,7 +30,7 @@ def fix_thresholds() -> None:
     64 MiB in the arena of each thread, which malloc_trim() does not return if they are at the end
     of the arena. Before that it returns the buffers of each read to the system.
     """
-    with suppress(AttributeError):
+    with suppress(AttributeError, OSError):  # OSError: no descriptor is left to load it
         libc = _libc()
         libc.mallopt(M_MMAP_THRESHOLD, MAPPED)
         libc.mallopt(M_TRIM_THRESHOLD, KEPT)
@@ -38,7 +38,7 @@ def fix_thresholds() -> None:
 
 def malloc_trim() -> None:
     """Return memory that glibc keeps to the system."""
-    with suppress(AttributeError):
+    with suppress(AttributeError, OSError):  # OSError: no descriptor is left to load it
         _libc().malloc_trim(0)
 
 
