@@ -397,6 +397,8 @@ def test_a_daemon_that_changes_its_user_loads_before_what_it_needs_late() -> Non
     assert len(late) > 40
     loaded_by(
         f"import importlib, importlib.machinery as m\n"
+        f"from {NAME}.cli.postponed import import_dependencies\n"
+        "import_dependencies()\n"
         f"import {NAME}.cli.daemon as d, {NAME}.cli.privileges as p\n"
         "d.keep_late_modules()\n"
         "p.load_what_is_read_late(journal=True)\n"

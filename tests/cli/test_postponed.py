@@ -19,7 +19,7 @@ START = """
 import sys
 from trio_supervisor.cli import postponed
 def late():
-    return {name for name in postponed.POSTPONED if name in postponed._waiting}
+    return {name for name in postponed.POSTPONED if name in postponed.waiting}
 """
 
 
@@ -168,3 +168,24 @@ def test_a_module_that_does_not_exist_is_missed_by_who_needs_it(tmp_path: Path) 
         f"{START}\npostponed.POSTPONED = {{'ours': 'a test'}}\npostponed.import_dependencies()\n"
     )
     assert output(f"{script}print('ours' in sys.modules)", tmp_path) == "False"
+
+
+def test_what_errors_and_clients_need_is_loaded_without_a_descriptor() -> None:
+    script = f"""{START}
+postponed.import_dependencies()
+import trio_supervisor.cli.daemon as daemon
+import resource
+daemon.keep_late_modules()
+assert late() >= {{"ipaddress", "traceback"}}
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+import ipaddress, traceback
+assert ipaddress.ip_address("127.0.0.1").is_loopback
+try:
+    open("/dev/null")
+except OSError:
+    text = traceback.format_exc()
+resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+print(text.splitlines()[-1])
+"""
+    assert output(script) == "OSError: [Errno 24] Too many open files: '/dev/null'"

@@ -62,8 +62,8 @@ DURING_THE_IMPORT: dict[str, dict[str, object]] = {
     "ctypes.util": {"find_library": lambda name: None},
 }
 
-#: Those whose code has not run, with what runs it.
-_waiting: dict[str, Loader] = {}
+#: Those whose code has not run, with what runs it; another loader may take its place.
+waiting: dict[str, Loader] = {}
 #: What they answer without being loaded.
 _answers: dict[str, dict[str, object]] = {}
 #: Held while a module is loaded: another thread that uses it waits until it is complete.
@@ -103,7 +103,7 @@ def import_dependencies() -> None:
 
 def load_all() -> None:
     """Load those that have not been used yet. Raises what their imports would raise."""
-    for name in [*_waiting]:
+    for name in [*waiting]:
         _load(sys.modules[name])
 
 
@@ -116,7 +116,7 @@ def _postpone(name: str) -> None:
     module = module_from_spec(spec)
     module.__class__ = _Postponed
     sys.modules[name] = module
-    _waiting[name] = spec.loader
+    waiting[name] = spec.loader
     if parent:
         setattr(sys.modules[parent], child, module)
 
@@ -124,12 +124,12 @@ def _postpone(name: str) -> None:
 def _load(module: ModuleType) -> None:
     name = module.__name__
     with _loading:
-        if name not in _waiting:
+        if name not in waiting:
             return  # another thread has loaded it, or it uses itself while it is loaded
-        loader = _waiting.pop(name)
+        loader = waiting.pop(name)
         try:
             loader.exec_module(module)
         except BaseException:
-            _waiting[name] = loader
+            waiting[name] = loader
             raise
         module.__class__ = ModuleType
