@@ -189,3 +189,17 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 print(text.splitlines()[-1])
 """
     assert output(script) == "OSError: [Errno 24] Too many open files: '/dev/null'"
+
+
+def test_dataclasses_of_early_releases_of_python_get_their_signature() -> None:
+    """Before 3.11.4 they add it to the documentation of a class, and expect no error."""
+    script = f"""{START}
+before = postponed._answers
+for name in postponed.POSTPONED:
+    if name not in sys.modules:
+        postponed._postpone(name)
+before.update(postponed.DURING_THE_IMPORT)
+import inspect
+print(repr(str(inspect.signature(object)).replace(" -> None", "")), "inspect" in late())
+"""
+    assert output(script) == "'' True"

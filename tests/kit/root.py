@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import pwd
 import shutil
+import subprocess
 import sys
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,32 @@ needs_root = pytest.mark.skipif(
 
 #: A user without rights that exists everywhere.
 NOBODY = "nobody"
+
+
+#: What the daemon imports, in directories or files of site-packages.
+_LIBRARY = (
+    *("trio_supervisor", "trio", "attr", "attrs", "outcome", "sniffio", "sortedcontainers", "idna"),
+    *("h11", "defusedxml", "tomli_w"),
+)
+
+
+def runnable_by(user: str, directory: Path) -> list[str]:
+    """The command of a daemon that a user may run and read, from copies in this directory.
+
+    The test is skipped where there is no interpreter that the user may run.
+    """
+    library = directory / "library"
+    for name in _LIBRARY:
+        [origin] = importlib.import_module(name).__path__
+        ignored = shutil.ignore_patterns("__pycache__", "_tests", "tests")
+        shutil.copytree(origin, library / name, ignore=ignored)
+    test = "import sys; sys.exit(sys.version_info < (3, 11))"
+    for python in (sys.executable, "/usr/local/bin/python3", "/usr/bin/python3"):
+        with suppress(OSError):
+            command = [python, "-I", "-S", "-c", test]
+            if subprocess.run(command, user=user, check=False, cwd="/").returncode == 0:
+                return ["env", f"PYTHONPATH={library}", python, "-m", "trio_supervisor"]
+    pytest.skip(f"there is no python3 >= 3.11 that {user} can run (apt-get install python3)")
 
 
 #: Imports the daemon and what its other actions import late, becomes another user, and runs the

@@ -46,6 +46,11 @@ def _is_coroutine(value: object) -> bool:
     return isinstance(value, CoroutineType)
 
 
+def _no_signature(function: object) -> str:
+    """Return what attrs takes for unknown, and dataclasses append to a name."""
+    return ""
+
+
 def _refuse(*arguments: object) -> NoReturn:
     raise ValueError("not while trio is imported")
 
@@ -57,7 +62,7 @@ AFTER_THE_IMPORT: dict[str, dict[str, object]] = {"inspect": {"iscoroutine": _is
 #: lacks: the documentation of classes, annotations of generated methods, and the names of threads,
 #: for which ``find_library`` starts ldconfig. All of them go on without.
 DURING_THE_IMPORT: dict[str, dict[str, object]] = {
-    "inspect": {"cleandoc": str, "signature": _refuse},
+    "inspect": {"cleandoc": str, "signature": _no_signature},
     "ctypes": {"CDLL": _refuse},
     "ctypes.util": {"find_library": lambda name: None},
 }
