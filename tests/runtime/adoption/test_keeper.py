@@ -1,0 +1,226 @@
+"""The process that holds descriptors for the next daemon."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.kit.daemon import PATIENCE, alive, eventually
+from trio_supervisor.runtime.adoption import keeper as module
+from trio_supervisor.runtime.adoption.keeper import (
+    Keeper,
+    KeeperBusy,
+    KeeperFailed,
+    connect,
+    keeper_path,
+    start,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NOBODY = 65534
+
+
+@pytest.fixture
+def pidfile(tmp_path: Path) -> Iterator[str]:
+    path = str(tmp_path / "sup.pid")
+    yield path
+    for pid in keepers(path):
+        os.kill(pid, signal.SIGKILL)
+
+
+def keepers(pidfile: str) -> list[int]:
+    marker = os.fsencode(keeper_path(pidfile))
+    return [
+        int(entry.name)
+        for entry in Path("/proc").iterdir()
+        if entry.name.isdecimal() and alive(int(entry.name)) and marker in _command(entry)
+    ]
+
+
+def _command(entry: Path) -> bytes:
+    try:
+        return (entry / "cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def again(keeper: Keeper, pidfile: str) -> Keeper:
+    """The connection of the next daemon."""
+    keeper.close()
+    return connect(pidfile)
+
+
+def take(keeper: Keeper) -> dict[str, str]:
+    taken = keeper.take()
+    for held in taken.values():
+        held.close()
+    return {key: held.note for key, held in taken.items()}
+
+
+def test_the_next_daemon_gets_what_the_last_one_has_put(pidfile: str) -> None:
+    keeper = start(pidfile)
+    read, write = os.pipe()
+    os.write(write, b"text")
+    keeper.put("a", "first", [write, write])
+    keeper.put("a", "note", [read])
+    keeper.put("b\0c", "", [write])
+    keeper.put("d", "", [write])
+    keeper.drop("d")
+    os.close(read)
+    os.close(write)
+    keeper = again(keeper, pidfile)
+    taken = keeper.take()
+    assert {key: held.note for key, held in taken.items()} == {"a": "note", "b\0c": ""}
+    [read] = taken["a"].descriptors
+    assert os.read(read, 10) == b"text"
+    assert not os.get_inheritable(read)
+    for held in taken.values():
+        held.close()
+    keeper.begin()
+    keeper.put("e", "", [0])
+    assert take(keeper).keys() == {"a", "b\0c", "e"}
+    keeper.commit()
+    assert take(keeper).keys() == {"e"}
+    keeper.end()
+    eventually(lambda: not keepers(pidfile), "its end")
+    assert not Path(keeper_path(pidfile)).exists()
+
+
+def test_a_killed_daemon_has_put_all_that_it_has_sent(pidfile: str) -> None:
+    """Also what the keeper has not received yet, because it is suspended."""
+    keeper = start(pidfile)
+    [pid] = keepers(pidfile)
+    os.kill(pid, signal.SIGSTOP)
+    keeper._send("take")  # an answer that nobody reads resets the connection
+    for number in range(20):
+        keeper.put(str(number), "", [0])
+    keeper.close()
+    os.kill(pid, signal.SIGCONT)
+    keeper = connect(pidfile)
+    assert len(take(keeper)) == 20
+    keeper.end()
+
+
+def test_a_full_queue_is_noticed_and_waits_for_nobody(pidfile: str) -> None:
+    keeper = start(pidfile)
+    [pid] = keepers(pidfile)
+    os.kill(pid, signal.SIGSTOP)
+    began = time.monotonic()
+    while not keeper.is_behind:
+        keeper.put("a", "", [0])
+    assert time.monotonic() - began < PATIENCE
+    os.kill(pid, signal.SIGCONT)
+    eventually(lambda: _puts(keeper), "room")
+    assert "b" in take(keeper)
+    keeper.end()
+
+
+def _puts(keeper: Keeper) -> bool:
+    keeper.is_behind = False
+    keeper.put("b", "", [0])
+    return not keeper.is_behind
+
+
+def test_it_survives_the_signals_of_a_terminal_and_tells_its_name(pidfile: str) -> None:
+    keeper = start(pidfile)
+    [pid] = keepers(pidfile)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        os.kill(pid, number)
+    keeper.put("a", "", [0])
+    assert take(keeper) == {"a": ""}
+    assert Path(f"/proc/{pid}/comm").read_text() == "tsuperv-keeper\n"
+    assert os.getsid(pid) != os.getsid(0)
+    assert os.readlink(f"/proc/{pid}/cwd") == "/"
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    assert str(pid) not in children
+    keeper.end()
+
+
+def test_one_daemon_at_a_time(pidfile: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BUSY_TIME", 0.0)
+    keeper = start(pidfile)
+    with pytest.raises(KeeperBusy) as raised:
+        connect(pidfile)
+    assert raised.value.pid == os.getpid()
+    keeper.end_and_wait()
+    with pytest.raises(KeeperFailed):
+        connect(pidfile)
+
+
+def test_another_file_is_left_alone(pidfile: str) -> None:
+    Path(keeper_path(pidfile)).write_text("text")
+    with pytest.raises(KeeperFailed, match="not a socket"):
+        start(pidfile)
+    assert Path(keeper_path(pidfile)).read_text() == "text"
+
+
+def test_a_stale_socket_is_replaced(pidfile: str) -> None:
+    keeper = start(pidfile)
+    os.kill(keepers(pidfile)[0], signal.SIGKILL)
+    keeper.close()
+    with pytest.raises(KeeperFailed):
+        connect(pidfile)
+    start(pidfile).end_and_wait()
+
+
+def test_a_path_that_is_too_long_for_a_socket(tmp_path: Path) -> None:
+    directory = tmp_path / ("d" * 120)
+    directory.mkdir()
+    keeper = start(str(directory / "sup.pid"))
+    keeper.end_and_wait()
+    eventually(lambda: not list(directory.iterdir()), "its file being removed")
+
+
+STRANGER = """\
+import os, socket, sys
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+client.settimeout(30)
+try:
+    client.connect(sys.argv[1])
+    print("answer", client.recv(100))
+except PermissionError:
+    print("refused")
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to become another user")
+def test_another_user_is_refused(pidfile: str) -> None:
+    keeper = start(pidfile)
+    path = Path(keeper_path(pidfile))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    for directory in [*path.parents][:-2]:
+        directory.chmod(0o755)
+
+    def stranger() -> str:
+        command = [sys.executable, "-c", STRANGER, str(path)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        return done.stdout.strip()
+
+    assert stranger() == "refused"
+    path.chmod(0o666)
+    keeper.close()
+    assert stranger() == "answer b''"
+    connect(pidfile).end_and_wait()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to become another user")
+def test_a_keeper_of_another_user_is_refused(pidfile: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(keeper_path(pidfile))
+    listener.listen()
+    monkeypatch.setattr(module, "peer_credentials", lambda sock: (1, NOBODY, NOBODY))
+    with pytest.raises(KeeperFailed, match="belongs to another user"):
+        connect(pidfile)
+    listener.close()
