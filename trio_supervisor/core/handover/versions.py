@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trio_supervisor.core import diagnostics, monotonic, notify
 from trio_supervisor.core.config import (
@@ -30,6 +30,9 @@ from trio_supervisor.core.handover.codec import Codec, NotUnderstood
 from trio_supervisor.core.handover.state import HandedState
 from trio_supervisor.core.journal import entry
 from trio_supervisor.core.process import cause, exit, probing, record, restart, start, states
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 #: The format that this version writes.
 FORMAT = 1
@@ -69,9 +72,7 @@ def encoded(handed: HandedState, now: float, elapsed_since: float) -> bytes:
     monotonic clock, by which the next program knows how much later it is. Raises NotPlain.
     """
     document = {
-        "format": FORMAT,
-        "readable_by": READABLE_BY,
-        "version": handed.program.version,
+        **header(handed.program.version),
         "time": elapsed_since,
         "state": codec().dump(handed, HandedState, now),
     }
@@ -84,10 +85,25 @@ def decoded(data: bytes, now: float, elapsed_since: float) -> HandedState:
     Raises NotUnderstood.
     """
     document = _document(data)
+    check_header(document)
+    try:
+        time, content = float(document["time"]), document["state"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise NotUnderstood(f"the state has no proper header ({error})") from None
+    loaded: HandedState = codec().load(content, HandedState, now - (elapsed_since - time))
+    return loaded
+
+
+def header(version: str) -> dict[str, Any]:
+    """Return what tells who can read a state that the program of this version writes."""
+    return {"format": FORMAT, "readable_by": READABLE_BY, "version": version}
+
+
+def check_header(document: Mapping[str, Any]) -> None:
+    """Raise NotUnderstood if this version cannot read a state with this header."""
     try:
         written, readable_by = int(document["format"]), int(document["readable_by"])
-        version, time = str(document["version"]), float(document["time"])
-        content = document["state"]
+        version = str(document["version"])
     except (KeyError, TypeError, ValueError) as error:
         raise NotUnderstood(f"the state has no proper header ({error})") from None
     if written < OLDEST_READ:
@@ -100,8 +116,6 @@ def decoded(data: bytes, now: float, elapsed_since: float) -> HandedState:
             f"the state has format {written} (of version {version}), which needs a program of "
             f"format {readable_by}; this one has {FORMAT}"
         )
-    loaded: HandedState = codec().load(content, HandedState, now - (elapsed_since - time))
-    return loaded
 
 
 def _document(data: bytes) -> Any:
