@@ -171,6 +171,7 @@ LAZY = (
     Lazy("web.pages.assets", "importlib.resources*", "takes memory; for pages only"),
     Lazy("pytest_plugin", f"{NAME}.testing*", "pytest loads the plugin also where nobody uses it"),
     Lazy("cli.daemon_run", f"{NAME}.cli.upgrade*", "most daemons are never upgraded"),
+    Lazy("cli.daemon_run", f"{NAME}.cli.adoption*", "few daemons need it"),
     Lazy("cli.upgrade*", f"{NAME}.cli.service_manager*", "few daemons have one"),
     Lazy("cli.upgrade*", f"{NAME}.runtime.cgroups*", "few daemons have some"),
     Lazy("web.handover", f"{NAME}.web.pages*", "most daemons are never asked for a page"),

@@ -133,6 +133,21 @@ def test_the_unit_of_the_daemon(tmp_path: Path) -> None:
     verify(tmp_path, "tsupervisord.service", "root.service")
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="an ordinary user gets a unit of another kind")
+@pytest.mark.behaviour("configuration.md#a-unit-for-the-daemon")
+def test_the_unit_of_a_daemon_whose_programs_survive_it(tmp_path: Path) -> None:
+    adopt = "[supervisord]\nextended=true\nsurvive=adopt\n"
+    text = PROGRAMS
+    (tmp_path / "c.conf").write_text(
+        DAEMON.replace("user=daemon\n", "").replace("[supervisord]\n", adopt) + text
+    )
+    done = run_to_end("--print-unit", "c.conf", cwd=tmp_path)
+    lines = done.stdout.splitlines()
+    assert {"KillMode=process", "RuntimeDirectoryPreserve=restart"} <= set(lines), done.stderr
+    (tmp_path / "adopt.service").write_text(done.stdout)
+    verify(tmp_path, "adopt.service")
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
 @pytest.mark.behaviour("configuration.md#a-unit-for-the-daemon")
 def test_the_unit_of_an_ordinary_user() -> None:

@@ -49,12 +49,15 @@ from trio_supervisor.web.server import serve
 from trio_supervisor.web.socket_file import keep_file
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from trio_supervisor.cli.service_manager import ServiceManager
     from trio_supervisor.cli.upgrade.arrival import Arrival
     from trio_supervisor.cli.upgrade.departure import Departure
     from trio_supervisor.core.process.cause import Cause
+    from trio_supervisor.runtime.adoption.keeper import Keeper
+    from trio_supervisor.runtime.adoption.recorder import StateRecorder
     from trio_supervisor.runtime.cgroups.subtree import Subtree
     from trio_supervisor.runtime.logs.activity import ActivityLog
 
@@ -106,6 +109,8 @@ class Service:
         self._server_sockets = ServerSockets()
         self._reloaded = False
         self._exit_code = 0
+        self._keeper: Keeper | None = None
+        """What holds descriptors for the next daemon; None without ``survive = adopt``."""
         self._origin = origin
         self._is_detached = ready is not None if is_detached is None else is_detached
 
@@ -129,12 +134,18 @@ class Service:
         ):
             if arrival is not None:
                 reset_signals()  # they were blocked until they can be received
+            else:
+                arrival = await self._adopted()
             while True:
                 following = await self._incarnation(signals, child_signals, arrival)
                 arrival = None
                 if following is None:
+                    self._end_keeper()
                     break
                 if not isinstance(following, Config):
+                    if self._keeper is not None:  # the next program connects to it anew
+                        self._keeper.close()
+                        self._keeper = None
                     receivers = (signals, child_signals)
                     arrival = await following.execute(receivers, (*handled, signal.SIGCHLD))
                     continue
@@ -156,17 +167,18 @@ class Service:
         ``arrival``: the incarnation goes on with the state of another one.
         """
         config, manager = self._config, self._manager
+        is_start = arrival is None or arrival.is_start
         with ExitStack() as stack:
             activity = open_activity_log(config.daemon, foreground=not self._is_detached)
             stack.callback(activity.close)
             if arrival is not None:
                 arrival.enter_directory()
                 self._server_sockets.adopt(arrival.listeners(config.servers))
-            else:
+            if is_start:
                 for message in _by_severity([*self._messages, *config.messages]):
                     activity.log(message.severity, str(message))
             listeners = self._server_sockets.open(config.servers)
-            if arrival is None:
+            if is_start:
                 _log_servers(config, activity)
             if arrival is None and not config.daemon.nocleanup:
                 remove_auto_logs(
@@ -219,6 +231,9 @@ class Service:
                 tasks[f"file of {server.section}"] = partial(
                     keep_file, server, listener, activity.log
                 )
+            if (recorder := await self._recording(supervisor, listeners)) is not None:
+                stack.callback(recorder.close)
+                tasks["keeper"] = recorder.run
             cleared = trio.Event()
             if arrival is None and config.daemon.survive is Survive.KILL:
                 # A client could have a program started beside what is left of it.
@@ -249,9 +264,11 @@ class Service:
                         search = partial(_after, cleared, search)
                         what = "the search for leftovers"
                         nursery.start_soon(run_logged, search, what, activity.log)
+                    if is_start:
                         _write_pidfile(pidfile, config, activity)
                     else:
                         pidfile.adopt()
+                    if arrival is not None:
                         sections = (server.section for server in config.servers)
                         by_section = dict(zip(sections, apps, strict=True))
                         arrival.serve(nursery, by_section, connections)
@@ -263,7 +280,9 @@ class Service:
                     await supervisor.run()
                     nursery.cancel_scope.cancel()
             except BaseException as error:  # also KeyboardInterrupt: stop the children first
-                await _end_in_failure(supervisor, error)
+                with ExitStack() as at_last:
+                    at_last.callback(self._end_keeper)
+                    await _end_in_failure(supervisor, error)
             if point.cause is not None:
                 self._server_sockets.let_go()
                 pidfile.let_go()
@@ -272,6 +291,44 @@ class Service:
                 return depart(point)
             self._exit_code = supervisor.exit_code
             return supervisor.successor
+
+    async def _adopted(self) -> Arrival | None:
+        """Return what a daemon of this configuration has left that was killed; None: nothing.
+
+        Raises ServerError if another one lives.
+        """
+        daemon = self._config.daemon
+        is_wanted = daemon.survive is Survive.ADOPT
+        if not is_wanted and not _has_keeper(daemon.pidfile):
+            return None
+        from trio_supervisor.cli.adoption import adopt, end_keeper  # few daemons need it
+
+        if not is_wanted:
+            await in_thread_if_possible(end_keeper, self._config)
+            return None
+        self._keeper, adoption = await adopt(self._config)
+        return adoption
+
+    async def _recording(
+        self, supervisor: Supervisor, listeners: list[socket.socket]
+    ) -> StateRecorder | None:
+        """Return what keeps the state for the next daemon; None: nothing is to be kept."""
+        config = self._config
+        if config.daemon.survive is not Survive.ADOPT:
+            self._end_keeper()  # that of before a reload
+            return None
+        from trio_supervisor.cli.adoption import keep  # few daemons need it
+
+        servers = zip(config.servers, listeners, strict=True)
+        recorder = await keep(supervisor, self._keeper, servers)
+        self._keeper = None if recorder is None else recorder.keeper
+        return recorder
+
+    def _end_keeper(self) -> None:
+        """End the keeper, if there is one: nothing runs any more."""
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            keeper.end()
 
     def _apps(self, config: Config, supervisor: Supervisor) -> list[App]:
         """Make the application of each server. Raises PluginError at the first start only.
@@ -337,6 +394,11 @@ class Service:
             self._ready = None
         if self._manager is not None:
             self._manager.tell_ready(supervisor)
+
+
+def _has_keeper(pidfile: str) -> bool:
+    """Whether an earlier daemon may have left a keeper; does not load what knows more of it."""
+    return os.path.exists(f"{pidfile}.keeper")
 
 
 async def _look_for_garbage(supervisor: Supervisor, is_first: bool) -> None:

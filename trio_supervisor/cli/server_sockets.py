@@ -53,12 +53,12 @@ class ServerSockets:
                     addresses.add(_client_address(server))
                     if isinstance(server, InetServer) and server.tls is not None:
                         Certificate(server.tls)  # only checked here, and read again when it is used
-                    if _address(server) in {**self._present, **self._next}:
+                    if address_of(server) in {**self._present, **self._next}:
                         continue
                     if self._is_in_our_way(server):
                         _try_bind(server)
                     else:
-                        self._next[_address(server)] = server, bind(server)
+                        self._next[address_of(server)] = server, bind(server)
             except BaseException:
                 self._close(self._next)
                 raise
@@ -67,13 +67,13 @@ class ServerSockets:
         """Return the sockets of these servers, after closing all others. Raises ServerError."""
         servers = list(servers)
         at_hand = {**self._present, **self._next}
-        wanted = {_address(server) for server in servers}
+        wanted = {address_of(server) for server in servers}
         self._present = {address: at_hand.pop(address) for address in wanted & at_hand.keys()}
         self._next = {}
         self._close(at_hand)
         opened = []
         for server in servers:
-            address = _address(server)
+            address = address_of(server)
             if address not in self._present or self._present[address][1] in opened:
                 self._present[address] = server, bind(server)
             opened.append(self._present[address][1])
@@ -81,7 +81,7 @@ class ServerSockets:
 
     def adopt(self, servers: Iterable[tuple[Server, socket.socket]]) -> None:
         """Take over sockets that are open already."""
-        self._present = {_address(server): (server, listener) for server, listener in servers}
+        self._present = {address_of(server): (server, listener) for server, listener in servers}
 
     def let_go(self) -> None:
         """Leave all sockets open: another program goes on with them."""
@@ -111,7 +111,8 @@ def _client_address(server: Server) -> Address:
     return (server.file,) if isinstance(server, UnixServer) else (server.host, server.port)
 
 
-def _address(server: Server) -> Address:
+def address_of(server: Server) -> Address:
+    """Return what tells whether a socket that is open can be used for a server."""
     if isinstance(server, UnixServer):
         return server.file, server.chmod, server.chown
     return _client_address(server)

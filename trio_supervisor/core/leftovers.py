@@ -1,8 +1,8 @@
 """Rules about the programs of a daemon that was killed: whose they are, and the order of their end.
 
-With ``survive = kill`` each child has a variable that names its daemon, the process and the
-configuration, and so have all that it has started. The next daemon of that configuration ends
-those whose daemon has ended.
+With ``survive`` each child has a variable that names its daemon, the process and the configuration,
+and so have all that it has started. The next daemon of that configuration ends those whose daemon
+has ended, or adopts them.
 """
 
 from __future__ import annotations

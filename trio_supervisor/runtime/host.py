@@ -75,6 +75,16 @@ class Coordination(Protocol):
         """Each behind those that it needs, else in the order given."""
 
 
+class Keeping(Protocol):
+    """Keeps what the next daemon needs if this one is killed (``survive = adopt``)."""
+
+    def before_fork(self, key: Key, ends: Mapping[str, int], /) -> None:
+        """Keep our ends of the pipes of a child that is about to be made; in a worker thread."""
+
+    def changed(self, key: Key, /) -> None:
+        """Take note that a process has another child or another stdin."""
+
+
 @dataclass(slots=True)
 class Host:
     """Services of one supervisor for its groups, pools and processes."""
@@ -108,6 +118,8 @@ class Host:
 
     coordination: Coordination | None = None
     """None: no process depends on another one."""
+    keeping: Keeping | None = None
+    """None: nothing is kept for a next daemon."""
     groups_changed: Callable[[GroupConfig], None] = _ignore_group
     """Called with a group to which a process was added, or from which one was removed."""
     poller: FdPoller = field(default_factory=FdPoller)

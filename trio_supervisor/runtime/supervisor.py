@@ -23,7 +23,6 @@ from trio_supervisor.core.config.model import (
     GroupConfig,
     GroupKind,
     Severity,
-    Survive,
 )
 from trio_supervisor.core.config.python_values import signal_number
 from trio_supervisor.core.config.reload import reread_daemon
@@ -59,7 +58,7 @@ from trio_supervisor.runtime.groups.active_groups import ActiveGroups
 from trio_supervisor.runtime.groups.coordination import in_group_order
 from trio_supervisor.runtime.groups.ending import blocked_for_good, kill_all, stop_on_signals
 from trio_supervisor.runtime.groups.group import Group
-from trio_supervisor.runtime.guards import run_forever
+from trio_supervisor.runtime.guards import run_forever, run_logged
 from trio_supervisor.runtime.host import Host
 from trio_supervisor.runtime.inspect.sampler import UsageSampler
 from trio_supervisor.runtime.journal.journal import Journal
@@ -163,7 +162,7 @@ class Supervisor:
             journal=self.journal,
             environment=environment,
             server_url=config.server_url,
-            owner=config.path or "" if config.daemon.survive is Survive.KILL else "",
+            owner=config.path or "" if config.daemon.survive.marks else "",
             abort=self._abort,
             ended_unasked=self._ended_unasked,
             cgroups=cgroups,
@@ -309,6 +308,11 @@ class Supervisor:
 
         if not await stop_within(within, groups, graph, cause, stop):
             self._log_left()
+
+    def start_task(self, task: Callable[[], Awaitable[object]], what: str) -> None:
+        """Run a task beside everything else; an error in it is logged. Only while it runs."""
+        assert self._nursery is not None
+        self._nursery.start_soon(run_logged, task, what, self.log)
 
     def let_go(self) -> None:
         """End ``run`` without a stop: everything stays as it is, for another supervisor.

@@ -43,7 +43,7 @@ def web_of(
     ]
     return HandedWeb(
         servers=tuple(
-            HandedServer(server.section, listener.fileno(), _file_of(listener))
+            HandedServer(server.section, listener.fileno(), file_of(listener))
             for server, listener, _ in listeners
         ),
         connections=tuple(handed),
@@ -79,7 +79,8 @@ def go_on_with_forms(handed: HandedWeb) -> None:
         csrf.go_on_with(handed.form_secret)
 
 
-def _file_of(listener: socket.socket) -> tuple[int, int] | None:
+def file_of(listener: socket.socket) -> tuple[int, int] | None:
+    """Return device and inode of the file of a unix socket; None if it has none of ours."""
     if not isinstance(listener, UnixListener) or listener.file is None:
         return None
     return listener.file.st_dev, listener.file.st_ino

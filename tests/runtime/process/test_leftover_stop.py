@@ -38,7 +38,7 @@ async def end(
     monkeypatch: pytest.MonkeyPatch, options: str, error: OSError | None
 ) -> tuple[list[str], list[str]]:
     """End leftovers that live for ever; return the lines of the log, and the entries."""
-    owned = Owned(((MAIN, stat(MAIN, MAIN.pid)), (CHILD, stat(CHILD, MAIN.pid))))
+    owned = Owned(((MAIN, stat(MAIN, MAIN.pid)), (CHILD, stat(CHILD, MAIN.pid))), {})
 
     def find_owned(path: str) -> dict[Key, Owned]:
         return {("x", "x"): owned}

@@ -6,7 +6,7 @@ import os
 import socket
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from trio_supervisor._version import __version__
 from trio_supervisor.core.config.model import Severity
@@ -35,6 +35,9 @@ class Arrival:
     handed: HandedState
     failure: str = ""
     """Why the upgrade has failed; empty if it has not."""
+
+    is_start: ClassVar[bool] = False
+    """Whether the program is a new process."""
 
     def enter_directory(self) -> None:
         """Go to the directory in which the daemon was before."""

@@ -288,7 +288,7 @@ def survive(text: str, _: EvalContext) -> Survive:
     word = text.strip().lower()
     if word in _SURVIVES:
         return _SURVIVES[word]
-    raise ValueError(f"invalid 'survive' value {text!r}", "use kill, or leave it out")
+    raise ValueError(f"invalid 'survive' value {text!r}", "use adopt or kill, or leave it out")
 
 
 def cgroup(text: str, _: EvalContext) -> str:

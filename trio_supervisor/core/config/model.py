@@ -70,6 +70,13 @@ class Survive(enum.Enum):
     """It warns of them, and leaves them alone."""
     KILL = "kill"
     """It ends them before it starts any program."""
+    ADOPT = "adopt"
+    """It goes on with them."""
+
+    @property
+    def marks(self) -> bool:
+        """Whether the programs are to be found by a mark in their environment."""
+        return self is not Survive.NONE
 
 
 class GroupKind(enum.Enum):

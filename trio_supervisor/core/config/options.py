@@ -281,7 +281,7 @@ SUPERVISORD = (
         "survive",
         value_types.SURVIVE,
         "none",
-        "kill: after the daemon was killed, the next one ends its programs before it starts any",
+        "the next daemon kills the programs of one that was killed, or adopts them and goes on",
         extension=True,
         extended=True,
     ),

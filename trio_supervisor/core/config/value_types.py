@@ -208,7 +208,7 @@ ON_FATAL = ValueType(
 )
 CGROUP = ValueType("off, auto or the path of a cgroup", converters.cgroup)
 EXIT_WHEN = ValueType("never or all_ended", converters.exit_when)
-SURVIVE = ValueType("none or kill", converters.survive)
+SURVIVE = ValueType("none, kill or adopt", converters.survive)
 OCTAL = ValueType("octal number", converters.octal, plain=lambda number: f"{number:04o}")
 STRING = ValueType("text", converters.string)
 COMMAND = ValueType("command line", converters.string, ("string", "array"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING
 
-from trio_supervisor.core.config.model import UnixServer
+from trio_supervisor.core.config.model import Survive, UnixServer
 from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.export.systemd_syntax import plain, words
 
@@ -44,6 +44,20 @@ class Installation:
     """Whether the unit is for the service manager of an ordinary user."""
 
 
+#: Whom systemd signals, by whether the programs are to survive the daemon.
+_KILLING = {
+    False: (
+        "# Only the daemon gets SIGTERM. It stops the programs in order and extends the timeout.",
+        "KillMode=mixed",
+    ),
+    True: (
+        "# Only the daemon gets signals. It stops the programs in order and extends the timeout;",
+        "# if it is killed, the programs go on, and the next one adopts them.",
+        "KillMode=process",
+    ),
+}
+
+
 def daemon_unit(config: Config, installation: Installation) -> str:
     """The unit of the daemon, with comments that say where to put it and what to decide."""
     daemon = config.daemon
@@ -71,8 +85,7 @@ def daemon_unit(config: Config, installation: Installation) -> str:
         f"ExecStart={words(command)}",
         "# Restarts every program. To restart changed programs only: tsupervisorctl update",
         "ExecReload=/bin/sh -c 'kill -HUP $MAINPID'",
-        "# Only the daemon gets SIGTERM. It stops the programs in order and extends the timeout.",
-        "KillMode=mixed",
+        *_KILLING[daemon.survive is Survive.ADOPT],
         "TimeoutStopSec=30",
         "Restart=on-failure",
         "RestartSec=5",
@@ -111,6 +124,8 @@ def _directories(config: Config) -> list[str]:
             if file.startswith(base) and name not in (*names, base.rstrip("/"), ""):
                 names.append(name)
     lines = [f"{option}={words(names)}" for option, names in found.items() if names]
+    if daemon.survive is Survive.ADOPT and found.get("RuntimeDirectory"):
+        lines.append("RuntimeDirectoryPreserve=restart")
     return ["# Directories of the configuration.", *lines] if lines else []
 
 

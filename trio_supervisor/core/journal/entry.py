@@ -26,6 +26,8 @@ _PASSING = frozenset(
 
 #: ``new`` of the entry about an upgrade.
 UPGRADED = "UPGRADED"
+#: The same about a start that has taken over the programs of an earlier daemon, which was killed.
+ADOPTED = "ADOPTED"
 
 
 #: ``new`` of entries about what an earlier daemon, which was killed, has left.
@@ -49,7 +51,7 @@ class What(enum.Enum):
     """A group was added or removed (``new``)."""
     DAEMON = "daemon"
     """The daemon changed its state; ``old`` and ``new`` are names, no ``old`` at its start. Or it
-    was upgraded."""
+    was upgraded, or has taken over the programs of another one."""
     CLOCK = "clock"
     """The system clock was set back."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trio_supervisor.core.journal.entry import ENDED, NOT_ENDED, UPGRADED, What
+from trio_supervisor.core.journal.entry import ADOPTED, ENDED, NOT_ENDED, UPGRADED, What
 from trio_supervisor.core.numbers import mebibytes
 from trio_supervisor.core.process.cause import CauseKind
 from trio_supervisor.core.process.states import State
@@ -21,6 +21,7 @@ _WHY = {
     CauseKind.CONFIGURATION: "by a change of the configuration",
     CauseKind.SHUTDOWN: "because the supervisor stops or restarts",
     CauseKind.UPGRADE: "at an upgrade of the supervisor",
+    CauseKind.ADOPTION: "when the supervisor went on with the programs of a killed one",
     CauseKind.PLUGIN: "by a plugin",
     CauseKind.DEPENDENCY: "because of a dependency",
     CauseKind.LIMIT: "because a limit was reached",
@@ -42,6 +43,9 @@ def _fact(entry: JournalEntry, name: str) -> str:
 
 
 def _state(entry: JournalEntry) -> str:
+    if entry.old == entry.new:
+        pid = f" with pid {_fact(entry, 'pid')}" if "pid" in entry.evidence else ""
+        return f"still {entry.new}{pid}, as under the earlier supervisor, which was killed"
     return _STATES[State[entry.new]](entry)
 
 
@@ -64,6 +68,8 @@ def _why(entry: JournalEntry) -> str:
 
 def _running(entry: JournalEntry) -> str:
     pid = f" with pid {_fact(entry, 'pid')}" if "pid" in entry.evidence else ""
+    if entry.cause.kind is CauseKind.ADOPTION:
+        return f"found running{pid} {_why(entry)}"
     if entry.cause.kind is CauseKind.PROBE:
         return f"ready, running{pid}"
     return f"alive for startsecs, running{pid}"
@@ -143,6 +149,11 @@ def _daemon(entry: JournalEntry) -> str:
     if entry.new == UPGRADED:
         return (
             f"the supervisor was upgraded from {_fact(entry, 'from')} to {_fact(entry, 'version')}"
+        )
+    if entry.new == ADOPTED:
+        return (
+            f"the supervisor has started after the one of pid {_fact(entry, 'before')} was killed, "
+            f"and has taken over its programs that were running: {_fact(entry, 'programs')}"
         )
     if entry.new == "RESTARTING":
         return "the supervisor restarts: stops everything and starts again"

@@ -34,6 +34,8 @@ class CauseKind(enum.Enum):
     """The supervisor shuts down or restarts."""
     UPGRADE = "upgrade"
     """Another version of the program has taken the supervisor over."""
+    ADOPTION = "adoption"
+    """The supervisor goes on with the programs of an earlier one, which was killed."""
     PLUGIN = "plugin"
     """A method of an rpcinterface plugin."""
     INTERNAL_ERROR = "internal error"

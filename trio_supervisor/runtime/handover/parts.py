@@ -106,7 +106,8 @@ def let_go_of_sockets(supervisor: Supervisor) -> None:
 # the supervisor as a whole
 
 
-def _supervisor(supervisor: Supervisor) -> HandedSupervisor:
+def supervisor_of(supervisor: Supervisor) -> HandedSupervisor:
+    """Return the supervisor as a whole."""
     active, directory = supervisor.active, supervisor._host._notify_directory
     return HandedSupervisor(
         config=replace(supervisor.config, groups=active.candidates),
@@ -274,7 +275,7 @@ def _give_journal(supervisor: Supervisor, handed: HandedJournal, registry: Child
 
 #: All parts, in the order in which they are given to a supervisor.
 PARTS = (
-    StatePart("supervisor", _supervisor, _give_supervisor),
+    StatePart("supervisor", supervisor_of, _give_supervisor),
     StatePart("events", _events, _give_events),
     StatePart("journal", _journal, _give_journal),
     StatePart("groups", _groups, _give_groups),

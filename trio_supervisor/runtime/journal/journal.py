@@ -15,7 +15,7 @@ import trio
 from trio_supervisor._version import __version__
 from trio_supervisor.core.diagnostics import Severity
 from trio_supervisor.core.journal.chain import FORGOTTEN, Why, chain_of, continued, what_starts
-from trio_supervisor.core.journal.entry import NO_FACTS, UPGRADED, JournalEntry, What
+from trio_supervisor.core.journal.entry import ADOPTED, NO_FACTS, UPGRADED, JournalEntry, What
 from trio_supervisor.core.journal.evidence import bounded, evidence_of, secrets_of
 from trio_supervisor.core.journal.memory import JournalMemory, select
 from trio_supervisor.core.journal.request_line import request_line
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from trio_supervisor.core.config.model import DaemonConfig, Diff, ProcessConfig
     from trio_supervisor.core.journal.entry import Fact, Facts
     from trio_supervisor.core.process.record import ProcessRecord, Transition
+    from trio_supervisor.core.process.states import State
     from trio_supervisor.runtime.journal.disk import DiskJournal
 
 #: The kernel's identifier of this boot (random(4)).
@@ -179,6 +180,26 @@ class Journal:
         cause = BOOT.of(self._restarted_by)
         self._restarted_by = 0
         return self.record("", What.DAEMON, cause, new=DaemonState.RUNNING.name, evidence=facts)
+
+    def adopted(self, file: str | None, before: int, programs: int) -> int:
+        """Add the entry about a start that goes on with programs, and return its number.
+
+        ``file`` is the configuration, ``before`` the pid of the daemon that was killed.
+        """
+        facts: dict[str, Fact] = {"pid": os.getpid(), "before": before, "programs": programs}
+        if file is not None:
+            facts["file"] = file
+        cause = Cause(CauseKind.ADOPTION)
+        return self.record("", What.DAEMON, cause, new=ADOPTED, evidence=facts)
+
+    def still(self, process: str, state: State, pid: int, cause: Cause) -> int:
+        """Add the entry about the state of a process that was taken over; return its number.
+
+        ``pid``: 0 means that it has no child.
+        """
+        evidence: dict[str, Fact] = {"pid": pid} if pid else {}
+        name = state.name
+        return self.record(process, What.STATE, cause, old=name, new=name, evidence=evidence)
 
     def upgraded(self, version: str, request: Cause) -> int:
         """Add the entry about an upgrade and return its number.

@@ -88,7 +88,7 @@ class BaseProcess:
             stdout,
             stderr,
             merged=config.redirect_stderr,
-            stdin_taken=self.waiters.wake,
+            stdin_taken=self._stdin_taken,
         )
         self._states = StateMachine(config, group, self.record, self.waiters, host)
         self.task_outcome = None if config.task is None else TaskOutcome()
@@ -107,6 +107,12 @@ class BaseProcess:
             host,
             monitor,
         )
+
+    def _stdin_taken(self) -> None:
+        """The child has taken all that was sent, and its stdin may have been closed."""
+        self.waiters.wake()
+        if self._host.keeping is not None:  # a copy of our end would keep the pipe open
+            self._host.keeping.changed(self.key)
 
     def _new_monitor(self) -> Monitor | None:
         """Make what watches readiness and health; None if the options ask for neither."""

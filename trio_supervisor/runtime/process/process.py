@@ -318,6 +318,7 @@ class Process(BaseProcess):
         if self.driver.child is None:
             raise NotRunning(self.full_name)
         self._stdio.stdin.finish()
+        self._stdin_taken()
 
 
 @dataclass(frozen=True, slots=True)

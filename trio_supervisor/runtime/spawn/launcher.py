@@ -169,6 +169,9 @@ def make_child(
         for fd in (stdin, stdout, stderr):
             if fd is not None:
                 os.set_blocking(fd, False)
+        if spec.before_fork is not None:
+            ends = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
+            spec.before_fork({name: fd for name, fd in ends.items() if fd is not None})
         standard = (child_stdin, child_stdout, child_stderr)
         orders, control = None, None
         try:

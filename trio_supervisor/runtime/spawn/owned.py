@@ -1,4 +1,4 @@
-"""Finds the processes that an earlier daemon has left, for ``survive = kill``.
+"""Finds the processes that an earlier daemon has left, for ``survive``.
 
 Theory of operation
 -------------------
@@ -53,6 +53,8 @@ class Owned:
     """The living processes of one program that have its mark."""
 
     processes: tuple[tuple[Member, ProcessStat], ...]
+    daemons: Mapping[Member, Member]
+    """The daemon that each belongs to."""
 
     @property
     def members(self) -> list[Member]:
@@ -108,6 +110,7 @@ def _owned(table: Mapping[int, ProcessStat], path: str) -> dict[Key, Owned]:
     here = _namespace(os.getpid())
     living: dict[Member, bool] = {}
     found: dict[Key, list[tuple[Member, ProcessStat]]] = {}
+    daemons: dict[Key, dict[Member, Member]] = {}
     for pid, stat in table.items():
         if stat.has_ended or pid in spared:
             continue
@@ -122,8 +125,11 @@ def _owned(table: Mapping[int, ProcessStat], path: str) -> dict[Key, Owned]:
             living[daemon] = member_of(daemon.pid) == daemon
         if not living[daemon]:
             found.setdefault(key, []).append((member, stat))
+            daemons.setdefault(key, {})[member] = daemon
     return {
-        key: Owned(tuple(sorted(processes, key=lambda one: (one[0].started, one[0].pid))))
+        key: Owned(
+            tuple(sorted(processes, key=lambda one: (one[0].started, one[0].pid))), daemons[key]
+        )
         for key, processes in found.items()
     }
 

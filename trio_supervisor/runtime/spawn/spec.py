@@ -11,7 +11,7 @@ from trio_supervisor.runtime.spawn.command import find_command
 from trio_supervisor.runtime.spawn.steps import STEPS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from trio_supervisor.core.config.model import ProcessConfig
     from trio_supervisor.runtime.spawn.command import FoundCommand
@@ -38,6 +38,8 @@ class SpawnSpec:
     """A descriptor to give as fd 0 instead of a pipe (FastCGI)."""
     descriptor: int | None = None
     """What the step "descriptor" passes to the child; the caller closes it."""
+    before_fork: Callable[[Mapping[str, int]], object] | None = None
+    """Called with our ends of the pipes just before the fork, in a worker thread."""
 
 
 def find_command_of(config: ProcessConfig, inherited: Mapping[str, str]) -> FoundCommand:

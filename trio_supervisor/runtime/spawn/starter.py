@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from trio_supervisor.core.config.model import Command, Task
@@ -184,10 +185,18 @@ class Starter:
                 elif self.config.stopping.kill_mode is not KillMode.PROCESS:
                     spec = self._marked(spec)
                 await self.stdio.open()
+                keeping = self.host.keeping
+                if keeping is not None:
+                    key = self.group, self.config.name
+                    spec = replace(spec, before_fork=partial(keeping.before_fork, key))
                 if self.monitor is None:
-                    return await self.host.launch(spec)
-                with self.monitor.equipped(spec) as spec:
-                    return await self.host.launch(spec)
+                    child = await self.host.launch(spec)
+                else:
+                    with self.monitor.equipped(spec) as spec:
+                        child = await self.host.launch(spec)
+                if keeping is not None:
+                    keeping.changed(key)
+                return child
 
     def _marked(self, spec: SpawnSpec) -> SpawnSpec:
         from trio_supervisor.runtime.spawn.tree import mark  # few programs need it

@@ -1,0 +1,513 @@
+"""``survive = adopt``: the next daemon goes on with the programs of one that was killed."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.kit.daemon import (
+    BASE,
+    COMMAND,
+    PATIENCE,
+    Daemon,
+    alive,
+    daemon,
+    eventually,
+    wait_until_gone,
+    write_config,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ADOPT = BASE.replace("[supervisord]\n", "[supervisord]\nextended=true\nsurvive=adopt\n")
+CTL = "from trio_supervisor.cli.ctl.main import program; program()"
+#: Writes its name and pid to the file "pids"; then does what its words say.
+PROGRAM = """\
+import os, signal, sys, time
+name, *words = sys.argv[1:]
+def note(file, text):
+    with open(file, "ab", buffering=0) as out:
+        out.write(f"{name} {text}\\n".encode())
+signal.signal(signal.SIGUSR1, lambda *_: os.write(1, b"got USR1\\n"))
+note("pids", os.getpid())
+if "kills" in words and not os.path.exists("killed"):
+    note("killed", "")
+    os.kill(os.getppid(), signal.SIGKILL)
+if "writer" in words:
+    number = 0
+    while True:
+        os.write(1, f"{name} {number}\\n".encode())
+        number += 1
+        time.sleep(0.01)
+if "echo" in words:
+    for line in sys.stdin:
+        os.write(1, b"heard " + line.encode())
+    note("ends", "end of file")
+    time.sleep(1000)
+def wait_for(file):
+    while not os.path.exists(file):
+        time.sleep(0.01)
+if "exit" in words:
+    wait_for(f"go-{name}")
+    sys.exit(int(words[-1]))
+if "flood" in words:
+    wait_for(f"go-{name}")
+    for number in range(2000):
+        os.write(1, f"{number:0255}\\n".encode())
+    note("ends", "done")
+while True:
+    time.sleep(1000)
+"""
+
+
+def program(name: str, words: str = "", *options: str) -> str:
+    lines = "".join(f"{option}\n" for option in options)
+    command = f"{sys.executable} -S %(here)s/program.py {name} {words}"
+    return (
+        f"[program:{name}]\ncommand={command}\ndirectory=%(here)s\nstartsecs=0\n"
+        f"stdout_logfile=%(here)s/{name}.out\nredirect_stderr=true\n{lines}"
+    )
+
+
+def pids(directory: Path) -> dict[str, list[int]]:
+    """The pids of all processes that were started, by the names that they have written."""
+    found: dict[str, list[int]] = {}
+    path = directory / "pids"
+    for name, pid in re.findall(r"(\S+) (\d+)\n", path.read_text() if path.exists() else ""):
+        found.setdefault(name, []).append(int(pid))
+    return found
+
+
+def output(directory: Path, name: str) -> str:
+    path = directory / f"{name}.out"
+    return path.read_text() if path.exists() else ""
+
+
+def kill(running: Daemon) -> None:
+    running.process.kill()
+    running.process.wait(PATIENCE)
+    (running.directory / "sup.pid").unlink(missing_ok=True)
+
+
+@contextmanager
+def adopting(directory: Path, text: str, base: str = ADOPT) -> Iterator[Daemon]:
+    """A daemon of which requests are answered."""
+    (directory / "program.py").write_text(PROGRAM)
+    with daemon(directory, text, base=base) as running:
+        yield running
+
+
+def ctl(directory: Path, *words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", CTL, "-s", f"unix://{directory}/s.sock", *words],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    return done.stdout + done.stderr
+
+
+def keepers(directory: Path) -> list[int]:
+    """The keepers of the daemon there, found by their command lines."""
+    marker = os.fsencode(f"{directory}/sup.pid.keeper")
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdecimal():
+            with suppress(OSError), open(f"/proc/{name}/cmdline", "rb") as file:
+                if marker in file.read().split(b"\0") and alive(int(name)):
+                    found.append(int(name))
+    return found
+
+
+def kept(directory: Path) -> str:
+    """What the descriptors of the keeper are."""
+    links = []
+    for pid in keepers(directory):
+        with suppress(OSError):
+            links += [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+    return " ".join(links)
+
+
+@pytest.fixture(autouse=True)
+def leave_nothing(tmp_path: Path) -> Iterator[None]:
+    """End whatever a test has left of its programs, found by their command line."""
+    yield
+    marker = os.fsencode(f"{tmp_path}/")
+    for name in os.listdir("/proc"):
+        if not name.isdecimal():
+            continue
+        with suppress(OSError), open(f"/proc/{name}/cmdline", "rb") as file:
+            if marker in file.read():
+                os.kill(int(name), signal.SIGKILL)
+
+
+@pytest.mark.behaviour(
+    "policies.md#survive--adopt", "policies.md#what-follows-an-adoption", "policies.md#the-keeper"
+)
+def test_programs_go_on_and_obey_the_next_daemon(tmp_path: Path) -> None:
+    text = (
+        program("quiet")
+        + program("echo", "echo")
+        + program("seven", "exit 7", "autorestart=false")
+        + program("again", "exit 3", "autorestart=unexpected")
+        + program("done", "exit 0", "autorestart=unexpected")
+        + program("down", "", "autostart=false")
+        + program("stopped")
+    )
+    names = {"quiet", "echo", "seven", "again", "done", "stopped"}
+    with adopting(tmp_path, text) as first:
+        eventually(lambda: pids(tmp_path).keys() == names, "all programs")
+        for name in names:
+            first.wait_for(name, "RUNNING")
+        first.rpc.stopProcess("stopped")
+        before = {name: first.info(name) for name in names}
+        assert len(keepers(tmp_path)) == 1
+        kill(first)
+    for name in ("seven", "again", "done"):
+        (tmp_path / f"go-{name}").touch()
+        wait_until_gone(pids(tmp_path)[name][0])
+    (tmp_path / "go-again").unlink()
+    with adopting(tmp_path, text) as second:
+        eventually(lambda: second.states(), "answers")
+        second.wait_log("was killed; 2 programs go on; ended meanwhile: ")
+        for end in ("seven (exit status 7)", "again (exit status 3)", "done (exit status 0)"):
+            assert end in second.log
+        second.wait_for("seven", "EXITED")
+        second.wait_for("done", "EXITED")
+        assert second.info("seven")["exitstatus"] == 7
+        second.wait_for("again", "RUNNING")
+        for name in ("quiet", "echo"):
+            assert second.info(name)["start"] == before[name]["start"]
+            assert second.pid(name) == before[name]["pid"]
+            assert second.state(name) == "RUNNING"
+        assert second.state("down") == second.state("stopped") == "STOPPED"
+        started = pids(tmp_path)
+        assert {name for name, each in started.items() if len(each) > 1} == {"again"}
+
+        second.rpc.sendProcessStdin("echo", "hello\n")
+        eventually(lambda: "heard hello" in output(tmp_path, "echo"), "the answer")
+        second.rpc.signalProcess("quiet", "USR1")
+        eventually(lambda: "got USR1" in output(tmp_path, "quiet"), "the signal")
+        told = ctl(tmp_path, "why", "quiet")
+        assert "still RUNNING with pid" in told
+        assert f"the one of pid {first.process.pid} was killed" in told
+        assert second.rpc.stopProcess("quiet") is True
+        assert not alive(started["quiet"][0])
+        ctl(tmp_path, "restart", "echo")
+        assert not alive(started["echo"][0])
+        assert second.state("echo") == "RUNNING"
+        assert "internal error" not in second.log
+        assert second.stop() == 0
+    assert keepers(tmp_path) == []
+    assert not (tmp_path / "sup.pid.keeper").exists()
+    assert not any(alive(pid) for each in pids(tmp_path).values() for pid in each)
+
+
+ROUNDS, WRITERS = 25, 40
+
+
+@pytest.mark.behaviour("policies.md#survive--adopt", "policies.md#what-is-kept-of-the-output")
+def test_25_kills_in_a_row_lose_nothing_that_was_in_a_pipe(tmp_path: Path) -> None:
+    """Only what the dead daemon had read may be missing, and only there."""
+    names = [f"w{number}" for number in range(WRITERS)]
+    text = "".join(program(name, "writer") for name in names)
+    text += "".join(program(f"e{n}", f"exit {n + 1}", "autorestart=false") for n in range(ROUNDS))
+    descriptors, kept = [], []
+    for turn in range(ROUNDS):
+        with adopting(tmp_path, text) as running:
+            if turn:
+                running.wait_log(f"; ended meanwhile: e{turn - 1} (exit status {turn})")
+                (tmp_path / "sup.log").write_text("")
+                running.wait_for(f"e{turn - 1}", "EXITED")
+                assert running.info(f"e{turn - 1}")["exitstatus"] == turn
+            eventually(
+                lambda: len(pids(tmp_path)) == WRITERS + ROUNDS, "all programs being started"
+            )
+            eventually(lambda: all(output(tmp_path, name) for name in names), "output of all")
+            descriptors.append(running.descriptors)
+            [keeper] = keepers(tmp_path)
+            kept.append(len(os.listdir(f"/proc/{keeper}/fd")))
+            kill(running)
+        (tmp_path / f"go-e{turn}").touch()
+        wait_until_gone(pids(tmp_path)[f"e{turn}"][0])
+    with adopting(tmp_path, text) as running:
+        for name in names:
+            assert running.pid(name) == pids(tmp_path)[name][0]
+            size = len(output(tmp_path, name))
+            eventually(lambda: len(output(tmp_path, name)) > size, "more output")  # noqa: B023
+        children = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children")
+        assert [pid for pid in children.read_text().split() if not alive(int(pid))] == []
+    assert all(len(each) == 1 for each in pids(tmp_path).values())
+    lost = written = 0
+    for name in names:
+        numbers = [int(number) for number in re.findall(rf"{name} (\d+)\n", output(tmp_path, name))]
+        assert numbers == sorted(set(numbers))
+        gaps = [after - before - 1 for before, after in itertools.pairwise(numbers)]
+        assert sum(gap > 0 for gap in gaps) <= ROUNDS
+        lost, written = lost + sum(gaps), written + numbers[-1] + 1
+    assert lost < written / 100, (lost, written)
+    # Each round one program less, with a pipe and a pidfd.
+    assert descriptors[-1] <= descriptors[1], descriptors
+    assert kept[-1] <= kept[1], kept
+
+
+@pytest.mark.behaviour("policies.md#what-is-kept-of-the-output")
+def test_a_full_pipe_waits_for_the_next_daemon(tmp_path: Path) -> None:
+    text = program("flood", "flood")
+    with adopting(tmp_path, text) as first:
+        eventually(lambda: "flood" in pids(tmp_path), "the program")
+        first.wait_for("flood", "RUNNING")
+        kill(first)
+    (tmp_path / "go-flood").touch()
+    pid = pids(tmp_path)["flood"][0]
+    eventually(lambda: "pipe" in Path(f"/proc/{pid}/wchan").read_text(), "the program waiting")
+    with adopting(tmp_path, text):
+        eventually(lambda: (tmp_path / "ends").exists(), "the end of the flood")
+        lines = [f"{number:0255}" for number in range(2000)]
+        eventually(lambda: output(tmp_path, "flood").splitlines() == lines, "all lines")
+
+
+@pytest.mark.behaviour("policies.md#the-keeper")
+def test_a_keeper_that_was_killed_is_replaced(tmp_path: Path) -> None:
+    text = program("echo", "echo")
+    with adopting(tmp_path, text) as first:
+        eventually(lambda: "echo" in pids(tmp_path), "the program")
+        first.wait_for("echo", "RUNNING")
+        [keeper] = keepers(tmp_path)
+        os.kill(keeper, signal.SIGKILL)
+        first.wait_log("WARN the keeper of survive = adopt has ended; another is started")
+        eventually(lambda: "pidfd" in kept(tmp_path), "all being kept again")
+        kill(first)
+    with adopting(tmp_path, text) as second:
+        second.rpc.sendProcessStdin("echo", "hello\n")
+        eventually(lambda: "heard hello" in output(tmp_path, "echo"), "the answer")
+        assert second.pid("echo") == pids(tmp_path)["echo"][0]
+    assert len(pids(tmp_path)["echo"]) == 1
+
+
+@pytest.mark.behaviour("policies.md#who-is-adopted")
+def test_both_killed_leaves_programs_that_are_found_by_their_marks(tmp_path: Path) -> None:
+    text = program("quiet") + program("gone", "", "autorestart=true")
+    with adopting(tmp_path, text) as first:
+        eventually(lambda: pids(tmp_path).keys() == {"quiet", "gone"}, "the programs")
+        first.wait_for("quiet", "RUNNING")
+        [keeper] = keepers(tmp_path)
+        first.process.send_signal(signal.SIGSTOP)  # it would start another one
+        os.kill(keeper, signal.SIGKILL)
+        wait_until_gone(keeper)
+        kill(first)
+    before = pids(tmp_path)
+    os.kill(before["gone"][0], signal.SIGKILL)
+    wait_until_gone(before["gone"][0])
+    with adopting(tmp_path, text) as second:
+        second.wait_log(f"(pid {first.process.pid}) was killed; 1 program goes on")
+        second.wait_log("no keeper was left")
+        second.wait_for("quiet", "RUNNING")
+        second.wait_for("gone", "RUNNING")  # started at the start, as nothing is known of it
+        assert second.pid("quiet") == before["quiet"][0]
+        now = second.info("quiet")["now"]
+        assert isinstance(now, int)
+        assert now - PATIENCE * 4 < int(str(second.info("quiet")["start"])) <= now
+        second.rpc.signalProcess("quiet", "USR1")
+        eventually(lambda: "got USR1" in output(tmp_path, "quiet"), "its output")
+        assert second.rpc.stopProcess("quiet") is True
+        assert not alive(before["quiet"][0])
+
+
+@pytest.mark.behaviour("policies.md#what-follows-an-adoption")
+def test_a_changed_configuration_is_followed(tmp_path: Path) -> None:
+    text = program("same") + program("changed") + program("removed")
+    with adopting(tmp_path, text) as first:
+        eventually(lambda: len(pids(tmp_path)) == 3, "the programs")
+        for name in ("same", "changed", "removed"):
+            first.wait_for(name, "RUNNING")
+        kill(first)
+    before = pids(tmp_path)
+    text = program("same") + program("changed", "", "environment=NEW=1") + program("new")
+    with adopting(tmp_path, text) as second:
+        second.wait_log("3 programs go on")
+        eventually(lambda: second.states().keys() == {"same:same", "changed:changed", "new:new"})
+        for name in ("same", "changed", "new"):
+            second.wait_for(name, "RUNNING")
+        assert second.pid("same") == before["same"][0]
+        assert not alive(before["changed"][0])
+        assert not alive(before["removed"][0])
+        eventually(lambda: len(pids(tmp_path)["changed"]) == 2, "the changed program")
+
+
+@pytest.mark.behaviour("policies.md#who-is-adopted")
+def test_a_child_that_was_just_forked_is_no_second_copy(tmp_path: Path) -> None:
+    """It kills its daemon at once, which may have recorded it or not."""
+    text = program("killer", "kills writer")
+    (tmp_path / "program.py").write_text(PROGRAM)
+    config = write_config(tmp_path, text, base=ADOPT)
+    with (tmp_path / "stdout").open("wb") as out:
+        first = subprocess.Popen([*COMMAND, "-n", "-c", str(config)], stdout=out, stderr=out)
+    assert first.wait(PATIENCE) == -signal.SIGKILL
+    (tmp_path / "sup.pid").unlink()
+    with adopting(tmp_path, text) as second:
+        second.wait_for("killer", "RUNNING")
+        eventually(lambda: "killer 10\n" in output(tmp_path, "killer"), "its output")
+        assert output(tmp_path, "killer").startswith("killer 0\nkiller 1\n")
+        assert [second.pid("killer")] == pids(tmp_path)["killer"]
+        assert second.rpc.stopProcess("killer") is True
+
+
+LISTENER = """\
+import os, sys
+with open("listeners", "a") as file:
+    file.write(f"{os.getpid()}\\n")
+while True:
+    os.write(1, b"READY\\n")
+    header = sys.stdin.readline()
+    sys.stdin.read(int(dict(pair.split(":") for pair in header.split())["len"]))
+    os.write(1, b"RESULT 2\\nOK")
+"""
+
+
+@pytest.mark.behaviour("policies.md#what-follows-an-adoption")
+def test_event_listeners_are_started_again(tmp_path: Path) -> None:
+    (tmp_path / "listener.py").write_text(LISTENER)
+    text = program("x") + (
+        f"[eventlistener:l]\ncommand={sys.executable} -S %(here)s/listener.py\n"
+        "directory=%(here)s\nevents=PROCESS_STATE\nstartsecs=0\n"
+    )
+
+    def listeners() -> list[str]:
+        path = tmp_path / "listeners"
+        return path.read_text().split() if path.exists() else []
+
+    with adopting(tmp_path, text) as first:
+        eventually(lambda: listeners() and "x" in pids(tmp_path), "the programs")
+        first.wait_for("l", "RUNNING")
+        first.wait_for("x", "RUNNING")
+        kill(first)
+    [before] = listeners()
+    with adopting(tmp_path, text) as second:
+        second.wait_log("event listeners are started again, their state is unknown: l")
+        eventually(lambda: len(listeners()) == 2, "another listener")
+        assert not alive(int(before))
+        second.wait_log("l: ACKNOWLEDGED -> READY")
+        assert second.pid("x") == pids(tmp_path)["x"][0]
+
+
+@pytest.mark.behaviour("policies.md#the-keeper")
+def test_an_upgrade_keeps_the_keeper(tmp_path: Path) -> None:
+    text = program("quiet")
+    with adopting(tmp_path, text) as first:
+        eventually(lambda: "quiet" in pids(tmp_path), "the program")
+        first.wait_for("quiet", "RUNNING")
+        kill(first)
+    with adopting(tmp_path, text) as second:
+        eventually(lambda: second.states(), "answers")
+        [keeper] = keepers(tmp_path)
+        ctl(tmp_path, "upgrade")
+        second.wait_log("goes on with 1 child")
+        second.wait_for("quiet", "RUNNING")
+        assert keepers(tmp_path) == [keeper]
+        second.rpc.signalProcess("quiet", "USR1")
+        eventually(lambda: "got USR1" in output(tmp_path, "quiet"), "its output")
+        kill(second)
+    with adopting(tmp_path, text) as third:
+        assert third.pid("quiet") == pids(tmp_path)["quiet"][0]
+        assert keepers(tmp_path) == [keeper]
+        assert third.rpc.stopProcess("quiet") is True
+        assert third.stop() == 0
+    assert keepers(tmp_path) == []
+
+
+@pytest.mark.behaviour("policies.md#the-keeper")
+def test_the_option_can_be_changed_by_a_reload(tmp_path: Path) -> None:
+    text = program("quiet")
+    with adopting(tmp_path, text) as running:
+        eventually(lambda: len(keepers(tmp_path)) == 1, "the keeper")
+        for base, count in ((BASE, 0), (ADOPT, 1)):
+            write_config(tmp_path, text, base=base)
+            (tmp_path / "pids").unlink(missing_ok=True)
+            running.signal(signal.SIGHUP)
+            eventually(lambda: "quiet" in pids(tmp_path), "the program")
+            eventually(lambda: len(keepers(tmp_path)) == count, "the keeper")  # noqa: B023
+        running.wait_for("quiet", "RUNNING")
+        kill(running)
+    with adopting(tmp_path, text) as second:
+        assert second.pid("quiet") == pids(tmp_path)["quiet"][0]
+
+
+@pytest.mark.behaviour("policies.md#the-keeper")
+def test_without_the_option_the_next_daemon_ends_the_keeper(tmp_path: Path) -> None:
+    """It would keep the address of the server in use."""
+    text = program("quiet")
+    with adopting(tmp_path, text) as first:
+        eventually(lambda: "quiet" in pids(tmp_path), "the program")
+        kill(first)
+    with adopting(tmp_path, text, BASE) as second:
+        second.wait_log("quiet of an earlier daemon still runs")
+        assert keepers(tmp_path) == []
+
+
+@pytest.mark.behaviour("policies.md#what-is-kept-of-the-output")
+def test_a_client_that_connects_meanwhile_is_answered(tmp_path: Path) -> None:
+    text = program("quiet")
+    with adopting(tmp_path, text) as first:
+        eventually(lambda: first.states(), "answers")
+        kill(first)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(PATIENCE)
+        client.connect(str(tmp_path / "s.sock"))
+        client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        with adopting(tmp_path, text):
+            assert client.recv(12).startswith(b"HTTP/1.")
+
+
+@pytest.mark.behaviour("policies.md#the-keeper")
+def test_a_second_daemon_is_refused_while_the_first_lives(tmp_path: Path) -> None:
+    with adopting(tmp_path, program("quiet")) as first:
+        eventually(lambda: first.states(), "answers")
+        config = str(tmp_path / "c.conf")
+        done = subprocess.run(
+            [*COMMAND, "-n", "-c", config],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        assert done.returncode == 2
+        assert f"Another daemon (pid {first.process.pid}) has the keeper" in done.stderr
+        assert first.process.poll() is None
+
+
+@pytest.mark.behaviour("policies.md#survive--adopt")
+def test_a_shutdown_that_was_cut_short_is_followed_by_a_usual_start(tmp_path: Path) -> None:
+    text = program("a") + program("b")
+    deaf = text.replace("startsecs=0\n", "startsecs=0\nstopwaitsecs=1000\nstopsignal=USR1\n", 1)
+    with adopting(tmp_path, deaf) as first:
+        eventually(lambda: len(pids(tmp_path)) == 2, "the programs")
+        first.wait_for("a", "RUNNING")
+        first.wait_for("b", "RUNNING")
+        first.signal(signal.SIGTERM)
+        first.wait_log("stopped: b")
+        eventually(lambda: "got USR1" in output(tmp_path, "a"), "the stop signal of a")
+        kill(first)
+    os.kill(pids(tmp_path)["a"][0], signal.SIGKILL)
+    with adopting(tmp_path, deaf) as second:
+        for name in ("a", "b"):
+            second.wait_for(name, "RUNNING")
+            eventually(lambda: len(pids(tmp_path)[name]) == 2, "another child")  # noqa: B023
+        os.kill(second.pid("a"), signal.SIGKILL)
+        second.rpc.stopProcess("b")
+        second.signal(signal.SIGTERM)
+        with suppress(ProcessLookupError):
+            os.kill(pids(tmp_path)["a"][-1], signal.SIGKILL)
+        assert second.process.wait(PATIENCE) == 0

@@ -1,0 +1,259 @@
+"""survive = adopt: the start of a daemon that goes on with the programs of one that was killed.
+
+Beside that it is an ordinary start: the configuration is read, and the log says what it always
+says. The programs go on as they were configured when they were started; then the new configuration
+is followed as by an update. Event listeners are started again, because what they were about to
+answer is not known.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import field, replace
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar
+
+import trio
+
+from trio_supervisor.cli.server_sockets import address_of
+from trio_supervisor.cli.upgrade.arrival import Arrival
+from trio_supervisor.core.adoption import FirstStep
+from trio_supervisor.core.config.model import GroupKind, Severity
+from trio_supervisor.core.dataclass import dataclass
+from trio_supervisor.core.errors import CantReread, RequestError, ServerError
+from trio_supervisor.core.events import SupervisorStateChangeRunning
+from trio_supervisor.core.handover.state import (
+    HandedJournal,
+    HandedServer,
+    HandedState,
+    HandedWeb,
+)
+from trio_supervisor.core.process.cause import Cause, CauseKind
+from trio_supervisor.core.process.exit import Exit
+from trio_supervisor.core.process.states import State
+from trio_supervisor.runtime.adoption.keeper import (
+    KeeperBusy,
+    KeeperFailed,
+    connect,
+    keeper_path,
+    start,
+)
+from trio_supervisor.runtime.adoption.left import (
+    Left,
+    left_of,
+    read_server_note,
+    server_note,
+)
+from trio_supervisor.runtime.adoption.recorder import StateRecorder
+from trio_supervisor.runtime.handover.parts import take_over
+from trio_supervisor.runtime.requester import requested_by
+from trio_supervisor.runtime.spawn.owned import find_owned
+from trio_supervisor.runtime.system.threads import in_thread_if_possible
+from trio_supervisor.web.handover import file_of
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterable
+
+    from trio_supervisor.core.config.model import Config, Server
+    from trio_supervisor.runtime.adoption.keeper import Keeper
+    from trio_supervisor.runtime.process.process import Process
+    from trio_supervisor.runtime.spawn.launcher import ProcessLauncher
+    from trio_supervisor.runtime.supervisor import Supervisor
+
+ADOPTION = Cause(CauseKind.ADOPTION)
+#: The end of a child that nobody can tell any more.
+_UNKNOWN = Exit(None, unknown="it ended while no supervisor ran")
+
+
+@dataclass(frozen=True, slots=True)
+class Takeover(Arrival):
+    """Goes on with what a daemon has left that was killed."""
+
+    left: Left = field(default_factory=Left)
+
+    is_start: ClassVar[bool] = True
+
+    def give(self, supervisor: Supervisor, launcher: ProcessLauncher) -> None:
+        """Give the state to a new supervisor, which does not run yet."""
+        arrived = partial(self._arrived, supervisor)
+        take_over(supervisor, self.handed, launcher.registry, arrived)
+
+    def _arrived(self, supervisor: Supervisor) -> None:
+        supervisor.publish(SupervisorStateChangeRunning())
+        adopted = [process for process in supervisor.processes() if process.driver.has_inherited]
+        dead = self.left.daemon
+        pid = 0 if dead is None else dead.pid
+        number = supervisor.journal.adopted(supervisor.config.path, pid, len(adopted))
+        cause = ADOPTION.of(number)
+        lost = [p for p in supervisor.processes() if self.left.steps.get(p.key) is FirstStep.LOST]
+        supervisor.log(Severity.WARN, _told(pid, adopted, lost))
+        for problem in self.left.problems:
+            supervisor.log(Severity.WARN, problem)
+        for process in supervisor.processes():
+            _record_first(process, self.left.steps.get(process.key, FirstStep.NONE), cause)
+        supervisor.start_task(partial(_follow, supervisor, cause), "adoption")
+
+
+async def adopt(config: Config) -> tuple[Keeper | None, Takeover | None]:
+    """Return the keeper of an earlier daemon, and what it has left. Raises ServerError.
+
+    Both may be None: there is no keeper, nothing was left.
+    """
+    keeper, left = None, Left()
+    try:
+        keeper = await in_thread_if_possible(connect, config.daemon.pidfile)
+        left = left_of(await in_thread_if_possible(keeper.take))
+    except KeeperBusy as error:
+        raise ServerError(
+            f"Another daemon (pid {error.pid}) has the keeper {keeper_path(config.daemon.pidfile)}"
+            ". Stop that one, or give this one another pidfile"
+        ) from None
+    except KeeperFailed:  # there is none, as at a first start
+        if keeper is not None:
+            keeper.close()
+            keeper = None
+    found = await in_thread_if_possible(find_owned, config.path or "")
+    if left.daemon is None and not found:
+        left.close()
+        return keeper, None
+    if left.daemon is None:
+        left.problems.append(
+            "no keeper was left: output of the programs may be lost, and nothing is known of those "
+            "that have ended"
+        )
+    groups = left.groups(config, found, ADOPTION)
+    records = (process.record for group in groups for process in group.processes)
+    names = {group.name for group in config.groups}
+    own = tuple(group for group in left.written.supervisor.own if group.name not in names)
+    handed = HandedState(
+        supervisor=replace(
+            left.written.supervisor,
+            config=replace(config, groups=(*config.groups, *own)),
+            own=own,
+            told=config.messages,
+            started=0.0,
+            began_at=0.0,
+        ),
+        groups=groups,
+        journal=HandedJournal(number=max((record.entry for record in records), default=0)),
+        web=HandedWeb(servers=tuple(_servers(config, left))),
+    )
+    left.close()
+    return keeper, Takeover(handed, left=left)
+
+
+async def keep(
+    supervisor: Supervisor,
+    keeper: Keeper | None,
+    servers: Iterable[tuple[Server, socket.socket]],
+) -> StateRecorder | None:
+    """Return what keeps all that the next daemon needs; None, and a line in the log, if it cannot.
+
+    ``keeper``: None means that one is to be found or started.
+    """
+    pidfile = supervisor.config.daemon.pidfile
+    fixed = {
+        f"server\0{server.section}": (
+            server_note(address_of(server), file_of(listener)),
+            (listener.fileno(),),
+        )
+        for server, listener in servers
+    }
+    try:
+        if keeper is None:
+            keeper = await in_thread_if_possible(_found_or_started, pidfile)
+        return StateRecorder(supervisor, keeper, pidfile, fixed)
+    except (KeeperFailed, KeeperBusy, OSError) as error:
+        text = f"survive = adopt does not work, programs are not kept: {error}"
+        supervisor.log(Severity.CRITICAL, text)
+        return None
+
+
+def end_keeper(config: Config) -> None:
+    """End the keeper of an earlier daemon, with another ``survive``: it keeps addresses in use."""
+    with suppress(KeeperFailed, KeeperBusy):
+        connect(config.daemon.pidfile).end_and_wait()
+
+
+def _found_or_started(pidfile: str) -> Keeper:
+    try:
+        return connect(pidfile)
+    except KeeperFailed:
+        return start(pidfile)
+
+
+def _servers(config: Config, left: Left) -> Iterable[HandedServer]:
+    """Take the listening sockets of the servers whose address has not changed."""
+    for server in config.servers:
+        note, fd = left.servers.get(server.section, ("", -1))
+        if fd < 0:
+            continue
+        address, file = read_server_note(note)
+        if address == repr(address_of(server)):
+            del left.servers[server.section]
+            yield HandedServer(server.section, fd, file)
+
+
+def _told(pid: int, adopted: list[Process], lost: list[Process]) -> str:
+    ends = [(p, ended) for p in adopted if (child := p.driver.child) and (ended := child.poll())]
+    ends += [(process, _UNKNOWN) for process in lost]
+    count = len(adopted) - (len(ends) - len(lost))
+    text = f"the earlier daemon (pid {pid or 'unknown'}) was killed; "
+    text += f"{count} {'program goes' if count == 1 else 'programs go'} on"
+    if ends:
+        which = ", ".join(f"{process.full_name} ({ended})" for process, ended in ends)
+        text += f"; ended meanwhile: {which}"
+    return f"{text}; output that it had read and not written is lost"
+
+
+def _record_first(process: Process, step: FirstStep, cause: Cause) -> None:
+    """Record what the earlier daemon has left, and what it could not record."""
+    states, child, record = process._states, process.driver.child, process.record
+    if record.transition is not None:  # ``why`` begins with it: the journal may be a new one
+        pid = 0 if child is None else child.pid
+        record.entry = process.journal.still(process.full_name, process.state, pid, cause)
+    if step is FirstStep.LOST:
+        states.end(_UNKNOWN, trio.current_time())
+    elif step in (FirstStep.SPAWNED, FirstStep.FOUND) and child is not None:
+        states.spawned(child.pid)
+        if process.driver._monitor is not None:
+            process.driver._monitor.spawned()
+        if step is FirstStep.FOUND:
+            if process.record.probes is not None:
+                process.record.probes.is_ready = True
+            states.promote(cause)
+
+
+async def _follow(supervisor: Supervisor, cause: Cause) -> None:
+    """Follow the configuration, and start what has to be started."""
+    with requested_by(cause):
+        for process in supervisor.processes():
+            await process.waiters.until(lambda: not process.driver.has_inherited)  # noqa: B023
+        try:
+            await supervisor.update()
+        except CantReread as error:
+            supervisor.log(Severity.CRITICAL, f"the programs go on as they were: {error}")
+        running = [
+            process
+            for process in supervisor.processes()
+            if process.kind is GroupKind.POOL and process.record.adoption is not None
+            if process.state in (State.STARTING, State.RUNNING)
+        ]
+        again = [p for p in supervisor.processes() if _is_shut_down(p)]
+        if running:
+            names = ", ".join(process.full_name for process in running)
+            text = f"event listeners are started again, their state is unknown: {names}"
+            supervisor.log(Severity.WARN, text)
+            await supervisor.restart(running, wait=False)
+        supervisor.active.autostart(cause)
+        for process in again:
+            await process.ended()
+            with suppress(RequestError):
+                process.request_start(cause)
+
+
+def _is_shut_down(process: Process) -> bool:
+    """Whether the shutdown of the earlier daemon has told it to stop, and it has not ended."""
+    by = process.record.intended_by
+    return process.stopping and by is not None and by.kind is CauseKind.SHUTDOWN

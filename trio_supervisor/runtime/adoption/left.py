@@ -1,0 +1,233 @@
+"""What a daemon that was killed has left: its state, descriptors and programs, as one value.
+
+What the keeper holds says which child a process has. Where it holds too little (the daemon was
+killed between a fork and the note about it, or the keeper was killed too), the child is found by
+the mark in its environment, and its pipes are opened anew at their other end, in ``/proc/PID/fd``,
+where these are still pipes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import time
+from dataclasses import field, replace
+from typing import TYPE_CHECKING
+
+import trio
+
+from trio_supervisor.core.adoption import FirstStep, adopted
+from trio_supervisor.core.dataclass import dataclass
+from trio_supervisor.core.handover.codec import NotUnderstood
+from trio_supervisor.core.handover.lines import WrittenState, read_lines
+from trio_supervisor.core.handover.state import (
+    HandedChild,
+    HandedGroup,
+    HandedProcess,
+    HandedSocket,
+)
+from trio_supervisor.core.process.member import Adoption, Member
+from trio_supervisor.runtime.adoption.recorder import STATE
+from trio_supervisor.runtime.adoption.state_file import content_of
+from trio_supervisor.runtime.spawn.members import PROC
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from trio_supervisor.core.config.model import Config, ProcessConfig
+    from trio_supervisor.core.process.cause import Cause
+    from trio_supervisor.core.process.record import ProcessRecord
+    from trio_supervisor.core.process.start import Key
+    from trio_supervisor.runtime.adoption.keeper import Held
+    from trio_supervisor.runtime.spawn.owned import Owned
+
+#: How our end of each pipe is opened anew, and the number that the program has the other end under.
+_ENDS = {
+    "stdin": (0, os.O_WRONLY),
+    "stdout": (1, os.O_RDONLY),
+    "stderr": (2, os.O_RDONLY),
+}
+
+
+@dataclass(slots=True)
+class KeptChild:
+    """What the keeper has had of a child."""
+
+    member: Member | None
+    """None: it was being made."""
+    ends: dict[str, int]
+    """Descriptors by their role."""
+
+
+@dataclass(slots=True)
+class Left:
+    """All that a daemon has left."""
+
+    written: WrittenState = WrittenState()
+    children: dict[Key, KeptChild] = field(default_factory=dict)
+    sockets: dict[str, dict[str, int]] = field(default_factory=dict)
+    """FastCGI sockets: descriptors by group and URL."""
+    servers: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """Listening sockets: note and descriptor, by the section of the server."""
+    problems: list[str] = field(default_factory=list)
+    """What could not be taken over, and why."""
+    steps: dict[Key, FirstStep] = field(default_factory=dict)
+    """What has to be recorded of the processes first."""
+    daemon: Member | None = None
+    """The one that was killed; None: there is no sign of one."""
+
+    def groups(
+        self, config: Config, found: Mapping[Key, Owned], cause: Cause
+    ) -> tuple[HandedGroup, ...]:
+        """Return the groups as they are gone on with, in the configuration that was written.
+
+        ``found`` are the processes that have the marks of earlier daemons, ``cause`` is that of
+        what is begun here.
+        """
+        groups = []
+        known = self.written.groups or {group.name: HandedGroup(group) for group in config.groups}
+        for handed in known.values():
+            processes = []
+            for process in handed.config.processes:
+                key = handed.config.name, process.name
+                owned = found.get(key)
+                mains = [] if owned is None else owned.mains(process.stopping.kill_mode)
+                main = mains[0] if mains else None
+                daemon = None if owned is None or main is None else owned.daemons[main]
+                processes.append(self._process(key, process, main, daemon, cause))
+            sockets = self.sockets.pop(handed.config.name, {})
+            groups.append(replace(handed, processes=tuple(processes), sockets=sockets))
+        return tuple(groups)
+
+    def close(self) -> None:
+        """Close what nobody has taken over."""
+        left = [fd for child in self.children.values() for fd in child.ends.values()]
+        left += [fd for sockets in self.sockets.values() for fd in sockets.values()]
+        left += [fd for _, fd in self.servers.values()]
+        for fd in left:
+            os.close(fd)
+        self.children, self.sockets, self.servers = {}, {}, {}
+
+    def _process(
+        self,
+        key: Key,
+        config: ProcessConfig,
+        found: Member | None,
+        daemon: Member | None,
+        cause: Cause,
+    ) -> HandedProcess:
+        written = self.written.processes.get(key)
+        kept = self.children.get(key)
+        record = None if written is None else written.record
+        decided = adopted(record, None if kept is None else kept.member, found, cause)
+        self.steps[key] = decided.step
+        handed = HandedProcess(config.name, decided.record)
+        if written is not None:
+            handed = replace(written, record=decided.record, child=None)
+        member = decided.child
+        if member is None:
+            return handed
+        owner = daemon or self.written.daemon
+        self.daemon = self.daemon or owner
+        earlier = decided.record.adoption
+        if earlier is None or earlier.started != member.started:
+            decided.record.adoption = Adoption(member.started, owner)
+        if decided.step is FirstStep.FOUND:
+            _begin(decided.record, member)
+        ends: dict[str, int] = {}
+        if kept is not None and kept.member in (member, None):
+            del self.children[key]
+            ends = kept.ends
+        else:
+            self._reopen(key, member, config, ends)
+        return replace(handed, child=_child(member, ends, written))
+
+    def _reopen(
+        self, key: Key, member: Member, config: ProcessConfig, ends: dict[str, int]
+    ) -> None:
+        for role, (number, flags) in _ENDS.items():
+            if role == "stderr" and config.redirect_stderr:
+                continue
+            path = f"{PROC}/{member.pid}/fd/{number}"
+            try:
+                if stat.S_ISFIFO(os.stat(path).st_mode):
+                    ends[role] = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+            except OSError as error:
+                name = ":".join(key)
+                self.problems.append(
+                    f"{role} of {name} (pid {member.pid}) cannot be opened: {error.strerror}"
+                )
+
+
+def left_of(taken: Mapping[str, Held]) -> Left:
+    """Sort what a keeper has had."""
+    left = Left()
+    for key, held in taken.items():
+        kind, _, rest = key.partition("\0")
+        if kind == STATE:
+            try:
+                content = content_of(held.descriptors[0])
+                left.written = read_lines(content, trio.current_time(), time.monotonic())
+            except (NotUnderstood, OSError) as error:
+                left.problems.append(f"the state of the earlier daemon is of no use: {error}")
+            held.close()
+        elif kind == "child":
+            group, _, name = rest.partition("\0")
+            left.children[group, name] = _kept(held)
+        elif kind == "socket":
+            group, _, url = rest.partition("\0")
+            left.sockets.setdefault(group, {})[url] = held.descriptors[0]
+        elif kind == "server":
+            left.servers[rest] = held.note, held.descriptors[0]
+        else:
+            held.close()
+    if left.written.daemon.pid:
+        left.daemon = left.written.daemon
+    return left
+
+
+def server_note(address: object, file: tuple[int, int] | None) -> str:
+    """Return the note about a listening socket: its address and its file."""
+    return json.dumps([repr(address), file])
+
+
+def read_server_note(note: str) -> tuple[str, tuple[int, int] | None]:
+    """Return the ``repr`` of the address, and the file."""
+    address, file = json.loads(note)
+    return address, None if file is None else (file[0], file[1])
+
+
+def _kept(held: Held) -> KeptChild:
+    words = held.note.split()
+    if not words or not words[0].isdecimal():
+        return KeptChild(None, dict(zip(words, held.descriptors, strict=True)))
+    pid, started, *roles = words
+    ends = dict(zip(roles, held.descriptors, strict=True))
+    return KeptChild(Member(int(pid), int(started)), ends)
+
+
+def _child(member: Member, ends: Mapping[str, int], written: HandedProcess | None) -> HandedChild:
+    """Return a child with the descriptors that it has here."""
+    before = None if written is None else written.child
+    if before is None or before.pid != member.pid:
+        before = HandedChild(member.pid)
+    notify = None
+    if before.notify is not None and "notify" in ends:
+        notify = HandedSocket(ends["notify"], before.notify.path)
+    return replace(
+        before,
+        stdin=ends.get("stdin"),
+        stdout=ends.get("stdout"),
+        stderr=ends.get("stderr"),
+        ready=ends.get("ready"),
+        notify=notify,
+        pidfd=ends.get("pidfd"),
+    )
+
+
+def _begin(record: ProcessRecord, member: Member) -> None:
+    """Give the record of a process of which nothing is known the age of its child."""
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - member.started / os.sysconf("SC_CLK_TCK")
+    record.started = time.time() - age
+    record.began_at = trio.current_time() - age
