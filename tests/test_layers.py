@@ -159,6 +159,11 @@ LAZY = (
     ),
     Lazy("cli.daemon_run", f"{NAME}.runtime.process.leftover_stop*", "few daemons need it"),
     Lazy("runtime.spawn.spec", f"{NAME}.runtime.spawn.owned*", "few daemons need it"),
+    Lazy(
+        "runtime.process.emergency_stop",
+        f"{NAME}.runtime.spawn.foreign_process*",
+        "few daemons need it",
+    ),
     Lazy("runtime.spawn.leftovers", "datetime*", "most starts find no leftovers"),
     Lazy("runtime.logs.sinks", f"{NAME}.runtime.logs.journald*", "few programs log there"),
     Lazy("core.line_records", "json*", "for the format json only"),

@@ -23,7 +23,7 @@ from tests.kit.daemon import eventually
 from tests.kit.late_reaper import EXITS, LateReaper, wait_for_end
 from trio_supervisor.core.process.exit import Exit
 from trio_supervisor.core.process.member import Member
-from trio_supervisor.runtime.spawn import adopted_child, foreign_exit
+from trio_supervisor.runtime.spawn import foreign_exit
 from trio_supervisor.runtime.spawn.adopted_child import STATUS_PATIENCE, AdoptedChild
 from trio_supervisor.runtime.spawn.child import ChildRegistry, RealChild
 from trio_supervisor.runtime.spawn.members import member_of, members_of_group, read_stat
@@ -138,9 +138,9 @@ async def test_a_core_dump_is_told(reaper: LateReaper, is_reaped: bool, tmp_path
     assert ended == Exit(None, signal.SIGABRT, core_dumped=True)
 
 
-@pytest.mark.parametrize("is_reaped", [False, True])
+@pytest.mark.parametrize(("is_reaped", "pidfds"), [(False, True), (True, True), (False, False)])
 async def test_the_code_of_a_program_whose_first_thread_has_ended(
-    reaper: LateReaper, is_reaped: bool
+    reaper: LateReaper, monkeypatch: pytest.MonkeyPatch, is_reaped: bool, pidfds: bool
 ) -> None:
     """It is no zombie while another thread runs, and that one decides on the code."""
     code = (
@@ -151,12 +151,13 @@ async def test_the_code_of_a_program_whose_first_thread_has_ended(
         "ctypes.CDLL(None).pthread_exit(None)\n"
     )
     program = reaper.run(code)
-    child = adopted(program)
+    with monkeypatch.context() as patch:
+        if not pidfds:
+            patch.setattr(os, "pidfd_open", no_pidfds)
+        child = adopted(program)
     eventually(lambda: member_of(program.pid) is None)
     assert child.poll() is None
-    assert not adopted_child._is_gone(program)
     reaper.end(program)
-    assert adopted_child._is_gone(program)
     if is_reaped:
         reaper.reap(program)
     assert await child.wait() == Exit(3)

@@ -3,18 +3,12 @@
 Theory of operation
 -------------------
 The daemon is not its parent: when the earlier one was killed, the program became a child of process
-1 or of a subreaper, which also reaps it. From then on the pid can be another process's. So the
-program is known by a *pidfd*, which refers to it for ever: it becomes readable at its end, takes
-its signals, and tells its exit status (``foreign_exit.py``). It comes from whoever has opened it
-while the program lived, or is opened here; pid and start time are compared afterwards.
+1 or of a subreaper, which also reaps it. ``foreign_process.py`` tells it from another process that
+gets its pid, and ``foreign_exit.py`` where its exit status is.
 
 Its end is known before its status is, if the process that reaps it is late. Meanwhile ``poll``
 tells that it has ended in an unknown way, so that nothing signals or promotes it, and ``wait`` asks
 again, for STATUS_PATIENCE at most. A restart has to wait for that: it depends on the status.
-
-Without pidfds (a kernel before 5.3, a sandbox, no descriptor left) the program is looked at every
-POLL_INTERVAL, and before each signal; another process could only be hit if it got the pid between
-the look and the signal.
 
 If this daemon is a subreaper itself, or process 1, it may have become the parent. Then it reaps the
 program (the reaper of orphans leaves it alone) and knows status and usage as those of any child.
@@ -22,23 +16,26 @@ program (the reaper of orphans leaves it alone) and knows status and usage as th
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
-import select
 import signal
 from typing import TYPE_CHECKING, ClassVar
 
 import trio
 
-from trio_supervisor.core.process.member import Member
-from trio_supervisor.runtime.spawn.child import ends_by, exit_of_status, open_pidfd, usage_of
-from trio_supervisor.runtime.spawn.foreign_exit import foreign_exit
-from trio_supervisor.runtime.spawn.members import PROC, members_of_group, read_stat
+from trio_supervisor.runtime.spawn.child import (
+    REAPED_ELSEWHERE,
+    ends_by,
+    exit_of_status,
+    usage_of,
+)
+from trio_supervisor.runtime.spawn.foreign_process import ForeignProcess
+from trio_supervisor.runtime.spawn.members import members_of_group, read_stat
 from trio_supervisor.runtime.system.threads import in_thread_if_possible
 
 if TYPE_CHECKING:
     from trio_supervisor.core.process.exit import Exit, ResourceUsage
+    from trio_supervisor.core.process.member import Member
     from trio_supervisor.runtime.spawn.child import Carry, ChildRegistry
 
 #: Seconds between two looks at a program without a pidfd.
@@ -49,9 +46,6 @@ STATUS_PATIENCE = 2.0
 #: Seconds between two questions for the status: at first, and at most.
 FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.1
 
-#: ``PIDFD_SIGNAL_PROCESS_GROUP`` of pidfd_send_signal(2), since Linux 6.9.
-_TO_GROUP = 1 << 2
-
 
 class AdoptedChild:
     """A ``Child`` that this program is not the parent of. Making it raises no OSError."""
@@ -60,11 +54,10 @@ class AdoptedChild:
         "_closed",
         "_exit",
         "_is_held",
-        "_member",
+        "_process",
         "_registry",
         "_status_due",
         "pid",
-        "pidfd",
         "stderr",
         "stdin",
         "stdout",
@@ -87,10 +80,8 @@ class AdoptedChild:
         self.stdin = stdin
         self.stdout = stdout
         self.stderr = stderr
-        self.pidfd = _pidfd_of(member) if pidfd is None else pidfd
-        """None means that there is none."""
         self.usage: ResourceUsage | None = None
-        self._member = member
+        self._process = ForeignProcess(member, pidfd)
         self._registry = registry
         self._closed = False
         self._is_held = False
@@ -98,6 +89,11 @@ class AdoptedChild:
         self._status_due: float | None = None
         """Until when the status of an ended program is asked for; None before that."""
         registry.living.setdefault(self.pid, self)  # a child of ours has a pid that is its own
+
+    @property
+    def pidfd(self) -> int | None:
+        """None means that there is none."""
+        return self._process.pidfd
 
     def serve(self, nursery: trio.Nursery, carry: Carry) -> None:
         carry(nursery, self.pid)
@@ -108,7 +104,7 @@ class AdoptedChild:
                 await trio.sleep(POLL_INTERVAL)
                 continue
             await trio.lowlevel.wait_readable(self.pidfd)
-            if self.poll() is None:  # it is held: do not spin
+            if self.poll() is None:  # it is held, or a debugger holds it: do not spin
                 await trio.sleep(POLL_INTERVAL)
         pause = FIRST_PAUSE
         while self._exit is None:
@@ -125,39 +121,29 @@ class AdoptedChild:
 
     async def left_in_group(self) -> set[Member]:
         """Nothing is told if another process has the pid now: then the group is another one."""
-        stat = read_stat(self.pid)
-        if self._exit is None or (stat is not None and stat.started != self._member.started):
+        stat, started = read_stat(self.pid), self._process.member.started
+        if self._exit is None or (stat is not None and stat.started != started):
             return set()
         return {*await in_thread_if_possible(members_of_group, self.pid)}
 
     def poll(self) -> Exit | None:
-        if self._exit is None and not self._closed and not self._is_held and self._has_ended():
-            if self._is_our_zombie():
-                pid, status, used = os.wait4(self.pid, os.WNOHANG)
-                if not pid:  # a debugger still holds it
-                    return None
-                self.usage = usage_of(used)
-                self._ended(exit_of_status(status))
-                return self._exit
-            ended, is_final = foreign_exit(self._member, self.pidfd)
-            if is_final:
-                self._ended(ended)
-            return ended
-        return self._exit
+        is_watched = self._exit is None and not self._closed and not self._is_held
+        if not is_watched or not self._process.has_ended():
+            return self._exit
+        if self._process.is_our_zombie():
+            return self._reaped()
+        ended, is_final = self._process.exit()
+        if is_final:
+            self._ended(ended)
+        return ended
 
     def send_signal(self, number: int) -> None:
         self._check_alive()
-        if self.pidfd is None:
-            os.kill(self.pid, number)
-        else:
-            signal.pidfd_send_signal(self.pidfd, number)
+        self._process.signal(number)
 
     def send_group_signal(self, number: int) -> None:
         self._check_alive()
-        try:
-            self._signal_group(number)
-        except ProcessLookupError:  # the program has moved to another process group
-            self.send_signal(number)
+        self._process.signal_group(number)
 
     def would_end_by(self, number: int) -> bool:
         return self.poll() is None and ends_by(self.pid, number)
@@ -175,73 +161,25 @@ class AdoptedChild:
             self._registry.forget(self)
         if self.pidfd is not None and not self._is_held:
             trio.lowlevel.notify_closing(self.pidfd)
-            os.close(self.pidfd)
-            self.pidfd = None
+            self._process.close()
 
-    def _has_ended(self) -> bool:
-        if self.pidfd is None:
-            return _is_gone(self._member)
-        poll = select.poll()
-        poll.register(self.pidfd, select.POLLIN)
-        return bool(poll.poll(0))
-
-    def _is_our_zombie(self) -> bool:
-        """Whether it waits to be reaped by this program, and so keeps its pid."""
-        stat = read_stat(self.pid)
-        if stat is None or (stat.parent, stat.started) != (os.getpid(), self._member.started):
-            return False
-        return stat.has_ended
-
-    def _signal_group(self, number: int) -> None:
-        if self.pidfd is not None:
-            try:
-                signal.pidfd_send_signal(self.pidfd, number, None, _TO_GROUP)
-            except OSError as error:
-                if error.errno != errno.EINVAL:
-                    raise
-            else:
-                return
-        os.killpg(self.pid, number)  # an older kernel; while the program lives, the group is its
+    def _reaped(self) -> Exit | None:
+        """Reap it as our child; None if a debugger still holds it."""
+        try:
+            pid, status, used = os.wait4(self.pid, os.WNOHANG)
+        except ChildProcessError:  # a plugin has reaped it
+            self._ended(REAPED_ELSEWHERE)
+        else:
+            if pid:
+                self.usage = usage_of(used)
+                self._ended(exit_of_status(status))
+        return self._exit
 
     def _check_alive(self) -> None:
-        """Raise ProcessLookupError if the program has ended: its pid may be another process's.
-
-        Raises OSError if that cannot be found out.
-        """
+        """Raise ProcessLookupError if the program has ended."""
         if self._closed or self.poll() is not None:
             raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
-        if self.pidfd is None:
-            stat = read_stat(self.pid)
-            if stat is None:
-                raise OSError(errno.EBUSY, f"{PROC}/{self.pid}/stat cannot be read")
-            if stat.started != self._member.started:  # it is held, so ``poll`` has not looked
-                raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
 
     def _ended(self, ended: Exit) -> None:
         self._exit = ended
         self._registry.forget(self)
-
-
-def _pidfd_of(member: Member) -> int | None:
-    """Open a pidfd of this very process; None if it was reaped, or pidfds are refused."""
-    pidfd = open_pidfd(member.pid)
-    if pidfd is not None:
-        stat = read_stat(member.pid)
-        if stat is None or stat.started != member.started:
-            os.close(pidfd)
-            return None
-    return pidfd
-
-
-def _is_gone(member: Member) -> bool:
-    """Whether a process has ended. One whose first thread has ended goes on with the others."""
-    stat = read_stat(member.pid)
-    if stat is None:  # without a free descriptor nothing can be read
-        return not os.path.exists(f"{PROC}/{member.pid}")
-    if stat.started != member.started:
-        return True
-    if not stat.has_ended:
-        return False
-    with contextlib.suppress(OSError):
-        return len(os.listdir(f"{PROC}/{member.pid}/task")) == 1
-    return True
