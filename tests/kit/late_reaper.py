@@ -25,12 +25,12 @@ import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
 for line in sys.stdin:
     word, _, rest = line.strip().partition(" ")
-    if word == "run":
+    if word in ("run", "lead"):
         read, write = os.pipe()
         pid = os.fork()
         if not pid:
             signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
-            os.setpgid(0, 0)
+            os.setpgid(0, 0) if word == "run" else os.setsid()
             os.write(write, b"x")
             os.close(read)
             os.close(write)
@@ -67,9 +67,9 @@ class LateReaper:
     def pid(self) -> int:
         return self._process.pid
 
-    def run(self, code: str = EXITS.format(code=0)) -> Member:
+    def run(self, code: str = EXITS.format(code=0), *, leads_session: bool = False) -> Member:
         """Run a program; its code begins with SIGUSR1 blocked."""
-        program = member_of(int(self._asked(f"run {code!r}")))
+        program = member_of(int(self._asked(f"{'lead' if leads_session else 'run'} {code!r}")))
         assert program is not None
         self.programs.append(program)
         return program

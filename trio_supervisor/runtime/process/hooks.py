@@ -111,7 +111,7 @@ class ProcessHooks:
     ) -> set[Member]:
         """Return what is left all the same. ``reopen``: the log has been closed."""
         left: set[Member] = set()
-        if (sweep := self._sweep_of(pid)) is not None:
+        if (sweep := self._sweep_of(pid, record)) is not None:
             self._sweep = None
             sweep.main_lives = False
             await sweep.run(patience, lambda: record.stop_by)
@@ -144,11 +144,11 @@ class ProcessHooks:
 
         Only ``kill_mode`` asks for that. What is left at the end of the main process is ended then.
         """
-        if self._sweep is None and (sweep := self._sweep_of(pid)) is not None:
+        if self._sweep is None and (sweep := self._sweep_of(pid, record)) is not None:
             self._sweep = sweep
             nursery.start_soon(sweep.run, 0.0, lambda: record.stop_by)
 
-    def _sweep_of(self, pid: int) -> Sweep | None:
+    def _sweep_of(self, pid: int, record: ProcessRecord) -> Sweep | None:
         """Return the one that has begun, or a new one; None if ``kill_mode`` asks for none."""
         if self._sweep is not None or self._config.stopping.kill_mode is KillMode.PROCESS:
             return self._sweep
@@ -156,7 +156,8 @@ class ProcessHooks:
         from trio_supervisor.runtime.spawn.tree import ProcessTree
 
         name = full_name(self._config.name, self._group)
-        return Sweep(name, pid, self._starter.node or ProcessTree(name, pid), self._host.log)
+        finder = self._starter.node or ProcessTree(name, pid, record.adoption)
+        return Sweep(name, pid, finder, self._host.log)
 
     def begin_stop(
         self, nursery: trio.Nursery, pid: int, step: StopStep, failed: Callable[[], object]

@@ -23,15 +23,16 @@ from trio_supervisor.core.process.member import Member
 from trio_supervisor.runtime.spawn.members import PROC, all_processes, read_file, this_process
 
 if TYPE_CHECKING:
+    from trio_supervisor.core.process.member import Adoption
     from trio_supervisor.runtime.spawn.members import ProcessStat
 
 #: The variable that members have.
 VARIABLE = "TSUPERVISOR_TREE"
 
 
-def mark(full_name: str) -> dict[str, str]:
-    """Return the variable of the children of a process."""
-    daemon = this_process()
+def mark(full_name: str, daemon: Member | None = None) -> dict[str, str]:
+    """Return the variable of the children of a process; ``daemon``: None means this one."""
+    daemon = daemon or this_process()
     return {VARIABLE: f"{daemon.pid}.{daemon.started}:{full_name}"}
 
 
@@ -40,15 +41,22 @@ class ProcessTree:
 
     reaches_all = False
 
-    def __init__(self, full_name: str, main: int) -> None:
+    def __init__(self, full_name: str, main: int, adoption: Adoption | None = None) -> None:
+        """``adoption``: None means that this daemon has started the main process."""
+        daemon = None if adoption is None else adoption.daemon
         self._main = main
-        self._value = os.fsencode(f"{VARIABLE}={mark(full_name)[VARIABLE]}")
+        self._adoption = adoption
+        self._value = os.fsencode(f"{VARIABLE}={mark(full_name, daemon)[VARIABLE]}")
 
     def members(self, *, main_lives: bool) -> list[Member]:
         """Look for them in one pass over ``/proc``."""
         table = all_processes()
         # While the session lives no other process gets its number; then one may, and be a leader.
-        session = self._main if main_lives or self._main not in table else None
+        has_its_pid = table.get(self._main)
+        is_main = main_lives
+        if self._adoption is not None and has_its_pid is not None:  # reaped or not, by another one
+            is_main = has_its_pid.started == self._adoption.started
+        session = self._main if is_main or has_its_pid is None else None
         found = {pid for pid, stat in table.items() if self._is_member(pid, stat, session)}
         while more := {p for p, stat in table.items() if stat.parent in found and p not in found}:
             found |= more
