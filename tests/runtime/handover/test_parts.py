@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
     from trio_supervisor.core.config.model import ProcessConfig
     from trio_supervisor.core.events import Event
+    from trio_supervisor.core.handover.state import HandedState
     from trio_supervisor.runtime.events.pool import Pool
     from trio_supervisor.runtime.process.process import Process
 
@@ -111,13 +112,16 @@ class Line:
 
 @asynccontextmanager
 async def supervisors(
-    *groups: GroupConfig, daemon: DaemonConfig | None = None
+    *groups: GroupConfig, daemon: DaemonConfig | None = None, handed: HandedState | None = None
 ) -> AsyncIterator[Line]:
+    """``handed`` is what the first one goes on with; None: nothing."""
     config = Config(daemon=daemon or DaemonConfig(), groups=groups)
     before = set(os.listdir("/proc/self/fd"))
     with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             line = Line(nursery, config)
+            if handed is not None:
+                take_over(line.now, handed, line.launcher.registry, lambda: None)
             await nursery.start(line.begin)
             yield line
             await line.now.shutdown()
