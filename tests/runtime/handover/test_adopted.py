@@ -129,6 +129,7 @@ async def test_a_program_is_handed_over_again(reaper: LateReaper) -> None:
         assert await line.process("x").wait() == Exit(3)
 
 
+@pytest.mark.behaviour("policies.md#exit-status-of-an-adopted-program")
 async def test_the_exit_of_a_program_that_is_not_known_is_told(
     reaper: LateReaper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,6 +153,7 @@ async def test_the_exit_of_a_program_that_is_not_known_is_told(
         assert unknown in [entry.evidence.get("exit") for entry in chain]
 
 
+@pytest.mark.behaviour("policies.md#exit-status-of-an-adopted-program")
 async def test_a_program_that_has_ended_is_not_promoted_while_its_status_is_asked_for(
     reaper: LateReaper, monkeypatch: pytest.MonkeyPatch, mock_clock: trio.testing.MockClock
 ) -> None:

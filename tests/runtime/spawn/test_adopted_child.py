@@ -102,6 +102,7 @@ ENDS = [
 ]
 
 
+@pytest.mark.behaviour("policies.md#exit-status-of-an-adopted-program")
 @pytest.mark.parametrize(("code", "number", "ended"), ENDS)
 @pytest.mark.parametrize("is_reaped", [False, True])
 async def test_the_exit_is_known_before_and_after_it_is_reaped(
@@ -119,6 +120,7 @@ async def test_the_exit_is_known_before_and_after_it_is_reaped(
     child.close()
 
 
+@pytest.mark.behaviour("policies.md#exit-status-of-an-adopted-program")
 @pytest.mark.parametrize("is_reaped", [False, True])
 async def test_a_core_dump_is_told(reaper: LateReaper, is_reaped: bool, tmp_path: object) -> None:
     code = (
@@ -138,6 +140,7 @@ async def test_a_core_dump_is_told(reaper: LateReaper, is_reaped: bool, tmp_path
     assert ended == Exit(None, signal.SIGABRT, core_dumped=True)
 
 
+@pytest.mark.behaviour("policies.md#exit-status-of-an-adopted-program")
 @pytest.mark.parametrize(("is_reaped", "pidfds"), [(False, True), (True, True), (False, False)])
 async def test_the_code_of_a_program_whose_first_thread_has_ended(
     reaper: LateReaper, monkeypatch: pytest.MonkeyPatch, is_reaped: bool, pidfds: bool
@@ -182,6 +185,7 @@ async def test_the_end_wakes_a_wait(reaper: LateReaper) -> None:
     child.close()
 
 
+@pytest.mark.behaviour("policies.md#exit-status-of-an-adopted-program")
 @pytest.mark.usefixtures("_nothing_may_be_inspected")
 async def test_a_status_that_only_the_reaped_program_has_is_waited_for(
     reaper: LateReaper,
@@ -209,6 +213,7 @@ async def test_a_status_that_only_the_reaped_program_has_is_waited_for(
     child.close()
 
 
+@pytest.mark.behaviour("policies.md#exit-status-of-an-adopted-program")
 @pytest.mark.usefixtures("_nothing_may_be_inspected")
 async def test_a_status_is_waited_for_no_longer_than_its_time(
     reaper: LateReaper, autojump_clock: trio.testing.MockClock
@@ -228,6 +233,7 @@ async def test_a_status_is_waited_for_no_longer_than_its_time(
     child.close()
 
 
+@pytest.mark.behaviour("policies.md#exit-status-of-an-adopted-program")
 @pytest.mark.usefixtures("_nothing_may_be_inspected")
 @pytest.mark.parametrize("is_reaped", [False, True])
 @pytest.mark.parametrize(
@@ -256,6 +262,7 @@ async def test_an_older_kernel_tells_nothing(
     child.close()
 
 
+@pytest.mark.behaviour("policies.md#exit-status-of-an-adopted-program")
 async def test_an_older_kernel_tells_nothing_of_what_was_reaped(
     reaper: LateReaper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,6 +278,7 @@ async def test_an_older_kernel_tells_nothing_of_what_was_reaped(
     child.close()
 
 
+@pytest.mark.behaviour("policies.md#exit-status-of-an-adopted-program")
 async def test_the_zombie_tells_an_older_kernel_s_daemon(
     reaper: LateReaper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -307,6 +315,7 @@ async def test_the_kernel_says_which_bits_it_supports(
     child.close()
 
 
+@pytest.mark.behaviour("policies.md#exit-status-of-an-adopted-program")
 @pytest.mark.parametrize("is_reaped", [False, True])
 async def test_a_program_that_has_ended_before_it_is_taken_over(
     reaper: LateReaper, is_reaped: bool
@@ -322,6 +331,7 @@ async def test_a_program_that_has_ended_before_it_is_taken_over(
     child.close()
 
 
+@pytest.mark.behaviour("policies.md#exit-status-of-an-adopted-program")
 async def test_a_program_that_was_reaped_before_anybody_had_a_descriptor(
     reaper: LateReaper,
 ) -> None:
@@ -336,6 +346,7 @@ async def test_a_program_that_was_reaped_before_anybody_had_a_descriptor(
     child.close()
 
 
+@pytest.mark.behaviour("policies.md#signals-to-an-adopted-program")
 async def test_a_stranger_with_the_pid_is_never_signalled(
     reaper: LateReaper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -358,6 +369,7 @@ async def test_a_stranger_with_the_pid_is_never_signalled(
     assert member_of(stranger.pid) == stranger
 
 
+@pytest.mark.behaviour("policies.md#signals-to-an-adopted-program")
 async def test_a_stranger_with_the_pid_of_a_reaped_program_is_not_signalled(
     reaper: LateReaper,
 ) -> None:
@@ -389,6 +401,7 @@ FORKS = (
 )
 
 
+@pytest.mark.behaviour("policies.md#signals-to-an-adopted-program")
 @pytest.mark.parametrize("old", [False, True])
 async def test_signals_to_the_program_and_to_its_group(
     reaper: LateReaper, monkeypatch: pytest.MonkeyPatch, old: bool
@@ -434,6 +447,7 @@ def others_of(program: Member) -> set[Member]:
     return {*members_of_group(program.pid)} - {program}
 
 
+@pytest.mark.behaviour("policies.md#signals-to-an-adopted-program")
 async def test_a_program_that_has_left_its_group_is_signalled_alone(reaper: LateReaper) -> None:
     program = reaper.run("os.setpgid(0, os.getpgid(os.getppid()))\n" + EXITS.format(code=3))
     child = adopted(program)
@@ -453,6 +467,7 @@ async def test_a_paused_program_goes_on(reaper: LateReaper) -> None:
     child.close()
 
 
+@pytest.mark.behaviour("policies.md#signals-to-an-adopted-program")
 async def test_without_pidfds_the_program_is_looked_at(
     reaper: LateReaper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -500,6 +515,7 @@ def subreaper(value: int) -> None:
     assert ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, value, 0, 0, 0) == 0
 
 
+@pytest.mark.behaviour("policies.md#exit-status-of-an-adopted-program")
 @pytest.mark.parametrize("with_pidfd", [False, True])
 async def test_a_program_that_has_become_our_child_is_reaped(
     reaper: LateReaper, monkeypatch: pytest.MonkeyPatch, with_pidfd: bool
