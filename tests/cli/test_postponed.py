@@ -55,28 +55,43 @@ def test_a_plain_daemon_with_a_program_and_a_client_maps_none_of_their_libraries
 
 #: For each module something that works only when all of it has been loaded.
 USES = {
-    "base64": "assert base64.b64encode(b'x') == b'eA=='",
-    "ctypes": "assert ctypes.CDLL(None).getpid() > 1",
-    "ctypes.util": "assert ctypes.util.find_library('no library') is None",
-    "hashlib": "assert hashlib.sha1(b'x').digest_size == 20",
-    "hmac": "assert hmac.compare_digest(b'x', b'x')",
-    "idna": "assert idna.encode('x') == b'x'",
-    "inspect": "assert [*inspect.signature(lambda x: x).parameters] == ['x']",
-    "ipaddress": "assert ipaddress.ip_address('::1').is_loopback",
-    "locale": "assert locale.getlocale",
-    "secrets": "assert len(secrets.token_bytes(3)) == 3",
-    "shutil": "assert shutil.which('sh')",
-    "ssl": "assert ssl.create_default_context().verify_mode == ssl.CERT_REQUIRED",
-    "tempfile": "assert tempfile.gettempdir()",
-    "tokenize": "assert tokenize.NUMBER",
-    "traceback": "assert traceback.format_exc() == 'NoneType: None\\n'",
+    "attr.validators": "module.in_('x') and module.instance_of(int)",
+    "attrs.validators": "module.in_('x')",
+    "base64": "module.b64encode(b'x') == b'eA=='",
+    "ctypes": "module.CDLL(None).getpid() > 1",
+    "ctypes.util": "module.find_library('no library') is None",
+    "hashlib": "module.sha1(b'x').digest_size == 20",
+    "hmac": "module.compare_digest(b'x', b'x')",
+    "idna": "module.encode('x') == b'x'",
+    "inspect": "[*module.signature(lambda x: x).parameters] == ['x']",
+    "ipaddress": "module.ip_address('::1').is_loopback",
+    "locale": "module.getlocale()",
+    "logging": "module.getLogger('x').name == 'x'",
+    "platform": "module.uname().system == 'Linux'",
+    "secrets": "len(module.token_bytes(3)) == 3",
+    "shutil": "module.which('sh')",
+    "ssl": "module.create_default_context().verify_mode == module.CERT_REQUIRED",
+    "tempfile": "module.gettempdir()",
+    "tokenize": "module.NUMBER",
+    "traceback": "module.format_exc() == 'NoneType: None\\n'",
+    "trio_supervisor.runtime.embedding.definitions": "callable(module.program)",
+    "trio_supervisor.runtime.events.pool": "callable(module.Pool)",
+    "trio_supervisor.runtime.logs.logread": "module.ANSWER_LIMIT > 0",
+    "trio_supervisor.runtime.output.log_source": "callable(module.find_log)",
 }
 
 
 @pytest.mark.parametrize("name", POSTPONED)
 def test_a_module_is_loaded_by_its_first_use(name: str) -> None:
-    script = f"{START}\npostponed.import_dependencies()\nimport {name}\n"
-    script += f"assert {name!r} in late()\n{USES[name]}\nprint(*late())"
+    script = f"""{START}
+postponed.import_dependencies()
+import trio_supervisor.cli.daemon
+from importlib import import_module
+module = import_module({name!r})
+assert {name!r} in late()
+assert {USES[name]}
+print(*late())
+"""
     assert name not in output(script).split()
 
 
@@ -102,6 +117,36 @@ trio.run(trio.to_thread.run_sync, int)
 print(*late())
 """
     assert set(output(script).split()) == POSTPONED.keys()
+
+
+def test_trio_logs_what_happens_to_an_instrument() -> None:
+    """With the loggers that it has made before ``logging`` was loaded."""
+    script = f"""{START}
+postponed.import_dependencies()
+import trio
+class Failing(trio.abc.Instrument):
+    def before_run(self):
+        raise ValueError("of the instrument")
+assert "logging" in late()
+import io, contextlib
+with contextlib.redirect_stderr(io.StringIO()) as log:
+    trio.run(trio.lowlevel.checkpoint, instruments=[Failing()])
+print("ValueError: of the instrument" in log.getvalue())
+"""
+    assert output(script) == "True"
+
+
+def test_outcomes_of_trio_take_errors_only() -> None:
+    script = f"""{START}
+postponed.import_dependencies()
+import outcome
+outcome.Error(ValueError())
+try:
+    outcome.Error(1)
+except TypeError:
+    print("refused", "attr.validators" in late())
+"""
+    assert output(script) == "refused True"
 
 
 def test_what_trio_uses_while_it_is_imported_is_loaded(tmp_path: Path) -> None:

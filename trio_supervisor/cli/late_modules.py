@@ -122,13 +122,13 @@ def _late_files() -> Iterator[tuple[str, str]]:
 
 
 def _postponed_files() -> list[tuple[str, str]]:
-    """Find those modules of the interpreter that are not loaded: name and path of each."""
-    found = []
-    for name in STANDARD:
-        loader = postponed.waiting.get(name)
-        if isinstance(loader, SourceFileLoader):
-            found.append((name, loader.path))
-    return found
+    """Find the postponed modules that are kept: name and path of each."""
+    return [
+        (name, loader.path)
+        for name, loader in postponed.waiting.items()
+        if name in STANDARD or name.startswith(f"{PACKAGE}.")
+        if isinstance(loader, SourceFileLoader)
+    ]
 
 
 def _is_within(part: str, packages: Sequence[str]) -> bool:

@@ -19,26 +19,36 @@ from types import CoroutineType, ModuleType
 
 TYPE_CHECKING = False  # typing's flag without importing typing: type checkers know the name
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from importlib.abc import Loader
+    from importlib.machinery import ModuleSpec
     from typing import NoReturn
 
-#: Each with what needs it, which a plain daemon never does or seldom.
+#: Each with what needs it, which a plain daemon does seldom or never.
 POSTPONED = {
+    "attr.validators": "one of them, see below",
+    "attrs.validators": "nothing: it has the names of the one above",
     "base64": "passwords",
     "ctypes": "settings of the allocator before a flood, and a step of few programs before exec",
-    "ctypes.util": "nothing of ours, see below",
+    "ctypes.util": "names of threads, see below",
     "hashlib": "passwords, and marks of pages",
-    "hmac": "passwords, and trio's DTLS",
+    "hmac": "passwords",
     "idna": "names of hosts with letters beyond ASCII",
     "inspect": "plugins, and texts about methods",
     "ipaddress": "clients over TCP, and addresses inside URLs",
     "locale": "output of subprocesses as text, which is not asked for",
+    "logging": "unexpected errors in trio",
+    "platform": "the name of the interpreter, see below",
     "secrets": "tokens of pages",
-    "shutil": "nothing at start, see tempfile",
+    "shutil": "rotation of few logs",
     "ssl": "servers with certificates, and checks of https URLs",
-    "tempfile": "automatic logs",
+    "tempfile": "automatic logs without childlogdir",
     "tokenize": "lines of source code in tracebacks",
     "traceback": "unexpected errors",
+    "trio_supervisor.runtime.embedding.definitions": "programs that plugins and clients add",
+    "trio_supervisor.runtime.events.pool": "event listeners",
+    "trio_supervisor.runtime.logs.logread": "clients that read logs",
+    "trio_supervisor.runtime.output.log_source": "clients that read logs",
 }
 
 
@@ -51,6 +61,30 @@ def _no_signature(function: object) -> str:
     return ""
 
 
+def _instance_of(kind: type) -> Callable[[object, object, object], None]:
+    def validate(instance: object, attribute: object, value: object) -> None:
+        if not isinstance(value, kind):
+            raise TypeError(f"{value!r} is no {kind.__name__}")
+
+    return validate
+
+
+def _python() -> str:
+    return "PyPy" if sys.implementation.name == "pypy" else "CPython"
+
+
+class _LateLogger:
+    """A logger that is made when something is logged."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> object:
+        import logging
+
+        return getattr(logging.getLogger(self._name), name)
+
+
 def _refuse(*arguments: object) -> NoReturn:
     raise ValueError("not while trio is imported")
 
@@ -58,11 +92,15 @@ def _refuse(*arguments: object) -> NoReturn:
 #: What trio needs for the result of each job in a thread, as the module does it.
 AFTER_THE_IMPORT: dict[str, dict[str, object]] = {"inspect": {"iscoroutine": _is_coroutine}}
 
-#: What trio, attrs and dataclasses use while trio and h11 are imported, for things that no daemon
-#: lacks: the documentation of classes, annotations of generated methods, and the names of threads,
-#: for which ``find_library`` starts ldconfig. All of them go on without.
+#: What trio, attrs and dataclasses use while trio and h11 are imported. Loggers, the test of a type
+#: and the name of the interpreter are as good as those of the modules. What no daemon lacks is left
+#: out: documentation of classes, annotations of generated methods, and names of threads, for which
+#: ``find_library`` starts ldconfig.
 DURING_THE_IMPORT: dict[str, dict[str, object]] = {
+    "attr.validators": {"instance_of": _instance_of},
     "inspect": {"cleandoc": str, "signature": _no_signature},
+    "logging": {"getLogger": _LateLogger},
+    "platform": {"python_implementation": _python},
     "ctypes": {"CDLL": _refuse},
     "ctypes.util": {"find_library": lambda name: None},
 }
@@ -113,17 +151,25 @@ def load_all() -> None:
 
 
 def _postpone(name: str) -> None:
-    parent, _, child = name.rpartition(".")
-    path = sys.modules[parent].__path__ if parent else None
-    spec = PathFinder.find_spec(name, path)
+    spec = _find(name)
     if spec is None or spec.loader is None:
         return  # whoever needs it will say so
     module = module_from_spec(spec)
     module.__class__ = _Postponed
     sys.modules[name] = module
     waiting[name] = spec.loader
-    if parent:
+    parent, _, child = name.rpartition(".")
+    if parent in sys.modules:
         setattr(sys.modules[parent], child, module)
+
+
+def _find(name: str) -> ModuleSpec | None:
+    """Return what ``find_spec`` returns, but without the import of the package of a module."""
+    parent = name.rpartition(".")[0]
+    if not parent:
+        return PathFinder.find_spec(name)
+    package = _find(parent)
+    return package and PathFinder.find_spec(name, package.submodule_search_locations)
 
 
 def _load(module: ModuleType) -> None:

@@ -285,11 +285,6 @@ class _Template:
 #: By keys and types of a struct. With a thousand structs of the same keys in one response this is
 #: four times as fast as encoding each value by itself.
 _templates: dict[tuple[tuple[str, ...], tuple[type, ...]], _Template] = {}
-#: Strings known to need no escaping: names and paths are sent again and again.
-_plain: set[str] = set()
-#: Strings that are kept, and characters of the longest: those of some thousand processes, 2 MiB.
-MAX_PLAIN = 8192
-LONGEST_PLAIN = 256
 #: Our own methods need a dozen. More can only come from plugins whose keys are data.
 MAX_TEMPLATES = 256
 
@@ -347,19 +342,9 @@ def _encode_struct(struct: dict[str, Value]) -> str:
     if integers and not SMALLEST_INTEGER <= min(integers) <= max(integers) <= LARGEST_INTEGER:
         return _encode_nested(struct)
     strings = template.strings(values)
-    if not _plain.issuperset(strings) and not _all_plain(strings):
+    if _SPECIAL.search("".join(strings)):  # seldom: one search in all is faster than one in each
         values = tuple([_escape(value) if isinstance(value, str) else value for value in values])
     return template.text % values
-
-
-def _all_plain(strings: Collection[str]) -> bool:
-    """Whether no string needs escaping, which is nearly always so: one search in all together."""
-    if _SPECIAL.search("".join(strings)):
-        return False
-    if len(_plain) > MAX_PLAIN:
-        _plain.clear()
-    _plain.update([text for text in strings if len(text) <= LONGEST_PLAIN])
-    return True
 
 
 def _encode_nested(struct: dict[str, Value]) -> str:

@@ -5,14 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.errors import BadName, Failed, NoFile
-from trio_supervisor.runtime.output.log_source import (
-    ACTIVITY_LOG,
-    CHANNELS,
-    STDOUT,
-    FollowedLog,
-    LogAddress,
-    find_log,
-)
+from trio_supervisor.runtime.output import log_source
 from trio_supervisor.web.message import (
     NO_STORE,
     SECURITY,
@@ -36,16 +29,18 @@ async def tail_process(supervisor: Supervisor, address: str) -> Response | Strea
     """``address`` is ``name`` or ``name/channel``."""
     name, _, channel = address.partition("/")
     try:
-        source = find_log(supervisor, LogAddress(name, channel or STDOUT))
+        source = log_source.find_log(
+            supervisor, log_source.LogAddress(name, channel or log_source.STDOUT)
+        )
     except BadName:
         return error_response(404, f"no process {name}")
-    if channel and channel not in CHANNELS:
+    if channel and channel not in log_source.CHANNELS:
         return error_response(404, f"no channel {channel}")
     return await _tail(source)
 
 
 async def tail_main(supervisor: Supervisor) -> Response | StreamResponse:
-    return await _tail(find_log(supervisor, ACTIVITY_LOG))
+    return await _tail(log_source.find_log(supervisor, log_source.ACTIVITY_LOG))
 
 
 async def _tail(source: LogSource) -> Response | StreamResponse:
@@ -62,7 +57,7 @@ def text_stream(
 ) -> StreamResponse:
     """Return the response for a log as it grows; ``resumable``: with the position of its start."""
     headers = (*HEADERS, *headers)
-    if not isinstance(stream, FollowedLog):  # from memory: no file is open
+    if not isinstance(stream, log_source.FollowedLog):  # from memory: no file is open
         return StreamResponse(stream, headers=headers)
     position = ((POSITION, str(stream.start)),) if resumable else ()
     headers = (("Last-Modified", http_date(stream.modified)), *headers, *position)

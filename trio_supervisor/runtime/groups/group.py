@@ -15,8 +15,8 @@ from trio_supervisor.core.config.model import ChannelConfig, GroupKind, Severity
 from trio_supervisor.core.errors import AlreadyAdded, BadName, StillRunning
 from trio_supervisor.core.plan import start_order
 from trio_supervisor.core.process.states import STOPPED_STATES
+from trio_supervisor.runtime.events import pool
 from trio_supervisor.runtime.events.listener_reader import ListenerReader
-from trio_supervisor.runtime.events.pool import Pool
 from trio_supervisor.runtime.guards import RECOVERY_PAUSE, run_forever
 from trio_supervisor.runtime.logs.autologs import create_auto_log, remove_auto_log
 from trio_supervisor.runtime.logs.drops import reason
@@ -51,7 +51,7 @@ class Group:
         self.name = config.name
         self.priority = config.priority
         self._host = host
-        self.pool = Pool(config.name, config.pool, host) if config.pool is not None else None
+        self.pool = pool.Pool(config.name, config.pool, host) if config.pool is not None else None
         self.sockets: dict[str, SharedSocket] = {}
         """FastCGI sockets by URL: one for each program of the group."""
         self.processes: dict[str, Process] = {}

@@ -22,7 +22,7 @@ from trio_supervisor.core.errors import (
 )
 from trio_supervisor.core.process.states import DaemonState
 from trio_supervisor.core.xmlrpc import rough_size
-from trio_supervisor.runtime.logs.logread import ANSWER_LIMIT
+from trio_supervisor.runtime.logs import logread
 from trio_supervisor.runtime.rpc.method import ARRAY, NAME, Method
 from trio_supervisor.runtime.rpc.plugins import MAIN_NAMESPACE as MAIN_NAMESPACE
 from trio_supervisor.runtime.rpc.plugins import is_plugin
@@ -115,7 +115,7 @@ class Rpc:
         """
         if not all(isinstance(call, dict) for call in calls):
             raise IncorrectParameters
-        most = max(ANSWER_LIMIT, self._supervisor.config.daemon.log_answer_maxbytes)
+        most = max(logread.ANSWER_LIMIT, self._supervisor.config.daemon.log_answer_maxbytes)
         left: float = most
         results: list[Value] = []
         for call in calls:

@@ -9,13 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.errors import Failed, NoFile, RequestError
-from trio_supervisor.runtime.output.log_source import (
-    ACTIVITY_LOG,
-    STDERR,
-    STDOUT,
-    LogAddress,
-    find_log,
-)
+from trio_supervisor.runtime.output import log_source
 from trio_supervisor.runtime.rpc.control import result
 
 if TYPE_CHECKING:
@@ -31,7 +25,7 @@ async def read_main_log(supervisor: Supervisor, offset: int, length: int) -> Val
     @param int length  how many bytes; 0: all
     @return string     what stands there
     """
-    return await _read(supervisor, ACTIVITY_LOG, offset, length)
+    return await _read(supervisor, log_source.ACTIVITY_LOG, offset, length)
 
 
 async def clear_main_log(supervisor: Supervisor) -> Value:
@@ -39,7 +33,7 @@ async def clear_main_log(supervisor: Supervisor) -> Value:
 
     @return boolean  always true
     """
-    path = find_log(supervisor, ACTIVITY_LOG).path
+    path = log_source.find_log(supervisor, log_source.ACTIVITY_LOG).path
     if path is None or supervisor.activity is None:
         raise NoFile
     try:
@@ -59,7 +53,7 @@ async def read_stdout_log(supervisor: Supervisor, name: str, offset: int, length
     @param int length   how many bytes; 0: all
     @return string      what stands there
     """
-    return await _read(supervisor, LogAddress(name, STDOUT), offset, length)
+    return await _read(supervisor, log_source.LogAddress(name, log_source.STDOUT), offset, length)
 
 
 async def read_stderr_log(supervisor: Supervisor, name: str, offset: int, length: int) -> Value:
@@ -70,7 +64,7 @@ async def read_stderr_log(supervisor: Supervisor, name: str, offset: int, length
     @param int length   how many bytes; 0: all
     @return string      what stands there
     """
-    return await _read(supervisor, LogAddress(name, STDERR), offset, length)
+    return await _read(supervisor, log_source.LogAddress(name, log_source.STDERR), offset, length)
 
 
 async def tail_stdout_log(supervisor: Supervisor, name: str, offset: int, length: int) -> Value:
@@ -82,7 +76,7 @@ async def tail_stdout_log(supervisor: Supervisor, name: str, offset: int, length
     @return array       the last bytes if there are any beyond the offset, the log's present size,
                         and whether more than ``length`` bytes have come since
     """
-    return await _tail(supervisor, LogAddress(name, STDOUT), offset, length)
+    return await _tail(supervisor, log_source.LogAddress(name, log_source.STDOUT), offset, length)
 
 
 async def tail_stderr_log(supervisor: Supervisor, name: str, offset: int, length: int) -> Value:
@@ -94,7 +88,7 @@ async def tail_stderr_log(supervisor: Supervisor, name: str, offset: int, length
     @return array       the last bytes if there are any beyond the offset, the log's present size,
                         and whether more than ``length`` bytes have come since
     """
-    return await _tail(supervisor, LogAddress(name, STDERR), offset, length)
+    return await _tail(supervisor, log_source.LogAddress(name, log_source.STDERR), offset, length)
 
 
 async def clear_process_logs(supervisor: Supervisor, name: str) -> Value:
@@ -123,16 +117,18 @@ async def clear_all_process_logs(supervisor: Supervisor) -> Value:
     return outcomes
 
 
-async def _read(supervisor: Supervisor, address: LogAddress, offset: int, length: int) -> str:
+async def _read(
+    supervisor: Supervisor, address: log_source.LogAddress, offset: int, length: int
+) -> str:
     most = supervisor.config.daemon.log_answer_maxbytes
-    return await find_log(supervisor, address).read(offset, length, most)
+    return await log_source.find_log(supervisor, address).read(offset, length, most)
 
 
 async def _tail(
-    supervisor: Supervisor, address: LogAddress, offset: int, length: int
+    supervisor: Supervisor, address: log_source.LogAddress, offset: int, length: int
 ) -> list[Value]:
     most = supervisor.config.daemon.log_answer_maxbytes
-    return list(await find_log(supervisor, address).tail(offset, length, most))
+    return list(await log_source.find_log(supervisor, address).tail(offset, length, most))
 
 
 def clear_logs(process: Process) -> None:
