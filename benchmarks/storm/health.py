@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,6 +71,15 @@ def usage(pid: int) -> Usage:
         descriptors=len(os.listdir(f"/proc/{pid}/fd")),
         threads=int(status["Threads"]),
         resident=int(status["VmRSS"].split()[0]),
+    )
+
+
+def largest(some: Sequence[Usage]) -> Usage:
+    """The most of each."""
+    return Usage(
+        descriptors=max(each.descriptors for each in some),
+        threads=max(each.threads for each in some),
+        resident=max(each.resident for each in some),
     )
 
 

@@ -33,6 +33,9 @@ CALM_LIMIT = 90.0
 HISTORY = 200
 #: Seconds after which all of it is there, so that memory must stay as it is.
 HISTORY_FULL = 900.0
+#: Calms with the largest of which later ones are compared: one may fall just after an upgrade,
+#: which begins with fresh memory.
+CALMS = 5
 #: Bytes of the disk that fills.
 DISK_SIZE = "8m"
 #: Texts in the log or the output of the daemon that no disturbance may cause.
@@ -72,19 +75,20 @@ class Storm:
         with _strangers(self.fleet.directory) as strangers:
             try:
                 helpers = self._settle()
-                first = health.usage(self.daemon.pid)
                 end = time.monotonic() + seconds
                 number, kept = 0, HISTORY * len(self.fleet.programs)
                 full = time.monotonic() + HISTORY_FULL
+                earlier: list[health.Usage] = []
                 while (left := end - time.monotonic()) > 0:
                     self._round(number, min(ROUND, left))
                     self._settle(helpers)
                     now = health.usage(self.daemon.pid)
-                    if number == 0:
-                        first = now  # what is loaded at its first use has been
-                    elif kept and time.monotonic() > full:
-                        first, kept = now, 0
-                    self.errors += self._grown(first, kept)
+                    if kept and time.monotonic() > full:
+                        earlier, kept = [], 0
+                    if earlier:
+                        self.errors += self._grown(health.largest(earlier), kept)
+                    if len(earlier) < CALMS:
+                        earlier.append(now)
                     self.say(self._progress(number, now))
                     if self.errors:
                         break
@@ -179,7 +183,7 @@ class Storm:
     # A calm
 
     def _grown(self, first: health.Usage, kept: int) -> list[str]:
-        """Compare with the first calm; connections and threads may take a while to end."""
+        """Compare with earlier calms; connections and threads may take a while to end."""
         deadline = time.monotonic() + CALM_LIMIT / 3
         while found := list(health.check_growth(first, health.usage(self.daemon.pid), kept)):
             if time.monotonic() > deadline:

@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.storm.actor import RECORD
 from benchmarks.storm.fleet import KINDS, Fleet
-from benchmarks.storm.health import Usage, check_growth
+from benchmarks.storm.health import Usage, check_growth, largest
 from benchmarks.storm.history import check_history
 from benchmarks.storm.lines import check_lines
 from trio_supervisor.runtime.journal.database import _TABLES
@@ -153,3 +153,4 @@ def test_growth_is_found() -> None:
     assert list(check_growth(before, before)) == []
     grown = Usage(descriptors=120, threads=20, resident=90_000)
     assert len(list(check_growth(before, grown))) == 3
+    assert largest([before, grown]) == grown

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
 
 from trio_supervisor import Autorestart, State, open_supervisor
+from trio_supervisor.runtime.logs.logfile import LogFile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,8 +36,36 @@ async def test_records_tell_which_program_they_are_about(caplog: pytest.LogCaptu
     assert facts["spawned"] == ("of the application", "INFO", "cat", pid, "STARTING")
     assert facts["success"] == ("of the application", "INFO", "cat", pid, "RUNNING")
     assert facts["stopped"] == ("of the application", "INFO", "cat", pid, "STOPPED")
-    others = [record for record in caplog.records if "waiting for" in record.getMessage()]
-    assert {vars(record)["program"] for record in others} <= {None}
+    about = {vars(record)["program"] for record in caplog.records}
+    assert about == {"cat"}
+    assert {f"killing cat (pid {pid}) with signal SIGTERM", "waiting for cat to stop"} <= {
+        record.getMessage() for record in caplog.records
+    }
+
+
+async def test_the_record_about_a_log_tells_which_program_writes_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_space(fd: int, data: memoryview) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    defaults = LogFile.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "write", no_space)
+    async with open_supervisor() as supervisor:
+        log = str(tmp_path / "log")
+        echo = supervisor.add_program("echo", "/bin/echo", startsecs=0, stdout_logfile=log)
+        await echo.wait_for(State.EXITED)
+    about = {
+        record.getMessage(): vars(record)["program"]
+        for record in caplog.records
+        if f"log {log}" in record.getMessage()
+    }
+    why = os.strerror(errno.ENOSPC)
+    assert about == {
+        f"cannot write log {log}: {why}; output is dropped until it works": "echo",
+        f"log {log} is closed; 1 bytes were dropped": "echo",
+    }
 
 
 async def test_the_exception_of_a_task_is_kept_and_logged(

@@ -228,8 +228,8 @@ async def test_a_reader_may_be_told_that_it_is_too_slow() -> None:
             assert await read(merged) > 0
             assert output.dropped > 0
         wrong: list[Callable[[], object]] = [
-            lambda: x.output(overflow="wait").__enter__(),  # type: ignore[arg-type]  # the mistake
-            lambda: supervisor.output(overflow="").__enter__(),  # type: ignore[arg-type]  # the same
+            lambda: x.output(overflow="wait"),  # type: ignore[arg-type]  # the mistake
+            lambda: supervisor.output(overflow=""),  # type: ignore[arg-type]  # the same
             lambda: supervisor.events(overflow="wait"),  # type: ignore[call-overload]  # the same
         ]
         for mistake in wrong:

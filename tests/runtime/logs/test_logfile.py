@@ -304,6 +304,21 @@ def test_a_full_disk_drops_output(bench: Bench, error: int) -> None:
 
 
 @pytest.mark.behaviour("process.md#slow-full-and-broken-disks")
+def test_a_log_that_is_closed_on_a_full_disk_tells_what_it_has_dropped(bench: Bench) -> None:
+    log = LogFile(
+        str(bench.path),
+        open_log(str(bench.path)),
+        rotation=RotationScheme(),
+        report=log_lines(bench.lines),
+        write=bench.disk.write,
+    )
+    bench.disk.free = 0
+    log.write(b"lost")
+    log.close()
+    assert bench.lines[1:] == [f"ERRO log {bench.path} is closed; 4 bytes were dropped"]
+
+
+@pytest.mark.behaviour("process.md#slow-full-and-broken-disks")
 def test_partial_writes_lose_and_double_nothing(bench: Bench) -> None:
     log = LogFile(
         str(bench.path),

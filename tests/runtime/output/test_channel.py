@@ -139,10 +139,10 @@ async def test_what_was_written_lately(tmp_path: Path, mock_clock: MockClock) ->
         group="g",
         host=Recorder(DaemonConfig()).host,
     )
-    channel.write_note("long ago\n")
+    channel.deliver(b"long ago\n")
     mock_clock.jump(3600)
     assert channel.written_since(60) == 0
-    channel.write_note("now\n")
+    channel.deliver(b"now\n")
     assert channel.written_since(60) == len("now\n")
     assert channel.written_since(3601) == len("long ago\nnow\n")
     channel.clear()

@@ -31,12 +31,18 @@ class ProcessLine(str):
     """Its full name."""
     pid: int
     """0 if there is no child."""
-    state: State
+    state: State | None
+    """None if the line is about its output."""
     error: BaseException | None
     """The exception that ended a task."""
 
     def __new__(
-        cls, text: str, process: str, pid: int, state: State, error: BaseException | None = None
+        cls,
+        text: str,
+        process: str,
+        pid: int,
+        state: State | None,
+        error: BaseException | None = None,
     ) -> ProcessLine:
         line = super().__new__(cls, text)
         line.process, line.pid, line.state, line.error = process, pid, state, error

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import math
-from dataclasses import field
+from dataclasses import field, fields
 from typing import TYPE_CHECKING, Protocol
 
 from trio_supervisor.core.dataclass import dataclass
@@ -168,6 +168,12 @@ class ProcessRecord:
     """Processes that children have left behind, when they were last looked at."""
     restarting: RestartHistory | None = None
     """What options about restarts count; None if none is written."""
+
+    def __repr__(self) -> str:
+        """Show what is not as in a new record: most of many fields are."""
+        values = ((field, getattr(self, field.name)) for field in fields(self))
+        texts = [f"{field.name}={value!r}" for field, value in values if value != field.default]
+        return f"{type(self).__name__}({', '.join(texts)})"
 
     @property
     def ended_for_good(self) -> bool:

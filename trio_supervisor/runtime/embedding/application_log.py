@@ -34,7 +34,8 @@ def log_to(logger: logging.Logger) -> Log:
         about = text if isinstance(text, ProcessLine) else None
         extra: dict[str, object] = {"program": None, "pid": None, "state": None}
         if about is not None:
-            extra = {"program": about.process, "pid": about.pid or None, "state": about.state.name}
+            state = None if about.state is None else about.state.name
+            extra = {"program": about.process, "pid": about.pid or None, "state": state}
             if about.state is State.STOPPED:
                 severity = min(severity, Severity.INFO)
         error = None if about is None else about.error

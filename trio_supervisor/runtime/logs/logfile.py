@@ -167,6 +167,7 @@ class LogFile:
         self._cut.restart()
 
     def close(self) -> None:
+        self._drops.closed()
         os.close(self._fd)
 
     def _rotate_if_full(self) -> None:

@@ -160,8 +160,9 @@ class Sinks:
         backups: int,
         compressed: bool = False,
         creation: LogCreation = USUAL,
+        report: Report | None = None,
     ) -> Sink:
-        """The same; a slow disk holds up only the calling task."""
+        """The same; a slow disk holds up only the calling task. ``report`` gets what is wrong."""
         rotated = self._rotations.count(path)
         own = own_descriptor(path)
         if own is not None:
@@ -170,7 +171,8 @@ class Sinks:
             call = DiskCall(self._worker, partial(_open, creation=creation), path, os.close)
             fd = await call.outcome()
         rotation = RotationScheme(maxbytes, backups, compressed)
-        return self._sink(path, fd, rotation, rotated, creation, is_own=own is not None)
+        is_own = own is not None
+        return self._sink(path, fd, rotation, rotated, creation, is_own=is_own, report=report)
 
     def syslog(self, process: str | None = None) -> Sink:
         """Open syslog for the lines of one process, or for our own."""
@@ -261,6 +263,7 @@ class Sinks:
         creation: LogCreation = USUAL,
         *,
         is_own: bool,
+        report: Report | None = None,
     ) -> Sink:
         """Return the sink of an open file.
 
@@ -282,7 +285,7 @@ class Sinks:
                     rotated=rotated,
                 )
 
-            return FileSink(make, self._worker, self.writes, self.report)
+            return FileSink(make, self._worker, self.writes, report or self.report)
         sink = StreamSink(
             self._stream_writer(path, fd),
             reopen=lambda: self._stream_writer(path, self._open(path)),

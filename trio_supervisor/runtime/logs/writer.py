@@ -198,6 +198,8 @@ class Writer:
             except OSError as caught:
                 error = caught
             self._done(len(data), len(rest), error)
+        with self._changed:
+            self._drops.closed()
         self._target.close()
 
     def _next(self) -> bytes | None:

@@ -19,7 +19,9 @@ import trio
 
 from trio_supervisor.core import events
 from trio_supervisor.core.config.model import LogFormat, Severity
+from trio_supervisor.core.config.names import full_name
 from trio_supervisor.core.output import AnsiStripper, Capture, Captured, WholeCharacters
+from trio_supervisor.core.process.log_lines import ProcessLine
 from trio_supervisor.runtime.logs.drops import reason
 from trio_supervisor.runtime.output.reader import PROMPT, read_rest
 from trio_supervisor.runtime.output.subscriptions import Subscriptions
@@ -106,6 +108,7 @@ class OutputChannel:
             process=process,
             auto_log=auto_log,
             create_dirs=create_log_dirs,
+            report=self._report,
         )
         self._open_journal: Callable[[], JournalSink] | None = None
         if journald:
@@ -147,7 +150,7 @@ class OutputChannel:
                     self._targets.close()
                     raise
                 text = f"output of {self._label} is not sent to journald: {reason(error)}"
-                self._host.log(Severity.CRITICAL, text)
+                self._report(Severity.CRITICAL, text)
         self._stripper = AnsiStripper() if self._host.daemon.strip_ansi else None
         maxbytes = self._capture_maxbytes
         self._capture = Capture(maxbytes) if maxbytes > 0 else None
@@ -169,7 +172,7 @@ class OutputChannel:
 
     def pipe_ended(self, fd: int) -> None:
         """Log that all programs have closed the pipe."""
-        self._host.log(Severity.DEBUG, f"fd {fd} closed, stopped monitoring <{self._label}>")
+        self._report(Severity.DEBUG, f"fd {fd} closed, stopped monitoring <{self._label}>")
 
     def drain_rest(self, fd: int) -> None:
         """Take exactly what a dead child has left in its pipe."""
@@ -182,7 +185,7 @@ class OutputChannel:
         if self._stripper is not None:
             self._feed_capture(self._stripper.finish())
         if self._capture is not None:
-            self._deliver_contained(self._capture.finish())
+            self.deliver(self._capture.finish())
         if self._records is not None:
             self._records.finish(self._pid)
         self._publish_text(self._characters.finish())
@@ -217,16 +220,12 @@ class OutputChannel:
             return False
         return pressure.is_full((self._group, self._process))
 
-    def write_note(self, text: str) -> None:
-        """Append a message of the daemon to the log: why a child could not be spawned."""
-        self._deliver_contained(text.encode())
-
     def write_to_log(self, data: bytes) -> None:
         """Append to the log what is not the child's: no event and no subscriber gets it."""
         try:
             self._write_to_log(data)
         except Exception as error:  # must end neither this channel nor the daemon
-            self._host.log(
+            self._report(
                 Severity.CRITICAL, f"output of {self._label} could not be handled: {error!r}"
             )
 
@@ -269,27 +268,33 @@ class OutputChannel:
         """Process output of the child: through the filters to everything that is to have it."""
         self._feed_capture(data if self._stripper is None else self._stripper.feed(data))
 
+    def _report(self, severity: Severity, text: str) -> None:
+        """Log a line about the logs of this output."""
+        name = full_name(self._process, self._group)
+        self._host.log(severity, ProcessLine(text, name, self._pid, None))
+
     @property
     def _label(self) -> str:
         return f"{self._process} {self.name}"
 
     def _feed_capture(self, data: bytes) -> None:
         if self._capture is None:
-            self._deliver_contained(data)
+            self.deliver(data)
             return
         for item in self._capture.feed(data):
             if isinstance(item, Captured):
                 self._publish_communication(item.data)
             else:
-                self._deliver_contained(item.data)
+                self.deliver(item.data)
 
-    def _deliver_contained(self, data: bytes) -> None:
+    def deliver(self, data: bytes) -> None:
+        """Give everything that is to have it what is behind the filters; an error is logged."""
         if not data:
             return
         try:
             self._write(data)
         except Exception as error:  # must end neither this channel nor the daemon
-            self._host.log(
+            self._report(
                 Severity.CRITICAL, f"output of {self._label} could not be handled: {error!r}"
             )
 

@@ -11,6 +11,7 @@ from trio_supervisor.runtime.output.subscriptions import BUFFER_BYTES, LineAssem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
+    from contextlib import AbstractContextManager
 
     from trio_supervisor.runtime.output.backlog import Overflow
     from trio_supervisor.runtime.output.subscriptions import Subscriptions
@@ -156,7 +157,6 @@ class MergedOutputs:
         self._open: list[MergedOutput] = []
         self._ended = False
 
-    @contextmanager
     def open(
         self,
         processes: Iterable[OutputOwner],
@@ -164,12 +164,19 @@ class MergedOutputs:
         overflow: Overflow,
         *,
         groups: Collection[str] | None = (),
-    ) -> Iterator[MergedOutput]:
-        """Open a stream for the length of the block.
+    ) -> AbstractContextManager[MergedOutput]:
+        """Return a stream for the length of a block.
 
         ``groups``: it gets the lines of processes that are added to them later too; None means all.
+        Raises ValueError for an unknown way to overflow.
         """
         merged = MergedOutput(buffer_bytes, overflow, self._wall_clock, groups)
+        return self._during(merged, processes)
+
+    @contextmanager
+    def _during(
+        self, merged: MergedOutput, processes: Iterable[OutputOwner]
+    ) -> Iterator[MergedOutput]:
         for process in processes:
             merged.follow(process)
         self._open.append(merged)

@@ -160,7 +160,7 @@ class Stdio:
 
     def write_note(self, text: str) -> None:
         """Append a message of the daemon to the log of the child's stderr."""
-        self._stderr.write_note(text)
+        self._stderr.deliver(text.encode())
 
     def write_to_log(self, data: bytes) -> None:
         """Append to the log of stdout what a command beside the child has written."""

@@ -14,6 +14,7 @@ from trio_supervisor.runtime.output.backlog import Backlog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from trio_supervisor.runtime.output.backlog import Overflow
 
@@ -173,16 +174,21 @@ class Subscriptions:
         self._subscribers: tuple[Subscriber, ...] = ()
         self._over = False
 
-    @contextmanager
     def open(
         self,
         buffer_bytes: int,
         overflow: Overflow = "drop_oldest",
         *,
         until_exit: bool = False,
-    ) -> Iterator[OutputStream]:
-        """Open a stream for the length of the block. Raises ValueError if it has no room."""
-        stream = OutputStream(buffer_bytes, overflow, until_exit=until_exit)
+    ) -> AbstractContextManager[OutputStream]:
+        """Return a stream for the length of a block.
+
+        Raises ValueError if it has no room, or for an unknown way to overflow.
+        """
+        return self._during(OutputStream(buffer_bytes, overflow, until_exit=until_exit))
+
+    @contextmanager
+    def _during(self, stream: OutputStream) -> Iterator[OutputStream]:
         self.add(stream)
         try:
             yield stream

@@ -15,7 +15,7 @@ from trio_supervisor.runtime.logs.writer import BACKLOG_LIMIT
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trio_supervisor.core.config.model import Target
+    from trio_supervisor.core.config.model import Severity, Target
     from trio_supervisor.runtime.logs.sinks import Sink, Sinks
 
 
@@ -32,6 +32,7 @@ class ChannelTargets:
         "_create_dirs",
         "_open",
         "_process",
+        "_report",
         "_sinks",
         "_targets",
         "path",
@@ -45,7 +46,9 @@ class ChannelTargets:
         process: str,
         auto_log: Callable[[], str] | None,
         create_dirs: bool = False,
+        report: Callable[[Severity, str], None] | None = None,
     ) -> None:
+        self._report = sinks.report if report is None else report
         self._targets = targets
         self._sinks = sinks
         self._process = process
@@ -141,9 +144,7 @@ class ChannelTargets:
 
         name = self.path or "auto" if isinstance(target, FileTarget) else "syslog"
         again = partial(self._open_target, target)
-        missing = MissingLog(
-            name, error, open_again=again, opened=opened, report=self._sinks.report
-        )
+        missing = MissingLog(name, error, open_again=again, opened=opened, report=self._report)
         return missing
 
     async def _open_target(self, target: Target) -> Sink:
@@ -156,6 +157,7 @@ class ChannelTargets:
             backups=target.backups,
             compressed=target.compress is Compression.GZ,
             creation=self._creation(target),
+            report=self._report,
         )
 
     def _creation(self, target: FileTarget) -> LogCreation:

@@ -130,7 +130,7 @@ class Driver:
         self._stdio = stdio
         self._host = host
         self._monitor = monitor
-        self._signals = Signaller(config, host.log)
+        self._signals = Signaller(config, states.log)
         self._wait = trio.CancelScope()
         self.nursery: trio.Nursery | None = None
         """Of the tasks that serve the child, cancelled at its end; None before the first."""

@@ -213,7 +213,7 @@ class StateMachine:
             record.deadline = math.inf
         else:
             record.deadline = record.spawned_at + self._config.startsecs
-        self._log(*spawned_line(self._config.name, pid))
+        self.log(*spawned_line(self._config.name, pid))
         self.attempt.spawned = True
         self._waiters.wake()
 
@@ -364,7 +364,8 @@ class StateMachine:
     def _full_name(self) -> str:
         return full_name(self._config.name, self._group)
 
-    def _log(self, severity: Severity, text: str) -> None:
+    def log(self, severity: Severity, text: str) -> None:
+        """Log a line that tells which process it is about."""
         record = self._record
         self._host.log(severity, ProcessLine(text, self._full_name, record.pid, record.state))
 
@@ -438,7 +439,7 @@ class StateMachine:
         line = transition_line(config, transition)
         # Supervisor logs the line about RUNNING after publishing the event, all others before.
         if line is not None and new is not State.RUNNING:
-            self._log(*line)
+            self.log(*line)
         self._host.publish(state_event(config.name, self._group, transition))
         if line is not None and new is State.RUNNING:
-            self._log(*line)
+            self.log(*line)

@@ -38,6 +38,7 @@ class StateWaiters:
     def __init__(
         self, name: str, record: ProcessRecord, log: Callable[[Severity, str], None]
     ) -> None:
+        """``log`` adds to the text which process it is about."""
         self._name = name
         self._record = record
         self._log = log
