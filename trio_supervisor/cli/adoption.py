@@ -8,6 +8,7 @@ answer is not known.
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from dataclasses import field, replace
 from functools import partial
@@ -152,6 +153,10 @@ async def keep(
 
     ``keeper``: None means that one is to be found or started.
     """
+    if os.getpid() == 1:
+        text = "survive = adopt has no effect: the daemon is process 1, whose end ends all others"
+        supervisor.log(Severity.WARN, text)
+        return None
     pidfile = supervisor.config.daemon.pidfile
     fixed = {
         f"server\0{server.section}": (
@@ -161,9 +166,12 @@ async def keep(
         for server, listener in servers
     }
     try:
+        if keeper is not None and keeper.pidfile != pidfile:  # before a reload
+            keeper.end()
+            keeper = None
         if keeper is None:
             keeper = await in_thread_if_possible(_found_or_started, pidfile)
-        return StateRecorder(supervisor, keeper, pidfile, fixed)
+        return StateRecorder(supervisor, keeper, fixed)
     except (KeeperFailed, KeeperBusy, OSError) as error:
         text = f"survive = adopt does not work, programs are not kept: {error}"
         supervisor.log(Severity.CRITICAL, text)

@@ -259,12 +259,11 @@ class Service:
                 async with trio.open_nursery() as nursery:
                     for what, task in tasks.items():
                         nursery.start_soon(run_forever, task, what, activity.log)
-                    if arrival is None:
-                        search = partial(_warn_of_leftovers, config, earlier, activity)
+                    if is_start:
+                        search = partial(_warn_of_leftovers, supervisor, earlier)
                         search = partial(_after, cleared, search)
                         what = "the search for leftovers"
                         nursery.start_soon(run_logged, search, what, activity.log)
-                    if is_start:
                         _write_pidfile(pidfile, config, activity)
                     else:
                         pidfile.adopt()
@@ -461,12 +460,14 @@ async def _after(event: trio.Event, task: Callable[[], Awaitable[object]]) -> No
     await task()
 
 
-async def _warn_of_leftovers(config: Config, earlier: int | None, activity: ActivityLog) -> None:
-    """Log the programs of an earlier, killed daemon that still run."""
-    find = partial(find_leftovers, config, daemon=os.getpid(), earlier=earlier)
+async def _warn_of_leftovers(supervisor: Supervisor, earlier: int | None) -> None:
+    """Log the programs of an earlier, killed daemon that still run and were not taken over."""
+    ours = {process.pid for process in supervisor.processes()}
+    find = partial(find_leftovers, supervisor.config, daemon=os.getpid(), earlier=earlier)
     with suppress(OSError):  # no /proc, or no worker thread
         for leftover in await in_thread(find, abandon_on_cancel=True):
-            activity.log(Severity.WARN, str(leftover))
+            if leftover.pid not in ours:
+                supervisor.log(Severity.WARN, str(leftover))
 
 
 async def _end_in_failure(supervisor: Supervisor, error: BaseException) -> NoReturn:

@@ -41,6 +41,8 @@ from trio_supervisor.runtime.system.unix_socket import OWN_DESCRIPTORS, peer_cre
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from trio_supervisor.runtime.system.opening import DirectoryEntry
+
 #: Appended to the path of the pidfile.
 SUFFIX = ".keeper"
 #: Seconds that a keeper gets for an answer.
@@ -53,6 +55,7 @@ PAUSE = 0.01
 BACKLOG = 16
 #: Errors of a queue without room: its own, and that of all descriptors on their way.
 FULL = (errno.EAGAIN, errno.ETOOMANYREFS, errno.ENOBUFS)
+_COMMAND = (sys.executable, "-I", "-S", keeper_process.__file__)
 _RIGHTS_SIZE = socket.CMSG_SPACE(MOST_DESCRIPTORS * array.array("i").itemsize)
 
 
@@ -84,8 +87,10 @@ class Held:
 class Keeper:
     """A connection to the keeper."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, pidfile: str) -> None:
         self._connection = connection
+        self.pidfile = pidfile
+        """That of the daemon that it belongs to."""
         self.is_behind = False
         """Whether it has not got everything."""
 
@@ -204,7 +209,7 @@ def connect(pidfile: str) -> Keeper:
     end = time.monotonic() + BUSY_TIME
     while True:
         try:
-            return _connected(keeper_path(pidfile))
+            return _connected(pidfile)
         except KeeperBusy:
             if time.monotonic() > end:
                 raise
@@ -215,14 +220,15 @@ def start(pidfile: str) -> Keeper:
     """Start a keeper. Blocks for a moment, for an interpreter to start. Raises KeeperFailed."""
     path = keeper_path(pidfile)
     try:
-        with _listening(path) as listener:
+        with entry(path, follow=False) as found, _listening(found, path) as listener:
             # Its own fork makes it a child of no daemon, so that none has to reap it.
             done = subprocess.run(
-                [sys.executable, "-I", "-S", keeper_process.__file__, path],
+                [*_COMMAND, path, str(found.directory)],
                 stdin=listener.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
+                pass_fds=[found.directory],
                 timeout=PATIENCE,
                 check=False,
             )
@@ -233,7 +239,8 @@ def start(pidfile: str) -> Keeper:
     return connect(pidfile)
 
 
-def _connected(path: str) -> Keeper:
+def _connected(pidfile: str) -> Keeper:
+    path = keeper_path(pidfile)
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         connection.settimeout(PATIENCE)
@@ -254,27 +261,22 @@ def _connected(path: str) -> Keeper:
     except BaseException:
         connection.close()
         raise
-    return Keeper(connection)
+    return Keeper(connection, pidfile)
 
 
-def _listening(path: str) -> socket.socket:
+def _listening(wanted: DirectoryEntry, path: str) -> socket.socket:
     """Return a listening socket with a file that only we can use. Raises OSError."""
+    if wanted.status is not None and not stat.S_ISSOCK(wanted.status.st_mode):
+        raise FileExistsError(errno.EEXIST, "a file that is not a socket is there", path)
+    new = f".{wanted.name}.{os.getpid()}"
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
         os.fchmod(listener.fileno(), 0o600)  # ``bind`` gives this mode to the file
-        with entry(path, follow=False) as found:
-            place, name = found.directory, found.name
-            with suppress(FileNotFoundError):
-                if not stat.S_ISSOCK(os.lstat(name, dir_fd=place).st_mode):
-                    raise FileExistsError(
-                        errno.EEXIST, "a file that is not a socket is there", path
-                    )
-            new = f".{name}.{os.getpid()}"
-            with suppress(FileNotFoundError):
-                os.unlink(new, dir_fd=place)
-            listener.bind(f"{OWN_DESCRIPTORS}/{place}/{new}")
-            listener.listen(BACKLOG)
-            os.rename(new, name, src_dir_fd=place, dst_dir_fd=place)
+        with suppress(FileNotFoundError):
+            os.unlink(new, dir_fd=wanted.directory)
+        listener.bind(f"{OWN_DESCRIPTORS}/{wanted.directory}/{new}")
+        listener.listen(BACKLOG)
+        wanted.rename(new, wanted.name)
     except BaseException:
         listener.close()
         raise

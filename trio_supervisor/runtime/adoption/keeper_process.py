@@ -1,8 +1,9 @@
 """The keeper: holds copies of the daemon's descriptors, for the next daemon if this one is killed.
 
-Run as a script, ``python -I -S keeper_process.py PATH``, with a listening SEQPACKET socket as
-stdin, whose file is PATH; ``keeper.py`` has the daemon's side and the reasons. It knows nothing of
-programs. Each message has parts that are separated by zero bytes, and may bring descriptors:
+Run as a script, ``python -I -S keeper_process.py PATH FD``, with a listening SEQPACKET socket as
+stdin, whose file is PATH in the open directory FD; ``keeper.py`` has the daemon's side and the
+reasons. It knows nothing of programs. Each message has parts that are separated by zero bytes,
+and may bring descriptors:
 
 =======================  ========================================================================
 ``put`` NOTE KEY         hold these descriptors under the key, in place of those that it had
@@ -227,22 +228,22 @@ def _make_ready() -> None:
         return
 
 
-def main(path: str) -> None:
+def main(path: str, directory: int) -> None:
     """Detach from the daemon, then keep what it gives; remove the file of the socket at the end."""
     if os.fork():
         os._exit(0)
     _make_ready()
-    status = os.lstat(path)
+    name = os.path.basename(path)
+    status = os.stat(name, dir_fd=directory, follow_symlinks=False)
     store = Store(_socket.socket(fileno=0))
     store.run()
     store.close()
     try:
-        now = os.lstat(path)
-        if (now.st_dev, now.st_ino) == (status.st_dev, status.st_ino):
-            os.unlink(path)
+        if os.path.samestat(status, os.stat(name, dir_fd=directory, follow_symlinks=False)):
+            os.unlink(name, dir_fd=directory)
     except OSError:  # removed, or in the way of nobody
         return
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], int(sys.argv[2]))

@@ -62,14 +62,11 @@ Entry = tuple[str, tuple[int, ...]]
 class StateRecorder:
     """Writes the state of a supervisor, and gives the keeper what belongs to it."""
 
-    def __init__(
-        self, supervisor: Supervisor, keeper: Keeper, pidfile: str, fixed: Mapping[str, Entry]
-    ) -> None:
+    def __init__(self, supervisor: Supervisor, keeper: Keeper, fixed: Mapping[str, Entry]) -> None:
         """``fixed`` is what the keeper holds beside the programs. Raises OSError."""
         self._supervisor = supervisor
         self._log = supervisor.log
         self.keeper = keeper
-        self._pidfile = pidfile
         self._fixed = fixed
         self._file = StateFile()
         self._configs: dict[str, object] = {}
@@ -112,7 +109,7 @@ class StateRecorder:
     async def _another(self) -> Keeper:
         while True:
             try:
-                return await in_thread_if_possible(start, self._pidfile)
+                return await in_thread_if_possible(start, self.keeper.pidfile)
             except KeeperFailed as error:
                 self._tell(f"no keeper can be started: {error}")
             await trio.sleep(RETRY_PAUSE)
