@@ -26,6 +26,8 @@ from tests.kit.daemon import (
     wait_until_gone,
     write_config,
 )
+from trio_supervisor.runtime.adoption.keeper import connect
+from trio_supervisor.runtime.adoption.recorder import child_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -193,6 +195,7 @@ def test_programs_go_on_and_obey_the_next_daemon(tmp_path: Path) -> None:
             assert second.pid(name) == before[name]["pid"]
             assert second.state(name) == "RUNNING"
         assert second.state("down") == second.state("stopped") == "STOPPED"
+        eventually(lambda: len(pids(tmp_path)["again"]) == 2, "the program that was started again")
         started = pids(tmp_path)
         assert {name for name, each in started.items() if len(each) > 1} == {"again"}
 
@@ -511,3 +514,116 @@ def test_a_shutdown_that_was_cut_short_is_followed_by_a_usual_start(tmp_path: Pa
         with suppress(ProcessLookupError):
             os.kill(pids(tmp_path)["a"][-1], signal.SIGKILL)
         assert second.process.wait(PATIENCE) == 0
+
+
+READY = """\
+import os, socket, sys, time
+name, kind = sys.argv[1:]
+with open("pids", "ab", buffering=0) as out:
+    out.write(f"{name} {os.getpid()}\\n".encode())
+while not os.path.exists(f"go-{name}"):
+    time.sleep(0.01)
+if kind == "fd":
+    os.write(3, b"\\n")
+else:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
+        client.sendto(b"READY=1\\nSTATUS=at work", os.environ["NOTIFY_SOCKET"])
+with open("ends", "ab", buffering=0) as out:
+    out.write(f"{name} told\\n".encode())
+while True:
+    time.sleep(1000)
+"""
+OTHERS = (
+    f"[program:fd]\ncommand={sys.executable} -S %(here)s/ready.py fd fd\nready=fd:3\n"
+    "directory=%(here)s\n"
+    f"[program:notify]\ncommand={sys.executable} -S %(here)s/ready.py notify notify\nready=notify\n"
+    "directory=%(here)s\n"
+    f"[fcgi-program:fcgi]\ncommand={sys.executable} -S %(here)s/program.py fcgi\n"
+    "directory=%(here)s\nsocket=unix://%(here)s/fcgi.sock\nstartsecs=0\n"
+    f"[program:tree]\ncommand={sys.executable} -S %(here)s/program.py tree\ndirectory=%(here)s\n"
+    "kill_mode=tree\nstartsecs=0\n"
+)
+
+
+@pytest.mark.behaviour("policies.md#survive--adopt")
+def test_readiness_and_shared_sockets_go_on(tmp_path: Path) -> None:
+    (tmp_path / "ready.py").write_text(READY)
+    names = {"fd", "notify", "fcgi", "tree"}
+    with adopting(tmp_path, OTHERS) as first:
+        eventually(lambda: pids(tmp_path).keys() == names, "the programs")
+        first.wait_for("fcgi", "RUNNING")
+        first.wait_for("tree", "RUNNING")
+        assert first.state("fd") == first.state("notify") == "STARTING"
+        kill(first)
+    before = pids(tmp_path)
+    for name in ("fd", "notify"):
+        (tmp_path / f"go-{name}").touch()
+    eventually(lambda: (tmp_path / "ends").exists(), "a message")
+    eventually(lambda: len((tmp_path / "ends").read_text().splitlines()) == 2, "both messages")
+    file = (tmp_path / "fcgi.sock").stat()
+    with adopting(tmp_path, OTHERS) as second:
+        for name in names:
+            second.wait_for(name, "RUNNING")
+            assert second.pid(name) == before[name][0]
+        second.rpc.stopProcess("tree")
+        assert not alive(before["tree"][0])
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(tmp_path / "fcgi.sock"))
+        assert os.path.samestat(file, (tmp_path / "fcgi.sock").stat())
+        ctl(tmp_path, "restart", "fcgi:fcgi")
+        eventually(lambda: len(pids(tmp_path)["fcgi"]) == 2, "another child")
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(tmp_path / "fcgi.sock"))
+        assert "internal error" not in second.log
+
+
+def dropped(directory: Path, name: str) -> None:
+    """Have the keeper forget a child, as if it had had no free descriptor for it."""
+    keeper = connect(str(directory / "sup.pid"))
+    keeper.drop(child_key((name, name)))
+    keeper.close()
+
+
+@pytest.mark.behaviour("policies.md#who-is-adopted")
+def test_a_stranger_with_the_pid_of_a_program_is_left_alone(tmp_path: Path) -> None:
+    text = program("gone", "", "autorestart=false") + program("quiet")
+    with adopting(tmp_path, text) as first:
+        eventually(lambda: len(pids(tmp_path)) == 2, "the programs")
+        first.wait_for("gone", "RUNNING")
+        first.wait_for("quiet", "RUNNING")
+        eventually(lambda: kept(tmp_path).count("pidfd") == 2, "both being kept")
+        kill(first)
+    for name in ("gone", "quiet"):
+        dropped(tmp_path, name)
+    pid = pids(tmp_path)["gone"][0]
+    os.kill(pid, signal.SIGKILL)
+    wait_until_gone(pid)
+    with another_process(pid) as stranger:
+        with adopting(tmp_path, text) as second:
+            second.wait_log("gone (exit status unknown")
+            assert second.state("gone") == "EXITED"
+            assert second.fault("stopProcess", "gone") == 70
+            second.wait_for("quiet", "RUNNING")
+            assert second.pid("quiet") == pids(tmp_path)["quiet"][0]
+            assert second.stop() == 0
+        assert stranger.poll() is None
+
+
+@contextmanager
+def another_process(pid: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A process with this pid if the kernel can be told so, else with any."""
+    deadline = 50
+    while True:
+        with suppress(OSError), open("/proc/sys/kernel/ns_last_pid", "w") as file:
+            file.write(str(pid - 1))
+        process = subprocess.Popen(["sleep", "1000"])
+        deadline -= 1
+        if process.pid == pid or not deadline:
+            break
+        process.kill()
+        process.wait()
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()

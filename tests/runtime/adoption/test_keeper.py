@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import _socket
 import os
 import signal
 import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.kit.daemon import PATIENCE, alive, eventually
 from trio_supervisor.runtime.adoption import keeper as module
+from trio_supervisor.runtime.adoption import keeper_process
 from trio_supervisor.runtime.adoption.keeper import (
     Keeper,
     KeeperBusy,
@@ -24,6 +28,7 @@ from trio_supervisor.runtime.adoption.keeper import (
     keeper_path,
     start,
 )
+from trio_supervisor.runtime.adoption.keeper_process import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +42,14 @@ def pidfile(tmp_path: Path) -> Iterator[str]:
     yield path
     for pid in keepers(path):
         os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """A directory that other users may enter; those of pytest they may not."""
+    with TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
 
 
 def keepers(pidfile: str) -> list[int]:
@@ -196,12 +209,11 @@ except PermissionError:
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root, to become another user")
-def test_another_user_is_refused(pidfile: str) -> None:
+def test_another_user_is_refused(open_directory: Path) -> None:
+    pidfile = str(open_directory / "sup.pid")
     keeper = start(pidfile)
     path = Path(keeper_path(pidfile))
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    for directory in [*path.parents][:-2]:
-        directory.chmod(0o755)
 
     def stranger() -> str:
         command = [sys.executable, "-c", STRANGER, str(path)]
@@ -223,4 +235,34 @@ def test_a_keeper_of_another_user_is_refused(pidfile: str, monkeypatch: pytest.M
     monkeypatch.setattr(module, "peer_credentials", lambda sock: (1, NOBODY, NOBODY))
     with pytest.raises(KeeperFailed, match="belongs to another user"):
         connect(pidfile)
+    listener.close()
+
+
+def test_without_a_daemon_it_ends_when_nothing_lives_that_it_knows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper_process, "IDLE", 0.05)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(keeper_path(str(tmp_path / "sup.pid")))
+    listener.listen()
+    child = subprocess.Popen(["sleep", "1000"])
+    pidfd = os.pidfd_open(child.pid)
+    store = Store(_socket.socket(fileno=os.dup(listener.fileno())))
+    thread = threading.Thread(target=store.run)
+    thread.start()
+    keeper = connect(str(tmp_path / "sup.pid"))
+    keeper.put("a", "", [pidfd])
+    keeper.close()
+    keeper = connect(str(tmp_path / "sup.pid"))
+    assert take(keeper) == {"a": ""}
+    keeper.close()
+    thread.join(0.5)  # ten times as long as it waits
+    assert thread.is_alive()
+    child.kill()
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+    child.wait()
+    store.close()
+    store._listener.close()
+    os.close(pidfd)
     listener.close()
