@@ -438,8 +438,16 @@ def test_a_record_waits_for_no_disk(desk: Desk, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.behaviour("process.md#the-activity-log-never-blocks-the-daemon")
 async def test_records_that_follow_quickly_are_written_together(
-    desk: Desk, mock_clock: MockClock
+    desk: Desk, mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    written = []
+    write = LogFile.write
+
+    def counting(file: LogFile, data: bytes) -> None:
+        written.append(data.count(b"\n"))
+        write(file, data)
+
+    monkeypatch.setattr(LogFile, "write", counting)
     log = desk.open()
     log.log(Severity.INFO, "one")
     assert desk.lines == ["INFO one"]
@@ -453,9 +461,11 @@ async def test_records_that_follow_quickly_are_written_together(
     mock_clock.jump(activity.GATHER)
     log.log(Severity.INFO, "after a pause")
     assert desk.lines[3:] == ["INFO after a pause"]
-    for _ in range(activity.MOST_GATHERED):
-        log.log(Severity.INFO, "many")
-    assert len(desk.lines) == 4 + activity.MOST_GATHERED
+    assert written == [1, 2, 1]
+    log.log(Severity.INFO, "short")
+    assert len(desk.lines) == 4
+    log.log(Severity.INFO, "x" * activity.MOST_GATHERED)
+    assert len(desk.lines) == 6
     log.log(Severity.INFO, "the last")
     log.close()
     assert desk.lines[-1] == "INFO the last"

@@ -48,8 +48,8 @@ CLOSE_TIMEOUT = 0.5
 FLUSH_TIMEOUT = 0.1
 #: Seconds in which records gather after one was written; no reader of a log sees a difference.
 GATHER = 0.02
-#: Records that gather at most.
-MOST_GATHERED = 100
+#: Bytes of records from which on they gather no longer.
+MOST_GATHERED = 64 * 1024
 
 
 class ActivityLog:
@@ -76,6 +76,7 @@ class ActivityLog:
         self._early: list[tuple[Severity, str]] = []
         """Records that were logged before the targets were open."""
         self._gathered: list[bytes] = []
+        self._gathered_bytes = 0
         self._gathering = False
         """Whether a task will write what is gathered."""
         self._written_at = -math.inf
@@ -105,8 +106,10 @@ class ActivityLog:
         if self._target is None:
             self._early.append((severity, text))
             return
-        self._gathered.append(self._record(severity, text))
-        if not self._may_gather() or len(self._gathered) >= MOST_GATHERED:
+        record = self._record(severity, text)
+        self._gathered.append(record)
+        self._gathered_bytes += len(record)
+        if not self._may_gather() or self._gathered_bytes >= MOST_GATHERED:
             self._write_gathered()
 
     async def settled(self) -> None:
@@ -183,25 +186,23 @@ class ActivityLog:
             self._write_gathered()
 
     def _write_gathered(self) -> None:
-        gathered, self._gathered = self._gathered, []
-        with self.sinks.batch():
-            for record in gathered:
-                self._forget_vanished_reader()
-                if self._dropped and not self._backlog():
-                    dropped, self._dropped = self._dropped, 0
-                    text = f"{dropped} log records were dropped for a slow reader"
-                    self._write(self._record(Severity.WARN, text))
-                self._write(record)
-
-    def _write(self, record: bytes) -> None:
+        gathered, self._gathered, self._gathered_bytes = self._gathered, [], 0
+        if not gathered:
+            return
+        self._forget_vanished_reader()
+        if self._dropped and not self._backlog():
+            dropped, self._dropped = self._dropped, 0
+            text = f"{dropped} log records were dropped for a slow reader"
+            gathered.insert(0, self._record(Severity.WARN, text))
+        joined = b"".join(gathered)  # each write wakes a thread
         for sink in (self._target, self._copy):
             if sink is None:
                 continue
             # A file drops and counts by itself, much later: its disk is seldom slow, readers often.
             if sink.backlog >= BACKLOG_LIMIT and not isinstance(sink, FileSink):
-                self._dropped += 1
+                self._dropped += len(gathered)
             else:
-                sink.write(record)
+                sink.write(joined)
 
     def _backlog(self) -> int:
         return sum(sink.backlog for sink in (self._target, self._copy) if sink is not None)
