@@ -68,10 +68,10 @@ class Stage:
 async def listener(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
     recorder, log = Recorder(), Log()
 
-    async def open_file(*args: object, **options: object) -> Log:
-        return log
+    async def open_files(requests: object) -> list[Log]:
+        return [log]
 
-    monkeypatch.setattr(recorder.host.sinks, "open_file", open_file)
+    monkeypatch.setattr(recorder.host.sinks, "open_files", open_files)
     stdout = ChannelConfig("listener.log", events_enabled=True, capture_maxbytes=1000)
     config = GroupConfig(
         name="p",

@@ -23,7 +23,7 @@ from trio_supervisor.runtime.logs import writer
 from trio_supervisor.runtime.logs.logfile import LogFile
 from trio_supervisor.runtime.logs.sinks import Sinks
 from trio_supervisor.runtime.logs.writer import BACKLOG_LIMIT, QUEUE_LIMIT, ROOM
-from trio_supervisor.runtime.output.channel import OutputChannel
+from trio_supervisor.runtime.output.channel import OutputChannel, open_channels
 
 CHUNK = 64 * 1024
 NO_READER = re.escape(f"[Errno {errno.ENXIO}]")
@@ -463,7 +463,7 @@ async def test_a_syslog_daemon_that_hangs_stops_no_log_file(
         group="g",
         host=recorder.host,
     )
-    await channel.open()
+    await open_channels([channel], targets.sinks)
     reader, writing = os.pipe2(os.O_NONBLOCK)
     line = b"x" * 1000 + b"\n"
     count = 2 * QUEUE_LIMIT // len(line)

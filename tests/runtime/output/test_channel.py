@@ -16,7 +16,7 @@ from tests.kit.fakes import Recorder
 from trio_supervisor.core.config.model import ChannelConfig, DaemonConfig, Severity
 from trio_supervisor.core.events import Event, ProcessCommunication, ProcessLog, as_text
 from trio_supervisor.core.output import BEGIN, END
-from trio_supervisor.runtime.output.channel import OutputChannel
+from trio_supervisor.runtime.output.channel import OutputChannel, open_channels
 from trio_supervisor.runtime.output.reader import CHUNK
 
 
@@ -41,7 +41,7 @@ class Bench:
             group="g",
             host=self.recorder.host,
         )
-        await channel.open()
+        await open_channels([channel], self.recorder.host.sinks)
         for chunk in chunks:
             os.write(self.writer, chunk)
             channel.drain_rest(self._reader)

@@ -77,7 +77,7 @@ def close_logs(process: Process) -> None:
     if isinstance(reader, ListenerReader):  # gathers for the log what the pool has already
         reader.finish(process.stdout)
     for channel in (process.stdout, process.stderr):
-        channel._targets.close()
+        channel.targets.close()
         if channel._journal is not None:
             channel._journal.close()
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import stat
 import time
-from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from trio_supervisor.core.config.model import Severity
@@ -22,7 +21,8 @@ from trio_supervisor.runtime.logs.filesink import (
     FileSink,
 )
 from trio_supervisor.runtime.logs.growth import LogWrites
-from trio_supervisor.runtime.logs.logfile import USUAL, LogCreation, LogFile, own_descriptor
+from trio_supervisor.runtime.logs.log_opening import LogOpening, LogRequest
+from trio_supervisor.runtime.logs.logfile import LogFile
 from trio_supervisor.runtime.logs.rotation import Rotations, RotationScheme
 from trio_supervisor.runtime.logs.syslog import SOCKET, SyslogSink, SyslogSocket
 from trio_supervisor.runtime.logs.worker import DiskWorker
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from trio_supervisor.runtime.logs.journald import JournalSink
+    from trio_supervisor.runtime.logs.log_opening import OpenLog
     from trio_supervisor.runtime.logs.writer import Device
 
     Report = Callable[[Severity, str], None]
@@ -148,31 +149,36 @@ class Sinks:
 
         Raises OSError (ENXIO: a FIFO without a reader).
         """
-        rotated = self._rotations.count(path)
-        fd, rotation = self._open(path, START_TIMEOUT), RotationScheme(maxbytes, backups)
-        return self._sink(path, fd, rotation, rotated, is_own=own_descriptor(path) is not None)
+        request = LogRequest(path, RotationScheme(maxbytes, backups))
+        opening = LogOpening((request,), self._rotations)
+        self._call(opening).wait(START_TIMEOUT)
+        return self._sink(*opening.opened)
 
-    async def open_file(
-        self,
-        path: str,
-        *,
-        maxbytes: int,
-        backups: int,
-        compressed: bool = False,
-        creation: LogCreation = USUAL,
-        report: Report | None = None,
-    ) -> Sink:
-        """The same; a slow disk holds up only the calling task. ``report`` gets what is wrong."""
-        rotated = self._rotations.count(path)
-        own = own_descriptor(path)
-        if own is not None:
-            fd = os.dup(own)
-        else:
-            call = DiskCall(self._worker, partial(_open, creation=creation), path, os.close)
-            fd = await call.outcome()
-        rotation = RotationScheme(maxbytes, backups, compressed)
-        is_own = own is not None
-        return self._sink(path, fd, rotation, rotated, creation, is_own=is_own, report=report)
+    async def open_files(self, requests: tuple[LogRequest, ...]) -> list[Sink]:
+        """Open the logs of a child; a slow disk holds up only the calling task. Raises OSError."""
+        if not requests:
+            return []
+        opening = LogOpening(requests, self._rotations)
+        try:
+            await self._call(opening).outcome()
+        except TimeoutError:
+            raise opening.unanswered() from None
+        sinks: list[Sink] = []
+        try:
+            while opening.opened:
+                sinks.append(self._sink(opening.opened.pop(0)))
+        except BaseException:  # there is no thread for a stream
+            opening.close()
+            for sink in sinks:
+                sink.close()
+            raise
+        return sinks
+
+    def _call(self, opening: LogOpening) -> DiskCall[None]:
+        def run(path: str) -> None:
+            opening.run()
+
+        return DiskCall(self._worker, run, opening.first, lambda result: opening.close())
 
     def syslog(self, process: str | None = None) -> Sink:
         """Open syslog for the lines of one process, or for our own."""
@@ -247,48 +253,29 @@ class Sinks:
         """
         return DiskCall(self._worker, action, path, undo).wait(timeout)
 
-    def _open(self, path: str, timeout: float = BLOCK_TIMEOUT) -> int:
-        """Open a log for appending, without waiting long for anybody. Raises OSError."""
-        own = own_descriptor(path)
-        return (
-            os.dup(own) if own is not None else self.do(_open, path, undo=os.close, timeout=timeout)
-        )
-
-    def _sink(
-        self,
-        path: str,
-        fd: int,
-        rotation: RotationScheme,
-        rotated: int,
-        creation: LogCreation = USUAL,
-        *,
-        is_own: bool,
-        report: Report | None = None,
-    ) -> Sink:
-        """Return the sink of an open file.
-
-        ``rotated`` is how often the log had been rotated before it was opened; ``is_own``: the path
-        means a descriptor of the daemon.
-        """
-        if not is_own and stat.S_ISREG(os.fstat(fd).st_mode):
+    def _sink(self, log: OpenLog) -> Sink:
+        """Return the sink of an open file. Raises OSError; it is closed then."""
+        request = log.request
+        path, rotation = request.path, request.rotation
+        if not log.is_own and stat.S_ISREG(os.fstat(log.fd).st_mode):
 
             def make(report: Report) -> LogFile:
                 compressor = self._compressor if rotation.compressed else None
                 return LogFile(
                     path,
-                    fd,
+                    log.fd,
                     rotation=rotation,
                     report=report,
-                    creation=creation,
+                    creation=request.creation,
                     compressor=compressor,
                     rotations=self._rotations,
-                    rotated=rotated,
+                    rotated=log.rotated,
                 )
 
-            return FileSink(make, self._worker, self.writes, report or self.report)
+            return FileSink(make, self._worker, self.writes, request.report or self.report)
         sink = StreamSink(
-            self._stream_writer(path, fd),
-            reopen=lambda: self._stream_writer(path, self._open(path)),
+            self._stream_writer(path, log.fd),
+            reopen=lambda: self._reopened(path),
         )
         if rotation.maxbytes > 0 and path != os.devnull and path not in self._warned:
             self._warned.add(path)  # once per start
@@ -297,6 +284,13 @@ class Sinks:
                 f"{path} is no regular file and not rotated; maxbytes=0 for it ends this warning",
             )
         return sink
+
+    def _reopened(self, path: str) -> Writer:
+        """Open a stream by its name again. Raises OSError."""
+        opening = LogOpening((LogRequest(path, RotationScheme()),), self._rotations)
+        self._call(opening).wait()
+        [log] = opening.opened
+        return self._stream_writer(path, log.fd)
 
     def _stream_writer(self, path: str, fd: int) -> Writer:
         """The writer of an open stream, whatever names lead to it; takes over ``fd``."""
@@ -313,9 +307,3 @@ class Sinks:
         if writer is None or not writer.retain():
             writer = self._writers[key] = Writer(name, target(), report=self.report)
         return writer
-
-
-def _open(path: str, creation: LogCreation = USUAL) -> int:
-    fd = creation.open(path)
-    os.set_blocking(fd, True)  # it is not shared, and its thread may wait for a slow reader
-    return fd

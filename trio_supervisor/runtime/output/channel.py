@@ -30,12 +30,12 @@ from trio_supervisor.runtime.output.targets import ChannelTargets
 from trio_supervisor.runtime.output.time_index import TimeIndex
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from trio_supervisor.core.config.model import ChannelConfig
     from trio_supervisor.runtime.host import Host
     from trio_supervisor.runtime.logs.journald import JournalSink
-    from trio_supervisor.runtime.logs.missing import MissingLog
+    from trio_supervisor.runtime.logs.sinks import Sinks
     from trio_supervisor.runtime.output.reader import Reader
     from trio_supervisor.runtime.output.records import RecordStage
 
@@ -71,10 +71,10 @@ class OutputChannel:
         "_reader",
         "_records",
         "_stripper",
-        "_targets",
         "name",
         "subscriptions",
         "tail",
+        "targets",
         "time_index",
     )
 
@@ -102,7 +102,7 @@ class OutputChannel:
         self._capture_maxbytes = config.capture_maxbytes
         usual: Reader = PROMPT if config.capture_maxbytes else host.gathering
         self._reader: Reader = usual if reader is None else reader
-        self._targets = ChannelTargets(
+        self.targets = ChannelTargets(
             config.targets,
             host.sinks,
             process=process,
@@ -117,7 +117,7 @@ class OutputChannel:
         self._records: RecordStage | None = None
         if log_format is not LogFormat.RAW:
             origin = program, group, process, name
-            self._records = _record_stage(log_format, origin, self._targets, host.wall_clock)
+            self._records = _record_stage(log_format, origin, self.targets, host.wall_clock)
         self._stripper: AnsiStripper | None = None
         self._capture: Capture | None = None
         self._characters = WholeCharacters()
@@ -129,36 +129,31 @@ class OutputChannel:
     @property
     def logfile(self) -> str | None:
         """Path of the log file; None without one, and while an automatic one could not be made."""
-        return self._targets.path
+        return self.targets.path
 
     @property
     def has_format(self) -> bool:
         """Whether the log has other bytes than the output."""
         return self._records is not None
 
-    async def open(self, *, must: bool = True) -> None:
-        """Open the log targets for a child. Raises OSError; nothing is open then.
+    def begin(self, *, must: bool = True) -> None:
+        """Begin the output of a child, whose log targets are open.
 
-        ``must``: False means that what cannot be opened is looked for (``missing``).
+        Raises OSError; they are closed then. ``must``: False means that it goes on without what
+        cannot be opened.
         """
-        await self._targets.open(must=must)
         if self._open_journal is not None:
             try:
                 self._journal = self._open_journal()
             except OSError as error:  # no thread is left to write to it
                 if must:
-                    self._targets.close()
+                    self.targets.close()
                     raise
                 text = f"output of {self._label} is not sent to journald: {reason(error)}"
                 self._report(Severity.CRITICAL, text)
         self._stripper = AnsiStripper() if self._host.daemon.strip_ansi else None
         maxbytes = self._capture_maxbytes
         self._capture = Capture(maxbytes) if maxbytes > 0 else None
-
-    @property
-    def missing(self) -> list[MissingLog]:
-        """What stands in for logs that could not be opened."""
-        return self._targets.missing
 
     def drain(self, fd: int, pid: int) -> Awaitable[None]:
         """Return what takes the output of a child as it arrives, until the end of its pipe.
@@ -191,23 +186,23 @@ class OutputChannel:
         self._publish_text(self._characters.finish())
         self._stripper = self._capture = None
         self.subscriptions.child_ended()
-        self._targets.close()
+        self.targets.close()
         if self._journal is not None:
             self._journal.close()
             self._journal = None
 
     async def settled(self) -> None:
         """Return when all is in the log, or when its disk hangs."""
-        await self._targets.settled()
+        await self.targets.settled()
 
     @property
     def backlogged(self) -> bool:
         """Whether a log target or a reader is too slow for more output."""
-        return self._targets.backlogged or self.subscriptions.full or self._is_held_back
+        return self.targets.backlogged or self.subscriptions.full or self._is_held_back
 
     async def room(self) -> None:
         """Return when neither a log target nor a reader is too slow for more output."""
-        await self._targets.room()  # returns also for a target that hangs, which then drops
+        await self.targets.room()  # returns also for a target that hangs, which then drops
         await self.subscriptions.room()
         if (pressure := self._host.bus.back_pressure) is not None and self._publishes:
             await pressure.room((self._group, self._process))
@@ -231,7 +226,7 @@ class OutputChannel:
 
     def reopen(self) -> None:
         """Open the log by its name again. Raises OSError."""
-        self._targets.reopen()
+        self.targets.reopen()
 
     def written_since(self, seconds: float) -> int:
         """Return how many bytes were written in the last so many seconds.
@@ -257,12 +252,12 @@ class OutputChannel:
     @property
     def written_to_log(self) -> int:
         """Bytes of output that are in the log, since the daemon's start."""
-        return self.tail.count - self._targets.backlog
+        return self.tail.count - self.targets.backlog
 
     def clear(self) -> None:
         """Empty the current log file. Raises OSError."""
         self.time_index.forget()
-        self._targets.clear()
+        self.targets.clear()
 
     def feed(self, data: bytes) -> None:
         """Process output of the child: through the filters to everything that is to have it."""
@@ -300,7 +295,7 @@ class OutputChannel:
 
     def _write_to_log(self, data: bytes) -> None:
         if self._records is None:
-            self._targets.write(data)
+            self.targets.write(data)
         else:
             self._records.write(data, self._pid)
         if self._journal is not None:
@@ -339,3 +334,22 @@ def _record_stage(
     from trio_supervisor.runtime.output.records import RecordStage
 
     return RecordStage(log_format, Origin(*origin), targets, wall_clock)
+
+
+async def open_channels(channels: Iterable[OutputChannel], sinks: Sinks) -> None:
+    """Open the logs for a new child, when what was logged before is written.
+
+    Raises OSError. What is open then, ``finish`` closes.
+    """
+    for channel in channels:
+        await channel.settled()
+    requests = [request for channel in channels for request in channel.targets.requests()]
+    files = iter(await sinks.open_files(tuple(requests)))
+    try:
+        for channel in channels:
+            channel.targets.take(files)
+            channel.begin()
+    except BaseException:
+        for sink in files:
+            sink.close()
+        raise

@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_supervisor.core.errors import Failed, NoFile
+from trio_supervisor.runtime.output.channel import open_channels
 from trio_supervisor.runtime.spawn.launcher import SpawnError
 from trio_supervisor.runtime.spawn.steps import errno_name
 from trio_supervisor.runtime.system.opening import explanation
@@ -44,6 +45,7 @@ from trio_supervisor.runtime.system.opening import explanation
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from trio_supervisor.runtime.logs.sinks import Sinks
     from trio_supervisor.runtime.output.channel import OutputChannel
     from trio_supervisor.runtime.spawn.child import Child
 
@@ -59,6 +61,7 @@ class Stdio:
         "_channels",
         "_label",
         "_pipes",
+        "_sinks",
         "_stderr",
         "_stdin_taken",
         "_stdout",
@@ -72,12 +75,14 @@ class Stdio:
         stderr: OutputChannel,
         *,
         merged: bool,
+        sinks: Sinks,
         stdin_taken: Callable[[], object],
     ) -> None:
         """``stdin_taken`` is called when the child's pipe has taken all that was sent."""
         self.stdin = Stdin(None, stdin_taken)
         self._stdin_taken = stdin_taken
         self._label = label
+        self._sinks = sinks
         self._stdout = stdout
         self._stderr = stdout if merged else stderr
         self._channels = (stdout,) if merged else (stdout, stderr)
@@ -88,8 +93,7 @@ class Stdio:
     async def open(self) -> None:
         """Open the logs for a new child. Raises SpawnError; nothing is open then."""
         try:
-            for channel in self._channels:
-                await channel.open()
+            await open_channels(self._channels, self._sinks)
         except OSError as error:
             self._close_logs()
             text = f"unknown error making dispatchers for '{self._label}': {errno_name(error)}"
@@ -100,7 +104,8 @@ class Stdio:
     async def reopen(self) -> None:
         """Open the logs for a child that is already alive; ``carry`` looks for what is missing."""
         for channel in self._channels:
-            await channel.open(must=False)
+            await channel.targets.resume()
+            channel.begin(must=False)
 
     def attach(self, child: Child) -> None:
         """Take over the pipes of a new child."""
@@ -117,7 +122,7 @@ class Stdio:
     def carry(self, nursery: trio.Nursery, pid: int) -> None:
         """Start the tasks that move bytes both ways, until the nursery is cancelled."""
         for channel in self._channels:
-            for missing in channel.missing:
+            for missing in channel.targets.missing:
                 nursery.start_soon(missing.search)
         for channel, fd in self._pipes:
             nursery.start_soon(channel.drain, fd, pid, name=channel.name)

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config.model import AUTO, Compression, FileTarget
 from trio_supervisor.runtime.logs.filesink import FileSink
+from trio_supervisor.runtime.logs.log_opening import LogRequest
 from trio_supervisor.runtime.logs.logfile import USUAL, LogCreation, clear_log
 from trio_supervisor.runtime.logs.missing import MissingLog
+from trio_supervisor.runtime.logs.rotation import RotationScheme
 from trio_supervisor.runtime.logs.writer import BACKLOG_LIMIT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from trio_supervisor.core.config.model import Severity, Target
     from trio_supervisor.runtime.logs.sinks import Sink, Sinks
@@ -62,11 +64,29 @@ class ChannelTargets:
                 if isinstance(target, FileTarget):
                     self.path = self._path_of(target)
 
-    async def open(self, *, must: bool = True) -> None:
-        """Open all targets for a child. Raises OSError; nothing is open then.
+    def requests(self) -> tuple[LogRequest, ...]:
+        """Return what files are to be opened for a new child. Raises OSError."""
+        targets = (target for target in self._targets if isinstance(target, FileTarget))
+        return tuple([self._request(target) for target in targets])
 
-        ``must``: False means that something stands in for what cannot be opened (``search``).
+    def take(self, files: Iterator[Sink]) -> None:
+        """Write to these, in the order of ``requests``, and to syslog from now on.
+
+        Raises OSError; nothing is open then.
         """
+        opened: list[Sink] = []
+        try:
+            for target in self._targets:
+                is_file = isinstance(target, FileTarget)
+                opened.append(next(files) if is_file else self._sinks.syslog(self._process))
+        except BaseException:
+            for sink in opened:
+                sink.close()
+            raise
+        self._take_turns(opened)
+
+    async def resume(self) -> None:
+        """Open all targets for a living child; something stands in for what cannot be opened."""
         await self.settled()
         opened: list[Sink] = []
         try:
@@ -74,14 +94,16 @@ class ChannelTargets:
                 try:
                     sink = await self._open_target(target)
                 except OSError as error:
-                    if must:
-                        raise
                     sink = self._missing(target, error)
                 opened.append(sink)
         except BaseException:
             for sink in opened:
                 sink.close()
             raise
+        self._take_turns(opened)
+
+    def _take_turns(self, opened: list[Sink]) -> None:
+        """Let sinks follow those of the child before."""
         for sink, earlier in zip(opened, self._closed, strict=False):  # none are closed at first
             if isinstance(sink, FileSink) and isinstance(earlier, FileSink):
                 sink.follow(earlier)
@@ -150,15 +172,15 @@ class ChannelTargets:
     async def _open_target(self, target: Target) -> Sink:
         if not isinstance(target, FileTarget):
             return self._sinks.syslog(self._process)
+        [sink] = await self._sinks.open_files((self._request(target),))
+        return sink
+
+    def _request(self, target: FileTarget) -> LogRequest:
         self.path = self._path_of(target)
-        return await self._sinks.open_file(
-            self.path,
-            maxbytes=target.maxbytes,
-            backups=target.backups,
-            compressed=target.compress is Compression.GZ,
-            creation=self._creation(target),
-            report=self._report,
+        rotation = RotationScheme(
+            target.maxbytes, target.backups, target.compress is Compression.GZ
         )
+        return LogRequest(self.path, rotation, self._creation(target), self._report)
 
     def _creation(self, target: FileTarget) -> LogCreation:
         if target.mode is None and not self._create_dirs:

@@ -90,6 +90,7 @@ class BaseProcess:
             stdout,
             stderr,
             merged=config.redirect_stderr,
+            sinks=host.sinks,
             stdin_taken=self._stdin_taken,
         )
         self._states = StateMachine(config, group, self.record, self.waiters, host)
