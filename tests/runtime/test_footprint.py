@@ -20,8 +20,15 @@ from tests.kit.daemon import daemon
 from tests.kit.fakes import Recorder, program
 from tests.kit.pipes import PATIENCE
 from tests.kit.running import running
-from trio_supervisor.core.config.model import ChannelConfig
+from trio_supervisor.core.config.model import (
+    AUTO,
+    ChannelConfig,
+    Config,
+    DaemonConfig,
+    GroupConfig,
+)
 from trio_supervisor.runtime.groups import operations
+from trio_supervisor.runtime.groups.active_groups import ActiveGroups
 from trio_supervisor.runtime.logs.worker import DiskWorker
 
 if TYPE_CHECKING:
@@ -274,3 +281,25 @@ async def test_starts_and_ends_wait_for_no_disk_but_to_open_the_logs(
         recorder.launcher.children[0].die(0)
         await x.wait_for("EXITED")
     assert len(waits) == 1
+
+
+async def test_one_job_makes_all_automatic_logs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = []
+    submit = DiskWorker.submit
+
+    def counting(self: DiskWorker, job: Callable[[], None], *, urgent: bool = True) -> None:
+        jobs.append(job)
+        submit(self, job, urgent=urgent)
+
+    monkeypatch.setattr(DiskWorker, "submit", counting)
+    recorder = Recorder(DaemonConfig(childlogdir=str(tmp_path)))
+    automatic = ChannelConfig(AUTO)
+    processes = [program(str(n), stdout=automatic, stderr=automatic) for n in range(10)]
+    groups = tuple(GroupConfig(name=each.name, processes=(each,)) for each in processes)
+    active = ActiveGroups(Config(groups=groups), recorder.host)
+    assert len(jobs) == 1
+    paths = {channel.logfile for p in active.processes() for channel in (p.stdout, p.stderr)}
+    assert set(os.listdir(tmp_path)) == {os.path.basename(path or "") for path in paths}
+    assert len(paths) == 20

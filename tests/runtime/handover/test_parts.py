@@ -41,7 +41,8 @@ from trio_supervisor.core.process.states import ListenerState, State
 from trio_supervisor.runtime.events.bus import Bus
 from trio_supervisor.runtime.handover.departure import CannotLetGo, settle_logs, when_ready
 from trio_supervisor.runtime.handover.parts import let_go_of_sockets, state_of, take_over
-from trio_supervisor.runtime.logs import missing, sinks
+from trio_supervisor.runtime.logs import missing
+from trio_supervisor.runtime.logs.log_opening import LogOpening
 from trio_supervisor.runtime.spawn.launcher import ProcessLauncher
 from trio_supervisor.runtime.supervisor import Supervisor
 
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from trio_supervisor.core.events import Event
     from trio_supervisor.core.handover.state import HandedState
     from trio_supervisor.runtime.events.pool import Pool
+    from trio_supervisor.runtime.logs.log_opening import LogRequest, OpenLog
     from trio_supervisor.runtime.process.process import Process
 
 
@@ -286,18 +288,18 @@ class NoDescriptors:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._monkeypatch = monkeypatch
-        self._open = sinks._open
+        self._open = LogOpening._open
         self.attempts = 0
 
     def begin(self) -> None:
-        self._monkeypatch.setattr(sinks, "_open", self._refuse)
+        self._monkeypatch.setattr(LogOpening, "_open", self._refuse)
 
     def end(self) -> None:
-        self._monkeypatch.setattr(sinks, "_open", self._open)
+        self._monkeypatch.setattr(LogOpening, "_open", self._open)
 
-    def _refuse(self, path: str, **options: object) -> int:
+    def _refuse(self, request: LogRequest) -> OpenLog:
         self.attempts += 1
-        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), path)
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), request.path)
 
 
 @pytest.mark.behaviour("upgrade.md#logs-are-opened-again")
@@ -315,7 +317,7 @@ async def test_output_waits_for_a_log_that_lacks_a_descriptor(
         await line.next(lack.begin)
         await until(lambda: any("output waits until it works" in text for text in line.log))
         await puppet.do("write b'first\\n'")
-        await until(lambda: line.process("x").stdout.missing[0].kept)
+        await until(lambda: line.process("x").stdout.targets.missing[0].kept)
         with pytest.raises(CannotLetGo, match=r"the log \S+x.log cannot be opened"):
             await when_ready(line.now, NoServers(), 0)
         await until(lambda: lack.attempts > 3)
@@ -324,7 +326,7 @@ async def test_output_waits_for_a_log_that_lacks_a_descriptor(
         await line.next(lack.begin)
         much = "lambda: (os.write(1, b'x' * 1_000_000), os._exit(3))"
         await puppet.do(f"run import threading; threading.Thread(target={much}).start()")
-        await until(lambda: line.process("x").stdout.missing[0].kept)
+        await until(lambda: line.process("x").stdout.targets.missing[0].kept)
         lack.end()
         await until(lambda: line.process("x").state is not State.RUNNING)
         assert log.read_text() == "first\n" + "x" * 1_000_000

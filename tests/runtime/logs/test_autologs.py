@@ -10,7 +10,12 @@ from pathlib import Path
 import pytest
 
 from tests.kit.fakes import log_lines
-from trio_supervisor.runtime.logs.autologs import create_auto_log, remove_auto_log, remove_auto_logs
+from trio_supervisor.runtime.logs.autologs import (
+    create_auto_log,
+    create_auto_logs,
+    remove_auto_log,
+    remove_auto_logs,
+)
 
 
 def create(directory: Path, process: str = "x", identifier: str = "supervisor") -> str:
@@ -89,3 +94,13 @@ def test_a_log_is_removed_with_its_backups(tmp_path: Path) -> None:
     remove_auto_log(str(path))
     assert sorted(os.listdir(tmp_path)) == sorted(others)
     remove_auto_log(str(path))
+
+
+@pytest.mark.behaviour("process.md#auto-logs")
+def test_logs_that_are_made_together_until_one_cannot_be_made(tmp_path: Path) -> None:
+    wanted = [("x", "stdout"), ("x", "stderr"), ("y" * 300, "stdout"), ("z", "stdout")]
+    paths = create_auto_logs(str(tmp_path), wanted, identifier="supervisor")
+    assert [os.path.basename(path)[:9] for path in paths] == ["x-stdout-", "x-stderr-"]
+    assert sorted(map(str, tmp_path.iterdir())) == sorted(paths)
+    with pytest.raises(FileNotFoundError):
+        create_auto_logs(str(tmp_path / "none"), wanted, identifier="supervisor")

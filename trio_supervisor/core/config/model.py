@@ -296,6 +296,14 @@ class ProcessConfig:
         return self.name if self.section is None else self.section.partition(":")[2]
 
     @property
+    def auto_logs(self) -> tuple[str, ...]:
+        """The channels whose logs are automatic ones."""
+        channels = {"stdout": self.stdout}
+        if not self.redirect_stderr:
+            channels["stderr"] = self.stderr
+        return tuple([name for name, channel in channels.items() if channel.logfile is AUTO])
+
+    @property
     def has_preparation(self) -> bool:
         """Whether something has to be done before each start that may take long."""
         return (

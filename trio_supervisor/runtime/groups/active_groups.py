@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -15,13 +17,20 @@ from trio_supervisor.runtime.groups import operations
 from trio_supervisor.runtime.groups.coordination import LazyCoordinator, check_groups
 from trio_supervisor.runtime.groups.group import Group
 from trio_supervisor.runtime.guards import run_logged
+from trio_supervisor.runtime.logs.autologs import create_auto_logs, remove_auto_log
+from trio_supervisor.runtime.logs.filesink import BLOCK_TIMEOUT, START_TIMEOUT
 from trio_supervisor.runtime.process.process import cleaned_up
 from trio_supervisor.runtime.requester import cause_of_request, requested_by
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from trio_supervisor.core.config.model import Config, GroupConfig
     from trio_supervisor.runtime.host import Host
     from trio_supervisor.runtime.process.process import Process
+
+    AutoLogs = dict[str, dict[tuple[str, str], str]]
+    """Paths of automatic logs by group, and by names of process and channel."""
 
 
 class ActiveGroups:
@@ -45,9 +54,10 @@ class ActiveGroups:
         self.dependencies = LazyCoordinator(lambda: self.by_name, host)
         host.groups_changed = self.dependencies.groups_changed
         check_groups(config.groups)
-        for group in config.groups:
-            if group.name not in self.by_name:  # of equal names the first counts
-                self._make(group)
+        groups = {group.name: group for group in reversed(config.groups)}  # the first counts
+        auto_logs = self._auto_logs(groups.values())
+        for name in dict.fromkeys(group.name for group in config.groups):
+            self._make(groups[name], auto_logs)
         self.by_name = _in_start_order(self.by_name)
 
     def run_in(self, nursery: trio.Nursery) -> None:
@@ -185,7 +195,7 @@ class ActiveGroups:
 
     def _activate(self, config: GroupConfig, file: str | None) -> Group:
         self.require_running()
-        group = self._make(config)
+        group = self._make(config, self._auto_logs((config,)))
         self.by_name = _in_start_order(self.by_name)
         if self._nursery is not None:
             self._nursery.start_soon(group.run, name=group.name)
@@ -196,12 +206,44 @@ class ActiveGroups:
             self._autostart(list(group.processes.values()), cause)
         return group
 
-    def _make(self, config: GroupConfig) -> Group:
-        group = Group(config, self._host)
+    def _make(self, config: GroupConfig, auto_logs: AutoLogs) -> Group:
+        group = Group(config, self._host, auto_logs=auto_logs.get(config.name))
         self.by_name[config.name] = group
         self.dependencies.groups_changed(config)
         self._host.publish(ProcessGroupAdded(config.name))
         return group
+
+    def _auto_logs(self, groups: Iterable[GroupConfig]) -> AutoLogs:
+        """Make the automatic logs of these groups, by one job of the disk worker.
+
+        One that cannot be made is left out: its group tries again, and tells of it.
+        """
+        # Of equal names the later process counts, and there is one log for both.
+        wanted = dict.fromkeys(
+            (group.name, process.name, channel)
+            for group in groups
+            for process in group.processes
+            for channel in process.auto_logs
+        )
+        if not wanted:
+            return {}
+        daemon = self._host.daemon
+        create = partial(
+            create_auto_logs,
+            wanted=[(process, channel) for _, process, channel in wanted],
+            identifier=daemon.identifier,
+        )
+        made: AutoLogs = {}
+        with suppress(OSError):
+            paths = self._host.sinks.do(
+                create,
+                daemon.childlogdir,
+                undo=_remove_all,
+                timeout=min(BLOCK_TIMEOUT * len(wanted), START_TIMEOUT),
+            )
+            for (group, process, channel), path in zip(wanted, paths, strict=False):
+                made.setdefault(group, {})[process, channel] = path
+        return made
 
     def _autostart(self, processes: list[Process], cause: Cause) -> None:
         assert self._nursery is not None
@@ -221,3 +263,8 @@ class ActiveGroups:
 def _in_start_order(groups: dict[str, Group]) -> dict[str, Group]:
     """Sort by priority; later groups come after the others of equal priority."""
     return {group.name: group for group in start_order(groups.values())}
+
+
+def _remove_all(paths: list[str]) -> None:
+    for path in paths:
+        remove_auto_log(path)

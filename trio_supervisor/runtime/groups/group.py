@@ -40,12 +40,19 @@ if TYPE_CHECKING:
 class Group:
     """The processes of one group, by name, in start order (priority, then configuration order)."""
 
-    def __init__(self, config: GroupConfig, host: Host, handed: HandedGroup | None = None) -> None:
+    def __init__(
+        self,
+        config: GroupConfig,
+        host: Host,
+        handed: HandedGroup | None = None,
+        auto_logs: Mapping[tuple[str, str], str] | None = None,
+    ) -> None:
         """A FastCGI socket or an automatic log that cannot be made is no error here: each start of
         the processes that need it tries again, and fails.
 
         ``handed`` is what the same group of an earlier supervisor had: the group goes on with its
-        records, sockets and automatic logs.
+        records, sockets and automatic logs. ``auto_logs`` are paths of those that were made for it
+        beforehand.
         """
         self.config = config
         self.name = config.name
@@ -61,7 +68,7 @@ class Group:
         """None: the number of processes was never changed."""
         self._warnings: frozenset[str] = frozenset()
         """What was told of options that do not work here: processes of one program share it."""
-        self.auto_logs: dict[tuple[str, str], str] = {}
+        self.auto_logs = dict(auto_logs or {})
         """Paths of automatic logs, by names of process and channel."""
         records: dict[str, ProcessRecord] = {}
         if handed is not None:

@@ -133,7 +133,7 @@ def _short(supervisor: Supervisor) -> str:
     if what := supervisor._host.sinks.hanging():
         return what
     for process in supervisor.processes():
-        for missing in (*process.stdout.missing, *process.stderr.missing):
+        for missing in (*process.stdout.targets.missing, *process.stderr.targets.missing):
             if missing.kept:
                 return f"the log {missing.name} cannot be opened"
     coordinator = supervisor.active.dependencies._made

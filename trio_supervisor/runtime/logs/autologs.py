@@ -12,18 +12,36 @@ from trio_supervisor.runtime.logs.rotation import ANY_GENERATION
 from trio_supervisor.runtime.system.opening import directory as opened
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 
 def create_auto_log(directory: str, *, process: str, channel: str, identifier: str) -> str:
     """Create an empty log of mode 0600 and return its path. Raises OSError."""
-    prefix = _file_name(f"{process}-{channel}---{identifier}-")
     with opened(directory) as place:
-        while True:
-            name = f"{prefix}{os.urandom(4).hex()}.log"
-            with suppress(FileExistsError):
-                os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=place))
-                return os.path.join(directory, name)
+        return os.path.join(directory, _create(place, process, channel, identifier))
+
+
+def create_auto_logs(
+    directory: str, wanted: Sequence[tuple[str, str]], *, identifier: str
+) -> list[str]:
+    """Create a log for each name of a process and a channel; return their paths, in that order.
+
+    If one cannot be created, those before it are returned. Raises OSError for the directory.
+    """
+    paths: list[str] = []
+    with opened(directory) as place, suppress(OSError):
+        for process, channel in wanted:
+            paths.append(os.path.join(directory, _create(place, process, channel, identifier)))
+    return paths
+
+
+def _create(place: int, process: str, channel: str, identifier: str) -> str:
+    prefix = _file_name(f"{process}-{channel}---{identifier}-")
+    while True:
+        name = f"{prefix}{os.urandom(4).hex()}.log"
+        with suppress(FileExistsError):
+            os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=place))
+            return name
 
 
 def remove_auto_log(path: str) -> None:
