@@ -8,17 +8,24 @@ import os
 import resource
 import signal
 import subprocess
+import threading
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import trio
 import trio.testing
 
 from tests.kit.children import output, python, spec
+from tests.kit.pipes import PATIENCE
 from trio_supervisor.core.process.exit import Exit
 from trio_supervisor.runtime.spawn import launcher as spawn
 from trio_supervisor.runtime.spawn.child import Child, ChildRegistry, RealChild
 from trio_supervisor.runtime.spawn.launcher import ProcessLauncher, SpawnError
+
+if TYPE_CHECKING:
+    from trio_supervisor.runtime.spawn.spec import SpawnSpec
 
 
 @pytest.mark.behaviour("process.md#description-of-an-exit", "process.md#reported-fields")
@@ -374,3 +381,73 @@ async def test_a_core_dump_is_noticed(tmp_path: Path) -> None:
     if err:
         pytest.skip("core dumps are limited here")
     assert ended == Exit(None, signal.SIGSEGV, core_dumped=True)
+
+
+class Workshop:
+    """Makes labels in place of children; those in ``held`` only when they are let go."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *held: str) -> None:
+        self.launcher = ProcessLauncher()
+        self.made: list[str] = []
+        self.told: list[str] = []
+        self._held = {label: threading.Event() for label in held}
+        monkeypatch.setattr(spawn, "make_child", self._make)
+
+    def _make(self, wanted: SpawnSpec, *others: object) -> str:
+        if wanted.label in self._held:
+            assert self._held[wanted.label].wait(PATIENCE)
+        self.made.append(wanted.label)
+        return wanted.label
+
+    def begin(self, label: str, nursery: trio.Nursery) -> None:
+        making = self.launcher(replace(spec("/bin/true"), label=label))
+
+        async def tell() -> None:
+            await making
+            self.told.append(label)
+
+        nursery.start_soon(tell)
+
+    def let_go(self, label: str) -> None:
+        self._held[label].set()
+
+
+@pytest.mark.behaviour("process.md#start-order", "process.md#autostart")
+async def test_children_are_made_and_known_in_the_order_of_the_calls(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    labels = [str(number) for number in range(20)]
+    monkeypatch.setattr(spawn, "STUCK_AFTER", PATIENCE)  # whatever else the machine does
+    workshop = Workshop(monkeypatch, "0")
+    async with trio.open_nursery() as nursery:
+        for label in labels:
+            workshop.begin(label, nursery)
+        assert workshop.made == []
+        workshop.let_go("0")
+    assert workshop.made == workshop.told == labels
+
+
+async def test_a_child_that_is_not_made_for_long_holds_up_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    workshop = Workshop(monkeypatch, "slow")
+    with trio.fail_after(PATIENCE):
+        async with trio.open_nursery() as nursery:
+            for label in ("slow", "a", "b"):
+                workshop.begin(label, nursery)
+            while len(workshop.told) < 2:
+                await trio.lowlevel.checkpoint()
+            assert workshop.told == ["a", "b"]
+            workshop.let_go("slow")
+    assert workshop.told == ["a", "b", "slow"]
+
+
+async def test_a_child_is_made_and_known_although_its_task_is_cancelled() -> None:
+    launcher = ProcessLauncher()
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        child = await launcher(spec("/bin/cat"))
+    assert launcher.owns(child.pid)
+    child.send_signal(signal.SIGKILL)
+    assert (await child.wait()).signal == signal.SIGKILL
+    child.close()

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import trio
 
 from tests.kit.daemon import wait_until_gone
+from tests.kit.pipes import PATIENCE
 from trio_supervisor import open_supervisor
 
 if TYPE_CHECKING:
@@ -108,6 +110,9 @@ async def test_the_guard_ends_with_the_block() -> None:
     async with open_supervisor(die_with_parent=True) as supervisor:
         cat = supervisor.add_program("cat", "/bin/cat", startsecs=0)
         await cat.wait_for("RUNNING")
-        assert len(guards() - before) == 1
+        with trio.fail_after(PATIENCE):
+            while not (found := guards() - before):  # it has no command line until its exec is over
+                await trio.lowlevel.checkpoint()
+        assert len(found) == 1
         await cat.stop()
     assert guards() == before

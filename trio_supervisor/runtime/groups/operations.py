@@ -7,6 +7,7 @@ Each process carries out its own start or stop. This module keeps the order amon
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 #: Seconds that one spawn may take before the next in the start order begins: the order is kept on
 #: a healthy machine, and an exec that hangs does not delay the others for longer.
 SPAWN_TIMEOUT = 0.1
+#: Starts that are begun before an earlier one has its child.
+AHEAD = 2
 #: Seconds a listener pool has to process its queued events before it is stopped.
 DRAIN_TIMEOUT = 1
 #: Seconds between two "waiting for x to die" lines.
@@ -52,6 +55,24 @@ class StepResult:
 
     step: PlanStep
     error: RequestError | None = None
+
+
+class Turns:
+    """Begins starts one after the other, so that their children are made in this order.
+
+    A few are begun ahead: while the child of one is made, the next is prepared.
+    """
+
+    def __init__(self) -> None:
+        self._ahead: deque[Process] = deque()
+
+    async def end(self, process: Process) -> None:
+        """Return when the next start may begin after that of this process."""
+        self._ahead.append(process)
+        with trio.move_on_after(SPAWN_TIMEOUT):
+            await process.spawned(ahead=True)
+            if len(self._ahead) > AHEAD:
+                await self._ahead.popleft().spawned()
 
 
 class FollowUp(Protocol):
@@ -111,6 +132,7 @@ async def start(processes: Iterable[Process], *, wait: bool = True) -> list[Resu
             error = await _error_of(follow(process, attempt, wait=wait))
         results.append(Result(process, error))
 
+    turns = Turns()
     async with trio.open_nursery() as nursery:
         for process in in_start_order(processes):
             await process.driver.end_recorded()
@@ -125,7 +147,7 @@ async def start(processes: Iterable[Process], *, wait: bool = True) -> list[Resu
                     continue
             nursery.start_soon(finish, process, attempt)
             if attempt is not None:
-                await _let_spawn(process)
+                await turns.end(process)
     return results
 
 
@@ -153,10 +175,11 @@ async def autostart(
 
     If a command is missing, its start fails and is retried as any other.
     """
+    turns = Turns()
     for process in processes:
         if process.awaits_autostart and accepting():
             process.begin(cause)
-            await _let_spawn(process)
+            await turns.end(process)
 
 
 async def stop(
@@ -359,6 +382,7 @@ async def _begin_in_turn(
         error = await _error_of(follow_up(process, attempt, wait=wait))
         results.append(Result(process, error))
 
+    turns = Turns()
     async with trio.open_nursery() as nursery:
         for process in in_start_order(processes):
             await process.driver.end_recorded()
@@ -369,12 +393,7 @@ async def _begin_in_turn(
                 continue
             if attempt is not None:
                 nursery.start_soon(finish, process, attempt)
-                await _let_spawn(process)
-
-
-async def _let_spawn(process: Process) -> None:
-    with trio.move_on_after(SPAWN_TIMEOUT):
-        await process.spawned()
+                await turns.end(process)
 
 
 async def _carry_out(step: PlanStep, groups: Groups) -> None:

@@ -1,5 +1,7 @@
 """The disk worker: does everything that may wait for the disk of a log, in one thread.
 
+The journal and the launcher have workers of their own: the exec of a program waits for a disk, too.
+
 Theory of operation
 -------------------
 A write to a regular file cannot be made non-blocking, and a disk that hangs (a network file system,
@@ -8,16 +10,16 @@ renames a log file. It submits *jobs*, and a thread does them. One thread serves
 one for each log of a thousand programs would be two thousand threads. Jobs take about 0.1 ms.
 
 If one disk hangs, the thread hangs with it, and all other logs would wait. So a thread that has
-spent more than STUCK_AFTER on one job is *replaced*: the next thread goes on with the other jobs.
-Nothing can end the old thread. It finishes its job some day, notices that its generation is over,
-and ends. ::
+spent more than ``stuck_after`` on one job is *replaced*: the next thread goes on with the other
+jobs. Nothing can end the old thread. It finishes its job some day, notices that its generation is
+over, and ends. ::
 
                     submit                     queue empty
         +--------+ --------> +----------------+ ---------> +--------+
         |  idle  |           | active         |            |  idle  |
         +--------+           | (generation n) |            +--------+
                              +----------------+
-                                  |  job takes longer than STUCK_AFTER, and others wait
+                                  |  job takes longer than ``stuck_after``, and others wait
                                   v
                   stuck (generation n)      active (generation n+1) ...
                                   |
@@ -76,7 +78,9 @@ class Submitter(Protocol):
 class DiskWorker:
     """Does jobs one after another. All methods may be called in any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, stuck_after: float = STUCK_AFTER) -> None:
+        """``stuck_after``: seconds one job may take before another thread does those behind it."""
+        self._stuck_after = stuck_after
         self.lock = threading.Lock()
         """Guards the state of this worker and of everything that submits jobs to it."""
         self._changed = threading.Condition(self.lock)
@@ -241,9 +245,9 @@ class DiskWorker:
     def _watch(self) -> None:
         """Run as the watchdog, until no job waits behind another."""
         while True:
-            time.sleep(STUCK_AFTER)
+            time.sleep(self._stuck_after)
             with self.lock:
-                self._replace_if_stuck(STUCK_AFTER)
+                self._replace_if_stuck(self._stuck_after)
                 if not self._ready:
                     self._watched = False
                     return

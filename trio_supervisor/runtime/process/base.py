@@ -285,9 +285,13 @@ class BaseProcess:
             raise ShuttingDown
         attempt.check(self.full_name)
 
-    async def spawned(self) -> None:
-        """Return when the present start attempt has a child or has failed, or has to wait."""
-        await self.waiters.until(partial(self._states.attempt.is_done, wait=False))
+    async def spawned(self, *, ahead: bool = False) -> None:
+        """Return when the present start attempt has a child or has failed, or has to wait.
+
+        With ``ahead`` as soon as no start that begins then gets its child before it.
+        """
+        attempt = self._states.attempt
+        await self.waiters.until(lambda: attempt.is_done(wait=False) or (ahead and attempt.sent))
 
     def request_stop(
         self,

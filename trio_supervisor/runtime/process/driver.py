@@ -297,12 +297,18 @@ class Driver:
 
         Adds to ``Starter.launch`` the state: spawned, failed, or stopped meanwhile.
         """
+        attempt = self._states.attempt
+
+        def sent() -> None:
+            attempt.sent = True
+            self._waiters.wake()
+
         try:
             environment = await self._prepare() if self._config.has_preparation else None
             if self._config.task is None:
                 self._memory_kills = self._starter.memory_kills()
                 self._kills_before = self._memory_kills.read()
-            child = await self._starter.launch(held, self._states.announced, environment)
+            child = await self._starter.launch(held, sent, self._states.announced, environment)
         except StartAbandoned:
             return False
         except (RequestError, SpawnError) as error:

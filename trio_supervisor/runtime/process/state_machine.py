@@ -55,13 +55,15 @@ if TYPE_CHECKING:
 class StartAttempt:
     """Start attempt. The process may be in a later state when a waiter looks at it."""
 
-    __slots__ = ("outcome", "phase", "spawned", "wait")
+    __slots__ = ("outcome", "phase", "sent", "spawned", "wait")
 
     def __init__(self, wait: Wait | None = None) -> None:
         self.wait = wait
         """Its wait for dependencies; None: the process has none."""
         self.phase = ""
         """What is done before the spawn that may take long, in words; empty if nothing is."""
+        self.sent = False
+        """Whether its child is made before those of starts that begin now."""
         self.spawned = False
         """Whether it has led to a child."""
         self.outcome: State | None = None

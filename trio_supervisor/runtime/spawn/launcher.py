@@ -21,9 +21,11 @@ The identity is looked up at each spawn, because the user database can change. G
 set before the user, because only root may set them. From then on the child has only the rights of
 its user: it enters the directory and executes the program as that user.
 
-All of this happens in a worker thread, so that a slow user database or a slow exec (network file
-system, cold disk) never stalls the event loop. ``trio.Process`` is not used because reading its
-return code reaps the child.
+All of this happens in a thread, so that a slow user database or a slow exec (network file system,
+cold disk) never stalls the event loop. It makes one child after the other, in the order of the
+calls, so that a start need not wait for the one before it to keep their order; one that takes
+longer than ``STUCK_AFTER`` holds up no other (``logs/worker.py``). ``trio.Process`` is not used
+because reading its return code reaps the child.
 """
 
 from __future__ import annotations
@@ -37,10 +39,13 @@ import signal
 import socket
 import subprocess
 import sys
+from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
 
+from trio_supervisor.runtime.logs.worker import DiskWorker
 from trio_supervisor.runtime.spawn import steps
 from trio_supervisor.runtime.spawn.child import ChildRegistry, RealChild
 from trio_supervisor.runtime.spawn.fork_client import ForkServerFailed, ForkServerSlot
@@ -59,6 +64,9 @@ if TYPE_CHECKING:
     Standard = tuple[int, int, int]
     """Descriptors of the child's stdin, stdout and stderr."""
 
+#: Seconds that making one child may take before another thread makes the next: the order is kept
+#: on a healthy machine.
+STUCK_AFTER = 0.1
 #: Seconds between two polls of a child without a pidfd.
 POLL_INTERVAL = 0.2
 #: More bytes than any report of a step that failed.
@@ -83,11 +91,34 @@ def _not_logged(severity: Severity, text: str) -> None:
     """Default log: discards the line."""
 
 
-class ProcessLauncher:
-    """Callable that makes children in worker threads, with a fork server where one is needed.
+class Making:
+    """A child that is being made in a thread."""
 
-    Each supervisor has its own, with its own limit of threads, so that supervisors in one program
-    do not starve each other.
+    def __init__(self, spec: SpawnSpec, registry: ChildRegistry, server: ForkServer | None) -> None:
+        self.done = trio.Event()
+        self._make = partial(make_child, spec, registry, server)
+        self._child: RealChild | None = None
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        """Make it; called in the thread."""
+        try:
+            self._child = self._make()
+        except BaseException as error:
+            self._error = error
+
+    def child(self) -> RealChild:
+        """Return the child, when that is done. Raises SpawnError."""
+        if self._child is None:
+            assert self._error is not None
+            raise self._error
+        return self._child
+
+
+class ProcessLauncher:
+    """Callable that makes children in a thread, with a fork server where one is needed.
+
+    Each supervisor has its own, so that supervisors in one program do not starve each other.
     """
 
     def __init__(
@@ -99,10 +130,12 @@ class ProcessLauncher:
 
         It can be long if ``child_ended`` is called for each SIGCHLD.
         """
-        # Twice the cores hides the latency of exec; more only lengthens the event loop's gaps.
-        self._limiter = trio.CapacityLimiter(2 * (os.cpu_count() or 1))
         self._registry = ChildRegistry(poll_interval)
         self._fork_server = ForkServerSlot(log)
+        self._worker = DiskWorker(STUCK_AFTER)
+        self._made: deque[Making] = deque()
+        """Those that are done, and whose tasks are not woken yet."""
+        self._token: trio.lowlevel.TrioToken | None = None
 
     @property
     def registry(self) -> ChildRegistry:
@@ -118,21 +151,35 @@ class ProcessLauncher:
         self._fork_server.reap()
         self._registry.child_ended()
 
-    async def __call__(self, spec: SpawnSpec) -> Child:
-        """Run ``make_child`` in a worker thread. Raises SpawnError.
+    def __call__(self, spec: SpawnSpec) -> Awaitable[Child]:
+        """Have a child made, after those of earlier calls; return what waits for it.
 
-        Adds to it the fork server, the limit of threads, and an error for a machine without a free
-        thread.
+        That raises SpawnError, and is not cancelled: whoever waits is to have the child.
         """
         server = self._fork_server.get() if _needs_helper(spec) else None
-        try:
-            return await trio.to_thread.run_sync(
-                make_child, spec, self._registry, server, limiter=self._limiter
-            )
-        except RuntimeError as error:  # no thread to spawn from: the same limit counts them
-            raise _process_table_full(spec) from error
-        finally:
-            self._fork_server.review(server)
+        making = Making(spec, self._registry, server)
+        self._token = token = trio.lowlevel.current_trio_token()
+
+        def run() -> None:
+            making.run()
+            self._made.append(making)
+            token.run_sync_soon(self._deliver, idempotent=True)
+
+        self._worker.submit(run)
+        return self._wait(making, server)
+
+    async def _wait(self, making: Making, server: ForkServer | None) -> Child:
+        with trio.CancelScope(shield=True):
+            await making.done.wait()
+        self._fork_server.review(server)
+        return making.child()
+
+    def _deliver(self) -> None:
+        """Wake the task of the child made first; the next one later, so that order is kept."""
+        if self._made:
+            self._made.popleft().done.set()
+        if self._made and self._token is not None:
+            self._token.run_sync_soon(self._deliver, idempotent=True)
 
     def close(self) -> None:
         """Stop the fork server. Living children keep running."""

@@ -152,6 +152,7 @@ class Starter:
     async def launch(
         self,
         held: contextlib.ExitStack | None,
+        sent: Callable[[], None],
         announced: Callable[[], None],
         environment: Mapping[str, str] | None = None,
     ) -> Child:
@@ -159,8 +160,9 @@ class Starter:
 
         ``environment``: None means that nothing had to be looked up for it.
 
-        Resources that the child needs until it exits are pushed on ``held``. ``announced`` is
-        called when a task calls ``task_status.started()``. Raises RequestError or SpawnError.
+        Resources that the child needs until it exits are pushed on ``held``. ``sent`` is called
+        when the launcher was told to make the child, ``announced`` when a task calls
+        ``task_status.started()``. Raises RequestError or SpawnError.
         """
         match self.config.runnable:
             case Task(function):
@@ -189,11 +191,11 @@ class Starter:
                 if keeping is not None:
                     key = self.group, self.config.name
                     spec = replace(spec, before_fork=partial(keeping.before_fork, key))
-                if self.monitor is None:
-                    child = await self.host.launch(spec)
-                else:
-                    with self.monitor.equipped(spec) as spec:
-                        child = await self.host.launch(spec)
+                equipped = _NOTHING if self.monitor is None else self.monitor.equipped(spec)
+                with equipped as better:
+                    making = self.host.launch(better or spec)
+                    sent()
+                    child = await making
                 if keeping is not None:
                     keeping.changed(key)
                 return child
