@@ -189,6 +189,7 @@ def test_programs_go_on_and_obey_the_next_daemon(tmp_path: Path) -> None:
         second.wait_for("seven", "EXITED")
         second.wait_for("done", "EXITED")
         assert second.info("seven")["exitstatus"] == 7
+        eventually(lambda: len(pids(tmp_path)["again"]) == 2, "another child")
         second.wait_for("again", "RUNNING")
         for name in ("quiet", "echo"):
             assert second.info(name)["start"] == before[name]["start"]

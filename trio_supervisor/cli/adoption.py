@@ -224,7 +224,7 @@ def _record_first(process: Process, step: FirstStep, cause: Cause) -> None:
     if step is FirstStep.LOST:
         states.end(_UNKNOWN, trio.current_time())
     elif step in (FirstStep.SPAWNED, FirstStep.FOUND) and child is not None:
-        states.spawned(child.pid)
+        states.spawned(child.pid, record.adoption)
         if process.driver._monitor is not None:
             process.driver._monitor.spawned()
         if step is FirstStep.FOUND:

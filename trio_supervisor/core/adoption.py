@@ -17,6 +17,8 @@ from trio_supervisor.core.process.record import Intent, ProcessRecord
 from trio_supervisor.core.process.states import State
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from trio_supervisor.core.process.cause import Cause
     from trio_supervisor.core.process.member import Member
 
@@ -46,26 +48,38 @@ class Adopted:
 
 
 def adopted(
-    record: ProcessRecord | None, kept: Member | None, found: Member | None, cause: Cause
+    record: ProcessRecord | None,
+    kept: Member | None,
+    found: Sequence[Member],
+    cause: Cause,
+    *,
+    was_forking: bool = False,
 ) -> Adopted:
     """Return how to go on with a process.
 
     ``record`` is what was written of it, None: nothing. ``kept`` is the child of which there are a
-    pidfd and the pipes, ``found`` one that lives and has the mark of the process. ``cause`` is that
-    of what is begun here.
+    pidfd and the pipes, ``found`` those that live and may be the child by their mark, the oldest
+    first. ``was_forking`` tells whether a child was about to be forked. ``cause`` is that of what
+    is begun here.
+
+    Also what a child has started has its mark, and may outlive it. So none is taken for a child
+    that nobody was making, or that was left behind before.
     """
     if record is None:
-        if (child := kept or found) is None:
+        child = kept or next(iter(found), None)
+        if child is None:
             return Adopted(ProcessRecord())
         begun = ProcessRecord(state=State.STARTING, intent=Intent.UP, intended_by=cause)
         return Adopted(begun, child, FirstStep.FOUND)
     has_child = bool(record.pid) and record.state not in _CHILDLESS
-    for child in (kept, found):
+    for child in (kept, *found):
         if has_child and child is not None and child.pid == record.pid:
             return Adopted(record, child)
-    if found is not None and found != kept:
-        begun = replace(record, state=State.STARTING, pid=0, due=math.inf, intent=Intent.UP)
-        return Adopted(begun, found, FirstStep.SPAWNED)
+    if was_forking or (record.state is State.STARTING and not record.pid):
+        for child in found:
+            if child not in (kept, *record.left_behind):
+                begun = replace(record, state=State.STARTING, pid=0, due=math.inf, intent=Intent.UP)
+                return Adopted(begun, child, FirstStep.SPAWNED)
     if has_child:
         return Adopted(record, None, FirstStep.LOST)
     if _was_shut_down(record):  # as before its first start, because the shutdown was cut short

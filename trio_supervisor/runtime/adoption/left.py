@@ -92,10 +92,7 @@ class Left:
             for process in handed.config.processes:
                 key = handed.config.name, process.name
                 owned = found.get(key)
-                mains = [] if owned is None else owned.mains(process.stopping.kill_mode)
-                main = mains[0] if mains else None
-                daemon = None if owned is None or main is None else owned.daemons[main]
-                processes.append(self._process(key, process, main, daemon, cause))
+                processes.append(self._process(key, process, owned, cause))
             sockets = self.sockets.pop(handed.config.name, {})
             groups.append(replace(handed, processes=tuple(processes), sockets=sockets))
         return tuple(groups)
@@ -113,14 +110,15 @@ class Left:
         self,
         key: Key,
         config: ProcessConfig,
-        found: Member | None,
-        daemon: Member | None,
+        owned: Owned | None,
         cause: Cause,
     ) -> HandedProcess:
         written = self.written.processes.get(key)
         kept = self.children.get(key)
         record = None if written is None else written.record
-        decided = adopted(record, None if kept is None else kept.member, found, cause)
+        found = [] if owned is None else owned.mains(config.stopping.kill_mode)
+        member, was_forking = (None, False) if kept is None else (kept.member, kept.member is None)
+        decided = adopted(record, member, found, cause, was_forking=was_forking)
         self.steps[key] = decided.step
         handed = HandedProcess(config.name, decided.record)
         if written is not None:
@@ -128,7 +126,8 @@ class Left:
         member = decided.child
         if member is None:
             return handed
-        owner = daemon or self.written.daemon
+        marked = None if owned is None else owned.daemons.get(member)
+        owner = marked or self.written.daemon
         self.daemon = self.daemon or owner
         earlier = decided.record.adoption
         if earlier is None or earlier.started != member.started:

@@ -46,6 +46,7 @@ from trio_supervisor.core.process.states import MOVES, RUNNING_STATES, State
 if TYPE_CHECKING:
     from trio_supervisor.core.config.model import ProcessConfig, Severity
     from trio_supervisor.core.process.exit import Exit, ResourceUsage
+    from trio_supervisor.core.process.member import Adoption
     from trio_supervisor.core.process.record import ProcessRecord
     from trio_supervisor.core.process.start import Key
     from trio_supervisor.runtime.host import Host
@@ -199,15 +200,15 @@ class StateMachine:
             self._record.started = self._host.wall_clock()
             self._record.began_at = trio.current_time()
 
-    def spawned(self, pid: int) -> None:
+    def spawned(self, pid: int, adoption: Adoption | None = None) -> None:
         """Record the new child. It becomes RUNNING after startsecs.
 
         A task that takes ``task_status`` becomes RUNNING when it calls ``started()``, a one-shot
-        program when it has ended as expected.
+        program when it has ended as expected. ``adoption``: None means that it is our own.
         """
         record = self._record
         record.pid = pid
-        record.adoption = None
+        record.adoption = adoption
         record.signal = record.signal_entry = 0
         record.spawns += 1
         record.spawned_at = trio.current_time()

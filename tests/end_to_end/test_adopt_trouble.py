@@ -1,0 +1,105 @@
+"""``survive = adopt`` when more than the daemon goes wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.end_to_end.test_survive_adopt import (
+    adopting,
+    ctl,
+    keepers,
+    kept,
+    kill,
+    pids,
+    program,
+)
+from tests.kit.daemon import alive, eventually, wait_until_gone
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: Leaves a process behind that leads a group of its own, and then goes on.
+FORKING = """\
+import os, signal
+if not os.fork():
+    os.setpgid(0, 0)
+    with open("left", "w") as file:
+        file.write(str(os.getpid()))
+    signal.pause()
+with open("pids", "a") as file:
+    file.write(f"forking {os.getpid()}\\n")
+signal.pause()
+"""
+
+
+def forking(*options: str) -> str:
+    lines = "".join(f"{option}\n" for option in options)
+    return (
+        f"[program:forking]\ncommand={sys.executable} -S %(here)s/forking.py\ndirectory=%(here)s\n"
+        f"startsecs=0\n{lines}"
+    )
+
+
+@pytest.mark.behaviour("policies.md#who-is-adopted")
+def test_what_a_stopped_program_has_left_is_not_adopted(tmp_path: Path) -> None:
+    """It has the mark of the program and leads a group, but was started by the program."""
+    (tmp_path / "forking.py").write_text(FORKING)
+    with adopting(tmp_path, forking()) as first:
+        eventually(lambda: (tmp_path / "left").exists() and pids(tmp_path), "both processes")
+        first.wait_for("forking", "RUNNING")
+        assert first.rpc.stopProcess("forking") is True
+        left = int((tmp_path / "left").read_text())
+        assert alive(left)
+        eventually(lambda: "pidfd" not in kept(tmp_path), "nothing being kept of it")
+        kill(first)
+    with adopting(tmp_path, forking()) as second:
+        second.wait_log("0 programs go on")
+        eventually(lambda: second.states(), "answers")
+        assert second.state("forking") == "STOPPED"
+        assert alive(left)
+
+
+@pytest.mark.behaviour("policies.md#who-is-adopted")
+def test_what_an_ended_program_has_left_is_not_adopted(tmp_path: Path) -> None:
+    """The program itself has ended while no daemon ran, and is started again."""
+    (tmp_path / "forking.py").write_text(FORKING)
+    with adopting(tmp_path, forking()) as first:
+        eventually(lambda: (tmp_path / "left").exists() and pids(tmp_path), "both processes")
+        first.wait_for("forking", "RUNNING")
+        eventually(lambda: "pidfd" in kept(tmp_path), "all being kept")
+        kill(first)
+    [main] = pids(tmp_path)["forking"]
+    os.kill(main, signal.SIGKILL)
+    wait_until_gone(main)
+    with adopting(tmp_path, forking()) as second:
+        eventually(lambda: len(pids(tmp_path)["forking"]) == 2, "another child")
+        second.wait_for("forking", "RUNNING")
+        assert second.pid("forking") == pids(tmp_path)["forking"][1]
+
+
+@pytest.mark.behaviour("policies.md#the-keeper")
+def test_a_program_found_by_its_mark_is_gone_on_with_after_an_upgrade(tmp_path: Path) -> None:
+    """It is still no child of the daemon."""
+    text = program("seven", "exit 7", "autorestart=false")
+    with adopting(tmp_path, text) as first:
+        eventually(lambda: "seven" in pids(tmp_path), "the program")
+        first.wait_for("seven", "RUNNING")
+        [keeper] = keepers(tmp_path)
+        first.process.send_signal(signal.SIGSTOP)
+        os.kill(keeper, signal.SIGKILL)
+        wait_until_gone(keeper)
+        kill(first)
+    with adopting(tmp_path, text) as second:
+        second.wait_for("seven", "RUNNING")
+        ctl(tmp_path, "upgrade")
+        second.wait_log("goes on with 1 child")
+        assert second.pid("seven") == pids(tmp_path)["seven"][0]
+        assert second.state("seven") == "RUNNING"
+        (tmp_path / "go-seven").touch()
+        second.wait_for("seven", "EXITED")
+        assert second.info("seven")["exitstatus"] == 7
