@@ -108,6 +108,7 @@ class Lazy:
 LAZY = (
     Lazy("__main__", f"{NAME}.cli.daemon*", "what it imports is postponed first"),
     Lazy("cli.postponed", "h11", "what it imports is postponed first"),
+    Lazy("cli.postponed", "linecache", "what it imports is postponed first"),
     Lazy("cli.postponed", "logging", "it is one of the modules that are postponed"),
     Lazy("cli.postponed", "trio", "what it imports is postponed first"),
     Lazy("", "importlib.import_module", "public names are imported on first use (PEP 562)"),

@@ -19,9 +19,12 @@ if TYPE_CHECKING:
     from trio_supervisor.core.config.access import Access as Access
     from trio_supervisor.core.config.access import Credentials as Credentials
     from trio_supervisor.core.config.access import Tls as Tls
+    from trio_supervisor.core.config.keywords import CommonOptions as CommonOptions
+    from trio_supervisor.core.config.keywords import ProgramOptions as ProgramOptions
+    from trio_supervisor.core.config.keywords import TaskOptions as TaskOptions
+    from trio_supervisor.core.config.keywords import UnconditionalOptions as UnconditionalOptions
     from trio_supervisor.core.config.model import Autorestart as Autorestart
     from trio_supervisor.core.config.model import ChannelConfig as ChannelConfig
-    from trio_supervisor.core.config.model import CommonOptions as CommonOptions
     from trio_supervisor.core.config.model import Config as Config
     from trio_supervisor.core.config.model import Diff as Diff
     from trio_supervisor.core.config.model import GroupConfig as GroupConfig
@@ -29,9 +32,6 @@ if TYPE_CHECKING:
     from trio_supervisor.core.config.model import InetServer as InetServer
     from trio_supervisor.core.config.model import PoolConfig as PoolConfig
     from trio_supervisor.core.config.model import ProcessConfig as ProcessConfig
-    from trio_supervisor.core.config.model import ProgramOptions as ProgramOptions
-    from trio_supervisor.core.config.model import TaskOptions as TaskOptions
-    from trio_supervisor.core.config.model import UnconditionalOptions as UnconditionalOptions
     from trio_supervisor.core.config.model import UnixServer as UnixServer
     from trio_supervisor.core.diagnostics import Severity as Severity
     from trio_supervisor.core.errors import AbnormalTermination as AbnormalTermination
@@ -137,7 +137,7 @@ _HOME = {
     "Cause": "core.process.cause",
     "CauseKind": "core.process.cause",
     "ChannelConfig": "core.config.model",
-    "CommonOptions": "core.config.model",
+    "CommonOptions": "core.config.keywords",
     "Completed": "runtime.embedding.jobs",
     "Config": "core.config.model",
     "ConfigError": "core.errors",
@@ -195,7 +195,7 @@ _HOME = {
     "ProcessStateStopping": "core.events",
     "ProcessStateUnknown": "core.events",
     "ProcessUnhealthy": "core.events",
-    "ProgramOptions": "core.config.model",
+    "ProgramOptions": "core.config.keywords",
     "RejectEvent": "runtime.events.result_handlers",
     "RemoteCommunication": "core.events",
     "RequestError": "core.errors",
@@ -216,13 +216,13 @@ _HOME = {
     "SupervisorStateChange": "core.events",
     "SupervisorStateChangeRunning": "core.events",
     "SupervisorStateChangeStopping": "core.events",
-    "TaskOptions": "core.config.model",
+    "TaskOptions": "core.config.keywords",
     "Tick": "core.events",
     "Tick3600": "core.events",
     "Tick5": "core.events",
     "Tick60": "core.events",
     "Tls": "core.config.access",
-    "UnconditionalOptions": "core.config.model",
+    "UnconditionalOptions": "core.config.keywords",
     "UnixServer": "core.config.model",
     "WaitsInVain": "core.errors",
     "What": "core.journal.entry",

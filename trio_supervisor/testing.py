@@ -26,7 +26,7 @@ from trio_supervisor.runtime.output.subscriptions import BUFFER_BYTES, LineAssem
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from trio_supervisor.core.config.model import UnconditionalOptions
+    from trio_supervisor.core.config.keywords import UnconditionalOptions
     from trio_supervisor.core.process.exit import Exit
     from trio_supervisor.runtime.embedding.definitions import CommandWords
     from trio_supervisor.runtime.process.process import Process

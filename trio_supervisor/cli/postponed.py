@@ -137,9 +137,12 @@ def import_dependencies() -> None:
     for name in POSTPONED:
         if name not in sys.modules:
             _postpone(name)
+    import linecache  # which imports a postponed one
+
     import h11  # noqa: F401  # for the others that import it
     import trio  # noqa: F401  # as well
 
+    linecache.clearcache()  # attrs leaves the text of all methods there that it generates
     _answers.clear()
     _answers.update(AFTER_THE_IMPORT)
 

@@ -74,7 +74,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
     from contextlib import AbstractContextManager
 
-    from trio_supervisor.core.config.model import ProcessConfig, ProgramOptions, TaskOptions
+    from trio_supervisor.core.config.keywords import ProgramOptions, TaskOptions
+    from trio_supervisor.core.config.model import ProcessConfig
     from trio_supervisor.core.errors import ProcessFailed
     from trio_supervisor.core.journal.chain import Why
     from trio_supervisor.core.journal.entry import JournalEntry

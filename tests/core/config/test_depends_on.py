@@ -22,7 +22,7 @@ from trio_supervisor.core.errors import ConfigError
 from trio_supervisor.runtime.embedding import definitions
 
 if TYPE_CHECKING:
-    from trio_supervisor.core.config.model import ProgramOptions
+    from trio_supervisor.core.config.keywords import ProgramOptions
 
 EXTENDED = BASE.replace("identifier=golden", "identifier=golden\nextended=true")
 WRITTEN = {

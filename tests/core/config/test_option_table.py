@@ -16,6 +16,7 @@ import pytest
 import trio_supervisor
 from tests.kit.config import BASE, eval_context, load
 from trio_supervisor.core.config.access import Access, Credentials, Tls
+from trio_supervisor.core.config.keywords import ProgramOptions, TaskOptions
 from trio_supervisor.core.config.model import (
     Config,
     DaemonConfig,
@@ -23,8 +24,6 @@ from trio_supervisor.core.config.model import (
     InetServer,
     PoolConfig,
     ProcessConfig,
-    ProgramOptions,
-    TaskOptions,
     UnixServer,
 )
 from trio_supervisor.core.config.options import (

@@ -15,8 +15,9 @@ import trio
 from trio_supervisor import open_supervisor
 from trio_supervisor.core.config.depends_on import OnDependencyStop
 from trio_supervisor.core.config.identity import UserEnv
+from trio_supervisor.core.config.keywords import ProgramOptions
 from trio_supervisor.core.config.limits import RLIMITS
-from trio_supervisor.core.config.model import Autorestart, LogFormat, ProgramOptions
+from trio_supervisor.core.config.model import Autorestart, LogFormat
 from trio_supervisor.core.config.stopping import KillMode
 from trio_supervisor.core.errors import ConfigError
 from trio_supervisor.runtime.embedding.definitions import program, task

@@ -34,7 +34,7 @@ from trio_supervisor.core.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from trio_supervisor.core.config.model import PathLike, ProgramOptions, TaskOptions
+    from trio_supervisor.core.config.keywords import PathLike, ProgramOptions, TaskOptions
     from trio_supervisor.runtime.spawn.task import TaskFunction
 
     #: A command as a file has it, the path of a program, or a program with its arguments.

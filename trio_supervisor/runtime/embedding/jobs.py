@@ -21,7 +21,7 @@ from trio_supervisor.core.process.exit import Exit
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from trio_supervisor.core.config.model import ProgramOptions
+    from trio_supervisor.core.config.keywords import ProgramOptions
     from trio_supervisor.runtime.embedding.definitions import CommandWords
     from trio_supervisor.runtime.process.process import Process
 
