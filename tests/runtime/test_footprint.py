@@ -20,6 +20,7 @@ from tests.kit.daemon import daemon
 from tests.kit.fakes import Recorder, program
 from tests.kit.pipes import PATIENCE
 from tests.kit.running import running
+from trio_supervisor.cli.daemon_run import MANY_PROCESSES
 from trio_supervisor.core.config.model import (
     AUTO,
     ChannelConfig,
@@ -149,6 +150,26 @@ def test_descriptors_and_threads_of_a_daemon(tmp_path: Path) -> None:
             counts[number] = descriptors(proc)
             assert len(os.listdir(proc / "task")) <= THREADS + 2 * (os.cpu_count() or 1)
     assert counts[many] - counts[few] == DESCRIPTORS * (many - few)
+
+
+#: Bytes at whose multiples glibc puts the memory of the arenas of threads (HEAP_MAX_SIZE).
+ARENA = 64 * 1024 * 1024
+
+
+def arenas_of_threads(pid: int) -> list[str]:
+    """Return the memory that the C library keeps for single threads."""
+    lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
+    anonymous = [line for line in lines if len(line.split()) == 5 and " rw-p " in line]
+    return [line for line in anonymous if int(line.partition("-")[0], 16) % ARENA == 0]
+
+
+def test_the_threads_of_a_daemon_with_many_programs_share_their_memory(tmp_path: Path) -> None:
+    programs = "[program:x]\ncommand=/bin/sleep 1000\nstartsecs=0\n"
+    programs += f"numprocs={MANY_PROCESSES}\nprocess_name=%(process_num)s\n"
+    with daemon(tmp_path, programs) as running_daemon:
+        for process in range(MANY_PROCESSES):
+            running_daemon.wait_for(f"x:{process}", "RUNNING")
+        assert arenas_of_threads(running_daemon.process.pid) == []
 
 
 async def test_memory_that_a_process_takes(autojump_clock: MockClock) -> None:

@@ -40,6 +40,7 @@ from trio_supervisor.runtime.spawn.launcher import ProcessLauncher
 from trio_supervisor.runtime.spawn.leftovers import find_leftovers
 from trio_supervisor.runtime.spawn.reaper import reap_orphans
 from trio_supervisor.runtime.supervisor import Supervisor
+from trio_supervisor.runtime.system.malloc import share_arena
 from trio_supervisor.runtime.system.opening import explanation
 from trio_supervisor.runtime.system.threads import in_thread, in_thread_if_possible
 from trio_supervisor.web.access.hosts import is_exposed
@@ -65,6 +66,8 @@ LEAVING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 #: All others keep the kernel's default effect.
 SIGNALS = (*LEAVING, signal.SIGHUP, signal.SIGUSR2)
 
+#: Processes from which on a common arena saves more than the module takes that sets it.
+MANY_PROCESSES = 75
 #: Ctrl-C pressed so often kills what is left.
 IMPATIENT = 2
 
@@ -122,6 +125,8 @@ class Service:
         Raises ConfigError, ServerError, PluginError; InternalError when something of ours has
         failed and all children were stopped.
         """
+        if sum(len(group.processes) for group in self._config.groups) >= MANY_PROCESSES:
+            share_arena()
         handled: tuple[signal.Signals, ...] = SIGNALS
         if self._config.daemon.upgrade_signal:
             handled = (*SIGNALS, signal.SIGUSR1)

@@ -188,7 +188,8 @@ def test_a_new_row_reaches_everything(tmp_path: Path) -> None:
     table, model = copy / "core/config/options.py", copy / "core/config/model.py"
     _insert(table, "\nPROGRAM = (\n", KINDNESS)
     _insert(model, "    umask: int | None = None\n", "    kindness: int = 0\n")
-    _insert(model, "    directory: str | PathLike\n", "    kindness: int\n")
+    keywords = copy / "core/config/keywords.py"
+    _insert(keywords, "    directory: str | PathLike\n", "    kindness: int\n")
     found = _probed(copy.parent, tmp_path)
     assert found["ini"] == [0, 1]  # expanded for each process
     assert (found["default"], found["toml"], found["python"]) == (0, [5], 5)
