@@ -315,40 +315,41 @@ def test_a_broken_configuration_is_a_refusal(tmp_path: Path) -> None:
 CAT = "[program:x]\ncommand=/bin/cat\n"
 
 
+#: What a program does at its check, and what the refusal says.
+REFUSED = [
+    ("raise ImportError('no module')", "ImportError: no module"),
+    ("os._exit(3)", "exit status 3"),
+    ("os.kill(os.getpid(), 9)", "terminated by SIGKILL"),
+    ("print('nonsense'); sys.exit(0)", "exit status 0"),
+    (
+        "import trio_supervisor.core.handover.versions as v; v.FORMAT = 0; v.OLDEST_READ = 0",
+        "which needs a program of format 1; this one has 0",
+    ),
+    (
+        "import trio_supervisor.core.handover.versions as v; v.FORMAT = 2; v.OLDEST_READ = 2",
+        "older than the oldest that is understood, which is 2",
+    ),
+    (
+        "import trio_supervisor.core.handover.codec as c; f = c.Codec.fields\n"
+        "c.Codec.fields = lambda s, k: {n: t for n, t in f(s, k).items() if n != 'spawns'}",
+        "the field 'spawns' of ProcessRecord is unknown",
+    ),
+]
+
+
 @pytest.mark.behaviour("upgrade.md#the-program-on-disk-is-checked-first")
-@pytest.mark.parametrize(
-    ("code", "words"),
-    [
-        ("raise ImportError('no module')", "ImportError: no module"),
-        ("os._exit(3)", "exit status 3"),
-        ("os.kill(os.getpid(), 9)", "terminated by SIGKILL"),
-        ("print('nonsense'); sys.exit(0)", "exit status 0"),
-        (
-            "import trio_supervisor.core.handover.versions as v; v.FORMAT = 0; v.OLDEST_READ = 0",
-            "which needs a program of format 1; this one has 0",
-        ),
-        (
-            "import trio_supervisor.core.handover.versions as v; v.FORMAT = 2; v.OLDEST_READ = 2",
-            "older than the oldest that is understood, which is 2",
-        ),
-        (
-            "import trio_supervisor.core.handover.codec as c; f = c.Codec.fields\n"
-            "c.Codec.fields = lambda s, k: {n: t for n, t in f(s, k).items() if n != 'spawns'}",
-            "the field 'spawns' of ProcessRecord is unknown",
-        ),
-    ],
-)
-def test_a_program_that_cannot_go_on_is_refused(tmp_path: Path, code: str, words: str) -> None:
+def test_a_program_that_cannot_go_on_is_refused(tmp_path: Path) -> None:
     program = StandIn(tmp_path)
     with daemon(tmp_path, CAT, command=program.command) as running:
         running.wait_for("x", "RUNNING")
         pid = running.pid("x")
-        program.does(f"if is_check:\n exec({code!r})")
-        assert words in refusal(running)
-        assert running.pid("x") == pid
-        lines = [line for line in running.log.splitlines() if "upgrade refused" in line]
-        assert len(lines) == 1
-        assert words in lines[0]
+        for number, (code, words) in enumerate(REFUSED, 1):
+            program.does(f"if is_check:\n exec({code!r})")
+            assert words in refusal(running)
+            assert running.pid("x") == pid
+            lines = [line for line in running.log.splitlines() if "upgrade refused" in line]
+            assert len(lines) == number
+            assert words in lines[-1]
         program.does("")
         upgrade(running)
         assert running.pid("x") == pid
