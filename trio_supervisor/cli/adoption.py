@@ -173,6 +173,8 @@ async def keep(
             keeper = await in_thread_if_possible(_found_or_started, pidfile)
         return StateRecorder(supervisor, keeper, fixed)
     except (KeeperFailed, KeeperBusy, OSError) as error:
+        if keeper is not None:
+            keeper.end()
         text = f"survive = adopt does not work, programs are not kept: {error}"
         supervisor.log(Severity.CRITICAL, text)
         return None

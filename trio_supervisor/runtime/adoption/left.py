@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import stat
 import time
 from dataclasses import field, replace
@@ -41,13 +42,6 @@ if TYPE_CHECKING:
     from trio_supervisor.core.process.start import Key
     from trio_supervisor.runtime.adoption.keeper import Held
     from trio_supervisor.runtime.spawn.owned import Owned
-
-#: How our end of each pipe is opened anew, and the number that the program has the other end under.
-_ENDS = {
-    "stdin": (0, os.O_WRONLY),
-    "stdout": (1, os.O_RDONLY),
-    "stderr": (2, os.O_RDONLY),
-}
 
 
 @dataclass(slots=True)
@@ -145,13 +139,15 @@ class Left:
     def _reopen(
         self, key: Key, member: Member, config: ProcessConfig, ends: dict[str, int]
     ) -> None:
-        for role, (number, flags) in _ENDS.items():
+        for role, (number, flags, is_orphaned) in _ENDS.items():
             if role == "stderr" and config.redirect_stderr:
                 continue
             path = f"{PROC}/{member.pid}/fd/{number}"
             try:
-                if stat.S_ISFIFO(os.stat(path).st_mode):
-                    ends[role] = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+                if stat.S_ISFIFO(os.stat(path).st_mode) and is_orphaned(path):
+                    ends[role] = _opened(path, flags)
+            except FileNotFoundError:  # it has closed this
+                continue
             except OSError as error:
                 name = ":".join(key)
                 self.problems.append(
@@ -204,6 +200,43 @@ def _kept(held: Held) -> KeptChild:
     pid, started, *roles = words
     ends = dict(zip(roles, held.descriptors, strict=True))
     return KeptChild(Member(int(pid), int(started)), ends)
+
+
+def _opened(path: str, flags: int) -> int:
+    """Open an end of a pipe. Raises OSError."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def _has_no_reader(path: str) -> bool:
+    """Whether nobody can read from a pipe: it is that of a daemon which has ended. Raises OSError.
+
+    A program may have put a pipe of its own in place of ours, to another process.
+    """
+    return _is_broken(_opened(path, os.O_WRONLY))
+
+
+def _has_no_writer(path: str) -> bool:
+    """The same of a pipe to which nobody can write. Raises OSError."""
+    return _is_broken(_opened(path, os.O_RDONLY))
+
+
+def _is_broken(fd: int) -> bool:
+    """Whether nobody has the other end of a pipe; closes this one."""
+    try:
+        poll = select.poll()
+        poll.register(fd, 0)
+        return bool(poll.poll(0))  # POLLERR or POLLHUP
+    finally:
+        os.close(fd)
+
+
+#: The number that a program has its end of each pipe under, how ours is opened anew, and whether
+#: that is to be done.
+_ENDS = {
+    "stdin": (0, os.O_WRONLY, _has_no_writer),
+    "stdout": (1, os.O_RDONLY, _has_no_reader),
+    "stderr": (2, os.O_RDONLY, _has_no_reader),
+}
 
 
 def _child(member: Member, ends: Mapping[str, int], written: HandedProcess | None) -> HandedChild:
