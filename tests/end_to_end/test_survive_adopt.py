@@ -26,6 +26,7 @@ from tests.kit.daemon import (
     wait_until_gone,
     write_config,
 )
+from tests.kit.strace import failing
 from trio_supervisor.runtime.adoption.keeper import connect
 from trio_supervisor.runtime.adoption.recorder import child_key
 
@@ -51,7 +52,7 @@ if "writer" in words:
     while True:
         os.write(1, f"{name} {number}\\n".encode())
         number += 1
-        time.sleep(0.01)
+        time.sleep(0.05)
 if "echo" in words:
     for line in sys.stdin:
         os.write(1, b"heard " + line.encode())
@@ -59,7 +60,7 @@ if "echo" in words:
     time.sleep(1000)
 def wait_for(file):
     while not os.path.exists(file):
-        time.sleep(0.01)
+        time.sleep(0.05)
 if "exit" in words:
     wait_for(f"go-{name}")
     sys.exit(int(words[-1]))
@@ -523,7 +524,7 @@ name, kind = sys.argv[1:]
 with open("pids", "ab", buffering=0) as out:
     out.write(f"{name} {os.getpid()}\\n".encode())
 while not os.path.exists(f"go-{name}"):
-    time.sleep(0.01)
+    time.sleep(0.05)
 if kind == "fd":
     os.write(3, b"\\n")
 else:
@@ -608,6 +609,28 @@ def test_a_stranger_with_the_pid_of_a_program_is_left_alone(tmp_path: Path) -> N
             assert second.pid("quiet") == pids(tmp_path)["quiet"][0]
             assert second.stop() == 0
         assert stranger.poll() is None
+
+
+@pytest.mark.behaviour("policies.md#the-keeper")
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        ("memfd_create", "CRIT survive = adopt does not work, programs are not kept: "),
+        ("sendmsg", "CRIT survive = adopt does not work as it should: nothing can be given"),
+        ("recvmsg", "WARN the keeper of survive = adopt has ended"),
+        ("bind", ""),
+    ],
+)
+def test_what_a_sandbox_refuses_is_told(tmp_path: Path, call: str, told: str) -> None:
+    """The programs run all the same."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+    base = ADOPT.partition("[unix_http_server]")[0]
+    with daemon(tmp_path, program("quiet"), base=base, within=failing(call, "EPERM")) as running:
+        running.wait_log(told or "CRIT survive = adopt does not work, programs are not kept: ")
+        eventually(lambda: "quiet" in pids(tmp_path), "the program")
+        running.check_idle()
+        assert running.stop() == 0
+    assert not alive(pids(tmp_path)["quiet"][0])
 
 
 @contextmanager

@@ -55,6 +55,8 @@ PAUSE = 0.01
 BACKLOG = 16
 #: Errors of a queue without room: its own, and that of all descriptors on their way.
 FULL = (errno.EAGAIN, errno.ETOOMANYREFS, errno.ENOBUFS)
+#: The same, and those of a keeper that has ended.
+PASSING = (*FULL, errno.EPIPE, errno.ECONNRESET, errno.EBADF, errno.ENOTCONN)
 _COMMAND = (sys.executable, "-I", "-S", keeper_process.__file__)
 _RIGHTS_SIZE = socket.CMSG_SPACE(MOST_DESCRIPTORS * array.array("i").itemsize)
 
@@ -93,6 +95,8 @@ class Keeper:
         """That of the daemon that it belongs to."""
         self.is_behind = False
         """Whether it has not got everything."""
+        self.refusal = ""
+        """Why the system refuses to send to it; empty if it does not."""
 
     def put(self, key: str, note: str, descriptors: Sequence[int]) -> None:
         """Have it hold copies of these under the key, in place of others. Does not wait."""
@@ -180,14 +184,16 @@ class Keeper:
     async def room(self) -> None:
         """Return when its queue has room."""
         await trio.lowlevel.wait_writable(self._connection)
+        await trio.sleep(PAUSE)  # the limit of all descriptors on their way is not waited for
 
     def _send(self, text: str, descriptors: Sequence[int] = ()) -> None:
         if self.is_behind:
             return
         try:
             self._send_now(text, descriptors)
-        except OSError:  # no room; or it has ended, which ``gone`` finds
+        except OSError as error:  # no room; or it has ended, which ``gone`` finds
             self.is_behind = True
+            self.refusal = "" if error.errno in PASSING else error.strerror or str(error)
 
     def _send_now(self, text: str, descriptors: Sequence[int] = ()) -> None:
         """Send a message without waiting. Raises OSError."""

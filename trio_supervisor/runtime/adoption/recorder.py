@@ -93,11 +93,14 @@ class StateRecorder:
 
     async def run(self) -> None:
         """Write what changes, and start another keeper when one has ended, until cancelled."""
+        pause = 0.0
         while True:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._keep)
                 await self.keeper.gone()
                 nursery.cancel_scope.cancel()
+            await trio.sleep(pause)  # one that cannot live is not started again and again
+            pause = RETRY_PAUSE
             self._log(Severity.WARN, "the keeper of survive = adopt has ended; another is started")
             self.keeper.become(await self._another())
 
@@ -154,6 +157,9 @@ class StateRecorder:
             if not self.keeper.is_behind:
                 self._given[key] = entry
                 return
+            if self.keeper.refusal:
+                self._tell(f"nothing can be given to the keeper: {self.keeper.refusal}")
+                await trio.sleep(RETRY_PAUSE)
             await self.keeper.room()
             self.keeper.is_behind = False
 
