@@ -149,6 +149,23 @@ except TypeError:
     assert output(script) == "refused True"
 
 
+def test_annotations_are_those_of_the_module() -> None:
+    """Of a class, which dataclasses of later releases of Python ask for, without loading it."""
+    script = f"""{START}
+postponed.import_dependencies()
+import inspect
+class Base:
+    of_base: int
+class Derived(Base):
+    value: "str"
+print(inspect.get_annotations(Derived), "inspect" in late())
+print(inspect.get_annotations(Derived, eval_str=True), "inspect" in late())
+"""
+    first, second = output(script).splitlines()
+    assert first == f"{{'value': 'str'}} {sys.version_info < (3, 14)}"
+    assert second == "{'value': <class 'str'>} False"
+
+
 def test_what_trio_uses_while_it_is_imported_is_loaded(tmp_path: Path) -> None:
     """As a later version of trio may do."""
     (tmp_path / "trio.py").write_text("import ssl\nprint(ssl.CERT_REQUIRED)\n")

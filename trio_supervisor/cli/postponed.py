@@ -56,6 +56,15 @@ def _is_coroutine(value: object) -> bool:
     return isinstance(value, CoroutineType)
 
 
+def _get_annotations(holder: object, **options: object) -> object:
+    """Answer the question of ``dataclasses`` about a class; any other one loads the module."""
+    if isinstance(holder, type) and not options and sys.version_info < (3, 14):
+        return dict(vars(holder).get("__annotations__", {}))
+    inspect = sys.modules["inspect"]
+    _load(inspect)
+    return inspect.get_annotations(holder, **options)
+
+
 def _no_signature(function: object) -> str:
     """Return what attrs takes for unknown, and dataclasses append to a name."""
     return ""
@@ -89,8 +98,11 @@ def _refuse(*arguments: object) -> NoReturn:
     raise ValueError("not while trio is imported")
 
 
-#: What trio needs for the result of each job in a thread, as the module does it.
-AFTER_THE_IMPORT: dict[str, dict[str, object]] = {"inspect": {"iscoroutine": _is_coroutine}}
+#: What trio needs for the result of each job in a thread, and ``dataclasses`` from Python 3.12 on
+#: for each class, as the module does it.
+AFTER_THE_IMPORT: dict[str, dict[str, object]] = {
+    "inspect": {"iscoroutine": _is_coroutine, "get_annotations": _get_annotations},
+}
 
 #: What trio, attrs and dataclasses use while trio and h11 are imported. Loggers, the test of a type
 #: and the name of the interpreter are as good as those of the modules. What no daemon lacks is left
@@ -98,7 +110,7 @@ AFTER_THE_IMPORT: dict[str, dict[str, object]] = {"inspect": {"iscoroutine": _is
 #: ``find_library`` starts ldconfig.
 DURING_THE_IMPORT: dict[str, dict[str, object]] = {
     "attr.validators": {"instance_of": _instance_of},
-    "inspect": {"cleandoc": str, "signature": _no_signature},
+    "inspect": {**AFTER_THE_IMPORT["inspect"], "cleandoc": str, "signature": _no_signature},
     "logging": {"getLogger": _LateLogger},
     "platform": {"python_implementation": _python},
     "ctypes": {"CDLL": _refuse},
