@@ -17,6 +17,12 @@ _RECORDS = {
     "prefix": re.compile(rb"[-0-9T:.]+Z \S+ stdout " + _LINE + rb"\n"),
     "json": re.compile(rb'\{"time":"[-0-9T:.]+Z",[^<>\n]*"line":"' + _LINE + rb'"\}\n'),
 }
+#: Where a line is cut that had no end for 2 seconds, for example because its program was suspended
+#: while it wrote, with what joins the parts. The next line of a run that was killed begins with "<".
+_CUTS = {
+    "prefix": (re.compile(rb"\+ ([^\n]*)\n[-0-9T:.]+Z \S+ stdout(\+?) (?!<)"), rb"\2 \1"),
+    "json": (re.compile(rb'","part":true\}\n\{"time":"[^<>\n]*"line":"(?!<)'), b""),
+}
 #: What else is in the logs: output of hooks, the end of a line that was cut, reasons of failed
 #: starts between fork and exec.
 _OTHER = re.compile(rb"(?:before|after)\n|supervisor: [^\n]*\n")
@@ -30,7 +36,7 @@ def check_lines(fleet: Fleet) -> Iterator[str]:
     for program in fleet.programs:
         by_log.setdefault(program.log, []).append(program)
     for log, programs in by_log.items():
-        text = b"".join(_in_order(fleet, log, programs[0]))
+        text = _joined(b"".join(_in_order(fleet, log, programs[0])), _format(programs[0]))
         found = _found(text, programs[0])
         for program in programs:
             runs = runs_of(fleet.directory, program.name)
@@ -71,6 +77,17 @@ def _in_order(fleet: Fleet, log: Path, program: Program) -> list[bytes]:
     else:
         texts.sort(key=lambda text: text[:2])
     return [data for _, _, data in texts]
+
+
+def _joined(text: bytes, log_format: str) -> bytes:
+    """Join the lines that were written in parts."""
+    if log_format not in _CUTS:
+        return text
+    pattern, joint = _CUTS[log_format]
+    changes = 1
+    while changes:
+        text, changes = pattern.subn(joint, text)
+    return text
 
 
 def _found(text: bytes, program: Program) -> dict[str, dict[int, list[int]]]:

@@ -79,6 +79,37 @@ def test_what_is_wrong_with_a_log_is_found(
     assert any(name in text for text in check_lines(fleet))
 
 
+@pytest.mark.parametrize(
+    ("name", "begin", "middle", "end"),
+    [
+        (
+            "prefix0",
+            "2026-11-30T13:00:00.123Z prefix0 stdout+ {}\n",
+            "2026-11-30T13:00:02.123Z prefix0 stdout+ {}\n",
+            "2026-11-30T13:00:04.123Z prefix0 stdout {}\n",
+        ),
+        (
+            "json0",
+            '{{"time":"2026-11-30T13:00:00.123Z","program":"json0","line":"{}","part":true}}\n',
+            '{{"time":"2026-11-30T13:00:02.123Z","program":"json0","line":"{}","part":true}}\n',
+            '{{"time":"2026-11-30T13:00:04.123Z","program":"json0","line":"{}"}}\n',
+        ),
+    ],
+)
+def test_a_line_that_was_written_in_parts_is_whole(
+    fleet: Fleet, name: str, begin: str, middle: str, end: str
+) -> None:
+    log = fleet.directory / "logs" / f"{name}.log"
+    whole = line(name, 1, 10)
+    parts = begin.format(whole[:6]) + middle.format(whole[6:8]) + end.format(whole[8:])
+    lines = log.read_text().splitlines(keepends=True)
+    log.write_text("".join([*lines[:9], parts, *lines[10:]]))
+    assert list(check_lines(fleet)) == []
+
+    log.write_text("".join([*lines[:9], begin.format(whole[:6]), *lines[10:]]))
+    assert any(name in text for text in check_lines(fleet))
+
+
 def test_the_last_line_of_a_killed_program_may_be_cut(fleet: Fleet) -> None:
     name = "plain0"
     record = fleet.directory / "records" / name / "1"
