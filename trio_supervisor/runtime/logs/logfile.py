@@ -244,6 +244,8 @@ def own_descriptor(path: str) -> int | None:
             number = _STANDARD[match[1]] if match[1] else int(match[3])
             return number if trusted or number in _STANDARD.values() else None
         try:
+            if not stat.S_ISLNK(os.lstat(path).st_mode):  # nearly always
+                return None
             link = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
             return None

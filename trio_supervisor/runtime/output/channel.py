@@ -167,7 +167,8 @@ class OutputChannel:
 
     def pipe_ended(self, fd: int) -> None:
         """Log that all programs have closed the pipe."""
-        self._report(Severity.DEBUG, f"fd {fd} closed, stopped monitoring <{self._label}>")
+        if self._host.daemon.loglevel <= Severity.DEBUG:
+            self._report(Severity.DEBUG, f"fd {fd} closed, stopped monitoring <{self._label}>")
 
     def drain_rest(self, fd: int) -> None:
         """Take exactly what a dead child has left in its pipe."""
