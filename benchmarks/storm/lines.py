@@ -18,7 +18,7 @@ _RECORDS = {
     "json": re.compile(rb'\{"time":"[-0-9T:.]+Z",[^<>\n]*"line":"' + _LINE + rb'"\}\n'),
 }
 #: Where a line is cut that had no end for 2 seconds, for example because its program was suspended
-#: while it wrote, with what joins the parts. The next line of a run that was killed begins with "<".
+#: while it wrote, with what joins the parts. A "<" begins the first line after a killed run.
 _CUTS = {
     "prefix": (re.compile(rb"\+ ([^\n]*)\n[-0-9T:.]+Z \S+ stdout(\+?) (?!<)"), rb"\2 \1"),
     "json": (re.compile(rb'","part":true\}\n\{"time":"[^<>\n]*"line":"(?!<)'), b""),
