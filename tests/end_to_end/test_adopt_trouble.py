@@ -103,3 +103,41 @@ def test_a_program_found_by_its_mark_is_gone_on_with_after_an_upgrade(tmp_path: 
         (tmp_path / "go-seven").touch()
         second.wait_for("seven", "EXITED")
         assert second.info("seven")["exitstatus"] == 7
+
+
+@pytest.mark.behaviour("policies.md#the-keeper")
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_a_keeper_that_hangs_holds_up_no_program(tmp_path: Path, goes_on: bool) -> None:
+    """What it misses it is given when it goes on; the state is written all the same."""
+    names = [f"p{number}" for number in range(10)]
+    text = "".join(program(name) for name in names) + program("stopped")
+    with adopting(tmp_path, text) as first:
+        eventually(lambda: len(pids(tmp_path)) == len(names) + 1, "the programs")
+        for name in names:
+            first.wait_for(name, "RUNNING")
+        eventually(lambda: kept(tmp_path).count("pidfd") == len(names) + 1, "all being kept")
+        [keeper] = keepers(tmp_path)
+        os.kill(keeper, signal.SIGSTOP)
+        for turn in range(12):  # the queue of the keeper has room for a few hundred messages
+            for name in names:
+                os.kill(pids(tmp_path)[name][-1], signal.SIGKILL)
+            eventually(
+                lambda: all(len(pids(tmp_path)[name]) == turn + 2 for name in names),  # noqa: B023
+                "another child of all",
+            )
+        assert first.rpc.stopProcess("stopped") is True
+        before = pids(tmp_path)
+        for name in names:
+            eventually(lambda: first.pid(name) == before[name][-1], "the child")  # noqa: B023
+        if goes_on:
+            os.kill(keeper, signal.SIGCONT)
+            eventually(lambda: kept(tmp_path).count("pidfd") == len(names), "all being kept")
+        kill(first)
+    if not goes_on:
+        os.kill(keeper, signal.SIGCONT)
+    with adopting(tmp_path, text) as second:
+        second.wait_log(f"{len(names)} programs go on")
+        eventually(lambda: second.states(), "answers")
+        assert [second.pid(name) for name in names] == [before[name][-1] for name in names]
+        assert second.state("stopped") == "STOPPED"
+        assert pids(tmp_path) == before

@@ -109,8 +109,8 @@ class Keeper:
             try:
                 self._send_now(f"put\0{note}\0{key}", descriptors)
             except OSError as error:
-                if error.errno not in FULL or time.monotonic() > end:
-                    self.is_behind = True
+                if error.errno not in FULL or self.is_behind or time.monotonic() > end:
+                    self.is_behind = True  # later starts do not wait for a keeper that hangs
                     return
                 time.sleep(PAUSE)
             else:
@@ -122,7 +122,6 @@ class Keeper:
 
     def begin(self) -> None:
         """What is not put between here and ``commit`` is dropped then."""
-        self.is_behind = False
         self._send("begin")
 
     def commit(self) -> None:
@@ -182,7 +181,8 @@ class Keeper:
         await trio.lowlevel.wait_readable(self._connection)
 
     async def room(self) -> None:
-        """Return when its queue has room."""
+        """Return when its queue has room, after a moment at least: some errors do not go away."""
+        await trio.sleep(PAUSE)
         await trio.lowlevel.wait_writable(self._connection)
         await trio.sleep(PAUSE)  # the limit of all descriptors on their way is not waited for
 

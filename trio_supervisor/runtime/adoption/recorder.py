@@ -19,6 +19,7 @@ the role of each descriptor, or only the roles while the child is being made.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -39,7 +40,7 @@ from trio_supervisor.runtime.spawn.members import read_stat
 from trio_supervisor.runtime.system.threads import in_thread_if_possible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from trio_supervisor.core.events import Event
     from trio_supervisor.core.handover.state import HandedChild
@@ -78,6 +79,8 @@ class StateRecorder:
         """Pid and start time of the children."""
         self._changed: set[Key] = set()
         self._wake = trio.Event()
+        self._has_missed = trio.Event()
+        """Set when the keeper was not given something, because it had no room."""
         self._has_failed = False
         supervisor._host.keeping = self
         supervisor._host.bus.observe(self._see)
@@ -96,7 +99,8 @@ class StateRecorder:
         pause = 0.0
         while True:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._keep)
+                nursery.start_soon(self._give)
+                nursery.start_soon(self._write_changes)
                 await self.keeper.gone()
                 nursery.cancel_scope.cancel()
             await trio.sleep(pause)  # one that cannot live is not started again and again
@@ -117,8 +121,7 @@ class StateRecorder:
                 self._tell(f"no keeper can be started: {error}")
             await trio.sleep(RETRY_PAUSE)
 
-    async def _keep(self) -> None:
-        await self._give_all()
+    async def _write_changes(self) -> None:
         while True:
             await self._wake.wait()
             self._wake = trio.Event()
@@ -128,7 +131,17 @@ class StateRecorder:
             except OSError as error:
                 self._tell(f"the state cannot be written: {error.strerror}")
             if self.keeper.is_behind:
-                await self._give_all()
+                self._has_missed.set()
+
+    async def _give(self) -> None:
+        """Give everything now, and whenever the keeper has missed something.
+
+        Writing does not wait for that: the keeper has the file of the state.
+        """
+        while True:
+            self._has_missed = trio.Event()
+            await self._give_all()
+            await self._has_missed.wait()
 
     def _see(self, event: Event) -> None:
         if isinstance(event, ProcessState):
@@ -138,30 +151,37 @@ class StateRecorder:
 
     async def _give_all(self) -> None:
         """Have the keeper hold all that there is now, and nothing else."""
-        self.keeper.begin()
+        await self._sent(self.keeper.begin)
         self._given = {}
         self._write({process.key for process in self._supervisor.processes()}, give=False)
-        entries = {**self._fixed, STATE: ("", (self._file.descriptor,))}
+        present: dict[str, Callable[[], Entry | None]] = {
+            **{key: partial(self._fixed.get, key) for key in self._fixed},
+            STATE: lambda: ("", (self._file.descriptor,)),
+        }
         for group in self._supervisor.groups.values():
-            entries |= _sockets_of(group)
+            present |= {key: partial(_socket_of, group, key) for key in _sockets_of(group)}
         for process in self._supervisor.processes():
-            if (entry := self._entry_of(process)) is not None:
-                entries[child_key(process.key)] = entry
-        for key, entry in entries.items():
-            await self._give(key, entry)
-        self.keeper.commit()
+            present[child_key(process.key)] = partial(self._entry_of, process)
+        for key, look in present.items():
+            await self._sent(partial(self._put_present, key, look))
+        await self._sent(self.keeper.commit)
 
-    async def _give(self, key: str, entry: Entry) -> None:
+    async def _sent(self, send: Callable[[], object]) -> None:
+        """Send something as soon as there is room for it, which may take long."""
         while True:
-            self.keeper.put(key, *entry)
+            self.keeper.is_behind = False
+            send()
             if not self.keeper.is_behind:
-                self._given[key] = entry
                 return
             if self.keeper.refusal:
                 self._tell(f"nothing can be given to the keeper: {self.keeper.refusal}")
                 await trio.sleep(RETRY_PAUSE)
             await self.keeper.room()
-            self.keeper.is_behind = False
+
+    def _put_present(self, key: str, look: Callable[[], Entry | None]) -> None:
+        """Put what there is at this moment: descriptors may have been closed meanwhile."""
+        if (entry := look()) is not None:
+            self._put(key, entry)
 
     def _write(self, changed: Iterable[Key], *, give: bool = True) -> None:
         """Write processes that have changed, and what else has. Raises OSError."""
@@ -187,10 +207,8 @@ class StateRecorder:
                 self._write_part(("process", *key), _written_process(process))
             if give:
                 self._hold(key, process)
-        if self._file.has_grown:
-            self._file.renew()
-            if give:
-                self._put(STATE, ("", (self._file.descriptor,)))
+        if give and self._file.has_grown and not self.keeper.is_behind:
+            self._file.renew(self._hold_state)
 
     def _write_part(self, part: tuple[str, ...], value: object) -> None:
         try:
@@ -216,6 +234,10 @@ class StateRecorder:
         elif process is None or process.state is not State.STARTING:
             # While one is being made, its pipes are held and not known here.
             self._drop(kept)
+
+    def _hold_state(self, descriptor: int) -> bool:
+        self._put(STATE, ("", (descriptor,)))
+        return not self.keeper.is_behind
 
     def _hold_sockets(self, group: Group) -> None:
         present = _sockets_of(group)
@@ -273,6 +295,10 @@ def _sockets_of(group: Group) -> dict[str, Entry]:
         for url, socket in group.sockets.items()
         if socket.descriptor is not None
     }
+
+
+def _socket_of(group: Group, key: str) -> Entry | None:
+    return _sockets_of(group).get(key)
 
 
 def _descriptors(handed: HandedChild, child: Child) -> dict[str, int]:

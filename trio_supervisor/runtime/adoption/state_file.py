@@ -18,6 +18,8 @@ from trio_supervisor.core.handover.lines import gone_line, header_line, part_lin
 from trio_supervisor.runtime.spawn.members import this_process
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from trio_supervisor.core.handover.lines import Part
 
 #: The file is written anew when it is so many times as long as what counts, and so many bytes more.
@@ -57,11 +59,19 @@ class StateFile:
         """Whether it is time to write it anew."""
         return self._size > MOST_GROWTH * self._present + MOST_EXTRA
 
-    def renew(self) -> None:
-        """Go on in a new file, with another descriptor; the old one is closed. Raises OSError."""
-        before = self.descriptor
+    def renew(self, is_held: Callable[[int], bool]) -> None:
+        """Go on in a new file, with another descriptor; the old one is closed. Raises OSError.
+
+        ``is_held`` gives the new one to the keeper. If that is not possible now, the old one stays:
+        a file that the keeper does not have is of no use.
+        """
+        before, size = self.descriptor, self._size
         self._begin()
-        os.close(before)
+        if is_held(self.descriptor):
+            os.close(before)
+            return
+        os.close(self.descriptor)
+        self.descriptor, self._size = before, size
 
     def close(self) -> None:
         """Close our descriptor."""
