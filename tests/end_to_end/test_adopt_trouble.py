@@ -4,21 +4,38 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.end_to_end.test_survive_adopt import (
+    ADOPT,
+    PROGRAM,
     adopting,
     ctl,
     keepers,
     kept,
     kill,
+    leave_nothing,  # noqa: F401  # a fixture that is used by all tests here
+    output,
     pids,
     program,
 )
-from tests.kit.daemon import alive, eventually, wait_until_gone
+from tests.kit.daemon import (
+    COMMAND,
+    PATIENCE,
+    alive,
+    eventually,
+    free_port,
+    wait_until_gone,
+    write_config,
+)
+from tests.kit.strace import killed_at
+from trio_supervisor.runtime.adoption.keeper import start
+from trio_supervisor.runtime.adoption.left import server_note
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -141,3 +158,100 @@ def test_a_keeper_that_hangs_holds_up_no_program(tmp_path: Path, goes_on: bool) 
         assert [second.pid(name) for name in names] == [before[name][-1] for name in names]
         assert second.state("stopped") == "STOPPED"
         assert pids(tmp_path) == before
+
+
+@pytest.mark.behaviour("policies.md#who-is-adopted")
+@pytest.mark.parametrize("call", range(1, 8))
+def test_a_daemon_that_is_killed_while_it_gives_to_the_keeper(tmp_path: Path, call: int) -> None:
+    """At each message of its start: no program runs twice, or is lost."""
+    names = ["a", "b", "c"]
+    text = "".join(program(name, "writer") for name in names)
+    (tmp_path / "program.py").write_text(PROGRAM)
+    config = write_config(tmp_path, text, base=ADOPT)
+    with (tmp_path / "stdout").open("wb") as out:
+        first = subprocess.Popen(
+            [*killed_at("sendmsg", call), *COMMAND, "-n", "-c", str(config)],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+        )
+    try:
+        eventually(
+            lambda: first.poll() is not None or all(output(tmp_path, name) for name in names),
+            "the end of the daemon, or all programs",
+        )
+    finally:
+        first.kill()
+        first.wait(PATIENCE)
+    (tmp_path / "sup.pid").unlink(missing_ok=True)
+    with adopting(tmp_path, text) as second:
+        for name in names:
+            second.wait_for(name, "RUNNING")
+            eventually(lambda: output(tmp_path, name), "its output")  # noqa: B023
+            assert [pid for pid in pids(tmp_path)[name] if alive(pid)] == [second.pid(name)]
+
+
+@pytest.mark.behaviour("policies.md#the-keeper")
+def test_a_keeper_with_a_listening_socket_and_nothing_else_is_in_nobody_s_way(
+    tmp_path: Path,
+) -> None:
+    """Its daemon was killed before it gave more."""
+    port = free_port()
+    base = ADOPT + f"[inet_http_server]\nport=127.0.0.1:{port}\n"
+    with socket.create_server(("127.0.0.1", port)) as listener:
+        keeper = start(str(tmp_path / "sup.pid"))
+        note = server_note(("inet", "127.0.0.1", port), None)
+        keeper.put("server\0inet_http_server", note, (listener.fileno(),))
+        keeper._connection.close()
+    with adopting(tmp_path, program("quiet"), base) as running:
+        running.wait_for("quiet", "RUNNING")
+        with socket.create_connection(("127.0.0.1", port), PATIENCE):
+            pass
+
+
+@pytest.mark.behaviour("policies.md#what-follows-an-adoption")
+def test_a_server_with_another_address_on_the_same_port(tmp_path: Path) -> None:
+    """The keeper holds the socket of the old one, which would be in its way."""
+    port = free_port()
+    text = program("quiet")
+    with adopting(tmp_path, text, ADOPT + f"[inet_http_server]\nport=*:{port}\n") as first:
+        eventually(lambda: "quiet" in pids(tmp_path), "the program")
+        first.wait_for("quiet", "RUNNING")
+        eventually(lambda: "pidfd" in kept(tmp_path), "all being kept")
+        kill(first)
+    base = ADOPT + f"[inet_http_server]\nport=127.0.0.1:{port}\n"
+    with adopting(tmp_path, text, base) as second:
+        assert second.pid("quiet") == pids(tmp_path)["quiet"][0]
+        with socket.create_connection(("127.0.0.1", port), PATIENCE):
+            pass
+
+
+@pytest.mark.behaviour("policies.md#the-keeper")
+def test_too_few_descriptors_to_take_over_all(tmp_path: Path) -> None:
+    """The daemon says so and ends, and the next one with more of them goes on."""
+    names = [f"p{number}" for number in range(12)]
+    text = "".join(program(name) for name in names)
+    with adopting(tmp_path, text) as first:
+        eventually(lambda: len(pids(tmp_path)) == len(names), "the programs")
+        for name in names:
+            first.wait_for(name, "RUNNING")
+        eventually(lambda: kept(tmp_path).count("pidfd") == len(names), "all being kept")
+        kill(first)
+    config = write_config(
+        tmp_path, text, base=ADOPT.replace("[supervisord]\n", "[supervisord]\nminfds=32\n")
+    )
+    done = subprocess.run(
+        ["prlimit", "--nofile=32:32", *COMMAND, "-n", "-c", str(config)],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "Too few descriptors to take over the programs of the earlier daemon" in done.stderr
+    with adopting(tmp_path, text) as second:
+        second.wait_log(f"{len(names)} programs go on")
+        eventually(lambda: second.states(), "answers")
+        for name in names:
+            assert second.pid(name) == pids(tmp_path)[name][0]
+    assert all(len(each) == 1 for each in pids(tmp_path).values())

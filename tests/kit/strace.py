@@ -18,6 +18,13 @@ def slow(call: str, seconds: float) -> list[str]:
     return _injecting(call, f"delay_enter={seconds * 1e6:.0f}")
 
 
+def killed_at(call: str, number: int) -> list[str]:
+    """The same for a process that is killed in its main thread's system call of that number."""
+    need_tracing()
+    inject = f"inject={call}:signal=KILL:when={number}"
+    return ["strace", "-D", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject]
+
+
 def _injecting(call: str, what: str) -> list[str]:
     need_tracing()
     inject = f"inject={call}:{what}"

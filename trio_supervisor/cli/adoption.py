@@ -8,6 +8,7 @@ answer is not known.
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import suppress
 from dataclasses import field, replace
@@ -110,20 +111,30 @@ async def adopt(config: Config) -> tuple[Keeper | None, Takeover | None]:
             f"Another daemon (pid {error.pid}) has the keeper {keeper_path(config.daemon.pidfile)}"
             ". Stop that one, or give this one another pidfile"
         ) from None
-    except KeeperFailed:  # there is none, as at a first start
+    except KeeperFailed as error:  # there is none, as at a first start
         if keeper is not None:
-            keeper.close()
-            keeper = None
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EMFILE:
+                keeper.close()
+                raise ServerError(
+                    "Too few descriptors to take over the programs of the earlier daemon, which "
+                    "go on meanwhile. Raise minfds, and the limit of whoever starts the daemon"
+                ) from error
+            left.problems.append(f"what the keeper has cannot be taken over: {error}")
     found = await in_thread_if_possible(find_owned, config.path or "")
-    if left.daemon is None and not found:
+    has_state = left.daemon is not None
+    if not has_state and not found:
         left.close()
-        return keeper, None
-    if left.daemon is None:
+        await in_thread_if_possible(_end, keeper)
+        return None, None
+    if not has_state:
         left.problems.append(
-            "no keeper was left: output of the programs may be lost, and nothing is known of those "
-            "that have ended"
+            f"no {'keeper was' if keeper is None else 'state was'} left: output of the programs "
+            "may be lost, and nothing is known of those that have ended"
         )
     groups = left.groups(config, found, ADOPTION)
+    if not has_state:  # their pipes are open here
+        await in_thread_if_possible(_end, keeper)
+        keeper = None
     records = (process.record for group in groups for process in group.processes)
     names = {group.name for group in config.groups}
     own = tuple(group for group in left.written.supervisor.own if group.name not in names)
@@ -140,7 +151,11 @@ async def adopt(config: Config) -> tuple[Keeper | None, Takeover | None]:
         journal=HandedJournal(number=max((record.entry for record in records), default=0)),
         web=HandedWeb(servers=tuple(_servers(config, left))),
     )
+    unused = [f"server\0{section}" for section in left.servers]
     left.close()
+    if keeper is not None and unused:  # else their addresses would stay in use
+        with suppress(KeeperFailed):  # which the recorder notices
+            await in_thread_if_possible(keeper.drop_and_wait, unused)
     return keeper, Takeover(handed, left=left)
 
 
@@ -183,7 +198,14 @@ async def keep(
 def end_keeper(config: Config) -> None:
     """End the keeper of an earlier daemon, with another ``survive``: it keeps addresses in use."""
     with suppress(KeeperFailed, KeeperBusy):
-        connect(config.daemon.pidfile).end_and_wait()
+        _end(connect(config.daemon.pidfile))
+
+
+def _end(keeper: Keeper | None) -> None:
+    """End a keeper that holds nothing of use, but perhaps a listening socket."""
+    if keeper is not None:
+        with suppress(KeeperFailed):
+            keeper.end_and_wait()
 
 
 def _found_or_started(pidfile: str) -> Keeper:

@@ -39,7 +39,7 @@ from trio_supervisor.runtime.system.opening import entry
 from trio_supervisor.runtime.system.unix_socket import OWN_DESCRIPTORS, peer_credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from trio_supervisor.runtime.system.opening import DirectoryEntry
 
@@ -121,8 +121,12 @@ class Keeper:
         self._send(f"drop\0{key}")
 
     def begin(self) -> None:
-        """What is not put between here and ``commit`` is dropped then."""
+        """What is not put or to stay between here and ``commit`` is dropped then."""
         self._send("begin")
+
+    def stay(self, key: str) -> None:
+        """See ``begin``."""
+        self._send(f"stay\0{key}")
 
     def commit(self) -> None:
         """See ``begin``."""
@@ -147,6 +151,16 @@ class Keeper:
         finally:
             self._connection.setblocking(False)
 
+    def drop_and_wait(self, keys: Iterable[str]) -> None:
+        """Have it close what it holds under these, and return when it has. Blocks for a moment.
+
+        Raises KeeperFailed.
+        """
+        for key in keys:
+            self.drop(key)
+        for held in self.take().values():  # what it answers comes after that
+            held.close()
+
     def end(self) -> None:
         """Have it end: nothing is left to keep."""
         self._send("end")
@@ -157,7 +171,8 @@ class Keeper:
         self._connection.settimeout(PATIENCE)
         try:
             self._send("end")
-            self._connection.recv(1)
+            while self._connection.recv(1):  # what it has said before
+                continue
         except ConnectionError:
             return
         except OSError as error:
@@ -180,11 +195,15 @@ class Keeper:
         """Return when the keeper has ended: it says nothing unless it is asked."""
         await trio.lowlevel.wait_readable(self._connection)
 
-    async def room(self) -> None:
-        """Return when its queue has room, after a moment at least: some errors do not go away."""
-        await trio.sleep(PAUSE)
-        await trio.lowlevel.wait_writable(self._connection)
-        await trio.sleep(PAUSE)  # the limit of all descriptors on their way is not waited for
+    async def until_sent(self, send: Callable[[], object]) -> None:
+        """Send by one of the methods above as soon as there is room, which may take long."""
+        while True:
+            self.is_behind = False
+            send()
+            if not self.is_behind:
+                return
+            await trio.sleep(PAUSE)  # some errors do not go away
+            await trio.lowlevel.wait_writable(self._connection)
 
     def _send(self, text: str, descriptors: Sequence[int] = ()) -> None:
         if self.is_behind:

@@ -8,7 +8,8 @@ and may bring descriptors:
 =======================  ========================================================================
 ``put`` NOTE KEY         hold these descriptors under the key, in place of those that it had
 ``drop`` KEY             close those of the key
-``begin``, ``commit``    what was not put between the two is dropped
+``begin``, ``commit``    what was not put or named between the two is dropped
+``stay`` KEY             name a key
 ``take``                 answer with a message NOTE KEY and the descriptors for each key, then one
                          of a zero byte
 ``end``                  end
@@ -59,7 +60,7 @@ class Store:
         """Pid of the daemon that is connected."""
         self._held: dict[bytes, tuple[bytes, list[int]]] = {}
         self._old: set[bytes] = set()
-        """Keys that were not put again since ``begin``."""
+        """Keys that were not put again or named since ``begin``."""
         self._is_over = False
 
     def run(self) -> None:
@@ -147,6 +148,8 @@ class Store:
             self._drop(rest)
         elif verb == b"begin":
             self._old = set(self._held)
+        elif verb == b"stay":
+            self._old.discard(rest)
         elif verb == b"commit":
             for key in self._old:
                 self._drop(key)

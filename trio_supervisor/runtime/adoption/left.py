@@ -29,6 +29,7 @@ from trio_supervisor.core.handover.state import (
     HandedSocket,
 )
 from trio_supervisor.core.process.member import Adoption, Member
+from trio_supervisor.core.process.states import State
 from trio_supervisor.runtime.adoption.recorder import STATE
 from trio_supervisor.runtime.adoption.state_file import content_of
 from trio_supervisor.runtime.spawn.members import PROC
@@ -126,7 +127,8 @@ class Left:
         earlier = decided.record.adoption
         if earlier is None or earlier.started != member.started:
             decided.record.adoption = Adoption(member.started, owner)
-        if decided.step is FirstStep.FOUND:
+        is_begun = record is not None and record.state is State.STARTING
+        if decided.step in (FirstStep.FOUND, FirstStep.SPAWNED) and not is_begun:
             _begin(decided.record, member)
         ends: dict[str, int] = {}
         if kept is not None and kept.member in (member, None):
@@ -259,7 +261,7 @@ def _child(member: Member, ends: Mapping[str, int], written: HandedProcess | Non
 
 
 def _begin(record: ProcessRecord, member: Member) -> None:
-    """Give the record of a process of which nothing is known the age of its child."""
+    """Give the record of a process whose start was not written the age of its child."""
     age = time.clock_gettime(time.CLOCK_BOOTTIME) - member.started / os.sysconf("SC_CLK_TCK")
     record.started = time.time() - age
     record.began_at = trio.current_time() - age

@@ -151,7 +151,7 @@ class StateRecorder:
 
     async def _give_all(self) -> None:
         """Have the keeper hold all that there is now, and nothing else."""
-        await self._sent(self.keeper.begin)
+        await self.keeper.until_sent(self.keeper.begin)
         self._given = {}
         self._write({process.key for process in self._supervisor.processes()}, give=False)
         present: dict[str, Callable[[], Entry | None]] = {
@@ -160,23 +160,16 @@ class StateRecorder:
         }
         for group in self._supervisor.groups.values():
             present |= {key: partial(_socket_of, group, key) for key in _sockets_of(group)}
-        for process in self._supervisor.processes():
-            present[child_key(process.key)] = partial(self._entry_of, process)
         for key, look in present.items():
-            await self._sent(partial(self._put_present, key, look))
-        await self._sent(self.keeper.commit)
-
-    async def _sent(self, send: Callable[[], object]) -> None:
-        """Send something as soon as there is room for it, which may take long."""
-        while True:
-            self.keeper.is_behind = False
-            send()
-            if not self.keeper.is_behind:
-                return
-            if self.keeper.refusal:
-                self._tell(f"nothing can be given to the keeper: {self.keeper.refusal}")
-                await trio.sleep(RETRY_PAUSE)
-            await self.keeper.room()
+            await self.keeper.until_sent(partial(self._put_present, key, look))
+        for process in self._supervisor.processes():
+            key = child_key(process.key)
+            await self.keeper.until_sent(
+                partial(self._put_present, key, partial(self._entry_of, process))
+            )
+            if process.state is State.STARTING:  # its pipes may be held, and are not known here
+                await self.keeper.until_sent(partial(self.keeper.stay, key))
+        await self.keeper.until_sent(self.keeper.commit)
 
     def _put_present(self, key: str, look: Callable[[], Entry | None]) -> None:
         """Put what there is at this moment: descriptors may have been closed meanwhile."""
