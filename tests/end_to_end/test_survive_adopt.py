@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -26,6 +27,7 @@ from tests.kit.daemon import (
     wait_until_gone,
     write_config,
 )
+from tests.kit.root import directory_of
 from tests.kit.strace import failing
 from trio_supervisor.runtime.adoption.keeper import connect
 from trio_supervisor.runtime.adoption.recorder import child_key
@@ -360,7 +362,7 @@ def test_a_child_that_was_just_forked_is_no_second_copy(tmp_path: Path) -> None:
     config = write_config(tmp_path, text, base=ADOPT)
     with (tmp_path / "stdout").open("wb") as out:
         first = subprocess.Popen([*COMMAND, "-n", "-c", str(config)], stdout=out, stderr=out)
-    assert first.wait(PATIENCE) == -signal.SIGKILL
+    assert first.wait(4 * PATIENCE) == -signal.SIGKILL
     (tmp_path / "sup.pid").unlink()
     with adopting(tmp_path, text) as second:
         second.wait_for("killer", "RUNNING")
@@ -651,3 +653,34 @@ def another_process(pid: int) -> Iterator[subprocess.Popen[bytes]]:
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+@pytest.mark.behaviour("policies.md#who-is-adopted")
+def test_what_may_not_be_looked_at_is_told() -> None:
+    """A program whose file may only be executed, not read."""
+    with directory_of("nobody") as directory:
+        file = directory / "hidden"
+        shutil.copy("/bin/sleep", file)
+        file.chmod(0o111)
+        text = "".join(
+            f"[program:{name}]\ncommand={command} 1000\ndirectory=%(here)s\n"
+            for name, command in (("quiet", "/bin/sleep"), ("hidden", file))
+        )
+        user = directory.stat().st_uid
+        with daemon(directory, text, base=ADOPT, user=user) as first:
+            for name in ("quiet", "hidden"):
+                first.wait_for(name, "RUNNING")
+            quiet, hidden = first.pid("quiet"), first.pid("hidden")
+            first.process.send_signal(signal.SIGSTOP)
+            for keeper in keepers(directory):
+                os.kill(keeper, signal.SIGKILL)
+                wait_until_gone(keeper)
+            kill(first)
+        with daemon(directory, text, base=ADOPT, user=user) as second:
+            second.wait_log(f"WARN pid {hidden} may be a program of the earlier daemon")
+            assert f"pid {quiet} may be" not in second.log
+            second.wait_for("quiet", "RUNNING")
+            assert second.pid("quiet") == quiet
+        assert alive(hidden)
+        os.kill(hidden, signal.SIGKILL)

@@ -49,7 +49,7 @@ from trio_supervisor.runtime.adoption.left import (
 from trio_supervisor.runtime.adoption.recorder import StateRecorder
 from trio_supervisor.runtime.handover.parts import take_over
 from trio_supervisor.runtime.requester import requested_by
-from trio_supervisor.runtime.spawn.owned import find_owned
+from trio_supervisor.runtime.spawn.owned import find_owned, hidden_beside
 from trio_supervisor.runtime.system.threads import in_thread_if_possible
 from trio_supervisor.web.handover import file_of
 
@@ -131,6 +131,11 @@ async def adopt(config: Config) -> tuple[Keeper | None, Takeover | None]:
             f"no {'keeper was' if keeper is None else 'state was'} left: output of the programs "
             "may be lost, and nothing is known of those that have ended"
         )
+        left.problems += [
+            f"pid {pid} may be a program of the earlier daemon, and may not be looked at: it is "
+            "left alone"
+            for pid in await in_thread_if_possible(hidden_beside, found.values())
+        ]
     groups = left.groups(config, found, ADOPTION)
     if not has_state:  # their pipes are open here
         await in_thread_if_possible(_end, keeper)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 PACKAGE = trio_supervisor.__name__
 #: What is needed by a running daemon only, not by its other actions or by embedding programs.
-PARTS = ("core", "runtime", "web", "cli.upgrade", "cli.service_manager")
+PARTS = ("core", "runtime", "web", "cli.adoption", "cli.upgrade", "cli.service_manager")
 NOT_NEEDED = ("core.export", "runtime.embedding")
 #: Of the interpreter: what reports of errors and clients over TCP need at any time.
 STANDARD = ("traceback", "ipaddress")

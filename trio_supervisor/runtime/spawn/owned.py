@@ -33,7 +33,7 @@ from trio_supervisor.runtime.spawn.members import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from trio_supervisor.core.process.start import Key
     from trio_supervisor.runtime.spawn.members import ProcessStat
@@ -76,6 +76,27 @@ class Owned:
 def find_owned(path: str) -> dict[Key, Owned]:
     """Return what earlier daemons of this configuration have left, in one pass over ``/proc``."""
     return _owned(all_processes(), path)
+
+
+def hidden_beside(found: Iterable[Owned]) -> list[int]:
+    """Return the pids of what may belong to the same daemons and may not be looked at.
+
+    They lead their process groups in a session of those that were found, as children of a daemon
+    do. A program without core dumps hides its environment from all but root.
+    """
+    members = {member.pid: stat for owned in found for member, stat in owned.processes}
+    sessions = {stat.session for pid, stat in members.items() if stat.session != pid}
+    table = all_processes()
+    spared = _ancestors(table)
+    return [
+        pid
+        for pid, stat in table.items()
+        if stat.session in sessions
+        and stat.group == pid != stat.session
+        and not stat.has_ended
+        and pid not in spared
+        and _is_hidden(pid)
+    ]
 
 
 class OwnedTree:
@@ -152,6 +173,17 @@ def _environment(pid: int) -> dict[str, str]:
             pairs = (word.partition("=") for word in os.fsdecode(data).split("\0"))
             return {name: value for name, _, value in pairs}
     return {}
+
+
+def _is_hidden(pid: int) -> bool:
+    """Whether reading its environment is not allowed."""
+    try:
+        os.close(os.open(f"{PROC}/{pid}/environ", os.O_RDONLY | os.O_CLOEXEC))
+    except PermissionError:
+        return True
+    except OSError:  # it has just ended
+        return False
+    return False
 
 
 def _namespace(pid: int) -> str | None:
