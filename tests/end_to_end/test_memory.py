@@ -100,3 +100,30 @@ def test_a_flood_uses_its_buffers_again(tmp_path: Path) -> None:
             running.wait_for("flood", "EXITED")
             assert log.stat().st_size == run * FLOOD
         assert page_faults(running) - before < FAULTS
+
+
+LONG_FLOOD = 4 * FLOOD
+#: How often the event loop may wait while such a flood is logged, with a start, an exit and a
+#: request among it: once for 2 MiB. It was about once for 512 KiB when it read the flood itself.
+WAITS = LONG_FLOOD // (2 * 1024 * 1024)
+
+
+def waits(running: Daemon) -> int:
+    """How often the thread of the event loop has waited for something."""
+    status = Path(f"/proc/{running.process.pid}/status").read_text()
+    return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+
+
+def test_the_event_loop_sleeps_during_a_flood(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    program = (
+        f"[program:flood]\ncommand=/usr/bin/head -c {LONG_FLOOD} /dev/zero\nautostart=false\n"
+        f"autorestart=false\nstartsecs=0\nstdout_logfile={log}\nstdout_logfile_maxbytes=0\n"
+    )
+    with daemon(tmp_path, program, "--loglevel=info") as running, server(running) as proxy:
+        before = waits(running)
+        proxy.supervisor.startProcess("flood", False)
+        eventually(
+            lambda: log.exists() and log.stat().st_size == LONG_FLOOD, "the flood in its log"
+        )
+        assert waits(running) - before < WAITS

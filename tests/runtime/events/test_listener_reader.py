@@ -15,7 +15,7 @@ from trio_supervisor.core.config.model import ChannelConfig, GroupConfig, GroupK
 from trio_supervisor.core.process.states import ListenerState
 from trio_supervisor.runtime.groups.group import Group
 from trio_supervisor.runtime.logs.writer import BACKLOG_LIMIT
-from trio_supervisor.runtime.output.reader import CHUNK
+from trio_supervisor.runtime.output.pipe import CHUNK
 from trio_supervisor.runtime.system.fd_poller import BEAT
 
 if TYPE_CHECKING:

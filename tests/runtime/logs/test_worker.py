@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -308,3 +309,79 @@ def test_without_a_thread_the_caller_does_the_work(
     for number in range(2000):
         office.other.write(b"%d\n" % number)
     assert office.read("other") == b"".join(b"%d\n" % number for number in range(2000))
+
+
+class Pipe:
+    """A source of bytes for a log; what is written to it is read from it."""
+
+    def __init__(self) -> None:
+        self.fd, self.writing = os.pipe()
+        os.set_blocking(self.fd, False)
+        self.lock: AbstractContextManager[object] = threading.Lock()
+        self.is_over = False
+
+    def write(self, data: bytes) -> None:
+        os.write(self.writing, data)
+
+    def read(self, room: int) -> bytes:
+        try:
+            return b"" if self.is_over else os.read(self.fd, 1000)
+        except BlockingIOError:
+            return b""
+
+    def give_up(self) -> None:
+        raise AssertionError("threads and descriptors are left")
+
+    def end(self, sink: FileSink) -> None:
+        with self.lock:
+            self.is_over = True
+            sink.forget(self)
+        os.close(self.fd)
+        os.close(self.writing)
+
+
+@pytest.fixture
+def pipes(office: Office) -> Iterator[tuple[Pipe, Pipe]]:
+    """Those from which the logs ``slow`` and ``other`` are written."""
+    before = len(os.listdir("/proc/self/fd"))
+    slow, other = Pipe(), Pipe()
+    office.slow.write_from(slow)
+    office.other.write_from(other)
+    yield slow, other
+    office.disk.resume()
+    slow.end(office.slow)
+    other.end(office.other)
+    office.worker.settle(PATIENCE)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_logs_are_written_from_pipes(office: Office, pipes: tuple[Pipe, Pipe]) -> None:
+    slow, other = pipes
+    for number in range(1, 4):
+        slow.write(b"one ")
+        other.write(b"two ")
+        office.wait_for("other", b"two " * number)
+    office.wait_for("slow", b"one one one ")
+
+
+@pytest.mark.usefixtures("pipes")
+def test_a_job_is_done_while_the_thread_waits_for_pipes(office: Office) -> None:
+    for number in range(1, 101):
+        office.other.write(b"x")
+        office.wait_for("other", b"x" * number)
+
+
+@pytest.mark.behaviour("process.md#slow-full-and-broken-disks")
+def test_pipes_are_read_while_another_disk_hangs(office: Office, pipes: tuple[Pipe, Pipe]) -> None:
+    slow, other = pipes
+    office.disk.hang()
+    slow.write(b"held ")
+    assert office.disk.held.acquire(timeout=PATIENCE)
+    for number in range(1, 4):
+        other.write(b"x")
+        office.wait_for("other", b"x" * number)
+    slow.write(b"behind")
+    assert office.read("slow") == b""
+    assert office.slow.backlog == len(b"held ")
+    office.disk.resume()
+    office.wait_for("slow", b"held behind")

@@ -17,7 +17,7 @@ from trio_supervisor.core.config.model import ChannelConfig, DaemonConfig, Sever
 from trio_supervisor.core.events import Event, ProcessCommunication, ProcessLog, as_text
 from trio_supervisor.core.output import BEGIN, END
 from trio_supervisor.runtime.output.channel import OutputChannel, open_channels
-from trio_supervisor.runtime.output.reader import CHUNK
+from trio_supervisor.runtime.output.pipe import CHUNK
 
 
 class Bench:

@@ -12,7 +12,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.kit.daemon import PATIENCE
 from trio_supervisor.runtime.output.gathering import GATHER, GatheringReader
-from trio_supervisor.runtime.output.reader import DEFAULT_PIPE_SIZE
+from trio_supervisor.runtime.output.pipe import DEFAULT_PIPE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +29,9 @@ class Intake:
 
     def feed(self, data: bytes) -> None:
         self.reads.append(data)
+
+    def transfer(self, fd: int) -> None:
+        """All output is to be read."""
 
     async def room(self) -> None:
         raise AssertionError("nothing waits")

@@ -33,7 +33,7 @@ from trio_supervisor.core.handover.codec import NotPlain
 from trio_supervisor.core.process.states import DaemonState
 from trio_supervisor.runtime.guards import run_logged
 from trio_supervisor.runtime.handover.departure import CannotLetGo, when_ready
-from trio_supervisor.runtime.output.reader import CHUNK, read_available
+from trio_supervisor.runtime.output.pipe import CHUNK, read_available
 from trio_supervisor.runtime.spawn.command import FoundCommand
 from trio_supervisor.runtime.spawn.launcher import SpawnError
 from trio_supervisor.runtime.spawn.spec import SpawnSpec

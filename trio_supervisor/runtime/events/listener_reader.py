@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config.model import Severity
-from trio_supervisor.runtime.output.reader import CHUNK, read_available
+from trio_supervisor.runtime.output.pipe import CHUNK, read_available
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ import errno
 from collections import deque
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import trio
 
@@ -21,6 +21,7 @@ from trio_supervisor.runtime.logs.writer import BACKLOG_LIMIT, QUEUE_LIMIT, ROOM
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from trio_supervisor.core.config.model import Severity
     from trio_supervisor.runtime.logs.growth import LogWrites
@@ -126,6 +127,25 @@ class DiskCall(Generic[T]):
             return False
 
 
+class Source(Protocol):
+    """A pipe from which a sink fetches bytes in the worker's thread."""
+
+    fd: int
+    lock: AbstractContextManager[object]
+    """Held while it is read. Nobody takes it who holds the worker's lock."""
+    is_over: bool
+    """Whether no more bytes come from it. Guarded by its lock."""
+
+    def read(self, room: int) -> bytes:
+        """Return the next bytes, without waiting; none if there are none now.
+
+        ``room`` is how many the file takes before it is rotated.
+        """
+
+    def give_up(self) -> None:
+        """Be over: nothing waits for the pipe any more. Called with the lock."""
+
+
 class FileSink:
     """Sink for one regular file.
 
@@ -184,6 +204,18 @@ class FileSink:
             self._cut.written(joined)
             self._drops.recovered()
         self._reports.pass_on()
+
+    def write_from(self, source: Source) -> None:
+        """Write what comes from a source until it is over, in turns with other files.
+
+        Raises OSError.
+        """
+        move: Job = partial(self._move, source)
+        self._worker.when_readable(source.fd, partial(self._put, move, 0))
+
+    def forget(self, source: Source) -> None:
+        """Wait for a source no more. It is over, and its lock is held."""
+        self._worker.forget(source.fd)
 
     async def room(self) -> None:
         await self._wait_for(ROOM)
@@ -252,6 +284,24 @@ class FileSink:
             raise _unanswered(self._file.path)
         if outcome[0] is not None:
             raise outcome[0]
+
+    def _move(self, source: Source) -> None:
+        """Write the next bytes of a source, in the worker's thread, and wait for more."""
+        with source.lock:
+            data = source.read(self._file.room)
+            with self._worker.lock:
+                self.backlog += len(data)
+        if data:
+            self._file.write(data)
+            self._cut.written(data)
+            with self._worker.lock:
+                self.backlog -= len(data)
+        with source.lock:
+            if not source.is_over:
+                try:
+                    self.write_from(source)
+                except OSError:  # neither this thread nor another waits for it any more
+                    source.give_up()
 
     def _put(self, item: bytes | Job, size: int, *, urgent: bool = True) -> None:
         with self._worker.lock:

@@ -120,6 +120,11 @@ class LogFile:
         self._stale = False
         """Whether the file could not be opened again; each write tries."""
 
+    @property
+    def room(self) -> int:
+        """Bytes that it takes before it is rotated."""
+        return self._rotation.room(self._size)
+
     def write(self, data: bytes) -> None:
         """Append; rotate if the file is full then. Never raises."""
         if self._stale or self._rotations.count(self.path) != self._rotated:

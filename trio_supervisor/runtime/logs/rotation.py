@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import threading
 from collections import defaultdict
 from contextlib import suppress
@@ -50,6 +51,10 @@ class RotationScheme:
     def due(self, size: int) -> bool:
         """Return whether a file of this size, in bytes, is to be rotated."""
         return 0 < self.maxbytes <= size
+
+    def room(self, size: int) -> int:
+        """Return how many bytes a file of this size takes before it is to be rotated."""
+        return max(0, self.maxbytes - size) if self.maxbytes > 0 else sys.maxsize
 
     def shift(self, log: DirectoryEntry) -> None:
         """Rename the backups and then the log itself to the next number. Raises OSError.

@@ -36,6 +36,9 @@ over, and ends. ::
 * Locking: there is one lock, ``lock``, for the state of the worker, of all sinks and of all calls.
   It is held for a few instructions, never during a job. So threads and the event loop take it
   without waiting for a disk, and there is no order of locks to get wrong.
+* Pipes: the log of a flood is written from its pipe (``FileSink.write_from``). ``when_readable``
+  has a job done when a pipe can be read; the thread waits for all such pipes together when it has
+  no other job (``ready_pipes.py``), and looks at them from time to time while it has.
 * Waiting: ``wait`` blocks the calling thread and is only for a few milliseconds. Tasks wait for
   events of trio, which the thread sets through the loop (``wake``).
 * The threads are daemon threads of trio's cache. A disk that hangs does not hold up the exit.
@@ -52,6 +55,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import trio
 
+from trio_supervisor.runtime.logs.ready_pipes import ReadyPipes
+from trio_supervisor.runtime.system.threads import NoThread
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -62,6 +68,8 @@ if TYPE_CHECKING:
 STUCK_AFTER = 0.02
 #: Seconds after which a replaced thread that has not come back has met a disk that hangs.
 HANGS_AFTER = 0.05
+#: Seconds between two looks at pipes while there are always jobs.
+LOOK_AT_PIPES = 0.001
 
 
 class Submitter(Protocol):
@@ -102,6 +110,12 @@ class DiskWorker:
         self._replaced_at = 0.0
         self._done_at = 0.0
         """When a job was last done; monotonic."""
+        self._pipes: ReadyPipes | None = None
+        """Pipes that the thread waits for; None while there are none."""
+        self._waits = False
+        """Whether the active thread waits for pipes: it is not stuck, but to be woken for a job."""
+        self._polled = 0.0
+        """When pipes were last looked at; monotonic."""
         self.submitters: set[Submitter] = set()
         """Those with something in their queues. Guarded by the lock."""
 
@@ -116,12 +130,41 @@ class DiskWorker:
             begins = not self._active
             if begins:
                 self._active = self._postponed = True
-            elif not self._watched:
-                self._watched = _start(self._watch)
+            else:
+                self._see_to_it()
             # One that is not urgent waits for the loop, which the first such job has told.
             begins = not self._batches and self._postponed and (begins or urgent)
         if begins and (urgent or not self._begin_later()):
             self._begin()
+
+    def when_readable(self, fd: int, job: Job) -> None:
+        """Do a job once, in the thread, when a pipe can be read.
+
+        Raises OSError without descriptors or threads; then nothing is waited for.
+        """
+        with self.lock:
+            if self._pipes is None:
+                self._pipes = ReadyPipes()
+            self._pipes.arm(fd, job)
+            begins = not self._active
+            if begins:
+                self._active = self._postponed = True
+            self._see_to_it()
+        if begins:
+            self._begin()
+            if not self._active:
+                self.forget(fd)
+                raise NoThread
+
+    def forget(self, fd: int) -> None:
+        """Wait for a pipe no more. To be called before it is closed."""
+        with self.lock:
+            if self._pipes is not None:
+                self._pipes.forget(fd)
+                if self._waits:
+                    self._pipes.wake()
+                elif not self._active:
+                    self._close_pipes()
 
     def batch(self) -> DiskWorker:
         """Return a context that starts no thread before its end, unless it waits for a job.
@@ -210,37 +253,80 @@ class DiskWorker:
             if len(self._ready) > 1 and not self._watched:
                 self._watched = _start(self._watch)
         if inline:
-            self._serve(self._generation)
+            self._serve(self._generation, inline=True)
 
     def _start_generation(self) -> bool:
         """Start the next thread; return False if there is none to be had. Needs the lock."""
         started = _start(partial(self._serve, self._generation + 1))
         self._generation += started
+        self._waits = self._waits and not started
         self._began = time.monotonic()
         return started
 
+    def _see_to_it(self) -> None:
+        """Have a new job noticed by a thread that waits or is stuck. Needs the lock."""
+        if self._waits and self._ready and self._pipes is not None:
+            self._waits = False
+            self._began = time.monotonic()
+            self._pipes.wake()
+        if not self._watched:
+            self._watched = _start(self._watch)
+
     def _replace_if_stuck(self, after: float) -> None:
         """Go on in another thread if the present job has taken so many seconds. Needs the lock."""
-        if self._ready and not self._postponed and time.monotonic() - self._began >= after:
+        armed = self._pipes is not None and self._pipes.are_armed and not self._waits
+        if not (self._ready or armed) or self._postponed:
+            return
+        if time.monotonic() - self._began >= after:
             self._stuck += self._start_generation()
             self._replaced_at = time.monotonic()
 
-    def _serve(self, generation: int) -> None:
-        """Do jobs until there are none, or until this thread was replaced."""
+    def _serve(self, generation: int, *, inline: bool = False) -> None:
+        """Do jobs until there are none, or until this thread was replaced.
+
+        ``inline``: in the thread of the caller, which waits for no pipe.
+        """
         while True:
             with self.lock:
                 if generation != self._generation:
                     self._stuck -= 1
+                    if not self._active:
+                        self._close_pipes()
                     self._changed.notify_all()
                     return
-                if not self._ready:
-                    self._active = False
-                    self._changed.notify_all()
-                    return
-                job = self._ready.popleft()
                 self._began = time.monotonic()
+                armed = self._pipes is not None and self._pipes.are_armed and not inline
+                if armed and (not self._ready or self._began - self._polled >= LOOK_AT_PIPES):
+                    self._polled = self._began
+                    self._waits = not self._ready
+                    job: Job = partial(self._poll, generation, wait=self._waits)
+                elif self._ready:
+                    job = self._ready.popleft()
+                else:
+                    self._active = False
+                    self._close_pipes()
+                    self._changed.notify_all()
+                    return
             job()
             self._done_at = time.monotonic()
+
+    def _poll(self, generation: int, *, wait: bool) -> None:
+        """Do what is to be done for pipes that can be read."""
+        pipes = self._pipes
+        assert pipes is not None
+        ready = pipes.poll(wait=wait)
+        with self.lock:
+            if generation == self._generation:
+                self._waits = False
+            jobs = pipes.take(ready)
+        for job in jobs:
+            job()
+
+    def _close_pipes(self) -> None:
+        """Release what waiting takes, if no pipe and no thread needs it. Needs the lock."""
+        if self._pipes is not None and not (self._pipes.are_registered or self._stuck):
+            self._pipes.close()
+            self._pipes = None
 
     def _watch(self) -> None:
         """Run as the watchdog, until no job waits behind another."""
@@ -248,7 +334,7 @@ class DiskWorker:
             time.sleep(self._stuck_after)
             with self.lock:
                 self._replace_if_stuck(self._stuck_after)
-                if not self._ready:
+                if not (self._ready or (self._pipes is not None and self._pipes.are_registered)):
                     self._watched = False
                     return
 

@@ -3,9 +3,11 @@
 1. The source is the channel's reader (``reader.py``).
 2. Filters remove ANSI sequences and take captures apart (``core/output.py``). They pass bytes on
    split anywhere, as they were read.
-3. ``_write`` gives the rest to the log targets (``targets.py``), to memory, subscribers and events,
-   and at level debug to the activity log. With a log format a stage in front of the targets alone
-   makes records of the bytes (``records.py``).
+3. ``_deliver_contained`` gives the rest to the log targets (``targets.py``), to memory, subscribers
+   and events, and at level debug to the activity log. With a log format a stage in front of the
+   targets alone makes records of the bytes (``records.py``).
+
+A flood that only its log file needs goes past all this (``transfer.py``).
 
 An error in one channel ends neither that channel nor another.
 """
@@ -23,11 +25,13 @@ from trio_supervisor.core.config.names import full_name
 from trio_supervisor.core.output import AnsiStripper, Capture, Captured, WholeCharacters
 from trio_supervisor.core.process.log_lines import ProcessLine
 from trio_supervisor.runtime.logs.drops import reason
-from trio_supervisor.runtime.output.reader import PROMPT, read_rest
+from trio_supervisor.runtime.output.pipe import read_rest
+from trio_supervisor.runtime.output.reader import PROMPT
 from trio_supervisor.runtime.output.subscriptions import Subscriptions
 from trio_supervisor.runtime.output.tail_buffer import TailBuffer
 from trio_supervisor.runtime.output.targets import ChannelTargets
 from trio_supervisor.runtime.output.time_index import TimeIndex
+from trio_supervisor.runtime.output.transfer import Transfer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -170,6 +174,18 @@ class OutputChannel:
         if self._host.daemon.loglevel <= Severity.DEBUG:
             self._report(Severity.DEBUG, f"fd {fd} closed, stopped monitoring <{self._label}>")
 
+    def transfer(self, fd: int) -> Transfer | None:
+        """Start what moves output from the pipe to the log; None if it is needed elsewhere too."""
+        sink = self._targets.only_file
+        if sink is None or not self._is_plain:
+            return None
+        transfer = self.subscriptions.bypass = Transfer(fd, sink, self.tail, self.time_index)
+        try:
+            transfer.start()
+        except OSError:  # no descriptor or thread is left: the event loop reads the pipe
+            return None
+        return transfer
+
     def drain_rest(self, fd: int) -> None:
         """Take exactly what a dead child has left in its pipe."""
         for data in read_rest(fd):
@@ -270,6 +286,19 @@ class OutputChannel:
         self._host.log(severity, ProcessLine(text, name, self._pid, None))
 
     @property
+    def _is_plain(self) -> bool:
+        """Whether the bytes of the output go to its log as they are, and nowhere else."""
+        return not (
+            self._publishes
+            or self._records is not None
+            or self._stripper is not None
+            or self._capture is not None
+            or self._journal is not None
+            or self.subscriptions
+            or self._host.daemon.loglevel <= Severity.DEBUG
+        )
+
+    @property
     def _label(self) -> str:
         return f"{self._process} {self.name}"
 
@@ -288,7 +317,14 @@ class OutputChannel:
         if not data:
             return
         try:
-            self._write(data)
+            self._write_to_log(data)
+            self.subscriptions.feed(data)
+            if self._publishes:
+                self._publish_text(self._characters.feed(data))
+            if self._host.daemon.loglevel <= Severity.DEBUG:
+                self._host.log(
+                    Severity.DEBUG, f"'{self._process}' {self.name} output:\n{events.as_text(data)}"
+                )
         except Exception as error:  # must end neither this channel nor the daemon
             self._report(
                 Severity.CRITICAL, f"output of {self._label} could not be handled: {error!r}"
@@ -303,16 +339,6 @@ class OutputChannel:
             self._journal.write(data)
         self.time_index.note(trio.current_time(), self.tail.count)
         self.tail.feed(data)
-
-    def _write(self, data: bytes) -> None:
-        self._write_to_log(data)
-        self.subscriptions.feed(data)
-        if self._publishes:
-            self._publish_text(self._characters.feed(data))
-        if self._host.daemon.loglevel <= Severity.DEBUG:
-            self._host.log(
-                Severity.DEBUG, f"'{self._process}' {self.name} output:\n{events.as_text(data)}"
-            )
 
     def _publish_text(self, data: bytes) -> None:
         if data and self._publishes:

@@ -10,9 +10,11 @@ line. How a pipe is read therefore depends on how much comes:
   their tasks, with one timer, reads all busy pipes one after another, without waiting for any of
   them, and wakes the disk worker once for all of it. After a beat without output the pipe is quiet
   again.
-* **Flooded.** A read fetched as much as a default pipe holds. The pipe is enlarged, and the
-  channel's own task reads whenever it is readable, as long as so much comes that the child would
-  have to wait for the next beat. Only if reads are small it pauses for a moment in between.
+* **Flooded.** A read fetched as much as a default pipe holds. If only a log file needs the bytes,
+  the disk worker's thread moves them there without the event loop (``transfer.py``). Otherwise the
+  pipe is enlarged, and the channel's own task reads whenever it is readable, as long as so much
+  comes that the child would have to wait for the next beat. If reads are small it pauses for a
+  moment in between.
 
 Nothing is held back: what has been read is passed on at once, so a channel may be cancelled at any
 time, and the rest is read from the pipe by others.
@@ -24,7 +26,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from trio_supervisor.runtime.output.reader import DEFAULT_PIPE_SIZE, HOT_PIPE_SIZE, read_turn
+from trio_supervisor.runtime.output.pipe import DEFAULT_PIPE_SIZE, HOT_PIPE_SIZE, SMALL
+from trio_supervisor.runtime.output.reader import read_turn
 from trio_supervisor.runtime.system.malloc import fix_thresholds
 
 if TYPE_CHECKING:
@@ -32,16 +35,18 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from trio_supervisor.runtime.output.reader import Intake
+    from trio_supervisor.runtime.output.transfer import Transfer
 
 #: Seconds between two beats. A wake-up costs more than the bytes it fetches, and 20 ms cannot be
 #: seen in a log.
 GATHER = 0.02
 #: Pipes read in one go on the beat, before other tasks run.
 PIPES_PER_TURN = 50
-#: A flood of lines is not read line by line: after a read of fewer bytes than this the task pauses
-#: for some seconds, in which a child can hardly fill its pipe.
-SMALL = 8 * 1024
+#: Seconds that the task pauses after a small read, in which a child can hardly fill its pipe.
 SMALL_PAUSE = 0.001
+#: Seconds between two looks at a flood that goes past the event loop. It is over if it had less
+#: than HOT_PIPE_SIZE bytes meanwhile.
+REVIEW = 0.2
 
 
 class _Busy:
@@ -151,14 +156,19 @@ class GatheringReader:
     async def _read_flood(self, fd: int, intake: Intake) -> int | None:
         """Return what the last read fetched."""
         fix_thresholds()
-        since, amount = trio.current_time(), 0
+        since, amount, count = trio.current_time(), 0, DEFAULT_PIPE_SIZE
         while True:
             if intake.backlogged:
                 await intake.room()
-            await trio.lowlevel.wait_readable(fd)
-            count = self._read(fd, intake)
-            if count is None:
+            if count >= DEFAULT_PIPE_SIZE and (transfer := intake.transfer(fd)) is not None:
+                read = await _follow(transfer)
+                since, amount = trio.current_time(), 0
+            else:
+                await trio.lowlevel.wait_readable(fd)
+                read = self._read(fd, intake)
+            if read is None:
                 return None
+            count = read
             amount += count
             now = trio.current_time()
             if now - since >= GATHER:
@@ -167,3 +177,14 @@ class GatheringReader:
                 since, amount = now, 0
             if count < SMALL:
                 await trio.sleep(SMALL_PAUSE)
+
+
+async def _follow(transfer: Transfer) -> int | None:
+    """Let a flood go past the event loop until it ebbs; return None at the end of the pipe."""
+    with transfer:
+        moved = HOT_PIPE_SIZE
+        while moved >= HOT_PIPE_SIZE and not transfer.is_over:
+            with trio.move_on_after(REVIEW):
+                await transfer.ended()
+            moved = transfer.account()
+    return None if transfer.has_ended else 0

@@ -7,25 +7,23 @@ A channel is given its reader: the prompt one here, or that which gathers the ou
 
 from __future__ import annotations
 
-import fcntl
-import os
-import struct
-import termios
 from typing import TYPE_CHECKING, Protocol
 
 import trio
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from trio_supervisor.runtime.output.pipe import (
+    CHUNK,
+    DEFAULT_PIPE_SIZE,
+    HOT_PIPE_SIZE,
+    enlarge,
+    read_available,
+)
 
-#: Most bytes taken from a pipe by one read; also how far a log may exceed its ``maxbytes``.
-CHUNK = 128 * 1024
+if TYPE_CHECKING:
+    from trio_supervisor.runtime.output.transfer import Transfer
+
 #: Reads of one pipe before other tasks get their turn.
 READS_PER_TURN = 4
-#: A pipe that filled a whole default pipe buffer is enlarged to this, for fewer and larger reads.
-#: Never by default, because an unprivileged user may have only 1024 large pipes.
-HOT_PIPE_SIZE = 256 * 1024
-DEFAULT_PIPE_SIZE = 64 * 1024
 
 
 class Intake(Protocol):
@@ -36,6 +34,9 @@ class Intake(Protocol):
 
     def pipe_ended(self, fd: int) -> None:
         """Take note that the pipe has been read to its end."""
+
+    def transfer(self, fd: int) -> Transfer | None:
+        """Start what moves output past the event loop; None if that is not possible now."""
 
     @property
     def backlogged(self) -> bool:
@@ -100,32 +101,5 @@ def read_turn(fd: int, intake: Intake) -> int | None:
         if len(data) < DEFAULT_PIPE_SIZE:
             break
         if len(data) == DEFAULT_PIPE_SIZE:
-            _enlarge(fd)
+            enlarge(fd, HOT_PIPE_SIZE)
     return count
-
-
-def read_available(fd: int, size: int) -> bytes | None:
-    """Read from a non-blocking pipe: None means nothing is there now, ``b""`` end of file."""
-    try:
-        return os.read(fd, size)
-    except BlockingIOError:
-        return None
-
-
-def read_rest(fd: int) -> Iterator[bytes]:
-    """Read exactly what is in the pipe now.
-
-    For the pipe of a dead child: a descendant may hold the other end and write for ever.
-    """
-    (waiting,) = struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"\0\0\0\0"))
-    while waiting > 0 and (data := read_available(fd, min(waiting, CHUNK))):
-        yield data
-        waiting -= len(data)
-
-
-def _enlarge(fd: int) -> None:
-    try:
-        if fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ) < HOT_PIPE_SIZE:
-            fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, HOT_PIPE_SIZE)
-    except OSError:
-        return  # over the user's limit: a small pipe works too

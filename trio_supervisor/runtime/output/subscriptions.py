@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from trio_supervisor.runtime.output.backlog import Overflow
+    from trio_supervisor.runtime.output.transfer import Transfer
 
 #: Bytes that may wait for a slow reader.
 BUFFER_BYTES = 1024 * 1024
@@ -168,9 +169,11 @@ class Subscriber(Protocol):
 class Subscriptions:
     """The subscribers of one channel."""
 
-    __slots__ = ("_over", "_subscribers")
+    __slots__ = ("_over", "_subscribers", "bypass")
 
     def __init__(self) -> None:
+        self.bypass: Transfer | None = None
+        """The last transfer of output to the log alone, which a subscriber ends."""
         self._subscribers: tuple[Subscriber, ...] = ()
         self._over = False
 
@@ -197,6 +200,8 @@ class Subscriptions:
 
     def add(self, subscriber: Subscriber) -> None:
         """Let a subscriber hear of the output until it is removed."""
+        if self.bypass is not None:
+            self.bypass.stop()
         self._subscribers = (*self._subscribers, subscriber)
         if self._over:
             subscriber.end()
@@ -205,6 +210,9 @@ class Subscriptions:
         """End a subscription; a process that waits for its reader goes on."""
         self._subscribers = tuple(one for one in self._subscribers if one is not subscriber)
         subscriber.end()
+
+    def __bool__(self) -> bool:
+        return bool(self._subscribers)
 
     def feed(self, data: bytes) -> None:
         for subscriber in self._subscribers:

@@ -29,6 +29,13 @@ class TailBuffer:
         self._cut = self._cut or len(data) > REMEMBERED
         self._end = data[-REMEMBERED:]
 
+    def add(self, later: TailBuffer) -> None:
+        """Add output that went to the log after what is here."""
+        count = self.count + later.count
+        self.feed(later._end)
+        self.count = count
+        self._cut = self._cut or later._cut
+
     @property
     def data(self) -> bytes:
         """The last bytes; whole lines as far as possible."""

@@ -114,6 +114,14 @@ class ChannelTargets:
         """What stands in for targets that could not be opened."""
         return [sink for sink in self._open if isinstance(sink, MissingLog)]
 
+    @property
+    def only_file(self) -> FileSink | None:
+        """The sink of the log file, if there is no other target."""
+        if len(self._open) != 1:
+            return None
+        (sink,) = self._open
+        return sink if isinstance(sink, FileSink) else None
+
     def write(self, data: bytes) -> None:
         for sink in self._open:
             sink.write(data)

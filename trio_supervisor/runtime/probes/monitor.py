@@ -49,7 +49,7 @@ from trio_supervisor.core.process.probing import (
     unheard_words,
 )
 from trio_supervisor.core.process.states import State
-from trio_supervisor.runtime.output.reader import read_available
+from trio_supervisor.runtime.output.pipe import read_available
 from trio_supervisor.runtime.output.subscriptions import BUFFER_BYTES, OutputStream
 from trio_supervisor.runtime.probes.attempt import Prober
 from trio_supervisor.runtime.probes.notify_socket import NotifySocket
