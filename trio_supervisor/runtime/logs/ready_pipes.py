@@ -59,20 +59,21 @@ class ReadyPipes:
             self._epoll.unregister(fd)
 
     def poll(self, *, wait: bool) -> list[int]:
-        """Return the pipes that can be read; ``wait`` until there are some, or for ``wake``."""
-        ready = [fd for fd, _ in self._epoll.poll(None if wait else 0)]
-        if self._bell in ready:
-            ready.remove(self._bell)
-            os.eventfd_read(self._bell)
-        return ready
+        """Return what ``take`` is to be called with; ``wait`` for a pipe or ``wake``."""
+        return [fd for fd, _ in self._epoll.poll(None if wait else 0)]
 
     def take(self, ready: list[int]) -> list[Job]:
-        """Return the jobs of these pipes, which are not armed any more."""
+        """Return the jobs of the pipes that can be read, which are not armed any more."""
         return [job for fd in ready if (job := self._armed.pop(fd, None)) is not None]
 
     def wake(self) -> None:
-        """Let ``poll`` return."""
+        """Let ``poll`` return, also the next ones until ``woken``."""
         os.eventfd_write(self._bell, 1)
+
+    def woken(self, ready: list[int]) -> None:
+        """Tell that the thread that was to be woken has returned from ``poll``."""
+        if self._bell in ready:
+            os.eventfd_read(self._bell)
 
     def close(self) -> None:
         self._epoll.close()

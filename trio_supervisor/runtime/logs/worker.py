@@ -113,7 +113,7 @@ class DiskWorker:
         self._pipes: ReadyPipes | None = None
         """Pipes that the thread waits for; None while there are none."""
         self._waits = False
-        """Whether the active thread waits for pipes: it is not stuck, but to be woken for a job."""
+        """Whether the active thread waits for pipes. It is to be woken for a job, and not stuck."""
         self._polled = 0.0
         """When pipes were last looked at; monotonic."""
         self.submitters: set[Submitter] = set()
@@ -259,23 +259,20 @@ class DiskWorker:
         """Start the next thread; return False if there is none to be had. Needs the lock."""
         started = _start(partial(self._serve, self._generation + 1))
         self._generation += started
-        self._waits = self._waits and not started
         self._began = time.monotonic()
         return started
 
     def _see_to_it(self) -> None:
         """Have a new job noticed by a thread that waits or is stuck. Needs the lock."""
         if self._waits and self._ready and self._pipes is not None:
-            self._waits = False
-            self._began = time.monotonic()
             self._pipes.wake()
         if not self._watched:
             self._watched = _start(self._watch)
 
     def _replace_if_stuck(self, after: float) -> None:
         """Go on in another thread if the present job has taken so many seconds. Needs the lock."""
-        armed = self._pipes is not None and self._pipes.are_armed and not self._waits
-        if not (self._ready or armed) or self._postponed:
+        armed = self._pipes is not None and self._pipes.are_armed
+        if self._waits or self._postponed or not (self._ready or armed):
             return
         if time.monotonic() - self._began >= after:
             self._stuck += self._start_generation()
@@ -316,8 +313,9 @@ class DiskWorker:
         assert pipes is not None
         ready = pipes.poll(wait=wait)
         with self.lock:
-            if generation == self._generation:
+            if generation == self._generation:  # the call is not meant for a replaced thread
                 self._waits = False
+                pipes.woken(ready)
             jobs = pipes.take(ready)
         for job in jobs:
             job()
