@@ -73,9 +73,15 @@ startsecs = 0
 """
 
 
-def _run(subject: Subject, directory: Path, *, reading: str) -> Sample:
+def listener_script(directory: Path, reading: str = _UNBUFFERED) -> str:
+    """Write a listener; return its path. Its argument is the directory for its notes."""
     script = directory / "listener.py"
     script.write_text(reading + _LISTENER)
+    return str(script)
+
+
+def _run(subject: Subject, directory: Path, *, reading: str) -> Sample:
+    script = listener_script(directory, reading)
     pool = _POOL.format(
         python=sys.executable.replace("%", "%%"),
         script=script,
