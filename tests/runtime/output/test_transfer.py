@@ -15,7 +15,7 @@ import trio
 from tests.kit.daemon import PATIENCE
 from tests.kit.fakes import Recorder
 from trio_supervisor.core.config.model import ChannelConfig, DaemonConfig, LogFormat, Severity
-from trio_supervisor.runtime.output.channel import OutputChannel
+from trio_supervisor.runtime.output.channel import OutputChannel, open_channels
 from trio_supervisor.runtime.output.pipe import CHUNK
 from trio_supervisor.runtime.output.transfer import PIECE
 
@@ -80,7 +80,7 @@ async def opened(
     recorder = Recorder(daemon or DaemonConfig())
     config = ChannelConfig(str(log)) if config is None else config
     channel = OutputChannel("stdout", config, process="x", group="g", host=recorder.host)
-    await channel.open()
+    await open_channels([channel], recorder.host.sinks)
     yield channel
     channel.finish()
     await channel.settled()
@@ -227,7 +227,7 @@ async def test_only_bytes_for_a_log_file_alone_go_past_the_event_loop(
         log_format=log_format,
     )
     reading, writing = os.pipe()
-    await channel.open()
+    await open_channels([channel], host.sinks)
     transfer = channel.transfer(reading)
     assert (transfer is not None) == is_plain
     if transfer is not None:

@@ -176,7 +176,7 @@ class OutputChannel:
 
     def transfer(self, fd: int) -> Transfer | None:
         """Start what moves output from the pipe to the log; None if it is needed elsewhere too."""
-        sink = self._targets.only_file
+        sink = self.targets.only_file
         if sink is None or not self._is_plain:
             return None
         transfer = self.subscriptions.bypass = Transfer(fd, sink, self.tail, self.time_index)
