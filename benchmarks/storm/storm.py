@@ -79,16 +79,19 @@ class Storm:
                 number, kept = 0, HISTORY * len(self.fleet.programs)
                 full = time.monotonic() + HISTORY_FULL
                 earlier: list[health.Usage] = []
+                later: list[health.Usage] = []
                 while (left := end - time.monotonic()) > 0:
                     self._round(number, min(ROUND, left))
                     self._settle(helpers)
                     now = health.usage(self.daemon.pid)
-                    if kept and time.monotonic() > full:
-                        earlier, kept = [], 0
                     if earlier:
                         self.errors += self._grown(health.largest(earlier), kept)
                     if len(earlier) < CALMS:
                         earlier.append(now)
+                    elif kept and time.monotonic() > full:
+                        later.append(now)
+                        if len(later) == CALMS:
+                            earlier, kept = later, 0
                     self.say(self._progress(number, now))
                     if self.errors:
                         break

@@ -6,12 +6,13 @@ import json
 import os
 import signal
 import subprocess
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from tests.kit.ctl import Ran, finish, install, run, spawn
-from tests.kit.daemon import Daemon, daemon
+from tests.kit.daemon import Daemon, daemon, eventually
 from tests.kit.terminal import CTRL_C, Terminal, terminal
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ startretries=0
 command=/no/such/program
 autostart=false
 [program:deaf]
-command=/bin/sh -c "trap '' TERM; while :; do sleep 1; done"
+command=/bin/sh -c "trap '' TERM; echo deaf; while :; do sleep 1; done"
 startsecs=0
 autostart=false
 stopwaitsecs=120
@@ -373,6 +374,8 @@ def test_what_a_name_was_meant_for(stage: Stage) -> None:
 @pytest.mark.behaviour("client.md#colours-hints-and-progress")
 def test_progress_and_interrupt(stage: Stage) -> None:
     assert stage.ctl("start", "deaf").status == 0
+    said = partial(stage.daemon.rpc.readProcessStdoutLog, "deaf", 0, 10)
+    eventually(said, "its being deaf")
     with stage.person("stop", "deaf") as person:
         person.expect_pattern(r"stopping deaf\.\.\. \d+s, KILL in 1[01]\ds")
         person.type(CTRL_C)
