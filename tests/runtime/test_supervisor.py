@@ -276,16 +276,16 @@ async def test_a_step_that_fails_keeps_no_other_from_its_turn(autojump_clock: Mo
     async with supervised(*before, reload=lambda: Config(groups=(group("new"),))) as stage:
         sup = stage.supervisor
         busy = sup.process("busy")
-        async with trio.open_nursery() as nursery:
-            stage.child("busy").on_signal = ignore_all_but_kill
-            results = {}
+        stage.child("busy").on_signal = ignore_all_but_kill
 
-            async def update() -> None:
-                results.update({r.step.group: r.error for r in await sup.update()})
+        stopped = "busy", State.STOPPED
 
-            nursery.start_soon(update)
-            await busy.wait_for(State.STOPPED)
-            busy.begin()  # another request starts it again at that moment
+        def start_again(event: Event) -> None:
+            if isinstance(event, ProcessState) and (event.process, event.state) == stopped:
+                busy.begin()
+
+        sup._host.bus.observe(start_again)  # before any task sees that it has stopped
+        results = {result.step.group: result.error for result in await sup.update()}
         assert isinstance(results.pop("busy"), StillRunning)
         assert results == {"gone": None, "new": None}
 
