@@ -32,6 +32,7 @@ from trio_supervisor.core.handover.state import (
 )
 from trio_supervisor.core.process.cause import Cause, CauseKind
 from trio_supervisor.core.process.exit import Exit
+from trio_supervisor.core.process.reasons import reason
 from trio_supervisor.core.process.states import State
 from trio_supervisor.runtime.adoption.keeper import (
     KeeperBusy,
@@ -248,8 +249,8 @@ def _record_first(process: Process, step: FirstStep, cause: Cause) -> None:
     """Record what the earlier daemon has left, and what it could not record."""
     states, child, record = process._states, process.driver.child, process.record
     if record.transition is not None:  # ``why`` begins with it: the journal may be a new one
-        pid = 0 if child is None else child.pid
-        record.entry = process.journal.still(process.full_name, process.state, pid, cause)
+        pid, why = 0 if child is None else child.pid, reason(process.config, record)
+        record.entry = process.journal.still(process.full_name, record.transition, pid, why, cause)
     if step is FirstStep.LOST:
         states.end(_UNKNOWN, trio.current_time())
     elif step in (FirstStep.SPAWNED, FirstStep.FOUND) and child is not None:

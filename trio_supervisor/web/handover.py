@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from trio_supervisor.core.config.model import UnixServer
 from trio_supervisor.core.handover.state import HandedConnection, HandedServer, HandedWeb
 from trio_supervisor.runtime.system.unix_socket import UnixListener
+from trio_supervisor.web.sockets import BACKLOG
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -64,6 +65,7 @@ def listener_of(server: Server, handed: HandedServer) -> socket.socket:
     if not isinstance(server, UnixServer):
         return socket.socket(fileno=handed.descriptor)
     listener = UnixListener(server.file, handed.descriptor)
+    listener.listen(BACKLOG)  # the kernel tells clients the pid of the process that did this last
     with suppress(OSError):  # a cleaner has removed it; it is made again
         status = os.lstat(server.file)
         if (status.st_dev, status.st_ino) == handed.file:

@@ -19,17 +19,22 @@ from typing import TYPE_CHECKING
 from trio_supervisor.cli.recorded_pid import recorded_pid
 from trio_supervisor.core.cgroups import LIMITS, no_controller, shortcomings
 from trio_supervisor.core.config.converters import SYSLOG
-from trio_supervisor.core.config.model import AUTO, InetServer, UnixServer
+from trio_supervisor.core.config.model import AUTO, InetServer, Survive, UnixServer
 from trio_supervisor.core.config.secrets import as_written
 from trio_supervisor.core.config.shell_syntax import no_program, open_quote
 from trio_supervisor.core.diagnostics import Diagnostic, Place, Severity
 from trio_supervisor.core.errors import RequestError, ServerError
 from trio_supervisor.runtime.cgroups import subtree
 from trio_supervisor.runtime.inspect.port_owners import (
+    KEEPER_SUFFIX,
     command_of,
     holder_of_port,
     holder_of_socket,
+    is_gone,
+    keeper_after,
+    keeper_of,
     listener_of_socket,
+    words_of,
 )
 from trio_supervisor.runtime.spawn.command import find_command
 from trio_supervisor.runtime.spawn.leftovers import find_leftovers
@@ -46,6 +51,12 @@ DAEMON = "supervisord"
 NO_PERMISSION = "give the user the permission, or name another place"
 TAKEN = "stop that one first, or choose another"
 CLOSE_QUOTE = "close the quote, or write \\' for a quote that is meant as it is"
+#: What to do about a process of an earlier daemon.
+_LEFT = {
+    Survive.NONE: "end it, if the daemon is not to run the program twice: kill {}",
+    Survive.KILL: "the next daemon ends it, if survive was set when it was started",
+    Survive.ADOPT: "the next daemon goes on with it, if survive was set when it was started",
+}
 #: Placeholder for a process name, so that processes with the same finding can share it.
 WHO = "\0"
 
@@ -73,9 +84,9 @@ class _Prober:
         self._config = config
         uid = config.daemon.uid
         self._uid = os.geteuid() if uid is None else uid
-        self._itself = ""
-        """The daemon that already runs with this configuration, if any: sockets and ports that it
-        holds are not reported as taken."""
+        self._itself = {keeper_of(config.daemon.pidfile)}
+        """The daemon that already runs with this configuration, if any, and its keeper: sockets and
+        ports that they hold are not reported as taken."""
         self._cgroup, self._no_cgroup = _cgroup(config.daemon.cgroup)
 
     def daemon(self) -> Findings:
@@ -131,24 +142,27 @@ class _Prober:
         pid = living = None
         with suppress(OSError, ValueError):
             pid = recorded_pid(pidfile)
-            command = command_of(pid)
-            if "supervisor" in command:
+            if is_gone(pid):
+                self._itself.add(keeper_after(pid))
+            if any("supervisor" in word for word in words_of(pid)):
                 living = pid
-                self._itself = f"process {pid} ({command})"
-                text = f"the daemon runs already: process {pid} ({command})"
+                self._itself.add(itself := f"process {pid} ({command_of(pid)})")
+                text = f"the daemon runs already: {itself}"
                 hint = "tsupervisorctl update, or reload, applies a new configuration"
                 yield _warning(text, DAEMON, "pidfile", hint)
-        yield from self._leftovers(living, pid)
+        if living is None or not os.path.exists(pidfile + KEEPER_SUFFIX):  # else they are adopted
+            yield from self._leftovers(living, pid)
 
     def _leftovers(self, living: int | None, earlier: int | None) -> Findings:
         """``living`` is the running daemon if it is known, ``earlier`` the pid in the pidfile."""
         for server in self._config.servers:
             if living is None and isinstance(server, UnixServer):
-                living = listener_of_socket(server.file)
+                found = listener_of_socket(server.file)
+                living = None if found and is_gone(found) else found
         daemon = os.getpid() if living is None else living
         with suppress(OSError):  # there is no /proc
             for leftover in find_leftovers(self._config, daemon=daemon, earlier=earlier):
-                hint = f"end it, if the daemon is not to run the program twice: kill {leftover.pid}"
+                hint = _LEFT[self._config.daemon.survive].format(leftover.pid)
                 yield _warning(str(leftover), DAEMON, None, hint)
 
     def server(self, server: UnixServer | InetServer) -> Findings:
@@ -234,7 +248,7 @@ class _Prober:
             text = f"{whose} cannot be created: {path} exists and is not a socket"
             hint = "remove it, or choose another path"
             yield _error(text, section, option, hint)
-        elif (holder := holder_of_socket(path)) not in (None, self._itself):
+        elif (holder := holder_of_socket(path)) not in (None, *self._itself):
             text = f"{whose} is taken: {path} is held by {holder}"
             yield _warning(text, section, option, TAKEN)
 
@@ -246,7 +260,7 @@ class _Prober:
             hint = "write an address, like 127.0.0.1, or * for all"
             yield _error(text, section, option, hint)
             return
-        if holder not in (None, self._itself):
+        if holder not in (None, *self._itself):
             text = f"{whose} cannot listen: port {port} is held by {holder}"
             yield _warning(text, section, option, TAKEN)
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import binascii
 import errno
+import os
 import socket
+import sys
 import time
 
 from trio_supervisor.cli.client.http import ProtocolViolation, ResponseParser
@@ -140,6 +142,25 @@ class ServerAddress:
             if error.filename is None:
                 error.filename = self.path or self.host
             raise
+
+    def killed_daemon(self) -> int:
+        """Return the pid of the daemon that has opened the unix socket, if it has ended, else 0.
+
+        Then others have the socket open. Of a port that is not known.
+        """
+        if not self.path:
+            return 0
+        try:
+            with self.connect(LOOK, TlsOptions()) as connection:
+                found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 4)
+            pid = int.from_bytes(found, sys.byteorder)
+            if pid:  # else it is one of another pid namespace
+                os.kill(pid, 0)
+        except ProcessLookupError:
+            return pid
+        except OSError:
+            return 0
+        return 0
 
     def _connected(self, timeout: float | None, tls: TlsOptions) -> socket.socket:
         if not self.path:

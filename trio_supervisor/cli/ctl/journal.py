@@ -64,9 +64,9 @@ def _show_why(session: Session, found: Entry) -> None:
     if not chain:
         session.line(f"{found['process']} is {found['statename']}: it was never started")
     else:
-        ago = duration(max(0, int(time.time() - chain[0]["time"])))
-        since = _time(chain[0]["time"])
-        session.line(f"{found['process']} is {found['statename']} since {since} ({ago})")
+        since = chain[0]["evidence"].get("since", chain[0]["time"])  # of one that was taken over
+        ago = duration(max(0, int(time.time() - since)))
+        session.line(f"{found['process']} is {found['statename']} since {_time(since)} ({ago})")
     for entry in chain:
         who = entry["who"] if entry is chain[-1] else ""
         session.line(f"  {_time(entry['time'])}  {_told(entry, who)}")

@@ -55,11 +55,12 @@ class Progress:
         self._limits: dict[tuple[str, str], int] | None = None
 
     def __enter__(self) -> Progress:
-        self._session.client().while_waiting = self._show
+        client = self._session.client()
+        self._before, client.while_waiting = client.while_waiting, self._show
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
-        self._session.client().while_waiting = None
+        self._session.client().while_waiting = self._before
         self._client.close()
         if self._shown:
             _write(CLEAR)

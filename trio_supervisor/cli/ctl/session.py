@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from _thread import get_ident
 
-from trio_supervisor.cli.client.client import UNAUTHORIZED, Client, Fault, HttpError
+from trio_supervisor.cli.client.client import UNAUTHORIZED, Client, Fault, HttpError, ServerAddress
 from trio_supervisor.cli.ctl.io import StandardInput, StandardOutput
 from trio_supervisor.core.process.states import FaultCode
 
@@ -131,7 +131,16 @@ class Session:
         client = self._clients.get(get_ident())
         if client is None:
             client = self._clients[get_ident()] = self.another_client(self.options.timeout)
+            client.while_waiting = self._tell_of_killed
         return client
+
+    def _tell_of_killed(self) -> None:
+        """Say why there is no answer, if the daemon was killed and a keeper has its socket."""
+        self.client().while_waiting = None
+        address = ServerAddress(self.options.serverurl)
+        if (pid := address.killed_daemon()) and sys.stderr is not None:
+            told = f"the daemon (pid {pid}) was killed, its programs go on (survive = adopt); "
+            print(f"{address.path}: {told}waiting until it is started again", file=sys.stderr)
 
     def another_client(self, timeout: float | None) -> Client:
         """A further connection to the same daemon; the caller closes it."""

@@ -45,7 +45,8 @@ def _fact(entry: JournalEntry, name: str) -> str:
 def _state(entry: JournalEntry) -> str:
     if entry.old == entry.new:
         pid = f" with pid {_fact(entry, 'pid')}" if "pid" in entry.evidence else ""
-        return f"still {entry.new}{pid}, as under the earlier supervisor, which was killed"
+        reason = f" ({_fact(entry, 'reason')})" if "reason" in entry.evidence else ""
+        return f"still {entry.new}{pid}{reason}, as under the earlier supervisor, which was killed"
     return _STATES[State[entry.new]](entry)
 
 

@@ -7,6 +7,7 @@ Nothing is sent to that process, and only unix sockets are connected to. Ports a
 from __future__ import annotations
 
 import contextlib
+import errno
 import ipaddress
 import os
 import socket
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 LISTEN = "0A"
 #: Seconds within which a unix socket must accept a connection.
 PROBE_TIME = 1.0
+#: Of ``runtime/adoption/keeper.py``, which needs trio.
+KEEPER_SCRIPT, KEEPER_SUFFIX = "keeper_process.py", ".keeper"
 #: Characters of a command line that are shown.
 LONGEST_COMMAND = 60
 
@@ -73,8 +76,31 @@ def peer_of(client: socket.socket) -> str:
     return _described(peer_credentials(client)[0])
 
 
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended: its socket is kept open by others."""
+    try:
+        os.kill(pid, 0)
+    except OSError as error:
+        return error.errno == errno.ESRCH
+    return False
+
+
 def _described(pid: int) -> str:
-    return f"process {pid} ({command_of(pid)})" if pid else "a process outside this container"
+    if not pid:
+        return "a process outside this container"
+    if is_gone(pid):
+        return keeper_after(pid)
+    return f"process {pid} ({command_of(pid)})"
+
+
+def keeper_after(pid: int) -> str:
+    """Describe the keeper of a daemon that was killed (``survive = adopt``), by its pid."""
+    return f"the keeper of a daemon that was killed (pid {pid})"
+
+
+def keeper_of(pidfile: str) -> str:
+    """The same by the pidfile of the daemon."""
+    return f"the keeper of a daemon that was killed, whose pidfile is {pidfile}"
 
 
 def _tcp_listeners() -> Iterator[tuple[Address, int, str]]:
@@ -105,24 +131,34 @@ def _plain(address: Address) -> Address:
 
 def _owner(inode: str) -> str:
     """Describe the process that has a socket open, as far as we have the right to see it."""
+    keeper = None
     for entry in Path("/proc").iterdir():
         if not entry.name.isdecimal():
             continue
         with contextlib.suppress(OSError):  # the process has ended, or belongs to another user
             for descriptor in (entry / "fd").iterdir():
                 if os.readlink(descriptor) == f"socket:[{inode}]":
-                    return f"process {entry.name} ({command_of(int(entry.name))})"
-    return "a process of another user"
+                    pid = int(entry.name)
+                    words = words_of(pid)
+                    if os.path.basename("".join(words[-3:-2])) != KEEPER_SCRIPT:
+                        return f"process {pid} ({command_of(pid)})"
+                    keeper = keeper_of(words[-2].removesuffix(KEEPER_SUFFIX))  # it has a copy
+    return keeper or "a process of another user"
+
+
+def words_of(pid: int) -> list[str]:
+    """Return the command line of a process; empty if there is no such process."""
+    with contextlib.suppress(OSError):
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+        return [word.decode(errors="replace") for word in words]
+    return []
 
 
 def command_of(pid: int) -> str:
     """Return the beginning of a process's command line; empty if there is no such process."""
-    with contextlib.suppress(OSError):
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
-        command = b" ".join(words).decode(errors="replace")
-        shown = command[:LONGEST_COMMAND]
-        return shown if shown == command else f"{shown}..."
-    return ""
+    command = " ".join(words_of(pid))
+    shown = command[:LONGEST_COMMAND]
+    return shown if shown == command else f"{shown}..."
 
 
 def _lines(name: str) -> list[str]:

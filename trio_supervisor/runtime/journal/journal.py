@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from trio_supervisor.core.config.model import DaemonConfig, Diff, ProcessConfig
     from trio_supervisor.core.journal.entry import Fact, Facts
     from trio_supervisor.core.process.record import ProcessRecord, Transition
-    from trio_supervisor.core.process.states import State
     from trio_supervisor.runtime.journal.disk import DiskJournal
 
 #: The kernel's identifier of this boot (random(4)).
@@ -192,13 +191,15 @@ class Journal:
         cause = Cause(CauseKind.ADOPTION)
         return self.record("", What.DAEMON, cause, new=ADOPTED, evidence=facts)
 
-    def still(self, process: str, state: State, pid: int, cause: Cause) -> int:
+    def still(self, process: str, last: Transition, pid: int, reason: str, cause: Cause) -> int:
         """Add the entry about the state of a process that was taken over; return its number.
 
-        ``pid``: 0 means that it has no child.
+        ``last`` is the transition to that state, ``pid``: 0 means that it has no child, ``reason``
+        says why it does not run, and may be empty.
         """
-        evidence: dict[str, Fact] = {"pid": pid} if pid else {}
-        name = state.name
+        facts: dict[str, Fact] = {"pid": pid, "reason": reason, "since": last.at}
+        evidence = {fact: value for fact, value in facts.items() if value}
+        name = last.new.name
         return self.record(process, What.STATE, cause, old=name, new=name, evidence=evidence)
 
     def upgraded(self, version: str, request: Cause) -> int:
