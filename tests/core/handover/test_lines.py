@@ -81,3 +81,23 @@ def test_times_go_on_by_the_clock_of_the_kernel() -> None:
 def test_what_is_not_understood_is_refused(data: bytes) -> None:
     with pytest.raises(NotUnderstood):
         read_lines(data, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"[]",
+        b"3",
+        b'{"key":3}',
+        b'{"key":[["a"]]}',
+        b'{"key":["of a newer version"],"time":1,"value":1}',
+        b'{"key":["supervisor"],"value":{}}',
+        b"[" * 100_000,
+    ],
+)
+def test_another_form_is_refused_too(line: bytes) -> None:
+    """The next daemon starts without the state then, and does not end by an internal error."""
+    with pytest.raises(NotUnderstood):
+        read_lines(HEADER + line + b"\n", 0, 0)
+    with pytest.raises(NotUnderstood):
+        read_lines(HEADER.replace(b'"pid"', b'"other"'), 0, 0)

@@ -63,6 +63,13 @@ def gone_line(part: Part) -> bytes:
 
 def read_lines(data: bytes, now: float, elapsed: float) -> WrittenState:
     """Return what the lines say; times are those of the present program. Raises NotUnderstood."""
+    try:
+        return _read(data, now, elapsed)
+    except (LookupError, TypeError, RecursionError) as error:  # damaged, or of a newer version
+        raise NotUnderstood(f"the state has another form ({error!r})") from None
+
+
+def _read(data: bytes, now: float, elapsed: float) -> WrittenState:
     *complete, _ = data.split(b"\n")
     if not complete:
         raise NotUnderstood("the state has no header")
