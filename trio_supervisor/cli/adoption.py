@@ -44,7 +44,6 @@ from trio_supervisor.runtime.adoption.keeper import (
 from trio_supervisor.runtime.adoption.left import (
     Left,
     left_of,
-    read_server_note,
     server_note,
 )
 from trio_supervisor.runtime.adoption.recorder import StateRecorder
@@ -224,10 +223,7 @@ def _found_or_started(pidfile: str) -> Keeper:
 def _servers(config: Config, left: Left) -> Iterable[HandedServer]:
     """Take the listening sockets of the servers whose address has not changed."""
     for server in config.servers:
-        note, fd = left.servers.get(server.section, ("", -1))
-        if fd < 0:
-            continue
-        address, file = read_server_note(note)
+        address, file, fd = left.servers.get(server.section, ("", None, -1))
         if address == repr(address_of(server)):
             del left.servers[server.section]
             yield HandedServer(server.section, fd, file)
@@ -242,7 +238,7 @@ def _told(pid: int, adopted: list[Process], lost: list[Process]) -> str:
     if ends:
         which = ", ".join(f"{process.full_name} ({ended})" for process, ended in ends)
         text += f"; ended meanwhile: {which}"
-    return f"{text}; output that it had read and not written is lost"
+    return f"{text}; output that it had read and not written may be lost"
 
 
 def _record_first(process: Process, step: FirstStep, cause: Cause) -> None:

@@ -143,3 +143,33 @@ async def test_what_nobody_takes_over_is_closed() -> None:
     for fd in pipes:
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(fd)
+
+
+@pytest.mark.parametrize(
+    ("key", "note", "count"),
+    [
+        ("state", "", 0),
+        ("child\0y\0y", "7 1 stdout stdin", 1),
+        ("child\0y\0y", "7 once stdout", 1),
+        ("child\0y\0y", "7", 1),
+        ("socket\0y\0url", "", 0),
+        ("server\0unix", "", 1),
+        ("server\0unix", "[1]", 1),
+        ("server\0unix", '["a", 3]', 1),
+        ("server\0unix", '["a", null]', 0),
+    ],
+)
+async def test_what_another_version_has_given_to_the_keeper_ends_no_start(
+    key: str, note: str, count: int
+) -> None:
+    pipes = [*os.pipe()]
+    os.close(pipes.pop())
+    left = left_of({key: Held(note, tuple(pipes[:count]))})
+    (problem,) = left.problems
+    assert "is of no use" in problem
+    assert key.replace("\0", " ") in problem
+    left.close()
+    for fd in pipes[count:]:
+        os.close(fd)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(pipes[0])

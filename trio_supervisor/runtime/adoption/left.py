@@ -63,8 +63,8 @@ class Left:
     children: dict[Key, KeptChild] = field(default_factory=dict)
     sockets: dict[str, dict[str, int]] = field(default_factory=dict)
     """FastCGI sockets: descriptors by group and URL."""
-    servers: dict[str, tuple[str, int]] = field(default_factory=dict)
-    """Listening sockets: note and descriptor, by the section of the server."""
+    servers: dict[str, tuple[str, tuple[int, int] | None, int]] = field(default_factory=dict)
+    """Listening sockets: ``repr`` of the address, file and descriptor, by section of the server."""
     problems: list[str] = field(default_factory=list)
     """What could not be taken over, and why."""
     steps: dict[Key, FirstStep] = field(default_factory=dict)
@@ -96,7 +96,7 @@ class Left:
         """Close what nobody has taken over."""
         left = [fd for child in self.children.values() for fd in child.ends.values()]
         left += [fd for sockets in self.sockets.values() for fd in sockets.values()]
-        left += [fd for _, fd in self.servers.values()]
+        left += [fd for _, _, fd in self.servers.values()]
         for fd in left:
             os.close(fd)
         self.children, self.sockets, self.servers = {}, {}, {}
@@ -158,30 +158,44 @@ class Left:
 
 
 def left_of(taken: Mapping[str, Held]) -> Left:
-    """Sort what a keeper has had."""
+    """Sort what a keeper has had, perhaps from a daemon of another version."""
     left = Left()
     for key, held in taken.items():
-        kind, _, rest = key.partition("\0")
-        if kind == STATE:
-            try:
-                content = content_of(held.descriptors[0])
-                left.written = read_lines(content, trio.current_time(), time.monotonic())
-            except (NotUnderstood, OSError) as error:
-                left.problems.append(f"the state of the earlier daemon is of no use: {error}")
-            held.close()
-        elif kind == "child":
-            group, _, name = rest.partition("\0")
-            left.children[group, name] = _kept(held)
-        elif kind == "socket":
-            group, _, url = rest.partition("\0")
-            left.sockets.setdefault(group, {})[url] = held.descriptors[0]
-        elif kind == "server":
-            left.servers[rest] = held.note, held.descriptors[0]
-        else:
+        try:
+            if not _sorted_into(left, key, held):
+                held.close()
+        except (ValueError, TypeError, LookupError):
+            name = key.replace("\0", " ")
+            left.problems.append(f"what the keeper has for the {name} is of no use: {held.note!r}")
             held.close()
     if left.written.daemon.pid:
         left.daemon = left.written.daemon
     return left
+
+
+def _sorted_into(left: Left, key: str, held: Held) -> bool:
+    """Put one thing of the keeper where it belongs; return whether its descriptors are used.
+
+    Raises ValueError, TypeError or LookupError if it is not what it should be.
+    """
+    kind, _, rest = key.partition("\0")
+    group, _, name = rest.partition("\0")
+    if kind == STATE:
+        try:
+            content = content_of(held.descriptors[0])
+            left.written = read_lines(content, trio.current_time(), time.monotonic())
+        except (NotUnderstood, OSError) as error:
+            left.problems.append(f"the state of the earlier daemon is of no use: {error}")
+    elif kind == "child":
+        left.children[group, name] = _kept(held)
+        return True
+    elif kind == "socket":
+        left.sockets.setdefault(group, {})[name] = held.descriptors[0]
+        return True
+    elif kind == "server":
+        left.servers[rest] = *_read_server_note(held.note), held.descriptors[0]
+        return True
+    return False
 
 
 def server_note(address: object, file: tuple[int, int] | None) -> str:
@@ -189,8 +203,8 @@ def server_note(address: object, file: tuple[int, int] | None) -> str:
     return json.dumps([repr(address), file])
 
 
-def read_server_note(note: str) -> tuple[str, tuple[int, int] | None]:
-    """Return the ``repr`` of the address, and the file."""
+def _read_server_note(note: str) -> tuple[str, tuple[int, int] | None]:
+    """Return the ``repr`` of the address, and the file. Raises what ``_sorted_into`` does."""
     address, file = json.loads(note)
     return address, None if file is None else (file[0], file[1])
 
