@@ -76,6 +76,15 @@ def test_check_knows_the_keeper_and_adopted_programs(tmp_path: Path) -> None:
         other = write_config(tmp_path / "other", "", base=ADOPT)
         other.write_text(other.read_text().replace("%(here)s/s.sock", f"{tmp_path}/s.sock"))
         assert f"held by the keeper of a daemon that was killed (pid {dead})" in checked(other)
+        refused = subprocess.run(
+            [*COMMAND, "-n", "-c", str(other)],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        assert refused.returncode == 2
+        assert "Start this daemon with the pidfile of that one" in refused.stderr
         (tmp_path / "sup.pid").unlink()
     with adopting(tmp_path, program("quiet")) as second:
         assert second.pid("quiet") == quiet

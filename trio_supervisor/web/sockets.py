@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from trio_supervisor.core.config.model import InetServer, Server, UnixServer
 from trio_supervisor.core.errors import ServerError
-from trio_supervisor.runtime.inspect.port_owners import holder_of_port, peer_of
+from trio_supervisor.runtime.inspect.port_owners import holder_of_port, is_keeper, peer_of
 from trio_supervisor.runtime.system.opening import explanation
 from trio_supervisor.runtime.system.unix_socket import UnixListener, listen
 
@@ -112,9 +112,12 @@ def _holder(path: str) -> str | None:
 
 def _taken(server: Server, holder: str | None) -> ServerError:
     held = "" if holder is None else f", held by {holder}"
+    remedy = "Stop that program"
+    if is_keeper(holder):
+        remedy = "Start this daemon with the pidfile of that one, so that it adopts its programs"
     return ServerError(
         f"Another program is already listening on a port that one of our HTTP servers needs: "
-        f"{_place(server)}{held}. Stop that program, or change the address in the configuration"
+        f"{_place(server)}{held}. {remedy}, or change the address in the configuration"
     )
 
 

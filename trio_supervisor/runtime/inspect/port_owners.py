@@ -93,14 +93,23 @@ def _described(pid: int) -> str:
     return f"process {pid} ({command_of(pid)})"
 
 
+#: How descriptions of keepers begin.
+_KEEPER = "the keeper of a daemon that was killed"
+
+
+def is_keeper(holder: str | None) -> bool:
+    """Whether that is the description of a keeper."""
+    return holder is not None and holder.startswith(_KEEPER)
+
+
 def keeper_after(pid: int) -> str:
     """Describe the keeper of a daemon that was killed (``survive = adopt``), by its pid."""
-    return f"the keeper of a daemon that was killed (pid {pid})"
+    return f"{_KEEPER} (pid {pid})"
 
 
 def keeper_of(pidfile: str) -> str:
     """The same by the pidfile of the daemon."""
-    return f"the keeper of a daemon that was killed, whose pidfile is {pidfile}"
+    return f"{_KEEPER}, whose pidfile is {pidfile}"
 
 
 def _tcp_listeners() -> Iterator[tuple[Address, int, str]]:
