@@ -21,12 +21,15 @@ from fcntl import F_SETPIPE_SZ, fcntl
 from functools import partial
 from pathlib import Path
 
+import trio
+
 from benchmarks.scenarios import writers
 from benchmarks.scenarios.listener import listener_script
 from trio_supervisor.runtime.logs.logfile import OPEN_FLAGS
 from trio_supervisor.runtime.system.malloc import fix_thresholds
 
 Loop = Callable[[int, dict[int, int]], None]
+Deliver = Callable[[int, int], None]
 
 BLOCK = 8 * 1024
 #: Number of writers, and bytes of each.
@@ -34,6 +37,7 @@ FLOODS = ((1, 512_000_000), (50, 20_000_000))
 #: Sizes of a pipe and of a read.
 SIZES = (128 * 1024, 512 * 1024)
 EVENTS = 10_000
+READY = b"READY\n"
 EVENT = (
     b"ver:3.0 server:supervisor serial:1 pool:listener poolserial:1 "
     b"eventname:REMOTE_COMMUNICATION len:12\ntype:t\nevent"
@@ -122,7 +126,7 @@ def flood(loop: Loop, count: int, amount: int, size: int) -> str:
     return f"{processor / (total / 1e9):.2f} s/GB, {total / 1e6 / seconds:.0f} MB/s"
 
 
-def listener() -> str:
+def listener(deliver: Deliver) -> str:
     """Send a byte-wise listener its events; return the processor time of each and the rate."""
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
@@ -132,19 +136,38 @@ def listener() -> str:
             assert child.stdin is not None
             assert child.stdout is not None
             reading, writing = child.stdout.fileno(), child.stdin.fileno()
-            epoll = select.epoll()
-            epoll.register(reading, select.EPOLLIN)
             before, began = time.process_time(), time.monotonic()
-            for _ in range(EVENTS):
-                answer = b""
-                while not answer.endswith(b"READY\n"):
-                    epoll.poll()
-                    answer += os.read(reading, 128 * 1024)
-                os.write(writing, EVENT)
+            deliver(reading, writing)
             seconds = time.monotonic() - began
             processor = time.process_time() - before
             child.kill()
     return f"{processor / EVENTS * 1e6:.0f} us/event, {EVENTS / seconds:.0f} events/s"
+
+
+def deliver_plainly(reading: int, writing: int) -> None:
+    """Wait for each answer by a system call."""
+    epoll = select.epoll()
+    epoll.register(reading, select.EPOLLIN)
+    for _ in range(EVENTS):
+        answer = b""
+        while not answer.endswith(READY):
+            epoll.poll()
+            answer += os.read(reading, 128 * 1024)
+        os.write(writing, EVENT)
+
+
+def deliver_in_trio(reading: int, writing: int) -> None:
+    """Wait for each answer as a task of trio does, beside which others can run."""
+
+    async def deliver() -> None:
+        for _ in range(EVENTS):
+            answer = b""
+            while not answer.endswith(READY):
+                await trio.lowlevel.wait_readable(reading)
+                answer += os.read(reading, 128 * 1024)
+            os.write(writing, EVENT)
+
+    trio.run(deliver)
 
 
 def main() -> None:
@@ -161,7 +184,8 @@ def main() -> None:
                 for language, loop in loops.items():
                     what = f"{count} writers, {size // 1024} KiB a read, {language}"
                     print(f"{what}: {flood(loop, count, amount, size)}", flush=True)
-    print(f"listener that reads byte by byte: {listener()}")
+    for language, deliver in (("Python", deliver_plainly), ("trio", deliver_in_trio)):
+        print(f"listener that reads byte by byte, {language}: {listener(deliver)}", flush=True)
 
 
 if __name__ == "__main__":
