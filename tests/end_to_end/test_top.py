@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.kit.ctl import install
-from tests.kit.daemon import Daemon, daemon
+from tests.kit.daemon import Daemon, daemon, eventually
 from tests.kit.screen import ScreenTerminal, screen
 from tests.kit.terminal import CTRL_C
 
@@ -71,7 +71,10 @@ def running(tmp_path: Path) -> Iterator[Daemon]:
         ):
             running.wait_for(name, state)
         yield running
+        # A signal that comes while the same one is pending is lost, so that of the end waits.
+        answers = running.log.count("not yet")
         running.rpc.signalProcess("worker", "TERM")
+        eventually(lambda: running.log.count("not yet") > answers, "the answer of worker")
 
 
 @pytest.fixture

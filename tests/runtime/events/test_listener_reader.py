@@ -11,7 +11,14 @@ from trio.testing import wait_all_tasks_blocked
 
 from tests.kit.fakes import Recorder, program
 from tests.kit.running import running
-from trio_supervisor.core.config.model import ChannelConfig, GroupConfig, GroupKind, PoolConfig
+from trio_supervisor.core.config.model import (
+    ChannelConfig,
+    DaemonConfig,
+    GroupConfig,
+    GroupKind,
+    PoolConfig,
+    Severity,
+)
 from trio_supervisor.core.process.states import ListenerState
 from trio_supervisor.runtime.groups.group import Group
 from trio_supervisor.runtime.logs.writer import BACKLOG_LIMIT
@@ -65,8 +72,10 @@ class Stage:
 
 
 @asynccontextmanager
-async def listener(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
-    recorder, log = Recorder(), Log()
+async def listener(
+    monkeypatch: pytest.MonkeyPatch, loglevel: Severity = Severity.INFO
+) -> AsyncIterator[Stage]:
+    recorder, log = Recorder(DaemonConfig(loglevel=loglevel)), Log()
 
     async def open_files(requests: object) -> list[Log]:
         return [log]
@@ -154,7 +163,7 @@ async def test_its_stdout_is_no_event(
 async def test_its_end_of_stdout_is_noticed(
     mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with listener(monkeypatch) as stage:
+    async with listener(monkeypatch, Severity.DEBUG) as stage:
         stage.recorder.launcher.last.close_stdout()
         await wait_all_tasks_blocked()
         ends = [line for line in stage.recorder.lines if "stopped monitoring <l stdout>" in line]

@@ -196,13 +196,18 @@ class Keeper:
         await trio.lowlevel.wait_readable(self._connection)
 
     async def until_sent(self, send: Callable[[], object]) -> None:
-        """Send by one of the methods above as soon as there is room, which may take long."""
+        """Send by one of the methods above as soon as there is room, which may take long.
+
+        Raises KeeperFailed if the system refuses it.
+        """
         while True:
             self.is_behind = False
             send()
             if not self.is_behind:
                 return
-            await trio.sleep(PAUSE)  # some errors do not go away
+            if self.refusal:
+                raise KeeperFailed(self.refusal)
+            await trio.sleep(PAUSE)  # the limit of all descriptors on their way is not waited for
             await trio.lowlevel.wait_writable(self._connection)
 
     def _send(self, text: str, descriptors: Sequence[int] = ()) -> None:

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 #: Under which the keeper holds the file with the state.
 STATE = "state"
-#: Seconds until the next attempt to start a keeper.
+#: Seconds until the next attempt to start a keeper, or to give what was refused.
 RETRY_PAUSE = 5.0
 
 #: What is put under one key: a note, and descriptors.
@@ -140,8 +140,13 @@ class StateRecorder:
         """
         while True:
             self._has_missed = trio.Event()
-            await self._give_all()
-            await self._has_missed.wait()
+            try:
+                await self._give_all()
+            except KeeperFailed as error:
+                self._tell(f"nothing can be given to the keeper: {error}")
+                await trio.sleep(RETRY_PAUSE)
+            else:
+                await self._has_missed.wait()
 
     def _see(self, event: Event) -> None:
         if isinstance(event, ProcessState):

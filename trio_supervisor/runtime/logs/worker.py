@@ -55,11 +55,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import trio
 
-from trio_supervisor.runtime.logs.ready_pipes import ReadyPipes
 from trio_supervisor.runtime.system.threads import NoThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from trio_supervisor.runtime.logs.ready_pipes import ReadyPipes
 
     Job = Callable[[], None]
 
@@ -142,6 +143,8 @@ class DiskWorker:
 
         Raises OSError without descriptors or threads; then nothing is waited for.
         """
+        from trio_supervisor.runtime.logs.ready_pipes import ReadyPipes  # with the first flood
+
         with self.lock:
             if self._pipes is None:
                 self._pipes = ReadyPipes()

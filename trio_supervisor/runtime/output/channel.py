@@ -31,7 +31,6 @@ from trio_supervisor.runtime.output.subscriptions import Subscriptions
 from trio_supervisor.runtime.output.tail_buffer import TailBuffer
 from trio_supervisor.runtime.output.targets import ChannelTargets
 from trio_supervisor.runtime.output.time_index import TimeIndex
-from trio_supervisor.runtime.output.transfer import Transfer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.logs.sinks import Sinks
     from trio_supervisor.runtime.output.reader import Reader
     from trio_supervisor.runtime.output.records import RecordStage
+    from trio_supervisor.runtime.output.transfer import Transfer
 
 _EVENTS = {
     "stdout": (events.ProcessLogStdout, events.ProcessCommunicationStdout),
@@ -179,6 +179,8 @@ class OutputChannel:
         sink = self.targets.only_file
         if sink is None or not self._is_plain:
             return None
+        from trio_supervisor.runtime.output.transfer import Transfer  # most programs never flood
+
         transfer = self.subscriptions.bypass = Transfer(fd, sink, self.tail, self.time_index)
         try:
             transfer.start()

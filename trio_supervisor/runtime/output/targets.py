@@ -10,7 +10,6 @@ from trio_supervisor.core.config.model import AUTO, Compression, FileTarget
 from trio_supervisor.runtime.logs.filesink import FileSink
 from trio_supervisor.runtime.logs.log_opening import LogRequest
 from trio_supervisor.runtime.logs.logfile import USUAL, LogCreation, clear_log
-from trio_supervisor.runtime.logs.missing import MissingLog
 from trio_supervisor.runtime.logs.rotation import RotationScheme
 from trio_supervisor.runtime.logs.writer import BACKLOG_LIMIT
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from trio_supervisor.core.config.model import Severity, Target
+    from trio_supervisor.runtime.logs.missing import MissingLog
     from trio_supervisor.runtime.logs.sinks import Sink, Sinks
 
 
@@ -36,6 +36,7 @@ class ChannelTargets:
         "_process",
         "_report",
         "_sinks",
+        "_stand_ins",
         "_targets",
         "path",
     )
@@ -58,6 +59,8 @@ class ChannelTargets:
         self._create_dirs = create_dirs
         self._open: tuple[Sink, ...] = ()
         self._closed: tuple[Sink, ...] = ()
+        self._stand_ins: tuple[MissingLog, ...] = ()
+        """Those of the living child, or of an earlier one."""
         self.path: str | None = None
         with suppress(OSError):
             for target in targets:
@@ -88,13 +91,14 @@ class ChannelTargets:
     async def resume(self) -> None:
         """Open all targets for a living child; something stands in for what cannot be opened."""
         await self.settled()
+        self._stand_ins = ()
         opened: list[Sink] = []
         try:
             for target in self._targets:
                 try:
                     sink = await self._open_target(target)
                 except OSError as error:
-                    sink = self._missing(target, error)
+                    sink = self._stand_in(target, error)
                 opened.append(sink)
         except BaseException:
             for sink in opened:
@@ -112,7 +116,7 @@ class ChannelTargets:
     @property
     def missing(self) -> list[MissingLog]:
         """What stands in for targets that could not be opened."""
-        return [sink for sink in self._open if isinstance(sink, MissingLog)]
+        return [sink for sink in self._stand_ins if sink in self._open]
 
     @property
     def only_file(self) -> FileSink | None:
@@ -167,7 +171,9 @@ class ChannelTargets:
             sink.close()
         self._closed, self._open = self._open, ()
 
-    def _missing(self, target: Target, error: OSError) -> MissingLog:
+    def _stand_in(self, target: Target, error: OSError) -> MissingLog:
+        from trio_supervisor.runtime.logs.missing import MissingLog  # few daemons ever miss a log
+
         def opened(sink: Sink) -> None:
             self._open = tuple(sink if each is missing else each for each in self._open)
             self._closed = tuple(sink if each is missing else each for each in self._closed)
@@ -175,6 +181,7 @@ class ChannelTargets:
         name = self.path or "auto" if isinstance(target, FileTarget) else "syslog"
         again = partial(self._open_target, target)
         missing = MissingLog(name, error, open_again=again, opened=opened, report=self._report)
+        self._stand_ins = (*self._stand_ins, missing)
         return missing
 
     async def _open_target(self, target: Target) -> Sink:
