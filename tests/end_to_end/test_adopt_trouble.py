@@ -139,13 +139,13 @@ def test_a_keeper_that_hangs_holds_up_no_program(tmp_path: Path, goes_on: bool) 
             for name in names:
                 os.kill(pids(tmp_path)[name][-1], signal.SIGKILL)
             eventually(
-                lambda: all(len(pids(tmp_path)[name]) == turn + 2 for name in names),  # noqa: B023
+                lambda: all(len(pids(tmp_path)[name]) == turn + 2 for name in names),  # noqa: B023  # called in this turn
                 "another child of all",
             )
         assert first.rpc.stopProcess("stopped") is True
         before = pids(tmp_path)
         for name in names:
-            eventually(lambda: first.pid(name) == before[name][-1], "the child")  # noqa: B023
+            eventually(lambda: first.pid(name) == before[name][-1], "the child")  # noqa: B023  # called in this turn
         if goes_on:
             os.kill(keeper, signal.SIGCONT)
             eventually(lambda: kept(tmp_path).count("pidfd") == len(names), "all being kept")
@@ -187,7 +187,7 @@ def test_a_daemon_that_is_killed_while_it_gives_to_the_keeper(tmp_path: Path, ca
     with adopting(tmp_path, text) as second:
         for name in names:
             second.wait_for(name, "RUNNING")
-            eventually(lambda: output(tmp_path, name), "its output")  # noqa: B023
+            eventually(lambda: output(tmp_path, name), "its output")  # noqa: B023  # called in this turn
             assert [pid for pid in pids(tmp_path)[name] if alive(pid)] == [second.pid(name)]
 
 

@@ -253,7 +253,7 @@ def test_25_kills_in_a_row_lose_nothing_that_was_in_a_pipe(tmp_path: Path) -> No
         for name in names:
             assert running.pid(name) == pids(tmp_path)[name][0]
             size = len(output(tmp_path, name))
-            eventually(lambda: len(output(tmp_path, name)) > size, "more output")  # noqa: B023
+            eventually(lambda: len(output(tmp_path, name)) > size, "more output")  # noqa: B023  # called in this turn
         children = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children")
         assert [pid for pid in children.read_text().split() if not alive(int(pid))] == []
     assert all(len(each) == 1 for each in pids(tmp_path).values())
@@ -445,7 +445,7 @@ def test_the_option_can_be_changed_by_a_reload(tmp_path: Path) -> None:
             (tmp_path / "pids").unlink(missing_ok=True)
             running.signal(signal.SIGHUP)
             eventually(lambda: "quiet" in pids(tmp_path), "the program")
-            eventually(lambda: len(keepers(tmp_path)) == count, "the keeper")  # noqa: B023
+            eventually(lambda: len(keepers(tmp_path)) == count, "the keeper")  # noqa: B023  # called in this turn
         running.wait_for("quiet", "RUNNING")
         kill(running)
     with adopting(tmp_path, text) as second:
@@ -511,7 +511,7 @@ def test_a_shutdown_that_was_cut_short_is_followed_by_a_usual_start(tmp_path: Pa
     with adopting(tmp_path, deaf) as second:
         for name in ("a", "b"):
             second.wait_for(name, "RUNNING")
-            eventually(lambda: len(pids(tmp_path)[name]) == 2, "another child")  # noqa: B023
+            eventually(lambda: len(pids(tmp_path)[name]) == 2, "another child")  # noqa: B023  # called in this turn
         os.kill(second.pid("a"), signal.SIGKILL)
         second.rpc.stopProcess("b")
         second.signal(signal.SIGTERM)

@@ -263,7 +263,7 @@ async def _follow(supervisor: Supervisor, cause: Cause) -> None:
     """Follow the configuration, and start what has to be started."""
     with requested_by(cause):
         for process in supervisor.processes():
-            await process.waiters.until(lambda: not process.driver.has_inherited)  # noqa: B023
+            await process.waiters.until(lambda: not process.driver.has_inherited)  # noqa: B023  # called in this turn
         try:
             await supervisor.update()
         except CantReread as error:
