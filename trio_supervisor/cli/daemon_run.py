@@ -30,6 +30,7 @@ from trio_supervisor.core.events import Serials
 from trio_supervisor.core.process.states import DaemonState
 from trio_supervisor.runtime.events.bus import Bus
 from trio_supervisor.runtime.guards import innermost, run_forever, run_logged, traceback_of
+from trio_supervisor.runtime.inspect.port_owners import KEEPER_SUFFIX
 from trio_supervisor.runtime.journal.journal import Journal
 from trio_supervisor.runtime.logs.activity import open_activity_log, try_activity_log
 from trio_supervisor.runtime.logs.autologs import remove_auto_logs
@@ -402,7 +403,7 @@ class Service:
 
 def _has_keeper(pidfile: str) -> bool:
     """Whether an earlier daemon may have left a keeper; does not load what knows more of it."""
-    return os.path.exists(f"{pidfile}.keeper")
+    return os.path.exists(f"{pidfile}{KEEPER_SUFFIX}")
 
 
 async def _look_for_garbage(supervisor: Supervisor, is_first: bool) -> None:

@@ -35,6 +35,7 @@ import trio
 from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.runtime.adoption import keeper_process
 from trio_supervisor.runtime.adoption.keeper_process import LONGEST, MOST_DESCRIPTORS
+from trio_supervisor.runtime.inspect.port_owners import KEEPER_SUFFIX
 from trio_supervisor.runtime.system.opening import entry
 from trio_supervisor.runtime.system.unix_socket import OWN_DESCRIPTORS, peer_credentials
 
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
 
     from trio_supervisor.runtime.system.opening import DirectoryEntry
 
-#: Appended to the path of the pidfile.
-SUFFIX = ".keeper"
 #: Seconds that a keeper gets for an answer.
 PATIENCE = 10.0
 #: Seconds that an earlier daemon gets whose end the keeper has not noticed yet.
@@ -228,7 +227,7 @@ class Keeper:
 
 def keeper_path(pidfile: str) -> str:
     """Return the path of the socket of the keeper."""
-    return pidfile + SUFFIX
+    return pidfile + KEEPER_SUFFIX
 
 
 def connect(pidfile: str) -> Keeper:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 LISTEN = "0A"
 #: Seconds within which a unix socket must accept a connection.
 PROBE_TIME = 1.0
-#: Of ``runtime/adoption/keeper.py``, which needs trio.
+#: The script of a keeper, and what its socket appends to the path of the pidfile. They stand here
+#: because ``runtime/adoption/`` is loaded with ``survive = adopt`` only.
 KEEPER_SCRIPT, KEEPER_SUFFIX = "keeper_process.py", ".keeper"
 #: Characters of a command line that are shown.
 LONGEST_COMMAND = 60
