@@ -10,7 +10,8 @@ import select
 import subprocess
 import sys
 from contextlib import suppress
-from signal import SIGKILL, SIGUSR1
+from os import pidfd_open  # tests replace those of the modules by what old kernels do
+from signal import SIGKILL, SIGUSR1, pidfd_send_signal
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.process.member import Member
@@ -29,12 +30,14 @@ for line in sys.stdin:
         read, write = os.pipe()
         pid = os.fork()
         if not pid:
-            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1, signal.SIGUSR2])
             os.setpgid(0, 0) if word == "run" else os.setsid()
             os.write(write, b"x")
             os.close(read)
             os.close(write)
-            os.dup2(os.open(os.devnull, os.O_RDWR), 0)
+            null = os.open(os.devnull, os.O_RDWR)
+            os.dup2(null, 0)
+            os.dup2(null, 1)
             exec(eval(rest))
             os._exit(0)
         os.read(read, 1)
@@ -61,22 +64,27 @@ class LateReaper:
             text=True,
             bufsize=1,
         )
-        self.programs: list[Member] = []
+        self._pidfds: list[int] = []
+        """Of all programs; one whose first thread has ended is not found by its start any more."""
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
     def run(self, code: str = EXITS.format(code=0), *, leads_session: bool = False) -> Member:
-        """Run a program; its code begins with SIGUSR1 blocked."""
-        program = member_of(int(self._asked(f"{'lead' if leads_session else 'run'} {code!r}")))
+        """Run a program; its code begins with SIGUSR1 and SIGUSR2 blocked.
+
+        Its first thread has to wait for a signal before it ends, or there may be nothing to return.
+        """
+        pid = int(self._asked(f"{'lead' if leads_session else 'run'} {code!r}"))
+        self._pidfds.append(pidfd_open(pid))
+        program = member_of(pid)
         assert program is not None
-        self.programs.append(program)
         return program
 
     def end(self, program: Member, number: int = SIGUSR1) -> None:
         """End a program with a signal; return when it is a zombie."""
-        pidfd = os.pidfd_open(program.pid)
+        pidfd = pidfd_open(program.pid)
         os.kill(program.pid, number)
         wait_for_end(pidfd)
         os.close(pidfd)
@@ -105,10 +113,10 @@ class LateReaper:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for program in self.programs:
-            if member_of(program.pid) == program:
-                with suppress(ProcessLookupError):
-                    os.kill(program.pid, SIGKILL)
+        for pidfd in self._pidfds:
+            with suppress(ProcessLookupError):
+                pidfd_send_signal(pidfd, SIGKILL)
+            os.close(pidfd)
         self._process.kill()
         self._process.communicate()
 

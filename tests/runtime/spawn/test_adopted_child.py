@@ -151,13 +151,14 @@ async def test_the_code_of_a_program_whose_first_thread_has_ended(
         "def other():\n"
         "    signal.sigwait([signal.SIGUSR1]); os._exit(3)\n"
         "threading.Thread(target=other).start()\n"
-        "ctypes.CDLL(None).pthread_exit(None)\n"
+        "signal.sigwait([signal.SIGUSR2]); ctypes.CDLL(None).pthread_exit(None)\n"
     )
     program = reaper.run(code)
     with monkeypatch.context() as patch:
         if not pidfds:
             patch.setattr(os, "pidfd_open", no_pidfds)
         child = adopted(program)
+    os.kill(program.pid, signal.SIGUSR2)
     eventually(lambda: member_of(program.pid) is None)
     assert child.poll() is None
     reaper.end(program)
