@@ -25,6 +25,7 @@ from tests.end_to_end.test_survive_adopt import (
     program,
 )
 from tests.kit.daemon import (
+    BASE,
     COMMAND,
     PATIENCE,
     alive,
@@ -36,6 +37,7 @@ from tests.kit.daemon import (
 from tests.kit.strace import killed_at
 from trio_supervisor.runtime.adoption.keeper import start
 from trio_supervisor.runtime.adoption.left import server_note
+from trio_supervisor.runtime.spawn.members import read_stat
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -189,6 +191,46 @@ def test_a_daemon_that_is_killed_while_it_gives_to_the_keeper(tmp_path: Path, ca
             second.wait_for(name, "RUNNING")
             eventually(lambda: output(tmp_path, name), "its output")  # noqa: B023  # called in this turn
             assert [pid for pid in pids(tmp_path)[name] if alive(pid)] == [second.pid(name)]
+
+
+def suspend(pid: int) -> None:
+    os.kill(pid, signal.SIGSTOP)
+    eventually(lambda: (stat := read_stat(pid)) is not None and stat.state == "T", "its suspension")
+
+
+@pytest.mark.behaviour("policies.md#the-keeper")
+def test_a_suspended_keeper_is_told_to_go_on(tmp_path: Path) -> None:
+    """Nothing is lost, and nothing is waited for."""
+    with adopting(tmp_path, program("writer", "writer")) as first:
+        eventually(lambda: output(tmp_path, "writer"), "output")
+        first.wait_for("writer", "RUNNING")
+        eventually(lambda: "pidfd" in kept(tmp_path), "all being kept")
+        [keeper] = keepers(tmp_path)
+        suspend(keeper)
+        kill(first)
+    with adopting(tmp_path, program("writer", "writer")) as second:
+        second.wait_log(f"the keeper (pid {keeper}) was suspended, and was sent SIGCONT to go on")
+        assert keepers(tmp_path) == [keeper]
+        assert second.pid("writer") == pids(tmp_path)["writer"][0]
+        assert "1 program goes on" in second.log
+        assert "no keeper was left" not in second.log
+        second.stop()
+    numbers = [int(line.split()[1]) for line in output(tmp_path, "writer").splitlines()]
+    assert numbers == list(range(len(numbers)))
+
+
+@pytest.mark.behaviour("policies.md#the-keeper")
+def test_a_keeper_that_is_suspended_holds_up_no_daemon_without_the_option(tmp_path: Path) -> None:
+    """It is told to go on, and ends."""
+    with adopting(tmp_path, program("quiet")) as first:
+        first.wait_for("quiet", "RUNNING")
+        [keeper] = keepers(tmp_path)
+        suspend(keeper)
+        kill(first)
+    with adopting(tmp_path, program("quiet"), BASE) as second:
+        eventually(lambda: second.states(), "answers")
+        assert not keepers(tmp_path)
+        second.stop()
 
 
 @pytest.mark.behaviour("policies.md#the-keeper")

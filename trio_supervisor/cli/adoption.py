@@ -37,6 +37,7 @@ from trio_supervisor.core.process.states import State
 from trio_supervisor.runtime.adoption.keeper import (
     KeeperBusy,
     KeeperFailed,
+    KeeperHung,
     connect,
     keeper_path,
     start,
@@ -106,6 +107,8 @@ async def adopt(config: Config) -> tuple[Keeper | None, Takeover | None]:
     try:
         keeper = await in_thread_if_possible(connect, config.daemon.pidfile)
         left = left_of(await in_thread_if_possible(keeper.take))
+        if keeper.trouble:
+            left.problems.append(keeper.trouble)
     except KeeperBusy as error:
         raise ServerError(
             f"Another daemon (pid {error.pid}) has the keeper {keeper_path(config.daemon.pidfile)}"
@@ -120,6 +123,8 @@ async def adopt(config: Config) -> tuple[Keeper | None, Takeover | None]:
                     "go on meanwhile. Raise minfds, and the limit of whoever starts the daemon"
                 ) from error
             left.problems.append(f"what the keeper has cannot be taken over: {error}")
+        elif isinstance(error, KeeperHung):
+            left.problems.append(str(error))
     found = await in_thread_if_possible(find_owned, config.path or "")
     has_state = left.daemon is not None
     if not has_state and not found:
@@ -191,6 +196,8 @@ async def keep(
             keeper = None
         if keeper is None:
             keeper = await in_thread_if_possible(_found_or_started, pidfile)
+            if keeper.trouble:
+                supervisor.log(Severity.WARN, keeper.trouble)
         return StateRecorder(supervisor, keeper, fixed)
     except (KeeperFailed, KeeperBusy, OSError) as error:
         if keeper is not None:

@@ -24,6 +24,7 @@ from trio_supervisor.runtime.adoption.keeper import (
     Keeper,
     KeeperBusy,
     KeeperFailed,
+    KeeperHung,
     connect,
     keeper_path,
     start,
@@ -169,6 +170,51 @@ def test_one_daemon_at_a_time(pidfile: str, monkeypatch: pytest.MonkeyPatch) -> 
     keeper.end_and_wait()
     with pytest.raises(KeeperFailed):
         connect(pidfile)
+
+
+#: Listens like a keeper, under the name that it is given.
+DEAF = """\
+import signal, socket, sys
+listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+listener.bind(sys.argv[1])
+listener.listen()
+open("/proc/self/comm", "w").write(sys.argv[2])
+print("ready", flush=True)
+signal.pause()
+"""
+
+
+@pytest.mark.parametrize("name", [keeper_process.NAME, "another"])
+def test_a_keeper_that_does_not_answer_is_killed(
+    pidfile: str, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """It would keep addresses, and the pipes of programs; another process is left alone."""
+    monkeypatch.setattr(module, "PATIENCE", 0.1)
+    command = [sys.executable, "-c", DEAF, keeper_path(pidfile), name]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as deaf:
+        assert deaf.stdout is not None
+        deaf.stdout.readline()
+        try:
+            with pytest.raises(KeeperHung, match=f"pid {deaf.pid}.* has not answered") as raised:
+                connect(pidfile)
+            is_killed = name == keeper_process.NAME
+            assert ("was killed" in str(raised.value)) is is_killed
+            assert (deaf.poll() is not None) is is_killed
+        finally:
+            deaf.kill()
+
+
+def test_a_suspended_keeper_is_told_to_go_on(pidfile: str) -> None:
+    keeper = start(pidfile)
+    [pid] = keepers(pidfile)
+    keeper.put("a", "", [0])
+    keeper.close()
+    os.kill(pid, signal.SIGSTOP)
+    eventually(lambda: "State:\tT" in Path(f"/proc/{pid}/status").read_text(), "its suspension")
+    keeper = connect(pidfile)
+    assert keeper.trouble == f"the keeper (pid {pid}) was suspended, and was sent SIGCONT to go on"
+    assert take(keeper) == {"a": ""}
+    keeper.end()
 
 
 def test_another_file_is_left_alone(pidfile: str) -> None:

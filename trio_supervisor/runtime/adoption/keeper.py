@@ -15,6 +15,10 @@ Messages are put on their way in one system call, which does not wait, and the k
 also when their sender has been killed since. It does not answer. Should its queue be full, the
 daemon notes that it is *behind* and gives everything anew as soon as there is room; that also
 happens when a keeper was killed and another one is started.
+
+One that is suspended when a daemon comes is told to go on: it is ours, and nobody else can give
+what it has. One that does not answer for long is killed: it would hold the addresses, and the pipes
+of the programs, which then wait for a reader for ever.
 """
 
 from __future__ import annotations
@@ -22,6 +26,8 @@ from __future__ import annotations
 import array
 import errno
 import os
+import select
+import signal
 import socket
 import stat
 import subprocess
@@ -34,8 +40,15 @@ import trio
 
 from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.runtime.adoption import keeper_process
-from trio_supervisor.runtime.adoption.keeper_process import LONGEST, MOST_DESCRIPTORS
+from trio_supervisor.runtime.adoption.keeper_process import (
+    BACKLOG,
+    LONGEST,
+    MOST_DESCRIPTORS,
+    NAME,
+)
 from trio_supervisor.runtime.inspect.port_owners import KEEPER_SUFFIX
+from trio_supervisor.runtime.spawn.child import open_pidfd
+from trio_supervisor.runtime.spawn.members import PROC, read_file, read_stat
 from trio_supervisor.runtime.system.opening import entry
 from trio_supervisor.runtime.system.unix_socket import OWN_DESCRIPTORS, peer_credentials
 
@@ -51,17 +64,24 @@ BUSY_TIME = 3.0
 #: Seconds that a thread waits for room in the queue of the keeper before it forks.
 ROOM_TIME = 1.0
 PAUSE = 0.01
-BACKLOG = 16
 #: Errors of a queue without room: its own, and that of all descriptors on their way.
 FULL = (errno.EAGAIN, errno.ETOOMANYREFS, errno.ENOBUFS)
 #: The same, and those of a keeper that has ended.
 PASSING = (*FULL, errno.EPIPE, errno.ECONNRESET, errno.EBADF, errno.ENOTCONN)
+#: Seconds that a killed keeper gets to be gone.
+KILL_TIME = 2.0
+#: State of a suspended process in ``/proc/PID/stat``.
+_SUSPENDED = "T"
 _COMMAND = (sys.executable, "-I", "-S", keeper_process.__file__)
 _RIGHTS_SIZE = socket.CMSG_SPACE(MOST_DESCRIPTORS * array.array("i").itemsize)
 
 
 class KeeperFailed(Exception):
     """There is no keeper, or it does not do what it should; the text says why."""
+
+
+class KeeperHung(KeeperFailed):
+    """There was one that did not answer."""
 
 
 class KeeperBusy(Exception):
@@ -88,10 +108,12 @@ class Held:
 class Keeper:
     """A connection to the keeper."""
 
-    def __init__(self, connection: socket.socket, pidfile: str) -> None:
+    def __init__(self, connection: socket.socket, pidfile: str, trouble: str = "") -> None:
         self._connection = connection
         self.pidfile = pidfile
         """That of the daemon that it belongs to."""
+        self.trouble = trouble
+        """What was wrong with it when it was found, and was mended; empty: nothing."""
         self.is_behind = False
         """Whether it has not got everything."""
         self.refusal = ""
@@ -275,10 +297,15 @@ def _connected(pidfile: str) -> Keeper:
         connection.settimeout(PATIENCE)
         with entry(path, follow=False) as found:
             connection.connect(f"{OWN_DESCRIPTORS}/{found.directory}/{found.name}")
-        _, uid, _ = peer_credentials(connection)
+        own, uid, _ = peer_credentials(connection)
         if uid not in (os.geteuid(), 0):
             raise KeeperFailed(f"{path} belongs to another user (uid {uid})")
-        word, _, pid = connection.recv(LONGEST).decode().partition("\0")
+        trouble = _awakened(own)
+        try:
+            answer = connection.recv(LONGEST).decode()
+        except TimeoutError:
+            raise KeeperHung(_ended_by_force(own)) from None
+        word, _, pid = answer.partition("\0")
         if word == "busy":
             raise KeeperBusy(int(pid))
         if word != "ok":
@@ -290,7 +317,52 @@ def _connected(pidfile: str) -> Keeper:
     except BaseException:
         connection.close()
         raise
-    return Keeper(connection, pidfile)
+    return Keeper(connection, pidfile, trouble)
+
+
+def _awakened(pid: int) -> str:
+    """Let a keeper go on that is suspended, and tell of it; empty if it is not.
+
+    Raises KeeperHung if that is refused.
+    """
+    status = read_stat(pid)
+    if status is None or status.state != _SUSPENDED or not _is_keeper(pid):
+        return ""
+    try:
+        os.kill(pid, signal.SIGCONT)
+    except OSError as error:
+        raise KeeperHung(
+            f"the keeper (pid {pid}) is suspended, and may not be told to go on: {error.strerror}. "
+            f"`kill -CONT {pid}` does that"
+        ) from None
+    return f"the keeper (pid {pid}) was suspended, and was sent SIGCONT to go on"
+
+
+def _ended_by_force(pid: int) -> str:
+    """Kill a keeper that does not answer, and tell of it. Blocks for a moment."""
+    what = f"the keeper (pid {pid}) has not answered for {PATIENCE:.0f} s"
+    pidfd = open_pidfd(pid)
+    if pidfd is None or not _is_keeper(pid):
+        return what
+    try:
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        ended = select.poll()
+        ended.register(pidfd, select.POLLIN)
+        if not ended.poll(KILL_TIME * 1000):
+            return f"{what}, and does not end although it was killed"
+    except OSError as error:
+        return f"{what}, and may not be killed: {error.strerror}"
+    finally:
+        os.close(pidfd)
+    return f"{what} and was killed"
+
+
+def _is_keeper(pid: int) -> bool:
+    """Whether that is what a process is called: another one may be killed by nobody."""
+    try:
+        return read_file(f"{PROC}/{pid}/comm").strip() == NAME.encode()
+    except OSError:
+        return False
 
 
 def _listening(wanted: DirectoryEntry, path: str) -> socket.socket:

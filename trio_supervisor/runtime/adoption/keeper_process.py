@@ -38,6 +38,8 @@ IDLE = 3600.0
 PATIENCE = 10.0
 #: Seconds between two attempts to send while the kernel has no room.
 PAUSE = 0.01
+#: Daemons that may wait for being accepted.
+BACKLOG = 16
 #: More bytes than any message.
 LONGEST = 65536
 #: The most descriptors that the kernel passes with one message.
@@ -238,7 +240,9 @@ def main(path: str, directory: int) -> None:
     _make_ready()
     name = os.path.basename(path)
     status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-    store = Store(_socket.socket(fileno=0))
+    listener = _socket.socket(fileno=0)
+    listener.listen(BACKLOG)  # again, so that a daemon that connects is told our pid
+    store = Store(listener)
     store.run()
     store.close()
     try:
