@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import closing
+from http.client import HTTPConnection
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.end_to_end.test_survive_adopt import ADOPT, CTL, adopting, ctl, program
-from tests.kit.daemon import COMMAND, PATIENCE, eventually, write_config
+from tests.kit.daemon import COMMAND, PATIENCE, eventually, free_port, write_config
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,6 +95,37 @@ def test_check_knows_the_keeper_and_adopted_programs(tmp_path: Path) -> None:
         assert f"the daemon runs already: process {second.process.pid}" in told
         assert "of an earlier daemon" not in told
         assert "held by" not in told
+        second.stop()
+
+
+@pytest.mark.behaviour("policies.md#adopted-programs-in-the-details")
+def test_the_details_tell_who_has_started_an_adopted_program(tmp_path: Path) -> None:
+    """Until it is started again."""
+    port = free_port()
+    base = ADOPT + f"[inet_http_server]\nport=127.0.0.1:{port}\n"
+
+    def told() -> tuple[str, ...]:
+        texts = []
+        with closing(HTTPConnection("127.0.0.1", port, timeout=PATIENCE)) as connection:
+            for path in ("/", "/api/v1/processes/quiet"):
+                connection.request("GET", path)
+                texts.append(connection.getresponse().read().decode())
+        return *texts, ctl(tmp_path, "status", "-v", "quiet")
+
+    with adopting(tmp_path, program("quiet"), base) as first:
+        first.wait_for("quiet", "RUNNING")
+        assert not any("adopted:" in text for text in told())
+        dead = killed(first)
+    (tmp_path / "sup.pid").unlink()
+    with adopting(tmp_path, program("quiet"), base) as second:
+        text = f"adopted: started by the daemon of pid {dead}, which was killed"
+        second.wait_for("quiet", "RUNNING")
+        assert all(text in each for each in told())
+        assert "adopted" not in ctl(tmp_path, "status", "quiet")
+        assert second.rpc.stopProcess("quiet") is True
+        assert not any("adopted:" in text for text in told())
+        assert second.rpc.startProcess("quiet") is True
+        assert not any("adopted:" in text for text in told())
         second.stop()
 
 

@@ -273,6 +273,16 @@ def test_any_size(keys: str) -> None:
                 assert shown(top, width, height)
 
 
+def test_the_pane_tells_of_an_adoption() -> None:
+    text = "adopted: started by the daemon of pid 8, which was killed"
+    top = top_of(details("a", adopted=text), details("b", adopted=""))
+    assert text not in shown(top)
+    press(top, "\n")
+    assert text in [line.strip() for line in shown(top)]
+    press(top, DOWN)
+    assert text not in [line.strip() for line in shown(top)]
+
+
 def test_wide_characters_keep_the_columns() -> None:
     top = top_of(details("日本語:日本語の長い名前", last_output="ログ\n"), details("b"))
     lines = shown(top, 140)

@@ -77,6 +77,8 @@ def _reasons(row: Row) -> list[str]:
         found.append(row["last_start"]["text"])
     if row["limits"] and _has_child(row):
         found.append(row["limits"])
+    if row["adopted"]:
+        found.append(row["adopted"])
     if row["left_behind"]:
         found.append(f"has left processes behind: pid {', '.join(map(str, row['left_behind']))}")
     for key, one, several in COUNTERS:
@@ -132,7 +134,7 @@ def all_details(session: Session) -> list[Row]:
             row |= {"uptime": uptime, "reason": row["spawnerr"], "full_name": short_name(row)}
             row |= {"restarts": 0, "cpu_seconds": 0.0, "memory": 0, "last_exit": {}, "flapping": ""}
             row["last_start"] = {}
-            row["told_status"] = row["limits"] = ""
+            row["told_status"] = row["limits"] = row["adopted"] = ""
             row["left_behind"] = []
             row |= dict.fromkeys((key for key, _, _ in COUNTERS), 0)
     return rows

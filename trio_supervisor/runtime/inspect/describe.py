@@ -51,7 +51,8 @@ async def details(supervisor: Supervisor, processes: Iterable[Process]) -> list[
     ``healthy``, ``unhealthy``; empty if it is not checked), ``told_status`` (what the program says
     of itself, see sd_notify(3)), ``limits`` (of memory, processors and processes, with what keeps
     each: the cgroup, or the daemon, which watches; empty without any), ``memory_max`` (bytes, 0
-    without), ``left_behind`` (pids of living processes that children have left), ``depends_on``
+    without), ``left_behind`` (pids of living processes that children have left), ``adopted`` (which
+    killed daemon has started the present child; empty if it was this one), ``depends_on``
     (as it is written), ``next_step`` (what is done next with a child that starts or stops, and in
     how many ``seconds``; empty if nothing is due), ``last_start`` (when and why the present child
     was started; empty without one), ``last_exit`` (see ``End.described``; empty if no child has
@@ -88,6 +89,7 @@ def _details(process: Process, now: float, used: Usage) -> dict[str, Value]:
         "limits": limits(process),
         "memory_max": process.config.limits.memory_max or 0,
         "left_behind": left_behind(process),
+        "adopted": adopted(process),
         "last_exit": last_exit(process),
         "last_output": last_output(process),
         "stdout_bytes": process.stdout.tail.count,
@@ -169,6 +171,14 @@ def left_behind(process: Process) -> list[Value]:
     from trio_supervisor.runtime.process.left_behind import lives  # most leave nothing
 
     return [member.pid for member in process.record.left_behind if lives(member)]
+
+
+def adopted(process: Process) -> str:
+    """Tell which daemon has started the present child, if it was not this one; else empty."""
+    adoption = process.record.adoption
+    if adoption is None or not process.pid:
+        return ""
+    return f"adopted: started by the daemon of pid {adoption.daemon.pid}, which was killed"
 
 
 def last_start(process: Process, journal: JournalMemory) -> dict[str, Value]:

@@ -117,6 +117,10 @@ PROCESS = thing(
     left_behind=described(
         array(INTEGER), "pids of living processes that its children have left when they ended"
     ),
+    adopted=text(
+        "which daemon has started the present child, if that one was killed and this one goes on "
+        "with it; else empty"
+    ),
     last_start={
         "type": "object",
         "properties": {"time": {"type": "number"}, "text": {"type": "string"}},

@@ -10,6 +10,7 @@ from trio_supervisor.core.config.model import GroupKind
 from trio_supervisor.core.process.reasons import circumstances, is_ill
 from trio_supervisor.core.process.states import SIGNALLABLE_STATES, State
 from trio_supervisor.runtime.inspect.describe import (
+    adopted,
     flapping,
     last_output,
     left_behind,
@@ -97,7 +98,8 @@ def row(process: Process, usage: UsageSample, viewer: Viewer, now: float) -> str
         f'<span class="value">{bytes_text(usage.memory)}</span></td>'
         f'<td class="number uptime"><span class="value">'
         f"{uptime_text(int(up)) if lives else NONE}</span></td>"
-        f'<td class="number pid">{_pid(process) if lives else NONE}</td>'
+        f'<td class="number pid"{_title(adopted(process))}>'
+        f"{_pid(process) if lives else NONE}</td>"
         f'<td class="number restarts"{_title(circumstances(process.record))}>'
         f"{process.record.restarts}</td>"
         f'<td class="actions">{_actions(process, viewer)}</td></tr>\n'

@@ -183,6 +183,8 @@ def _pane(top: Top, width: int, most: int) -> list[Line]:
         lines.append([(row.reason, BOLD)])
     if row.alive and details.get("limits"):
         lines.append([(fit(details["limits"], width), DIM)])
+    if adopted := details.get("adopted"):
+        lines.append([(fit(adopted, width), DIM)])
     if pids := details.get("left_behind"):
         text = f"has left processes behind: pid {', '.join(map(str, pids))}"
         lines.append([(fit(text, width), BOLD)])
