@@ -86,6 +86,8 @@ class Limits:
     @property
     def are_of_cgroup(self) -> bool:
         """Whether there is one that only a cgroup, or somebody who watches, can keep."""
+        if self is NO_LIMITS:  # asked several times at each start
+            return False
         own = (self.memory_max, self.memory_high, self.cpu_max, self.pids_max)
         return any(limit is not None for limit in own)
 
@@ -94,6 +96,8 @@ class Limits:
 
         In the order of ``RLIMITS``.
         """
+        if self is NO_LIMITS:
+            return []
         limits = ((name, getattr(self, f"rlimit_{name}")) for name in RLIMITS)
         return [
             (name, _for_kernel(name, limit.soft), _for_kernel(name, limit.hard))

@@ -11,11 +11,11 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config.model import AUTO
 from trio_supervisor.core.dataclass import dataclass
+from trio_supervisor.runtime.spawn.members import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -106,7 +106,7 @@ def _pids(proc: str) -> Iterator[int]:
 def _session_and_start(proc: str, pid: int) -> tuple[int, int] | None:
     """Read session, and start in clock ticks since boot; None means that it has just ended."""
     try:
-        stat = Path(f"{proc}/{pid}/stat").read_bytes()
+        stat = read_file(f"{proc}/{pid}/stat")
     except OSError:
         return None
     fields = stat.rpartition(b")")[2].split()
@@ -114,11 +114,15 @@ def _session_and_start(proc: str, pid: int) -> tuple[int, int] | None:
 
 
 def _environment(proc: str, pid: int) -> dict[bytes, bytes]:
-    """Read the environment with which it was executed; empty if reading it is not allowed."""
+    """Read the environment of a program of some daemon; empty if it is none, or if that is refused.
+
+    It is the one with which it was executed.
+    """
     with suppress(OSError):
-        words = Path(f"{proc}/{pid}/environ").read_bytes().split(b"\0")
-        pairs = (word.partition(b"=") for word in words)
-        return {name: value for name, _, value in pairs}
+        text = read_file(f"{proc}/{pid}/environ")
+        if b"SUPERVISOR_ENABLED=" in text:  # in few
+            pairs = (word.partition(b"=") for word in text.split(b"\0"))
+            return {name: value for name, _, value in pairs}
     return {}
 
 
