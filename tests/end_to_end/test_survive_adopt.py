@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ from tests.kit.root import directory_of
 from tests.kit.strace import failing
 from trio_supervisor.runtime.adoption.keeper import connect
 from trio_supervisor.runtime.adoption.recorder import child_key
+from trio_supervisor.runtime.spawn.members import read_stat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -331,6 +333,40 @@ def test_both_killed_leaves_programs_that_are_found_by_their_marks(tmp_path: Pat
         eventually(lambda: "got USR1" in output(tmp_path, "quiet"), "its output")
         assert second.rpc.stopProcess("quiet") is True
         assert not alive(before["quiet"][0])
+
+
+def age(pid: int) -> float:
+    """Seconds that a process has lived."""
+    stat = read_stat(pid)
+    assert stat is not None
+    now = time.clock_gettime(time.CLOCK_BOOTTIME)
+    return now - stat.started / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.behaviour("policies.md#a-program-that-ended-while-no-daemon-ran")
+def test_an_end_while_starting_is_judged_by_when_it_was(tmp_path: Path) -> None:
+    """Not by when the next daemon comes."""
+    options = "autorestart=false\nstartretries=0\n"
+    long = program("long", "exit 3").replace("startsecs=0\n", f"startsecs=4\n{options}")
+    short = program("short", "exit 3").replace("startsecs=0\n", f"startsecs=30\n{options}")
+    with adopting(tmp_path, long + short) as first:
+        eventually(lambda: len(pids(tmp_path)) == 2, "the programs")
+        eventually(lambda: kept(tmp_path).count("pidfd") == 2, "all being kept")
+        kill(first)
+    (tmp_path / "go-short").touch()
+    wait_until_gone(pids(tmp_path)["short"][0])
+    short_gone = time.time()
+    eventually(lambda: age(pids(tmp_path)["long"][0]) > 5, "more than startsecs")
+    (tmp_path / "go-long").touch()
+    wait_until_gone(pids(tmp_path)["long"][0])
+    with adopting(tmp_path, long + short) as second:
+        second.wait_for("long", "EXITED")
+        second.wait_for("short", "FATAL")
+        assert second.info("long")["exitstatus"] == 3
+        assert "Exited too quickly" in str(second.info("short")["spawnerr"])
+        stop = second.info("short")["stop"]
+        assert isinstance(stop, int)
+        assert stop <= short_gone
 
 
 @pytest.mark.behaviour("policies.md#what-follows-an-adoption")

@@ -255,7 +255,7 @@ def _record_first(process: Process, step: FirstStep, cause: Cause) -> None:
         pid, why = 0 if child is None else child.pid, reason(process.config, record)
         record.entry = process.journal.still(process.full_name, record.transition, pid, why, cause)
     if step is FirstStep.LOST:
-        states.end(_UNKNOWN, trio.current_time())
+        states.end(_UNKNOWN, trio.current_time(), unseen=True)
     elif step in (FirstStep.SPAWNED, FirstStep.FOUND) and child is not None:
         states.spawned(child.pid, record.adoption)
         if process.driver._monitor is not None:

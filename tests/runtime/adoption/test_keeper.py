@@ -284,6 +284,48 @@ def test_a_keeper_of_another_user_is_refused(pidfile: str, monkeypatch: pytest.M
     listener.close()
 
 
+def test_it_notes_when_a_process_ends_while_there_is_no_daemon(pidfile: str) -> None:
+    """Of one that had ended before nobody knows when: the daemon may have been suspended."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(keeper_path(pidfile))
+    listener.listen()
+    children = {name: subprocess.Popen(["sleep", "1000"]) for name in ("before", "later", "lives")}
+    pidfds = {name: os.pidfd_open(child.pid) for name, child in children.items()}
+    store = Store(_socket.socket(fileno=os.dup(listener.fileno())))
+    thread = threading.Thread(target=store.run)
+    thread.start()
+    keeper = connect(pidfile)
+    for name, pidfd in pidfds.items():
+        keeper.put(name, "", [pidfd])
+    children["before"].kill()
+    children["before"].wait()
+    keeper.close()
+    eventually(lambda: store._watched, "the end of the connection")
+    began = time.monotonic()
+    children["later"].kill()
+    children["later"].wait()
+    eventually(lambda: store._ended, "its note")
+    ended = time.monotonic()
+    keeper = connect(pidfile)
+    taken = take(keeper)
+    assert taken.keys() == {*children, "ended\0later"}
+    assert began <= float(taken["ended\0later"]) <= ended
+    keeper.put("later", "", [pidfds["lives"]])
+    assert take(keeper).keys() == children.keys()
+    keeper.end()
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+    assert store._connection is not None
+    store._connection.close()
+    children["lives"].kill()
+    children["lives"].wait()
+    store.close()
+    store._listener.close()
+    for pidfd in pidfds.values():
+        os.close(pidfd)
+    listener.close()
+
+
 def test_without_a_daemon_it_ends_when_nothing_lives_that_it_knows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

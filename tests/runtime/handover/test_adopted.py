@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -178,6 +179,30 @@ async def test_a_program_that_has_ended_is_not_promoted_while_its_status_is_aske
         mock_clock.jump(STATUS_PATIENCE / 4)
         await x.wait_for(State.FATAL)
         assert x.history.last_exit == Exit(3)
+
+
+@pytest.mark.behaviour("policies.md#a-program-that-ended-while-no-daemon-ran")
+@pytest.mark.parametrize(
+    ("lived", "startsecs", "outcome"),
+    [(9.0, 10, State.FATAL), (10.0, 10, State.EXITED), (0.0, 0, State.EXITED)],
+)
+async def test_a_start_that_no_daemon_saw_the_end_of(
+    reaper: LateReaper, lived: float, startsecs: int, outcome: State
+) -> None:
+    """It has failed if the program has not lived long enough, whenever that is noticed."""
+    main = reaper.run()
+    config = program("x", startsecs=startsecs, startretries=0, autorestart=Autorestart.NEVER)
+    spawned = trio.current_time() - 60
+    record = ProcessRecord(State.STARTING, deadline=spawned + startsecs, spawned_at=spawned)
+    handed = state(config, main, record, pidfd=os.pidfd_open(main.pid))
+    record.adoption = Adoption(main.started, DAEMON, gone_at=spawned + lived)
+    reaper.end(main)
+    async with supervisors(handed=handed) as line:
+        x = line.process("x")
+        await x.wait_for(outcome)
+        assert x.history.last_end is not None
+        assert x.history.last_end.lifetime == pytest.approx(lived)
+        assert abs(time.time() - 60 + lived - x.record.stopped) < 10
 
 
 def test_the_state_of_a_daemon_that_has_adopted_nothing_is_as_before() -> None:

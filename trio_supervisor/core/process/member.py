@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from typing import TYPE_CHECKING
+
 from trio_supervisor.core.dataclass import dataclass
+
+if TYPE_CHECKING:
+    from trio_supervisor.core.monotonic import Monotonic
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +30,5 @@ class Adoption:
     """Its start time, in clock ticks."""
     daemon: Member
     """The one that has started it. Its descendants are marked with that."""
+    gone_at: Monotonic = math.inf
+    """When it ended, if no daemon ran then, or at the latest if nobody saw it; infinite: else."""

@@ -10,14 +10,15 @@ and may bring descriptors:
 ``drop`` KEY             close those of the key
 ``begin``, ``commit``    what was not put or named between the two is dropped
 ``stay`` KEY             name a key
-``take``                 answer with a message NOTE KEY and the descriptors for each key, then one
-                         of a zero byte
+``take``                 answer with a message NOTE KEY and the descriptors for each key, one of
+                         TIME ``ended`` KEY for each end that was seen, then one of a zero byte
 ``end``                  end
 =======================  ========================================================================
 
 There is one connection at a time: the first message on it is ``ok``, or ``busy`` and the pid of the
-daemon that has it. The keeper ends by itself when no daemon has come for long and all processes
-have ended of which it holds pidfds.
+daemon that has it. While there is none, the keeper notes when processes end of which it holds
+pidfds, by the monotonic clock. It ends by itself when no daemon has come for long and all of these
+have ended.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ import resource
 import select
 import sys
 import time
+
+TYPE_CHECKING = False  # type checkers know this flag; importing typing would be slow
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 #: Seconds after which a keeper without a daemon looks whether there is anything to wait for.
 IDLE = 3600.0
@@ -63,6 +68,10 @@ class Store:
         self._held: dict[bytes, tuple[bytes, list[int]]] = {}
         self._old: set[bytes] = set()
         """Keys that were not put again or named since ``begin``."""
+        self._watched: dict[int, bytes] = {}
+        """Pidfds of what lived when the daemon was gone, until its end, and their keys."""
+        self._ended: dict[bytes, float] = {}
+        """When a process has ended while there was no daemon, by key."""
         self._is_over = False
 
     def run(self) -> None:
@@ -75,11 +84,15 @@ class Store:
             if self._connection is not None:
                 waiting.register(self._connection.fileno(), select.POLLIN)
                 deadline, timeout = time.monotonic() + IDLE, -1
+            for fd in self._watched:
+                waiting.register(fd, select.POLLIN)
             ready = [fd for fd, _ in waiting.poll(timeout)]
             if not ready:
                 if not self._any_lives():
                     return
                 deadline = time.monotonic() + IDLE
+            for fd in self._watched.keys() & ready:
+                self._ended[self._watched.pop(fd)] = time.monotonic()
             # First, because a daemon may come just after the end of the one before.
             if self._connection is not None:
                 self._receive(self._connection)
@@ -112,6 +125,7 @@ class Store:
             connection.close()
         else:
             self._connection, self._daemon = connection, pid
+            self._watched = {}
 
     def _receive(self, connection: _socket.socket) -> None:
         """Carry out all messages that have come."""
@@ -168,6 +182,8 @@ class Store:
         try:
             for key, (note, descriptors) in self._held.items():
                 self._send(self._connection, note + b"\0" + key, descriptors)
+            for key, at in self._ended.items():
+                self._send(self._connection, b"%r\0ended\0%b" % (at, key), [])
             self._send(self._connection, b"\0", [])
         except OSError:  # its daemon was killed; what it has sent after this is still to be read
             return
@@ -191,19 +207,20 @@ class Store:
             self._connection.close()
         self._connection, self._daemon = None, 0
         self._old = set()  # a daemon that was killed on the way may have left some of these
+        pidfds = {fd: key for key, (_, fds) in self._held.items() for fd in fds if _is_pidfd(fd)}
+        ended = _readable(pidfds)  # nobody knows when: the daemon may have been suspended for long
+        self._watched = {fd: key for fd, key in pidfds.items() if fd not in ended}
 
     def _drop(self, key: bytes) -> None:
         _, descriptors = self._held.pop(key, (b"", []))
+        self._ended.pop(key, None)
         for fd in descriptors:
             os.close(fd)
 
     def _any_lives(self) -> bool:
         """Whether a process has not ended of which a pidfd is held."""
-        living = select.poll()
         found = [fd for _, fds in self._held.values() for fd in fds if _is_pidfd(fd)]
-        for fd in found:
-            living.register(fd, select.POLLIN)
-        return len(living.poll(0)) < len(found)
+        return len(_readable(found)) < len(found)
 
 
 def _is_pidfd(fd: int) -> bool:
@@ -211,6 +228,13 @@ def _is_pidfd(fd: int) -> bool:
         return "pidfd" in os.readlink(f"/proc/self/fd/{fd}")
     except OSError:  # no /proc: wait for good rather than end too early
         return False
+
+
+def _readable(descriptors: Iterable[int]) -> set[int]:
+    looked_at = select.poll()
+    for fd in descriptors:
+        looked_at.register(fd, select.POLLIN)
+    return {fd for fd, _ in looked_at.poll(0)}
 
 
 def _make_ready() -> None:

@@ -9,6 +9,7 @@ where these are still pipes.
 from __future__ import annotations
 
 import json
+import math
 import os
 import select
 import stat
@@ -30,8 +31,9 @@ from trio_supervisor.core.handover.state import (
 )
 from trio_supervisor.core.process.member import Adoption, Member
 from trio_supervisor.core.process.states import State
-from trio_supervisor.runtime.adoption.recorder import STATE
+from trio_supervisor.runtime.adoption.recorder import STATE, child_key
 from trio_supervisor.runtime.adoption.state_file import content_of
+from trio_supervisor.runtime.spawn.foreign_process import ForeignProcess
 from trio_supervisor.runtime.spawn.members import PROC
 
 if TYPE_CHECKING:
@@ -65,6 +67,8 @@ class Left:
     """FastCGI sockets: descriptors by group and URL."""
     servers: dict[str, tuple[str, tuple[int, int] | None, int]] = field(default_factory=dict)
     """Listening sockets: ``repr`` of the address, file and descriptor, by section of the server."""
+    ended: dict[str, float] = field(default_factory=dict)
+    """When programs have ended while no daemon ran, by what the keeper has them under."""
     problems: list[str] = field(default_factory=list)
     """What could not be taken over, and why."""
     steps: dict[Key, FirstStep] = field(default_factory=dict)
@@ -124,9 +128,6 @@ class Left:
         marked = None if owned is None else owned.daemons.get(member)
         owner = marked or self.written.daemon
         self.daemon = self.daemon or owner
-        earlier = decided.record.adoption
-        if earlier is None or earlier.started != member.started:
-            decided.record.adoption = Adoption(member.started, owner)
         is_begun = record is not None and record.state is State.STARTING
         if decided.step in (FirstStep.FOUND, FirstStep.SPAWNED) and not is_begun:
             _begin(decided.record, member)
@@ -136,7 +137,18 @@ class Left:
             ends = kept.ends
         else:
             self._reopen(key, member, config, ends)
+        earlier = decided.record.adoption
+        if earlier is None or earlier.started != member.started:
+            earlier = Adoption(member.started, owner)
+        gone_at = self._gone_at(key, member, ends.get("pidfd"))
+        decided.record.adoption = replace(earlier, gone_at=gone_at)
         return replace(handed, child=_child(member, ends, written))
+
+    def _gone_at(self, key: Key, member: Member, pidfd: int | None) -> float:
+        """Return when a program has ended, or now, if nobody saw when; infinite: it lives."""
+        if pidfd is None or not ForeignProcess(member, pidfd).has_ended():
+            return math.inf
+        return self.ended.get(child_key(key), trio.current_time())
 
     def _reopen(
         self, key: Key, member: Member, config: ProcessConfig, ends: dict[str, int]
@@ -195,6 +207,8 @@ def _sorted_into(left: Left, key: str, held: Held) -> bool:
     elif kind == "server":
         left.servers[rest] = *_read_server_note(held.note), held.descriptors[0]
         return True
+    elif kind == "ended":
+        left.ended[rest] = trio.current_time() - (time.monotonic() - float(held.note))
     return False
 
 

@@ -308,13 +308,17 @@ class StateMachine:
         last_lines: tuple[str, str] = ("", ""),
         *,
         lacked_memory: bool = False,
+        unseen: bool = False,
     ) -> None:
         """Record the exit of the reaped child; schedule a restart if the policy requires it.
 
         ``died_at`` is when the end was noticed, by trio's clock; ``last_lines`` are those of stdout
-        and stderr; ``lacked_memory``: the kernel has killed it for that.
+        and stderr; ``lacked_memory``: the kernel has killed it for that; ``unseen``: no daemon ran
+        that would have seen it alive after startsecs.
         """
         record, config = self._record, self._config
+        if record.adoption is not None and record.adoption.gone_at < math.inf:
+            died_at, unseen = record.adoption.gone_at, True
         lifetime = died_at - record.spawned_at
         record.deadline = math.inf
         record.stopped = self._host.wall_clock() - (trio.current_time() - died_at)
@@ -324,7 +328,8 @@ class StateMachine:
             fails = not expected
         else:
             is_awaited = config.runnable.announces or config.readiness.condition is not None
-            fails = is_awaited or config.startsecs > 0
+            was_short = lifetime < config.startsecs if unseen else config.startsecs > 0
+            fails = is_awaited or was_short
         failed = record.state is State.STARTING and fails
         as_wished = record.state is State.STOPPING or (expected and not failed)
         end = End(ended, as_wished, record.stopped, lifetime, *last_lines, usage, lacked_memory)
