@@ -86,6 +86,8 @@ def test_the_commands(tmp_path: Path) -> None:
     journal = [command for command, _ in sessions(PAGE) if command.startswith("journalctl")]
     with daemon(tmp_path, config) as running:
         (tmp_path / "supervisord.conf").symlink_to("c.conf")
+        for name in ("web", "worker"):
+            eventually(partial(running.rpc.readProcessStdoutLog, name, 0, 0), "its output")
         running.wait_for("web", "RUNNING")
         reader = Reader(tmp_path)
         for command, _ in sessions(PAGE):
@@ -100,15 +102,16 @@ def test_the_commands(tmp_path: Path) -> None:
                 text=True,
             ) as process:
                 assert process.stdout is not None
-                assert "status=500" in (
-                    process.stdout.readline() + process.stdout.readline()
-                    if follows
-                    else process.stdout.read()
-                ), command
-                if follows:
+                try:
+                    assert "status=500" in (
+                        process.stdout.readline() + process.stdout.readline()
+                        if follows
+                        else process.stdout.read()
+                    ), command
+                    if not follows:
+                        assert process.wait(PATIENCE) == 0
+                finally:
                     process.terminate()
-                else:
-                    assert process.wait(PATIENCE) == 0
 
 
 def test_logrotate(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from tests.kit.config import load
 from tests.kit.ctl import environment, run
-from tests.kit.daemon import BASE, daemon, eventually, free_port
+from tests.kit.daemon import BASE, daemon, eventually, free_port, text_of
 from tests.kit.docs import DOCS, blocks, program, sessions, shows
 from tests.kit.machine import path_of
 from tests.kit.reader import Reader
@@ -229,7 +229,7 @@ def test_a_command_for_each_event(tmp_path: Path) -> None:
 
             def is_logged() -> bool:
                 reader.run("tsupervisorctl start database")  # again, until it is being watched
-                return logged.exists()
+                return bool(text_of(logged))
 
             eventually(is_logged, "the command")
             assert logged.read_text().startswith('-t supervisor {"event":"PROCESS_STATE_FATAL"')

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.end_to_end.test_survive_adopt import ADOPT, CTL, adopting, ctl, program
+from tests.end_to_end.test_survive_adopt import (
+    ADOPT,
+    CTL,
+    adopting,
+    ctl,
+    leave_nothing,  # noqa: F401  # a fixture that is used by all tests here
+    program,
+)
 from tests.kit.daemon import COMMAND, PATIENCE, eventually, free_port, write_config
 
 if TYPE_CHECKING:
@@ -44,23 +51,26 @@ def test_a_client_says_what_it_waits_for(tmp_path: Path) -> None:
     with adopting(tmp_path, program("quiet")) as first:
         first.wait_for("quiet", "RUNNING")
         dead = killed(first)
-    waiting = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", CTL, "-s", f"unix://{tmp_path}/s.sock", "status"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    assert waiting.stderr is not None
-    told = waiting.stderr.readline()
-    assert f"the daemon (pid {dead}) was killed" in told
-    assert "waiting until it is started again" in told
-    (tmp_path / "sup.pid").unlink()
-    with adopting(tmp_path, program("quiet")) as second:
-        out, err = waiting.communicate(timeout=PATIENCE)
-        assert "quiet" in out
-        assert "RUNNING" in out
-        assert not err
-        second.stop()
+    ) as waiting:
+        try:
+            assert waiting.stderr is not None
+            told = waiting.stderr.readline()
+            assert f"the daemon (pid {dead}) was killed" in told
+            assert "waiting until it is started again" in told
+            (tmp_path / "sup.pid").unlink()
+            with adopting(tmp_path, program("quiet")) as second:
+                out, err = waiting.communicate(timeout=PATIENCE)
+                assert "quiet" in out
+                assert "RUNNING" in out
+                assert not err
+                second.stop()
+        finally:
+            waiting.kill()
 
 
 @pytest.mark.behaviour("policies.md#adopted-programs-in-a-check")

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -31,6 +32,7 @@ from tests.kit.daemon import (
     alive,
     eventually,
     free_port,
+    text_of,
     wait_until_gone,
     write_config,
 )
@@ -69,10 +71,10 @@ def test_what_a_stopped_program_has_left_is_not_adopted(tmp_path: Path) -> None:
     """It has the mark of the program and leads a group, but was started by the program."""
     (tmp_path / "forking.py").write_text(FORKING)
     with adopting(tmp_path, forking()) as first:
-        eventually(lambda: (tmp_path / "left").exists() and pids(tmp_path), "both processes")
+        left = int(eventually(partial(text_of, tmp_path / "left"), "the pid of what is left"))
+        eventually(lambda: pids(tmp_path), "the program")
         first.wait_for("forking", "RUNNING")
         assert first.rpc.stopProcess("forking") is True
-        left = int((tmp_path / "left").read_text())
         assert alive(left)
         eventually(lambda: "pidfd" not in kept(tmp_path), "nothing being kept of it")
         kill(first)
@@ -88,7 +90,8 @@ def test_what_an_ended_program_has_left_is_not_adopted(tmp_path: Path) -> None:
     """The program itself has ended while no daemon ran, and is started again."""
     (tmp_path / "forking.py").write_text(FORKING)
     with adopting(tmp_path, forking()) as first:
-        eventually(lambda: (tmp_path / "left").exists() and pids(tmp_path), "both processes")
+        eventually(partial(text_of, tmp_path / "left"), "the pid of what is left")
+        eventually(lambda: pids(tmp_path), "the program")
         first.wait_for("forking", "RUNNING")
         eventually(lambda: "pidfd" in kept(tmp_path), "all being kept")
         kill(first)

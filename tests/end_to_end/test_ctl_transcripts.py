@@ -11,7 +11,6 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from tests.kit.ctl import Ran, environment, finish, install, read_until, run, spawn, until
+from tests.kit.daemon import free_port
 from trio_supervisor.cli.ctl.commands import COMMANDS
 
 if TYPE_CHECKING:
@@ -86,13 +86,6 @@ def read_script() -> list[Step | str]:
     return kept
 
 
-def unused_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 class Stage:
     """The directory, the daemon and the commands of the transcript."""
 
@@ -103,8 +96,8 @@ class Stage:
         self._places = {
             "HERE": str(directory),
             "ARGV0": self.program,
-            "PORT": str(unused_port()),
-            "DEAD": str(unused_port()),
+            "PORT": str(free_port()),
+            "DEAD": str(free_port()),
         }
         self._daemon: subprocess.Popen[bytes] | None = None
         self._begun: dict[str, subprocess.Popen[bytes]] = {}

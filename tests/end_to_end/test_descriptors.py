@@ -7,7 +7,7 @@ import socket
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.kit.daemon import daemon
+from tests.kit.daemon import daemon, free_port
 
 #: Open files that the daemon may have.
 LIMIT = 256
@@ -26,13 +26,6 @@ startsecs=0
 numprocs=5
 process_name=%(process_num)s
 """
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    assert isinstance(port, int)
-    return port
 
 
 def test_programs_start_and_the_operator_is_served_beside_a_silent_crowd(tmp_path: Path) -> None:

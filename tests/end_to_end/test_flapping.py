@@ -12,7 +12,7 @@ import pytest
 
 from tests.kit.ctl import install, run
 from tests.kit.curl import send
-from tests.kit.daemon import daemon, eventually, free_port
+from tests.kit.daemon import daemon, eventually, free_port, text_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -115,10 +115,10 @@ def test_flapping(tmp_path: Path) -> None:
         [entry] = send(f"{address}/api/v1/history?kind=verdict").json()
         assert (entry["process"], entry["to"]) == ("bad", "flapping")
         heard = tmp_path / "named"
-        eventually(lambda: heard.exists() and heard.read_text(), "the event")
+        eventually(partial(text_of, heard), "the event")
         [line] = heard.read_text().splitlines()
         told, _, often = line.partition(" | ")
         assert told == "PROCESS_FLAPPING processname:bad groupname:bad"
         assert often.startswith("restarting often: 3 times in 5 minutes, last: exit status 3 ")
-        assert "FLAPPING" not in (tmp_path / "all").read_text()
+        assert "FLAPPING" not in eventually(partial(text_of, tmp_path / "all"), "other events")
         assert json.dumps(entry["evidence"]).count("restarting often: 3 times") == 1

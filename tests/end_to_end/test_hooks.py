@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.daemon import BASE, daemon, eventually, wait_until_gone
+from tests.kit.daemon import BASE, daemon, eventually, text_of, wait_until_gone
 
 EXTENDED = BASE.replace("[supervisord]\n", "[supervisord]\nextended=true\n")
 #: Says its pid in a file and hangs.
@@ -64,10 +64,6 @@ def script(path: Path, text: str) -> None:
     path.chmod(0o755)
 
 
-def content(path: Path) -> str:
-    return path.read_text() if path.exists() else ""
-
-
 @pytest.mark.behaviour("policies.md#pre_start")
 @pytest.mark.behaviour("policies.md#post_stop")
 @pytest.mark.behaviour("policies.md#stop_command")
@@ -82,25 +78,25 @@ def test_hooks_of_real_programs(tmp_path: Path) -> None:
             running.wait_for(name, "RUNNING")
         # A hook that hangs holds up its own program only, and a stop ends it at once.
         assert server.startProcess("hanging", False) is True
-        eventually(lambda: content(tmp_path / "pre"), "the hook")
+        eventually(lambda: text_of(tmp_path / "pre"), "the hook")
         assert (running.state("hanging"), running.pid("hanging")) == ("STARTING", 0)
         assert server.stopProcess("plain") is True
         assert server.startProcess("plain") is True
         assert server.stopProcess("hanging") is True
         assert running.state("hanging") == "STOPPED"
-        wait_until_gone(int(content(tmp_path / "pre")))
+        wait_until_gone(int(text_of(tmp_path / "pre")))
         # Before, stop and after.
         assert server.stopProcess("complete") is True
-        assert content(tmp_path / "order") == "pre\nsuccess killed INT\n"
-        assert content(tmp_path / "complete.log") == "before\nstopping\nafter\n"
+        assert text_of(tmp_path / "order") == "pre\nsuccess killed INT\n"
+        assert text_of(tmp_path / "complete.log") == "before\nstopping\nafter\n"
         assert server.startProcess("complete") is True
         os.kill(running.pid("complete"), 9)
         running.wait_for("complete", "EXITED")
         after = "pre\nsuccess killed INT\npre\nsignal killed KILL\n"
-        eventually(lambda: content(tmp_path / "order") == after, "the end of post_stop")
+        eventually(lambda: text_of(tmp_path / "order") == after, "the end of post_stop")
         # All signals of the sequence; a busy machine may deliver several at once, by number.
-        eventually(lambda: "ready" in content(tmp_path / "steps.log"), "the program")
+        eventually(lambda: "ready" in text_of(tmp_path / "steps.log"), "the program")
         assert server.stopProcess("steps") is True
-        heard = content(tmp_path / "steps.log").split()
+        heard = text_of(tmp_path / "steps.log").split()
         assert sorted(heard) == ["INT", "QUIT", "TERM", "ready"]
         assert heard[-1] == "TERM"

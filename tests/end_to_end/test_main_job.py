@@ -228,12 +228,12 @@ def test_the_last_output_is_never_lost(tmp_path: Path) -> None:
 )
 def test_an_exit_is_noticed_although_a_descendant_holds_the_pipes(tmp_path: Path) -> None:
     text = (
-        '[program:x]\ncommand=/bin/sh -c "sleep 60 & echo $!"\nstartsecs=0\nautorestart=false\n'
+        '[program:x]\ncommand=/bin/sh -c "sleep 1000 & echo $!"\nstartsecs=0\nautorestart=false\n'
         f"stdout_logfile={tmp_path}/out\n"
     )
     with daemon(tmp_path, text) as running:
         running.wait_for("x", "EXITED")
-        descendant = int((tmp_path / "out").read_text())
+    descendant = int((tmp_path / "out").read_text())
     assert alive(descendant)  # not ours to kill
     os.kill(descendant, signal.SIGKILL)
 

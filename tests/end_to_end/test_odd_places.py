@@ -139,7 +139,7 @@ def infos(running: Daemon, call: str) -> dict[str, dict[str, object]]:
         answer: Any = running.rpc.getAllProcessInfo()
         found = {str(info["name"]): info for info in answer}
         ready = all(
-            info["statename"] in FINAL
+            (info["statename"] in FINAL and (name, info["statename"]) != ("ends", "RUNNING"))
             or (info["description"] == "not ready yet: notify" and name in NEEDED.get(call, ()))
             for name, info in found.items()
         )

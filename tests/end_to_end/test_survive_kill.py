@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +20,7 @@ from tests.kit.daemon import (
     alive,
     daemon,
     eventually,
+    text_of,
     wait_until_gone,
 )
 
@@ -61,14 +63,13 @@ def program(name: str, words: str = "", *options: str) -> str:
 
 def pids(directory: Path) -> dict[str, int]:
     """The processes that run, by the names that they have written."""
-    path = directory / "pids"
-    text = path.read_text() if path.exists() else ""
-    return {name: int(pid) for name, pid in re.findall(r"(\S+) (\d+)\n", text)}
+    return {
+        name: int(pid) for name, pid in re.findall(r"(\S+) (\d+)\n", text_of(directory / "pids"))
+    }
 
 
 def ends(directory: Path) -> list[tuple[str, str]]:
-    path = directory / "ends"
-    return re.findall(r"(\S+) (SIG\w+)\n", path.read_text()) if path.exists() else []
+    return re.findall(r"(\S+) (SIG\w+)\n", text_of(directory / "ends"))
 
 
 def kill_and_leave(
@@ -101,7 +102,8 @@ def leave_nothing(tmp_path: Path) -> Iterator[None]:
         except OSError:
             continue
         if ours:
-            os.kill(int(name), signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has just ended
+                os.kill(int(name), signal.SIGKILL)
 
 
 pytestmark = pytest.mark.usefixtures("leave_nothing")

@@ -6,12 +6,13 @@ import os
 import signal
 import sys
 from contextlib import AbstractContextManager, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.kit.ctl import install
-from tests.kit.daemon import Daemon, daemon
+from tests.kit.daemon import Daemon, daemon, eventually
 from tests.kit.screen import ScreenTerminal, screen
 from tests.kit.terminal import CTRL_C
 
@@ -41,7 +42,7 @@ autorestart=false
 command=sleep 1000
 autostart=false
 [program:retrying]
-command=false
+command=/no/such/program
 startretries=100000
 """
 #: Takes the second TERM only, so that it can be seen STOPPING.
@@ -89,6 +90,12 @@ def start(tmp_path: Path) -> Start:
         return screen(command, cwd=tmp_path, **changes)
 
     return start
+
+
+def wait_for_the_first_term(running: Daemon) -> None:
+    """Return when the worker has taken it: another one would be the same one before that."""
+    log = partial(running.rpc.readProcessStdoutLog, "worker", 0, 0)
+    eventually(lambda: "not yet" in str(log()), "the first TERM")
 
 
 def test_looking_and_acting(running: Daemon, start: Start, tmp_path: Path) -> None:
@@ -140,6 +147,7 @@ def test_looking_and_acting(running: Daemon, start: Start, tmp_path: Path) -> No
         person.wait_for("^worker: cannot signal it: bad signal name$")
         person.type("Ry")  # it stops at the second TERM only
         person.wait_for("^worker +STOPPING")
+        wait_for_the_first_term(running)
         pid = running.pid("worker")
         person.type("KTERM" + ENTER)
         person.wait_for("^worker: started$")
@@ -190,6 +198,7 @@ def test_leaving_while_a_restart_is_under_way_finishes_it(running: Daemon, start
         person.wait_for("^worker +STOPPING")
         person.type("q")
         person.wait_for("waiting for the requested restarts")
+        wait_for_the_first_term(running)
         running.rpc.signalProcess("worker", "TERM")
         assert person.end()[0] == 0
     running.wait_for_another_child("worker", pid)

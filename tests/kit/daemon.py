@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import os
 import re
 import signal
@@ -27,6 +28,8 @@ LOOK = 0.005
 IDLE_TIME = 0.5
 IDLE_SHARE = 0.02
 
+_PORTS = (10_000 + number % 20_000 for number in itertools.count(os.getpid() * 101))
+
 T = TypeVar("T")
 
 
@@ -49,14 +52,28 @@ def alive(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] not in ("Z", "X")
 
 
+def text_of(path: Path) -> str:
+    """What another process has written to a file so far; empty while there is none."""
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return ""
+
+
 def wait_until_gone(pid: int) -> None:
     eventually(lambda: not alive(pid), f"the end of {pid}")
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+    """A port that nobody uses.
+
+    It is below those that the kernel gives to whoever asks for any, and each process that runs
+    tests begins elsewhere, so that nobody gets it before the test's server has it.
+    """
+    while True:
+        with suppress(OSError), socket.create_server(("127.0.0.1", next(_PORTS))) as server:
+            port: int = server.getsockname()[1]
+            return port
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -266,5 +283,10 @@ def daemon(
         eventually(answers, "the daemon being ready")
         yield running
     finally:
-        if process.poll() is None:
-            running.stop()
+        try:
+            if process.poll() is None:
+                running.stop()
+        finally:  # a test that failed may have left it suspended
+            if process.poll() is None:
+                process.kill()
+                process.wait()

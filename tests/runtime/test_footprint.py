@@ -221,17 +221,23 @@ for number in 10, 60:
 
 
 class Calls:
-    """Counts the calls of functions, of Python and of C, during the block."""
+    """Counts the calls of functions, of Python and of C, during the block.
+
+    Not those of a collection of garbage, which other tests may have left.
+    """
 
     def __init__(self) -> None:
         self.count = 0
 
     def __enter__(self) -> Calls:
+        gc.collect()
+        gc.disable()
         sys.setprofile(self._note)
         return self
 
     def __exit__(self, *raised: object) -> None:
         sys.setprofile(None)
+        gc.enable()
 
     def _note(self, frame: object, event: str, argument: object) -> None:
         self.count += event in ("call", "c_call")

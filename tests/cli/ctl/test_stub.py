@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.kit.daemon import free_port
 from tests.kit.rpc_stub import (
     DROPPED,
     FAULTS,
@@ -52,9 +53,7 @@ EVERY = ("status", "status x", *PRECHECKED, *STRAIGHT, "shutdown")
 
 def refused_url() -> str:
     """A URL nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+    return f"http://127.0.0.1:{free_port()}"
 
 
 # The status table

@@ -80,8 +80,7 @@ async def test_two_programs_of_a_group_have_a_socket_each(
 async def test_a_taken_port_is_a_spawn_error(autojump_clock: MockClock) -> None:
     """Retries, and recovery when the port is free again."""
     recorder = Recorder()
-    with socket.create_server(("127.0.0.1", 0)) as reserve:
-        port = reserve.getsockname()[1]
+    port = free_port()
     shared = FastCgiSocket(f"tcp://127.0.0.1:{port}")
     group = recorder.group(program("x", socket=shared))
     async with running(group, recorder.host):
