@@ -8,6 +8,8 @@ from datetime import datetime
 from types import FrameType
 
 import pytest
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import DefusedXMLParser
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -107,6 +109,28 @@ def test_decoded_values(xml: str, value: Value) -> None:
 def test_malformed_bodies_are_refused(body: bytes) -> None:
     with pytest.raises(MalformedCall):
         decode_call(body)
+
+
+@pytest.mark.behaviour("http.md#bodies")
+@pytest.mark.parametrize(
+    "dtd",
+    [
+        "<!DOCTYPE m>",
+        '<!DOCTYPE m [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">]>',
+        '<!DOCTYPE m SYSTEM "file:///etc/passwd">',
+        '<!DOCTYPE m PUBLIC "-//W3C//DTD XHTML 1.0//EN" "http://127.0.0.1/x">',
+        '<!DOCTYPE m [<!ENTITY a SYSTEM "file:///etc/passwd">]>',
+        '<!DOCTYPE m [<!ENTITY % a SYSTEM "http://127.0.0.1/">%a;]>',
+        '<!DOCTYPE m [<!NOTATION n SYSTEM "n"><!ENTITY a SYSTEM "a" NDATA n>]>',
+    ],
+)
+def test_what_defusedxml_refuses_is_refused_with_its_words(dtd: str) -> None:
+    body = f"{dtd}<m><methodName>a</methodName></m>".encode()
+    with pytest.raises(DefusedXmlException) as reference:
+        DefusedXMLParser(forbid_dtd=True).feed(body)
+    with pytest.raises(MalformedCall) as refused:
+        decode_call(body)
+    assert str(refused.value) == f"not an XML-RPC call: {reference.value}"
 
 
 @pytest.mark.behaviour("http.md#form-of-a-call", "http.md#unknown-methods")
