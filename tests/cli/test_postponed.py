@@ -61,23 +61,46 @@ USES = {
     "ctypes": "module.CDLL(None).getpid() > 1",
     "ctypes.util": "module.find_library('no library') is None",
     "hashlib": "module.sha1(b'x').digest_size == 20",
+    "heapq": "[*module.merge([2], [1])] == [1, 2]",
     "hmac": "module.compare_digest(b'x', b'x')",
+    "http": "module.HTTPStatus(404).phrase == 'Not Found'",
     "idna": "module.encode('x') == b'x'",
     "inspect": "[*module.signature(lambda x: x).parameters] == ['x']",
     "ipaddress": "module.ip_address('::1').is_loopback",
     "locale": "module.getlocale()",
     "logging": "module.getLogger('x').name == 'x'",
+    "pathlib": "module.Path('x').name == 'x'",
     "platform": "module.uname().system == 'Linux'",
+    "queue": "module.Queue().empty()",
+    "random": "module.choice('x') == 'x'",
     "secrets": "len(module.token_bytes(3)) == 3",
+    "selectors": "module.DefaultSelector().close() is None",
     "shutil": "module.which('sh')",
     "ssl": "module.create_default_context().verify_mode == module.CERT_REQUIRED",
     "tempfile": "module.gettempdir()",
+    "textwrap": "module.indent('x', ' ') == ' x'",
     "tokenize": "module.NUMBER",
     "traceback": "module.format_exc() == 'NoneType: None\\n'",
+    "trio._dtls": "callable(module.DTLSEndpoint)",
+    "trio._file_io": "callable(module.open_file)",
+    "trio._highlevel_open_tcp_listeners": "callable(module.open_tcp_listeners)",
+    "trio._highlevel_open_tcp_stream": "callable(module.open_tcp_stream)",
+    "trio._highlevel_open_unix_stream": "callable(module.open_unix_socket)",
+    "trio._highlevel_serve_listeners": "callable(module.serve_listeners)",
+    "trio._highlevel_socket": "callable(module.SocketStream)",
+    "trio._highlevel_ssl_helpers": "callable(module.open_ssl_over_tcp_stream)",
+    "trio._path": "module.Path('x').name == 'x'",
+    "trio._socket": "callable(module.SocketType)",
+    "trio._ssl": "callable(module.SSLStream)",
+    "trio._subprocess": "callable(module.run_process)",
+    "trio._unix_pipes": "callable(module.FdStream)",
+    "trio.socket": "module.SOCK_STREAM",
     "trio_supervisor.runtime.embedding.definitions": "callable(module.program)",
     "trio_supervisor.runtime.events.pool": "callable(module.Pool)",
     "trio_supervisor.runtime.logs.logread": "module.ANSWER_LIMIT > 0",
     "trio_supervisor.runtime.output.log_source": "callable(module.find_log)",
+    "urllib": "not hasattr(module, 'x')",
+    "urllib.parse": "module.quote('/ ') == '/%20'",
 }
 
 
@@ -102,6 +125,57 @@ def test_who_has_imported_a_module_before_its_use_has_the_same_one() -> None:
     )
     assert output(script) == "True <class 'trio.SSLStream'> _Postponed"
     assert output(script + "print(type(ssl).__name__)").endswith("module")
+
+
+def test_trio_offers_the_same_names_as_without_this() -> None:
+    names = """
+import trio, types
+for package in trio, trio.lowlevel:
+    for name in sorted(NAMES[package.__name__]):
+        value = getattr(package, name)
+        if not isinstance(value, types.ModuleType) and not name.startswith("__"):
+            print(package.__name__, name, getattr(value, "__module__", value))
+"""
+    plain = f"import trio\nNAMES = {{p.__name__: dir(p) for p in (trio, trio.lowlevel)}}\n{names}"
+    found = output(plain)
+    late: dict[str, list[str]] = {"trio": [], "trio.lowlevel": []}
+    for line in found.splitlines():
+        package, name, _ = line.split(maxsplit=2)
+        late[package].append(name)
+    assert "Path" in late["trio"]
+    assert "open_process" in late["trio.lowlevel"]
+    script = f"{START}\npostponed.import_dependencies()\nNAMES = {late}\n{names}"
+    assert output(script).splitlines() == found.splitlines()
+
+
+def test_a_name_that_trio_does_not_have_is_missed() -> None:
+    script = f"{START}\npostponed.import_dependencies()\nimport trio\n"
+    script += "print([hasattr(package, 'nope') for package in (trio, trio.lowlevel)])"
+    assert output(script) == "[False, False]"
+
+
+def test_trio_can_use_all_of_random() -> None:
+    script = f"""{START}
+postponed.import_dependencies()
+from trio._core._run import _r
+assert 1 <= _r.uniform(1, 2) <= 2
+before = "random" in late()
+numbers = [1, 2, 3]
+_r.shuffle(numbers)
+print(before, sorted(numbers), "random" in late())
+"""
+    assert output(script) == "True [1, 2, 3] False"
+
+
+def test_subprocesses_can_be_waited_for_with_their_output() -> None:
+    script = f"""{START}
+postponed.import_dependencies()
+import subprocess
+pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+with subprocess.Popen("cat", **pipes) as cat:
+    print(cat.communicate(b"x"))
+"""
+    assert output(script) == "(b'x', b'')"
 
 
 def test_all_names_of_a_module_can_be_imported() -> None:

@@ -7,12 +7,19 @@ while it is imported itself loads the module as always.
 
 Only the program ``tsupervisord`` does this: what embeds a supervisor has its own imports.
 ``importlib.util.LazyLoader`` has the same purpose, but loads a module at the second import of it.
+
+The packages of trio import names of its modules only to offer them to others. These names load
+their module when somebody asks the package for them.
 """
 
 from __future__ import annotations
 
 import sys
+from _heapq import heapify, heappop, heappush
+from _queue import SimpleQueue
+from _random import Random as RandomNumbers
 from _thread import RLock  # that of ``threading``, which is not loaded yet
+from importlib import import_module
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
 from types import CoroutineType, ModuleType
@@ -32,24 +39,50 @@ POSTPONED = {
     "ctypes": "settings of the allocator before a flood, and a step of few programs before exec",
     "ctypes.util": "names of threads, see below",
     "hashlib": "passwords, and marks of pages",
+    "heapq": "the journal and searches; of trio C functions, see below",
     "hmac": "passwords",
+    "http": "the reasons of seldom statuses",
     "idna": "names of hosts with letters beyond ASCII",
     "inspect": "plugins, and texts about methods",
     "ipaddress": "clients over TCP, and addresses inside URLs",
     "locale": "output of subprocesses as text, which is not asked for",
     "logging": "unexpected errors in trio",
+    "pathlib": "paths of trio",
     "platform": "the name of the interpreter, see below",
+    "queue": "calls from threads of others, see below",
+    "random": "chances, see below",
     "secrets": "tokens of pages",
+    "selectors": "output of subprocesses that is waited for",
     "shutil": "rotation of few logs",
     "ssl": "servers with certificates, and checks of https URLs",
     "tempfile": "automatic logs without childlogdir",
+    "textwrap": "documentation, see below",
     "tokenize": "lines of source code in tracebacks",
     "traceback": "unexpected errors",
+    "trio._dtls": "nothing",
+    "trio._file_io": "nothing",
+    "trio._highlevel_open_tcp_listeners": "nothing",
+    "trio._highlevel_open_tcp_stream": "nothing",
+    "trio._highlevel_open_unix_stream": "nothing",
+    "trio._highlevel_serve_listeners": "nothing",
+    "trio._highlevel_socket": "probes",
+    "trio._highlevel_ssl_helpers": "nothing",
+    "trio._path": "nothing",
+    "trio._socket": "probes",
+    "trio._ssl": "probes",
+    "trio._subprocess": "nothing",
+    "trio._unix_pipes": "nothing",
+    "trio.socket": "probes",
     "trio_supervisor.runtime.embedding.definitions": "programs that plugins and clients add",
     "trio_supervisor.runtime.events.pool": "event listeners",
     "trio_supervisor.runtime.logs.logread": "clients that read logs",
     "trio_supervisor.runtime.output.log_source": "clients that read logs",
+    "urllib": "nothing: it is the package of the next",
+    "urllib.parse": "pages",
 }
+
+#: Packages of trio that import names of its modules only to offer them to others.
+OFFERING = ("trio", "trio.lowlevel")
 
 
 def _is_coroutine(value: object) -> bool:
@@ -94,14 +127,33 @@ class _LateLogger:
         return getattr(logging.getLogger(self._name), name)
 
 
+class _Random(RandomNumbers):
+    """What trio uses of ``random.Random``; the rest when it is used."""
+
+    def uniform(self, low: float, high: float) -> float:
+        return low + (high - low) * self.random()
+
+    def __getattr__(self, name: str) -> object:
+        import random
+
+        return getattr(random.Random, name).__get__(self)
+
+
+def _poll_selector() -> object:
+    import selectors
+
+    return selectors.PollSelector()
+
+
 def _refuse(*arguments: object) -> NoReturn:
     raise ValueError("not while trio is imported")
 
 
-#: What trio needs for the result of each job in a thread, and ``dataclasses`` from Python 3.12 on
-#: for each class, as the module does it.
+#: What trio needs for the result of each job in a thread, ``dataclasses`` from Python 3.12 on for
+#: each class, and what chooses pauses, as the modules do it.
 AFTER_THE_IMPORT: dict[str, dict[str, object]] = {
     "inspect": {"iscoroutine": _is_coroutine, "get_annotations": _get_annotations},
+    "random": {"random": RandomNumbers().random},
 }
 
 #: What trio, attrs and dataclasses use while trio and h11 are imported. Loggers, the test of a type
@@ -110,9 +162,14 @@ AFTER_THE_IMPORT: dict[str, dict[str, object]] = {
 #: ``find_library`` starts ldconfig.
 DURING_THE_IMPORT: dict[str, dict[str, object]] = {
     "attr.validators": {"instance_of": _instance_of},
+    "heapq": {"heapify": heapify, "heappop": heappop, "heappush": heappush},
     "inspect": {**AFTER_THE_IMPORT["inspect"], "cleandoc": str, "signature": _no_signature},
     "logging": {"getLogger": _LateLogger},
     "platform": {"python_implementation": _python},
+    "queue": {"SimpleQueue": SimpleQueue},
+    "random": {"Random": _Random},
+    "selectors": {"PollSelector": _poll_selector},
+    "textwrap": {"dedent": str},
     "ctypes": {"CDLL": _refuse},
     "ctypes.util": {"find_library": lambda name: None},
 }
@@ -121,6 +178,8 @@ DURING_THE_IMPORT: dict[str, dict[str, object]] = {
 waiting: dict[str, Loader] = {}
 #: What they answer without being loaded.
 _answers: dict[str, dict[str, object]] = {}
+#: Packages that are imported now and get a promise for each name of a postponed module.
+_promised: set[str] = set()
 #: Held while a module is loaded: another thread that uses it waits until it is complete.
 _loading = RLock()
 
@@ -135,9 +194,49 @@ class _Postponed(ModuleType):
         answers = _answers.get(self.__name__, {})
         if name in answers:
             return answers[name]
+        if self.__name__.startswith("trio.") and _is_offered():
+            return _Promise(self.__name__, name)
         if f"{self.__name__}.{name}" not in sys.modules:  # no module of a package
             _load(self)
         return get(name)
+
+
+def _is_offered() -> bool:
+    """Whether the name that is asked for is wanted by a package that is being imported."""
+    return bool(_promised) and sys._getframe(2).f_globals["__name__"] in _promised
+
+
+class _Promise:
+    """A name of a module, until somebody asks for it the package that offers it."""
+
+    def __init__(self, module: str, name: str) -> None:
+        self._module = module
+        self._name = name
+
+    def keep(self, package: str) -> object:
+        value = getattr(import_module(self._module), self._name)
+        if getattr(value, "__module__", None) == self._module:
+            value.__module__ = package  # as trio does it: users know it by this name
+        return value
+
+
+def _offer(package: ModuleType) -> None:
+    """Let a package keep its promises at the first use of their names."""
+    names = vars(package)
+    promises = {name: value for name, value in names.items() if isinstance(value, _Promise)}
+    for name in promises:
+        del names[name]
+    otherwise: Callable[[str], object] | None = names.get("__getattr__")
+
+    def find(name: str) -> object:
+        if name in promises:
+            names[name] = value = promises[name].keep(package.__name__)
+            return value
+        if otherwise is None:
+            raise AttributeError(f"module {package.__name__!r} has no attribute {name!r}")
+        return otherwise(name)
+
+    names["__getattr__"] = find
 
 
 def import_dependencies() -> None:
@@ -149,12 +248,20 @@ def import_dependencies() -> None:
     for name in POSTPONED:
         if name not in sys.modules:
             _postpone(name)
+    _promised.update(OFFERING)
     import linecache  # which imports a postponed one
+    import subprocess  # noqa: F401  # as well; for those that start programs
 
     import h11  # noqa: F401  # for the others that import it
     import trio  # noqa: F401  # as well
 
     linecache.clearcache()  # attrs leaves the text of all methods there that it generates
+    _promised.clear()
+    for package in OFFERING:
+        if package in sys.modules:
+            _offer(sys.modules[package])
+    for name in waiting:
+        _attach(name)  # the modules of packages that have been imported now
     _answers.clear()
     _answers.update(AFTER_THE_IMPORT)
 
@@ -173,9 +280,14 @@ def _postpone(name: str) -> None:
     module.__class__ = _Postponed
     sys.modules[name] = module
     waiting[name] = spec.loader
+    _attach(name)
+
+
+def _attach(name: str) -> None:
+    """Make a module an attribute of its package, if that has been imported."""
     parent, _, child = name.rpartition(".")
     if parent in sys.modules:
-        setattr(sys.modules[parent], child, module)
+        setattr(sys.modules[parent], child, sys.modules[name])
 
 
 def _find(name: str) -> ModuleSpec | None:

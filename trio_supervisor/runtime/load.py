@@ -6,7 +6,6 @@ import errno
 import glob
 import grp
 import os
-import platform
 import pwd
 import select
 import sys
@@ -117,7 +116,7 @@ def eval_context(origin: str) -> EvalContext:
     return EvalContext(
         environ=dict(os.environ),
         cwd=origin,
-        host_node_name=platform.node(),
+        host_node_name=os.uname().nodename,
         tempdir=_temporary_directory,
         user_id=_user_id,
         group_id=_group_id,

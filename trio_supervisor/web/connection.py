@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import time
 from contextlib import suppress
-from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import trio
@@ -19,6 +18,7 @@ from trio_supervisor.core.process.cause import Cause, CauseKind
 from trio_supervisor.runtime.requester import set_requester
 from trio_supervisor.web.gate import RequestGate
 from trio_supervisor.web.message import (
+    NOT_MODIFIED,
     Refusal,
     Request,
     Response,
@@ -250,7 +250,7 @@ class Connection:
 
     async def _answer(self, request: Request, response: Response, *, keep: bool) -> None:
         head = self._head(request.version, response, keep=keep)
-        if request.method == "HEAD" or response.status == HTTPStatus.NOT_MODIFIED:
+        if request.method == "HEAD" or response.status == NOT_MODIFIED:
             await self._send(head)
         elif len(response.body) > ONE_SEND:
             await self._send(head)

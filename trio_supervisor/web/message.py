@@ -6,18 +6,21 @@ connection open, as ``supervisorctl`` needs it.
 
 from __future__ import annotations
 
+import http
 from collections.abc import Callable, Mapping
 from dataclasses import field
 from functools import cached_property, lru_cache
-from http import HTTPStatus
 from time import gmtime
 from typing import Protocol
-from urllib.parse import parse_qsl, unquote_to_bytes, urlsplit
+from urllib import parse
 
 from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.escape import escaped
 
 SERVER_NAME = "trio-supervisor"
+#: Of ``http.HTTPStatus``, without loading it: statuses of answers to most clients.
+OK = 200
+NOT_MODIFIED = 304
 HTML = "text/html;charset=utf-8"
 PLAIN = "text/plain;charset=utf-8"
 #: Headers of every response, in case a browser shows it.
@@ -78,8 +81,11 @@ class Request:
     def path(self) -> str | None:
         """The decoded path; None if it is invalid. The host of an absolute target is ignored."""
         try:
-            target = self.target if self.target.startswith("/") else urlsplit(self.target).path
-            return unquote_to_bytes(target.partition("#")[0].partition("?")[0]).decode()
+            target = (
+                self.target if self.target.startswith("/") else parse.urlsplit(self.target).path
+            )
+            path = target.partition("#")[0].partition("?")[0]
+            return parse.unquote_to_bytes(path).decode() if "%" in path else path
         except ValueError:  # not a URL, or not UTF-8
             return None
 
@@ -118,7 +124,7 @@ class Request:
 
 def _form_fields(text: str) -> dict[str, str]:
     try:
-        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS)
+        pairs = parse.parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS)
     except ValueError as error:
         raise TooManyFields(f"a form may have {MAX_FIELDS} fields") from error
     return dict(reversed(pairs))
@@ -170,7 +176,7 @@ def error_response(
 
 def phrase(status: int) -> str:
     """Return the reason phrase of a status. supervisorctl fails on an empty one."""
-    return HTTPStatus(status).phrase
+    return "OK" if status == OK else http.HTTPStatus(status).phrase
 
 
 def response_head(

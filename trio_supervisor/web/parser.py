@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from enum import Enum
-from urllib.parse import quote_from_bytes
+from urllib import parse
 
 import h11
 
@@ -201,7 +201,7 @@ def _corrected(head: bytes) -> bytes:
     """Correct what Supervisor accepts and h11 does not: a missing Host, and bytes beyond ASCII."""
     line, newline, rest = head.partition(b"\n")
     if not line.isascii():
-        line = quote_from_bytes(line, safe=_ASCII).encode()
+        line = parse.quote_from_bytes(line, safe=_ASCII).encode()
     if not _HOST.search(rest):
         rest = b"Host: \r\n" + rest
     return line + newline + rest

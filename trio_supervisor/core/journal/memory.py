@@ -8,8 +8,8 @@ of its last turn, and their causes refer to each other.
 
 from __future__ import annotations
 
+import heapq
 from bisect import bisect_left
-from heapq import merge
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -63,7 +63,7 @@ class JournalMemory:
 
     def all(self) -> list[JournalEntry]:
         """Return all entries, oldest first."""
-        return list(merge(*self._of.values(), key=_number))
+        return list(heapq.merge(*self._of.values(), key=_number))
 
     def find(self, number: int) -> JournalEntry | None:
         """Return the entry with that number; None if it is not kept."""

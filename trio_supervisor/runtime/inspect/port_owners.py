@@ -12,7 +12,6 @@ import ipaddress
 import os
 import socket
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trio_supervisor.runtime.system.unix_socket import peer_credentials
@@ -142,13 +141,13 @@ def _plain(address: Address) -> Address:
 def _owner(inode: str) -> str:
     """Describe the process that has a socket open, as far as we have the right to see it."""
     keeper = None
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdecimal():
+    for name in os.listdir("/proc"):
+        if not name.isdecimal():
             continue
         with contextlib.suppress(OSError):  # the process has ended, or belongs to another user
-            for descriptor in (entry / "fd").iterdir():
-                if os.readlink(descriptor) == f"socket:[{inode}]":
-                    pid = int(entry.name)
+            for descriptor in os.listdir(f"/proc/{name}/fd"):
+                if os.readlink(f"/proc/{name}/fd/{descriptor}") == f"socket:[{inode}]":
+                    pid = int(name)
                     words = words_of(pid)
                     if os.path.basename("".join(words[-3:-2])) != KEEPER_SCRIPT:
                         return f"process {pid} ({command_of(pid)})"
@@ -159,7 +158,8 @@ def _owner(inode: str) -> str:
 def words_of(pid: int) -> list[str]:
     """Return the command line of a process; empty if there is no such process."""
     with contextlib.suppress(OSError):
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            words = file.read().rstrip(b"\0").split(b"\0")
         return [word.decode(errors="replace") for word in words]
     return []
 
@@ -172,6 +172,6 @@ def command_of(pid: int) -> str:
 
 
 def _lines(name: str) -> list[str]:
-    with contextlib.suppress(OSError):
-        return Path(name).read_text(errors="replace").splitlines()[1:]
+    with contextlib.suppress(OSError), open(name, errors="replace") as file:
+        return file.read().splitlines()[1:]
     return []

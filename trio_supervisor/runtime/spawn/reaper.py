@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import trio
@@ -29,7 +28,7 @@ PAUSE = 0.05
 #: Seconds until the next search after one that failed for lack of descriptors.
 RETRY_PAUSE = 1
 
-_TASKS = Path("/proc/self/task")
+_TASKS = "/proc/self/task"
 
 
 async def reap_orphans(
@@ -77,7 +76,8 @@ def _children() -> Iterator[int]:
     """
     for thread in os.listdir(_TASKS):
         try:
-            text = (_TASKS / thread / "children").read_text()
+            with open(f"{_TASKS}/{thread}/children") as file:
+                text = file.read()
         except (FileNotFoundError, ProcessLookupError):
             continue  # the thread has ended meanwhile; its children were passed on
         yield from map(int, text.split())
