@@ -198,6 +198,8 @@ LAZY = (
         "trio_supervisor.cli.client.tls*",
         "loads ssl, which is slow, for https",
     ),
+    Lazy("cli.client.client", "socket*", "a tenth of a run, and needed only for TCP"),
+    Lazy("cli.client.*", "binascii*", "slow to load, and needed only for passwords and base64"),
     Lazy("cli.ctl*", "*", "the client starts fast: what few commands need is imported there"),
 )
 

@@ -13,7 +13,9 @@ import pytest
 
 import trio_supervisor
 from tests.kit.ctl import Ran, environment, finish, install, read_until, run, until
-from tests.kit.rpc_stub import Raw, Stub, chunked, fault, info, result, turns
+from tests.kit.rpc_stub import Raw, Stub, chunked, fault, info, result, serving, turns
+from trio_supervisor.cli.ctl.status_actions import STOPPED_NAMES
+from trio_supervisor.core.process.states import STOPPED_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -321,8 +323,6 @@ def test_light_imports(stub: Stub, tmp_path: Path) -> None:
         "trio_supervisor.core.config",
         "trio_supervisor.core.config.search",
         "trio_supervisor.core.numbers",  # these import next to nothing
-        "trio_supervisor.core.process",
-        "trio_supervisor.core.process.states",
     }
     assert {name.removeprefix("trio_supervisor.cli.") for name in ours if ".cli." in name} == {
         *("client", "client.client", "client.http", "client.tls_options", "client.xml", "flags"),
@@ -338,6 +338,31 @@ def test_light_imports(stub: Stub, tmp_path: Path) -> None:
         ),
         *("ctl.status_actions", "ctl.names"),
     }
+
+
+#: What takes a third of a run over a unix socket to import.
+HEAVY = {"re", "enum", "functools", "collections", "selectors", "socket", "binascii"}
+
+
+@pytest.mark.parametrize("line", ["pid", "pid x", "status", "version"])
+def test_lightest_imports_over_a_unix_socket(tmp_path: Path, line: str) -> None:
+    stub = Stub()
+    stub.answers |= {
+        "getPID": 1,
+        "getSupervisorVersion": "4.3.0",
+        "getProcessInfo": info("x"),
+        "getAllProcessInfo": [info("x")],
+    }
+    with serving(stub, str(tmp_path / "s.sock")):
+        command = [sys.executable, "-S", "-c", REPORT, stub.url, *line.split()]
+        ran = run(command, cwd=tmp_path)
+    assert set(ran.err.split()) & HEAVY == set()
+    assert "error" not in ran.out
+    assert len(stub.calls) > 0
+
+
+def test_the_names_of_stopped_states() -> None:
+    assert {state.name for state in STOPPED_STATES} == STOPPED_NAMES
 
 
 LINES = (

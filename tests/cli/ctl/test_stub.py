@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _socket
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -696,10 +697,11 @@ def test_a_dropped_connection_is_one_line(ctl: Ctl, stub: Stub, line: str) -> No
 def test_a_socket_without_permission(
     command: Ctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
 ) -> None:
-    def refuse(connection: socket.socket, address: object) -> None:
-        raise PermissionError(13, "Permission denied")
+    class Refused(_socket.socket):
+        def connect(self, address: object) -> None:
+            raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(socket.socket, "connect", refuse)  # root may connect to any socket
+    monkeypatch.setattr(_socket, "socket", Refused)  # root may connect to any socket
     url = f"unix://{tmp_path}/s.sock"
     named = f"error: [Errno 13] Permission denied: '{tmp_path}/s.sock'\n"
     assert command("-s", url, line) == (1, named, "")

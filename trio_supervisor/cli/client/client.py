@@ -1,16 +1,16 @@
 """A small blocking client of the daemon: XML-RPC calls and endless log streams.
 
-Speaks HTTP over a unix or TCP socket with nothing but ``socket`` and expat. A run of the command
-line client makes a few calls, and importing the standard library's HTTP and XML-RPC clients would
-take longer than those.
+Speaks HTTP with nothing but sockets and expat. A run of the command line client makes a few calls,
+and importing the standard library's HTTP and XML-RPC clients would take longer than those. Over a
+unix socket it uses the base class of ``socket.socket``, which has all that is needed: the module
+``socket`` brings along enumerations and selectors, and their import a third of such a run.
 """
 
 from __future__ import annotations
 
-import binascii
+import _socket
 import errno
 import os
-import socket
 import sys
 import time
 
@@ -127,7 +127,7 @@ class ServerAddress:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
 
-    def connect(self, timeout: float | None, tls: TlsOptions) -> socket.socket:
+    def connect(self, timeout: float | None, tls: TlsOptions) -> _socket.socket:
         """Return a connected socket. Raises OSError, which names the host or the path."""
         try:
             return self._connected(timeout, tls)
@@ -151,8 +151,11 @@ class ServerAddress:
         if not self.path:
             return 0
         try:
-            with self.connect(LOOK, TlsOptions()) as connection:
-                found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 4)
+            connection = self.connect(LOOK, TlsOptions())
+            try:
+                found = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 4)
+            finally:
+                connection.close()
             pid = int.from_bytes(found, sys.byteorder)
             if pid:  # else it is one of another pid namespace
                 os.kill(pid, 0)
@@ -162,15 +165,10 @@ class ServerAddress:
             return 0
         return 0
 
-    def _connected(self, timeout: float | None, tls: TlsOptions) -> socket.socket:
+    def _connected(self, timeout: float | None, tls: TlsOptions) -> _socket.socket:
         if not self.path:
-            connection = socket.create_connection((self.host, self.port), timeout)
-            if not self.is_secure:
-                return connection
-            from trio_supervisor.cli.client.tls import secured
-
-            return secured(connection, self.host, tls)
-        connection = socket.socket(socket.AF_UNIX)
+            return self._connected_over_tcp(timeout, tls)
+        connection = _socket.socket(_socket.AF_UNIX)
         try:
             connection.settimeout(timeout)
             connection.connect(self.path)
@@ -178,6 +176,17 @@ class ServerAddress:
             connection.close()
             raise
         return connection
+
+    def _connected_over_tcp(self, timeout: float | None, tls: TlsOptions) -> _socket.socket:
+        # Imported here because most clients use the unix socket.
+        from socket import create_connection
+
+        connection = create_connection((self.host, self.port), timeout)
+        if not self.is_secure:
+            return connection
+        from trio_supervisor.cli.client.tls import secured
+
+        return secured(connection, self.host, tls)
 
 
 class Client:
@@ -202,7 +211,7 @@ class Client:
         self._username = username
         self._password = password
         self._timeout = timeout
-        self._connection: socket.socket | None = None
+        self._connection: _socket.socket | None = None
         self.while_waiting: Callable[[], None] | None = None
         """Called about every LOOK seconds while a call waits for its answer; may be None."""
 
@@ -249,7 +258,7 @@ class Client:
             self._connection.close()
             self._connection = None
 
-    def _idle_connection(self) -> socket.socket | None:
+    def _idle_connection(self) -> _socket.socket | None:
         """Return the open connection, or None if the daemon has closed it meanwhile.
 
         Checked before the request is sent, because a request sent again could act twice.
@@ -259,7 +268,7 @@ class Client:
             return None
         try:
             connection.settimeout(0)  # with a timeout set, recv would wait in spite of MSG_DONTWAIT
-            connection.recv(1, socket.MSG_PEEK)
+            connection.recv(1, _socket.MSG_PEEK)
         except BlockingIOError:
             connection.settimeout(self._timeout)
             return connection
@@ -268,7 +277,7 @@ class Client:
         self.close()  # end of file, or unsolicited bytes
         return None
 
-    def _receive(self, connection: socket.socket, deadline: float | None) -> bytes:
+    def _receive(self, connection: _socket.socket, deadline: float | None) -> bytes:
         """Receive the next bytes; empty at the end. Raises OSError."""
         while self.while_waiting is not None:
             connection.settimeout(LOOK if deadline is None else min(LOOK, _left(deadline)))
@@ -292,6 +301,9 @@ class Client:
             lines += ["Content-Type: text/xml", f"Content-Length: {length}"]
         credentials = self._credentials(target)
         if credentials is not None:
+            # Imported here because hardly any unix socket has a password.
+            import binascii
+
             token = binascii.b2a_base64(credentials, newline=False).decode("ascii")
             lines.append(f"Authorization: Basic {token}")
         return "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape")
@@ -317,7 +329,7 @@ def _left(deadline: float) -> float:
 class ResponseStream:
     """The response to a GET, read as it arrives. It can be passed to ``select``."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: _socket.socket) -> None:
         self._connection = connection
         self._response = ResponseParser()
         self.ended = False

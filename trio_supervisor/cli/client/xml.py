@@ -7,7 +7,6 @@ anything outside.
 
 from __future__ import annotations
 
-import binascii
 from xml.parsers import expat
 
 TYPE_CHECKING = False  # type checkers know this flag; importing typing would be slow
@@ -97,6 +96,13 @@ def _number(text: str) -> int | float:
     return int(number) if number.is_integer() and abs(number) > LARGEST_INTEGER else number
 
 
+def _bytes(text: str) -> bytes:
+    # Imported here because our daemon sends none.
+    from binascii import a2b_base64
+
+    return a2b_base64(text)
+
+
 _SCALARS: dict[str, Callable[[str], object]] = {
     "int": int,
     "i4": int,
@@ -105,7 +111,7 @@ _SCALARS: dict[str, Callable[[str], object]] = {
     "double": _number,
     "string": str,
     "nil": _nothing,
-    "base64": binascii.a2b_base64,
+    "base64": _bytes,
     "dateTime.iso8601": str,
 }
 _CONTAINERS = frozenset({"array", "struct"})

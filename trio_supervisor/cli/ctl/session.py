@@ -7,7 +7,6 @@ from _thread import get_ident
 
 from trio_supervisor.cli.client.client import UNAUTHORIZED, Client, Fault, HttpError, ServerAddress
 from trio_supervisor.cli.ctl.io import StandardInput, StandardOutput
-from trio_supervisor.core.process.states import FaultCode
 
 TYPE_CHECKING = False  # type checkers know this flag; importing typing would be slow
 if TYPE_CHECKING:
@@ -67,8 +66,12 @@ def explained(session: Session, error: Exception) -> tuple[str, int]:
         return f"{url} refused connection", GENERIC
     if isinstance(error, FileNotFoundError):
         return f"{url} no such file", GENERIC
-    if isinstance(error, Fault) and error.code == FaultCode.SHUTDOWN_STATE:
-        return "ERROR: supervisor shutting down", GENERIC
+    if isinstance(error, Fault):
+        # Imported here because only failures need it.
+        from trio_supervisor.core.process.states import FaultCode
+
+        if error.code == FaultCode.SHUTDOWN_STATE:
+            return "ERROR: supervisor shutting down", GENERIC
     if is_timeout(error):
         return f"error: no answer from {url} within {session.options.timeout:g} s", TIMED_OUT
     return f"error: {error}", GENERIC
@@ -174,6 +177,9 @@ class Session:
             self.fail(f"{url} no such file", NOT_RUNNING)
             self.hint_at_failure(error)
         except Fault as fault:
+            # Imported here because only failures need it.
+            from trio_supervisor.core.process.states import FaultCode
+
             if fault.code != FaultCode.UNKNOWN_METHOD:
                 raise
             self.fail(

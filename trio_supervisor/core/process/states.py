@@ -1,6 +1,6 @@
 """States, the legal moves between them, and fault numbers. The numbers of the API are frozen.
 
-Imports enum only: the command-line client imports this module, and has to start fast.
+Imports enum only: the command-line client imports this module after failures, and has to be fast.
 """
 
 from __future__ import annotations
