@@ -67,22 +67,22 @@ def test_masking_of_long_text_is_linear() -> None:
 @pytest.mark.behaviour("journal.md#evidence")
 def test_evidence_of_transitions() -> None:
     started = Transition(State.STOPPED, State.STARTING, 0.0, POLICY)
-    assert evidence_of(started, (), output=True) is NO_FACTS
+    assert evidence_of(started, tuple, output=True) is NO_FACTS
     running = Transition(State.STARTING, State.RUNNING, 0.0, POLICY, Evidence(pid=7))
-    assert evidence_of(running, (), output=True) == {"pid": 7}
+    assert evidence_of(running, tuple, output=True) == {"pid": 7}
     end = End(Exit(3), False, 0.0, 1.23456, "out", "err", ResourceUsage(0.5, 4096))
     exited = Transition(
         State.RUNNING, State.EXITED, 0.0, EXIT, Evidence(7, 0, Exit(3), False, "", end)
     )
     facts = {"pid": 7, "exit": "exit status 3", "expected": False, "lifetime": 1.235}
     facts |= {"peak_memory": 4096}
-    assert evidence_of(exited, (), output=False) == facts
-    assert evidence_of(exited, (), output=True) == facts | {"stderr": "err", "stdout": "out"}
+    assert evidence_of(exited, tuple, output=False) == facts
+    assert evidence_of(exited, tuple, output=True) == facts | {"stderr": "err", "stdout": "out"}
     expected = End(Exit(0), True, 0.0, 1.0, "out", "err")
     stopped = Transition(
         State.STOPPING, State.STOPPED, 0.0, EXIT, Evidence(7, 0, Exit(0), True, "", expected)
     )
-    assert evidence_of(stopped, (), output=True) == {
+    assert evidence_of(stopped, tuple, output=True) == {
         "pid": 7,
         "exit": "exit status 0",
         "expected": True,
@@ -91,4 +91,4 @@ def test_evidence_of_transitions() -> None:
     failed = Transition(
         State.STARTING, State.BACKOFF, 0.0, EXIT, Evidence(0, 2, error="no such file")
     )
-    assert evidence_of(failed, (), output=True) == {"failures": 2, "error": "no such file"}
+    assert evidence_of(failed, tuple, output=True) == {"failures": 2, "error": "no such file"}

@@ -10,7 +10,7 @@ from trio_supervisor.core.escape import escaped
 from trio_supervisor.core.journal.entry import NO_FACTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from trio_supervisor.core.journal.entry import Fact, Facts
     from trio_supervisor.core.process.record import Transition
@@ -68,7 +68,9 @@ def bounded(facts: Mapping[str, Fact], secrets: Iterable[str] = ()) -> Facts:
     return kept or NO_FACTS
 
 
-def evidence_of(transition: Transition, secrets: Iterable[str], *, output: bool) -> Facts:
+def evidence_of(
+    transition: Transition, secrets: Callable[[], Iterable[str]], *, output: bool
+) -> Facts:
     """Return the evidence of a transition, without these secrets.
 
     ``output``: with the last lines of an unexpected end.
@@ -91,6 +93,7 @@ def evidence_of(transition: Transition, secrets: Iterable[str], *, output: bool)
         found["lifetime"] = round(end.lifetime, 3)
         if end.usage is not None and end.usage.peak_memory:
             found["peak_memory"] = end.usage.peak_memory
-        if output and not end.expected:
+        if output and not end.expected and (end.stderr or end.stdout):
             found |= {"stderr": end.stderr, "stdout": end.stdout}
-    return bounded(found, secrets)
+            return bounded(found, secrets())
+    return bounded(found, secrets()) if facts.error or facts.rule else found

@@ -118,12 +118,13 @@ def _fold(kept: list[JournalEntry]) -> tuple[int, ...]:
     """If the last entry continues or completes a loop, drop what it repeats; return the numbers."""
     last = kept[-1]
     for length in range(1, min(LONGEST_LOOP, len(kept) - 1) + 1):
-        if not last.repeats(kept[-1 - length]):
+        earlier = kept[-1 - length]
+        if last.new != earlier.new or not last.repeats(earlier):  # most differ there
             continue
         if all(each.count > 1 for each in kept[-1 - length : -1]):
             return _drop(kept, len(kept) - 1 - length, [last])  # a known loop goes on
-        turn, earlier = kept[-length:], kept[-2 * length : -length]
-        if len(earlier) == length and all(map(JournalEntry.repeats, turn, earlier)):
+        turn, before = kept[-length:], kept[-2 * length : -length]
+        if len(before) == length and all(map(JournalEntry.repeats, turn, before)):
             return _drop(kept, len(kept) - 2 * length, turn)
     return ()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+from functools import cache
 
 from trio_supervisor.core.config.suggest import suggestion
 from trio_supervisor.core.numbers import natural
@@ -14,6 +15,7 @@ _PREFERRED_NAMES = {signal.SIGABRT: "SIGABRT", signal.SIGCHLD: "SIGCHLD", signal
 _RELATIVE = re.compile(r"RT(MIN|MAX)([+-][0-9]{1,2})?")
 
 
+@cache  # several lines about each stop name one
 def signal_name(number: int) -> str:
     """Return ``SIGTERM`` for 15, and ``signal 40`` for a number without a name."""
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from signal import SIGKILL
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from trio_supervisor.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from trio_supervisor.core.config.model import ProcessConfig
+    from trio_supervisor.core.config.stopping import SignalStep
 
 #: Seconds between the signal to dump its state and the stop signal, for a child that is restarted.
 DUMP_TIME = 2.0
@@ -42,17 +44,14 @@ class StopSequence:
     @classmethod
     def of(cls, config: ProcessConfig) -> StopSequence:
         """Make the sequence that the options of a process describe."""
-        patience, group = config.stopwaitsecs, config.stopasgroup
-        steps = [StopStep(config.stopsignal, group, patience)]
-        if config.stopping.sequence:
-            steps = [
-                StopStep(step.signal, group, patience if step.wait is None else step.wait)
-                for step in config.stopping.sequence
-            ]
-        if config.stopping.command is not None:
-            steps.insert(0, StopStep(0, False, patience, config.stopping.command))
-        last = StopStep(SIGKILL, config.killasgroup, patience or KILL_REPEAT_FLOOR)
-        return cls((*steps, last))
+        return _sequence(
+            config.stopsignal,
+            config.stopwaitsecs,
+            config.stopasgroup,
+            config.killasgroup,
+            config.stopping.sequence,
+            config.stopping.command,
+        )
 
     @property
     def patience(self) -> float:
@@ -84,3 +83,25 @@ class StopSequence:
                     timed.append((after, step))
                 after += step.wait
         return timed
+
+
+@lru_cache
+def _sequence(
+    stopsignal: int,
+    patience: float,
+    as_group: bool,
+    kill_as_group: bool,
+    sequence: tuple[SignalStep, ...],
+    command: str | None,
+) -> StopSequence:
+    """Make a sequence. Many programs have the same, and it is looked at in each step of a stop."""
+    steps = [StopStep(stopsignal, as_group, patience)]
+    if sequence:
+        steps = [
+            StopStep(step.signal, as_group, patience if step.wait is None else step.wait)
+            for step in sequence
+        ]
+    if command is not None:
+        steps.insert(0, StopStep(0, False, patience, command))
+    last = StopStep(SIGKILL, kill_as_group, patience or KILL_REPEAT_FLOOR)
+    return StopSequence((*steps, last))

@@ -61,7 +61,8 @@ class EventHistory:
         if isinstance(event, RECORDED):
             self.number += 1
             self._entries.append(HistoryEntry(self.number, self._wall_clock(), event))
-            self._news.unpark_all()
+            if self._news:
+                self._news.unpark_all()
 
     @property
     def mark(self) -> str:

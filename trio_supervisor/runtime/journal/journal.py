@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -153,7 +154,7 @@ class Journal:
             transition.cause,
             old=transition.old.name,
             new=transition.new.name,
-            evidence=evidence_of(transition, self.secrets(config), output=self._output),
+            evidence=evidence_of(transition, partial(self.secrets, config), output=self._output),
         )
 
     def request(self, process: str, action: str, cause: Cause) -> Cause:

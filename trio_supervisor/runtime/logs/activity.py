@@ -80,6 +80,10 @@ class ActivityLog:
         self._gathering = False
         """Whether a task will write what is gathered."""
         self._written_at = -math.inf
+        self._second: int | None = None
+        """Of the last record, by the system clock."""
+        self._stamp = ""
+        """The same as text."""
 
     def open(self, *, maxbytes: int, backups: int, copy: str | None = None) -> None:
         """Open the log, and a copy unless the log itself goes to the same target.
@@ -157,9 +161,12 @@ class ActivityLog:
 
     def _record(self, severity: Severity, text: str) -> bytes:
         now = self._wall_clock()
-        stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
+        second = int(now // 1)
+        if second != self._second:  # many records are of the same
+            self._second = second
+            self._stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
         milliseconds = int(now % 1 * 1000)
-        line = f"{stamp},{milliseconds:03d} {LABELS[severity]} {escaped(text)}\n"
+        line = f"{self._stamp},{milliseconds:03d} {LABELS[severity]} {escaped(text)}\n"
         return line.encode(errors="replace")
 
     def _may_gather(self) -> bool:

@@ -65,6 +65,7 @@ class OutputChannel:
         "_characters",
         "_communication_event",
         "_group",
+        "_has_ended",
         "_host",
         "_journal",
         "_log_event",
@@ -126,6 +127,8 @@ class OutputChannel:
         self._capture: Capture | None = None
         self._characters = WholeCharacters()
         self._pid = 0
+        self._has_ended = False
+        """Whether the pipe of the present or last child was read to its end."""
         self.subscriptions = Subscriptions()
         self.tail = TailBuffer()
         self.time_index = TimeIndex()
@@ -165,12 +168,14 @@ class OutputChannel:
         That is the coroutine of the reader: one around it would be memory for each program.
         """
         self._pid = pid
+        self._has_ended = False
         if self._records is None:
             return self._reader.drain(fd, self)
         return self._records.during(self._reader.drain(fd, self), pid)
 
     def pipe_ended(self, fd: int) -> None:
-        """Log that all programs have closed the pipe."""
+        """Take note that all programs have closed the pipe, and log it."""
+        self._has_ended = True
         if self._host.daemon.loglevel <= Severity.DEBUG:
             self._report(Severity.DEBUG, f"fd {fd} closed, stopped monitoring <{self._label}>")
 
@@ -190,6 +195,8 @@ class OutputChannel:
 
     def drain_rest(self, fd: int) -> None:
         """Take exactly what a dead child has left in its pipe."""
+        if self._has_ended:
+            return
         for data in read_rest(fd):
             self._reader.take(data, self)
 

@@ -13,7 +13,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config.model import GroupKind, Severity
-from trio_supervisor.core.config.names import full_name
 from trio_supervisor.core.errors import (
     AbnormalTermination,
     AlreadyStarted,
@@ -69,7 +68,6 @@ class BaseProcess:
         self.name = config.name
         self.group = group
         self.kind = kind
-        self.full_name = full_name(config.name, group)
         self.stdout = stdout
         self.stderr = stderr
         self.journal = host.journal
@@ -94,6 +92,7 @@ class BaseProcess:
             stdin_taken=self._stdin_taken,
         )
         self._states = StateMachine(config, group, self.record, self.waiters, host)
+        self.full_name = self._states.full_name
         self.task_outcome = None if config.task is None else TaskOutcome()
         """What the last run of a task has given; None for a program."""
         monitor = self._new_monitor()

@@ -246,8 +246,7 @@ class Driver:
                     text = f"{self._config.name} is not started again until its events are read"
                     self._host.log(Severity.WARN, text)
                 due = math.inf if is_held else record.due
-                with trio.CancelScope(deadline=min(due, left.due if left else math.inf)):
-                    await self._waiters.changed()
+                await self._waiters.changed(until=min(due, left.due if left else math.inf))
                 if left is not None and trio.current_time() >= left.due:
                     left.tell()
                 if trio.current_time() >= record.due and not self._is_held_back:
@@ -413,7 +412,8 @@ class Driver:
                     self._is_between = True
                     self._stdio.stdin.stop_delivery()
                 died_at = trio.current_time()  # a disk that hangs may take its time below
-                nursery.cancel_scope.cancel()
+                if nursery.child_tasks:  # most pipes have been read to their end
+                    nursery.cancel_scope.cancel()
             is_alone = self._config.stopping.kill_mode is KillMode.PROCESS
             left = await child.left_in_group() if is_alone else set()
             lacked_memory = self._memory_kills.explain(

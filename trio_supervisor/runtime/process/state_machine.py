@@ -110,7 +110,7 @@ class StartAttempt:
 class StateMachine:
     """Makes the transitions of one process."""
 
-    __slots__ = ("_config", "_group", "_host", "_record", "_waiters", "attempt")
+    __slots__ = ("_config", "_group", "_host", "_record", "_waiters", "attempt", "full_name")
 
     def __init__(
         self,
@@ -122,6 +122,7 @@ class StateMachine:
     ) -> None:
         self.attempt = StartAttempt()
         """The last start attempt."""
+        self.full_name = full_name(config.name, group)
         self._config = config
         self._group = group
         self._record = record
@@ -188,7 +189,7 @@ class StateMachine:
             text = flapping.described(record, now)
             cause = POLICY.of(record.entry)
             self._host.journal.record(
-                self._full_name, What.VERDICT, cause, new="flapping", evidence={"reason": text}
+                self.full_name, What.VERDICT, cause, new="flapping", evidence={"reason": text}
             )
             self._host.publish(ProcessFlapping(self._config.name, self._group, text))
 
@@ -366,16 +367,12 @@ class StateMachine:
         supervisor where options say so."""
         over = self._record.ended_unasked or self.attempt.waits_in_vain
         if over and self._host.accepting:
-            self._host.ended_unasked(self._config, self._full_name, self._record)
-
-    @property
-    def _full_name(self) -> str:
-        return full_name(self._config.name, self._group)
+            self._host.ended_unasked(self._config, self.full_name, self._record)
 
     def log(self, severity: Severity, text: str) -> None:
         """Log a line that tells which process it is about."""
         record = self._record
-        self._host.log(severity, ProcessLine(text, self._full_name, record.pid, record.state))
+        self._host.log(severity, ProcessLine(text, self.full_name, record.pid, record.state))
 
     def signalled(self, number: int, cause: Cause) -> None:
         """Record that the child was sent a signal on request: its end may be the effect."""
@@ -442,7 +439,7 @@ class StateMachine:
             self.attempt.outcome = new
         record.state = new
         record.transition = transition
-        record.entry = self._host.journal.record_transition(self._full_name, config, transition)
+        record.entry = self._host.journal.record_transition(self.full_name, config, transition)
         self._waiters.arrived()
         line = transition_line(config, transition)
         # Supervisor logs the line about RUNNING after publishing the event, all others before.

@@ -78,11 +78,15 @@ class StateWaiters:
                 arrival.set()
         self.wake()
 
-    async def changed(self) -> None:
-        """Return at the next change of the process."""
+    async def changed(self, until: float = math.inf) -> None:
+        """Return at the next change of the process, or at a time of trio's clock."""
         if self._changed is None:
             self._changed = trio.lowlevel.ParkingLot()
-        await self._changed.park()
+        if until == math.inf:  # most waits; a scope costs more than the rest
+            await self._changed.park()
+        else:
+            with trio.CancelScope(deadline=until):
+                await self._changed.park()
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Return when the condition holds, or nothing serves the process any more.

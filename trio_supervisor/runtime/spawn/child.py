@@ -3,11 +3,11 @@
 The module does not know states, restarts or logs. ``launcher.py`` forks a child; a ``RealChild``
 needs only its pid and the daemon's ends of its pipes, so it does not matter how it was forked.
 
-Only ``wait4`` by pid, ``kill`` and ``killpg`` are needed: the pid of a child stays its own until
-it is reaped, and before each signal the child is checked to be alive. A pidfd only wakes the event
-loop when the child ends. Where there is none (a kernel before 5.3, a sandbox that refuses
-``pidfd_open``, no descriptor left) SIGCHLD does, and where SIGCHLD is not passed on (a program that
-embeds the supervisor), the child is polled.
+A pidfd wakes the event loop when the child ends, and takes its signals: it never means another
+process. Where there is none (a kernel before 5.3, a sandbox that refuses ``pidfd_open``, no
+descriptor left) ``kill`` by pid does, and SIGCHLD tells of the end; where SIGCHLD is not passed on
+(a program that embeds the supervisor), the child is polled. The pid of a child stays its own until
+it is reaped, so before ``kill`` and ``killpg`` it is checked to be alive.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Child(Protocol):
         """
 
     def send_signal(self, number: int) -> None:
-        """Signal the child. Raises ProcessLookupError if it has ended, else OSError."""
+        """Signal the child. Raises ProcessLookupError if it was reaped, else OSError."""
 
     def send_group_signal(self, number: int) -> None:
         """Signal the child's process group, or the child if it has left that; the same errors."""
@@ -108,6 +108,7 @@ class RealChild:
     __slots__ = (
         "_closed",
         "_exit",
+        "_is_awaited",
         "_is_held",
         "_pidfd",
         "_registry",
@@ -139,6 +140,8 @@ class RealChild:
         self.before_reaping: Callable[[int], None] | None = None
         """Called with the pid of the dead child, while nothing else can have this pid."""
         self._closed = False
+        self._is_awaited = False
+        """Whether a task waits for the pidfd."""
         self._is_held = False
         self._exit: Exit | None = None
         registry.living[self.pid] = self
@@ -151,7 +154,11 @@ class RealChild:
             if self._pidfd is None:
                 await self._registry.next_poll()
                 continue
-            await trio.lowlevel.wait_readable(self._pidfd)
+            self._is_awaited = True
+            try:
+                await trio.lowlevel.wait_readable(self._pidfd)
+            finally:
+                self._is_awaited = False
             if self.poll() is None:  # a debugger still holds the dead child: do not spin
                 await self._registry.next_poll()
         return ended
@@ -186,6 +193,14 @@ class RealChild:
         return self._exit
 
     def send_signal(self, number: int) -> None:
+        if self._pidfd is not None:
+            try:
+                signal.pidfd_send_signal(self._pidfd, number)
+                return
+            except ProcessLookupError:
+                raise
+            except OSError:  # a sandbox may refuse this call, and not the other
+                pass
         self._check_alive()
         os.kill(self.pid, number)
 
@@ -208,7 +223,8 @@ class RealChild:
     def close(self) -> None:
         self._closed = True
         if self._pidfd is not None:
-            trio.lowlevel.notify_closing(self._pidfd)
+            if self._is_awaited:
+                trio.lowlevel.notify_closing(self._pidfd)
             os.close(self._pidfd)
             self._pidfd = None
         if self._exit is None:
