@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from operator import attrgetter
+from types import MemberDescriptorType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 __all__ = ["dataclass"]
@@ -76,7 +77,10 @@ def _compiled_later(cls: Any, frozen: bool) -> Method:
 
 
 def _compiled(cls: Any, frozen: bool) -> Method:
-    """Return the ``__init__`` that sets all fields of the class."""
+    """Return the ``__init__`` that sets all fields of the class.
+
+    It sets those of a frozen class by their slots, which is faster than ``object.__setattr__``.
+    """
     names: dict[str, Any] = {"_set": object.__setattr__, "_missing": dataclasses.MISSING}
     parameters, body = ["self"], []
     for field in dataclasses.fields(cls):
@@ -91,7 +95,14 @@ def _compiled(cls: Any, frozen: bool) -> Method:
             parameter += f"=_default_{name}"
         if field.init:
             parameters.append(parameter)
-            body.append(f"_set(self, {name!r}, {value})" if frozen else f"self.{name} = {value}")
+            slot = getattr(cls, name, None)
+            if not frozen:
+                body.append(f"self.{name} = {value}")
+            elif isinstance(slot, MemberDescriptorType):
+                names[f"_set_{name}"] = slot.__set__
+                body.append(f"_set_{name}(self, {value})")
+            else:
+                body.append(f"_set(self, {name!r}, {value})")
     if hasattr(cls, "__post_init__"):
         body.append("self.__post_init__()")
     text = f"def __init__({', '.join(parameters)}):\n {'; '.join(body) or 'pass'}"

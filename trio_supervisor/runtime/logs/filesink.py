@@ -249,7 +249,12 @@ class FileSink:
         return self._file.path
 
     def close(self) -> None:
-        self._put(self._file.close, 0, urgent=False)
+        with self._worker.lock:
+            has_queue = self._queue is not None
+            if self._queue is not None:
+                self._queue.append(self._file.close)
+        if not has_queue:  # nearly always, and many programs often end at once
+            self._worker.submit(self._file.close, urgent=False)
         self._drops.closed()
         self._writes.closed(self._file.path)
         self._reports.pass_on()
@@ -303,7 +308,7 @@ class FileSink:
                 except OSError:  # neither this thread nor another waits for it any more
                     source.give_up()
 
-    def _put(self, item: bytes | Job, size: int, *, urgent: bool = True) -> None:
+    def _put(self, item: bytes | Job, size: int) -> None:
         with self._worker.lock:
             self.backlog += size
             if self._queue is not None:
@@ -312,7 +317,7 @@ class FileSink:
             self._queue = deque((item,))
             self._worker.submitters.add(self)
             self._late = False
-        self._worker.submit(self._work, urgent=urgent)
+        self._worker.submit(self._work)
 
     def _work(self) -> None:
         """Do one write or job in the worker's thread and queue the next, so that files take turns.

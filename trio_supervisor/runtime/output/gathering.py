@@ -86,11 +86,12 @@ class GatheringReader:
         last_read = -GATHER
         while True:
             await trio.lowlevel.wait_readable(fd)
-            if trio.current_time() - last_read < GATHER:
+            now = trio.current_time()
+            if now - last_read < GATHER:
                 count = await self._read_on_the_beat(fd, intake)
             else:
                 count = self._read(fd, intake)
-                last_read = trio.current_time()
+                last_read = now
             if count is not None and count >= DEFAULT_PIPE_SIZE:
                 count = await self._read_flood(fd, intake)
             if count is None:
