@@ -58,12 +58,12 @@ STANDARD = {"glob", "grp", "http", "pwd", "resource", "secrets", "shlex", "termi
 BLOCKS = 155
 BYTES = 16_000
 #: Calls of functions that the event loop makes to start and to stop one of many programs, without
-#: those of a real child and of its logs; with Python 3.11 it is 887 and 609.
-CALLS_OF_START = 950
-CALLS_OF_STOP = 680
+#: those of a real child and of its logs; with Python 3.11 it is 840 and 480.
+CALLS_OF_START = 900
+CALLS_OF_STOP = 530
 #: System calls of the event loop's thread for one program from its start to its stop, two logs
-#: included, without those that wait or manage memory; with Python 3.11 it is 40.
-SYSTEM_CALLS = 45
+#: included, without those that wait or manage memory; with Python 3.11 it is 37.
+SYSTEM_CALLS = 41
 WAITS = {"futex", "epoll_wait", "rt_sigreturn", "restart_syscall"}
 OF_MEMORY = {"brk", "madvise", "mmap", "munmap", "mprotect", "mremap"}
 
