@@ -130,6 +130,7 @@ LAZY = (
     ),
     Lazy("runtime.spawn.steps", "ctypes", "as slow, and for children with such a step only"),
     Lazy("runtime.process.driver", f"{NAME}.runtime.process.hooks*", "few programs have hooks"),
+    Lazy("runtime.system.idle_wait", "trio._core*", "another version of trio may not have it"),
     Lazy("runtime.process.hooks", f"{NAME}.runtime.spawn.sweep*", "few programs need it"),
     *(
         Lazy(where, f"{NAME}.core.cgroups*", "few programs need it")
