@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.kit.ctl import finish, install, read_until, run, until
+from tests.kit.ctl import finish, install, read_until, run
+from tests.kit.daemon import eventually
 from tests.kit.strace import failing
 
 if TYPE_CHECKING:
@@ -173,6 +174,6 @@ def test_no_descriptor_is_left_after_many_signals(
     for _ in range(5):
         process.send_signal(signal.SIGUSR1)
         seen += read_until(process, lambda text: "SIGUSR1" in text)
-    until(lambda: len(os.listdir(f"/proc/{process.pid}/fd")) == before, "descriptors closed")
+    eventually(lambda: len(os.listdir(f"/proc/{process.pid}/fd")) == before, "descriptors closed")
     process.send_signal(signal.SIGTERM)
     assert finish(process, seen).status == 0

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.test_containers import container, inner_pid, read_until
-from tests.kit.ctl import environment, install, run, until
-from tests.kit.daemon import BASE, COMMAND, PATIENCE, daemon, free_port, run_to_end
+from tests.kit.ctl import environment, install, run
+from tests.kit.daemon import BASE, COMMAND, PATIENCE, daemon, eventually, free_port, run_to_end
 from tests.kit.docs import blocks, sessions, shows
 from tests.kit.machine import NEW_PIDS, need_namespaces
 from tests.kit.root import needs_root
@@ -40,7 +40,7 @@ def test_the_container(tmp_path: Path, end: str) -> None:
         read_until(process.stdout, "success: web entered", "success: mailer")
         check = [client, *commands[0][1:]]
         check[check.index("/etc/supervisord.conf")] = str(tmp_path / "c.conf")
-        until(lambda: run(check, cwd=tmp_path).status == 0, "health")
+        eventually(lambda: run(check, cwd=tmp_path).status == 0, "health")
         if end == "stop":
             os.kill(inner_pid(process), signal.SIGTERM)
             assert process.wait(PATIENCE) == 0
@@ -62,7 +62,7 @@ def test_programs_that_keep_crashing(tmp_path: Path) -> None:
         running.wait_for("worker", "FATAL")
         (tmp_path / "c.conf").rename(tmp_path / "supervisord.conf")
         command = ["/bin/sh", "-c", "tsupervisorctl healthy"]
-        until(lambda: shows(shown, run(command, cwd=tmp_path, PATH=path).out), "the page")
+        eventually(lambda: shows(shown, run(command, cwd=tmp_path, PATH=path).out), "the page")
 
 
 def test_an_essential_program(tmp_path: Path) -> None:

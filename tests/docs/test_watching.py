@@ -6,8 +6,8 @@ import re
 from functools import partial
 from pathlib import Path
 
-from tests.kit.ctl import environment, install, run, until
-from tests.kit.daemon import daemon
+from tests.kit.ctl import environment, install, run
+from tests.kit.daemon import daemon, eventually
 from tests.kit.docs import DOCS, blocks
 from tests.kit.screen import screen
 from trio_supervisor.cli.ctl.events import described
@@ -40,7 +40,9 @@ def test_the_examples(tmp_path: Path) -> None:
         for command, output in sessions():
             shell = ["/bin/sh", "-c", command]
             # The output of a process arrives a moment later.
-            until(partial(prints, shell, output, tmp_path, path), f"{command} printing {output!r}")
+            eventually(
+                partial(prints, shell, output, tmp_path, path), f"{command} printing {output!r}"
+            )
         top = [str(binaries / "tsupervisorctl"), "top"]
         with screen(top, cwd=tmp_path) as person:
             person.resize(96, 13)

@@ -184,11 +184,21 @@ PIPELINED = 100
 #: KiB that the daemon's resident memory may grow after the first round. A hundredth of a round's
 #: objects would be more; what it grows by are caches that fill up and the allocator's gaps.
 GROWTH = 4096
-CALL = xmlrpc.client.dumps((), "supervisor.getAllProcessInfo").encode()
-REQUEST = (
-    b"POST /RPC2 HTTP/1.1\r\nHost: x\r\nContent-Type: text/xml\r\nContent-Length: %d\r\n\r\n%b"
-    % (len(CALL), CALL)
-)
+#: Every so many requests one has a large answer; most of what all take is the same for each.
+LARGE = 10
+
+
+def request(method: str) -> bytes:
+    call = xmlrpc.client.dumps((), method).encode()
+    head = (
+        f"POST /RPC2 HTTP/1.1\r\nHost: x\r\nContent-Type: text/xml\r\nContent-Length: {len(call)}"
+    )
+    return head.encode() + b"\r\n\r\n" + call
+
+
+REQUESTS_AT_ONCE = (
+    request("supervisor.getAllProcessInfo") + request("supervisor.getState") * (LARGE - 1)
+) * (PIPELINED // LARGE)
 
 
 def resident(pid: int) -> int:
@@ -205,7 +215,7 @@ def spawn_all(running: Daemon) -> None:
 def ask(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(str(path))
-        client.sendall(REQUEST * PIPELINED)
+        client.sendall(REQUESTS_AT_ONCE)
         client.shutdown(socket.SHUT_WR)
         answers = b""
         while chunk := client.recv(1 << 20):

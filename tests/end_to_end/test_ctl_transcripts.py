@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from tests.kit.ctl import Ran, environment, finish, install, read_until, run, spawn, until
-from tests.kit.daemon import free_port
+from tests.kit.ctl import Ran, environment, finish, install, read_until, run, spawn
+from tests.kit.daemon import eventually, free_port
 from trio_supervisor.cli.ctl.commands import COMMANDS
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class Stage:
             self._begun[name] = spawn(self._argv(command), cwd=self.directory)
         elif word == "until":
             if rest == "socket gone":
-                until(lambda: not (self.directory / "s.sock").exists(), rest)
+                eventually(lambda: not (self.directory / "s.sock").exists(), rest)
             else:
                 self._until_state(*rest.removeprefix("status ").split(": "))
         elif word == "start":
@@ -167,7 +167,7 @@ class Stage:
             (self.directory / "nosect.conf").write_text("[supervisord]\n")
 
     def _until_state(self, name: str, state: str) -> None:
-        until(lambda: state in self._ctl("status", name).out, f"{name} being {state}")
+        eventually(lambda: state in self._ctl("status", name).out, f"{name} being {state}")
 
     def _start_daemon(self) -> None:
         daemon = shlex.split(OTHER_DAEMON or "") or [sys.executable, "-m", "trio_supervisor"]
@@ -187,7 +187,7 @@ class Stage:
                 raise AssertionError((self.directory / "daemon.out").read_text())
             return self._ctl("status").out.count("RUNNING") == 3
 
-        until(answers, "the daemon having started its programs")
+        eventually(answers, "the daemon having started its programs")
 
     def play(self, step: Step) -> None:
         """Perform a step and keep what came of it."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.kit.ctl import Ran, environment, install, run, until
+from tests.kit.ctl import Ran, environment, install, run
 from tests.kit.daemon import BASE, daemon, eventually
 from tests.kit.screen import screen
 from tests.kit.terminal import CTRL_C
@@ -75,7 +75,7 @@ class Watching:
                 setattr(self, name, getattr(self, name) + line)
 
     def wait_for(self, text: str) -> None:
-        until(lambda: text in self.out, f"{text!r} in {self.out!r}")
+        eventually(lambda: text in self.out, f"{text!r} in {self.out!r}")
 
     def interrupt(self) -> Ran:
         self._process.send_signal(signal.SIGINT)
@@ -129,14 +129,16 @@ def test_no_line_is_lost_and_none_is_shown_twice(
         first.signal(signal.SIGHUP)  # a reload: the same daemon starts over
         watching.wait_for("line 150\n")
         first.stop()
-        until(lambda: "the daemon is gone" in watching.err, "the end of the daemon being told")
+        eventually(lambda: "the daemon is gone" in watching.err, "the end of the daemon being told")
     with daemon(tmp_path, COUNTER) as second:
-        until(lambda: watching.err.endswith("connected again\n"), "the next daemon being found")
+        eventually(
+            lambda: watching.err.endswith("connected again\n"), "the next daemon being found"
+        )
         number = int(watching.out.splitlines()[-1].split()[1])
         watching.wait_for(f"line {number + 200}\n")  # more than two log files hold
         second.rpc.stopProcess("count")
         everything = everything_in(tmp_path)
-        until(lambda: len(watching.out) >= len(everything), "the whole log")
+        eventually(lambda: len(watching.out) >= len(everything), "the whole log")
         ran = watching.interrupt()
     assert ran.status == 0
     assert ran.out == everything
@@ -259,12 +261,14 @@ def test_events_over_a_restart(tmp_path: Path, watch: Callable[..., Watching]) -
         ran = lines.end()  # in order, with the daemon
         assert (ran.status, ran.err) == (0, "")
         assert "PROCESS_STATE_STOPPED    file                 STOPPING -> STOPPED pid=" in ran.out
-        until(lambda: "the daemon is gone" in follow.err, "the end of the daemon being told")
+        eventually(lambda: "the daemon is gone" in follow.err, "the end of the daemon being told")
     with daemon(tmp_path, TALKERS) as second:
-        until(lambda: follow.err.endswith("connected again\n"), "the next daemon being found")
+        eventually(lambda: follow.err.endswith("connected again\n"), "the next daemon being found")
         before = len(follow.out)
         second.rpc.stopProcess("file")
-        until(lambda: "PROCESS_STATE_STOPPED" in follow.out[before:], "events of the next daemon")
+        eventually(
+            lambda: "PROCESS_STATE_STOPPED" in follow.out[before:], "events of the next daemon"
+        )
         ran = follow.interrupt()
     assert ran.status == 0
     assert {json.loads(line)["event"] for line in ran.out.splitlines()} > {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -327,21 +328,28 @@ def names(lines: list[str]) -> list[str]:
     return [line.partition("eventname:")[2].split()[0] for line in lines]
 
 
+def since_the_end_began(running: Daemon) -> list[str]:
+    told = names(heard(running))
+    first = "SUPERVISOR_STATE_CHANGE_STOPPING"
+    return told[told.index(first) :] if first in told else []
+
+
 @pytest.mark.behaviour("events.md#order-of-events")
 def test_shutdown_with_one_slow_program(tmp_path: Path) -> None:
     """The pool hears of all that happens before its turn, ticks included."""
     slow = (
-        f'[program:slow]\ncommand={PYTHON} -c "import signal, time; '
-        "signal.signal(signal.SIGTERM, lambda *_: (time.sleep(6), exit())); "
-        "print('deaf', flush=True); time.sleep(10000)\"\n"
-        "startsecs=0\nstopwaitsecs=60\nstdout_logfile=%(here)s/slow.log\n"
+        "[program:slow]\ncommand=/bin/sh -c "
+        "'trap : TERM; echo deaf; until [ -e go ]; do sleep 0.1; done'\n"
+        "directory=%(here)s\nstartsecs=0\nstopwaitsecs=60\nstdout_logfile=%(here)s/slow.log\n"
     )
     with daemon(tmp_path, recorder(tmp_path, "EVENT") + slow) as running:
         log = tmp_path / "slow.log"
         eventually(lambda: log.exists() and log.read_text(), "the program being deaf")
-        assert running.stop() == 0
-        told = names(heard(running))
-        told = told[told.index("SUPERVISOR_STATE_CHANGE_STOPPING") :]
+        running.signal(signal.SIGTERM)
+        eventually(lambda: "TICK_5" in since_the_end_began(running), "a tick")
+        (tmp_path / "go").touch()
+        assert running.process.wait(PATIENCE) == 0
+        told = since_the_end_began(running)
         assert told[1] == "PROCESS_STATE_STOPPING"
         assert "TICK_5" in told[2:]
         assert told[-1] == "PROCESS_STATE_STOPPED"

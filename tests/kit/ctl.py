@@ -5,19 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 #: Seconds after which something that should have happened long ago is a failure.
 PATIENCE = 30
-#: Seconds between two looks at something outside this process that cannot be waited for.
-LOOK = 0.005
-
-T = TypeVar("T")
 
 
 class Ran(NamedTuple):
@@ -26,16 +21,6 @@ class Ran(NamedTuple):
     status: int
     out: str
     err: str
-
-
-def until(look: Callable[[], T], what: str) -> T:
-    """The first true value of ``look``, asked for until PATIENCE runs out."""
-    deadline = time.monotonic() + PATIENCE
-    while not (value := look()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{what} did not come true within {PATIENCE} s")
-        time.sleep(LOOK)
-    return value
 
 
 def install(

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 #: Seconds after which something that should have happened long ago is a failure.
 PATIENCE = 30
-#: Seconds between two looks at something outside this process that cannot be waited for.
-LOOK = 0.005
+#: Seconds between two looks at something outside this process that cannot be waited for: at first,
+#: at most, and the part of what it has taken so far. Many looks take time from what is waited for.
+LOOK, LONGEST_LOOK, LOOK_SHARE = 0.005, 0.05, 0.05
 #: Seconds an idle daemon is watched, and the share of a processor that it may use. One that spins
 #: gets many times that, however busy the machine is.
 IDLE_TIME = 0.5
@@ -35,11 +36,12 @@ T = TypeVar("T")
 
 def eventually(look: Callable[[], T], what: str = "the condition") -> T:
     """The first true value of ``look``, asked for until PATIENCE runs out."""
-    deadline = time.monotonic() + PATIENCE
+    begun = time.monotonic()
     while not (value := look()):
-        if time.monotonic() > deadline:
+        taken = time.monotonic() - begun
+        if taken > PATIENCE:
             raise AssertionError(f"{what} did not come true within {PATIENCE} s")
-        time.sleep(LOOK)
+        time.sleep(min(max(LOOK, taken * LOOK_SHARE), LONGEST_LOOK))
     return value
 
 

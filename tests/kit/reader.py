@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.kit.ctl import Ran, environment, install, run, until
+from tests.kit.ctl import Ran, environment, install, run
+from tests.kit.daemon import eventually
 from tests.kit.docs import shows
 from tests.kit.terminal import terminal
 
@@ -42,7 +43,7 @@ class Reader:
             return shows(shown, seen[0].err + seen[0].out)
 
         try:
-            until(look, command)
+            eventually(look, command)
         except AssertionError as error:
             raise AssertionError(
                 f"$ {command}\n{shown}\nbut\n{seen[0].out}{seen[0].err}"

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import trio_supervisor
-from tests.kit.ctl import Ran, environment, finish, install, read_until, run, until
+from tests.kit.ctl import Ran, environment, finish, install, read_until, run
+from tests.kit.daemon import eventually
 from tests.kit.rpc_stub import Raw, Stub, chunked, fault, info, result, serving, turns
 from trio_supervisor.cli.ctl.status_actions import STOPPED_NAMES
 from trio_supervisor.core.process.states import STOPPED_STATES
@@ -60,7 +61,7 @@ def test_fg_input_refused(
         ("sendProcessStdin", "x", "abc\n"),
     }
     # The logs are asked for on connections of their own, which the stub serves side by side.
-    until(lambda: set(stub.calls[2:]) == rest, "all three requests")
+    eventually(lambda: set(stub.calls[2:]) == rest, "all three requests")
 
 
 @pytest.mark.behaviour("client.md#result-lines")
@@ -156,7 +157,7 @@ def test_a_signal_ends_a_waiting_action_silently(
 ) -> None:
     stub.answers["startProcess"] = Raw(b"", hold=True)
     process = start([program, "-s", stub.url, "start", "slow"])
-    until(lambda: ("startProcess", "slow") in stub.calls, "the call")
+    eventually(lambda: ("startProcess", "slow") in stub.calls, "the call")
     process.send_signal(number)
     assert finish(process) == (-number, "", "")
 

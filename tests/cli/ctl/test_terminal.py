@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.kit.ctl import install, until
+from tests.kit.ctl import install
+from tests.kit.daemon import eventually
 from tests.kit.rpc_stub import Raw, Stub, chunked, fault, info
 from tests.kit.terminal import CTRL_C, CTRL_D, CTRL_U, TAB, UP, Terminal, terminal
 
@@ -80,7 +81,7 @@ def test_interrupting_an_action_leaves_the_shell(shell: Shell, stub: Stub) -> No
     with shell() as person:
         person.expect(PROMPT)
         person.type("stop deaf\n")
-        until(lambda: ("stopProcess", "deaf") in stub.calls, "the call")
+        eventually(lambda: ("stopProcess", "deaf") in stub.calls, "the call")
         person.type(CTRL_C)
         status, rest = person.end()
     assert (status, "Traceback" in rest) == (0, False)
@@ -92,7 +93,9 @@ def test_foreground_ends_at_once(shell: Shell, stub: Stub) -> None:
         person.expect(HEADER + "log\n")
         person.type("abc\n")
         person.expect("abc\n")
-        until(lambda: ("sendProcessStdin", "cat", "abc\n") in stub.calls, "the line being sent")
+        eventually(
+            lambda: ("sendProcessStdin", "cat", "abc\n") in stub.calls, "the line being sent"
+        )
         person.type(CTRL_C)
         person.expect("Exiting foreground\n")
         assert person.end() == (0, "")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.kit.ctl import Ran, finish, install, read_until, until
+from tests.kit.ctl import Ran, finish, install, read_until
+from tests.kit.daemon import eventually
 from tests.kit.rpc_stub import Raw, Stub, chunked, fault
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def test_following_a_silent_log_goes_on(
     program = install(tmp_path / "bin")
     process = start([program, "-s", stub.url, "--timeout", "0.05", "maintail", "-f"])
     seen = read_until(process, lambda text: text.endswith("text\n"))
-    until(lambda: stub.calls.count(("getVersion",)) > 2, "looks at the daemon")
+    eventually(lambda: stub.calls.count(("getVersion",)) > 2, "looks at the daemon")
     stub.everything = Raw(b"", hold=True)  # now it freezes
     ran = finish(process, seen)
     text = f"error: no answer from {stub.url} within 0.05 s\n"
