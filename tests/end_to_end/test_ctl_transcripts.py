@@ -102,6 +102,9 @@ class Stage:
         self._daemon: subprocess.Popen[bytes] | None = None
         self._begun: dict[str, subprocess.Popen[bytes]] = {}
         (directory / "logs").mkdir()
+        #: Without this file the program ``deaf`` does not end when it is told to.
+        self._hears = directory / "hears"
+        self._hears.touch()
         template = (HERE / "ctl_transcripts.ini").read_text()
         self._original = template.replace("%PORT%", self._places["PORT"])
         self._write(self._original)
@@ -152,6 +155,10 @@ class Stage:
                 self._until_state(*rest.removeprefix("status ").split(": "))
         elif word == "start":
             self._start_daemon()
+        elif word == "deaf":
+            self._hears.unlink()
+        elif word == "hears":
+            self._hears.touch()
         elif word == "edit":
             text = self._original
             for before, after in EDITS:
