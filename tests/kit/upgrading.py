@@ -26,7 +26,7 @@ while not over:
     n += 1
     os.write(1, b"line ")
     os.write(1, b"%d\\n" % n)
-    time.sleep(0.002)
+    time.sleep(0.01)
 open(sys.argv[1], "w").write(str(n))
 """
 
