@@ -156,6 +156,8 @@ class FakeLauncher:
             await self.gate.wait()
         else:
             await trio.lowlevel.checkpoint()
+        if spec.logs is not None:
+            spec.logs.open()
         if self.failures:
             raise self.failures.pop(0)
         child = FakeChild(FIRST_PID + len(self.children), spec)

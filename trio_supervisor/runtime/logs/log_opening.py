@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.dataclass import dataclass
@@ -35,8 +36,8 @@ class OpenLog:
     fd: int
     rotated: int
     """How often the log had been rotated before it was opened."""
-    is_own: bool = False
-    """Whether the path means a descriptor of the daemon."""
+    is_file: bool
+    """Whether it is a regular file of its own."""
 
 
 class LogOpening:
@@ -46,6 +47,11 @@ class LogOpening:
         self.opened: list[OpenLog] = []
         self._requests = requests
         self._rotations = rotations
+
+    @property
+    def are_files(self) -> bool:
+        """Whether all that is open are regular files."""
+        return all(log.is_file for log in self.opened)
 
     @property
     def first(self) -> str:
@@ -76,7 +82,7 @@ class LogOpening:
         rotated = self._rotations.count(request.path)
         own = own_descriptor(request.path)
         if own is not None:
-            return OpenLog(request, os.dup(own), rotated, is_own=True)
+            return OpenLog(request, os.dup(own), rotated, is_file=False)
         fd = request.creation.open(request.path)
         os.set_blocking(fd, True)  # it is not shared, and its thread may wait for a slow reader
-        return OpenLog(request, fd, rotated)
+        return OpenLog(request, fd, rotated, is_file=stat.S_ISREG(os.fstat(fd).st_mode))

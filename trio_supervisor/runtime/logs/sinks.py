@@ -7,7 +7,6 @@ target, so that their bytes keep their order.
 from __future__ import annotations
 
 import os
-import stat
 import time
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -158,11 +157,22 @@ class Sinks:
         """Open the logs of a child; a slow disk holds up only the calling task. Raises OSError."""
         if not requests:
             return []
-        opening = LogOpening(requests, self._rotations)
+        opening = self.opening(requests)
         try:
             await self._call(opening).outcome()
         except TimeoutError:
             raise opening.unanswered() from None
+        return self.opened(opening)
+
+    def opening(self, requests: tuple[LogRequest, ...]) -> LogOpening:
+        """Return what opens logs in any thread; ``opened`` makes sinks of them."""
+        return LogOpening(requests, self._rotations)
+
+    def opened(self, opening: LogOpening) -> list[Sink]:
+        """Return the sinks of logs that have been opened.
+
+        Raises OSError; they are closed then.
+        """
         sinks: list[Sink] = []
         try:
             while opening.opened:
@@ -257,7 +267,7 @@ class Sinks:
         """Return the sink of an open file. Raises OSError; it is closed then."""
         request = log.request
         path, rotation = request.path, request.rotation
-        if not log.is_own and stat.S_ISREG(os.fstat(log.fd).st_mode):
+        if log.is_file:
 
             def make(report: Report) -> LogFile:
                 compressor = self._compressor if rotation.compressed else None

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from trio_supervisor.core.config.model import ChannelConfig
     from trio_supervisor.runtime.host import Host
     from trio_supervisor.runtime.logs.journald import JournalSink
-    from trio_supervisor.runtime.logs.sinks import Sinks
+    from trio_supervisor.runtime.logs.log_opening import LogRequest
+    from trio_supervisor.runtime.logs.sinks import Sink, Sinks
     from trio_supervisor.runtime.output.reader import Reader
     from trio_supervisor.runtime.output.records import RecordStage
     from trio_supervisor.runtime.output.transfer import Transfer
@@ -137,6 +138,11 @@ class OutputChannel:
     def logfile(self) -> str | None:
         """Path of the log file; None without one, and while an automatic one could not be made."""
         return self.targets.path
+
+    @property
+    def is_in_files(self) -> bool:
+        """Whether all of the log is in files, as far as their paths tell."""
+        return self._open_journal is None and self.targets.are_files
 
     @property
     def has_format(self) -> bool:
@@ -372,15 +378,30 @@ def _record_stage(
     return RecordStage(log_format, Origin(*origin), targets, wall_clock)
 
 
+async def log_requests(channels: Iterable[OutputChannel]) -> tuple[LogRequest, ...]:
+    """Return what files are to be opened for a new child, when what was logged before is written.
+
+    Raises OSError.
+    """
+    for channel in channels:
+        await channel.settled()
+    return tuple([request for channel in channels for request in channel.targets.requests()])
+
+
 async def open_channels(channels: Iterable[OutputChannel], sinks: Sinks) -> None:
     """Open the logs for a new child, when what was logged before is written.
 
     Raises OSError. What is open then, ``finish`` closes.
     """
-    for channel in channels:
-        await channel.settled()
-    requests = [request for channel in channels for request in channel.targets.requests()]
-    files = iter(await sinks.open_files(tuple(requests)))
+    begin_channels(channels, await sinks.open_files(await log_requests(channels)))
+
+
+def begin_channels(channels: Iterable[OutputChannel], opened: Iterable[Sink]) -> None:
+    """Begin the output of a child with the sinks of its logs, in the order of ``log_requests``.
+
+    Raises OSError. What is open then, ``finish`` closes.
+    """
+    files = iter(opened)
     try:
         for channel in channels:
             channel.targets.take(files)

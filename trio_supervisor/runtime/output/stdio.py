@@ -5,7 +5,7 @@ Theory of operation
 ``Stdio`` owns the daemon's ends of the pipes from the moment a child exists until it is gone. It
 knows no process states; the life of a process calls it in this order::
 
-    open      the log targets are opened first: without its log there is no child
+    logs      the log targets are opened first: without its log there is no child
     attach    the pipes of the new child are taken over
     carry     a task for each pipe: output channels drain stdout and stderr, stdin is fed
     -- the child dies; ``carry`` is cancelled, wherever it was --
@@ -37,10 +37,8 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_supervisor.core.errors import Failed, NoFile
-from trio_supervisor.runtime.output.channel import open_channels
-from trio_supervisor.runtime.spawn.launcher import SpawnError
-from trio_supervisor.runtime.spawn.steps import errno_name
-from trio_supervisor.runtime.system.opening import explanation
+from trio_supervisor.runtime.output.channel import begin_channels, log_requests, open_channels
+from trio_supervisor.runtime.output.child_logs import ChildLogs, unopened
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,10 +94,24 @@ class Stdio:
             await open_channels(self._channels, self._sinks)
         except OSError as error:
             self._close_logs()
-            text = f"unknown error making dispatchers for '{self._label}': {errno_name(error)}"
-            if (why := explanation(error)) is not None:
-                text = f"{text}: {error.filename}: {why}"
-            raise SpawnError(text) from error
+            raise unopened(self._label, error) from error
+
+    async def logs(self) -> ChildLogs | None:
+        """Return the logs that are to be opened before a new child is made.
+
+        None: they are open, or there are none. Raises SpawnError; nothing is open then.
+        """
+        if not all(channel.is_in_files for channel in self._channels):
+            await self.open()
+            return None
+        try:
+            requests = await log_requests(self._channels)
+        except OSError as error:
+            raise unopened(self._label, error) from error
+        if not requests:
+            begin_channels(self._channels, ())
+            return None
+        return ChildLogs(self._label, self._channels, self._sinks.opening(requests), self._sinks)
 
     async def reopen(self) -> None:
         """Open the logs for a child that is already alive; ``carry`` looks for what is missing."""

@@ -67,6 +67,11 @@ class ChannelTargets:
                 if isinstance(target, FileTarget):
                     self.path = self._path_of(target)
 
+    @property
+    def are_files(self) -> bool:
+        """Whether all targets have a path."""
+        return all(isinstance(target, FileTarget) for target in self._targets)
+
     def requests(self) -> tuple[LogRequest, ...]:
         """Return what files are to be opened for a new child. Raises OSError."""
         targets = (target for target in self._targets if isinstance(target, FileTarget))

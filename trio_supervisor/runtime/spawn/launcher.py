@@ -22,7 +22,8 @@ set before the user, because only root may set them. From then on the child has 
 its user: it enters the directory and executes the program as that user.
 
 All of this happens in a thread, so that a slow user database or a slow exec (network file system,
-cold disk) never stalls the event loop. It makes one child after the other, in the order of the
+cold disk) never stalls the event loop. The same job opens the logs of the child first: without its
+logs there is no child. It makes one child after the other, in the order of the
 calls, so that a start need not wait for the one before it to keep their order; one that takes
 longer than ``STUCK_AFTER`` holds up no other (``logs/worker.py``). ``trio.Process`` is not used
 because reading its return code reaps the child.
@@ -67,6 +68,8 @@ if TYPE_CHECKING:
 #: Seconds that making one child may take before another thread makes the next: the order is kept
 #: on a healthy machine.
 STUCK_AFTER = 0.1
+#: Seconds for opening the logs of a child, from the moment when its turn has come.
+LOG_TIMEOUT = 2
 #: Seconds between two polls of a child without a pidfd.
 POLL_INTERVAL = 0.2
 #: More bytes than any report of a step that failed.
@@ -92,20 +95,55 @@ def _not_logged(severity: Severity, text: str) -> None:
 
 
 class Making:
-    """A child that is being made in a thread."""
+    """A child that is being made in a thread, after its logs have been opened."""
 
-    def __init__(self, spec: SpawnSpec, registry: ChildRegistry, server: ForkServer | None) -> None:
+    def __init__(
+        self,
+        spec: SpawnSpec,
+        registry: ChildRegistry,
+        server: ForkServer | None,
+        token: trio.lowlevel.TrioToken,
+    ) -> None:
         self.done = trio.Event()
         self._make = partial(make_child, spec, registry, server)
+        self._logs = spec.logs
+        self._token = token
         self._child: RealChild | None = None
         self._error: BaseException | None = None
 
     def run(self) -> None:
         """Make it; called in the thread."""
         try:
+            if self._logs is not None:
+                self._logs.open()
+                if not self._logs.are_files:
+                    trio.from_thread.run_sync(self._logs.take, trio_token=self._token)
             self._child = self._make()
         except BaseException as error:
             self._error = error
+
+    async def wait(self) -> None:
+        """Return when it is done.
+
+        It is given up if the task is cancelled, or a disk does not answer, before the logs are
+        open. Raises SpawnError for a disk.
+        """
+        logs = self._logs
+        while logs is not None and not self.done.is_set():
+            try:
+                with trio.move_on_after(logs.left(LOG_TIMEOUT)) as scope:
+                    await self.done.wait()
+            except trio.Cancelled:
+                if logs.give_up():
+                    raise
+                break  # there is a child, or will be one
+            if scope.cancelled_caught and not logs.left(LOG_TIMEOUT):
+                if logs.give_up():
+                    raise logs.unanswered()
+                break
+        if not self.done.is_set():
+            with trio.CancelScope(shield=True):
+                await self.done.wait()
 
     def child(self) -> RealChild:
         """Return the child, when that is done. Raises SpawnError."""
@@ -154,11 +192,12 @@ class ProcessLauncher:
     def __call__(self, spec: SpawnSpec) -> Awaitable[Child]:
         """Have a child made, after those of earlier calls; return what waits for it.
 
-        That raises SpawnError, and is not cancelled: whoever waits is to have the child.
+        That raises SpawnError. Once the logs are open it is not cancelled: whoever waits is to have
+        the child.
         """
         server = self._fork_server.get() if _needs_helper(spec) else None
-        making = Making(spec, self._registry, server)
         self._token = token = trio.lowlevel.current_trio_token()
+        making = Making(spec, self._registry, server, token)
 
         def run() -> None:
             making.run()
@@ -169,8 +208,7 @@ class ProcessLauncher:
         return self._wait(making, server)
 
     async def _wait(self, making: Making, server: ForkServer | None) -> Child:
-        with trio.CancelScope(shield=True):
-            await making.done.wait()
+        await making.wait()
         self._fork_server.review(server)
         return making.child()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from trio_supervisor.core.config.model import AUTO
 from trio_supervisor.core.config.names import full_name
@@ -15,7 +15,31 @@ if TYPE_CHECKING:
 
     from trio_supervisor.core.config.model import ProcessConfig
     from trio_supervisor.runtime.spawn.command import FoundCommand
+    from trio_supervisor.runtime.spawn.launcher import SpawnError
     from trio_supervisor.runtime.spawn.steps import Argument
+
+
+class Logs(Protocol):
+    """The logs of a child, see ``output/child_logs.py``."""
+
+    @property
+    def are_files(self) -> bool:
+        """Whether they can be taken when there is a child."""
+
+    def open(self) -> None:
+        """Open all. Raises SpawnError, also if it was given up meanwhile."""
+
+    def take(self) -> None:
+        """Write to those that are open; in the event loop. Raises SpawnError."""
+
+    def left(self, seconds: float) -> float:
+        """Return how much is left of so many seconds for opening them."""
+
+    def give_up(self) -> bool:
+        """Open them no more; False if they are open."""
+
+    def unanswered(self) -> SpawnError:
+        """Return what to raise if opening them takes too long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +64,8 @@ class SpawnSpec:
     """What the step "descriptor" passes to the child; the caller closes it."""
     before_fork: Callable[[Mapping[str, int]], object] | None = None
     """Called with our ends of the pipes just before the fork, in a worker thread."""
+    logs: Logs | None = None
+    """What is opened before that, in the same thread; None: nothing is."""
 
 
 def find_command_of(config: ProcessConfig, inherited: Mapping[str, str]) -> FoundCommand:

@@ -186,7 +186,9 @@ class Starter:
                     spec = replace(spec, steps={**spec.steps, "cgroup": node.entrance})
                 elif self.config.stopping.kill_mode is not KillMode.PROCESS:
                     spec = self._marked(spec)
-                await self.stdio.open()
+                logs = await self.stdio.logs()
+                if logs is not None:
+                    spec = replace(spec, logs=logs)
                 keeping = self.host.keeping
                 if keeping is not None:
                     key = self.group, self.config.name
@@ -195,7 +197,11 @@ class Starter:
                 with equipped as better:
                     making = self.host.launch(better or spec)
                     sent()
-                    child = await making
+                    try:
+                        child = await making
+                    finally:
+                        if logs is not None:
+                            logs.take()
                 if keeping is not None:
                     keeping.changed(key)
                 return child
