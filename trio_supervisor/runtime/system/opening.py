@@ -180,15 +180,12 @@ class _Walk:
         if not path:
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         self._path = path
-        self._pending: list[str | int] = []
+        self._pending: list[str | int] = [*_components(path)]
         """Remaining components of the path, in reverse order. A number comes after the components
         of a link's target: the user who owns the link."""
         self._links = 0
-        self._trusted = {ROOT, os.geteuid()}
-        self._proc = _device_of_proc()
         # We may have no right to the working directory; an absolute path does not need it.
         self.here = os.open("/" if path.startswith("/") else ".", _REFER | os.O_DIRECTORY)
-        self._insert(path)
 
     def to_end(self, *, follow: bool) -> DirectoryEntry:
         """Raises OSError."""
@@ -229,7 +226,7 @@ class _Walk:
             status = os.fstat(place)
             if not follow or not stat.S_ISLNK(status.st_mode):
                 return self._found(DirectoryEntry(self.here, name, status))
-            if status.st_dev == self._proc:
+            if status.st_dev == _device_of_proc():
                 status = os.stat(name, dir_fd=self.here)
                 return self._found(DirectoryEntry(self.here, name, status, in_proc=True))
             self._follow(place, status)
@@ -244,17 +241,20 @@ class _Walk:
         return found
 
     def _enter(self, name: str) -> None:
-        place = os.open(name, _REFER | os.O_NOFOLLOW, dir_fd=self.here)
-        status = os.fstat(place)
-        if stat.S_ISLNK(status.st_mode):
-            if status.st_dev != self._proc:
-                try:
-                    self._follow(place, status)
-                finally:
-                    os.close(place)
-                return
-            os.close(place)
-            place = os.open(name, _REFER, dir_fd=self.here)
+        try:
+            place = os.open(name, _REFER | os.O_NOFOLLOW | os.O_DIRECTORY, dir_fd=self.here)
+        except NotADirectoryError:  # a link, if the path can be walked at all
+            place = os.open(name, _REFER | os.O_NOFOLLOW, dir_fd=self.here)
+            status = os.fstat(place)
+            if stat.S_ISLNK(status.st_mode):
+                if status.st_dev != _device_of_proc():
+                    try:
+                        self._follow(place, status)
+                    finally:
+                        os.close(place)
+                    return
+                os.close(place)
+                place = os.open(name, _REFER, dir_fd=self.here)
         os.close(self.here)
         self.here = place
 
@@ -262,17 +262,14 @@ class _Walk:
         self._links += 1
         if self._links > MOST_LINKS:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), self._path)
-        if status.st_uid not in self._trusted:
+        if status.st_uid not in (ROOT, os.geteuid()):
             self._pending.append(status.st_uid)
-        self._insert(os.readlink("", dir_fd=link))
-
-    def _insert(self, path: str) -> None:
-        """Walk along ``path`` next."""
-        if path.startswith("/"):
+        target = os.readlink("", dir_fd=link)
+        if target.startswith("/"):
             root = os.open("/", _REFER | os.O_DIRECTORY)
             os.close(self.here)
             self.here = root
-        self._pending.extend(part for part in reversed(path.split("/")) if part not in ("", "."))
+        self._pending.extend(_components(target))
 
     def _check(self, user: int, status: os.stat_result | None, parent: os.stat_result) -> None:
         """Check that a link of this user may lead to this file. Raises OSError."""
@@ -288,6 +285,11 @@ class _Walk:
             "link (chown -h), or write the path of the file",
             self._path,
         )
+
+
+def _components(path: str) -> Iterator[str]:
+    """The components of a path, the last one first."""
+    return (part for part in reversed(path.split("/")) if part not in ("", "."))
 
 
 def _check_regular(status: os.stat_result, path: str) -> None:
