@@ -59,8 +59,8 @@ STANDARD = {"glob", "grp", "http", "pwd", "resource", "secrets", "shlex", "termi
 BLOCKS = 155
 BYTES = 16_000
 #: Calls of functions that the event loop makes to start and to stop one of many programs, without
-#: those of a real child and of its logs; with Python 3.11 it is 830 and 480.
-CALLS_OF_START = 890
+#: those of a real child and of its logs; with Python 3.11 it is 786 and 475.
+CALLS_OF_START = 840
 CALLS_OF_STOP = 530
 #: System calls of the event loop's thread for one program from its start to its stop, two logs
 #: included, without those that wait or manage memory; with Python 3.11 it is 37.
