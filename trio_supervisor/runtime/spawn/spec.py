@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from trio_supervisor.core.config.model import ProcessConfig
     from trio_supervisor.runtime.spawn.command import FoundCommand
-    from trio_supervisor.runtime.spawn.launcher import SpawnError
     from trio_supervisor.runtime.spawn.steps import Argument
 
 
@@ -38,8 +37,8 @@ class Logs(Protocol):
     def give_up(self) -> bool:
         """Open them no more; False if they are open."""
 
-    def unanswered(self) -> SpawnError:
-        """Return what to raise if opening them takes too long."""
+    def unanswered(self) -> Exception:
+        """Return the SpawnError to raise if opening them takes too long."""
 
 
 @dataclass(frozen=True, slots=True)
