@@ -36,8 +36,8 @@ class OpenLog:
     fd: int
     rotated: int
     """How often the log had been rotated before it was opened."""
-    is_file: bool
-    """Whether it is a regular file of its own."""
+    size: int | None
+    """Of a regular file, in bytes; None for anything else."""
 
 
 class LogOpening:
@@ -51,7 +51,7 @@ class LogOpening:
     @property
     def are_files(self) -> bool:
         """Whether all that is open are regular files."""
-        return all(log.is_file for log in self.opened)
+        return all(log.size is not None for log in self.opened)
 
     @property
     def first(self) -> str:
@@ -82,7 +82,9 @@ class LogOpening:
         rotated = self._rotations.count(request.path)
         own = own_descriptor(request.path)
         if own is not None:
-            return OpenLog(request, os.dup(own), rotated, is_file=False)
+            return OpenLog(request, os.dup(own), rotated, size=None)
         fd = request.creation.open(request.path)
         os.set_blocking(fd, True)  # it is not shared, and its thread may wait for a slow reader
-        return OpenLog(request, fd, rotated, is_file=stat.S_ISREG(os.fstat(fd).st_mode))
+        status = os.fstat(fd)
+        size = status.st_size if stat.S_ISREG(status.st_mode) else None
+        return OpenLog(request, fd, rotated, size)

@@ -70,7 +70,8 @@ class LogFile:
     """An open log. Takes over ``fd``, the open file.
 
     ``rotations`` are those of all logs that may have the same path; None: no other has it.
-    ``rotated`` is how often they had rotated it before it was opened.
+    ``rotated`` is how often they had rotated it before it was opened. ``size`` is that of the file
+    in bytes; None: it is asked for.
     """
 
     __slots__ = (
@@ -102,10 +103,11 @@ class LogFile:
         rotations: Rotations | None = None,
         rotated: int = 0,
         write: Callable[[int, memoryview], int] = os.write,
+        size: int | None = None,
     ) -> None:
         self.path = path
         self._fd = fd
-        self._size = os.fstat(fd).st_size
+        self._size = os.fstat(fd).st_size if size is None else size
         self._rotation = rotation
         self._creation = creation
         self._compressor = compressor

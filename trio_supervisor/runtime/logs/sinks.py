@@ -267,13 +267,14 @@ class Sinks:
         """Return the sink of an open file. Raises OSError; it is closed then."""
         request = log.request
         path, rotation = request.path, request.rotation
-        if log.is_file:
+        if log.size is not None:
 
             def make(report: Report) -> LogFile:
                 compressor = self._compressor if rotation.compressed else None
                 return LogFile(
                     path,
                     log.fd,
+                    size=log.size,
                     rotation=rotation,
                     report=report,
                     creation=request.creation,

@@ -55,6 +55,7 @@ class Stdio:
     """stdin, stdout and stderr of one process. ``merged`` means stderr goes to stdout."""
 
     __slots__ = (
+        "_are_in_files",
         "_before",
         "_channels",
         "_label",
@@ -84,6 +85,7 @@ class Stdio:
         self._stdout = stdout
         self._stderr = stdout if merged else stderr
         self._channels = (stdout,) if merged else (stdout, stderr)
+        self._are_in_files = all(channel.is_in_files for channel in self._channels)
         self._pipes: list[tuple[OutputChannel, int]] = []
         self._before = (0, 0)
         """Bytes of stdout and stderr that earlier children wrote."""
@@ -101,7 +103,7 @@ class Stdio:
 
         None: they are open, or there are none. Raises SpawnError; nothing is open then.
         """
-        if not all(channel.is_in_files for channel in self._channels):
+        if not self._are_in_files:
             await self.open()
             return None
         try:

@@ -289,7 +289,8 @@ def _needs_helper(spec: SpawnSpec) -> bool:
 
 def _is_ours(spec: SpawnSpec) -> bool:
     """Whether the child has our user and group."""
-    return spec.uid in (None, os.getuid()) and spec.gid in (None, os.getgid())
+    is_our_user = spec.uid is None or spec.uid == os.getuid()
+    return is_our_user and (spec.gid is None or spec.gid == os.getgid())
 
 
 def _blocks_signals() -> bool:

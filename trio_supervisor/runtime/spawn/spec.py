@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.spawn.steps import Argument
 
 
+#: The steps that a configuration can ask for, with what tells their arguments.
+_SETTINGS = [(step.name, step.setting) for step in STEPS if step.setting is not None]
+
+
 class Logs(Protocol):
     """The logs of a child, see ``output/child_logs.py``."""
 
@@ -120,5 +124,8 @@ def spawn_spec(
 
 def steps_of(config: ProcessConfig) -> dict[str, Argument]:
     """Return the arguments of the steps that this configuration asks for."""
-    arguments = {step.name: step.setting(config) for step in STEPS}
-    return {name: argument for name, argument in arguments.items() if argument is not None}
+    arguments = {}
+    for name, setting in _SETTINGS:
+        if (argument := setting(config)) is not None:
+            arguments[name] = argument
+    return arguments

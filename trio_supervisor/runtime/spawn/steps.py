@@ -67,7 +67,7 @@ class Step:
         name: str,
         act: Callable[[Argument], object],
         failure: Callable[[Argument, OSError], str],
-        setting: Callable[[ProcessConfig], Argument] = lambda config: None,
+        setting: Callable[[ProcessConfig], Argument] | None = None,
         prepare: Callable[[], object] = lambda: None,
     ) -> None:
         self.name = name
