@@ -229,7 +229,8 @@ def rough_size(value: Value, enough: float = math.inf) -> int:
         return ELEMENT
     size = ELEMENT
     for item in value.values() if isinstance(value, dict) else value:
-        size += rough_size(item, enough - size)
+        # Most are texts, and for those no further call is made.
+        size += ELEMENT + len(item) if type(item) is str else rough_size(item, enough - size)
         if size >= enough:
             break
     return size

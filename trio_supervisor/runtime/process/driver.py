@@ -412,7 +412,9 @@ class Driver:
                     self._is_between = True
                     self._stdio.stdin.stop_delivery()
                 died_at = trio.current_time()  # a disk that hangs may take its time below
-                if nursery.child_tasks:  # most pipes have been read to their end
+                if nursery.child_tasks:  # most are about to read the end of their pipes
+                    await trio.lowlevel.cancel_shielded_checkpoint()
+                if nursery.child_tasks:
                     nursery.cancel_scope.cancel()
             is_alone = self._config.stopping.kill_mode is KillMode.PROCESS
             left = await child.left_in_group() if is_alone else set()
