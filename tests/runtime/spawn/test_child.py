@@ -324,6 +324,31 @@ async def test_nothing_is_signalled_after_the_reaping(
 
 
 @pytest.mark.behaviour("process.md#the-stop-signal")
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOSYS])
+async def test_a_child_is_signalled_where_signals_by_pidfd_are_refused(
+    monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(pidfd: int, number_of_signal: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(signal, "pidfd_send_signal", refuse)
+    child = await ProcessLauncher()(spec("/bin/cat"))
+    child.send_signal(signal.SIGTERM)
+    _, _, ended = await output(child)
+    assert str(ended) == "terminated by SIGTERM"
+
+
+async def test_a_dead_child_that_is_not_reaped_takes_signals_without_an_error() -> None:
+    child = await ProcessLauncher()(spec("/bin/true"))
+    await trio.to_thread.run_sync(os.waitid, os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    child.send_signal(signal.SIGTERM)
+    _, _, ended = await output(child)
+    assert ended == Exit(0)
+    with pytest.raises(ProcessLookupError):
+        child.send_signal(signal.SIGTERM)
+
+
+@pytest.mark.behaviour("process.md#the-stop-signal")
 async def test_a_child_in_another_process_group_is_still_signalled(tmp_path: Path) -> None:
     code = (
         "import os, time; child = os.fork() or time.sleep(60); os.setpgid(child, child);"
