@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import queue
+import signal
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from types import ModuleType
 
 import outcome
@@ -160,6 +162,24 @@ async def test_an_error_reaches_the_one_it_belongs_to() -> None:
         with pytest.raises(ZeroDivisionError):
             await poller.read(conversation.fd, conversation.take)
     assert conversation.taken == conversation.most // 2
+    conversation.close()
+
+
+def test_an_interrupt_reaches_the_main_task() -> None:
+    """Control-C of a program that embeds a supervisor."""
+    conversation = Conversation(1000)
+    conversation.then = partial(signal.raise_signal, signal.SIGINT)
+
+    async def talk() -> None:
+        async with polling() as poller:
+            await poller.read(conversation.fd, conversation.take)
+
+    with pytest.raises(BaseExceptionGroup) as raised:
+        trio.run(talk)
+    interrupt, others = raised.value.split(KeyboardInterrupt)
+    assert interrupt is not None
+    assert others is None
+    assert conversation.taken < conversation.most
     conversation.close()
 
 

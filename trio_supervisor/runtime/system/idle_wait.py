@@ -45,7 +45,7 @@ class IdleWait(trio.abc.Instrument):
     """
 
     def __init__(self, fd: int, serve: Callable[[], int]) -> None:
-        self.expecting = False
+        self._expecting = False
         """Whether more is expected to come soon."""
         self._serve = serve
         self._token = trio.lowlevel.current_trio_token()
@@ -68,8 +68,8 @@ class IdleWait(trio.abc.Instrument):
 
     def expect(self) -> None:
         """Serve what comes soon, after something was served."""
-        if self._runnable is not None:
-            self.expecting = True
+        if self.is_possible:
+            self._expecting = True
             trio.lowlevel.add_instrument(self)  # unless it was added before
 
     def close(self) -> None:
@@ -79,7 +79,7 @@ class IdleWait(trio.abc.Instrument):
 
     def before_io_wait(self, timeout: float) -> None:
         """Called by trio, which waits so long for its descriptors then; 0 if a task is runnable."""
-        if timeout <= 0 or not self.expecting:
+        if timeout <= 0 or not self._expecting:
             return
         until = time.monotonic() + timeout
         served = 0
@@ -87,7 +87,7 @@ class IdleWait(trio.abc.Instrument):
             self._ready.poll(timeout * 1000)
             count = self._serve()
             if not count:
-                self.expecting = False
+                self._expecting = False
                 break
             served += count
             timeout = until - time.monotonic()
