@@ -4,16 +4,19 @@ import gc
 
 from trio_supervisor.cli.postponed import import_dependencies
 
-#: New objects after which garbage is looked for while modules are imported. The usual 700 take a
-#: twentieth of the time of all imports. Without any search almost a megabyte would be kept forever:
-#: each class with slots of attrs and dataclasses is made twice.
-SEARCH_AFTER = 5000
+#: New objects after which garbage is looked for among them while modules are imported: the usual
+#: search takes a twentieth of the time of all imports. Without any almost a megabyte would be kept
+#: forever, and with one after 5000 a third of that, because attrs and dataclasses make each class
+#: with slots twice.
+SEARCH_AFTER = 1500
+#: Such searches after which older objects would be looked at too.
+NEVER = 1000
 
 
 def main() -> None:
     """Run ``tsupervisord`` and exit with its code."""
     usual = gc.get_threshold()
-    gc.set_threshold(SEARCH_AFTER)
+    gc.set_threshold(SEARCH_AFTER, NEVER)
     import_dependencies()  # before any other module does
     from trio_supervisor.cli.daemon import main
 

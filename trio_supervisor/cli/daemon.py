@@ -81,6 +81,7 @@ def _run(options: DaemonOptions, program: str) -> int:
     Forking comes before all that must happen in the process of the daemon.
     """
     keep_late_modules()
+    sys.path_importer_cache.clear()  # the names of all files next to the modules
     if (state := os.environ.pop(HANDOVER, None)) is not None:
         from trio_supervisor.cli.upgrade.resume import resume
 

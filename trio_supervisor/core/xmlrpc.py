@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import field
+from itertools import chain
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
@@ -217,8 +218,11 @@ def encode_response(value: Value) -> bytes:
 
     Raises TypeError for a value that XML-RPC has no element for.
     """
-    # A response may have megabytes: it is joined once, of pieces between which other threads run.
-    return b"".join([piece.encode() for piece in (_BEFORE, *_pieces(value), _AFTER)])
+    # A response may have megabytes: other threads run between its pieces, which are not kept.
+    body = bytearray()
+    for piece in chain((_BEFORE,), _pieces(value), (_AFTER,)):
+        body += piece.encode()
+    return bytes(body)
 
 
 def rough_size(value: Value, enough: float = math.inf) -> int:

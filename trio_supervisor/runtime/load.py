@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from trio_supervisor.core.config import toml
 from trio_supervisor.core.config.build import (
     FACTORY,
     Examined,
@@ -28,7 +29,6 @@ from trio_supervisor.core.config.interpolation_toml import expand_dollars
 from trio_supervisor.core.config.model import Config
 from trio_supervisor.core.config.search import search_path
 from trio_supervisor.core.config.secrets import as_written
-from trio_supervisor.core.config.toml import read_toml
 from trio_supervisor.core.diagnostics import Diagnostic, Place, Severity
 from trio_supervisor.core.errors import ConfigError, PluginError
 from trio_supervisor.core.numbers import natural
@@ -174,7 +174,7 @@ def _read_file(
     if not is_toml(path):
         read(text, file=path, here=here, into=document)
         return []
-    patterns = read_toml(text, file=path, here=here, into=document, included=included)
+    patterns = toml.read_toml(text, file=path, here=here, into=document, included=included)
     names = names_of(context, here)
     try:
         return [expand_dollars(pattern, names) for pattern in patterns]

@@ -9,17 +9,9 @@ from trio_supervisor._version import __version__
 from trio_supervisor.core.errors import IncorrectParameters
 from trio_supervisor.core.process.states import State
 from trio_supervisor.runtime.groups.operations import running
-from trio_supervisor.runtime.inspect.dependencies import dependencies
-from trio_supervisor.runtime.inspect.describe import details
-from trio_supervisor.runtime.inspect.health import unhealthy_processes, wait_for_states
+from trio_supervisor.runtime.inspect import dependencies, describe, health
 from trio_supervisor.runtime.inspect.info import by_name, process_info
-from trio_supervisor.runtime.journal.view import (
-    KINDS,
-    MOST_ENTRIES,
-    shown_entry,
-    shown_why,
-    without_requesters,
-)
+from trio_supervisor.runtime.journal import view
 from trio_supervisor.runtime.requester import cause_of_request
 from trio_supervisor.runtime.rpc.control import members_named, results
 from trio_supervisor.runtime.rpc.method import ARRAY, INTEGER, NAME, SECONDS, WAIT, Method
@@ -59,7 +51,7 @@ async def process_details(supervisor: Supervisor, name: str) -> Value:
     @param string name  the process, as group:name unless both are the same
     @return struct      what getProcessInfo returns, and more
     """
-    return (await details(supervisor, [supervisor.process(name)]))[0]
+    return (await describe.details(supervisor, [supervisor.process(name)]))[0]
 
 
 async def all_process_details(supervisor: Supervisor) -> Value:
@@ -67,7 +59,7 @@ async def all_process_details(supervisor: Supervisor) -> Value:
 
     @return array  one struct for each process, by group name, then process name
     """
-    return [*await details(supervisor, by_name(supervisor))]
+    return [*await describe.details(supervisor, by_name(supervisor))]
 
 
 async def wait_for_state(
@@ -84,7 +76,7 @@ async def wait_for_state(
     unknown = [name for name in _strings(states) if name not in State.__members__]
     if unknown or not states:
         raise IncorrectParameters(f"no such state: {', '.join(unknown) or 'none given'}")
-    await wait_for_states(processes, [State[name] for name in _strings(states)], within)
+    await health.wait_for_states(processes, [State[name] for name in _strings(states)], within)
     now = supervisor.wall_clock()
     return [process_info(process, now) for process in processes]
 
@@ -108,7 +100,7 @@ async def unhealthy(supervisor: Supervisor, names: list[Value], strict: bool = F
             "statename": process.state.name,
             "reason": why,
         }
-        for process, why in unhealthy_processes(
+        for process, why in health.unhealthy_processes(
             asked or by_name(supervisor), asked=bool(asked), strict=strict
         )
     ]
@@ -135,7 +127,7 @@ async def why(supervisor: Supervisor, name: str) -> Value:
     @return struct      {process, statename, root, next, chain}; the chain has the members of
                         getHistory and begins with the last change
     """
-    return shown_why(await supervisor.why(name))
+    return view.shown_why(await supervisor.why(name))
 
 
 async def history(
@@ -151,15 +143,15 @@ async def history(
     @param int limit     at most so many of the last entries, 10000 at most
     @return array        a struct for each entry
     """
-    if kind and kind not in KINDS:
-        raise IncorrectParameters(f"no such kind: {kind}; there are {', '.join(KINDS)}")
+    if kind and kind not in view.KINDS:
+        raise IncorrectParameters(f"no such kind: {kind}; there are {', '.join(view.KINDS)}")
     entries = await supervisor.history(
         _strings(names),
         since=since or None,
         kind=kind or None,
-        limit=max(0, min(limit, MOST_ENTRIES)),
+        limit=max(0, min(limit, view.MOST_ENTRIES)),
     )
-    return [shown_entry(entry) for entry in entries]
+    return [view.shown_entry(entry) for entry in entries]
 
 
 async def dependency_graph(supervisor: Supervisor) -> Value:
@@ -168,7 +160,7 @@ async def dependency_graph(supervisor: Supervisor) -> Value:
     @return array  a struct for each process, in the order of starting: what it depends on and
                    whether that is met, what it waits for, who needs it
     """
-    return [*dependencies(supervisor)]
+    return [*dependencies.dependencies(supervisor)]
 
 
 async def start_without_dependencies(supervisor: Supervisor, name: str, wait: bool) -> Value:
@@ -225,6 +217,10 @@ def _strings(values: list[Value]) -> list[str]:
     return [value for value in values if isinstance(value, str)]
 
 
+def _without_requesters(value: Value) -> Value:
+    return view.without_requesters(value)  # named below, it would be loaded by each daemon
+
+
 _STRICT = replace(WAIT, default=False)
 
 METHODS = (
@@ -235,7 +231,7 @@ METHODS = (
         history,
         always=True,
         reads=True,
-        redact=without_requesters,
+        redact=_without_requesters,
     ),
     Method("getAllProcessDetails", "array", (), all_process_details, reads=True),
     Method("getDependencies", "array", (), dependency_graph, always=True, reads=True),
@@ -248,5 +244,5 @@ METHODS = (
     Method("getUpgrade", "struct", (), upgrade_status, always=True, reads=True),
     Method("upgrade", "struct", (), upgrade),
     Method("waitForState", "array", (ARRAY, ARRAY, SECONDS), wait_for_state, reads=True),
-    Method("why", "struct", (NAME,), why, always=True, reads=True, redact=without_requesters),
+    Method("why", "struct", (NAME,), why, always=True, reads=True, redact=_without_requesters),
 )
