@@ -114,6 +114,7 @@ class FakeProcess:
     exit_status: int = 0
     spawn_error: str = ""
     phase: str = ""
+    is_being_made: bool = False
     waiting: str = ""
     failure: RequestError | None = None
     """What the next start raises."""

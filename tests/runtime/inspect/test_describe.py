@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 import trio
 
 from tests.kit.fakes import Recorder, ignore_all_but_kill, program, refuse
 from tests.kit.running import running
 from trio_supervisor import State, Supervisor, open_supervisor
-from trio_supervisor.core.config.model import Autorestart
+from trio_supervisor.core.config.model import Autorestart, ChannelConfig
 from trio_supervisor.core.config.stopping import SignalStep, Stopping
 from trio_supervisor.core.errors import RequestError
 from trio_supervisor.core.xmlrpc import Value
 from trio_supervisor.runtime.inspect.describe import details, reason
 from trio_supervisor.runtime.inspect.info import extended_options, process_info
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 async def of(supervisor: Supervisor, name: str) -> dict[str, Value]:
@@ -83,13 +88,46 @@ async def test_reasons_that_pass(autojump_clock: trio.testing.MockClock) -> None
         x.begin()
         await x.wait_for(State.BACKOFF)
         said = "Exited too quickly (process log may have details); exit status 9"
-        assert reason(x) == f"1 failed start, will be tried again: {said}"
+        assert reason(x) == f"1 failed start, will be tried again: {said}; next start in 1 s"
         await x.changed()
-        assert (x.state, reason(x)) == (State.STARTING, "")
+        assert x.state is State.STARTING
         await x.wait_for(State.BACKOFF)
-        assert reason(x) == f"2 failed starts, will be tried again: {said}"
+        assert reason(x) == f"2 failed starts, will be tried again: {said}; next start in 2 s"
         x.request_stop()
         assert reason(x) == "stopped on request: exit status 9"
+
+
+@pytest.mark.behaviour("policies.md#shown-starts")
+async def test_a_start_tells_what_it_waits_for(autojump_clock: trio.testing.MockClock) -> None:
+    recorder = Recorder()
+    recorder.launcher.gate = trio.Event()
+    group, x = recorder.process(startsecs=3)
+    async with running(group, recorder.host):
+        x.begin()
+        assert reason(x) == "is prepared: its environment is looked up"
+        await trio.sleep(1)
+        assert reason(x) == "its logs are opened and its process is made"
+        recorder.launcher.gate.set()
+        await x.changed()
+        assert reason(x) == "is RUNNING in 3 s unless it ends before"
+        await x.wait_for(State.RUNNING)
+        assert reason(x) == ""
+
+
+@pytest.mark.behaviour("policies.md#shown-starts")
+async def test_a_log_that_cannot_be_opened_is_named(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    """The spawn error is that of Supervisor, which does not name it."""
+    recorder = Recorder()
+    (tmp_path / "file").touch()
+    path = tmp_path / "file" / "log"
+    group, x = recorder.process(stdout=ChannelConfig(logfile=str(path)))
+    async with running(group, recorder.host):
+        x.begin()
+        await x.wait_for(State.BACKOFF)
+        assert x.spawn_error.endswith("ENOTDIR")
+        assert f"ENOTDIR ({path}); next start in 1 s" in reason(x)
 
 
 async def test_an_expected_end_and_an_unknown_state(autojump_clock: trio.testing.MockClock) -> None:

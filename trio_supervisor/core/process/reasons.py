@@ -72,6 +72,8 @@ def _fatal(config: ProcessConfig, record: ProcessRecord) -> str:
 def _failure(record: ProcessRecord) -> str:
     """The error of the last attempt, and how its child ended if there was one."""
     error = record.spawn_error or "the supervisor was going down"
+    if record.spawn_file and record.spawn_file not in error:  # Supervisor's text does not name it
+        error = f"{error} ({record.spawn_file})"
     return error if record.last_exit is None else f"{error}; {_end(record)}"
 
 

@@ -117,6 +117,8 @@ class ProcessRecord:
     exit_status: int = 0
     spawn_error: str = ""
     """Error of the last start or exit; empty if there was none."""
+    spawn_file: str = ""
+    """The file that could not be opened for the last start; empty if that was not its error."""
     spawn_code: int = 1
     """Exit code that a shell would give for the last command that could not be executed."""
     failures: int = 0

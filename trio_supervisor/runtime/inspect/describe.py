@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_supervisor.core.config.model import GroupKind
-from trio_supervisor.core.config.restarting import NO_RESTART_OPTIONS
 from trio_supervisor.core.journal.entry import What
 from trio_supervisor.core.journal.words import sentence
 from trio_supervisor.core.process import reasons
@@ -46,19 +45,19 @@ async def details(supervisor: Supervisor, processes: Iterable[Process]) -> list[
 
     ``full_name``, ``kind`` (see KIND_NAMES), ``uptime`` (seconds), ``restarts``,
     ``requested_starts``, ``automatic_restarts``, ``failed_starts``, ``reason`` (why the process
-    does not run, is not ready or is unhealthy, as a sentence), ``flapping`` (how often it was
-    restarted because it goes wrong; empty if that is not often), ``health`` (``unknown``,
-    ``healthy``, ``unhealthy``; empty if it is not checked), ``told_status`` (what the program says
-    of itself, see sd_notify(3)), ``limits`` (of memory, processors and processes, with what keeps
-    each: the cgroup, or the daemon, which watches; empty without any), ``memory_max`` (bytes, 0
-    without), ``left_behind`` (pids of living processes that children have left), ``adopted`` (which
-    killed daemon has started the present child; empty if it was this one), ``depends_on``
-    (as it is written), ``next_step`` (what is done next with a child that starts or stops, and in
-    how many ``seconds``; empty if nothing is due), ``last_start`` (when and why the present child
-    was started; empty without one), ``last_exit`` (see ``End.described``; empty if no child has
-    ended), ``last_output`` (the end of its output), ``stdout_bytes`` and ``stderr_bytes`` (since
-    the daemon's start); and of the child and its descendants ``cpu_seconds`` (never decreases while
-    the child lives), ``memory`` (bytes) and ``processes``.
+    does not run, is not ready or is unhealthy, and what its start waits for), ``flapping`` (how
+    often it was restarted because it goes wrong; empty if that is not often), ``health``
+    (``unknown``, ``healthy``, ``unhealthy``; empty if it is not checked), ``told_status`` (what the
+    program says of itself, see sd_notify(3)), ``limits`` (of memory, processors and processes, with
+    what keeps each: the cgroup, or the daemon, which watches; empty without any), ``memory_max``
+    (bytes, 0 without), ``left_behind`` (pids of living processes that children have left),
+    ``adopted`` (which killed daemon has started the present child; empty if it was this one),
+    ``depends_on`` (as it is written), ``next_step`` (what is done next with a child that starts or
+    stops, and in how many ``seconds``; empty if nothing is due), ``last_start`` (when and why the
+    present child was started; empty without one), ``last_exit`` (see ``End.described``; empty
+    if no child has ended), ``last_output`` (the end of its output), ``stdout_bytes`` and
+    ``stderr_bytes`` (since the daemon's start); and of the child and its descendants
+    ``cpu_seconds`` (never decreases while the child lives), ``memory`` (bytes) and ``processes``.
     """
     processes = list(processes)
     used = await supervisor.usage.read([process.pid for process in processes if process.pid])
@@ -101,13 +100,38 @@ def _details(process: Process, now: float, used: Usage) -> dict[str, Value]:
 
 
 def reason(process: Process) -> str:
-    """Explain why a process does not run, is not ready or is unhealthy; empty if it is well."""
+    """Explain why a process does not run, is not ready or is unhealthy, and what its start waits
+    for; empty if it is well."""
     text = process.waiting or process.phase or reasons.reason(process.config, process.record)
     if not text and process.stopping:
         return stopping_words(process)
-    if process.config.restarting is NO_RESTART_OPTIONS:
-        return text
-    return text + reasons.next_start(process.record, trio.current_time())
+    if not text and process.state is State.STARTING:
+        return starting_words(process)
+    return text + _next_start(process)
+
+
+def starting_words(process: Process) -> str:
+    """Tell what a start waits for that waits for no dependency, hook or probe."""
+    step = next_step(process.config, process.record)
+    if step is not None:
+        return f"is RUNNING in {_seconds_to(step)} s unless it ends before"
+    if process.config.runnable.announces:
+        return "has not called task_status.started() yet"
+    if process.pid or process.kind is GroupKind.TASK:
+        return "is RUNNING when it has ended as expected" if process.config.oneshot else ""
+    if process.is_being_made:
+        return "its logs are opened and its process is made"
+    return "is prepared: its environment is looked up"
+
+
+def _next_start(process: Process) -> str:
+    """Tell when a process that is down starts by itself, as an appendix to the reason."""
+    words = reasons.next_start(process.record, trio.current_time())
+    if not words or process.record.due > trio.current_time():
+        return words
+    if process.driver.without_child is not None:
+        return "; next start when post_stop or kill_mode has done its work"
+    return "; next start when its events are read" if process.driver.is_held_back else words
 
 
 def stopping_words(process: Process) -> str:

@@ -102,4 +102,4 @@ def unopened(label: str, error: OSError) -> SpawnError:
     text = f"unknown error making dispatchers for '{label}': {errno_name(error)}"
     if (why := explanation(error)) is not None:
         text = f"{text}: {error.filename}: {why}"
-    return SpawnError(text)
+    return SpawnError(text, file=str(error.filename or ""))

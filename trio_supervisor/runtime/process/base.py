@@ -159,6 +159,11 @@ class BaseProcess:
         return self.group, self.name
 
     @property
+    def is_being_made(self) -> bool:
+        """Whether the launcher was told to make the child."""
+        return self._states.attempt.sent
+
+    @property
     def waiting(self) -> str:
         """Dependencies that the start waits for, in words; empty if it waits for none."""
         return self._states.attempt.waiting if self.record.state is State.STARTING else ""

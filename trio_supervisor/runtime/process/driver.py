@@ -241,7 +241,7 @@ class Driver:
                 if self._removed:
                     return
                 left, was_held = self._left_behind, is_held
-                is_held = trio.current_time() >= record.due and self._is_held_back
+                is_held = trio.current_time() >= record.due and self.is_held_back
                 if is_held and not was_held:
                     text = f"{self._config.name} is not started again until its events are read"
                     self._host.log(Severity.WARN, text)
@@ -249,7 +249,7 @@ class Driver:
                 await self._waiters.changed(until=min(due, left.due if left else math.inf))
                 if left is not None and trio.current_time() >= left.due:
                     left.tell()
-                if trio.current_time() >= record.due and not self._is_held_back:
+                if trio.current_time() >= record.due and not self.is_held_back:
                     self._states.begin(record.restart_cause or POLICY)
             if self._left_behind is not None:
                 self._left_behind.tell()
@@ -268,7 +268,7 @@ class Driver:
                 self._is_between = False
 
     @property
-    def _is_held_back(self) -> bool:
+    def is_held_back(self) -> bool:
         """Whether an automatic start waits for a reader of events; the process is woken then."""
         pressure = self._host.bus.back_pressure
         return pressure is not None and pressure.holds(self._states.key, self._waiters.wake)
@@ -381,6 +381,7 @@ class Driver:
     async def _give_up_attempt(self, error: RequestError | SpawnError) -> None:
         self._record.last_exit = None
         self._record.spawn_code = _SPAWN_CODES.get(type(error), FAILED)
+        self._record.spawn_file = error.file if isinstance(error, SpawnError) else ""
         if isinstance(error, SpawnError) and error.stderr_note is not None:
             self._stdio.write_note(error.stderr_note)
         await self._stdio.finish()

@@ -163,7 +163,7 @@ class StateMachine:
             self.attempt = StartAttempt(new_wait(key, starts, self.attempt.wait, retried=retried))
         else:
             self.attempt = StartAttempt()
-        record.spawn_error = ""
+        record.spawn_error = record.spawn_file = ""
         record.exit_status = 0
         if cause.kind is CauseKind.REQUEST:
             record.requested_starts += 1

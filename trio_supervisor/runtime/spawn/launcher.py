@@ -83,11 +83,13 @@ class SpawnError(Exception):
 
     ``stderr_note`` is what Supervisor's child writes to its stderr when it cannot execute its
     program; the process writes it to the stderr log. None means that no child was forked.
+    ``file`` is the one that could not be opened; empty: that was not the error.
     """
 
-    def __init__(self, text: str, stderr_note: str | None = None) -> None:
+    def __init__(self, text: str, stderr_note: str | None = None, file: str = "") -> None:
         super().__init__(text)
         self.stderr_note = stderr_note
+        self.file = file
 
 
 def _not_logged(severity: Severity, text: str) -> None:

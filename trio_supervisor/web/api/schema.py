@@ -92,7 +92,10 @@ PROCESS = thing(
     requested_starts=count("number of starts on request"),
     automatic_restarts=count("number of starts made by autorestart after an exit"),
     failed_starts=count("number of start attempts that did not lead to RUNNING"),
-    reason=text("why the process is not running, not ready or unhealthy; empty if it is well"),
+    reason=text(
+        "why the process is not running, not ready or unhealthy, and what its start waits for; "
+        "empty if it is well"
+    ),
     flapping=text(
         "how often it was restarted because it goes wrong, if that is three times or more within 5 "
         "minutes; else empty"
