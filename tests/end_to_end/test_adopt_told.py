@@ -73,6 +73,30 @@ def test_a_client_says_what_it_waits_for(tmp_path: Path) -> None:
             waiting.kill()
 
 
+@pytest.mark.behaviour("client.md#a-daemon-that-was-killed")
+def test_a_client_at_a_port_says_what_it_waits_for(tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    base = ADOPT + f"[inet_http_server]\nport={url.removeprefix('http://')}\n"
+    with adopting(tmp_path, program("quiet"), base) as first:
+        first.wait_for("quiet", "RUNNING")
+        dead = killed(first)
+    waiting = subprocess.Popen(
+        [sys.executable, "-c", CTL, "-s", url, "status"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert waiting.stderr is not None
+    told = waiting.stderr.readline()
+    assert told.startswith(f"{url}: the daemon (pid {dead}) was killed, its programs go on")
+    (tmp_path / "sup.pid").unlink()
+    with adopting(tmp_path, program("quiet"), base) as second:
+        out, err = waiting.communicate(timeout=PATIENCE)
+        assert "RUNNING" in out
+        assert not err
+        second.stop()
+
+
 @pytest.mark.behaviour("policies.md#adopted-programs-in-a-check")
 def test_check_knows_the_keeper_and_adopted_programs(tmp_path: Path) -> None:
     """Nobody is told to end what the next daemon goes on with, or this one has adopted."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -263,6 +264,18 @@ def test_a_shell_without_a_daemon(shell: Shell, tmp_path: Path) -> None:
         person.expect(f"y\n{down}{PROMPT}")
         person.type("exit\n")
         assert person.end() == (0, "exit\n\n")
+
+
+@pytest.mark.behaviour("client.md#a-daemon-that-was-killed")
+def test_a_port_that_does_not_answer_at_all(shell: Shell) -> None:
+    """The person is told what may be the case."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with shell("status", url=url) as person:
+            person.expect(f"{url}: connected, and no answer yet: the daemon is stopped or busy")
+            person.expect("(survive = adopt)\n")
+            person.type(CTRL_C)
+            person.end()
 
 
 @pytest.mark.behaviour("client.md#history_file")

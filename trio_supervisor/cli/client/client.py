@@ -143,13 +143,33 @@ class ServerAddress:
                 error.filename = self.path or self.host
             raise
 
-    def killed_daemon(self) -> int:
-        """Return the pid of the daemon that has opened the unix socket, if it has ended, else 0.
+    def killed_daemon(self) -> int | None:
+        """Return the pid of the daemon that has opened the socket, if that has ended and another
+        process has the socket; 0 if the pid is not known. None: it lives, or nothing is known.
 
-        Then others have the socket open. Of a port that is not known.
+        Of a port that is known if it is one of this machine, and the process that has it may be
+        looked at.
         """
-        if not self.path:
+        return self._killed_at_path() if self.path else self._killed_at_port()
+
+    def _killed_at_port(self) -> int | None:
+        from trio_supervisor.cli.recorded_pid import recorded_pid
+        from trio_supervisor.runtime.inspect.port_owners import keeper_at_port
+
+        try:
+            with socket.create_connection((self.host, self.port), LOOK) as connection:
+                here, there = connection.getsockname(), connection.getpeername()
+            pidfile = keeper_at_port(there[0], self.port) if here[0] == there[0] else None
+        except OSError:
+            return None
+        if pidfile is None:
+            return None
+        try:
+            return recorded_pid(pidfile)
+        except (OSError, ValueError):
             return 0
+
+    def _killed_at_path(self) -> int | None:
         try:
             connection = self.connect(LOOK, TlsOptions())
             try:
@@ -162,8 +182,8 @@ class ServerAddress:
         except ProcessLookupError:
             return pid
         except OSError:
-            return 0
-        return 0
+            return None
+        return None
 
     def _connected(self, timeout: float | None, tls: TlsOptions) -> _socket.socket:
         if not self.path:
@@ -214,6 +234,8 @@ class Client:
         self._connection: _socket.socket | None = None
         self.while_waiting: Callable[[], None] | None = None
         """Called about every LOOK seconds while a call waits for its answer; may be None."""
+        self.has_answered = False
+        """Whether a call was answered."""
 
     def call(self, method: str, *params: Param) -> Any:
         """Make an XML-RPC call and return its value. Raises Fault, HttpError, BadAnswer as well."""
@@ -233,6 +255,7 @@ class Client:
                     raise BadAnswer(f"the answer has more than {LONGEST_ANSWER} bytes")
                 if not data and not response.feed_eof():
                     raise Disconnected
+            self.has_answered = True
             if response.reusable:
                 self._connection = connection
         finally:

@@ -139,11 +139,27 @@ class Session:
 
     def _tell_of_killed(self) -> None:
         """Say why there is no answer, if the daemon was killed and a keeper has its socket."""
-        self.client().while_waiting = None
+        client = self.client()
+        client.while_waiting = None
         address = ServerAddress(self.options.serverurl)
-        if (pid := address.killed_daemon()) and sys.stderr is not None:
-            told = f"the daemon (pid {pid}) was killed, its programs go on (survive = adopt); "
-            print(f"{address.path}: {told}waiting until it is started again", file=sys.stderr)
+        pid = address.killed_daemon()
+        if pid is not None and sys.stderr is not None:
+            which = f"the daemon (pid {pid})" if pid else "the daemon"
+            told = f"{which} was killed, its programs go on (survive = adopt); "
+            where = address.path or self.options.serverurl
+            print(f"{where}: {told}waiting until it is started again", file=sys.stderr)
+        elif not (address.path or client.has_answered) and self.is_watched:
+            client.while_waiting = self._tell_of_silence
+
+    def _tell_of_silence(self) -> None:
+        """Say what may be the case with a daemon that nobody here can look at."""
+        client = self.client()
+        client.while_waiting = None
+        print(
+            f"{self.options.serverurl}: connected, and no answer yet: the daemon is stopped or "
+            "busy, or was killed and answers when it is started again (survive = adopt)",
+            file=sys.stderr,
+        )
 
     def another_client(self, timeout: float | None) -> Client:
         """A further connection to the same daemon; the caller closes it."""

@@ -37,6 +37,22 @@ def holder_of_port(host: str, port: int) -> str | None:
 
     Raises OSError if the host has no address.
     """
+    inode = _listener_at(host, port)
+    return None if inode is None else _owner(inode)
+
+
+def keeper_at_port(host: str, port: int) -> str | None:
+    """Return the pidfile of the daemon whose keeper has a port, and no other process has it.
+
+    None: there is none, or it may not be looked at. Raises OSError if the host has no address.
+    """
+    inode = _listener_at(host, port)
+    pidfiles = [] if inode is None else [_pidfile_of_keeper(pid) for pid in _holders(inode)]
+    return None if None in pidfiles else next(iter(pidfiles), None)
+
+
+def _listener_at(host: str, port: int) -> str | None:
+    """Return the inode of the socket that listens on a port; None if there is none."""
     wanted = {
         _address(found[4][0])
         for found in (socket.getaddrinfo(host, port, type=socket.SOCK_STREAM) if host else ())
@@ -44,7 +60,7 @@ def holder_of_port(host: str, port: int) -> str | None:
     everywhere = not host or any(address.is_unspecified for address in wanted)
     for address, number, inode in _tcp_listeners():
         if number == port and (everywhere or address.is_unspecified or address in wanted):
-            return _owner(inode)
+            return inode
     return None
 
 
@@ -141,18 +157,31 @@ def _plain(address: Address) -> Address:
 def _owner(inode: str) -> str:
     """Describe the process that has a socket open, as far as we have the right to see it."""
     keeper = None
+    for pid in _holders(inode):
+        pidfile = _pidfile_of_keeper(pid)
+        if pidfile is None:
+            return f"process {pid} ({command_of(pid)})"
+        keeper = keeper_of(pidfile)  # it has a copy
+    return keeper or "a process of another user"
+
+
+def _holders(inode: str) -> Iterator[int]:
+    """Yield the processes that have a socket open and may be looked at."""
     for name in os.listdir("/proc"):
         if not name.isdecimal():
             continue
+        here = f"/proc/{name}/fd"
         with contextlib.suppress(OSError):  # the process has ended, or belongs to another user
-            for descriptor in os.listdir(f"/proc/{name}/fd"):
-                if os.readlink(f"/proc/{name}/fd/{descriptor}") == f"socket:[{inode}]":
-                    pid = int(name)
-                    words = words_of(pid)
-                    if os.path.basename("".join(words[-3:-2])) != KEEPER_SCRIPT:
-                        return f"process {pid} ({command_of(pid)})"
-                    keeper = keeper_of(words[-2].removesuffix(KEEPER_SUFFIX))  # it has a copy
-    return keeper or "a process of another user"
+            if any(os.readlink(f"{here}/{fd}") == f"socket:[{inode}]" for fd in os.listdir(here)):
+                yield int(name)
+
+
+def _pidfile_of_keeper(pid: int) -> str | None:
+    """Return the pidfile of the daemon that a keeper belongs to; None if that is no keeper."""
+    words = words_of(pid)
+    if os.path.basename("".join(words[-3:-2])) != KEEPER_SCRIPT:
+        return None
+    return words[-2].removesuffix(KEEPER_SUFFIX)
 
 
 def words_of(pid: int) -> list[str]:
