@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.end_to_end.test_internal_errors import faulty_python
 from tests.end_to_end.test_survive_adopt import (
     ADOPT,
     PROGRAM,
@@ -30,6 +31,7 @@ from tests.kit.daemon import (
     COMMAND,
     PATIENCE,
     alive,
+    daemon,
     eventually,
     free_port,
     text_of,
@@ -194,6 +196,64 @@ def test_a_daemon_that_is_killed_while_it_gives_to_the_keeper(tmp_path: Path, ca
             second.wait_for(name, "RUNNING")
             eventually(lambda: output(tmp_path, name), "its output")  # noqa: B023  # called in this turn
             assert [pid for pid in pids(tmp_path)[name] if alive(pid)] == [second.pid(name)]
+
+
+#: Something fails in taking over what was left: reading it, or giving it to the supervisor.
+TAKEOVER_FAILS = """
+import trio_supervisor.cli.adoption as adoption
+def faulty(*arguments):
+    raise LookupError("injected")
+adoption.{what} = faulty
+"""
+
+
+@pytest.mark.behaviour("policies.md#an-internal-error-in-an-adoption")
+@pytest.mark.parametrize("what", ["Left.groups", "take_over"])
+def test_an_internal_error_in_an_adoption_loses_no_program(tmp_path: Path, what: str) -> None:
+    """What cannot be taken over is ended, and everything is started anew."""
+    port = free_port()
+    base = ADOPT + f"[inet_http_server]\nport=127.0.0.1:{port}\n"
+    text = program("quiet") + program("writer", "writer")
+    with adopting(tmp_path, text, base) as first:
+        eventually(lambda: kept(tmp_path).count("pidfd") == 2, "all being kept")
+        for name in ("quiet", "writer"):
+            first.wait_for(name, "RUNNING")
+        kill(first)
+    before = pids(tmp_path)
+    within = faulty_python(tmp_path, TAKEOVER_FAILS.format(what=what))
+    with daemon(tmp_path, text, base=base, within=within) as second:
+        second.wait_log("CRIT internal error in taking over what the killed daemon has left")
+        for name in ("quiet", "writer"):
+            second.wait_for(name, "RUNNING")
+            assert not alive(before[name][0])
+            eventually(lambda: len(pids(tmp_path)[name]) == 2, "another child")  # noqa: B023  # called in this turn
+            assert second.pid(name) == pids(tmp_path)[name][1]
+        assert "Please report this" in second.log
+        assert "LookupError: injected" in second.log
+        with socket.create_connection(("127.0.0.1", port), PATIENCE):
+            pass
+        eventually(lambda: kept(tmp_path).count("pidfd") == 2, "all being kept again")
+        kill(second)
+    again = pids(tmp_path)
+    with adopting(tmp_path, text, base) as third:
+        third.wait_log("2 programs go on")
+        eventually(lambda: third.states(), "answers")
+        assert pids(tmp_path) == again
+        third.stop()
+
+
+@pytest.mark.behaviour("policies.md#an-internal-error-in-an-adoption")
+def test_an_internal_error_in_the_record_of_an_adoption_stops_nothing(tmp_path: Path) -> None:
+    with adopting(tmp_path, program("quiet")) as first:
+        first.wait_for("quiet", "RUNNING")
+        eventually(lambda: "pidfd" in kept(tmp_path), "all being kept")
+        kill(first)
+    within = faulty_python(tmp_path, TAKEOVER_FAILS.format(what="_record_first"))
+    with daemon(tmp_path, program("quiet"), base=ADOPT, within=within) as second:
+        second.wait_log("CRIT internal error in taking over quiet, which goes on:")
+        second.wait_for("quiet", "RUNNING")
+        assert second.pid("quiet") == pids(tmp_path)["quiet"][0]
+        second.stop()
 
 
 def suspend(pid: int) -> None:

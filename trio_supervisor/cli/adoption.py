@@ -22,7 +22,13 @@ from trio_supervisor.cli.upgrade.arrival import Arrival
 from trio_supervisor.core.adoption import FirstStep
 from trio_supervisor.core.config.model import GroupKind, Severity
 from trio_supervisor.core.dataclass import dataclass
-from trio_supervisor.core.errors import CantReread, RequestError, ServerError
+from trio_supervisor.core.errors import (
+    CantReread,
+    NotTakenOver,
+    RequestError,
+    ServerError,
+    SupervisorError,
+)
 from trio_supervisor.core.events import SupervisorStateChangeRunning
 from trio_supervisor.core.handover.state import (
     HandedJournal,
@@ -48,6 +54,7 @@ from trio_supervisor.runtime.adoption.left import (
     server_note,
 )
 from trio_supervisor.runtime.adoption.recorder import StateRecorder
+from trio_supervisor.runtime.guards import traceback_of
 from trio_supervisor.runtime.handover.parts import take_over
 from trio_supervisor.runtime.requester import requested_by
 from trio_supervisor.runtime.spawn.owned import find_owned, hidden_beside
@@ -78,9 +85,12 @@ class Takeover(Arrival):
     is_start: ClassVar[bool] = True
 
     def give(self, supervisor: Supervisor, launcher: ProcessLauncher) -> None:
-        """Give the state to a new supervisor, which does not run yet."""
+        """Give the state to a new supervisor, which does not run yet. Raises NotTakenOver."""
         arrived = partial(self._arrived, supervisor)
-        take_over(supervisor, self.handed, launcher.registry, arrived)
+        try:
+            take_over(supervisor, self.handed, launcher.registry, arrived)
+        except Exception as error:
+            raise NotTakenOver(str(error)) from error
 
     def _arrived(self, supervisor: Supervisor) -> None:
         supervisor.publish(SupervisorStateChangeRunning())
@@ -94,14 +104,19 @@ class Takeover(Arrival):
         for problem in self.left.problems:
             supervisor.log(Severity.WARN, problem)
         for process in supervisor.processes():
-            _record_first(process, self.left.steps.get(process.key, FirstStep.NONE), cause)
+            step = self.left.steps.get(process.key, FirstStep.NONE)
+            try:
+                _record_first(process, step, cause)
+            except Exception as error:  # it is taken over all the same
+                what = f"internal error in taking over {process.full_name}, which goes on"
+                supervisor.log(Severity.CRITICAL, f"{what}:\n{traceback_of(error)}")
         supervisor.start_task(partial(_follow, supervisor, cause), "adoption")
 
 
 async def adopt(config: Config) -> tuple[Keeper | None, Takeover | None]:
-    """Return the keeper of an earlier daemon, and what it has left. Raises ServerError.
+    """Return the keeper of an earlier daemon, and what it has left.
 
-    Both may be None: there is no keeper, nothing was left.
+    Both may be None: there is no keeper, nothing was left. Raises ServerError or NotTakenOver.
     """
     keeper, left = None, Left()
     try:
@@ -125,6 +140,20 @@ async def adopt(config: Config) -> tuple[Keeper | None, Takeover | None]:
             left.problems.append(f"what the keeper has cannot be taken over: {error}")
         elif isinstance(error, KeeperHung):
             left.problems.append(str(error))
+    try:
+        return await _taken_over(config, keeper, left)
+    except SupervisorError:
+        raise
+    except Exception as error:
+        left.close()  # these, and the keeper, would keep the addresses
+        await in_thread_if_possible(_end, keeper)
+        raise NotTakenOver(str(error)) from error
+
+
+async def _taken_over(
+    config: Config, keeper: Keeper | None, left: Left
+) -> tuple[Keeper | None, Takeover | None]:
+    """Return the keeper if it is of use any more, and what has been left; None: nothing was."""
     found = await in_thread_if_possible(find_owned, config.path or "")
     has_state = left.daemon is not None
     if not has_state and not found:

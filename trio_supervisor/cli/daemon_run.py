@@ -25,7 +25,14 @@ from trio_supervisor.cli.upgrade.point import UpgradePoint
 from trio_supervisor.core.config.model import Config, Severity, Survive
 from trio_supervisor.core.config.reload import reload_daemon
 from trio_supervisor.core.diagnostics import Diagnostic
-from trio_supervisor.core.errors import CantReread, Failed, InternalError, PluginError, RequestError
+from trio_supervisor.core.errors import (
+    CantReread,
+    Failed,
+    InternalError,
+    NotTakenOver,
+    PluginError,
+    RequestError,
+)
 from trio_supervisor.core.events import Serials
 from trio_supervisor.core.process.states import DaemonState
 from trio_supervisor.runtime.events.bus import Bus
@@ -115,6 +122,8 @@ class Service:
         self._exit_code = 0
         self._keeper: Keeper | None = None
         """What holds descriptors for the next daemon; None without ``survive = adopt``."""
+        self._ends_leftovers = config.daemon.survive is Survive.KILL
+        """Whether what an earlier daemon has left is ended at the start."""
         self._origin = origin
         self._is_detached = ready is not None if is_detached is None else is_detached
 
@@ -143,7 +152,12 @@ class Service:
             else:
                 arrival = await self._adopted()
             while True:
-                following = await self._incarnation(signals, child_signals, arrival)
+                try:
+                    following = await self._incarnation(signals, child_signals, arrival)
+                except NotTakenOver as error:
+                    self._start_anew_after(error)
+                    arrival = None
+                    continue
                 arrival = None
                 if following is None:
                     self._end_keeper()
@@ -160,6 +174,7 @@ class Service:
                 self._config = replace(config, daemon=daemon)
                 self._messages = [*messages]
                 self._reloaded = True
+                self._ends_leftovers = daemon.survive is Survive.KILL
         return self._exit_code
 
     async def _incarnation(
@@ -241,7 +256,7 @@ class Service:
                 stack.callback(recorder.close)
                 tasks["keeper"] = recorder.run
             cleared = trio.Event()
-            if arrival is None and config.daemon.survive is Survive.KILL:
+            if arrival is None and self._ends_leftovers:
                 # A client could have a program started beside what is left of it.
                 tasks = {what: partial(_after, cleared, task) for what, task in tasks.items()}
                 supervisor.before_boot = partial(self._end_leftovers, supervisor, cleared)
@@ -311,8 +326,26 @@ class Service:
         if not is_wanted:
             await in_thread_if_possible(end_keeper, self._config)
             return None
-        self._keeper, adoption = await adopt(self._config)
+        try:
+            self._keeper, adoption = await adopt(self._config)
+        except NotTakenOver as error:
+            self._start_anew_after(error)
+            return None
         return adoption
+
+    def _start_anew_after(self, error: NotTakenOver) -> None:
+        """Start as usual, after the end of what cannot be taken over for an internal error.
+
+        Else each program would run twice, or not at all.
+        """
+        self._end_keeper()
+        self._ends_leftovers = True
+        text = (
+            "internal error in taking over what the killed daemon has left: its programs are ended "
+            "and then all are started anew. Please report this with the following lines:\n"
+            f"{traceback_of(error.__cause__ or error)}"
+        )
+        self._messages = [*self._messages, Diagnostic(Severity.CRITICAL, text)]
 
     async def _recording(
         self, supervisor: Supervisor, listeners: list[socket.socket]

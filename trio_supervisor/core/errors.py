@@ -19,6 +19,10 @@ class InternalError(SupervisorError):
     """A bug in this package: an assumption of the code does not hold."""
 
 
+class NotTakenOver(InternalError):
+    """What a killed daemon has left cannot be taken over, for a bug; the cause is the error."""
+
+
 class ConfigError(SupervisorError):
     """A configuration cannot be used.
 

@@ -176,9 +176,9 @@ def left_of(taken: Mapping[str, Held]) -> Left:
         try:
             if not _sorted_into(left, key, held):
                 held.close()
-        except (ValueError, TypeError, LookupError):
-            name = key.replace("\0", " ")
-            left.problems.append(f"what the keeper has for the {name} is of no use: {held.note!r}")
+        except Exception as error:  # it may also be a mistake of ours: go on with what is of use
+            name, why = key.replace("\0", " "), f"{held.note!r} ({error!r})"
+            left.problems.append(f"what the keeper has for the {name} is of no use: {why}")
             held.close()
     if left.written.daemon.pid:
         left.daemon = left.written.daemon
