@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import _socket
 import errno
-import os
-import sys
 import time
 
 from trio_supervisor.cli.client.http import ProtocolViolation, ResponseParser
@@ -142,48 +140,6 @@ class ServerAddress:
             if error.filename is None:
                 error.filename = self.path or self.host
             raise
-
-    def killed_daemon(self) -> int | None:
-        """Return the pid of the daemon that has opened the socket, if that has ended and another
-        process has the socket; 0 if the pid is not known. None: it lives, or nothing is known.
-
-        Of a port that is known if it is one of this machine, and the process that has it may be
-        looked at.
-        """
-        return self._killed_at_path() if self.path else self._killed_at_port()
-
-    def _killed_at_port(self) -> int | None:
-        from trio_supervisor.cli.recorded_pid import recorded_pid
-        from trio_supervisor.runtime.inspect.port_owners import keeper_at_port
-
-        try:
-            with socket.create_connection((self.host, self.port), LOOK) as connection:
-                here, there = connection.getsockname(), connection.getpeername()
-            pidfile = keeper_at_port(there[0], self.port) if here[0] == there[0] else None
-        except OSError:
-            return None
-        if pidfile is None:
-            return None
-        try:
-            return recorded_pid(pidfile)
-        except (OSError, ValueError):
-            return 0
-
-    def _killed_at_path(self) -> int | None:
-        try:
-            connection = self.connect(LOOK, TlsOptions())
-            try:
-                found = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 4)
-            finally:
-                connection.close()
-            pid = int.from_bytes(found, sys.byteorder)
-            if pid:  # else it is one of another pid namespace
-                os.kill(pid, 0)
-        except ProcessLookupError:
-            return pid
-        except OSError:
-            return None
-        return None
 
     def _connected(self, timeout: float | None, tls: TlsOptions) -> _socket.socket:
         if not self.path:

@@ -139,10 +139,12 @@ class Session:
 
     def _tell_of_killed(self) -> None:
         """Say why there is no answer, if the daemon was killed and a keeper has its socket."""
+        from trio_supervisor.cli.killed_daemon import killed_daemon
+
         client = self.client()
         client.while_waiting = None
         address = ServerAddress(self.options.serverurl)
-        pid = address.killed_daemon()
+        pid = killed_daemon(address)
         if pid is not None and sys.stderr is not None:
             which = f"the daemon (pid {pid})" if pid else "the daemon"
             told = f"{which} was killed, its programs go on (survive = adopt); "
