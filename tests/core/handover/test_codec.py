@@ -135,6 +135,17 @@ def refused(data: bytes) -> str:
     return str(caught.value)
 
 
+def test_an_event_is_handed_over_beside_a_class_of_a_plugin() -> None:
+    class Ours(RemoteCommunication):
+        """As a result handler may define one."""
+
+    assert Ours in RemoteCommunication.__subclasses__()
+    versions.codec.cache_clear()
+    event = HandedEvent(RemoteCommunication("a", "b"), 3, 4)
+    dumped = versions.codec().dump(event, HandedEvent, 0.0)
+    assert versions.codec().load(dumped, HandedEvent, 0.0) == event
+
+
 @pytest.mark.behaviour("upgrade.md#formats-of-the-state")
 def test_a_state_of_an_unknown_format_is_refused() -> None:
     older = refused(changed(format=versions.OLDEST_READ - 1))

@@ -24,7 +24,7 @@ from trio_supervisor.core.config import (
     stopping,
 )
 from trio_supervisor.core.errors import ConfigError
-from trio_supervisor.core.events import EVENT_TYPES, Event
+from trio_supervisor.core.events import EVENT_TYPES, PUBLISHED_TYPES, Event
 from trio_supervisor.core.handover import state
 from trio_supervisor.core.handover.codec import Codec, NotUnderstood
 from trio_supervisor.core.handover.state import HandedState
@@ -61,7 +61,7 @@ class LostTemplate:
 def codec() -> Codec:
     """Return the codec of all types that a state is made of."""
     names = {name: each for module in _MODULES for name, each in vars(module).items()}
-    published = tuple(cls for cls in EVENT_TYPES.values() if not cls.__subclasses__())
+    published = tuple(EVENT_TYPES[name] for name in PUBLISHED_TYPES)
     return Codec({**names, "Event": Event}, {Event: published}, {model.Template: LostTemplate()})
 
 
