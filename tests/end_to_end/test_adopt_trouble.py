@@ -218,6 +218,7 @@ def test_an_internal_error_in_an_adoption_loses_no_program(tmp_path: Path, what:
         eventually(lambda: kept(tmp_path).count("pidfd") == 2, "all being kept")
         for name in ("quiet", "writer"):
             first.wait_for(name, "RUNNING")
+        eventually(lambda: len(pids(tmp_path)) == 2, "the programs")
         kill(first)
     before = pids(tmp_path)
     within = faulty_python(tmp_path, TAKEOVER_FAILS.format(what=what))
@@ -245,7 +246,7 @@ def test_an_internal_error_in_an_adoption_loses_no_program(tmp_path: Path, what:
 @pytest.mark.behaviour("policies.md#an-internal-error-in-an-adoption")
 def test_an_internal_error_in_the_record_of_an_adoption_stops_nothing(tmp_path: Path) -> None:
     with adopting(tmp_path, program("quiet")) as first:
-        first.wait_for("quiet", "RUNNING")
+        eventually(lambda: "quiet" in pids(tmp_path), "the program")
         eventually(lambda: "pidfd" in kept(tmp_path), "all being kept")
         kill(first)
     within = faulty_python(tmp_path, TAKEOVER_FAILS.format(what="_record_first"))

@@ -155,7 +155,7 @@ def test_a_program_that_cannot_be_made_ends_no_reload(tmp_path: Path) -> None:
     with daemon(tmp_path, CAT) as running:
         running.wait_for("x", "RUNNING")
         (tmp_path / "f.sock").write_text("not a socket")
-        fcgi = f"[fcgi-program:f]\ncommand=/bin/cat\nsocket=unix://{tmp_path}/f.sock\n"
+        fcgi = f"[fcgi-program:f]\ncommand=/bin/sleep 1000\nsocket=unix://{tmp_path}/f.sock\n"
         write_config(tmp_path, f"{CAT}{fcgi}startsecs=0\n")
         reloaded(running)
         running.wait_for("f", "BACKOFF")
