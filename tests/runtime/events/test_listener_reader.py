@@ -27,9 +27,12 @@ from trio_supervisor.runtime.system.fd_poller import BEAT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     import pytest
     from trio.testing import MockClock
+
+    from trio_supervisor.runtime.logs.log_opening import LogOpening
 
 
 class Log:
@@ -73,15 +76,16 @@ class Stage:
 
 @asynccontextmanager
 async def listener(
-    monkeypatch: pytest.MonkeyPatch, loglevel: Severity = Severity.INFO
+    directory: Path, monkeypatch: pytest.MonkeyPatch, loglevel: Severity = Severity.INFO
 ) -> AsyncIterator[Stage]:
     recorder, log = Recorder(DaemonConfig(loglevel=loglevel)), Log()
 
-    async def open_files(requests: object) -> list[Log]:
+    def opened(opening: LogOpening) -> list[Log]:
+        opening.close()
         return [log]
 
-    monkeypatch.setattr(recorder.host.sinks, "open_files", open_files)
-    stdout = ChannelConfig("listener.log", events_enabled=True, capture_maxbytes=1000)
+    monkeypatch.setattr(recorder.host.sinks, "opened", opened)
+    stdout = ChannelConfig(f"{directory}/listener.log", events_enabled=True, capture_maxbytes=1000)
     config = GroupConfig(
         name="p",
         kind=GroupKind.POOL,
@@ -95,10 +99,10 @@ async def listener(
 
 
 async def test_answers_are_heard_at_once_and_logged_together(
-    mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+    mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Listener output is also written, raw, to its log."""
-    async with listener(monkeypatch) as stage:
+    async with listener(tmp_path, monkeypatch) as stage:
         await stage.say(b"REA")
         await stage.say(b"DY\n")
         assert stage.ready
@@ -113,9 +117,9 @@ async def test_answers_are_heard_at_once_and_logged_together(
 
 
 async def test_what_was_not_logged_at_the_end_is_then(
-    mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+    mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    async with listener(monkeypatch) as stage:
+    async with listener(tmp_path, monkeypatch) as stage:
         await stage.say(b"last")
         stage.recorder.launcher.last.die()
         await wait_all_tasks_blocked()
@@ -123,9 +127,9 @@ async def test_what_was_not_logged_at_the_end_is_then(
 
 
 async def test_much_is_logged_without_waiting(
-    mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+    mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    async with listener(monkeypatch) as stage:
+    async with listener(tmp_path, monkeypatch) as stage:
         piece = b"x" * 50_000  # a pipe's worth, nearly
         for _ in range(CHUNK // len(piece) + 1):
             await stage.say(piece)
@@ -134,9 +138,9 @@ async def test_much_is_logged_without_waiting(
 
 @pytest.mark.behaviour("process.md#slow-full-and-broken-disks")
 async def test_a_listener_is_read_no_further_than_its_log_gets(
-    mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+    mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    async with listener(monkeypatch) as stage:
+    async with listener(tmp_path, monkeypatch) as stage:
         stage.log.backlog = BACKLOG_LIMIT
         await stage.say(b"REA")
         await stage.say(b"DY\n")
@@ -148,10 +152,10 @@ async def test_a_listener_is_read_no_further_than_its_log_gets(
 
 @pytest.mark.behaviour("process.md#capture-mode")
 async def test_its_stdout_is_no_event(
-    mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+    mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Process.md: neither captured nor an event, whatever the options say."""
-    async with listener(monkeypatch) as stage:
+    async with listener(tmp_path, monkeypatch) as stage:
         await stage.say(b"<!--XSUPERVISOR:BEGIN-->a<!--XSUPERVISOR:END-->")
         mock_clock.jump(2 * BEAT)
         await wait_all_tasks_blocked()
@@ -161,9 +165,9 @@ async def test_its_stdout_is_no_event(
 
 
 async def test_its_end_of_stdout_is_noticed(
-    mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+    mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    async with listener(monkeypatch, Severity.DEBUG) as stage:
+    async with listener(tmp_path, monkeypatch, Severity.DEBUG) as stage:
         stage.recorder.launcher.last.close_stdout()
         await wait_all_tasks_blocked()
         ends = [line for line in stage.recorder.lines if "stopped monitoring <l stdout>" in line]
