@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import tracemalloc
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +35,7 @@ from trio_supervisor.runtime.logs.worker import DiskWorker
 from trio_supervisor.runtime.spawn.launcher import ProcessLauncher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from trio.lowlevel import Task
     from trio.testing import MockClock
@@ -361,9 +361,9 @@ async def test_starts_and_ends_wait_for_no_disk(
     assert {*os.listdir(tmp_path)} == logs.keys()
 
 
-async def test_one_job_opens_the_logs_of_a_child_and_makes_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@contextmanager
+def submitted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Callable[[], None]]]:
+    """The jobs that are given to threads meanwhile."""
     jobs = []
     submit = DiskWorker.submit
 
@@ -371,13 +371,20 @@ async def test_one_job_opens_the_logs_of_a_child_and_makes_it(
         jobs.append(job)
         submit(self, job, urgent=urgent)
 
+    with monkeypatch.context() as patches:
+        patches.setattr(DiskWorker, "submit", counting)
+        yield jobs
+
+
+async def test_one_job_opens_the_logs_of_a_child_and_makes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     recorder = Recorder()
     logs = {name: ChannelConfig(str(tmp_path / name)) for name in ("stdout", "stderr")}
     with closing(ProcessLauncher()) as recorder.host.launch:
         group, x = recorder.process(startsecs=0, command="/bin/sleep 1000", **logs)
         async with running(group, recorder.host):
-            with monkeypatch.context() as patches:
-                patches.setattr(DiskWorker, "submit", counting)
+            with submitted(monkeypatch) as jobs:
                 await x.start()
             assert len(jobs) == 1
             await x.stop()
@@ -386,19 +393,12 @@ async def test_one_job_opens_the_logs_of_a_child_and_makes_it(
 async def test_one_job_makes_all_automatic_logs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    jobs = []
-    submit = DiskWorker.submit
-
-    def counting(self: DiskWorker, job: Callable[[], None], *, urgent: bool = True) -> None:
-        jobs.append(job)
-        submit(self, job, urgent=urgent)
-
-    monkeypatch.setattr(DiskWorker, "submit", counting)
     recorder = Recorder(DaemonConfig(childlogdir=str(tmp_path)))
     automatic = ChannelConfig(AUTO)
     processes = [program(str(n), stdout=automatic, stderr=automatic) for n in range(10)]
     groups = tuple(GroupConfig(name=each.name, processes=(each,)) for each in processes)
-    active = ActiveGroups(Config(groups=groups), recorder.host)
+    with submitted(monkeypatch) as jobs:
+        active = ActiveGroups(Config(groups=groups), recorder.host)
     assert len(jobs) == 1
     paths = {channel.logfile for p in active.processes() for channel in (p.stdout, p.stderr)}
     assert set(os.listdir(tmp_path)) == {os.path.basename(path or "") for path in paths}
