@@ -11,6 +11,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from tests.kit.daemon import eventually
 from tests.kit.fakes import FakeChild, Recorder, ignore_all_but_kill, program
 from tests.kit.handing import handed_over
 from tests.kit.running import running
@@ -109,6 +110,7 @@ async def test_a_running_child_goes_on_and_its_end_is_that_of_any_child(
         child = first.launcher.last
         child.write(b"before\n")
         await trio.sleep(9)
+        eventually(lambda: log.read_text(), "the output in the log")  # each has a disk thread
         async with carried_on(config, group, child) as (fresh, second):
             assert (fresh.state, fresh.pid, fresh.uptime) == (State.RUNNING, child.pid, 10)
             await wait_all_tasks_blocked()
