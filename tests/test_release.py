@@ -112,6 +112,7 @@ def test_the_wheel_works_in_an_environment_with_nothing_else(
     run(daemon, "--check", config, cwd=tmp_path)
     run(daemon, "-c", config, cwd=tmp_path)
     try:
+        run(client, "-c", config, "wait", "x", cwd=tmp_path)
         assert run(client, "-c", config, "pid", "x", cwd=tmp_path).strip().isdigit()
     finally:
         assert run(client, "-c", config, "shutdown", cwd=tmp_path) == "Shut down\n"
