@@ -114,6 +114,17 @@ def test_the_wheel_works_in_an_environment_with_nothing_else(
     try:
         run(client, "-c", config, "wait", "x", cwd=tmp_path)
         assert run(client, "-c", config, "pid", "x", cwd=tmp_path).strip().isdigit()
+        # A script that pip writes for an entry point imports re: a third of a call's time.
+        times = subprocess.run(
+            [python, "-X", "importtime", client, "-c", config, "pid"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stderr
+        imported = {line.rpartition("|")[2].strip() for line in times.splitlines()}
+        assert "trio_supervisor.cli.ctl.main" in imported
+        assert not imported & {"re", "enum", "collections", "functools", "socket"}
     finally:
         assert run(client, "-c", config, "shutdown", cwd=tmp_path) == "Shut down\n"
 

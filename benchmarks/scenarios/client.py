@@ -25,16 +25,8 @@ if TYPE_CHECKING:
 #: Calls of each action in a run; the median of that many is stable.
 _CALLS = 11
 
-#: The script that pip writes for an entry point, whose cost is part of the measurement.
-_CONSOLE_SCRIPT = f"""\
-#!{sys.executable}
-import re
-import sys
-from trio_supervisor.cli.ctl.main import program
-if __name__ == '__main__':
-    sys.argv[0] = re.sub(r'(-script\\.pyw|\\.exe)?$', '', sys.argv[0])
-    sys.exit(program())
-"""
+#: The script as it is in the wheel; whoever installs it puts the interpreter into its first line.
+_SCRIPT = Path(__file__).parents[2] / "trio_supervisor/cli/scripts/tsupervisorctl"
 
 
 def _run(subject: Subject, directory: Path) -> Sample:
@@ -64,7 +56,7 @@ def _client(subject: Subject, directory: Path) -> str:
     if subject.name != ours().name:
         return str(Path(subject.command[0]).with_name("supervisorctl"))
     script = directory / "tsupervisorctl"
-    script.write_text(_CONSOLE_SCRIPT)
+    script.write_text(_SCRIPT.read_text().replace("#!python", f"#!{sys.executable}"))
     script.chmod(0o755)
     return str(script)
 

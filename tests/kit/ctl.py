@@ -23,19 +23,26 @@ class Ran(NamedTuple):
     err: str
 
 
-def install(
-    directory: Path, name: str = "tsupervisorctl", entry_point: str = "ctl.main:program"
-) -> str:
-    """A program file like those that pip writes; returns its path."""
-    module, _, function = entry_point.partition(":")
+#: The programs that are scripts in the wheel.
+SCRIPTS = Path(__file__).parents[2] / "trio_supervisor/cli/scripts"
+
+
+def install(directory: Path, name: str = "tsupervisorctl", entry_point: str = "") -> str:
+    """A program file as it is after an installation; returns its path.
+
+    ``entry_point``: module below ``cli`` and function, for a program that is no script.
+    """
+    if entry_point:
+        module, _, function = entry_point.partition(":")
+        text = (
+            f"#!python\nfrom trio_supervisor.cli.{module} import {function}\n\n"
+            f"raise SystemExit({function}())\n"
+        )
+    else:
+        text = (SCRIPTS / name).read_text()
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / name
-    path.write_text(
-        f"#!{sys.executable}\n"
-        "import sys\n"
-        f"from trio_supervisor.cli.{module} import {function}\n"
-        f"sys.exit({function}())\n"
-    )
+    path.write_text(text.replace("#!python", f"#!{sys.executable}"))
     path.chmod(0o755)
     return str(path)
 
