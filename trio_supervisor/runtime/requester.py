@@ -32,7 +32,8 @@ def cause_of_request() -> Cause:
 
 def set_requester(cause: Cause) -> None:
     """Set the cause of all further requests of the current task."""
-    _cause.set(cause)
+    if _cause.get() is not cause:  # tasks that have not set it share the values of their contexts
+        _cause.set(cause)
 
 
 @contextmanager

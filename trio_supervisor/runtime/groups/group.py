@@ -26,7 +26,7 @@ from trio_supervisor.runtime.requester import PYTHON, set_requester
 from trio_supervisor.runtime.spawn.shared_socket import SharedSocket
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from trio_supervisor.core.config.model import FastCgiSocket, GroupConfig, ProcessConfig
     from trio_supervisor.core.handover.state import HandedGroup
@@ -66,18 +66,17 @@ class Group:
         self._closed = False
         self._scaling: Scaling | None = None
         """None: the number of processes was never changed."""
-        self._warnings: frozenset[str] = frozenset()
+        self._warnings: tuple[str, ...] = ()
         """What was told of options that do not work here: processes of one program share it."""
-        self.auto_logs = dict(auto_logs or {})
-        """Paths of automatic logs, by names of process and channel."""
         records: dict[str, ProcessRecord] = {}
         if handed is not None:
-            self.auto_logs = {(log.process, log.channel): log.path for log in handed.logs}
+            auto_logs = {(log.process, log.channel): log.path for log in handed.logs}
             self._take_over_sockets(handed.sockets)
             records = {process.name: process.record for process in handed.processes}
         for process in start_order(config.processes):
             # Of equal names the last counts.
-            self.processes[process.name] = self._make(process, records.get(process.name))
+            record = records.get(process.name)
+            self.processes[process.name] = self._make(process, record, auto_logs)
 
     def __repr__(self) -> str:
         return f"<Group {self.name}: {', '.join(self.processes) or 'no processes'}>"
@@ -129,7 +128,9 @@ class Group:
                 nursery.start_soon(run_forever, self.pool.run, what, self._host.log)
             for process in self.processes.values():
                 nursery.start_soon(self._live, process, name=process.full_name)
-            await trio.sleep_forever()  # also without a process: one may be added
+            # Also without a process, because one may be added. ``trio.sleep_forever`` would take
+            # two objects more for each group.
+            await trio.lowlevel.wait_task_rescheduled(_cancelled)
 
     def add(
         self,
@@ -169,7 +170,7 @@ class Group:
         if self.pool is not None:
             self.pool.remove(process)
         self._configure(tuple(p for p in self.config.processes if p.name != name))
-        self._remove_auto_logs_of({name})
+        self._remove_auto_logs_of((process,))
 
     def _configure(self, processes: tuple[ProcessConfig, ...]) -> None:
         self.config = replace(self.config, processes=processes)
@@ -185,13 +186,17 @@ class Group:
         if self._nursery is not None:
             self._nursery.cancel_scope.cancel()
 
+    @property
+    def auto_logs(self) -> dict[tuple[str, str], str]:
+        """Paths of automatic logs, by names of process and channel."""
+        return _auto_logs_of(self.processes.values())
+
     def remove_auto_logs(self) -> None:
         """Remove the automatic logs of a group that is closed for good; trouble costs a line."""
-        self._remove_auto_logs_of(set(self.processes))
+        self._remove_auto_logs_of(self.processes.values())
 
-    def _remove_auto_logs_of(self, processes: set[str]) -> None:
-        paths = [path for (name, _), path in self.auto_logs.items() if name in processes]
-        self.auto_logs = {key: p for key, p in self.auto_logs.items() if key[0] not in processes}
+    def _remove_auto_logs_of(self, processes: Iterable[Process]) -> None:
+        paths = _auto_logs_of(processes).values()
         if self._host.daemon.nocleanup or not paths:
             return
 
@@ -224,13 +229,22 @@ class Group:
         finally:
             process.abandon()
 
-    def _make(self, config: ProcessConfig, record: ProcessRecord | None = None) -> Process:
+    def _make(
+        self,
+        config: ProcessConfig,
+        record: ProcessRecord | None = None,
+        auto_logs: Mapping[tuple[str, str], str] | None = None,
+    ) -> Process:
         if config.wants_cgroup:
             self._warn_of_shortcomings(config)
-        stdout = self._channel(config, "stdout", config.stdout)
         redirected = ChannelConfig(logfile=None)
-        stderr = self._channel(
-            config, "stderr", redirected if config.redirect_stderr else config.stderr
+        channels = {
+            "stdout": config.stdout,
+            "stderr": redirected if config.redirect_stderr else config.stderr,
+        }
+        stdout, stderr = (
+            self._channel(config, name, channel, (auto_logs or {}).get((config.name, name)))
+            for name, channel in channels.items()
         )
         stdout.time_index.other, stderr.time_index.other = stderr.time_index, stdout.time_index
         process = Process(
@@ -256,7 +270,7 @@ class Group:
         for found in shortcomings(config, lacking):
             text = f"{config.program}: {found.text} ({found.hint})"
             if text not in self._warnings:
-                self._warnings |= {text}
+                self._warnings += (text,)
                 self._host.log(Severity.WARN, text)
 
     def _take_over_sockets(self, descriptors: Mapping[str, int]) -> None:
@@ -285,7 +299,10 @@ class Group:
                 self._host.log(Severity.WARN, f"{self.name}: {text}")
         return self.sockets[url]
 
-    def _channel(self, process: ProcessConfig, name: str, config: ChannelConfig) -> OutputChannel:
+    def _channel(
+        self, process: ProcessConfig, name: str, config: ChannelConfig, auto_log: str | None
+    ) -> OutputChannel:
+        """``auto_log`` is the path of its automatic log; None: none was made yet."""
         reader = None
         if self.pool is not None and name == "stdout":
             reader = ListenerReader(self._host, self.pool.on_output(process.name))
@@ -297,7 +314,7 @@ class Group:
             process=process.name,
             group=self.name,
             host=self._host,
-            auto_log=partial(self._auto_log, process.name, name),
+            auto_log=partial(self._auto_log, process.name, name) if auto_log is None else auto_log,
             reader=reader,
             program=self._program_of(process),
             log_format=process.log_format,
@@ -311,20 +328,28 @@ class Group:
         return self.name if numbered else process.program
 
     def _auto_log(self, process: str, channel: str) -> str:
-        """Make an automatic log and return its path. Raises OSError with the reason.
-
-        One that an earlier supervisor has made is used again.
-        """
-        if (process, channel) in self.auto_logs:
-            return self.auto_logs[process, channel]
+        """Make an automatic log and return its path. Raises OSError with the reason."""
         daemon = self._host.daemon
         create = partial(
             create_auto_log, process=process, channel=channel, identifier=daemon.identifier
         )
         try:
-            path = self._host.sinks.do(create, daemon.childlogdir, undo=remove_auto_log)
+            return self._host.sinks.do(create, daemon.childlogdir, undo=remove_auto_log)
         except OSError as error:
             why = f"cannot create a log in this childlogdir: {reason(error)}"
             raise OSError(error.errno, why, daemon.childlogdir) from error
-        self.auto_logs[process, channel] = path
-        return path
+
+
+def _auto_logs_of(processes: Iterable[Process]) -> dict[tuple[str, str], str]:
+    """Paths of automatic logs, by names of process and channel."""
+    found = {}
+    for process in processes:
+        for channel in (process.stdout, process.stderr):
+            if (path := channel.targets.auto_log) is not None:
+                found[process.name, channel.name] = path
+    return found
+
+
+def _cancelled(raise_cancel: object) -> trio.lowlevel.Abort:
+    """Let a task that waits for nothing be cancelled."""
+    return trio.lowlevel.Abort.SUCCEEDED

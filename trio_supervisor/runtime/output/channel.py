@@ -53,7 +53,7 @@ _EVENTS = {
 class OutputChannel:
     """One output channel of one process, for all its children one after another.
 
-    ``name`` is ``stdout`` or ``stderr``. ``auto_log`` makes the file of an automatic log
+    ``name`` is ``stdout`` or ``stderr``. ``auto_log`` is an automatic log, or makes it
     (``ChannelTargets``). ``reader`` fetches the output; None means the usual one. ``log_format`` is
     how the output is written to its logs, ``program`` the name of the program in them. With
     ``create_log_dirs`` missing directories of the log are made; with ``journald`` the output goes
@@ -92,7 +92,7 @@ class OutputChannel:
         process: str,
         group: str,
         host: Host,
-        auto_log: Callable[[], str] | None = None,
+        auto_log: str | Callable[[], str] | None = None,
         reader: Reader | None = None,
         program: str = "",
         log_format: LogFormat = LogFormat.RAW,

@@ -24,14 +24,15 @@ if TYPE_CHECKING:
 class ChannelTargets:
     """The configured targets of a channel, and the sinks that are open for them.
 
-    ``auto_log`` makes the file of an automatic log and returns its path, or raises OSError; then
-    the start of the next child tries again. ``path`` is that of the log file, None without one.
+    ``auto_log`` is the path of an automatic log, or what makes its file and returns that, or raises
+    OSError; then the start of the next child tries again. ``path`` is that of the log file, None
+    without one.
     """
 
     __slots__ = (
-        "_auto_log",
         "_closed",
         "_create_dirs",
+        "_make_auto_log",
         "_open",
         "_process",
         "_report",
@@ -47,7 +48,7 @@ class ChannelTargets:
         sinks: Sinks,
         *,
         process: str,
-        auto_log: Callable[[], str] | None,
+        auto_log: str | Callable[[], str] | None,
         create_dirs: bool = False,
         report: Callable[[Severity, str], None] | None = None,
     ) -> None:
@@ -55,17 +56,25 @@ class ChannelTargets:
         self._targets = targets
         self._sinks = sinks
         self._process = process
-        self._auto_log = auto_log
         self._create_dirs = create_dirs
         self._open: tuple[Sink, ...] = ()
         self._closed: tuple[Sink, ...] = ()
         self._stand_ins: tuple[MissingLog, ...] = ()
         """Those of the living child, or of an earlier one."""
-        self.path: str | None = None
+        self.path = auto_log if isinstance(auto_log, str) else None
+        self._make_auto_log = None if isinstance(auto_log, str) else auto_log
         with suppress(OSError):
             for target in targets:
                 if isinstance(target, FileTarget):
                     self.path = self._path_of(target)
+
+    @property
+    def auto_log(self) -> str | None:
+        """Path of the automatic log; None if there is none, or if it could not be made yet."""
+        is_automatic = any(
+            isinstance(one, FileTarget) and one.path is AUTO for one in self._targets
+        )
+        return self.path if is_automatic else None
 
     @property
     def are_files(self) -> bool:
@@ -213,7 +222,7 @@ class ChannelTargets:
         if target.path is not AUTO:
             return target.path
         if self.path is None:
-            assert self._auto_log is not None
-            self.path = self._auto_log()
-            self._auto_log = None  # it is made once, and is memory for each program
+            assert self._make_auto_log is not None
+            self.path = self._make_auto_log()
+            self._make_auto_log = None  # it is made once, and is memory for each program
         return self.path
