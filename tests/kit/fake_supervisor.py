@@ -6,6 +6,7 @@ there before it changes its state.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -91,13 +92,13 @@ class FakeChannel:
     def stretches_since(self, offset: int) -> list[tuple[int, float, float]]:
         return self.stretches
 
-    def clear(self) -> None:
+    async def clear(self) -> None:
         if self.broken:
             raise PermissionError(13, "Permission denied", self.logfile)
         if self.logfile is not None:
-            Path(self.logfile).write_bytes(b"")
+            os.truncate(self.logfile, 0)
 
-    def reopen(self) -> None:
+    async def reopen(self) -> None:
         if self.broken:
             raise PermissionError(13, "Permission denied", self.logfile)
 
@@ -250,6 +251,11 @@ class FakeResult:
     error: RequestError | None = None
 
 
+def _begin_anew(path: str) -> None:
+    Path(path).unlink()
+    Path(path).write_bytes(b"new\n")
+
+
 @dataclass
 class FakeActivity:
     path: str | None
@@ -257,14 +263,13 @@ class FakeActivity:
 
     async def settled(self) -> None: ...
 
-    def clear(self) -> None:
+    async def clear(self) -> None:
         if self.broken:
             raise PermissionError(13, "Permission denied", self.path)
         if self.path is not None:
-            Path(self.path).unlink()
-            Path(self.path).write_bytes(b"new\n")
+            _begin_anew(self.path)
 
-    def reopen(self) -> None:
+    async def reopen(self) -> None:
         if self.broken:
             raise PermissionError(13, "Permission denied", self.path)
 
@@ -409,16 +414,16 @@ class FakeSupervisor:
                 results.append(FakeResult(process))
         return results
 
-    def reopen_logs(self) -> None:
+    async def reopen_logs(self) -> None:
         if self.activity is not None:
-            self.activity.reopen()
-        self.reopen_logs_of(self.processes())
+            await self.activity.reopen()
+        await self.reopen_logs_of(self.processes())
 
-    def reopen_logs_of(self, processes: Iterable[FakeProcess]) -> None:
+    async def reopen_logs_of(self, processes: Iterable[FakeProcess]) -> None:
         for process in processes:
             for channel in (process.stdout, process.stderr):
                 try:
-                    channel.reopen()
+                    await channel.reopen()
                 except OSError as error:
                     self.log(Severity.CRITICAL, f"could not reopen {channel.logfile}: {error}")
 

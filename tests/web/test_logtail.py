@@ -275,7 +275,7 @@ async def test_main_log_survives_clearing(fake: FakeSupervisor, log: Path) -> No
         await client.head()
         assert await client.chunk() == b"begin\n"
         assert fake.activity is not None
-        fake.activity.clear()
+        await fake.activity.clear()
         assert await client.chunk() == b"new\n"
 
 

@@ -579,7 +579,7 @@ def _act(
         nursery.start_soon(run_logged, partial(_upgrade, supervisor), "upgrade", supervisor.log)
     elif number == signal.SIGUSR2:
         supervisor.log(Severity.INFO, f"received {name} indicating log reopen request")
-        supervisor.reopen_logs()
+        nursery.start_soon(run_logged, supervisor.reopen_logs, "log reopen", supervisor.log)
     elif supervisor.state is DaemonState.SHUTDOWN:
         supervisor.log(
             Severity.WARN, f"ignored {name} indicating restart request (shutdown in progress)"

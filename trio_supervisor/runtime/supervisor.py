@@ -87,6 +87,7 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.groups.operations import StepResult
     from trio_supervisor.runtime.logs.activity import ActivityLog
     from trio_supervisor.runtime.output.backlog import Overflow
+    from trio_supervisor.runtime.output.channel import OutputChannel
     from trio_supervisor.runtime.output.merged import MergedOutput
     from trio_supervisor.runtime.process.process import Process, Result
     from trio_supervisor.runtime.spawn.launcher import Launcher
@@ -682,7 +683,7 @@ class Supervisor:
         """Publish an event of one's own."""
         self._host.publish(event)
 
-    def reopen_logs(self) -> None:
+    async def reopen_logs(self) -> None:
         """Open the activity log and the logs of all children by name again.
 
         A log that cannot be reopened is a line in the activity log, and no error.
@@ -690,19 +691,24 @@ class Supervisor:
         self.log(Severity.INFO, "supervisord logreopen")
         if self.activity is not None:
             try:
-                self.activity.reopen()
+                await self.activity.reopen()
             except OSError as error:
                 self.log(Severity.CRITICAL, f"could not reopen the activity log: {error}")
-        self.reopen_logs_of(self.processes())
+        await self.reopen_logs_of(self.processes())
 
-    def reopen_logs_of(self, processes: Iterable[Process]) -> None:
+    async def reopen_logs_of(self, processes: Iterable[Process]) -> None:
         """Open the logs of processes by name again; failures are lines in the activity log."""
-        for process in processes:
-            for channel in (process.stdout, process.stderr):
-                try:
-                    channel.reopen()
-                except OSError as error:
-                    self.log(Severity.CRITICAL, f"could not reopen {channel.logfile}: {error}")
+
+        async def reopen(channel: OutputChannel) -> None:
+            try:
+                await channel.reopen()
+            except OSError as error:
+                self.log(Severity.CRITICAL, f"could not reopen {channel.logfile}: {error}")
+
+        async with trio.open_nursery() as nursery:  # a disk that hangs holds up one log
+            for process in processes:
+                nursery.start_soon(reopen, process.stdout)
+                nursery.start_soon(reopen, process.stderr)
 
     async def why(self, name: str) -> Why:
         """Explain the state of a process: the chain of its causes, and what would start it.

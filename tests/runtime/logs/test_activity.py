@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -191,13 +192,13 @@ def test_log_file_that_is_our_stdout(desk: Desk) -> None:
 
 
 @pytest.mark.behaviour("process.md#destinations-of-the-activity-log")
-def test_records_go_to_syslog(desk: Desk, tmp_path: Path) -> None:
+async def test_records_go_to_syslog(desk: Desk, tmp_path: Path) -> None:
     log = desk.open(
         None, sinks=lambda log: Sinks(log.log, syslog_socket=str(tmp_path / "no-daemon"))
     )
     log.log(Severity.INFO, "nobody listens, nothing happens")
     with pytest.raises(NoFile):
-        log.clear()
+        await log.clear()
 
 
 @pytest.mark.behaviour("process.md#destinations-of-the-activity-log")
@@ -314,62 +315,64 @@ def test_a_copy_that_reports_while_it_is_closed_is_closed_once(desk: Desk, when:
 
 
 @pytest.mark.behaviour("process.md#reopening-and-truncation-from-outside")
-def test_reopening_by_name(desk: Desk) -> None:
+async def test_reopening_by_name(desk: Desk) -> None:
     log = desk.open()
     log.log(Severity.INFO, "received SIGUSR2 indicating log reopen request")
     old = desk.path.rename(f"{desk.path}.old")
     log.log(Severity.INFO, "supervisord logreopen")
-    log.reopen()
+    await log.reopen()
     log.log(Severity.INFO, "after")
+    await log.settled()
     assert len(old.read_text().splitlines()) == 2
     assert desk.lines == ["INFO after"]
 
 
 @pytest.mark.behaviour("process.md#reopening-and-truncation-from-outside")
-def test_reopen_that_fails(desk: Desk, tmp_path: Path) -> None:
+async def test_reopen_that_fails(desk: Desk, tmp_path: Path) -> None:
     directory = tmp_path / "logs"
     directory.mkdir()
     log = desk.open(str(directory / "sup.log"))
     (directory / "sup.log").unlink()
     directory.rmdir()
     with pytest.raises(FileNotFoundError):
-        log.reopen()
+        await log.reopen()
     log.log(Severity.CRITICAL, "could not reopen")
     desk.settle()
     directory.mkdir()
     log.log(Severity.INFO, "by itself")
-    desk.settle()
+    await log.settled()
     assert (directory / "sup.log").read_text() == f"{STAMP} INFO by itself\n"
 
 
 @pytest.mark.behaviour("process.md#clearing-logs")
-def test_clearing_begins_a_new_file(desk: Desk) -> None:
+async def test_clearing_begins_a_new_file(desk: Desk) -> None:
     log = desk.open()
     log.log(Severity.INFO, "before")
     with desk.path.open() as before:
-        log.clear()
+        await log.clear()
         assert before.read() == f"{STAMP} INFO before\n"  # removed, not truncated
+    await log.settled()
     assert desk.lines == ["INFO reopening log file"]
 
 
 @pytest.mark.behaviour("process.md#clearing-logs")
-def test_clear_of_no_regular_file(desk: Desk, out: Pipe) -> None:
+async def test_clear_of_no_regular_file(desk: Desk, out: Pipe) -> None:
     log = desk.open(out.path)
     with pytest.raises(NoFile):
-        log.clear()
-    assert os.path.islink(out.path)
+        await log.clear()
+    assert stat.S_ISLNK(os.lstat(out.path).st_mode)
 
 
 @pytest.mark.behaviour("process.md#clearing-logs")
-def test_clear_of_a_missing_file(desk: Desk) -> None:
+async def test_clear_of_a_missing_file(desk: Desk) -> None:
     log = desk.open()
     desk.path.unlink()
     with pytest.raises(NoFile):
-        log.clear()
+        await log.clear()
 
 
 @pytest.mark.behaviour("process.md#clearing-logs")
-def test_clear_that_fails(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_clear_that_fails(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     log = desk.open()
 
     def refuse(path: str, *, dir_fd: int | None = None) -> None:
@@ -378,8 +381,9 @@ def test_clear_that_fails(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(os, "unlink", refuse)
         with pytest.raises(Failed, match="Operation not permitted"):
-            log.clear()
+            await log.clear()
     log.log(Severity.INFO, "goes on")
+    await log.settled()
     assert desk.lines == ["INFO goes on"]
 
 

@@ -21,7 +21,7 @@ from trio_supervisor.runtime.logs.sinks import Sinks
 from trio_supervisor.runtime.output.log_source import LogSource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
     from trio_supervisor.runtime.logs.sinks import Sink
@@ -129,18 +129,22 @@ async def test_a_follower_that_is_gone_is_forgotten(autojump_clock: MockClock) -
     assert not writes._followers
 
 
-def more(sink: Sink, path: Path) -> None:
+async def more(sink: Sink, path: Path) -> None:
     sink.write(b"more\n")
 
 
-def clear(sink: Sink, path: Path) -> None:
-    sink.clear()
+async def clear(sink: Sink, path: Path) -> None:
+    await sink.clear()
 
 
-def replace_and_reopen(sink: Sink, path: Path) -> None:
+def replace(path: Path) -> None:
     path.rename(f"{path}.1")
     path.write_bytes(b"after\n")
-    sink.reopen()
+
+
+async def replace_and_reopen(sink: Sink, path: Path) -> None:
+    replace(path)
+    await sink.reopen()
 
 
 @pytest.mark.parametrize(
@@ -152,7 +156,10 @@ def replace_and_reopen(sink: Sink, path: Path) -> None:
     ],
 )
 async def test_a_follower_sees_what_a_sink_does_while_the_clock_stands_still(
-    tmp_path: Path, mock_clock: MockClock, change: Callable[[Sink, Path], None], seen: bytes
+    tmp_path: Path,
+    mock_clock: MockClock,
+    change: Callable[[Sink, Path], Awaitable[None]],
+    seen: bytes,
 ) -> None:
     """No time passes for the follower, so it is woken or waits for ever."""
     path = tmp_path / "log"
@@ -169,7 +176,7 @@ async def test_a_follower_sees_what_a_sink_does_while_the_clock_stands_still(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(read)
         await wait_all_tasks_blocked()
-        change(sink, path)
+        await change(sink, path)
     assert received == [seen]
     stream.close()
     sink.close()

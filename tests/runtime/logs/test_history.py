@@ -168,7 +168,7 @@ def test_while_a_thread_rotates_as_fast_as_it_can(tmp_path: Path) -> None:
     thread.start()
     try:
         found: list[bytes] = []
-        while len(found) < 10:
+        while len(found) < 10 or not any(found):  # the thread may be faster than all ten
             with suppress(PlaceGone, Failed, NoFile):
                 found.append(b"")
                 for line in _back_from_the_end(log.path):
@@ -178,7 +178,6 @@ def test_while_a_thread_rotates_as_fast_as_it_can(tmp_path: Path) -> None:
         thread.join()
         log.close()
     assert all(one in log.all for one in found)
-    assert any(found)
 
 
 def _back_from_the_end(path: str) -> Iterator[bytes]:

@@ -76,7 +76,7 @@ def test_a_file_that_cannot_be_opened(targets: Targets, tmp_path: Path) -> None:
 
 
 @pytest.mark.behaviour("process.md#special-files-as-logs")
-def test_own_descriptor_shared_by_several(targets: Targets) -> None:
+async def test_own_descriptor_shared_by_several(targets: Targets) -> None:
     with pipe() as p:
         one = targets.file(p.path, maxbytes=0, backups=0)
         two = targets.file(p.path, maxbytes=0, backups=0)
@@ -86,8 +86,8 @@ def test_own_descriptor_shared_by_several(targets: Targets) -> None:
                 line = b"%d %d\n" % (id(sink), i)
                 sink.write(line)
                 expected += line
-        one.clear()
-        one.reopen()
+        await one.clear()
+        await one.reopen()
         one.write(b"end\n")
         assert p.read(len(expected) + 4) == expected + b"end\n"
         one.close()
@@ -109,10 +109,10 @@ def test_one_warning_that_it_is_not_rotated(targets: Targets) -> None:
 
 
 @pytest.mark.behaviour("process.md#rotation-failures")
-def test_no_warning_for_the_null_device(targets: Targets) -> None:
+async def test_no_warning_for_the_null_device(targets: Targets) -> None:
     sink = targets.file("/dev/null", maxbytes=50, backups=2)
     sink.write(b"x" * 100)
-    sink.clear()
+    await sink.clear()
     sink.close()
     targets.settle()
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
@@ -120,13 +120,13 @@ def test_no_warning_for_the_null_device(targets: Targets) -> None:
 
 
 @pytest.mark.behaviour("process.md#special-files-as-logs")
-def test_own_descriptor_that_is_a_regular_file(targets: Targets, tmp_path: Path) -> None:
+async def test_own_descriptor_that_is_a_regular_file(targets: Targets, tmp_path: Path) -> None:
     path = tmp_path / "stdout"
     with path.open("wb", buffering=0) as file:
         file.write(b"shell\n")
         sink = targets.file(f"/dev/fd/{file.fileno()}", maxbytes=5, backups=2)
         sink.write(b"ours\n")
-        sink.clear()
+        await sink.clear()
         sink.close()
         targets.settle()
         file.write(b"shell\n")
@@ -156,15 +156,15 @@ def test_opening_a_fifo_without_a_reader_fails(targets: Targets, tmp_path: Path)
         targets.file(str(fifo), maxbytes=0, backups=0)
 
 
-def test_fifo_with_reader(targets: Targets, tmp_path: Path) -> None:
+async def test_fifo_with_reader(targets: Targets, tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
     sink = targets.file(str(fifo), maxbytes=0, backups=0)
     sink.write(b"x" * 5 * CHUNK)
     assert read_exactly(reader, 5 * CHUNK) == b"x" * 5 * CHUNK
-    sink.clear()
-    sink.reopen()
+    await sink.clear()
+    await sink.reopen()
     sink.write(b"again")
     assert read_exactly(reader, 5) == b"again"
     sink.close()
@@ -175,7 +175,7 @@ def test_fifo_with_reader(targets: Targets, tmp_path: Path) -> None:
 
 
 @pytest.mark.behaviour("process.md#reopening-and-truncation-from-outside")
-def test_a_new_fifo_under_the_old_name(targets: Targets, tmp_path: Path) -> None:
+async def test_a_new_fifo_under_the_old_name(targets: Targets, tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     old = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
@@ -183,11 +183,11 @@ def test_a_new_fifo_under_the_old_name(targets: Targets, tmp_path: Path) -> None
     fifo.unlink()
     os.mkfifo(fifo)
     with pytest.raises(OSError, match=NO_READER):
-        sink.reopen()
+        await sink.reopen()
     sink.write(b"old")  # what is open stays in use
     assert read_exactly(old, 3) == b"old"
     new = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
-    sink.reopen()
+    await sink.reopen()
     sink.write(b"new")
     assert read_exactly(new, 3) == b"new"
     sink.close()
@@ -391,15 +391,15 @@ class Syslog:
 
 
 @pytest.mark.behaviour("process.md#syslog", "process.md#clearing-logs")
-def test_each_line_goes_to_syslog(targets: Targets) -> None:
+async def test_each_line_goes_to_syslog(targets: Targets) -> None:
     daemon = Syslog(targets.syslog_socket)
     sink = targets.sinks.syslog("sy")
     own = targets.sinks.syslog()
     sink.write(b"line1\nline2\npartial")
     sink.write(b"rest\n\xff\n")
     own.write(b"2026-11-24 14:00:00,000 INFO text\n")
-    sink.clear()
-    sink.reopen()
+    await sink.clear()
+    await sink.reopen()
     messages = [daemon.read().decode() for _ in range(6)]
     for message in messages:
         assert re.match(r"<14>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d daemon: ", message)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 import trio
-from trio.testing import wait_all_tasks_blocked
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.kit.fakes import log_lines
 from trio_supervisor.runtime.logs import worker as disk_worker
-from trio_supervisor.runtime.logs.filesink import DiskCall, FileSink
+from trio_supervisor.runtime.logs.filesink import TASK_TIMEOUT, DiskCall, FileSink
 from trio_supervisor.runtime.logs.growth import LogWrites
-from trio_supervisor.runtime.logs.logfile import LogFile, open_log
+from trio_supervisor.runtime.logs.logfile import LogFile, clear_log, open_log
 from trio_supervisor.runtime.logs.rotation import RotationScheme
 from trio_supervisor.runtime.logs.worker import DiskWorker
 from trio_supervisor.runtime.logs.writer import BACKLOG_LIMIT, QUEUE_LIMIT, ROOM
@@ -102,7 +102,7 @@ def test_the_logs_on_other_disks_go_on(office: Office) -> None:
     office.other.write(b"first")
     office.wait_for("other", b"first")  # though nothing else happens that could wake somebody
     office.other.write(b" second")
-    office.other.flush()
+    office.worker.settle(PATIENCE)
     office.wait_for("other", b"first second")
     assert office.read("slow") == b""
 
@@ -121,10 +121,11 @@ def test_a_disk_that_hangs_stops_no_other_log_of_the_same_batch(office: Office) 
 
 
 def test_a_call_waits_for_its_job_also_within_a_batch(office: Office) -> None:
+    path = office.directory / "other"
     with office.worker.batch():
         office.other.write(b"other\n")
-        office.other.clear()
-        assert (office.directory / "other").read_bytes() == b""
+        DiskCall(office.worker, clear_log, str(path), id).wait()
+        assert path.read_bytes() == b""
 
 
 @pytest.mark.behaviour("process.md#slow-full-and-broken-disks")
@@ -185,20 +186,20 @@ def test_settling_waits_for_a_disk_that_was_given_up_and_comes_back(office: Offi
 
 
 @pytest.mark.behaviour("process.md#slow-full-and-broken-disks")
-def test_nobody_is_held_up_for_long(office: Office) -> None:
-    """A flush is in vain once; after that nobody waits before the disk has caught up."""
+@pytest.mark.parametrize("action", ["reopen", "clear"])
+async def test_a_slow_disk_holds_up_only_the_task_that_waits_for_it(
+    office: Office, mock_clock: MockClock, action: str
+) -> None:
     office.hang()
-    office.slow.flush()
-    begin = time.monotonic()
-    for _ in range(1000):
-        office.slow.write(b"x")
-        office.slow.flush()
-    assert time.monotonic() - begin < PATIENCE / 10  # 1000 waits would be 5 s
-    office.disk.resume()
-    office.wait_for("slow", b"<" + b"x" * 1000)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(getattr(office.slow, action))
+        await wait_all_tasks_blocked()
+        mock_clock.jump(TASK_TIMEOUT * 0.9)
+        await wait_all_tasks_blocked()
+        office.disk.resume()
     office.slow.write(b">")
-    office.slow.flush()
-    office.wait_for("slow", b"<" + b"x" * 1000 + b">")
+    office.worker.settle(PATIENCE)
+    assert office.read("slow") == (b"<>" if action == "reopen" else b">")
 
 
 @pytest.mark.behaviour("process.md#slow-full-and-broken-disks")
@@ -227,7 +228,6 @@ def test_a_disk_that_hangs_for_days_does_not_take_all_memory(office: Office) -> 
     written = len(office.read("slow"))
     office.slow.write(b">")
     office.worker.settle(PATIENCE)
-    office.slow.flush()
     assert office.read("slow")[written:] == b"\n>"  # not in the middle of a line that was cut
     dropped = (QUEUE_LIMIT // 65536 + 10) * 65536 + 1 - written
     assert office.lines == [lost, f"INFO log {path} works again; {dropped} bytes were dropped"]
@@ -256,18 +256,26 @@ def test_what_was_dropped_is_counted_also_if_the_disk_does_not_come_back(office:
     office.slow = office.sink("slow", os.write)
 
 
+async def unanswered(action: Callable[[], Awaitable[None]]) -> None:
+    with pytest.raises(TimeoutError, match="its disk does not answer"):
+        await action()
+
+
 @pytest.mark.parametrize("action", ["reopen", "clear"])
-def test_what_cannot_be_done_now_is_said_and_done_later(office: Office, action: str) -> None:
+async def test_what_cannot_be_done_now_is_said_and_done_later(
+    office: Office, mock_clock: MockClock, action: str
+) -> None:
     office.slow.write(b"old")
-    office.slow.flush()
+    office.worker.settle(PATIENCE)
     office.hang()
     if action == "reopen":
         (office.directory / "slow").rename(office.directory / "moved")
-    with pytest.raises(TimeoutError, match="its disk does not answer"):
-        getattr(office.slow, action)()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(unanswered, getattr(office.slow, action))
+        await wait_all_tasks_blocked()
+        mock_clock.jump(TASK_TIMEOUT)
     office.slow.write(b"new")
     office.disk.resume()
-    office.slow.flush()
     office.worker.settle(PATIENCE)
     office.wait_for("slow", b"new")
     if action == "reopen":
@@ -275,13 +283,12 @@ def test_what_cannot_be_done_now_is_said_and_done_later(office: Office, action: 
 
 
 @pytest.mark.behaviour("process.md#reopening-and-truncation-from-outside")
-def test_errors_of_an_action_come_back(office: Office) -> None:
+async def test_errors_of_an_action_come_back(office: Office) -> None:
     (office.directory / "slow").unlink()
     (office.directory / "slow").mkdir()
     with pytest.raises(IsADirectoryError):
-        office.slow.reopen()
+        await office.slow.reopen()
     office.slow.write(b"stays open")
-    office.slow.flush()
 
 
 def test_opening_does_not_wait_for_ever(tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ async def test_what_was_written_lately(tmp_path: Path, mock_clock: MockClock) ->
     channel.deliver(b"now\n")
     assert channel.written_since(60) == len("now\n")
     assert channel.written_since(3601) == len("long ago\nnow\n")
-    channel.clear()
+    await channel.clear()
     assert channel.written_since(3601) == 0
 
 

@@ -187,7 +187,7 @@ async def test_the_log_of_a_flood_can_be_cleared(tmp_path: Path, writer: Writer)
     async with opened(log) as channel, trio.open_nursery() as nursery:
         nursery.start_soon(channel.drain, writer.reading, 1)
         await until(lambda: size(log) > 8 * PIECE)
-        channel.clear()
+        await channel.clear()
         await writer.stop()
         await until(lambda: channel.tail.count == len(writer.written()))
         nursery.cancel_scope.cancel()

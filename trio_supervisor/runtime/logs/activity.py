@@ -129,21 +129,21 @@ class ActivityLog:
                 await sink.settled()
             self._late = scope.cancelled_caught
 
-    def reopen(self) -> None:
+    async def reopen(self) -> None:
         """Open the file by its name again. Raises OSError."""
         self._write_gathered()
         if self._target is not None:
-            self._target.reopen()
+            await self._target.reopen()
 
-    def clear(self) -> None:
+    async def clear(self) -> None:
         """Replace the file by a new one. Raises NoFile, Failed."""
         if self.path is None:
             raise NoFile("")
         try:
-            if not self.sinks.do(is_regular, self.path):
+            if not await self.sinks.outcome(is_regular, self.path):
                 raise NoFile(self.path)
-            self.sinks.do(remove, self.path)
-            self.reopen()
+            await self.sinks.outcome(remove, self.path)
+            await self.reopen()
         except OSError as error:
             raise Failed(f"{self.path}: {reason(error)}") from error
         self.log(Severity.INFO, "reopening log file")

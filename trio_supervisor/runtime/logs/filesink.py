@@ -1,7 +1,7 @@
 """Sink for a log in a regular file: writes are queued, in order, for the disk worker.
 
 ``worker.py`` explains how the two work together. The event loop blocks for a disk only briefly, and
-only where a caller relies on the outcome: in ``reopen``, ``clear`` and ``DiskCall``.
+only in ``DiskCall``, whose caller relies on the outcome.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 #: Seconds that the event loop blocks for a disk at most. A call takes about 0.0001 s; on a busy
 #: machine it can take this long.
 BLOCK_TIMEOUT = 0.1
-#: The same while a disk is known to hang, or if the calling task can continue to wait without
-#: blocking the event loop: a thousand logs on a hanging disk must not block it for 100 seconds.
+#: The same if the calling task can continue to wait without blocking the event loop, unless a disk
+#: is known to hang: a thousand logs on it must not block the event loop for seconds.
 SHORT_BLOCK_TIMEOUT = 0.005
 #: Seconds that the start of the daemon waits for its own log: nothing runs yet that could be held
 #: up, and at the boot of a busy machine an open may take long.
 START_TIMEOUT = 10
-#: Seconds that the task of one process waits, without blocking the event loop, until a log is
-#: opened for a new child, or until the last output is written before the exit is recorded.
+#: Seconds that a task waits, without blocking the event loop, until a log is opened for a new
+#: child, cleared or reopened, or until the last output is written before the exit is recorded.
 TASK_TIMEOUT = 2
 
 
@@ -78,7 +78,7 @@ class DiskCall(Generic[T]):
 
     async def outcome(self) -> T:
         """Like ``wait``, but after a short time only the calling task waits, not the event loop."""
-        if not self._begin(SHORT_BLOCK_TIMEOUT):
+        if not self._begin(0 if self._worker.hangs else SHORT_BLOCK_TIMEOUT):
             event = trio.Event()
             with self._worker.lock:
                 self._waiter = trio.lowlevel.current_trio_token(), event
@@ -157,7 +157,6 @@ class FileSink:
         "_cut",
         "_drops",
         "_file",
-        "_late",
         "_queue",
         "_reports",
         "_successor",
@@ -187,8 +186,6 @@ class FileSink:
         """Pending writes and jobs; None while the sink is idle, to save memory."""
         self._successor: FileSink | None = None
         """A sink of the same file that begins when this one has written everything."""
-        self._late = False
-        """True after ``flush`` timed out: it does not block again before the queue is empty."""
         self._waiting: list[tuple[int, trio.lowlevel.TrioToken, trio.Event]] | None = None
         """Waiting tasks, each with the backlog in bytes that wakes it."""
         writes.opened(self._file.path)
@@ -237,11 +234,11 @@ class FileSink:
                 self._worker.submitters.add(self)
                 earlier._successor = self
 
-    def reopen(self) -> None:
-        self._do(self._file.reopen)
+    async def reopen(self) -> None:
+        await self._do(self._file.reopen)
 
-    def clear(self) -> None:
-        self._do(self._file.clear)
+    async def clear(self) -> None:
+        await self._do(self._file.clear)
         self._cut.restart()
 
     @property
@@ -259,13 +256,6 @@ class FileSink:
         self._writes.closed(self._file.path)
         self._reports.pass_on()
 
-    def flush(self) -> None:
-        """Block briefly until everything is written."""
-        timeout = SHORT_BLOCK_TIMEOUT if self._worker.hangs else BLOCK_TIMEOUT
-        if not self._late and not self._worker.wait(lambda: self._queue is None, timeout):
-            self._late = True
-        self._reports.pass_on()
-
     async def _wait_for(self, backlog: int) -> None:
         event = trio.Event()
         with self._worker.lock:
@@ -277,14 +267,27 @@ class FileSink:
                 self._waiting.append((backlog, trio.lowlevel.current_trio_token(), event))
         await event.wait()
 
-    def _do(self, action: Job) -> None:
-        """Do the action in the worker's thread. Raises OSError.
+    async def _do(self, action: Job) -> None:
+        """Do the action in the worker's thread, after what is queued. Raises OSError.
 
         ETIMEDOUT means that the disk does not answer; the action is done when it does.
         """
         outcome: list[OSError | None] = []
-        self._put(partial(_attempt, action, outcome), 0)
-        self.flush()
+        token, done = trio.lowlevel.current_trio_token(), trio.Event()
+
+        def attempt() -> None:
+            try:
+                action()
+            except OSError as error:
+                outcome.append(error)
+            else:
+                outcome.append(None)
+            wake(token, done)
+
+        self._put(attempt, 0)
+        with trio.move_on_after(TASK_TIMEOUT):
+            await done.wait()
+        self._reports.pass_on()
         if not outcome:
             raise _unanswered(self._file.path)
         if outcome[0] is not None:
@@ -316,7 +319,6 @@ class FileSink:
                 return
             self._queue = deque((item,))
             self._worker.submitters.add(self)
-            self._late = False
         self._worker.submit(self._work)
 
     def _work(self) -> None:
@@ -360,15 +362,6 @@ class FileSink:
             else:
                 still.append(waiter)
         self._waiting = still or None
-
-
-def _attempt(action: Job, outcome: list[OSError | None]) -> None:
-    try:
-        action()
-    except OSError as error:
-        outcome.append(error)
-    else:
-        outcome.append(None)
 
 
 def _unanswered(path: str) -> OSError:

@@ -114,10 +114,10 @@ class MissingLog:
         if self._sink is not None:
             await self._sink.settled()
 
-    def reopen(self) -> None:
+    async def reopen(self) -> None:
         """Does nothing: that is tried all the time."""
 
-    def clear(self) -> None:
+    async def clear(self) -> None:
         """Does nothing: nothing is open."""
 
     def close(self) -> None:

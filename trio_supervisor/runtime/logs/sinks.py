@@ -28,7 +28,7 @@ from trio_supervisor.runtime.logs.worker import DiskWorker
 from trio_supervisor.runtime.logs.writer import Descriptor, Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Awaitable, Callable, Hashable
     from contextlib import AbstractContextManager
 
     from trio_supervisor.runtime.logs.journald import JournalSink
@@ -72,10 +72,10 @@ class Sink(Protocol):
         A reader, which may sleep, is not waited for.
         """
 
-    def reopen(self) -> None:
+    async def reopen(self) -> None:
         """Open the target by its name again. Raises OSError; the old one stays in use."""
 
-    def clear(self) -> None:
+    async def clear(self) -> None:
         """Empty a regular file; leave anything else alone. Raises OSError."""
 
     def close(self) -> None:
@@ -88,7 +88,7 @@ class StreamSink:
     ``reopen`` opens it by name again.
     """
 
-    def __init__(self, writer: Writer, *, reopen: Callable[[], Writer]) -> None:
+    def __init__(self, writer: Writer, *, reopen: Callable[[], Awaitable[Writer]]) -> None:
         self._writer = writer
         self._open_again = reopen
         self._cut = CutLine()
@@ -113,12 +113,12 @@ class StreamSink:
     async def settled(self) -> None:
         """A reader is not waited for."""
 
-    def reopen(self) -> None:
-        fresh = self._open_again()
+    async def reopen(self) -> None:
+        fresh = await self._open_again()
         self._writer.release()
         self._writer = fresh
 
-    def clear(self) -> None:
+    async def clear(self) -> None:
         """Does nothing: clearing must not remove the link of a device."""
 
     def close(self) -> None:
@@ -263,6 +263,10 @@ class Sinks:
         """
         return DiskCall(self._worker, action, path, undo).wait(timeout)
 
+    async def outcome(self, action: Callable[[str], T], path: str) -> T:
+        """Do something with a file; a slow disk holds up only the calling task. Raises OSError."""
+        return await DiskCall(self._worker, action, path, id).outcome()
+
     def _sink(self, log: OpenLog) -> Sink:
         """Return the sink of an open file. Raises OSError; it is closed then."""
         request = log.request
@@ -296,10 +300,10 @@ class Sinks:
             )
         return sink
 
-    def _reopened(self, path: str) -> Writer:
+    async def _reopened(self, path: str) -> Writer:
         """Open a stream by its name again. Raises OSError."""
         opening = LogOpening((LogRequest(path, RotationScheme()),), self._rotations)
-        self._call(opening).wait()
+        await self._call(opening).outcome()
         [log] = opening.opened
         return self._stream_writer(path, log.fd)
 

@@ -84,10 +84,10 @@ class SyslogSink:
     async def settled(self) -> None:
         """The syslog daemon is not waited for."""
 
-    def reopen(self) -> None:
+    async def reopen(self) -> None:
         """There is no name that a rotation could have moved."""
 
-    def clear(self) -> None:
+    async def clear(self) -> None:
         """Does nothing: what was sent cannot be taken back."""
 
     def close(self) -> None:

@@ -256,9 +256,9 @@ class OutputChannel:
                 Severity.CRITICAL, f"output of {self._label} could not be handled: {error!r}"
             )
 
-    def reopen(self) -> None:
+    async def reopen(self) -> None:
         """Open the log by its name again. Raises OSError."""
-        self.targets.reopen()
+        await self.targets.reopen()
 
     def written_since(self, seconds: float) -> int:
         """Return how many bytes were written in the last so many seconds.
@@ -286,10 +286,10 @@ class OutputChannel:
         """Bytes of output that are in the log, since the daemon's start."""
         return self.tail.count - self.targets.backlog
 
-    def clear(self) -> None:
+    async def clear(self) -> None:
         """Empty the current log file. Raises OSError."""
         self.time_index.forget()
-        self.targets.clear()
+        await self.targets.clear()
 
     def feed(self, data: bytes) -> None:
         """Process output of the child: through the filters to everything that is to have it."""

@@ -167,18 +167,18 @@ class ChannelTargets:
             if sink.backlog:  # seldom
                 await sink.settled()
 
-    def reopen(self) -> None:
+    async def reopen(self) -> None:
         """Open what is open by its name again. Raises OSError."""
         for sink in self._open:
-            sink.reopen()
+            await sink.reopen()
 
-    def clear(self) -> None:
+    async def clear(self) -> None:
         """Empty the current log file. Raises OSError."""
         if self._open:
             for sink in self._open:
-                sink.clear()
+                await sink.clear()
         elif self.path is not None:
-            self._sinks.do(clear_log, self.path)
+            await self._sinks.outcome(clear_log, self.path)
 
     def close(self) -> None:
         """The child is gone; what is waiting is still written."""

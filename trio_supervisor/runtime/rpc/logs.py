@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import trio
+
 from trio_supervisor.core.errors import Failed, NoFile, RequestError
 from trio_supervisor.runtime.output import log_source
 from trio_supervisor.runtime.rpc.control import result
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from trio_supervisor.core.xmlrpc import Value
     from trio_supervisor.runtime.process.process import Process
     from trio_supervisor.runtime.supervisor import Supervisor
@@ -37,7 +41,7 @@ async def clear_main_log(supervisor: Supervisor) -> Value:
     if path is None or supervisor.activity is None:
         raise NoFile
     try:
-        supervisor.activity.clear()
+        await supervisor.activity.clear()
     except FileNotFoundError as error:
         raise NoFile(path) from error
     except OSError as error:
@@ -97,7 +101,7 @@ async def clear_process_logs(supervisor: Supervisor, name: str) -> Value:
     @param string name  the process
     @return boolean     always true
     """
-    clear_logs(supervisor.process(name))
+    await clear_logs(supervisor.process(name))
     return True
 
 
@@ -106,15 +110,9 @@ async def clear_all_process_logs(supervisor: Supervisor) -> Value:
 
     @return array  one struct for each process
     """
-    outcomes: list[Value] = []
-    for process in supervisor.processes():
-        error: RequestError | None = None
-        try:
-            clear_logs(process)
-        except RequestError as caught:
-            error = caught
-        outcomes.append(result(process, error))
-    return outcomes
+    processes = supervisor.processes()
+    errors = await clear_logs_of(processes)
+    return [result(process, error) for process, error in zip(processes, errors, strict=True)]
 
 
 async def _read(
@@ -131,10 +129,26 @@ async def _tail(
     return list(await log_source.find_log(supervisor, address).tail(offset, length, most))
 
 
-def clear_logs(process: Process) -> None:
+async def clear_logs(process: Process) -> None:
     """Empty both logs of a process. Raises Failed."""
     for channel in (process.stdout, process.stderr):
         try:
-            channel.clear()
+            await channel.clear()
         except OSError as error:
             raise Failed(f"cannot clear {channel.logfile}: {error.strerror}") from error
+
+
+async def clear_logs_of(processes: Sequence[Process]) -> list[RequestError | None]:
+    """Empty both logs of each process; return what went wrong with each."""
+    errors: list[RequestError | None] = [None] * len(processes)
+
+    async def clear(number: int) -> None:
+        try:
+            await clear_logs(processes[number])
+        except RequestError as error:
+            errors[number] = error
+
+    async with trio.open_nursery() as nursery:  # a disk that hangs holds up one process
+        for number in range(len(processes)):
+            nursery.start_soon(clear, number)
+    return errors

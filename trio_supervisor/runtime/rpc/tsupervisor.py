@@ -114,9 +114,9 @@ async def reopen_logs(supervisor: Supervisor, names: list[Value]) -> Value:
     @return boolean     always True; what cannot be opened is told in the supervisor's log
     """
     if names:
-        supervisor.reopen_logs_of([supervisor.process(name) for name in _strings(names)])
+        await supervisor.reopen_logs_of([supervisor.process(name) for name in _strings(names)])
     else:
-        supervisor.reopen_logs()
+        await supervisor.reopen_logs()
     return True
 
 

@@ -16,7 +16,7 @@ from trio_supervisor.runtime.inspect.dependencies import dependency_graph
 from trio_supervisor.runtime.inspect.describe import details, last_output, reason
 from trio_supervisor.runtime.inspect.info import by_name
 from trio_supervisor.runtime.rpc.control import signal_number
-from trio_supervisor.runtime.rpc.logs import clear_logs
+from trio_supervisor.runtime.rpc.logs import clear_logs, clear_logs_of
 from trio_supervisor.web.api.error import problem_of
 from trio_supervisor.web.api.route import CHANGE, READ, ROOT, Field, Route
 from trio_supervisor.web.api.schema import array, ref
@@ -136,7 +136,7 @@ async def send_stdin(request: ApiRequest) -> object:
 
 
 async def clear(request: ApiRequest) -> object:
-    clear_logs(_process(request))
+    await clear_logs(_process(request))
     return {"done": True}
 
 
@@ -166,7 +166,8 @@ async def refresh_several(request: ApiRequest, processes: list[Process]) -> obje
 
 
 async def clear_several(request: ApiRequest, processes: list[Process]) -> object:
-    return [_result(process, _error_of_clearing(process)) for process in processes]
+    errors = await clear_logs_of(processes)
+    return [_result(process, error) for process, error in zip(processes, errors, strict=True)]
 
 
 def _of_group(act: Several) -> Callable[[ApiRequest], Awaitable[object]]:
@@ -224,14 +225,6 @@ def _result(process: Process, error: RequestError | None) -> object:
 
 def _hint(process: Process, error: RequestError) -> str:
     return _why(process) if isinstance(error, (AbnormalTermination, SpawnFailed)) else ""
-
-
-def _error_of_clearing(process: Process) -> RequestError | None:
-    try:
-        clear_logs(process)
-    except RequestError as error:
-        return error
-    return None
 
 
 def _on_process(
