@@ -18,6 +18,7 @@ from trio_supervisor.runtime.logs import worker as disk_worker
 from trio_supervisor.runtime.logs.filesink import TASK_TIMEOUT, DiskCall, FileSink
 from trio_supervisor.runtime.logs.growth import LogWrites
 from trio_supervisor.runtime.logs.logfile import LogFile, clear_log, open_log
+from trio_supervisor.runtime.logs.reports import ReportQueue
 from trio_supervisor.runtime.logs.rotation import RotationScheme
 from trio_supervisor.runtime.logs.worker import DiskWorker
 from trio_supervisor.runtime.logs.writer import BACKLOG_LIMIT, QUEUE_LIMIT, ROOM
@@ -60,12 +61,16 @@ class Office:
     def sink(self, name: str, write: Callable[[int, memoryview], int]) -> FileSink:
         path = str(self.directory / name)
 
-        def make(report: Callable[..., None]) -> LogFile:
-            return LogFile(
-                path, open_log(path), rotation=RotationScheme(), report=report, write=write
-            )
-
-        return FileSink(make, self.worker, LogWrites(), log_lines(self.lines))
+        report, reports = log_lines(self.lines), ReportQueue()
+        file = LogFile(
+            path,
+            open_log(path),
+            rotation=RotationScheme(),
+            report=report,
+            reports=reports,
+            write=write,
+        )
+        return FileSink(file, self.worker, LogWrites(), report, reports)
 
     def hang(self) -> None:
         """Make the disk hang, with one write on its way."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config.model import Severity
@@ -56,33 +57,34 @@ class DropCounter:
             )
 
 
-class CutLine:
-    """Tracks whether dropped output has cut a line; the next output then starts on a new line."""
+class LastLine(enum.Enum):
+    """How the output ends that a target has: after a cut line, the next starts on a new line."""
 
-    __slots__ = ("_is_cut", "_within_line")
-
-    def __init__(self) -> None:
-        self._within_line = False
-        self._is_cut = False
+    WHOLE = "whole"
+    """There is no output, or it ends with a newline."""
+    OPEN = "open"
+    CUT = "cut"
+    """Output that would have continued it was dropped."""
 
     @property
     def prefix(self) -> bytes:
         """Bytes to write before the next output: a newline after a cut line, else empty."""
-        return b"\n" if self._is_cut else b""
+        return b"\n" if self is _CUT else b""
 
-    def written(self, data: bytes | memoryview) -> None:
-        """Call it with the bytes that the target has accepted."""
-        if data:
-            self._within_line = data[-1] != _NEWLINE
-            self._is_cut = False
+    def written(self, data: bytes | memoryview) -> LastLine:
+        """Return the state after these bytes, which the target has accepted."""
+        if not data:
+            return self
+        return WHOLE if data[-1] == _NEWLINE else _OPEN
 
-    def lost(self) -> None:
-        """Call it when output was dropped."""
-        self._is_cut = self._within_line
+    def lost(self) -> LastLine:
+        """Return the state after output that was dropped."""
+        return WHOLE if self is WHOLE else _CUT
 
-    def restart(self) -> None:
-        """Call it when the file is empty or new."""
-        self._within_line = self._is_cut = False
+
+#: The state of a target that is empty or new.
+WHOLE = LastLine.WHOLE
+_OPEN, _CUT = LastLine.OPEN, LastLine.CUT  # for each line: as attributes of the enum they are slow
 
 
 def reason(error: OSError) -> str:

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import trio
 
-from trio_supervisor.runtime.logs.drops import CutLine, DropCounter
-from trio_supervisor.runtime.logs.reports import ReportQueue
+from trio_supervisor.runtime.logs.drops import WHOLE, DropCounter
 from trio_supervisor.runtime.logs.worker import wake
 from trio_supervisor.runtime.logs.writer import BACKLOG_LIMIT, QUEUE_LIMIT, ROOM
 
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from trio_supervisor.core.config.model import Severity
     from trio_supervisor.runtime.logs.growth import LogWrites
     from trio_supervisor.runtime.logs.logfile import LogFile
+    from trio_supervisor.runtime.logs.reports import ReportQueue
     from trio_supervisor.runtime.logs.worker import DiskWorker, Job
 
 #: Seconds that the event loop blocks for a disk at most. A call takes about 0.0001 s; on a busy
@@ -149,15 +149,16 @@ class Source(Protocol):
 class FileSink:
     """Sink for one regular file.
 
-    ``make`` makes the log file; its argument is the report function, which may be called in the
-    worker's thread. ``writes`` is notified of every write, so that followers of the file wake.
+    ``writes`` is notified of every write, so that followers of the file wake. ``report`` is told
+    what is wrong, and ``reports`` hold what ``file`` reports in the worker's thread.
     """
 
     __slots__ = (
-        "_cut",
         "_drops",
         "_file",
+        "_last_line",
         "_queue",
+        "_report",
         "_reports",
         "_successor",
         "_waiting",
@@ -170,36 +171,42 @@ class FileSink:
 
     def __init__(
         self,
-        make: Callable[[Callable[[Severity, str], None]], LogFile],
+        file: LogFile,
         worker: DiskWorker,
         writes: LogWrites,
         report: Callable[[Severity, str], None],
+        reports: ReportQueue,
     ) -> None:
         self.backlog = 0
         self._worker = worker
         self._writes = writes
-        self._reports = ReportQueue(report)
-        self._file = make(self._reports.add)
-        self._drops = DropCounter(self._file.path, report)
-        self._cut = CutLine()
+        self._report = report
+        self._reports = reports
+        self._file = file
+        self._drops: DropCounter | None = None
+        """None before the first failure, like that of the file."""
+        self._last_line = WHOLE
         self._queue: deque[bytes | Job] | None = None
         """Pending writes and jobs; None while the sink is idle, to save memory."""
         self._successor: FileSink | None = None
         """A sink of the same file that begins when this one has written everything."""
         self._waiting: list[tuple[int, trio.lowlevel.TrioToken, trio.Event]] | None = None
         """Waiting tasks, each with the backlog in bytes that wakes it."""
-        writes.opened(self._file.path)
+        writes.opened(file.path)
 
     def write(self, data: bytes) -> None:
         # What a format makes of one read may be more than the limit, and nothing was wrong before.
         if self.backlog > BACKLOG_LIMIT and self.backlog + len(data) > QUEUE_LIMIT:
-            self._cut.lost()
+            self._last_line = self._last_line.lost()
+            if self._drops is None:
+                self._drops = DropCounter(self._file.path, self._report)
             self._drops.lost(len(data), "its disk is too slow")
         else:
-            joined = self._cut.prefix + data
+            joined = self._last_line.prefix + data
             self._put(joined, len(joined))
-            self._cut.written(joined)
-            self._drops.recovered()
+            self._last_line = self._last_line.written(joined)
+            if self._drops is not None:
+                self._drops.recovered()
         self._reports.pass_on()
 
     def write_from(self, source: Source) -> None:
@@ -239,7 +246,7 @@ class FileSink:
 
     async def clear(self) -> None:
         await self._do(self._file.clear)
-        self._cut.restart()
+        self._last_line = WHOLE
 
     @property
     def path(self) -> str:
@@ -252,7 +259,8 @@ class FileSink:
                 self._queue.append(self._file.close)
         if not has_queue:  # nearly always, and many programs often end at once
             self._worker.submit(self._file.close, urgent=False)
-        self._drops.closed()
+        if self._drops is not None:
+            self._drops.closed()
         self._writes.closed(self._file.path)
         self._reports.pass_on()
 
@@ -301,7 +309,7 @@ class FileSink:
                 self.backlog += len(data)
         if data:
             self._file.write(data)
-            self._cut.written(data)
+            self._last_line = self._last_line.written(data)
             with self._worker.lock:
                 self.backlog -= len(data)
         with source.lock:

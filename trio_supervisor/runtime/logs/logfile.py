@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config.model import Severity
 from trio_supervisor.core.dataclass import dataclass
-from trio_supervisor.runtime.logs.drops import CutLine, DropCounter, reason
+from trio_supervisor.runtime.logs.drops import WHOLE, DropCounter, reason
 from trio_supervisor.runtime.logs.rotation import Rotations
 from trio_supervisor.runtime.system.opening import ROOT, entry, make_directories, open_file
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trio_supervisor.runtime.logs.compression import Compressor
+    from trio_supervisor.runtime.logs.reports import ReportQueue
     from trio_supervisor.runtime.logs.rotation import RotationScheme
 
 #: O_APPEND, so that an external truncation leaves no hole.
@@ -69,6 +70,8 @@ def open_log(path: str) -> int:
 class LogFile:
     """An open log. Takes over ``fd``, the open file.
 
+    ``report`` is told what is wrong, in the thread that writes or, if there are ``reports``, by way
+    of them.
     ``rotations`` are those of all logs that may have the same path; None: no other has it.
     ``rotated`` is how often they had rotated it before it was opened. ``size`` is that of the file
     in bytes; None: it is asked for.
@@ -77,10 +80,11 @@ class LogFile:
     __slots__ = (
         "_compressor",
         "_creation",
-        "_cut",
         "_drops",
         "_fd",
+        "_last_line",
         "_report",
+        "_reports",
         "_rotated",
         "_rotation",
         "_rotation_failed",
@@ -98,6 +102,7 @@ class LogFile:
         *,
         rotation: RotationScheme,
         report: Callable[[Severity, str], None],
+        reports: ReportQueue | None = None,
         creation: LogCreation = USUAL,
         compressor: Compressor | None = None,
         rotations: Rotations | None = None,
@@ -114,9 +119,11 @@ class LogFile:
         self._rotations = Rotations() if rotations is None else rotations
         self._rotated = rotated
         self._report = report
+        self._reports = reports
         self._write = write
-        self._drops = DropCounter(path, report)
-        self._cut = CutLine()
+        self._drops: DropCounter | None = None
+        """None before the first failure: nearly all logs never have one."""
+        self._last_line = WHOLE
         self._rotation_failed = False
         """Whether that was reported. Rotation is tried again after each write."""
         self._stale = False
@@ -132,20 +139,24 @@ class LogFile:
         if self._stale or self._rotations.count(self.path) != self._rotated:
             with contextlib.suppress(OSError):
                 self.reopen()
-        if self._drops.failing and not os.fstat(self._fd).st_size:
-            self._cut.restart()  # another program has truncated it
-        rest = memoryview(self._cut.prefix + data)
+        is_failing = self._drops is not None and self._drops.failing
+        if is_failing and not os.fstat(self._fd).st_size:
+            self._last_line = WHOLE  # another program has truncated it
+        rest = memoryview(self._last_line.prefix + data)
         try:
             while rest:
                 written = self._write(self._fd, rest)
                 self._size += written
-                self._cut.written(rest[:written])
+                self._last_line = self._last_line.written(rest[:written])
                 rest = rest[written:]
         except OSError as error:
-            self._cut.lost()
+            self._last_line = self._last_line.lost()
+            if self._drops is None:
+                self._drops = DropCounter(self.path, self._tell)
             self._drops.lost(min(len(rest), len(data)), reason(error))
             return
-        self._drops.recovered()
+        if self._drops is not None:
+            self._drops.recovered()
         if self._rotation.due(self._size):
             self._rotate_if_full()
 
@@ -164,18 +175,26 @@ class LogFile:
         self._size = status.st_size
         self._stale = False
         if not self._size:
-            self._cut.restart()
+            self._last_line = WHOLE
 
     def clear(self) -> None:
         """Empty the file, under its name also if that was deleted. Raises OSError."""
         self.reopen()
         os.ftruncate(self._fd, 0)
         self._size = 0
-        self._cut.restart()
+        self._last_line = WHOLE
 
     def close(self) -> None:
-        self._drops.closed()
+        if self._drops is not None:
+            self._drops.closed()
         os.close(self._fd)
+
+    def _tell(self, severity: Severity, text: str) -> None:
+        """Report what is wrong."""
+        if self._reports is None:
+            self._report(severity, text)
+        else:
+            self._reports.add(self._report, severity, text)
 
     def _rotate_if_full(self) -> None:
         try:
@@ -185,7 +204,7 @@ class LogFile:
         except OSError as error:
             if not self._rotation_failed:
                 self._rotation_failed = True  # first: the report may come back to this very file
-                self._report(
+                self._tell(
                     Severity.ERROR,
                     f"cannot rotate log {self.path}: {reason(error)}; it grows until that works",
                 )
@@ -207,7 +226,7 @@ class LogFile:
                 self._rotations.rotated(self.path)
             self.reopen()
         if self._compressor is not None:
-            self._compressor.submit(self.path, self._report)
+            self._compressor.submit(self.path, self._tell)
 
     def _has_its_name(self) -> bool:
         """Whether the open file is still found by its name. Raises OSError."""

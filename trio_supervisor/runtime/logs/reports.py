@@ -13,25 +13,30 @@ if TYPE_CHECKING:
 
     from trio_supervisor.core.config.model import Severity
 
+    Report = Callable[[Severity, str], None]
+
 
 class ReportQueue:
-    """A queue of reports. They are passed to ``report`` by ``pass_on``.
+    """A queue of reports, each with the function that gets it. ``pass_on`` calls these functions.
 
-    Made inside a trio loop, the queue has the loop call ``pass_on`` soon after each report.
+    Once ``attach`` was called in a trio loop, the loop calls ``pass_on`` soon after each report.
     """
 
-    __slots__ = ("_report", "_token", "_waiting")
+    __slots__ = ("_token", "_waiting")
 
-    def __init__(self, report: Callable[[Severity, str], None]) -> None:
-        self._report = report
-        self._waiting: list[tuple[Severity, str]] = []
+    def __init__(self) -> None:
+        self._waiting: list[tuple[Report, Severity, str]] = []
         self._token: trio.lowlevel.TrioToken | None = None
+        self.attach()
+
+    def attach(self) -> None:
+        """Have the loop in which this is called, if it is in one, pass on the reports."""
         with suppress(RuntimeError):  # no loop
             self._token = trio.lowlevel.current_trio_token()
 
-    def add(self, severity: Severity, text: str) -> None:
+    def add(self, report: Report, severity: Severity, text: str) -> None:
         """Add a report. May be called in any thread."""
-        self._waiting.append((severity, text))
+        self._waiting.append((report, severity, text))
         if self._token is not None:
             with suppress(trio.RunFinishedError):
                 self._token.run_sync_soon(self._pass_on_contained, idempotent=True)
@@ -39,10 +44,12 @@ class ReportQueue:
     def pass_on(self) -> None:
         """Report all that was added. Call it in the thread of the loop."""
         while self._waiting:
-            self._report(*self._waiting.pop(0))
+            report, severity, text = self._waiting.pop(0)
+            report(severity, text)
 
     def _pass_on_contained(self) -> None:
-        try:
-            self.pass_on()
-        except Exception:  # raised by an embedding application's log function
-            logging.getLogger("trio_supervisor").exception("a report could not be logged")
+        while self._waiting:
+            try:
+                self.pass_on()
+            except Exception:  # raised by an embedding application's log function
+                logging.getLogger("trio_supervisor").exception("a report could not be logged")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from trio_supervisor.core.config.model import Severity
 from trio_supervisor.runtime.logs.compression import Compressor
-from trio_supervisor.runtime.logs.drops import CutLine
+from trio_supervisor.runtime.logs.drops import WHOLE
 from trio_supervisor.runtime.logs.filesink import (
     BLOCK_TIMEOUT,
     START_TIMEOUT,
@@ -22,6 +22,7 @@ from trio_supervisor.runtime.logs.filesink import (
 from trio_supervisor.runtime.logs.growth import LogWrites
 from trio_supervisor.runtime.logs.log_opening import LogOpening, LogRequest
 from trio_supervisor.runtime.logs.logfile import LogFile
+from trio_supervisor.runtime.logs.reports import ReportQueue
 from trio_supervisor.runtime.logs.rotation import Rotations, RotationScheme
 from trio_supervisor.runtime.logs.syslog import SOCKET, SyslogSink, SyslogSocket
 from trio_supervisor.runtime.logs.worker import DiskWorker
@@ -91,7 +92,7 @@ class StreamSink:
     def __init__(self, writer: Writer, *, reopen: Callable[[], Awaitable[Writer]]) -> None:
         self._writer = writer
         self._open_again = reopen
-        self._cut = CutLine()
+        self._last_line = WHOLE
 
     @property
     def backlog(self) -> int:
@@ -102,10 +103,10 @@ class StreamSink:
         return self._writer.broken
 
     def write(self, data: bytes) -> None:
-        if self._writer.put(data, self._cut.prefix):
-            self._cut.written(data)
+        if self._writer.put(data, self._last_line.prefix):
+            self._last_line = self._last_line.written(data)
         else:
-            self._cut.lost()
+            self._last_line = self._last_line.lost()
 
     async def room(self) -> None:
         await self._writer.room()
@@ -136,6 +137,7 @@ class Sinks:
         self._syslog_socket = syslog_socket
         self._writers: dict[Hashable, Writer] = {}
         self._worker = DiskWorker()
+        self._reports = ReportQueue()
         self.writes = LogWrites()
         """What is written to regular files; followers are woken by it."""
         self._warned: set[str] = set()
@@ -272,22 +274,21 @@ class Sinks:
         request = log.request
         path, rotation = request.path, request.rotation
         if log.size is not None:
-
-            def make(report: Report) -> LogFile:
-                compressor = self._compressor if rotation.compressed else None
-                return LogFile(
-                    path,
-                    log.fd,
-                    size=log.size,
-                    rotation=rotation,
-                    report=report,
-                    creation=request.creation,
-                    compressor=compressor,
-                    rotations=self._rotations,
-                    rotated=log.rotated,
-                )
-
-            return FileSink(make, self._worker, self.writes, request.report or self.report)
+            report = request.report or self.report
+            self._reports.attach()
+            file = LogFile(
+                path,
+                log.fd,
+                size=log.size,
+                rotation=rotation,
+                report=report,
+                reports=self._reports,
+                creation=request.creation,
+                compressor=self._compressor if rotation.compressed else None,
+                rotations=self._rotations,
+                rotated=log.rotated,
+            )
+            return FileSink(file, self._worker, self.writes, report, self._reports)
         sink = StreamSink(
             self._stream_writer(path, log.fd),
             reopen=lambda: self._reopened(path),

@@ -12,12 +12,13 @@ import select
 import threading
 import time
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import trio
 
 from trio_supervisor.core.config.model import Severity
-from trio_supervisor.runtime.logs.drops import CutLine, DropCounter, reason
+from trio_supervisor.runtime.logs.drops import WHOLE, DropCounter, reason
 from trio_supervisor.runtime.logs.reports import ReportQueue
 from trio_supervisor.runtime.logs.worker import wake
 from trio_supervisor.runtime.system.threads import NoThread, start
@@ -51,18 +52,18 @@ class Descriptor:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._cut = CutLine()
+        self._last_line = WHOLE
 
     def write(self, data: memoryview) -> int:
         try:
-            if self._cut.prefix:
-                self._cut.written(self._cut.prefix[: self._write(self._cut.prefix)])
+            if prefix := self._last_line.prefix:
+                self._last_line = self._last_line.written(prefix[: self._write(prefix)])
             written = self._write(data)
         except OSError as error:
             if error.errno != errno.EPIPE:  # the next reader of a FIFO begins with a line anyway
-                self._cut.lost()
+                self._last_line = self._last_line.lost()
             raise
-        self._cut.written(data[:written])
+        self._last_line = self._last_line.written(data[:written])
         return written
 
     def _write(self, data: bytes | memoryview) -> int:
@@ -93,8 +94,9 @@ class Writer:
         """True after EPIPE. Writing goes on, because a FIFO can be reopened by a new reader."""
         self.name = name
         self._target = target
-        self._reports = ReportQueue(report)
-        self._drops = DropCounter(name, self._reports.add)
+        self._reports = ReportQueue()
+        self._report = partial(self._reports.add, report)
+        self._drops = DropCounter(name, self._report)
         self._queue: deque[bytes] = deque()
         self._users = 1
         self._ended = False
@@ -174,7 +176,7 @@ class Writer:
             unused = not self._users
             if self.backlog and not self._left:
                 self._left = True
-                self._reports.add(
+                self._report(
                     Severity.ERROR,
                     f"log {self.name}: {self.backlog} bytes are not written before the end,"
                     " because its reader is too slow",

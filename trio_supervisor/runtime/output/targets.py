@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config.model import AUTO, Compression, FileTarget
@@ -207,9 +207,8 @@ class ChannelTargets:
 
     def _request(self, target: FileTarget) -> LogRequest:
         self.path = self._path_of(target)
-        rotation = RotationScheme(
-            target.maxbytes, target.backups, target.compress is Compression.GZ
-        )
+        compressed = target.compress is Compression.GZ
+        rotation = _rotation(target.maxbytes, target.backups, compressed)
         return LogRequest(self.path, rotation, self._creation(target), self._report)
 
     def _creation(self, target: FileTarget) -> LogCreation:
@@ -226,3 +225,9 @@ class ChannelTargets:
             self.path = self._make_auto_log()
             self._make_auto_log = None  # it is made once, and is memory for each program
         return self.path
+
+
+@cache
+def _rotation(maxbytes: int, backups: int, compressed: bool) -> RotationScheme:
+    """Return the same object for all logs with equal options: few differ."""
+    return RotationScheme(maxbytes, backups, compressed)
