@@ -174,6 +174,28 @@ def test_http_error() -> None:
     assert ServerAddress("unix:///s").name == "127.0.0.1"
 
 
+@pytest.mark.behaviour("client.md#a-daemon-that-was-killed")
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_look_around_while_nothing_answers(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also before the handshake of TLS: the keeper of a killed daemon accepts, and says nothing."""
+    monkeypatch.setattr(client_module, "LOOK", 0.01)
+    looks: list[int] = []
+
+    def look() -> None:
+        looks.append(1)
+        if len(looks) == 3:
+            raise InterruptedError
+
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        closing(Client(f"{scheme}://127.0.0.1:{silent.getsockname()[1]}")) as client,
+    ):
+        client.while_waiting = look
+        with pytest.raises(InterruptedError):
+            client.call("supervisor.getState")
+    assert len(looks) == 3
+
+
 @pytest.mark.behaviour("client.md#timeouts", "client.md#unexpected-errors")
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_UNIX], ids=["tcp", "unix"])
 def test_a_frozen_server_times_out(tmp_path: Path, family: socket.AddressFamily) -> None:

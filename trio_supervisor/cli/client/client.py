@@ -20,9 +20,12 @@ from trio_supervisor.core.numbers import natural
 TYPE_CHECKING = False  # type checkers know this flag; importing typing would be slow
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from ssl import SSLSocket
+    from typing import Any, TypeVar
 
     from trio_supervisor.cli.client.xml import Param
+
+    T = TypeVar("T")
 
 __all__ = [
     "BadAnswer",
@@ -125,10 +128,15 @@ class ServerAddress:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
 
-    def connect(self, timeout: float | None, tls: TlsOptions) -> _socket.socket:
-        """Return a connected socket. Raises OSError, which names the host or the path."""
+    def connect(
+        self, timeout: float | None, tls: TlsOptions, shake_hands: Callable[[SSLSocket], None]
+    ) -> _socket.socket:
+        """Return a connected socket. Raises OSError, which names the host or the path.
+
+        ``shake_hands`` waits for the handshake of TLS.
+        """
         try:
-            return self._connected(timeout, tls)
+            return self._connected(timeout, tls, shake_hands)
         except OSError as error:
             if isinstance(error, TimeoutError) and error.errno is None:
                 raise  # a timeout, which is reported with the URL
@@ -141,9 +149,11 @@ class ServerAddress:
                 error.filename = self.path or self.host
             raise
 
-    def _connected(self, timeout: float | None, tls: TlsOptions) -> _socket.socket:
+    def _connected(
+        self, timeout: float | None, tls: TlsOptions, shake_hands: Callable[[SSLSocket], None]
+    ) -> _socket.socket:
         if not self.path:
-            return self._connected_over_tcp(timeout, tls)
+            return self._connected_over_tcp(timeout, tls, shake_hands)
         connection = _socket.socket(_socket.AF_UNIX)
         try:
             connection.settimeout(timeout)
@@ -153,7 +163,9 @@ class ServerAddress:
             raise
         return connection
 
-    def _connected_over_tcp(self, timeout: float | None, tls: TlsOptions) -> _socket.socket:
+    def _connected_over_tcp(
+        self, timeout: float | None, tls: TlsOptions, shake_hands: Callable[[SSLSocket], None]
+    ) -> _socket.socket:
         # Imported here because most clients use the unix socket.
         from socket import create_connection
 
@@ -162,7 +174,7 @@ class ServerAddress:
             return connection
         from trio_supervisor.cli.client.tls import secured
 
-        return secured(connection, self.host, tls)
+        return secured(connection, self.host, tls, shake_hands)
 
 
 class Client:
@@ -196,7 +208,7 @@ class Client:
     def call(self, method: str, *params: Param) -> Any:
         """Make an XML-RPC call and return its value. Raises Fault, HttpError, BadAnswer as well."""
         target = ServerAddress(self._url)
-        connection = self._idle_connection() or target.connect(self._timeout, self._tls)
+        connection = self._idle_connection() or self._connect(target)
         self._connection = None  # kept only if the call succeeds
         try:
             body = encode_call(method, params)
@@ -205,7 +217,7 @@ class Client:
             answer = bytearray()
             deadline = self._deadline()
             while not response.complete:
-                data = self._receive(connection, deadline)
+                data = self._wait(connection, deadline, lambda: connection.recv(READ_SIZE))
                 answer += response.feed(data)
                 if len(answer) > LONGEST_ANSWER:
                     raise BadAnswer(f"the answer has more than {LONGEST_ANSWER} bytes")
@@ -224,7 +236,7 @@ class Client:
     def stream(self, path: str) -> ResponseStream:
         """Start a GET on its own connection; the response may be unending."""
         target = ServerAddress(self._url)
-        connection = target.connect(self._timeout, self._tls)
+        connection = self._connect(target)
         try:
             connection.sendall(self._head(target, f"GET {path}", None))
         except BaseException:
@@ -236,6 +248,13 @@ class Client:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    def _connect(self, target: ServerAddress) -> _socket.socket:
+        return target.connect(self._timeout, self._tls, self._shake_hands)
+
+    def _shake_hands(self, connection: SSLSocket) -> None:
+        self._wait(connection, self._deadline(), connection.do_handshake)
+        connection.settimeout(self._timeout)
 
     def _idle_connection(self) -> _socket.socket | None:
         """Return the open connection, or None if the daemon has closed it meanwhile.
@@ -256,16 +275,18 @@ class Client:
         self.close()  # end of file, or unsolicited bytes
         return None
 
-    def _receive(self, connection: _socket.socket, deadline: float | None) -> bytes:
-        """Receive the next bytes; empty at the end. Raises OSError."""
+    def _wait(
+        self, connection: _socket.socket, deadline: float | None, action: Callable[[], T]
+    ) -> T:
+        """Do what waits for the daemon, and can be tried again after a timeout. Raises OSError."""
         while self.while_waiting is not None:
             connection.settimeout(LOOK if deadline is None else min(LOOK, _left(deadline)))
             try:
-                return connection.recv(READ_SIZE)
+                return action()
             except TimeoutError:
                 self.while_waiting()
         connection.settimeout(None if deadline is None else _left(deadline))
-        return connection.recv(READ_SIZE)
+        return action()
 
     def _deadline(self) -> float | None:
         return None if self._timeout is None else time.monotonic() + self._timeout

@@ -7,6 +7,7 @@ import ssl
 TYPE_CHECKING = False  # type checkers know this flag; importing typing would be slow
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from trio_supervisor.cli.client.tls_options import TlsOptions
 
@@ -26,10 +27,22 @@ class _Socket(ssl.SSLSocket):
             raise BlockingIOError from error
 
 
-def secured(connection: socket.socket, host: str, options: TlsOptions) -> ssl.SSLSocket:
-    """Start TLS on a connection; closes it on failure. Raises OSError."""
+def secured(
+    connection: socket.socket,
+    host: str,
+    options: TlsOptions,
+    shake_hands: Callable[[ssl.SSLSocket], None],
+) -> ssl.SSLSocket:
+    """Start TLS on a connection; closes it on failure. Raises OSError.
+
+    ``shake_hands`` calls ``do_handshake``, after a timeout again.
+    """
     try:
-        return _context(options).wrap_socket(connection, server_hostname=host)
+        connection = secure = _context(options).wrap_socket(
+            connection, server_hostname=host, do_handshake_on_connect=False
+        )
+        shake_hands(secure)
+        return secure
     except ssl.SSLCertVerificationError as error:
         connection.close()
         raise OSError(
