@@ -6,6 +6,7 @@
     subjects         the two daemons: start, observe and end one
     supervisor_venv  Supervisor 4.3.0 in a virtual environment
     probe            observation of a running daemon: XML-RPC over its socket, and /proc
+    starts           files that tell when they are executed
     load             XML-RPC load over TCP
     report           medians, ratios and the table (pure)
     crowd            separate benchmark: one client among many others

@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     if arguments.list:
         for scenario in SCENARIOS.values():
-            print(f"{scenario.name:<10} {scenario.what}")
+            print(f"{scenario.name:<20} {scenario.what}")
         return 0
     scenarios = [SCENARIOS[name] for name in arguments.scenario or SCENARIOS]
     # SIGTERM must not leave the daemon running: SystemExit runs the cleanup.

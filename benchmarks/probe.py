@@ -95,6 +95,10 @@ class Rpc:
         """Return the pid that the daemon reports; 0 means that there is none."""
         return cast("dict[str, int]", self._call("getProcessInfo", name))["pid"]
 
+    def state(self, name: str) -> str:
+        """Return the name of the state of a process."""
+        return cast("dict[str, str]", self._call("getProcessInfo", name))["statename"]
+
     def start(self, name: str) -> None:
         """Request a start without waiting for it."""
         self._call("startProcess", name, False)

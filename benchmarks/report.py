@@ -63,7 +63,7 @@ def table(measures: Sequence[Measure], ours: Sequence[Sample], supervisor: Seque
                 measure.unit,
                 _MISSING if mine is None else _number(mine.median),
                 _MISSING if theirs is None else _number(theirs.median),
-                _MISSING if quotient is None else f"{quotient:.2f}",
+                _MISSING if quotient is None else _quotient(quotient),
                 measure.better,
                 _range(mine),
                 _range(theirs),
@@ -83,6 +83,11 @@ def _line(row: Sequence[str], widths: Sequence[int]) -> str:
 
 def _range(summary: Summary | None) -> str:
     return _MISSING if summary is None else f"{_number(summary.low)}-{_number(summary.high)}"
+
+
+def _quotient(value: float) -> str:
+    """Format with two decimals, or two significant digits if that says more."""
+    return f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
 
 
 def _number(value: float) -> str:

@@ -18,6 +18,8 @@ from benchmarks.probe import MeasurementError, Rpc, children, wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from benchmarks.starts import Executables
+
 _ROOT = Path(__file__).parents[1]
 
 #: Timeout in seconds of one run, start and measurement together: about ten times the longest run.
@@ -25,6 +27,9 @@ RUN_LIMIT = 90.0
 
 #: Timeout in seconds for a daemon to stop its programs and exit, before all are killed.
 _STOP_LIMIT = 20.0
+
+#: Seconds between two checks of a daemon while its programs are awaited.
+_CHECK_INTERVAL = 0.5
 
 #: Timeout in seconds for printing the version.
 _VERSION_LIMIT = 30.0
@@ -146,8 +151,25 @@ class Daemon:
         """Wait until the daemon has this many child processes, without sending it requests."""
         return self.wait(lambda: len(children(self.pid)) >= count, f"{count} child processes")
 
+    def wait_for_starts(self, programs: Executables, count: int) -> float:
+        """Wait until this many of the programs have been started, without requests or polling."""
+        while len(programs.started) < count:
+            self._check_alive()
+            if time.monotonic() >= self._deadline:
+                raise MeasurementError(f"gave up waiting for {count} programs")
+            programs.wait(_CHECK_INTERVAL)
+        return time.monotonic()
+
     def wait_for_answer(self) -> float:
         return self.wait(self.rpc.answers, "an answer on the control socket")
+
+    def wait_for_last(self, name: str) -> float:
+        """Wait until the daemon reports that this process, the last to be started, is RUNNING.
+
+        Supervisor takes much more processor time to report all.
+        """
+        self.wait_for_answer()
+        return self.wait(lambda: self.rpc.state(name) == "RUNNING", f"the start of {name}")
 
     def wait_for_running(self, count: int) -> float:
         """Wait until the daemon reports exactly this many processes, all RUNNING."""

@@ -25,6 +25,7 @@ SCENARIOS = {
         boot.SCENARIO,
         boot.USER_SCENARIO,
         restart.SCENARIO,
+        restart.THOUSAND_SCENARIO,
         drain.SCENARIO,
         flood.SCENARIO,
         lines.SCENARIO,
