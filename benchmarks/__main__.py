@@ -10,12 +10,13 @@ import sys
 from pathlib import Path
 
 from benchmarks import supervisor_venv
+from benchmarks.launched import adopt_orphans
 from benchmarks.picture import draw
 from benchmarks.probe import MeasurementError
 from benchmarks.report import table
 from benchmarks.scenario import Scenario, alternate
 from benchmarks.scenarios import SCENARIOS
-from benchmarks.subjects import Subject, adopt_orphans, ours, supervisor
+from benchmarks.subjects import Subject, ours, supervisor
 
 #: The smallest number of runs whose median is not affected by two outliers.
 _DEFAULT_RUNS = 5
@@ -51,7 +52,7 @@ def _measure(
     scenario: Scenario, subjects: tuple[Subject, Subject], runs: int, pictures: Path | None
 ) -> bool:
     """Run one scenario and print its table; return True if a run failed."""
-    samples, failures = alternate(scenario, subjects, runs)
+    samples, failures = alternate(scenario.name, scenario.run, subjects, runs)
     mine, theirs = (samples[subject.name] for subject in subjects)
     print(f"\n{scenario.name}: {scenario.what}")
     print(f"Successful runs: {len(mine)} ours, {len(theirs)} Supervisor.\n")

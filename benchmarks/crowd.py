@@ -19,8 +19,9 @@ from pathlib import Path
 
 import trio
 
+from benchmarks.launched import adopt_orphans
 from benchmarks.probe import memory, wait_until
-from benchmarks.subjects import adopt_orphans, ours, running
+from benchmarks.subjects import ours, running
 
 IDLE = 500
 STREAMS = 100

@@ -19,8 +19,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.launched import adopt_orphans
 from benchmarks.probe import MeasurementError, cpu_seconds
-from benchmarks.subjects import adopt_orphans, ours, running
+from benchmarks.subjects import ours, running
 from trio_supervisor.core.config.model import LogFormat
 from trio_supervisor.core.line_records import RENDERERS, LineRecords, Origin
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 #: The values measured by one run, by name of the measure.
@@ -24,7 +24,7 @@ class Measure:
     name: str
     unit: str
     better: str
-    """``lower`` or ``higher``."""
+    """``lower``, ``higher``, or empty if neither is: there is no ratio then."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ def summarize(samples: Sequence[Sample], measure: str) -> Summary | None:
     return Summary(statistics.median(values), min(values), max(values))
 
 
-def ratio(ours: Summary | None, supervisor: Summary | None) -> float | None:
-    """Return ours divided by Supervisor's; None if one is missing or the divisor is 0."""
-    if ours is None or supervisor is None or supervisor.median == 0:
+def ratio(ours: Summary | None, other: Summary | None) -> float | None:
+    """Return ours divided by the other's; None if one is missing or the divisor is 0."""
+    if ours is None or other is None or other.median == 0:
         return None
-    return ours.median / supervisor.median
+    return ours.median / other.median
 
 
 def table(measures: Sequence[Measure], ours: Sequence[Sample], supervisor: Sequence[Sample]) -> str:
@@ -69,13 +69,42 @@ def table(measures: Sequence[Measure], ours: Sequence[Sample], supervisor: Seque
                 _range(theirs),
             )
         )
+    return _columns(rows, _TEXT_COLUMNS)
+
+
+def comparison(
+    measures: Sequence[Measure], samples: Mapping[str, Sequence[Sample]], base: str
+) -> str:
+    """Format the results of several subjects as a plain text table.
+
+    Each measure has two columns: the median with the lowest and highest run, and the median of
+    ``base`` divided by that of the subject.
+    """
+    head, rows = [""], [[name] for name in samples]
+    for measure in measures:
+        mine = summarize(samples[base], measure.name)
+        head.append(f"{measure.name} ({measure.unit})".removesuffix(" ()"))
+        if measure.better:
+            head.append(f"{base}/it")
+        for row, found in zip(rows, samples.values(), strict=True):
+            summary = summarize(found, measure.name)
+            row.append(
+                _MISSING if summary is None else f"{_number(summary.median)} ({_range(summary)})"
+            )
+            if measure.better:
+                quotient = ratio(mine, summary)
+                row.append(_MISSING if quotient is None else _quotient(quotient))
+    return _columns([head, *rows], {0})
+
+
+def _columns(rows: Sequence[Sequence[str]], text_columns: Container[int]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(_line(row, widths) for row in rows)
+    return "\n".join(_line(row, widths, text_columns) for row in rows)
 
 
-def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+def _line(row: Sequence[str], widths: Sequence[int], text_columns: Container[int]) -> str:
     cells = (
-        cell.ljust(width) if column in _TEXT_COLUMNS else cell.rjust(width)
+        cell.ljust(width) if column in text_columns else cell.rjust(width)
         for column, (cell, width) in enumerate(zip(row, widths, strict=True))
     )
     return "  ".join(cells).rstrip()

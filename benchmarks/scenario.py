@@ -6,7 +6,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from benchmarks.probe import MeasurementError
 
@@ -43,14 +43,23 @@ class Scenario:
     """None means that the measures are no curve."""
 
 
-def alternate(
-    scenario: Scenario, subjects: Sequence[Subject], runs: int
-) -> tuple[dict[str, list[Sample]], list[MeasurementError]]:
-    """Run the scenario ``runs`` times with each subject; return samples by subject, and failures.
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
 
-    The first round is a warm-up and not counted: it compiles bytecode and fills the page cache,
-    which made it up to four times slower. Each round starts with the other subject. A subject that
-    fails is not run again, because the error would most likely repeat.
+
+_Subject = TypeVar("_Subject", bound=_Named)
+
+
+def alternate(
+    name: str, run: Callable[[_Subject, Path], Sample], subjects: Sequence[_Subject], runs: int
+) -> tuple[dict[str, list[Sample]], list[MeasurementError]]:
+    """Run a measurement ``runs`` times with each subject, in an empty temporary directory.
+
+    Return samples by subject, and failures. The first round is a warm-up and not counted: it
+    compiles bytecode and fills the page cache, which made it up to four times slower. Each round
+    has the reverse order of the one before. A subject that fails is not run again, because the
+    error would most likely repeat.
     """
     samples: dict[str, list[Sample]] = {subject.name: [] for subject in subjects}
     failures: list[MeasurementError] = []
@@ -58,9 +67,10 @@ def alternate(
     for number in range(runs + 1):
         for subject in tuple(left):
             which = f"run {number} of {runs}" if number else "warm-up"
-            print(f"{scenario.name}: {which}, {subject.name}", file=sys.stderr, flush=True)
+            print(f"{name}: {which}, {subject.name}", file=sys.stderr, flush=True)
             try:
-                sample = _run_once(scenario, subject)
+                with tempfile.TemporaryDirectory(prefix="benchmark-") as directory:
+                    sample = run(subject, Path(directory))
             except MeasurementError as error:
                 failures.append(error)
                 left.remove(subject)
@@ -69,8 +79,3 @@ def alternate(
                     samples[subject.name].append(sample)
         left.reverse()
     return samples, failures
-
-
-def _run_once(scenario: Scenario, subject: Subject) -> Sample:
-    with tempfile.TemporaryDirectory(prefix="benchmark-") as directory:
-        return scenario.run(subject, Path(directory))

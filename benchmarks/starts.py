@@ -30,7 +30,9 @@ _CHUNK = 64 * 1024
 
 
 class Executables:
-    """Files for programs that sleep; ``started`` has the numbers of those executed so far.
+    """Files for programs that sleep, at ``paths``.
+
+    ``started`` has the numbers of those executed so far.
 
     Raises MeasurementError if programs in this directory cannot be executed or watched.
     """
@@ -47,17 +49,14 @@ class Executables:
         self._numbers: dict[int, int] = {}
         copy = directory / "sleep"
         shutil.copy("/bin/sleep", copy)
-        self._paths = [directory / "programs" / str(number) / "sleep" for number in range(count)]
-        for number, path in enumerate(self._paths):
+        paths = [directory / "programs" / str(number) / "sleep" for number in range(count)]
+        for number, path in enumerate(paths):
             path.parent.mkdir(parents=True)
             path.hardlink_to(copy)
             watched = os.fsencode(path.parent)
             watch = self._libc.inotify_add_watch(self._inotify, watched, _IN_OPEN)
             self._numbers[self._checked(watch)] = number
-
-    def path(self, number: int) -> str:
-        """Return the path of the file that this program executes."""
-        return str(self._paths[number])
+        self.paths = list(map(str, paths))
 
     def wait(self, seconds: float) -> None:
         """Add to ``started`` what has been executed; wait for that if nothing has been."""

@@ -1,43 +1,25 @@
-"""The two daemons under measurement: start one in the foreground, observe it and end it."""
+"""The two daemons under measurement: start one in the foreground and send it requests."""
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.probe import MeasurementError, Rpc, children, wait_until
+from benchmarks.launched import RUN_LIMIT, SHOWN_OUTPUT, Launched
+from benchmarks.probe import MeasurementError, Rpc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from benchmarks.starts import Executables
+    from collections.abc import Iterator
 
 _ROOT = Path(__file__).parents[1]
 
-#: Timeout in seconds of one run, start and measurement together: about ten times the longest run.
-RUN_LIMIT = 90.0
-
-#: Timeout in seconds for a daemon to stop its programs and exit, before all are killed.
-_STOP_LIMIT = 20.0
-
-#: Seconds between two checks of a daemon while its programs are awaited.
-_CHECK_INTERVAL = 0.5
-
 #: Timeout in seconds for printing the version.
 _VERSION_LIMIT = 30.0
-
-#: Number of characters shown from the end of a failed daemon's output.
-_SHOWN_OUTPUT = 2000
-
-_PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 #: Open files allowed to the daemons: the pipes and logs of 1000 programs need more than the usual
 #: limit of 1024.
@@ -84,7 +66,7 @@ class Subject:
         if done.returncode != 0:
             raise MeasurementError(
                 f"{self.name}: {' '.join(self.command)} -v ended with {done.returncode}:\n"
-                + done.stderr[-_SHOWN_OUTPUT:]
+                + done.stderr[-SHOWN_OUTPUT:]
             )
         return done.stdout.strip()
 
@@ -104,7 +86,7 @@ def supervisor(supervisord: Path) -> Subject:
     return Subject("Supervisor", (str(supervisord),))
 
 
-class Daemon:
+class Daemon(Launched):
     """A daemon under measurement."""
 
     def __init__(
@@ -129,36 +111,8 @@ class Daemon:
             )
         )
         self.rpc = Rpc(socket)
-        self._subject = subject
-        self._others = children(os.getpid())
-        self._output = directory / "output"
-        with self._output.open("wb") as output:
-            self.launched = time.monotonic()
-            self._deadline = self.launched + limit
-            self._process = subprocess.Popen(
-                [*subject.command, "-n", "-c", str(configuration)],
-                env=os.environ | subject.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def wait_for_children(self, count: int) -> float:
-        """Wait until the daemon has this many child processes, without sending it requests."""
-        return self.wait(lambda: len(children(self.pid)) >= count, f"{count} child processes")
-
-    def wait_for_starts(self, programs: Executables, count: int) -> float:
-        """Wait until this many of the programs have been started, without requests or polling."""
-        while len(programs.started) < count:
-            self._check_alive()
-            if time.monotonic() >= self._deadline:
-                raise MeasurementError(f"gave up waiting for {count} programs")
-            programs.wait(_CHECK_INTERVAL)
-        return time.monotonic()
+        command = [*subject.command, "-n", "-c", str(configuration)]
+        super().__init__(subject.name, command, subject.environment, directory, limit=limit)
 
     def wait_for_answer(self) -> float:
         return self.wait(self.rpc.answers, "an answer on the control socket")
@@ -176,41 +130,12 @@ class Daemon:
         self.wait_for_answer()
         return self.wait(lambda: self.rpc.all_running(count), f"{count} RUNNING processes")
 
-    def wait(self, condition: Callable[[], bool], what: str) -> float:
-        """Wait for a condition while the daemon runs; return the time at which it was true.
-
-        Raises MeasurementError if the daemon exits or ``RUN_LIMIT`` is over.
-        """
-
-        def seen() -> bool:
-            self._check_alive()
-            return condition()
-
-        return wait_until(seen, deadline=self._deadline, what=f"{what} of {self._subject.name}")
-
-    def _check_alive(self) -> None:
-        code = self._process.poll()
-        if code is not None:
-            output = self._output.read_text(errors="replace")[-_SHOWN_OUTPUT:].strip()
-            raise MeasurementError(
-                f"{self._subject.name}: the daemon ended with {code}:\n{output or '(no output)'}"
-            )
-
     def end(self) -> None:
         """End the daemon and its remaining children, by pid; also if interrupted."""
         try:
-            self._process.terminate()
-            self._process.wait(_STOP_LIMIT)
-        except subprocess.TimeoutExpired:
-            pass  # killed below, as after an interrupt
+            super().end()
         finally:
-            self._process.kill()
-            self._process.wait()
             self.rpc.close()
-            while (
-                orphans := children(os.getpid()) - self._others
-            ):  # a killed process may leave children
-                _end_processes(orphans)
 
 
 @contextmanager
@@ -232,21 +157,3 @@ def running(
         yield daemon
     finally:
         daemon.end()
-
-
-def adopt_orphans() -> None:
-    """Make this process a subreaper, so that it inherits the children of a dead daemon.
-
-    ``Daemon.end`` then finds these processes, and their pids are not reused until it reaps them.
-    Raises MeasurementError if the kernel refuses.
-    """
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        raise MeasurementError(f"prctl: {os.strerror(ctypes.get_errno())}")
-
-
-def _end_processes(pids: set[int]) -> None:
-    """Kill and reap these child processes of this process."""
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)

@@ -35,7 +35,7 @@ def programs(
     return "\n".join(
         _PROGRAM.format(
             name=name(number),
-            path="/bin/sleep" if executables is None else executables.path(number),
+            path="/bin/sleep" if executables is None else executables.paths[number],
             lifetime=lifetime,
             options=options,
         )

@@ -52,7 +52,7 @@ stopsignal = KILL
 def _run(subject: Subject, directory: Path, *, others: int = 0) -> Sample:
     with Executables(directory, _KILLS) as victims:
         sections = [
-            _PROGRAM.format(number=number, path=victims.path(number)) for number in range(_KILLS)
+            _PROGRAM.format(number=number, path=victims.paths[number]) for number in range(_KILLS)
         ]
         with running(subject, directory, "\n".join([*sections, fleet.programs(others)])) as daemon:
             daemon.wait_for_starts(victims, _KILLS)

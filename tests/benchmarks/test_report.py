@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.report import Measure, Summary, ratio, summarize, table
+from benchmarks.report import Measure, Summary, comparison, ratio, summarize, table
 
 RATE = Measure("rate", "MB/s", "higher")
 
@@ -51,3 +51,22 @@ def test_table_has_a_line_for_each_measure() -> None:
 def test_table_shows_what_is_missing() -> None:
     line = table([RATE], [], [{"rate": 5.0}]).splitlines()[1]
     assert line.split() == ["rate", "MB/s", "-", "5", "-", "higher", "-", "5-5"]
+
+
+def test_comparison_has_a_line_for_each_subject() -> None:
+    measures = [Measure("time", "s", "lower"), Measure("processes", "", "")]
+    samples = {
+        "ours": [{"time": 3.0, "processes": 1.0}, {"time": 1.0, "processes": 1.0}],
+        "other": [{"time": 4.0, "processes": 301.0}],
+        "broken": [],
+    }
+    assert comparison(measures, samples, "ours").splitlines() == [
+        "        time (s)  ours/it      processes",
+        "ours     2 (1-3)     1.00        1 (1-1)",
+        "other    4 (4-4)     0.50  301 (301-301)",
+        "broken         -        -              -",
+    ]
+
+
+def test_small_ratios_have_two_digits() -> None:
+    assert table([RATE], [{"rate": 3.0}], [{"rate": 1004.0}]).split()[-4] == "0.003"

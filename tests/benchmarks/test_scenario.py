@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchmarks.probe import MeasurementError
-from benchmarks.report import Measure
-from benchmarks.scenario import Scenario, alternate
+from benchmarks.scenario import alternate
 from benchmarks.subjects import Subject, running
 
 if TYPE_CHECKING:
@@ -28,8 +27,7 @@ def test_rounds_start_with_the_other_subject_after_an_uncounted_one() -> None:
         order.append(subject.name)
         return {"position": len(order)}
 
-    scenario = Scenario("order", "", (Measure("position", "", "lower"),), run)
-    samples, failures = alternate(scenario, (OURS, SUPERVISOR), runs=2)
+    samples, failures = alternate("order", run, (OURS, SUPERVISOR), runs=2)
     assert order == ["ours", "Supervisor", "Supervisor", "ours", "ours", "Supervisor"]
     assert samples == {
         "ours": [{"position": 4}, {"position": 5}],
@@ -44,8 +42,7 @@ def test_failing_subject_is_run_once_and_the_other_one_goes_on() -> None:
             raise MeasurementError("no daemon")
         return {"value": 1}
 
-    scenario = Scenario("failing", "", (Measure("value", "", "lower"),), run)
-    samples, failures = alternate(scenario, (OURS, SUPERVISOR), runs=2)
+    samples, failures = alternate("failing", run, (OURS, SUPERVISOR), runs=2)
     assert samples == {"ours": [], "Supervisor": [{"value": 1}, {"value": 1}]}
     assert [str(failure) for failure in failures] == ["no daemon"]
 

@@ -23,18 +23,18 @@ def test_each_program_is_known_when_it_is_executed(tmp_path: Path) -> None:
         programs.wait(0)
         assert programs.started == set()
         for number in (2, 0, 2):
-            subprocess.run([programs.path(number), "0"], check=True)
+            subprocess.run([programs.paths[number], "0"], check=True)
             programs.wait(LIMIT)
         assert programs.started == {0, 2}
         programs.started.clear()
-        subprocess.run([programs.path(1), "0"], check=True)
+        subprocess.run([programs.paths[1], "0"], check=True)
         programs.wait(LIMIT)
         assert programs.started == {1}
 
 
 def test_what_daemons_do_to_find_a_program_is_no_start(tmp_path: Path) -> None:
     with Executables(tmp_path, 1) as programs:
-        path = programs.path(0)
+        path = programs.paths[0]
         assert os.access(path, os.X_OK)
         os.stat(path)
         programs.wait(0)
