@@ -34,7 +34,7 @@ def output_of(channel: OutputChannel, before: int, searched: tuple[bytes, bytes]
         stripper=b"" if stripper is None else stripper._held,
         token=b"" if capture is None else capture._held,
         captured=None if captured is None else bytes(captured),
-        character=channel._characters._held,
+        character=b"" if channel._characters is None else channel._characters._held,
         line=b"" if records is None else records._records._held,
         line_since=None if records is None else records._held_since,
         searched=searched[0],
@@ -59,7 +59,8 @@ def remember(channel: OutputChannel, handed: HandedOutput) -> None:
 def hold_back(channel: OutputChannel, handed: HandedOutput) -> None:
     """Give an open channel what it has held back of the output of the present child."""
     capture, stripper, records = channel._capture, channel._stripper, channel._records
-    channel._characters._held = handed.character
+    if channel._characters is not None:
+        channel._characters._held = handed.character
     if stripper is not None:
         stripper._held = handed.stripper
     if capture is not None:

@@ -73,12 +73,11 @@ class OutputChannel:
         "_open_journal",
         "_pid",
         "_process",
-        "_publishes",
         "_reader",
         "_records",
         "_stripper",
+        "_subscriptions",
         "name",
-        "subscriptions",
         "tail",
         "targets",
         "time_index",
@@ -104,7 +103,6 @@ class OutputChannel:
         self._group = group
         self._host = host
         self._log_event, self._communication_event = _EVENTS[name]
-        self._publishes = config.events_enabled
         self._capture_maxbytes = config.capture_maxbytes
         usual: Reader = PROMPT if config.capture_maxbytes else host.gathering
         self._reader: Reader = usual if reader is None else reader
@@ -126,13 +124,22 @@ class OutputChannel:
             self._records = _record_stage(log_format, origin, self.targets, host.wall_clock)
         self._stripper: AnsiStripper | None = None
         self._capture: Capture | None = None
-        self._characters = WholeCharacters()
+        self._characters = WholeCharacters() if config.events_enabled else None
+        """None: no events are made of the output."""
         self._pid = 0
         self._has_ended = False
         """Whether the pipe of the present or last child was read to its end."""
-        self.subscriptions = Subscriptions()
+        self._subscriptions: Subscriptions | None = None
+        """None before the first one: most output has none."""
         self.tail = TailBuffer()
         self.time_index = TimeIndex()
+
+    @property
+    def subscriptions(self) -> Subscriptions:
+        """Who reads the output in the same program, made at its first use."""
+        if self._subscriptions is None:
+            self._subscriptions = Subscriptions()
+        return self._subscriptions
 
     @property
     def logfile(self) -> str | None:
@@ -215,9 +222,11 @@ class OutputChannel:
             self.deliver(self._capture.finish())
         if self._records is not None:
             self._records.finish(self._pid)
-        self._publish_text(self._characters.finish())
+        if self._characters is not None:
+            self._publish_text(self._characters.finish())
         self._stripper = self._capture = None
-        self.subscriptions.child_ended()
+        if self._subscriptions is not None:
+            self._subscriptions.child_ended()
         self.targets.close()
         if self._journal is not None:
             self._journal.close()
@@ -230,20 +239,22 @@ class OutputChannel:
     @property
     def backlogged(self) -> bool:
         """Whether a log target or a reader is too slow for more output."""
-        return self.targets.backlogged or self.subscriptions.full or self._is_held_back
+        is_full = self._subscriptions is not None and self._subscriptions.full
+        return self.targets.backlogged or is_full or self._is_held_back
 
     async def room(self) -> None:
         """Return when neither a log target nor a reader is too slow for more output."""
         await self.targets.room()  # returns also for a target that hangs, which then drops
-        await self.subscriptions.room()
-        if (pressure := self._host.bus.back_pressure) is not None and self._publishes:
+        if self._subscriptions is not None:
+            await self._subscriptions.room()
+        if (pressure := self._host.bus.back_pressure) is not None and self._characters is not None:
             await pressure.room((self._group, self._process))
 
     @property
     def _is_held_back(self) -> bool:
         """Whether a reader is too slow for the events that the output makes."""
         pressure = self._host.bus.back_pressure
-        if pressure is None or not self._publishes:
+        if pressure is None or self._characters is None:
             return False
         return pressure.is_full((self._group, self._process))
 
@@ -304,12 +315,12 @@ class OutputChannel:
     def _is_plain(self) -> bool:
         """Whether the bytes of the output go to its log as they are, and nowhere else."""
         return not (
-            self._publishes
+            self._characters is not None
             or self._records is not None
             or self._stripper is not None
             or self._capture is not None
             or self._journal is not None
-            or self.subscriptions
+            or self._subscriptions
             or self._host.daemon.loglevel <= Severity.DEBUG
         )
 
@@ -333,8 +344,9 @@ class OutputChannel:
             return
         try:
             self._write_to_log(data)
-            self.subscriptions.feed(data)
-            if self._publishes:
+            if self._subscriptions is not None:
+                self._subscriptions.feed(data)
+            if self._characters is not None:
                 self._publish_text(self._characters.feed(data))
             if self._host.daemon.loglevel <= Severity.DEBUG:
                 self._host.log(
@@ -356,12 +368,13 @@ class OutputChannel:
         self.tail.feed(data)
 
     def _publish_text(self, data: bytes) -> None:
-        if data and self._publishes:
+        if data:
             self._host.publish(self._log_event(self._process, self._group, self._pid, data))
 
     def _publish_communication(self, data: bytes) -> None:
-        self._publish_text(self._characters.finish())  # no character reaches across a token
-        self._publish_text(data)  # captured output is a log event too
+        if self._characters is not None:
+            self._publish_text(self._characters.finish())  # no character reaches across a token
+            self._publish_text(data)  # captured output is a log event too
         self._host.publish(self._communication_event(self._process, self._group, self._pid, data))
         self._host.log(Severity.DEBUG, f"'{self._process}' {self.name} emitted a comm event")
 

@@ -24,7 +24,10 @@ class Subscribable(Protocol):
     """An output channel, as far as its lines are concerned."""
 
     name: str
-    subscriptions: Subscriptions
+
+    @property
+    def subscriptions(self) -> Subscriptions:
+        """Who reads it in the same program."""
 
 
 class OutputOwner(Protocol):

@@ -59,11 +59,12 @@ class Stdio:
         "_before",
         "_channels",
         "_label",
-        "_pipes",
         "_sinks",
         "_stderr",
+        "_stderr_pipe",
         "_stdin_taken",
         "_stdout",
+        "_stdout_pipe",
         "stdin",
     )
 
@@ -86,7 +87,9 @@ class Stdio:
         self._stderr = stdout if merged else stderr
         self._channels = (stdout,) if merged else (stdout, stderr)
         self._are_in_files = all(channel.is_in_files for channel in self._channels)
-        self._pipes: list[tuple[OutputChannel, int]] = []
+        self._stdout_pipe: int | None = None
+        self._stderr_pipe: int | None = None
+        """None without a child, and for stderr if it goes to the pipe of stdout."""
         self._before = (0, 0)
         """Bytes of stdout and stderr that earlier children wrote."""
 
@@ -125,9 +128,14 @@ class Stdio:
         """Take over the pipes of a new child."""
         if child.stdin is None or self.stdin.fd != child.stdin:  # else ``take_stdin`` was first
             self.take_stdin(child.stdin)
-        pipes = (self._stdout, child.stdout), (self._stderr, child.stderr)
-        self._pipes = [(channel, fd) for channel, fd in pipes if fd is not None]
+        self._stdout_pipe, self._stderr_pipe = child.stdout, child.stderr
         self._before = self._stdout.tail.count, self._stderr.tail.count
+
+    @property
+    def _pipes(self) -> list[tuple[OutputChannel, int]]:
+        """The pipes of output that we have, each with its channel."""
+        pipes = (self._stdout, self._stdout_pipe), (self._stderr, self._stderr_pipe)
+        return [(channel, fd) for channel, fd in pipes if fd is not None]
 
     def take_stdin(self, fd: int | None) -> None:
         """Take over the stdin of a child; what is sent from now on is queued for it."""
@@ -152,7 +160,7 @@ class Stdio:
         self.stdin.close()
         for _, fd in self._pipes:  # whose tasks have ended
             os.close(fd)
-        self._pipes = []
+        self._stdout_pipe = self._stderr_pipe = None
         self._close_logs()
 
     def _close_logs(self) -> None:

@@ -79,9 +79,7 @@ class BaseProcess:
         """Whether it is not to be started by ``autostart`` any more."""
         self.record = ProcessRecord() if record is None else record
         """Status and history as plain values; ``history`` is its public name."""
-        self.waiters = StateWaiters(
-            config.name, self.record, lambda severity, text: self._states.log(severity, text)
-        )
+        self.waiters = StateWaiters(config.name, group, self.record, host.log)
         self._host = host
         self._stdio = Stdio(
             config.name,

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_supervisor.core.config.model import Severity
+from trio_supervisor.core.config.names import full_name
+from trio_supervisor.core.process.log_lines import ProcessLine
 from trio_supervisor.core.process.states import STOPPED_STATES, State
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ class StateWaiters:
     __slots__ = (
         "_awaited",
         "_changed",
+        "_group",
         "_log",
         "_name",
         "_on_end",
@@ -36,10 +39,10 @@ class StateWaiters:
     )
 
     def __init__(
-        self, name: str, record: ProcessRecord, log: Callable[[Severity, str], None]
+        self, name: str, group: str, record: ProcessRecord, log: Callable[[Severity, str], None]
     ) -> None:
-        """``log`` adds to the text which process it is about."""
         self._name = name
+        self._group = group
         self._record = record
         self._log = log
         self.closed = False
@@ -134,7 +137,9 @@ class StateWaiters:
         now = trio.current_time()
         if now >= self._reminded + STOP_REMINDER:
             self._reminded = now
-            self._log(Severity.INFO, f"waiting for {self._name} to stop")
+            text, record = f"waiting for {self._name} to stop", self._record
+            name = full_name(self._name, self._group)
+            self._log(Severity.INFO, ProcessLine(text, name, record.pid, record.state))
         return self._reminded + STOP_REMINDER
 
     def _call_on_end(self) -> None:
