@@ -190,7 +190,7 @@ LAZY = (
     Lazy("cli.upgrade*", f"{NAME}.runtime.cgroups*", "few daemons have some"),
     Lazy("web.handover", f"{NAME}.web.pages*", "most daemons are never asked for a page"),
     Lazy("cli.daemon", "*", "a running daemon needs nothing of what other actions import"),
-    Lazy("runtime.system.malloc", "ctypes", "takes memory, and needed only after a flood"),
+    Lazy("runtime.system.malloc", "_ctypes", "takes memory, and needed only with many programs"),
     Lazy(
         "cli.client.client", "urllib.parse*", "slow, and needed only for credentials inside a URL"
     ),

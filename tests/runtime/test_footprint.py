@@ -317,6 +317,20 @@ print(*(name for name in loaded if name not in of_trio or name.startswith("trio_
     assert others <= STANDARD
 
 
+def test_settings_of_the_allocator_load_no_more_than_they_need() -> None:
+    """A daemon with many programs makes them, and ``ctypes`` would take 0.15 MiB more."""
+    script = """
+import sys
+from trio_supervisor.runtime.system.malloc import share_arena
+share_arena()
+print(*(name for name in sys.modules if "ctypes" in name))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=PATIENCE
+    )
+    assert done.stdout.split() == ["_ctypes"]
+
+
 def test_no_dataclass_compiles_methods_before_they_are_used() -> None:
     """``dataclasses`` compiles six for each class, which was half of the time of our imports."""
     script = """

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
-from trio_supervisor.core.journal.entry import NO_FACTS
+from trio_supervisor.core.journal.entry import NO_FACTS, OfChild
 from trio_supervisor.core.journal.evidence import (
     LIMIT,
     bounded,
@@ -92,3 +94,13 @@ def test_evidence_of_transitions() -> None:
         State.STARTING, State.BACKOFF, 0.0, EXIT, Evidence(0, 2, error="no such file")
     )
     assert evidence_of(failed, tuple, output=True) == {"failures": 2, "error": "no such file"}
+
+
+def test_the_pid_of_a_child_takes_little_memory() -> None:
+    transition = Transition(State.STARTING, State.RUNNING, 1.0, POLICY, Evidence(pid=7))
+    facts = evidence_of(transition, tuple, output=True)
+    assert {**facts} == {"pid": 7}
+    assert facts == {"pid": 7}
+    assert ("error" in facts, facts.get("error")) == (False, None)
+    assert sys.getsizeof(facts) < sys.getsizeof({"pid": 7}) / 3
+    assert isinstance(facts, OfChild)

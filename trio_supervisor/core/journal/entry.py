@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,29 @@ Facts = Mapping[str, Fact]
 
 #: The evidence of entries without any, shared.
 NO_FACTS: Facts = MappingProxyType({})
+
+
+class OfChild(Mapping[str, Fact]):
+    """The evidence that most entries have, the pid of a child: in a dict it takes four times as
+    much memory, for up to 50 entries of each process."""
+
+    __slots__ = ("_pid",)
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+
+    def __getitem__(self, name: str) -> Fact:
+        if name != "pid":
+            raise KeyError(name)
+        return self._pid
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(("pid",))
+
+    def __len__(self) -> int:
+        return 1
+
+
 #: Facts that differ between the turns of a loop and do not make them different entries.
 _PASSING = frozenset(
     {"pid", "lifetime", "failures", "stdout", "stderr", "peak_memory", "used", "pids"}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config.secrets import MASK, SHORTEST_SECRET
 from trio_supervisor.core.escape import escaped
-from trio_supervisor.core.journal.entry import NO_FACTS
+from trio_supervisor.core.journal.entry import NO_FACTS, OfChild
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -78,7 +78,7 @@ def evidence_of(
     facts = transition.evidence
     end = facts.end
     if end is None and not facts.error:  # a start, a success, a stop signal: most transitions
-        return {"pid": facts.pid} if facts.pid else NO_FACTS
+        return OfChild(facts.pid) if facts.pid else NO_FACTS
     found: dict[str, Fact] = {}
     if facts.pid:
         found["pid"] = facts.pid
