@@ -81,13 +81,16 @@ class Launched:
         return self.wait(lambda: len(children(self.pid)) >= count, f"{count} child processes")
 
     def wait_for_starts(self, programs: Executables, count: int) -> float:
-        """Wait until this many of the programs have been started, without requests or polling."""
+        """Wait until this many of the programs have been started, without requests or polling.
+
+        Return the time of the last of them.
+        """
         while len(programs.started) < count:
             self._check_alive()
             if time.monotonic() >= self._deadline:
                 raise MeasurementError(f"gave up waiting for {count} programs of {self._name}")
             programs.wait(_CHECK_INTERVAL)
-        return time.monotonic()
+        return programs.seen
 
     def wait_for_command(self) -> None:
         """Wait until the command has ended that leaves a supervisor in the background."""
