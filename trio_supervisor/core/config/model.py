@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import field
 from functools import lru_cache
-from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from trio_supervisor.core.config.access import Access, Credentials, Tls
 from trio_supervisor.core.config.depends_on import NO_DEPENDENCIES, Dependencies
@@ -182,8 +182,6 @@ class Command:
     """A program to run as a child."""
 
     line: str
-    announces: ClassVar[bool] = False
-    """Whether it announces that it has started; a command cannot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,6 +322,11 @@ class ProcessConfig:
     def wants_cgroup(self) -> bool:
         """Whether its children need a cgroup of their own."""
         return self.stopping.kill_mode is KillMode.CGROUP or self.limits.are_of_cgroup
+
+    @property
+    def announces(self) -> bool:
+        """Whether its children announce that they have started: tasks may, commands cannot."""
+        return self.task is not None and Task(self.task).announces
 
     @property
     def runnable(self) -> Command | Task:

@@ -40,8 +40,11 @@ class JournalMemory:
     def add(self, entry: JournalEntry) -> tuple[list[JournalEntry], tuple[int, ...]]:
         """Keep an entry; return those that are new or count more, and the numbers of those that
         were dropped because they are repeated."""
-        kept = self._of.setdefault(entry.process, [])
-        self._removed.pop(entry.process, None)
+        kept = self._of.get(entry.process)
+        if kept is None:
+            kept = self._of[entry.process] = []
+        elif self._removed:
+            self._removed.pop(entry.process, None)
         kept.append(entry)
         dropped = _fold(kept)
         if len(kept) > (OF_PROCESS if entry.process else OF_DAEMON):

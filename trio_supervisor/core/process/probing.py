@@ -95,7 +95,7 @@ def start_deadline(config: ProcessConfig, record: ProbeRecord, spawned_at: float
     Once it is ready, it is RUNNING when it has lived for ``startsecs``.
     """
     if record.is_ready:
-        return math.inf if config.runnable.announces else spawned_at + config.startsecs
+        return math.inf if config.announces else spawned_at + config.startsecs
     return record.expires
 
 

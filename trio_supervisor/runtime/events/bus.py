@@ -69,6 +69,8 @@ class Bus:
         """Deliver an event. It takes a serial number only if there is a subscriber."""
         for see in self._observers:
             see(event)
+        if not self._subscribers:
+            return
         serial: int | None = None
         extended = isinstance(event, Extended)
         for types, accept in tuple(self._subscribers):

@@ -115,7 +115,7 @@ def starting_words(process: Process) -> str:
     step = next_step(process.config, process.record)
     if step is not None:
         return f"is RUNNING in {_seconds_to(step)} s unless it ends before"
-    if process.config.runnable.announces:
+    if process.config.announces:
         return "has not called task_status.started() yet"
     if process.pid or process.kind is GroupKind.TASK:
         return "is RUNNING when it has ended as expected" if process.config.oneshot else ""

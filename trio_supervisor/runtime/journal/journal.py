@@ -152,8 +152,8 @@ class Journal:
             process,
             What.STATE,
             transition.cause,
-            old=transition.old.name,
-            new=transition.new.name,
+            old=transition.old._name_,  # ``name`` takes two more calls
+            new=transition.new._name_,
             evidence=evidence_of(transition, partial(self.secrets, config), output=self._output),
         )
 

@@ -247,9 +247,10 @@ class Driver:
                     self._host.log(Severity.WARN, text)
                 due = math.inf if is_held else record.due
                 await self._waiters.changed(until=min(due, left.due if left else math.inf))
-                if left is not None and trio.current_time() >= left.due:
+                now = trio.current_time()
+                if left is not None and now >= left.due:
                     left.tell()
-                if trio.current_time() >= record.due and not self.is_held_back:
+                if now >= record.due and not self.is_held_back:
                     self._states.begin(record.restart_cause or POLICY)
             if self._left_behind is not None:
                 self._left_behind.tell()

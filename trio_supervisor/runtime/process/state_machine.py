@@ -213,7 +213,7 @@ class StateMachine:
         record.signal = record.signal_entry = 0
         record.spawns += 1
         record.spawned_at = trio.current_time()
-        if self._config.oneshot or self._config.runnable.announces:
+        if self._config.oneshot or self._config.announces:
             record.deadline = math.inf
         else:
             record.deadline = record.spawned_at + self._config.startsecs
@@ -328,7 +328,7 @@ class StateMachine:
         if config.oneshot:
             fails = not expected
         else:
-            is_awaited = config.runnable.announces or config.readiness.condition is not None
+            is_awaited = config.announces or config.readiness.condition is not None
             was_short = lifetime < config.startsecs if unseen else config.startsecs > 0
             fails = is_awaited or was_short
         failed = record.state is State.STARTING and fails

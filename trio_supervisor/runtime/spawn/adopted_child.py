@@ -27,7 +27,6 @@ from trio_supervisor.runtime.spawn.child import (
     REAPED_ELSEWHERE,
     ends_by,
     exit_of_status,
-    usage_of,
 )
 from trio_supervisor.runtime.spawn.foreign_process import ForeignProcess
 from trio_supervisor.runtime.spawn.members import members_of_group, read_stat
@@ -171,7 +170,7 @@ class AdoptedChild:
             self._ended(REAPED_ELSEWHERE)
         else:
             if pid:
-                self.usage = usage_of(used)
+                self.usage = self._registry.usage_of(used)
                 self._ended(exit_of_status(status))
         return self._exit
 

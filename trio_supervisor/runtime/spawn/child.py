@@ -164,7 +164,7 @@ class RealChild:
         return ended
 
     async def left_in_group(self) -> set[Member]:
-        if self._exit is None or self._exit == REAPED_ELSEWHERE:  # since when, is not known
+        if self._exit is None or self._exit is REAPED_ELSEWHERE:  # since when, is not known
             return set()
         try:
             os.killpg(self.pid, 0)
@@ -188,7 +188,7 @@ class RealChild:
                 self._ended(REAPED_ELSEWHERE)
             else:
                 if pid:
-                    self.usage = usage_of(used)
+                    self.usage = self._registry.usage_of(used)
                     self._ended(exit_of_status(status))
         return self._exit
 
@@ -274,6 +274,9 @@ class ChildRegistry:
         self._poll_interval = poll_interval
         self._before_exec: set[int] = set()
         self._child_signals = trio.lowlevel.ParkingLot()
+        self._own_peak = 0
+        """The largest resident memory of this process when it was last looked at, in the unit of
+        ``ru_maxrss``."""
 
     def owns(self, pid: int) -> bool:
         """Whether this is the pid of a child here. Thread-safe."""
@@ -300,6 +303,23 @@ class ChildRegistry:
         if self.living.get(child.pid) is child:  # else the pid was reused for a newer child
             del self.living[child.pid]
 
+    def usage_of(self, used: resource.struct_rusage) -> ResourceUsage:
+        """Convert the resource usage that ``wait4`` returned for a child.
+
+        Linux counts the memory that a process had before its exec, and a child begins with that of
+        the daemon. A peak that does not exceed the daemon's own therefore says nothing about the
+        child.
+        """
+        peak = used.ru_maxrss
+        if peak > self._own_peak:  # else it needs no look: our own peak never sinks
+            try:
+                self._own_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            except OSError:  # a sandbox refuses it
+                peak = 0
+        if peak <= self._own_peak:
+            peak = 0
+        return ResourceUsage(used.ru_utime + used.ru_stime, peak * _MAXRSS_BYTES)
+
     def child_ended(self) -> None:
         """Wake all tasks in ``next_poll``: called for each SIGCHLD."""
         self._child_signals.unpark_all()
@@ -322,19 +342,3 @@ def exit_of_status(status: int) -> Exit:
     if os.WIFSIGNALED(status):
         return Exit(None, os.WTERMSIG(status), os.WCOREDUMP(status))
     return Exit(os.WEXITSTATUS(status))
-
-
-def usage_of(used: resource.struct_rusage) -> ResourceUsage:
-    """Convert the resource usage that ``wait4`` returned.
-
-    Linux counts the memory that a process had before its exec, and a child begins with that of the
-    daemon. A peak that does not exceed the daemon's own therefore says nothing about the child.
-    """
-    peak = used.ru_maxrss
-    try:
-        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    except OSError:  # a sandbox refuses it
-        own = peak
-    if peak <= own:
-        peak = 0
-    return ResourceUsage(used.ru_utime + used.ru_stime, peak * _MAXRSS_BYTES)
