@@ -44,6 +44,7 @@ from trio_supervisor.runtime.logs.autologs import remove_auto_logs
 from trio_supervisor.runtime.process.emergency_stop import end_survivors
 from trio_supervisor.runtime.requester import SIGNAL, cause_of_request, set_requester
 from trio_supervisor.runtime.rpc.plugins import is_plugin
+from trio_supervisor.runtime.spawn.child_signals import ChildSignals
 from trio_supervisor.runtime.spawn.launcher import ProcessLauncher
 from trio_supervisor.runtime.spawn.leftovers import find_leftovers
 from trio_supervisor.runtime.spawn.reaper import reap_orphans
@@ -143,7 +144,7 @@ class Service:
         # Opened first and closed last, so that no signal ever has its default effect.
         with (
             trio.open_signal_receiver(*handled) as signals,
-            trio.open_signal_receiver(signal.SIGCHLD) as child_signals,
+            ChildSignals() as child_signals,
             closing(self._server_sockets),
             nullcontext() if self._manager is None else closing(self._manager),
         ):
@@ -166,8 +167,7 @@ class Service:
                     if self._keeper is not None:  # the next program connects to it anew
                         self._keeper.close()
                         self._keeper = None
-                    receivers = (signals, child_signals)
-                    arrival = await following.execute(receivers, (*handled, signal.SIGCHLD))
+                    arrival = await following.execute((signals,), handled)
                     continue
                 config = following
                 daemon, messages = reload_daemon(self._config.daemon, config.daemon)
@@ -180,7 +180,7 @@ class Service:
     async def _incarnation(
         self,
         signals: AsyncIterator[int],
-        child_signals: AsyncIterator[int],
+        child_signals: ChildSignals,
         arrival: Arrival | None,
     ) -> Config | Departure | None:
         """Run one incarnation; return the configuration of the next, None after a shutdown.
@@ -550,18 +550,19 @@ async def _handle_signals(
 
 
 async def _handle_child_signals(
-    child_signals: AsyncIterator[int],
+    child_signals: ChildSignals,
     launcher: ProcessLauncher,
     orphan_wakeups: trio.MemorySendChannel[int],
-) -> None:
-    """Notify the launcher of each SIGCHLD, and wake the reaper of orphans.
+) -> NoReturn:
+    """Notify the launcher when children have ended, and wake the reaper of orphans.
 
     Wakeups that arrive while the reaper is busy are merged into one.
     """
-    async for number in child_signals:
+    while True:
+        await child_signals.ended(launcher.needs_child_signals)
         launcher.child_ended()
         with suppress(trio.WouldBlock):
-            orphan_wakeups.send_nowait(number)
+            orphan_wakeups.send_nowait(signal.SIGCHLD)
 
 
 def _act(

@@ -258,9 +258,11 @@ async def test_sigchld_wakes_those_who_wait_without_a_pidfd(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(child.wait)
             await trio.testing.wait_all_tasks_blocked()
+            assert launcher.needs_child_signals()
             child.send_group_signal(signal.SIGTERM)
             await anext(quits)
             launcher.child_ended()
+        assert not launcher.needs_child_signals()
         await output(child)
 
 

@@ -150,9 +150,10 @@ class RealChild:
         carry(nursery, self.pid)
 
     async def wait(self) -> Exit:
-        while (ended := self.poll()) is None:
+        while (ended := self._exit) is None:
             if self._pidfd is None:
-                await self._registry.next_poll()
+                if self.poll() is None:
+                    await self._registry.next_poll()
                 continue
             self._is_awaited = True
             try:
@@ -319,6 +320,11 @@ class ChildRegistry:
         if peak <= self._own_peak:
             peak = 0
         return ResourceUsage(used.ru_utime + used.ru_stime, peak * _MAXRSS_BYTES)
+
+    @property
+    def needs_child_signals(self) -> bool:
+        """Whether a task is in ``next_poll``."""
+        return bool(self._child_signals)
 
     def child_ended(self) -> None:
         """Wake all tasks in ``next_poll``: called for each SIGCHLD."""

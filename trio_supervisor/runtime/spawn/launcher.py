@@ -186,6 +186,10 @@ class ProcessLauncher:
         """Whether this is a child that was made here, is not reaped and was not given up."""
         return self._registry.owns(pid) or self._fork_server.owns(pid)
 
+    def needs_child_signals(self) -> bool:
+        """Whether there are children whose end only SIGCHLD tells of, or a poll."""
+        return self._registry.needs_child_signals
+
     def child_ended(self) -> None:
         """Look which children have ended. Called for each SIGCHLD, if the program receives it."""
         self._fork_server.reap()

@@ -17,6 +17,7 @@ import trio
 
 from trio_supervisor.core.config.model import Severity
 from trio_supervisor.runtime.spawn.child import exit_of
+from trio_supervisor.runtime.spawn.child_signals import has_zombie
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -45,7 +46,7 @@ async def reap_orphans(
         now = trio.current_time()
         try:
             ended = []
-            if _has_zombie():
+            if has_zombie():  # usually all are reaped by then, and none need be listed
                 ended = [pid for pid in _children() if not owned(pid) and _ended(pid)]
         except OSError:  # no descriptor or memory is left; zombies can wait
             again: float = RETRY_PAUSE
@@ -59,14 +60,6 @@ async def reap_orphans(
             await anext(quits)
             log(Severity.DEBUG, "received SIGCHLD indicating a child quit")
         await trio.sleep(PAUSE)
-
-
-def _has_zombie() -> bool:
-    """Whether any child waits to be reaped: usually all were by then, and none need be listed."""
-    try:
-        return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-    except ChildProcessError:  # there is none
-        return False
 
 
 def _children() -> Iterator[int]:
