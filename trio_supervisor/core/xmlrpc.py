@@ -286,7 +286,8 @@ class _Template:
     """Format for ``%``, with all values."""
     strings: Callable[[tuple[Value, ...]], Collection[str]]
     """Selects the values that may need escaping."""
-    integers: Callable[[tuple[Value, ...]], Collection[int]]
+    fits: Callable[[tuple[Value, ...]], bool]
+    """Whether all integers are within 32 bits."""
 
 
 #: By keys and types of a struct. With a thousand structs of the same keys in one response this is
@@ -324,7 +325,10 @@ def _pieces(value: Value) -> Iterator[str]:
     if isinstance(value, list):
         yield "<value><array><data>\n"
         for item in value:
-            yield from _pieces(item)
+            if isinstance(item, dict):  # as most are, and for those no generator is made
+                yield _encode_struct(item)
+            else:
+                yield from _pieces(item)
         yield "</data></array></value>\n"
     elif isinstance(value, str) and len(value) > PIECE:
         yield "<value><string>"
@@ -345,8 +349,7 @@ def _encode_struct(struct: dict[str, Value]) -> str:
         if len(_templates) >= MAX_TEMPLATES:
             _templates.clear()
         template = _templates[shape] = _struct_template(*shape)
-    integers = template.integers(values)
-    if integers and not SMALLEST_INTEGER <= min(integers) <= max(integers) <= LARGEST_INTEGER:
+    if not template.fits(values):
         return _encode_nested(struct)
     strings = template.strings(values)
     if _SPECIAL.search("".join(strings)):  # seldom: one search in all is faster than one in each
@@ -368,13 +371,33 @@ def _struct_template(names: tuple[str, ...], types: tuple[type, ...]) -> _Templa
         literal = _escape(name).replace("%", "%%")
         members.append(f"<member>\n<name>{literal}</name>\n{_SCALARS[kind]}</member>\n")
     text = f"<value><struct>\n{''.join(members)}</struct></value>\n"
-    return _Template(text, _getter(str, types), _getter(int, types))
+    return _Template(text, _getter(_places(str, types)), _check(_places(int, types)))
 
 
-def _getter(kind: type, types: tuple[type, ...]) -> Callable[[tuple[Value, ...]], Any]:
-    """Return a function that selects the values of one type."""
-    places = [place for place, found in enumerate(types) if found is kind]
+def _places(kind: type, types: tuple[type, ...]) -> list[int]:
+    """Return the places of the values of one type."""
+    return [place for place, found in enumerate(types) if found is kind]
+
+
+def _getter(places: list[int]) -> Callable[[tuple[Value, ...]], Any]:
+    """Return a function that selects the values at some places."""
     if len(places) > 1:
         return itemgetter(*places)
     # With one place, an itemgetter would return the value and not a tuple.
     return lambda values: tuple([values[place] for place in places])
+
+
+def _check(places: list[int]) -> Callable[[tuple[Any, ...]], bool]:
+    """Return a function that tells whether the integers at some places are within 32 bits."""
+    if not places:
+        return lambda values: True
+    if len(places) == 1:
+        [only] = places
+        return lambda values: SMALLEST_INTEGER <= values[only] <= LARGEST_INTEGER
+    integers = itemgetter(*places)
+
+    def fits(values: tuple[Any, ...]) -> bool:
+        found = integers(values)
+        return bool(SMALLEST_INTEGER <= min(found) <= max(found) <= LARGEST_INTEGER)
+
+    return fits

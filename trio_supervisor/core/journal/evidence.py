@@ -89,7 +89,8 @@ def evidence_of(
     if facts.rule:
         found["rule"] = facts.rule
     if end is not None:
-        found |= {"exit": end.description, "expected": end.expected}
+        found["exit"] = end.description
+        found["expected"] = end.expected
         found["lifetime"] = round(end.lifetime, 3)
         if end.usage is not None and end.usage.peak_memory:
             found["peak_memory"] = end.usage.peak_memory

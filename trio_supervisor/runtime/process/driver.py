@@ -200,13 +200,13 @@ class Driver:
         made is stopped as soon as it exists; a dead one is not signalled. Raises Failed if the
         signal cannot be sent.
         """
-        state, waits = self._record.state, self._states.attempt.waiting
+        state = self._record.state
         if state is State.STARTING and self.without_child is not None:
             self._states.abandon_start()
             self.without_child.cancel()
-        elif state is State.BACKOFF or (state is State.STARTING and waits):
+        elif state is State.BACKOFF or (state is State.STARTING and self._states.attempt.waiting):
             self._states.abandon_start()
-        elif self._record.state is State.STOPPING:
+        elif state is State.STOPPING:
             deadline = min(self._record.deadline, self._record.stop_by)
             self._wait.deadline = self._record.deadline = deadline
         elif self.child is not None and not self.is_dead:

@@ -92,7 +92,7 @@ class StartAttempt:
     @property
     def waits_in_vain(self) -> bool:
         """Whether it waits for a dependency that will not come up by itself."""
-        return bool(self.waiting) and self.wait is not None and self.wait.hopeless
+        return self.wait is not None and self.wait.hopeless and bool(self.waiting)
 
     def check(self, name: str) -> None:
         """Raise SpawnFailed if it failed (retries go on), AbnormalTermination if it was ended.
@@ -325,13 +325,9 @@ class StateMachine:
         record.stopped = self._host.wall_clock() - (trio.current_time() - died_at)
         record.last_exit = ended
         expected = ended.expected(config.exitcodes)
-        if config.oneshot:
-            fails = not expected
-        else:
-            is_awaited = config.announces or config.readiness.condition is not None
-            was_short = lifetime < config.startsecs if unseen else config.startsecs > 0
-            fails = is_awaited or was_short
-        failed = record.state is State.STARTING and fails
+        failed = record.state is State.STARTING and (
+            not expected if config.oneshot else _was_short(config, lifetime, unseen=unseen)
+        )
         as_wished = record.state is State.STOPPING or (expected and not failed)
         end = End(ended, as_wished, record.stopped, lifetime, *last_lines, usage, lacked_memory)
         record.last_end = end
@@ -445,6 +441,13 @@ class StateMachine:
         # Supervisor logs the line about RUNNING after publishing the event, all others before.
         if line is not None and new is not State.RUNNING:
             self.log(*line)
-        self._host.publish(state_event(config.name, self._group, transition))
+        self._host.bus.publish(state_event(config.name, self._group, transition))
         if line is not None and new is State.RUNNING:
             self.log(*line)
+
+
+def _was_short(config: ProcessConfig, lifetime: float, *, unseen: bool) -> bool:
+    """Whether a child that has ended in STARTING had not started yet; a job counts otherwise."""
+    if config.announces or config.readiness.condition is not None:
+        return True
+    return lifetime < config.startsecs if unseen else config.startsecs > 0
