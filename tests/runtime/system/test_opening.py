@@ -198,9 +198,17 @@ def swap_after_the_walk(
     monkeypatch.setattr(os, "open", open_late)
 
 
+def through_a_link(directory: Path) -> Path:
+    """The same directory by way of a link, so that the path has to be walked."""
+    way = directory / "way"
+    way.symlink_to(directory)
+    return way
+
+
 @pytest.mark.parametrize("kind", ["link", "file"])
+@pytest.mark.parametrize("walked", [False, True])
 def test_a_file_that_is_swapped_after_it_was_found(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, walked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, other, victim = tmp_path / "log", tmp_path / "other", tmp_path / "victim"
     path.touch()
@@ -215,7 +223,8 @@ def test_a_file_that_is_swapped_after_it_was_found(
 
     swap_after_the_walk(monkeypatch, path, swap, 1)
     # It is looked at again: in a test the link is the daemon's own, and is followed then.
-    assert opened(str(path)) == str(victim if kind == "link" else path)
+    way = through_a_link(tmp_path) if walked else tmp_path
+    assert opened(str(way / "log")) == str(victim if kind == "link" else path)
 
 
 def test_a_file_that_is_swapped_again_and_again(
@@ -231,7 +240,7 @@ def test_a_file_that_is_swapped_again_and_again(
 
     swap_after_the_walk(monkeypatch, path, swap, opening.MOST_TRIES)
     with pytest.raises(OSError, match="replaced again and again"):
-        open_file(str(path), APPEND)
+        open_file(str(through_a_link(tmp_path) / "log"), APPEND)
 
 
 def test_missing_directories_are_made(tmp_path: Path) -> None:

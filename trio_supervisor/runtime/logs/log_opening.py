@@ -84,7 +84,8 @@ class LogOpening:
         if own is not None:
             return OpenLog(request, os.dup(own), rotated, size=None)
         fd = request.creation.open(request.path)
-        os.set_blocking(fd, True)  # it is not shared, and its thread may wait for a slow reader
         status = os.fstat(fd)
-        size = status.st_size if stat.S_ISREG(status.st_mode) else None
-        return OpenLog(request, fd, rotated, size)
+        if stat.S_ISREG(status.st_mode):
+            return OpenLog(request, fd, rotated, status.st_size)
+        os.set_blocking(fd, True)  # it is not shared, and its thread may wait for a slow reader
+        return OpenLog(request, fd, rotated, size=None)
