@@ -9,7 +9,7 @@ import resource
 import signal
 import subprocess
 import threading
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,7 +102,7 @@ async def test_what_the_embedding_program_blocks_is_not_blocked_in_children(
     def in_a_thread_that_blocks_signals() -> Child:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGUSR1})
         try:
-            return spawn.make_child(description, ChildRegistry(0.1))
+            return spawn.fork_child(description, ChildRegistry(0.1), spawn.Burst(0)).executed()
         finally:
             masks.append(signal.pthread_sigmask(signal.SIG_SETMASK, before))
 
@@ -411,20 +411,28 @@ async def test_a_core_dump_is_noticed(tmp_path: Path) -> None:
 
 
 class Workshop:
-    """Makes labels in place of children; those in ``held`` only when they are let go."""
+    """Makes labels in place of children.
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *held: str) -> None:
+    Those in ``held`` are forked, or executed with ``at_exec``, only when they are let go.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *held: str, at_exec: bool = False) -> None:
         self.launcher = ProcessLauncher()
         self.made: list[str] = []
         self.told: list[str] = []
-        self._held = {label: threading.Event() for label in held}
-        monkeypatch.setattr(spawn, "make_child", self._make)
+        self.held = {label: threading.Event() for label in held}
+        self._at_exec = at_exec
+        monkeypatch.setattr(spawn, "fork_child", self._fork)
 
-    def _make(self, wanted: SpawnSpec, *others: object) -> str:
-        if wanted.label in self._held:
-            assert self._held[wanted.label].wait(PATIENCE)
+    def _fork(self, wanted: SpawnSpec, *others: object) -> Workpiece:
+        if not self._at_exec:
+            self.wait_for(wanted.label)
         self.made.append(wanted.label)
-        return wanted.label
+        return Workpiece(self, wanted.label, waits_for_exec=self._at_exec)
+
+    def wait_for(self, label: str) -> None:
+        if label in self.held:
+            assert self.held[label].wait(PATIENCE)
 
     def begin(self, label: str, nursery: trio.Nursery) -> None:
         making = self.launcher(replace(spec("/bin/true"), label=label))
@@ -436,37 +444,75 @@ class Workshop:
         nursery.start_soon(tell)
 
     def let_go(self, label: str) -> None:
-        self._held[label].set()
+        self.held[label].set()
+
+
+@dataclass
+class Workpiece:
+    """In place of a child that is forked."""
+
+    workshop: Workshop
+    label: str
+    waits_for_exec: bool
+
+    def executed(self) -> str:
+        if self.waits_for_exec:
+            self.workshop.wait_for(self.label)
+        return self.label
 
 
 @pytest.mark.behaviour("process.md#start-order", "process.md#autostart")
+@pytest.mark.parametrize("at_exec", [False, True])
 async def test_children_are_made_and_known_in_the_order_of_the_calls(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, at_exec: bool
 ) -> None:
-    labels = [str(number) for number in range(20)]
+    labels = [str(number) for number in range(40)]
     monkeypatch.setattr(spawn, "STUCK_AFTER", PATIENCE)  # whatever else the machine does
-    workshop = Workshop(monkeypatch, "0")
+    workshop = Workshop(monkeypatch, "0", at_exec=at_exec)
     async with trio.open_nursery() as nursery:
         for label in labels:
             workshop.begin(label, nursery)
-        assert workshop.made == []
+        assert len(workshop.made) <= (spawn.AT_ONCE + 1 if at_exec else 0)
         workshop.let_go("0")
     assert workshop.made == workshop.told == labels
 
 
-async def test_a_child_that_is_not_made_for_long_holds_up_no_other(
+async def test_no_more_children_than_allowed_are_between_fork_and_exec(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    workshop = Workshop(monkeypatch, "slow")
+    """Each takes a descriptor."""
+    monkeypatch.setattr(spawn, "STUCK_AFTER", PATIENCE)
+    labels = [str(number) for number in range(40)]
+    workshop = Workshop(monkeypatch, *labels, at_exec=True)
+    async with trio.open_nursery() as nursery:
+        with trio.fail_after(PATIENCE):
+            with workshop.launcher._worker.batch():
+                for label in labels:
+                    workshop.begin(label, nursery)
+            for number, label in enumerate(labels):
+                most = min(number + spawn.AT_ONCE + 1, len(labels))
+                while len(workshop.made) < most:
+                    await trio.lowlevel.checkpoint()
+                assert workshop.made == labels[:most]
+                workshop.let_go(label)
+    assert workshop.told == labels
+
+
+@pytest.mark.parametrize("at_exec", [False, True])
+async def test_a_child_that_is_not_made_for_long_holds_up_no_other(
+    monkeypatch: pytest.MonkeyPatch, at_exec: bool
+) -> None:
+    workshop = Workshop(monkeypatch, "slow", at_exec=at_exec)
+    others = [str(number) for number in range(2 * spawn.AT_ONCE)]
     with trio.fail_after(PATIENCE):
         async with trio.open_nursery() as nursery:
-            for label in ("slow", "a", "b"):
+            for label in ("slow", *others):
                 workshop.begin(label, nursery)
-            while len(workshop.told) < 2:
+            while len(workshop.told) < len(others):
                 await trio.lowlevel.checkpoint()
-            assert workshop.told == ["a", "b"]
+            assert workshop.told == others
             workshop.let_go("slow")
-    assert workshop.told == ["a", "b", "slow"]
+    assert workshop.told == [*others, "slow"]
 
 
 async def test_a_child_is_made_and_known_although_its_task_is_cancelled() -> None:

@@ -8,11 +8,14 @@ import pwd
 import resource
 import select
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -27,6 +30,7 @@ from trio_supervisor.core.process.states import State
 from trio_supervisor.runtime.embedding.block import open_supervisor
 from trio_supervisor.runtime.spawn import fork_client, fork_server, steps
 from trio_supervisor.runtime.spawn import launcher as spawn
+from trio_supervisor.runtime.spawn.child import Child
 from trio_supervisor.runtime.spawn.fork_client import ForkServer, ForkServerSlot
 from trio_supervisor.runtime.spawn.launcher import ProcessLauncher, SpawnError
 from trio_supervisor.runtime.spawn.spec import SpawnSpec
@@ -172,7 +176,7 @@ async def test_a_nul_byte_is_a_spawn_error(
     launcher: ProcessLauncher, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     if way == "exec helper":
-        monkeypatch.setattr(ForkServerSlot, "get", lambda slot: None)
+        monkeypatch.setattr(ForkServerSlot, "renew", lambda slot: None)
     uid = None if way == "Popen" else NOBODY.pw_uid
     with pytest.raises(SpawnError) as caught:
         await launcher(spec("/bin/echo", "a\0b", uid=uid))
@@ -283,6 +287,10 @@ def stop(server: ForkServer) -> None:
     os.waitid(os.P_PID, server.pid, os.WSTOPPED)
 
 
+def is_stopped(server: ForkServer) -> bool:
+    return Path(f"/proc/{server.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
 def kill_later(server: ForkServer) -> None:
     """Let the server die with a request in its queue."""
     stop(server)
@@ -324,6 +332,200 @@ async def test_a_request_that_it_does_not_answer_is_done_by_the_exec_helper(
     monkeypatch.undo()
     assert our_descriptors() < before  # the request socket is closed
     assert servers[0].pid not in our_children()
+
+
+#: Children of a burst.
+COUNT = 30
+
+
+class BurstOfChildren:
+    """Children that are asked for at once; each writes its number."""
+
+    def __init__(self, launcher: ProcessLauncher) -> None:
+        self.written: dict[int, bytes] = {}
+        self.errors: dict[int, str] = {}
+        self.pids: dict[int, int] = {}
+        self._launcher = launcher
+
+    async def live(self, specs: list[SpawnSpec]) -> None:
+        """Make them and wait for their ends."""
+        async with trio.open_nursery() as nursery:
+            with self._launcher._worker.batch():  # the thread begins when all have been asked for
+                for number, each in enumerate(specs):
+                    nursery.start_soon(self._live_one, number, self._launcher(each))
+
+    async def _live_one(self, number: int, making: Awaitable[Child]) -> None:
+        try:
+            child = await making
+        except SpawnError as error:
+            self.errors[number] = str(error)
+        else:
+            self.pids[number] = child.pid
+            self.written[number], _, ended = await output(child)
+            assert ended.code == 0
+
+    @property
+    def are_in_order(self) -> bool:
+        """Whether they were forked in the order in which they were asked for."""
+        pids = [pid for _, pid in sorted(self.pids.items())]
+        return sum(later < earlier for earlier, later in pairwise(pids)) <= 1  # pids begin anew
+
+
+def echoes(*, mixed: bool = False) -> list[SpawnSpec]:
+    """Children of ``nobody`` that write their numbers; ``mixed``: every third is root's."""
+    return [
+        spec("/bin/sh", "-c", f"echo {number}")
+        if mixed and number % 3 == 0
+        else as_nobody(f"echo {number}")
+        for number in range(COUNT)
+    ]
+
+
+def numbers(*without: int) -> dict[int, bytes]:
+    return {number: b"%d\n" % number for number in range(COUNT) if number not in without}
+
+
+@pytest.mark.behaviour("process.md#start-order")
+@pytest.mark.parametrize("mixed", [False, True])
+async def test_the_children_of_a_burst_are_forked_in_the_order_of_the_calls(
+    launcher: ProcessLauncher, servers: list[ForkServer], helpers: list[int], mixed: bool
+) -> None:
+    burst = BurstOfChildren(launcher)
+    await burst.live(echoes(mixed=mixed))
+    assert (burst.written, burst.errors) == (numbers(), {})
+    assert burst.are_in_order
+    assert (len(servers), helpers) == (1, [])
+
+
+async def test_a_step_that_fails_in_a_burst_is_the_error_of_its_child(
+    launcher: ProcessLauncher, servers: list[ForkServer], helpers: list[int]
+) -> None:
+    before = our_children()
+    specs = echoes(mixed=True)
+    specs[7] = as_nobody("true", directory="/none")
+    specs[8] = spec("/no/program", uid=NOBODY.pw_uid)
+    specs[9] = spec("/bin/true", directory="/none")
+    specs[20] = spec("/bin/echo", "a\0b", uid=NOBODY.pw_uid)
+    burst = BurstOfChildren(launcher)
+    await burst.live(specs)
+    assert burst.written == numbers(7, 8, 9, 20)
+    assert burst.errors == {
+        7: "couldn't chdir to /none: ENOENT",
+        8: "couldn't exec /no/program: ENOENT",
+        9: "couldn't chdir to /none: ENOENT",
+        20: "unknown error during fork for 'x': embedded null byte",
+    }
+    assert our_children() == before | {servers[0].pid}
+    assert helpers == []
+
+
+@pytest.mark.behaviour("process.md#no-child-is-lost-after-the-fork")
+@pytest.mark.parametrize("when", ["before the request", "before the answer", "after the answer"])
+async def test_a_server_that_is_killed_in_a_burst_loses_no_child_and_makes_none_twice(
+    launcher: ProcessLauncher,
+    servers: list[ForkServer],
+    helpers: list[int],
+    lines: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    when: str,
+) -> None:
+    before = our_children()
+    calls = iter(range(10 * COUNT))
+    fork, request = ForkServer.fork, ForkServer._request
+
+    def kill(server: ForkServer) -> None:
+        os.kill(server.pid, signal.SIGKILL)
+        wait_for_zombie(server.pid)
+
+    def forks(server: ForkServer, standard: spawn.Standard) -> tuple[int, socket.socket]:
+        is_last = next(calls) == COUNT // 2
+        if is_last and when == "before the request":
+            kill(server)
+        if is_last and when == "before the answer":
+            stop(server)
+        made = fork(server, standard)
+        if is_last and when == "after the answer":
+            kill(server)
+        return made
+
+    def requests(server: ForkServer, descriptors: list[int]) -> None:
+        request(server, descriptors)
+        if is_stopped(server):
+            kill(server)
+
+    monkeypatch.setattr(ForkServer, "fork", forks)
+    monkeypatch.setattr(ForkServer, "_request", requests)
+    burst = BurstOfChildren(launcher)
+    await burst.live(echoes())
+    assert (burst.written, burst.errors) == (numbers(), {})
+    assert burst.are_in_order
+    # Only the child whose request failed took another way.
+    assert len(servers) == 2
+    assert len(helpers) <= 1
+    assert [line.startswith("WARN the fork server") for line in lines] == [True]
+    assert our_children() == before | {servers[1].pid}
+
+
+async def test_a_burst_looks_once_at_what_its_children_inherit(
+    launcher: ProcessLauncher, servers: list[ForkServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await output(await launcher(as_nobody("true")))
+    looks: list[object] = []
+    surroundings, getpwuid = fork_client._surroundings, pwd.getpwuid
+
+    def look(thread: int) -> tuple[object, ...]:
+        looks.append("surroundings")
+        return surroundings(thread)
+
+    def look_up(uid: int) -> pwd.struct_passwd:
+        looks.append(uid)
+        return getpwuid(uid)
+
+    monkeypatch.setattr(fork_client, "_surroundings", look)
+    monkeypatch.setattr(pwd, "getpwuid", look_up)
+    for _ in range(2):
+        await BurstOfChildren(launcher).live(echoes())
+        assert looks == ["surroundings", NOBODY.pw_uid]
+        looks.clear()
+
+
+@pytest.mark.parametrize("change", ["umask", "nice", "group"])
+async def test_a_child_has_what_held_when_it_was_asked_for_or_later(
+    launcher: ProcessLauncher, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """Although the look for an earlier child of the same burst is older."""
+    looked, go_on = threading.Event(), threading.Event()
+    instruct = spawn._instruct
+
+    def hold(*arguments: object) -> None:
+        looked.set()
+        assert go_on.wait(SOON)
+        instruct(*arguments)  # type: ignore[arg-type]  # they are handed on
+
+    script = "umask; cut -d' ' -f19 /proc/$$/stat; id -g"
+    umask, nice = os.umask(0o22), os.getpriority(os.PRIO_PROCESS, 0)
+    try:
+        monkeypatch.setattr(spawn, "_instruct", hold)
+        first = launcher(as_nobody(script))
+        await trio.to_thread.run_sync(looked.wait, SOON)
+        if change == "umask":
+            os.umask(0o27)
+        elif change == "nice":
+            os.setpriority(os.PRIO_PROCESS, 0, nice + 3)
+        else:
+            values = list(NOBODY)
+            values[3] = 4321
+            monkeypatch.setattr(pwd, "getpwuid", lambda uid: pwd.struct_passwd(values))
+        second = launcher(as_nobody(script))
+        go_on.set()
+        await output(await first)
+        out, _, _ = await output(await second)
+    finally:
+        os.umask(umask)
+        os.setpriority(os.PRIO_PROCESS, 0, nice)
+    wanted = {"umask": "0022", "nice": nice, "group": NOBODY.pw_gid}
+    wanted[change] = {"umask": "0027", "nice": nice + 3, "group": 4321}[change]
+    assert out.decode().split() == [str(value) for value in wanted.values()]
 
 
 CANNOT_START = "raise SystemExit(1)"
@@ -431,7 +633,7 @@ from trio_supervisor.runtime.spawn.launcher import ProcessLauncher
 async def main():
     launcher = ProcessLauncher()
     child = await launcher(spec("/bin/sleep", "1000", uid=pwd.getpwnam("nobody").pw_uid))
-    print(child.pid, launcher._fork_server._server.pid, flush=True)
+    print(child.pid, launcher._fork_server.server.pid, flush=True)
     await trio.sleep_forever()
 
 trio.run(main)
@@ -507,7 +709,7 @@ async def test_a_descriptor_is_passed_under_its_number(
 ) -> None:
     """It is the only one that the program inherits beside stdin, stdout and stderr."""
     if way == "exec helper":
-        monkeypatch.setattr(ForkServerSlot, "get", lambda self: None)
+        monkeypatch.setattr(ForkServerSlot, "renew", lambda slot: None)
     script = f"echo ready >&{number}; ls /proc/$$/fd; exec {number}>&-; read x"
     child_spec = spec("/bin/bash", "-c", script)
     read, write = os.pipe()

@@ -31,7 +31,7 @@ def launcher(
 ) -> Iterator[ProcessLauncher]:
     """Both ways to a child with a user of its own; the second where there is no fork server."""
     if request.param == "exec helper":
-        monkeypatch.setattr(ForkServerSlot, "get", lambda slot: None)
+        monkeypatch.setattr(ForkServerSlot, "renew", lambda slot: None)
     with closing(ProcessLauncher()) as launcher:
         yield launcher
 

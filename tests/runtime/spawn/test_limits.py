@@ -47,7 +47,7 @@ NAMES = {
 @pytest.fixture(params=["fork server", "exec helper"])
 def launcher(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
     if request.param == "exec helper":
-        monkeypatch.setattr(ForkServerSlot, "get", lambda slot: None)
+        monkeypatch.setattr(ForkServerSlot, "renew", lambda slot: None)
     with closing(ProcessLauncher()) as launcher:
         yield launcher
 
@@ -140,7 +140,7 @@ async def test_a_child_with_little_memory_still_begins(launcher: ProcessLauncher
 async def test_without_a_fork_server_no_child_can_die_with_the_daemon(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(ForkServerSlot, "get", lambda slot: None)
+    monkeypatch.setattr(ForkServerSlot, "renew", lambda slot: None)
     with pytest.raises(SpawnError) as caught:
         await ProcessLauncher()(spec("/bin/true", limits=Limits(die_with_supervisor=True)))
     assert str(caught.value) == "couldn't set die_with_supervisor: there is no fork server"

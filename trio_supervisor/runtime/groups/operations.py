@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 #: a healthy machine, and an exec that hangs does not delay the others for longer.
 SPAWN_TIMEOUT = 0.1
 #: Starts that are begun before an earlier one has its child.
-AHEAD = 2
+AHEAD = 8
 #: Seconds a listener pool has to process its queued events before it is stopped.
 DRAIN_TIMEOUT = 1
 #: Seconds between two "waiting for x to die" lines.

@@ -27,8 +27,6 @@ from trio_supervisor.core.process.exit import Exit, ResourceUsage
 from trio_supervisor.runtime.system.threads import in_thread_if_possible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from trio_supervisor.core.process.member import Member
 
 #: Bytes in the unit of ``ru_maxrss``.
@@ -283,22 +281,20 @@ class ChildRegistry:
         """Whether this is the pid of a child here. Thread-safe."""
         return pid in self.living or pid in self._before_exec
 
-    @contextlib.contextmanager
-    def expecting(self, pid: int) -> Iterator[None]:
-        """Own a forked child for the block, in which it reaches its exec.
-
-        If the block raises, the child is killed and reaped. Thread-safe.
-        """
+    def expect(self, pid: int) -> None:
+        """Own a forked child that has not reached its exec. Thread-safe."""
         self._before_exec.add(pid)
-        try:
-            yield
-        except BaseException:
-            with contextlib.suppress(ProcessLookupError, ChildProcessError):
-                os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
-            raise
-        finally:
-            self._before_exec.discard(pid)
+
+    def met(self, pid: int) -> None:
+        """Own it as a ``Child`` from now on. Thread-safe."""
+        self._before_exec.discard(pid)
+
+    def kill(self, pid: int) -> None:
+        """Kill and reap a child that was expected and is not to be. Thread-safe."""
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        self._before_exec.discard(pid)
 
     def forget(self, child: Child) -> None:
         if self.living.get(child.pid) is child:  # else the pid was reused for a newer child

@@ -13,12 +13,13 @@ under way; it forks in the order in which they were sent.
 
 What a child inherits and no step changes (working directory, umask, limits, user, cgroup) comes
 from the server, which has it from the daemon at its own start. The daemon, or the program that
-embeds it, may change these later. So they are compared at each spawn, and a server that is out of
-date is replaced. The server stays in the daemon's session, as its children do, but in a process
-group of its own.
+embeds it, may change these later. So they are compared before each fork, once for all children that
+have been asked for by then, and a server that is out of date is replaced. The server stays in the
+daemon's session, as its children do, but in a process group of its own.
 
 The server is started from the event loop's thread: for the kernel the parent of its children is
-the thread that started it, and other threads end.
+the thread that started it, and other threads end. The comparison is made in the thread that makes
+the children, which asks the event loop to replace the server.
 
 The server can fail: a sandbox may refuse the clone, the machine may be unknown, the server may be
 killed. The launcher then makes the child with an exec helper. A server that had made a child is
@@ -30,6 +31,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import select
 import socket
 import subprocess
 import sys
@@ -65,7 +67,8 @@ class ForkServer:
 
     def __init__(self) -> None:
         """Start it. Raises OSError."""
-        self.surroundings = _surroundings()
+        self._thread = threading.get_native_id()
+        self._surroundings = _surroundings(self._thread)
         self.has_served = False
         """Whether it has made a child."""
         self.failure: str | None = None
@@ -90,6 +93,11 @@ class ForkServer:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    @property
+    def has_surroundings(self) -> bool:
+        """Whether its children inherit what they would from this process; for any thread."""
+        return self._surroundings == _surroundings(self._thread)
 
     def is_alive(self) -> bool:
         """Whether it has not ended; reaps it if it has."""
@@ -135,14 +143,13 @@ class ForkServer:
 
     def _answer(self, control: socket.socket) -> int:
         """The pid, or a negative error number."""
-        control.settimeout(ANSWER_TIMEOUT)
-        try:
-            answer = control.recv(fork_server.NUMBER_SIZE, socket.MSG_WAITALL)
-        except TimeoutError as error:
+        answers = select.poll()
+        answers.register(control, select.POLLIN)
+        if not answers.poll(ANSWER_TIMEOUT * 1000):
             with suppress(OSError):
                 self._process.kill()  # else it could fork for this request later
-            raise self._failed(f"has not answered for {ANSWER_TIMEOUT} s") from error
-        control.settimeout(None)
+            raise self._failed(f"has not answered for {ANSWER_TIMEOUT} s")
+        answer = control.recv(fork_server.NUMBER_SIZE, socket.MSG_WAITALL)
         if len(answer) < fork_server.NUMBER_SIZE:
             raise self._failed("has ended")
         number = int.from_bytes(answer, sys.byteorder, signed=True)
@@ -158,30 +165,47 @@ class ForkServer:
 class ForkServerSlot:
     """The fork server of one launcher: started when needed, replaced when out of date.
 
-    All methods are for the event loop's thread.
+    Methods are for the event loop's thread, if nothing else is said.
     """
 
     def __init__(self, log: Callable[[Severity, str], None]) -> None:
         self._log = log
-        self._server: ForkServer | None = None
+        self.server: ForkServer | None = None
+        """The present one; None: there is none now."""
         self._given_up = False
 
-    def get(self) -> ForkServer | None:
-        """A server that has what the next child must inherit; None: there can be none now."""
-        server = self._server
-        if server is not None and not server.is_alive():
+    @property
+    def works(self) -> bool:
+        """Whether there is a server that has not failed at a request; for any thread."""
+        server = self.server
+        return server is not None and server.failure is None
+
+    def is_current(self) -> bool:
+        """Whether the server has what the next child must inherit, or there can be none.
+
+        For any thread.
+        """
+        server = self.server
+        if server is None:
+            return self._given_up
+        return server.failure is None and server.is_alive() and server.has_surroundings
+
+    def renew(self) -> None:
+        """Replace a server that is not current; start one if there is none."""
+        server = self.server
+        if server is not None and server.failure is None and not server.is_alive():
             server.failure = "has ended"
+        if server is not None and server.failure is not None:
             self.review(server)
-        elif server is not None and server.surroundings != _surroundings():
+        elif server is not None and not server.has_surroundings:
             self.close()
-        if self._server is None and not self._given_up:
+        if self.server is None and not self._given_up:
             with suppress(OSError):  # no descriptor or process is left now
-                self._server = ForkServer()
-        return self._server
+                self.server = ForkServer()
 
     def review(self, server: ForkServer | None) -> None:
         """End a server that has failed at a request, and say so once."""
-        if server is None or server is not self._server or server.failure is None:
+        if server is None or server is not self.server or server.failure is None:
             return
         self.close()
         self._given_up = not server.has_served
@@ -194,28 +218,31 @@ class ForkServerSlot:
 
     def owns(self, pid: int) -> bool:
         """Whether this is the server, which is waited for here."""
-        return self._server is not None and self._server.pid == pid
+        return self.server is not None and self.server.pid == pid
 
     def reap(self) -> None:
         """Reap the server if it has ended."""
-        if self._server is not None:
-            self._server.is_alive()
+        if self.server is not None:
+            self.server.is_alive()
 
     def close(self) -> None:
         """End the server, if there is one; the next ``get`` starts another."""
-        if self._server is not None:
-            self._server.end()
-            self._server = None
+        if self.server is not None:
+            self.server.end()
+            self.server = None
 
 
-def _surroundings() -> tuple[object, ...]:
-    """What a child inherits from this process; never waits for a file system but /proc."""
+def _surroundings(thread: int) -> tuple[object, ...]:
+    """What a child inherits from this process; never waits for a file system but /proc.
+
+    ``thread`` is the one that starts servers: Linux has a priority for each thread.
+    """
     return (
         _read("status", only=_INHERITED),
         _read("cgroup"),
         _read("oom_score_adj"),
         _working_directory(),
-        os.getpriority(os.PRIO_PROCESS, 0),
+        os.getpriority(os.PRIO_PROCESS, thread),
         *(resource.getrlimit(limit) for limit in _LIMITS),
     )
 

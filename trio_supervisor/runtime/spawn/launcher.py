@@ -17,16 +17,26 @@ lost, and the reaper of orphans cannot take the exit status. Then the daemon sen
 reads the name of the step that failed, or an end of file, because the exec has closed the socket. A
 child in which a step fails is killed and reaped at once, and ``SpawnError`` is raised.
 
-The identity is looked up at each spawn, because the user database can change. Groups and group are
-set before the user, because only root may set them. From then on the child has only the rights of
-its user: it enters the directory and executes the program as that user.
+The identity is looked up at each spawn, because the user database can change; children that have
+been asked for by the time of the look-up share it (``Burst``). Groups and group are set before the
+user, because only root may set them. From then on the child has only the rights of its user: it
+enters the directory and executes the program as that user.
 
 All of this happens in a thread, so that a slow user database or a slow exec (network file system,
-cold disk) never stalls the event loop. The same job opens the logs of the child first: without its
-logs there is no child. It makes one child after the other, in the order of the
-calls, so that a start need not wait for the one before it to keep their order; one that takes
-longer than ``STUCK_AFTER`` holds up no other (``logs/worker.py``). ``trio.Process`` is not used
-because reading its return code reaps the child.
+cold disk) never stalls the event loop. A start is two jobs of that thread (``logs/worker.py``):
+
+* *fork*: open the logs (without its logs there is no child), make the pipes, fork, and send the
+  orders. The jobs are done in the order of the calls, and each ends with a pid that the daemon
+  owns. So children are forked in the order of the calls, whichever of the three ways they take,
+  and a start need not wait for the one before it to keep that order.
+* *exec*: wait until the child executes its program. This job is queued when the first one is done:
+  children take their steps while the next ones are forked. ``Popen`` has waited already. It is done
+  in the same order, so the tasks learn of their children in the order of the calls too. No more
+  than ``AT_ONCE`` children are between fork and exec, because each takes a descriptor: if there are
+  more, the oldest is waited for before the next fork.
+
+A job that takes longer than ``STUCK_AFTER`` holds up no other: another thread goes on with the
+queue. ``trio.Process`` is not used because reading its return code reaps the child.
 """
 
 from __future__ import annotations
@@ -64,10 +74,14 @@ if TYPE_CHECKING:
     Launcher = Callable[[SpawnSpec], Awaitable[Child]]
     Standard = tuple[int, int, int]
     """Descriptors of the child's stdin, stdout and stderr."""
+    Identity = tuple[int, int, list[int]]
+    """User, group, and all groups."""
 
-#: Seconds that making one child may take before another thread makes the next: the order is kept
+#: Seconds that one job for a child may take before another thread does the next: the order is kept
 #: on a healthy machine.
 STUCK_AFTER = 0.1
+#: Children that take their steps at the same time.
+AT_ONCE = 8
 #: Seconds for opening the logs of a child, from the moment when its turn has come.
 LOG_TIMEOUT = 2
 #: Seconds between two polls of a child without a pidfd.
@@ -96,33 +110,68 @@ def _not_logged(severity: Severity, text: str) -> None:
     """Default log: discards the line."""
 
 
+class Burst:
+    """What is looked up once for several children: for all that have been asked for by then.
+
+    So nothing that a child gets is older than the call that asked for the child.
+    """
+
+    __slots__ = ("has_looked", "identities", "last")
+
+    def __init__(self, last: int) -> None:
+        self.last = last
+        """Number of the last of these children."""
+        self.has_looked = False
+        """Whether the fork server was compared with this process."""
+        self.identities: dict[tuple[int | None, int | None], Identity] = {}
+        """By user and group of the configuration."""
+
+
 class Making:
     """A child that is being made in a thread, after its logs have been opened."""
 
     def __init__(
-        self,
-        spec: SpawnSpec,
-        registry: ChildRegistry,
-        server: ForkServer | None,
-        token: trio.lowlevel.TrioToken,
+        self, spec: SpawnSpec, number: int, in_loop: Callable[[Callable[[], object]], None]
     ) -> None:
+        """``number``: how many children have been asked for, this one included."""
         self.done = trio.Event()
-        self._make = partial(make_child, spec, registry, server)
+        self.number = number
+        self.server: ForkServer | None = None
+        """What was to fork it; None: another way was taken."""
+        self._spec = spec
         self._logs = spec.logs
-        self._token = token
+        self._in_loop = in_loop
+        self._forked: ForkedChild | None = None
         self._child: RealChild | None = None
         self._error: BaseException | None = None
 
-    def run(self) -> None:
-        """Make it; called in the thread."""
+    def fork(
+        self, registry: ChildRegistry, burst: Burst, server: Callable[[Burst], ForkServer | None]
+    ) -> None:
+        """Open the logs and fork it; called in the thread."""
         try:
             if self._logs is not None:
                 self._logs.open()
                 if not self._logs.are_files:
-                    trio.from_thread.run_sync(self._logs.take, trio_token=self._token)
-            self._child = self._make()
+                    self._in_loop(self._logs.take)
+            if _needs_helper(self._spec):
+                self.server = server(burst)
+            self._forked = fork_child(self._spec, registry, burst, self.server)
         except BaseException as error:
             self._error = error
+
+    @property
+    def waits_for_exec(self) -> bool:
+        """Whether ``finish`` may have to wait, after ``fork``."""
+        return self._forked is not None and self._forked.waits_for_exec
+
+    def finish(self) -> None:
+        """Wait until it executes its program; called in the thread."""
+        if self._forked is not None:
+            try:
+                self._child = self._forked.executed()
+            except BaseException as error:
+                self._error = error
 
     async def wait(self) -> None:
         """Return when it is done.
@@ -173,6 +222,11 @@ class ProcessLauncher:
         self._registry = ChildRegistry(poll_interval)
         self._fork_server = ForkServerSlot(log)
         self._worker = DiskWorker(STUCK_AFTER)
+        self._asked = 0
+        """How many children have been asked for."""
+        self._burst = Burst(0)
+        self._executing: deque[Making] = deque()
+        """Those that are forked, and not waited for yet."""
         self._made: deque[Making] = deque()
         """Those that are done, and whose tasks are not woken yet."""
         self._token: trio.lowlevel.TrioToken | None = None
@@ -201,21 +255,59 @@ class ProcessLauncher:
         That raises SpawnError. Once the logs are open it is not cancelled: whoever waits is to have
         the child.
         """
-        server = self._fork_server.get() if _needs_helper(spec) else None
-        self._token = token = trio.lowlevel.current_trio_token()
-        making = Making(spec, self._registry, server, token)
+        self._token = trio.lowlevel.current_trio_token()
+        self._asked += 1
+        making = Making(spec, self._asked, self._in_loop)
+        self._worker.submit(partial(self._fork, making))
+        return self._wait(making)
 
-        def run() -> None:
-            making.run()
-            self._made.append(making)
-            token.run_sync_soon(self._deliver, idempotent=True)
+    def _fork(self, making: Making) -> None:
+        """The first job for a child."""
+        if making.number > self._burst.last:
+            self._burst = Burst(self._asked)
+        making.fork(self._registry, self._burst, self._server)
+        is_next = not self._executing
+        self._executing.append(making)
+        if is_next and not making.waits_for_exec:
+            self._finish_oldest()
+            return
+        self._worker.submit(self._finish_oldest)
+        if len(self._executing) > AT_ONCE:
+            self._finish_oldest()
 
-        self._worker.submit(run)
-        return self._wait(making, server)
+    def _finish_oldest(self) -> None:
+        """The second job for a child; the first job of a later child may have done it already."""
+        try:
+            making = self._executing.popleft()
+        except IndexError:
+            return
+        making.finish()
+        self._made.append(making)
+        assert self._token is not None
+        self._token.run_sync_soon(self._deliver, idempotent=True)
 
-    async def _wait(self, making: Making, server: ForkServer | None) -> Child:
+    def _server(self, burst: Burst) -> ForkServer | None:
+        """Return a server that has what children inherit; None: there can be none now."""
+        slot = self._fork_server
+        if not (burst.has_looked and slot.works):
+            if not slot.is_current():
+                self._in_loop(slot.renew)
+            burst.has_looked = True
+        return slot.server
+
+    def _in_loop(self, function: Callable[[], object]) -> None:
+        """Have a function called by the event loop, and wait for that."""
+        assert self._token is not None
+        try:
+            trio.lowlevel.current_trio_token()
+        except RuntimeError:
+            trio.from_thread.run_sync(function, trio_token=self._token)
+        else:  # there was no thread for the job
+            function()
+
+    async def _wait(self, making: Making) -> Child:
         await making.wait()
-        self._fork_server.review(server)
+        self._fork_server.review(making.server)
         return making.child()
 
     def _deliver(self) -> None:
@@ -230,62 +322,143 @@ class ProcessLauncher:
         self._fork_server.close()
 
 
-def make_child(
-    spec: SpawnSpec, registry: ChildRegistry, server: ForkServer | None = None
-) -> RealChild:
-    """Make the pipes, fork a child, and return it when it has reached exec. Raises SpawnError.
+class Pipes:
+    """The pipes of one child: our ends of them, and what becomes its stdin, stdout and stderr."""
+
+    __slots__ = ("_theirs", "standard", "stderr", "stdin", "stdout")
+
+    def __init__(self, spec: SpawnSpec) -> None:
+        """Make them. Raises OSError."""
+        self.stdin: int | None = None
+        self.stdout: int | None = None
+        self.stderr: int | None = None
+        self._theirs: list[int] = []
+        try:
+            child_stdin = spec.stdin
+            if child_stdin is None:
+                child_stdin, self.stdin = os.pipe()
+                self._theirs.append(child_stdin)
+            self.stdout, child_stdout = os.pipe()
+            self._theirs.append(child_stdout)
+            child_stderr = child_stdout
+            if not spec.redirect_stderr:
+                self.stderr, child_stderr = os.pipe()
+                self._theirs.append(child_stderr)
+        except OSError:
+            self.close()
+            self.close_theirs()
+            raise
+        for fd in self.ours.values():
+            os.set_blocking(fd, False)
+        self.standard: Standard = child_stdin, child_stdout, child_stderr
+
+    @property
+    def ours(self) -> dict[str, int]:
+        """Our ends, by name."""
+        ends = {"stdin": self.stdin, "stdout": self.stdout, "stderr": self.stderr}
+        return {name: fd for name, fd in ends.items() if fd is not None}
+
+    def close_theirs(self) -> None:
+        """Close what the child has been given."""
+        for fd in self._theirs:
+            os.close(fd)
+
+    def close(self) -> None:
+        """Close our ends, if there is no child to use them."""
+        for fd in self.ours.values():
+            os.close(fd)
+
+
+class ForkedChild:
+    """A child on its way from fork to exec. The registry owns it."""
+
+    __slots__ = ("_control", "_orders", "_pid", "_pipes", "_registry", "_spec")
+
+    def __init__(
+        self,
+        spec: SpawnSpec,
+        pid: int,
+        pipes: Pipes,
+        registry: ChildRegistry,
+        orders: Orders,
+        control: socket.socket | None,
+    ) -> None:
+        """``control``: where it reports; None means that it has reached exec."""
+        self._spec = spec
+        self._pid = pid
+        self._pipes = pipes
+        self._registry = registry
+        self._orders = orders
+        self._control = control
+
+    @property
+    def waits_for_exec(self) -> bool:
+        """Whether it has yet to execute its program, as far as is known."""
+        return self._control is not None
+
+    def executed(self) -> RealChild:
+        """Return the child when it executes its program.
+
+        Raises SpawnError if a step has failed; the child is killed and reaped then.
+        """
+        pipes = self._pipes
+        try:
+            if self._control is not None:
+                with self._control:
+                    _await_exec(self._spec, self._orders, self._control)
+            child = RealChild(self._pid, pipes.stdin, pipes.stdout, pipes.stderr, self._registry)
+        except BaseException:
+            self._registry.kill(self._pid)
+            pipes.close()
+            raise
+        self._registry.met(self._pid)
+        return child
+
+
+def fork_child(
+    spec: SpawnSpec,
+    registry: ChildRegistry,
+    burst: Burst,
+    server: ForkServer | None = None,
+) -> ForkedChild:
+    """Make the pipes, fork a child, and send it its orders. Raises SpawnError.
 
     Blocks, possibly for long: runs in a worker thread. ``server``: None means that a child which
     needs a helper gets an interpreter of its own.
     """
-    with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
-
-        def owned(fd: int, by: contextlib.ExitStack) -> int:
-            by.callback(os.close, fd)
-            return fd
-
-        try:
-            child_stdin, stdin = spec.stdin, None
-            if child_stdin is None:
-                read, write = os.pipe()
-                child_stdin, stdin = owned(read, theirs), owned(write, ours)
-            read, write = os.pipe()
-            stdout, child_stdout = owned(read, ours), owned(write, theirs)
-            child_stderr, stderr = child_stdout, None
-            if not spec.redirect_stderr:
-                read, write = os.pipe()
-                stderr, child_stderr = owned(read, ours), owned(write, theirs)
-        except OSError as error:
-            raise _pipe_error(spec, error) from error
-        for fd in (stdin, stdout, stderr):
-            if fd is not None:
-                os.set_blocking(fd, False)
+    try:
+        pipes = Pipes(spec)
+    except OSError as error:
+        raise _pipe_error(spec, error) from error
+    try:
         if spec.before_fork is not None:
-            ends = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
-            spec.before_fork({name: fd for name, fd in ends.items() if fd is not None})
-        standard = (child_stdin, child_stdout, child_stderr)
-        orders, control = None, None
+            spec.before_fork(pipes.ours)
+        orders: Orders = []
+        control = None
         try:
-            if _needs_helper(spec):
-                orders = _orders(spec)
-                pid, control = _fork(spec, server, standard)
+            if server is not None or _needs_helper(spec):
+                orders = _orders(spec, burst)
+                pid, control = _fork(spec, server, pipes.standard)
             else:
-                pid = _popen(spec, standard)
+                pid = _popen(spec, pipes.standard)
         except OSError as error:
             raise _fork_error(spec, error) from error
         except (ValueError, subprocess.SubprocessError) as error:  # a NUL byte, an odd failure
             raise _odd_fork_error(spec, str(error)) from error
-        with registry.expecting(pid):
-            if orders is not None and control is not None:
-                with control:
-                    try:
-                        _instruct(spec, orders, control)
-                    except OSError as error:  # a sandbox refuses to send or to shut down
-                        text = f"cannot send the orders: {error.strerror}"
-                        raise _odd_fork_error(spec, text) from error
-            child = RealChild(pid, stdin, stdout, stderr, registry)
-        ours.pop_all()
-        return child
+        registry.expect(pid)
+        if control is not None:
+            try:
+                _instruct(spec, orders, control)
+            except BaseException:
+                control.close()
+                registry.kill(pid)
+                raise
+        return ForkedChild(spec, pid, pipes, registry, orders, control)
+    except BaseException:
+        pipes.close()
+        raise
+    finally:
+        pipes.close_theirs()
 
 
 def _needs_helper(spec: SpawnSpec) -> bool:
@@ -308,7 +481,7 @@ def _blocks_signals() -> bool:
     return bool(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
 
 
-def _orders(spec: SpawnSpec) -> Orders:
+def _orders(spec: SpawnSpec, burst: Burst) -> Orders:
     """Return all steps of the child, in order.
 
     Text becomes bytes as this interpreter's file names do: another one may be set up differently.
@@ -320,7 +493,10 @@ def _orders(spec: SpawnSpec) -> Orders:
         for name, argument in spec.steps.items()
     }
     if not _is_ours(spec):
-        identity = _identity(spec)
+        wanted = spec.uid, spec.gid
+        identity = burst.identities.get(wanted)
+        if identity is None:
+            identity = burst.identities[wanted] = _identity(spec)
         arguments.update(groups=identity, group=identity, user=identity)
     arguments["exec"] = (
         encode(spec.command.executable),
@@ -336,7 +512,7 @@ def _encoder() -> Callable[[str], bytes]:
     return lambda text: text.encode(encoding, errors)
 
 
-def _identity(spec: SpawnSpec) -> tuple[int, int, list[int]]:
+def _identity(spec: SpawnSpec) -> Identity:
     """Look up uid, gid and groups to change to. Raises SpawnError.
 
     A user without an entry has no groups but the one that the configuration gives to it.
@@ -418,18 +594,34 @@ def _detach(popen: subprocess.Popen[bytes]) -> int:
 
 
 def _instruct(spec: SpawnSpec, orders: Orders, control: socket.socket) -> None:
-    """Send a child its orders and wait until it executes its program. Raises SpawnError.
+    """Send a child its orders. Raises SpawnError.
 
-    A child that is killed before it reports has ended as any other does.
+    A child that was killed before has ended as any other does.
     """
-    report = b""
-    with contextlib.suppress(ConnectionError):
+    try:
         data, sent = marshal.dumps(orders), 0
         if spec.descriptor is not None:
             sent = socket.send_fds(control, [data], [spec.descriptor], socket.MSG_NOSIGNAL)
         control.sendall(data[sent:], socket.MSG_NOSIGNAL)
         control.shutdown(socket.SHUT_WR)
+    except ConnectionError:
+        return
+    except OSError as error:  # a sandbox refuses to send or to shut down
+        raise _odd_fork_error(spec, f"cannot send the orders: {error.strerror}") from error
+
+
+def _await_exec(spec: SpawnSpec, orders: Orders, control: socket.socket) -> None:
+    """Wait until a child executes its program. Raises SpawnError.
+
+    A child that is killed before it reports has ended as any other does.
+    """
+    report = b""
+    try:
         report = control.recv(REPORT_SIZE)  # empty: the exec has closed the other end
+    except ConnectionError:
+        return
+    except OSError as error:  # a sandbox refuses it
+        raise _odd_fork_error(spec, f"cannot receive the report: {error.strerror}") from error
     if report:
         name, number, text = marshal.loads(report)
         if number is None:
@@ -452,7 +644,7 @@ def _fork_error(spec: SpawnSpec, error: OSError) -> SpawnError:
     """Popen names the file for a failed chdir or exec and none for everything before."""
     if error.filename is not None:
         failed = "directory" if error.filename == spec.steps.get("directory") else "exec"
-        return _not_spawned(steps.explain(_orders(spec), failed, error))
+        return _not_spawned(steps.explain(_orders(spec, Burst(0)), failed, error))
     if error.errno in (errno.EMFILE, errno.ENFILE):
         return SpawnError(f"too many open files to spawn '{spec.label}'")
     if error.errno == errno.EAGAIN:
