@@ -64,6 +64,14 @@ async def test_what_arrives_is_taken_until_its_reader_has_enough() -> None:
         assert (a.heard, b.heard) == ([b"early", b"."], [b"x", b"y"])
 
 
+async def test_no_descriptors_without_readers() -> None:
+    """Most supervisors have no listeners."""
+    before = len(os.listdir("/proc/self/fd"))
+    async with polling(0):
+        await wait_all_tasks_blocked()
+        assert len(os.listdir("/proc/self/fd")) == before
+
+
 async def test_an_end_is_noticed_and_the_descriptor_can_be_used_again() -> None:
     async with polling(1) as (poller, (a,), _):
         for _ in range(2):

@@ -7,8 +7,6 @@ is read by a plain call, and while answers keep coming they are read without tha
 
 from __future__ import annotations
 
-import select
-from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -36,7 +34,8 @@ class FdPoller:
 
     def __init__(self) -> None:
         self._watches: dict[int, _Watch] = {}
-        self._epoll: select.epoll | None = None
+        self._idle_wait: IdleWait | None = None
+        """What serves the watches; None unless ``run`` is running."""
         self._later: list[Callable[[], None]] = []
         self._some = trio.lowlevel.ParkingLot()
 
@@ -52,8 +51,9 @@ class FdPoller:
         """
         watch = self._watches[fd] = _Watch(take)
         try:
-            if self._epoll is not None:
-                self._epoll.register(fd, select.EPOLLIN)
+            if self._idle_wait is not None:
+                self._idle_wait.register(fd)
+            self._some.unpark_all()
             await watch.ended.wait()
         finally:
             self._forget(fd)
@@ -68,7 +68,7 @@ class FdPoller:
 
     async def _beat(self) -> None:
         while True:
-            if not self._later:
+            while not self._later:
                 await self._some.park()
             await trio.sleep(BEAT)
             calls, self._later = self._later, []
@@ -76,26 +76,16 @@ class FdPoller:
                 call()
 
     async def _poll(self) -> None:
-        with select.epoll() as epoll:
+        while not self._watches:
+            await self._some.park()
+        idle_wait = self._idle_wait = IdleWait(self._take)
+        try:
             for fd in self._watches:
-                epoll.register(fd, select.EPOLLIN)
-            self._epoll = epoll
-            idle_wait = IdleWait(epoll.fileno(), partial(self._serve, epoll))
-            try:
-                while True:
-                    await trio.lowlevel.wait_readable(epoll.fileno())
-                    if self._serve(epoll):
-                        idle_wait.expect()
-            finally:
-                idle_wait.close()
-                self._epoll = None
-
-    def _serve(self, epoll: select.epoll) -> int:
-        """Read once from each descriptor that is readable; return their number."""
-        ready = epoll.poll(0)
-        for fd, _ in ready:
-            self._take(fd)
-        return len(ready)
+                idle_wait.register(fd)
+            await idle_wait.run()
+        finally:
+            idle_wait.close()
+            self._idle_wait = None
 
     def _take(self, fd: int) -> None:
         watch = self._watches[fd]
@@ -108,5 +98,5 @@ class FdPoller:
         watch.ended.set()
 
     def _forget(self, fd: int) -> None:
-        if self._watches.pop(fd, None) is not None and self._epoll is not None:
-            self._epoll.unregister(fd)
+        if self._watches.pop(fd, None) is not None and self._idle_wait is not None:
+            self._idle_wait.unregister(fd)

@@ -5,12 +5,12 @@ Theory of operation
 A task that waits for a descriptor costs trio about 25 us each time: the descriptor is registered,
 the task is scheduled and resumed. For two programs that answer each other all the time that is more
 than the rest. So when no task is runnable and trio is about to wait, ``IdleWait`` waits first, for
-its own descriptor and for all that trio would wait for (other descriptors, threads, signals, the
+its own descriptors and for all that trio would wait for (other descriptors, threads, signals, the
 next deadline), and serves its own as long as nothing else happens.
 
 * Nothing is held up. The wait ends when something of trio's happens, and when a task has become
   runnable by what was served. ``MOST_SERVED`` limits the work if both are always ready.
-* Trio's own wait for the same descriptor goes on meanwhile. So nothing is missed if this wait does
+* Trio's own wait for the same descriptors goes on meanwhile. So nothing is missed if this wait does
   not take place, or if there are several in one event loop.
 * It begins after something was served, and ends when something else happens, so that other events
   cost no more than before.
@@ -38,19 +38,22 @@ MOST_SERVED = 64
 
 
 class IdleWait(trio.abc.Instrument):
-    """Serves a descriptor in the waits of the present event loop, from ``expect`` to ``close``.
+    """Serves descriptors in the present event loop, until it is closed.
 
-    ``serve`` is called when ``fd`` is readable, and returns how much it has served. It must neither
-    block nor raise.
+    ``serve`` is called with each that is readable. It must neither block nor raise.
     """
 
-    def __init__(self, fd: int, serve: Callable[[], int]) -> None:
+    def __init__(self, serve: Callable[[int], object]) -> None:
+        self._serve = serve
         self._expecting = False
         """Whether more is expected to come soon."""
-        self._serve = serve
         self._token = trio.lowlevel.current_trio_token()
-        self._ready = select.poll()
-        self._ready.register(fd, select.POLLIN)
+        self._own = select.epoll()
+        """What trio waits for."""
+        self._all = select.epoll()
+        """The same descriptors, and ``_trio``."""
+        self._trio = -1
+        """A descriptor that is readable when trio would not wait any longer."""
         self._runnable: deque[trio.lowlevel.Task] | None = None
         """The tasks that trio is to resume; None if it waits alone."""
         with suppress(ImportError, AttributeError):  # another version of trio
@@ -58,7 +61,8 @@ class IdleWait(trio.abc.Instrument):
 
             runner = GLOBAL_RUN_CONTEXT.runner
             if not runner.is_guest:
-                self._ready.register(runner.io_manager._epoll, select.POLLIN)
+                self._trio = runner.io_manager._epoll.fileno()
+                self._all.register(self._trio, select.EPOLLIN)
                 self._runnable = runner.runq
 
     @property
@@ -66,16 +70,32 @@ class IdleWait(trio.abc.Instrument):
         """Whether it is known what trio waits for."""
         return self._runnable is not None
 
-    def expect(self) -> None:
-        """Serve what comes soon, after something was served."""
-        if self.is_possible:
-            self._expecting = True
-            trio.lowlevel.add_instrument(self)  # unless it was added before
+    def register(self, fd: int) -> None:
+        """Serve a descriptor, until ``unregister``."""
+        self._own.register(fd, select.EPOLLIN)
+        self._all.register(fd, select.EPOLLIN)
+
+    def unregister(self, fd: int) -> None:
+        """Serve a descriptor no more; before it is closed."""
+        self._own.unregister(fd)
+        self._all.unregister(fd)
+
+    async def run(self) -> None:
+        """Serve without end what trio finds readable, and what comes soon after it."""
+        while True:
+            await trio.lowlevel.wait_readable(self._own.fileno())
+            for fd, _ in self._own.poll(0):
+                self._serve(fd)
+                self._expecting = True
+            if self._expecting and self.is_possible:
+                trio.lowlevel.add_instrument(self)  # unless it was added before
 
     def close(self) -> None:
-        """Serve nothing more, before the descriptor is closed."""
+        """Serve nothing more."""
         with suppress(KeyError):
             trio.lowlevel.remove_instrument(self)
+        self._own.close()
+        self._all.close()
 
     def before_io_wait(self, timeout: float) -> None:
         """Called by trio, which waits so long for its descriptors then; 0 if a task is runnable."""
@@ -84,12 +104,14 @@ class IdleWait(trio.abc.Instrument):
         until = time.monotonic() + timeout
         served = 0
         while timeout > 0 and served < MOST_SERVED and not self._runnable:
-            self._ready.poll(timeout * 1000)
-            count = self._serve()
-            if not count:
+            before = served
+            for fd, _ in self._all.poll(timeout, MOST_SERVED):
+                if fd != self._trio:
+                    self._serve(fd)
+                    served += 1
+            if served == before:
                 self._expecting = False
                 break
-            served += count
             timeout = until - time.monotonic()
         self._token.run_sync_soon(_return)
 
