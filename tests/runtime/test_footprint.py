@@ -28,9 +28,13 @@ from trio_supervisor.core.config.model import (
     Config,
     DaemonConfig,
     GroupConfig,
+    GroupKind,
+    PoolConfig,
 )
+from trio_supervisor.core.events import Tick5
 from trio_supervisor.runtime.groups import operations
 from trio_supervisor.runtime.groups.active_groups import ActiveGroups
+from trio_supervisor.runtime.groups.group import Group
 from trio_supervisor.runtime.logs.worker import DiskWorker
 from trio_supervisor.runtime.spawn.launcher import ProcessLauncher
 
@@ -64,6 +68,9 @@ BYTES = 16_000
 #: those of a real child and of its logs; with Python 3.11 it is 769 and 429.
 CALLS_OF_START = 820
 CALLS_OF_STOP = 530
+#: Calls of functions from the answer of a listener to its next event, both included; with Python
+#: 3.11 it is 61.
+CALLS_OF_EVENT = 64
 #: System calls of the event loop's thread for one program from its start to its stop, two logs
 #: included, without those that wait or manage memory; with Python 3.11 it is 27. Signals that it
 #: receives count too.
@@ -261,6 +268,34 @@ async def test_calls_that_a_start_and_a_stop_take(autojump_clock: MockClock) -> 
         starts[number], stops[number] = started.count, stopped.count
     assert (starts[60] - starts[10]) / 50 <= CALLS_OF_START
     assert (stops[60] - stops[10]) / 50 <= CALLS_OF_STOP
+
+
+async def test_calls_that_an_event_to_a_listener_takes(autojump_clock: MockClock) -> None:
+    recorder = Recorder()
+    config = GroupConfig(
+        name="p",
+        kind=GroupKind.POOL,
+        pool=PoolConfig(events=frozenset({"TICK_5"}), buffer_size=100),
+        processes=(program("l", startsecs=0),),
+    )
+    group = Group(config, recorder.host)
+    async with running(group, recorder.host):
+        await group.processes["l"].start()
+        listener = recorder.launcher.last
+        for when in range(60):
+            recorder.host.publish(Tick5(when))
+        listener.write(b"READY\n")
+        await wait_all_tasks_blocked()
+        [watch] = recorder.host.poller._watches.values()
+        counts = []
+        for _ in range(50):
+            listener.write(b"RESULT 2\nOKREADY\n")
+            with Calls() as calls:
+                watch.take()
+            counts.append(calls.count)
+        heard = os.read(listener.stdin_reader, PIPE_BYTES)
+    assert heard.count(b"eventname:TICK_5") == 1 + len(counts)
+    assert min(counts) <= CALLS_OF_EVENT
 
 
 def system_calls(directory: Path, number: int) -> int:

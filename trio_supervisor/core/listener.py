@@ -19,6 +19,12 @@ RESULT = b"RESULT "
 LONGEST_RESULT = 1024 * 1024
 LONGEST_RESULT_LINE = 128
 
+# Looking up a member of an enum takes longer than most steps of an event do.
+_READY = ListenerState.READY
+_BUSY = ListenerState.BUSY
+_ACKNOWLEDGED = ListenerState.ACKNOWLEDGED
+_UNKNOWN = ListenerState.UNKNOWN
+
 _UNSAFE_IN_HEADER = re.compile(r"[\s:]")
 
 
@@ -27,7 +33,7 @@ class Ready:
     """The listener can take an event."""
 
 
-_READY = Ready()
+_TAKES_EVENT = Ready()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,7 @@ class Listener:
     """Protocol state of one listener process; each child gets a new one."""
 
     def __init__(self) -> None:
-        self.state = ListenerState.ACKNOWLEDGED
+        self.state = _ACKNOWLEDGED
         self._buffer = bytearray()
         self._length: int | None = None
         """Announced length of the result that is being received; None between results."""
@@ -61,40 +67,36 @@ class Listener:
 
         A result can only follow after ``sent`` was called.
         """
-        if self.state is ListenerState.UNKNOWN:
+        if self.state is _UNKNOWN:
             return []
         self._buffer += data
         items: list[Ready | EventResult | Violation] = []
-        while (item := self._next()) is not None:
+        while self._buffer and (item := self._next()) is not None:
             items.append(item)
         return items
 
     def sent(self) -> None:
         """Record that an event was queued for this listener, which must be READY."""
-        self.state = ListenerState.BUSY
+        self.state = _BUSY
 
     def fail(self) -> None:
         """Make this listener UNKNOWN: all further output is ignored."""
-        self.state = ListenerState.UNKNOWN
+        self.state = _UNKNOWN
         self._buffer.clear()
 
     def _next(self) -> Ready | EventResult | Violation | None:
-        if not self._buffer:  # an item needs at least one byte
-            return None
-        if self.state is ListenerState.ACKNOWLEDGED:
-            return self._next_ready()
-        if self.state is ListenerState.BUSY:
+        if self.state is _BUSY:
             return self._next_result()
+        if self.state is _ACKNOWLEDGED:
+            return self._next_ready()
         return self._violation()  # output while READY: no event was sent
 
     def _next_ready(self) -> Ready | Violation | None:
-        if len(self._buffer) < len(READY):
-            return None
         if not self._buffer.startswith(READY):
-            return self._violation()
+            return None if len(self._buffer) < len(READY) else self._violation()
         del self._buffer[: len(READY)]
-        self.state = ListenerState.READY
-        return _READY
+        self.state = _READY
+        return _TAKES_EVENT
 
     def _next_result(self) -> EventResult | Violation | None:
         if self._length is None:
@@ -111,7 +113,7 @@ class Listener:
         data = bytes(self._buffer[: self._length])
         del self._buffer[: self._length]
         self._length = None
-        self.state = ListenerState.ACKNOWLEDGED
+        self.state = _ACKNOWLEDGED
         return EventResult(data)
 
     def _violation(self, reason: str = "") -> Violation:
@@ -120,6 +122,7 @@ class Listener:
         return Violation(reason, wrote)
 
 
+@lru_cache  # a listener writes the same few lines again and again
 def _result_length(line: bytes) -> int | None:
     """Parse the length in a result line, with blanks and a sign as ``int`` allows them.
 

@@ -150,6 +150,25 @@ async def test_a_listener_is_read_no_further_than_its_log_gets(
         assert stage.ready
 
 
+@pytest.mark.behaviour("process.md#slow-full-and-broken-disks")
+async def test_a_log_that_became_slow_by_what_was_gathered(
+    mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async with listener(tmp_path, monkeypatch) as stage:
+        await stage.say(b"R")
+        await stage.say(b"E")
+        mock_clock.jump(2 * BEAT)
+        await wait_all_tasks_blocked()
+        assert stage.log.written == [b"RE"]
+        stage.log.backlog = BACKLOG_LIMIT
+        await stage.say(b"A")
+        await stage.say(b"DY\n")
+        assert not stage.ready
+        stage.log.has_room.set()
+        await wait_all_tasks_blocked()
+        assert stage.ready
+
+
 @pytest.mark.behaviour("process.md#capture-mode")
 async def test_its_stdout_is_no_event(
     mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from trio_supervisor.runtime.host import Host
     from trio_supervisor.runtime.output.reader import Intake
 
+_DEBUG = Severity.DEBUG  # looking it up takes longer than most steps of an answer
+
 
 class ListenerReader:
     """``on_output`` is called with the raw bytes as they come."""
@@ -36,10 +38,13 @@ class ListenerReader:
         def take() -> bool:
             nonlocal ended
             data = read_available(fd, CHUNK)
-            ended = data == b""
-            if data:
-                self.take(data, intake)
-            return not (ended or intake.backlogged)
+            if not data:
+                ended = data == b""
+                return not ended
+            fed = not self._gathered
+            self.take(data, intake)
+            # As long as bytes are only gathered, the channel has no more than at the last look.
+            return not ((fed or not self._gathered) and intake.backlogged)
 
         while not ended:
             await self._host.poller.read(fd, take)
@@ -47,7 +52,7 @@ class ListenerReader:
         intake.pipe_ended(fd)
 
     def take(self, data: bytes, intake: Intake) -> None:
-        if self._host.daemon.loglevel <= Severity.DEBUG:
+        if self._host.daemon.loglevel <= _DEBUG:
             # The output is in the activity log as well, in front of what came of it.
             self._gathered += data
             self.finish(intake)

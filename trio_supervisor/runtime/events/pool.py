@@ -69,6 +69,13 @@ if TYPE_CHECKING:
 REDELIVERY_FIRST = 0.1
 REDELIVERY_MOST = 5.0
 
+# Looking up a member of an enum takes longer than most steps of an event do.
+_DEBUG = Severity.DEBUG
+_READY = ListenerState.READY
+_ACKNOWLEDGED = ListenerState.ACKNOWLEDGED
+_UNKNOWN = ListenerState.UNKNOWN
+_RUNNING = State.RUNNING
+
 
 class _Member:
     """One listener process of the pool and its state in the protocol."""
@@ -96,8 +103,8 @@ class _Member:
     def is_ready(self) -> bool:
         """Whether the listener can take an event now."""
         return (
-            self.protocol.state is ListenerState.READY
-            and self.process.state is State.RUNNING
+            self.protocol.state is _READY
+            and self.process.state is _RUNNING
             and self.process.stdin_pending == 0
             and not self.stdin_closed
         )
@@ -119,8 +126,8 @@ class _Member:
 
     def log_state(self, state: ListenerState) -> None:
         """Log a change of state. A listener leaves UNKNOWN only with a new child."""
-        if self._logged is not ListenerState.UNKNOWN:
-            if self._host.daemon.loglevel <= Severity.DEBUG:
+        if self._logged is not _UNKNOWN:
+            if self._host.daemon.loglevel <= _DEBUG:
                 self._host.log(
                     Severity.DEBUG, f"{self.process.name}: {self._logged.name} -> {state.name}"
                 )
@@ -242,7 +249,7 @@ class Pool:
 
     def _first_ready(self) -> _Member | None:
         for member in self._members.values():
-            if member.protocol.state is ListenerState.READY and member.is_ready:
+            if member.protocol.state is _READY and member.is_ready:
                 return member
         return None
 
@@ -285,7 +292,7 @@ class Pool:
         self._renew(member)
         for item in member.protocol.feed(data):
             if isinstance(item, Ready):
-                member.log_state(ListenerState.READY)
+                member.log_state(_READY)
             elif isinstance(item, EventResult):
                 self._judge(member, item.data)
             else:
@@ -306,7 +313,7 @@ class Pool:
         except BaseException as error:  # SystemExit too must only end this delivery
             if is_rejection(error):
                 self._host.log(Severity.WARN, f"{name}: event was rejected")
-                member.log_state(ListenerState.ACKNOWLEDGED)
+                member.log_state(_ACKNOWLEDGED)
                 self._postpone()
             else:
                 self._host.log(
@@ -318,7 +325,7 @@ class Pool:
         else:
             if self._debugs:
                 self._host.log(Severity.DEBUG, f"{name}: event was processed")
-            member.log_state(ListenerState.ACKNOWLEDGED)
+            member.log_state(_ACKNOWLEDGED)
             self._redelivery = 0.0
 
     def _take_back(self, member: _Member) -> None:
@@ -331,7 +338,7 @@ class Pool:
     def _debugs(self) -> bool:
         """Whether the log takes lines of level debug. With thousands of events a second, even the
         text of a line that is not written costs too much."""
-        return self._host.daemon.loglevel <= Severity.DEBUG
+        return self._host.daemon.loglevel <= _DEBUG
 
     def _postpone(self) -> None:
         """Pause redelivery after a rejection; each further pause is twice as long."""

@@ -218,11 +218,14 @@ class Stdin:
             raise NoFile(label)
         if limited and len(self._queue) + len(data) > STDIN_LIMIT:
             raise Failed("stdin buffer full")
-        self._queue += data
-        self._flush()
+        if not self._queue:  # what the pipe takes at once is not copied to the queue
+            data = data[self._write(data) :]
+        if data and self._fd is not None:
+            self._queue += data
+            self._flush()
+            self._deliver_rest()
         if self._fd is None:
             raise NoFile(label)
-        self._deliver_rest()
 
     @property
     def fd(self) -> int | None:
@@ -283,11 +286,18 @@ class Stdin:
 
     def _flush(self) -> None:
         while self._fd is not None and self._queue:
-            try:
-                written = os.write(self._fd, self._queue)
-            except BlockingIOError:
-                return
-            except OSError:  # the child closed its stdin
-                self.close()
+            written = self._write(self._queue)
+            if not written:
                 return
             del self._queue[:written]
+
+    def _write(self, data: bytes | bytearray) -> int:
+        """Write to the open pipe; return how many bytes it took, 0 if it is full or broken."""
+        assert self._fd is not None
+        try:
+            return os.write(self._fd, data)
+        except BlockingIOError:
+            return 0
+        except OSError:  # the child closed its stdin
+            self.close()
+            return 0
