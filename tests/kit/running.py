@@ -23,6 +23,7 @@ async def running(group: Group, host: Host, *more: Group) -> AsyncIterator[None]
         for each in (group, *more):
             nursery.start_soon(each.run)
         nursery.start_soon(host.poller.run)
+        nursery.start_soon(host.deadlines.run)
         await wait_all_tasks_blocked()
         try:
             yield

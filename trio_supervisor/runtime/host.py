@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.runtime.output.gathering import GatheringReader
 from trio_supervisor.runtime.output.merged import MergedOutputs
+from trio_supervisor.runtime.system.deadlines import Deadlines
 from trio_supervisor.runtime.system.fd_poller import FdPoller
 from trio_supervisor.runtime.system.memory_counter import MemoryCounter
 
@@ -124,6 +125,8 @@ class Host:
     """Called with a group to which a process was added, or from which one was removed."""
     poller: FdPoller = field(default_factory=FdPoller)
     """Reads the replies of all event listeners."""
+    deadlines: Deadlines = field(default_factory=Deadlines)
+    """Those of all processes."""
     gathering: GatheringReader = field(init=False)
     """Reads the output of all programs."""
     outputs: MergedOutputs = field(init=False)

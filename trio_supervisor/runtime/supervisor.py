@@ -272,6 +272,7 @@ class Supervisor:
             self._token = trio.lowlevel.current_trio_token()
             nursery.start_soon(run_forever, partial(tick, self._host), "ticks", self.log)
             nursery.start_soon(run_forever, self._host.poller.run, "listeners' answers", self.log)
+            nursery.start_soon(run_forever, self._host.deadlines.run, "deadlines", self.log)
             self.active.run_in(nursery)
             if self.arrival is not None:
                 self.arrival()

@@ -22,8 +22,9 @@ date when its turn comes. A stop that comes while a child is being made finds no
 ``launch`` looks at the intent as soon as there is one, and ``fail_start`` if there will be none.
 
 There is one deadline, ``record.deadline``, because a child has at most one thing to wait for: in
-STARTING it counts as started then, in STOPPING it gets the next signal of its stop sequence. The
-wait for the end of the child is a cancel scope with this deadline, so requests can move it.
+STARTING it counts as started then, in STOPPING it gets the next signal of its stop sequence. One
+task of the supervisor calls ``due`` then, for all its processes, and requests can move the deadline
+(``rescheduled``).
 
 The end of a child is recorded late: first what it left in its pipes is read, then the logs settle,
 so that the last words of a program are in its log before a client learns that it has exited. In
@@ -101,7 +102,6 @@ class Driver:
         "_starter",
         "_states",
         "_stdio",
-        "_wait",
         "_waiters",
         "child",
         "nursery",
@@ -131,7 +131,6 @@ class Driver:
         self._host = host
         self._monitor = monitor
         self._signals = Signaller(config, states.log)
-        self._wait = trio.CancelScope()
         self.nursery: trio.Nursery | None = None
         """Of the tasks that serve the child, cancelled at its end; None before the first."""
         self._known_hooks: ProcessHooks | None = None
@@ -207,8 +206,8 @@ class Driver:
         elif state is State.BACKOFF or (state is State.STARTING and self._states.attempt.waiting):
             self._states.abandon_start()
         elif state is State.STOPPING:
-            deadline = min(self._record.deadline, self._record.stop_by)
-            self._wait.deadline = self._record.deadline = deadline
+            self._record.deadline = min(self._record.deadline, self._record.stop_by)
+            self.rescheduled()
         elif self.child is not None and not self.is_dead:
             self._terminate(self.child)
 
@@ -409,9 +408,11 @@ class Driver:
                     with contextlib.suppress(Failed):  # UNKNOWN now, as the log says
                         self._terminate(child)
                 try:
-                    ended = await self._watch(child)
+                    self.due()  # with startsecs = 0 it is promoted now, without a wait
+                    ended = await child.wait()
                 finally:
                     self._is_between = True
+                    self._host.deadlines.set(self, math.inf)
                     self._stdio.stdin.stop_delivery()
                 died_at = trio.current_time()  # a disk that hangs may take its time below
                 if nursery.child_tasks:  # most are about to read the end of their pipes
@@ -449,17 +450,14 @@ class Driver:
                 self._waiters.wake()
         self._left_behind = self._starter.left_behind(left, self._record)
 
-    async def _watch(self, child: Child) -> Exit:
-        """Wait for the child's end; meanwhile promote it, or signal it again, when that is due."""
+    def due(self) -> None:
+        """Promote the child, or signal it again, if that is due."""
         record = self._record
-        while True:
-            # With startsecs = 0 it is promoted now, without a wait.
-            if record.state is not State.STARTING or record.deadline > trio.current_time():
-                with trio.CancelScope(deadline=record.deadline) as self._wait:
-                    return await child.wait()
+        while record.deadline <= trio.current_time():
+            child = self.child
             # What has died is not promoted, even if nothing has noticed its death yet.
-            if child.poll() is not None:
-                return await child.wait()
+            if child is None or self._is_between or child.poll() is not None:
+                return
             if record.state is State.STARTING and not self._is_late:
                 if self._monitor is None or not self._monitor.lateness:
                     is_awaited = self._config.readiness.condition is not None
@@ -489,6 +487,9 @@ class Driver:
                     send(child, step)
                 except Failed as error:
                     self._states.lose_control(POLICY, error.detail)
+            else:  # UNKNOWN: there is nothing to wait for
+                record.deadline = math.inf
+        self.rescheduled()
 
     @property
     def _is_late(self) -> bool:
@@ -497,7 +498,7 @@ class Driver:
 
     def rescheduled(self) -> None:
         """Follow the deadline of the record, which has changed."""
-        self._wait.deadline = self._record.deadline
+        self._host.deadlines.set(self, self._record.deadline)
 
     def restart(self, cause: Cause, dump_signal: int | None = None) -> None:
         """Stop the child and start another one, whatever ``autorestart`` says.
@@ -549,7 +550,7 @@ class Driver:
             self._states.lose_control(self._cause_of_stop, error.detail)
             raise
         finally:
-            self._wait.deadline = self._record.deadline
+            self.rescheduled()
 
     @property
     def hooks(self) -> ProcessHooks:
