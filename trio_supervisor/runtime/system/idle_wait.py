@@ -8,10 +8,12 @@ than the rest. So when no task is runnable and trio is about to wait, ``IdleWait
 its own descriptors and for all that trio would wait for (other descriptors, threads, signals, the
 next deadline), and serves its own as long as nothing else happens.
 
-* Nothing is held up. The wait ends when something of trio's happens, and when a task has become
-  runnable by what was served. ``MOST_SERVED`` limits the work if both are always ready.
-* Trio's own wait for the same descriptors goes on meanwhile. So nothing is missed if this wait does
-  not take place, or if there are several in one event loop.
+* Nothing is held up. The wait ends when something else of trio's happens, and when a task has
+  become runnable by what was served.
+* Whenever this wait does not take place, trio waits for the same descriptors. So nothing is missed
+  without it, or if there are several in one event loop. During this wait they are taken out of what
+  trio waits for: then the kernel reports that only when something else has happened, and each
+  answer once.
 * It begins after something was served, and ends when something else happens, so that other events
   cost no more than before.
 * What is served runs outside of all tasks, as functions do that are given to ``run_sync_soon``.
@@ -30,11 +32,12 @@ from typing import TYPE_CHECKING
 import trio
 
 if TYPE_CHECKING:
-    from collections import deque
     from collections.abc import Callable
 
-#: Readable descriptors that are served before trio looks at its own.
-MOST_SERVED = 64
+    from trio._core._run import Runner
+
+#: Most descriptors that one system call reports: no more memory than this is allocated for it.
+MOST_REPORTED = 64
 
 
 class IdleWait(trio.abc.Instrument):
@@ -54,21 +57,23 @@ class IdleWait(trio.abc.Instrument):
         """The same descriptors, and ``_trio``."""
         self._trio = -1
         """A descriptor that is readable when trio would not wait any longer."""
-        self._runnable: deque[trio.lowlevel.Task] | None = None
-        """The tasks that trio is to resume; None if it waits alone."""
+        self._runner: Runner | None = None
+        """The event loop of trio; None if it waits alone."""
         with suppress(ImportError, AttributeError):  # another version of trio
             from trio._core._run import GLOBAL_RUN_CONTEXT
 
             runner = GLOBAL_RUN_CONTEXT.runner
-            if not runner.is_guest:
-                self._trio = runner.io_manager._epoll.fileno()
+            waits = runner.io_manager
+            to_rearm = waits._registered, waits._update_registrations
+            if not runner.is_guest and None not in to_rearm:
+                self._trio = waits._epoll.fileno()
                 self._all.register(self._trio, select.EPOLLIN)
-                self._runnable = runner.runq
+                self._runner = runner
 
     @property
     def is_possible(self) -> bool:
         """Whether it is known what trio waits for."""
-        return self._runnable is not None
+        return self._runner is not None
 
     def register(self, fd: int) -> None:
         """Serve a descriptor, until ``unregister``."""
@@ -99,20 +104,25 @@ class IdleWait(trio.abc.Instrument):
 
     def before_io_wait(self, timeout: float) -> None:
         """Called by trio, which waits so long for its descriptors then; 0 if a task is runnable."""
-        if timeout <= 0 or not self._expecting:
+        if timeout <= 0 or not self._expecting or self._runner is None:
             return
         until = time.monotonic() + timeout
-        served = 0
-        while timeout > 0 and served < MOST_SERVED and not self._runnable:
-            before = served
-            for fd, _ in self._all.poll(timeout, MOST_SERVED):
-                if fd != self._trio:
-                    self._serve(fd)
-                    served += 1
-            if served == before:
+        runnable, waits, own = self._runner.runq, self._runner.io_manager, self._own.fileno()
+        waits._epoll.modify(own, 0)
+        try:
+            others = False
+            while timeout > 0 and not (others or runnable):
                 self._expecting = False
-                break
-            timeout = until - time.monotonic()
+                for fd, _ in self._all.poll(timeout, MOST_REPORTED):
+                    if fd == self._trio:
+                        others = True
+                    else:
+                        self._serve(fd)
+                        self._expecting = True
+                timeout = until - time.monotonic()
+        finally:  # as trio does after it was told of a descriptor
+            waits._registered[own].current_flags = 0
+            waits._update_registrations(own)
         self._token.run_sync_soon(_return)
 
 
