@@ -72,8 +72,8 @@ BYTES_WITH_LOGS = 15_900
 CALLS_OF_START = 820
 CALLS_OF_STOP = 530
 #: Calls of functions from the answer of a listener to its next event, both included; with Python
-#: 3.11 it is 61.
-CALLS_OF_EVENT = 64
+#: 3.11 it is 56.
+CALLS_OF_EVENT = 59
 #: System calls of the event loop's thread for one program from its start to its stop, two logs
 #: included, without those that wait or manage memory; with Python 3.11 it is 27. Signals that it
 #: receives count too.

@@ -71,7 +71,16 @@ class Listener:
             return []
         self._buffer += data
         items: list[Ready | EventResult | Violation] = []
-        while self._buffer and (item := self._next()) is not None:
+        item: Ready | EventResult | Violation | None
+        while self._buffer:
+            if self.state is _BUSY:
+                item = self._next_result()
+            elif self.state is _ACKNOWLEDGED:
+                item = self._next_ready()
+            else:  # output while READY: no event was sent
+                item = self._violation()
+            if item is None:
+                break
             items.append(item)
         return items
 
@@ -83,13 +92,6 @@ class Listener:
         """Make this listener UNKNOWN: all further output is ignored."""
         self.state = _UNKNOWN
         self._buffer.clear()
-
-    def _next(self) -> Ready | EventResult | Violation | None:
-        if self.state is _BUSY:
-            return self._next_result()
-        if self.state is _ACKNOWLEDGED:
-            return self._next_ready()
-        return self._violation()  # output while READY: no event was sent
 
     def _next_ready(self) -> Ready | Violation | None:
         if not self._buffer.startswith(READY):

@@ -101,10 +101,9 @@ class _Member:
 
     @property
     def is_ready(self) -> bool:
-        """Whether the listener can take an event now."""
+        """Whether a listener that has written ``READY`` can take an event now."""
         return (
-            self.protocol.state is _READY
-            and self.process.state is _RUNNING
+            self.process.state is _RUNNING
             and self.process.stdin_pending == 0
             and not self.stdin_closed
         )
@@ -237,21 +236,17 @@ class Pool:
     def _dispatch(self) -> None:
         """Send events to listeners as long as there are both."""
         buffer = self.buffer
-        while buffer.count and not (buffer.has_returned and trio.current_time() < self._not_before):
-            member = self._first_ready()
-            if member is None:
+        for member in self._members.values():  # none takes two events without an answer
+            if not buffer.count:
                 break
-            buffered = buffer.pop()
-            if not self._send(member, buffered):
-                self._put_back(buffered)
+            if buffer.has_returned and trio.current_time() < self._not_before:
+                break
+            if member.protocol.state is _READY and member.is_ready:
+                buffered = buffer.pop()
+                if not self._send(member, buffered):
+                    self._put_back(buffered)
         if self._changed:
             self._changed.unpark_all()
-
-    def _first_ready(self) -> _Member | None:
-        for member in self._members.values():
-            if member.protocol.state is _READY and member.is_ready:
-                return member
-        return None
 
     async def _follow(self, member: _Member) -> None:
         """Follow a listener's process: new children, and an exit during a delivery."""
