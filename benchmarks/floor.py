@@ -33,6 +33,8 @@ from trio_supervisor.cli.postponed import import_dependencies
 import_dependencies()  # of trio and h11, whose memory is part of the floor: as the daemon does
 import trio  # noqa: E402  # see above
 
+from trio_supervisor.runtime.spawn.child_signals import ChildSignals  # noqa: E402  # see above
+
 PROGRAMS = 300
 COMMAND = ("/bin/sleep", "1000")
 #: Open files that the programs need: three pipes, a pidfd and two logs each, with room for those
@@ -134,9 +136,11 @@ async def process(programs: Programs) -> None:
         with trio.CancelScope():  # of the deadline for the next step of a stop
             await trio.lowlevel.wait_readable(pidfd)
         status = os.wait4(pid, os.WNOHANG)[1]  # noqa: ASYNC222  # with WNOHANG it does not wait
-        nursery.cancel_scope.cancel()
-    for fd in (*pipes, pidfd):
-        trio.lowlevel.notify_closing(fd)
+        if nursery.child_tasks:  # most are about to read the end of their pipes
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        if nursery.child_tasks:
+            nursery.cancel_scope.cancel()
+    for fd in (*pipes, pidfd):  # whose waits are over
         os.close(fd)
     if programs.records is not None:
         programs.records.ended(pid, status, logs)
@@ -175,10 +179,10 @@ def stop(pid: int, pidfd: int, records: Records | None) -> None:
 
 
 async def receive_child_signals() -> None:
-    """Receive SIGCHLD, until cancelled."""
-    with trio.open_signal_receiver(signal.SIGCHLD) as received:
-        async for _ in received:
-            pass
+    """Receive SIGCHLD, one of many that come at once, until cancelled."""
+    with ChildSignals() as signals:
+        while True:
+            await signals.ended(lambda: False)
 
 
 async def main(resting: select.epoll | None, records: Records | None) -> None:

@@ -145,7 +145,7 @@ class Host:
     _own_memory: OwnMemory | None = None
 
     def __post_init__(self) -> None:
-        self.gathering = GatheringReader(self.sinks.batch)
+        self.gathering = GatheringReader(self.sinks.batch())
         self.outputs = MergedOutputs(self.wall_clock)
 
     def notify_directory(self, path: str | None = None) -> NotifyDirectory:

@@ -49,7 +49,7 @@ class JournalMemory:
         dropped = _fold(kept)
         if len(kept) > (OF_PROCESS if entry.process else OF_DAEMON):
             del kept[0]
-        return kept[-max(1, len(dropped)) :], dropped
+        return (kept[-len(dropped) :] if dropped else [entry]), dropped
 
     def remove(self, process: str) -> None:
         """Note that a process was removed: its entries are kept until many others have been."""

@@ -183,7 +183,8 @@ class DiskWorker:
 
     def __exit__(self, *raised: object) -> None:
         self._batches -= 1
-        if not self._batches:
+        # Whoever has found the batch open has set ``_postponed`` before.
+        if self._postponed and not self._batches:
             self._begin()
 
     def wait(self, done: Callable[[], bool], seconds: float) -> bool:

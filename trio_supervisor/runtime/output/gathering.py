@@ -31,7 +31,6 @@ from trio_supervisor.runtime.output.reader import read_turn
 from trio_supervisor.runtime.system.malloc import fix_thresholds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from trio_supervisor.runtime.output.reader import Intake
@@ -73,10 +72,11 @@ class _Busy:
 class GatheringReader:
     """Reads the pipes of the programs of one supervisor.
 
-    Within ``batch()`` the disk worker is not woken, but at the end of it.
+    The disk worker is not woken within the context ``batch``, but at its end. It is entered for
+    each turn of reads.
     """
 
-    def __init__(self, batch: Callable[[], AbstractContextManager[None]]) -> None:
+    def __init__(self, batch: AbstractContextManager[None]) -> None:
         self._batch = batch
         self._busy: dict[_Busy, None] = {}
         self._has_beat = False
@@ -107,7 +107,7 @@ class GatheringReader:
         """Nothing is held back."""
 
     def _read(self, fd: int, intake: Intake) -> int | None:
-        with self._batch():
+        with self._batch:
             return read_turn(fd, intake)
 
     async def _read_on_the_beat(self, fd: int, intake: Intake) -> int | None:
@@ -147,7 +147,7 @@ class GatheringReader:
         for start in range(0, len(pipes), PIPES_PER_TURN):
             if start:
                 await trio.lowlevel.checkpoint()
-            with self._batch():
+            with self._batch:
                 for pipe in pipes[start : start + PIPES_PER_TURN]:
                     if pipe in self._busy:  # its child may have died meanwhile
                         pipe.read()
