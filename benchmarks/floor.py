@@ -133,8 +133,7 @@ async def process(programs: Programs) -> None:
                 nursery.start_soon(drain, pipe)
             else:
                 programs.resting.register(pipe, select.EPOLLIN)
-        with trio.CancelScope():  # of the deadline for the next step of a stop
-            await trio.lowlevel.wait_readable(pidfd)
+        await trio.lowlevel.wait_readable(pidfd)
         status = os.wait4(pid, os.WNOHANG)[1]  # noqa: ASYNC222  # with WNOHANG it does not wait
         if nursery.child_tasks:  # most are about to read the end of their pipes
             await trio.lowlevel.cancel_shielded_checkpoint()
