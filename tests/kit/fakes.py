@@ -23,7 +23,7 @@ from trio_supervisor.runtime.groups.group import Group
 from trio_supervisor.runtime.host import Host
 from trio_supervisor.runtime.journal.journal import Journal
 from trio_supervisor.runtime.logs.sinks import Sinks
-from trio_supervisor.runtime.spawn.launcher import SpawnError
+from trio_supervisor.runtime.spawn.forking import SpawnError
 from trio_supervisor.runtime.spawn.spec import SpawnSpec
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ from trio_supervisor.core.config.model import Autorestart, Config, GroupConfig
 from trio_supervisor.core.errors import ConfigError, RequestError
 from trio_supervisor.core.events import Event, ProcessGroupAdded, ProcessState
 from trio_supervisor.core.process.states import MOVES, State
-from trio_supervisor.runtime.spawn.launcher import SpawnError
+from trio_supervisor.runtime.spawn.forking import SpawnError
 from trio_supervisor.runtime.supervisor import Supervisor
 
 if TYPE_CHECKING:

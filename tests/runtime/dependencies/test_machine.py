@@ -29,7 +29,7 @@ from trio_supervisor.core.process.record import Intent
 from trio_supervisor.core.process.start import Starts
 from trio_supervisor.core.process.states import MOVES, STOPPED_STATES, State
 from trio_supervisor.runtime.dependencies.coordinator import Coordinator
-from trio_supervisor.runtime.spawn.launcher import SpawnError
+from trio_supervisor.runtime.spawn.forking import SpawnError
 
 if TYPE_CHECKING:
     from trio_supervisor.core.process.start import Wait

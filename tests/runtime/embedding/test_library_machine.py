@@ -32,7 +32,7 @@ from trio_supervisor import (
     open_supervisor,
 )
 from trio_supervisor.runtime import supervisor as module
-from trio_supervisor.runtime.spawn.launcher import SpawnError
+from trio_supervisor.runtime.spawn.forking import SpawnError
 from trio_supervisor.runtime.supervisor import KILL_PATIENCE
 
 if TYPE_CHECKING:

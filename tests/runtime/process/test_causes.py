@@ -15,7 +15,7 @@ from trio_supervisor.core.process.cause import Cause, CauseKind
 from trio_supervisor.core.process.states import State
 from trio_supervisor.runtime.events.bus import Bus
 from trio_supervisor.runtime.requester import SIGNAL, requested_by
-from trio_supervisor.runtime.spawn.launcher import SpawnError
+from trio_supervisor.runtime.spawn.forking import SpawnError
 from trio_supervisor.runtime.supervisor import Supervisor
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from trio_supervisor.core.process.cause import BOOT
 from trio_supervisor.core.process.exit import End, Exit, ResourceUsage
 from trio_supervisor.core.process.record import ProcessRecord
 from trio_supervisor.core.process.states import State
-from trio_supervisor.runtime.spawn.launcher import SpawnError
+from trio_supervisor.runtime.spawn.forking import SpawnError
 
 
 def counters(record: ProcessRecord) -> tuple[int, int, int]:

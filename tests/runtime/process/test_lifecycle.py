@@ -35,7 +35,7 @@ from trio_supervisor.core.process.cause import BOOT
 from trio_supervisor.core.process.states import MOVES, RUNNING_STATES, State
 from trio_supervisor.runtime.groups import operations
 from trio_supervisor.runtime.output.channel import OutputChannel
-from trio_supervisor.runtime.spawn.launcher import SpawnError
+from trio_supervisor.runtime.spawn.forking import SpawnError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -25,7 +25,7 @@ from trio_supervisor.core.errors import RequestError
 from trio_supervisor.core.events import ProcessState
 from trio_supervisor.core.process.states import MOVES, SIGNALLABLE_STATES, State
 from trio_supervisor.runtime.process.process import Process
-from trio_supervisor.runtime.spawn.launcher import SpawnError
+from trio_supervisor.runtime.spawn.forking import SpawnError
 
 #: Seconds in which every request must have ended, whatever the children do.
 PATIENCE = 3600

@@ -13,7 +13,7 @@ from tests.kit.running import running
 from trio_supervisor.core.errors import AbnormalTermination, Failed, NotRunning, SpawnFailed
 from trio_supervisor.core.process.states import State
 from trio_supervisor.runtime.groups import operations
-from trio_supervisor.runtime.spawn.launcher import SpawnError
+from trio_supervisor.runtime.spawn.forking import SpawnError
 
 if TYPE_CHECKING:
     from trio_supervisor.runtime.process.process import Process

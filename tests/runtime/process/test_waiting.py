@@ -21,7 +21,7 @@ from trio_supervisor.core.errors import (
 )
 from trio_supervisor.core.process.exit import Exit
 from trio_supervisor.runtime.groups import operations
-from trio_supervisor.runtime.spawn.launcher import SpawnError
+from trio_supervisor.runtime.spawn.forking import SpawnError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -22,7 +22,8 @@ from tests.kit.pipes import PATIENCE
 from trio_supervisor.core.process.exit import Exit
 from trio_supervisor.runtime.spawn import launcher as spawn
 from trio_supervisor.runtime.spawn.child import Child, ChildRegistry, RealChild
-from trio_supervisor.runtime.spawn.launcher import ProcessLauncher, SpawnError
+from trio_supervisor.runtime.spawn.forking import Burst, SpawnError, fork_child
+from trio_supervisor.runtime.spawn.launcher import ProcessLauncher
 
 if TYPE_CHECKING:
     from trio_supervisor.runtime.spawn.spec import SpawnSpec
@@ -102,7 +103,7 @@ async def test_what_the_embedding_program_blocks_is_not_blocked_in_children(
     def in_a_thread_that_blocks_signals() -> Child:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGUSR1})
         try:
-            return spawn.fork_child(description, ChildRegistry(0.1), spawn.Burst(0)).executed()
+            return fork_child(description, ChildRegistry(0.1), Burst(0)).executed()
         finally:
             masks.append(signal.pthread_sigmask(signal.SIG_SETMASK, before))
 

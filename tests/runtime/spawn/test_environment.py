@@ -14,7 +14,8 @@ from tests.kit.fakes import program
 from tests.kit.root import needs_root
 from trio_supervisor.core.config.identity import EnvironmentFile, Identity, UserEnv
 from trio_supervisor.runtime.spawn.environment import LARGEST_FILE, looked_up
-from trio_supervisor.runtime.spawn.launcher import ProcessLauncher, SpawnError
+from trio_supervisor.runtime.spawn.forking import SpawnError
+from trio_supervisor.runtime.spawn.launcher import ProcessLauncher
 
 NOBODY = pwd.getpwnam("nobody")
 INHERITED = {"HOME": "/inherited", "PATH": "/bin"}

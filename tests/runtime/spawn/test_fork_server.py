@@ -29,10 +29,11 @@ from trio_supervisor.core.config.model import Config, GroupConfig
 from trio_supervisor.core.process.states import State
 from trio_supervisor.runtime.embedding.block import open_supervisor
 from trio_supervisor.runtime.spawn import fork_client, fork_server, steps
-from trio_supervisor.runtime.spawn import launcher as spawn
+from trio_supervisor.runtime.spawn import forking as spawn
 from trio_supervisor.runtime.spawn.child import Child
 from trio_supervisor.runtime.spawn.fork_client import ForkServer, ForkServerSlot
-from trio_supervisor.runtime.spawn.launcher import ProcessLauncher, SpawnError
+from trio_supervisor.runtime.spawn.forking import SpawnError
+from trio_supervisor.runtime.spawn.launcher import ProcessLauncher
 from trio_supervisor.runtime.spawn.spec import SpawnSpec
 
 pytestmark = needs_root

@@ -17,7 +17,8 @@ from benchmarks.probe import children as child_pids
 from tests.kit.children import output, spec
 from tests.kit.root import needs_root
 from trio_supervisor.runtime.spawn.fork_client import ForkServerSlot
-from trio_supervisor.runtime.spawn.launcher import ProcessLauncher, SpawnError
+from trio_supervisor.runtime.spawn.forking import SpawnError
+from trio_supervisor.runtime.spawn.launcher import ProcessLauncher
 from trio_supervisor.runtime.spawn.spec import SpawnSpec
 
 NOBODY = pwd.getpwnam("nobody")

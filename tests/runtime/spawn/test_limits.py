@@ -20,7 +20,8 @@ from tests.kit.children import output, spec
 from tests.kit.root import needs_root
 from trio_supervisor.core.config.limits import RLIMITS, Limits, Rlimit
 from trio_supervisor.runtime.spawn.fork_client import ForkServerSlot
-from trio_supervisor.runtime.spawn.launcher import ProcessLauncher, SpawnError
+from trio_supervisor.runtime.spawn.forking import SpawnError
+from trio_supervisor.runtime.spawn.launcher import ProcessLauncher
 
 #: Deadline of what happens at once unless something is broken, in seconds.
 SOON = 60

@@ -35,7 +35,7 @@ from trio_supervisor.runtime.guards import run_logged
 from trio_supervisor.runtime.handover.departure import CannotLetGo, when_ready
 from trio_supervisor.runtime.output.pipe import CHUNK, read_available
 from trio_supervisor.runtime.spawn.command import FoundCommand
-from trio_supervisor.runtime.spawn.launcher import SpawnError
+from trio_supervisor.runtime.spawn.forking import SpawnError
 from trio_supervisor.runtime.spawn.spec import SpawnSpec
 
 if TYPE_CHECKING:

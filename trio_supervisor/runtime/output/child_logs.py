@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from trio_supervisor.runtime.output.channel import begin_channels
-from trio_supervisor.runtime.spawn.launcher import SpawnError
+from trio_supervisor.runtime.spawn.forking import SpawnError
 from trio_supervisor.runtime.spawn.steps import errno_name
 from trio_supervisor.runtime.system.opening import explanation
 

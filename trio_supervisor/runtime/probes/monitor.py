@@ -53,7 +53,7 @@ from trio_supervisor.runtime.output.pipe import read_available
 from trio_supervisor.runtime.output.subscriptions import BUFFER_BYTES, OutputStream
 from trio_supervisor.runtime.probes.attempt import Prober
 from trio_supervisor.runtime.probes.notify_socket import NotifySocket
-from trio_supervisor.runtime.spawn.launcher import SpawnError
+from trio_supervisor.runtime.spawn.forking import SpawnError
 from trio_supervisor.runtime.spawn.side_command import SideCommands
 
 if TYPE_CHECKING:

@@ -55,7 +55,7 @@ from trio_supervisor.core.process.record import Intent
 from trio_supervisor.core.process.states import MOVES, State
 from trio_supervisor.core.process.stop import DUMP_TIME, StopSequence
 from trio_supervisor.runtime.process.signalling import Signaller
-from trio_supervisor.runtime.spawn.launcher import SpawnError
+from trio_supervisor.runtime.spawn.forking import SpawnError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -20,7 +20,7 @@ from trio_supervisor.core.process.cause import CauseKind
 from trio_supervisor.core.process.service_result import end_variables, service_result
 from trio_supervisor.core.process.states import State
 from trio_supervisor.core.process.stop import StopSequence
-from trio_supervisor.runtime.spawn.launcher import SpawnError
+from trio_supervisor.runtime.spawn.forking import SpawnError
 from trio_supervisor.runtime.spawn.side_command import CommandNotRun, SideCommands
 from trio_supervisor.runtime.system.threads import in_thread_if_possible
 

@@ -1,6 +1,6 @@
 """A running child process: signal it, and wait until it ends.
 
-The module does not know states, restarts or logs. ``launcher.py`` forks a child; a ``RealChild``
+The module does not know states, restarts or logs. ``forking.py`` forks a child; a ``RealChild``
 needs only its pid and the daemon's ends of its pipes, so it does not matter how it was forked.
 
 A pidfd wakes the event loop when the child ends, and takes its signals: it never means another

@@ -10,7 +10,7 @@ import trio
 
 from trio_supervisor.core.config.environment_file import parse_environment_file
 from trio_supervisor.core.config.identity import UserEnv
-from trio_supervisor.runtime.spawn.launcher import SpawnError
+from trio_supervisor.runtime.spawn.forking import SpawnError
 from trio_supervisor.runtime.spawn.steps import errno_name
 from trio_supervisor.runtime.system.opening import explanation, open_regular
 from trio_supervisor.runtime.system.threads import in_thread

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from trio_supervisor.core.config.model import Severity
 from trio_supervisor.runtime.inspect.port_owners import peer_of
-from trio_supervisor.runtime.spawn.launcher import SpawnError
+from trio_supervisor.runtime.spawn.forking import SpawnError
 from trio_supervisor.runtime.system.unix_socket import listen
 
 if TYPE_CHECKING:

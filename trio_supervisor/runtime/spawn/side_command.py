@@ -28,7 +28,7 @@ from trio_supervisor.core.dataclass import dataclass
 from trio_supervisor.core.errors import RequestError
 from trio_supervisor.runtime.guards import run_logged
 from trio_supervisor.runtime.output.pipe import CHUNK, read_available, read_rest
-from trio_supervisor.runtime.spawn.launcher import SpawnError
+from trio_supervisor.runtime.spawn.forking import SpawnError
 from trio_supervisor.runtime.spawn.spec import spawn_spec
 from trio_supervisor.runtime.spawn.starter import completed
 

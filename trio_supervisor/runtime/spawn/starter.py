@@ -14,7 +14,7 @@ from trio_supervisor.core.config.model import Command, Task
 from trio_supervisor.core.config.names import full_name
 from trio_supervisor.core.config.stopping import KillMode
 from trio_supervisor.core.dataclass import dataclass
-from trio_supervisor.runtime.spawn.launcher import SpawnError
+from trio_supervisor.runtime.spawn.forking import SpawnError
 from trio_supervisor.runtime.spawn.spec import find_command_of, spawn_spec
 from trio_supervisor.runtime.spawn.steps import errno_name
 from trio_supervisor.runtime.spawn.task import TaskChild
