@@ -7,8 +7,8 @@ from trio_supervisor.cli.postponed import import_dependencies
 #: New objects after which garbage is looked for among them while modules are imported: the usual
 #: search takes a twentieth of the time of all imports. Without any almost a megabyte would be kept
 #: forever, and with one after 5000 a third of that, because attrs and dataclasses make each class
-#: with slots twice.
-SEARCH_AFTER = 1500
+#: with slots twice. With 1500 it depended on the order of the imports: half a megabyte or nothing.
+SEARCH_AFTER = 1000
 #: Such searches after which older objects would be looked at too.
 NEVER = 1000
 
