@@ -16,6 +16,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from tests.kit.config import load
 from tests.kit.daemon import daemon, eventually
 from tests.kit.fakes import Recorder, program
 from tests.kit.machine import need_tracing
@@ -75,6 +76,26 @@ CALLS_OF_STOP = 430
 #: Calls of functions from the answer of a listener to its next event, both included; with Python
 #: 3.11 it is 56.
 CALLS_OF_EVENT = 59
+#: Calls of functions that reading a program section takes: its lines, its two processes, and the
+#: remarks; with Python 3.11 it is 1217. It was 2168 when an environment was split five times, and
+#: the values of all options were compared that no section writes.
+CALLS_OF_SECTION = 1280
+SECTION = """
+[program:p{number}]
+command = /bin/sleep %(process_num)d%(numprocs)d
+process_name = %(program_name)s_%(process_num)02d
+numprocs = 2
+environment = NAME="%(program_name)s",HERE="%(here)s",HOME2="%(ENV_HOME)s"
+stdout_logfile = %(here)s/%(program_name)s.log
+startsecs = 3
+stopwaitsecs = 30
+"""
+#: Calls for a section with a command and nothing else; with Python 3.11 it is 448.
+CALLS_OF_SHORT_SECTION = 470
+SHORT_SECTION = """
+[program:p{number}]
+command = /bin/sleep 300
+"""
 #: System calls of the event loop's thread for one program from its start to its stop, two logs
 #: included, without those that wait or manage memory; with Python 3.11 it is 26. Signals that it
 #: receives count too.
@@ -290,6 +311,20 @@ async def test_calls_that_a_start_and_a_stop_take(autojump_clock: MockClock) -> 
         starts[number], stops[number] = started.count, stopped.count
     assert (starts[60] - starts[10]) / 50 <= CALLS_OF_START
     assert (stops[60] - stops[10]) / 50 <= CALLS_OF_STOP
+
+
+@pytest.mark.parametrize(
+    ("section", "most"),
+    [(SECTION, CALLS_OF_SECTION), (SHORT_SECTION, CALLS_OF_SHORT_SECTION)],
+)
+def test_calls_that_reading_a_section_takes(section: str, most: int) -> None:
+    counts = {}
+    for number in (0, 10, 60):  # the first time it takes more
+        text = "".join(section.format(number=n) for n in range(number))
+        with Calls() as calls:
+            load(text)
+        counts[number] = calls.count
+    assert (counts[60] - counts[10]) / 50 <= most
 
 
 async def test_calls_that_an_event_to_a_listener_takes(autojump_clock: MockClock) -> None:

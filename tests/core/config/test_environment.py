@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from tests.kit.config import program
-from trio_supervisor.core.config.environment import parse_environment
+from trio_supervisor.core.config.environment import (
+    is_ambiguous,
+    is_plain,
+    odd_separators,
+    parse_environment,
+)
+from trio_supervisor.core.config.lint import UNQUOTED_MARK
 
 CASES = [
     ("A=1,B=2", {"A": "1", "B": "2"}),
@@ -70,6 +78,24 @@ def test_what_makes_no_sense_names_the_last_good_variable_and_no_value(
     with pytest.raises(ValueError, match=where) as caught:
         parse_environment(text)
     assert "secret" not in str(caught.value)
+
+
+def test_a_plain_text_has_nothing_that_a_remark_would_tell() -> None:
+    pieces = ["A", "=", ",", " ", "\n", "'x'", '"b#c"', '""', '"', "'", "\\", "#", "é", "/b:1", ";"]
+    texts = ["".join(text) for n in range(6) for text in itertools.product(pieces, repeat=n)]
+    texts += [f"{a},{b}" for a, b in itertools.product(filter(is_plain, texts), CASES[0])]
+    plain = [text for text in texts if is_plain(text)]
+    assert len(plain) > 1000
+    for text in plain:
+        assert parse_environment(text)
+        assert not odd_separators(text)
+        assert not is_ambiguous(text)
+        assert UNQUOTED_MARK.match(text) is None
+
+
+@pytest.mark.parametrize("text", ["A=1,B=2", "A = 1 , B = 2", "A=\"x,y\",B='z w'", 'A="b#c"'])
+def test_what_most_people_write_is_plain(text: str) -> None:
+    assert is_plain(text)
 
 
 @pytest.mark.behaviour("configuration.md#lists-of-environment-variables")

@@ -194,7 +194,10 @@ class _Builder:
         if entry is None or entry.table is not None or kind not in ("supervisord", *KINDS):
             return None
         own = _own_name(section)
-        reader = self._reader(section, kind, self._start if kind == "supervisord" else self._names)
+        names = self._start if kind == "supervisord" else self._names
+        reader = SectionReader(
+            self._document, section, ROWS[kind], names, self._context, Diagnostics()
+        )
         numbers: dict[str, str | int] = {
             "process_num": 0,
             "numprocs": 1,
@@ -203,7 +206,6 @@ class _Builder:
         }
         if kind != "supervisord":
             reader = reader.with_names(numbers)
-        reader = replace(reader, diagnostics=Diagnostics())
         text = reader.text("environment")
         return None if reader.diagnostics.errors else text
 

@@ -6,10 +6,16 @@ POSIX shell words, as Supervisor's next release will do.
 
 from __future__ import annotations
 
+import re
 import shlex
 
 #: Characters of unquoted words besides letters, digits and ``_``.
 _WORD_CHARACTERS = "/.+-():"
+_BLANK = r"[ \t\r\n]*"
+_WORD = rf"[A-Za-z0-9_{re.escape(_WORD_CHARACTERS)}]+"
+_VALUE = rf"(?:{_WORD}|\"[^\"'\\]*\"|'[^\"'\\]*')"
+_PAIR = rf"{_BLANK}{_WORD}{_BLANK}={_BLANK}{_VALUE}{_BLANK}"
+_PLAIN = re.compile(f"{_PAIR}(?:,{_PAIR})*")
 NO_CLOSING_QUOTATION = "no closing quotation"
 PAIRS = 'write KEY="value",KEY2="value2"'
 
@@ -31,6 +37,14 @@ def parse_environment(text: str) -> dict[str, str]:
                 "close the quote, or put a value with a quote in it into the other kind of quotes"
             )
             raise ValueError(*error.args, hint if open_quote else PAIRS) from None
+
+
+def is_plain(text: str) -> bool:
+    """Whether the text has the usual form, in which nothing is odd or ambiguous.
+
+    Most texts have it, and it is seen without splitting them.
+    """
+    return _PLAIN.fullmatch(text) is not None
 
 
 def odd_separators(text: str) -> list[str]:

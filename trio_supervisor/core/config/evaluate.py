@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 from collections import ChainMap
-from dataclasses import field, replace
+from dataclasses import field
 from typing import TYPE_CHECKING, TypeVar
 
 from trio_supervisor.core.config.ini import Grammar
@@ -38,13 +38,14 @@ class Diagnostics:
     """Errors of a configuration in order of evaluation, each once."""
 
     def __init__(self) -> None:
-        self.errors: list[ConfigError] = []
-        self._seen: set[str] = set()
+        self._errors: dict[str, ConfigError] = {}
+
+    @property
+    def errors(self) -> list[ConfigError]:
+        return list(self._errors.values())
 
     def add(self, error: ConfigError) -> None:
-        if str(error) not in self._seen:  # all processes of one section meet the same error
-            self._seen.add(str(error))
-            self.errors.append(error)
+        self._errors.setdefault(str(error), error)  # all processes of a section meet the same one
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +66,20 @@ class SectionReader:
     defaults: dict[str, object] = field(default_factory=dict)
     """Converted defaults without expansions, which all sections of this kind share."""
 
-    def with_names(self, names: Mapping[str, str | int]) -> SectionReader:
-        """The same reader with more names."""
-        return replace(self, names=ChainMap({**names}, *self.names.maps))
+    def with_names(
+        self, names: Mapping[str, str | int], diagnostics: Diagnostics | None = None
+    ) -> SectionReader:
+        """The same reader with more names, which may add its errors to other diagnostics."""
+        # Every section needs several of these, and ``dataclasses.replace`` is three times slower.
+        return SectionReader(
+            self.document,
+            self.section,
+            self.options,
+            ChainMap({**names}, *self.names.maps),
+            self.context,
+            self.diagnostics if diagnostics is None else diagnostics,
+            self.defaults,
+        )
 
     def take(self, name: str, kind: type[T]) -> T:
         """The value of an option that has a default or is known to be written."""
@@ -134,6 +146,8 @@ class SectionReader:
         return without_expansions(text) or "x" if dollars and text else text
 
     def _expanded(self, name: str, value: str, entry: Entry) -> str | None:
+        if entry.grammar is Grammar.PERCENT and "%" not in value:
+            return value
         here: dict[str, str | int] = {"here": entry.here}
         names = ChainMap(here, *self.names.maps)
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import re
+import sys
 from dataclasses import field
 
 from trio_supervisor.core.config.options import ROWS, SECRETS
@@ -228,7 +229,7 @@ class _IniReader:
             self._bad.append((number, MASK if hidden else line))
             return
         self._end_value()
-        self._key = match[1].lower()
+        self._key = sys.intern(match[1].lower())  # all sections have the same few
         assert self._section is not None
         earlier = self._section.entries.get(self._key)
         if earlier is not None:
@@ -270,6 +271,8 @@ def without_comment(line: str) -> str:
 
 def _comment_start(line: str) -> int | None:
     """Offset of the comment, or None. Quotes do not protect comment marks."""
+    if ";" not in line and "#" not in line:  # most lines
+        return None
     if line.strip().startswith(COMMENT_MARKS):
         return 0
     positions = dict.fromkeys(COMMENT_MARKS, -1)

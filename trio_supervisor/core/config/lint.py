@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from trio_supervisor.core.config.environment import is_ambiguous, odd_separators
+from trio_supervisor.core.config.environment import is_ambiguous, is_plain, odd_separators
 from trio_supervisor.core.config.ini import DEFAULT, Document, Entry, Grammar, Section
 from trio_supervisor.core.config.model import Config, ProcessConfig
 from trio_supervisor.core.config.options import (
@@ -44,7 +44,7 @@ UNTOUCHED = (SECRETS - {"environment"}) | _COMMANDS
 #: Keys of a listener that have no effect: its stdout carries the event protocol.
 _NO_EFFECT_IN_LISTENERS = ("stdout_capture_maxbytes", "stdout_events_enabled", "stdout_syslog")
 #: A number sign outside quotes: Supervisor's lexer drops the rest of the line.
-_UNQUOTED_MARK = re.compile(r"^(?:[^\"'#]|\"[^\"]*\"|'[^']*')*[^\s\"']#")
+UNQUOTED_MARK = re.compile(r"^(?:[^\"'#]|\"[^\"]*\"|'[^']*')*[^\s\"']#")
 _PROBE_OPTIONS = tuple(option.name for option in PROBES)
 #: Logs below these are open files of other programs, which are not rotated.
 DEVICES = ("/dev/", "/proc/")
@@ -142,7 +142,7 @@ def _keys(document: Document, section: Section) -> Iterator[Diagnostic]:
 
 
 def _environment(section: Section, text: str | None) -> Iterator[Diagnostic]:
-    if not text:
+    if not text or is_plain(text):
         return
     if separators := odd_separators(text):
         # A word may be a piece of a value, and that a secret.
@@ -154,7 +154,7 @@ def _environment(section: Section, text: str | None) -> Iterator[Diagnostic]:
         remark = "Supervisor after 4.3 reads other values in these quotes or backslashes"
         hint = "put the whole value into quotes that do not occur in it, without backslashes"
         yield remark_at(section, "environment", remark, hint)
-    if _UNQUOTED_MARK.match(text):
+    if UNQUOTED_MARK.match(text):
         hint = "put the value into quotes"
         yield remark_at(section, "environment", "the text after # is not part of the value", hint)
 

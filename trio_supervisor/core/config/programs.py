@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import ChainMap
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from trio_supervisor.core.config.converters import SYSLOG, user_and_group
 from trio_supervisor.core.config.environment import parse_environment
 from trio_supervisor.core.config.evaluate import Diagnostics, variables
-from trio_supervisor.core.config.ini import DEFAULT, Grammar
+from trio_supervisor.core.config.ini import DEFAULT, Document, Grammar, Section
 from trio_supervisor.core.config.model import (
     AUTO,
     Autorestart,
@@ -17,6 +16,7 @@ from trio_supervisor.core.config.model import (
     FastCgiSocket,
     GroupConfig,
     GroupKind,
+    LogFormat,
     PoolConfig,
     ProcessConfig,
     Program,
@@ -203,6 +203,26 @@ def _evaluated(reader: SectionReader, names: Iterable[str]) -> Values:
     return values
 
 
+@dataclass(frozen=True, slots=True)
+class Unwritten:
+    """What programs of one kind have where their sections write nothing.
+
+    Most values of most programs are these, so only the others are looked at for each of them.
+    """
+
+    values: Values
+    process: ProcessConfig
+
+    def others(self, values: Values) -> Values:
+        """Those of the values that are not these."""
+        known = self.values
+        return {
+            name: value
+            for name, value in values.items()
+            if name not in known or value is not known[name]
+        }
+
+
 #: Options of a program and their fields of ProcessConfig, as far as it keeps them.
 _PATHS = {option.name: option.path for option in PROGRAM if option.path is not None} | {
     GROUP: "identity.gid",
@@ -213,6 +233,16 @@ _PATHS = {option.name: option.path for option in PROGRAM if option.path is not N
 def _at_fields(values: Values) -> Values:
     """Values by the fields of ProcessConfig, without those that it does not keep."""
     return {_PATHS[name]: value for name, value in values.items() if name in _PATHS}
+
+
+def _unwritten(reader: SectionReader, log_format: LogFormat) -> Unwritten:
+    """What the section of a reader would have if it were empty."""
+    empty = replace(
+        reader, document=Document(), section=Section("", "", 0), diagnostics=Diagnostics()
+    )
+    values = _evaluated(empty, (*_OF_SECTION, *_OF_PROCESS))
+    blank = ProcessConfig("", "", log_format=log_format)
+    return Unwritten(values, filled(blank, _at_fields(values)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +265,8 @@ class SectionTemplate:
     reader: SectionReader
     """Knows the names of the program and of the group."""
     common: Values
-    """Values of the options that are evaluated once for the section."""
+    """Values of the options that are evaluated once for the section, other than ``unwritten``."""
+    unwritten: Unwritten
     socket: FastCgiSocket | None
     inherited: DaemonConfig
     """The section whose values are those of programs that have none of their own."""
@@ -246,7 +277,7 @@ class SectionTemplate:
         Raises ConfigError, for the first option that is wrong.
         """
         diagnostics = Diagnostics()
-        process = self.evaluated(number, count, diagnostics, [])
+        process = self.evaluated(number, count, diagnostics, [], {})
         if diagnostics.errors:
             raise diagnostics.errors[0]
         return process
@@ -260,14 +291,21 @@ class SectionTemplate:
         return replace(self, reader=replace(self.reader, document=alone, diagnostics=Diagnostics()))
 
     def evaluated(
-        self, number: int, count: int, diagnostics: Diagnostics, warnings: list[Diagnostic]
+        self,
+        number: int,
+        count: int,
+        diagnostics: Diagnostics,
+        warnings: list[Diagnostic],
+        environments: dict[str, dict[str, str]],
     ) -> ProcessConfig:
-        """Like ``process``, but errors are added to ``diagnostics`` and defaults used instead."""
+        """Like ``process``, but errors are added to ``diagnostics`` and defaults used instead.
+
+        ``environments`` has the variables of texts that another process of the section has too.
+        """
         numbers: dict[str, str | int] = {"process_num": number, "numprocs": count}
-        names = ChainMap(numbers, *self.reader.names.maps)
-        reader = replace(self.reader, names=names, diagnostics=diagnostics)
-        own = environment_of(reader)
-        common = self._default_environment(reader)
+        reader = self.reader.with_names(numbers, diagnostics)
+        own = environment_of(reader, environments)
+        common = self._default_environment(reader, environments)
         if own or common:
             reader = reader.with_names(variables({**common, **own}))
         keys = reader.document.keys(reader.section)
@@ -275,7 +313,7 @@ class SectionTemplate:
         values = _evaluated(reader, (*_OF_PROCESS, *written))
         for channel in ("stdout", "stderr"):
             self._check_channel(channel, values, warnings)
-        if self.common["redirect_stderr"]:
+        if self.common.get("redirect_stderr"):
             if isinstance(values["stderr_logfile"], str) and values["stderr_logfile"]:
                 text = (
                     f"For [{reader.section.name}], redirect_stderr=true but stderr_logfile has "
@@ -288,25 +326,22 @@ class SectionTemplate:
         values["environment"] = {**self.inherited.environment, **common, **own}
         if values.get("environment_file"):
             values[OWN_ENVIRONMENT] = own
-        blank = ProcessConfig(
-            "",
-            "",
-            socket=self.socket,
-            section=reader.section.name,
-            log_format=self.inherited.log_format,
-        )
-        process = filled(blank, _at_fields({**self.common, **values}))
+        fields = _at_fields(self.unwritten.others({**self.common, **values}))
+        fields |= {"socket": self.socket, "section": reader.section.name}
+        process = filled(self.unwritten.process, fields)
         if written:
             for mistake in contradictions(process):
                 reader.add_error(mistake.text, mistake.option, mistake.hint)
         return process
 
-    def _default_environment(self, reader: SectionReader) -> dict[str, str]:
+    def _default_environment(
+        self, reader: SectionReader, environments: dict[str, dict[str, str]]
+    ) -> dict[str, str]:
         """The ``environment`` of ``[program-default]`` for this process."""
         defaults = reader.document.sections.get(PROGRAM_DEFAULT)
         if defaults is None or reader.section.name.partition(":")[0] not in WITH_DEFAULTS:
             return {}
-        return environment_of(replace(reader, section=defaults))
+        return environment_of(replace(reader, section=defaults), environments)
 
     def _check_channel(self, name: str, values: Values, warnings: list[Diagnostic]) -> None:
         logfile, section = f"{name}_logfile", self.reader.section.name
@@ -331,6 +366,7 @@ class ProgramBuilder:
     def __init__(self, daemon: DaemonConfig, messages: list[Diagnostic]) -> None:
         self._daemon = daemon
         self._messages = messages
+        self._unwritten: dict[str, Unwritten] = {}
 
     def program(
         self, reader: SectionReader, name: str, group: str
@@ -360,9 +396,15 @@ class ProgramBuilder:
                 "killasgroup",
                 "leave it out: SIGKILL must reach the processes that the stop signal reached",
             )
-        template = SectionTemplate(reader, values, socket, self._daemon)
+        kind = reader.section.name.partition(":")[0]
+        if kind not in self._unwritten:
+            self._unwritten[kind] = _unwritten(reader, self._daemon.log_format)
+        unwritten = self._unwritten[kind]
+        common = unwritten.others(values)
+        template = SectionTemplate(reader, common, unwritten, socket, self._daemon)
+        environments: dict[str, dict[str, str]] = {}
         processes = in_start_order(
-            template.evaluated(number, count, reader.diagnostics, self._messages)
+            template.evaluated(number, count, reader.diagnostics, self._messages, environments)
             for number in range(first, first + count)
         )
         # What a program keeps for further processes is memory for as long as the daemon runs.
@@ -475,13 +517,26 @@ def _warning(reader: SectionReader, text: str) -> Diagnostic:
     return Diagnostic(Severity.WARN, text, Place(section=reader.section.name))
 
 
-def environment_of(reader: SectionReader) -> dict[str, str]:
-    """The section's ``environment=``; if it is wrong, an error is added and it is empty."""
+def environment_of(
+    reader: SectionReader, known: dict[str, dict[str, str]] | None = None
+) -> dict[str, str]:
+    """The section's ``environment=``; if it is wrong, an error is added and it is empty.
+
+    ``known`` has the variables of some texts, and those of this one afterwards.
+    """
     table = reader.table("environment")
     if table is not None:
         return table
+    text = reader.text("environment") or ""
+    if not text:
+        return {}
+    if known is not None and text in known:
+        return known[text]
     try:
-        return parse_environment(reader.text("environment") or "")
+        pairs = parse_environment(text)
     except ValueError as error:
         reader.diagnostics.add(reader.error(str(error.args[0]), "environment", *error.args[1:]))
         return {}
+    if known is not None:
+        known[text] = pairs
+    return pairs
