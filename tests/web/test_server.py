@@ -24,7 +24,13 @@ from trio_supervisor.runtime.requester import cause_of_request
 from trio_supervisor.web import connection_set
 from trio_supervisor.web.api import processes
 from trio_supervisor.web.app import App
-from trio_supervisor.web.connection_set import EPISODE_PAUSE, FOR_UNIX, ConnectionSet
+from trio_supervisor.web.connection_set import (
+    ANSWER_TIME,
+    EPISODE_PAUSE,
+    FOR_UNIX,
+    LOOK,
+    ConnectionSet,
+)
 from trio_supervisor.web.server import serve
 from trio_supervisor.web.sockets import bind, unbind
 
@@ -329,6 +335,71 @@ async def test_without_descriptors_a_silent_client_is_closed(
             assert trio.current_time() - begun < 1
         nursery.cancel_scope.cancel()
     unbind(server, listener)
+
+
+@asynccontextmanager
+async def asked(
+    fake: FakeSupervisor, path: str, monkeypatch: pytest.MonkeyPatch, until: trio.Event
+) -> AsyncIterator[tuple[ConnectionSet, Client]]:
+    """A client whose request has begun, and is answered when the event is set."""
+    begun = trio.Event()
+
+    async def start(*, wait: bool = True) -> None:
+        begun.set()
+        await until.wait()
+
+    monkeypatch.setattr(fake.process("cat"), "start_once", start)
+    server = UnixServer("unix_http_server", path)
+    listener = bind(server)
+    connections = ConnectionSet(fake.log, lambda: 1)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(serve, listener, App(server, fake.real), connections)
+        async with connected(listener, path) as client:
+            body = call_body("supervisor.startProcess", "cat")
+            head = f"POST /RPC2 HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+            await client.send(head.encode() + body)
+            await begun.wait()
+            yield connections, client
+        nursery.cancel_scope.cancel()
+    unbind(server, listener)
+
+
+@pytest.mark.behaviour("http.md#answers-at-the-end")
+async def test_the_end_waits_for_answers(
+    fake: FakeSupervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    until = trio.Event()
+    async with (
+        asked(fake, str(tmp_path / "s"), monkeypatch, until) as (connections, client),
+        trio.open_nursery() as nursery,
+    ):
+        finished = trio.Event()
+
+        async def finish() -> None:
+            await connections.finish()
+            finished.set()
+
+        nursery.start_soon(finish)
+        await trio.sleep(2 * LOOK)
+        assert not finished.is_set()
+        until.set()
+        assert (await client.reply()).status == 200
+        await finished.wait()
+
+
+@pytest.mark.behaviour("http.md#answers-at-the-end")
+async def test_the_end_does_not_wait_for_long(
+    fake: FakeSupervisor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    autojump_clock: MockClock,
+) -> None:
+    never = trio.Event()
+    async with asked(fake, str(tmp_path / "s"), monkeypatch, never) as (connections, _):
+        before = trio.current_time()
+        await connections.finish()
+        assert trio.current_time() - before == pytest.approx(ANSWER_TIME)
+        assert connections.busy()
 
 
 def own_name() -> str:

@@ -298,6 +298,8 @@ class Service:
                     self._report_ready(supervisor)
                     nursery.start_soon(_look_for_garbage, supervisor, not self._reloaded)
                     await supervisor.run()
+                    if point.cause is None:  # else the next program goes on with the connections
+                        await connections.finish()
                     nursery.cancel_scope.cancel()
             except BaseException as error:  # also KeyboardInterrupt: stop the children first
                 with ExitStack() as at_last:

@@ -119,6 +119,11 @@ class Connection:
         return self._gate.is_leaving and is_between and self.transport.descriptor is not None
 
     @property
+    def is_answering(self) -> bool:
+        """Whether a request has begun that is not answered. A stream does not count."""
+        return self._request_since is not None
+
+    @property
     def busy_since(self) -> float:
         """When a request began that is not answered, or would be lost; infinite: there is none.
 

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 CONNECTIONS = 1024
 #: Seconds until the next attempt to accept when none can be accepted.
 EXHAUSTED_PAUSE = 0.2
+#: Seconds that the end of the daemon waits for answers, and between two looks at them.
+ANSWER_TIME = 1
+LOOK = 0.005
 #: Seconds without a repetition after which the same problem is logged again.
 EPISODE_PAUSE = 60
 #: File descriptors of a running process: three pipes, its pidfd, its two log files.
@@ -86,6 +89,16 @@ class ConnectionSet:
         count = sum(connection.busy_since <= since for connection in self._present)
         requests = "a request is" if count == 1 else f"{count} requests are"
         return f"{requests} not answered yet" if count else ""
+
+    async def finish(self) -> None:
+        """Begin no more requests, and return when those under way are answered, or do not end.
+
+        A client that has asked for a restart and gets no answer would ask the next daemon again.
+        """
+        self.hold()
+        with trio.move_on_after(ANSWER_TIME):
+            while any(one.is_answering for one in self._present):  # noqa: ASYNC110  # no event
+                await trio.sleep(LOOK)
 
     async def serve(
         self, sock: socket.socket, peer: str, app: App, handed: HandedConnection | None = None
