@@ -73,5 +73,6 @@ def _refuse_unnamed(text: str) -> None:
             start = text[position : position + 8]
             raise ValueError(f"is badly formatted at {start!r}", LITERAL_PERCENT)
         position = text.find("%", position + 2)
-    if any(is_too_wide(number) for number in _LARGE_NUMBER.findall(text)):
-        raise ValueError(f"asks for a width of more than {WIDEST} characters")
+    for number in _LARGE_NUMBER.findall(text):
+        if is_too_wide(number):
+            raise ValueError(f"asks for a width of more than {WIDEST} characters")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
+from collections.abc import MutableMapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
@@ -90,11 +92,17 @@ _OF_PROCESS = (
         and not option.extended
     ),
 )
-#: Options that are evaluated for each process if they are written, so that files without them pay
-#: nothing for them: the defaults of the model are shared by all processes.
-_IF_WRITTEN = tuple(option.name for option in PROGRAM if option.extended)
+#: More of them, without values for sections that do not write them: the defaults of the model are
+#: shared by all processes. As a dict, because it has an order.
+_IF_WRITTEN = dict.fromkeys(option.name for option in PROGRAM if option.extended)
+_EACH_PROCESS = (*_OF_PROCESS, *_IF_WRITTEN)
 
-Values = dict[str, object]
+#: Options that are evaluated for every section: where they are not written, their value depends on
+#: names or on other options, or that is an error.
+_ALWAYS = frozenset({"killasgroup", "command", "process_name"})
+
+#: By name of the option.
+Values = MutableMapping[str, object]
 
 
 def _priority(reader: SectionReader, _: Values) -> object:
@@ -188,39 +196,29 @@ _SPECIAL: dict[str, Callable[[SectionReader, Values], object]] = {
 }
 
 
-def _evaluated(reader: SectionReader, names: Iterable[str]) -> Values:
-    """The values of some options, by name."""
-    values: Values = {}
-    keys = reader.document.keys(reader.section)
+def _evaluated(reader: SectionReader, names: Iterable[str], values: Values) -> None:
+    """Add the values of some options, in this order."""
     for name in names:
         special = _SPECIAL.get(name)
-        if special is not None:
-            values[name] = special(reader, values)
-        elif name in reader.defaults and name not in keys:  # most options, so it has to be fast
-            values[name] = reader.defaults[name]
-        else:
-            values[name] = reader.value(name)
-    return values
+        values[name] = reader.value(name) if special is None else special(reader, values)
 
 
 @dataclass(frozen=True, slots=True)
 class Unwritten:
     """What programs of one kind have where their sections write nothing.
 
-    Most values of most programs are these, so only the others are looked at for each of them.
+    Most values of most programs are these, so only the others are evaluated for each of them.
     """
 
     values: Values
     process: ProcessConfig
 
-    def others(self, values: Values) -> Values:
-        """Those of the values that are not these."""
-        known = self.values
-        return {
-            name: value
-            for name, value in values.items()
-            if name not in known or value is not known[name]
-        }
+    def and_written(self, reader: SectionReader, names: Iterable[str]) -> ChainMap[str, object]:
+        """The values of some options; the first of the two maps has those of the section."""
+        keys = reader.document.keys(reader.section)
+        values = ChainMap({}, self.values)
+        _evaluated(reader, [name for name in names if name in keys or name in _ALWAYS], values)
+        return values
 
 
 #: Options of a program and their fields of ProcessConfig, as far as it keeps them.
@@ -240,7 +238,8 @@ def _unwritten(reader: SectionReader, log_format: LogFormat) -> Unwritten:
     empty = replace(
         reader, document=Document(), section=Section("", "", 0), diagnostics=Diagnostics()
     )
-    values = _evaluated(empty, (*_OF_SECTION, *_OF_PROCESS))
+    values: Values = {}
+    _evaluated(empty, (*_OF_SECTION, *_OF_PROCESS), values)
     blank = ProcessConfig("", "", log_format=log_format)
     return Unwritten(values, filled(blank, _at_fields(values)))
 
@@ -264,8 +263,8 @@ class SectionTemplate:
 
     reader: SectionReader
     """Knows the names of the program and of the group."""
-    common: Values
-    """Values of the options that are evaluated once for the section, other than ``unwritten``."""
+    common: ChainMap[str, object]
+    """Values of the options that are evaluated once for the section."""
     unwritten: Unwritten
     socket: FastCgiSocket | None
     inherited: DaemonConfig
@@ -287,7 +286,12 @@ class SectionTemplate:
         document = self.reader.document
         own = (self.reader.section.name, DEFAULT, PROGRAM_DEFAULT)
         sections = {name: document.sections[name] for name in own if name in document.sections}
-        alone = replace(document, sections=sections, remarks=[], errors=[])
+        alone = Document(
+            document.file,
+            sections,
+            extended=document.extended,
+            not_inherited=document.not_inherited,
+        )
         return replace(self, reader=replace(self.reader, document=alone, diagnostics=Diagnostics()))
 
     def evaluated(
@@ -308,12 +312,10 @@ class SectionTemplate:
         common = self._default_environment(reader, environments)
         if own or common:
             reader = reader.with_names(variables({**common, **own}))
-        keys = reader.document.keys(reader.section)
-        written = tuple(name for name in _IF_WRITTEN if name in keys)
-        values = _evaluated(reader, (*_OF_PROCESS, *written))
+        values = self.unwritten.and_written(reader, _EACH_PROCESS)
         for channel in ("stdout", "stderr"):
             self._check_channel(channel, values, warnings)
-        if self.common.get("redirect_stderr"):
+        if self.common["redirect_stderr"]:
             if isinstance(values["stderr_logfile"], str) and values["stderr_logfile"]:
                 text = (
                     f"For [{reader.section.name}], redirect_stderr=true but stderr_logfile has "
@@ -323,13 +325,14 @@ class SectionTemplate:
             values["stderr_logfile"] = None
         if values.get("oneshot"):
             _make_oneshot(reader, values)
-        values["environment"] = {**self.inherited.environment, **common, **own}
+        environment = self.inherited.environment
+        values["environment"] = {**environment, **common, **own} if own or common else environment
         if values.get("environment_file"):
             values[OWN_ENVIRONMENT] = own
-        fields = _at_fields(self.unwritten.others({**self.common, **values}))
-        fields |= {"socket": self.socket, "section": reader.section.name}
+        fields = _at_fields({**self.common.maps[0], **values.maps[0]})
+        fields.update(socket=self.socket, section=reader.section.name)
         process = filled(self.unwritten.process, fields)
-        if written:
+        if not _IF_WRITTEN.keys().isdisjoint(values.maps[0]):
             for mistake in contradictions(process):
                 reader.add_error(mistake.text, mistake.option, mistake.hint)
         return process
@@ -377,7 +380,11 @@ class ProgramBuilder:
         """
         reader = reader.with_names({"program_name": name, "group_name": group})
         socket = self._socket(reader) if "socket" in reader.options else None
-        values = _evaluated(reader, _OF_SECTION)
+        kind = reader.section.name.partition(":")[0]
+        if kind not in self._unwritten:
+            self._unwritten[kind] = _unwritten(reader, self._daemon.log_format)
+        unwritten = self._unwritten[kind]
+        values = unwritten.and_written(reader, _OF_SECTION)
         count, first = cast("int", values["numprocs"]), cast("int", values["numprocs_start"])
         if reader.has("process_name"):
             try:
@@ -396,12 +403,7 @@ class ProgramBuilder:
                 "killasgroup",
                 "leave it out: SIGKILL must reach the processes that the stop signal reached",
             )
-        kind = reader.section.name.partition(":")[0]
-        if kind not in self._unwritten:
-            self._unwritten[kind] = _unwritten(reader, self._daemon.log_format)
-        unwritten = self._unwritten[kind]
-        common = unwritten.others(values)
-        template = SectionTemplate(reader, common, unwritten, socket, self._daemon)
+        template = SectionTemplate(reader, values, unwritten, socket, self._daemon)
         environments: dict[str, dict[str, str]] = {}
         processes = in_start_order(
             template.evaluated(number, count, reader.diagnostics, self._messages, environments)

@@ -80,7 +80,10 @@ def bare_words(command: str) -> list[str]:
 
 def no_program(command: str) -> tuple[str, str] | None:
     """Return why only a shell could run the first word, and how to fix it; or None."""
-    words = bare_words(command)
+    return _no_program(bare_words(command))
+
+
+def _no_program(words: list[str]) -> tuple[str, str] | None:
     if not words:
         return None
     first = words[0]
@@ -104,10 +107,10 @@ def shell_syntax(command: str, *, expansions: bool = True) -> tuple[str, str] | 
 
     Without ``expansions`` dollar signs are not looked at: they belong to the file's own grammar.
     """
-    first = no_program(command)
+    words = bare_words(command)
+    first = _no_program(words)
     if first is not None or open_quote(command):
         return first
-    words = bare_words(command)
     for number, word in enumerate(words, 1):
         found = _of_word(word, is_last=number == len(words))
         if found is not None:
