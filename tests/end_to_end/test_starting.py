@@ -14,6 +14,7 @@ import pytest
 
 from tests.kit.daemon import BARE, BASE, daemon, eventually, free_port
 from tests.kit.root import NOBODY, directory_of, needs_root
+from tests.kit.upgrading import upgrade
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -178,3 +179,31 @@ def test_a_crash_loop_next_to_a_chatty_program(tmp_path: Path) -> None:
         assert isinstance(spawns, list)
         gaps = [later - earlier for earlier, later in pairwise(spawns)]
         assert all(gap > 0.98 for gap in gaps)  # the log cuts off fractions of a millisecond
+
+
+#: Has an open descriptor that programs would inherit, and executes the daemon.
+LEAK = """\
+import os, sys
+os.dup2(0, 77)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@pytest.mark.behaviour("process.md#descriptors-of-a-child")
+def test_a_child_has_no_descriptor_of_the_daemon_or_of_its_starter(tmp_path: Path) -> None:
+    """Nor after an upgrade, whose next program has inherited those of children and clients."""
+    out = tmp_path / "out"
+    text = (
+        "[program:x]\ncommand=/bin/sh -c 'ls /proc/self/fd; exec cat'\nstartsecs=0\n"
+        f"stdout_logfile={out}\n[program:y]\ncommand=/bin/cat\nstartsecs=0\n"
+    )
+    its_own = "0\n1\n2\n3\n"  # the last one is the listing's
+    with daemon(tmp_path, text, within=[sys.executable, "-c", LEAK]) as running:
+        running.wait_for("y", "RUNNING")
+        eventually(lambda: out.exists() and len(out.read_text()) >= len(its_own), "the listing")
+        assert out.read_text() == its_own
+        upgrade(running)
+        running.rpc.stopProcess("x")
+        running.rpc.startProcess("x")
+        eventually(lambda: len(out.read_text()) >= 2 * len(its_own), "the next listing")
+        assert out.read_text() == 2 * its_own

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 import trio
 
 from trio_supervisor.cli.pidfile import Pidfile
-from trio_supervisor.cli.privileges import reset_signals
+from trio_supervisor.cli.privileges import keep_descriptors, reset_signals
 from trio_supervisor.cli.recorded_pid import recorded_pid
 from trio_supervisor.cli.server_sockets import ServerSockets
 from trio_supervisor.cli.upgrade.point import UpgradePoint
@@ -121,6 +121,8 @@ class Service:
         self._server_sockets = ServerSockets()
         self._reloaded = False
         self._exit_code = 0
+        self._keeps_descriptors = False
+        """Whether no program inherits a descriptor of the daemon."""
         self._keeper: Keeper | None = None
         """What holds descriptors for the next daemon; None without ``survive = adopt``."""
         self._ends_leftovers = config.daemon.survive is Survive.KILL
@@ -136,6 +138,7 @@ class Service:
         Raises ConfigError, ServerError, PluginError; InternalError when something of ours has
         failed and all children were stopped.
         """
+        self._keeps_descriptors = keep_descriptors()
         if sum(len(group.processes) for group in self._config.groups) >= MANY_PROCESSES:
             share_arena()
         handled: tuple[signal.Signals, ...] = SIGNALS
@@ -207,7 +210,9 @@ class Service:
                 )
             bus = Bus(activity.log, self._serials)
             stack.callback(gc.unfreeze)
-            launcher = ProcessLauncher(POLL_INTERVAL, activity.log)
+            launcher = ProcessLauncher(
+                POLL_INTERVAL, activity.log, close_fds=not self._keeps_descriptors
+            )
             stack.callback(launcher.close)
             supervisor = Supervisor(
                 config if arrival is None else replace(config, groups=()),

@@ -8,6 +8,7 @@ import os
 import pwd
 import resource
 import signal
+from contextlib import suppress
 
 from trio_supervisor.cli.postponed import load_all
 from trio_supervisor.core.config.model import DaemonConfig
@@ -37,6 +38,22 @@ def open_standard_descriptors() -> None:
     while (fd := os.open(os.devnull, os.O_RDWR)) <= STDERR:
         pass
     os.close(fd)
+
+
+def keep_descriptors() -> bool:
+    """Have an exec close all descriptors above fd 2; return whether that is certain.
+
+    What Python opens, an exec closes anyway (PEP 446). This is for those that were inherited.
+    """
+    try:
+        descriptors = os.listdir("/proc/self/fd")
+    except OSError:
+        return False
+    for fd in map(int, descriptors):
+        if fd > STDERR:
+            with suppress(OSError):  # it was that of the directory
+                os.set_inheritable(fd, False)
+    return True
 
 
 def reset_signals() -> None:

@@ -60,13 +60,14 @@ def test_other_cause_texts() -> None:
     "process.md#spawn-failures-before-the-child-exists",
     "process.md#process-group-and-signal-dispositions-of-a-child",
 )
-async def test_descriptors_and_identity() -> None:
+@pytest.mark.parametrize("close_fds", [True, False])
+async def test_descriptors_and_identity(close_fds: bool) -> None:
     code = (
         "import os; print(sorted(int(n) for n in os.listdir('/proc/self/fd'))[:4],"
         " os.getpgid(0) == os.getpid(), os.getsid(0), [os.get_blocking(f) for f in (0, 1, 2)]);"
         " print([l.split()[1] for l in open('/proc/self/status') if l.startswith('SigBlk')])"
     )
-    child = await ProcessLauncher()(python(code))
+    child = await ProcessLauncher(close_fds=close_fds)(python(code))
     out, _, _ = await output(child)
     # The listing itself is open as one more descriptor.
     assert out.decode() == (
@@ -425,7 +426,7 @@ class Workshop:
         self._at_exec = at_exec
         monkeypatch.setattr(spawn, "fork_child", self._fork)
 
-    def _fork(self, wanted: SpawnSpec, *others: object) -> Workpiece:
+    def _fork(self, wanted: SpawnSpec, *others: object, close_fds: bool) -> Workpiece:
         if not self._at_exec:
             self.wait_for(wanted.label)
         self.made.append(wanted.label)

@@ -78,7 +78,12 @@ class Making:
         self._error: BaseException | None = None
 
     def fork(
-        self, registry: ChildRegistry, burst: Burst, server: Callable[[Burst], ForkServer | None]
+        self,
+        registry: ChildRegistry,
+        burst: Burst,
+        server: Callable[[Burst], ForkServer | None],
+        *,
+        close_fds: bool,
     ) -> None:
         """Open the logs and fork it; called in the thread."""
         try:
@@ -88,7 +93,7 @@ class Making:
                     self._in_loop(self._logs.take)
             if needs_helper(self._spec):
                 self.server = server(burst)
-            self._forked = fork_child(self._spec, registry, burst, self.server)
+            self._forked = fork_child(self._spec, registry, burst, self.server, close_fds=close_fds)
         except BaseException as error:
             self._error = error
 
@@ -146,11 +151,15 @@ class ProcessLauncher:
         self,
         poll_interval: float = POLL_INTERVAL,
         log: Callable[[Severity, str], None] = _not_logged,
+        *,
+        close_fds: bool = True,
     ) -> None:
         """``poll_interval``: seconds between two polls of children without a pidfd.
 
-        It can be long if ``child_ended`` is called for each SIGCHLD.
+        It can be long if ``child_ended`` is called for each SIGCHLD. ``close_fds``: whether
+        children must close what is open here; false: the exec closes all of it.
         """
+        self._close_fds = close_fds
         self._registry = ChildRegistry(poll_interval)
         self._fork_server = ForkServerSlot(log)
         self._worker = DiskWorker(STUCK_AFTER)
@@ -197,7 +206,7 @@ class ProcessLauncher:
         """The first job for a child."""
         if making.number > self._burst.last:
             self._burst = Burst(self._asked)
-        making.fork(self._registry, self._burst, self._server)
+        making.fork(self._registry, self._burst, self._server, close_fds=self._close_fds)
         is_next = not self._executing
         self._executing.append(making)
         if is_next and not making.waits_for_exec:
