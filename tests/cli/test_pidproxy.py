@@ -40,7 +40,7 @@ while True:
 
 @pytest.fixture
 def pidproxy(tmp_path: Path) -> str:
-    return install(tmp_path / "bin", "tpidproxy")
+    return install(tmp_path / "bin", "tpidproxy", script="tpidproxy")
 
 
 def target(pidfile: Path, behaviour: str) -> list[str]:

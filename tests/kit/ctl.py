@@ -27,10 +27,16 @@ class Ran(NamedTuple):
 SCRIPTS = Path(__file__).parents[2] / "trio_supervisor/cli/scripts"
 
 
-def install(directory: Path, name: str = "tsupervisorctl", entry_point: str = "") -> str:
-    """A program file as it is after an installation; returns its path.
+def install(
+    directory: Path,
+    name: str = "tsupervisorctl",
+    entry_point: str = "",
+    *,
+    script: str = "tsupervisorctl",
+) -> str:
+    """A program file as it is after an installation, under any name; returns its path.
 
-    ``entry_point``: module below ``cli`` and function, for a program that is no script.
+    ``entry_point``: module below ``cli`` and function, for a program that is no ``script``.
     """
     if entry_point:
         module, _, function = entry_point.partition(":")
@@ -39,7 +45,7 @@ def install(directory: Path, name: str = "tsupervisorctl", entry_point: str = ""
             f"raise SystemExit({function}())\n"
         )
     else:
-        text = (SCRIPTS / name).read_text()
+        text = (SCRIPTS / script).read_text()
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / name
     path.write_text(text.replace("#!python", f"#!{sys.executable}"))
