@@ -110,7 +110,9 @@ class Takeover(Arrival):
             except Exception as error:  # it is taken over all the same
                 what = f"internal error in taking over {process.full_name}, which goes on"
                 supervisor.log(Severity.CRITICAL, f"{what}:\n{traceback_of(error)}")
-        supervisor.start_task(partial(_follow, supervisor, cause), "adoption")
+        # Now: they may end at any moment.
+        again = [process for process in supervisor.processes() if _is_shut_down(process)]
+        supervisor.start_task(partial(_follow, supervisor, cause, again), "adoption")
 
 
 async def adopt(config: Config) -> tuple[Keeper | None, Takeover | None]:
@@ -295,8 +297,11 @@ def _record_first(process: Process, step: FirstStep, cause: Cause) -> None:
             states.promote(cause)
 
 
-async def _follow(supervisor: Supervisor, cause: Cause) -> None:
-    """Follow the configuration, and start what has to be started."""
+async def _follow(supervisor: Supervisor, cause: Cause, again: list[Process]) -> None:
+    """Follow the configuration, and start what has to be started.
+
+    ``again`` are those that a shutdown was about to stop.
+    """
     with requested_by(cause):
         for process in supervisor.processes():
             await process.waiters.until(lambda: not process.driver.has_inherited)  # noqa: B023  # called in this turn
@@ -310,14 +315,13 @@ async def _follow(supervisor: Supervisor, cause: Cause) -> None:
             if process.kind is GroupKind.POOL and process.record.adoption is not None
             if process.state in (State.STARTING, State.RUNNING)
         ]
-        again = [p for p in supervisor.processes() if _is_shut_down(p)]
         if running:
             names = ", ".join(process.full_name for process in running)
             text = f"event listeners are started again, their state is unknown: {names}"
             supervisor.log(Severity.WARN, text)
             await supervisor.restart(running, wait=False)
         supervisor.active.autostart(cause)
-        for process in again:
+        for process in [p for p in supervisor.processes() if p in again]:
             await process.ended()
             with suppress(RequestError):
                 process.request_start(cause)
