@@ -226,7 +226,7 @@ class ForkServerSlot:
             self.server.is_alive()
 
     def close(self) -> None:
-        """End the server, if there is one; the next ``get`` starts another."""
+        """End the server, if there is one; the next ``renew`` starts another."""
         if self.server is not None:
             self.server.end()
             self.server = None
